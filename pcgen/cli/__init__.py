@@ -1,0 +1,106 @@
+"""The ``pcgen`` command: thin shells, one module per command.
+
+A command module defines ``add_arguments(parser)`` and ``run(args) -> dict``; the dict is what
+``--json`` prints. ``describe(result) -> str``, where defined, is what a person reads instead. A
+module may import nothing heavy at its top: ``pcgen --help`` must take well under a second. Only
+the module of the command that was named is imported.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from pcgen import __version__, progress
+from pcgen.errors import PcgenError
+
+# The order is that of a first session: make, look, then measure.
+COMMANDS = {
+    "demo": "the whole way on the starter data, ending with a gallery",
+    "prepare": "meshes or clouds to a data set",
+    "train": "a data set to a generator: all stages, resumable",
+    "sample": "new shapes from a run",
+    "interpolate": "a path between two shapes",
+    "mesh": "point clouds to meshes, each with its report",
+    "evaluate": "the metrics of the field, with ceiling and novelty",
+    "view": "look at a run, data set, samples, mesh or folder in a window",
+    "gallery": "a static page that opens from disk",
+    "transport": "semi-discrete optimal transport on any atoms",
+    "bench": "benchmarks, side by side with other libraries",
+    "doctor": "what is installed, what works, and how to get the rest",
+}
+
+
+class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
+    """Defaults shown, descriptions kept as written."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code (0, 2 for a known error, 130 for Ctrl-C)."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    name = words[0] if words else ""
+    if name in ("", "-h", "--help"):
+        print(_overview())
+        return 0 if words else 2
+    if name == "--version":
+        print(f"pcgen {__version__}")
+        return 0
+    if name not in COMMANDS:
+        print(f"pcgen: no command {name!r}; commands are {', '.join(COMMANDS)}", file=sys.stderr)
+        return 2
+    module = importlib.import_module(f"pcgen.cli.{name}")
+    parser = argparse.ArgumentParser(
+        prog=f"pcgen {name}", description=module.__doc__, formatter_class=HelpFormatter
+    )
+    module.add_arguments(parser)
+    common = parser.add_argument_group("for every command")
+    common.add_argument("--json", action="store_true", help="end stdout with one JSON object")
+    common.add_argument("--quiet", action="store_true", help="no progress")
+    common.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    try:
+        args = parser.parse_args(words[1:])
+    except SystemExit as stop:
+        return int(stop.code or 0)
+    return _run(module, args, name)
+
+
+def _run(module: Any, args: argparse.Namespace, name: str) -> int:
+    progress.set_quiet(args.quiet)
+    try:
+        result = module.run(args)
+        if args.json:
+            print(json.dumps(result, default=str))
+        elif hasattr(module, "describe"):
+            print(module.describe(result))
+        sys.stdout.flush()
+        return 0
+    except PcgenError as error:
+        if args.debug:
+            raise
+        print(f"pcgen {name}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(
+            f"\npcgen {name}: interrupted; what was finished is kept, the same command goes on",
+            file=sys.stderr,
+        )
+        return 130
+    except BrokenPipeError:
+        # The reader of our output went away (`pcgen ... | head`): not an error of ours.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _overview() -> str:
+    rows = "\n".join(f"  {name:<12} {text}" for name, text in COMMANDS.items())
+    return (
+        "usage: pcgen COMMAND [options]\n\n"
+        "Generate 3D shapes by optimal transport from a better base measure.\n\n"
+        f"{rows}\n\n"
+        "pcgen COMMAND --help is the documentation of a command. Start with: pcgen demo"
+    )

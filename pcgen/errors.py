@@ -1,0 +1,49 @@
+"""Errors a user can cause. Each says what was expected, what came and what to do.
+
+The command line prints any :class:`PcgenError` as one line on stderr and exits with 2; every
+other exception is a defect of ours and keeps its traceback.
+"""
+
+
+class PcgenError(Exception):
+    """Base class of every known error."""
+
+
+class InputError(PcgenError):
+    """An argument or a file has the wrong content, shape or value."""
+
+
+class MeshError(PcgenError):
+    """A mesh cannot be used: no faces, zero area, broken indices, NaN."""
+
+
+class DataError(PcgenError):
+    """A data set is missing, empty, damaged or not the one a run was trained on."""
+
+
+class StorageError(PcgenError):
+    """Writing failed: full disk, read-only folder, or somebody else holds the lock."""
+
+
+class TrainingError(PcgenError):
+    """Training cannot start or go on: NaN, an incompatible run, too few shapes."""
+
+
+class TransportError(PcgenError):
+    """A transport problem is ill-posed, or a solver did not converge."""
+
+
+class BackendError(PcgenError):
+    """A backend was asked for by name and does not work on this machine."""
+
+
+class MissingPackage(PcgenError):
+    """An optional package is absent; the message names the extra that brings it."""
+
+    def __init__(self, package: str, extra: str, purpose: str) -> None:
+        super().__init__(
+            f"{purpose} needs the package '{package}', which is not installed; "
+            f"install it with: pip install 'pcgen[{extra}]'"
+        )
+        self.package = package
+        self.extra = extra

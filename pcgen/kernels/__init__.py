@@ -1,0 +1,98 @@
+"""The few heavy operations everything else is built from, on interchangeable backends.
+
+* :func:`nearest` - k nearest neighbours between batches of clouds, squared distances.
+* :func:`chamfer` - the squared, two-sided Chamfer distance, differentiable.
+* :func:`best_cells` - the k largest scores ⟨atom_i, x⟩ + h_i, never holding batch × N scores.
+
+``dense.py`` is the reference: short and obviously right. ``keops.py``, ``kdtree.py`` and
+``torch3d.py`` must match it in value, and where there is one in gradient. The backend is an
+argument: a name, or ``auto``, which chooses by the sizes measured in :mod:`pcgen.kernels.choice`
+and never changes its mind after an error.
+"""
+
+from __future__ import annotations
+
+import importlib
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+from pcgen.errors import InputError
+from pcgen.kernels.choice import BACKENDS, choose
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = ["BACKENDS", "backend_module", "best_cells", "chamfer", "choose", "nearest"]
+
+
+def backend_module(name: str) -> ModuleType:
+    """Import one backend; its import is where the heavy package comes in."""
+    if name not in BACKENDS:
+        raise InputError(f"backend must be auto or one of {', '.join(BACKENDS)}, got {name!r}")
+    return importlib.import_module(f"pcgen.kernels.{BACKENDS[name]}")
+
+
+def nearest(x: Tensor, y: Tensor, *, k: int = 1, backend: str = "auto") -> tuple[Tensor, Tensor]:
+    """For each point of x its k nearest points of y, nearest first.
+
+    Args:
+        x: (batch, n, dim) float.
+        y: (batch, m, dim) of the same type, m at least k.
+    Returns:
+        squared distances (batch, n, k), without gradient, and indices (batch, n, k) int64.
+    """
+    _check_clouds(x, y, k)
+    if backend == "auto":
+        backend = choose("nearest", x, y, k)
+    return backend_module(backend).nearest(x, y, k)
+
+
+def chamfer(x: Tensor, y: Tensor, *, backend: str = "auto") -> Tensor:
+    """mean_i min_j |x_i - y_j|² + mean_j min_i |x_i - y_j|² for each pair of the batch.
+
+    Args:
+        x: (batch, n, dim); y: (batch, m, dim). Gradients flow to both through the matched pairs.
+    Returns:
+        (batch,) squared distances: means per side, sides added, not halved.
+    """
+    _, forward = nearest(x.detach(), y.detach(), backend=backend)
+    _, backward = nearest(y.detach(), x.detach(), backend=backend)
+    there = (x - _pick(y, forward)).square().sum(-1).mean(-1)
+    back = (y - _pick(x, backward)).square().sum(-1).mean(-1)
+    return there + back
+
+
+def best_cells(
+    x: Tensor, atoms: Tensor, offset: Tensor, *, k: int = 1, backend: str = "auto"
+) -> tuple[Tensor, Tensor]:
+    """The k largest of ⟨atom_i, x⟩ + offset_i over all atoms, largest first.
+
+    Args:
+        x: (batch, dim); atoms: (N, dim); offset: (N,).
+    Returns:
+        scores (batch, k) and atom indices (batch, k) int64. Memory O(N·dim + batch·block).
+    """
+    if x.ndim != 2 or atoms.ndim != 2 or x.shape[1] != atoms.shape[1]:
+        raise InputError(
+            f"x must be (batch, dim) and atoms (N, dim), got {tuple(x.shape)} and "
+            f"{tuple(atoms.shape)}"
+        )
+    if not 1 <= k <= len(atoms):
+        raise InputError(f"k must be between 1 and the number of atoms {len(atoms)}, got {k}")
+    if backend == "auto":
+        backend = choose("best_cells", x, atoms, k)
+    return backend_module(backend).best_cells(x, atoms, offset, k)
+
+
+def _pick(points: Tensor, index: Tensor) -> Tensor:
+    return points.gather(1, index.expand(-1, -1, points.shape[-1]))
+
+
+def _check_clouds(x: Tensor, y: Tensor, k: int) -> None:
+    if x.ndim != 3 or y.ndim != 3 or x.shape[0] != y.shape[0] or x.shape[2] != y.shape[2]:
+        raise InputError(
+            "clouds must be (batch, n, dim) and (batch, m, dim), got "
+            f"{tuple(x.shape)} and {tuple(y.shape)}; add a batch axis with points[None]"
+        )
+    if not 1 <= k <= y.shape[1]:
+        raise InputError(f"k must be between 1 and the number of points {y.shape[1]}, got {k}")

@@ -1,0 +1,35 @@
+"""KeOps: lazy reductions compiled once per formula; the only place that imports pykeops."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from pcgen.errors import MissingPackage
+
+try:
+    from pykeops.torch import LazyTensor
+except ImportError as error:  # pragma: no cover - pykeops is a core dependency
+    raise MissingPackage("pykeops", "", "the keops backend") from error
+
+
+def nearest(x: Tensor, y: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """See :func:`pcgen.kernels.nearest`."""
+    with torch.no_grad():
+        rows = LazyTensor(x.contiguous()[:, :, None, :])
+        columns = LazyTensor(y.contiguous()[:, None, :, :])
+        index = ((rows - columns) ** 2).sum(-1).argKmin(k, dim=2).long()
+        picked = y.gather(1, index.flatten(1)[..., None].expand(-1, -1, y.shape[-1]))
+        picked = picked.view(*index.shape, y.shape[-1])
+        return (x[:, :, None] - picked).square().sum(-1), index
+
+
+def best_cells(x: Tensor, atoms: Tensor, offset: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """See :func:`pcgen.kernels.best_cells`."""
+    with torch.no_grad():
+        rows = LazyTensor(x.contiguous()[:, None, :])
+        columns = LazyTensor(atoms.contiguous()[None, :, :])
+        shift = LazyTensor(offset.to(x.dtype).contiguous()[None, :, None])
+        index = (-((rows | columns) + shift)).argKmin(k, dim=1).long()
+        scores = torch.einsum("bd,bkd->bk", x, atoms[index]) + offset.to(x.dtype)[index]
+        return scores, index

@@ -1,0 +1,25 @@
+"""PyTorch3D, an extra in an environment of its own; the only place that imports pytorch3d."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from pcgen.errors import BackendError, MissingPackage
+
+try:
+    from pytorch3d.ops import knn_points
+except ImportError as error:
+    raise MissingPackage("pytorch3d", "pytorch3d", "the pytorch3d backend") from error
+
+
+def nearest(x: Tensor, y: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """See :func:`pcgen.kernels.nearest`."""
+    with torch.no_grad():
+        found = knn_points(x.contiguous(), y.contiguous(), K=k, return_sorted=True)
+    return found.dists, found.idx
+
+
+def best_cells(x: Tensor, atoms: Tensor, offset: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """Refused: PyTorch3D has no such kernel."""
+    raise BackendError("the pytorch3d backend has no best_cells; use dense or keops")

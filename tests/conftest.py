@@ -1,0 +1,16 @@
+"""Shared by all tests: few threads, no inherited settings, seeded generators."""
+
+import pytest
+import torch
+
+torch.set_num_threads(2)
+
+
+@pytest.fixture
+def generator() -> torch.Generator:
+    return torch.Generator().manual_seed(0)
+
+
+@pytest.fixture(autouse=True)
+def _no_inherited_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PCGEN_THREADS", raising=False)
