@@ -1,0 +1,104 @@
+"""Reading ``.npy`` and ``.npz`` files of unknown origin: no pickle, no surprise in size.
+
+NumPy allocates what a header promises before it reads. Here the promise is compared with the
+bytes that are there first, so that a file of 200 bytes cannot ask for a terabyte.
+"""
+
+from __future__ import annotations
+
+import math
+import zipfile
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.lib import format as npy
+from numpy.typing import NDArray
+
+from pcgen.errors import InputError
+from pcgen.files import atomic_file
+
+#: The most an array inside an archive may unpack to, in bytes.
+ARRAY_LIMIT = 16 * 2**30
+
+
+def read_header(handle: IO[bytes], where: str) -> tuple[tuple[int, ...], np.dtype[Any], bool]:
+    """The shape, type and Fortran order that a ``.npy`` stream promises.
+
+    Raises:
+        InputError: not a ``.npy`` stream, or one of Python objects.
+    """
+    try:
+        version = npy.read_magic(handle)
+        reader = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+        shape, fortran, dtype = reader(handle)
+    except Exception as error:  # NumPy parses the header as Python text: any error may come
+        raise InputError(f"{where} is not a NumPy array file ({error})") from None
+    if dtype.hasobject:
+        raise InputError(f"{where} holds pickled Python objects, which could run code; refused")
+    return shape, dtype, fortran
+
+
+def read_array(handle: IO[bytes], size: int, where: str) -> NDArray[Any]:
+    """Read one array from a ``.npy`` stream of ``size`` bytes.
+
+    Raises:
+        InputError: damaged, truncated, pickled, or not as long as its header says.
+    """
+    shape, dtype, fortran = read_header(handle, where)
+    expected = math.prod(shape) * dtype.itemsize
+    present = size - handle.tell()
+    if expected != present or min(shape, default=0) < 0:
+        raise InputError(
+            f"{where} promises {shape} of {dtype}, {expected} bytes, but holds {present}; "
+            "it is truncated or damaged"
+        )
+    data = handle.read(expected)
+    if len(data) != expected:
+        raise InputError(f"{where} ends after {len(data)} of {expected} bytes; it is truncated")
+    flat = np.frombuffer(bytearray(data), dtype=dtype)
+    return flat.reshape(shape, order="F" if fortran else "C")
+
+
+def read_npy(path: Path | str) -> NDArray[Any]:
+    """Read a ``.npy`` file; see :func:`read_array` for what is refused."""
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"no file at {path}")
+    with path.open("rb") as handle:
+        return read_array(handle, path.stat().st_size, str(path))
+
+
+def read_npz(path: Path | str, limit: int = ARRAY_LIMIT) -> dict[str, NDArray[Any]]:
+    """Read all arrays of an ``.npz`` archive.
+
+    Raises:
+        InputError: no archive, a damaged one, pickled content, or more than ``limit`` bytes.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"no file at {path}")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = archive.infolist()
+            total = sum(member.file_size for member in members)
+            if total > limit:
+                raise InputError(f"{path} unpacks to {total} bytes; the limit is {limit}")
+            arrays = {}
+            for member in members:
+                name = member.filename.removesuffix(".npy")
+                with archive.open(member) as handle:
+                    arrays[name] = read_array(handle, member.file_size, f"{path}:{name}")
+            return arrays
+    except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError, RuntimeError) as error:
+        raise InputError(f"{path} is not a readable .npz archive ({error})") from None
+    except zlib.error as error:
+        raise InputError(f"{path} is a damaged .npz archive ({error})") from None
+
+
+def write_npz(path: Path | str, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Write arrays as a compressed ``.npz``, atomically; equal arrays give equal bytes."""
+    with atomic_file(path) as temporary, temporary.open("wb") as handle:
+        np.savez_compressed(handle, allow_pickle=False, **arrays)

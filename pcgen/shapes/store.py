@@ -1,0 +1,296 @@
+"""A prepared data set: a folder that a person can understand and a trainer can memory-map.
+
+====================  ==========================================================================
+``dataset.json``      format version, counts, content hash, the settings it was made with
+``index.csv``         one row a shape: id, category, split, source, sha256, centre, scale
+``points.npy``        (count, P, 3) float32, in each shape's box frame
+``normals.npy``       (count, P, 3) float16 unit vectors; absent where clouds came without
+``report.json``       what was read, what was rejected and why
+====================  ==========================================================================
+
+Row k of the index is row k of the arrays. Points of a shape are independent draws from its
+surface, so any run of them is a fair sample of it.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from pcgen.datatypes import Frame
+from pcgen.errors import DataError, InputError
+from pcgen.shapes.arrays import read_header
+
+FORMAT = "pcgen-dataset"
+VERSION = 1
+COLUMNS = ("id", "category", "split", "source", "sha256", "cx", "cy", "cz", "scale")
+
+#: ``first`` are the first two thirds of a shape's points, for training, and ``last`` the rest,
+#: for references: of 15,000 the 10,000 and 5,000 of PointFlow's protocol.
+Part = Literal["all", "first", "last"]
+
+
+class Row(NamedTuple):
+    """One shape: points in its own units are ``stored * scale + centre``."""
+
+    id: str
+    category: str
+    split: str
+    source: str
+    sha256: str
+    centre: tuple[float, float, float]
+    scale: float
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A data set opened read-only; see :meth:`open`. Rows are named by their number.
+
+    Attributes:
+        path: its folder.
+        rows: one :class:`Row` a shape.
+        meta: the content of ``dataset.json``.
+    """
+
+    path: Path
+    rows: Sequence[Row]
+    meta: dict[str, Any]
+
+    @classmethod
+    def open(cls, path: Path | str) -> Dataset:
+        """Open a folder that ``pcgen prepare`` wrote.
+
+        Raises:
+            DataError: missing, not a data set, of an unknown version, or damaged.
+        """
+        path = Path(path)
+        if not (path / "dataset.json").is_file():
+            unfinished = path.with_name(path.name + ".part")
+            hint = (
+                f"; {unfinished} holds an unfinished one, run the same prepare command to go on"
+                if unfinished.is_dir()
+                else "; make one with: pcgen prepare SOURCE --out DATASET"
+            )
+            raise DataError(f"no data set at {path}{hint}")
+        meta = _read_meta(path / "dataset.json")
+        rows = _read_index(path / "index.csv")
+        dataset = cls(path, rows, meta)
+        wanted = (meta["count"], meta["points_per_shape"], 3)
+        if len(rows) != wanted[0] or dataset._points.shape != wanted:
+            raise DataError(
+                f"{path} is damaged: dataset.json promises {wanted}, index.csv has {len(rows)} "
+                f"rows and points.npy is {dataset._points.shape}; prepare it again"
+            )
+        if dataset.has_normals and dataset._normals.shape != wanted:
+            raise DataError(f"{path} is damaged: normals.npy is {dataset._normals.shape}")
+        return dataset
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Another process maps the arrays itself instead of receiving them in a pickle.
+        return Dataset.open, (self.path,)
+
+    @property
+    def ids(self) -> list[str]:
+        return [row.id for row in self.rows]
+
+    @cached_property
+    def categories(self) -> tuple[str, ...]:
+        """The names of the categories that have a shape, sorted."""
+        return tuple(sorted({row.category for row in self.rows}))
+
+    @cached_property
+    def splits(self) -> tuple[str, ...]:
+        """The names of the splits that have a shape, sorted."""
+        return tuple(sorted({row.split for row in self.rows}))
+
+    @property
+    def count(self) -> int:
+        return len(self.rows)
+
+    @property
+    def points_per_shape(self) -> int:
+        return int(self.meta["points_per_shape"])
+
+    @property
+    def content_hash(self) -> str:
+        """A hash of every point, id, category and split; equal for equal data sets."""
+        return str(self.meta["content_hash"])
+
+    @property
+    def has_normals(self) -> bool:
+        return bool(self.meta["has_normals"])
+
+    def select(
+        self, *, split: str | None = None, categories: Iterable[str] | None = None
+    ) -> NDArray[np.int64]:
+        """The numbers of the rows of one split, of some categories, or of both.
+
+        Raises:
+            DataError: an unknown name (the message lists the known ones), or no row is left.
+        """
+        names = None if categories is None else list(categories)
+        for name in names or ():
+            _check_known("category", name, self.categories)
+        if split is not None:
+            _check_known("split", split, self.splits)
+        rows = [
+            number
+            for number, row in enumerate(self.rows)
+            if (split is None or row.split == split) and (names is None or row.category in names)
+        ]
+        if not rows:
+            raise DataError(f"{self.path} has no shape of split {split} in {names}")
+        return np.array(rows, np.int64)
+
+    def points(
+        self, rows: ArrayLike, count: int | None = None, *, part: Part = "all"
+    ) -> NDArray[np.float32]:
+        """The first ``count`` points of ``part`` of some rows, in the per-shape box frame.
+
+        Returns:
+            (n, count, 3) float32, a copy; [-1, 1] along each shape's longest side.
+        """
+        rows, window = self._rows(rows), self._window(part, count)
+        return np.array(self._points[rows, window], np.float32)
+
+    def normals(
+        self, rows: ArrayLike, count: int | None = None, *, part: Part = "all"
+    ) -> NDArray[np.float32]:
+        """Unit normals of the points that the same arguments give, (n, count, 3) float32."""
+        if not self.has_normals:
+            raise DataError(f"{self.path} has no normals: it was made from clouds without them")
+        rows, window = self._rows(rows), self._window(part, count)
+        return np.array(self._normals[rows, window], np.float32)
+
+    def frame(self, rows: ArrayLike) -> Frame:
+        """The frame of some rows: ``points * scale + centre`` are the shape's own units."""
+        chosen = [self.rows[int(number)] for number in self._rows(rows)]
+        return Frame(
+            centre=np.array([row.centre for row in chosen], np.float64).reshape(-1, 3),
+            scale=np.array([row.scale for row in chosen], np.float64),
+        )
+
+    def verify(self) -> None:
+        """Read everything and compare with the hashes.
+
+        Raises:
+            DataError: a shape, or the index, is not what was written; the message names it.
+        """
+        for number, row in enumerate(self.rows):
+            normals = self._normals[number] if self.has_normals else None
+            if shape_hash(self._points[number], normals) != row.sha256:
+                raise DataError(f"{self.path} is damaged: {row.id} (row {number}) has changed")
+        if index_hash(self.rows) != self.content_hash:
+            raise DataError(f"{self.path} is damaged: index.csv has changed")
+
+    @cached_property
+    def _points(self) -> NDArray[np.float32]:
+        return map_array(self.path / "points.npy", np.float32)
+
+    @cached_property
+    def _normals(self) -> NDArray[np.float16]:
+        return map_array(self.path / "normals.npy", np.float16)
+
+    def _rows(self, rows: ArrayLike) -> NDArray[np.int64]:
+        numbers = np.atleast_1d(np.asarray(rows))
+        if numbers.size == 0:
+            numbers = numbers.astype(np.int64)
+        if numbers.ndim != 1 or numbers.dtype.kind not in "iu":
+            raise InputError(f"rows must be a list of row numbers, got {numbers.dtype}")
+        if numbers.size and not 0 <= numbers.min() <= numbers.max() < self.count:
+            raise InputError(f"rows must be between 0 and {self.count - 1}, got {numbers.max()}")
+        return numbers.astype(np.int64)
+
+    def _window(self, part: Part, count: int | None) -> slice:
+        total = self.points_per_shape
+        cut = total * 2 // 3
+        windows = {"all": (0, total), "first": (0, cut), "last": (cut, total)}
+        if part not in windows:
+            raise InputError(f"part must be one of {', '.join(windows)}, got {part!r}")
+        start, stop = windows[part]
+        count = stop - start if count is None else count
+        if not 1 <= count <= stop - start:
+            raise InputError(
+                f"{self.path} has {stop - start} points a shape in part {part!r}, {count} were "
+                f"asked for; ask for fewer or prepare it again with more --points"
+            )
+        return slice(start, start + count)
+
+
+def shape_hash(points: NDArray[np.float32], normals: NDArray[np.float16] | None) -> str:
+    """sha256 of a shape as it is stored: its points, then its normals, little-endian."""
+    digest = hashlib.sha256(np.ascontiguousarray(points, "<f4").tobytes())
+    if normals is not None:
+        digest.update(np.ascontiguousarray(normals, "<f2").tobytes())
+    return digest.hexdigest()
+
+
+def index_hash(rows: Iterable[Row]) -> str:
+    """One hash over all rows, where they came from apart: a moved source changes nothing."""
+    digest = hashlib.sha256()
+    for row in rows:
+        fields = [row.id, row.category, row.split, row.sha256, *row.centre, row.scale]
+        digest.update(json.dumps(fields).encode())
+    return digest.hexdigest()
+
+
+def _read_meta(path: Path) -> dict[str, Any]:
+    try:
+        meta = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, OSError, RecursionError) as error:
+        raise DataError(f"{path} is damaged ({error}); prepare the data set again") from None
+    if not isinstance(meta, dict) or meta.get("format") != FORMAT:
+        raise DataError(f"{path} does not describe a pcgen data set")
+    if meta.get("version") != VERSION:
+        raise DataError(
+            f"{path.parent} has format version {meta.get('version')}, this pcgen reads {VERSION}; "
+            "prepare it again with this version"
+        )
+    kinds = {"count": int, "points_per_shape": int, "has_normals": bool, "content_hash": str}
+    for key, kind in kinds.items():
+        if not isinstance(meta.get(key), kind):
+            raise DataError(f"{path} is damaged: {key} must be {kind.__name__}")
+    return meta
+
+
+def _read_index(path: Path) -> list[Row]:
+    try:
+        with path.open(newline="", encoding="utf-8") as handle:
+            reader = csv.reader(handle)
+            if tuple(next(reader, ())) != COLUMNS:
+                raise ValueError(f"columns must be {','.join(COLUMNS)}")
+            rows = []
+            for line in reader:
+                name, category, split, source, sha256, x, y, z, scale = line
+                centre = (float(x), float(y), float(z))
+                rows.append(Row(name, category, split, source, sha256, centre, float(scale)))
+            return rows
+    except (ValueError, OSError, csv.Error) as error:
+        raise DataError(f"{path} is damaged ({error}); prepare the data set again") from None
+
+
+def map_array(path: Path, kind: type) -> NDArray[Any]:
+    """Map a ``.npy`` file of exactly the promised length into memory, read-only."""
+    try:
+        with path.open("rb") as handle:
+            shape, dtype, fortran = read_header(handle, str(path))
+            offset = handle.tell()
+        if dtype != kind or len(shape) != 3 or fortran:
+            raise InputError(f"holds {shape} of {dtype}")
+        return np.memmap(path, dtype, "r", offset, shape)
+    except (InputError, ValueError, OSError) as error:
+        raise DataError(f"{path} is damaged ({error}); prepare the data set again") from None
+
+
+def _check_known(what: str, name: str, known: Sequence[str]) -> None:
+    if name not in known:
+        raise DataError(f"no {what} {name!r} in the data set; it has {', '.join(known)}")

@@ -1,0 +1,115 @@
+"""Writing the data set that :mod:`pcgen.shapes.store` reads."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pcgen.errors import InputError
+from pcgen.files import atomic_file, atomic_folder, write_json
+from pcgen.shapes.normalise import box_frame
+from pcgen.shapes.store import (
+    COLUMNS,
+    FORMAT,
+    VERSION,
+    Dataset,
+    Row,
+    index_hash,
+    map_array,
+    shape_hash,
+)
+
+
+def write_dataset(
+    path: Path | str,
+    points: NDArray[np.floating],
+    *,
+    categories: Sequence[str] | None = None,
+    splits: Sequence[str] | None = None,
+    ids: Sequence[str] | None = None,
+    normals: NDArray[np.floating] | None = None,
+) -> Dataset:
+    """Store clouds that are in memory; ``pcgen prepare`` is the way for files.
+
+    Args:
+        path: the folder to make; it must not exist yet.
+        points: (count, P, 3) in the shapes' own units, count at least 1.
+        categories: a name a shape, by default all ``shape``.
+        splits: a name a shape, by default all ``train``.
+        ids: a name a shape, all different; by default numbered.
+        normals: (count, P, 3) unit vectors.
+    """
+    frame = box_frame(points)
+    stored = frame.apply(np.asarray(points, np.float64)).astype(np.float32)
+    count = len(stored)
+    categories = list(categories) if categories is not None else ["shape"] * count
+    splits = list(splits) if splits is not None else ["train"] * count
+    ids = list(ids) if ids is not None else [f"{n}/{k:06d}" for k, n in enumerate(categories)]
+    for name, column in {"categories": categories, "splits": splits, "ids": ids}.items():
+        if len(column) != count:
+            raise InputError(f"{name} must name {count} shapes, got {len(column)}")
+    if len(set(ids)) != count:
+        raise InputError("ids must all be different")
+    if normals is not None and normals.shape != stored.shape:
+        raise InputError(f"normals must be {stored.shape}, got {normals.shape}")
+    with atomic_folder(path) as folder:
+        np.save(folder / "points.npy", stored)
+        if normals is not None:
+            half = normals.astype(np.float16)
+            np.save(folder / "normals.npy", half)
+        rows = [
+            Row(
+                id=ids[k],
+                category=categories[k],
+                split=splits[k],
+                source="memory",
+                sha256=shape_hash(stored[k], None if normals is None else half[k]),
+                centre=as_point(frame.centre[k]),
+                scale=float(frame.scale[k]),
+            )
+            for k in range(count)
+        ]
+        write_records(folder, rows, {"settings": {}})
+    return Dataset.open(path)
+
+
+def write_records(folder: Path, rows: Sequence[Row], meta: dict[str, Any]) -> dict[str, Any]:
+    """Write ``index.csv`` and ``dataset.json`` beside arrays that are in place already.
+
+    Args:
+        meta: what to record beside the counts: ``settings`` and the like.
+    Returns:
+        the content of ``dataset.json``.
+    """
+    points = map_array(folder / "points.npy", np.float32)
+    with (
+        atomic_file(folder / "index.csv") as temporary,
+        temporary.open("w", newline="", encoding="utf-8") as handle,
+    ):
+        writer = csv.writer(handle, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        for row in rows:
+            writer.writerow([*row[:5], *map(repr, row.centre), repr(row.scale)])
+    whole = {
+        "format": FORMAT,
+        "version": VERSION,
+        "count": len(rows),
+        "points_per_shape": int(points.shape[1]),
+        "has_normals": (folder / "normals.npy").is_file(),
+        "categories": sorted({row.category for row in rows}),
+        "content_hash": index_hash(rows),
+        **meta,
+    }
+    write_json(folder / "dataset.json", whole)
+    return whole
+
+
+def as_point(centre: NDArray[np.float64]) -> tuple[float, float, float]:
+    """A (3,) array as the plain numbers that an index row holds."""
+    x, y, z = (float(value) for value in centre)
+    return x, y, z
