@@ -63,7 +63,8 @@ class Source(Protocol):
     states give equal samples.
     """
 
-    dim: int
+    @property
+    def dim(self) -> int: ...
 
     def sample(self, count: int, generator: Generator) -> Tensor: ...
 

@@ -1,1 +1,20 @@
-"""TBD."""
+"""Base measures ω and Base Initialisation: where the latent flow starts.
+
+What enters: latents (N, dim) of training shapes. What leaves: a :class:`BaseMeasure`, a source of
+latents with a name, notes for the user and a checkpoint; :func:`fit` makes one by family name.
+
+Base Initialisation (thesis "Efficient Learning of Generative Modelling by Base Initialisation",
+Bath, 2025) frees the base end of a generative model: take ω from a family F so that transporting
+ω to the data ν costs less than from μ = N(0, I), then learn ω → ν with less effort. Only its
+abstract is public. **Everything here is our reconstruction of the idea**: minimise over ω in F
+
+    E(ω) = W₂²(ω, ν) + λ D(ω, μ)
+
+with F and λ chosen on held-out latents, because λ = 0 with a rich F only memorises ν. A lower
+energy proves nothing by itself; ``pcgen bench base`` measures training steps to a target error.
+"""
+
+from pcgen.base.fitting import FAMILIES, fit, from_checkpoint
+from pcgen.base.measure import BaseMeasure
+
+__all__ = ["FAMILIES", "BaseMeasure", "fit", "from_checkpoint"]

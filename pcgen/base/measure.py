@@ -1,0 +1,216 @@
+"""What every base measure is: a source of latents with a name, a report and a checkpoint."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, runtime_checkable
+
+import torch
+
+from pcgen import checkpoint
+from pcgen.errors import DataError, InputError
+
+if TYPE_CHECKING:
+    from torch import Generator, Tensor
+
+FORMAT = 1
+"""Version of the checkpoint layout; a newer file is refused, not guessed at."""
+
+
+@runtime_checkable
+class BaseMeasure(Protocol):
+    """A base ω that one can draw from, describe, store and restore.
+
+    ``sample`` gives (count, dim) float32 in the frame of the latents it was fitted to, on the
+    device of the generator; equal generator states give equal samples, before a checkpoint and
+    after it. ``notes`` are sentences about the fit that a user should read (a shrunken
+    covariance, a dropped dimension).
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def dim(self) -> int: ...
+
+    @property
+    def notes(self) -> tuple[str, ...]: ...
+
+    def sample(self, count: int, generator: Generator) -> Tensor: ...
+
+    def describe(self) -> dict[str, Any]: ...
+
+    def to_checkpoint(self) -> tuple[dict[str, Tensor], dict[str, Any]]: ...
+
+    @classmethod
+    def from_checkpoint(cls, tensors: dict[str, Tensor], meta: dict[str, Any]) -> Self: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class TensorMeasure:
+    """A measure whose whole state is its dataclass fields: tensors, and plain JSON values.
+
+    Subclasses are frozen dataclasses with a ``name``; the checkpoint then follows from the fields.
+    """
+
+    name: ClassVar[str]
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        # A checkpoint stores rows in order; another layout here would round products differently.
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, torch.Tensor):
+                object.__setattr__(self, field.name, value.detach().contiguous())
+
+    def describe(self) -> dict[str, Any]:
+        """JSON-ready facts: the plain fields and the shape of each tensor."""
+        facts: dict[str, Any] = {"family": self.name}
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            facts[field.name] = list(value.shape) if isinstance(value, torch.Tensor) else value
+        return facts
+
+    def to_checkpoint(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Tensors and JSON-ready meta, for :func:`pcgen.checkpoint.save`."""
+        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        tensors = {name: v for name, v in values.items() if isinstance(v, torch.Tensor)}
+        plain = {name: v for name, v in values.items() if not isinstance(v, torch.Tensor)}
+        return tensors, {"family": self.name, "format": FORMAT, "fields": plain}
+
+    @classmethod
+    def from_checkpoint(cls, tensors: dict[str, Tensor], meta: dict[str, Any]) -> Self:
+        """The inverse of :meth:`to_checkpoint`.
+
+        Raises:
+            DataError: another family's checkpoint, a newer format, or missing or extra fields.
+        """
+        check_meta(meta, cls.name)
+        plain = {name: _tuples(value) for name, value in meta.get("fields", {}).items()}
+        known = {field.name for field in dataclasses.fields(cls)}
+        found = set(tensors) | set(plain)
+        if found != known:
+            raise DataError(
+                f"a checkpoint of base {cls.name} holds {', '.join(sorted(known))}, got "
+                f"{', '.join(sorted(found))}; fit the base again"
+            )
+        values: dict[str, Any] = {**tensors, **plain}
+        return cls(**values)
+
+
+@dataclass(frozen=True)
+class ConstantsKept:
+    """A measure on the coordinates that vary; the others keep the one value that they had.
+
+    Covariances, transports and networks all misbehave on a coordinate without variance, so
+    :func:`pcgen.base.fit` leaves such coordinates out of every family alike.
+
+    Attributes:
+        inner: the measure on the varying coordinates.
+        values: (dim,) float32, the constant where a coordinate is constant, else 0.
+        varying: (dim,) bool.
+    """
+
+    inner: BaseMeasure
+    values: Tensor
+    varying: Tensor
+
+    @property
+    def name(self) -> str:
+        return self.inner.name
+
+    @property
+    def dim(self) -> int:
+        return len(self.values)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        constant = self.dim - int(self.varying.sum())
+        return (f"{constant} of {self.dim} coordinates are constant and kept so", *self.inner.notes)
+
+    def sample(self, count: int, generator: Generator) -> Tensor:
+        drawn = self.inner.sample(count, generator)
+        whole = self.values.to(drawn.device).repeat(count, 1)
+        whole[:, self.varying.to(drawn.device)] = drawn
+        return whole
+
+    def describe(self) -> dict[str, Any]:
+        return {**self.inner.describe(), "notes": self.notes, "dim": self.dim}
+
+    def to_checkpoint(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        tensors, meta = self.inner.to_checkpoint()
+        return (
+            {
+                **checkpoint.prefixed(tensors, "inner"),
+                "values": self.values,
+                "varying": self.varying,
+            },
+            {"family": "constants-kept", "format": FORMAT, "inner": meta},
+        )
+
+    @classmethod
+    def from_checkpoint(cls, tensors: dict[str, Tensor], meta: dict[str, Any]) -> ConstantsKept:
+        from pcgen.base.fitting import from_checkpoint
+
+        check_meta(meta, "constants-kept")
+        inner = from_checkpoint(checkpoint.strip(tensors, "inner"), meta["inner"])
+        return cls(inner, tensors["values"], tensors["varying"])
+
+
+def _tuples(value: Any) -> Any:
+    """JSON lists back to the tuples they were."""
+    return tuple(_tuples(item) for item in value) if isinstance(value, list) else value
+
+
+def check_meta(meta: dict[str, Any], family: str) -> None:
+    """Refuse a checkpoint of another family or of a newer pcgen."""
+    if meta.get("family") != family:
+        raise DataError(f"expected a base of family {family}, got {meta.get('family')!r}")
+    if not isinstance(meta.get("format"), int) or meta["format"] > FORMAT:
+        raise DataError(
+            f"the base was stored in format {meta.get('format')!r}, this pcgen reads up to "
+            f"{FORMAT}; update pcgen or fit the base again"
+        )
+
+
+def check_latents(latents: Any, least: int = 1, family: str = "a base") -> Tensor:
+    """Latents as (N, dim) float32, or an error that says what is wrong with them.
+
+    Args:
+        latents: array or tensor of real numbers.
+        least: how many *different* latents the caller needs.
+    Raises:
+        InputError: not a matrix, empty, NaN or infinite, or too few different rows.
+    """
+    values = torch.as_tensor(latents).detach()
+    if values.ndim != 2 or 0 in values.shape:
+        raise InputError(
+            f"latents must be (N, dim) with N and dim at least 1, got shape {tuple(values.shape)}"
+        )
+    values = values.to(torch.float32)
+    broken = int((~values.isfinite()).any(1).sum())
+    if broken:
+        raise InputError(
+            f"{broken} of {len(values)} latents hold NaN or infinite values (after conversion to "
+            "float32); find the shapes they come from or train the autoencoder again"
+        )
+    if least > 1:
+        distinct = len(torch.unique(values, dim=0))
+        if distinct < least:
+            raise InputError(
+                f"{family} needs at least {least} different latents, got {distinct} among "
+                f"{len(values)}; add shapes or use the base 'standard'"
+            )
+    return values
+
+
+def normal(count: int, dim: int, generator: Generator) -> Tensor:
+    """(count, dim) draws of N(0, I), on the device of the generator.
+
+    Raises:
+        InputError: ``count`` is negative.
+    """
+    if count < 0:
+        raise InputError(f"the number of samples must be 0 or more, got {count}")
+    return torch.randn(count, dim, generator=generator, device=generator.device)
