@@ -1,0 +1,155 @@
+"""Rasterisers in numpy: discs and triangles to the nearest primitive of every pixel.
+
+Both turn primitives into fragments and keep, per pixel, the smallest 64-bit key: an ordered
+depth in the high half, the primitive's index in the low half. So the outcome does not depend on
+the order of the primitives (equal depths go to the lower index), nor on any library's threads.
+
+Depth enters as a value that is affine on the screen and grows away from the eye: the depth
+itself for a parallel projection, ``-1/depth`` for a perspective one.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+EMPTY = np.uint64(0xFFFFFFFFFFFFFFFF)
+BLOCK_FRAGMENTS = 2_000_000
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Hits:
+    """What the pixels see.
+
+    Attributes:
+        primitive: (height, width) int64, the index of the nearest primitive, -1 for none.
+        value: (height, width) float32, its depth value there, +inf for none.
+    """
+
+    primitive: NDArray[np.int64]
+    value: NDArray[np.float32]
+
+
+def discs(
+    x: Array, y: Array, value: Array, radius: Array, bulge: Array, size: tuple[int, int]
+) -> Hits:
+    """Rasterise round splats that bulge towards the eye like balls.
+
+    Args:
+        x, y, radius: (n,) in pixels; a disc smaller than a pixel still fills the one it is in.
+        value: (n,) depth value of the centre; bulge: (n,) how much less it is at the middle.
+        size: (height, width).
+    """
+    height, width = size
+    keys = np.full(height * width, EMPTY)
+    reach = np.ceil(radius + 0.5).astype(np.int64)
+    for step in np.unique(reach):
+        offset = np.arange(-step, step + 1)
+        dy, dx = (grid.ravel() for grid in np.meshgrid(offset, offset, indexing="ij"))
+        members = np.flatnonzero(reach == step)
+        block = max(1, BLOCK_FRAGMENTS // len(dx))
+        for start in range(0, len(members), block):
+            index = members[start : start + block]
+            column = np.floor(x[index]).astype(np.int64)[:, None] + dx
+            row = np.floor(y[index]).astype(np.int64)[:, None] + dy
+            apart = (column + 0.5 - x[index, None]) ** 2 + (row + 0.5 - y[index, None]) ** 2
+            apart /= np.maximum(radius[index, None], 0.71) ** 2  # at least the pixel it is in
+            inside = (apart <= 1) & (column >= 0) & (column < width) & (row >= 0) & (row < height)
+            which, _ = np.nonzero(inside)
+            near = value[index][which] - bulge[index][which] * np.sqrt(1 - apart[inside])
+            _keep_nearest(keys, (row * width + column)[inside], near, index[which])
+    return _hits(keys, size)
+
+
+def triangles(
+    x: Array, y: Array, value: Array, faces: NDArray[np.int64], size: tuple[int, int]
+) -> Hits:
+    """Rasterise triangles by rows: pixel centres between the crossings of the row's line.
+
+    Args:
+        x, y, value: (v,) of the vertices; faces: (f, 3).
+    """
+    height, width = size
+    keys = np.full(height * width, EMPTY)
+    low = np.ceil(np.minimum.reduce(y[faces], axis=1) - 0.5).clip(0, height).astype(np.int64)
+    high = np.ceil(np.maximum.reduce(y[faces], axis=1) - 0.5).clip(0, height).astype(np.int64)
+    rows = np.maximum(high - low, 0)
+    wide = np.ptp(x[faces], axis=1).clip(0, width) + 2
+    cost = np.cumsum(rows * wide)
+    cuts = np.searchsorted(cost, np.arange(1, cost[-1] // BLOCK_FRAGMENTS + 2) * BLOCK_FRAGMENTS)
+    bounds = np.unique(np.concatenate([[0], np.minimum(cuts + 1, len(faces)), [len(faces)]]))
+    for start, stop in itertools.pairwise(bounds):
+        block = np.arange(start, stop)[rows[start:stop] > 0]
+        if not len(block):
+            continue
+        slope_x, slope_y, constant, usable = _planes(x, y, value, faces[block])
+        block = block[usable]
+        which, line = _expand(low[block], rows[block])
+        left, right = _crossings(x, y, faces[block[which]], line.astype(np.float64) + 0.5)
+        first = np.ceil(left - 0.5).clip(0, width).astype(np.int64)
+        last = np.ceil(right - 0.5).clip(0, width).astype(np.int64)
+        span, column = _expand(first, np.maximum(last - first, 0))
+        owner, line = which[span], line[span]
+        near = constant[owner] + slope_x[owner] * (column + 0.5) + slope_y[owner] * (line + 0.5)
+        _keep_nearest(keys, line * width + column, near, block[owner])
+    return _hits(keys, size)
+
+
+def _planes(x: Array, y: Array, value: Array, faces: NDArray[np.int64]) -> tuple[Array, ...]:
+    """The affine function through each triangle's values; slivers without area are dropped."""
+    a, b, c = faces.T
+    ux, uy, vx, vy = x[b] - x[a], y[b] - y[a], x[c] - x[a], y[c] - y[a]
+    area = ux * vy - uy * vx
+    usable = np.abs(area) > 1e-9
+    area = np.where(usable, area, 1.0)
+    du, dv = value[b] - value[a], value[c] - value[a]
+    slope_x, slope_y = (du * vy - dv * uy) / area, (dv * ux - du * vx) / area
+    constant = value[a] - slope_x * x[a] - slope_y * y[a]
+    return slope_x[usable], slope_y[usable], constant[usable], usable
+
+
+def _expand(first: NDArray[np.int64], count: NDArray[np.int64]) -> tuple[NDArray[np.int64], ...]:
+    """All (i, first_i + 0 .. count_i - 1), as two flat arrays."""
+    owner = np.repeat(np.arange(len(count)), count)
+    start = np.cumsum(count) - count
+    return owner, first[owner] + np.arange(len(owner)) - start[owner]
+
+
+def _crossings(x: Array, y: Array, faces: NDArray[np.int64], line: Array) -> tuple[Array, Array]:
+    """Where horizontal lines enter and leave their triangles."""
+    left, right = np.full(len(line), np.inf), np.full(len(line), -np.inf)
+    for i, j in ((0, 1), (1, 2), (2, 0)):
+        xa, ya, xb, yb = x[faces[:, i]], y[faces[:, i]], x[faces[:, j]], y[faces[:, j]]
+        crosses = (ya <= line) != (yb <= line)
+        rise = np.where(crosses, yb - ya, 1.0)
+        at = xa + (line - ya) / rise * (xb - xa)
+        left = np.where(crosses, np.minimum(left, at), left)
+        right = np.where(crosses, np.maximum(right, at), right)
+    missed = right < left
+    return np.where(missed, 0.0, left), np.where(missed, 0.0, right)
+
+
+def _keep_nearest(
+    keys: NDArray[np.uint64], pixel: NDArray[np.int64], value: Array, primitive: NDArray[np.int64]
+) -> None:
+    bits = np.ascontiguousarray(value, dtype=np.float32).view(np.uint32)
+    # Flip IEEE bits so that unsigned order is float order, negative values included.
+    ordered = np.where(bits >> 31, ~bits, bits | np.uint32(0x80000000))
+    packed = (ordered.astype(np.uint64) << np.uint64(32)) | primitive.astype(np.uint64)
+    np.minimum.at(keys, pixel, packed)
+
+
+def _hits(keys: NDArray[np.uint64], size: tuple[int, int]) -> Hits:
+    empty = keys == EMPTY
+    primitive = (keys & np.uint64(0xFFFFFFFF)).astype(np.int64)
+    ordered = (keys >> np.uint64(32)).astype(np.uint32)
+    bits = np.where(ordered >> 31, ordered & np.uint32(0x7FFFFFFF), ~ordered)
+    value = bits.astype(np.uint32).view(np.float32)
+    return Hits(
+        np.where(empty, -1, primitive).reshape(size),
+        np.where(empty, np.float32(np.inf), value).reshape(size),
+    )
