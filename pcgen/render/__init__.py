@@ -1,1 +1,134 @@
-"""TBD."""
+"""Pictures without a screen: stills, contact sheets, turntables, one shape explained.
+
+Arrays of points or triangles enter, in any frame with +Y up; 8-bit pictures (height, width, 3)
+leave, and :mod:`pcgen.render.files` writes them. No graphics driver takes part and nothing is
+random, so that a picture in a paper, a README or a test can be made again on any machine.
+
+* :func:`cloud` draws points as small lit balls, :func:`mesh` draws triangles, both under one
+  camera, a key light with soft shadows and a sky whose light is occluded by the shape itself:
+  depth maps from directions all over the sky count how much of it each place sees.
+* :func:`turntable` turns either of them; :func:`sheet` lays pictures out with captions;
+  :func:`explain` shows how one shape came from its base.
+* ``bodies`` cleans what comes in (NaN, one point, millions of faces), ``raster`` finds what each
+  pixel sees, ``light`` what each place receives, ``picture`` puts them together.
+* ``neighbours`` finds the training shapes that samples are shown beside.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pcgen.render import bodies, palette
+from pcgen.render.camera import AZIMUTH, ELEVATION, fit
+from pcgen.render.explain import explain
+from pcgen.render.files import save, save_gif
+from pcgen.render.picture import Image, Studio
+from pcgen.render.sheet import pair, sheet
+
+__all__ = [
+    "Image",
+    "cloud",
+    "explain",
+    "mesh",
+    "pair",
+    "save",
+    "save_gif",
+    "sheet",
+    "turntable",
+]
+
+Colour = str | tuple[float, float, float] | NDArray[np.float64] | None
+
+
+def cloud(
+    points: NDArray[np.floating[Any]],
+    normals: NDArray[np.floating[Any]] | None = None,
+    *,
+    size: int | tuple[int, int] = 512,
+    azimuth: float = AZIMUTH,
+    elevation: float = ELEVATION,
+    colour: Colour = None,
+    point_size: float = 1.0,
+    background: tuple[float, float, float] = palette.PAPER,
+    ground: bool = True,
+) -> Image:
+    """Draw a point cloud.
+
+    Args:
+        points: (n, 3) in any unit; rows that are not finite are left out.
+        normals: (n, 3), of any sign; None estimates them.
+        size: pixels, one number for a square or (width, height).
+        azimuth, elevation: degrees, see :func:`pcgen.render.camera.orbit_axes`.
+        colour: a name of :mod:`pcgen.render.palette`, ``#rrggbb``, or sRGB in [0, 1], one (3,)
+            or one a point (n, 3).
+        point_size: factor on the ball size, which follows the spacing of the points.
+        ground: draw the soft shadow under the shape.
+    Raises:
+        InputError: wrong shapes, or no finite point at all.
+    """
+    body = bodies.balls(points, normals, colour, point_size)
+    return _still(body, size, azimuth, elevation, background, ground)
+
+
+def mesh(
+    vertices: NDArray[np.floating[Any]],
+    faces: NDArray[np.integer[Any]],
+    *,
+    size: int | tuple[int, int] = 512,
+    azimuth: float = AZIMUTH,
+    elevation: float = ELEVATION,
+    colour: Colour = None,
+    background: tuple[float, float, float] = palette.PAPER,
+    ground: bool = True,
+) -> Image:
+    """Draw a triangle mesh; the other arguments are those of :func:`cloud`.
+
+    Args:
+        vertices: (v, 3); faces: (f, 3) indices. Beyond 400,000 faces a simplified one is drawn.
+    Raises:
+        MeshError: no faces, indices out of range, or no finite face.
+    """
+    body = bodies.triangles(vertices, faces, colour)
+    return _still(body, size, azimuth, elevation, background, ground)
+
+
+def turntable(
+    body: bodies.Body,
+    *,
+    frames: int = 36,
+    size: int | tuple[int, int] = 360,
+    elevation: float = ELEVATION,
+    background: tuple[float, float, float] = palette.PAPER,
+) -> Iterator[Image]:
+    """Yield the pictures of one full turn of what :mod:`pcgen.render.bodies` made."""
+    angles = AZIMUTH + np.linspace(0, 360, frames, endpoint=False)
+    width, height = _width_height(size)
+    studio = Studio(body, background)
+    for camera in fit(body.points, angles, elevation, aspect=width / height):
+        yield studio.shoot(camera, (width, height))
+
+
+def _still(
+    body: bodies.Body,
+    size: int | tuple[int, int],
+    azimuth: float,
+    elevation: float,
+    background: tuple[float, float, float],
+    ground: bool,
+) -> Image:
+    width, height = _width_height(size)
+    camera = fit(body.points, azimuth, elevation, aspect=width / height)[0]
+    return Studio(body, background, ground).shoot(camera, (width, height))
+
+
+def _width_height(size: int | tuple[int, int]) -> tuple[int, int]:
+    from pcgen.errors import InputError
+
+    width, height = (size, size) if isinstance(size, int) else size
+    if not (8 <= width <= 8192 and 8 <= height <= 8192):
+        raise InputError(f"a picture's sides must be 8 to 8192 pixels, got {width} x {height}")
+    return width, height

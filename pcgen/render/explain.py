@@ -1,0 +1,121 @@
+"""One shape explained in one picture: base, couplings, flow paths, cloud, mesh.
+
+All panels share one camera, and a point keeps the colour of its part of the base from panel to
+panel, so that one can follow where each part of the shape comes from.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pcgen.errors import InputError
+from pcgen.render import bodies, palette
+from pcgen.render.camera import AZIMUTH, ELEVATION, fit
+from pcgen.render.picture import Image, Studio
+from pcgen.render.sheet import sheet
+
+Array = NDArray[np.float64]
+
+THREADS = 300  # couplings and paths drawn: enough to see the pattern, few enough to see through
+BEADS = 40  # balls along each thread
+THREAD_RADIUS = 0.3  # of a point's ball
+
+
+class Decoded(Protocol):
+    """What a decoder gives for a batch of shapes; arrays or tensors, in one frame.
+
+    ``points`` and ``base`` are (batch, n, 3), matched row by row; ``normals`` and the labels
+    ``part`` (batch, n) may be None; ``trace`` (times, batch, n, 3) goes from base to points, or
+    is None when the flow takes a single step.
+    """
+
+    points: Any
+    normals: Any
+    base: Any
+    part: Any
+    trace: Any
+
+
+def explain(
+    decoded: Decoded,
+    *,
+    row: int = 0,
+    mesh: Any = None,
+    size: int = 400,
+    azimuth: float = AZIMUTH,
+    elevation: float = ELEVATION,
+    title: str = "",
+) -> Image:
+    """Draw how shape ``row`` of a decoded batch came to be.
+
+    Args:
+        mesh: its mesh, anything with ``vertices`` and ``faces`` in the frame of the points.
+        size: pixels of one panel's side.
+    """
+    points, base = _array(decoded.points, row), _array(decoded.base, row)
+    if points is None or base is None or points.shape != base.shape:
+        raise InputError("explaining a shape needs its points and as many base points")
+    finite = np.isfinite(points).all(1) & np.isfinite(base).all(1)
+    if not finite.any():
+        raise InputError("no point of the shape is finite together with its base point")
+    normals, part = _array(decoded.normals, row), _array(decoded.part, row)
+    trace = None if decoded.trace is None else np.asarray(_plain(decoded.trace))[:, row]
+    points, base = points[finite], base[finite]
+    normals = None if normals is None else normals[finite]
+    colours = (
+        palette.by_height(points)
+        if part is None
+        else palette.by_part(part[finite].astype(np.int64))
+    )
+    seen = np.concatenate([points, base])
+    camera = fit(seen, azimuth, elevation)[0]
+
+    def panel(body: bodies.Body, ground: bool = True) -> Image:
+        return Studio(body, ground=ground).shoot(camera, (size, size))
+
+    final = bodies.balls(points, normals, colours)
+    chosen = np.linspace(0, len(points) - 1, min(THREADS, len(points))).astype(np.int64)
+    straight = np.stack([base[chosen], points[chosen]])
+    panels = [
+        (panel(replace(bodies.balls(base, None, colours), radii=final.radii)), "1  base points"),
+        (panel(_threads(straight, final.radius, colours[chosen]), False), "2  couplings"),
+    ]
+    if trace is not None and len(trace) > 2:
+        paths = trace[:, finite][:, chosen]
+        count = len(trace) - 1
+        drawn = panel(_threads(paths, final.radius, colours[chosen]), False)
+        panels.append((drawn, f"3  flow paths, {count} steps"))
+    panels.append((panel(final), f"{len(panels) + 1}  point cloud"))
+    if mesh is not None:
+        surface = panel(bodies.triangles(mesh.vertices, mesh.faces))
+        panels.append((surface, f"{len(panels) + 1}  mesh"))
+    pictures, captions = zip(*panels, strict=True)
+    return sheet([pictures], [captions], title=title)
+
+
+def _threads(paths: Array, radius: float, colours: Array) -> bodies.Balls:
+    """Paths (times, n, 3) as strings of small balls that end in a ball of a point's size."""
+    times = np.linspace(0, len(paths) - 1, BEADS)
+    early = np.minimum(times.astype(np.int64), len(paths) - 2)
+    late_share = (times - early)[:, None, None]
+    beads = (1 - late_share) * paths[early] + late_share * paths[early + 1]
+    # Threads start pale and end in the colour of their point.
+    strength = np.linspace(0.35, 1.0, BEADS)[:, None, None]
+    shades = strength * colours + (1 - strength) * 0.85
+    everywhere = np.concatenate([beads.reshape(-1, 3), paths[-1]])
+    albedo = palette.to_linear(np.concatenate([shades.reshape(-1, 3), colours]))
+    radii = np.full(len(everywhere), THREAD_RADIUS * radius)
+    radii[-paths.shape[1] :] = radius
+    return bodies.Balls(everywhere, np.zeros_like(everywhere), albedo, radii)
+
+
+def _plain(values: Any) -> Any:
+    return values.detach().cpu().numpy() if hasattr(values, "detach") else values
+
+
+def _array(values: Any, row: int) -> Array | None:
+    return None if values is None else np.asarray(_plain(values))[row].astype(np.float64)

@@ -1,0 +1,71 @@
+"""Pictures to files: PNG, JPEG and WebP stills, animated GIFs. All atomic."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable
+from pathlib import Path
+
+from pcgen.errors import InputError
+from pcgen.files import atomic_file
+from pcgen.render.picture import Image
+
+STILLS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
+COLOURS = 255  # of a GIF; pictures of one shape hold few hues
+
+
+def save(image: Image, path: Path | str) -> Path:
+    """Write one picture; the ending of ``path`` names the format.
+
+    Raises:
+        InputError: unknown ending. StorageError: the folder cannot be written.
+    """
+    path = Path(path)
+    data = encode(image, _format(path, STILLS))
+    with atomic_file(path) as temporary:
+        temporary.write_bytes(data)
+    return path
+
+
+def encode(image: Image, kind: str = "PNG", quality: int = 88) -> bytes:
+    """One picture as the bytes of a file."""
+    from PIL import Image as Pillow
+
+    buffer = io.BytesIO()
+    Pillow.fromarray(image).save(buffer, kind, optimize=True, quality=quality)
+    return buffer.getvalue()
+
+
+def save_gif(frames: Iterable[Image], path: Path | str, *, seconds: float = 3.0) -> Path:
+    """Write frames as an endless GIF that takes ``seconds`` a round.
+
+    All frames share one palette, taken from a few of them, so that colours do not flicker.
+    """
+    from PIL import Image as Pillow
+
+    path = Path(path)
+    _format(path, {".gif": "GIF"})
+    pictures = [Pillow.fromarray(frame) for frame in frames]
+    if not pictures:
+        raise InputError("a GIF needs at least one frame")
+    width, height = pictures[0].size
+    some = pictures[:: max(1, len(pictures) // 6)]
+    board = Pillow.new("RGB", (width, height * len(some)))
+    for row, picture in enumerate(some):
+        board.paste(picture, (0, row * height))
+    shared = board.quantize(COLOURS, method=Pillow.Quantize.MEDIANCUT)
+    indexed = [picture.quantize(palette=shared, dither=Pillow.Dither.NONE) for picture in pictures]
+    pause = max(20, round(1000 * seconds / len(pictures)))  # browsers slow down anything below 20
+    with atomic_file(path) as temporary, open(temporary, "wb") as handle:
+        indexed[0].save(
+            handle, "GIF", save_all=True, append_images=indexed[1:], duration=pause, loop=0
+        )
+    return path
+
+
+def _format(path: Path, known: dict[str, str]) -> str:
+    kind = known.get(path.suffix.lower())
+    if kind is None:
+        endings = ", ".join(known)
+        raise InputError(f"{path.name}: pictures are written as {endings}, not {path.suffix!r}")
+    return kind

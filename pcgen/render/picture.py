@@ -1,0 +1,153 @@
+"""From a body and a camera to a picture: what each pixel sees, then its light.
+
+Everything is computed in linear light at twice the size and averaged down, so that edges are
+smooth. Nothing here is random and no graphics driver takes part: the same input gives the same
+bytes on every machine with the same numpy.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pcgen.render import light, palette
+from pcgen.render.bodies import Balls, Body, normalised
+from pcgen.render.camera import Camera
+
+Array = NDArray[np.float64]
+Index = NDArray[np.int64]
+Image = NDArray[np.uint8]
+
+SUPERSAMPLING = 2
+KEY_FROM = (-0.55, 0.75, 0.60)  # in right, up, towards-the-eye: over the left shoulder
+KEY, SKY, FILL, RIM = 0.84, 0.56, 0.10, 0.10  # strengths; with albedo 1, about 1.4 in full light
+GROUND_SHADE = 0.55  # of the paper's light that full occlusion takes away
+GROUND_CELLS = 96
+BORDER = 0.12  # of the picture's side, over which the ground shadow fades
+GROUND_REACH = 2.2  # in half sizes of the body, where the ground shadow has faded out
+
+
+@dataclass
+class Studio:
+    """A body under its sky. The sky's maps do not depend on the camera, so a turntable keeps them.
+
+    Attributes:
+        body: what stands in it.
+        ground: draw the soft shadow on the plane below the body.
+    """
+
+    body: Body
+    background: tuple[float, float, float] = palette.PAPER
+    ground: bool = True
+    _sky: light.Lamps = field(init=False, repr=False)
+    _open: Array | None = field(init=False, repr=False, default=None)
+
+    def __post_init__(self) -> None:
+        self._sky = light.sky(self.body)
+        if isinstance(self.body, Balls):
+            self._open = self._sky.sky(self.body.points, None, self._bias)
+
+    @property
+    def _bias(self) -> float:
+        # A ball must not shade itself, nor its neighbours on the same flat surface.
+        if isinstance(self.body, Balls):
+            return 2.5 * float(self.body.radii.max())
+        return 1.5 * self.body.radius
+
+    def shoot(self, camera: Camera, size: tuple[int, int]) -> Image:
+        """Take the picture, (height, width, 3) uint8; size is (width, height)."""
+        width, height = (SUPERSAMPLING * side for side in size)
+        x, y, depth = camera.project(self.body.points, width, height)
+        visible = np.maximum(depth, 1e-3 * camera.distance)
+        scale = camera.focal(width, height) / visible
+        hits = self.body.draw(x, y, visible, scale, (height, width), perspective=True)
+        picture = np.empty((height, width, 3))
+        picture[:] = palette.to_linear(np.array(self.background))
+        key = self._key(camera)
+        if self.ground and camera.axes[2, 1] > 0.05:
+            self._draw_ground(picture, camera, key)
+        row, column = np.nonzero(hits.primitive >= 0)
+        if len(row):
+            away = -1 / hits.value[row, column].astype(np.float64)
+            rays = camera.rays(column + 0.5, row + 0.5, width, height)
+            position = camera.eye + away[:, None] * rays
+            primitive = hits.primitive[row, column]
+            picture[row, column] = self._shade(position, primitive, -normalised(rays), camera, key)
+        shape = (size[1], SUPERSAMPLING, size[0], SUPERSAMPLING, 3)
+        small = picture.reshape(shape).mean((1, 3))
+        return np.round(255 * palette.to_srgb(small)).astype(np.uint8)
+
+    def _key(self, camera: Camera) -> light.Lamps:
+        return light.key(self.body, normalised(np.array(KEY_FROM) @ camera.axes))
+
+    def _shade(
+        self, position: Array, primitive: Index, towards: Array, camera: Camera, key: light.Lamps
+    ) -> Array:
+        normal, albedo = self.body.surface(primitive, position, towards)
+        if self._open is not None:
+            seen = self._open[primitive]
+            reached = key.key(self.body.points, self._bias)[primitive]
+        else:
+            lifted = position + self._bias * normal
+            seen = self._sky.sky(lifted, normal, self._bias)
+            reached = key.key(lifted, self._bias)
+        direction = normalised(np.array(KEY_FROM) @ camera.axes)
+        cosine = np.clip((normal @ direction + 0.15) / 1.15, 0, None)  # softened terminator
+        upward = 0.5 + 0.5 * normal[:, 1]
+        fill = np.clip(normal @ (np.array((0.8, 0.1, 0.5)) @ camera.axes), 0, None)
+        rim = (1 - np.clip((normal * towards).sum(1), 0, 1)) ** 3 * seen
+        # Occluded places keep a little of the sky: deep black holes hide the shape.
+        ambient = SKY * (0.18 + 0.82 * seen**1.3) * (0.72 + 0.28 * upward)
+        total = KEY * cosine * reached + ambient + FILL * fill
+        return albedo * total[:, None] + RIM * rim[:, None] * 0.5
+
+    def _draw_ground(self, picture: Array, camera: Camera, key: light.Lamps) -> None:
+        """Darken the paper where the plane under the body is shaded."""
+        height, width = picture.shape[:2]
+        low, high = self.body.points.min(0), self.body.points.max(0)
+        floor = low[1] - self.body.radius
+        centre = (low + high) / 2
+        reach = GROUND_REACH * max(
+            float(np.linalg.norm((high - low)[[0, 2]])) / 2, 0.2 * (high - low)[1]
+        )
+        reach = max(reach, 4 * self.body.radius)
+        grid = np.linspace(-reach, reach, GROUND_CELLS)
+        gx, gz = (axis.ravel() for axis in np.meshgrid(grid, grid, indexing="ij"))
+        place = np.stack([centre[0] + gx, np.full(gx.shape, floor), centre[2] + gz], 1)
+        up = np.broadcast_to([0.0, 1.0, 0.0], place.shape)
+        dark = 0.62 * (1 - self._sky.sky(place, up, 0.0)) + 0.38 * (1 - key.key(place, 0.0))
+        away = np.hypot(gx, gz) / reach
+        dark = (dark * np.clip(1 - away**2, 0, 1) ** 3).reshape(GROUND_CELLS, GROUND_CELLS)
+        row, column = np.mgrid[0:height, 0:width]
+        rays = camera.rays(column.ravel() + 0.5, row.ravel() + 0.5, width, height)
+        falls = rays[:, 1] < -1e-6
+        steps = (floor - camera.eye[1]) / rays[falls, 1]
+        hit = camera.eye + steps[:, None] * rays[falls]
+        fx, fz = (
+            (hit[:, c] - centre[c] + reach) / (2 * reach) * (GROUND_CELLS - 1) for c in (0, 2)
+        )
+        shade = np.zeros(len(rays))
+        shade[falls] = bilinear(dark, fx, fz)
+        # The shadow fades before the border, so that pictures of a sheet blend into its paper.
+        border = np.minimum(_fade(height)[:, None], _fade(width)[None, :])
+        picture *= 1 - GROUND_SHADE * (shade.reshape(height, width) * border)[:, :, None]
+
+
+def _fade(side: int) -> Array:
+    """0 at both ends of a row of pixels, 1 inside."""
+    place = (np.arange(side) + 0.5) / side
+    return np.clip(np.minimum(place, 1 - place) / BORDER, 0, 1)
+
+
+def bilinear(table: Array, x: Array, y: Array) -> Array:
+    """Values of ``table`` (n, m) between its cells at index positions x, y; zero outside."""
+    inside = (x >= 0) & (y >= 0) & (x <= table.shape[0] - 1) & (y <= table.shape[1] - 1)
+    x, y = np.where(inside, x, 0), np.where(inside, y, 0)
+    i = np.minimum(x.astype(np.int64), table.shape[0] - 2)
+    j = np.minimum(y.astype(np.int64), table.shape[1] - 2)
+    fx, fy = x - i, y - j
+    value = (1 - fx) * ((1 - fy) * table[i, j] + fy * table[i, j + 1])
+    value += fx * ((1 - fy) * table[i + 1, j] + fy * table[i + 1, j + 1])
+    return np.where(inside, value, 0.0)
