@@ -1,0 +1,28 @@
+"""Conjugate moment measures: one convex w that gives both a base and the map to the data.
+
+For data ρ, find w with ρ = (∇w*)♯ P_w, P_w ∝ e^{−w} (Vesseron, Béthune and Cuturi, 2025, arXiv
+2503.10576). The base is log-concave, so all multimodality of ρ sits in near-jumps of ∇w*. The
+fixed point: G(w) is the Brenier potential with ∇G♯ρ = P_w; step to (1 − η) w + η G(w).
+
+* :mod:`gaussian` - the closed form, any dimension; the iteration within Gaussians.
+* :mod:`line` - one dimension, by quantiles: exact up to the grid.
+* :mod:`iteration` - damping rule, divergence, and the verdict with its remedy.
+"""
+
+from pcgen.transport.conjugate.gaussian import (
+    GaussianConjugate,
+    conjugate_gaussian,
+    iterate_gaussian,
+)
+from pcgen.transport.conjugate.iteration import Status, damping_rule
+from pcgen.transport.conjugate.line import LineConjugate, conjugate_line
+
+__all__ = [
+    "GaussianConjugate",
+    "LineConjugate",
+    "Status",
+    "conjugate_gaussian",
+    "conjugate_line",
+    "damping_rule",
+    "iterate_gaussian",
+]
