@@ -1,1 +1,19 @@
-"""TBD."""
+"""Points to meshes one can print, render and edit: closed, manifold, oriented outwards.
+
+In: a cloud (P, 3) with or without normals, in any unit. Out: a triangle mesh in the same unit and
+a :class:`~pcgen.reconstruct.report.MeshReport` of how well the two agree.
+
+1. :mod:`~pcgen.reconstruct.cloud` drops what cannot be meshed and measures the spacing.
+2. A method of :mod:`~pcgen.reconstruct.methods` puts triangles through the points: by default the
+   Delaunay facets that lie in the planes of their corners (:mod:`~pcgen.reconstruct.facets`, after
+   Amenta and Bern 1999), where the planes come from a vote among neighbours that keeps edges
+   sharp (:mod:`~pcgen.reconstruct.planes`); or Poisson, alpha shapes, ball pivoting.
+3. :mod:`~pcgen.reconstruct.thicken` turns *any* triangles into closed two-manifolds by sewing
+   their two sides; :mod:`~pcgen.reconstruct.solid` fills hollows, drops crumbs, decimates.
+4. :mod:`~pcgen.reconstruct.export` writes and reopens; :mod:`~pcgen.reconstruct.batch` does so
+   for many clouds and resumes.
+
+Real shapes have thin walls and open sheets, and 2048 points are few: a method that needs a closed
+volume loses them. Sewing makes watertightness a property of the last step, so that the choice of
+triangles is free to follow the points.
+"""

@@ -1,0 +1,67 @@
+"""Meshes to GLB, PLY, OBJ and STL, each file reopened after writing and compared."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from pcgen.errors import InputError, MeshError, StorageError
+from pcgen.reconstruct.topology import is_watertight, merged
+from pcgen.shapes.mesh_files import WRITE_SUFFIXES, Mesh, read_mesh, write_mesh
+
+FORMATS = tuple(suffix[1:] for suffix in WRITE_SUFFIXES)
+
+
+def check_formats(names: Sequence[str]) -> tuple[str, ...]:
+    """The formats in lower case, each once.
+
+    Raises:
+        InputError: one is unknown.
+    """
+    formats = tuple(dict.fromkeys(name.lower().lstrip(".") for name in names))
+    unknown = [name for name in formats if name not in FORMATS]
+    if unknown or not formats:
+        raise InputError(
+            f"cannot write meshes as {', '.join(unknown) or 'nothing'}; "
+            f"formats are {', '.join(FORMATS)}"
+        )
+    return formats
+
+
+def write_checked(path: Path, mesh: Mesh) -> Path:
+    """Write by the suffix of ``path`` and read the file back; a wrong file does not stay.
+
+    Raises:
+        InputError: an unknown suffix.
+        StorageError: the folder cannot be written, or the file read back is another mesh.
+    """
+    write_mesh(path, mesh)
+    try:
+        fault = difference(mesh, read_mesh(path))
+    except MeshError as error:
+        fault = str(error)
+    if fault:
+        path.unlink(missing_ok=True)
+        raise StorageError(f"{path} was written but read back wrongly, and removed: {fault}")
+    return path
+
+
+def difference(wanted: Mesh, found: Mesh) -> str:
+    """What sets the mesh read back apart from the one written; empty when nothing does.
+
+    Both are seen as another program sees them: vertices at one place, in single precision, are
+    one vertex.
+    """
+    if len(found.faces) != len(wanted.faces):
+        return f"{len(found.faces)} faces instead of {len(wanted.faces)}"
+    low, high = wanted.used_vertices().min(0), wanted.used_vertices().max(0)
+    tolerance = 1e-5 * max(float((high - low).max()), float(np.abs([low, high]).max()))
+    moved = np.abs(found.triangles().mean((0, 1)) - wanted.triangles().mean((0, 1))).max()
+    if not moved <= tolerance:
+        return f"its centre moved by {moved:.3g}"
+    closed = is_watertight(merged(wanted.vertices, wanted.faces))
+    if closed and not is_watertight(merged(found.vertices, found.faces)):
+        return "it is no longer watertight in the precision of the file; make the shape larger"
+    return ""

@@ -1,0 +1,151 @@
+"""Points to mesh: several methods behind one interface, and the choice between them.
+
+``reconstruct`` cleans the cloud, lets one method (or, for ``auto``, a few) put triangles through
+it, closes them to a watertight manifold, brings it back to its own unit and measures it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pcgen.errors import InputError, MeshError, PcgenError
+from pcgen.reconstruct.classic import alpha_shape, pivoting, poisson
+from pcgen.reconstruct.cloud import Cloud, prepare_cloud
+from pcgen.reconstruct.facets import planar_facets
+from pcgen.reconstruct.planes import estimate_normals
+from pcgen.reconstruct.report import MeshReport, distance_to_mesh, harmonic, measure
+from pcgen.reconstruct.solid import close, decimate
+from pcgen.shapes.mesh_files import Mesh
+from pcgen.shapes.surface import sample_surface
+
+Points = NDArray[np.float64]
+Faces = NDArray[np.int64]
+
+METHODS: dict[str, Callable[[Cloud], tuple[Points, Faces]]] = {
+    "facets": planar_facets,
+    "poisson": poisson,
+    "alpha": alpha_shape,
+    "pivoting": pivoting,
+}
+# What `auto` tries, in order; it stops at the first that agrees this well with the points.
+AUTO = ("facets", "poisson", "alpha")
+GOOD = 0.9
+_NEAR = 0.02  # 1 % of the box, whose side is 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeshSettings:
+    """How to reconstruct.
+
+    Attributes:
+        method: a name of ``METHODS``, or ``auto`` to keep the one that agrees best.
+        faces: at most about so many faces; None leaves them all.
+        thickness: of open sheets, as a share of the longest side of the box.
+    """
+
+    method: str = "auto"
+    faces: int | None = None
+    thickness: float = 0.004
+
+    def __post_init__(self) -> None:
+        if self.method != "auto" and self.method not in METHODS:
+            names = ", ".join(["auto", *METHODS])
+            raise InputError(f"method must be one of {names}, got {self.method!r}")
+        if self.faces is not None and self.faces < 4:
+            raise InputError(f"faces must be at least 4, got {self.faces}")
+        if not 0 < self.thickness < 0.1:
+            raise InputError(f"thickness must lie between 0 and 0.1, got {self.thickness}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reconstruction:
+    """A closed mesh in the unit of its points, and its report.
+
+    Attributes:
+        mesh: watertight, manifold, faces oriented outwards.
+    """
+
+    mesh: Mesh
+    report: MeshReport
+
+
+def reconstruct(
+    points: NDArray[np.floating],
+    normals: NDArray[np.floating] | None = None,
+    settings: MeshSettings | None = None,
+) -> Reconstruction:
+    """Make a watertight, manifold mesh through points (P, 3).
+
+    Args:
+        normals: (P, 3) outward normals; estimated from the points when missing or zero.
+    Raises:
+        InputError: the cloud holds no surface (too few distinct points, or all on a line).
+        MeshError: the method found no surface.
+    """
+    settings = settings or MeshSettings()
+    start = time.perf_counter()
+    cloud = prepare_cloud(points, normals)
+    method, vertices, faces, candidates = _best(cloud, settings)
+    if settings.faces is not None:
+        vertices, faces = decimate(vertices, faces, settings.faces)
+    vertices = vertices * cloud.scale + cloud.centre
+    seconds = time.perf_counter() - start
+    report = measure(
+        vertices,
+        faces,
+        cloud.points * cloud.scale + cloud.centre,
+        method=method,
+        seconds=round(seconds, 4),
+        candidates=candidates,
+        notes=cloud.notes,
+    )
+    return Reconstruction(mesh=Mesh(vertices, faces), report=report)
+
+
+def _best(cloud: Cloud, settings: MeshSettings) -> tuple[str, Points, Faces, dict[str, float]]:
+    names = AUTO if settings.method == "auto" else (settings.method,)
+    planes = cloud.normals
+    if planes is None and len(names) > 1 and cloud.rank == 3:
+        planes = estimate_normals(cloud.points, cloud.spacing)
+    found: dict[str, tuple[Points, Faces]] = {}
+    scores: dict[str, float] = {}
+    failures = []
+    for name in names:
+        try:
+            found[name] = close(*METHODS[name](cloud), 2 * settings.thickness)
+        except PcgenError as error:
+            failures.append(f"{name}: {error}")
+            continue
+        scores[name] = round(agreement(*found[name], cloud, planes), 4)
+        if scores[name] >= GOOD:
+            break
+    if not found:
+        raise MeshError(failures[0].split(": ", 1)[1])
+    best = max(found, key=lambda name: scores[name])
+    return best, *found[best], scores
+
+
+def agreement(vertices: Points, faces: Faces, cloud: Cloud, planes: Points | None) -> float:
+    """How well a mesh in box units fits a cloud, 0 to 1: the criterion of ``auto``.
+
+    The harmonic mean of two shares: of the points within 1 % of the box from the mesh; and of
+    the mesh within two spacings of a point *and* within 1 % of the plane of one of its three
+    nearest points. The plane matters: sparse points leave most of even a perfect mesh farther
+    than 1 % from each of them.
+    """
+    from scipy.spatial import cKDTree
+
+    near = (distance_to_mesh(cloud.points, vertices, faces) < _NEAR).mean()
+    surface, _ = sample_surface(Mesh(vertices, faces), 4096, np.random.default_rng(0))
+    distance, index = cKDTree(cloud.points).query(surface, 3)
+    supported = distance[:, 0] < 2 * cloud.spacing
+    if planes is not None:
+        arms = surface[:, None] - cloud.points[index]
+        offset = np.abs((arms * planes[index]).sum(axis=2))
+        supported &= (offset < _NEAR).any(axis=1)
+    return harmonic(near, supported.mean())

@@ -1,0 +1,151 @@
+"""From any triangles to a mesh one can use: closed, filled, without crumbs, within a budget."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pcgen.errors import MeshError
+from pcgen.reconstruct.thicken import Layer, clean, thicken
+from pcgen.reconstruct.topology import face_components, topology
+
+Points = NDArray[np.float64]
+Faces = NDArray[np.int64]
+
+_CRUMB = 0.002  # a piece below this share of the whole area is dropped
+_LOST = 0.1  # a hollow is kept when this share of its points would vanish with it
+
+
+def close(vertices: Points, faces: Faces, thickness: float) -> tuple[Points, Faces]:
+    """Make the surface of a solid out of triangles.
+
+    Sheets get ``thickness``; hollows without a way out are filled, unless they hold points that
+    nothing outside shows (an inner wall); crumbs are dropped.
+
+    Raises:
+        MeshError: nothing is left.
+    """
+    if not len(clean(faces)):
+        raise MeshError("no surface was found between the points; try another method")
+    layer = thicken(vertices, faces, thickness)
+    kept = drop_crumbs(layer.vertices, layer.faces[_kept_pieces(layer)[layer.piece]])
+    return compact(_separate(layer.vertices, kept, thickness), kept)
+
+
+def _kept_pieces(layer: Layer) -> NDArray[np.bool_]:
+    """Outsides and sheets, and the hollows that must stay."""
+    pieces = len(layer.volume)
+    corner_piece = np.repeat(layer.piece, 3)
+    point = layer.origin[layer.faces.reshape(-1)]
+    pairs = np.unique(np.stack([point, corner_piece], 1)[point >= 0], axis=0)
+    hollow = layer.volume < -1e-12
+    kept = ~hollow
+    shown = np.zeros(layer.origin.max() + 1, bool)
+    shown[pairs[kept[pairs[:, 1]], 0]] = True
+    size = np.bincount(pairs[:, 1], minlength=pieces)
+    lost = np.bincount(pairs[:, 1], ~shown[pairs[:, 0]], minlength=pieces)
+    kept |= lost > _LOST * size
+    return kept & ~_inside_filled(layer, kept)
+
+
+def _inside_filled(layer: Layer, kept: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Pieces that float inside a hollow which is being filled."""
+    result = np.zeros(len(kept), bool)
+    first = np.unique(layer.piece, return_index=True)[1]
+    low = np.full((len(kept), 3), np.inf)
+    high = np.full((len(kept), 3), -np.inf)
+    corners = layer.vertices[layer.faces]
+    np.minimum.at(low, layer.piece, corners.min(axis=1))
+    np.maximum.at(high, layer.piece, corners.max(axis=1))
+    candidates = np.flatnonzero(kept)
+    for hollow in np.flatnonzero(~kept):
+        within = (low[candidates] > low[hollow]).all(1) & (high[candidates] < high[hollow]).all(1)
+        inner = candidates[within]
+        if len(inner):
+            probes = corners[first[inner], 0]
+            result[inner] |= _winding(probes, corners[layer.piece == hollow]) < -0.5
+    return result
+
+
+def _winding(probes: Points, corners: Points) -> NDArray[np.float64]:
+    """Winding numbers of triangles (F, 3, 3) about points (n, 3) (van Oosterom, Strackee 1983)."""
+    a, b, c = (corners[None, :, i] - probes[:, None] for i in range(3))
+    la, lb, lc = (np.linalg.norm(x, axis=2) for x in (a, b, c))
+    above = (np.cross(a, b) * c).sum(2)
+    below = la * lb * lc + (a * b).sum(2) * lc + (b * c).sum(2) * la + (c * a).sum(2) * lb
+    return np.arctan2(above, below).sum(axis=1) / (2 * np.pi)
+
+
+def drop_crumbs(vertices: Points, faces: Faces, share: float = _CRUMB) -> Faces:
+    """Without the connected pieces whose area is below ``share`` of the largest one's."""
+    if not len(faces):
+        return faces
+    label = face_components(faces)
+    area = np.bincount(label, face_areas(vertices, faces))
+    return faces[area[label] >= share * area.max()]
+
+
+def face_areas(vertices: Points, faces: Faces) -> NDArray[np.float64]:
+    a, b, c = (vertices[faces[:, i]] for i in range(3))
+    return np.linalg.norm(np.cross(b - a, c - a), axis=1) / 2
+
+
+def compact(vertices: Points, faces: Faces) -> tuple[Points, Faces]:
+    """Only the vertices in use."""
+    used, renumbered = np.unique(faces, return_inverse=True)
+    return vertices[used], renumbered.reshape(-1, 3).astype(np.int64)
+
+
+def _separate(vertices: Points, faces: Faces, thickness: float) -> Points:
+    """Nudge apart the vertices that still share a place, or would when rounded in a file."""
+    from scipy.spatial import cKDTree
+
+    generator = np.random.default_rng(0)
+    used = np.unique(faces)
+    moved = vertices.copy()
+    for _ in range(8):
+        pairs = cKDTree(moved[used]).query_pairs(thickness / 200, output_type="ndarray")
+        if not len(pairs):
+            break
+        together = used[np.unique(pairs)]
+        moved[together] += generator.normal(size=(len(together), 3)) * thickness / 20
+    return moved
+
+
+def decimate(vertices: Points, faces: Faces, budget: int) -> tuple[Points, Faces]:
+    """At most about ``budget`` faces, still manifold.
+
+    Open3D's quadric collapse gives the better shapes but may break a manifold; then manifold3d's
+    simplification, which cannot, takes over with a growing tolerance.
+    """
+    import open3d as o3d
+
+    if len(faces) <= budget:
+        return vertices, faces
+    mesh = o3d.geometry.TriangleMesh(
+        o3d.utility.Vector3dVector(vertices), o3d.utility.Vector3iVector(faces.astype(np.int32))
+    )
+    small = mesh.simplify_quadric_decimation(budget)
+    result = compact(np.asarray(small.vertices), np.asarray(small.triangles, np.int64))
+    if len(result[1]) and topology(*result).manifold:
+        return result
+    return _simplify(vertices, faces, budget)
+
+
+def _simplify(vertices: Points, faces: Faces, budget: int) -> tuple[Points, Faces]:
+    import manifold3d
+
+    solid = manifold3d.Manifold(
+        manifold3d.Mesh64(np.ascontiguousarray(vertices), faces.astype(np.uint64))
+    )
+    extent = float(np.ptp(vertices, axis=0).max())
+    best = vertices, faces
+    for tolerance in extent * np.geomspace(1e-4, 0.1, 16):
+        mesh = solid.simplify(tolerance).to_mesh64()
+        result = np.asarray(mesh.vert_properties)[:, :3], np.asarray(mesh.tri_verts, np.int64)
+        if not len(result[1]) or not topology(*result).manifold:
+            break
+        best = result
+        if len(best[1]) <= budget:
+            break
+    return best

@@ -1,0 +1,135 @@
+import json
+import os
+
+import numpy as np
+import pytest
+import trimesh
+
+from pcgen.cli import main
+from pcgen.errors import InputError, StorageError
+from pcgen.reconstruct.batch import NamedCloud, mesh_all
+from pcgen.reconstruct.export import difference, write_checked
+from pcgen.shapes.mesh_files import Mesh
+from pcgen.shapes.samples import Samples
+from tests.reconstruct.shapes import box, sphere
+
+
+def clouds():
+    return [
+        NamedCloud(name="ball", points=sphere(600)[0]),
+        NamedCloud(name="dot", points=np.zeros((600, 3))),
+        NamedCloud(name="crate", points=box(600)[0], scale=10.0, centre=(5.0, 0.0, 0.0)),
+    ]
+
+
+@pytest.fixture(scope="module")
+def meshed(tmp_path_factory):
+    out = tmp_path_factory.mktemp("meshes")
+    return out, mesh_all(clouds(), out, formats=("glb", "ply", "obj", "stl"))
+
+
+def test_one_failing_shape_is_reported_and_the_rest_goes_on(meshed):
+    _, manifest = meshed
+    assert manifest["summary"]["meshes"] == 2
+    assert manifest["summary"]["failed"] == 1
+    assert "at least 10 distinct" in manifest["meshes"][1]["error"]
+
+
+@pytest.mark.parametrize("kind", ["glb", "ply", "obj", "stl"])
+@pytest.mark.parametrize("name", ["ball", "crate"])
+def test_every_format_opens_watertight_elsewhere_with_the_volume_reported(meshed, name, kind):
+    out, manifest = meshed
+    report = next(m for m in manifest["meshes"] if m["name"] == name)["report"]
+    mesh = trimesh.load(out / f"{name}.{kind}", force="mesh")
+    mesh.merge_vertices()
+    assert mesh.is_watertight
+    assert mesh.is_winding_consistent
+    assert mesh.volume == pytest.approx(report["volume"], rel=1e-4)
+
+
+def test_the_mesh_is_restored_to_its_own_unit(meshed):
+    out, _ = meshed
+    mesh = trimesh.load(out / "crate.ply")
+    assert mesh.bounds.mean(axis=0) == pytest.approx([5, 0, 0], abs=0.3)
+    assert mesh.extents[0] == pytest.approx(20, rel=0.03)
+
+
+def test_each_mesh_has_its_report_beside_it_and_the_manifest_lists_all(meshed):
+    out, manifest = meshed
+    assert json.loads((out / "meshes.json").read_text()) == json.loads(json.dumps(manifest))
+    assert json.loads((out / "ball.json").read_text())["report"]["manifold"]
+
+
+def test_the_same_run_again_keeps_what_is_finished(tmp_path):
+    mesh_all(clouds()[:1], tmp_path)
+    before = (tmp_path / "ball.glb").stat().st_mtime_ns
+    again = mesh_all(clouds()[:1], tmp_path)
+    assert again["resumed"] == 1
+    assert (tmp_path / "ball.glb").stat().st_mtime_ns == before
+
+
+def test_other_points_or_a_lost_file_are_meshed_anew(tmp_path):
+    mesh_all(clouds()[:1], tmp_path)
+    (tmp_path / "ball.glb").unlink()
+    assert mesh_all(clouds()[:1], tmp_path)["resumed"] == 0
+    other = NamedCloud(name="ball", points=box(600)[0])
+    assert mesh_all([other], tmp_path)["resumed"] == 0
+
+
+def test_two_workers_give_the_meshes_of_one(tmp_path, meshed):
+    out, _ = meshed
+    two = mesh_all(clouds(), tmp_path, formats=("ply",), workers=2)
+    assert [m["name"] for m in two["meshes"]] == ["ball", "dot", "crate"]
+    assert (tmp_path / "ball.ply").read_bytes() == (out / "ball.ply").read_bytes()
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_that_cannot_be_written_is_one_clear_error(tmp_path):
+    tmp_path.chmod(0o500)
+    with pytest.raises(StorageError, match="permission denied"):
+        mesh_all(clouds()[:1], tmp_path / "out")
+
+
+def test_a_file_in_place_of_the_folder_is_one_clear_error(tmp_path):
+    (tmp_path / "out").write_text("")
+    with pytest.raises(StorageError, match="a file stands there"):
+        mesh_all(clouds()[:1], tmp_path / "out")
+
+
+def test_a_file_that_reads_back_differently_is_noticed(tmp_path):
+    ball = trimesh.creation.icosphere(1)
+    mesh = Mesh(np.asarray(ball.vertices), np.asarray(ball.faces))
+    assert difference(mesh, mesh) == ""
+    assert "faces instead" in difference(mesh, Mesh(mesh.vertices, mesh.faces[:-1]))
+    assert "moved" in difference(mesh, Mesh(mesh.vertices + 1, mesh.faces))
+    far = Mesh(mesh.vertices * 1e-3 + 1e5, mesh.faces)
+    with pytest.raises(StorageError, match="removed"):
+        write_checked(tmp_path / "far.stl", far)
+    assert not (tmp_path / "far.stl").exists()
+
+
+def test_an_unknown_format_is_refused_before_any_work(tmp_path):
+    with pytest.raises(InputError, match="formats are glb, ply, obj, stl"):
+        mesh_all(clouds(), tmp_path, formats=("fbx",))
+
+
+def test_the_command_meshes_a_samples_file(tmp_path, capsys):
+    points = np.stack([sphere(500)[0], box(500)[0]]).astype(np.float32)
+    Samples(points=points, category=np.array(["ball", "crate"])).save(tmp_path / "s.npz")
+    out = tmp_path / "out"
+    code = main(
+        ["mesh", str(tmp_path / "s.npz"), "--out", str(out), "--format", "glb,stl", "--json"]
+    )
+    assert code == 0
+    result = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert result["summary"]["manifold"] == 2
+    names = {"ball-000.glb", "ball-000.stl", "crate-001.glb", "crate-001.stl"}
+    assert names <= {path.name for path in out.iterdir()}
+
+
+@pytest.mark.parametrize("name", ["cloud.docx", "missing.npz"])
+def test_the_command_says_in_one_line_what_it_cannot_read(tmp_path, capsys, name):
+    if name == "cloud.docx":
+        (tmp_path / name).write_text("")
+    assert main(["mesh", str(tmp_path / name), "--out", str(tmp_path / "out")]) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1

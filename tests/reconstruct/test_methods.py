@@ -1,0 +1,117 @@
+import numpy as np
+import pytest
+import trimesh
+
+from pcgen.errors import InputError, MeshError
+from pcgen.reconstruct.methods import METHODS, MeshSettings, reconstruct
+from tests.reconstruct.shapes import sphere, square
+
+
+def test_a_sphere_is_one_closed_piece_of_the_right_volume():
+    points, normals = sphere(3000)
+    result = reconstruct(points, normals)
+    report = result.report
+    assert (report.watertight, report.manifold, report.components) == (True, True, 1)
+    assert report.genus == 0
+    assert report.volume == pytest.approx(4 / 3 * np.pi, rel=0.02)
+    assert report.area == pytest.approx(4 * np.pi, rel=0.02)
+    mesh = trimesh.Trimesh(result.mesh.vertices, result.mesh.faces)
+    assert mesh.euler_number == 2
+    assert mesh.volume == pytest.approx(report.volume)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_makes_a_watertight_outward_manifold_of_a_sphere(method):
+    points, _ = sphere(1500)
+    report = reconstruct(points, None, MeshSettings(method=method)).report
+    assert report.method == method
+    assert report.watertight
+    assert report.manifold
+    assert report.volume > 0
+    assert report.points_to_mesh < 0.03
+
+
+def test_two_spheres_are_two_components():
+    one, _ = sphere(1200, seed=1)
+    two, _ = sphere(1200, seed=2)
+    report = reconstruct(np.concatenate([one, two + np.array([4, 0, 0])])).report
+    assert report.components == 2
+    assert report.manifold
+
+
+def test_the_mesh_is_in_the_unit_and_place_of_the_points():
+    points, normals = sphere(1500)
+    near = reconstruct(points, normals)
+    far = reconstruct(points * 250 + [1000, -50, 3], normals)
+    assert far.report.volume == pytest.approx(near.report.volume * 250**3, rel=1e-3)
+    assert far.mesh.vertices.mean(axis=0) == pytest.approx([1000, -50, 3], abs=10)
+    assert far.report.f_score == pytest.approx(near.report.f_score, abs=0.01)
+
+
+def test_the_face_budget_is_kept_and_the_mesh_stays_manifold():
+    points, normals = sphere(3000)
+    report = reconstruct(points, normals, MeshSettings(faces=500)).report
+    assert report.faces <= 520
+    assert report.manifold
+    assert report.volume == pytest.approx(4 / 3 * np.pi, rel=0.05)
+
+
+def test_three_points_are_refused_with_the_number_needed():
+    with pytest.raises(InputError, match="at least 10 distinct finite points"):
+        reconstruct(np.eye(3))
+
+
+def test_equal_points_are_refused():
+    with pytest.raises(InputError, match="got 1 of 500"):
+        reconstruct(np.full((500, 3), 7.0))
+
+
+def test_points_on_a_line_are_refused():
+    with pytest.raises(InputError, match="on one line"):
+        reconstruct(np.outer(np.linspace(0, 1, 100), [1, 2, 3]))
+
+
+@pytest.mark.parametrize("tilted", [False, True])
+def test_coplanar_points_become_a_plate(tilted):
+    points, _ = square(500)
+    if tilted:
+        points = points @ np.linalg.qr(np.random.default_rng(0).normal(size=(3, 3)))[0]
+    report = reconstruct(points).report
+    assert report.manifold
+    assert report.area == pytest.approx(8, rel=0.15)
+
+
+def test_nan_and_outliers_are_dropped_and_noted():
+    points, _ = sphere(2000)
+    dirty = np.concatenate([points, [[np.nan, 0, 0], [np.inf, 0, 0], [40, 0, 0], [0, -55, 9]]])
+    report = reconstruct(dirty).report
+    assert report.notes == ("2 points with NaN or infinity dropped", "2 outliers dropped")
+    assert report.volume == pytest.approx(4 / 3 * np.pi, rel=0.05)
+
+
+def test_zero_normals_are_replaced_by_estimates_and_noted():
+    points, normals = sphere(1500)
+    normals[3] = 0
+    report = reconstruct(points, normals).report
+    assert any("normals are zero or NaN" in note for note in report.notes)
+    assert report.volume == pytest.approx(4 / 3 * np.pi, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"method": "magic"}, {"faces": 2}, {"thickness": 0.0}, {"thickness": 0.5}]
+)
+def test_settings_say_what_they_take(wrong):
+    with pytest.raises(InputError, match=next(iter(wrong))):
+        MeshSettings(**wrong)
+
+
+@pytest.mark.parametrize("shape", [(100,), (100, 2), (1, 100, 3)])
+def test_a_cloud_of_the_wrong_shape_is_refused(shape):
+    with pytest.raises(InputError, match="must be"):
+        reconstruct(np.zeros(shape))
+
+
+def test_a_method_that_finds_nothing_says_so():
+    scattered = np.random.default_rng(0).permutation(np.eye(20, 3)) + np.arange(20)[:, None] * 50
+    with pytest.raises((MeshError, InputError)):
+        reconstruct(scattered, None, MeshSettings(method="facets"))
