@@ -1,0 +1,98 @@
+"""Losses of the teacher and of the one-step student.
+
+Source of the student: Ding et al., arXiv 2405.05512, section on characteristic fitting; there
+t = 0 is data and the noise Gaussian, here t = 0 is the base and the path is linear, because the
+identities of the Föllmer path hold for Gaussian noise only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Generator, Tensor
+
+from pcgen.errors import InputError
+from pcgen.flow.integrate import heun
+
+# F(x, t, s) with the condition bound already; t and s are (batch,).
+Slope = Callable[[Tensor, Tensor, Tensor], Tensor]
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudentSettings:
+    """The grid of times and how far the teacher walks.
+
+    Attributes:
+        grid: number of intervals of [0, 1] on which t, u and s lie.
+        teacher_steps: at most this many Heun steps of the teacher before the student takes over.
+        whole: share of the batch that learns the jump from 0 to 1, the one sampling uses.
+    """
+
+    grid: int = 16
+    teacher_steps: int = 2
+    whole: float = 0.25
+
+    def __post_init__(self) -> None:
+        if self.grid < 1 or self.teacher_steps < 1 or not 0 <= self.whole <= 1:
+            raise InputError("student needs grid >= 1, teacher_steps >= 1 and 0 <= whole <= 1")
+
+
+def jump(slope: Slope, x: Tensor, t: Tensor, s: Tensor) -> Tensor:
+    """G(x, t, s) = x + (s − t) F(x, t, s); exactly x where s equals t."""
+    return x + _like(s - t, x) * slope(x, t, s)
+
+
+def velocity_of(slope: Slope) -> Callable[[Tensor, Tensor], Tensor]:
+    """The teacher inside F: its diagonal."""
+    return lambda x, t: slope(x, t, t)
+
+
+def matching_loss(slope: Slope, start: Tensor, end: Tensor, generator: Generator) -> Tensor:
+    """Flow matching on the straight line: mean |F(x_t, t, t) − (x₁ − x₀)|².
+
+    Args:
+        start, end: (batch, ...) coupled base and data.
+    """
+    t = torch.rand(len(start), generator=generator).to(start)
+    x = torch.lerp(start, end, _like(t, start))
+    return (slope(x, t, t) - (end - start)).square().mean()
+
+
+def semigroup_loss(
+    student: Slope,
+    target: Slope,
+    teacher: Slope,
+    start: Tensor,
+    end: Tensor,
+    settings: StudentSettings,
+    generator: Generator,
+) -> Tensor:
+    """How far the student's jump t → s is from the teacher's walk t → u and a jump u → s.
+
+    Args:
+        target: the student's moving average, which takes the jump u → s; no gradient.
+        start, end: (batch, ...) coupled base and data; the path between them is where x lies.
+    """
+    batch, grid = len(start), settings.grid
+    low = torch.randint(0, grid, (batch,), generator=generator)
+    high = low + 1 + (torch.rand(batch, generator=generator) * (grid - low)).long()
+    whole = torch.rand(batch, generator=generator) < settings.whole
+    low, high = low.where(~whole, 0), high.where(~whole, grid)
+    walk = torch.randint(1, settings.teacher_steps + 1, (batch,), generator=generator)
+    t, s = (low / grid).to(start), (high / grid).to(start)
+    middle = (torch.minimum(low + walk, high) / grid).to(start)
+    x = torch.lerp(start, end, _like(t, start))
+    with torch.no_grad():
+        there, velocity = x, velocity_of(teacher)
+        for step in range(settings.teacher_steps):
+            now = torch.minimum(t + step / grid, middle)
+            there = heun(velocity, there, now, torch.minimum(now + 1 / grid, middle))
+        goal = jump(target, there, middle, s)
+        slope = (goal - x) / _like(s - t, x)
+    return (student(x, t, s) - slope).square().mean()
+
+
+def _like(t: Tensor, x: Tensor) -> Tensor:
+    return t.view(-1, *[1] * (x.ndim - 1))

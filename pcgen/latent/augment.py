@@ -1,0 +1,41 @@
+"""Plausible neighbours of a shape: stretched along the axes, sheared, mirrored.
+
+Few sets hold thousands of shapes; a stretched chair is a chair. Everything acts on clouds in the
+box frame, and the result is put back into the box.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Generator, Tensor
+
+
+def augment(
+    points: Tensor, amount: float, generator: Generator, normals: Tensor | None = None
+) -> tuple[Tensor, Tensor | None]:
+    """Stretch each axis by exp(amount · N(0, 1)), shear by half of it, mirror x at random.
+
+    Args:
+        points: (batch, n, dim) in the box frame; normals likewise, unit vectors, or None.
+        amount: 0 gives the points back unchanged, the mirror image included.
+    Returns:
+        points and normals; normals transform by the inverse transpose.
+    """
+    if amount == 0:
+        return points, normals
+    batch, _, dim = points.shape
+    stretch = torch.exp(amount * torch.randn(batch, dim, generator=generator))
+    shear = 0.5 * amount * torch.randn(batch, generator=generator)
+    mirror = torch.where(torch.rand(batch, generator=generator) < 0.5, -1.0, 1.0)
+    matrix = torch.diag_embed(stretch)
+    matrix[:, :, 0] *= mirror[:, None]
+    if dim >= 3:
+        matrix[:, 2, 1] = shear  # z leans with height: a reclined back rest
+    moved = points @ matrix.transpose(1, 2).to(points)
+    low, high = moved.amin(1, keepdim=True), moved.amax(1, keepdim=True)
+    size = (high - low).amax(2, keepdim=True).clamp_min(1e-6)
+    moved = (moved - (low + high) / 2) / (size / 2)
+    if normals is None:
+        return moved, None
+    turned = normals @ torch.linalg.inv(matrix).to(points)
+    return moved, torch.nn.functional.normalize(turned, dim=-1)

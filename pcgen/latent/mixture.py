@@ -1,0 +1,168 @@
+"""Batches of Gaussian mixtures with covariance A Aᵀ + σ² I, made for thin surfaces.
+
+The likelihood of M points under K components is a product of M × F features with F × K
+coefficients followed by a log-sum-exp. Doing both passes for one shape while its M × K scores
+are still in the cache, forward and gradient together, took 24 ms where autograd took 250 ms
+(32 shapes, 768 points, 256 components, one core).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Generator, Tensor
+
+# exp of less is denormal in float32, and products of denormals are many times slower.
+LOWEST_EXPONENT = -60.0
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """Points drawn from a mixture.
+
+    Attributes:
+        points: (batch, n, dim).
+        part: (batch, n) int64, the component each point came from.
+        local: (batch, n, dim), the standard normal coordinates inside that component.
+    """
+
+    points: Tensor
+    part: Tensor
+    local: Tensor
+
+
+@dataclass(frozen=True)
+class MixtureBatch:
+    """A batch of mixtures of K Gaussians.
+
+    Attributes:
+        centre: (batch, K, dim).
+        factor: (batch, K, dim, dim), A in the covariance A Aᵀ + thickness² I.
+        log_weight: (batch, K), log-probabilities that sum to one.
+        thickness: the floor σ under every standard deviation, in units of the points.
+    """
+
+    centre: Tensor
+    factor: Tensor
+    log_weight: Tensor
+    thickness: float
+
+    @property
+    def dim(self) -> int:
+        return self.centre.shape[-1]
+
+    def covariance(self) -> Tensor:
+        """(batch, K, dim, dim)."""
+        eye = torch.eye(self.dim, dtype=self.factor.dtype, device=self.factor.device)
+        return self.factor @ self.factor.transpose(-1, -2) + self.thickness**2 * eye
+
+    def log_likelihood(self, points: Tensor) -> Tensor:
+        """Mean log-density of ``points`` (batch, n, dim) under each mixture: (batch,)."""
+        return _MeanLogSumExp.apply(_features(points), self._coefficients())
+
+    def posterior(self, points: Tensor) -> Tensor:
+        """The component most likely to have made each point: (batch, n) int64."""
+        return (_features(points) @ self._coefficients()).argmax(-1)
+
+    def sample(self, count: int, generator: Generator) -> Drawn:
+        """Draw ``count`` points per mixture, components by systematic sampling.
+
+        One uniform offset serves all points of a shape, so every component gets its expected
+        count up to one point: the law of each point is the mixture, the cloud is more even.
+        """
+        weight = self.log_weight.exp()
+        batch, parts = weight.shape
+        device = weight.device
+        offset = torch.rand(batch, 1, generator=generator).to(device)
+        ticks = (torch.arange(count, device=device) + offset) / count
+        edges = weight.cumsum(1)
+        edges = edges / edges[:, -1:]
+        part = torch.searchsorted(edges, ticks.to(edges.dtype)).clamp_max(parts - 1)
+        local = torch.randn(batch, count, self.dim, generator=generator).to(device)
+        fuzz = torch.randn(batch, count, self.dim, generator=generator).to(device)
+        points = self.place(part, local) + self.thickness * fuzz
+        return Drawn(points=points, part=part, local=local)
+
+    def place(self, part: Tensor, local: Tensor) -> Tensor:
+        """Local coordinates (batch, n, dim) inside components ``part`` to points."""
+        rows = torch.arange(len(part), device=part.device)[:, None]
+        return self.centre[rows, part] + torch.einsum(
+            "bnij,bnj->bni", self.factor[rows, part], local
+        )
+
+    def normals(self) -> Tensor:
+        """The thinnest axis of each component, a unit vector of arbitrary sign: (batch, K, dim)."""
+        return torch.linalg.eigh(self.covariance()).eigenvectors[..., 0]
+
+    def _coefficients(self) -> Tensor:
+        precision, log_det = _inverse_and_log_det(self.covariance())
+        pull = torch.einsum("bkij,bkj->bki", precision, self.centre)
+        constant = (
+            self.log_weight
+            - 0.5 * log_det
+            - 0.5 * self.dim * math.log(2 * math.pi)
+            - 0.5 * (pull * self.centre).sum(-1)
+        )
+        rows, columns = torch.triu_indices(self.dim, self.dim)
+        double = torch.where(rows == columns, -0.5, -1.0).to(precision)
+        quadratic = precision[..., rows, columns] * double
+        return torch.cat([quadratic, pull, constant[..., None]], -1).transpose(1, 2)
+
+
+def _features(points: Tensor) -> Tensor:
+    rows, columns = torch.triu_indices(points.shape[-1], points.shape[-1])
+    ones = torch.ones_like(points[..., :1])
+    return torch.cat([points[..., rows] * points[..., columns], points, ones], -1)
+
+
+def _inverse_and_log_det(s: Tensor) -> tuple[Tensor, Tensor]:
+    """Inverse and log-determinant of small symmetric positive matrices (..., d, d).
+
+    In 3D by cofactors: LAPACK's loop over thousands of 3 × 3 matrices, and its gradient, cost
+    more than the rest of a training step.
+    """
+    if s.shape[-1] != 3:
+        return torch.linalg.inv(s), torch.logdet(s)
+    a, b, c = s[..., 0, 0], s[..., 0, 1], s[..., 0, 2]
+    d, e, f = s[..., 1, 1], s[..., 1, 2], s[..., 2, 2]
+    minors = (
+        d * f - e * e,
+        c * e - b * f,
+        b * e - c * d,
+        a * f - c * c,
+        b * c - a * e,
+        a * d - b * b,
+    )
+    det = a * minors[0] + b * minors[1] + c * minors[2]
+    rows = [
+        torch.stack([minors[i], minors[j], minors[k]], -1)
+        for i, j, k in ((0, 1, 2), (1, 3, 4), (2, 4, 5))
+    ]
+    return torch.stack(rows, -2) / det[..., None, None], det.log()
+
+
+class _MeanLogSumExp(torch.autograd.Function):
+    """mean over M of log Σ_K exp(features @ coefficients), with the gradient to coefficients."""
+
+    @staticmethod
+    def forward(ctx, features: Tensor, coefficients: Tensor) -> Tensor:  # type: ignore[override]
+        batch, count, _ = features.shape
+        gradient = torch.empty_like(coefficients)
+        value = features.new_empty(batch)
+        scores = features.new_empty(count, coefficients.shape[2])
+        for row in range(batch):
+            torch.mm(features[row], coefficients[row], out=scores)
+            top = scores.amax(1, keepdim=True)
+            scores.sub_(top).clamp_min_(LOWEST_EXPONENT).exp_()
+            total = scores.sum(1, keepdim=True)
+            value[row] = (total.log() + top).mean()
+            torch.mm((features[row] / (total * count)).T, scores, out=gradient[row])
+        ctx.save_for_backward(gradient)
+        return value
+
+    @staticmethod
+    def backward(ctx, upstream: Tensor) -> tuple[None, Tensor]:  # type: ignore[override]
+        (gradient,) = ctx.saved_tensors
+        return None, gradient * upstream[:, None, None]
