@@ -87,6 +87,29 @@ def atomic_folder(path: Path | str) -> Iterator[Path]:
             shutil.rmtree(temporary, ignore_errors=True)
 
 
+def cache_folder(name: str) -> Path:
+    """Where results that can be computed again are kept: ``$PCGEN_CACHE/NAME`` or the user's cache.
+
+    Where that cannot be written, as in a container without a home, it is a folder of this user
+    alone in the temporary one: what lies in a cache may be loaded as code.
+    """
+    root = os.environ.get("PCGEN_CACHE")
+    if root:
+        return Path(root) / name
+    base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    folder = Path(base) / "pcgen" / name
+    with contextlib.suppress(OSError):
+        folder.mkdir(parents=True, exist_ok=True)
+        if os.access(folder, os.W_OK):
+            return folder
+    private = Path(tempfile.gettempdir()) / f"pcgen-{os.getuid()}"
+    with storage_errors(private):
+        private.mkdir(mode=0o700, exist_ok=True)
+    if private.stat().st_uid != os.getuid():
+        raise StorageError(f"{private} belongs to somebody else; set PCGEN_CACHE to a folder")
+    return private / name
+
+
 def write_json(path: Path | str, data: Any) -> None:
     """Write ``data`` as indented JSON, atomically. NaN is refused: JSON has none."""
     with atomic_file(path) as temporary:

@@ -4,8 +4,9 @@
 * :func:`chamfer` - the squared, two-sided Chamfer distance, differentiable.
 * :func:`best_cells` - the k largest scores ⟨atom_i, x⟩ + h_i, never holding batch × N scores.
 
-``dense.py`` is the reference: short and obviously right. ``keops.py``, ``kdtree.py`` and
-``torch3d.py`` must match it in value, and where there is one in gradient. The backend is an
+``dense.py`` is the reference: short and obviously right. ``keops.py``, ``kdtree.py``,
+``native.py`` (C, compiled on first use) and ``torch3d.py`` must match it in value, and where
+there is one in gradient. The backend is an
 argument: a name, or ``auto``, which chooses by the sizes measured in :mod:`pcgen.kernels.choice`
 and never changes its mind after an error.
 """

@@ -9,11 +9,12 @@ from scipy.spatial.distance import cdist
 
 from pcgen import kernels
 from pcgen.errors import InputError
-from pcgen.kernels.choice import keops_usable
+from pcgen.kernels.choice import keops_usable, native_usable
 
 keops = pytest.param(
     "keops", marks=[pytest.mark.slow, pytest.mark.skipif(not keops_usable(), reason="no compiler")]
 )
+native = pytest.param("native", marks=pytest.mark.skipif(not native_usable(), reason="no compiler"))
 torch3d = pytest.param("pytorch3d", marks=pytest.mark.pytorch3d)
 
 
@@ -42,7 +43,7 @@ def test_nearest_is_the_same_on_every_backend(backend, k):
     assert (index == other).float().mean() > 0.999
 
 
-@pytest.mark.parametrize("backend", ["dense", "kdtree", keops, torch3d])
+@pytest.mark.parametrize("backend", ["dense", "kdtree", native, keops, torch3d])
 def test_chamfer_gradient_is_the_same_on_every_backend(backend):
     x, y = (cloud.requires_grad_() for cloud in clouds(50, 60))
     kernels.chamfer(x, y, backend=backend).sum().backward()

