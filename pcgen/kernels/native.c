@@ -82,20 +82,19 @@ int chamfer_table(const float *x, int few, int n, const float *y, int many, int 
     return 0;
 }
 
-/* The cloud of y closest to the one cloud x, tried in the given order; *best and *found hold the
- * distance and the number of the closest so far, and -1 before the first. */
-int chamfer_closest(const float *x, int n, const float *y, int m, const int64_t *order, int count,
-                    double *best, int64_t *found)
+/* Distances of one cloud x to the clouds of y, tried in the given order: exact for the least of
+ * all; of the others only something above it is known. */
+int chamfer_search(const float *x, int n, const float *y, int m, const int64_t *order, int count,
+                   double *out)
 {
+    double best = INFINITY;
     float *column = malloc(sizeof(float) * (size_t)m);
     if (!column)
         return 1;
     for (int k = 0; k < count; k++) {
-        double value = chamfer_pair(x, n, y + (size_t)order[k] * 3 * m, m, column, *best);
-        if (value < *best || (value == *best && (*found < 0 || order[k] < *found))) {
-            *best = value;
-            *found = order[k];
-        }
+        double value = chamfer_pair(x, n, y + (size_t)order[k] * 3 * m, m, column, best);
+        best = value < best ? value : best;
+        out[order[k]] = value;
     }
     free(column);
     return 0;

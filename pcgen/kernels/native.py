@@ -11,6 +11,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import hashlib
+import itertools
 import os
 import platform
 import shutil
@@ -29,7 +30,15 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 SOURCE = Path(__file__).with_name("native.c")
-FLAGS = "-std=gnu11 -O3 -fopenmp-simd -fno-math-errno -fno-trapping-math -fPIC -shared".split()
+FLAGS = [
+    "-std=gnu11",
+    "-O3",
+    "-fopenmp-simd",
+    "-fno-math-errno",
+    "-fno-trapping-math",
+    "-fPIC",
+    "-shared",
+]
 # Tried in turn: compilers differ in how they are told to use all of this processor.
 TUNING = (["-march=native", "-mprefer-vector-width=512"], ["-march=native"], ["-mcpu=native"], [])
 # Below this many pairs of points a second thread costs more than it brings.
@@ -50,17 +59,19 @@ def chamfer_table(x: Clouds, y: Clouds) -> NDArray[np.float64]:
     return out
 
 
-def chamfer_closest(x: Clouds, y: Clouds, order: NDArray[np.int64]) -> tuple[int, float]:
-    """Which of the prepared clouds y is closest to the cloud x, (3, n), and how far it is.
+def chamfer_search(x: Clouds, y: Clouds, order: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Distances of the prepared cloud x, (3, n), to the clouds y, exact only for the nearest.
 
-    Tried in ``order``; a cloud is given up as soon as one side of the sum exceeds the best so
-    far, so the answer is exact and costs least when likely ones come first.
+    Args:
+        order: all clouds of y; the work is least when likely ones come first.
+    Returns:
+        (clouds,) the distance where it is the smallest of all; elsewhere a lower bound of it that
+        is still larger. So min and argmin are exact.
     """
-    best, found = np.full(1, np.inf), np.full(1, -1)
-    order = np.ascontiguousarray(order, np.int64)
-    x = np.ascontiguousarray(x)
-    _call("chamfer_closest", x, x.shape[1], y, y.shape[2], order, len(order), best, found)
-    return int(found[0]), float(best[0])
+    out = np.empty(len(y))
+    x, order = np.ascontiguousarray(x), np.ascontiguousarray(order, np.int64)
+    _call("chamfer_search", x, x.shape[1], y, y.shape[2], order, len(order), out)
+    return out
 
 
 def annealed_table(
@@ -94,7 +105,7 @@ def nearest(x: Tensor, y: Tensor, k: int) -> tuple[Tensor, Tensor]:
 
     threads = min(torch.get_num_threads(), batch, max(1, batch * n * m // PAIRS_PER_THREAD))
     bounds = [batch * t // threads for t in range(threads + 1)]
-    parts = [slice(a, b) for a, b in zip(bounds[:-1], bounds[1:], strict=True)]
+    parts = [slice(a, b) for a, b in itertools.pairwise(bounds)]
     if len(parts) == 1:
         run(parts[0])
     else:

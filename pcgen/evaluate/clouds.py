@@ -1,0 +1,153 @@
+"""Sets of clouds as the metrics see them, and how two sets are brought to one size."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pcgen.errors import InputError
+
+Clouds = NDArray[np.float32]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CloudSet:
+    """Clouds in the protocol's frame.
+
+    Attributes:
+        points: (N, P, 3) float32, finite. normals: (N, P, 3) unit vectors, or None.
+        names: (N,) what a person calls each; category: (N,), ``""`` where unknown.
+        source: where they come from, for messages.
+    """
+
+    points: Clouds
+    names: NDArray[np.str_] = field(default_factory=lambda: np.zeros(0, "U1"))
+    category: NDArray[np.str_] = field(default_factory=lambda: np.zeros(0, "U1"))
+    normals: Clouds | None = None
+    source: str = "clouds"
+
+    def __post_init__(self) -> None:
+        points = np.asarray(self.points)
+        if points.ndim != 3 or points.shape[2] != 3 or 0 in points.shape:
+            hint = "; add a batch axis with points[None]" if points.ndim == 2 else ""
+            raise InputError(
+                f"{self.source}: expected clouds (N, P, 3) that are not empty, got "
+                f"{points.shape}{hint}"
+            )
+        bad = np.flatnonzero(~np.isfinite(points).all((1, 2)))
+        if len(bad):
+            raise InputError(
+                f"{self.source}: {len(bad)} clouds hold NaN or infinity, the first is number "
+                f"{bad[0]}; a generator that produces them must be judged with them counted, so "
+                "remove them knowingly"
+            )
+        object.__setattr__(self, "points", np.ascontiguousarray(points, np.float32))
+        if not self.names.size:
+            object.__setattr__(self, "names", np.array([f"#{i}" for i in range(len(points))]))
+        if not self.category.size:
+            object.__setattr__(self, "category", np.full(len(points), ""))
+
+    def __len__(self) -> int:
+        return len(self.points)
+
+    def take(self, rows: NDArray[np.int64]) -> CloudSet:
+        return CloudSet(
+            points=self.points[rows],
+            names=self.names[rows],
+            category=self.category[rows],
+            normals=None if self.normals is None else self.normals[rows],
+            source=self.source,
+        )
+
+    @property
+    def categories(self) -> tuple[str, ...]:
+        """The known names, sorted; empty where nothing is known."""
+        return tuple(sorted(set(self.category.tolist()) - {""}))
+
+
+@dataclass(frozen=True, kw_only=True)
+class RealSets:
+    """The real shapes of one evaluation.
+
+    Attributes:
+        reference: what the generated set is compared with.
+        training: what the generator learned from, or None: then no ceiling and no novelty.
+        training_again: a second, independent sampling of the same training shapes, or None.
+        path: as the user named it; notes: what was done, in sentences.
+    """
+
+    reference: CloudSet
+    training: CloudSet | None = None
+    training_again: CloudSet | None = None
+    path: str = ""
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trials:
+    """Pairs of sets of one size, one a sampling seed, and the rule that made them.
+
+    Attributes:
+        generated, reference: row numbers (size,) of the two pools, one array a trial.
+    """
+
+    generated: tuple[NDArray[np.int64], ...]
+    reference: tuple[NDArray[np.int64], ...]
+    size: int
+    rule: str
+
+
+def pair_up(sizes: Sequence[int], reference: int, seeds: int, seed: int) -> Trials:
+    """Decide which generated shapes meet which reference shapes.
+
+    Args:
+        sizes: shapes in the pool of generated ones; several numbers are separate samplings, of
+            which each makes one trial.
+        reference: number of reference shapes.
+        seeds: trials wanted from one pool; seed: of the random choices.
+    """
+    generator = np.random.default_rng(seed)
+    whole = np.arange(reference)
+    if len(sizes) > 1:
+        size = min(*sizes, reference)
+        starts = np.cumsum([0, *sizes[:-1]])
+        chosen = tuple(np.arange(size) + start for start in starts)
+        refs = _subsets(generator, reference, size, len(sizes))
+        rule = f"{len(sizes)} samplings of {size} shapes, one a seed"
+        return Trials(generated=chosen, reference=refs, size=size, rule=rule)
+    pool, size = sizes[0], min(sizes[0], reference)
+    if pool >= seeds * size and pool > size:
+        order = generator.permutation(pool)
+        parts = tuple(np.sort(order[t * size : (t + 1) * size]) for t in range(seeds))
+        rule = f"{seeds} disjoint subsets of {size} of the {pool} generated shapes"
+        return Trials(generated=parts, reference=(whole,) * seeds, size=size, rule=rule)
+    if pool > size:
+        parts = _subsets(generator, pool, size, seeds)
+        rule = (
+            f"{seeds} overlapping subsets of {size} of the {pool} generated shapes: the true sd "
+            f"is larger; {seeds * size} shapes would make them disjoint"
+        )
+        return Trials(generated=parts, reference=(whole,) * seeds, size=size, rule=rule)
+    if pool == reference:
+        rule = (
+            f"one set of {size} generated shapes, so no sd over seeds; {seeds * size} shapes "
+            f"would make {seeds} sets"
+        )
+        return Trials(generated=(whole,), reference=(whole,), size=size, rule=rule)
+    refs = _subsets(generator, reference, size, seeds)
+    rule = (
+        f"all {size} generated shapes against {seeds} random subsets of {size} of the "
+        f"{reference} reference shapes"
+    )
+    return Trials(generated=(np.arange(size),) * seeds, reference=refs, size=size, rule=rule)
+
+
+def _subsets(
+    generator: np.random.Generator, pool: int, size: int, count: int
+) -> tuple[NDArray[np.int64], ...]:
+    if size == pool:
+        return (np.arange(pool),) * count
+    return tuple(np.sort(generator.choice(pool, size, replace=False)) for _ in range(count))

@@ -1,0 +1,176 @@
+"""Distances between two clouds, by name; the name goes into every output.
+
+==================  ===========================================================================
+cd                  mean_i min_j |x_i − y_j|² + mean_j min_i |x_i − y_j|²
+emd_pointflow       annealed soft assignment paid in d; see :mod:`pcgen.evaluate.annealed`
+emd_pytorchemd      annealed soft assignment paid in d²; likewise
+emd_exact           the exact optimal assignment (POT), mean Euclidean distance: W₁
+dcd                 density-aware CD of Wu et al. (2021), squared distances, α = 1000: in [0, 1]
+normals             1 − mean |⟨n, n'⟩| over nearest points, both ways: disagreement, in [0, 1]
+==================  ===========================================================================
+
+CD and density-aware CD are blind to different defects; the normals show roughness that both miss
+(arXiv 2511.05308). A distance is a function of two blocks of clouds, and every value depends on
+its own pair only, so that neither block size nor number of processes can change it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pcgen.errors import BackendError, InputError
+from pcgen.evaluate.annealed import annealed_table
+
+Clouds = NDArray[np.float32]
+Table = NDArray[np.float64]
+DCD_ALPHA = 1000.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Distance:
+    """One distance.
+
+    Attributes:
+        table: (a, n, C) and (b, m, C) clouds and a backend's name to (a, b) values.
+        channels: 3, or 6 where normals follow the coordinates.
+        symmetric: whether d(x, y) = d(y, x), so that half a matrix suffices.
+        backends: those it can run on, the reference last.
+        block: clouds along a side of one resumable block, for seconds of work.
+    """
+
+    table: Callable[[Clouds, Clouds, str], Table]
+    channels: int = 3
+    symmetric: bool = True
+    backends: tuple[str, ...]
+    block: int
+
+
+def pick_backend(distance: str, points: int, backend: str = "auto") -> str:
+    """The backend that will compute ``distance``: the one named, or the fastest measured here.
+
+    Raises:
+        InputError: an unknown distance. BackendError: the distance has no such backend.
+    """
+    if distance not in DISTANCES:
+        raise InputError(f"distance must be one of {', '.join(DISTANCES)}, got {distance!r}")
+    known = DISTANCES[distance].backends
+    if backend == "auto":
+        from pcgen.kernels import choice
+
+        small = points * points <= choice.NATIVE_PAIRS or "kdtree" not in known
+        usable = "native" in known and small and choice.native_usable()
+        return "native" if usable else next(name for name in known if name != "native")
+    if backend not in known:
+        raise BackendError(f"{distance} runs on {', '.join(known)}, not on {backend!r}")
+    return backend
+
+
+def chamfer_table(x: Clouds, y: Clouds, backend: str) -> Table:
+    """Chamfer distances between all clouds of two blocks."""
+    if backend == "native":
+        from pcgen.kernels import native
+
+        return native.chamfer_table(native.prepare(x), native.prepare(y))
+    if backend == "kdtree":
+        from pcgen.kernels import kdtree
+
+        return kdtree.chamfer_table(x, y)
+    import torch
+
+    from pcgen import kernels
+
+    others = torch.from_numpy(np.ascontiguousarray(y))
+    rows = [torch.from_numpy(np.array(cloud)).expand(len(y), -1, -1) for cloud in x]
+    return np.array([kernels.chamfer(row, others, backend=backend).numpy() for row in rows], float)
+
+
+def density_aware(x: Clouds, y: Clouds, backend: str) -> Table:
+    """Density-aware CD: a point that serves n others counts as one n-th of a match."""
+
+    def side(squared: Table, index: NDArray[np.int64], sizes: tuple[int, int]) -> float:
+        served = np.bincount(index, minlength=sizes[1])[index]
+        share = sizes[1] / sizes[0] / served  # n points serve m: a fair share is m / n
+        return float((1 - np.exp(-DCD_ALPHA * squared) * share).mean())
+
+    def pair(a: Clouds, b: Clouds, there, back) -> float:  # type: ignore[no-untyped-def]
+        sizes = (len(a), len(b))
+        return (side(*there, sizes) + side(*back, sizes[::-1])) / 2
+
+    return _by_neighbours(pair, x, y, backend)
+
+
+def normal_disagreement(x: Clouds, y: Clouds, backend: str) -> Table:
+    """1 − mean |⟨n, n'⟩| between the unit normals of nearest points, averaged over both ways."""
+
+    def pair(a: Clouds, b: Clouds, there, back) -> float:  # type: ignore[no-untyped-def]
+        forward = np.abs((a[:, 3:] * b[there[1], 3:]).sum(1)).mean()
+        backward = np.abs((b[:, 3:] * a[back[1], 3:]).sum(1)).mean()
+        return float(1 - (forward + backward) / 2)
+
+    return _by_neighbours(pair, x, y, backend)
+
+
+def exact_assignment(x: Clouds, y: Clouds, backend: str) -> Table:
+    """W₁ by POT's network simplex: mean Euclidean distance under the best assignment."""
+    import ot
+
+    def pair(a: Clouds, b: Clouds) -> float:
+        cost = ot.dist(a.astype(np.float64), b.astype(np.float64), "euclidean")
+        return float(ot.emd2([], [], cost, numItermax=10_000_000))
+
+    return np.array([[pair(a, b) for b in y] for a in x])
+
+
+def estimate_normals(points: Clouds, neighbours: int = 16) -> Clouds:
+    """Unit normals (N, P, 3) of clouds: the direction of least spread among nearest points.
+
+    Their sign is arbitrary, which the disagreement above does not see.
+    """
+    from scipy.spatial import cKDTree
+
+    normals = np.empty_like(points)
+    for row, cloud in enumerate(points):
+        _, index = cKDTree(cloud).query(cloud, min(neighbours, len(cloud)))
+        local = cloud[index.reshape(len(cloud), -1)].astype(np.float64)
+        local -= local.mean(1, keepdims=True)
+        _, vectors = np.linalg.eigh(np.einsum("pki,pkj->pij", local, local))
+        normals[row] = vectors[:, :, 0]
+    return normals
+
+
+def _by_neighbours(pair: Callable[..., float], x: Clouds, y: Clouds, backend: str) -> Table:
+    import torch
+
+    from pcgen import kernels
+
+    def nearest(a: Clouds, b: Clouds) -> tuple[Table, NDArray[np.int64]]:
+        first, second = (torch.from_numpy(np.ascontiguousarray(c[None, :, :3])) for c in (a, b))
+        squared, index = kernels.nearest(first, second, backend=backend)
+        return squared[0, :, 0].double().numpy(), index[0, :, 0].numpy()
+
+    return np.array([[pair(a, b, nearest(a, b), nearest(b, a)) for b in y] for a in x])
+
+
+_ALL = ("native", "kdtree", "keops", "pytorch3d", "dense")
+DISTANCES = {
+    "cd": Distance(table=chamfer_table, backends=_ALL, block=64),
+    "emd_pointflow": Distance(
+        table=lambda x, y, backend: annealed_table(x, y, "emd_pointflow", backend),
+        symmetric=False,
+        backends=("native", "dense"),
+        block=12,
+    ),
+    "emd_pytorchemd": Distance(
+        table=lambda x, y, backend: annealed_table(x, y, "emd_pytorchemd", backend),
+        symmetric=False,
+        backends=("native", "dense"),
+        block=12,
+    ),
+    "emd_exact": Distance(table=exact_assignment, backends=("pot",), block=4),
+    "dcd": Distance(table=density_aware, backends=_ALL, block=32),
+    "normals": Distance(table=normal_disagreement, channels=6, backends=_ALL, block=32),
+}

@@ -1,0 +1,248 @@
+"""Tables of pair distances: computed once, in blocks, over processes, kept by content.
+
+A table is cut into blocks. Each block is written to the cache folder when it is done, so a
+killed evaluation goes on where it was; when all are there they become one file, named by a hash
+of the clouds and of what was computed. Blocks do not influence each other: any number of
+processes and any block size give the same values, bit for bit.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pcgen import progress
+from pcgen.errors import InputError
+from pcgen.evaluate.distances import DISTANCES, pick_backend
+from pcgen.files import atomic_file
+
+# Raise it when a distance's values change: tables of older versions are then not found.
+VERSION = 1
+Array = NDArray[np.floating]
+Task = tuple[int, ...]
+Compute = Callable[[Sequence[Array], tuple[str, ...], Task], NDArray[np.float64]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """How tables are computed; no field changes a value.
+
+    Attributes:
+        workers: processes; 1 computes in this one.
+        cache: folder of finished tables and blocks, or None to keep nothing.
+        backend: ``auto``, or the backend of CD and its relatives by name.
+    """
+
+    workers: int = 1
+    cache: Path | None = None
+    backend: str = "auto"
+
+    def __post_init__(self) -> None:
+        if self.workers < 1:
+            raise InputError(f"workers must be at least 1, got {self.workers}")
+
+
+def pair_matrix(
+    first: Array, second: Array | None = None, *, distance: str = "cd", work: Work | None = None
+) -> NDArray[np.float64]:
+    """Distances between all clouds of two sets, or within one.
+
+    Args:
+        first: (N, P, C) float32 clouds, C the distance's channels; second: (M, P', C), or None
+            for the pairs within the first set, of which a symmetric distance computes half.
+        distance: a name of :data:`pcgen.evaluate.distances.DISTANCES`.
+    Returns:
+        (N, M) float64; the diagonal of a set with itself holds what the distance says.
+    """
+    work = work or Work()
+    within = second is None
+    other = first if second is None else second
+    spec = DISTANCES.get(distance)
+    if spec is not None:
+        _check(first, spec.channels, distance)
+        _check(other, spec.channels, distance)
+    own = "auto" if distance.startswith("emd") else work.backend
+    backend = pick_backend(distance, max(first.shape[1], other.shape[1]), own)
+    spec = DISTANCES[distance]
+    half = within and spec.symmetric
+    rows, columns = (range(0, len(part), spec.block) for part in (first, other))
+    tasks = [(r, c) for r in rows for c in columns if not half or c >= r]
+    arrays = [first] if within else [first, other]
+    kind = ("pairs", distance, backend, "half" if half else "full")
+    out = np.empty((len(first), len(other)))
+    for (r, c), block in run_tasks(_pair_block, kind, arrays, tasks, work, distance):
+        out[r : r + spec.block, c : c + spec.block] = block
+        if half:
+            out[c : c + spec.block, r : r + spec.block] = block.T
+    if half:  # a diagonal block is computed whole: take its upper half for both
+        upper = np.triu(out)
+        out = upper + np.triu(out, 1).T
+    return out
+
+
+def run_tasks(
+    compute: Compute,
+    kind: tuple[str, ...],
+    arrays: Sequence[Array],
+    tasks: Sequence[Task],
+    work: Work,
+    label: str,
+) -> Iterator[tuple[Task, NDArray[np.float64]]]:
+    """Yield ``(task, compute(arrays, kind, task))`` for every task, from the cache where possible.
+
+    Args:
+        compute: a function of a module, for other processes to find.
+        kind: names all that the values depend on besides the arrays.
+    """
+    key = content_key(kind, arrays)
+    with _folder(work.cache, key) as folder:
+        finished = folder.with_suffix(".npz")
+        done = _read_finished(finished, tasks) if work.cache else None
+        if done is None:
+            done = _compute_missing(compute, kind, arrays, tasks, work, label, folder)
+            if work.cache:
+                with atomic_file(finished) as temporary, temporary.open("wb") as handle:
+                    np.savez(handle, **{_name(task): done[task] for task in tasks})
+                shutil.rmtree(folder, ignore_errors=True)
+    for task in tasks:
+        yield task, done[task]
+
+
+def content_key(kind: tuple[str, ...], arrays: Sequence[Array]) -> str:
+    """Equal exactly when the arrays, bit for bit, and what is done with them are equal."""
+    digest = hashlib.sha256(repr((VERSION, kind)).encode())
+    for array in arrays:
+        digest.update(repr((array.shape, array.dtype.str)).encode())
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()[:32]
+
+
+def _pair_block(arrays: Sequence[Array], kind: tuple[str, ...], task: Task) -> NDArray[np.float64]:
+    _, distance, backend, _ = kind
+    spec, (r, c) = DISTANCES[distance], task
+    return spec.table(arrays[0][r : r + spec.block], arrays[-1][c : c + spec.block], backend)
+
+
+def _compute_missing(
+    compute: Compute,
+    kind: tuple[str, ...],
+    arrays: Sequence[Array],
+    tasks: Sequence[Task],
+    work: Work,
+    label: str,
+    folder: Path,
+) -> dict[Task, NDArray[np.float64]]:
+    done = {task: found for task in tasks if (found := _read_block(folder, task)) is not None}
+    missing = [task for task in tasks if task not in done]
+    keep = folder if work.cache else None
+    with progress.bar(label, len(tasks), len(done)) as bar:
+        if work.workers == 1 or len(missing) <= 1:
+            for task in missing:
+                done[task] = _compute_one(compute, kind, arrays, task, keep)
+                bar.advance()
+            return done
+        import multiprocessing
+
+        paths = []
+        for number, array in enumerate(arrays):  # mapped by the workers, not copied to each
+            paths.append(folder / f"clouds-{number}.npy")
+            with atomic_file(paths[-1]) as temporary, temporary.open("wb") as handle:
+                np.save(handle, array)
+        # "spawn": a fork of a process that runs torch's or BLAS's threads may hang.
+        context = multiprocessing.get_context("spawn")
+        workers = min(work.workers, len(missing))
+        with ProcessPoolExecutor(workers, context, _start_worker, (paths,)) as pool:
+            waiting = {pool.submit(_in_worker, compute, kind, t, keep): t for t in missing}
+            try:
+                for future in as_completed(waiting):
+                    done[waiting[future]] = future.result()
+                    bar.advance()
+            except BaseException:
+                pool.shutdown(cancel_futures=True)
+                raise
+    return done
+
+
+_arrays: list[Array] = []
+
+
+def _start_worker(paths: Sequence[Path]) -> None:
+    _arrays[:] = [np.load(path, mmap_mode="r") for path in paths]
+
+
+def _in_worker(
+    compute: Compute, kind: tuple[str, ...], task: Task, folder: Path | None
+) -> NDArray[np.float64]:
+    import torch
+
+    torch.set_num_threads(1)
+    return _compute_one(compute, kind, _arrays, task, folder)
+
+
+def _compute_one(
+    compute: Compute,
+    kind: tuple[str, ...],
+    arrays: Sequence[Array],
+    task: Task,
+    folder: Path | None,
+) -> NDArray[np.float64]:
+    block = compute(arrays, kind, task)
+    if not np.isfinite(block).all():
+        raise InputError(f"{kind[1]} gave a value that is not finite; are the clouds huge?")
+    if folder is not None:
+        with atomic_file(folder / f"{_name(task)}.npy") as temporary, temporary.open("wb") as file:
+            np.save(file, block)
+    return block
+
+
+def _name(task: Task) -> str:
+    return "-".join(str(number) for number in task)
+
+
+def _read_block(folder: Path, task: Task) -> NDArray[np.float64] | None:
+    try:
+        return np.load(folder / f"{_name(task)}.npy", allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        return None  # absent, or damaged by something other than us: computed again
+
+
+def _read_finished(path: Path, tasks: Sequence[Task]) -> dict[Task, NDArray[np.float64]] | None:
+    import zipfile
+
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {task: file[_name(task)] for task in tasks}
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile):
+        return None
+
+
+@contextmanager
+def _folder(cache: Path | None, key: str) -> Iterator[Path]:
+    if cache is None:
+        with tempfile.TemporaryDirectory(prefix="pcgen-") as folder:
+            yield Path(folder) / key
+    else:
+        yield cache / key
+
+
+def _check(clouds: Array, channels: int, distance: str) -> None:
+    if clouds.ndim != 3 or clouds.shape[2] != channels or 0 in clouds.shape:
+        hint = "; add a batch axis with clouds[None]" if clouds.ndim == 2 else ""
+        raise InputError(
+            f"{distance} needs clouds (N, P, {channels}) with N and P at least 1, got "
+            f"{clouds.shape}{hint}"
+        )
+    if not np.isfinite(clouds).all():
+        row = np.flatnonzero(~np.isfinite(clouds).all((1, 2)))[0]
+        raise InputError(f"cloud {row} holds NaN or infinity; remove it before any metric")
+
+
