@@ -20,9 +20,7 @@ AXES = "XYZ"
 AXIS_MISFIT, AXIS_GAIN = 0.15, 0.4
 
 
-def suspicions(
-    generated: CloudSet, reference: CloudSet, across: NDArray[np.float64]
-) -> list[str]:
+def suspicions(generated: CloudSet, reference: CloudSet, across: NDArray[np.float64]) -> list[str]:
     """Sentences about two sets of one size in one frame.
 
     Args:

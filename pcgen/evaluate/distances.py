@@ -97,8 +97,8 @@ def density_aware(x: Clouds, y: Clouds, backend: str) -> Table:
         return float((1 - np.exp(-DCD_ALPHA * squared) * share).mean())
 
     def pair(a: Clouds, b: Clouds, there, back) -> float:  # type: ignore[no-untyped-def]
-        sizes = (len(a), len(b))
-        return (side(*there, sizes) + side(*back, sizes[::-1])) / 2
+        forward = side(there[0], there[1], (len(a), len(b)))
+        return (forward + side(back[0], back[1], (len(b), len(a)))) / 2
 
     return _by_neighbours(pair, x, y, backend)
 

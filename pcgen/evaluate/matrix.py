@@ -16,6 +16,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -111,7 +112,8 @@ def run_tasks(
             done = _compute_missing(compute, kind, arrays, tasks, work, label, folder)
             if work.cache:
                 with atomic_file(finished) as temporary, temporary.open("wb") as handle:
-                    np.savez(handle, **{_name(task): done[task] for task in tasks})
+                    blocks: dict[str, Any] = {_name(task): done[task] for task in tasks}
+                    np.savez(handle, **blocks)
                 shutil.rmtree(folder, ignore_errors=True)
     for task in tasks:
         yield task, done[task]
@@ -244,5 +246,3 @@ def _check(clouds: Array, channels: int, distance: str) -> None:
     if not np.isfinite(clouds).all():
         row = np.flatnonzero(~np.isfinite(clouds).all((1, 2)))[0]
         raise InputError(f"cloud {row} holds NaN or infinity; remove it before any metric")
-
-

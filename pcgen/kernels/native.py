@@ -40,7 +40,12 @@ FLAGS = [
     "-shared",
 ]
 # Tried in turn: compilers differ in how they are told to use all of this processor.
-TUNING = (["-march=native", "-mprefer-vector-width=512"], ["-march=native"], ["-mcpu=native"], [])
+TUNING: tuple[list[str], ...] = (
+    ["-march=native", "-mprefer-vector-width=512"],
+    ["-march=native"],
+    ["-mcpu=native"],
+    [],
+)
 # Below this many pairs of points a second thread costs more than it brings.
 PAIRS_PER_THREAD = 2**20
 
@@ -177,7 +182,7 @@ def _key(compiler: str, tuning: list[str]) -> str:
 
 def _call(name: str, *arguments: Any) -> None:
     """Call a C function: arrays by address (contiguity checked), integers as int."""
-    plain = []
+    plain: list[Any] = []
     for argument in arguments:
         if isinstance(argument, np.ndarray):
             assert argument.flags.c_contiguous

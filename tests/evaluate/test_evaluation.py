@@ -1,0 +1,202 @@
+"""Whole evaluations: the keys, the rules for sets, the ceiling, and what is said about inputs."""
+
+import json
+
+import numpy as np
+import pytest
+
+from pcgen.errors import InputError
+from pcgen.evaluate.clouds import CloudSet, RealSets, pair_up
+from pcgen.evaluate.evaluation import Settings, evaluate
+from pcgen.evaluate.protocol import PROTOCOLS
+from tests.evaluate.shapes import some, surfaces
+
+POINTS = 64
+BOX = PROTOCOLS["box"].changed(points=POINTS)
+KEYS = {"nna_cd", "nna_cd_reference", "nna_cd_generated", "cov_cd", "mmd_cd", "jsd"}
+NOVELTY = {"replay_rate", "novelty_ratio"}
+
+
+def real(reference=30, training=100, seed=10):
+    first, again = surfaces(training, POINTS, seed=seed, draws=2)
+    return RealSets(
+        reference=some(reference, seed=seed + 1),
+        training=CloudSet(points=first),
+        training_again=CloudSet(points=again),
+    )
+
+
+def judged(generated, real_sets, **options):
+    sets = generated if isinstance(generated, list) else [generated]
+    return evaluate(sets, real_sets, Settings(protocol=BOX, **options)).summary
+
+
+def test_every_key_of_the_file_format_is_there_with_its_spread():
+    summary = judged(some(90), real())
+    assert KEYS | NOVELTY | {"replay_rate_test", "ceiling", "seeds", "protocol"} <= set(summary)
+    for key in KEYS | NOVELTY:
+        spread = summary["seeds"][key]
+        assert len(spread["values"]) == 3
+        assert summary[key] == spread["mean"] == pytest.approx(np.mean(spread["values"]))
+        assert spread["sd"] == pytest.approx(np.std(spread["values"], ddof=1))
+    assert set(summary["ceiling"]) >= KEYS | NOVELTY | {"seeds"}
+    assert summary["protocol"]["sizes"] == {"compared": 30, "reference": 30, "training": 100}
+    assert summary["protocol"]["points"] == POINTS
+    assert json.loads(json.dumps(summary, allow_nan=False)) == summary
+
+
+def test_samples_of_the_same_law_stand_at_the_ceiling():
+    summary = judged(some(90), real())
+    noise = summary["noise"]["nna_cd"]["sd"]
+    assert abs(summary["nna_cd"] - 0.5) < 4 * noise
+    assert abs(summary["nna_cd"] - summary["ceiling"]["nna_cd"]) < 4 * noise
+    assert summary["novelty_ratio"] == pytest.approx(1, abs=0.3)
+    assert summary["warnings"] == []
+
+
+def test_training_shapes_as_samples_are_replays():
+    sets = real()
+    summary = judged(sets.training, sets)
+    assert summary["replay_rate"] == 1
+    assert summary["novelty_ratio"] == 0
+    for key in KEYS:
+        assert summary[key] == summary["ceiling"][key]
+    assert summary["ceiling"]["replay_rate"] == 1
+
+
+def test_separate_samplings_are_one_seed_each():
+    summary = judged([some(30, seed=s) for s in range(4)], real())
+    assert summary["seeds"]["count"] == 4
+    assert len(set(summary["seeds"]["mmd_cd"]["values"])) == 4
+
+
+def test_without_a_training_set_there_is_no_ceiling_and_it_says_so():
+    summary = judged(some(30), RealSets(reference=some(30, seed=1)))
+    assert summary["ceiling"] is None
+    assert summary["replay_rate"] is None
+    assert summary["novelty_ratio"] is None
+    assert summary["seeds"]["nna_cd"]["sd"] is None
+    assert any("--training" in note for note in summary["notes"])
+    assert summary["noise"]["nna_cd"]["sd"] == pytest.approx(0.39 / 30**0.5)
+
+
+def test_the_emd_variant_is_in_the_name_of_its_figures():
+    summary = judged(some(6), RealSets(reference=some(6, seed=1)), emd="emd_pointflow")
+    assert {"nna_emd_pointflow", "cov_emd_pointflow", "mmd_emd_pointflow"} <= set(summary)
+    assert summary["protocol"]["emd"] == "emd_pointflow"
+    with pytest.raises(InputError, match="there is no default"):
+        Settings(emd="emd")
+
+
+def test_secondary_distances_estimate_normals_where_there_are_none():
+    summary = judged(some(6), RealSets(reference=some(6, seed=1)), secondary=True)
+    assert {"nna_dcd", "mmd_normals"} <= set(summary)
+
+
+def test_categories_of_the_samples_choose_the_real_shapes():
+    both = np.repeat(["chair", "table"], 20)
+    sets = RealSets(reference=some(40, seed=1, category=both))
+    summary = judged(some(20, category=["chair"] * 20), sets)
+    assert summary["protocol"]["sizes"]["reference"] == 20
+    assert summary["protocol"]["categories"] == ["chair"]
+    assert any("only chair take part" in note for note in summary["notes"])
+
+
+def test_each_common_category_has_its_row():
+    both = np.repeat(["chair", "table"], 15)
+    rare = np.repeat(["chair", "table"], [25, 5])
+    rows = judged(some(30, category=both), RealSets(reference=some(30, seed=1, category=both)))
+    assert set(rows["categories"]) == {"chair", "table"}
+    alone = judged(
+        some(30, category=both).take(np.arange(15)),
+        RealSets(reference=some(30, seed=1, category=both).take(np.arange(15))),
+    )
+    assert rows["categories"]["chair"]["nna_cd"] == pytest.approx(alone["nna_cd"])
+    few = judged(some(30, category=rare), RealSets(reference=some(30, seed=1, category=both)))
+    assert few["categories"]["table"] == {"generated": 5, "reference": 15, "size": 5}
+
+
+def test_one_set_given_twice_is_said():
+    one = some(20)
+    summary = judged(one, RealSets(reference=one))
+    assert summary["cov_cd"] == 1
+    assert summary["mmd_cd"] == 0
+    assert any("the same shapes" in text for text in summary["warnings"])
+
+
+def test_copies_of_reference_shapes_are_counted():
+    reference = some(20)
+    points = some(20, seed=1).points.copy()
+    points[:3] = reference.points[:3]
+    summary = judged(CloudSet(points=points), RealSets(reference=reference))
+    assert any(text.startswith("3 of 20") for text in summary["warnings"])
+
+
+def test_wrong_units_are_noticed_by_the_boxes():
+    generated = CloudSet(points=some(20).points * 25)
+    summary = judged(generated, RealSets(reference=some(20, seed=1)))
+    assert any("times the size" in text for text in summary["warnings"])
+
+
+def test_an_uncentred_set_is_noticed():
+    generated = CloudSet(points=some(20).points + np.float32(2))
+    summary = judged(generated, RealSets(reference=some(20, seed=1)))
+    assert any("different places" in text for text in summary["warnings"])
+
+
+def test_another_axis_up_is_noticed_and_named():
+    tall = np.array([0.4, 1, 0.5], np.float32)
+    reference = CloudSet(points=some(20).points * tall)
+    generated = CloudSet(points=(some(20, seed=1).points * tall)[:, :, [0, 2, 1]])
+    summary = judged(generated, RealSets(reference=reference))
+    assert any("as X, Z, Y would fit" in text for text in summary["warnings"])
+    assert (
+        judged(CloudSet(points=generated.points[:, :, [0, 2, 1]]), RealSets(reference=reference))[
+            "warnings"
+        ]
+        == []
+    )
+
+
+@pytest.mark.parametrize(
+    ("sizes", "reference", "count", "disjoint"),
+    [([90], 30, 3, True), ([60], 30, 3, False), ([30], 30, 1, True), ([30, 30], 30, 2, True)],
+)
+def test_trials_have_one_size_and_say_their_rule(sizes, reference, count, disjoint):
+    trials = pair_up(sizes, reference, 3, 0)
+    assert len(trials.generated) == len(trials.reference) == count
+    assert all(len(part) == 30 for part in (*trials.generated, *trials.reference))
+    union = np.concatenate(trials.generated)
+    assert (len(np.unique(union)) == len(union)) == disjoint
+    assert ("overlapping" in trials.rule) == (not disjoint)
+
+
+def test_a_smaller_generated_set_meets_subsets_of_the_reference():
+    trials = pair_up([10], 30, 3, 0)
+    assert all((part == np.arange(10)).all() for part in trials.generated)
+    assert len({part.tobytes() for part in trials.reference}) == 3
+    assert "subsets of 10 of the 30 reference" in trials.rule
+
+
+def test_one_shape_is_too_few():
+    with pytest.raises(InputError, match="at least 2 shapes"):
+        judged(some(1), RealSets(reference=some(5)))
+
+
+@pytest.mark.parametrize(
+    ("points", "words"),
+    [
+        (np.zeros((4, 3)), "add a batch axis"),
+        (np.zeros((0, 5, 3)), "not empty"),
+        (np.zeros((2, 0, 3)), "not empty"),
+        (np.full((2, 5, 3), np.nan), "NaN or infinity, the first is number 0"),
+    ],
+)
+def test_bad_clouds_are_explained(points, words):
+    with pytest.raises(InputError, match=words):
+        CloudSet(points=points)
+
+
+def test_clouds_of_another_size_than_the_protocols_are_refused():
+    with pytest.raises(InputError, match="have 32 points, protocol box compares 64"):
+        judged(some(5, 32), RealSets(reference=some(5)))
