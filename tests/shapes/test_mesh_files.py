@@ -62,6 +62,9 @@ def test_writing_refuses_what_does_not_fit(tmp_path, box):
         write_mesh(tmp_path / "box.ply", box, normals=np.zeros((2, 3)))
 
 
+PARTS = ["{0}", "{0}/7", "{0}//7", "{0}/7/7", "{0}/"]
+
+
 @st.composite
 def polygons(draw):
     """OBJ text in one of the spellings in the wild, and the triangles it means."""
@@ -69,7 +72,7 @@ def polygons(draw):
     vertices = draw(
         st.lists(st.tuples(*[st.integers(-99, 99)] * 3), min_size=count, max_size=count)
     )
-    spelling = draw(st.sampled_from(["{0}", "{0}/1", "{0}//2", "{0}/1/2", "mixed", "-"]))
+    spelling = draw(st.sampled_from([*PARTS, "mixed", "-"]))
     end = draw(st.sampled_from(["\n", "\r\n", " \n", " # note\n"]))
     lines = ["mtllib missing.mtl", "o thing"] + [f"v {x} {y} {z}.5" for x, y, z in vertices]
     triangles = []
@@ -78,13 +81,10 @@ def polygons(draw):
             st.lists(st.integers(0, count - 1), min_size=3, max_size=6), min_size=1, max_size=6
         )
     ):
-        words = [
-            str(v - count)
-            if spelling == "-"
-            else (spelling if spelling != "mixed" else draw(st.sampled_from(["{0}", "{0}/7"])))
-            .format(v + 1)
-            for v in face
-        ]  # fmt: skip
+        words = []
+        for corner in face:
+            style = draw(st.sampled_from(PARTS)) if spelling == "mixed" else spelling
+            words.append(str(corner - count) if style == "-" else style.format(corner + 1))
         lines += ["usemtl nowhere", "f " + " ".join(words), "l 1 2"]
         triangles += [(face[0], face[k], face[k + 1]) for k in range(1, len(face) - 1)]
     return end.join(lines).encode(), np.array(vertices), triangles
@@ -99,6 +99,15 @@ def test_obj_means_the_same_in_every_spelling(case):
     found, faces = read_obj(data)
     assert np.array_equal(found[:, :2], vertices[:, :2])
     assert faces.tolist() == [list(triangle) for triangle in triangles]
+
+
+@pytest.mark.parametrize(
+    "faces",
+    ["1//1 2//2 3//3\nf 1/1/1 3/3/3 4/4/4", "1 2 3\nf 1/2 3/4 4/5", "1/ 2/ 3/\nf 1/1 3/ 4/"],
+)
+def test_faces_of_the_same_look_but_other_parts_are_told_apart(faces):
+    data = b"v 0 0 0\nv 1 0 0\nv 1 1 0\nv 0 1 0\nf " + faces.encode()
+    assert read_mesh(data, suffix=".obj").faces.tolist() == [[0, 1, 2], [0, 2, 3]]
 
 
 def test_relative_indices_count_from_their_own_line():
@@ -223,6 +232,7 @@ def test_an_unusable_mesh_is_refused_with_its_reason(mesh, reason):
         (".obj", b"hello world", "no vertex line"),
         (".obj", b"v 0 0 0\nv 1 0 0\nv 0 1 0\n", "no faces"),
         (".obj", b"v 0 0 0\nv 1 0\nf 1 2 2\n", "not three numbers"),
+        (".obj", b"v 0 0 0\nf  \n", "no faces"),
         (".obj", b"v 0 0 0\nf a b c\n", "not vertex numbers"),
         (".obj", b"v 0 0 0\nv 1 0 0\nv 0 1 0\nf 0 1 2\n", "out of range"),
         (".obj", b"v 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 9\n", "out of range"),

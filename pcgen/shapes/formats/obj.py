@@ -52,19 +52,33 @@ def _corners(lines: list[bytes]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     if any(b"#" in line for line in lines):
         lines = [line.partition(b"#")[0] for line in lines]
     text = b"\n".join(lines)
-    # Exporters write all faces alike, such as "1/1/1 2/2/2 3/3/3": then one table holds them.
-    shape = lines[0].translate(None, b"0123456789")
-    alike = len(set(shape.strip().split(b" "))) == 1 and b"-" not in shape
-    alike = alike and text.translate(None, b"0123456789") == b"\n".join([shape] * len(lines))
-    size = len(lines[0].split())
     try:
-        if alike:
-            numbers = text.replace(b"/", b" ").split(b"\n")
-            table = np.loadtxt(numbers, np.int64, ndmin=2)
-            step = table.shape[1] // size
-            return table[:, ::step].ravel(), np.full(len(table), size, np.int64)
+        table = _uniform_corners(lines, text)
+        if table is not None:
+            return table.ravel(), np.full(len(table), table.shape[1], np.int64)
         sizes = np.array([len(line.split()) for line in lines], np.int64)
         words = [word.partition(b"/")[0] for word in text.split()]
         return np.array(list(map(int, words)), np.int64), sizes
-    except (ValueError, OverflowError, ZeroDivisionError):
+    except (ValueError, OverflowError):
         raise MeshError("a face line of the OBJ file is not vertex numbers") from None
+
+
+def _uniform_corners(lines: list[bytes], text: bytes) -> NDArray[np.int64] | None:
+    """The vertex numbers as one table (faces, corners), where all faces are written alike.
+
+    Most exporters do: every corner is ``7``, ``7/7``, ``7//7`` or ``7/7/7``. Everything else
+    gives None and goes the slower way.
+    """
+    shape = lines[0].translate(None, b"0123456789")
+    if len(set(shape.strip().split(b" "))) != 1 or b"-" in shape or not lines[0].strip():
+        return None
+    if text.translate(None, b"0123456789") != b"\n".join([shape] * len(lines)):
+        return None
+    if (
+        text.count(b"//") not in (0, text.count(b"/") // 2)
+        or b"/ " in text
+        or b"/\n" in text + b"\n"
+    ):
+        return None
+    table = np.loadtxt(text.replace(b"/", b" ").split(b"\n"), np.int64, ndmin=2)
+    return table[:, :: table.shape[1] // len(lines[0].split())]
