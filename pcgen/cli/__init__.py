@@ -54,6 +54,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"pcgen: no command {name!r}; commands are {', '.join(COMMANDS)}", file=sys.stderr)
         return 2
     module = importlib.import_module(f"pcgen.cli.{name}")
+    words = words[1:]
+    # `bench` is a command of commands: the next word chooses one.
+    chosen = module.choose(words[0]) if words and hasattr(module, "choose") else None
+    if chosen is not None:
+        module, name, words = chosen, f"{name} {words[0]}", words[1:]
     parser = argparse.ArgumentParser(
         prog=f"pcgen {name}", description=module.__doc__, formatter_class=HelpFormatter
     )
@@ -63,7 +68,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     common.add_argument("--quiet", action="store_true", help="no progress")
     common.add_argument("--debug", action="store_true", help="show the traceback of an error")
     try:
-        args = parser.parse_args(words[1:])
+        args = parser.parse_args(words)
     except SystemExit as stop:
         return int(stop.code or 0)
     return _run(module, args, name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 
 import torch
@@ -54,7 +55,7 @@ def jumps(characteristic: Characteristic, x: Tensor, *, steps: int) -> Iterator[
 
 def _grid(x: Tensor, steps: int) -> Iterator[tuple[Tensor, Tensor]]:
     times = torch.linspace(0, 1, steps + 1, device=x.device, dtype=x.dtype)
-    for start, stop in zip(times[:-1], times[1:], strict=True):
+    for start, stop in itertools.pairwise(times.unbind()):
         yield start.expand(len(x)), stop.expand(len(x))
 
 

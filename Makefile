@@ -1,0 +1,70 @@
+# make demo   sets everything up and runs the main job on the starter data
+# make test   sets everything up and runs the tests
+# make setup  the part they share; make lint and make slow are what CI adds
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+OUT ?= demo
+
+LIBRARIES := libusb-1.0-0 libgl1 libgomp1 libx11-6 libvulkan1 mesa-vulkan-drivers
+TEST_PROGRAMS := xvfb xdotool imagemagick chromium
+
+.PHONY: demo test slow lint setup setup-dev libraries test-programs clean
+
+demo: setup
+	@echo "== the main job: about 15 minutes on two cores, then look at $(OUT)/gallery/index.html"
+	$(BIN)/pcgen demo --out $(OUT)
+
+test: setup-dev
+	@echo "== tests"
+	$(BIN)/python -m pytest
+
+slow: setup-dev test-programs
+	@echo "== slow tests"
+	$(BIN)/python -m pytest -m "slow and not gpu and not pytorch3d"
+
+lint: setup-dev
+	@echo "== style, types, layers"
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+setup: libraries $(VENV)/core
+setup-dev: setup $(VENV)/dev
+
+$(BIN)/python:
+	@echo "== environment in $(VENV)"
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if v >= (3, 11) else f"pcgen needs Python 3.11 or newer, $(PYTHON) is {v.major}.{v.minor}; try: make PYTHON=python3.11")'
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "could not make $(VENV); on Debian: apt install python3-venv" >&2; exit 1; }
+
+$(VENV)/core: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "== packages: a download of about 1 GB the first time"
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e .
+	@touch $@
+
+$(VENV)/dev: $(VENV)/core
+	@echo "== packages for the tests"
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
+	@touch $@
+
+# Open3D loads these when imported. Without apt, or without the right to use it, say so and go on.
+libraries:
+	@$(call install,$(LIBRARIES),system libraries of Open3D,ldconfig -p | grep -q libGL.so.1 && ldconfig -p | grep -q libusb-1.0.so.0 && ldconfig -p | grep -q libvulkan.so.1 && ldconfig -p | grep -q libgomp.so.1)
+	@$(call install,g++,a C++ compiler for KeOps,command -v g++ >/dev/null)
+
+test-programs:
+	@$(call install,$(TEST_PROGRAMS),programs that the slow tests drive,command -v Xvfb >/dev/null && command -v chromium >/dev/null && command -v xdotool >/dev/null && command -v import >/dev/null)
+
+define install
+if ! { $(3); }; then \
+	sudo=; [ $$(id -u) = 0 ] || sudo="sudo -n"; \
+	echo "== $(2): $(1)"; \
+	{ command -v apt-get >/dev/null && $$sudo apt-get update -qq && DEBIAN_FRONTEND=noninteractive $$sudo apt-get install -qq -y --no-install-recommends $(1) >/dev/null; } \
+	|| echo "   not installed; ask an administrator for: apt install $(1)" >&2; \
+fi
+endef
+
+clean:
+	rm -rf $(VENV) demo build *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

@@ -1,0 +1,33 @@
+"""Benchmarks, side by side with the libraries a user would pick instead, in one run.
+
+Figures are ratios between rows of one table: the machine's own speed divides out. Nothing here
+is part of the tests. `pcgen bench NAME --help` describes one.
+
+  transport   semi-discrete solvers: ours, POT's, OTT-JAX's
+  base        training steps to a fixed error, per base measure
+  metrics     Chamfer and EMD backends
+  mesh        points to mesh: F-score, watertight share, time
+  prepare     meshes to clouds, shapes a second
+  sampling    quality and time over the number of evaluations, per solver
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+from typing import Any
+
+BENCHMARKS = ("transport", "base", "metrics", "mesh", "prepare", "sampling")
+
+
+def choose(word: str) -> Any:
+    """The module of one benchmark, itself a command module; None if ``word`` names none."""
+    return importlib.import_module(f"pcgen.bench.{word}") if word in BENCHMARKS else None
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", choices=BENCHMARKS, help="which benchmark; its options follow")
+
+
+def run(args: argparse.Namespace) -> dict[str, Any]:
+    raise AssertionError("a known name is run by its own module")

@@ -1,0 +1,34 @@
+"""Say what is installed, which kernels backends work, and how to get what is missing.
+
+Each backend and the graphics are tried on a tiny case, in a process of their own. The first run
+takes a minute, because KeOps compiles a kernel. Exit code 0 when the main job works here.
+"""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Nothing to choose."""
+
+
+def run(args: argparse.Namespace) -> dict[str, Any]:
+    from pcgen import doctor
+
+    return doctor.examine()
+
+
+def describe(result: dict[str, Any]) -> str:
+    lines = [f"Python {result['python']}, {result['machine']}, GPU: {result['gpu']}"]
+    for group in ("packages", "kernels", "system"):
+        lines.append("")
+        for item in result[group]:
+            mark = "ok " if item["works"] else "-- "
+            lines.append(f"{mark} {item['name']:<18} {item['detail']}")
+            if item["remedy"]:
+                lines.append(f"    {'':<18} {item['remedy']}")
+    lines.append("")
+    lines.append("the main job works here" if result["ok"] else "the main job does not work yet")
+    return "\n".join(lines)

@@ -1,0 +1,50 @@
+"""A path between two shapes, through the latent space.
+
+The ends are two seeds (each names the shape that `pcgen sample --count 1 --seed N` draws) or two
+shapes of a file: a cloud or mesh file each. All frames share one draw of base noise, so points
+keep their identity and the path can be animated.
+
+examples:
+  pcgen interpolate runs/chairs --seeds 3 8 --frames 24 --out path.npz
+  pcgen interpolate runs/chairs --files old.ply new.glb --frames 24 --out path.npz
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from pcgen.cli.arguments import natural, positive
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", type=Path, help="a run made by pcgen train")
+    parser.add_argument("--out", type=Path, required=True, help="the .npz to write")
+    parser.add_argument("--frames", type=positive, default=12, help="shapes, both ends included")
+    ends = parser.add_mutually_exclusive_group()
+    ends.add_argument("--seeds", type=natural, nargs=2, default=(0, 1), help="the two ends")
+    ends.add_argument("--files", type=Path, nargs=2, help="clouds or meshes as the two ends")
+    parser.add_argument("--points", type=positive, default=2048, help="points a frame")
+    parser.add_argument("--category", help="draw both seeds from this category")
+    parser.add_argument("--seed", type=natural, default=0, help="of the base noise")
+
+
+def run(args: argparse.Namespace) -> dict[str, Any]:
+    from pcgen import pipeline
+
+    pipeline.interpolate(
+        args.run,
+        args.out,
+        frames=args.frames,
+        seeds=tuple(args.seeds),
+        files=tuple(args.files) if args.files else None,
+        points=args.points,
+        category=args.category,
+        seed=args.seed,
+    )
+    return {"out": str(args.out), "frames": args.frames}
+
+
+def describe(result: dict[str, Any]) -> str:
+    return str(result["out"])
