@@ -1,0 +1,28 @@
+"""Bijections between clouds, against an exact small case."""
+
+import itertools
+
+import pytest
+import torch
+
+from pcgen.errors import InputError
+from pcgen.flow.coupling import match_points
+
+
+def test_the_exact_matching_is_the_cheapest_of_all_permutations(generator):
+    a, b = torch.randn(6, 2, generator=generator), torch.randn(6, 2, generator=generator)
+    index = match_points(a, b, method="exact")
+    cost = (a - b[index]).square().sum()
+    best = min((a - b[list(order)]).square().sum() for order in itertools.permutations(range(6)))
+    assert torch.allclose(cost, best)
+
+
+@pytest.mark.parametrize("method", ["exact", "bsp", "none"])
+def test_every_matching_is_a_bijection(method, generator):
+    a, b = torch.randn(64, 3, generator=generator), torch.randn(64, 3, generator=generator)
+    assert sorted(match_points(a, b, method=method).tolist()) == list(range(64))
+
+
+def test_clouds_of_different_sizes_are_refused():
+    with pytest.raises(InputError, match="must both be"):
+        match_points(torch.zeros(3, 2), torch.zeros(4, 2))
