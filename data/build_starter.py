@@ -182,7 +182,8 @@ model stays under the licence in its row:
 **Changes made to every model** (by `build_starter.py`): materials, textures and normals dropped;
 polygons cut into triangles; the catalogue's `modelRotation` applied; moved and scaled so that the
 bounding box is centred at the origin with a diagonal of 1; coordinates rounded to {DIGITS}
-decimals, vertices that coincide merged, faces that this makes degenerate dropped; written as Wavefront OBJ.
+decimals, vertices that coincide merged, faces that this makes degenerate dropped; written as
+Wavefront OBJ.
 
 | category | model | original | author | licence |
 | --- | --- | --- | --- | --- |

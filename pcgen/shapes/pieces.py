@@ -1,0 +1,230 @@
+"""The unfinished data set: pieces that workers write, and the arrays made of them at the end.
+
+A piece is a run of consecutive items. Its arrays are flushed before its record is, so a record
+means a whole piece; whoever finds one need not do it again. What an item becomes depends on its
+id, its file and the settings alone: not on the piece, the worker or the order.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pcgen.errors import DataError, InputError, MeshError, PcgenError
+from pcgen.files import atomic_file, storage_errors, write_json
+from pcgen.shapes.items import Cloud, Item, open_item
+from pcgen.shapes.mesh_files import Mesh
+from pcgen.shapes.normalise import box_frame
+from pcgen.shapes.store import Row, shape_hash
+from pcgen.shapes.surface import sample_surface
+from pcgen.shapes.workers import Announce
+from pcgen.shapes.writer import as_point
+
+PIECE_SIZE = 32  # shapes: a second or two of work, the most that a kill costs
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A task for a worker: items to convert into one file.
+
+    Attributes:
+        number: of the piece; its files carry it.
+        folder: where they go.
+        items: the shapes, in the order of the data set.
+        points: how many to store of each.
+        seed: of the data set.
+        skip: positions of items known to kill the worker, and why.
+    """
+
+    number: int
+    folder: Path
+    items: tuple[Item, ...]
+    points: int
+    seed: int
+    skip: dict[int, str] = field(default_factory=dict)
+
+    @property
+    def record(self) -> Path:
+        return self.folder / f"{self.number:06d}.json"
+
+    def array(self, name: str) -> Path:
+        return self.folder / f"{self.number:06d}.{name}.npy"
+
+
+def convert(piece: Piece, announce: Announce) -> None:
+    """Turn the items of a piece into arrays and a record of what became of each."""
+    points: list[NDArray[np.float32]] = []
+    normals: list[NDArray[np.float16]] = []
+    record: list[dict[str, Any]] = []
+    for position, item in enumerate(piece.items):
+        if position in piece.skip:
+            record.append({"reason": piece.skip[position]})
+            continue
+        announce(position)
+        try:
+            shape = convert_item(item, piece.points, piece.seed)
+        except (PcgenError, MemoryError, ArithmeticError, LookupError, ValueError) as error:
+            record.append({"reason": _reason(error)})
+            continue
+        points.append(shape.points)
+        half = shape.normals
+        normals.append(np.zeros_like(shape.points, np.float16) if half is None else half)
+        record.append(
+            {
+                "centre": shape.centre,
+                "scale": shape.scale,
+                "plain": shape_hash(shape.points, None),
+                "full": shape_hash(shape.points, half),
+                "normals": half is not None,
+            }
+        )
+    if points:
+        for name, array in (("points", np.stack(points)), ("normals", np.stack(normals))):
+            with atomic_file(piece.array(name)) as temporary, temporary.open("wb") as handle:
+                np.save(handle, array)
+    write_json(piece.record, record)
+
+
+@dataclass(frozen=True)
+class Shape:
+    """One shape as it is stored: box frame, and the way back."""
+
+    points: NDArray[np.float32]
+    normals: NDArray[np.float16] | None
+    centre: tuple[float, float, float]
+    scale: float
+
+
+def convert_item(item: Item, count: int, seed: int) -> Shape:
+    """Read an item and draw ``count`` points of it.
+
+    Meshes are sampled by area and framed by the box of their surface; of clouds a random subset
+    is taken, or all in their order, and they are framed by the box of all their points.
+
+    Raises:
+        MeshError, InputError: why it cannot be used.
+    """
+    generator = np.random.default_rng(shape_seed(item.id, seed))
+    shape = open_item(item)
+    cloud, extent = (
+        (Cloud(*sample_surface(shape, count, generator)), shape.used_vertices())
+        if isinstance(shape, Mesh)
+        else (_subset(shape, count, generator), shape.points)
+    )
+    try:
+        frame = box_frame(extent[None])
+    except InputError as error:
+        raise MeshError(str(error)) from None
+    stored = ((cloud.points - frame.centre[0]) / frame.scale[0]).astype(np.float32)
+    half = None if cloud.normals is None else cloud.normals.astype(np.float16)
+    return Shape(stored, half, as_point(frame.centre[0]), float(frame.scale[0]))
+
+
+def shape_seed(name: str, seed: int) -> int:
+    """The seed of one shape: its id's and the data set's, nobody else's."""
+    digest = hashlib.sha256(f"{seed}\n{name}".encode("utf-8", "replace")).digest()
+    return int.from_bytes(digest[:16])
+
+
+def read_record(piece: Piece) -> list[dict[str, Any]] | None:
+    """The record of a finished piece; None where it is not finished."""
+    try:
+        record = json.loads(piece.record.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return record if isinstance(record, list) and len(record) == len(piece.items) else None
+
+
+def rows_of(piece: Piece, record: list[dict[str, Any]], with_normals: bool) -> Iterator[Row]:
+    """The index rows of a piece's accepted items."""
+    for item, outcome in zip(piece.items, record, strict=True):
+        if "reason" not in outcome:
+            yield Row(
+                id=item.id,
+                category=item.category,
+                split=item.split or "train",
+                source=item.where,
+                sha256=outcome["full" if with_normals else "plain"],
+                centre=as_point(np.array(outcome["centre"])),
+                scale=outcome["scale"],
+            )
+
+
+def assemble(folder: Path, pieces: list[tuple[Piece, int]], points: int, names: list[str]) -> None:
+    """Join the arrays of all pieces, deleting each piece once it is safely copied.
+
+    Interrupted at any moment, it goes on where it was: a piece that is still there is copied
+    (again), one that is gone has been. So the disk holds the data once, not twice.
+
+    Args:
+        pieces: each with the number of its accepted items.
+        names: of the arrays to make; those of the pieces not named are deleted.
+    """
+    total = sum(count for _, count in pieces)
+    kinds: dict[str, np.dtype[Any]] = {"points": np.dtype("<f4"), "normals": np.dtype("<f2")}
+    with storage_errors(folder):
+        for name in kinds:
+            target = folder / f"{name}.npy"
+            if name not in names:
+                for piece, _ in pieces:
+                    piece.array(name).unlink(missing_ok=True)
+                continue
+            header = _npy_header(kinds[name], (total, points, 3))
+            size = points * 3 * kinds[name].itemsize
+            if not target.exists():
+                with atomic_file(target) as temporary, temporary.open("wb") as handle:
+                    handle.write(header)
+                    handle.truncate(len(header) + total * size)
+            with target.open("r+b") as handle:
+                _copy_pieces(handle, len(header), size, name, pieces)
+
+
+def _copy_pieces(
+    handle: Any, offset: int, size: int, name: str, pieces: list[tuple[Piece, int]]
+) -> None:
+    for piece, count in pieces:
+        path = piece.array(name)
+        if path.exists():
+            array = np.load(path, allow_pickle=False)
+            if array.nbytes != count * size:
+                raise DataError(f"{path} is damaged; remove {piece.folder.parent} and start again")
+            handle.seek(offset)
+            handle.write(array.tobytes())
+            handle.flush()
+            os.fsync(handle.fileno())
+            path.unlink()
+        offset += count * size
+
+
+def _npy_header(kind: np.dtype[Any], shape: tuple[int, ...]) -> bytes:
+    buffer = io.BytesIO()
+    description = {"descr": kind.str, "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(buffer, description)
+    return buffer.getvalue()
+
+
+def _subset(cloud: Cloud, count: int, generator: np.random.Generator) -> Cloud:
+    have = len(cloud.points)
+    if have < count:
+        raise InputError(f"it has {have} points, {count} are needed; prepare with --points {have}")
+    if have == count:
+        return cloud
+    chosen = generator.permutation(have)[:count]
+    return Cloud(cloud.points[chosen], None if cloud.normals is None else cloud.normals[chosen])
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, MemoryError):
+        return "reading it needs more memory than one worker may have"
+    if isinstance(error, PcgenError):
+        return str(error)
+    return f"not readable ({type(error).__name__}: {error})"

@@ -1,0 +1,215 @@
+"""The files of a source, on disk or in zip archives, under one kind of name.
+
+A source is a folder, one archive, or a folder with archives in it. An archive counts as a folder
+that stands in its place: ``chair.zip`` holding ``chair/x.obj`` gives ``chair/x.obj``, and one
+holding ``x.obj`` does too. Members are read one at a time and never unpacked to disk.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import zipfile
+import zlib
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+from pcgen.errors import DataError, InputError
+from pcgen.shapes.mesh_files import FILE_LIMIT
+
+#: Archives with more members than this are refused; ShapeNetCore.v2 as a whole has 1.5 million.
+MEMBER_COUNT_LIMIT = 10_000_000
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One file of a source.
+
+    Attributes:
+        path: its name, relative to the source, with forward slashes; archives are folders.
+        size: its bytes (unpacked).
+        file: the file on disk: itself, or the archive that holds it.
+        member: its name in the archive; None on disk.
+        stamp: changes when the content does: the modification time, or the member's checksum.
+    """
+
+    path: str
+    size: int
+    file: str
+    member: str | None
+    stamp: int
+
+    @property
+    def suffix(self) -> str:
+        return PurePosixPath(self.path).suffix.lower()
+
+    @property
+    def stem(self) -> str:
+        return PurePosixPath(self.path).stem
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        return PurePosixPath(self.path).parts
+
+    @property
+    def where(self) -> str:
+        """How a person finds it: ``chair.zip:chair/x.obj``."""
+        return self.path if self.member is None else f"{Path(self.file).name}:{self.member}"
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """Something that was left out, and why."""
+
+    item: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What a source holds.
+
+    Attributes:
+        name: of the source: the category where folders name none.
+        entries: sorted by path.
+        empty: folders without any file.
+        rejected: archives and folders that cannot be read, members that are refused.
+    """
+
+    name: str
+    entries: tuple[Entry, ...]
+    empty: tuple[str, ...] = ()
+    rejected: tuple[Rejected, ...] = ()
+
+    @functools.cached_property
+    def by_path(self) -> dict[str, Entry]:
+        return {entry.path: entry for entry in self.entries}
+
+
+@dataclass
+class _Found:
+    entries: list[Entry] = field(default_factory=list)
+    empty: list[str] = field(default_factory=list)
+    rejected: list[Rejected] = field(default_factory=list)
+
+
+def scan(source: Path | str) -> Listing:
+    """List a folder (links followed, never in circles), an archive, or a single file.
+
+    Raises:
+        DataError: there is nothing at ``source``.
+    """
+    source = Path(source)
+    found = _Found()
+    name = source.resolve().name or "shapes"
+    if source.is_dir():
+        _walk(source, "", set(), found)
+    elif source.is_file():
+        name = source.stem
+        _add_file(source, source.name, found, mount="")
+    else:
+        raise DataError(f"nothing at {source}; name a folder, an archive or a file of shapes")
+    entries = tuple(sorted(found.entries, key=lambda entry: (entry.path, entry.where)))
+    return Listing(name, entries, tuple(sorted(found.empty)), tuple(found.rejected))
+
+
+def read_entry(entry: Entry, limit: int = FILE_LIMIT) -> bytes:
+    """The content of one entry.
+
+    Raises:
+        InputError: larger than ``limit``, gone, or damaged in its archive.
+    """
+    if entry.size > limit:
+        raise InputError(f"it unpacks to {entry.size} bytes; the limit is {limit}")
+    try:
+        if entry.member is None:
+            return Path(entry.file).read_bytes()
+        with open_archive(entry.file).open(entry.member) as handle:
+            return handle.read(limit)
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+        raise InputError(f"it cannot be read from its archive ({error})") from None
+    except OSError as error:
+        raise InputError(f"it cannot be read ({error.strerror or error})") from None
+
+
+@functools.lru_cache(maxsize=4)
+def open_archive(path: str) -> zipfile.ZipFile:
+    """An archive, kept open: the table of a ShapeNet archive takes a second to read."""
+    return zipfile.ZipFile(path)
+
+
+def _walk(folder: Path, prefix: str, seen: set[str], found: _Found) -> None:
+    real = os.path.realpath(folder)
+    if real in seen:
+        return
+    seen = seen | {real}
+    try:
+        children = sorted(os.scandir(folder), key=lambda child: child.name)
+    except OSError as error:
+        found.rejected.append(Rejected(prefix or str(folder), f"unreadable: {error.strerror}"))
+        return
+    before = len(found.entries) + len(found.rejected) + len(found.empty)
+    for child in children:
+        if child.name.startswith(".") or child.name == "__MACOSX":
+            continue
+        path = f"{prefix}{_printable(child.name)}"
+        if child.is_dir():
+            _walk(Path(child.path), f"{path}/", seen, found)
+        else:
+            _add_file(Path(child.path), path, found)
+    if prefix and len(found.entries) + len(found.rejected) + len(found.empty) == before:
+        found.empty.append(prefix.rstrip("/"))
+
+
+def _add_file(file: Path, path: str, found: _Found, mount: str | None = None) -> None:
+    try:
+        status = file.stat()
+    except OSError as error:  # a link to nowhere
+        found.rejected.append(Rejected(path, f"unreadable: {error.strerror}"))
+        return
+    if file.suffix.lower() == ".zip":
+        _add_archive(file, path, found, mount)
+    else:
+        found.entries.append(Entry(path, status.st_size, str(file), None, status.st_mtime_ns))
+
+
+def _add_archive(file: Path, path: str, found: _Found, mount: str | None) -> None:
+    """Add the members of an archive under ``mount``, by default where the archive stands."""
+    try:
+        members = open_archive(str(file)).infolist()
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
+        reason = f"not a readable zip archive ({error}); is it truncated?"
+        found.rejected.append(Rejected(path, reason))
+        return
+    if len(members) > MEMBER_COUNT_LIMIT:
+        reason = f"{len(members)} members; the limit is {MEMBER_COUNT_LIMIT}"
+        found.rejected.append(Rejected(path, reason))
+        return
+    named = [(info, info.filename.replace("\\", "/")) for info in members]  # from Windows
+    named = [(info, name) for info, name in named if not name.endswith("/")]
+    if mount is None:
+        beside = path.removesuffix(file.name)
+        itself = all(name.startswith(f"{file.stem}/") for _, name in named)
+        mount = beside if itself else f"{beside}{file.stem}/"
+    for info, name in named:
+        reason = _refusal(name, info)
+        if reason:
+            found.rejected.append(Rejected(f"{path}:{info.filename}", reason))
+        elif not any(part.startswith(".") or part == "__MACOSX" for part in name.split("/")):
+            entry = Entry(mount + name, info.file_size, str(file), info.filename, info.CRC)
+            found.entries.append(entry)
+
+
+def _refusal(name: str, info: zipfile.ZipInfo) -> str:
+    """Why a member must not be touched; empty where it may."""
+    parts = PurePosixPath(name).parts
+    if name.startswith("/") or ".." in parts or (len(name) > 1 and name[1] == ":"):
+        return "it would land outside its folder; refused"
+    if info.file_size > FILE_LIMIT:
+        return f"it unpacks to {info.file_size} bytes; the limit is {FILE_LIMIT}"
+    return ""
+
+
+def _printable(name: str) -> str:
+    """File names are bytes on Linux; those that are no UTF-8 get replacement characters."""
+    return name.encode("utf-8", "replace").decode("utf-8")

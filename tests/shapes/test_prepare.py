@@ -1,0 +1,178 @@
+"""prepare, end to end: the same bytes every time, nothing half-visible, nothing lost."""
+
+import hashlib
+import json
+
+import numpy as np
+import pytest
+from small_shapes import box_mesh, obj_bytes
+
+from pcgen.cli import main
+from pcgen.errors import DataError, StorageError
+from pcgen.shapes import pieces
+from pcgen.shapes.prepare import prepare
+from pcgen.shapes.starter import starter_path
+from pcgen.shapes.store import Dataset
+
+
+def hashes(folder):
+    return {
+        path.name: hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.iterdir())
+    }
+
+
+@pytest.fixture
+def boxes(tmp_path):
+    """Nine boxes of known extents in two categories."""
+    for k in range(9):
+        folder = tmp_path / "boxes" / ("flat box" if k % 3 else "höher")
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"box{k}.obj").write_bytes(obj_bytes(box_mesh((2.0 + k, 1.0, 0.5))))
+    return tmp_path / "boxes"
+
+
+@pytest.fixture
+def small_pieces(monkeypatch):
+    """Pieces of two shapes, so that nine shapes are five pieces."""
+    monkeypatch.setattr("pcgen.shapes.prepare.PIECE_SIZE", 2)
+
+
+def test_a_box_comes_back_in_its_own_units(tmp_path, boxes):
+    report = prepare(boxes, tmp_path / "set", points=300, workers=1)
+    dataset = Dataset.open(tmp_path / "set")
+    assert dataset.categories == ("flat box", "höher")
+    assert report["count"] == dataset.count == 9
+    dataset.verify()
+    row = dataset.ids.index("flat box/box4")
+    points = dataset.points([row])
+    assert np.abs(points).max() <= 1
+    own = dataset.frame([row]).restore(points)[0]
+    offset = np.abs(own - [3, -1, 10]) / [3, 0.5, 0.25]
+    assert np.allclose(offset.max(1), 1, atol=1e-5)  # on a face of the box of 6 × 1 × 0.5
+    normals = dataset.normals([row])[0]
+    assert (offset[np.arange(300), np.abs(normals).argmax(1)] > 0.999).all()
+
+
+def test_the_number_of_workers_changes_nothing(tmp_path, boxes, small_pieces):
+    prepare(boxes, tmp_path / "one", points=100, workers=1)
+    prepare(boxes, tmp_path / "three", points=100, workers=3)
+    assert hashes(tmp_path / "one") == hashes(tmp_path / "three")
+    prepare(boxes, tmp_path / "other", points=100, workers=1, seed=1)
+    assert hashes(tmp_path / "one")["points.npy"] != hashes(tmp_path / "other")["points.npy"]
+
+
+def test_a_shape_is_the_same_whatever_else_is_in_the_set(tmp_path, boxes):
+    prepare(boxes, tmp_path / "all", points=64, workers=1)
+    prepare(boxes, tmp_path / "some", points=64, workers=1, categories=["höher"])
+    whole, part = Dataset.open(tmp_path / "all"), Dataset.open(tmp_path / "some")
+    rows = [whole.ids.index(name) for name in part.ids]
+    assert np.array_equal(whole.points(rows), part.points(range(part.count)))
+
+
+def test_the_starter_data_is_what_its_table_says(tmp_path):
+    report = prepare("starter", tmp_path / "set", points=16, workers=2, categories=["lamp"])
+    assert report["categories"] == {"lamp": {"test": 6, "train": 19, "val": 3}}
+    assert report["rejected"] == []
+    table = (starter_path() / "split.csv").read_text().splitlines()[1:]
+    dataset = Dataset.open(tmp_path / "set")
+    known = {line.split(",")[3]: line.split(",")[4] for line in table}
+    assert all(known[row.id.removeprefix("lamp/")] == row.split for row in dataset.rows)
+
+
+def test_every_bad_file_is_named_and_the_rest_goes_on(tmp_path, boxes, capsys):
+    box = obj_bytes(box_mesh())
+    bad = {
+        "no mesh.obj": b"\x00\x01 not a mesh",
+        "no faces.obj": b"v 0 0 0\nv 1 0 0\nv 0 1 0\n",
+        "zero area.obj": b"v 0 0 0\nv 1 0 0\nv 2 0 0\nf 1 2 3\n",
+        "nan.obj": b"v 0 0 nan\nv 1 0 0\nv 0 1 0\nf 1 2 3\n",
+        "infinite.obj": b"v 0 0 inf\nv 1 0 0\nv 0 1 0\nf 1 2 3\n",
+        "range.obj": b"v 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 7\n",
+        "empty.stl": b"",
+        "cut.zip": b"PK\x03\x04 and no more",
+        "box1.stl": box,  # no STL, and box1.obj has its id
+    }
+    for name, data in bad.items():
+        (boxes / "flat box" / name).write_bytes(data)
+    (boxes / "nothing").mkdir()
+    words = ["--points", "50", "--workers", "1", "--categories", "flat box,unicorn", "--quiet"]
+    code = main(["prepare", str(boxes), "--out", str(tmp_path / "set"), *words])
+    shown = capsys.readouterr().out
+    assert code == 0
+    report = json.loads((tmp_path / "set" / "report.json").read_text())
+    reasons = {entry["item"].split("/")[-1]: entry["reason"] for entry in report["rejected"]}
+    expected = {
+        "no mesh.obj": "no vertex line",
+        "no faces.obj": "no faces",
+        "zero area.obj": "area of the surface is zero",
+        "nan.obj": "NaN or infinite",
+        "infinite.obj": "NaN or infinite",
+        "range.obj": "face index 6 is out of range",
+        "empty.stl": "empty",
+        "cut.zip": "not a readable zip",
+        "box1.stl": "two shapes with one id",
+        "nothing": "empty folder",
+        "category unicorn": "no such category",
+    }
+    assert reasons.keys() == expected.keys()
+    for name, reason in expected.items():
+        assert reason in reasons[name]
+    assert report["count"] == 6
+    assert "11 left out" in shown
+    assert "report.json" in shown
+
+
+def test_nothing_usable_is_an_error_with_reasons(tmp_path, capsys):
+    (tmp_path / "bad").mkdir()
+    with pytest.raises(DataError, match="no shapes in bad"):
+        prepare(tmp_path / "bad", tmp_path / "set")
+    (tmp_path / "bad" / "x.obj").write_bytes(b"v 0 0 0\n")
+    with pytest.raises(DataError, match=r"nothing usable.*x\.obj: no faces"):
+        prepare(tmp_path / "bad", tmp_path / "set")
+    assert not (tmp_path / "set").exists()
+    assert main(["prepare", str(tmp_path / "none"), "--out", str(tmp_path / "set")]) == 2
+    assert "nothing at" in capsys.readouterr().err
+
+
+def test_the_same_call_again_does_nothing_and_another_is_refused(tmp_path, boxes):
+    first = prepare(boxes, tmp_path / "set", points=20, workers=1)
+    before = hashes(tmp_path / "set")
+    assert prepare(boxes, tmp_path / "set", points=20, workers=1) == first
+    with pytest.raises(StorageError, match="something else"):
+        prepare(boxes, tmp_path / "set", points=21, workers=1)
+    assert hashes(tmp_path / "set") == before
+
+
+def test_pieces_that_are_finished_are_not_made_again(tmp_path, boxes, small_pieces, monkeypatch):
+    prepare(boxes, tmp_path / "whole", points=30, workers=1)
+
+    class Stop(Exception):
+        pass
+
+    def stop(*_):
+        raise Stop
+
+    monkeypatch.setattr("pcgen.shapes.prepare.assemble", stop)
+    with pytest.raises(Stop):
+        prepare(boxes, tmp_path / "set", points=30, workers=1)
+    monkeypatch.undo()
+    monkeypatch.setattr("pcgen.shapes.prepare.PIECE_SIZE", 2)
+    assert not (tmp_path / "set").exists()
+    part = tmp_path / "set.part" / "pieces"
+    (part / "000002.json").unlink()
+    kept = (part / "000001.points.npy").stat().st_mtime_ns
+    made = []
+    monkeypatch.setattr(
+        "pcgen.shapes.prepare._run",
+        lambda todo, _: [
+            made.append(p.number) or pieces.convert(p, lambda _: None)
+            for p in todo
+            if pieces.read_record(p) is None
+        ],
+    )
+    assert (part / "000001.points.npy").stat().st_mtime_ns == kept
+    prepare(boxes, tmp_path / "set", points=30, workers=1)
+    assert made == [2]
+    assert hashes(tmp_path / "set") == hashes(tmp_path / "whole")
+    assert not (tmp_path / "set.part").exists()
