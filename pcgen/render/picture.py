@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pcgen.render import light, palette
-from pcgen.render.bodies import Balls, Body, normalised
+from pcgen.render.bodies import Balls, Body, Triangles, normalised
 from pcgen.render.camera import Camera
 
 Array = NDArray[np.float64]
@@ -27,6 +27,22 @@ GROUND_SHADE = 0.55  # of the paper's light that full occlusion takes away
 GROUND_CELLS = 96
 BORDER = 0.12  # of the picture's side, over which the ground shadow fades
 GROUND_REACH = 2.2  # in half sizes of the body, where the ground shadow has faded out
+
+
+@dataclass(frozen=True)
+class GroundMap:
+    """The plane under a body, darkened.
+
+    Attributes:
+        dark: (cells, cells) along X, then Z: share of the paper's light that is missing.
+        x, z: its middle; floor: its height; reach: half its side. World units.
+    """
+
+    dark: Array
+    x: float
+    z: float
+    floor: float
+    reach: float
 
 
 @dataclass
@@ -56,28 +72,70 @@ class Studio:
             return 2.5 * float(self.body.radii.max())
         return 1.5 * self.body.radius
 
-    def shoot(self, camera: Camera, size: tuple[int, int]) -> Image:
-        """Take the picture, (height, width, 3) uint8; size is (width, height)."""
+    def shoot(self, camera: Camera, size: tuple[int, int], *, transparent: bool = False) -> Image:
+        """Take the picture; size is (width, height).
+
+        Returns:
+            (height, width, 3) uint8 on the background, or (height, width, 4) with straight alpha.
+        """
         width, height = (SUPERSAMPLING * side for side in size)
         x, y, depth = camera.project(self.body.points, width, height)
         visible = np.maximum(depth, 1e-3 * camera.distance)
         scale = camera.focal(width, height) / visible
         hits = self.body.draw(x, y, visible, scale, (height, width), perspective=True)
-        picture = np.empty((height, width, 3))
-        picture[:] = palette.to_linear(np.array(self.background))
+        # Premultiplied linear light, and how much of the background it covers.
+        picture = np.zeros((height, width, 4))
         key = self._key(camera)
         if self.ground and camera.axes[2, 1] > 0.05:
-            self._draw_ground(picture, camera, key)
+            picture[:, :, 3] = self._ground_shade(camera, key, height, width)
         row, column = np.nonzero(hits.primitive >= 0)
         if len(row):
             away = -1 / hits.value[row, column].astype(np.float64)
             rays = camera.rays(column + 0.5, row + 0.5, width, height)
             position = camera.eye + away[:, None] * rays
             primitive = hits.primitive[row, column]
-            picture[row, column] = self._shade(position, primitive, -normalised(rays), camera, key)
-        shape = (size[1], SUPERSAMPLING, size[0], SUPERSAMPLING, 3)
+            shaded = self._shade(position, primitive, -normalised(rays), camera, key)
+            picture[row, column, :3], picture[row, column, 3] = shaded, 1.0
+        shape = (size[1], SUPERSAMPLING, size[0], SUPERSAMPLING, 4)
         small = picture.reshape(shape).mean((1, 3))
-        return np.round(255 * palette.to_srgb(small)).astype(np.uint8)
+        light_, cover = small[:, :, :3], small[:, :, 3:]
+        if transparent:
+            straight = palette.to_srgb(light_ / np.maximum(cover, 1e-6))
+            return np.round(255 * np.concatenate([straight, cover], 2)).astype(np.uint8)
+        paper = palette.to_linear(np.array(self.background))
+        return np.round(255 * palette.to_srgb(light_ + (1 - cover) * paper)).astype(np.uint8)
+
+    def occlusion(self) -> Array:
+        """Share (n,) of the sky that each point of the body sees, for viewers that bake it in."""
+        if self._open is not None:
+            return self._open
+        assert isinstance(self.body, Triangles)
+        normal = np.zeros_like(self.body.points)
+        normal[self.body.faces] = self.body.corners
+        sides = [
+            self._sky.sky(self.body.points + self._bias * side, side, self._bias)
+            for side in (normal, -normal)
+        ]
+        return np.maximum(*sides)  # the side that looks outwards, whichever way the faces turn
+
+    def ground_map(self, key: light.Lamps | None = None, cells: int = GROUND_CELLS) -> GroundMap:
+        """How dark the plane under the body is, without a key light by the sky alone."""
+        low, high = self.body.points.min(0), self.body.points.max(0)
+        floor = float(low[1]) - self.body.radius
+        centre = (low + high) / 2
+        across = float(np.linalg.norm((high - low)[[0, 2]])) / 2
+        tall = float((high - low)[1])
+        reach = max(GROUND_REACH * max(across, 0.2 * tall), 4 * self.body.radius)
+        grid = np.linspace(-reach, reach, cells)
+        gx, gz = (axis.ravel() for axis in np.meshgrid(grid, grid, indexing="ij"))
+        place = np.stack([centre[0] + gx, np.full(gx.shape, floor), centre[2] + gz], 1)
+        up = np.broadcast_to([0.0, 1.0, 0.0], place.shape)
+        dark = 1 - self._sky.sky(place, up, 0.0)
+        if key is not None:
+            dark = 0.62 * dark + 0.38 * (1 - key.key(place, 0.0))
+        away = np.hypot(gx, gz) / reach
+        dark = (dark * np.clip(1 - away**2, 0, 1) ** 3).reshape(cells, cells)
+        return GroundMap(GROUND_SHADE * dark, float(centre[0]), float(centre[2]), floor, reach)
 
     def _key(self, camera: Camera) -> light.Lamps:
         return light.key(self.body, normalised(np.array(KEY_FROM) @ camera.axes))
@@ -103,36 +161,22 @@ class Studio:
         total = KEY * cosine * reached + ambient + FILL * fill
         return albedo * total[:, None] + RIM * rim[:, None] * 0.5
 
-    def _draw_ground(self, picture: Array, camera: Camera, key: light.Lamps) -> None:
-        """Darken the paper where the plane under the body is shaded."""
-        height, width = picture.shape[:2]
-        low, high = self.body.points.min(0), self.body.points.max(0)
-        floor = low[1] - self.body.radius
-        centre = (low + high) / 2
-        reach = GROUND_REACH * max(
-            float(np.linalg.norm((high - low)[[0, 2]])) / 2, 0.2 * (high - low)[1]
-        )
-        reach = max(reach, 4 * self.body.radius)
-        grid = np.linspace(-reach, reach, GROUND_CELLS)
-        gx, gz = (axis.ravel() for axis in np.meshgrid(grid, grid, indexing="ij"))
-        place = np.stack([centre[0] + gx, np.full(gx.shape, floor), centre[2] + gz], 1)
-        up = np.broadcast_to([0.0, 1.0, 0.0], place.shape)
-        dark = 0.62 * (1 - self._sky.sky(place, up, 0.0)) + 0.38 * (1 - key.key(place, 0.0))
-        away = np.hypot(gx, gz) / reach
-        dark = (dark * np.clip(1 - away**2, 0, 1) ** 3).reshape(GROUND_CELLS, GROUND_CELLS)
+    def _ground_shade(self, camera: Camera, key: light.Lamps, height: int, width: int) -> Array:
+        """Share of the paper's light (height, width) that the shape takes from it."""
+        ground = self.ground_map(key)
         row, column = np.mgrid[0:height, 0:width]
         rays = camera.rays(column.ravel() + 0.5, row.ravel() + 0.5, width, height)
         falls = rays[:, 1] < -1e-6
-        steps = (floor - camera.eye[1]) / rays[falls, 1]
+        steps = (ground.floor - camera.eye[1]) / rays[falls, 1]
         hit = camera.eye + steps[:, None] * rays[falls]
-        fx, fz = (
-            (hit[:, c] - centre[c] + reach) / (2 * reach) * (GROUND_CELLS - 1) for c in (0, 2)
-        )
+        cells = (len(ground.dark) - 1) / (2 * ground.reach)
+        fx, fz = (hit[:, 0] - ground.x + ground.reach), (hit[:, 2] - ground.z + ground.reach)
         shade = np.zeros(len(rays))
-        shade[falls] = bilinear(dark, fx, fz)
+        shade[falls] = bilinear(ground.dark, fx * cells, fz * cells)
         # The shadow fades before the border, so that pictures of a sheet blend into its paper.
-        border = np.minimum(_fade(height)[:, None], _fade(width)[None, :])
-        picture *= 1 - GROUND_SHADE * (shade.reshape(height, width) * border)[:, :, None]
+        return shade.reshape(height, width) * np.minimum(
+            _fade(height)[:, None], _fade(width)[None, :]
+        )
 
 
 def _fade(side: int) -> Array:
