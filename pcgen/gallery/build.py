@@ -1,0 +1,226 @@
+"""Samples and what is known of them, made into the folder of the page."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pcgen import __version__, progress
+from pcgen.errors import MeshError, StorageError
+from pcgen.files import atomic_folder, storage_errors
+from pcgen.gallery import pack, page
+from pcgen.gallery.curves import Curves, section
+from pcgen.gallery.meshes import MeshFiles, find_meshes
+from pcgen.render import palette
+from pcgen.render.camera import AZIMUTH, ELEVATION
+from pcgen.render.files import encode
+from pcgen.render.neighbours import Neighbour
+from pcgen.render.picture import Image
+from pcgen.shapes.mesh_files import Mesh, read_mesh
+from pcgen.shapes.samples import Samples
+
+STRIP_THUMBNAIL = 120
+MATCHED = 0.5  # frames whose points move less than this share of a random pairing are blended
+
+
+def build(
+    samples: Samples,
+    out: Path | str,
+    *,
+    nearest: Sequence[Neighbour | None] | None = None,
+    meshes: Sequence[MeshFiles | None] | Path | str | None = None,
+    interpolation: Samples | None = None,
+    curves: Curves | None = None,
+    explained: Image | None = None,
+    names: Sequence[str] | None = None,
+    title: str = "Generated shapes",
+    notes: Sequence[str] = (),
+) -> Path:
+    """Write the gallery of ``samples`` into the folder ``out`` and give the path of its page.
+
+    Args:
+        out: a new or empty folder, or an earlier gallery, which is replaced as a whole.
+        nearest: the nearest training shape of each sample, in the same order.
+        meshes: the mesh of each sample in the same order, or a folder of them.
+        interpolation: frames of a path between two shapes.
+        curves: name of a stage to its (step, loss) pairs, see :func:`read_curves`.
+        explained: a picture of :func:`pcgen.render.explain`.
+        names: one for each sample; numbers by default. notes: paragraphs under the title.
+    Raises:
+        StorageError: ``out`` cannot be written, or holds something that is no gallery.
+        InputError: ``meshes`` is a folder without meshes.
+    """
+    belonging = find_meshes(meshes) if isinstance(meshes, Path | str) else list(meshes or ())
+    count = len(samples)
+    near = list(nearest or [])
+    with _replaced(Path(out)) as folder, progress.bar("gallery", count) as bar:
+        items, blobs = [], {}
+        for number in range(count):
+            neighbour = near[number] if number < len(near) else None
+            files = belonging[number] if number < len(belonging) else None
+            item, texts = _item(samples, number, neighbour, files, folder)
+            item["name"] = names[number] if names is not None else ""
+            items.append(item)
+            blobs.update(texts)
+            bar.advance()
+        sections = []
+        data: dict[str, Any] = {
+            "azimuth": AZIMUTH,
+            "elevation": ELEVATION,
+            "colours": {name: list(colour) for name, colour in palette.NAMED.items()},
+            "items": items,
+        }
+        if explained is not None:
+            uri = pack.data_uri(encode(explained, "WEBP", 88), "webp")
+            text = "base points, couplings, flow paths, point cloud and mesh of one shape"
+            sections.append(page.picture_section("How one shape comes to be", uri, text))
+        if interpolation is not None and len(interpolation) > 1:
+            data["path"], texts = _path(interpolation)
+            blobs.update(texts)
+            sections.append(page.path_section(len(interpolation)))
+        sections.append(section(curves or {}))
+        text = page.assemble(
+            title=title,
+            notes=[*_notes(samples), *notes],
+            data=data,
+            blobs=blobs,
+            sections=sections,
+            footer=f"Made with pcgen {__version__}. Nothing on this page was selected by hand; "
+            "distances are Chamfer distances (squared, both sides added) in each shape's box.",
+        )
+        (folder / "index.html").write_text(text, encoding="utf-8")
+    return Path(out) / "index.html"
+
+
+def _item(
+    samples: Samples,
+    number: int,
+    neighbour: Neighbour | None,
+    files: MeshFiles | None,
+    folder: Path,
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """What the page knows of one sample, and its blobs; its files go into ``folder``."""
+    normals = None if samples.normals is None else samples.normals[number]
+    cloud = pack.cloud(samples.points[number], normals, "generated")
+    item: dict[str, Any] = {
+        "category": str(samples.category[number]),
+        "thumbnail": cloud.thumbnail,
+        "cloud": cloud.header,
+    }
+    blobs = {f"cloud-{number}": cloud.data}
+    if neighbour is not None:
+        other = pack.cloud(neighbour.points, None, "training", thumbnail=0)
+        item["nearest"] = {
+            "id": neighbour.id,
+            "distance": neighbour.distance,
+            "cloud": other.header,
+        }
+        blobs[f"near-{number}"] = other.data
+    if files is not None:
+        item["report"] = page.report_rows(files.report)
+        item["files"] = list(_copied(files, folder / "meshes"))
+        with contextlib.suppress(MeshError):  # a mesh that cannot be drawn is still downloaded
+            mesh = _aligned(read_mesh(files.drawn_from), samples.points[number])
+            packed = pack.mesh(mesh.vertices, mesh.faces)
+            (folder / "view").mkdir(exist_ok=True)
+            source = f"view/mesh-{number}.js"
+            (folder / source).write_text(f'Page.receiveMesh({number},"{packed.data}");\n')
+            item["mesh"] = {"header": packed.header, "src": source}
+    return item, blobs
+
+
+def _path(frames: Samples) -> tuple[dict[str, Any], dict[str, str]]:
+    packed = [
+        pack.cloud(
+            points,
+            None if frames.normals is None else frames.normals[k],
+            "generated",
+            STRIP_THUMBNAIL,
+        )
+        for k, points in enumerate(frames.points)
+    ]
+    headers = [{**one.header, "thumbnail": one.thumbnail} for one in packed]
+    blobs = {f"frame-{k}": one.data for k, one in enumerate(packed)}
+    return {"matched": _matched(frames.points), "frames": headers}, blobs
+
+
+def _matched(points: NDArray[np.float32]) -> bool:
+    """Whether point k of one frame becomes point k of the next, so that blending makes sense."""
+    apart = np.linalg.norm(np.diff(points, axis=0), axis=2).mean()
+    shuffled = np.roll(points[1:], points.shape[1] // 2, axis=1)
+    return bool(apart < MATCHED * np.linalg.norm(shuffled - points[:-1], axis=2).mean())
+
+
+def _copied(files: MeshFiles, folder: Path) -> Iterator[dict[str, str]]:
+    folder.mkdir(exist_ok=True)
+    for path in files.files:
+        shutil.copyfile(path, folder / path.name)
+        size = path.stat().st_size
+        yield {
+            "label": path.suffix[1:].upper(),
+            "href": f"meshes/{_quoted(path.name)}",
+            "size": f"{size / 1e6:.1f} MB" if size >= 1e6 else f"{max(1, round(size / 1e3))} kB",
+        }
+
+
+def _aligned(mesh: Mesh, points: NDArray[np.float32]) -> Mesh:
+    """The mesh in the frame of its points, where it was written in its own unit."""
+    used = mesh.used_vertices()
+    own, wanted = (np.stack([a.min(0), a.max(0)]) for a in (used, points.astype(np.float64)))
+    size, target = np.ptp(own, axis=0).max(), np.ptp(wanted, axis=0).max()
+    shift = np.abs(own.mean(0) - wanted.mean(0)).max()
+    if 0.8 * target < size < 1.25 * target and shift < 0.2 * target:
+        return mesh
+    scale = target / size if size > 0 else 1.0
+    return Mesh((mesh.vertices - own.mean(0)) * scale + wanted.mean(0), mesh.faces)
+
+
+def _notes(samples: Samples) -> list[str]:
+    """What the samples say of themselves."""
+    meta = samples.meta
+    facts = [f"{len(samples)} shapes of {samples.points.shape[1]:,} points"]
+    if "seed" in meta:
+        facts.append(f"seed {meta['seed']}")
+    if "steps" in meta:
+        facts.append(f"{meta['steps']} step{'' if meta['steps'] == 1 else 's'} of the flow")
+    return [", ".join(facts) + ". In the order drawn, none left out."]
+
+
+def _quoted(name: str) -> str:
+    from urllib.parse import quote
+
+    return quote(name)
+
+
+@contextlib.contextmanager
+def _replaced(out: Path) -> Iterator[Path]:
+    """A folder to fill that becomes ``out`` at the end, in the place of an earlier gallery."""
+    above = next(parent for parent in out.absolute().parents if parent.exists())
+    if not above.is_dir():
+        raise StorageError(f"cannot write {out}: {above} is a file, not a folder")
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        with atomic_folder(out) as folder:
+            yield folder
+        return
+    if not _is_gallery(out):
+        raise StorageError(f"{out} exists and is not a gallery; choose another folder with --out")
+    with storage_errors(out), tempfile.TemporaryDirectory(dir=out.parent, prefix=".part-") as spare:
+        with atomic_folder(Path(spare) / "new") as folder:
+            yield folder
+        out.rename(Path(spare) / "old")
+        (Path(spare) / "new").rename(out)
+
+
+def _is_gallery(folder: Path) -> bool:
+    try:
+        with (folder / "index.html").open(encoding="utf-8", errors="replace") as handle:
+            return page.GENERATOR in handle.read(2000)
+    except OSError:
+        return False

@@ -1,0 +1,88 @@
+"""The mesh files that belong to samples: a folder as ``pcgen mesh`` writes it, or any other."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pcgen.errors import InputError
+from pcgen.render.inputs import natural
+from pcgen.shapes.mesh_files import MESH_SUFFIXES
+
+MANIFEST = "meshes.json"
+# Of several formats of one mesh, the page is drawn from the one that is quickest to read.
+PREFERRED = (".ply", ".stl", ".off", ".obj", ".glb", ".gltf")
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeshFiles:
+    """One mesh in one or more formats.
+
+    Attributes:
+        name: its file name without ending; files: existing paths, one a format.
+        report: what is known of it, the keys of ``pcgen mesh``; category: or "".
+    """
+
+    name: str
+    files: tuple[Path, ...]
+    report: dict[str, Any] = field(default_factory=dict)
+    category: str = ""
+
+    @property
+    def drawn_from(self) -> Path:
+        return min(self.files, key=lambda path: PREFERRED.index(path.suffix.lower()))
+
+
+def find_meshes(folder: Path | str) -> list[MeshFiles | None]:
+    """The meshes of a folder, one entry a shape; None where meshing that shape failed.
+
+    With a ``meshes.json`` of ``pcgen mesh`` the order is that of the clouds it was given;
+    otherwise files of one name are formats of one mesh, and names sort with their numbers.
+
+    Raises:
+        InputError: no such folder, or no mesh in it.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise InputError(f"{folder} is not a folder of meshes; make one with: pcgen mesh")
+    listed = (folder / MANIFEST).is_file()
+    found: list[MeshFiles | None] = _listed(folder) if listed else [*_loose(folder)]
+    if not any(found):
+        raise InputError(f"{folder} holds no mesh; files read are {', '.join(MESH_SUFFIXES)}")
+    return found
+
+
+def _listed(folder: Path) -> list[MeshFiles | None]:
+    try:
+        entries = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["meshes"]
+        found: list[MeshFiles | None] = []
+        for entry in entries:
+            # Names only: a path in a damaged or foreign manifest must not lead out of the folder.
+            paths = [folder / Path(name).name for name in entry.get("files", ())]
+            files = tuple(path for path in paths if path.suffix.lower() in MESH_SUFFIXES)
+            files = tuple(path for path in files if path.is_file())
+            mesh = MeshFiles(
+                name=str(entry["name"]),
+                files=files,
+                report=dict(entry.get("report") or {}),
+                category=str(entry.get("category", "")),
+            )
+            found.append(mesh if files else None)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(
+            f"{folder / MANIFEST} is damaged ({error!r}); run pcgen mesh again, or remove it"
+        ) from None
+    return found
+
+
+def _loose(folder: Path) -> list[MeshFiles]:
+    named: dict[str, list[Path]] = {}
+    for path in folder.iterdir():
+        if path.suffix.lower() in MESH_SUFFIXES and path.is_file() and path.name[0] != ".":
+            named.setdefault(path.stem, []).append(path)
+    return [
+        MeshFiles(name=name, files=tuple(sorted(named[name])))
+        for name in sorted(named, key=natural)
+    ]

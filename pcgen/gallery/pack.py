@@ -1,0 +1,148 @@
+"""Shapes as small byte strings for the page: quantised, light baked in, base64.
+
+A cloud of 2,048 points takes 22 kB of text. What the page must know to unpack is in the header:
+little-endian, in this order, all of a kind together:
+
+=========  =================  ===========================================================
+positions  uint16 (n, 3)      ``low + value / 65535 * extent``
+normals    int8 (n, 2)        octahedral code of a unit vector
+light      uint8 (n,)         share of the sky that the point sees
+ground     uint8 (g, g)       darkness of the plane below, clouds only
+faces      uint32 (f, 3)      meshes only
+=========  =================  ===========================================================
+"""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pcgen.render import bodies
+from pcgen.render.camera import fit
+from pcgen.render.display import simplify
+from pcgen.render.files import encode
+from pcgen.render.picture import Studio
+
+Array = NDArray[np.float64]
+
+GROUND_CELLS = 32
+DISPLAY_POINTS = 4096  # of a cloud on the page
+DISPLAY_FACES = 16_000  # of a mesh on the page; the download links lead to the full one
+THUMBNAIL = 300  # pixels
+
+
+@dataclass(frozen=True)
+class Packed:
+    """A shape ready for the page.
+
+    Attributes:
+        header: JSON-ready sizes and frame; data: the bytes as base64 text.
+        thumbnail: a WebP picture on transparent ground as a data URI, or "".
+    """
+
+    header: dict[str, Any]
+    data: str
+    thumbnail: str = ""
+
+
+def cloud(
+    points: NDArray[np.floating[Any]],
+    normals: NDArray[np.floating[Any]] | None,
+    colour: str,
+    thumbnail: int = THUMBNAIL,
+) -> Packed:
+    """Pack a cloud (n, 3) with its picture; bad points are dealt with as in any picture.
+
+    Args:
+        thumbnail: pixels of the picture's side, 0 for none.
+    """
+    points = np.asarray(points)
+    if len(points) > DISPLAY_POINTS:
+        few = np.linspace(0, len(points) - 1, DISPLAY_POINTS).astype(np.int64)
+        points, normals = points[few], None if normals is None else np.asarray(normals)[few]
+    body = bodies.balls(points, normals, colour)
+    studio = Studio(body)
+    camera = fit(body.points)[0]
+    picture = ""
+    if thumbnail:
+        shot = studio.shoot(camera, (thumbnail, thumbnail), transparent=True)
+        picture = data_uri(encode(shot, "WEBP", 80), "webp")
+    ground = studio.ground_map(cells=GROUND_CELLS)
+    low, extent, positions = _quantise(body.points)
+    parts: list[NDArray[Any]] = [
+        positions,
+        octahedral(body.normals),
+        np.round(255 * studio.occlusion()).astype(np.uint8),
+        np.round(255 * ground.dark).astype(np.uint8),
+    ]
+    header = {
+        "count": len(body.points),
+        "low": _rounded(low),
+        "extent": _rounded(extent),
+        "radius": _rounded(body.radius),
+        "ground": [_rounded(v) for v in (ground.x, ground.floor, ground.z, ground.reach)],
+        "cells": GROUND_CELLS,
+        "target": _rounded(camera.target),
+        "distance": _rounded(camera.distance),
+    }
+    return Packed(header, _text(parts), picture)
+
+
+def mesh(vertices: Array, faces: NDArray[np.int64]) -> Packed:
+    """Pack a mesh, simplified for display, its creases split so that they look sharp."""
+    body = bodies.triangles(*simplify(np.asarray(vertices), np.asarray(faces), DISPLAY_FACES)[:2])
+    coded = octahedral(body.corners.reshape(-1, 3))
+    rows = np.concatenate([body.faces.reshape(-1, 1), coded.astype(np.int64)], axis=1)
+    unique, index = np.unique(rows, axis=0, return_inverse=True)
+    split = replace(
+        body,
+        points=body.points[unique[:, 0]],
+        faces=index.reshape(-1, 3),
+        albedo=body.albedo[unique[:, 0]],
+    )
+    low, extent, positions = _quantise(split.points)
+    parts: list[NDArray[Any]] = [
+        positions,
+        unique[:, 1:].astype(np.int8),
+        np.round(255 * Studio(split).occlusion()).astype(np.uint8),
+        split.faces.astype("<u4"),
+    ]
+    header = {
+        "count": len(split.points),
+        "faces": len(split.faces),
+        "low": _rounded(low),
+        "extent": _rounded(extent),
+    }
+    return Packed(header, _text(parts))
+
+
+def octahedral(normals: Array) -> NDArray[np.int8]:
+    """Unit vectors (n, 3) as two bytes (Meyer et al. 2010), within about a degree; zero is +Z."""
+    normals = np.where(np.abs(normals).sum(1, keepdims=True) > 0, normals, [0.0, 0.0, 1.0])
+    flat = normals / np.abs(normals).sum(1, keepdims=True)
+    sign = np.where(flat[:, :2] >= 0, 1.0, -1.0)
+    folded = np.where(flat[:, 2:] < 0, (1 - np.abs(flat[:, 1::-1])) * sign, flat[:, :2])
+    return np.round(127 * folded).astype(np.int8)
+
+
+def data_uri(data: bytes, kind: str) -> str:
+    """Picture bytes as a URI that needs no file."""
+    return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
+
+
+def _quantise(points: Array) -> tuple[Array, float, NDArray[np.uint16]]:
+    low = points.min(0)
+    extent = float(np.ptp(points, axis=0).max()) or 1.0
+    return low, extent, np.round((points - low) / extent * 65535).astype("<u2")
+
+
+def _rounded(value: Any) -> Any:
+    return [float(f"{v:.5g}") for v in value] if np.ndim(value) else float(f"{value:.5g}")
+
+
+def _text(parts: list[NDArray[Any]]) -> str:
+    return base64.b64encode(b"".join(part.tobytes() for part in parts)).decode()

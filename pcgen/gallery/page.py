@@ -1,0 +1,105 @@
+"""The page as text: the template with style, scripts, data and blobs put in."""
+
+from __future__ import annotations
+
+import html
+import json
+import string
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from typing import Any
+
+STATIC = resources.files("pcgen.gallery") / "static"
+GENERATOR = '<meta name="generator" content="pcgen gallery">'
+
+# What a mesh report calls things, and what a reader does; in the order shown.
+REPORT_LABELS = {
+    "watertight": "watertight",
+    "manifold": "manifold",
+    "components": "components",
+    "genus": "genus",
+    "faces": "faces",
+    "vertices": "vertices",
+    "area": "area",
+    "volume": "volume",
+    "points_to_mesh": "points to mesh, mean",
+    "mesh_to_points": "mesh to points, mean",
+    "f_score": "F-score at 1 %",
+    "method": "method",
+    "seconds": "seconds",
+}
+
+
+def report_rows(report: Mapping[str, Any]) -> list[list[str]]:
+    """Label and value of what is known of a mesh."""
+    return [
+        [label, _value(report[key])]
+        for key, label in REPORT_LABELS.items()
+        if report.get(key) is not None
+    ]
+
+
+def assemble(
+    *,
+    title: str,
+    notes: Sequence[str],
+    data: Mapping[str, Any],
+    blobs: Mapping[str, str],
+    sections: Sequence[str],
+    footer: str,
+) -> str:
+    """The whole page.
+
+    Args:
+        notes: paragraphs under the title, plain text.
+        data: JSON for the scripts; blobs: base64 text by element id.
+        sections: finished HTML, after the sheet.
+    """
+    read = {name: (STATIC / name).read_text(encoding="utf-8") for name in
+            ("page.html", "page.css", "scene.js", "page.js")}  # fmt: skip
+    # "<" never ends the script element that holds the data.
+    text = json.dumps(data, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
+    kept = "\n".join(
+        f'<script type="text/plain" id="{html.escape(key)}">{blob}</script>'
+        for key, blob in blobs.items()
+    )
+    return string.Template(read["page.html"]).substitute(
+        title=html.escape(title),
+        notes="\n".join(f"<p>{html.escape(note)}</p>" for note in notes),
+        style=read["page.css"],
+        scripts=read["scene.js"] + read["page.js"],
+        data=text,
+        blobs=kept,
+        sections="\n".join(sections),
+        footer=html.escape(footer),
+    )
+
+
+def path_section(count: int) -> str:
+    """The slider between two shapes."""
+    return f"""<section><h2>From one shape to another</h2>
+<div class="between">
+<canvas id="between" tabindex="0" aria-label="A shape on the way; arrow keys turn it"></canvas>
+<input type="range" id="moment" min="0" max="{count - 1}" step="0.02" value="0"
+ aria-label="How far on the way">
+<ul id="strip" role="list"></ul>
+</div></section>"""
+
+
+def picture_section(heading: str, uri: str, text: str) -> str:
+    """A wide picture with its heading."""
+    return (
+        f"<section><h2>{html.escape(heading)}</h2>\n"
+        f'<a href="{uri}" download="explained.webp"><img class="wide" loading="lazy" '
+        f'src="{uri}" alt="{html.escape(text)}"></a></section>'
+    )
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.3g}"
+    if isinstance(value, int):
+        return f"{value:,}"
+    return str(value)

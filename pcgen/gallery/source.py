@@ -1,0 +1,182 @@
+"""A gallery straight from a path: a run, a samples file, a data set, a mesh or a folder of them."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pcgen import progress
+from pcgen.errors import DataError, InputError
+from pcgen.gallery.build import build
+from pcgen.gallery.curves import Curves, read_curves
+from pcgen.gallery.meshes import MeshFiles, find_meshes
+from pcgen.render import explain
+from pcgen.render.inputs import Collection, kind_of, open_collection, to_samples
+from pcgen.render.neighbours import Neighbour, Neighbours
+from pcgen.render.picture import Image
+from pcgen.shapes.samples import Samples
+from pcgen.shapes.store import Dataset
+
+if TYPE_CHECKING:
+    from pcgen.model import ShapeModel
+
+FRAMES = 9  # of the path between two shapes
+EXPLAINED_STEPS = 8  # of the flow, in the picture that explains one shape
+MANY = 64
+
+
+@dataclasses.dataclass
+class Content:
+    """What is put on the page; see :func:`pcgen.gallery.build`."""
+
+    samples: Samples
+    names: list[str] | None = None
+    meshes: list[MeshFiles | None] = dataclasses.field(default_factory=list)
+    interpolation: Samples | None = None
+    curves: Curves = dataclasses.field(default_factory=dict)
+    explained: Image | None = None
+    training: Path | None = None
+    notes: list[str] = dataclasses.field(default_factory=list)
+
+
+def gallery(
+    source: Path | str,
+    out: Path | str,
+    *,
+    count: int | None = None,
+    meshes: Path | str | None = None,
+    reference: Path | str | None = None,
+    interpolation: Path | str | None = None,
+    seed: int = 0,
+    steps: int = 1,
+    points: int = 2048,
+    category: str | None = None,
+    title: str = "",
+) -> dict[str, Any]:
+    """Make the page of whatever stands at ``source``.
+
+    Args:
+        count: at most this many shapes; by default 64 drawn from a run or taken from a data
+            set, and all of anything else.
+        meshes: folder with the meshes of these shapes, in their order.
+        reference: data set whose training shapes stand beside the samples; by default the one
+            of the run, where it is still there.
+        interpolation: samples file with a path between two shapes; a run makes its own.
+        seed, steps, points, category: of the samples drawn from a run.
+    Returns:
+        the page's path and what is on it.
+    """
+    source, kind = Path(source), kind_of(source)
+    if kind == "run":
+        content = _from_run(source, count or MANY, seed, steps, points, category)
+    else:
+        if category is not None:
+            raise InputError("--category chooses what a run draws; filter others on the page")
+        limit = MANY if kind == "dataset" and count is None else count
+        content = _from_files(open_collection(source), limit, points)
+    if meshes is not None:
+        content.meshes = find_meshes(meshes)
+    if interpolation is not None:
+        content.interpolation = Samples.load(interpolation)
+    if reference is not None:
+        content.training = Path(reference)
+    near = _nearest(content, required=reference is not None)
+    path = build(
+        content.samples,
+        out,
+        nearest=near,
+        meshes=content.meshes,
+        interpolation=content.interpolation,
+        curves=content.curves,
+        explained=content.explained,
+        names=content.names,
+        title=title or f"Shapes of {source.stem}",
+        notes=content.notes,
+    )
+    return {
+        "page": str(path),
+        "shapes": len(content.samples),
+        "meshes": sum(entry is not None for entry in content.meshes[: len(content.samples)]),
+        "nearest": len(near),
+        "curves": list(content.curves),
+    }
+
+
+def _from_run(
+    run: Path, count: int, seed: int, steps: int, points: int, category: str | None
+) -> Content:
+    from pcgen.model import ShapeModel
+
+    model = ShapeModel.load(run)
+    progress.say(f"drawing {count} shapes from {run}")
+    samples = model.sample(count, seed=seed, points=points, steps=steps, category=category)
+    ends = model.sample_latents(2, seed=seed, category=category)
+    return Content(
+        samples=samples,
+        interpolation=model.interpolate(ends[0], ends[1], FRAMES, points=points, seed=seed),
+        curves=read_curves(run),
+        explained=_explained(model, seed, category),
+        training=model.dataset_path,
+    )
+
+
+def _explained(model: ShapeModel, seed: int, category: str | None) -> Image:
+    """The first sample, with its flow followed in several steps so that one sees a path."""
+    latents = model.sample_latents(1, seed=seed, category=category)
+    return explain(model.decode(latents, seed=seed, steps=EXPLAINED_STEPS, trace=True), size=420)
+
+
+def _from_files(collection: Collection, count: int | None, points: int) -> Content:
+    samples = to_samples(collection, count, points)
+    drawn = collection.kind == "samples"
+    run = Path(str(collection.meta.get("run", ""))) if drawn else Path()
+    known = drawn and (run / "run.json").is_file()
+    return Content(
+        samples=samples,
+        names=None if drawn else list(collection.names[: len(samples)]),
+        meshes=_own_meshes(collection)[: len(samples)],
+        curves=read_curves(run) if known else {},
+        training=_dataset_of(run) if known else None,
+    )
+
+
+def _own_meshes(collection: Collection) -> list[MeshFiles | None]:
+    """Where the shapes are meshes themselves: each with all its formats and its report."""
+    listed: dict[tuple[Path, str], MeshFiles] = {}
+    for folder in {file.parent for file in collection.files if file is not None}:
+        for mesh in find_meshes(folder):
+            if mesh is not None:
+                listed[folder, mesh.name] = mesh
+    return [
+        None
+        if file is None
+        else listed.get((file.parent, file.stem), MeshFiles(name=file.stem, files=(file,)))
+        for file in collection.files
+    ]
+
+
+def _dataset_of(run: Path) -> Path | None:
+    try:
+        return Path(json.loads((run / "run.json").read_text(encoding="utf-8"))["dataset"])
+    except (ValueError, KeyError, TypeError, OSError):
+        return None
+
+
+def _nearest(content: Content, *, required: bool) -> list[Neighbour]:
+    """The nearest training shapes; none, and a note, where the data set is gone."""
+    if content.training is None:
+        return []
+    try:
+        training = Neighbours(Dataset.open(content.training))
+    except DataError as error:
+        if required:
+            raise
+        progress.say(f"no nearest training shapes: {error}")
+        content.notes.append("The training data was not at hand, so no shape stands beside it.")
+        return []
+    found = progress.track(content.samples.points, "nearest", len(content.samples))
+    return [training.nearest(np.asarray(cloud)) for cloud in found]

@@ -1,0 +1,436 @@
+// Draws one shape: clouds as lit balls, meshes as smooth triangles, under the light of
+// pcgen.render. One WebGL context serves the whole page: it draws into its own canvas, and the
+// picture is copied to the 2D canvas of whoever asked. Without WebGL 2 a painter's algorithm
+// draws the same things plainly.
+"use strict";
+
+const Scene = (() => {
+  const FIELD_OF_VIEW = 24 * Math.PI / 180;
+  const MODES = { plain: 0, height: 1, normal: 2 };
+  const KEPT_ON_GPU = 24;
+
+  // ---- unpacking: see pcgen/gallery/pack.py ----
+
+  function bytes(text) {
+    const raw = atob(text.trim());
+    const out = new Uint8Array(raw.length);
+    for (let i = 0; i < raw.length; i++) out[i] = raw.charCodeAt(i);
+    return out.buffer;
+  }
+
+  function unpack(header, text) {
+    const n = header.count, buffer = bytes(text);
+    const coded = new Uint16Array(buffer, 0, 3 * n);
+    const octa = new Int8Array(buffer, 6 * n, 2 * n);
+    const positions = new Float32Array(3 * n), normals = new Float32Array(3 * n);
+    for (let i = 0; i < n; i++) {
+      for (let c = 0; c < 3; c++) {
+        positions[3 * i + c] = header.low[c] + coded[3 * i + c] / 65535 * header.extent;
+      }
+      let x = octa[2 * i] / 127, y = octa[2 * i + 1] / 127;
+      const z = 1 - Math.abs(x) - Math.abs(y);
+      if (z < 0) {
+        const flipped = (1 - Math.abs(y)) * (x >= 0 ? 1 : -1);
+        y = (1 - Math.abs(x)) * (y >= 0 ? 1 : -1);
+        x = flipped;
+      }
+      const length = Math.hypot(x, y, z) || 1;
+      normals.set([x / length, y / length, z / length], 3 * i);
+    }
+    const shape = { header, count: n, positions, normals, light: new Uint8Array(buffer, 8 * n, n) };
+    if (header.faces) {
+      // The index is not aligned in the file: copy it.
+      shape.index = new Uint32Array(buffer.slice(9 * n, 9 * n + 12 * header.faces));
+    } else if (header.cells) {
+      shape.ground = new Uint8Array(buffer, 9 * n, header.cells * header.cells);
+    }
+    return shape;
+  }
+
+  // ---- camera ----
+
+  function axes(view) {
+    const a = view.azimuth * Math.PI / 180, e = view.elevation * Math.PI / 180;
+    const right = [Math.cos(a), 0, -Math.sin(a)];
+    const towards = [Math.sin(a) * Math.cos(e), Math.sin(e), Math.cos(a) * Math.cos(e)];
+    const up = [
+      towards[1] * right[2] - towards[2] * right[1],
+      towards[2] * right[0] - towards[0] * right[2],
+      towards[0] * right[1] - towards[1] * right[0],
+    ];
+    return { right, up, towards };
+  }
+
+  // Column-major world-to-eye matrix: the eye looks along -Z.
+  function viewMatrix(view) {
+    const { right, up, towards } = axes(view), t = view.target;
+    const shift = (axis) => -(axis[0] * t[0] + axis[1] * t[1] + axis[2] * t[2]);
+    return new Float32Array([
+      right[0], up[0], towards[0], 0,
+      right[1], up[1], towards[1], 0,
+      right[2], up[2], towards[2], 0,
+      shift(right), shift(up), shift(towards) - view.distance, 1,
+    ]);
+  }
+
+  function projection(aspect, view) {
+    const f = 1 / Math.tan(FIELD_OF_VIEW / 2);
+    const near = view.distance * 0.02, far = view.distance * 6;
+    const wide = Math.max(aspect, 1), tall = Math.max(1 / aspect, 1);
+    return new Float32Array([
+      f / wide, 0, 0, 0,
+      0, f / tall, 0, 0,
+      0, 0, (far + near) / (near - far), -1,
+      0, 0, 2 * far * near / (near - far), 0,
+    ]);
+  }
+
+  // ---- WebGL ----
+
+  const COMMON = `#version 300 es
+  precision highp float;
+  uniform mat4 view, projection;
+  uniform vec3 colour;
+  uniform int mode;
+  uniform vec2 heights;`;
+
+  const SHADE = `
+  vec3 toLinear(vec3 c) { return mix(c / 12.92, pow((c + 0.055) / 1.055, vec3(2.4)), step(0.04045, c)); }
+  vec3 toScreen(vec3 c) {
+    c = clamp(c, 0.0, 1.0);
+    return mix(c * 12.92, 1.055 * pow(c, vec3(1.0 / 2.4)) - 0.055, step(0.0031308, c));
+  }
+  vec3 ramp(float t) {
+    vec3 k[5] = vec3[5](vec3(.20,.27,.45), vec3(.22,.44,.56), vec3(.36,.60,.58), vec3(.62,.72,.55), vec3(.87,.79,.55));
+    float p = clamp(t, 0.0, 1.0) * 4.0;
+    int i = min(int(p), 3);
+    return mix(k[i], k[i + 1], p - float(i));
+  }
+  vec3 albedo(float height, vec3 worldNormal) {
+    if (mode == 1) return toLinear(ramp(height));
+    if (mode == 2) return toLinear(0.5 + 0.38 * worldNormal);
+    return toLinear(colour);
+  }
+  // n, towards: in eye space; open: share of the sky that is seen.
+  vec3 shade(vec3 base, vec3 n, vec3 towards, float open) {
+    vec3 key = normalize(vec3(-0.55, 0.75, 0.60));
+    float cosine = max((dot(n, key) + 0.15) / 1.15, 0.0);
+    float upward = 0.5 + 0.5 * dot(mat3(view) * vec3(0.0, 1.0, 0.0), n);
+    float ambient = 0.56 * (0.18 + 0.82 * pow(open, 1.3)) * (0.72 + 0.28 * upward);
+    float fill = max(dot(n, vec3(0.8, 0.1, 0.5)), 0.0);
+    float rim = pow(1.0 - clamp(dot(n, towards), 0.0, 1.0), 3.0) * open;
+    // No shadow map here: what sees little sky gets little of the key light either.
+    float total = 0.84 * cosine * smoothstep(0.05, 0.75, open) + ambient + 0.10 * fill;
+    return base * total + 0.05 * rim;
+  }`;
+
+  const BALL_VERTEX = COMMON + `
+  layout(location = 0) in vec3 position;
+  layout(location = 1) in vec3 normal;
+  layout(location = 2) in float light;
+  uniform float radius, focal;
+  out vec3 eye, side, worldNormal;
+  out float open, height;
+  void main() {
+    vec4 place = view * vec4(position, 1.0);
+    eye = place.xyz;
+    side = mat3(view) * normal;
+    worldNormal = normal;
+    open = light;
+    height = (position.y - heights.x) / heights.y;
+    gl_Position = projection * place;
+    gl_PointSize = max(2.0 * radius * focal / -place.z, 1.5);
+  }`;
+
+  const BALL_FRAGMENT = COMMON + SHADE + `
+  uniform float radius;
+  in vec3 eye, side, worldNormal;
+  in float open, height;
+  out vec4 result;
+  void main() {
+    vec2 at = vec2(2.0, -2.0) * gl_PointCoord + vec2(-1.0, 1.0);
+    float away = dot(at, at);
+    if (away > 1.0) discard;
+    vec3 ball = vec3(at, sqrt(1.0 - away));
+    vec3 towards = normalize(-eye);
+    vec3 n = side * (dot(side, towards) < 0.0 ? -1.0 : 1.0);
+    n = normalize(0.58 * n + 0.42 * ball);
+    vec4 front = projection * vec4(eye + vec3(0.0, 0.0, radius * ball.z), 1.0);
+    gl_FragDepth = 0.5 * front.z / front.w + 0.5;
+    result = vec4(toScreen(shade(albedo(height, worldNormal), n, towards, open)), 1.0);
+  }`;
+
+  const MESH_VERTEX = COMMON + `
+  layout(location = 0) in vec3 position;
+  layout(location = 1) in vec3 normal;
+  layout(location = 2) in float light;
+  out vec3 eye, side, worldNormal;
+  out float open, height;
+  void main() {
+    vec4 place = view * vec4(position, 1.0);
+    eye = place.xyz;
+    side = mat3(view) * normal;
+    worldNormal = normal;
+    open = light;
+    height = (position.y - heights.x) / heights.y;
+    gl_Position = projection * place;
+  }`;
+
+  const MESH_FRAGMENT = COMMON + SHADE + `
+  in vec3 eye, side, worldNormal;
+  in float open, height;
+  out vec4 result;
+  void main() {
+    vec3 flat_ = normalize(cross(dFdx(eye), dFdy(eye)));
+    vec3 n = normalize(side);
+    if (dot(n, flat_) < 0.0) n = -n;
+    result = vec4(toScreen(shade(albedo(height, worldNormal), n, normalize(-eye), open)), 1.0);
+  }`;
+
+  const GROUND_VERTEX = COMMON + `
+  layout(location = 0) in vec2 corner;
+  uniform vec4 ground;
+  out vec2 at;
+  void main() {
+    at = corner * 0.5 + 0.5;
+    vec3 place = vec3(ground.x + corner.x * ground.w, ground.y, ground.z + corner.y * ground.w);
+    gl_Position = projection * view * vec4(place, 1.0);
+  }`;
+
+  const GROUND_FRAGMENT = COMMON + `
+  uniform sampler2D dark;
+  in vec2 at;
+  out vec4 result;
+  void main() { result = vec4(0.0, 0.0, 0.0, texture(dark, at.yx).r * 0.8); }`;
+
+  class Gpu {
+    constructor() {
+      this.canvas = document.createElement("canvas");
+      this.gl = this.canvas.getContext("webgl2", { antialias: true, premultipliedAlpha: true });
+      if (!this.gl) throw new Error("no WebGL 2");
+      this.lost = false;
+      this.canvas.addEventListener("webglcontextlost", (event) => {
+        event.preventDefault();
+        this.lost = true;
+      });
+      this.canvas.addEventListener("webglcontextrestored", () => this.prepare());
+      this.prepare();
+    }
+
+    prepare() {
+      this.lost = false;
+      this.shapes = new Map();  // most recently used last
+      this.balls = this.program(BALL_VERTEX, BALL_FRAGMENT);
+      this.triangles = this.program(MESH_VERTEX, MESH_FRAGMENT);
+      this.floor = this.program(GROUND_VERTEX, GROUND_FRAGMENT);
+      const gl = this.gl;
+      this.square = gl.createVertexArray();
+      gl.bindVertexArray(this.square);
+      this.fill(gl.ARRAY_BUFFER, new Float32Array([-1, -1, 1, -1, -1, 1, 1, 1]));
+      gl.enableVertexAttribArray(0);
+      gl.vertexAttribPointer(0, 2, gl.FLOAT, false, 0, 0);
+    }
+
+    program(vertex, fragment) {
+      const gl = this.gl, program = gl.createProgram();
+      for (const [kind, text] of [[gl.VERTEX_SHADER, vertex], [gl.FRAGMENT_SHADER, fragment]]) {
+        const shader = gl.createShader(kind);
+        gl.shaderSource(shader, text);
+        gl.compileShader(shader);
+        gl.attachShader(program, shader);
+      }
+      gl.linkProgram(program);
+      if (!gl.getProgramParameter(program, gl.LINK_STATUS) && !gl.isContextLost()) {
+        throw new Error(gl.getProgramInfoLog(program));
+      }
+      const places = {};
+      const count = gl.getProgramParameter(program, gl.ACTIVE_UNIFORMS) || 0;
+      for (let i = 0; i < count; i++) {
+        const name = gl.getActiveUniform(program, i).name;
+        places[name] = gl.getUniformLocation(program, name);
+      }
+      return { program, places };
+    }
+
+    fill(target, data) {
+      const buffer = this.gl.createBuffer();
+      this.gl.bindBuffer(target, buffer);
+      this.gl.bufferData(target, data, this.gl.STATIC_DRAW);
+      return buffer;
+    }
+
+    upload(shape) {
+      const gl = this.gl;
+      let held = this.shapes.get(shape);
+      this.shapes.delete(shape);
+      if (!held) {
+        held = { array: gl.createVertexArray(), buffers: [] };
+        gl.bindVertexArray(held.array);
+        const layout = [[shape.positions, 3, gl.FLOAT, false], [shape.normals, 3, gl.FLOAT, false],
+                        [shape.light, 1, gl.UNSIGNED_BYTE, true]];
+        layout.forEach(([data, size, type, scaled], place) => {
+          held.buffers.push(this.fill(gl.ARRAY_BUFFER, data));
+          gl.enableVertexAttribArray(place);
+          gl.vertexAttribPointer(place, size, type, scaled, 0, 0);
+        });
+        if (shape.index) held.buffers.push(this.fill(gl.ELEMENT_ARRAY_BUFFER, shape.index));
+        if (shape.ground) {
+          held.texture = gl.createTexture();
+          gl.bindTexture(gl.TEXTURE_2D, held.texture);
+          gl.pixelStorei(gl.UNPACK_ALIGNMENT, 1);
+          const side = shape.header.cells;
+          gl.texImage2D(gl.TEXTURE_2D, 0, gl.R8, side, side, 0, gl.RED, gl.UNSIGNED_BYTE, shape.ground);
+          for (const axis of [gl.TEXTURE_WRAP_S, gl.TEXTURE_WRAP_T]) {
+            gl.texParameteri(gl.TEXTURE_2D, axis, gl.CLAMP_TO_EDGE);
+          }
+          gl.texParameteri(gl.TEXTURE_2D, gl.TEXTURE_MIN_FILTER, gl.LINEAR);
+        }
+      }
+      this.shapes.set(shape, held);
+      for (const [old, what] of this.shapes) {
+        if (this.shapes.size <= KEPT_ON_GPU) break;
+        this.shapes.delete(old);
+        this.release(what);
+      }
+      return held;
+    }
+
+    release(held) {
+      held.buffers.forEach((buffer) => this.gl.deleteBuffer(buffer));
+      this.gl.deleteVertexArray(held.array);
+      if (held.texture) this.gl.deleteTexture(held.texture);
+    }
+
+    draw(canvas, shape, view, look) {
+      if (this.lost) return false;
+      const gl = this.gl, width = canvas.width, height = canvas.height;
+      // Drawn twice as large and scaled down: smooth edges, also where balls discard pixels.
+      const over = width * height > 1.5e6 ? 1 : 2;
+      if (this.canvas.width !== over * width || this.canvas.height !== over * height) {
+        this.canvas.width = over * width;
+        this.canvas.height = over * height;
+      }
+      const held = this.upload(shape);
+      gl.viewport(0, 0, over * width, over * height);
+      gl.clearColor(0, 0, 0, 0);
+      gl.clear(gl.COLOR_BUFFER_BIT | gl.DEPTH_BUFFER_BIT);
+      const matrices = [viewMatrix(view), projection(width / height, view)];
+      const use = ({ program, places }) => {
+        gl.useProgram(program);
+        gl.uniformMatrix4fv(places.view, false, matrices[0]);
+        gl.uniformMatrix4fv(places.projection, false, matrices[1]);
+        if (places.colour) gl.uniform3fv(places.colour, look.colour);
+        if (places.mode) gl.uniform1i(places.mode, MODES[look.mode] || 0);
+        if (places.heights) gl.uniform2fv(places.heights, span(shape));
+        return places;
+      };
+      const plane = look.plane || shape;
+      if (look.ground !== false && plane.ground && view.elevation > 3) {
+        const texture = this.upload(plane).texture;
+        const places = use(this.floor);
+        gl.enable(gl.BLEND);
+        gl.blendFunc(gl.ONE, gl.ONE_MINUS_SRC_ALPHA);
+        gl.disable(gl.DEPTH_TEST);
+        gl.bindTexture(gl.TEXTURE_2D, texture);
+        gl.uniform4fv(places.ground, plane.header.ground);
+        gl.bindVertexArray(this.square);
+        gl.drawArrays(gl.TRIANGLE_STRIP, 0, 4);
+        gl.disable(gl.BLEND);
+      }
+      gl.enable(gl.DEPTH_TEST);
+      gl.bindVertexArray(held.array);
+      if (shape.index) {
+        use(this.triangles);
+        gl.drawElements(gl.TRIANGLES, shape.index.length, gl.UNSIGNED_INT, 0);
+      } else {
+        const places = use(this.balls);
+        gl.uniform1f(places.radius, shape.header.radius * (look.size || 1));
+        gl.uniform1f(places.focal, over * Math.min(width, height) / 2 / Math.tan(FIELD_OF_VIEW / 2));
+        gl.drawArrays(gl.POINTS, 0, shape.count);
+      }
+      const pen = canvas.getContext("2d");
+      pen.clearRect(0, 0, width, height);
+      pen.drawImage(this.canvas, 0, 0, width, height);
+      return true;
+    }
+  }
+
+  function span(shape) {
+    if (!shape.heights) {
+      let low = Infinity, high = -Infinity;
+      for (let i = 1; i < shape.positions.length; i += 3) {
+        low = Math.min(low, shape.positions[i]);
+        high = Math.max(high, shape.positions[i]);
+      }
+      shape.heights = [low, Math.max(high - low, 1e-6)];
+    }
+    return shape.heights;
+  }
+
+  // ---- without WebGL: far to near ----
+
+  function paint(canvas, shape, view, look) {
+    const width = canvas.width, height = canvas.height, pen = canvas.getContext("2d");
+    const { right, up, towards } = axes(view), n = shape.count, p = shape.positions;
+    const focal = Math.min(width, height) / 2 / Math.tan(FIELD_OF_VIEW / 2);
+    const x = new Float32Array(n), y = new Float32Array(n), depth = new Float32Array(n);
+    for (let i = 0; i < n; i++) {
+      const d = [0, 1, 2].map((c) => p[3 * i + c] - view.target[c]);
+      const along = (axis) => axis[0] * d[0] + axis[1] * d[1] + axis[2] * d[2];
+      depth[i] = view.distance - along(towards);
+      x[i] = width / 2 + focal * along(right) / depth[i];
+      y[i] = height / 2 - focal * along(up) / depth[i];
+    }
+    const tone = (i) => {
+      const k = 3 * i, m = shape.normals;
+      let cosine = 0, facing = 0;
+      for (let c = 0; c < 3; c++) {
+        cosine += m[k + c] * (-0.49 * right[c] + 0.67 * up[c] + 0.54 * towards[c]);
+        facing += m[k + c] * towards[c];
+      }
+      const light = 0.55 + 0.45 * Math.max(facing < 0 ? -cosine : cosine, 0);
+      const open = 0.45 + 0.55 * shape.light[i] / 255;
+      const rgb = look.colour.map((c) => Math.round(255 * Math.min(1, 1.1 * c * light * open)));
+      return `rgb(${rgb.join(",")})`;
+    };
+    pen.clearRect(0, 0, width, height);
+    if (shape.index) {
+      const f = shape.index, count = f.length / 3;
+      const far = (t) => depth[f[3 * t]] + depth[f[3 * t + 1]] + depth[f[3 * t + 2]];
+      const order = Array.from({ length: count }, (_, t) => t).sort((a, b) => far(b) - far(a));
+      for (const t of order) {
+        const [a, b, c] = [f[3 * t], f[3 * t + 1], f[3 * t + 2]];
+        pen.fillStyle = pen.strokeStyle = tone(a);
+        pen.beginPath();
+        pen.moveTo(x[a], y[a]);
+        pen.lineTo(x[b], y[b]);
+        pen.lineTo(x[c], y[c]);
+        pen.closePath();
+        pen.fill();
+        pen.stroke();
+      }
+    } else {
+      const order = Array.from({ length: n }, (_, i) => i).sort((a, b) => depth[b] - depth[a]);
+      for (const i of order) {
+        const radius = shape.header.radius * (look.size || 1) * focal / depth[i];
+        pen.fillStyle = tone(i);
+        pen.beginPath();
+        pen.arc(x[i], y[i], Math.max(radius, 0.7), 0, 2 * Math.PI);
+        pen.fill();
+      }
+    }
+  }
+
+  let gpu = null;
+  try {
+    gpu = new Gpu();
+  } catch (error) {
+    gpu = null;  // the painter takes over; the page says so in its footer
+  }
+
+  function draw(canvas, shape, view, look) {
+    if (!gpu || !gpu.draw(canvas, shape, view, look)) paint(canvas, shape, view, look);
+  }
+
+  return { draw, unpack, get accelerated() { return gpu !== null && !gpu.lost; } };
+})();

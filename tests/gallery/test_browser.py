@@ -1,0 +1,175 @@
+"""The page in a real browser, from disk: drawn, turned, downloaded, no error on the console."""
+
+import numpy as np
+import pytest
+from browser import BINARY, Browser
+
+from pcgen import gallery
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(BINARY is None, reason="no Chromium on this machine"),
+]
+SOFTWARE_GL = ("--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--ignore-gpu-blocklist")
+NO_GL = ("--disable-gpu", "--disable-3d-apis")
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory, samples, nearest, meshes, path_frames):
+    out = tmp_path_factory.mktemp("browser") / "gallery"
+    gallery.build(samples, out, nearest=nearest, meshes=meshes, interpolation=path_frames,
+                  curves={"flow": [(k, 1 / (k + 1)) for k in range(40)]})  # fmt: skip
+    return out / "index.html"
+
+
+@pytest.fixture(scope="module", params=[SOFTWARE_GL, NO_GL], ids=["webgl", "painter"])
+def browser(request, tmp_path_factory):
+    browser = Browser(tmp_path_factory.mktemp("profile"), *request.param)
+    yield browser
+    browser.close()
+
+
+@pytest.fixture
+def opened(browser, page):
+    browser.errors.clear()
+    browser.requests.clear()
+    browser.open(page.as_uri())
+    yield browser
+    assert browser.errors == []
+    assert all(url.startswith(("file:", "data:", "blob:")) for url in browser.requests)
+
+
+def drawn_pixels(browser, selector):
+    """Opaque pixels of a canvas, and a digest of them all."""
+    return browser.run(f"""(() => {{
+      const c = document.querySelector('{selector}');
+      const p = c.getContext('2d').getImageData(0, 0, c.width, c.height).data;
+      let opaque = 0, sum = 0;
+      for (let i = 0; i < p.length; i += 4) {{
+        opaque += p[i + 3] > 250;
+        sum = (sum * 31 + p[i]) % 1e9;
+      }}
+      return [opaque / (c.width * c.height), sum];
+    }})()""")
+
+
+def test_the_sheet_shows_every_sample(opened):
+    picture = opened.screenshot()
+    assert opened.run("document.querySelectorAll('.card').length") == 5
+    opened.wait("[...document.querySelectorAll('.card img')].every((i) => i.complete && i.src)")
+    assert (np.ptp(picture, axis=2) > 25).mean() > 0.02  # blue shapes on grey paper
+
+
+def test_dragging_a_card_turns_its_shape_and_does_not_open_it(opened):
+    before = opened.screenshot()
+    opened.drag("#card-1 .stage", 60, 15)
+    after = opened.screenshot()
+    x, y = (round(v) for v in opened.middle("#card-1 .stage"))
+    there = (slice(y - 60, y + 60), slice(x - 60, x + 60))
+    assert (np.abs(before[there] - after[there]).max(2) > 20).mean() > 0.05
+    assert opened.run("document.getElementById('closer').open") is False
+    opened.drag("#card-1 .stage", 30, 0)
+    assert (np.abs(opened.screenshot()[there] - after[there]).max(2) > 20).mean() > 0.02
+
+
+def test_a_click_opens_the_sample_beside_its_nearest_training_shape(opened):
+    opened.click("#card-3 .stage")
+    opened.settle()
+    assert opened.run("document.getElementById('closer').open") is True
+    assert opened.run("document.getElementById('training-name').textContent") == "train <3>"
+    for canvas in ("#sample", "#training"):
+        share, _ = drawn_pixels(opened, canvas)
+        assert 0.05 < share < 0.9
+
+
+def test_dragging_in_the_dialog_turns_both_shapes(opened):
+    opened.click("#card-0 .stage")
+    opened.settle()
+    before = [drawn_pixels(opened, canvas) for canvas in ("#sample", "#training")]
+    opened.drag("#sample", 80, 30)
+    opened.settle()
+    after = [drawn_pixels(opened, canvas) for canvas in ("#sample", "#training")]
+    assert before[0] != after[0]
+    assert before[1] != after[1]
+
+
+def test_the_keyboard_alone_opens_turns_and_closes(opened):
+    opened.run("document.getElementById('card-0').focus()")
+    opened.key("ArrowRight")
+    opened.wait("document.querySelector('#card-0 canvas').dataset.drawn === 'yes'")
+    opened.key("Enter")
+    opened.wait("document.getElementById('closer').open")
+    opened.settle()
+    before = drawn_pixels(opened, "#sample")
+    opened.key("ArrowLeft")
+    opened.settle()
+    assert drawn_pixels(opened, "#sample") != before
+    opened.key("n")
+    assert opened.run("document.getElementById('name').textContent") == "Sample 2"
+    opened.key("Escape")
+    opened.wait("!document.getElementById('closer').open")
+    opened.wait("document.activeElement.id === 'card-1'")
+
+
+def test_the_mesh_replaces_the_points_when_asked_for(opened):
+    opened.click("#card-0 .stage")
+    opened.settle()
+    points = drawn_pixels(opened, "#sample")
+    opened.key("m")
+    opened.wait("document.getElementById('as-mesh').checked")
+    opened.wait("performance.now() > 0")
+    opened.settle()
+    opened.settle()
+    assert drawn_pixels(opened, "#sample") != points
+    assert opened.run("document.getElementById('report').textContent").startswith("watertightyes")
+    opened.click("#next")
+    opened.click("#next")
+    assert opened.run("document.getElementById('as-mesh').disabled") is True
+
+
+@pytest.mark.parametrize("number", [0, 1, 2])
+def test_a_link_downloads_the_very_file(opened, page, tmp_path, number):
+    opened.call("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(tmp_path))
+    opened.click("#card-0 .stage")
+    opened.settle()
+    href = opened.run(f"document.querySelectorAll('#files a')[{number}].getAttribute('href')")
+    opened.run(f"document.querySelectorAll('#files a')[{number}].scrollIntoView()")
+    opened.run(f"document.querySelectorAll('#files a')[{number}].click()")
+    wanted = (page.parent / href).read_bytes()
+    saved = tmp_path / href.split("/")[-1]
+    for _ in range(200):
+        opened.settle()
+        if saved.exists() and saved.read_bytes() == wanted:
+            break
+    assert saved.read_bytes() == wanted
+    assert opened.run("document.getElementById('closer').open") is True
+
+
+def test_the_slider_moves_along_the_path(opened):
+    opened.run("document.getElementById('between').scrollIntoView()")
+    opened.wait("document.getElementById('between').dataset.drawn === 'yes'")
+    first = drawn_pixels(opened, "#between")
+    opened.set("moment", 2.5, "input")
+    opened.settle()
+    assert drawn_pixels(opened, "#between") != first
+
+
+def test_shapes_can_be_chosen_by_category_and_ordered_by_distance(opened):
+    visible = (
+        "[...document.querySelectorAll('#sheet li')].filter((l) => !l.hidden)"
+        ".map((l) => l.firstChild.id)"
+    )
+    opened.set("category", "disc", "change")
+    assert opened.run(visible) == ["card-2", "card-3"]
+    opened.set("order", "far", "change")
+    assert opened.run(visible) == ["card-3", "card-2"]
+
+
+def test_dark_and_narrow_pages_fit(opened, page):
+    opened.open(page.as_uri(), width=390, height=800, dark=True, mobile=True)
+    picture = opened.screenshot()
+    assert picture[2, 2].max() < 60
+    assert opened.run("document.documentElement.scrollWidth") <= 390
+    opened.click("#card-0 .stage")
+    opened.settle()
+    assert opened.run("document.getElementById('closer').getBoundingClientRect().width") <= 390
