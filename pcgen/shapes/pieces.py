@@ -11,6 +11,7 @@ import hashlib
 import io
 import json
 import os
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -71,7 +72,9 @@ def convert(piece: Piece, announce: Announce) -> None:
             continue
         announce(position)
         try:
-            shape = convert_item(item, piece.points, piece.seed)
+            # Broken numbers are looked for by name; a worker's warnings would reach nobody.
+            with np.errstate(all="ignore"), warnings.catch_warnings(action="ignore"):
+                shape = convert_item(item, piece.points, piece.seed)
         except (PcgenError, MemoryError, ArithmeticError, LookupError, ValueError) as error:
             record.append({"reason": _reason(error)})
             continue

@@ -33,12 +33,12 @@ def read_xyz(data: bytes) -> Points:
     colours do not.
     """
     lines = [line for line in data.splitlines() if line.strip() and not line.startswith(b"#")]
+    if any(_SEPARATORS.search(line) for line in lines[:2]):
+        lines = [_SEPARATORS.sub(b" ", line) for line in lines]
     if lines and len(lines[0].split()) == 1:
         lines = lines[1:]  # the count of PTS
     if not lines:
         raise MeshError("no points: the file has no line 'x y z'")
-    if any(mark in lines[0] for mark in b",;\t"):
-        lines = [_SEPARATORS.sub(b" ", line) for line in lines]
     width = len(lines[0].split())
     try:
         table = np.loadtxt(lines, np.float64, usecols=range(min(width, 6)), ndmin=2)
@@ -70,7 +70,8 @@ def read_pcd(data: bytes) -> Points:
         ]
         total = int(header["POINTS"][0])
         columns = _pcd_columns(header["DATA"][0], body, names, counts, kinds, total)
-        points = np.stack([columns[axis] for axis in "xyz"], 1).astype(np.float64)
+        with np.errstate(invalid="ignore"):  # NaN is common in PCD; whoever uses it checks
+            points = np.stack([columns[axis] for axis in "xyz"], 1).astype(np.float64)
     except (KeyError, ValueError, IndexError, TypeError, OverflowError) as error:
         raise MeshError(f"the PCD file is damaged or has no x, y, z ({error})") from None
     if {"normal_x", "normal_y", "normal_z"} <= columns.keys():

@@ -1,0 +1,174 @@
+"""Point clouds of any origin: other programs' samples, scans, our own files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pcgen.errors import InputError, MeshError
+from pcgen.shapes.arrays import read_npy, read_npz
+from pcgen.shapes.formats.ply import read_ply
+from pcgen.shapes.formats.points import POINT_SUFFIXES, read_points
+from pcgen.shapes.items import Cloud, check_cloud
+from pcgen.shapes.mesh_files import read_file
+from pcgen.shapes.samples import Samples
+
+CLOUD_SUFFIXES = (".npz", ".npy", ".pt", ".pth", ".ply", *POINT_SUFFIXES)
+
+
+@dataclass(frozen=True)
+class Clouds:
+    """Clouds in the order of their files, possibly of different sizes.
+
+    Attributes:
+        clouds: points (P, 3) float64 and normals or None, each.
+        names: of each: the file's, with a number where a file holds many.
+        categories: of each; ``""`` where nothing is known.
+        meta: of a samples file; else empty.
+    """
+
+    clouds: Sequence[Cloud]
+    names: Sequence[str]
+    categories: Sequence[str]
+    meta: dict[str, Any] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.clouds)
+
+    def samples(self) -> Samples:
+        """All clouds as one array.
+
+        Raises:
+            InputError: they have different numbers of points.
+        """
+        sizes = sorted({len(cloud.points) for cloud in self.clouds})
+        if len(sizes) != 1:
+            raise InputError(
+                f"the clouds have between {sizes[0]} and {sizes[-1]} points; here all must have "
+                "the same number"
+            )
+        normals = [cloud.normals for cloud in self.clouds]
+        whole = [array for array in normals if array is not None]
+        return Samples(
+            points=np.stack([cloud.points for cloud in self.clouds]).astype(np.float32),
+            category=np.array(list(self.categories), np.str_),
+            meta=self.meta,
+            normals=np.stack(whole).astype(np.float32) if len(whole) == len(normals) else None,
+        )
+
+
+def read_clouds(path: Path | str) -> Clouds:
+    """Read a file of one or many clouds, or all such files of a folder, by name.
+
+    ``.npz`` is our samples file or any with one array (N, P, 3); ``.npy`` and ``.pt`` hold
+    (N, P, 3) or (P, 3); ``.ply``, ``.xyz``, ``.pts`` and ``.pcd`` hold one cloud. ``.pt`` is read
+    by PyTorch's weights-only loader, which runs no code.
+
+    Raises:
+        InputError: nothing there, an unknown suffix, or a file that cannot be read; it is named.
+    """
+    path = Path(path)
+    if path.is_dir():
+        files = sorted(file for file in path.iterdir() if file.suffix.lower() in CLOUD_SUFFIXES)
+        if not files:
+            raise InputError(f"no file in {path} ends in {', '.join(CLOUD_SUFFIXES)}")
+        return _joined([_read_one(file) for file in files])
+    return _read_one(path)
+
+
+def _read_one(path: Path) -> Clouds:
+    suffix = path.suffix.lower()
+    if suffix not in CLOUD_SUFFIXES:
+        raise InputError(f"clouds are files ending in {', '.join(CLOUD_SUFFIXES)}, got {path}")
+    if not path.is_file():
+        raise InputError(f"no file at {path}")
+    try:
+        if suffix == ".npz":
+            return _from_npz(path)
+        if suffix == ".npy":
+            return _from_array(read_npy(path), path)
+        if suffix in (".pt", ".pth"):
+            return _from_array(_read_torch(path), path)
+        if suffix == ".ply":
+            ply = read_ply(read_file(path))
+            cloud = Cloud(ply.vertices, ply.normals)
+        else:
+            cloud = Cloud(*read_points(read_file(path), suffix))
+        return Clouds([check_cloud(cloud)], [path.stem], [""])
+    except MeshError as error:
+        raise InputError(f"{path}: {error}") from None
+
+
+def _from_npz(path: Path) -> Clouds:
+    arrays = read_npz(path)
+    if "points" not in arrays:
+        name = _only_clouds(arrays, path)
+        return _from_array(arrays[name], path)
+    samples = Samples.load(path)
+    if not len(samples):
+        raise InputError(f"{path} holds no clouds")
+    normals = [None] * len(samples) if samples.normals is None else list(samples.normals)
+    clouds = [Cloud(p, n) for p, n in zip(samples.points, normals, strict=True)]
+    checked = [check_cloud(cloud) for cloud in clouds]
+    return Clouds(checked, _numbered(path, len(checked)), samples.category.tolist(), samples.meta)
+
+
+def _from_array(array: NDArray[Any], path: Path) -> Clouds:
+    if array.ndim == 2:
+        return Clouds([check_cloud(Cloud(array))], [path.stem], [""])
+    if array.ndim != 3 or array.shape[2] != 3 or len(array) == 0:
+        raise InputError(f"{path} must hold (N, P, 3) or (P, 3), got {array.shape}")
+    clouds = [check_cloud(Cloud(points)) for points in array]
+    return Clouds(clouds, _numbered(path, len(clouds)), [""] * len(clouds))
+
+
+def _read_torch(path: Path) -> NDArray[Any]:
+    import torch
+
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # PyTorch raises whatever its archive or unpickler runs into
+        if "nsupported global" in str(error) or "nsupported class" in str(error):
+            raise InputError(
+                f"{path} holds Python objects besides tensors, which could run code; refused. "
+                "Save the tensor of points alone, with torch.save(points, path)"
+            ) from None
+        reason = str(error).strip().splitlines()[:1] or [type(error).__name__]
+        raise InputError(
+            f"{path} is not a readable PyTorch file of tensors ({reason[0]})"
+        ) from None
+    if isinstance(content, dict):
+        tensors = {str(k): v.numpy() for k, v in content.items() if isinstance(v, torch.Tensor)}
+        return tensors[_only_clouds(tensors, path)]
+    if not isinstance(content, torch.Tensor):
+        raise InputError(f"{path} must hold a tensor (N, P, 3), got {type(content).__name__}")
+    array: NDArray[Any] = content.detach().float().numpy()
+    return array
+
+
+def _only_clouds(arrays: dict[str, NDArray[Any]], path: Path) -> str:
+    """The name of the one array (N, P, 3)."""
+    fitting = [name for name, array in arrays.items() if array.ndim == 3 and array.shape[2] == 3]
+    if len(fitting) != 1:
+        shapes = ", ".join(f"{name} {array.shape}" for name, array in arrays.items())
+        raise InputError(
+            f"{path} must hold an array 'points' or exactly one of (N, P, 3); it has {shapes}"
+        )
+    return fitting[0]
+
+
+def _numbered(path: Path, count: int) -> list[str]:
+    return [f"{path.stem}-{number:04d}" for number in range(count)]
+
+
+def _joined(parts: list[Clouds]) -> Clouds:
+    return Clouds(
+        [cloud for part in parts for cloud in part.clouds],
+        [name for part in parts for name in part.names],
+        [category for part in parts for category in part.categories],
+    )
