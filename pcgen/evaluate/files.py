@@ -1,0 +1,160 @@
+"""From files to an evaluation, its JSON and its page: what ``pcgen evaluate`` runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pcgen import progress
+from pcgen.errors import InputError
+from pcgen.evaluate import inputs
+from pcgen.evaluate.clouds import CloudSet, RealSets
+from pcgen.evaluate.evaluation import Evaluation, Settings, evaluate
+from pcgen.files import write_json
+
+RECONSTRUCTIONS = 100  # shapes that the autoencoder of a run is judged on
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What to judge and against what.
+
+    Attributes:
+        samples: files of clouds or runs, each judged alone and shown side by side.
+        reference: a data set or a file of clouds; training: likewise, see ``inputs.read_real``.
+        categories: only these; None for all, or those a run was trained on.
+        steps: of a run's flows.
+        standardised: a data set in whose training mean and std the samples are expressed.
+        settings: the protocol and what is computed.
+    """
+
+    samples: tuple[Path, ...]
+    reference: Path
+    training: Path | None = None
+    categories: tuple[str, ...] | None = None
+    steps: int = 1
+    standardised: Path | None = None
+    settings: Settings = field(default_factory=Settings)
+
+    def __post_init__(self) -> None:
+        if not self.samples:
+            raise InputError("name at least one file of samples or run")
+        if self.standardised is not None and self.settings.protocol.frame != "own":
+            raise InputError(
+                "--standardised takes samples back to their own units; use it with --protocol "
+                f"pointflow, not {self.settings.protocol.name}"
+            )
+
+
+def evaluate_files(
+    request: Request, *, out: Path | None = None, page: Path | None = None
+) -> dict[str, Any]:
+    """Judge every entry of ``samples``; write the JSON and the page where asked for.
+
+    Returns:
+        the evaluation of the one entry, or ``{"runs": [...]}`` in the order given.
+    """
+    evaluations = [_judge(path, request) for path in request.samples]
+    summaries = [evaluation.summary for evaluation in evaluations]
+    result = summaries[0] if len(summaries) == 1 else {"runs": summaries}
+    if out is not None:
+        write_json(out, result)
+    if page is not None:
+        from pcgen.evaluate.page import write_page
+
+        write_page(page, evaluations)
+    return result
+
+
+def _judge(path: Path, request: Request) -> Evaluation:
+    progress.say(f"evaluating {path}")
+    settings = request.settings
+    if not inputs.is_run(path):
+        frame = None
+        if request.standardised is not None:
+            frame = inputs.standardisation(request.standardised, request.categories)
+        generated = inputs.read_generated(
+            path,
+            settings.protocol,
+            seed=settings.seed,
+            standardised=frame,
+            categories=request.categories,
+        )
+        return evaluate([generated], _real(request, request.categories), settings)
+    from pcgen.model import ShapeModel
+
+    model = ShapeModel.load(path)
+    real = _real(request, _categories_of(model.categories, request))
+    sets = _draw(model, request, len(real.reference))
+    evaluation = evaluate(sets, real, settings)
+    evaluation.summary["reconstruction"] = _reconstruction(model, request, real)
+    return evaluation
+
+
+def _real(request: Request, categories: Sequence[str] | None) -> RealSets:
+    return inputs.read_real(
+        request.reference,
+        request.settings.protocol,
+        training=request.training,
+        categories=categories,
+        normals=request.settings.secondary,
+        seed=request.settings.seed,
+    )
+
+
+def _categories_of(known: Sequence[str], request: Request) -> tuple[str, ...] | None:
+    """The categories of a run that the reference has too, all of them said to take part.
+
+    Those and not the categories that happen to be sampled: a run that lost one must pay for it.
+    """
+    if request.categories is not None or not inputs.is_dataset(request.reference):
+        return request.categories
+    from pcgen.shapes.store import Dataset
+
+    present = Dataset.open(request.reference).categories
+    shared = tuple(name for name in known if name in present)
+    if not shared:
+        raise InputError(
+            f"the run knows {', '.join(known)}, the reference has {', '.join(present)}: nothing "
+            "in common; name what to compare with --category"
+        )
+    return shared
+
+
+def _draw(model: Any, request: Request, count: int) -> list[CloudSet]:
+    settings = request.settings
+    only = request.categories
+    if only is not None and len(only) > 1:
+        raise InputError("a run draws from one category or from all; name one with --category")
+    seeds = [settings.seed + number for number in range(settings.seeds)]
+    return inputs.draw_generated(
+        model,
+        settings.protocol,
+        count,
+        seeds=seeds,
+        steps=request.steps,
+        category=only[0] if only and len(model.categories) > 1 else None,
+    )
+
+
+def _reconstruction(model: Any, request: Request, real: RealSets) -> dict[str, Any] | None:
+    """The run's autoencoder on reference shapes, where the data set has two draws of them."""
+    if not inputs.is_dataset(request.reference):
+        return None
+    from pcgen.evaluate.reconstruction import rebuild, reconstruction_quality
+    from pcgen.shapes.store import Dataset
+
+    data = Dataset.open(request.reference)
+    points = min(request.settings.protocol.points, data.points_per_shape // 3)
+    names = set(real.reference.names.tolist())
+    rows = np.array([k for k, row in enumerate(data.rows) if row.id in names])[:RECONSTRUCTIONS]
+    if not len(rows) or not points:
+        return None
+    seen = data.points(rows, points, part="first")
+    again = data.points(rows, points, part="last")
+    made = rebuild(model, seen, seed=request.settings.seed, steps=request.steps)
+    return reconstruction_quality(seen, again, made)
