@@ -76,6 +76,7 @@ class Evaluation:
         nearest_reference: (n,) of each generated shape, with its distance.
         nearest_training, test_training: likewise, or None without a training set.
         training: the training set, or None; draws: (N,) its two-draw distances, or None.
+        ceiling_distance: of training shapes scored as generated to the nearest reference shape.
     """
 
     summary: dict[str, Any]
@@ -86,6 +87,7 @@ class Evaluation:
     test_training: novelty.Nearest | None
     training: CloudSet | None
     draws: Table | None
+    ceiling_distance: Table | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,6 +174,7 @@ def evaluate(
         test_training=search.test,
         training=real.training,
         draws=search.draws,
+        ceiling_distance=measured.ceiling_distance,
     )
 
 
@@ -185,13 +188,13 @@ class _Measured:
             name: pick_backend(name, points, "auto" if name.startswith("emd") else work.backend)
             for name in settings.distances
         }
-        self._scale: float | None = None
+        self.ceiling_distance: Table | None = None
 
     def trials(
         self, pool: CloudSet, reference: CloudSet, trials: Trials
     ) -> tuple[list[dict[str, float]], dict[str, Tables]]:
         """One row of figures a trial, and the tables of the first."""
-        self._scale = self._settings.protocol.scale_for_jsd(reference.points)
+        scale = self._settings.protocol.scale_for_jsd(reference.points)
         rows: list[dict[str, float]] = []
         first: dict[str, Tables] = {}
         within: dict[tuple[str, bytes], Table] = {}  # the reference is often that of last time
@@ -210,7 +213,7 @@ class _Measured:
                 )
                 first.setdefault(name, tables)
                 row |= tables.figures(name)
-            row["jsd"] = set_metrics.jensen_shannon(one.points, other.points, scale=self._scale)
+            row["jsd"] = set_metrics.jensen_shannon(one.points, other.points, scale=scale)
             rows.append(row)
         return rows, first
 
@@ -229,6 +232,7 @@ class _Measured:
         result |= {"novelty_ratio": 0.0, "replay_rate": 1.0 if "replay_rate" in keys else None}
         result["seeds"] = {"count": len(rows), "rule": trials.rule, **_spread(rows)}
         tables = first["cd"]
+        self.ceiling_distance = tables.across.min(1)
         noise = set_metrics.expected_noise(
             first=tables.generated,
             first_second=tables.across,
@@ -309,7 +313,11 @@ def _joined(sets: Sequence[CloudSet]) -> CloudSet:
 
 
 def _common_categories(pool: CloudSet, real: RealSets) -> tuple[RealSets, list[str]]:
-    """Leave only those real shapes whose categories the generated set claims to show."""
+    """Samples of one category meet real shapes of that category; all else meets all.
+
+    Several categories are never narrowed down to those that were sampled: a generator that lost
+    one must pay for it.
+    """
     mine, theirs = set(pool.categories), set(real.reference.categories)
     if not mine or not theirs or mine == theirs or "" in pool.category:
         return real, []
@@ -331,6 +339,12 @@ def _common_categories(pool: CloudSet, real: RealSets) -> tuple[RealSets, list[s
         f"the samples are of {', '.join(sorted(mine))}; of the real shapes only "
         f"{', '.join(shared)} take part"
     )
+    if len(mine) > 1:
+        lacking = sorted(theirs - mine)
+        return real, [
+            f"the reference also holds {', '.join(lacking)}, of which there is no sample; narrow "
+            "it down with --category if that is meant"
+        ] if lacking else []
     kept = RealSets(
         reference=reference,
         training=only(real.training),

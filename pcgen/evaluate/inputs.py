@@ -51,10 +51,14 @@ def read_samples(path: Path) -> Samples:
         InputError: nothing there, an unknown or damaged file, one that would need code to be
             unpickled, clouds of different sizes, NaN.
     """
-    from pcgen.shapes.cloud_files import read_clouds
-
     if not path.exists():
         raise InputError(f"nothing is at {path}")
+    if path.suffix == ".npz":  # TEMP
+        from pcgen.shapes.samples import Samples
+
+        return Samples.load(path)
+    from pcgen.shapes.cloud_files import read_clouds
+
     return read_clouds(path)
 
 

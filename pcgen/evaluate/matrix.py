@@ -9,8 +9,10 @@ processes and any block size give the same values, bit for bit.
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
@@ -28,6 +30,7 @@ from pcgen.files import atomic_file
 
 # Raise it when a distance's values change: tables of older versions are then not found.
 VERSION = 1
+POOL_SECONDS = 5.0  # of work, below which starting processes costs more than it brings
 Array = NDArray[np.floating]
 Task = tuple[int, ...]
 Compute = Callable[[Sequence[Array], tuple[str, ...], Task], NDArray[np.float64]]
@@ -147,10 +150,16 @@ def _compute_missing(
     missing = [task for task in tasks if task not in done]
     keep = folder if work.cache else None
     with progress.bar(label, len(tasks), len(done)) as bar:
-        if work.workers == 1 or len(missing) <= 1:
-            for task in missing:
-                done[task] = _compute_one(compute, kind, arrays, task, keep)
-                bar.advance()
+        start, here = time.monotonic(), 0
+        while missing:  # in this process, until what is left is worth starting others for
+            left = (time.monotonic() - start) / max(1, here) * len(missing)
+            if work.workers > 1 and len(missing) > 1 and left > POOL_SECONDS:
+                break
+            task = missing.pop(0)
+            done[task] = _compute_one(compute, kind, arrays, task, keep)
+            here += 1
+            bar.advance()
+        if not missing:
             return done
         import multiprocessing
 
@@ -178,15 +187,13 @@ _arrays: list[Array] = []
 
 
 def _start_worker(paths: Sequence[Path]) -> None:
+    os.environ["OMP_NUM_THREADS"] = "1"  # read when torch or BLAS starts, which is later
     _arrays[:] = [np.load(path, mmap_mode="r") for path in paths]
 
 
 def _in_worker(
     compute: Compute, kind: tuple[str, ...], task: Task, folder: Path | None
 ) -> NDArray[np.float64]:
-    import torch
-
-    torch.set_num_threads(1)
     return _compute_one(compute, kind, _arrays, task, folder)
 
 

@@ -1,0 +1,178 @@
+"""The figures in words: labels, units, a plain table, and sentences that say what they mean."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+Summary = dict[str, Any]
+SPLIT = 0.2  # difference of the two halves of 1-NNA from which the average hides something
+NEW_RATIO = 0.9
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figure:
+    """A figure as people read it: its label, what is best, and how it is written."""
+
+    key: str
+    label: str
+    best: str
+    percent: bool = True
+
+    def text(self, value: float | None, like: float | None = None) -> str:
+        """The value; a spread is written to the places of the mean it is ``like``."""
+        if value is None:
+            return "–"
+        if self.percent:
+            return f"{100 * value:.1f} %"
+        size = abs(value if like is None else like)
+        places = 2 if size == 0 else max(2, 2 - math.floor(math.log10(size)))
+        return f"{value:.{min(places, 8)}f}"
+
+
+DISTANCE_LABELS = {
+    "cd": "CD",
+    "dcd": "density-aware CD",
+    "normals": "normals",
+    "emd_pointflow": "EMD, PointFlow's",
+    "emd_pytorchemd": "EMD, PyTorchEMD's",
+    "emd_exact": "EMD, exact",
+}
+NOVELTY = (
+    Figure(key="novelty_ratio", label="Novelty ratio", best="≥ 0.9", percent=False),
+    Figure(key="replay_rate", label="Replay rate", best="≤ test shapes'"),
+)
+
+
+def figures_of(summary: Summary) -> list[Figure]:
+    """The figures a summary holds, in reading order."""
+    found = []
+    for name, label in DISTANCE_LABELS.items():
+        if f"nna_{name}" not in summary:
+            continue
+        found += [
+            Figure(key=f"nna_{name}", label=f"1-NNA, {label}", best="50 %"),
+            Figure(key=f"nna_{name}_generated", label="   on generated shapes", best="50 %"),
+            Figure(key=f"nna_{name}_reference", label="   on reference shapes", best="50 %"),
+            Figure(key=f"cov_{name}", label=f"COV, {label}", best="the ceiling"),
+            Figure(key=f"mmd_{name}", label=f"MMD, {label}", best="the ceiling", percent=False),
+        ]
+    found.append(Figure(key="jsd", label="JSD", best="the ceiling", percent=False))
+    return [*found, *NOVELTY]
+
+
+def cell(figure: Figure, summary: Summary | None) -> str:
+    """``52.1 % ± 1.8 %``, or a dash where there is nothing."""
+    if summary is None or summary.get(figure.key) is None:
+        return "–"
+    spread = summary.get("seeds", {}).get(figure.key, {}).get("sd")
+    mean = figure.text(summary[figure.key])
+    return mean if spread is None else f"{mean} ± {figure.text(spread, summary[figure.key])}"
+
+
+def noise_cell(figure: Figure, summary: Summary) -> str:
+    """What chance alone shows between two real sets of this size."""
+    noise = (summary.get("noise") or {}).get(figure.key)
+    if not noise:
+        return "–"
+    return f"{figure.text(noise['mean'])} ± {figure.text(noise['sd'], noise['mean'])}"
+
+
+def test_cell(figure: Figure, summary: Summary) -> str:
+    """Novelty of the real test shapes, the figures to compare with."""
+    if figure.key == "replay_rate":
+        return figure.text(summary.get("replay_rate_test"))
+    if figure.key == "novelty_ratio" and summary.get("novelty_ratio") is not None:
+        return figure.text(1.0)
+    return noise_cell(figure, summary)
+
+
+def verdict(summary: Summary) -> list[str]:
+    """What the figures say, in sentences that hold for any reader."""
+    noise = summary["noise"]["nna_cd"]
+    apart = (summary["nna_cd"] - noise["mean"]) / noise["sd"] if noise["sd"] else 0.0
+    value = f"1-NNA (CD) is {100 * summary['nna_cd']:.1f} %"
+    real = f"two real sets of this size show {100 * noise['mean']:.1f} ± {100 * noise['sd']:.1f} %"
+    if apart > 2:
+        said = [f"{value}; {real}. Generated shapes can be told from real ones."]
+    elif apart < -2:
+        said = [f"{value}; {real}. Below that: generated shapes sit on reference shapes."]
+    else:
+        said = [f"{value}; {real}. Not to be told apart by this measure."]
+    mine, theirs = summary["nna_cd_generated"], summary["nna_cd_reference"]
+    if mine - theirs > SPLIT:
+        said.append(
+            f"The average hides a split: {100 * mine:.0f} % on generated and {100 * theirs:.0f} % "
+            "on reference shapes. Generated shapes are more like each other than like real ones."
+        )
+    elif theirs - mine > SPLIT:
+        said.append(
+            f"The average hides a split: {100 * mine:.0f} % on generated and {100 * theirs:.0f} % "
+            "on reference shapes. Generated shapes are more scattered than real ones."
+        )
+    ratio, rate, test = (
+        summary.get(key) for key in ("novelty_ratio", "replay_rate", "replay_rate_test")
+    )
+    if ratio is None:
+        said.append("No training set is known, so nothing is said about novelty.")
+    elif rate is None or test is None:
+        new = "as new as" if ratio >= NEW_RATIO else "closer to the training set than"
+        said.append(f"Generated shapes are {new} the test shapes (novelty ratio {ratio:.2f}).")
+    else:
+        new = ratio >= NEW_RATIO and rate <= test
+        said.append(
+            f"{'As new as nature' if new else 'Not as new as nature'}: novelty ratio {ratio:.2f}, "
+            f"{100 * rate:.1f} % replays against {100 * test:.1f} % among the real test shapes."
+        )
+    return said
+
+
+def table(summaries: Sequence[Summary]) -> str:
+    """A plain table for a terminal, one column a run, then the ceiling and chance."""
+    first = summaries[0]
+    figures = figures_of(first)
+    heads = ["", *(_short(summary["samples"]) for summary in summaries), "ceiling", "real sets"]
+    rows = [
+        [
+            figure.label,
+            *(cell(figure, summary) for summary in summaries),
+            cell(figure, first["ceiling"]),
+            test_cell(figure, first),
+        ]
+        for figure in figures
+    ]
+    widths = [max(len(row[column]) for row in [heads, *rows]) for column in range(len(heads))]
+    lines = [
+        "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip()
+        for row in [heads, *rows]
+    ]
+    for summary in summaries:
+        name = f"{_short(summary['samples'])}: " if len(summaries) > 1 else ""
+        lines += ["", *(name + sentence for sentence in verdict(summary))]
+        lines += [f"warning: {text}" for text in summary["warnings"]]
+        lines += _reconstruction(summary["reconstruction"])
+        lines.append(f"seeds: {summary['seeds']['rule']}")
+    lines += [f"note: {text}" for text in first["notes"]]
+    protocol = first["protocol"]
+    lines.append(
+        f"protocol {protocol['name']}: {protocol['normalisation']}, {protocol['points']} points, "
+        f"{protocol['sizes']['compared']} shapes a set"
+    )
+    return "\n".join(lines)
+
+
+def _reconstruction(found: dict[str, Any] | None) -> list[str]:
+    if found is None:
+        return []
+    score = found["f_score"]
+    return [
+        f"autoencoder, {found['shapes']} shapes: CD {found['cd']['mean']:.4g} (two draws "
+        f"{found['cd']['floor']:.4g}), F-score at 1 % {score['mean']:.3f} ({score['floor']:.3f}), "
+        f"holes {100 * found['holes']:.1f} %, outliers {100 * found['outliers']:.1f} % (real 1 %)"
+    ]
+
+
+def _short(path: str) -> str:
+    return path.rstrip("/").rpartition("/")[2] or path

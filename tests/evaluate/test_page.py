@@ -1,0 +1,109 @@
+"""The words and the page: sentences that follow the figures, text that cannot break the page."""
+
+import re
+
+import numpy as np
+import pytest
+
+from pcgen.evaluate import charts, words
+from pcgen.evaluate.clouds import CloudSet, RealSets
+from pcgen.evaluate.evaluation import Settings, evaluate
+from pcgen.evaluate.page import write_page
+from pcgen.evaluate.protocol import PROTOCOLS
+from tests.evaluate.shapes import some, surfaces
+
+SETTINGS = Settings(protocol=PROTOCOLS["box"].changed(points=64))
+
+
+def summary(**figures):
+    base = {
+        "nna_cd": 0.5,
+        "nna_cd_generated": 0.5,
+        "nna_cd_reference": 0.5,
+        "noise": {"nna_cd": {"mean": 0.5, "sd": 0.02}},
+        "novelty_ratio": 1.0,
+        "replay_rate": 0.1,
+        "replay_rate_test": 0.12,
+    }
+    return base | figures
+
+
+@pytest.mark.parametrize(
+    ("figures", "expected"),
+    [
+        ({}, "Not to be told apart"),
+        ({}, "As new as nature"),
+        ({"nna_cd": 0.6}, "can be told from real ones"),
+        ({"nna_cd": 0.4}, "sit on reference shapes"),
+        ({"nna_cd_generated": 0.84, "nna_cd_reference": 0.3}, "more like each other"),
+        ({"nna_cd_generated": 0.3, "nna_cd_reference": 0.84}, "more scattered"),
+        ({"replay_rate": 0.13}, "Not as new as nature"),
+        ({"novelty_ratio": 0.89}, "Not as new as nature"),
+        ({"novelty_ratio": None}, "nothing is said about novelty"),
+        ({"replay_rate": None}, "as new as the test shapes"),
+    ],
+)
+def test_the_verdict_follows_the_figures(figures, expected):
+    assert expected in " ".join(words.verdict(summary(**figures)))
+
+
+def test_a_spread_is_written_to_the_places_of_its_mean():
+    figure = words.Figure(key="mmd_cd", label="", best="", percent=False)
+    spread = {"mmd_cd": {"sd": 0.00051}}
+    assert words.cell(figure, {"mmd_cd": 0.028341, "seeds": spread}) == "0.0283 ± 0.0005"
+    assert words.cell(figure, {"mmd_cd": None}) == "–"
+    percent = words.Figure(key="nna_cd", label="", best="")
+    assert words.cell(percent, {"nna_cd": 0.5078}) == "50.8 %"
+
+
+def test_a_histogram_shows_every_value_once():
+    values = np.random.default_rng(0).lognormal(size=500)
+    series = charts.Series(values=values, name="a & b", style="made")
+    svg = charts.histogram([series], "CD")
+    assert "a &amp; b" in svg
+    assert f"{np.median(values):.3g}" in svg
+    heights = [float(y) for y in re.findall(r"L[\d.]+ ([\d.]+)", svg)]
+    assert len(heights) == 2 * charts.BINS + 1
+
+
+def test_distances_of_zero_have_a_histogram():
+    zeros = charts.Series(values=np.zeros(5), name="copies", style="made")
+    assert "All distances are zero" in charts.histogram([zeros], "CD")
+    some_zero = charts.Series(values=np.array([0, 0.1, 1]), name="one", style="made")
+    assert "<path" in charts.histogram([some_zero], "CD")
+
+
+def test_the_page_shows_every_sample_beside_real_shapes(tmp_path, plain_pictures):
+    first, again = surfaces(20, 64, draws=2, seed=3)
+    real = RealSets(
+        reference=some(6, seed=1),
+        training=CloudSet(points=first),
+        training_again=CloudSet(points=again),
+        path="<b>data</b>",
+    )
+    generated = CloudSet(points=some(6).points, names=np.array(["<script>x</script>"] * 6))
+    write_page(tmp_path / "page.html", [evaluate([generated], real, SETTINGS)])
+    text = (tmp_path / "page.html").read_text()
+    assert "<script" not in text
+    assert "&lt;b&gt;data&lt;/b&gt;" in text
+    assert text.count("<img ") == 12 * 3  # six at random, the three farthest, the three closest
+    assert text.count("<figcaption>nearest training<br>CD") == 12
+    assert "viewport" in text
+    assert "<svg" in text
+
+
+def test_without_training_shapes_the_cards_have_two_pictures(tmp_path, plain_pictures):
+    evaluation = evaluate([some(4)], RealSets(reference=some(4, seed=1)), SETTINGS)
+    write_page(tmp_path / "page.html", [evaluation])
+    text = (tmp_path / "page.html").read_text()
+    assert "card n2" in text
+    assert "nearest training" not in text
+
+
+@pytest.mark.slow
+def test_the_pictures_are_rendered(tmp_path):
+    evaluation = evaluate([some(2)], RealSets(reference=some(2, seed=1)), SETTINGS)
+    write_page(tmp_path / "page.html", [evaluation])
+    pictures = re.findall(r"base64,([^']+)", (tmp_path / "page.html").read_text())
+    assert len(set(pictures)) >= 4
+    assert all(len(picture) > 2000 for picture in pictures)
