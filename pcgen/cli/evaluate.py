@@ -88,7 +88,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
-    from pcgen.evaluate.evaluation import Settings
+    from pcgen.evaluate.figures import Settings
     from pcgen.evaluate.files import Request, evaluate_files
     from pcgen.evaluate.matrix import Work
     from pcgen.evaluate.protocol import protocol_named

@@ -20,7 +20,7 @@ class CloudSet:
     Attributes:
         points: (N, P, 3) float32, finite. normals: (N, P, 3) unit vectors, or None.
         names: (N,) what a person calls each; category: (N,), ``""`` where unknown.
-        source: where they come from, for messages.
+        source: where they come from, for messages; remarks: sentences about how they were read.
     """
 
     points: Clouds
@@ -28,6 +28,7 @@ class CloudSet:
     category: NDArray[np.str_] = field(default_factory=lambda: np.zeros(0, "U1"))
     normals: Clouds | None = None
     source: str = "clouds"
+    remarks: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         points = np.asarray(self.points)
@@ -60,6 +61,7 @@ class CloudSet:
             category=self.category[rows],
             normals=None if self.normals is None else self.normals[rows],
             source=self.source,
+            remarks=self.remarks,
         )
 
     @property

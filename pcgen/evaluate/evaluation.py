@@ -8,7 +8,7 @@ training shapes scored as if generated (the ceiling), what chance alone does at 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,54 +16,23 @@ from numpy.typing import NDArray
 
 from pcgen import __version__
 from pcgen.errors import InputError
-from pcgen.evaluate import novelty, set_metrics
-from pcgen.evaluate.annealed import VARIANTS
+from pcgen.evaluate import novelty
 from pcgen.evaluate.checks import suspicions
 from pcgen.evaluate.clouds import CloudSet, RealSets, Trials, pair_up
-from pcgen.evaluate.distances import DISTANCES, estimate_normals, pick_backend
-from pcgen.evaluate.matrix import Work, pair_matrix
-from pcgen.evaluate.protocol import PROTOCOLS, Protocol
+from pcgen.evaluate.figures import (
+    Measured,
+    NoveltySearch,
+    Settings,
+    mean_of,
+    per_category,
+    spread_of,
+)
+from pcgen.evaluate.protocol import Protocol
 
 Table = NDArray[np.float64]
-EMD_NAMES = (*VARIANTS, "emd_exact")
-SMALL_CATEGORY = 10  # shapes below which a category has no row: its figures would be noise
 # sd of 1-NNA between two sets of one law is this over the root of the set size: two points at
 # 375 shapes, one and a half at 660, four at 100. Used where there are no real sets to deal out.
 NNA_SD = 0.39
-
-
-@dataclass(frozen=True, kw_only=True)
-class Settings:
-    """What is computed.
-
-    Attributes:
-        protocol: frame, split and points.
-        seeds: sampling seeds; seed: of the random subsets.
-        emd: a variant by name, or None: minutes to hours, so only when asked for.
-        secondary: density-aware CD and normal disagreement as well.
-        work: processes, cache and backend.
-    """
-
-    protocol: Protocol = field(default_factory=lambda: PROTOCOLS["box"])
-    seeds: int = 3
-    seed: int = 0
-    emd: str | None = None
-    secondary: bool = False
-    work: Work = field(default_factory=Work)
-
-    def __post_init__(self) -> None:
-        if self.seeds < 1:
-            raise InputError(f"seeds must be at least 1, got {self.seeds}")
-        if self.emd is not None and self.emd not in EMD_NAMES:
-            raise InputError(
-                f"the EMD variant must be one of {', '.join(EMD_NAMES)}, got {self.emd!r}; "
-                "they are different figures, so there is no default"
-            )
-
-    @property
-    def distances(self) -> tuple[str, ...]:
-        extra = ("dcd", "normals") if self.secondary else ()
-        return ("cd", *extra, *([self.emd] if self.emd else []))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,35 +59,6 @@ class Evaluation:
     ceiling_distance: Table | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
-class Tables:
-    """The tables of one trial and distance, generated first."""
-
-    generated: Table
-    across: Table
-    reference: Table
-
-    def at(self, mine: NDArray[np.int64], theirs: NDArray[np.int64]) -> Tables:
-        return Tables(
-            generated=self.generated[np.ix_(mine, mine)],
-            across=self.across[np.ix_(mine, theirs)],
-            reference=self.reference[np.ix_(theirs, theirs)],
-        )
-
-    def figures(self, name: str) -> dict[str, float]:
-        """1-NNA, COV and MMD under the distance ``name``, by the keys of the evaluation JSON."""
-        accuracy = set_metrics.nearest_neighbour_accuracy(
-            generated=self.generated, generated_reference=self.across, reference=self.reference
-        )
-        return {
-            f"nna_{name}": accuracy.overall,
-            f"nna_{name}_reference": accuracy.reference,
-            f"nna_{name}_generated": accuracy.generated,
-            f"cov_{name}": set_metrics.coverage(generated_reference=self.across),
-            f"mmd_{name}": set_metrics.minimum_matching_distance(generated_reference=self.across),
-        }
-
-
 def evaluate(
     generated: Sequence[CloudSet], real: RealSets, settings: Settings | None = None
 ) -> Evaluation:
@@ -140,25 +80,27 @@ def evaluate(
     if trials.size < 2:
         raise InputError(
             f"the metrics need at least 2 shapes in both sets, got {len(pool)} generated and "
-            f"{len(real.reference)} reference shapes"
+            f"{len(real.reference)} reference shapes; an array (P, 3) is one cloud, a set of them "
+            "is (N, P, 3)"
         )
-    measured = _Measured(settings)
+    measured = Measured(settings)
     rows, first = measured.trials(pool, real.reference, trials)
     mine, theirs = (chosen[0] for chosen in (trials.generated, trials.reference))
     shown, met = pool.take(mine), real.reference.take(theirs)
-    warnings = suspicions(shown, met, first["cd"].across)
-    search = _Novelty(real, settings.work)
+    warnings = [*pool.remarks, *real.reference.remarks]
+    warnings += suspicions(shown, met, first["cd"].across)
+    search = NoveltySearch(real, settings.work)
     near = [search.of(pool.take(chosen)) for chosen in trials.generated]
     for row, found in zip(rows, near, strict=True):
         row.update(search.figures(found))
     summary: dict[str, Any] = {"samples": pool.source, "reference": real.path}
-    summary |= _mean(rows)
+    summary |= mean_of(rows)
     summary["replay_rate_test"] = search.test_rate
-    summary["seeds"] = {"count": len(rows), "rule": trials.rule, **_spread(rows)}
+    summary["seeds"] = {"count": len(rows), "rule": trials.rule, **spread_of(rows)}
     ceiling, noise = measured.ceiling(real, settings, list(rows[0]))
     summary["noise"] = noise or _rule_of_thumb(trials.size)
     summary["ceiling"] = ceiling
-    summary["categories"] = _per_category(shown, met, first)
+    summary["categories"] = per_category(shown, met, first)
     summary["reconstruction"] = None
     summary["protocol"] = _spelled_out(settings, real, trials, measured.backends)
     summary["warnings"] = warnings
@@ -178,124 +120,6 @@ def evaluate(
     )
 
 
-class _Measured:
-    """Tables for the distances of the settings, and the figures read off them."""
-
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-        points, work = settings.protocol.points, settings.work
-        self.backends = {
-            name: pick_backend(name, points, "auto" if name.startswith("emd") else work.backend)
-            for name in settings.distances
-        }
-        self.ceiling_distance: Table | None = None
-
-    def trials(
-        self, pool: CloudSet, reference: CloudSet, trials: Trials
-    ) -> tuple[list[dict[str, float]], dict[str, Tables]]:
-        """One row of figures a trial, and the tables of the first."""
-        scale = self._settings.protocol.scale_for_jsd(reference.points)
-        rows: list[dict[str, float]] = []
-        first: dict[str, Tables] = {}
-        within: dict[tuple[str, bytes], Table] = {}  # the reference is often that of last time
-        for mine, theirs in zip(trials.generated, trials.reference, strict=True):
-            one, other = pool.take(mine), reference.take(theirs)
-            row: dict[str, float] = {}
-            for name in self._settings.distances:
-                a, b = _channels(one, name), _channels(other, name)
-                key = (name, theirs.tobytes())
-                if key not in within:
-                    within[key] = self._table(b, None, name)
-                tables = Tables(
-                    generated=self._table(a, None, name),
-                    across=self._table(a, b, name),
-                    reference=within[key],
-                )
-                first.setdefault(name, tables)
-                row |= tables.figures(name)
-            row["jsd"] = set_metrics.jensen_shannon(one.points, other.points, scale=scale)
-            rows.append(row)
-        return rows, first
-
-    def ceiling(
-        self, real: RealSets, settings: Settings, keys: Sequence[str]
-    ) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
-        """Training shapes scored as generated, and the noise between real sets of that size."""
-        if real.training is None:
-            return None, None
-        trials = pair_up([len(real.training)], len(real.reference), settings.seeds, settings.seed)
-        if trials.size < 2:
-            return None, None
-        rows, first = self.trials(real.training, real.reference, trials)
-        result: dict[str, Any] = _mean(rows)
-        # What a method that replays its training set is bound to show beside those figures.
-        result |= {"novelty_ratio": 0.0, "replay_rate": 1.0 if "replay_rate" in keys else None}
-        result["seeds"] = {"count": len(rows), "rule": trials.rule, **_spread(rows)}
-        tables = first["cd"]
-        self.ceiling_distance = tables.across.min(1)
-        noise = set_metrics.expected_noise(
-            first=tables.generated,
-            first_second=tables.across,
-            second=tables.reference,
-            generator=np.random.default_rng(settings.seed),
-        )
-        spread = {
-            "nna_cd": noise.nna,
-            "cov_cd": noise.coverage,
-            "mmd_cd": noise.minimum_matching,
-        }
-        how = "training and reference shapes pooled and dealt out again 200 times"
-        measured: dict[str, Any] = {"size": noise.size, "how": how}
-        measured |= {name: {"mean": mean, "sd": sd} for name, (mean, sd) in spread.items()}
-        return result, measured
-
-    def _table(self, a: Any, b: Any, name: str) -> Table:
-        return pair_matrix(a, b, distance=name, work=self._settings.work)
-
-
-class _Novelty:
-    """Nearest training shapes, of the generated and of the test shapes."""
-
-    def __init__(self, real: RealSets, work: Work) -> None:
-        self._real, self._work = real, work
-        self.notes: list[str] = []
-        self.test: novelty.Nearest | None = None
-        self.draws: Table | None = None
-        self.test_rate: float | None = None
-        training, again = real.training, real.training_again
-        if training is None:
-            self.notes.append(
-                "no training set is known, so there is neither ceiling nor novelty; give the data "
-                "set with --reference, or the training clouds with --training"
-            )
-            return
-        self.test = novelty.nearest_training(real.reference.points, training.points, work)
-        if again is None:
-            self.notes.append(
-                "the training shapes have too few points for two independent draws, so there is "
-                "no replay rate"
-            )
-            return
-        self.draws = novelty.two_draw(training.points, again.points, work)
-        self.test_rate = novelty.replay_rate(self.test, self.draws)
-
-    def of(self, clouds: CloudSet) -> novelty.Nearest | None:
-        if self._real.training is None:
-            return None
-        return novelty.nearest_training(clouds.points, self._real.training.points, self._work)
-
-    def figures(self, found: novelty.Nearest | None) -> dict[str, float]:
-        if found is None or self.test is None:
-            return {}
-        figures: dict[str, float] = {}
-        ratio = novelty.novelty_ratio(found, self.test)
-        if ratio is not None:
-            figures["novelty_ratio"] = ratio
-        if self.draws is not None:
-            figures["replay_rate"] = novelty.replay_rate(found, self.draws)
-        return figures
-
-
 def _joined(sets: Sequence[CloudSet]) -> CloudSet:
     if not sets:
         raise InputError("no generated shapes came in")
@@ -309,6 +133,7 @@ def _joined(sets: Sequence[CloudSet]) -> CloudSet:
         category=np.concatenate([clouds.category for clouds in sets]),
         normals=np.concatenate(known) if len(known) == len(normals) else None,
         source=sets[0].source,
+        remarks=sets[0].remarks,
     )
 
 
@@ -355,53 +180,12 @@ def _common_categories(pool: CloudSet, real: RealSets) -> tuple[RealSets, list[s
     return kept, [note]
 
 
-def _per_category(
-    generated: CloudSet, reference: CloudSet, tables: dict[str, Tables]
-) -> dict[str, Any]:
-    """Figures within each category that both sets know, from the tables of the first trial."""
-    rows: dict[str, Any] = {}
-    shared = sorted(set(generated.categories) & set(reference.categories))
-    for name in shared if len(shared) > 1 else ():
-        mine = np.flatnonzero(generated.category == name)
-        theirs = np.flatnonzero(reference.category == name)
-        size = min(len(mine), len(theirs))
-        row: dict[str, Any] = {"generated": len(mine), "reference": len(theirs), "size": size}
-        if size >= SMALL_CATEGORY:
-            for distance, table in tables.items():
-                row |= table.at(mine[:size], theirs[:size]).figures(distance)
-        rows[name] = row
-    return rows
-
-
-def _channels(clouds: CloudSet, distance: str) -> NDArray[np.float32]:
-    if DISTANCES[distance].channels == 3:
-        return clouds.points
-    normals = clouds.normals if clouds.normals is not None else estimate_normals(clouds.points)
-    return np.concatenate([clouds.points, normals], 2)
-
-
 def _check_size(clouds: CloudSet, protocol: Protocol) -> None:
     if clouds.points.shape[1] != protocol.points:
         raise InputError(
             f"{clouds.source}: clouds have {clouds.points.shape[1]} points, protocol "
             f"{protocol.name} compares {protocol.points}"
         )
-
-
-def _mean(rows: Sequence[dict[str, float]]) -> dict[str, float | None]:
-    always = ("novelty_ratio", "replay_rate")
-    means: dict[str, float | None] = dict.fromkeys(always)
-    return means | {key: float(np.mean([row[key] for row in rows])) for key in rows[0]}
-
-
-def _spread(rows: Sequence[dict[str, float]]) -> dict[str, dict[str, Any]]:
-    """Mean, sd (None for a single seed) and the values of every figure."""
-    spread = {}
-    for key in rows[0]:
-        values = [row[key] for row in rows]
-        sd = float(np.std(values, ddof=1)) if len(values) > 1 else None
-        spread[key] = {"mean": float(np.mean(values)), "sd": sd, "values": values}
-    return spread
 
 
 def _rule_of_thumb(size: int) -> dict[str, Any]:

@@ -11,9 +11,11 @@ import numpy as np
 
 from pcgen import progress
 from pcgen.errors import InputError
-from pcgen.evaluate import inputs
 from pcgen.evaluate.clouds import CloudSet, RealSets
-from pcgen.evaluate.evaluation import Evaluation, Settings, evaluate
+from pcgen.evaluate.evaluation import Evaluation, evaluate
+from pcgen.evaluate.figures import Settings
+from pcgen.evaluate.inputs import check_roles, draw_generated, is_dataset, is_run, read_generated
+from pcgen.evaluate.real import read_real, standardisation
 from pcgen.files import write_json
 
 RECONSTRUCTIONS = 100  # shapes that the autoencoder of a run is judged on
@@ -25,7 +27,7 @@ class Request:
 
     Attributes:
         samples: files of clouds or runs, each judged alone and shown side by side.
-        reference: a data set or a file of clouds; training: likewise, see ``inputs.read_real``.
+        reference: a data set or a file of clouds; training: likewise, see ``real.read_real``.
         categories: only these; None for all, or those a run was trained on.
         steps: of a run's flows.
         standardised: a data set in whose training mean and std the samples are expressed.
@@ -58,7 +60,10 @@ def evaluate_files(
     Returns:
         the evaluation of the one entry, or ``{"runs": [...]}`` in the order given.
     """
-    evaluations = [_judge(path, request) for path in request.samples]
+    judge = _Judge(request)
+    evaluations = [
+        judge.run(path) if is_run(path) else judge.file(path) for path in request.samples
+    ]
     summaries = [evaluation.summary for evaluation in evaluations]
     result = summaries[0] if len(summaries) == 1 else {"runs": summaries}
     if out is not None:
@@ -70,40 +75,56 @@ def evaluate_files(
     return result
 
 
-def _judge(path: Path, request: Request) -> Evaluation:
-    progress.say(f"evaluating {path}")
-    settings = request.settings
-    if not inputs.is_run(path):
+class _Judge:
+    """Judges one entry after the other; real sets are read once."""
+
+    def __init__(self, request: Request) -> None:
+        self._request = request
+        self._settings = request.settings
+        self._real: dict[tuple[str, ...] | None, RealSets] = {}
+
+    def file(self, path: Path) -> Evaluation:
+        """Judge samples that are there."""
+        request = self._request
+        progress.say(f"evaluating {path}")
+        check_roles(path, request.reference)
         frame = None
         if request.standardised is not None:
-            frame = inputs.standardisation(request.standardised, request.categories)
-        generated = inputs.read_generated(
+            frame = standardisation(request.standardised, request.categories)
+        generated = read_generated(
             path,
-            settings.protocol,
-            seed=settings.seed,
+            self._settings.protocol,
+            seed=self._settings.seed,
             standardised=frame,
             categories=request.categories,
         )
-        return evaluate([generated], _real(request, request.categories), settings)
-    from pcgen.model import ShapeModel
+        return evaluate([generated], self._sets(request.categories), self._settings)
 
-    model = ShapeModel.load(path)
-    real = _real(request, _categories_of(model.categories, request))
-    sets = _draw(model, request, len(real.reference))
-    evaluation = evaluate(sets, real, settings)
-    evaluation.summary["reconstruction"] = _reconstruction(model, request, real)
-    return evaluation
+    def run(self, path: Path) -> Evaluation:
+        """Judge a run by samples that it draws, one set a seed, and its autoencoder."""
+        from pcgen.model import ShapeModel
 
+        request = self._request
+        progress.say(f"evaluating {path}")
+        check_roles(path, request.reference)
+        model = ShapeModel.load(path)
+        real = self._sets(_categories_of(model.categories, request))
+        sets = _draw(model, request, len(real.reference))
+        evaluation = evaluate(sets, real, self._settings)
+        evaluation.summary["reconstruction"] = _reconstruction(model, request, real)
+        return evaluation
 
-def _real(request: Request, categories: Sequence[str] | None) -> RealSets:
-    return inputs.read_real(
-        request.reference,
-        request.settings.protocol,
-        training=request.training,
-        categories=categories,
-        normals=request.settings.secondary,
-        seed=request.settings.seed,
-    )
+    def _sets(self, categories: tuple[str, ...] | None) -> RealSets:
+        if categories not in self._real:
+            self._real[categories] = read_real(
+                self._request.reference,
+                self._settings.protocol,
+                training=self._request.training,
+                categories=categories,
+                normals=self._settings.secondary,
+                seed=self._settings.seed,
+            )
+        return self._real[categories]
 
 
 def _categories_of(known: Sequence[str], request: Request) -> tuple[str, ...] | None:
@@ -111,7 +132,7 @@ def _categories_of(known: Sequence[str], request: Request) -> tuple[str, ...] | 
 
     Those and not the categories that happen to be sampled: a run that lost one must pay for it.
     """
-    if request.categories is not None or not inputs.is_dataset(request.reference):
+    if request.categories is not None or not is_dataset(request.reference):
         return request.categories
     from pcgen.shapes.store import Dataset
 
@@ -131,7 +152,7 @@ def _draw(model: Any, request: Request, count: int) -> list[CloudSet]:
     if only is not None and len(only) > 1:
         raise InputError("a run draws from one category or from all; name one with --category")
     seeds = [settings.seed + number for number in range(settings.seeds)]
-    return inputs.draw_generated(
+    return draw_generated(
         model,
         settings.protocol,
         count,
@@ -143,7 +164,7 @@ def _draw(model: Any, request: Request, count: int) -> list[CloudSet]:
 
 def _reconstruction(model: Any, request: Request, real: RealSets) -> dict[str, Any] | None:
     """The run's autoencoder on reference shapes, where the data set has two draws of them."""
-    if not inputs.is_dataset(request.reference):
+    if not is_dataset(request.reference):
         return None
     from pcgen.evaluate.reconstruction import rebuild, reconstruction_quality
     from pcgen.shapes.store import Dataset

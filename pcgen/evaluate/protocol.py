@@ -61,12 +61,13 @@ class Protocol:
             return new
         return dataclasses.replace(new, name="custom", based_on=self.name)
 
-    def normalise(self, points: Clouds) -> Clouds:
+    def normalise(self, points: NDArray[np.floating]) -> Clouds:
         """Clouds (n, P, 3) in the protocol's frame, from the units they came in."""
         if self.frame != "box":
-            return points
+            return np.asarray(points, np.float32)
         assert self.side is not None
-        return box_frame(points).apply(points) * np.float32(self.side / 2)
+        moved = box_frame(points).apply(np.asarray(points, np.float64))
+        return np.asarray(moved * (self.side / 2), np.float32)
 
     def scale_for_jsd(self, reference: Clouds) -> float:
         """The factor that brings the reference into the grid's ball."""

@@ -7,7 +7,8 @@ import pytest
 
 from pcgen.errors import InputError
 from pcgen.evaluate.clouds import CloudSet, RealSets, pair_up
-from pcgen.evaluate.evaluation import Settings, evaluate
+from pcgen.evaluate.evaluation import evaluate
+from pcgen.evaluate.figures import Settings
 from pcgen.evaluate.protocol import PROTOCOLS
 from tests.evaluate.shapes import some, surfaces
 

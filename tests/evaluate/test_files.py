@@ -10,8 +10,9 @@ import torch
 
 from pcgen.cli import main
 from pcgen.errors import DataError, InputError
-from pcgen.evaluate import inputs
+from pcgen.evaluate.inputs import read_generated
 from pcgen.evaluate.protocol import PROTOCOLS
+from pcgen.evaluate.real import read_real, standardisation
 from pcgen.shapes.samples import Samples
 from pcgen.shapes.writer import write_dataset
 from tests.evaluate.shapes import surfaces
@@ -65,55 +66,55 @@ def test_two_runs_stand_side_by_side(dataset, samples, tmp_path, capsys):
 
 
 def test_reference_and_training_come_from_their_own_points(dataset):
-    real = inputs.read_real(dataset, BOX)
+    found = read_real(dataset, BOX)
     from pcgen.shapes.store import Dataset
 
     data = Dataset.open(dataset)
     test, train = data.select(split="test"), data.select(split="train")
     start = 9 * P * 2 // 3
-    assert np.allclose(real.reference.points, BOX.normalise(data.points(test)[:, start:][:, :P]))
-    assert np.allclose(real.training.points, BOX.normalise(data.points(train)[:, :P]))
+    assert np.allclose(found.reference.points, BOX.normalise(data.points(test)[:, start:][:, :P]))
+    assert np.allclose(found.training.points, BOX.normalise(data.points(train)[:, :P]))
     again = data.points(train)[:, start : start + P]
-    assert np.allclose(real.training_again.points, BOX.normalise(again))
+    assert np.allclose(found.training_again.points, BOX.normalise(again))
 
 
 def test_few_stored_points_are_shared_and_it_is_said(tmp_path):
     path = tmp_path / "small"
     write_dataset(path, surfaces(8, P)[0], splits=["train"] * 4 + ["test"] * 4)
-    real = inputs.read_real(path, BOX)
-    assert real.training_again is None
-    assert any("shared in part" in note for note in real.notes)
+    found = read_real(path, BOX)
+    assert found.training_again is None
+    assert any("shared in part" in note for note in found.notes)
 
 
 def test_pointflow_compares_in_own_units(dataset):
     protocol = PROTOCOLS["pointflow"].changed(split="test", points=P)
     assert protocol.name == "custom"
-    real = inputs.read_real(dataset, protocol)
-    longest = np.ptp(real.reference.points, axis=1).max(1)
+    found = read_real(dataset, protocol)
+    longest = np.ptp(found.reference.points, axis=1).max(1)
     assert longest.max() > 1.3 * longest.min()
     assert longest.max() > 10
 
 
 def test_standardised_samples_are_taken_back(dataset, tmp_path):
     protocol = PROTOCOLS["pointflow"].changed(split="test", points=P)
-    frame = inputs.standardisation(dataset)
-    own = inputs.read_real(dataset, protocol).training.points
+    frame = standardisation(dataset)
+    own = read_real(dataset, protocol).training.points
     standard = Samples(points=(own - frame.mean) / frame.std).save(tmp_path / "standard.npz")
-    back = inputs.read_generated(standard, protocol, standardised=frame)
+    back = read_generated(standard, protocol, standardised=frame)
     assert np.allclose(back.points, own, atol=1e-4)
 
 
 def test_samples_of_a_run_have_no_size_for_pointflow(dataset, tmp_path):
     made = Samples(points=surfaces(4, P)[0], meta={"run": "runs/x"}).save(tmp_path / "made.npz")
     with pytest.raises(InputError, match="without a size"):
-        inputs.read_generated(made, PROTOCOLS["pointflow"].changed(points=P))
+        read_generated(made, PROTOCOLS["pointflow"].changed(points=P))
 
 
 def test_more_points_are_thinned_out_alike_in_all_clouds(tmp_path):
     points = surfaces(3, 3 * P)[0]
     points[:] = points[0]
     made = Samples(points=points).save(tmp_path / "made.npz")
-    clouds = inputs.read_generated(made, PROTOCOLS["raw"].changed(points=P))
+    clouds = read_generated(made, PROTOCOLS["raw"].changed(points=P))
     assert clouds.points.shape == (3, P, 3)
     assert (clouds.points == clouds.points[0]).all()
     assert np.isin(clouds.points[0], points[0]).all()
@@ -130,11 +131,11 @@ def test_clouds_that_are_files_serve_as_reference_and_training(samples, tmp_path
 
 
 def test_categories_narrow_both_sides(dataset, tmp_path):
-    real = inputs.read_real(dataset, BOX, categories=["egg"])
-    assert real.reference.categories == ("egg",)
-    assert len(real.training) == 20
+    found = read_real(dataset, BOX, categories=["egg"])
+    assert found.reference.categories == ("egg",)
+    assert len(found.training) == 20
     with pytest.raises(DataError, match="egg, pill"):
-        inputs.read_real(dataset, BOX, categories=["cup"])
+        read_real(dataset, BOX, categories=["cup"])
 
 
 class Model:
@@ -218,9 +219,26 @@ def test_a_missing_file_is_named(dataset, capsys):
 
 def test_a_plain_numpy_array_of_two_axes_is_explained(dataset, tmp_path, capsys):
     path = tmp_path / "flat.npy"
-    np.save(path, np.zeros((P, 3), np.float32))
+    np.save(path, surfaces(1, P)[0, 0])
     assert command(path, "--reference", dataset, "--points", P) == 2
-    assert "points[None]" in capsys.readouterr().err
+    assert "an array (P, 3) is one cloud" in capsys.readouterr().err
+
+
+def test_a_folder_of_scans_of_different_sizes_is_thinned_and_it_is_said(dataset, tmp_path, capsys):
+    folder = tmp_path / "scans"
+    folder.mkdir()
+    for number, size in enumerate((P, 2 * P, 3 * P)):
+        np.savetxt(folder / f"{number}.xyz", surfaces(1, size, seed=number)[0, 0])
+    assert command(folder, "--reference", dataset, "--points", P) == 0
+    assert f"between {P} and {3 * P} points" in capsys.readouterr().out
+    assert command(folder, "--reference", dataset, "--points", 2 * P) == 2
+    assert f"1 of 3 clouds with fewer than the {2 * P} points" in capsys.readouterr().err
+
+
+def test_an_empty_file_of_clouds_is_refused(dataset, tmp_path, capsys):
+    np.save(tmp_path / "none.npy", np.zeros((0, P, 3), np.float32))
+    assert command(tmp_path / "none.npy", "--reference", dataset, "--points", P) == 2
+    assert "none.npy" in capsys.readouterr().err
 
 
 def test_nan_in_a_file_is_refused(dataset, tmp_path, capsys):

@@ -7,7 +7,8 @@ import pytest
 
 from pcgen.evaluate import charts, words
 from pcgen.evaluate.clouds import CloudSet, RealSets
-from pcgen.evaluate.evaluation import Settings, evaluate
+from pcgen.evaluate.evaluation import evaluate
+from pcgen.evaluate.figures import Settings
 from pcgen.evaluate.page import write_page
 from pcgen.evaluate.protocol import PROTOCOLS
 from tests.evaluate.shapes import some, surfaces
