@@ -3,6 +3,7 @@
 * :func:`nearest` - k nearest neighbours between batches of clouds, squared distances.
 * :func:`chamfer` - the squared, two-sided Chamfer distance, differentiable.
 * :func:`best_cells` - the k largest scores ⟨atom_i, x⟩ + h_i, never holding batch × N scores.
+* :func:`soft_cells` - the same scores through a softmax: log-sum-exp and summed shares.
 
 ``dense.py`` is the reference: short and obviously right. ``keops.py``, ``kdtree.py``,
 ``native.py`` (C, compiled on first use) and ``torch3d.py`` must match it in value, and where
@@ -23,7 +24,7 @@ from pcgen.kernels.choice import BACKENDS, choose
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["BACKENDS", "backend_module", "best_cells", "chamfer", "choose", "nearest"]
+__all__ = ["BACKENDS", "backend_module", "best_cells", "chamfer", "choose", "nearest", "soft_cells"]
 
 
 def backend_module(name: str) -> ModuleType:
@@ -73,11 +74,7 @@ def best_cells(
     Returns:
         scores (batch, k) and atom indices (batch, k) int64. Memory O(N·dim + batch·block).
     """
-    if x.ndim != 2 or atoms.ndim != 2 or x.shape[1] != atoms.shape[1]:
-        raise InputError(
-            f"x must be (batch, dim) and atoms (N, dim), got {tuple(x.shape)} and "
-            f"{tuple(atoms.shape)}"
-        )
+    _check_scores(x, atoms)
     if not 1 <= k <= len(atoms):
         raise InputError(f"k must be between 1 and the number of atoms {len(atoms)}, got {k}")
     if backend == "auto":
@@ -85,8 +82,35 @@ def best_cells(
     return backend_module(backend).best_cells(x, atoms, offset, k)
 
 
+def soft_cells(
+    x: Tensor, atoms: Tensor, offset: Tensor, epsilon: float, *, backend: str = "auto"
+) -> tuple[Tensor, Tensor]:
+    """Entropic cells: the softmax of (⟨atom_i, x⟩ + offset_i) / epsilon over the atoms.
+
+    Args:
+        x: (batch, dim); atoms: (N, dim); offset: (N,); epsilon: positive, in units of a score.
+    Returns:
+        epsilon times the log-sum-exp (batch,), a smooth upper bound of the best score; and the
+        shares of each atom summed over the batch, (N,) float64, which sum to the batch size.
+    """
+    _check_scores(x, atoms)
+    if not epsilon > 0:
+        raise InputError(f"epsilon must be positive, got {epsilon}; best_cells is the limit 0")
+    if backend == "auto":
+        backend = choose("soft_cells", x, atoms, 1)
+    return backend_module(backend).soft_cells(x, atoms, offset, epsilon)
+
+
 def _pick(points: Tensor, index: Tensor) -> Tensor:
     return points.gather(1, index.expand(-1, -1, points.shape[-1]))
+
+
+def _check_scores(x: Tensor, atoms: Tensor) -> None:
+    if x.ndim != 2 or atoms.ndim != 2 or x.shape[1] != atoms.shape[1]:
+        raise InputError(
+            f"x must be (batch, dim) and atoms (N, dim), got {tuple(x.shape)} and "
+            f"{tuple(atoms.shape)}"
+        )
 
 
 def _check_clouds(x: Tensor, y: Tensor, k: int) -> None:

@@ -47,3 +47,8 @@ def chamfer_table(x: NDArray[np.float32], y: NDArray[np.float32]) -> NDArray[np.
 def best_cells(x: Tensor, atoms: Tensor, offset: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """Refused: a tree does not help with scores in high dimension."""
     raise BackendError("the kdtree backend has no best_cells; use dense or keops")
+
+
+def soft_cells(x: Tensor, atoms: Tensor, offset: Tensor, epsilon: float) -> tuple[Tensor, Tensor]:
+    """Refused: a tree does not help with scores in high dimension."""
+    raise BackendError("the kdtree backend has no soft_cells; use dense or keops")

@@ -33,3 +33,15 @@ def best_cells(x: Tensor, atoms: Tensor, offset: Tensor, k: int) -> tuple[Tensor
         index = (-((rows | columns) + shift)).argKmin(k, dim=1).long()
         scores = torch.einsum("bd,bkd->bk", x, atoms[index]) + offset.to(x.dtype)[index]
         return scores, index
+
+
+def soft_cells(x: Tensor, atoms: Tensor, offset: Tensor, epsilon: float) -> tuple[Tensor, Tensor]:
+    """See :func:`pcgen.kernels.soft_cells`."""
+    with torch.no_grad():
+        rows = LazyTensor(x.contiguous()[:, None, :] / epsilon)
+        columns = LazyTensor(atoms.contiguous()[None, :, :])
+        shift = LazyTensor((offset / epsilon).to(x.dtype).contiguous()[None, :, None])
+        scores = (rows | columns) + shift
+        logarithm = scores.logsumexp(dim=1)
+        shares = (scores - LazyTensor(logarithm[:, None, :])).exp()
+        return logarithm[:, 0] * epsilon, shares.sum(dim=0)[:, 0].double()

@@ -23,3 +23,8 @@ def nearest(x: Tensor, y: Tensor, k: int) -> tuple[Tensor, Tensor]:
 def best_cells(x: Tensor, atoms: Tensor, offset: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """Refused: PyTorch3D has no such kernel."""
     raise BackendError("the pytorch3d backend has no best_cells; use dense or keops")
+
+
+def soft_cells(x: Tensor, atoms: Tensor, offset: Tensor, epsilon: float) -> tuple[Tensor, Tensor]:
+    """Refused: PyTorch3D has no such kernel."""
+    raise BackendError("the pytorch3d backend has no soft_cells; use dense or keops")

@@ -79,8 +79,30 @@ def test_best_cells_does_not_depend_on_the_block_size(generator, monkeypatch):
     atoms, offset = torch.randn(101, 4, generator=generator), torch.zeros(101)
     whole = kernels.best_cells(x, atoms, offset, k=5, backend="dense")
     monkeypatch.setattr("pcgen.kernels.dense.BLOCK_ENTRIES", 200)
+    monkeypatch.setattr("pcgen.kernels.dense.CACHE_ENTRIES", 200)
     blocked = kernels.best_cells(x, atoms, offset, k=5, backend="dense")
     assert torch.equal(whole[1], blocked[1])
+
+
+@pytest.mark.parametrize("backend", ["dense", keops])
+@pytest.mark.parametrize("epsilon", [0.01, 3.0])
+def test_soft_cells_are_a_softmax_of_the_scores(backend, epsilon, generator):
+    x = torch.randn(70, 6, generator=generator)
+    atoms, offset = torch.randn(90, 6, generator=generator), torch.randn(90, generator=generator)
+    values, mass = kernels.soft_cells(x, atoms, offset, epsilon, backend=backend)
+    scores = (x.double() @ atoms.double().T + offset.double()) / epsilon
+    assert torch.allclose(values.double(), epsilon * scores.logsumexp(1), atol=1e-4)
+    assert torch.allclose(mass, scores.softmax(1).sum(0), atol=1e-3)
+    assert mass.sum().item() == pytest.approx(70, abs=1e-4)
+
+
+def test_soft_cells_do_not_depend_on_the_block_size(generator, monkeypatch):
+    x, atoms = torch.randn(50, 4, generator=generator), torch.randn(101, 4, generator=generator)
+    whole = kernels.soft_cells(x, atoms, torch.zeros(101), 0.5, backend="dense")
+    monkeypatch.setattr("pcgen.kernels.dense.CACHE_ENTRIES", 200)
+    blocked = kernels.soft_cells(x, atoms, torch.zeros(101), 0.5, backend="dense")
+    assert torch.allclose(whole[1], blocked[1], atol=1e-5)
+    assert torch.allclose(whole[0], blocked[0], atol=1e-5)
 
 
 def test_a_missing_batch_axis_is_explained():
