@@ -76,7 +76,7 @@ def score_rows(x: Tensor, atoms: Tensor) -> int:
 def _block_best(x: Tensor, atoms: Tensor, offset: Tensor, k: int) -> tuple[Tensor, Tensor]:
     scores = torch.addmm(offset, x, atoms.T)
     if k == 1:  # three times as fast as topk, and torch.max as argmax
-        best = scores.max(1, keepdim=True)
-        return best.values, best.indices
-    best = scores.topk(min(k, scores.shape[1]), dim=1)
-    return best.values, best.indices
+        values, indices = scores.max(1, keepdim=True)
+    else:
+        values, indices = scores.topk(min(k, scores.shape[1]), dim=1)
+    return values, indices

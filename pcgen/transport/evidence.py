@@ -1,0 +1,192 @@
+"""Evidence that a potential is right: cell masses counted on fresh samples, and both values."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from enum import StrEnum
+
+import torch
+from torch import Generator, Tensor
+
+from pcgen.transport.potential import UpperEnvelope
+from pcgen.transport.problem import SemidiscreteProblem
+
+# Samples drawn and scored at once: enough for a fast product, small beside the atoms.
+DRAW = 4096
+
+# Samples due to a cell before none of them means that it is dead: by chance e^-10.
+DUE = 10
+
+
+class Status(StrEnum):
+    """Why a solver stopped."""
+
+    EXACT = "exact"
+    CONVERGED = "converged"
+    BUDGET = "budget"
+    UNREACHABLE = "unreachable"
+    STALLED = "stalled"
+
+
+REMEDIES = {
+    Status.BUDGET: "the sample budget is used up; raise max_samples or the tolerance, or go on "
+    "from this solution with start=solution",
+    Status.UNREACHABLE: "the source has no extent in a direction that tells atoms apart, so no "
+    "potential can give each its mass; merge those atoms or choose a source of full dimension",
+    Status.STALLED: "Newton's method found no step that keeps every cell alive; atoms may nearly "
+    "coincide: merge them, or use the stochastic solver",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """How well the cells' masses match the weights, judged on fresh samples or exact cells.
+
+    Attributes:
+        method: the solver.
+        status: a :class:`Status`.
+        cells: atoms with mass, copies counted once.
+        dead: of these, cells that no test sample met though ten or more were due.
+        untested: cells that none met and fewer were due: too rare to tell.
+        chi2: Σ (mass_i - weight_i)² / weight_i, estimated without bias, so it may be negative.
+        chi2_error: its standard error (0 when exact).
+        worst: the largest |mass_i / weight_i - 1|, test noise included.
+        median, q95: quantiles of the same over the cells.
+        noise: the median of the same that the test sample alone would show, 0 when exact.
+        dual, primal: mean ½|x - y|² over the transport, by the dual potential and by the map;
+            equal at the optimum. With standard errors.
+        samples: source samples used to solve; tests: fresh ones used to judge.
+        steps: iterations.
+        tolerance: the χ² (or exact: relative mass error) that was asked for.
+        smoothing: the ε of a score at which a stochastic solver ended, 0 when exact.
+        source: its name.
+        dtype, backend: of the scores.
+    """
+
+    method: str
+    status: Status
+    cells: int
+    dead: int
+    untested: int
+    chi2: float
+    chi2_error: float
+    worst: float
+    median: float
+    q95: float
+    noise: float
+    dual: float
+    dual_error: float
+    primal: float
+    primal_error: float
+    samples: int
+    tests: int
+    steps: int
+    tolerance: float
+    smoothing: float
+    source: str
+    dtype: str
+    backend: str
+
+    @property
+    def converged(self) -> bool:
+        """The tolerance was met with no dead cell."""
+        return self.status in (Status.EXACT, Status.CONVERGED)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Census:
+    """Fresh samples counted per cell, and the figures that follow.
+
+    Attributes:
+        counts: (n,) float64, samples met by each cell.
+        weights: (n,) float64, positive, the masses asked for.
+        samples: M, the sum of the counts.
+    """
+
+    counts: Tensor
+    weights: Tensor
+    samples: int
+
+    @property
+    def chi2(self) -> float:
+        """Unbiased: Σ c(c-1) / (M (M-1) ν) - 1 from M samples."""
+        c, m = self.counts, self.samples
+        return ((c * (c - 1) / self.weights).sum() / (m * (m - 1))).item() - 1
+
+    @property
+    def chi2_error(self) -> float:
+        """Standard error: √(2n) / M from chance alone, plus what a χ² of this size adds."""
+        noise = 2 * len(self.counts) / max(1, self.samples) ** 2
+        return math.sqrt(noise + 4 * max(self.chi2, 0.0) / self.samples)
+
+    @property
+    def dead(self) -> int:
+        """Cells without a sample where at least :data:`DUE` were due."""
+        return int(((self.counts == 0) & (self.weights * self.samples >= DUE)).sum())
+
+    @property
+    def untested(self) -> int:
+        """Cells without a sample where fewer were due."""
+        return int(((self.counts == 0) & (self.weights * self.samples < DUE)).sum())
+
+    def errors(self) -> dict[str, float]:
+        """Largest and quantile relative errors, with the median that chance would show."""
+        relative = (self.counts / (self.samples * self.weights) - 1).abs()
+        chance = 0.6745 / (self.samples * self.weights).sqrt()
+        return {
+            "worst": relative.max().item(),
+            "median": relative.quantile(0.5).item(),
+            "q95": relative.quantile(0.95).item(),
+            "noise": chance.quantile(0.5).item(),
+        }
+
+
+def take_census(
+    problem: SemidiscreteProblem, envelope: UpperEnvelope, samples: int, generator: Generator
+) -> Census:
+    """Draw ``samples`` fresh points and count the cells they fall in."""
+    count = problem.distinct.count
+    counts = torch.zeros(count, dtype=torch.float64, device=problem.atoms.device)
+    for size in batches(samples):
+        cell = envelope.cells(problem.source.sample(size, generator))[1][:, 0]
+        counts += torch.bincount(cell, minlength=count)
+    return Census(counts=counts, weights=problem.distinct.weights, samples=samples)
+
+
+def transport_values(
+    problem: SemidiscreteProblem,
+    envelope: UpperEnvelope,
+    generator: Generator,
+    samples: int = 16384,
+) -> dict[str, float]:
+    """Dual and primal value of the mean of ½|x - y|², with standard errors, on fresh samples.
+
+    Primal: E ½|x - T(x)|². Dual: E ½|x|² - E u(x) + Σ ν_i (½|p_i|² + h_i). Points and atoms are
+    taken about the mean c of the target, which changes neither and keeps digits when c is far.
+    """
+    atoms = problem.atoms[problem.distinct.first].double() - problem.centre
+    weights = problem.distinct.weights
+    constant = (weights * (0.5 * atoms.square().sum(1) + envelope.offset)).sum()
+    duals, primals = [], []
+    for size in batches(samples):
+        x = problem.source.sample(size, generator)
+        score, cell = envelope.cells(x)
+        # The envelope leaves out ⟨its centre, x⟩; here ⟨c, x⟩ is what is left out.
+        score = score[:, 0].double() + x.double() @ (envelope.centre - problem.centre)
+        shifted = x.double() - problem.centre
+        duals.append(0.5 * shifted.square().sum(1) - score + constant)
+        primals.append(0.5 * (shifted - atoms[cell[:, 0]]).square().sum(1))
+    dual, primal = torch.cat(duals), torch.cat(primals)
+    root = math.sqrt(samples)
+    return {
+        "dual": dual.mean().item(),
+        "dual_error": dual.std().item() / root,
+        "primal": primal.mean().item(),
+        "primal_error": primal.std().item() / root,
+    }
+
+
+def batches(total: int, size: int = DRAW) -> list[int]:
+    """``total`` cut into pieces of at most ``size``."""
+    return [min(size, total - done) for done in range(0, total, size)]

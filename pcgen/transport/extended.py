@@ -1,0 +1,256 @@
+"""The extended semi-discrete map: new points between neighbouring atoms, none between modes.
+
+The hard map only ever returns atoms. The extended map (after AE-OT, An et al., ICLR 2020) mixes
+the atom of the cell of x with those of the next best cells, by how little their scores fall short,
+and leaves out cells across which the map jumps: there lies the singular set of the potential, and
+a mixture across it would be a shape of no mode.
+
+Both tests are free of the scale of the atoms, which the dihedral angle of AE-OT is not:
+
+* gap(x) = (s₁ - s₂) / |p₁ - p₂| is the distance from x to the wall between its two best cells, in
+  units of the source;
+* jump = |p_i - p_j| / √(σ_i σ_j) compares two atoms with the distances σ to their own near
+  neighbours (the local scaling of Zelnik-Manor and Perona 2004). Inside one mode it is about 1.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+import torch
+from torch import Generator, Tensor
+
+from pcgen import kernels
+from pcgen.errors import InputError, TransportError
+from pcgen.transport.evidence import batches
+from pcgen.transport.solution import SemidiscreteSolution
+
+Mode = Literal["extended", "hard", "soft"]
+
+# The near neighbour whose distance is an atom's own scale.
+SCALE_NEIGHBOUR = 7
+
+# Source samples on which typical gaps are measured, by a generator of their own.
+PILOT = 2048
+
+# Draws per sample before a source that only meets the singular set is given up.
+MOST_REDRAWS = 100
+
+
+@dataclass(frozen=True, eq=False)
+class Mapped:
+    """Points and where they came from.
+
+    Attributes:
+        points: (n, dim) in the type of the atoms.
+        cell: (n,) int64, the atom whose cell each x is in.
+        neighbours: (n, k) int64 atoms that may be mixed, ``cell`` first.
+        shares: (n, k) float64, their weights, of sum one; zero across the singular set.
+        rejected: (n,) bool, x is close to a wall where the map jumps.
+        gap: (n,) float64, distance from x to the wall of its next best cell, in source units.
+        jump: (n,) float64, scale-free jump of the map across that wall.
+    """
+
+    points: Tensor
+    cell: Tensor
+    neighbours: Tensor
+    shares: Tensor
+    rejected: Tensor
+    gap: Tensor
+    jump: Tensor
+
+    def figures(self, labels: Tensor | None = None) -> dict[str, float]:
+        """Shares of the points: rejected, interpolated, replayed; with labels also by mode.
+
+        Args:
+            labels: (N,) int64, the mode of each atom. Adds ``coverage``, the share of modes that
+                a point reached, and ``mixture``, the share of points that mix several modes.
+        """
+        interpolated = (self.shares > 0).sum(1) > 1
+        figures = {
+            "rejected": self.rejected.double().mean().item(),
+            "interpolated": interpolated.double().mean().item(),
+            "replayed": (~interpolated).double().mean().item(),
+        }
+        if labels is not None:
+            own = labels[self.neighbours]
+            foreign = (own != own[:, :1]) & (self.shares > 0)
+            figures["coverage"] = len(own[:, 0].unique()) / len(labels.unique())
+            figures["mixture"] = foreign.any(1).double().mean().item()
+        return figures
+
+
+class ExtendedMap:
+    """A solution's map in three modes, callable on points and able to sample.
+
+    Args:
+        solution: of a semi-discrete problem.
+        mode: ``hard`` gives atoms; ``extended`` mixes neighbouring cells off the singular set;
+            ``soft`` is the entropic map, the softmax mean of all atoms, which also mixes modes.
+        neighbours: cells mixed with that of x, in ``extended``. The weight of cell j is
+            (1 - δ_j / δ_last)², with δ the shortfall of its score and ``last`` the first cell not
+            mixed, so it fades to zero as another takes its place: the map is continuous off the
+            singular set.
+        largest_jump: cells whose scale-free jump is larger are across the singular set.
+        band: x within this many typical wall distances of such a wall counts as rejected.
+        singular: what :meth:`sample` does with rejected x: ``route`` keeps them, each on its side
+            of the wall, which leaves the masses of the modes exact; ``reject`` draws again.
+        epsilon: of ``soft``, in units of a score; by default the median shortfall of the second
+            best cell.
+        batch: points mapped at once.
+    """
+
+    def __init__(
+        self,
+        solution: SemidiscreteSolution,
+        mode: Mode = "extended",
+        *,
+        neighbours: int = 4,
+        largest_jump: float = 2.0,
+        band: float = 0.5,
+        singular: Literal["route", "reject"] = "route",
+        epsilon: float | None = None,
+        batch: int = 4096,
+    ) -> None:
+        if mode not in ("extended", "hard", "soft"):
+            raise InputError(f"mode must be extended, hard or soft, got {mode!r}")
+        if singular not in ("route", "reject"):
+            raise InputError(f"singular must be route or reject, got {singular!r}")
+        if neighbours < 1 or batch < 1:
+            raise InputError(f"neighbours and batch must be at least 1, got {neighbours}, {batch}")
+        if not (largest_jump > 0 and band >= 0 and (epsilon is None or epsilon > 0)):
+            raise InputError("largest_jump and epsilon must be positive, band not negative")
+        self.solution = solution
+        self.mode = mode
+        self.neighbours = neighbours
+        self.largest_jump = largest_jump
+        self.band = band
+        self.singular = singular
+        self.batch = batch
+        self._epsilon = epsilon
+
+    @property
+    def dim(self) -> int:
+        """Of the source and of the points: with :meth:`sample`, a source itself."""
+        return self.solution.problem.dim
+
+    @cached_property
+    def local_scale(self) -> Tensor:
+        """σ (n,) float64: the distance of each distinct atom to its 7th nearest, or the last."""
+        atoms = (self._atoms.double() - self._atoms.double().mean(0)).to(self._precision)
+        k = min(SCALE_NEIGHBOUR + 1, len(atoms))
+        half = -0.5 * atoms.square().sum(1)
+        scale = torch.ones(len(atoms), dtype=torch.float64, device=atoms.device)
+        for start in range(0, len(atoms), self.batch) if k > 1 else ():
+            part = atoms[start : start + self.batch]
+            # The best scores ⟨p_j, p_i⟩ - ½|p_j|² are the nearest; distances are formed exactly.
+            _, index = kernels.best_cells(part, atoms, half, k=k)
+            scale[start : start + self.batch] = (part[:, None] - atoms[index]).norm(dim=2).amax(1)
+        return scale
+
+    @cached_property
+    def typical(self) -> tuple[float, float]:
+        """Median wall distance and median score shortfall of the second best cell."""
+        device = self._atoms.device
+        x = self.solution.problem.source.sample(PILOT, Generator(device=device).manual_seed(0))
+        index, short = self._ranked(x, 2)
+        jump = (self._atoms[index[:, 0]] - self._atoms[index[:, 1]]).norm(dim=1)
+        return (short[:, 1] / jump).median().item(), short[:, 1].median().item()
+
+    def __call__(self, x: Tensor) -> Mapped:
+        """Map points of the source, (n, dim); memory for ``batch`` of them at once."""
+        if len(x) <= self.batch:
+            return self._map(x)
+        parts = [self._map(part) for part in x.split(self.batch)]
+        return Mapped(*(torch.cat(column) for column in zip(*map(_columns, parts), strict=True)))
+
+    def sample(self, count: int, generator: Generator) -> Tensor:
+        """Draw ``count`` points, (count, dim) in the type of the atoms.
+
+        Raises:
+            TransportError: with ``singular="reject"``, nearly every draw is rejected.
+        """
+        source = self.solution.problem.source
+        kept: list[Tensor] = []
+        missing = count
+        for _ in range(MOST_REDRAWS):
+            for size in batches(missing, self.batch):
+                mapped = self._map(source.sample(size, generator))
+                keep = ~mapped.rejected if self.singular == "reject" else slice(None)
+                kept.append(mapped.points[keep])
+            missing = count - sum(map(len, kept))
+            if missing == 0:
+                return torch.cat(kept) if kept else self._atoms[:0]
+        raise TransportError(
+            f"after {MOST_REDRAWS} rounds {missing} of {count} draws are still rejected; "
+            "raise largest_jump, lower band or use singular='route'"
+        )
+
+    @cached_property
+    def _atoms(self) -> Tensor:
+        return self.solution.envelope.atoms
+
+    @property
+    def _precision(self) -> torch.dtype:
+        return self.solution.envelope.dtype
+
+    def _ranked(self, x: Tensor, k: int) -> tuple[Tensor, Tensor]:
+        """The k best cells of each x and the shortfall of their scores, both (n, k)."""
+        _, index = self.solution.envelope.cells(x, k)
+        # Score differences in float64 from the atoms' differences: gaps are small beside scores.
+        best = self._atoms[index[:, :1]].double()
+        offset = self.solution.envelope.offset
+        short = ((best - self._atoms[index].double()) * x.double()[:, None]).sum(2)
+        short += offset[index[:, :1]] - offset[index]
+        return index, short.clamp_(min=0)
+
+    def _map(self, x: Tensor) -> Mapped:
+        first = self.solution.problem.distinct.first
+        count = len(self._atoms)
+        if count == 1:
+            cell = first[torch.zeros(len(x), dtype=torch.int64, device=first.device)]
+            infinite, share = x.new_full((len(x),), torch.inf).double(), torch.ones(len(x), 1)
+            points = self._atoms[:1].expand(len(x), -1).clone()
+            never = torch.zeros(len(x), dtype=torch.bool, device=first.device)
+            return Mapped(points, cell, cell[:, None], share.double(), never, infinite, infinite)
+        k = min(self.neighbours + 2, count)
+        index, short = self._ranked(x, k)
+        atoms = self._atoms[index].double()
+        distance = (atoms - atoms[:, :1]).norm(dim=2)
+        scale = self.local_scale[index]
+        jump = distance / (scale * scale[:, :1]).sqrt()
+        gap = short[:, 1] / distance[:, 1]
+        rejected = (jump[:, 1] > self.largest_jump) & (gap < self.band * self.typical[0])
+        if self.mode == "extended":
+            shares = self._shares(short, jump)
+            points = (shares[:, :, None] * atoms).sum(1)
+        elif self.mode == "hard":
+            shares = torch.zeros_like(short)
+            shares[:, 0] = 1
+            points = atoms[:, 0]
+        else:
+            epsilon = self._epsilon or max(self.typical[1], 1e-30)
+            shares = torch.softmax(-short / epsilon, 1)
+            points = self.solution.envelope.smooth(x, epsilon)[1]
+        return Mapped(
+            points.to(self._atoms.dtype),
+            first[index[:, 0]],
+            first[index],
+            shares,
+            rejected,
+            gap,
+            jump[:, 1],
+        )
+
+    def _shares(self, short: Tensor, jump: Tensor) -> Tensor:
+        last = short[:, -1:] if short.shape[1] == self.neighbours + 2 else 2 * short[:, -1:]
+        shares = (1 - short / last.clamp(min=1e-300)).clamp(min=0).square()
+        shares = torch.where(jump <= self.largest_jump, shares, torch.zeros_like(shares))
+        shares[:, 0] = 1
+        return shares / shares.sum(1, keepdim=True)
+
+
+def _columns(mapped: Mapped) -> tuple[Tensor, ...]:
+    return tuple(vars(mapped).values())

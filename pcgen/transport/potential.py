@@ -1,0 +1,143 @@
+"""Convex potentials: the value, the gradient (a transport map) and the conjugate, in one object.
+
+The semi-discrete potential is an upper envelope u(x) = max_i ⟨atom_i, x⟩ + h_i. Its gradient is
+the atom of the cell of x, and its smooth version replaces max by ε log Σ exp(·/ε).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from pcgen import kernels
+from pcgen.errors import InputError, TransportError
+from pcgen.kernels.dense import score_rows
+
+# Scores in float32 carry an error of about 1e-6 of the spread of the atoms; atoms closer together
+# than this share of it need float64.
+FLOAT32_SPACING = 1e-4
+
+
+class Potential(Protocol):
+    """A convex function w on R^dim; ∇w is a Brenier map."""
+
+    def value(self, x: Tensor) -> Tensor:
+        """w at (n, dim), as (n,)."""
+
+    def gradient(self, x: Tensor) -> Tensor:
+        """∇w at (n, dim), as (n, dim)."""
+
+    def conjugate(self, y: Tensor) -> Tensor:
+        """w*(y) = sup_x ⟨x, y⟩ - w(x) at (n, dim), as (n,)."""
+
+
+@dataclass(frozen=True, eq=False)
+class UpperEnvelope:
+    """u(x) = max_i ⟨atom_i, x⟩ + offset_i, evaluated about the atoms' centre to keep digits.
+
+    Attributes:
+        atoms: (N, dim) float32 or float64.
+        offset: (N,) float64, finite.
+        backend: of :mod:`pcgen.kernels`.
+    """
+
+    atoms: Tensor
+    offset: Tensor
+    backend: str = "auto"
+
+    @cached_property
+    def centre(self) -> Tensor:
+        """(dim,) float64, the mean of the atoms: ⟨centre, x⟩ is common to all scores."""
+        return self.atoms.double().mean(0)
+
+    @cached_property
+    def dtype(self) -> torch.dtype:
+        """The precision that tells these atoms' scores apart."""
+        return working_dtype(self.atoms.double() - self.centre)
+
+    @cached_property
+    def _centred(self) -> Tensor:
+        return (self.atoms.double() - self.centre).to(self.dtype)
+
+    def cells(self, x: Tensor, k: int = 1) -> tuple[Tensor, Tensor]:
+        """The k best cells of each point.
+
+        Args:
+            x: (n, dim).
+        Returns:
+            scores (n, k), less the common ⟨centre, x⟩, and cell indices (n, k), best first.
+        """
+        if x.ndim != 2 or x.shape[1] != self.atoms.shape[1]:
+            raise InputError(f"points must be (n, {self.atoms.shape[1]}), got {tuple(x.shape)}")
+        x = x.to(self.dtype)
+        return kernels.best_cells(x, self._centred, self.offset, k=k, backend=self.backend)
+
+    def value(self, x: Tensor) -> Tensor:
+        """u at (n, dim), as (n,) float64."""
+        return self.cells(x)[0][:, 0].double() + x.double() @ self.centre
+
+    def gradient(self, x: Tensor) -> Tensor:
+        """The atom of the cell of each point, (n, dim) in the type of the atoms."""
+        return self.atoms[self.cells(x)[1][:, 0]]
+
+    def smooth(self, x: Tensor, epsilon: float) -> tuple[Tensor, Tensor]:
+        """ε log Σ exp(score/ε), (n,) float64, and its gradient, the mean atom, (n, dim).
+
+        The gradient is formed through the shares of all atoms, so x is taken in small blocks.
+        """
+        rows = score_rows(x, self.atoms)
+        values, means = [], []
+        offset = (self.offset / epsilon).to(self.dtype)
+        for block in x.to(self.dtype).split(rows):
+            scores = torch.addmm(offset, block, self._centred.T, alpha=1 / epsilon)
+            values.append(scores.logsumexp(1).double() * epsilon)
+            means.append(scores.softmax(1) @ self._centred)
+        mean = (torch.cat(means).double() + self.centre).to(self.atoms.dtype)
+        return torch.cat(values) + x.double() @ self.centre, mean
+
+    def conjugate(self, y: Tensor) -> Tensor:
+        """u*(y) = min Σ λ_i (-offset_i) over convex weights with Σ λ_i atom_i = y.
+
+        One small linear programme per point; +inf outside the convex hull of the atoms. At an
+        atom whose cell is not empty it is -offset_i.
+
+        Args:
+            y: (n, dim).
+        """
+        from scipy.optimize import linprog
+
+        matrix = torch.cat([self._centred.double(), torch.ones(len(self.atoms), 1)], 1).T.numpy()
+        values = torch.full((len(y),), torch.inf, dtype=torch.float64)
+        for row, point in enumerate(y.double() - self.centre):
+            right = torch.cat([point, torch.ones(1)]).numpy()
+            found = linprog(-self.offset.numpy(), A_eq=matrix, b_eq=right, method="highs")
+            if found.status == 0:
+                values[row] = found.fun
+            elif found.status != 2:  # 2: infeasible, outside the hull
+                raise TransportError(f"the conjugate at point {row} failed: {found.message}")
+        return values
+
+
+def working_dtype(centred: Tensor) -> torch.dtype:
+    """float32 where it tells neighbouring atoms' scores apart, else float64.
+
+    Args:
+        centred: (N, dim) float64 atoms about their mean.
+    """
+    sample = centred[:: max(1, len(centred) // 512)]
+    if len(sample) < 2:
+        return torch.float32
+    spread = sample.square().sum(1).mean().sqrt()
+    # The nearest of all atoms to a few of them: by scores, as these are what must be resolved.
+    few = sample[:: max(1, len(sample) // 64)]
+    half = -0.5 * centred.square().sum(1)
+    _, index = kernels.best_cells(few, centred, half, k=2, backend="dense")
+    gaps = (centred[index[:, 0]] - centred[index[:, 1]]).square().sum(1).sqrt()
+    gaps = gaps[gaps > 0]
+    if len(gaps) and gaps.quantile(0.1) < FLOAT32_SPACING * spread:
+        return torch.float64
+    return torch.float32

@@ -1,0 +1,180 @@
+"""The semi-discrete problem: a source measure, atoms, and the mass each atom must receive."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pcgen.datatypes import Source
+from pcgen.errors import InputError
+
+# Weights may miss the sum of one by rounding in float32, not by more.
+WEIGHT_SUM_TOLERANCE = 1e-4
+
+
+@dataclass(frozen=True, eq=False)
+class SemidiscreteProblem:
+    """Move ``source`` onto Σ weights_i δ(atoms_i) at the least mean squared distance.
+
+    Equal atoms are one atom to any transport map; they are solved as one of summed weight
+    (:attr:`distinct`). An atom of weight zero must get no mass; solutions give it the potential
+    -inf, which empties its cell whatever the source.
+
+    Attributes:
+        source: anything with ``dim`` and ``sample``.
+        atoms: (N, dim) float32 or float64 (float16 is widened); array or tensor, any device.
+        weights: (N,) float64, non-negative, of sum one; uniform when not given.
+    Raises:
+        InputError: wrong shapes, NaN or infinite values, weights that are negative or do not sum
+            to one, or more atoms than the memory can hold.
+    """
+
+    source: Source
+    atoms: Any
+    weights: Any = None
+
+    def __post_init__(self) -> None:
+        atoms = _as_float(self.atoms, "atoms")
+        if atoms.ndim != 2 or atoms.shape[0] < 1 or atoms.shape[1] < 1:
+            raise InputError(
+                f"atoms must be (N, dim) with N and dim at least 1, got {tuple(atoms.shape)}"
+            )
+        if atoms.shape[1] != self.source.dim:
+            raise InputError(
+                f"atoms have dimension {atoms.shape[1]}, the source has {self.source.dim}; "
+                "they must agree"
+            )
+        _check_memory(atoms)
+        bad = (~torch.isfinite(atoms)).any(1)
+        if bad.any():
+            first = int(bad.nonzero()[0])
+            raise InputError(
+                f"{int(bad.sum())} of {len(atoms)} atoms have NaN or infinite coordinates, "
+                f"the first is atom {first}; remove them"
+            )
+        object.__setattr__(self, "atoms", atoms)
+        object.__setattr__(self, "weights", _checked_weights(self.weights, atoms))
+
+    @property
+    def count(self) -> int:
+        """N, copies and weightless atoms included."""
+        return len(self.atoms)
+
+    @property
+    def dim(self) -> int:
+        """The dimension of source and atoms."""
+        return int(self.atoms.shape[1])
+
+    @cached_property
+    def distinct(self) -> Distinct:
+        """The atoms that a solver sees: each place once, none without weight."""
+        return _distinct(self.atoms, self.weights)
+
+    @cached_property
+    def centre(self) -> Tensor:
+        """(dim,) float64, the mean of the target measure."""
+        return self.weights @ self.atoms.double()
+
+
+@dataclass(frozen=True, eq=False)
+class Distinct:
+    """The places of a problem's atoms, each once.
+
+    Attributes:
+        first: (n,) int64, the lowest atom index at each place, places in that order.
+        place: (N,) int64, the place of each atom, -1 for an atom without weight.
+        weights: (n,) float64, positive, of sum one.
+    """
+
+    first: Tensor
+    place: Tensor
+    weights: Tensor
+
+    @property
+    def count(self) -> int:
+        """Number of places n."""
+        return len(self.first)
+
+    def spread(self, potential: Tensor) -> Tensor:
+        """A potential (n,) of the places as one (N,) of the atoms; -inf without weight."""
+        whole = torch.cat([potential.double(), potential.new_full((1,), -np.inf).double()])
+        return whole[self.place]
+
+    def gather(self, potential: Tensor) -> Tensor:
+        """The potential (n,) of the places out of one (N,) of the atoms."""
+        return potential.double()[self.first]
+
+
+def _distinct(atoms: Tensor, weights: Tensor) -> Distinct:
+    carrying = (weights > 0).nonzero()[:, 0]
+    # +0.0 turns -0.0 into 0.0, which numpy's row comparison would tell apart.
+    rows = np.ascontiguousarray(atoms[carrying].cpu().numpy() + 0.0)
+    keys = rows.view(np.dtype((np.void, rows.dtype.itemsize * rows.shape[1])))[:, 0]
+    _, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
+    order = np.argsort(first)
+    rank = np.empty_like(order)
+    rank[order] = np.arange(len(order))
+    device = atoms.device
+    place = torch.full((len(atoms),), -1, dtype=torch.int64, device=device)
+    place[carrying] = torch.from_numpy(rank[inverse.reshape(-1)]).to(device)
+    total = torch.zeros(len(order), dtype=torch.float64, device=device)
+    total.index_add_(0, place[carrying], weights[carrying])
+    return Distinct(carrying[torch.from_numpy(first[order]).to(device)], place, total)
+
+
+def _as_float(values: Any, name: str) -> Tensor:
+    if not isinstance(values, Tensor):
+        array = np.asarray(values)
+        if array.dtype.kind not in "fiu":
+            raise InputError(f"{name} must be numbers, got an array of type {array.dtype}")
+        kind = np.float64 if array.dtype.kind == "f" and array.dtype.itemsize > 4 else np.float32
+        values = torch.from_numpy(np.ascontiguousarray(array, dtype=kind))
+    values = values.detach()
+    return values if values.dtype in (torch.float32, torch.float64) else values.float()
+
+
+def _checked_weights(weights: Any, atoms: Tensor) -> Tensor:
+    count = len(atoms)
+    if weights is None:
+        return torch.full((count,), 1 / count, dtype=torch.float64, device=atoms.device)
+    weights = _as_float(weights, "weights").double().to(atoms.device)
+    if weights.shape != (count,):
+        raise InputError(f"weights must be ({count},), one per atom, got {tuple(weights.shape)}")
+    if not torch.isfinite(weights).all():
+        raise InputError("weights have NaN or infinite values")
+    if (weights < 0).any():
+        raise InputError(f"weights must not be negative, got {weights.min().item():.3g}")
+    total = weights.sum().item()
+    if abs(total - 1) > WEIGHT_SUM_TOLERANCE:
+        raise InputError(
+            f"weights must sum to 1, got {total:.6g}; divide them by their sum if they are masses"
+        )
+    return weights / total
+
+
+def _check_memory(atoms: Tensor) -> None:
+    """The solvers hold a centred copy of the atoms and a dozen vectors of their number."""
+    available = torch.cuda.mem_get_info(atoms.device)[0] if atoms.is_cuda else _free_memory()
+    needed = atoms.numel() * atoms.element_size() + len(atoms) * 8 * 12
+    if needed > available:
+        raise InputError(
+            f"{len(atoms)} atoms of dimension {atoms.shape[1]} need {needed / 2**30:.1f} GiB more, "
+            f"and {available / 2**30:.1f} GiB are free; use fewer atoms or a larger machine"
+        )
+
+
+def _free_memory() -> int:
+    """Bytes the kernel can hand out without swapping, file caches included."""
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        entries = dict(line.split(":", 1) for line in lines)
+        return int(entries["MemAvailable"].split()[0]) * 1024
+    except (OSError, KeyError, ValueError):  # not Linux
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

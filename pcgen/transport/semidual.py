@@ -1,0 +1,351 @@
+"""The stochastic semi-dual solver, for any dimension and any source one can sample.
+
+The semi-dual E(h) = E_x max_i(⟨p_i, x⟩ + h_i) - Σ ν_i h_i is convex with gradient w - ν, the cell
+masses less the weights. Each step draws a batch of B points and moves h by the relative mass
+error of cells softened by ε,
+
+    h_i ← h_i + c ε (1 - w_i(ε) / ν_i),        c = c₀ √(B/n),
+
+a stochastic Sinkhorn step: as ε bounds the curvature of the softened dual, the step suits it at
+every scale. Two phases share it.
+
+*Annealing.* ε starts at ε₀ R, where R is the spread of the scores over atoms and source, and is
+halved in each level of a fixed number of steps: first clusters receive their mass, then the atoms
+in them. It ends when the χ² of a level's average shows more noise than smoothing; in high
+dimension after few levels, for atoms in tight clusters or on a line after many.
+
+*Averaging.* ε and the step decay slowly, and the answer is the average of the iterates (Polyak and
+Juditsky 1992; Genans et al. 2025 for decreasing regularisation). It is judged on fresh samples by
+an unbiased χ² and by cells that no sample met. While it follows the limit n / samples, more
+samples are averaged; where it falls behind, smoothing is what is left, and ε is halved again.
+
+Measured on 4096 atoms in 64 dimensions: soft cells cost a fifth more than hard ones and vary less,
+so the average gets *below* n / samples; a Sobol sequence in the principal coordinates of the
+atoms takes another 15 % off; blocks of scores that stay in cache halve the time. A power law from
+the start, ε ~ t^-½, needs a hundred times the samples where atoms are clustered or dim is 2.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Generator, Tensor
+
+from pcgen import kernels
+from pcgen.errors import InputError
+from pcgen.transport.evidence import Census, Evidence, Status, take_census, transport_values
+from pcgen.transport.potential import UpperEnvelope
+from pcgen.transport.problem import SemidiscreteProblem
+from pcgen.transport.solution import SemidiscreteSolution
+from pcgen.transport.workspace import Workspace
+
+# Fresh samples per cell before a cell without one is called dead: by chance e^-32, and a cell of
+# a third of its mass is still found.
+TESTS_PER_CELL = 32
+
+# χ² in units of n / samples averaged that noise explains: of a level, whose iterates have hardly
+# moved with the noise yet, and of the averaging phase, which stays below 1.1.
+LEVEL_NOISE = 0.35
+AVERAGE_NOISE = 1.6
+
+# Rare atoms ask for more tests, up to this many per cell.
+MOST_TESTS_PER_CELL = 256
+
+# χ² of a warm start above which annealing from the top is quicker.
+COLD = 0.5
+
+# Below this share of the spread of scores, halving ε changes nothing in floating point.
+FINEST = 1e-9
+
+# Seeds of the tests, apart from those of the samples.
+TEST_SEEDS = 2**41
+
+# Levels before the first look: no problem was ready sooner.
+FIRST_LOOK = 3
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class SemidualState:
+    """Where the iteration stands; with the problem and the solver it determines what follows.
+
+    Attributes:
+        step: iterations done; samples: points drawn in them; looks: tests made.
+        batch: points per step.
+        averaging: the phase; level: halvings of ε so far.
+        age: steps in this level or of this average; goal: age of the average at the next look.
+        epsilon: smoothing at the start of this level or average, in units of a score.
+        potential: (n,) float64, the iterate; average: (n,) float64, what is answered.
+        weight: the total weight in the average; averaged: the samples in it.
+        seed: of the streams of samples and of tests.
+    """
+
+    step: int = 0
+    samples: int = 0
+    looks: int = 0
+    batch: int
+    averaging: bool = False
+    level: int = 0
+    age: int = 0
+    goal: int = 0
+    epsilon: float
+    potential: Tensor
+    average: Tensor
+    weight: float = 0.0
+    averaged: int = 0
+    seed: int
+
+    def to_tensors(self) -> tuple[dict[str, Tensor], dict[str, float | int]]:
+        """For :mod:`pcgen.checkpoint`: tensors, and a JSON-ready rest."""
+        tensors = {"potential": self.potential, "average": self.average}
+        rest = {k: v for k, v in vars(self).items() if k not in tensors}
+        return tensors, rest
+
+    @classmethod
+    def from_tensors(
+        cls, tensors: dict[str, Tensor], rest: dict[str, float | int]
+    ) -> SemidualState:
+        """The inverse of :meth:`to_tensors`."""
+        return cls(**tensors, **rest)  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SemidualSolver:
+    """Settings of the stochastic solver; ``solve`` runs it, ``init`` and ``step`` are its parts.
+
+    Attributes:
+        tolerance: χ² of the cell masses to reach; 0.02 is a typical relative error of 14 %.
+        max_samples: budget of source samples; by default 40 n / tolerance, forty times what the
+            statistical limit n / samples asks for.
+        batch: points per step; by default n / 2, between 256 and 4096.
+        epsilon: smoothing at the start, in units of the spread R of the scores.
+        level_steps: steps in which ε is halved, and the time constant of the averaging phase.
+        step_size: c₀, the share of a Sinkhorn step taken when the batch has n points.
+        epsilon_power, step_power: decay of ε and of the step in the averaging phase.
+        average_power: the t-th iterate weighs t^power in the average.
+        low_discrepancy: Sobol points where the source has independent coordinates.
+        backend: of :mod:`pcgen.kernels`; dtype: float32, float64 or auto, by the atoms' spacing.
+    """
+
+    tolerance: float = 0.02
+    max_samples: int | None = None
+    batch: int | None = None
+    epsilon: float = 0.4
+    level_steps: int = 12
+    step_size: float = 0.35
+    epsilon_power: float = 0.4
+    step_power: float = 2 / 3
+    average_power: float = 1.0
+    low_discrepancy: bool = True
+    backend: str = "auto"
+    dtype: str = "auto"
+
+    def __post_init__(self) -> None:
+        for name in ("tolerance", "epsilon", "step_size"):
+            if not getattr(self, name) > 0:
+                raise InputError(f"{name} must be positive, got {getattr(self, name)}")
+        for name in ("max_samples", "batch", "level_steps"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise InputError(f"{name} must be at least 1, got {value}")
+
+    def solve(
+        self,
+        problem: SemidiscreteProblem,
+        generator: Generator,
+        *,
+        start: SemidiscreteSolution | SemidualState | None = None,
+        on_step: Callable[[SemidualState], None] | None = None,
+    ) -> SemidiscreteSolution:
+        """Iterate until the tolerance is met on fresh samples, or the budget is used up.
+
+        Args:
+            generator: on the device of the atoms; seeds the stream and the tests.
+            start: a solution of a nearby problem with the same number of atoms (a warm start), or
+                a state that an earlier run handed to ``on_step`` (going on exactly).
+            on_step: called with the state after every step, for progress or checkpoints.
+        Raises:
+            TransportError: the source cannot tell two atoms apart.
+        """
+        work = self.prepare(problem, generator, start)
+        if work.count == 1:
+            state = self.init(work)
+            certain = Census(counts=2 * work.weights, weights=work.weights, samples=2)
+            return self._solution(work, state, certain, Status.EXACT)
+        work.check_reach()
+        state = start if isinstance(start, SemidualState) else self.init(work, start)
+        budget = self.max_samples or int(40 * work.count / self.tolerance)
+        while True:
+            while not self.due(state) and state.samples < budget:
+                state = self.step(work, state)
+                if on_step is not None:
+                    on_step(state)
+            state, census = self.look(work, state, last=state.samples >= budget)
+            if census is None:
+                continue
+            if census.chi2 <= self.tolerance and census.dead == 0:
+                return self._solution(work, state, census, Status.CONVERGED)
+            if state.samples >= budget:
+                return self._solution(work, state, census, Status.BUDGET)
+
+    def prepare(
+        self,
+        problem: SemidiscreteProblem,
+        generator: Generator,
+        start: SemidiscreteSolution | SemidualState | None = None,
+    ) -> Workspace:
+        """The problem in working coordinates, with its stream of samples."""
+        drawn = torch.randint(2**40, (1,), generator=generator, device=generator.device)
+        seed = start.seed if isinstance(start, SemidualState) else int(drawn)
+        return Workspace.of(problem, seed, dtype=self.dtype, low_discrepancy=self.low_discrepancy)
+
+    def init(self, work: Workspace, start: SemidiscreteSolution | None = None) -> SemidualState:
+        """The first state: from zero, or from ``start``, which is looked at before any step."""
+        n, device = work.count, work.atoms.device
+        batch = self.batch or min(4096, max(256, n // 2))
+        epsilon = self.epsilon * work.spread
+        if start is None:
+            zero = torch.zeros(n, dtype=torch.float64, device=device)
+            return SemidualState(
+                batch=batch, epsilon=epsilon, potential=zero, average=zero, seed=work.seed
+            )
+        if start.problem.count != work.problem.count:
+            raise InputError(
+                f"a warm start must have as many atoms, got {start.problem.count} for "
+                f"{work.problem.count}"
+            )
+        potential = work.problem.distinct.gather(start.potential.to(device))
+        potential = potential.nan_to_num(neginf=potential[potential.isfinite()].min().item())
+        return SemidualState(
+            batch=batch,
+            averaging=True,
+            level=FIRST_LOOK,
+            epsilon=start.evidence.smoothing or epsilon * 2.0**-FIRST_LOOK,
+            potential=potential,
+            average=potential,
+            seed=work.seed,
+        )
+
+    def step(self, work: Workspace, state: SemidualState) -> SemidualState:
+        """One batch: soft cells, a move of the potential, and of the average."""
+        age = state.age + 1
+        if state.averaging:
+            decay = 1 + age / self.level_steps
+            epsilon = state.epsilon * decay**-self.epsilon_power
+            gain = state.epsilon * decay**-self.step_power
+            share = age**self.average_power
+        else:
+            epsilon = gain = state.epsilon * 2 ** (-age / self.level_steps)
+            share = float(age)
+        gain *= min(1.0, self.step_size * math.sqrt(state.batch / work.count))
+        x = work.draw(state.samples, state.batch, state.step)
+        _, mass = kernels.soft_cells(x, work.atoms, state.potential, epsilon, backend=self.backend)
+        potential = state.potential + gain * (1 - mass / (state.batch * work.weights))
+        weight = state.weight + share
+        return replace(
+            state,
+            step=state.step + 1,
+            samples=state.samples + state.batch,
+            age=age,
+            potential=potential,
+            average=torch.lerp(state.average, potential, share / weight),
+            weight=weight,
+            averaged=state.averaged + state.batch,
+        )
+
+    def due(self, state: SemidualState) -> bool:
+        """A level is complete, or the average has its goal."""
+        return state.age >= (state.goal if state.averaging else self.level_steps)
+
+    def look(
+        self, work: Workspace, state: SemidualState, *, last: bool = False
+    ) -> tuple[SemidualState, Census | None]:
+        """Judge the average, and choose what to do next: anneal, average, or average more.
+
+        Args:
+            last: the budget is used up, so judge thoroughly.
+        Returns:
+            the state to go on from, and a census on which to stop or not. It is thorough where
+            it meets the tolerance; None after the first levels, which are not judged.
+        """
+        if not state.averaging and state.level + 1 < FIRST_LOOK and not last:
+            return self._next_level(state), None
+        n = work.count
+        precise = math.sqrt(2 * n) / self.tolerance  # tests at which chance makes one tolerance
+        census = self._census(work, state, max(4 * n, int(2.5 * precise)))
+        state = replace(state, looks=state.looks + 1)
+        if census.chi2 <= self.tolerance or last:
+            rarest = min(TESTS_PER_CELL / work.weights.min().item(), MOST_TESTS_PER_CELL * n)
+            census = self._census(work, state, max(int(rarest), int(5 * precise)))
+            state = replace(state, looks=state.looks + 1)
+            if last or (census.chi2 <= self.tolerance and census.dead == 0):
+                return state, census
+        first = max(self.level_steps, math.ceil(0.5 * n / (self.tolerance * state.batch)))
+        if not state.averaged:  # a warm start, before its first step
+            cold = replace(state, averaging=False, level=0, epsilon=self.epsilon * work.spread)
+            return (cold if census.chi2 > COLD else replace(state, goal=first)), census
+        limit = n / state.averaged
+        if state.averaging:
+            if census.chi2 > AVERAGE_NOISE * limit and census.chi2 > self.tolerance:
+                return self._next_level(replace(state, goal=(state.goal + 1) // 2)), census
+            return replace(state, goal=math.ceil(1.3 * state.goal)), census
+        finest = state.epsilon < FINEST * work.spread
+        if census.chi2 > max(LEVEL_NOISE * limit, self.tolerance) and not finest:
+            return self._next_level(state), census
+        begun = replace(self._next_level(state), averaging=True, goal=max(first, state.goal))
+        return begun, census
+
+    def _next_level(self, state: SemidualState) -> SemidualState:
+        """The state at the start of a level of half the smoothing, its average empty."""
+        halved = state.epsilon / 2
+        return replace(
+            state,
+            averaging=False,
+            level=state.level + 1,
+            age=0,
+            epsilon=halved,
+            average=state.potential.clone(),
+            weight=0.0,
+            averaged=0,
+        )
+
+    def _census(self, work: Workspace, state: SemidualState, samples: int) -> Census:
+        """Fresh samples in the cells of the average; which ones, the seed and the looks tell."""
+        device = work.atoms.device
+        generator = Generator(device=device).manual_seed(state.seed + TEST_SEEDS + state.looks)
+        return take_census(work.problem, self._envelope(work, state.average), samples, generator)
+
+    def _envelope(self, work: Workspace, potential: Tensor) -> UpperEnvelope:
+        atoms = work.problem.atoms[work.problem.distinct.first]
+        return UpperEnvelope(atoms, potential, self.backend)
+
+    def _solution(
+        self, work: Workspace, state: SemidualState, census: Census, status: Status
+    ) -> SemidiscreteSolution:
+        problem = work.problem
+        exact = status is Status.EXACT
+        potential = state.average - state.average.mean()
+        device = work.atoms.device
+        generator = Generator(device=device).manual_seed(state.seed + TEST_SEEDS - 1)
+        evidence = Evidence(
+            method="semidual",
+            status=status,
+            cells=work.count,
+            chi2=0.0 if exact else census.chi2,
+            chi2_error=0.0 if exact else census.chi2_error,
+            dead=census.dead,
+            untested=census.untested,
+            samples=state.samples,
+            tests=0 if exact else census.samples,
+            steps=state.step,
+            tolerance=self.tolerance,
+            smoothing=state.epsilon,
+            source=getattr(problem.source, "name", type(problem.source).__name__),
+            dtype=str(work.atoms.dtype).removeprefix("torch."),
+            backend=self.backend,
+            **census.errors(),
+            **transport_values(problem, self._envelope(work, potential), generator),
+        )
+        return SemidiscreteSolution(problem, problem.distinct.spread(potential), evidence)

@@ -1,0 +1,108 @@
+"""What a solver hands back: the potential, the map it gives, and the evidence that it is right.
+
+The convention everywhere: the cell of atom i is where ⟨atom_i, x⟩ + potential_i is largest. For
+the cost ½|x - y|² the dual potential at atom i is potential_i + ½|atom_i|².
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pcgen.config import from_plain, to_plain
+from pcgen.datatypes import Source
+from pcgen.errors import DataError, TransportError
+from pcgen.files import atomic_file
+from pcgen.transport.evidence import REMEDIES, Evidence, Status
+from pcgen.transport.potential import UpperEnvelope
+from pcgen.transport.problem import SemidiscreteProblem
+from pcgen.transport.sources import source_named
+
+
+@dataclass(frozen=True, eq=False)
+class SemidiscreteSolution:
+    """A potential for a problem, with its evidence.
+
+    Attributes:
+        potential: (N,) float64; mean zero over the atoms with mass, -inf at those without.
+    """
+
+    problem: SemidiscreteProblem
+    potential: Tensor
+    evidence: Evidence
+
+    @cached_property
+    def envelope(self) -> UpperEnvelope:
+        """u(x) over the distinct atoms with mass, whose gradient is the map."""
+        distinct = self.problem.distinct
+        backend = self.evidence.backend
+        return UpperEnvelope(
+            self.problem.atoms[distinct.first],
+            distinct.gather(self.potential),
+            backend if backend in ("dense", "keops") else "auto",
+        )
+
+    def assign(self, x: Tensor) -> Tensor:
+        """The cell of each point (n, dim), as (n,) int64 atom indices; of copies, the first."""
+        return self.problem.distinct.first[self.envelope.cells(x)[1][:, 0]]
+
+    def map(self, x: Tensor) -> Tensor:
+        """The optimal (hard) map: each point (n, dim) to the atom of its cell."""
+        return self.problem.atoms[self.assign(x)]
+
+    def require_converged(self) -> SemidiscreteSolution:
+        """Itself, or an error with cause and remedy.
+
+        Raises:
+            TransportError: the solver stopped short of its tolerance.
+        """
+        evidence = self.evidence
+        if not evidence.converged:
+            raise TransportError(
+                f"{evidence.method} stopped with chi2 {evidence.chi2:.4g} (tolerance "
+                f"{evidence.tolerance:.4g}) and {evidence.dead} of {evidence.cells} cells dead: "
+                f"{REMEDIES[evidence.status]}"
+            )
+        return self
+
+    def save(self, path: Path | str) -> None:
+        """Write ``.npz``: atoms, weights, potential float64, evidence as a JSON string."""
+        evidence = json.dumps(to_plain(self.evidence))
+        with atomic_file(path) as temporary, open(temporary, "wb") as handle:
+            np.savez(
+                handle,
+                atoms=self.problem.atoms.cpu().numpy(),
+                weights=self.problem.weights.cpu().numpy(),
+                potential=self.potential.cpu().numpy(),
+                evidence=np.array(evidence),
+            )
+
+    @classmethod
+    def load(cls, path: Path | str, source: Source | None = None) -> SemidiscreteSolution:
+        """Read what :meth:`save` wrote; pass ``source`` when it was not one of ours.
+
+        Raises:
+            DataError: missing, damaged, or not such a file.
+        """
+        path = Path(path)
+        if not path.is_file():
+            raise DataError(f"no transport file at {path}")
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                atoms, weights, potential = file["atoms"], file["weights"], file["potential"]
+                plain: dict[str, Any] = json.loads(str(file["evidence"]))
+        except (OSError, ValueError, KeyError, EOFError) as error:
+            raise DataError(f"{path} is not a transport file ({error})") from None
+        if potential.shape != (len(atoms),) or np.isnan(potential).any():
+            raise DataError(f"{path} is damaged: its potential does not fit its atoms")
+        evidence = from_plain(Evidence, plain | {"status": Status(plain["status"])}, str(path))
+        source = source or source_named(evidence.source, atoms.shape[1])
+        problem = SemidiscreteProblem(source, atoms, weights)
+        return cls(problem, torch.from_numpy(potential).double(), evidence)

@@ -1,0 +1,157 @@
+"""A problem in the coordinates a stochastic solver works in, and its stream of source samples.
+
+Scores ⟨p_i, x⟩ + h_i only see x through the span of the centred atoms, so x is expressed in the
+principal coordinates of the atoms: fewer columns when the atoms are few or lie in a subspace, the
+most telling ones first, where a low-discrepancy sequence helps most.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Generator, Tensor
+
+from pcgen.errors import InputError, TransportError
+from pcgen.transport.potential import working_dtype
+from pcgen.transport.problem import SemidiscreteProblem
+
+# Principal directions whose singular value is below this share of the largest carry no score
+# that float arithmetic could see.
+RANK_TOLERANCE = 1e-7
+
+# Leading columns that follow the Sobol sequence; its quality fades with the column.
+SOBOL_COLUMNS = 64
+
+# Samples to measure the spread of the scores, and the extent of a source, on.
+PILOT = 1024
+
+
+@dataclass(frozen=True, eq=False)
+class Workspace:
+    """The distinct atoms in principal coordinates, and the source there.
+
+    Attributes:
+        problem: what is solved.
+        atoms: (n, r) in the working precision, about the mean of the target measure.
+        weights: (n,) float64.
+        basis: (dim, r) orthonormal, the principal directions of the atoms.
+        seed: of the stream of samples.
+        low_discrepancy: use a Sobol sequence where the source allows it.
+    """
+
+    problem: SemidiscreteProblem
+    atoms: Tensor
+    weights: Tensor
+    basis: Tensor
+    seed: int
+    low_discrepancy: bool
+
+    @classmethod
+    def of(
+        cls, problem: SemidiscreteProblem, seed: int, *, dtype: str, low_discrepancy: bool
+    ) -> Workspace:
+        """Centre, rotate and, where atoms span less than the space, cut.
+
+        Args:
+            dtype: float32, float64, or auto: by the spacing of the atoms.
+        """
+        distinct = problem.distinct
+        centred = problem.atoms[distinct.first].double() - problem.centre
+        if dtype not in ("auto", "float32", "float64"):
+            raise InputError(f"dtype must be auto, float32 or float64, got {dtype!r}")
+        chosen = working_dtype(centred) if dtype == "auto" else getattr(torch, dtype)
+        if len(centred) < problem.dim:
+            _, values, rows = torch.linalg.svd(centred, full_matrices=False)
+        else:  # the Gram matrix is small, however many the atoms
+            squares, columns = torch.linalg.eigh(centred.T @ centred)
+            values, rows = squares.clamp(min=0).sqrt().flip(0), columns.T.flip(0)
+        rank = max(1, int((values > RANK_TOLERANCE * values[0]).sum()))
+        basis = rows[:rank].T.contiguous()
+        atoms = (centred @ basis).to(chosen)
+        return cls(problem, atoms, distinct.weights, basis, seed, low_discrepancy)
+
+    @property
+    def count(self) -> int:
+        """Number of distinct atoms n."""
+        return len(self.atoms)
+
+    @cached_property
+    def spread(self) -> float:
+        """R: the standard deviation of a score over atoms and source, the unit of potentials."""
+        scores = self.atoms.double() - self.weights @ self.atoms.double()
+        x = self.draw(0, PILOT, -1).double()
+        # Σ_i ν_i E⟨p_i, x - Ex⟩², through the covariances of both.
+        outer = torch.cov(x.T).reshape(len(x.T), -1)
+        inner = (scores * self.weights[:, None]).T @ scores
+        return max((outer * inner).sum().clamp(min=0).sqrt().item(), 1e-300)
+
+    def draw(self, done: int, count: int, step: int) -> Tensor:
+        """Samples ``done`` to ``done + count`` of the stream, (count, r); a function of the seed.
+
+        Args:
+            step: a number of the batch, which seeds what is not taken from the sequence.
+        """
+        source, rank, device = self.problem.source, self.atoms.shape[1], self.atoms.device
+        random = Generator(device=device).manual_seed(self.seed + 1 + step)
+        from_uniform = getattr(source, "from_uniform", None)
+        rotated = getattr(source, "rotated", None)
+        if from_uniform is None or not self.low_discrepancy or device.type != "cpu" or step < 0:
+            if rotated is not None:
+                return rotated(rank).sample(count, random).to(self.atoms.dtype)
+            return self._project(source.sample(count, random))
+        columns = source.dim if rotated is None else rank
+        leading = min(columns, SOBOL_COLUMNS)
+        uniform = torch.empty(count, columns, dtype=torch.float64)
+        uniform[:, :leading] = self._sequence(leading, done, count)
+        if columns > leading:
+            uniform[:, leading:].uniform_(generator=random).clamp_(min=1e-12)
+        x = from_uniform(uniform)
+        return self._project(x) if rotated is None else x.to(self.atoms.dtype)
+
+    def check_reach(self) -> None:
+        """Refuse a source too thin to tell two atoms apart.
+
+        Raises:
+            TransportError: all samples lie in a subspace across which two atoms coincide.
+        """
+        count = max(PILOT, 4 * self.atoms.shape[1])
+        x = self.draw(0, count, -1).double()
+        spread = x - x.mean(0)
+        _, values, rows = torch.linalg.svd(spread, full_matrices=False)
+        seen = rows[values > 1e-6 * values[0].clamp(min=1e-300)]
+        if len(seen) == self.atoms.shape[1]:
+            return
+        shadow = (self.atoms.double() @ seen.T) / (1e-6 * self.atoms.double().std())
+        for shift in (0.0, 0.5):  # equal values may round apart, but not twice
+            _, inverse, copies = (
+                (shadow + shift).round().unique(dim=0, return_inverse=True, return_counts=True)
+            )
+            if not (copies > 1).any():
+                continue
+            place = int((copies > 1).nonzero()[0])
+            one, other = (inverse == place).nonzero()[:2, 0].tolist()
+            first = self.problem.distinct.first
+            raise TransportError(
+                f"the source has no extent along the difference of atoms {int(first[one])} and "
+                f"{int(first[other])}, so no potential can give each its mass; merge such atoms "
+                "or choose a source of full dimension"
+            )
+
+    def _project(self, x: Tensor) -> Tensor:
+        return x.to(self.atoms.dtype) @ self.basis.to(self.atoms.dtype)
+
+    def _sequence(self, columns: int, done: int, count: int) -> Tensor:
+        engine = self._engine(columns)
+        if engine.num_generated != done:
+            engine.reset()
+            engine.fast_forward(done)
+        half_step = 2.0 ** -(engine.MAXBIT + 1)
+        return engine.draw(count, dtype=torch.float64) + half_step
+
+    def _engine(self, columns: int) -> torch.quasirandom.SobolEngine:
+        if "engine" not in self.__dict__:
+            engine = torch.quasirandom.SobolEngine(columns, scramble=True, seed=self.seed)
+            self.__dict__["engine"] = engine
+        return self.__dict__["engine"]

@@ -1,0 +1,150 @@
+"""The extended map: modes covered, none mixed, new points, and no dependence on scale."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from pcgen.errors import InputError
+from pcgen.transport import ExtendedMap, GaussianSource, SemidiscreteProblem, SemidualSolver
+
+
+def eight_gaussians(count):
+    angle = torch.arange(8) * math.pi / 4
+    return 2 * torch.stack([angle.cos(), angle.sin()], 1), 0.1, torch.arange(count) % 8
+
+
+def twenty_five_gaussians(count):
+    line = 2.0 * (torch.arange(5) - 2)
+    return torch.cartesian_prod(line, line), 0.05, torch.arange(count) % 25
+
+
+def clusters_in_32_dimensions(count):
+    centres = 2 * torch.randn(16, 32, generator=torch.Generator().manual_seed(1))
+    return centres, 0.3, torch.arange(count) % 16
+
+
+def solved(make, count=800, scale=1.0):
+    centres, width, labels = make(count)
+    noise = torch.randn(count, centres.shape[1], generator=torch.Generator().manual_seed(2))
+    atoms = scale * (centres[labels] + width * noise)
+    problem = SemidiscreteProblem(GaussianSource(atoms.shape[1]), atoms)
+    solution = SemidualSolver().solve(problem, torch.Generator().manual_seed(0))
+    return solution, centres, labels
+
+
+def source_points(dim, count=10000):
+    return torch.randn(count, dim, generator=torch.Generator().manual_seed(5))
+
+
+@pytest.mark.parametrize(
+    "make", [eight_gaussians, twenty_five_gaussians, clusters_in_32_dimensions]
+)
+def test_modes_are_covered_and_none_mixed(make):
+    solution, centres, labels = solved(make)
+    mapped = ExtendedMap(solution)(source_points(centres.shape[1]))
+    figures = mapped.figures(labels)
+    assert figures["coverage"] == 1
+    assert figures["mixture"] <= 0.001
+    assert figures["interpolated"] > 0.9
+    # By position, too: each point is nearest the centre of its cell's mode.
+    nearest = torch.cdist(mapped.points, centres).argmin(1)
+    assert (nearest == labels[mapped.cell]).float().mean() >= 0.999
+    counts = np.bincount(nearest.numpy(), minlength=len(centres))
+    share = 1 / len(centres)
+    sigma = (len(nearest) * share * (1 - share)) ** 0.5
+    # Three sigma, and what the tolerance of the solver (chi2 0.02 over all atoms) leaves.
+    assert np.abs(counts - len(nearest) * share).max() < 3 * sigma + 0.03 * len(nearest) * share
+
+
+@pytest.mark.parametrize("scale", [0.1, 10.0])
+def test_rescaling_the_latents_rejects_the_same_points(scale):
+    x = source_points(2)
+    one = ExtendedMap(solved(eight_gaussians)[0])(x)
+    other = ExtendedMap(solved(eight_gaussians, scale=scale)[0])(x)
+    assert 0 < one.rejected.float().mean() < 0.05
+    assert (one.rejected == other.rejected).float().mean() > 0.9995
+    assert torch.allclose(scale * one.points, other.points, atol=0.02 * scale)
+
+
+def test_hard_mode_gives_atoms_and_extended_mode_new_points():
+    solution, _, _ = solved(clusters_in_32_dimensions, 300)
+    x = source_points(32, 2000)
+    hard, extended = ExtendedMap(solution, "hard")(x), ExtendedMap(solution)(x)
+    assert torch.equal(hard.points, solution.map(x))
+    assert torch.equal(hard.cell, extended.cell)
+    assert hard.figures()["replayed"] == 1
+    replays = (torch.cdist(extended.points, solution.problem.atoms).amin(1) < 1e-4).float().mean()
+    assert replays < 0.1
+    assert extended.figures()["replayed"] == pytest.approx(replays.item(), abs=0.01)
+
+
+def test_soft_mode_is_the_softmax_mean():
+    solution, _, _ = solved(eight_gaussians, 200)
+    x = source_points(2, 300)
+    points = ExtendedMap(solution, "soft", epsilon=0.1)(x).points
+    scores = (x.double() @ solution.problem.atoms.double().T + solution.potential) / 0.1
+    assert torch.allclose(
+        points.double(), scores.softmax(1) @ solution.problem.atoms.double(), atol=1e-4
+    )
+
+
+def test_the_gap_is_the_distance_to_the_wall():
+    solution, _, _ = solved(eight_gaussians, 200)
+    x = source_points(2, 500).double()
+    mapped = ExtendedMap(solution)(x)
+    own, other = (solution.problem.atoms[mapped.neighbours[:, i]].double() for i in (0, 1))
+    step = (other - own) / (other - own).norm(dim=1, keepdim=True)
+    wall = x + step * mapped.gap[:, None]
+    first, second = mapped.neighbours[:, 0], mapped.neighbours[:, 1]
+    at = [(wall * p).sum(1) + solution.potential[i] for p, i in ((own, first), (other, second))]
+    assert torch.allclose(at[0], at[1], atol=1e-9)
+
+
+def test_the_map_is_continuous_inside_a_mode():
+    """Along a path in the source, outputs move in small steps while the mode stays the same."""
+    solution, _, labels = solved(eight_gaussians)
+    path = torch.linspace(-0.5, 0.5, 20001)[:, None] * torch.tensor([[0.3, 1.0]]) + 1.2
+    hard, extended = (ExtendedMap(solution, mode)(path) for mode in ("hard", "extended"))
+    same = labels[hard.cell][1:] == labels[hard.cell][:-1]
+    largest = [mapped.points.diff(dim=0).norm(dim=1)[same].max() for mapped in (hard, extended)]
+    assert largest[1] < 0.1 * largest[0]
+
+
+def test_rejecting_draws_again_until_nothing_is_near_the_singular_set(generator):
+    solution, _, _ = solved(eight_gaussians, 200)
+    assert ExtendedMap(solution, singular="reject").sample(500, generator).shape == (500, 2)
+
+
+def test_shares_are_weights():
+    solution, _, _ = solved(eight_gaussians, 200)
+    shares = ExtendedMap(solution)(source_points(2, 1000)).shares
+    assert torch.allclose(shares.sum(1), torch.ones(1000).double())
+    assert (shares >= 0).all()
+    assert (shares[:, 0] == shares.amax(1)).all()
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_few_atoms_work_in_every_mode(count, generator):
+    atoms = torch.randn(count, 3, generator=generator)
+    problem = SemidiscreteProblem(GaussianSource(3), atoms)
+    solution = SemidualSolver().solve(problem, generator)
+    for mode in ("hard", "soft", "extended"):
+        points = ExtendedMap(solution, mode).sample(10, generator)
+        assert points.shape == (10, 3)
+        assert torch.isfinite(points).all()
+
+
+def test_blocks_do_not_change_the_map():
+    solution, _, _ = solved(eight_gaussians, 200)
+    x = source_points(2, 100)
+    whole, parts = ExtendedMap(solution)(x), ExtendedMap(solution, batch=7)(x)
+    assert torch.allclose(whole.points, parts.points)
+    assert torch.equal(whole.rejected, parts.rejected)
+
+
+def test_unknown_modes_are_named():
+    solution, _, _ = solved(eight_gaussians, 16)
+    with pytest.raises(InputError, match="got 'softest'"):
+        ExtendedMap(solution, "softest")
