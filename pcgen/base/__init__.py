@@ -14,7 +14,19 @@ with F and λ chosen on held-out latents, because λ = 0 with a rich F only memo
 energy proves nothing by itself; ``pcgen bench base`` measures training steps to a target error.
 """
 
+from pcgen.base.energies import Energy, Estimate, energy
 from pcgen.base.fitting import FAMILIES, fit, from_checkpoint
+from pcgen.base.guard import GuardReport, inspect
 from pcgen.base.measure import BaseMeasure
 
-__all__ = ["FAMILIES", "BaseMeasure", "fit", "from_checkpoint"]
+__all__ = [
+    "FAMILIES",
+    "BaseMeasure",
+    "Energy",
+    "Estimate",
+    "GuardReport",
+    "energy",
+    "fit",
+    "from_checkpoint",
+    "inspect",
+]

@@ -1,0 +1,161 @@
+"""The relaxed energy against closed forms, and the guard against copies and collapse."""
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import pytest
+import torch
+
+from pcgen import base
+from pcgen.base import energies
+from pcgen.base.gaussian import StandardBase, gaussian_from_moments
+from pcgen.base.guard import inspect
+from pcgen.base.measure import TensorMeasure
+from pcgen.errors import InputError, TrainingError
+
+
+def draw(seed):
+    return torch.Generator().manual_seed(seed)
+
+
+def gaussian(scales, mean=0.0):
+    scales = torch.as_tensor(scales)
+    return gaussian_from_moments(torch.full_like(scales, mean), scales.square().diag())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Replay(TensorMeasure):
+    """Draws training latents, moved by noise: the over-rich optimum at λ = 0."""
+
+    name: ClassVar[str] = "replay"
+    atoms: torch.Tensor
+    noise: float = 0.0
+
+    @property
+    def dim(self):
+        return self.atoms.shape[1]
+
+    def sample(self, count, generator):
+        rows = torch.randint(len(self.atoms), (count,), generator=generator)
+        return self.atoms[rows] + self.noise * torch.randn(count, self.dim, generator=generator)
+
+
+def test_gaussian_energies_are_closed_forms():
+    omega, target = gaussian([1.0, 2.0, 0.5], mean=1.0), gaussian([2.0, 2.0, 1.5])
+    found = base.energy(omega, target, generator=draw(0), relaxation=0.5)
+    assert found.transport.value == pytest.approx(3 + 1 + 0 + 1, rel=1e-5)
+    assert found.divergence.value == pytest.approx(3 + 0 + 1 + 0.25, rel=1e-5)
+    assert found.total.value == pytest.approx(5 + 0.5 * 4.25, rel=1e-5)
+    assert found.total.error == 0
+
+
+def test_bures_distance_equals_pot():
+    ot = pytest.importorskip("ot")
+    g = draw(3)
+    a, b = (torch.randn(5, 5, generator=g, dtype=torch.float64) for _ in range(2))
+    m, n = (torch.randn(5, generator=g, dtype=torch.float64) for _ in range(2))
+    ours = energies.bures_squared(m, a @ a.T, n, b @ b.T)
+    theirs = ot.gaussian.bures_wasserstein_distance(m, n, a @ a.T, b @ b.T) ** 2
+    assert ours == pytest.approx(float(theirs), rel=1e-8)
+
+
+def test_assignment_cost_equals_pot():
+    ot = pytest.importorskip("ot")
+    x, y = torch.randn(40, 3, generator=draw(0)), torch.rand(40, 3, generator=draw(1))
+    weights = np.full(40, 1 / 40)
+    expected = ot.emd2(weights, weights, ot.dist(x.double().numpy(), y.double().numpy()))
+    assert energies.assignment_cost(x, y) == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize("dim", [2, 64])
+def test_a_gaussian_scores_zero_on_its_own_samples_within_the_error_bar(dim):
+    target = gaussian(torch.linspace(0.3, 2, dim))
+    values, errors = [], []
+    for seed in range(6):
+        latents = target.sample(800, draw(seed))
+        found = energies.transport_term(target, latents, generator=draw(seed + 50))
+        values.append(found.value)
+        errors.append(found.error)
+    pooled = math.sqrt(sum(e**2 for e in errors)) / 6
+    assert abs(np.mean(values)) < 4 * pooled
+    assert np.std(values) < 3 * np.mean(errors)
+
+
+def test_the_sampled_energy_agrees_with_the_closed_form_in_the_plane():
+    target = gaussian([1.0, 0.4])
+    latents = target.sample(3000, draw(0))
+    for omega in [gaussian([1.5, 1.2]), gaussian([1.0, 0.4], mean=1.0)]:
+        exact = energies.transport_term(omega, target, generator=draw(1)).value
+        found = energies.transport_term(omega, latents, generator=draw(2))
+        assert found.value == pytest.approx(exact, abs=4 * found.error + 0.02)
+
+
+def test_kl_and_entropy_agree_with_closed_forms():
+    omega = gaussian([2.0, 0.5])
+    kl = base.energy(omega, gaussian([1.0, 1.0]), generator=draw(0), kind="kl", blocks=64)
+    expected = 0.5 * (4 + 0.25 - 2)
+    assert kl.divergence.value == pytest.approx(expected, abs=4 * kl.divergence.error)
+    found = energies.divergence_term(omega, "entropy", generator=draw(1), blocks=64)
+    assert found.value == pytest.approx(-math.log(2 * math.pi * math.e), abs=4 * found.error)
+
+
+def test_energy_does_not_rise_over_nested_families_on_two_blobs():
+    g = draw(0)
+    label = torch.randint(2, (1600, 1), generator=g)
+    latents = 3.0 * (2 * label - 1) * torch.tensor([1.0, 0.5]) + 0.4 * torch.randn(
+        1600, 2, generator=g
+    )
+    nested = [
+        base.fit("standard", latents, generator=g),
+        base.fit("gaussian", latents, generator=g, settings={"structure": "isotropic"}),
+        base.fit("gaussian", latents, generator=g, settings={"structure": "diagonal"}),
+        base.fit("gaussian", latents, generator=g, settings={"structure": "full"}),
+        base.fit("gmm", latents, generator=g, settings={"components": [2]}),
+    ]
+    found = [energies.transport_term(omega, latents, generator=draw(1)) for omega in nested]
+    for poorer, richer in zip(found, found[1:], strict=False):
+        assert richer.value <= poorer.value + 2 * math.hypot(richer.error, poorer.error)
+    assert found[-1].value < 0.1 * found[0].value
+
+
+def test_an_energy_needs_latents_and_a_density_where_it_uses_one():
+    omega = StandardBase(dim=2)
+    with pytest.raises(InputError, match="at least 4 latents, got 3"):
+        base.energy(omega, torch.rand(3, 2), generator=draw(0))
+    with pytest.raises(InputError, match="no density for D = kl; use D = w2"):
+        energies.divergence_term(Replay(atoms=torch.rand(4, 2)), "kl", generator=draw(0))
+    with pytest.raises(InputError, match="2 dimensions, its target 3"):
+        base.energy(omega, StandardBase(dim=3), generator=draw(0))
+    with pytest.raises(InputError, match="blocks"):
+        base.energy(omega, omega, generator=draw(0), blocks=1)
+
+
+@pytest.mark.parametrize("validated", [False, True])
+@pytest.mark.parametrize("dim", [4, 64])
+def test_the_guard_passes_new_draws_and_trips_on_copies(dim, validated):
+    target = gaussian(torch.linspace(0.3, 2, dim))
+    latents = target.sample(300, draw(0))
+    validation = target.sample(100, draw(1)) if validated else None
+    passed = inspect(target, latents, generator=draw(2), validation=validation)
+    assert passed.ok, passed.faults
+    assert passed.novelty == pytest.approx(1, abs=0.15)
+    for noise in [0.0, 0.02]:
+        copies = Replay(atoms=latents, noise=noise)
+        report = inspect(copies, latents, generator=draw(2), validation=validation)
+        assert report.replay > 0.9
+        with pytest.raises(TrainingError, match="replay training latents"):
+            report.require_ok("replay")
+
+
+def test_the_guard_trips_on_a_point():
+    latents = torch.randn(200, 3, generator=draw(0))
+    report = inspect(Replay(atoms=torch.zeros(1, 3), noise=0.05), latents, generator=draw(1))
+    assert "collapsed" in report.faults[-1]
+
+
+def test_the_guard_accepts_duplicates_among_the_latents():
+    latents = torch.randn(100, 8, generator=draw(0)).repeat(2, 1)
+    omega = base.fit("gaussian", latents, generator=draw(1))
+    assert inspect(omega, latents, generator=draw(2)).ok
