@@ -1,14 +1,8 @@
 """The relaxed Monge-Kantorovich energy E(ω) = W₂²(ω, ν) + λ D(ω, μ), estimated with error bars.
 
 Our reconstruction of Base Initialisation; μ = N(0, I). Between Gaussians both terms are closed
-forms. Otherwise W₂² is the *centred* exact assignment of samples,
-
-    W₂²(ω_n, ν_n) − ½ W₂²(ω_n, ω_n') − ½ W₂²(ν_n, ν_n'),
-
-as in Chizat et al., "Faster Wasserstein distance estimation with the Sinkhorn divergence" (2020):
-the two means that are subtracted remove most of the sampling bias n^(−2/dim), so that ω = ν
-scores 0 on average, in any dimension. (In many dimensions a positive energy comes out too small,
-by a third to a half at dim 64 to 256; the order of bases is what it keeps.) Latents are split into disjoint blocks, one estimate each,
+forms. Otherwise W₂² is the centred exact assignment of samples (:mod:`pcgen.transport.discrete`),
+which scores 0 on average where ω = ν. Latents are split into disjoint blocks, one estimate each,
 so the error bar includes the chance of which latents there were.
 """
 
@@ -25,6 +19,7 @@ from pcgen.base.gaussian import GaussianBase, StandardBase
 from pcgen.base.measure import BaseMeasure, check_latents
 from pcgen.errors import InputError
 from pcgen.transport.conjugate.gaussian import matrix_power
+from pcgen.transport.discrete import centred_cost
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
@@ -169,19 +164,8 @@ def centred_blocks(
     for first, second in pairs:
         count = len(first)
         a, b = omega.sample(2 * count, generator).to(first.device).split(count)
-        across = 0.5 * (assignment_cost(a, first) + assignment_cost(b, second))
-        within = 0.5 * (assignment_cost(a, b) + assignment_cost(first, second))
-        values.append(across - within)
+        values.append(centred_cost(a, b, first, second))
     return torch.tensor(values, dtype=torch.float64)
-
-
-def assignment_cost(x: Tensor, y: Tensor) -> float:
-    """Exact W₂² of two sets of equally many points (n, dim)."""
-    from scipy.optimize import linear_sum_assignment
-
-    table = torch.cdist(x.double(), y.double()).square().cpu().numpy()
-    rows, columns = linear_sum_assignment(table)
-    return float(table[rows, columns].mean())
 
 
 def bures_squared(mean: Tensor, covariance: Tensor, mean2: Tensor, covariance2: Tensor) -> float:

@@ -13,6 +13,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from pcgen import config
+from pcgen.base.conjugate import (
+    ConjugateMomentBase,
+    ConjugateMomentSettings,
+    fit_conjugate,
+)
 from pcgen.base.gaussian import GaussianBase, GaussianSettings, StandardBase, fit_gaussian
 from pcgen.base.measure import BaseMeasure, ConstantsKept, check_latents
 from pcgen.base.mixture import MixtureBase, MixtureSettings, fit_mixture
@@ -49,6 +54,12 @@ FAMILIES: dict[str, Family] = {
     "gaussian": Family(GaussianBase, GaussianSettings, 2, lambda x, s, g, v: fit_gaussian(x, s)),
     "gmm": Family(MixtureBase, MixtureSettings, 2, fit_mixture),
     "uniform": Family(UniformBase, UniformSettings, 2, lambda x, s, g, v: fit_uniform(x, s)),
+    "conjugate-moment": Family(
+        ConjugateMomentBase,
+        ConjugateMomentSettings,
+        8,
+        lambda x, s, g, v: fit_conjugate(x, s, g),
+    ),
 }
 
 

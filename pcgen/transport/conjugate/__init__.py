@@ -6,6 +6,8 @@ fixed point: G(w) is the Brenier potential with ∇G♯ρ = P_w; step to (1 − 
 
 * :mod:`gaussian` - the closed form, any dimension; the iteration within Gaussians.
 * :mod:`line` - one dimension, by quantiles: exact up to the grid.
+* :mod:`network` - samples in any dimension, w an input-convex network (:mod:`convex`), sampled by
+  Langevin steps with a Metropolis test (:mod:`mala`), conjugates by :mod:`legendre`.
 * :mod:`iteration` - damping rule, divergence, and the verdict with its remedy.
 """
 
@@ -16,13 +18,18 @@ from pcgen.transport.conjugate.gaussian import (
 )
 from pcgen.transport.conjugate.iteration import Status, damping_rule
 from pcgen.transport.conjugate.line import LineConjugate, conjugate_line
+from pcgen.transport.conjugate.measure import ConjugateNetwork
+from pcgen.transport.conjugate.network import ConjugateSettings, conjugate_network
 
 __all__ = [
+    "ConjugateNetwork",
+    "ConjugateSettings",
     "GaussianConjugate",
     "LineConjugate",
     "Status",
     "conjugate_gaussian",
     "conjugate_line",
+    "conjugate_network",
     "damping_rule",
     "iterate_gaussian",
 ]

@@ -49,11 +49,12 @@ def damping_rule(smallest: float, largest: float) -> float:
     return min(1.0, 2 / (min(rates) + max(rates)))
 
 
-def judge(residuals: Sequence[float], tolerance: float) -> Status | None:
+def judge(residuals: Sequence[float], tolerance: float, *, noise: float = 0.0) -> Status | None:
     """The verdict on an iteration so far, None while it may go on.
 
     Diverged means: not finite, or three rises in a row that end at three times the best residual.
-    (A mean that diverges may hide behind a covariance that converges for the first steps.)
+    (A mean that diverges may hide behind a covariance that converges for the first steps.) What
+    stays below ``noise`` has not diverged, however it moves.
     """
     last = residuals[-1]
     if not math.isfinite(last):
@@ -62,7 +63,7 @@ def judge(residuals: Sequence[float], tolerance: float) -> Status | None:
         return Status.CONVERGED
     tail = residuals[-4:]
     rising = len(tail) == 4 and all(a < b for a, b in itertools.pairwise(tail))
-    if rising and last > 3 * min(residuals):
+    if rising and last > max(noise, 3 * min(residuals)):
         return Status.DIVERGED
     return None
 

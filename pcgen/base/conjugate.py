@@ -1,0 +1,140 @@
+"""The conjugate-moment base: one convex w fitted to latents gives base and map at once."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from pcgen import checkpoint
+from pcgen.base.gaussian import shrunken_covariance
+from pcgen.base.measure import FORMAT, check_meta
+from pcgen.errors import DataError
+from pcgen.transport.conjugate.convex import ConvexPotential
+from pcgen.transport.conjugate.iteration import Status
+from pcgen.transport.conjugate.measure import ConjugateNetwork, Coordinates
+from pcgen.transport.conjugate.network import ConjugateSettings, conjugate_network
+
+if TYPE_CHECKING:
+    from torch import Generator, Tensor
+
+R_HAT = 1.1
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConjugateMomentSettings(ConjugateSettings):
+    """How to fit the convex potential, and what to draw.
+
+    Attributes:
+        pushed: draw from (∇w*)♯P_w, which approximates the latents, instead of from the
+            log-concave P_w.
+    """
+
+    pushed: bool = False
+
+
+@dataclass(frozen=True)
+class ConjugateMomentBase:
+    """P_w, or its push-forward, with the evidence of the fit.
+
+    Attributes:
+        network: w, its chains and its map.
+        pushed: which of the two is drawn.
+        evidence: status, and each outer step's record, JSON-ready.
+        notes: what a user should know.
+    """
+
+    network: ConjugateNetwork
+    pushed: bool
+    evidence: dict[str, Any]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        return "conjugate-moment"
+
+    @property
+    def dim(self) -> int:
+        return self.network.dim
+
+    def sample(self, count: int, generator: Generator) -> Tensor:
+        z = self.network.sample(count, generator)
+        return self.network.push(z).points if self.pushed and count else z
+
+    def describe(self) -> dict[str, Any]:
+        return {
+            "family": self.name,
+            "notes": self.notes,
+            "pushed": self.pushed,
+            "evidence": self.evidence,
+        }
+
+    def to_checkpoint(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        network, at = self.network, self.network.coordinates
+        tensors = {
+            **checkpoint.prefixed(dict(network.potential.state_dict()), "potential"),
+            "mean": at.mean,
+            "axes": at.axes,
+            "values": at.values,
+            "chains": network.chains,
+        }
+        meta = {
+            "family": self.name,
+            "format": FORMAT,
+            "hidden": [len(bias) for bias in network.potential.biases],
+            "step": network.step,
+            "walk": network.walk,
+            "pushed": self.pushed,
+            "evidence": self.evidence,
+            "notes": list(self.notes),
+        }
+        return tensors, meta
+
+    @classmethod
+    def from_checkpoint(
+        cls, tensors: dict[str, Tensor], meta: dict[str, Any]
+    ) -> ConjugateMomentBase:
+        check_meta(meta, "conjugate-moment")
+        try:
+            coordinates = Coordinates(tensors["mean"], tensors["axes"], tensors["values"])
+            zeros = torch.zeros(len(coordinates.mean))
+            potential = ConvexPotential(
+                coordinates.twist, zeros, tuple(meta["hidden"]), torch.Generator()
+            )
+            potential.load_state_dict(checkpoint.strip(tensors, "potential"))
+            potential.requires_grad_(False)
+            network = ConjugateNetwork(
+                coordinates, potential, tensors["chains"], meta["step"], meta["walk"]
+            )
+            return cls(network, meta["pushed"], meta["evidence"], tuple(meta["notes"]))
+        except (KeyError, RuntimeError) as error:
+            raise DataError(f"a damaged conjugate-moment base ({error}); fit it again") from None
+
+
+def fit_conjugate(
+    latents: Tensor, settings: ConjugateMomentSettings, generator: Generator
+) -> ConjugateMomentBase:
+    """Fit w to latents (N, dim); a failed iteration is said in the notes, not hidden."""
+    x = latents.double()
+    covariance, _ = shrunken_covariance(x - x.mean(0))
+    fields = {f.name: getattr(settings, f.name) for f in dataclasses.fields(ConjugateSettings)}
+    solution = conjugate_network(latents, covariance, ConjugateSettings(**fields), generator)
+    chains = solution.network.diagnose(generator)
+    failed = sum(record.failed for record in solution.records) / len(solution.records)
+    notes = []
+    if solution.status is not Status.CONVERGED:
+        notes.append(f"the iteration {solution.status.value}")
+    if failed > 0:
+        notes.append(f"{failed:.1%} of the conjugates of the fit failed")
+    if not chains.r_hat < R_HAT:
+        notes.append(f"the Langevin chains have not mixed: R-hat {chains.r_hat:.2f}")
+    evidence = {
+        "status": solution.status.name.lower(),
+        "failed_conjugates": failed,
+        "acceptance": chains.acceptance,
+        "r_hat": chains.r_hat,
+        "steps": [asdict(record) for record in solution.records],
+    }
+    return ConjugateMomentBase(solution.network, settings.pushed, evidence, tuple(notes))
