@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import io
+import math
 import posixpath
 import urllib.parse
 from dataclasses import dataclass
@@ -134,8 +135,12 @@ def cloud_size(item: Item) -> int | None:
 
 
 def array_shape(entry: Entry) -> tuple[int, ...]:
-    """The shape of a ``.npy`` entry, from its header."""
-    return read_header(io.BytesIO(_head(entry)), entry.path)[0]
+    """The shape of a ``.npy`` entry, from its header; refused where the file is not that long."""
+    head = io.BytesIO(_head(entry))
+    shape, dtype, _ = read_header(head, entry.path)
+    if math.prod(shape) * dtype.itemsize != entry.size - head.tell():
+        raise InputError(f"it promises {shape} of {dtype}, which its {entry.size} bytes are not")
+    return shape
 
 
 def _head(entry: Entry, size: int = 65536) -> bytes:

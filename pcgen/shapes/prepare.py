@@ -18,7 +18,7 @@ from typing import Any
 from pcgen import progress
 from pcgen.config import digest, to_plain
 from pcgen.errors import DataError, InputError, StorageError
-from pcgen.files import lock, storage_errors, write_json
+from pcgen.files import TEMPORARY_PREFIX, lock, storage_errors, write_json
 from pcgen.shapes.items import Item, cloud_size
 from pcgen.shapes.layouts import Found, find_items
 from pcgen.shapes.pieces import PIECE_SIZE, Piece, assemble, convert, read_record, rows_of
@@ -264,6 +264,8 @@ def _open_part(part: Path, plan: Plan) -> list[Piece]:
             if path.name != ".lock":
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
         write_json(record, {"stamp": plan.stamp, "settings": to_plain(plan.settings)})
+    for path in part.glob(f"{TEMPORARY_PREFIX}*"):  # half-written when the last run was killed
+        path.unlink()
     folder.mkdir(exist_ok=True)
     settings = plan.settings
     return [

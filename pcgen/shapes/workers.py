@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
+import os
 import signal
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -142,20 +143,6 @@ class _Busy:
     item: int | None = None
 
 
-def isolated(work: Callable[[Any, Announce], Any], task: Any) -> Any:
-    """``work(task, announce)`` in a process of its own.
-
-    Raises:
-        InputError: the process died; the message says how.
-    """
-    with Workers(work, 1) as workers:
-        workers.submit(task)
-        outcome = next(workers.outcomes())
-    if outcome.death:
-        raise InputError(outcome.death.reason)
-    return outcome.result
-
-
 def _context(module: str) -> Any:
     """Processes that inherit no threads and no locks; a fork server makes them in a moment."""
     if "forkserver" not in multiprocessing.get_all_start_methods():
@@ -169,8 +156,11 @@ def _serve(pipe: Connection, work: Callable[..., Any], time_limit_s: int, memory
     """The life of a worker."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's affair
     _limit_memory(memory)
+    parent = os.getppid()
 
     def announce(item: int) -> None:
+        if os.getppid() != parent:
+            os._exit(1)  # a killed parent wants no more work done
         # SIGALRM ends a process wherever it is, in C code too, and without its parent's help.
         signal.alarm(time_limit_s)
         pipe.send(("item", item))

@@ -2,13 +2,18 @@
 
 import hashlib
 import json
+import os
+import subprocess
+import sys
 
+import crashing
 import numpy as np
 import pytest
 from small_shapes import box_mesh, obj_bytes
 
 from pcgen.cli import main
 from pcgen.errors import DataError, StorageError
+from pcgen.files import lock
 from pcgen.shapes import pieces
 from pcgen.shapes.prepare import prepare
 from pcgen.shapes.starter import starter_path
@@ -176,3 +181,121 @@ def test_pieces_that_are_finished_are_not_made_again(tmp_path, boxes, small_piec
     assert made == [2]
     assert hashes(tmp_path / "set") == hashes(tmp_path / "whole")
     assert not (tmp_path / "set.part").exists()
+
+
+def test_a_file_that_kills_its_parser_is_rejected(tmp_path, boxes, monkeypatch):
+    (boxes / "flat box" / "deadly.obj").write_bytes(b"v 0 0 0\n# CRASH\n")
+    monkeypatch.setattr("pcgen.shapes.prepare.convert", crashing.convert)
+    report = prepare(boxes, tmp_path / "set", points=20, workers=2)
+    assert report["count"] == 9
+    assert [entry["item"] for entry in report["rejected"]] == ["flat box/deadly.obj"]
+    assert "crashed the parser (SIGABRT)" in report["rejected"][0]["reason"]
+
+
+def test_mixed_normals_are_left_out_and_hashes_still_hold(tmp_path, boxes):
+    np.save(boxes / "flat box" / "cloud.npy", np.random.default_rng(0).normal(size=(40, 3)))
+    report = prepare(boxes, tmp_path / "set", points=40, workers=1)
+    assert "1 shapes have none" in report["normals"]
+    dataset = Dataset.open(tmp_path / "set")
+    assert not dataset.has_normals
+    dataset.verify()
+
+
+def test_clouds_keep_all_their_points_unless_told(tmp_path):
+    clouds = np.random.default_rng(0).normal(size=(12, 70, 3)).astype(np.float32)
+    np.save(tmp_path / "blobs.npy", clouds)
+    report = prepare(tmp_path / "blobs.npy", tmp_path / "all", workers=1)
+    dataset = Dataset.open(tmp_path / "all")
+    assert report["points_per_shape"] == 70
+    assert dataset.categories == ("blobs",)
+    assert np.allclose(dataset.frame([5]).restore(dataset.points([5])), clouds[5], atol=1e-5)
+    with pytest.raises(DataError, match="has 70 points, 71 are needed; prepare with --points 70"):
+        prepare(tmp_path / "blobs.npy", tmp_path / "more", points=71, workers=1)
+    prepare(tmp_path / "blobs.npy", tmp_path / "fewer", points=30, workers=1)
+    some = Dataset.open(tmp_path / "fewer")
+    own = some.frame([5]).restore(some.points([5]))[0]
+    distance = np.abs(own[:, None] - clouds[5][None]).max(2).min(1)
+    assert distance.max() < 1e-5
+    assert len(np.unique(own, axis=0)) == 30
+
+
+def test_a_manifest_gives_splits_and_categories(tmp_path, boxes):
+    lines = ["file,category,split"]
+    lines += [
+        f"{p.relative_to(boxes)},crate,{'test' if 'box1' in p.name else 'train'}"
+        for p in boxes.rglob("*.obj")
+    ]
+    (tmp_path / "m.csv").write_text("\n".join(lines[:-1]))
+    report = prepare(boxes, tmp_path / "set", points=10, workers=1, splits=tmp_path / "m.csv")
+    assert report["categories"] == {"crate": {"test": 1, "train": 7}}
+    assert "not in the splits file" in report["rejected"][0]["reason"]
+    (tmp_path / "m.csv").write_text("file,split\nnone.obj,train\n")
+    with pytest.raises(DataError, match="names none of the 9 shapes"):
+        prepare(boxes, tmp_path / "other", workers=1, splits=tmp_path / "m.csv")
+
+
+def test_a_source_that_changed_starts_anew(tmp_path, boxes, small_pieces, monkeypatch):
+    monkeypatch.setattr("pcgen.shapes.prepare.assemble", None)
+    with pytest.raises(TypeError):
+        prepare(boxes, tmp_path / "set", points=30, workers=1)
+    monkeypatch.undo()
+    assert (tmp_path / "set.part" / "pieces").is_dir()
+    changed = boxes / "höher" / "box0.obj"
+    changed.write_bytes(obj_bytes(box_mesh((9.0, 1.0, 0.5))))
+    prepare(boxes, tmp_path / "set", points=30, workers=1)
+    dataset = Dataset.open(tmp_path / "set")
+    assert dataset.frame([dataset.ids.index("höher/box0")]).scale[0] == pytest.approx(4.5)
+
+
+def test_two_writers_are_kept_apart(tmp_path, boxes):
+    with lock(tmp_path / "set.part"), pytest.raises(StorageError, match="being written by"):
+        prepare(boxes, tmp_path / "set", points=10, workers=1)
+
+
+@pytest.mark.parametrize("fraction", [0.0, 0.3, 0.6, 0.9])
+def test_killed_while_joining_the_arrays_it_goes_on(
+    tmp_path, boxes, small_pieces, monkeypatch, fraction
+):
+    prepare(boxes, tmp_path / "whole", points=30, workers=1)
+    calls = {"left": int(fraction * 10)}
+    real = os.fsync
+
+    class Killed(BaseException):
+        pass
+
+    def fsync(handle):
+        calls["left"] -= 1
+        if calls["left"] < 0:
+            raise Killed
+        real(handle)
+
+    monkeypatch.setattr("pcgen.shapes.pieces.os.fsync", fsync)
+    with pytest.raises(Killed):
+        prepare(boxes, tmp_path / "set", points=30, workers=1)
+    monkeypatch.setattr("pcgen.shapes.pieces.os.fsync", real)
+    assert not (tmp_path / "set").exists()
+    prepare(boxes, tmp_path / "set", points=30, workers=1)
+    assert hashes(tmp_path / "set") == hashes(tmp_path / "whole")
+
+
+def test_killed_for_real_at_any_moment_it_goes_on(tmp_path, boxes):
+    """kill -9 of the process after various times; then the same command gives the same bytes."""
+    words = [sys.executable, "-c", KILLABLE, str(boxes), str(tmp_path / "set")]
+    prepare(boxes, tmp_path / "whole", points=2000, workers=2)
+    for pieces_done in (0, 1, 3):
+        with subprocess.Popen(words) as process:
+            while process.poll() is None:
+                if len(list((tmp_path / "set.part").glob("pieces/*.json"))) >= pieces_done:
+                    process.kill()
+    if not (tmp_path / "set").exists():
+        assert subprocess.run(words, check=True).returncode == 0
+    assert hashes(tmp_path / "set") == hashes(tmp_path / "whole")
+
+
+KILLABLE = """
+import sys
+from pcgen.shapes import prepare
+prepare.PIECE_SIZE = 2
+if __name__ == "__main__":
+    prepare.prepare(sys.argv[1], sys.argv[2], points=2000, workers=2)
+"""

@@ -13,12 +13,13 @@ from pcgen.errors import InputError
 from pcgen.shapes.items import Item
 from pcgen.shapes.layouts import SPLIT_NAMES, Found
 from pcgen.shapes.layouts.synsets import aliases_of, category_of, synset_names
-from pcgen.shapes.tree import Entry, Listing, Rejected
-from pcgen.shapes.workers import Announce, isolated
+from pcgen.shapes.tree import Listing, Rejected
+from pcgen.shapes.workers import Announce, Workers
 
 EXPECTED = "a .hdf5 or .h5 file with arrays (N, P, 3), such as {synset}/{split}"
 
 _SUFFIXES = (".h5", ".hdf5")
+_COMPRESSION_LIMIT = 1000  # a header that promises more than so many times the file is damaged
 
 
 def recognises(listing: Listing) -> bool:
@@ -30,14 +31,13 @@ def find(listing: Listing) -> Found:
     items: list[Item] = []
     rejected: list[Rejected] = []
     synsets: set[str] = set()
-    for entry in (entry for entry in listing.entries if entry.suffix in _SUFFIXES):
-        try:
-            arrays = _arrays(entry)
-        except InputError as error:
-            rejected.append(Rejected(entry.where, str(error)))
+    files = [entry for entry in listing.entries if entry.suffix in _SUFFIXES]
+    contents = _contents([entry.file for entry in files if entry.member is None])
+    for entry in files:
+        arrays = contents.get(entry.file, "inside an archive it cannot be read; unpack it first")
+        if isinstance(arrays, str):
+            rejected.append(Rejected(entry.where, arrays))
             continue
-        if not arrays:
-            rejected.append(Rejected(entry.where, "no array of shape (N, P, 3) in it"))
         for array, count in arrays:
             groups = [part for part in array.split("/") if part.lower() not in SPLIT_NAMES]
             splits = [part.lower() for part in array.split("/") if part.lower() in SPLIT_NAMES]
@@ -59,28 +59,35 @@ def find(listing: Listing) -> Found:
     return Found(items, rejected, aliases_of(synsets, names), rule)
 
 
-def _arrays(entry: Entry) -> list[tuple[str, int]]:
-    if entry.member is not None:
-        raise InputError("HDF5 cannot be read from inside an archive; unpack it first")
-    found: list[tuple[str, int]] = isolated(list_arrays, entry.file)
+def _contents(paths: list[str]) -> dict[str, list[tuple[str, int]] | str]:
+    """What is in each file, or why that cannot be said; found out in a process that may die."""
+    found: dict[str, list[tuple[str, int]] | str] = {}
+    with Workers(list_arrays, 1) as worker:
+        for path in paths:
+            worker.submit(path)
+        for outcome in worker.outcomes():
+            found[outcome.task] = outcome.death.reason if outcome.death else outcome.result
     return found
 
 
-def list_arrays(path: str, announce: Announce) -> list[tuple[str, int]]:
-    """Names and lengths of the arrays (N, P, 3) of a file; run where a crash does no harm."""
+def list_arrays(path: str, announce: Announce) -> list[tuple[str, int]] | str:
+    """Names and lengths of the arrays (N, P, 3) of a file, or why there is none."""
     import h5py
 
     found: list[tuple[str, int]] = []
+    most = Path(path).stat().st_size * _COMPRESSION_LIMIT
 
-    def visit(name: str, node: Any) -> None:
+    def visit(name: str | bytes, node: Any) -> None:
         numbers = isinstance(node, h5py.Dataset) and node.dtype.kind in "fiu"
-        if numbers and node.ndim == 3 and node.shape[2] == 3:
+        if numbers and node.ndim == 3 and node.shape[2] == 3 and isinstance(name, str):
+            if node.nbytes > most:
+                raise InputError(f"{name} promises {node.nbytes} bytes, more than can be there")
             found.append((name, int(node.shape[0])))
 
     announce(0)
     try:
-        with h5py.File(Path(path), "r") as handle:
+        with h5py.File(path, "r") as handle:
             handle.visititems(visit)
-    except (OSError, RuntimeError, ValueError, KeyError) as error:
-        raise InputError(f"not a readable HDF5 file ({error})") from None
-    return sorted(found)
+    except (OSError, RuntimeError, ValueError, KeyError, InputError) as error:
+        return f"not a readable HDF5 file ({error})"
+    return sorted(found) or "no array of shape (N, P, 3) in it"

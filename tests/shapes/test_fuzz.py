@@ -1,0 +1,95 @@
+"""Mutated files of every format through the whole of prepare: each is used or named, none stops it.
+
+Seeded and bounded; the slow run is the same with more files.
+"""
+
+import io
+
+import h5py
+import numpy as np
+import pytest
+from small_shapes import box_mesh, every_format
+
+from pcgen.shapes.prepare import prepare
+from pcgen.shapes.store import Dataset
+
+CLOUD = np.random.default_rng(0).normal(size=(60, 3)).astype(np.float32)
+
+
+def originals() -> dict[str, bytes]:
+    """One small file of each format, by suffix."""
+    files = every_format(box_mesh())
+    del files["buffer"], files[".gltf"]
+    array, table = io.BytesIO(), io.BytesIO()
+    np.save(array, CLOUD)
+    with h5py.File(table, "w") as handle:
+        handle["chair/train"] = np.stack([CLOUD] * 2)
+    rows = "\n".join(" ".join(map(str, row)) for row in CLOUD)
+    header = (
+        "VERSION 0.7\nFIELDS x y z\nSIZE 4 4 4\nTYPE F F F\nCOUNT 1 1 1\nWIDTH 60\nHEIGHT 1\n"
+        "POINTS 60\nDATA binary\n"
+    )
+    return {
+        **files,
+        ".npy": array.getvalue(),
+        ".h5": table.getvalue(),
+        ".xyz": rows.encode(),
+        ".pts": b"60\n" + rows.encode(),
+        ".pcd": header.encode() + CLOUD.tobytes(),
+    }
+
+
+def mutate(data: bytes, draw: np.random.Generator) -> bytes:
+    """Flip, cut, repeat or insert; sometimes a number becomes a huge one."""
+    copy = bytearray(data)
+    for _ in range(draw.integers(1, 5)):
+        at, width = int(draw.integers(len(copy))), int(draw.integers(1, 9))
+        match draw.integers(5):
+            case 0:
+                copy[at] = draw.integers(256)
+            case 1:
+                del copy[at : at + width]
+            case 2:
+                copy[at:at] = copy[at : at + width] * int(draw.integers(1, 30))
+            case 3:
+                copy[at : at + width] = b"\xff" * width
+            case 4:
+                copy[at : at + width] = draw.choice(
+                    [b"-1", b"nan", b"1e999", b"99999999999", b"\n"]
+                )
+        copy = copy or bytearray(b"\0")
+    return bytes(copy[: draw.integers(1, len(copy) + 1)] if draw.random() < 0.2 else copy)
+
+
+def run(tmp_path, each: int, seed: int) -> None:
+    draw = np.random.default_rng(seed)
+    source = tmp_path / "source"
+    for suffix, data in originals().items():
+        folder = source / suffix[1:]
+        folder.mkdir(parents=True)
+        (folder / f"whole{suffix}").write_bytes(data)
+        for number in range(each):
+            (folder / f"{number:04d}{suffix}").write_bytes(mutate(data, draw))
+    report = prepare(source, tmp_path / "set", format="folder", points=50, workers=2)
+    dataset = Dataset.open(tmp_path / "set")
+    dataset.verify()
+    whole = {row.id for row in dataset.rows if row.id.endswith("/whole")}
+    assert len(whole) == len(originals()) - 1  # all but HDF5, which is a layout of its own
+    assert np.isfinite(dataset.points(range(dataset.count))).all()
+    named = [entry["item"] for entry in report["rejected"]]
+    assert all(entry["reason"] for entry in report["rejected"])
+    assert len(set(named)) == len(named)
+    seen = {row.source for row in dataset.rows} | set(named)
+    for path in source.rglob("*.*"):
+        known = str(path.relative_to(source))
+        assert path.suffix == ".h5" or any(item.startswith(known) for item in seen), known
+    prepare(source, tmp_path / "hdf5", format="hdf5", points=50, workers=2)
+
+
+def test_mutated_files_of_every_format_never_stop_the_rest(tmp_path):
+    run(tmp_path, each=15, seed=0)
+
+
+@pytest.mark.slow
+def test_a_thousand_mutated_files_of_every_format_never_stop_the_rest(tmp_path):
+    run(tmp_path, each=1000, seed=1)

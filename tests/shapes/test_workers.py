@@ -1,0 +1,54 @@
+"""Workers crash, hang and run out of memory; the parent knows at which item, and goes on."""
+
+import pytest
+from hostile_work import misbehave
+
+from pcgen.shapes.workers import Workers
+
+
+def outcomes(tasks, count=1, **limits):
+    with Workers(misbehave, count, **limits) as workers:
+        for task in tasks:
+            workers.submit(task)
+        return {tuple(outcome.task): outcome for outcome in workers.outcomes()}
+
+
+@pytest.mark.parametrize(
+    ("word", "reason"),
+    [("crash", "SIGABRT"), ("exit", "exit code 7"), ("hang", "longer than 1 s")],
+)
+def test_a_death_names_its_item_and_the_rest_goes_on(word, reason):
+    found = outcomes([["fine", word, "never"], ["also fine"]], time_limit_s=1)
+    death = found["fine", word, "never"].death
+    assert death is not None
+    assert death.item == 1
+    assert reason in death.reason
+    assert found[("also fine",)].result == ["also fine"]
+
+
+def test_many_tasks_on_few_workers_all_come_back():
+    tasks = [[f"{k}", "crash"] if k % 5 == 0 else [f"{k}"] for k in range(20)]
+    found = outcomes(tasks, count=3)
+    assert len(found) == 20
+    assert sum(outcome.death is not None for outcome in found.values()) == 4
+
+
+def test_memory_is_limited():
+    with pytest.raises(MemoryError):
+        outcomes([["fill"]], memory_limit=2 * 2**30)
+
+
+def test_a_defect_is_raised_in_the_parent():
+    with pytest.raises(KeyError, match="defect"):
+        outcomes([["raise"]])
+
+
+def test_tasks_may_be_added_between_outcomes():
+    with Workers(misbehave, 1) as workers:
+        workers.submit(["first"])
+        seen = []
+        for outcome in workers.outcomes():
+            seen.append(outcome.task[0])
+            if outcome.task == ["first"]:
+                workers.submit(["second"])
+    assert seen == ["first", "second"]
