@@ -6,6 +6,7 @@ bytes that are there first, so that a file of 200 bytes cannot ask for a terabyt
 
 from __future__ import annotations
 
+import io
 import math
 import zipfile
 import zlib
@@ -102,3 +103,20 @@ def write_npz(path: Path | str, arrays: Mapping[str, NDArray[Any]]) -> None:
     """Write arrays as a compressed ``.npz``, atomically; equal arrays give equal bytes."""
     with atomic_file(path) as temporary, temporary.open("wb") as handle:
         np.savez_compressed(handle, allow_pickle=False, **arrays)
+
+
+def write_npy(path: Path | str, array: NDArray[Any]) -> None:
+    """Write one array as ``.npy``, atomically."""
+    array = np.ascontiguousarray(array)
+    with atomic_file(path) as temporary, temporary.open("wb") as handle:
+        handle.write(npy_header(array.dtype, array.shape))
+        # Not numpy.save: where the disk is full it raises an error that does not say so.
+        handle.write(array.tobytes())
+
+
+def npy_header(kind: np.dtype[Any], shape: tuple[int, ...]) -> bytes:
+    """The bytes before the numbers of a ``.npy`` file."""
+    buffer = io.BytesIO()
+    description = {"descr": kind.str, "fortran_order": False, "shape": shape}
+    npy.write_array_header_1_0(buffer, description)
+    return buffer.getvalue()

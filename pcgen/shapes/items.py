@@ -38,6 +38,7 @@ class Item:
         array: name of the array inside the file (HDF5).
         row: which cloud of an array (N, P, 3); None where the file is the shape.
         siblings: the files that a glTF may refer to, by path.
+        points: how many the cloud has, where the layout knows.
     """
 
     id: str
@@ -48,6 +49,7 @@ class Item:
     array: str | None = None
     row: int | None = None
     siblings: tuple[Entry, ...] = ()
+    points: int | None = None
 
     @property
     def where(self) -> str:
@@ -118,6 +120,8 @@ def check_cloud(cloud: Cloud) -> Cloud:
 def cloud_size(item: Item) -> int | None:
     """How many points a cloud has, from its header alone; None for meshes and broken files."""
     entry, suffix = item.entry, item.entry.suffix
+    if item.points is not None:
+        return item.points
     try:
         if suffix == ".npy":
             return array_shape(entry)[-2]

@@ -8,7 +8,6 @@ id, its file and the settings alone: not on the piece, the worker or the order.
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import os
 import warnings
@@ -22,6 +21,7 @@ from numpy.typing import NDArray
 
 from pcgen.errors import DataError, InputError, MeshError, PcgenError
 from pcgen.files import atomic_file, storage_errors, write_json
+from pcgen.shapes.arrays import npy_header, write_npy
 from pcgen.shapes.items import Cloud, Item, open_item
 from pcgen.shapes.mesh_files import Mesh
 from pcgen.shapes.normalise import box_frame
@@ -91,9 +91,8 @@ def convert(piece: Piece, announce: Announce) -> None:
             }
         )
     if points:
-        for name, array in (("points", np.stack(points)), ("normals", np.stack(normals))):
-            with atomic_file(piece.array(name)) as temporary, temporary.open("wb") as handle:
-                np.save(handle, array)
+        write_npy(piece.array("points"), np.stack(points))
+        write_npy(piece.array("normals"), np.stack(normals))
     write_json(piece.record, record)
 
 
@@ -181,7 +180,7 @@ def assemble(folder: Path, pieces: list[tuple[Piece, int]], points: int, names: 
                 for piece, _ in pieces:
                     piece.array(name).unlink(missing_ok=True)
                 continue
-            header = _npy_header(kinds[name], (total, points, 3))
+            header = npy_header(kinds[name], (total, points, 3))
             size = points * 3 * kinds[name].itemsize
             if not target.exists():
                 with atomic_file(target) as temporary, temporary.open("wb") as handle:
@@ -206,13 +205,6 @@ def _copy_pieces(
             os.fsync(handle.fileno())
             path.unlink()
         offset += count * size
-
-
-def _npy_header(kind: np.dtype[Any], shape: tuple[int, ...]) -> bytes:
-    buffer = io.BytesIO()
-    description = {"descr": kind.str, "fortran_order": False, "shape": shape}
-    np.lib.format.write_array_header_1_0(buffer, description)
-    return buffer.getvalue()
 
 
 def _subset(cloud: Cloud, count: int, generator: np.random.Generator) -> Cloud:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from pcgen.errors import InputError
 from pcgen.files import atomic_file, atomic_folder, write_json
+from pcgen.shapes.arrays import write_npy
 from pcgen.shapes.normalise import box_frame
 from pcgen.shapes.store import (
     COLUMNS,
@@ -58,10 +59,10 @@ def write_dataset(
     if normals is not None and normals.shape != stored.shape:
         raise InputError(f"normals must be {stored.shape}, got {normals.shape}")
     with atomic_folder(path) as folder:
-        np.save(folder / "points.npy", stored)
+        write_npy(folder / "points.npy", stored)
         if normals is not None:
             half = normals.astype(np.float16)
-            np.save(folder / "normals.npy", half)
+            write_npy(folder / "normals.npy", half)
         rows = [
             Row(
                 id=ids[k],

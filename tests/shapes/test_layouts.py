@@ -225,6 +225,13 @@ def test_any_folder_takes_first_folders_as_categories(tmp_path):
     assert [entry.item for entry in found.rejected] == ["only text"]
 
 
+def test_folders_named_like_synsets_get_their_names(tmp_path):
+    files = {f"{synset}/{k}.glb": b"" for synset in ("03001627", "02691156") for k in range(2)}
+    name, items, found = found_in(fill(tmp_path, files))
+    assert (name, {item.category for item in items.values()}) == ("folder", {"chair", "airplane"})
+    assert found.aliases["03001627"] == "chair"
+
+
 def test_a_flat_folder_is_one_category_named_after_it(tmp_path):
     name, items, _ = found_in(fill(tmp_path / "gears", {"a.stl": b"", "b.stl": b""}))
     assert (name, sorted(items)) == ("folder", ["gears/a", "gears/b"])

@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import crashing
+import h5py
 import numpy as np
 import pytest
 from small_shapes import box_mesh, obj_bytes
@@ -217,6 +218,22 @@ def test_clouds_keep_all_their_points_unless_told(tmp_path):
     distance = np.abs(own[:, None] - clouds[5][None]).max(2).min(1)
     assert distance.max() < 1e-5
     assert len(np.unique(own, axis=0)) == 30
+
+
+def test_dpm_files_keep_their_2048_points(tmp_path):
+    with h5py.File(tmp_path / "x.hdf5", "w") as handle:
+        handle["03001627/train"] = np.random.default_rng(0).normal(size=(5, 48, 3))
+        handle["03001627/val"] = np.random.default_rng(1).normal(size=(3, 48, 3))
+    report = prepare(tmp_path / "x.hdf5", tmp_path / "set", workers=1)
+    assert report["points_per_shape"] == 48
+    assert report["categories"] == {"chair": {"train": 5, "val": 3}}
+
+
+def test_a_table_of_something_else_is_passed_over_unless_it_was_named(tmp_path, boxes):
+    (boxes / "split.csv").write_text("file,split\nnone.obj,train\n")
+    report = prepare(boxes, tmp_path / "set", points=10, workers=1)
+    assert report["count"] == 9
+    assert "hash" in report["settings"]["splits"]
 
 
 def test_a_manifest_gives_splits_and_categories(tmp_path, boxes):

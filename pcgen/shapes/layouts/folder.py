@@ -3,7 +3,7 @@
 The folders on the first level are the categories, where they hold more than one shape each on
 average; where most hold a single one, each shape has a folder of its own and there is one
 category, named after the source. Folders named train, val or test mean splits wherever they
-stand. One folder around everything is passed over.
+stand; folders named like synsets get their names. One folder around everything is passed over.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from collections import defaultdict
 from pcgen.errors import InputError
 from pcgen.shapes.items import SHAPE_SUFFIXES, Item, array_shape
 from pcgen.shapes.layouts import SPLIT_NAMES, Found
+from pcgen.shapes.layouts.synsets import aliases_of, category_of, synset_names
 from pcgen.shapes.tree import Entry, Listing, Rejected
 
 EXPECTED = f"files ending in {', '.join(SHAPE_SUFFIXES)}, in subfolders by category or in none"
@@ -36,11 +37,11 @@ def find(listing: Listing) -> Found:
             by_folder[folders[0]].append(entry)
     single = sum(len(group) == 1 for group in by_folder.values())
     folders_are_categories = single * 2 <= len(by_folder)
-    buffers = _buffers(listing)
+    buffers, names = _buffers(listing), synset_names(listing)
     items: list[Item] = []
     rejected: list[Rejected] = []
     for entry, (folders, split) in zip(shapes, placed, strict=True):
-        category = folders[0] if folders and folders_are_categories else name
+        category = category_of(folders[0] if folders and folders_are_categories else name, names)
         rest = folders[1:] if folders and folders_are_categories else folders
         item = Item(
             id="/".join((category, *rest, entry.stem)),
@@ -60,7 +61,8 @@ def find(listing: Listing) -> Found:
         if folders_are_categories and by_folder
         else f"one category, named after {name}"
     )
-    return Found(items, rejected, rule=rule)
+    aliases = aliases_of({*by_folder, name} & names.keys(), names)
+    return Found(items, rejected, aliases, rule)
 
 
 def _common_folder(shapes: list[Entry]) -> tuple[str, ...]:

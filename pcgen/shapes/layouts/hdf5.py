@@ -38,7 +38,7 @@ def find(listing: Listing) -> Found:
         if isinstance(arrays, str):
             rejected.append(Rejected(entry.where, arrays))
             continue
-        for array, count in arrays:
+        for array, count, points in arrays:
             groups = [part for part in array.split("/") if part.lower() not in SPLIT_NAMES]
             splits = [part.lower() for part in array.split("/") if part.lower() in SPLIT_NAMES]
             synset = groups[0] if groups else entry.stem
@@ -52,6 +52,7 @@ def find(listing: Listing) -> Found:
                     entry=entry,
                     array=array,
                     row=row,
+                    points=points,
                 )
                 for row in range(count)
             ]
@@ -59,9 +60,9 @@ def find(listing: Listing) -> Found:
     return Found(items, rejected, aliases_of(synsets, names), rule)
 
 
-def _contents(paths: list[str]) -> dict[str, list[tuple[str, int]] | str]:
+def _contents(paths: list[str]) -> dict[str, list[tuple[str, int, int]] | str]:
     """What is in each file, or why that cannot be said; found out in a process that may die."""
-    found: dict[str, list[tuple[str, int]] | str] = {}
+    found: dict[str, list[tuple[str, int, int]] | str] = {}
     with Workers(list_arrays, 1) as worker:
         for path in paths:
             worker.submit(path)
@@ -70,11 +71,11 @@ def _contents(paths: list[str]) -> dict[str, list[tuple[str, int]] | str]:
     return found
 
 
-def list_arrays(path: str, announce: Announce) -> list[tuple[str, int]] | str:
-    """Names and lengths of the arrays (N, P, 3) of a file, or why there is none."""
+def list_arrays(path: str, announce: Announce) -> list[tuple[str, int, int]] | str:
+    """Name, N and P of each array (N, P, 3) of a file, or why there is none."""
     import h5py
 
-    found: list[tuple[str, int]] = []
+    found: list[tuple[str, int, int]] = []
     most = Path(path).stat().st_size * _COMPRESSION_LIMIT
 
     def visit(name: str | bytes, node: Any) -> None:
@@ -82,7 +83,7 @@ def list_arrays(path: str, announce: Announce) -> list[tuple[str, int]] | str:
         if numbers and node.ndim == 3 and node.shape[2] == 3 and isinstance(name, str):
             if node.nbytes > most:
                 raise InputError(f"{name} promises {node.nbytes} bytes, more than can be there")
-            found.append((name, int(node.shape[0])))
+            found.append((name, int(node.shape[0]), int(node.shape[1])))
 
     announce(0)
     try:
