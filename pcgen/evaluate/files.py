@@ -111,6 +111,11 @@ class _Judge:
         real = self._sets(_categories_of(model.categories, request))
         sets = _draw(model, request, len(real.reference))
         evaluation = evaluate(sets, real, self._settings)
+        first = self._settings.seed
+        evaluation.summary["notes"].append(
+            f"samples: {len(sets[0])} shapes drawn from {path} for each of the seeds {first} to "
+            f"{first + len(sets) - 1}, in {request.steps} steps"
+        )
         evaluation.summary["reconstruction"] = _reconstruction(model, request, real)
         return evaluation
 
@@ -158,7 +163,7 @@ def _draw(model: Any, request: Request, count: int) -> list[CloudSet]:
         count,
         seeds=seeds,
         steps=request.steps,
-        category=only[0] if only and len(model.categories) > 1 else None,
+        category=only[0] if only else None,
     )
 
 

@@ -11,10 +11,12 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import signal
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pcgen import progress
-from pcgen.errors import InputError
+from pcgen.errors import InputError, StorageError
 from pcgen.evaluate.distances import DISTANCES, pick_backend
 from pcgen.files import atomic_file
 
@@ -177,6 +179,11 @@ def _compute_missing(
                 for future in as_completed(waiting):
                     done[waiting[future]] = future.result()
                     bar.advance()
+            except BrokenProcessPool:
+                raise StorageError(
+                    f"a process that computed {label} was killed, most likely for memory; the "
+                    "blocks that are done are kept: run it again with --workers 1"
+                ) from None
             except BaseException:
                 pool.shutdown(cancel_futures=True)
                 raise
@@ -187,6 +194,7 @@ _arrays: list[Array] = []
 
 
 def _start_worker(paths: Sequence[Path]) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent stops the pool
     os.environ["OMP_NUM_THREADS"] = "1"  # read when torch or BLAS starts, which is later
     _arrays[:] = [np.load(path, mmap_mode="r") for path in paths]
 

@@ -29,6 +29,7 @@ from pcgen.files import atomic_file
 RANDOM, EXTREME = 9, 3  # samples shown: at random, and at either end
 PICTURE = 208  # pixels; shown at half of that or more
 QUALITY = 82
+REPLAY = " (replay)"
 COLOURS = {"generated": "generated", "training": "training", "reference": "mesh"}
 
 
@@ -182,11 +183,11 @@ def _histograms(evaluation: Evaluation) -> Iterator[str]:
 def _card(evaluation: Evaluation, row: int) -> str:
     generated, training = evaluation.generated, evaluation.training
     name = str(generated.category[row]) or str(generated.names[row])
-    parts = [_picture(generated, row, "generated", f"sample: {name}", "")]
+    parts = [_picture(generated, row, "generated", name, "generated")]
     found = evaluation.nearest_training
     if training is not None and found is not None:
         replay = _is_replay(found, evaluation.draws, row)
-        text = f"CD {found.distance[row]:.4f}" + (" · replay" if replay else "")
+        text = f"CD {found.distance[row]:.4f}" + (REPLAY if replay else "")
         parts.append(
             _picture(training, int(found.index[row]), "training", "nearest training", text)
         )
@@ -212,7 +213,7 @@ def _picture(clouds: CloudSet, row: int, kind: str, caption: str, text: str) -> 
     buffer = io.BytesIO()
     Image.fromarray(image).save(buffer, "WEBP", quality=QUALITY)
     data = base64.b64encode(buffer.getvalue()).decode("ascii")
-    more = f"<br>{escape(text)}" if text else ""
+    more = f"<br>{escape(text).replace(escape(REPLAY), '<br><b>replay</b>')}"
     alt = escape(f"{caption} {clouds.names[row]}", quote=True)
     return (
         f"<figure><img width='{PICTURE}' height='{PICTURE}' alt='{alt}' title='{alt}' "

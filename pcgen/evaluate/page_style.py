@@ -1,7 +1,8 @@
 """The style of the report: paper and ink like the pictures, one column on a phone."""
 
 STYLE = """
-:root { --paper: #f8f7f4; --ink: #292b30; --faint: #6d7076; --line: #dcd9d0; --made: #5483a4;
+:root { color-scheme: light;
+  --paper: #f8f7f4; --ink: #292b30; --faint: #6d7076; --line: #dcd9d0; --made: #5483a4;
   --real: #a58f68; }
 * { box-sizing: border-box; }
 body { margin: 0; background: var(--paper); color: var(--ink);
@@ -27,7 +28,7 @@ tr.part th { font-weight: 400; color: var(--faint); padding-left: 1rem; }
 td.best { color: var(--faint); }
 .charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 320px), 1fr));
   gap: 8px 28px; }
-figure { margin: 0; }
+figure { margin: 0; min-width: 0; }
 .chart svg { width: 100%; height: auto; display: block; }
 .chart figcaption { display: flex; flex-wrap: wrap; gap: .2rem 1.2rem; font-size: .84rem; }
 .chart i { display: inline-block; width: 12px; height: 12px; margin-right: .4rem;
@@ -45,8 +46,9 @@ i.real { background: #a58f6826; border-color: var(--real) !important; }
 .card.n2 { grid-template-columns: repeat(2, 1fr); }
 .card img { width: 100%; height: auto; display: block; }
 .card figcaption { font-size: .74rem; line-height: 1.35; color: var(--faint); text-align: center;
-  padding: 2px 2px 4px; }
-.card figure:first-child figcaption { color: var(--ink); font-weight: 600; }
+  padding: 2px 2px 4px; overflow-wrap: anywhere; }
+.card b { color: #c4572e; }
+.card figure:first-child figcaption { color: var(--ink); }
 pre { font-size: .75rem; overflow-x: auto; background: #fff; border: 1px solid var(--line);
   padding: 1rem; }
 summary { cursor: pointer; }
