@@ -21,6 +21,7 @@ from pcgen.base.conjugate import (
 from pcgen.base.gaussian import GaussianBase, GaussianSettings, StandardBase, fit_gaussian
 from pcgen.base.measure import BaseMeasure, ConstantsKept, check_latents
 from pcgen.base.mixture import MixtureBase, MixtureSettings, fit_mixture
+from pcgen.base.transported import TransportedBase, TransportedSettings, fit_transported
 from pcgen.base.uniform import UniformBase, UniformSettings, fit_uniform
 from pcgen.errors import DataError, InputError
 
@@ -54,6 +55,9 @@ FAMILIES: dict[str, Family] = {
     "gaussian": Family(GaussianBase, GaussianSettings, 2, lambda x, s, g, v: fit_gaussian(x, s)),
     "gmm": Family(MixtureBase, MixtureSettings, 2, fit_mixture),
     "uniform": Family(UniformBase, UniformSettings, 2, lambda x, s, g, v: fit_uniform(x, s)),
+    "ae-ot": Family(
+        TransportedBase, TransportedSettings, 2, lambda x, s, g, v: fit_transported(x, s, g)
+    ),
     "conjugate-moment": Family(
         ConjugateMomentBase,
         ConjugateMomentSettings,

@@ -14,6 +14,7 @@ from pcgen.datatypes import Source
 from pcgen.errors import DataError, InputError
 
 QUICK = ["standard", "gaussian", "gmm", "uniform"]
+ALL = [*QUICK, "ae-ot"]
 
 
 def draw(seed):
@@ -27,7 +28,7 @@ def correlated(count, dim, seed=0):
     return 1 + torch.randn(count, dim, generator=g) @ factor.T, factor @ factor.T
 
 
-@pytest.mark.parametrize("name", QUICK)
+@pytest.mark.parametrize("name", ALL)
 def test_a_base_is_a_source_with_a_name(name, generator):
     latents, _ = correlated(60, 4)
     omega = base.fit(name, latents, generator=generator)
@@ -41,7 +42,7 @@ def test_a_base_is_a_source_with_a_name(name, generator):
     assert omega.describe()["family"] == name
 
 
-@pytest.mark.parametrize("name", QUICK)
+@pytest.mark.parametrize("name", ALL)
 @pytest.mark.parametrize("constant", [False, True])
 def test_a_restored_base_draws_the_same_samples(name, constant, generator, tmp_path):
     latents, _ = correlated(60, 4)
@@ -54,7 +55,7 @@ def test_a_restored_base_draws_the_same_samples(name, constant, generator, tmp_p
     assert again.notes == omega.notes
 
 
-@pytest.mark.parametrize("name", ["gaussian", "gmm", "uniform"])
+@pytest.mark.parametrize("name", ["gaussian", "gmm", "uniform", "ae-ot"])
 def test_a_constant_coordinate_stays_constant(name, generator):
     latents, _ = correlated(40, 3)
     latents[:, 1] = -2.5
@@ -131,7 +132,7 @@ def test_two_latents_are_enough_for_the_closed_forms():
         assert torch.allclose(drawn.mean(0), latents.mean(0), atol=0.2)
 
 
-@pytest.mark.parametrize("name", ["gaussian", "gmm", "uniform"])
+@pytest.mark.parametrize("name", ["gaussian", "gmm", "uniform", "ae-ot"])
 @pytest.mark.parametrize("count", [1, 5])
 def test_one_latent_or_copies_of_one_are_refused(name, count, generator):
     with pytest.raises(InputError, match=r"needs at least 2 different latents, got 1"):

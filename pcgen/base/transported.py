@@ -1,0 +1,202 @@
+"""The AE-OT base: N(0, I) pushed by the extended semi-discrete map onto and between latents.
+
+The optimal map onto the latents as atoms sends noise to replays; the extended map (An et al.,
+AE-OT, ICLR 2020) mixes neighbouring atoms instead, except across the singular set of the
+potential, where a mixture would be of no mode. Mixing alone loses variance, a third to a half of
+it in 64 dimensions: means of neighbours lie inside their hull. It is given back locally. For the
+shares s_j of the atoms p_j in a mean m, add Σ_j √s_j ε_j (p_j − m) with ε_j standard normal: it has
+the covariance Σ_j s_j (p_j − m)(p_j − m)ᵀ of drawing one of these atoms, so by the law of total
+variance the base has the covariance of the hard map's atoms again, and it stays in the span of
+neighbours. On held-out latents (digits, curved manifolds, clusters, dim 57 to 64) this, with 32
+neighbours, scored better than mixing alone in 1-NNA, W₂² and novelty.
+
+The relaxation λ takes the point at λ/(1+λ) of the way back to the noise it came from:
+(T(x) + λ x)/(1 + λ), the Wasserstein geodesic from ν to μ, which minimises
+W₂²(ω, ν) + λ W₂²(ω, μ) over all ω.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import torch
+
+from pcgen import config
+from pcgen.base.gaussian import check_relaxation
+from pcgen.base.measure import TensorMeasure, normal
+from pcgen.errors import InputError, TransportError
+from pcgen.transport import (
+    Evidence,
+    ExtendedMap,
+    GaussianSource,
+    Mapped,
+    SemidiscreteProblem,
+    SemidiscreteSolution,
+    SemidualSolver,
+    Status,
+)
+
+if TYPE_CHECKING:
+    from torch import Generator, Tensor
+
+BATCH = 128
+"""Draws mapped at once: so few that their neighbours stay in the cache, which halves the time."""
+MOST_REDRAWS = 100
+MOST_PRODUCTS = 2e11
+"""Multiply-adds that a fit may spend on scores: ten to twenty seconds of one core."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TransportedSettings:
+    """How to solve and extend.
+
+    Attributes:
+        tolerance: χ² of the cell masses to reach; see :class:`pcgen.transport.SemidualSolver`.
+        max_samples: of the noise; None spends what a few seconds of one core allow.
+        mode: of :class:`pcgen.transport.ExtendedMap`; ``hard`` replays latents.
+        neighbours: cells that may be mixed with that of a draw, at most a tenth of the latents
+            (but at least 4).
+        restore: how much of the variance lost by mixing is given back, 0 to 1.
+        largest_jump: cells across a larger scale-free jump are never mixed.
+        band: width of the singular set's neighbourhood.
+        singular: keep draws that fall near the singular set on their side, or draw again.
+        relaxation: λ ≥ 0, the pull back to the noise.
+    """
+
+    tolerance: float = 0.05
+    max_samples: int | None = None
+    mode: Literal["extended", "hard", "soft"] = "extended"
+    neighbours: int = 32
+    restore: float = 1.0
+    largest_jump: float = 2.0
+    band: float = 0.5
+    singular: Literal["route", "reject"] = "route"
+    relaxation: float = 0.0
+
+    def __post_init__(self) -> None:
+        check_relaxation(self.relaxation)
+        if self.neighbours < 1 or not 0 <= self.restore <= 1:
+            raise InputError(
+                "neighbours must be at least 1 and restore between 0 and 1, got "
+                f"{self.neighbours} and {self.restore}"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class TransportedBase(TensorMeasure):
+    """The push-forward, with all that it takes to push again.
+
+    Attributes:
+        atoms: (n, dim) float32, the different latents.
+        weights: (n,) float64, their shares.
+        potential: (n,) float64; the cell of atom i is where ⟨atom_i, x⟩ + potential_i is largest.
+        evidence: of the solver, JSON-ready; see :class:`pcgen.transport.Evidence`.
+        mode, neighbours, restore, largest_jump, band, singular, relaxation: as in the settings.
+    """
+
+    name: ClassVar[str] = "ae-ot"
+    atoms: Tensor
+    weights: Tensor
+    potential: Tensor
+    evidence: dict[str, Any]
+    mode: Literal["extended", "hard", "soft"]
+    neighbours: int
+    restore: float
+    largest_jump: float
+    band: float
+    singular: Literal["route", "reject"]
+    relaxation: float = 0.0
+
+    @property
+    def dim(self) -> int:
+        return self.atoms.shape[1]
+
+    @cached_property
+    def extended(self) -> ExtendedMap:
+        """The map from N(0, I)."""
+        problem = SemidiscreteProblem(GaussianSource(self.dim), self.atoms, self.weights)
+        status = {"status": Status(self.evidence["status"])}
+        evidence = config.from_plain(Evidence, self.evidence | status, "the base's evidence")
+        return ExtendedMap(
+            SemidiscreteSolution(problem, self.potential, evidence),
+            self.mode,
+            neighbours=self.neighbours,
+            largest_jump=self.largest_jump,
+            band=self.band,
+            singular="route",  # rejected draws are drawn again here, with their noise
+        )
+
+    def sample(self, count: int, generator: Generator) -> Tensor:
+        x = normal(count, self.dim, generator)
+        if count == 0:
+            return x
+        points, rejected = self.push(x, generator)
+        if self.singular == "route":
+            return points
+        for _ in range(MOST_REDRAWS):
+            if not rejected.any():
+                return points
+            again = normal(int(rejected.sum()), self.dim, generator)
+            points[rejected], still = self.push(again, generator)
+            rejected[rejected.clone()] = still
+        raise TransportError(
+            f"after {MOST_REDRAWS} rounds {int(rejected.sum())} of {count} draws are still on the "
+            "singular set; use singular='route' or a larger largest_jump"
+        )
+
+    def push(self, x: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
+        """Noise (n, dim) to draws (n, dim) and whether each lies near the singular set (n,)."""
+        points, rejected = [], []
+        for part in x.split(BATCH):
+            mapped = self.extended(part.to(self.atoms.device))
+            made = mapped.points
+            if self.mode == "extended" and self.restore:
+                made = made + self.restore * self._restored(mapped, generator)
+            points.append(made.float().to(x.device))
+            rejected.append(mapped.rejected.to(x.device))
+        pushed = torch.cat(points)
+        return (pushed + self.relaxation * x) / (1 + self.relaxation), torch.cat(rejected)
+
+    def _restored(self, mapped: Mapped, generator: Generator) -> Tensor:
+        """Σ_j √s_j ε_j (p_j − m), see the head of this module."""
+        shares = mapped.shares.float()
+        noise = torch.randn(shares.shape, generator=generator, device=generator.device)
+        weights = shares.sqrt() * noise.to(shares)
+        atoms = self.atoms[mapped.neighbours]
+        spread = torch.einsum("nk,nkd->nd", weights, atoms)
+        return spread - weights.sum(1, keepdim=True) * mapped.points
+
+
+def fit_transported(
+    latents: Tensor, settings: TransportedSettings, generator: Generator
+) -> TransportedBase:
+    """Solve the semi-discrete transport from N(0, I) to the latents (N, dim)."""
+    atoms, counts = torch.unique(latents, dim=0, return_counts=True)
+    count, dim = atoms.shape
+    budget = settings.max_samples or int(MOST_PRODUCTS / (count * dim))
+    problem = SemidiscreteProblem(GaussianSource(dim), atoms, counts.double() / counts.sum())
+    solver = SemidualSolver(tolerance=settings.tolerance, max_samples=max(budget, 4096))
+    solution = solver.solve(problem, generator)
+    evidence = solution.evidence
+    notes = []
+    if not evidence.converged:
+        notes.append(
+            f"the transport stopped at χ² {evidence.chi2:.3g} (tolerance {evidence.tolerance:g}) "
+            f"with {evidence.dead} of {evidence.cells} cells dead; raise max_samples"
+        )
+    return TransportedBase(
+        atoms=atoms,
+        weights=problem.weights,
+        potential=solution.potential,
+        evidence=config.to_plain(evidence) | {"status": evidence.status.value},
+        mode=settings.mode,
+        neighbours=min(settings.neighbours, max(4, count // 10)),
+        restore=settings.restore,
+        largest_jump=settings.largest_jump,
+        band=settings.band,
+        singular=settings.singular,
+        relaxation=settings.relaxation,
+        notes=tuple(notes),
+    )
