@@ -27,12 +27,12 @@ class Frame:
     centre: NDArray[np.float64]
     scale: NDArray[np.float64]
 
-    def restore(self, points: NDArray[np.float32]) -> NDArray[np.float32]:
+    def restore(self, points: NDArray[np.floating]) -> NDArray[np.floating]:
         """Normalised (count, n, dim) points back in each shape's own unit."""
         restored = points * self.scale[:, None, None] + self.centre[:, None, :]
         return restored.astype(points.dtype)
 
-    def apply(self, points: NDArray[np.float32]) -> NDArray[np.float32]:
+    def apply(self, points: NDArray[np.floating]) -> NDArray[np.floating]:
         """Points (count, n, dim) in own units to normalised ones; inverse of :meth:`restore`."""
         normalised = (points - self.centre[:, None, :]) / self.scale[:, None, None]
         return normalised.astype(points.dtype)

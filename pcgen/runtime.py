@@ -27,6 +27,8 @@ def configure(threads: int | None = None) -> int:
     if count < 1:
         raise InputError(f"threads must be at least 1, got {count}")
     torch.set_num_threads(count)
+    # Tails of densities underflow, and arithmetic on denormals is many times slower.
+    torch.set_flush_denormal(True)
     keep_freed_memory()
     return count
 

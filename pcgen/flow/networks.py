@@ -109,7 +109,8 @@ class PointSlope(nn.Module):
                 codes,
                 mixture.centre,
                 4 * mixture.factor.flatten(-2),
-                mixture.log_weight[..., None] + math.log(self.parts),
+                # A pruned component has no weight; its row is never gathered, but must be finite.
+                mixture.log_weight[..., None].clamp_min(-12) + math.log(self.parts),
             ],
             -1,
         )
@@ -121,6 +122,19 @@ class PointSlope(nn.Module):
             h = block(h, told)
         h = nn.functional.silu(h)
         return self.leave(h), self.normal(h)
+
+
+class BoundPointSlope:
+    """A point network as F(x, t, s) of one batch, keeping the normals of its last evaluation."""
+
+    def __init__(self, module: nn.Module, condition: PointCondition) -> None:
+        assert isinstance(module, PointSlope)
+        self._module, self._condition = module, condition
+        self.normal = torch.zeros(())
+
+    def __call__(self, x: Tensor, t: Tensor, s: Tensor) -> Tensor:
+        velocity, self.normal = self._module.velocity_and_normal(x, t, s, self._condition)
+        return velocity
 
 
 class _Block(nn.Module):

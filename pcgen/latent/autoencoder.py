@@ -10,7 +10,7 @@ from torch import Generator, Tensor, nn
 from pcgen.errors import InputError
 from pcgen.latent.decoder import MixtureDecoder
 from pcgen.latent.encoder import build_encoder
-from pcgen.latent.mixture import MixtureBatch
+from pcgen.latent.mixture import Drawn, MixtureBatch
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +26,8 @@ class AutoencoderSettings:
         latent_noise: standard deviation added to z in training, where z has variance one;
             makes neighbouring latents decode alike.
         points: per shape and step, to encode and, disjointly, to score.
+        prune: weight of the sparsest components that the base of the point flow does without.
+        reach: how many standard deviations from a component's centre its points may start.
     """
 
     encoder: str = "basis-points"
@@ -35,6 +37,8 @@ class AutoencoderSettings:
     thickness: float = 0.012
     latent_noise: float = 0.1
     points: int = 768
+    prune: float = 0.03
+    reach: float = 2.0
 
     def __post_init__(self) -> None:
         for name in ("latent_dim", "width", "parts", "points"):
@@ -67,8 +71,14 @@ class Autoencoder(nn.Module):
         return self.encoder(points)
 
     def decode(self, z: Tensor) -> MixtureBatch:
-        """(batch, latent_dim) to the base measure of each shape in point space."""
+        """(batch, latent_dim) to a mixture each, whose likelihood the training raises."""
         return self.decoder(z)
+
+    def draw_base(self, z: Tensor, count: int, generator: Generator) -> tuple[MixtureBatch, Drawn]:
+        """The base of each shape in point space, and ``count`` points of it: where a point
+        flow starts."""
+        mixture = self.decode(z).pruned(self.settings.prune)
+        return mixture, mixture.sample(count, generator, reach=self.settings.reach)
 
     def loss(self, points: Tensor, generator: Generator) -> Tensor:
         """Negative log-likelihood of one half of the points, given the other half's latent.

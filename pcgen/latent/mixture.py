@@ -8,6 +8,7 @@ are still in the cache, forward and gradient together, took 24 ms where autograd
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from dataclasses import dataclass
 
@@ -66,11 +67,30 @@ class MixtureBatch:
         """The component most likely to have made each point: (batch, n) int64."""
         return (_features(points) @ self._coefficients()).argmax(-1)
 
-    def sample(self, count: int, generator: Generator) -> Drawn:
+    def pruned(self, share: float) -> MixtureBatch:
+        """Without its sparsest components, up to ``share`` of the weight.
+
+        Maximum likelihood keeps a few wide, faint components for points it cannot predict; drawn
+        from, they are floating points.
+        """
+        with torch.no_grad():
+            log_volume = 0.5 * torch.logdet(self.covariance())
+            sparsest_first = (log_volume - self.log_weight).argsort(-1, descending=True)
+            mass = self.log_weight.exp().gather(-1, sparsest_first).cumsum(-1)
+            drop = torch.zeros_like(mass, dtype=torch.bool).scatter(
+                -1, sparsest_first, mass <= share
+            )
+        kept = self.log_weight.masked_fill(drop, -torch.inf).log_softmax(-1)
+        return dataclasses.replace(self, log_weight=kept)
+
+    def sample(self, count: int, generator: Generator, *, reach: float = float("inf")) -> Drawn:
         """Draw ``count`` points per mixture, components by systematic sampling.
 
         One uniform offset serves all points of a shape, so every component gets its expected
         count up to one point: the law of each point is the mixture, the cloud is more even.
+
+        Args:
+            reach: points further out than this many standard deviations are pulled back to it.
         """
         weight = self.log_weight.exp()
         batch, parts = weight.shape
@@ -81,6 +101,7 @@ class MixtureBatch:
         edges = edges / edges[:, -1:]
         part = torch.searchsorted(edges, ticks.to(edges.dtype)).clamp_max(parts - 1)
         local = torch.randn(batch, count, self.dim, generator=generator).to(device)
+        local = local * (reach / local.norm(dim=-1, keepdim=True)).clamp_max(1.0)
         fuzz = torch.randn(batch, count, self.dim, generator=generator).to(device)
         points = self.place(part, local) + self.thickness * fuzz
         return Drawn(points=points, part=part, local=local)

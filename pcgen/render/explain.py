@@ -33,11 +33,16 @@ class Decoded(Protocol):
     is None when the flow takes a single step.
     """
 
-    points: Any
-    normals: Any
-    base: Any
-    part: Any
-    trace: Any
+    @property
+    def points(self) -> Any: ...
+    @property
+    def normals(self) -> Any: ...
+    @property
+    def base(self) -> Any: ...
+    @property
+    def part(self) -> Any: ...
+    @property
+    def trace(self) -> Any: ...
 
 
 def explain(

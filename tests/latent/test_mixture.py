@@ -81,3 +81,19 @@ def test_one_gaussian_has_its_closed_form():
     mixture = MixtureBatch(torch.zeros(1, 1, 3), torch.zeros(1, 1, 3, 3), torch.zeros(1, 1), 0.5)
     value = mixture.log_likelihood(torch.zeros(1, 1, 3))
     assert value.item() == pytest.approx(-1.5 * math.log(2 * math.pi * 0.25), abs=1e-5)
+
+
+def test_pruning_drops_the_sparsest_components_and_no_more_than_the_share():
+    size = torch.tensor([0.1, 0.1, 2.0, 0.1])
+    factor = size[None, :, None, None] * torch.eye(3)
+    weight = torch.tensor([[0.30, 0.30, 0.02, 0.38]])
+    mixture = MixtureBatch(torch.zeros(1, 4, 3), factor, weight.log(), 0.01)
+    kept = mixture.pruned(0.03).log_weight.exp()
+    assert torch.allclose(kept, torch.tensor([[0.30, 0.30, 0.0, 0.38]]) / 0.98)
+    assert torch.equal(mixture.pruned(0.0).log_weight.exp() > 0, weight > 0)
+
+
+def test_no_point_starts_beyond_the_reach(generator):
+    mixture = MixtureBatch(torch.zeros(1, 1, 3), torch.eye(3)[None, None], torch.zeros(1, 1), 1e-3)
+    points = mixture.sample(1000, generator, reach=2.0).points
+    assert 1.9 < points.norm(dim=-1).max() < 2.01
