@@ -1,1 +1,19 @@
-"""TBD."""
+"""Training: a prepared data set in, a run directory out, one folder per stage.
+
+Stages, in order; each reads what the earlier ones left and nothing else:
+
+===============  =============================================================================
+autoencoder      clouds to latents to mixtures (:mod:`pcgen.latent`)
+base             latents of the training shapes, the base ω, and the semi-discrete map from ω
+                 to them (:mod:`pcgen.base`, :mod:`pcgen.transport`); no gradient descent
+latent-flow      ω to latents, teacher then one-step student (:mod:`pcgen.flow`)
+point-flow       base points of a latent to its surface, teacher then one-step student
+===============  =============================================================================
+
+:mod:`loop` is the one training loop: it owns checkpoints, resume, averages and the NaN guard, and
+knows nothing of what it trains. :mod:`presets` holds the settings, :mod:`run` the run directory
+and :mod:`budget` divides a time budget. A stage killed at any moment and started again gives
+the same weights as one left alone, on the same machine with the same thread count: everything
+random is drawn from one generator whose state is in the checkpoint, and the number of steps,
+once chosen, is on disk before the first of them.
+"""

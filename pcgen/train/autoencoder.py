@@ -1,0 +1,47 @@
+"""Stage 1: the autoencoder, on augmented clouds."""
+
+from __future__ import annotations
+
+import torch
+from torch import Generator, Tensor, nn
+
+from pcgen.latent.augment import augment
+from pcgen.latent.autoencoder import Autoencoder
+from pcgen.train.stage import Context, fit
+
+STAGE = "autoencoder"
+
+
+def train(context: Context) -> dict[str, object]:
+    """Train to ``autoencoder/weights.safetensors``; returns facts for ``done.json``."""
+    settings = context.run.settings
+    clouds = context.clouds
+    sizes = settings.autoencoder
+
+    def build() -> Autoencoder:
+        draw = torch.Generator().manual_seed(context.seed(STAGE))
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(context.seed(STAGE))
+            everything = clouds.points.flatten(0, 1)
+            picked = torch.randint(len(everything), (sizes.parts,), generator=draw)
+            return Autoencoder(sizes, everything[picked])
+
+    points = min(2 * sizes.points, clouds.points.shape[1])
+    batch = settings.autoencoder_loop.batch
+
+    def loss(module: nn.Module, generator: Generator) -> Tensor:
+        assert isinstance(module, Autoencoder)
+        shapes = torch.randint(len(clouds), (batch,), generator=generator)
+        drawn, _ = clouds.draw(shapes, points, generator)
+        moved, _ = augment(drawn, settings.augment, generator)
+        return module.loss(moved, generator)
+
+    fit(
+        context,
+        STAGE,
+        build,
+        lambda _: loss,
+        settings.autoencoder_loop,
+        seed=context.seed(STAGE, 1),
+    )
+    return {"shapes": len(clouds)}

@@ -1,0 +1,59 @@
+"""A time budget, divided over the stages: steps are timed, their number chosen, and kept."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from pcgen.errors import InputError
+from pcgen.files import write_json
+from pcgen.train.loop import LoopSettings, Trainer
+
+# Shares of a budget by training loop, chosen by hand from learning curves on two cores; what is
+# left goes to encoding, couplings and checkpoints.
+SHARES = {
+    "autoencoder": 0.50,
+    "latent-flow/teacher": 0.07,
+    "latent-flow/student": 0.06,
+    "point-flow/teacher": 0.19,
+    "point-flow/student": 0.08,
+}
+TRIAL_STEPS = 6
+
+
+def check_budget(minutes: float | None) -> None:
+    if minutes is not None and not 0.05 <= minutes <= 1e6:
+        raise InputError(f"--budget-minutes must be between 0.05 and a million, got {minutes}")
+
+
+def plan_steps(
+    folder: Path,
+    loop: LoopSettings,
+    seconds: float | None,
+    build: Callable[[Path, LoopSettings], Trainer],
+) -> LoopSettings:
+    """``loop`` with as many steps as fit in ``seconds``, decided once and written down.
+
+    The number is on disk before the first step is taken, so an interrupted run goes on with the
+    same schedule and ends at the same weights.
+
+    Args:
+        seconds: None keeps the preset's steps.
+        build: makes the trainer; here a throw-away one, to time a few steps.
+    """
+    plan = folder / "plan.json"
+    if plan.exists():
+        return dataclasses.replace(loop, steps=int(json.loads(plan.read_text())["steps"]))
+    if seconds is not None:
+        trial = build(folder / "trial", loop)
+        trial.step()
+        start = time.monotonic()
+        for _ in range(TRIAL_STEPS):
+            trial.step()
+        each = (time.monotonic() - start) / TRIAL_STEPS
+        loop = dataclasses.replace(loop, steps=max(20, int(seconds / each)))
+    write_json(plan, {"steps": loop.steps})
+    return loop

@@ -1,0 +1,105 @@
+"""Stage 3: the latent flow from the base to the latents, teacher and one-step student."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Generator, Tensor, nn
+
+from pcgen import base, checkpoint
+from pcgen.flow.characteristic import matching_loss, semigroup_loss
+from pcgen.flow.networks import LatentSlope
+from pcgen.kernels import best_cells
+from pcgen.train.latents import Atoms
+from pcgen.train.stage import Context, fit
+from pcgen.transport import SemidiscreteSolution
+
+STAGE = "latent-flow"
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Coupled draws: base point and the atom whose cell it lies in."""
+
+    start: Tensor
+    end: Tensor
+    label: Tensor
+
+
+def train(context: Context) -> dict[str, object]:
+    """Train ``latent-flow/teacher`` and ``latent-flow/student``."""
+    settings = context.run.settings.latent_flow
+    jitter = context.run.settings.base.jitter
+    pairs = _pairs(context)
+    classes = len(context.clouds.categories) if context.run.config.conditional else 0
+
+    def build() -> LatentSlope:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(context.seed(STAGE))
+            return LatentSlope(pairs.start.shape[1], settings.width, settings.blocks, classes)
+
+    def batch(size: int, draw: Generator) -> tuple[Tensor, Tensor, Tensor | None]:
+        index = torch.randint(len(pairs.start), (size,), generator=draw)
+        end = pairs.end[index]
+        end = end + jitter * torch.randn(end.shape, generator=draw)
+        label = None
+        if classes:
+            label = nn.functional.one_hot(pairs.label[index], classes).float()
+        return pairs.start[index], end, label
+
+    def teacher_loss(module: nn.Module, draw: Generator) -> Tensor:
+        start, end, label = batch(settings.teacher.batch, draw)
+        return matching_loss(lambda x, t, s: module(x, t, s, label), start, end, draw)
+
+    fit(
+        context,
+        f"{STAGE}/teacher",
+        build,
+        lambda _: teacher_loss,
+        settings.teacher,
+        seed=context.seed(STAGE, 1),
+    )
+    tensors, _ = checkpoint.load(context.run.stage(STAGE) / "teacher" / "weights.safetensors")
+
+    def from_teacher() -> LatentSlope:
+        module = build()
+        module.load_state_dict(tensors)
+        return module
+
+    teacher = from_teacher().requires_grad_(False)
+
+    def student_loss(average: nn.Module, module: nn.Module, draw: Generator) -> Tensor:
+        start, end, label = batch(settings.student.batch, draw)
+        return semigroup_loss(
+            lambda x, t, s: module(x, t, s, label),
+            lambda x, t, s: average(x, t, s, label),
+            lambda x, t, s: teacher(x, t, s, label),
+            start,
+            end,
+            settings.characteristic,
+            draw,
+        )
+
+    fit(
+        context,
+        f"{STAGE}/student",
+        from_teacher,
+        lambda trainer: lambda module, draw: student_loss(trainer.average, module, draw),
+        settings.student,
+        seed=context.seed(STAGE, 2),
+    )
+    moved = (pairs.end - pairs.start).square().sum(1).mean().sqrt()
+    return {"pairs": len(pairs.start), "root_mean_square_displacement": float(moved)}
+
+
+@torch.no_grad()
+def _pairs(context: Context) -> Pairs:
+    folder = context.run.stage("base")
+    omega = base.from_checkpoint(*checkpoint.load(folder / "base.safetensors"))
+    atoms = Atoms.load(folder / "atoms.safetensors")
+    potential = SemidiscreteSolution.load(folder / "map.npz").potential
+    draw = torch.Generator().manual_seed(context.seed(STAGE, 3))
+    start = omega.sample(context.run.settings.latent_flow.pool, draw)
+    cell = best_cells(start, atoms.z, potential)[1][:, 0]
+    return Pairs(start=start, end=atoms.z[cell], label=atoms.label[cell])

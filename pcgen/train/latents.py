@@ -1,0 +1,110 @@
+"""Stage 2: latents of the training shapes, the base ω, and the map from ω to the latents."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from pcgen import base, checkpoint, progress
+from pcgen.base import BaseMeasure
+from pcgen.errors import TrainingError
+from pcgen.latent.augment import augment
+from pcgen.latent.autoencoder import Autoencoder
+from pcgen.train.stage import Context
+from pcgen.transport import SemidiscreteProblem, SemidualSolver
+
+STAGE = "base"
+
+
+@dataclass(frozen=True)
+class Atoms:
+    """The latents the base is fitted to.
+
+    Attributes:
+        z: (N, latent_dim).
+        row: (N,) the data set's row each came from; augmented copies share it.
+        label: (N,) its category.
+    """
+
+    z: Tensor
+    row: Tensor
+    label: Tensor
+
+    def save(self, path) -> None:  # type: ignore[no-untyped-def]
+        checkpoint.save(path, dataclasses.asdict(self), {})
+
+    @classmethod
+    def load(cls, path) -> Atoms:  # type: ignore[no-untyped-def]
+        tensors, _ = checkpoint.load(path)
+        return cls(**tensors)
+
+
+def train(context: Context) -> dict[str, object]:
+    """Write ``atoms``, ``base`` and ``map`` under ``base/``; returns the evidence."""
+    run, settings = context.run, context.run.settings.base
+    folder = run.stage(STAGE)
+    atoms = _encode(context)
+    atoms.save(folder / "atoms.safetensors")
+    draw = torch.Generator().manual_seed(context.seed(STAGE, 1))
+    progress.say(f"base           fitting {settings.name} to {len(atoms.z)} latents")
+    omega = base.fit(settings.name, atoms.z, generator=draw)
+    for note in omega.notes:
+        progress.say(f"base           {note}")
+    tensors, meta = omega.to_checkpoint()
+    checkpoint.save(folder / "base.safetensors", tensors, meta)
+    solution = couple(omega, atoms.z, settings.tolerance, context.seed(STAGE, 2))
+    solution.save(folder / "map.npz")
+    evidence = dataclasses.asdict(solution.evidence)
+    progress.say(f"base           {_describe(evidence)}")
+    return {"base": omega.describe(), "map": evidence}
+
+
+def couple(omega: BaseMeasure, atoms: Tensor, tolerance: float, seed: int):  # type: ignore[no-untyped-def]
+    """The semi-discrete transport from a base to latents: one code path for every base."""
+    draw = torch.Generator().manual_seed(seed)
+    problem = SemidiscreteProblem(omega, atoms)
+    return SemidualSolver(tolerance=tolerance).solve(problem, draw)
+
+
+def load_autoencoder(context: Context) -> Autoencoder:
+    """The trained autoencoder of the run, frozen."""
+    model = Autoencoder.empty(context.run.settings.autoencoder, context.clouds.points.shape[-1])
+    tensors, _ = checkpoint.load(context.run.stage("autoencoder") / "weights.safetensors")
+    model.load_state_dict(tensors)
+    return model.eval().requires_grad_(False)
+
+
+@torch.no_grad()
+def _encode(context: Context) -> Atoms:
+    clouds, settings = context.clouds, context.run.settings
+    model = load_autoencoder(context)
+    draw = torch.Generator().manual_seed(context.seed(STAGE))
+    copies = max(1, min(settings.base.copies, settings.base.most // len(clouds)))
+    if settings.augment == 0:
+        copies = 1
+    shapes = torch.arange(len(clouds))
+    if len(shapes) > settings.base.most:
+        shapes = torch.randperm(len(shapes), generator=draw)[: settings.base.most]
+    points = min(settings.base.points, clouds.points.shape[1])
+    codes = []
+    with progress.bar("encoding", copies * len(shapes)) as bar:
+        for copy in range(copies):
+            for chunk in shapes.split(64):
+                drawn, _ = clouds.draw(chunk, points, draw)
+                moved, _ = augment(drawn, settings.augment if copy else 0.0, draw)
+                codes.append(model.encode(moved))
+                bar.advance(len(chunk))
+    z = torch.cat(codes)
+    if not torch.isfinite(z).all():
+        raise TrainingError("base: a latent is not a finite number; train the autoencoder again")
+    return Atoms(
+        z=z, row=clouds.rows[shapes].repeat(copies), label=clouds.label[shapes].repeat(copies)
+    )
+
+
+def _describe(evidence: dict[str, object]) -> str:
+    keys = ("status", "chi2", "dead", "samples")
+    return "map to latents: " + ", ".join(f"{k} {evidence[k]}" for k in keys if k in evidence)

@@ -1,0 +1,227 @@
+"""The one training loop: any module, any loss, exact resume.
+
+``Trainer`` iterates; the caller owns progress bars and stopping. State goes to
+``state.safetensors`` (weights, moving average, optimiser, generator, step) every few seconds and
+at the end; then the moving average alone goes to ``weights.safetensors``, whose presence means
+that the loop is done.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Generator, Tensor, nn
+
+from pcgen import checkpoint
+from pcgen.errors import InputError, TrainingError
+from pcgen.files import atomic_file
+
+SAVE_EVERY_S = 20.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoopSettings:
+    """How a module is trained.
+
+    Attributes:
+        steps: optimiser steps in all; a time budget replaces it by what fits.
+        batch: shapes a step.
+        rate: peak learning rate of AdamW, after ``warmup`` steps, then a cosine to 2 % of it.
+        decay: weight decay.
+        average: decay of the exponential moving average that becomes the weights.
+        clip: bound on the norm of the gradient.
+        log_every: steps between two lines of ``metrics.jsonl``.
+    """
+
+    steps: int
+    batch: int = 32
+    rate: float = 1e-3
+    warmup: int = 100
+    decay: float = 1e-4
+    average: float = 0.999
+    clip: float = 1.0
+    log_every: int = 20
+
+    def __post_init__(self) -> None:
+        if self.steps < 1 or self.batch < 1 or self.log_every < 1:
+            raise InputError("steps, batch and log_every must be at least 1")
+        if not 0 <= self.average < 1 or self.rate <= 0:
+            raise InputError("average must be in [0, 1) and rate positive")
+
+    def rate_at(self, step: int) -> float:
+        """The learning rate of step 0, 1, ..., steps − 1."""
+        rise = min(1.0, (step + 1) / max(1, min(self.warmup, self.steps // 5)))
+        fall = 0.5 * (1 + math.cos(math.pi * step / self.steps))
+        return self.rate * rise * (0.02 + 0.98 * fall)
+
+
+@dataclass(frozen=True)
+class Step:
+    """What one optimiser step did."""
+
+    number: int
+    loss: float
+    seconds: float
+
+
+class Trainer:
+    """Train ``module`` by a loss that draws its own batch from ``generator``.
+
+    Args:
+        folder: where state, weights and metrics go; what is there is resumed.
+        module: its parameters are trained in place.
+        loss: ``loss(module, generator) -> scalar``; every random choice must come from the
+            generator, or resume is not exact.
+        average: the module that receives the moving average; by default a private copy. A
+            loss that needs the average (a student's target) passes its own.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        module: nn.Module,
+        loss: Callable[[nn.Module, Generator], Tensor],
+        settings: LoopSettings,
+        *,
+        seed: int,
+        average: nn.Module | None = None,
+    ) -> None:
+        self.folder, self.module, self.loss, self.settings = folder, module, loss, settings
+        self.average = average if average is not None else copy.deepcopy(module)
+        self.average.requires_grad_(False)
+        self.average.load_state_dict(module.state_dict())
+        self.generator = torch.Generator().manual_seed(seed)
+        parameters = [p for p in module.parameters() if p.requires_grad]
+        self.optimiser = torch.optim.AdamW(
+            parameters, lr=settings.rate, weight_decay=settings.decay, foreach=True
+        )
+        self._parameters = parameters
+        self.done = 0
+        self._seconds = 0.0
+        self._history: list[dict[str, float]] = []
+        if (folder / "state.safetensors").exists():
+            self._restore()
+
+    @property
+    def finished(self) -> bool:
+        return (self.folder / "weights.safetensors").exists()
+
+    def steps(self) -> Iterator[Step]:
+        """Take the steps that are left, yielding after each; saves on the way and at the end.
+
+        Raises:
+            TrainingError: the loss or the gradient is not finite; the last good state stays.
+        """
+        saved = begun = time.monotonic()
+        before = self._seconds
+        recent: list[float] = []
+        while self.done < self.settings.steps:
+            loss = self.step()
+            recent.append(loss)
+            self._seconds = before + time.monotonic() - begun
+            if self.done % self.settings.log_every == 0 or self.done == self.settings.steps:
+                mean = sum(recent) / len(recent)
+                self._history.append(
+                    {"step": self.done, "loss": mean, "seconds": round(self._seconds, 2)}
+                )
+                recent.clear()
+                # The state is saved only here, so that a resumed log has the same means.
+                if time.monotonic() - saved >= SAVE_EVERY_S:
+                    self.save()
+                    saved = time.monotonic()
+            yield Step(self.done, loss, self._seconds)
+        self.save()
+        checkpoint.save(
+            self.folder / "weights.safetensors",
+            self.average.state_dict(),
+            {"step": self.done, "settings": self.settings.__dict__},
+        )
+
+    def step(self) -> float:
+        """One optimiser step; returns its loss. Public, so that a test can look at one."""
+        rate = self.settings.rate_at(self.done)
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+        loss = self.loss(self.module, self.generator)
+        self._guard(bool(torch.isfinite(loss)), "the loss")
+        self.optimiser.zero_grad()
+        loss.backward()
+        norm = nn.utils.clip_grad_norm_(self._parameters, self.settings.clip)
+        self._guard(bool(torch.isfinite(norm)), self._name_of_bad_gradient)
+        self.optimiser.step()
+        self._move_average()
+        self.done += 1
+        return float(loss.detach())
+
+    def save(self) -> None:
+        """Write the whole state, then the metrics up to it."""
+        packed, rest = checkpoint.pack_optimiser(self.optimiser)
+        tensors = {
+            **checkpoint.prefixed(self.module.state_dict(), "module"),
+            **checkpoint.prefixed(self.average.state_dict(), "average"),
+            **checkpoint.prefixed(packed, "optimiser"),
+            "generator": self.generator.get_state(),
+        }
+        meta = {"step": self.done, "seconds": self._seconds, "optimiser": rest}
+        with atomic_file(self.folder / "metrics.jsonl") as temporary:
+            temporary.write_text("".join(json.dumps(line) + "\n" for line in self._history))
+        checkpoint.save(self.folder / "state.safetensors", tensors, meta)
+
+    def _restore(self) -> None:
+        tensors, meta = checkpoint.load(self.folder / "state.safetensors")
+        try:
+            self.module.load_state_dict(checkpoint.strip(tensors, "module"))
+            self.average.load_state_dict(checkpoint.strip(tensors, "average"))
+            checkpoint.unpack_optimiser(
+                self.optimiser, checkpoint.strip(tensors, "optimiser"), meta["optimiser"]
+            )
+            self.generator.set_state(tensors["generator"])
+            self.done, self._seconds = int(meta["step"]), float(meta["seconds"])
+        except (KeyError, RuntimeError, ValueError) as error:
+            raise TrainingError(
+                f"{self.folder}/state.safetensors does not fit this stage ({error}); "
+                "remove the folder to train the stage again"
+            ) from None
+        self._history = [line for line in read_metrics(self.folder) if line["step"] <= self.done]
+
+    @torch.no_grad()
+    def _move_average(self) -> None:
+        # A short run must not average in its random start, hence the ramp.
+        decay = min(self.settings.average, (1 + self.done) / (10 + self.done))
+        theirs: list[Tensor] = list(self.average.parameters())
+        ours: list[Tensor] = list(self.module.parameters())
+        torch._foreach_lerp_(theirs, ours, 1 - decay)
+        for theirs_buffer, buffer in zip(
+            self.average.buffers(), self.module.buffers(), strict=True
+        ):
+            theirs_buffer.copy_(buffer)
+
+    def _guard(self, fine: bool, what: str | Callable[[], str]) -> None:
+        if not fine:
+            name = what if isinstance(what, str) else what()
+            raise TrainingError(
+                f"{self.folder.name}: {name} is not a finite number at step {self.done}; the last "
+                "good state is kept. Lower the learning rate, or look at the data for outliers"
+            )
+
+    def _name_of_bad_gradient(self) -> str:
+        for name, parameter in self.module.named_parameters():
+            if parameter.grad is not None and not torch.isfinite(parameter.grad).all():
+                return f"the gradient of {name}"
+        return "the norm of the gradient"
+
+
+def read_metrics(folder: Path) -> list[dict[str, Any]]:
+    """The learning curve of a stage: one dict a logged step, oldest first; empty if none yet."""
+    path = folder / "metrics.jsonl"
+    if not path.exists():
+        return []
+    return [json.loads(line) for line in path.read_text().splitlines()]

@@ -1,0 +1,143 @@
+"""Settings of a training run, and the presets that a command names."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+
+from pcgen.errors import InputError
+from pcgen.flow.characteristic import StudentSettings
+from pcgen.latent.autoencoder import AutoencoderSettings
+from pcgen.train.loop import LoopSettings
+
+
+@dataclass(frozen=True, kw_only=True)
+class BaseSettings:
+    """The base stage.
+
+    Attributes:
+        name: family of :func:`pcgen.base.fit`.
+        copies: latents per training shape; all but the first are of augmented copies.
+        most: at most this many latents; copies are dropped first.
+        points: per cloud that is encoded.
+        tolerance: χ² of cell masses at which the semi-dual solver stops.
+        jitter: standard deviation added to a latent when it is a target of the latent flow.
+    """
+
+    name: str = "gaussian"
+    copies: int = 8
+    most: int = 20_000
+    points: int = 2048
+    tolerance: float = 0.05
+    jitter: float = 0.1
+
+    def __post_init__(self) -> None:
+        if min(self.copies, self.most, self.points) < 1 or self.tolerance <= 0 or self.jitter < 0:
+            raise InputError(
+                "base settings need copies, most, points >= 1, tolerance > 0, jitter >= 0"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class LatentFlowSettings:
+    """The latent flow: sizes, training of teacher and student.
+
+    Attributes:
+        pool: coupled pairs drawn once, at the start of the stage.
+    """
+
+    width: int = 512
+    blocks: int = 3
+    pool: int = 32_768
+    teacher: LoopSettings = field(default_factory=lambda: LoopSettings(steps=2000, batch=256))
+    student: LoopSettings = field(default_factory=lambda: LoopSettings(steps=1000, batch=256))
+    characteristic: StudentSettings = field(default_factory=StudentSettings)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PointFlowSettings:
+    """The point flow: sizes, couplings, training of teacher and student.
+
+    Attributes:
+        pairs: clouds for which a transport is computed, augmented copies included.
+        points: per transport; more are truer and slower (n³).
+        coupling: ``exact``, ``bsp`` or ``none``, see :mod:`pcgen.flow.coupling`.
+        batch_points: drawn from them for a step.
+        normal_weight: of the squared sine between predicted and true normal.
+    """
+
+    width: int = 128
+    blocks: int = 4
+    pairs: int = 500
+    points: int = 1024
+    coupling: str = "exact"
+    batch_points: int = 512
+    normal_weight: float = 0.02
+    teacher: LoopSettings = field(default_factory=lambda: LoopSettings(steps=2000, batch=16))
+    student: LoopSettings = field(default_factory=lambda: LoopSettings(steps=700, batch=16))
+    characteristic: StudentSettings = field(default_factory=lambda: StudentSettings(grid=8))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Everything that shapes a run; stored in ``run.json``.
+
+    Attributes:
+        cloud_points: points of each training shape kept in memory.
+        augment: amount of :func:`pcgen.latent.augment.augment`.
+    """
+
+    autoencoder: AutoencoderSettings = field(default_factory=AutoencoderSettings)
+    autoencoder_loop: LoopSettings = field(default_factory=lambda: LoopSettings(steps=4000))
+    base: BaseSettings = field(default_factory=BaseSettings)
+    latent_flow: LatentFlowSettings = field(default_factory=LatentFlowSettings)
+    point_flow: PointFlowSettings = field(default_factory=PointFlowSettings)
+    cloud_points: int = 4096
+    augment: float = 0.15
+
+
+def _cpu_tiny() -> Settings:
+    loop = LoopSettings(steps=60, batch=8, log_every=10)
+    return Settings(
+        autoencoder=AutoencoderSettings(latent_dim=16, width=64, parts=32, points=256),
+        autoencoder_loop=dataclasses.replace(loop, rate=3e-3),
+        base=BaseSettings(copies=2, points=512, tolerance=0.2),
+        latent_flow=LatentFlowSettings(width=64, blocks=1, pool=512, teacher=loop, student=loop),
+        point_flow=PointFlowSettings(
+            width=32, blocks=1, pairs=12, points=256, batch_points=128, teacher=loop, student=loop
+        ),
+        cloud_points=1024,
+    )
+
+
+def _gpu() -> Settings:
+    # Sized for ShapeNet's categories on one device; never run on one so far.
+    flow = LoopSettings(steps=100_000, batch=512, rate=5e-4, average=0.9999)
+    return Settings(
+        autoencoder=AutoencoderSettings(latent_dim=256, width=1024, parts=512, points=2048),
+        autoencoder_loop=LoopSettings(steps=100_000, batch=128, rate=5e-4, average=0.9999),
+        base=BaseSettings(copies=4, most=200_000, tolerance=0.02),
+        latent_flow=LatentFlowSettings(
+            width=1024, blocks=6, pool=500_000, teacher=flow, student=flow
+        ),
+        point_flow=PointFlowSettings(
+            width=256,
+            blocks=6,
+            pairs=20_000,
+            points=2048,
+            batch_points=2048,
+            teacher=dataclasses.replace(flow, batch=64),
+            student=dataclasses.replace(flow, batch=64, steps=30_000),
+        ),
+        cloud_points=10_000,
+    )
+
+
+PRESETS = {"cpu-tiny": _cpu_tiny, "cpu-small": Settings, "gpu": _gpu}
+
+
+def preset(name: str) -> Settings:
+    """The settings called ``name``: ``cpu-tiny`` (seconds), ``cpu-small`` (minutes), ``gpu``."""
+    if name not in PRESETS:
+        raise InputError(f"preset must be one of {', '.join(PRESETS)}, got {name!r}")
+    return PRESETS[name]()

@@ -1,0 +1,120 @@
+"""The run directory: what it was trained on, with which settings, and where things lie."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from pcgen import __version__
+from pcgen.config import from_plain, to_plain
+from pcgen.errors import DataError, InputError, TrainingError
+from pcgen.files import write_json
+from pcgen.shapes.store import Dataset
+from pcgen.train.presets import Settings
+
+FORMAT = 1
+STAGES = ("autoencoder", "base", "latent-flow", "point-flow")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig:
+    """What ``run.json`` holds.
+
+    Attributes:
+        dataset: absolute path of the data set; may be gone when sampling.
+        dataset_hash: its content hash; training on another one is refused.
+        categories: the ones trained on, sorted.
+        conditional: whether the latent flow is told the category.
+        threads: of torch; results are reproducible for one count.
+    """
+
+    format: int = FORMAT
+    version: str = __version__
+    dataset: str
+    dataset_hash: str
+    categories: tuple[str, ...]
+    conditional: bool
+    preset: str
+    seed: int
+    threads: int
+    budget_minutes: float | None
+    settings: Settings
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run directory and its config."""
+
+    path: Path
+    config: RunConfig
+
+    @property
+    def settings(self) -> Settings:
+        return self.config.settings
+
+    def stage(self, name: str) -> Path:
+        return self.path / name
+
+    def finished(self, stage: str) -> bool:
+        return (self.stage(stage) / "done.json").exists()
+
+    def mark_finished(self, stage: str, facts: dict[str, object]) -> None:
+        write_json(self.stage(stage) / "done.json", facts)
+
+    @classmethod
+    def open(cls, path: Path | str) -> Run:
+        """Read an existing run.
+
+        Raises:
+            DataError: no run there, or one of a format this version does not read.
+        """
+        path = Path(path)
+        file = path / "run.json"
+        if not file.is_file():
+            raise DataError(f"no run at {path}; make one with: pcgen train DATASET --out {path}")
+        try:
+            plain = json.loads(file.read_text())
+            found = plain.get("format")
+        except (ValueError, AttributeError, OSError) as error:
+            raise DataError(f"{file} is damaged ({error})") from None
+        if found != FORMAT:
+            raise DataError(
+                f"{path} has run format {found!r} (pcgen {plain.get('version')}), this version "
+                f"reads {FORMAT}; train again, or use the version that made it"
+            )
+        try:
+            return cls(path, from_plain(RunConfig, plain, "run.json"))
+        except InputError as error:
+            raise DataError(f"{file} cannot be read: {error}") from None
+
+    @classmethod
+    def create(cls, path: Path | str, config: RunConfig) -> Run:
+        """Start a run, or go on with one of the very same config.
+
+        Raises:
+            TrainingError: another run stands there; the message names what differs.
+        """
+        path = Path(path)
+        if (path / "run.json").exists():
+            run = cls.open(path)
+            ours, theirs = to_plain(config), to_plain(run.config)
+            same = {"version", "threads", "dataset"}  # may change between a start and a resume
+            differing = [key for key in ours if key not in same and ours[key] != theirs[key]]
+            if differing:
+                raise TrainingError(
+                    f"{path} holds a run with other {', '.join(differing)}; choose another --out, "
+                    "or give the same options to go on with it"
+                )
+            return run
+        write_json(path / "run.json", to_plain(config))
+        return cls(path, config)
+
+
+def check_dataset(run: Run, dataset: Dataset) -> None:
+    """Refuse to go on with a data set that is not the one the run began with."""
+    if dataset.content_hash != run.config.dataset_hash:
+        raise TrainingError(
+            f"{dataset.path} has content hash {dataset.content_hash[:12]}, the run was trained on "
+            f"{run.config.dataset_hash[:12]}; give the original data set or start another run"
+        )
