@@ -61,9 +61,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
-    from pcgen.shapes.prepare import prepare
+    from pcgen import pipeline
 
-    report = prepare(
+    report = pipeline.prepare(
         args.source,
         args.out,
         format=args.format,

@@ -16,8 +16,9 @@ algorithm where a browser has no WebGL. So a page with hundreds of shapes is as 
 """
 
 from pcgen.gallery.build import build
+from pcgen.gallery.contact import contact_sheet
 from pcgen.gallery.curves import read_curves
 from pcgen.gallery.meshes import MeshFiles, find_meshes
 from pcgen.gallery.source import gallery
 
-__all__ = ["MeshFiles", "build", "find_meshes", "gallery", "read_curves"]
+__all__ = ["MeshFiles", "build", "contact_sheet", "find_meshes", "gallery", "read_curves"]

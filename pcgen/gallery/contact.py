@@ -1,0 +1,32 @@
+"""The contact sheet: samples in the order drawn, each beside its nearest training shape."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pcgen import progress, render
+from pcgen.render.neighbours import Neighbours
+from pcgen.shapes.samples import Samples
+from pcgen.shapes.store import Dataset
+
+PICTURE = 200  # pixels
+
+
+def contact_sheet(samples: Samples, dataset: Path, out: Path, *, columns: int = 6) -> Path:
+    """A picture of all samples in the order drawn, each beside its nearest training shape."""
+    near = Neighbours(Dataset.open(dataset))
+    pictures, captions = [], []
+    for number, points in enumerate(progress.track(samples.points, "pictures", len(samples))):
+        found = near.nearest(points)
+        normals = None if samples.normals is None else samples.normals[number]
+        left = render.cloud(points, normals, size=PICTURE)
+        right = render.cloud(found.points, size=PICTURE, colour="training")
+        pictures.append(render.pair(left, right))
+        captions.append(f"sample {number} | nearest, CD {found.distance:.4f}")
+    rows = range(0, len(pictures), columns)
+    picture = render.sheet(
+        [pictures[row : row + columns] for row in rows],
+        [captions[row : row + columns] for row in rows],
+        title="Samples in the order drawn, each beside the nearest training shape",
+    )
+    return render.save(picture, out)

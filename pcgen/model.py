@@ -1,0 +1,334 @@
+"""A trained run, assembled: draw latents, decode them into clouds, interpolate, encode.
+
+What enters is a run directory, what leaves are clouds in the per-shape box frame ([-1, 1] along
+the longest side, +Y up). This is the one place that knows how the stages fit together when
+generating; training has its own way in :mod:`pcgen.train`.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Generator, Tensor, nn
+
+from pcgen import __version__, base, checkpoint
+from pcgen.config import from_plain
+from pcgen.errors import DataError, InputError
+from pcgen.flow.characteristic import Slope, jump, velocity_of
+from pcgen.flow.integrate import jumps, trajectory
+from pcgen.flow.networks import BoundPointSlope, LatentSlope, PointCondition, PointSlope
+from pcgen.kernels import best_cells
+from pcgen.latent.autoencoder import Autoencoder, AutoencoderSettings
+from pcgen.shapes.samples import Samples
+from pcgen.transport import SemidiscreteSolution
+
+# Base points drawn at a time: fixed, so that shape k does not depend on how many are asked for.
+CHUNK = 256
+# Between the seeds of two runs of shapes, so that their noises are not shared.
+SEED_STRIDE = 1_000_003
+MOST_STEPS = 1000
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """Clouds and where their points came from.
+
+    Attributes:
+        points: (batch, n, dim); normals: (batch, n, dim), unit vectors of arbitrary sign.
+        base: (batch, n, dim), the points at t = 0; part: (batch, n), their component.
+        trace: (steps + 1, batch, n, dim), all times, or None where not asked for.
+    """
+
+    points: Tensor
+    normals: Tensor
+    base: Tensor
+    part: Tensor
+    trace: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class LatentDraw:
+    """Latents with their story.
+
+    Attributes:
+        z: (count, latent_dim), ready to decode; base: where each started.
+        category: index of the category of the cell that each started in.
+        row: data-set row of the training shape whose cell that is.
+    """
+
+    z: Tensor
+    base: Tensor
+    category: Tensor
+    row: Tensor
+
+
+class ShapeModel:
+    """A run that generates; see :meth:`load`."""
+
+    def __init__(self, run_dir: Path, config: dict[str, Any]) -> None:
+        self.run_dir = run_dir
+        self.meta = config
+        self.categories: tuple[str, ...] = tuple(config["categories"])
+        self.conditional = bool(config["conditional"])
+        self.dataset_path = Path(config["dataset"])
+        settings = config["settings"]
+        sizes = from_plain(AutoencoderSettings, settings["autoencoder"])
+        self.latent_dim = sizes.latent_dim
+        atoms, _ = checkpoint.load(run_dir / "base" / "atoms.safetensors")
+        self._atoms, self._atom_row, self._atom_label = atoms["z"], atoms["row"], atoms["label"]
+        self._base = base.from_checkpoint(*checkpoint.load(run_dir / "base" / "base.safetensors"))
+        self._potential = SemidiscreteSolution.load(run_dir / "base" / "map.npz").potential
+        weights, _ = checkpoint.load(run_dir / "autoencoder" / "weights.safetensors")
+        self.dim = int(weights["encoder.basis"].shape[1]) if "encoder.basis" in weights else 3
+        self._autoencoder = _frozen(Autoencoder.empty(sizes, self.dim), weights)
+        flow = settings["latent_flow"]
+        classes = len(self.categories) if self.conditional else 0
+        points = settings["point_flow"]
+
+        def latent() -> LatentSlope:
+            return LatentSlope(self.latent_dim, flow["width"], flow["blocks"], classes)
+
+        def point() -> PointSlope:
+            return PointSlope(
+                self.dim, self.latent_dim, sizes.parts, points["width"], points["blocks"]
+            )
+
+        self._latent = {
+            name: _frozen(latent(), _weights(run_dir, f"latent-flow/{name}"))
+            for name in ("teacher", "student")
+        }
+        self._point = {
+            name: _frozen(point(), _weights(run_dir, f"point-flow/{name}"))
+            for name in ("teacher", "student")
+        }
+
+    @classmethod
+    def load(cls, run_dir: Path | str, device: str = "cpu") -> ShapeModel:
+        """Load a finished run.
+
+        Raises:
+            DataError: there is no run, or a stage of it is not trained yet.
+        """
+        run_dir = Path(run_dir)
+        file = run_dir / "run.json"
+        if not file.is_file():
+            raise DataError(f"no run at {run_dir}; make one with: pcgen train DATASET --out RUN")
+        try:
+            config = json.loads(file.read_text())
+            missing = [
+                stage
+                for stage in ("autoencoder", "base", "latent-flow", "point-flow")
+                if not (run_dir / stage / "done.json").exists()
+            ]
+            if missing:
+                raise DataError(
+                    f"{run_dir} is not trained to the end: {', '.join(missing)} missing; "
+                    "go on with: pcgen train DATASET --out RUN --resume"
+                )
+            if config.get("format") != 1:
+                raise DataError(
+                    f"{run_dir} has run format {config.get('format')!r}, this version reads 1; "
+                    "use the version that made it"
+                )
+            return cls(run_dir, config)
+        except (ValueError, KeyError, AttributeError, TypeError, RuntimeError) as error:
+            raise DataError(f"{run_dir} is damaged or of another version ({error!r})") from None
+
+    def sample(
+        self,
+        count: int,
+        *,
+        seed: int,
+        points: int = 2048,
+        steps: int = 1,
+        category: str | None = None,
+        solver: str = "student",
+    ) -> Samples:
+        """New shapes as the samples file of the project holds them; equal seeds, equal shapes."""
+        drawn = self.draw(count, seed=seed, category=category, steps=steps, solver=solver)
+        return self.decode_samples(
+            drawn.z,
+            points=points,
+            seed=seed,
+            steps=steps,
+            solver=solver,
+            category=[self.categories[int(label)] for label in drawn.category],
+        )
+
+    def sample_latents(
+        self, count: int, *, seed: int, category: str | None = None, steps: int = 1
+    ) -> Tensor:
+        """(count, latent_dim) latents of new shapes."""
+        return self.draw(count, seed=seed, category=category, steps=steps).z
+
+    @torch.no_grad()
+    def draw(
+        self,
+        count: int,
+        *,
+        seed: int,
+        category: str | None = None,
+        steps: int = 1,
+        solver: str = "student",
+    ) -> LatentDraw:
+        """Draw from the base, then follow the latent flow.
+
+        A category is reached by keeping the base points whose cell, under the semi-discrete map,
+        belongs to one of its training shapes: exact, and the same for every base.
+        """
+        _check(count, steps)
+        draw = torch.Generator().manual_seed(seed)
+        start, cell = self._draw_base(count, draw, category)
+        label = self._atom_label[cell]
+        one_hot = None
+        if self.conditional:
+            one_hot = nn.functional.one_hot(label, len(self.categories)).float()
+        network = self._latent["student" if solver == "student" else "teacher"]
+        *_, z = _follow(lambda x, t, s: network(x, t, s, one_hot), start, steps, solver)
+        return LatentDraw(z=z, base=start, category=label, row=self._atom_row[cell])
+
+    @torch.no_grad()
+    def decode(
+        self,
+        latents: Tensor,
+        *,
+        points: int = 2048,
+        seed: int = 0,
+        steps: int = 1,
+        trace: bool = False,
+        solver: str = "student",
+    ) -> Decoded:
+        """Latents (batch, latent_dim) to clouds of any number of points, with normals."""
+        _check(points, steps)
+        if latents.ndim != 2 or latents.shape[1] != self.latent_dim:
+            raise InputError(
+                f"latents must be (batch, {self.latent_dim}), got {tuple(latents.shape)}"
+            )
+        draw = torch.Generator().manual_seed(seed)
+        mixture, start = self._autoencoder.draw_base(latents, points, draw)
+        condition = PointCondition(z=latents, mixture=mixture, part=start.part)
+        path = []
+        end = start.points
+        network = self._point["student" if solver == "student" else "teacher"]
+        slope = BoundPointSlope(network, condition)
+        for end in _follow(slope, start.points, steps, solver):
+            if trace:
+                path.append(end)
+        return Decoded(
+            points=end,
+            normals=nn.functional.normalize(slope.normal, dim=-1),
+            base=start.points,
+            part=start.part,
+            trace=torch.stack(path) if trace else None,
+        )
+
+    @torch.no_grad()
+    def encode(self, points: Tensor) -> Tensor:
+        """(batch, n, dim) clouds in the box frame to (batch, latent_dim)."""
+        if points.ndim != 3 or points.shape[-1] != self.dim:
+            raise InputError(f"points must be (batch, n, {self.dim}), got {tuple(points.shape)}")
+        return self._autoencoder.encode(points)
+
+    def interpolate(
+        self, start: Tensor, end: Tensor, frames: int, *, points: int = 2048, seed: int = 0
+    ) -> Samples:
+        """Shapes along the line between two latents (latent_dim,), both ends included.
+
+        Every frame uses the same base noise, so that points keep their identity.
+        """
+        if frames < 2:
+            raise InputError(f"an interpolation needs at least 2 frames, got {frames}")
+        weights = torch.linspace(0, 1, frames)[:, None]
+        z = torch.lerp(start[None], end[None], weights)
+        return self.decode_samples(
+            z, points=points, seed=seed, same_noise=True, category=["interpolation"] * frames
+        )
+
+    def decode_samples(
+        self,
+        latents: Tensor,
+        *,
+        points: int,
+        seed: int,
+        category: list[str],
+        steps: int = 1,
+        solver: str = "student",
+        same_noise: bool = False,
+    ) -> Samples:
+        """Decode one by one, each with its own noise, into a :class:`Samples`.
+
+        Shape k is the same however many follow it.
+        """
+        shapes = [
+            self.decode(
+                latent[None],
+                points=points,
+                seed=seed if same_noise else seed * SEED_STRIDE + number,
+                steps=steps,
+                solver=solver,
+            )
+            for number, latent in enumerate(latents)
+        ]
+        return Samples(
+            points=np.concatenate([shape.points.numpy() for shape in shapes]),
+            category=np.array(category),
+            meta={
+                "run": str(self.run_dir),
+                "seed": seed,
+                "steps": steps,
+                "solver": solver,
+                "version": __version__,
+            },
+            normals=np.concatenate([shape.normals.numpy() for shape in shapes]),
+        )
+
+    def _draw_base(
+        self, count: int, draw: Generator, category: str | None
+    ) -> tuple[Tensor, Tensor]:
+        if category is not None and category not in self.categories:
+            raise InputError(
+                f"no category {category!r} in this run; it has {', '.join(self.categories)}"
+            )
+        kept: list[Tensor] = []
+        cells: list[Tensor] = []
+        have = 0
+        while have < count:
+            x = self._base.sample(CHUNK, draw)
+            cell = best_cells(x, self._atoms, self._potential)[1][:, 0]
+            if category is not None:
+                fits = self._atom_label[cell] == self.categories.index(category)
+                x, cell = x[fits], cell[fits]
+            kept.append(x)
+            cells.append(cell)
+            have += len(x)
+        return torch.cat(kept)[:count], torch.cat(cells)[:count]
+
+
+def _follow(slope: Slope, start: Tensor, steps: int, solver: str) -> Iterator[Tensor]:
+    """x at all times: by the student's jumps, or by the teacher's flow under a stepper."""
+    if solver == "student":
+        return jumps(functools.partial(jump, slope), start, steps=steps)
+    return trajectory(velocity_of(slope), start, steps=steps, method=solver)
+
+
+def _weights(run_dir: Path, stage: str) -> dict[str, Tensor]:
+    return checkpoint.load(run_dir / stage / "weights.safetensors")[0]
+
+
+def _frozen(module: Any, weights: dict[str, Tensor]) -> Any:
+    module.load_state_dict(weights)
+    return module.eval().requires_grad_(False)
+
+
+def _check(count: int, steps: int) -> None:
+    if count < 1:
+        raise InputError(f"the number of shapes and of points must be at least 1, got {count}")
+    if not 1 <= steps <= MOST_STEPS:
+        raise InputError(f"steps must be between 1 and {MOST_STEPS}, got {steps}")

@@ -1,0 +1,206 @@
+"""The whole way of the data, one function a stage. Read this file first.
+
+A mesh file becomes a cloud in :func:`prepare`; clouds become latents, a base and two flows in
+:func:`train`; noise becomes latents becomes clouds in :func:`sample`; clouds become meshes in
+:func:`mesh`; and :func:`evaluate` and :func:`gallery` look at them. Every function takes and
+leaves files (see the README for their formats), so each can be run alone; :func:`demo` runs all.
+
+Heavy packages are imported inside the functions, so that importing this module costs nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pcgen import progress
+
+if TYPE_CHECKING:
+    from pcgen.shapes.samples import Samples
+
+
+def prepare(
+    source: Path | str,
+    out: Path,
+    *,
+    format: str = "auto",
+    categories: Sequence[str] | None = None,
+    points: int | None = None,
+    splits: Path | None = None,
+    workers: int | None = None,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Meshes or clouds of any known layout to a data set; the report says what was left out."""
+    from pcgen.shapes.prepare import prepare as prepare_shapes
+
+    return prepare_shapes(
+        source,
+        out,
+        format=format,
+        categories=list(categories) if categories else None,
+        points=points,
+        splits=splits,
+        workers=workers,
+        seed=seed,
+    )
+
+
+def train(dataset: Path, out: Path, **options: Any) -> dict[str, Any]:
+    """A data set to a run: autoencoder, base, latent flow, point flow; resumes what is there.
+
+    ``options`` are those of :func:`pcgen.train.training.train`: preset, categories, base,
+    budget, seed and so on. Each stage is one module of :mod:`pcgen.train`.
+    """
+    from pcgen.train.training import train as train_stages
+
+    return train_stages(dataset, out, **options)
+
+
+def sample(
+    run: Path,
+    out: Path,
+    *,
+    count: int,
+    points: int = 2048,
+    steps: int = 1,
+    category: str | None = None,
+    solver: str = "student",
+    seed: int = 0,
+) -> Samples:
+    """New shapes from a run, written to ``out`` as a samples file."""
+    from pcgen.model import ShapeModel
+
+    samples = ShapeModel.load(run).sample(
+        count, seed=seed, points=points, steps=steps, category=category, solver=solver
+    )
+    samples.save(out)
+    progress.say(f"sampled {count} shapes to {out}")
+    return samples
+
+
+def interpolate(
+    run: Path,
+    out: Path,
+    *,
+    frames: int,
+    seeds: tuple[int, int] = (0, 1),
+    files: tuple[Path, Path] | None = None,
+    points: int = 2048,
+    category: str | None = None,
+    seed: int = 0,
+) -> Samples:
+    """A path between two shapes, given by seeds or by files, written to ``out``."""
+    import torch
+
+    from pcgen.model import ShapeModel
+    from pcgen.shapes.one import read_shape
+
+    model = ShapeModel.load(run)
+    if files is not None:
+        clouds = [torch.from_numpy(read_shape(file, points=4096))[None] for file in files]
+        ends = [model.encode(cloud)[0] for cloud in clouds]
+    else:
+        ends = [model.sample_latents(1, seed=end, category=category)[0] for end in seeds]
+    path = model.interpolate(ends[0], ends[1], frames, points=points, seed=seed)
+    path.save(out)
+    return path
+
+
+def mesh(
+    source: Path,
+    out: Path,
+    *,
+    formats: Sequence[str] = ("glb",),
+    method: str = "auto",
+    faces: int | None = None,
+    thickness: float = 0.004,
+    frames: Path | None = None,
+    workers: int = 1,
+) -> dict[str, Any]:
+    """Clouds to closed meshes in ``out``, each with its report; goes on where it stopped."""
+    from pcgen.reconstruct.batch import mesh_all
+    from pcgen.reconstruct.export import check_formats
+    from pcgen.reconstruct.inputs import named_clouds
+    from pcgen.reconstruct.methods import MeshSettings
+
+    settings = MeshSettings(method=method, faces=faces, thickness=thickness)
+    kinds = check_formats(tuple(formats))
+    clouds = named_clouds(source, frames)
+    return mesh_all(clouds, out, formats=kinds, settings=settings, workers=workers)
+
+
+def evaluate(
+    samples: Sequence[Path],
+    reference: Path,
+    *,
+    protocol: str = "box",
+    split: str | None = None,
+    points: int = 2048,
+    seeds: int = 3,
+    categories: Sequence[str] | None = None,
+    out: Path | None = None,
+    page: Path | None = None,
+) -> dict[str, Any]:
+    """The metrics of the field for samples or runs, with ceiling and novelty beside them."""
+    import os
+
+    from pcgen.evaluate.evaluation import Settings
+    from pcgen.evaluate.files import Request, evaluate_files
+    from pcgen.evaluate.matrix import Work
+    from pcgen.evaluate.protocol import protocol_named
+    from pcgen.files import cache_folder
+
+    work = Work(workers=len(os.sched_getaffinity(0)), cache=cache_folder("distances"))
+    chosen = protocol_named(protocol).changed(split=split, points=points)
+    request = Request(
+        samples=tuple(samples),
+        reference=reference,
+        categories=None if categories is None else tuple(categories),
+        settings=Settings(protocol=chosen, seeds=seeds, work=work),
+    )
+    return evaluate_files(request, out=out, page=page)
+
+
+def demo(
+    out: Path,
+    *,
+    category: str = "seat",
+    budget_minutes: float = 9.0,
+    count: int = 24,
+    preset: str = "cpu-small",
+    seed: int = 0,
+) -> dict[str, Any]:
+    """The whole way on the starter data: prepare, train, sample, mesh, evaluate, gallery."""
+    from pcgen.gallery import contact_sheet, gallery
+
+    data, run = out / "data", out / "run"
+    prepare("starter", data)
+    train(data, run, preset=preset, categories=[category], budget_minutes=budget_minutes, seed=seed)
+    samples = sample(run, out / "samples.npz", count=count, seed=seed)
+    interpolate(run, out / "interpolation.npz", frames=12, seeds=(seed, seed + 1))
+    meshes = mesh(out / "samples.npz", out / "meshes", formats=("glb", "stl"), workers=2)
+    report = evaluate(
+        [run], data, categories=[category], out=out / "report.json", page=out / "report.html"
+    )
+    sheet = contact_sheet(samples, data, out / "sheet.png")
+    page = gallery(
+        run,
+        out / "gallery",
+        count=count,
+        meshes=out / "meshes",
+        interpolation=out / "interpolation.npz",
+        seed=seed,
+        title=f"New {category}s",
+    )
+    return {
+        "gallery": str(page["page"]),
+        "sheet": str(sheet),
+        "meshes": str(out / "meshes"),
+        "report": str(out / "report.html"),
+        "samples": str(out / "samples.npz"),
+        "run": str(run),
+        "watertight": meshes["summary"]["watertight"],
+        "count": count,
+        "evaluation": report,
+    }

@@ -1,0 +1,226 @@
+"""Train → sample → interpolate on a small family of shapes, through the pipeline."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from pcgen import pipeline
+from pcgen.errors import DataError, InputError, TrainingError
+from pcgen.model import ShapeModel
+from pcgen.shapes.samples import Samples
+from pcgen.shapes.writer import write_dataset
+from tests.boxes import boxes
+
+ROOT = Path(__file__).parent.parent
+STAGE_WEIGHTS = (
+    "autoencoder/weights.safetensors",
+    "base/base.safetensors",
+    "latent-flow/student/weights.safetensors",
+    "point-flow/student/weights.safetensors",
+)
+
+
+def make_dataset(path, *, count=20, points=1200, categories=None, seed=0):
+    clouds, normals = boxes(count, points, seed)
+    names = categories or ["tall" if c[:, 1].max() > 0.6 else "flat" for c in clouds]
+    splits = ["test" if k % 5 == 4 else "train" for k in range(count)]
+    return write_dataset(path, clouds, categories=names, splits=splits, normals=normals)
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
+    path = tmp_path_factory.mktemp("data") / "boxes"
+    make_dataset(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def run(dataset, tmp_path_factory):
+    path = tmp_path_factory.mktemp("run") / "boxes"
+    pipeline.train(dataset, path, preset="cpu-tiny", threads=1)
+    return path
+
+
+def test_a_run_samples_clouds_of_any_size_with_unit_normals(run, tmp_path):
+    for points in (100, 3000):
+        samples = pipeline.sample(run, tmp_path / "s.npz", count=3, points=points)
+        assert samples.points.shape == (3, points, 3)
+        assert np.isfinite(samples.points).all()
+        assert np.allclose(np.linalg.norm(samples.normals, axis=-1), 1, atol=1e-4)
+
+
+def test_samples_resemble_boxes_more_than_noise_does(run, dataset):
+    """After seconds of training: extents inside the box, most points near the surface."""
+    samples = ShapeModel.load(run).sample(6, seed=1)
+    assert np.abs(samples.points).max() < 2.5
+    assert np.abs(samples.points).max(axis=(1, 2)).min() > 0.5
+
+
+def test_equal_seeds_give_equal_shapes_and_others_do_not(run, tmp_path):
+    first = pipeline.sample(run, tmp_path / "a.npz", count=4, seed=5)
+    again = pipeline.sample(run, tmp_path / "b.npz", count=4, seed=5)
+    other = pipeline.sample(run, tmp_path / "c.npz", count=4, seed=6)
+    assert np.array_equal(first.points, again.points)
+    assert not np.array_equal(first.points, other.points)
+
+
+@pytest.mark.parametrize("name", ["tall", "flat"])
+def test_a_category_can_be_asked_for(run, name):
+    drawn = ShapeModel.load(run).draw(10, seed=0, category=name)
+    model = ShapeModel.load(run)
+    assert {model.categories[int(label)] for label in drawn.category} == {name}
+
+
+def test_an_unknown_category_lists_the_known_ones(run):
+    with pytest.raises(InputError, match="flat, tall"):
+        ShapeModel.load(run).sample(1, seed=0, category="sofa")
+
+
+@pytest.mark.parametrize(("solver", "steps"), [("student", 4), ("euler", 3), ("heun", 2)])
+def test_every_solver_takes_any_number_of_steps(run, solver, steps):
+    samples = ShapeModel.load(run).sample(2, seed=0, steps=steps, solver=solver)
+    assert np.isfinite(samples.points).all()
+
+
+def test_the_trace_begins_at_the_base_and_ends_at_the_points(run):
+    model = ShapeModel.load(run)
+    decoded = model.decode(model.sample_latents(2, seed=0), points=64, seed=0, steps=3, trace=True)
+    assert decoded.trace.shape == (4, 2, 64, 3)
+    assert torch.equal(decoded.trace[0], decoded.base)
+    assert torch.equal(decoded.trace[-1], decoded.points)
+
+
+def test_an_interpolation_begins_and_ends_at_its_seeds(run, tmp_path):
+    path = pipeline.interpolate(run, tmp_path / "i.npz", frames=5, seeds=(1, 2), points=128)
+    assert path.points.shape == (5, 128, 3)
+    steps = np.abs(np.diff(path.points, axis=0)).mean(axis=(1, 2))
+    whole = np.abs(path.points[-1] - path.points[0]).mean()
+    assert steps.max() < whole
+
+
+def test_an_interpolation_between_files_takes_meshes_and_clouds(run, tmp_path):
+    import trimesh
+
+    trimesh.creation.box((1, 2, 1)).export(tmp_path / "a.stl")
+    np.save(tmp_path / "b.npy", boxes(1, 500)[0])
+    path = pipeline.interpolate(
+        run, tmp_path / "i.npz", frames=3, files=(tmp_path / "a.stl", tmp_path / "b.npy")
+    )
+    assert path.points.shape == (3, 2048, 3)
+
+
+def test_training_again_changes_nothing(run, dataset):
+    before = {name: (run / name).stat().st_mtime_ns for name in STAGE_WEIGHTS}
+    pipeline.train(dataset, run, preset="cpu-tiny", threads=1)
+    pipeline.train(dataset, run, resume=True, threads=1)
+    assert before == {name: (run / name).stat().st_mtime_ns for name in STAGE_WEIGHTS}
+
+
+def test_two_trainings_of_one_seed_give_the_same_weights(run, dataset, tmp_path):
+    pipeline.train(dataset, tmp_path / "again", preset="cpu-tiny", threads=1)
+    for name in STAGE_WEIGHTS:
+        assert (run / name).read_bytes() == (tmp_path / "again" / name).read_bytes(), name
+
+
+def test_other_options_on_an_existing_run_are_refused(run, dataset):
+    with pytest.raises(TrainingError, match="other seed"):
+        pipeline.train(dataset, run, preset="cpu-tiny", seed=1, threads=1)
+
+
+def test_another_data_set_is_refused(run, tmp_path):
+    make_dataset(tmp_path / "other", seed=9)
+    with pytest.raises(TrainingError, match="content hash"):
+        pipeline.train(tmp_path / "other", run, resume=True, threads=1)
+
+
+def test_a_conditional_run_with_another_base_trains_and_samples(dataset, tmp_path):
+    pipeline.train(
+        dataset, tmp_path / "run", preset="cpu-tiny", base="gaussian", conditional=True, threads=1
+    )
+    samples = ShapeModel.load(tmp_path / "run").sample(4, seed=0, category="tall")
+    assert set(samples.category) == {"tall"}
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_a_data_set_of_very_few_shapes_trains(count, tmp_path):
+    clouds, normals = boxes(count, 1200)
+    write_dataset(tmp_path / "few", clouds, splits=["train"] * count, normals=normals)
+    pipeline.train(tmp_path / "few", tmp_path / "run", preset="cpu-tiny", threads=1)
+    assert np.isfinite(ShapeModel.load(tmp_path / "run").sample(2, seed=0).points).all()
+
+
+def test_duplicates_only_train_without_normals(tmp_path):
+    clouds = np.repeat(boxes(1, 1200)[0], 5, axis=0)
+    write_dataset(tmp_path / "same", clouds)
+    pipeline.train(tmp_path / "same", tmp_path / "run", preset="cpu-tiny", threads=1)
+    assert np.isfinite(ShapeModel.load(tmp_path / "run").sample(2, seed=0).points).all()
+
+
+def test_a_budget_decides_the_steps_once(dataset, tmp_path):
+    pipeline.train(
+        dataset, tmp_path / "run", preset="cpu-tiny", budget_minutes=0.1, threads=1,
+        stage="autoencoder",
+    )  # fmt: skip
+    plan = json.loads((tmp_path / "run/autoencoder/plan.json").read_text())
+    assert plan["steps"] >= 20
+    assert not (tmp_path / "run/autoencoder/trial").exists()
+
+
+def test_a_run_that_is_not_finished_says_how_to_go_on(dataset, tmp_path):
+    pipeline.train(dataset, tmp_path / "run", preset="cpu-tiny", stage="autoencoder", threads=1)
+    with pytest.raises(DataError, match="--resume"):
+        ShapeModel.load(tmp_path / "run")
+
+
+def test_a_folder_that_is_no_run_is_named(tmp_path):
+    with pytest.raises(DataError, match="no run at"):
+        ShapeModel.load(tmp_path)
+
+
+def test_a_damaged_checkpoint_is_named(dataset, run, tmp_path):
+    import shutil
+
+    shutil.copytree(run, tmp_path / "run")
+    weights = tmp_path / "run/point-flow/student/weights.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
+    with pytest.raises(DataError, match=r"weights\.safetensors"):
+        ShapeModel.load(tmp_path / "run")
+
+
+def test_a_run_of_another_format_is_refused(run, dataset, tmp_path):
+    plain = json.loads((run / "run.json").read_text())
+    (tmp_path / "run.json").write_text(json.dumps({**plain, "format": 99}))
+    with pytest.raises(DataError, match="run format 99"):
+        pipeline.train(dataset, tmp_path, resume=True)
+
+
+@pytest.mark.slow
+def test_a_training_killed_at_random_moments_ends_at_the_same_weights(run, dataset, tmp_path):
+    """kill -9 of real processes, again and again, until one of them gets through."""
+    out = tmp_path / "killed"
+    command = [
+        sys.executable, "-m", "pcgen", "train", str(dataset), "--out", str(out),
+        "--preset", "cpu-tiny", "--threads", "1", "--quiet",
+    ]  # fmt: skip
+    rng = np.random.default_rng(0)
+    kills = 0
+    for attempt in range(60):
+        process = subprocess.Popen(command, cwd=ROOT, start_new_session=True)
+        try:
+            assert process.wait(timeout=rng.uniform(2.0, 4.0) + 0.5 * attempt) == 0
+            break
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            kills += 1
+    assert kills >= 2
+    for name in STAGE_WEIGHTS:
+        assert (run / name).read_bytes() == (out / name).read_bytes(), name
+    assert isinstance(ShapeModel.load(out).sample(1, seed=0), Samples)
