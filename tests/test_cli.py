@@ -1,0 +1,91 @@
+"""The command line: light, documented, one line for a known error."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pcgen import cli
+from pcgen.errors import DataError
+
+ROOT = Path(__file__).parent.parent
+HEAVY = {"torch", "scipy", "open3d", "trimesh", "ot", "pykeops", "h5py", "matplotlib", "pandas"}
+
+
+@pytest.mark.parametrize("words", [["--help"], ["train", "--help"], ["--version"]])
+def test_help_imports_nothing_heavy(words):
+    code = (
+        "import sys; from pcgen import cli; "
+        f"cli.main({words!r}); print(sorted(set(sys.modules) & {HEAVY!r}), file=sys.stderr)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True
+    )
+    assert done.stderr.strip() == "[]"
+
+
+@pytest.mark.parametrize("name", cli.COMMANDS)
+def test_every_command_documents_itself_with_an_example(name, capsys):
+    assert cli.main([name, "--help"]) == 0
+    text = capsys.readouterr().out
+    assert f"pcgen {name}" in text
+    assert "--json" in text
+
+
+@pytest.mark.parametrize("name", ["transport", "base", "metrics", "mesh", "prepare", "sampling"])
+def test_every_benchmark_documents_itself(name, capsys):
+    assert cli.main(["bench", name, "--help"]) == 0
+    assert f"pcgen bench {name}" in capsys.readouterr().out
+
+
+def test_no_command_shows_the_overview(capsys):
+    assert cli.main([]) == 2
+    assert "pcgen COMMAND" in capsys.readouterr().out
+
+
+def test_an_unknown_command_lists_the_known_ones(capsys):
+    assert cli.main(["generate"]) == 2
+    assert "sample" in capsys.readouterr().err
+
+
+def test_an_unknown_option_is_exit_code_2(capsys):
+    assert cli.main(["sample", "run", "--cuont", "3"]) == 2
+
+
+def test_zero_shapes_are_refused(capsys):
+    assert cli.main(["sample", "run", "--count", "0", "--out", "x.npz"]) == 2
+    assert "at least 1" in capsys.readouterr().err
+
+
+def test_a_known_error_is_one_line_and_exit_code_2(tmp_path, capsys):
+    assert cli.main(["sample", str(tmp_path), "--count", "1", "--out", "x.npz"]) == 2
+    captured = capsys.readouterr()
+    assert captured.err.startswith("pcgen sample: no run at")
+    assert captured.err.count("\n") == 1
+    assert captured.out == ""
+
+
+def test_debug_shows_the_traceback(tmp_path):
+    with pytest.raises(DataError):
+        cli.main(["sample", str(tmp_path), "--count", "1", "--out", "x.npz", "--debug"])
+
+
+def test_json_is_the_last_line_of_stdout(tmp_path, capsys):
+    import numpy as np
+
+    np.save(tmp_path / "clouds.npy", np.random.default_rng(0).random((4, 300, 3)))
+    words = ["prepare", str(tmp_path), "--out", str(tmp_path / "set"), "--workers", "1", "--json"]
+    assert cli.main(words) == 0
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert json.loads(last)["count"] == 4
+
+
+def test_a_keyboard_interrupt_says_how_to_go_on(monkeypatch, capsys):
+    def interrupted(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("pcgen.pipeline.sample", interrupted)
+    assert cli.main(["sample", "run", "--count", "1", "--out", "x.npz"]) == 130
+    assert "the same command goes on" in capsys.readouterr().err
