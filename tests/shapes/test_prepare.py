@@ -15,7 +15,6 @@ from small_shapes import box_mesh, obj_bytes
 from pcgen.cli import main
 from pcgen.errors import DataError, StorageError
 from pcgen.files import lock
-from pcgen.shapes import pieces
 from pcgen.shapes.prepare import prepare
 from pcgen.shapes.starter import starter_path
 from pcgen.shapes.store import Dataset
@@ -74,6 +73,15 @@ def test_a_shape_is_the_same_whatever_else_is_in_the_set(tmp_path, boxes):
     whole, part = Dataset.open(tmp_path / "all"), Dataset.open(tmp_path / "some")
     rows = [whole.ids.index(name) for name in part.ids]
     assert np.array_equal(whole.points(rows), part.points(range(part.count)))
+
+
+def test_equal_shapes_get_different_points(tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / "twins").mkdir(exist_ok=True)
+        (tmp_path / "twins" / f"{name}.obj").write_bytes(obj_bytes(box_mesh()))
+    prepare(tmp_path / "twins", tmp_path / "set", points=5, workers=1)
+    one, two = Dataset.open(tmp_path / "set").points([0, 1])
+    assert not np.allclose(one, two)
 
 
 def test_the_starter_data_is_what_its_table_says(tmp_path):
@@ -167,19 +175,8 @@ def test_pieces_that_are_finished_are_not_made_again(tmp_path, boxes, small_piec
     assert not (tmp_path / "set").exists()
     part = tmp_path / "set.part" / "pieces"
     (part / "000002.json").unlink()
-    kept = (part / "000001.points.npy").stat().st_mtime_ns
-    made = []
-    monkeypatch.setattr(
-        "pcgen.shapes.prepare._run",
-        lambda todo, _: [
-            made.append(p.number) or pieces.convert(p, lambda _: None)
-            for p in todo
-            if pieces.read_record(p) is None
-        ],
-    )
-    assert (part / "000001.points.npy").stat().st_mtime_ns == kept
+    monkeypatch.setattr("pcgen.shapes.prepare.convert", crashing.only_the_third)
     prepare(boxes, tmp_path / "set", points=30, workers=1)
-    assert made == [2]
     assert hashes(tmp_path / "set") == hashes(tmp_path / "whole")
     assert not (tmp_path / "set.part").exists()
 
@@ -218,6 +215,16 @@ def test_clouds_keep_all_their_points_unless_told(tmp_path):
     distance = np.abs(own[:, None] - clouds[5][None]).max(2).min(1)
     assert distance.max() < 1e-5
     assert len(np.unique(own, axis=0)) == 30
+
+
+def test_a_few_small_scans_do_not_make_the_others_small(tmp_path):
+    draw = np.random.default_rng(0)
+    (tmp_path / "scans").mkdir()
+    for k in range(25):
+        np.savetxt(tmp_path / "scans" / f"s{k:02d}.xyz", draw.normal(size=(7 if k == 3 else 90 + k, 3)))
+    report = prepare(tmp_path / "scans", tmp_path / "set", workers=1)
+    assert (report["count"], report["points_per_shape"]) == (24, 90)
+    assert "has 7 points" in report["rejected"][0]["reason"]
 
 
 def test_dpm_files_keep_their_2048_points(tmp_path):
