@@ -28,12 +28,13 @@ def sample_surface(
     if count < 1:
         raise InputError(f"count must be at least 1, got {count}")
     # Scaled to unit size first: the squares of very small or large coordinates leave float64.
-    low, high = mesh.used_vertices().min(0), mesh.used_vertices().max(0)
+    used = mesh.used_vertices()
+    low, high = used.min(0), used.max(0)
     size = float((high - low).max())
     if not (np.isfinite(size) and size > 0):
         raise MeshError("the mesh has no extent, or vertices that are not finite")
     crosses = face_crosses(Mesh((mesh.vertices - low) / size, mesh.faces))
-    doubled = np.linalg.norm(crosses, axis=1)
+    doubled = np.sqrt(np.einsum("ij,ij->i", crosses, crosses))
     edges = np.cumsum(doubled)
     if not edges[-1] > 0:
         raise MeshError("the area of the surface is zero")

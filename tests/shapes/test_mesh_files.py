@@ -162,6 +162,22 @@ def test_ply_of_every_order_and_polygon_size(order, mixed):
     assert mesh.faces.tolist() == expected
 
 
+def test_stl_in_text_and_binary_that_begins_with_solid(box):
+    solid = trimesh.Trimesh(box.vertices, box.faces, process=False)
+    text = solid.export(file_type="stl_ascii").encode()
+    assert np.allclose(measures(read_mesh(text, suffix=".stl")), measures(box), atol=1e-5)
+    assert np.allclose(
+        measures(read_mesh(text.upper().replace(b"\n", b"\r\n"), suffix=".stl"))[0], 7
+    )
+    binary = b"solid but binary".ljust(80) + solid.export(file_type="stl")[80:]
+    assert np.allclose(measures(read_mesh(binary, suffix=".stl")), measures(box), atol=1e-5)
+
+
+def test_obj_with_tabs_and_indentation_is_read(box):
+    data = obj_bytes(box).replace(b"\nv ", b"\n  v\t").replace(b"\nf ", b"\n\tf  ")
+    assert np.allclose(measures(read_mesh(data, suffix=".obj")), measures(box), atol=1e-5)
+
+
 def test_ply_without_a_face_element_is_a_scan_with_normals():
     cloud = trimesh.PointCloud(np.random.default_rng(0).normal(size=(20, 3)))
     ply = read_ply(cloud.export(file_type="ply"))
@@ -243,7 +259,10 @@ def test_an_unusable_mesh_is_refused_with_its_reason(mesh, reason):
         (".off", b"OFF\n3 0 0\n", "no faces"),
         (".off", b"OFF\nmany\n", "counts"),
         (".ply", b"ply\n", "end_header"),
-        (".stl", b"solid nothing\nendsolid nothing\n", "no"),
+        (".stl", b"solid nothing\nendsolid nothing\n", "no facet"),
+        (".stl", b"solid x\nvertex 1 2 3\nvertex 1 2 3\n", "multiple of three"),
+        (".stl", b"solid x\nvertex 1 2\nvertex 1 2\nvertex 3 4\n", "not three numbers"),
+        (".stl", b"\0" * 80 + b"\x05\0\0\0" + b"\0" * 50, "5 facets do not fit 134 bytes"),
         (".glb", b"glTF\x02\x00\x00\x00", "not a readable"),
         (".gltf", b"{}", "no"),
         (".gltf", b"[1, 2]", "not a readable"),

@@ -221,7 +221,9 @@ def test_a_few_small_scans_do_not_make_the_others_small(tmp_path):
     draw = np.random.default_rng(0)
     (tmp_path / "scans").mkdir()
     for k in range(25):
-        np.savetxt(tmp_path / "scans" / f"s{k:02d}.xyz", draw.normal(size=(7 if k == 3 else 90 + k, 3)))
+        np.savetxt(
+            tmp_path / "scans" / f"s{k:02d}.xyz", draw.normal(size=(7 if k == 3 else 90 + k, 3))
+        )
     report = prepare(tmp_path / "scans", tmp_path / "set", workers=1)
     assert (report["count"], report["points_per_shape"]) == (24, 90)
     assert "has 7 points" in report["rejected"][0]["reason"]

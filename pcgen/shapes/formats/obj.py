@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import re
-
 import numpy as np
 from numpy.typing import NDArray
 
 from pcgen.errors import MeshError
 from pcgen.shapes.formats.polygons import fan
-
-_VERTEX = re.compile(rb"^[ \t]*v[ \t]+([^\n]*)$", re.MULTILINE)
-_FACE = re.compile(rb"^[ \t]*fo?[ \t]+([^\n]*)$", re.MULTILINE)  # "fo" is the old spelling
 
 
 def read_obj(data: bytes) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
@@ -23,11 +18,9 @@ def read_obj(data: bytes) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     Raises:
         MeshError: no vertex or face line, or one that is not numbers.
     """
-    if b"\r" in data:
-        data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-    if b"\\\n" in data:
-        data = data.replace(b"\\\n", b" ")
-    vertex_lines, face_lines = _VERTEX.findall(data), _FACE.findall(data)
+    lines = _lines(data)
+    vertex_lines = [line[2:] for line in lines if line[:2] == b"v "]
+    face_lines = [line[2:] for line in lines if line[:2] == b"f "]
     if not vertex_lines:
         raise MeshError("no vertex line ('v x y z') in the OBJ file")
     if not face_lines:
@@ -40,18 +33,28 @@ def read_obj(data: bytes) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
         raise MeshError("a vertex line of the OBJ file is empty")
     corners, sizes = _corners(face_lines)
     if (corners < 0).any():
-        starts = np.array([match.start() for match in _VERTEX.finditer(data)])
-        lines = np.array([match.start() for match in _FACE.finditer(data)])
-        before = np.repeat(np.searchsorted(starts, lines), sizes)
-        corners = np.where(corners < 0, corners + before + 1, corners)
+        kinds = np.array([line[:2] for line in lines])
+        before = np.cumsum(kinds == b"v ")[kinds == b"f "]
+        corners = np.where(corners < 0, corners + np.repeat(before, sizes) + 1, corners)
     return vertices, fan(corners - 1, sizes)
+
+
+def _lines(data: bytes) -> list[bytes]:
+    """The lines, continued ones joined, with one kind of end and of space and none in front."""
+    for old, new in ((b"\r\n", b"\n"), (b"\r", b"\n"), (b"\\\n", b" "), (b"\t", b" ")):
+        if old in data:
+            data = data.replace(old, new)
+    lines = data.split(b"\n")
+    indented = data[:1] == b" " or b"\n " in data
+    return [line.lstrip() for line in lines] if indented else lines
 
 
 def _corners(lines: list[bytes]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """All vertex numbers in one array, and how many each face has."""
-    if any(b"#" in line for line in lines):
-        lines = [line.partition(b"#")[0] for line in lines]
     text = b"\n".join(lines)
+    if b"#" in text:
+        lines = [line.partition(b"#")[0] for line in lines]
+        text = b"\n".join(lines)
     try:
         table = _uniform_corners(lines, text)
         if table is not None:
