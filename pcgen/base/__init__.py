@@ -12,8 +12,17 @@ abstract is public. **Everything here is our reconstruction of the idea**: minim
 
 with F and λ chosen on held-out latents, because λ = 0 with a rich F only memorises ν. A lower
 energy proves nothing by itself; ``pcgen bench base`` measures training steps to a target error.
+
+* :mod:`fitting` - the table of families, :func:`fit`, :func:`from_checkpoint`, the guard's action.
+* :mod:`gaussian`, :mod:`mixture`, :mod:`uniform` - closed forms and shrinkage.
+* :mod:`transported` - AE-OT: the extended semi-discrete push-forward of N(0, I).
+* :mod:`conjugate` - conjugate moment measures; :mod:`network` - a reparametrised network.
+* :mod:`energies` - E(ω) and its terms with error bars; :mod:`alternating` - its minimiser over
+  Gaussians by alternating dual and base steps; :mod:`guard` - copies and collapse.
+* :mod:`choice` - ``auto``: family and λ on held-out latents, with the table it chose from.
 """
 
+from pcgen.base.choice import AutoSettings, ChosenBase
 from pcgen.base.energies import Energy, Estimate, energy
 from pcgen.base.fitting import FAMILIES, fit, from_checkpoint
 from pcgen.base.guard import GuardReport, inspect
@@ -21,7 +30,9 @@ from pcgen.base.measure import BaseMeasure
 
 __all__ = [
     "FAMILIES",
+    "AutoSettings",
     "BaseMeasure",
+    "ChosenBase",
     "Energy",
     "Estimate",
     "GuardReport",

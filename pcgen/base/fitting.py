@@ -1,32 +1,41 @@
 """From a family's name and latents to a base measure, and from a checkpoint back to it.
 
 The families are a plain dict: a name, the settings it takes, how many different latents it needs,
-and the function that fits it. To add a family is to add a line here and its module.
+and the function that fits it. To add a family is to add a line here and its module. Rich families,
+those that can run onto the training latents, pass the collapse guard before they are handed out.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
 from pcgen import config
+from pcgen.base.choice import AutoSettings, ChosenBase, choose
 from pcgen.base.conjugate import (
     ConjugateMomentBase,
     ConjugateMomentSettings,
     fit_conjugate,
 )
 from pcgen.base.gaussian import GaussianBase, GaussianSettings, StandardBase, fit_gaussian
+from pcgen.base.guard import GuardReport, inspect
 from pcgen.base.measure import BaseMeasure, ConstantsKept, check_latents
 from pcgen.base.mixture import MixtureBase, MixtureSettings, fit_mixture
+from pcgen.base.network import NetworkBase, NetworkSettings, fit_network
 from pcgen.base.transported import TransportedBase, TransportedSettings, fit_transported
 from pcgen.base.uniform import UniformBase, UniformSettings, fit_uniform
 from pcgen.errors import DataError, InputError
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
+
+
+Guard = Literal["off", "say", "refuse", "regularise"]
+GUARDS = ("off", "say", "refuse", "regularise")
 
 
 @dataclass(frozen=True)
@@ -39,13 +48,19 @@ class Family:
     """One row of the table of families.
 
     ``fit(latents, settings, generator, validation)`` sees only checked latents whose coordinates
-    all vary; ``least`` is the number of different latents it needs.
+    all vary; ``least`` is the number of different latents it needs; ``rich`` families are guarded.
     """
 
     measure: type[Any]
     settings: type[Any]
     least: int
     fit: Callable[[Tensor, Any, Generator, Tensor | None], BaseMeasure]
+    rich: bool = False
+
+    @property
+    def relaxed(self) -> bool:
+        """Whether the family can be pulled towards N(0, I)."""
+        return "relaxation" in {field.name for field in dataclasses.fields(self.settings)}
 
 
 FAMILIES: dict[str, Family] = {
@@ -56,15 +71,32 @@ FAMILIES: dict[str, Family] = {
     "gmm": Family(MixtureBase, MixtureSettings, 2, fit_mixture),
     "uniform": Family(UniformBase, UniformSettings, 2, lambda x, s, g, v: fit_uniform(x, s)),
     "ae-ot": Family(
-        TransportedBase, TransportedSettings, 2, lambda x, s, g, v: fit_transported(x, s, g)
+        TransportedBase,
+        TransportedSettings,
+        2,
+        lambda x, s, g, v: fit_transported(x, s, g),
+        rich=True,
     ),
     "conjugate-moment": Family(
         ConjugateMomentBase,
         ConjugateMomentSettings,
         8,
         lambda x, s, g, v: fit_conjugate(x, s, g),
+        rich=True,
+    ),
+    "network": Family(NetworkBase, NetworkSettings, 8, fit_network, rich=True),
+    "auto": Family(
+        ChosenBase,
+        AutoSettings,
+        2,
+        lambda x, s, g, v: choose(x, s, g, v, _candidate(g), frozenset(RELAXED)),
     ),
 }
+RELAXED: list[str] = [name for name, family in FAMILIES.items() if family.relaxed]
+LADDER = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
+"""λ that ``guard="regularise"`` goes through until the guard passes."""
+LEAST_GUARDED = 16
+"""With fewer latents the guard's shares mean nothing."""
 
 
 def fit(
@@ -74,6 +106,7 @@ def fit(
     generator: Generator,
     settings: Any = None,
     validation: Tensor | None = None,
+    guard: Guard = "say",
 ) -> BaseMeasure:
     """Fit one family of base measures to latents.
 
@@ -83,11 +116,16 @@ def fit(
         generator: every random choice draws from it.
         settings: the family's settings dataclass, the same as a plain dict, or None for defaults.
         validation: (M, dim) latents held out from the fit, for families that choose on them.
+        guard: what to do with a rich base that replays its latents or collapses: ``say`` so in its
+            notes, ``refuse`` it, ``regularise`` it by a larger relaxation, or ``off``.
     Raises:
         InputError: an unknown name or setting, NaN, or too few different latents.
+        TrainingError: the guard refused the base, or no relaxation helped.
     """
     if name not in FAMILIES:
         raise InputError(f"base must be one of {', '.join(FAMILIES)}, got {name!r}")
+    if guard not in GUARDS:
+        raise InputError(f"guard must be one of {', '.join(GUARDS)}, got {guard!r}")
     family = FAMILIES[name]
     settings = _settings(family, name, settings)
     x = check_latents(latents, family.least, f"base {name}")
@@ -100,11 +138,69 @@ def fit(
         return family.fit(x, settings, generator, held)
     varying = (x != x[0]).any(0)
     if bool(varying.all()):
-        return family.fit(x, settings, generator, held)
-    inner = family.fit(
-        x[:, varying], settings, generator, None if held is None else held[:, varying]
+        return _guarded(name, x, settings, generator, held, guard)
+    inner = _guarded(
+        name,
+        x[:, varying],
+        settings,
+        generator,
+        None if held is None else held[:, varying],
+        guard,
     )
     return ConstantsKept(inner, torch.where(varying, 0.0, x[0]), varying)
+
+
+def _guarded(
+    name: str, x: Tensor, settings: Any, generator: Generator, held: Tensor | None, guard: Guard
+) -> BaseMeasure:
+    """Fit, look, and do what ``guard`` says about a base that copies or collapses."""
+    family = FAMILIES[name]
+    omega = family.fit(x, settings, generator, held)
+    pushed = getattr(settings, "pushed", True)  # P_w itself is log-concave and copies nothing
+    if guard == "off" or not family.rich or not pushed or len(x) < LEAST_GUARDED:
+        return omega
+
+    def look(candidate: BaseMeasure) -> GuardReport:
+        return inspect(candidate, x, generator=generator, validation=held)
+
+    report = look(omega)
+    if report.ok:
+        return omega
+    if guard == "refuse" or (guard == "regularise" and not family.relaxed):
+        report.require_ok(name)
+    if guard == "regularise":
+        for pull in LADDER:
+            if pull <= settings.relaxation:
+                continue
+            stronger = dataclasses.replace(settings, relaxation=pull)
+            omega = family.fit(x, stronger, generator, held)
+            if look(omega).ok:
+                told = f"λ raised to {pull:g}, because {'; '.join(report.faults)}"
+                return _noted(omega, told)
+        look(omega).require_ok(name)
+    return _noted(omega, f"collapse guard: {'; '.join(report.faults)}")
+
+
+def _noted(omega: Any, note: str) -> BaseMeasure:
+    return dataclasses.replace(omega, notes=(*omega.notes, note))
+
+
+def _candidate(generator: Generator) -> Callable[..., BaseMeasure]:
+    """How ``auto`` fits a candidate: unguarded, since it runs the guard itself."""
+
+    def fit_one(
+        name: str, latents: Tensor, settings: dict[str, Any], validation: Tensor | None
+    ) -> BaseMeasure:
+        return fit(
+            name,
+            latents,
+            generator=generator,
+            settings=settings,
+            validation=validation,
+            guard="off",
+        )
+
+    return fit_one
 
 
 def from_checkpoint(tensors: dict[str, Tensor], meta: dict[str, Any]) -> BaseMeasure:

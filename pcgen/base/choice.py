@@ -1,0 +1,208 @@
+"""``auto``: family and relaxation λ chosen on held-out latents, with the table it chose from.
+
+The held-out latents cannot be compared by E(ω) itself, since λ enters it. Each candidate (a family
+and a λ) is fitted without them and scored by the centred W₂² to them, on the same blocks for all.
+Among the candidates that the best does not beat by more than one standard error of the paired
+difference, the simplest is taken (families in the order given, the stronger pull first): the rule
+of one standard error. A candidate that trips the collapse guard is shown and never taken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from pcgen import checkpoint, config
+from pcgen.base.energies import Estimate, centred_blocks, split_blocks
+from pcgen.base.guard import inspect
+from pcgen.base.measure import FORMAT, BaseMeasure, check_meta
+from pcgen.errors import InputError
+
+if TYPE_CHECKING:
+    from torch import Generator, Tensor
+
+REPEATS = 4
+"""Draws of each base per block: its own chance should not decide."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AutoSettings:
+    """What to choose among.
+
+    Attributes:
+        families: from simple to rich.
+        relaxations: λ to try with the families that have one.
+        held_out: share of the latents to judge on, when none are given for it.
+        least: with fewer latents nothing can be judged, and the Gaussian is taken.
+    """
+
+    families: tuple[str, ...] = ("standard", "gaussian", "gmm", "ae-ot")
+    relaxations: tuple[float, ...] = (0.0, 0.1, 0.5)
+    held_out: float = 0.25
+    least: int = 32
+
+    def __post_init__(self) -> None:
+        if not self.families or "auto" in self.families or not self.relaxations:
+            raise InputError(
+                f"families must be names of bases other than auto, got {self.families}"
+            )
+        if not 0 < self.held_out < 1 or self.least < 8:
+            raise InputError(
+                "held_out must lie between 0 and 1 and least be 8 or more, got "
+                f"{self.held_out} and {self.least}"
+            )
+
+
+@dataclass(frozen=True)
+class Row:
+    """One candidate.
+
+    Attributes:
+        family, relaxation: which.
+        energy, energy_error: centred W₂² to the held-out latents.
+        behind, behind_error: its paired difference from the best candidate.
+        faults: of the collapse guard.
+        chosen: whether this is the one.
+    """
+
+    family: str
+    relaxation: float
+    energy: float
+    energy_error: float
+    behind: float
+    behind_error: float
+    faults: tuple[str, ...]
+    chosen: bool
+
+
+@dataclass(frozen=True)
+class ChosenBase:
+    """The base that ``auto`` took, and its table; in all else the base itself."""
+
+    inner: BaseMeasure
+    table: tuple[Row, ...]
+    reason: str
+
+    @property
+    def name(self) -> str:
+        return self.inner.name
+
+    @property
+    def dim(self) -> int:
+        return self.inner.dim
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        return (self.reason, *self.inner.notes)
+
+    def sample(self, count: int, generator: Generator) -> Tensor:
+        return self.inner.sample(count, generator)
+
+    def describe(self) -> dict[str, Any]:
+        rows = [asdict(row) for row in self.table]
+        return {**self.inner.describe(), "notes": self.notes, "table": rows}
+
+    def table_text(self) -> str:
+        """The table for people."""
+        lines = [f"{'family':<18}{'λ':>6}{'held-out W₂²':>24}{'behind the best':>24}  "]
+        for row in self.table:
+            energy = str(Estimate(row.energy, row.energy_error))
+            behind = str(Estimate(row.behind, row.behind_error))
+            mark = "chosen" if row.chosen else "; ".join(row.faults)
+            lines.append(f"{row.family:<18}{row.relaxation:>6g}{energy:>24}{behind:>24}  {mark}")
+        return "\n".join(line.rstrip() for line in lines)
+
+    def to_checkpoint(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        tensors, meta = self.inner.to_checkpoint()
+        own = {
+            "family": "auto",
+            "format": FORMAT,
+            "inner": meta,
+            "reason": self.reason,
+            "table": config.to_plain(self.table),
+        }
+        return checkpoint.prefixed(tensors, "inner"), own
+
+    @classmethod
+    def from_checkpoint(cls, tensors: dict[str, Tensor], meta: dict[str, Any]) -> ChosenBase:
+        from pcgen.base.fitting import from_checkpoint
+
+        check_meta(meta, "auto")
+        inner = from_checkpoint(checkpoint.strip(tensors, "inner"), meta["inner"])
+        table = tuple(config.from_plain(Row, row, "the table of auto") for row in meta["table"])
+        return cls(inner, table, meta["reason"])
+
+
+Fit = Callable[[str, "Tensor", dict[str, Any], "Tensor | None"], BaseMeasure]
+
+
+def choose(
+    latents: Tensor,
+    settings: AutoSettings,
+    generator: Generator,
+    validation: Tensor | None,
+    fit: Fit,
+    relaxed: frozenset[str],
+) -> ChosenBase:
+    """Try every candidate and fit the chosen one to all latents.
+
+    Args:
+        latents: (N, dim).
+        validation: (M, dim) latents to judge on; None holds out a share of ``latents``.
+        fit: (family, latents, settings, validation) to a base.
+        relaxed: the families that take a relaxation.
+    """
+    order = torch.randperm(len(latents), generator=generator, device=generator.device)
+    held = int(settings.held_out * len(latents)) if validation is None else 0
+    train, unseen = latents[order[held:].to(latents.device)], validation
+    if unseen is None:
+        unseen = latents[order[:held].to(latents.device)]
+    if len(train) < settings.least or len(unseen) < 8:
+        reason = f"auto: {len(latents)} latents are too few to choose on, so the Gaussian is taken"
+        return ChosenBase(fit("gaussian", latents, {}, None), (), reason)
+    pairs = split_blocks(unseen, generator)
+    pulls = sorted(settings.relaxations, reverse=True)  # the stronger the pull, the simpler
+    candidates, scores, faults = [], [], []
+    for family in settings.families:
+        for pull in pulls if family in relaxed else (0.0,):
+            options = {"relaxation": pull} if family in relaxed else {}
+            omega = fit(family, train, options, None)
+            repeats = [centred_blocks(omega, pairs, generator) for _ in range(REPEATS)]
+            candidates.append((family, options))
+            scores.append(torch.stack(repeats).mean(0))
+            guarded = family != "standard"
+            report = inspect(omega, train, generator=generator, validation=unseen)
+            faults.append(report.faults if guarded else ())
+    allowed = [index for index, found in enumerate(faults) if not found]
+    if not allowed:
+        reason = "auto: every candidate trips the collapse guard, so the Gaussian is taken"
+        return ChosenBase(fit("gaussian", latents, {}, None), (), reason)
+    best = min(allowed, key=lambda index: float(scores[index].mean()))
+    behind = [Estimate.mean(score - scores[best]) for score in scores]
+    taken = next(i for i in allowed if behind[i].value <= behind[i].error)
+    rows = []
+    for index, ((family, options), score) in enumerate(zip(candidates, scores, strict=True)):
+        energy = Estimate.mean(score)
+        rows.append(
+            Row(
+                family,
+                options.get("relaxation", 0.0),
+                energy.value,
+                energy.error,
+                behind[index].value,
+                behind[index].error,
+                tuple(faults[index]),
+                index == taken,
+            )
+        )
+    family, options = candidates[taken]
+    reason = (
+        f"auto chose {family}"
+        + (f" with λ = {options['relaxation']:g}" if options.get("relaxation") else "")
+        + f" among {len(rows)} candidates: held-out W₂² {Estimate.mean(scores[taken])}, "
+        + ("the lowest" if taken == best else "within one standard error of the lowest")
+    )
+    return ChosenBase(fit(family, latents, options, validation), tuple(rows), reason)
