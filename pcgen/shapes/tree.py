@@ -19,6 +19,7 @@ from pcgen.shapes.mesh_files import FILE_LIMIT
 
 #: Archives with more members than this are refused; ShapeNetCore.v2 as a whole has 1.5 million.
 MEMBER_COUNT_LIMIT = 10_000_000
+DEPTH_LIMIT = 100  # of folders in folders
 
 
 @dataclass(frozen=True)
@@ -147,6 +148,16 @@ def _walk(folder: Path, prefix: str, seen: set[str], found: _Found) -> None:
         children = sorted(os.scandir(folder), key=lambda child: child.name)
     except OSError as error:
         found.rejected.append(Rejected(prefix or str(folder), f"unreadable: {error.strerror}"))
+        return
+    names = {child.name for child in children}
+    if {"dataset.json", "points.npy"} <= names or {"plan.json", "pieces"} <= names:
+        if not prefix:
+            raise DataError(
+                f"{folder} is a prepared data set itself; name the shapes it is made of"
+            )
+        return  # what an earlier run made of this source, or left unfinished
+    if prefix.count("/") > DEPTH_LIMIT:
+        found.rejected.append(Rejected(prefix, f"more than {DEPTH_LIMIT} folders deep"))
         return
     before = len(found.entries) + len(found.rejected) + len(found.empty)
     for child in children:

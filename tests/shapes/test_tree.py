@@ -3,11 +3,14 @@
 import os
 import zipfile
 
+import numpy as np
 import pytest
 
 from pcgen.errors import DataError, InputError
-from pcgen.shapes import tree
+from pcgen.shapes import starter, tree
+from pcgen.shapes.starter import starter_path
 from pcgen.shapes.tree import read_entry, scan
+from pcgen.shapes.writer import write_dataset
 
 
 def zipped(path, names, data=b"content"):
@@ -115,3 +118,31 @@ def test_names_that_are_no_unicode_are_listed(tmp_path):
 def test_nothing_there_is_an_error(tmp_path):
     with pytest.raises(DataError, match="nothing at"):
         scan(tmp_path / "none")
+
+
+def test_folders_beyond_any_reason_are_not_followed(tmp_path):
+    here = os.open(tmp_path, os.O_RDONLY)
+    for _ in range(150):
+        os.mkdir("d", dir_fd=here)
+        deeper = os.open("d", os.O_RDONLY, dir_fd=here)
+        os.close(here)
+        here = deeper
+    os.close(here)
+    assert "folders deep" in scan(tmp_path).rejected[0].reason
+
+
+def test_a_prepared_set_is_no_source_and_is_passed_over_inside_one(tmp_path):
+    write_dataset(tmp_path / "set", np.random.default_rng(0).normal(size=(2, 9, 3)))
+    (tmp_path / "other.part" / "pieces").mkdir(parents=True)
+    (tmp_path / "other.part" / "plan.json").write_text("{}")
+    (tmp_path / "a.obj").write_bytes(b"v")
+    assert [entry.path for entry in scan(tmp_path).entries] == ["a.obj"]
+    with pytest.raises(DataError, match="prepared data set itself"):
+        scan(tmp_path / "set")
+
+
+def test_the_starter_data_is_found_or_missed_in_words(tmp_path, monkeypatch):
+    assert {entry.path.split("/")[0] for entry in scan(starter_path()).entries} >= {"seat", "lamp"}
+    monkeypatch.setattr(starter, "__file__", str(tmp_path / "site" / "pcgen" / "shapes" / "x.py"))
+    with pytest.raises(DataError, match="run pcgen from a clone"):
+        starter_path()
