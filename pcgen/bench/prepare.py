@@ -26,7 +26,6 @@ from typing import Any
 
 import numpy as np
 
-from pcgen.cli.arguments import names, natural, positive
 from pcgen.errors import InputError
 from pcgen.progress import say
 from pcgen.shapes.mesh_files import Mesh, face_areas
@@ -39,14 +38,16 @@ REPEATS = 3
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--source", type=Path, help="meshes of your own for the second table")
-    parser.add_argument("--points", type=positive, default=2048, help="points of a cloud")
-    parser.add_argument("--shapes", type=positive, default=200, help="shapes of the second table")
-    parser.add_argument("--workers", type=names, default=["1", "2"], help="numbers, with commas")
-    parser.add_argument("--seed", type=natural, default=0, help="of meshes and points")
+    parser.add_argument("--points", type=int, default=2048, help="points of a cloud")
+    parser.add_argument("--shapes", type=int, default=200, help="shapes of the second table")
+    parser.add_argument("--workers", default="1,2", help="numbers, with commas")
+    parser.add_argument("--seed", type=int, default=0, help="of meshes and points")
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
-    workers = [_count(word) for word in args.workers]
+    if args.points < 1 or args.shapes < 1:
+        raise InputError(f"expected 1 point and 1 shape, got {args.points} and {args.shapes}")
+    workers = [_count(word) for word in args.workers.split(",")]
     files = list(_files(args.seed))
     rows: list[dict[str, Any]] = []
     for mesh, suffix, data in files:

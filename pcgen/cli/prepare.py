@@ -31,6 +31,7 @@ examples:
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import Any
 
 from pcgen.cli.arguments import names, natural, positive
@@ -41,7 +42,7 @@ LISTED = 10
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("source", metavar="SOURCE", help="a folder, archive or file, or: starter")
-    add("--out", required=True, metavar="DATASET", help="the folder to make")
+    add("--out", required=True, type=Path, metavar="DATASET", help="the folder to make")
     add(
         "--format",
         default="auto",
@@ -55,7 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="to store of each shape; without it 15000, of clouds as many as they have if fewer",
     )
-    add("--splits", metavar="FILE", help="a CSV that says which shape is for what")
+    add("--splits", type=Path, metavar="FILE", help="a CSV that says which shape is for what")
     add("--workers", type=positive, metavar="N", help="processes; without it one a core")
     add("--seed", type=natural, default=0, help="of the surface sampling")
 
@@ -73,7 +74,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         workers=args.workers,
         seed=args.seed,
     )
-    return {"dataset": args.out, **report}
+    return {"dataset": str(args.out), **report}
 
 
 def describe(result: dict[str, Any]) -> str:
