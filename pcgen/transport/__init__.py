@@ -10,6 +10,9 @@ hold the mass of their atoms, with evidence, and maps made of it. One family thr
 
 =============  ====================================================================================
 semidual       any dimension, any source: stochastic (Genans et al. 2025), annealed and averaged
+line           exact where the atoms are on a line: quantiles
+newton         exact in 2D and 3D: power diagrams, damped Newton (Kitagawa, Mérigot, Thibert 2019)
+gaussian       exact between Gaussians: the Bures map, full and low rank
 extended       hard, soft and extended maps; the singular set (Gu, Lei, Yau; An et al. 2020)
 conjugate      conjugate moment measures (Vesseron, Béthune, Cuturi 2025)
 =============  ====================================================================================
@@ -17,8 +20,12 @@ conjugate      conjugate moment measures (Vesseron, Béthune, Cuturi 2025)
 For the cost ½|x - y|² the dual potential at atom i is h_i + ½|p_i|².
 """
 
+from pcgen.transport.domain import ConvexDomain, GridDensity
 from pcgen.transport.evidence import Evidence, Status
 from pcgen.transport.extended import ExtendedMap, Mapped
+from pcgen.transport.gaussian import GaussianMap, GaussianMeasure, bures_squared
+from pcgen.transport.line import LineSolver
+from pcgen.transport.newton import NewtonSolver
 from pcgen.transport.potential import Potential, UpperEnvelope
 from pcgen.transport.problem import SemidiscreteProblem
 from pcgen.transport.semidual import SemidualSolver, SemidualState
@@ -32,10 +39,16 @@ from pcgen.transport.sources import (
 )
 
 __all__ = [
+    "ConvexDomain",
     "Evidence",
     "ExtendedMap",
+    "GaussianMap",
+    "GaussianMeasure",
     "GaussianSource",
+    "GridDensity",
+    "LineSolver",
     "Mapped",
+    "NewtonSolver",
     "Potential",
     "SamplerSource",
     "SemidiscreteProblem",
@@ -46,5 +59,6 @@ __all__ = [
     "UniformBall",
     "UniformCube",
     "UpperEnvelope",
+    "bures_squared",
     "source_named",
 ]

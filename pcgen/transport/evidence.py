@@ -25,15 +25,14 @@ class Status(StrEnum):
     EXACT = "exact"
     CONVERGED = "converged"
     BUDGET = "budget"
-    UNREACHABLE = "unreachable"
+    STEPS = "steps"
     STALLED = "stalled"
 
 
 REMEDIES = {
     Status.BUDGET: "the sample budget is used up; raise max_samples or the tolerance, or go on "
     "from this solution with start=solution",
-    Status.UNREACHABLE: "the source has no extent in a direction that tells atoms apart, so no "
-    "potential can give each its mass; merge those atoms or choose a source of full dimension",
+    Status.STEPS: "the step budget is used up; raise max_steps or the tolerance",
     Status.STALLED: "Newton's method found no step that keeps every cell alive; atoms may nearly "
     "coincide: merge them, or use the stochastic solver",
 }
