@@ -1,14 +1,21 @@
 """``auto``: family and relaxation λ chosen on held-out latents, with the table it chose from.
 
 The held-out latents cannot be compared by E(ω) itself, since λ enters it. Each candidate (a family
-and a λ) is fitted without them and scored by the centred W₂² to them, on the same blocks for all.
-Among the candidates that the best does not beat by more than one standard error of the paired
-difference, the simplest is taken (families in the order given, the stronger pull first): the rule
-of one standard error. A candidate that trips the collapse guard is shown and never taken.
+and a λ) is fitted without them and scored twice against them:
+
+1. by the centred W₂², on the same blocks for all: those stay that the best does not beat by more
+   than one standard error of the paired difference. In many dimensions that leaves many.
+2. by the nearest-neighbour test (the 1-NNA of shape generation): how far the shares of draws and
+   of latents whose nearest neighbour is of their own kind are from one half. Those stay that are
+   within its standard error of the best that is left.
+
+Of what stays the simplest is taken: families in the order given, the stronger pull first. A
+candidate that trips the collapse guard is shown and never taken.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
@@ -64,6 +71,7 @@ class Row:
         family, relaxation: which.
         energy, energy_error: centred W₂² to the held-out latents.
         behind, behind_error: its paired difference from the best candidate.
+        separation: how well neighbours tell its draws from the latents, 0 (not at all) to 1/2.
         faults: of the collapse guard.
         chosen: whether this is the one.
     """
@@ -74,6 +82,7 @@ class Row:
     energy_error: float
     behind: float
     behind_error: float
+    separation: float
     faults: tuple[str, ...]
     chosen: bool
 
@@ -107,12 +116,17 @@ class ChosenBase:
 
     def table_text(self) -> str:
         """The table for people."""
-        lines = [f"{'family':<18}{'λ':>6}{'held-out W₂²':>24}{'behind the best':>24}  "]
+        lines = [
+            f"{'family':<18}{'λ':>6}{'held-out W₂²':>24}{'behind the best':>24}{'separation':>12}  "
+        ]
         for row in self.table:
             energy = str(Estimate(row.energy, row.energy_error))
             behind = str(Estimate(row.behind, row.behind_error))
             mark = "chosen" if row.chosen else "; ".join(row.faults)
-            lines.append(f"{row.family:<18}{row.relaxation:>6g}{energy:>24}{behind:>24}  {mark}")
+            lines.append(
+                f"{row.family:<18}{row.relaxation:>6g}{energy:>24}{behind:>24}"
+                f"{row.separation:>12.3f}  {mark}"
+            )
         return "\n".join(line.rstrip() for line in lines)
 
     def to_checkpoint(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -134,6 +148,20 @@ class ChosenBase:
         inner = from_checkpoint(checkpoint.strip(tensors, "inner"), meta["inner"])
         table = tuple(config.from_plain(Row, row, "the table of auto") for row in meta["table"])
         return cls(inner, table, meta["reason"])
+
+
+def separation(draws: Tensor, latents: Tensor) -> float:
+    """Mean over both kinds of |share with a nearest neighbour of its own kind − ½|.
+
+    Args:
+        draws, latents: (n, dim), equally many.
+    """
+    both = torch.cat([draws.to(latents.device), latents])
+    table = torch.cdist(both, both)
+    table.fill_diagonal_(torch.inf)
+    kind = torch.arange(len(both), device=both.device) < len(draws)
+    own = (kind[table.argmin(1)] == kind).double()
+    return float(((own[kind].mean() - 0.5).abs() + (own[~kind].mean() - 0.5).abs()) / 2)
 
 
 Fit = Callable[[str, "Tensor", dict[str, Any], "Tensor | None"], BaseMeasure]
@@ -165,7 +193,7 @@ def choose(
         return ChosenBase(fit("gaussian", latents, {}, None), (), reason)
     pairs = split_blocks(unseen, generator)
     pulls = sorted(settings.relaxations, reverse=True)  # the stronger the pull, the simpler
-    candidates, scores, faults = [], [], []
+    candidates, scores, faults, apart = [], [], [], []
     for family in settings.families:
         for pull in pulls if family in relaxed else (0.0,):
             options = {"relaxation": pull} if family in relaxed else {}
@@ -173,6 +201,7 @@ def choose(
             repeats = [centred_blocks(omega, pairs, generator) for _ in range(REPEATS)]
             candidates.append((family, options))
             scores.append(torch.stack(repeats).mean(0))
+            apart.append(separation(omega.sample(len(unseen), generator), unseen))
             guarded = family != "standard"
             report = inspect(omega, train, generator=generator, validation=unseen)
             faults.append(report.faults if guarded else ())
@@ -182,7 +211,9 @@ def choose(
         return ChosenBase(fit("gaussian", latents, {}, None), (), reason)
     best = min(allowed, key=lambda index: float(scores[index].mean()))
     behind = [Estimate.mean(score - scores[best]) for score in scores]
-    taken = next(i for i in allowed if behind[i].value <= behind[i].error)
+    near = [index for index in allowed if behind[index].value <= behind[index].error]
+    closest = min(apart[index] for index in near)
+    taken = next(i for i in near if apart[i] <= closest + 0.5 / math.sqrt(2 * len(unseen)))
     rows = []
     for index, ((family, options), score) in enumerate(zip(candidates, scores, strict=True)):
         energy = Estimate.mean(score)
@@ -194,6 +225,7 @@ def choose(
                 energy.error,
                 behind[index].value,
                 behind[index].error,
+                apart[index],
                 tuple(faults[index]),
                 index == taken,
             )
@@ -204,5 +236,6 @@ def choose(
         + (f" with λ = {options['relaxation']:g}" if options.get("relaxation") else "")
         + f" among {len(rows)} candidates: held-out W₂² {Estimate.mean(scores[taken])}, "
         + ("the lowest" if taken == best else "within one standard error of the lowest")
+        + f", separation {apart[taken]:.3f}"
     )
     return ChosenBase(fit(family, latents, options, validation), tuple(rows), reason)
