@@ -159,6 +159,17 @@ class ExtendedMap:
         jump = (self._atoms[index[:, 0]] - self._atoms[index[:, 1]]).norm(dim=1)
         return (short[:, 1] / jump).median().item(), short[:, 1].median().item()
 
+    def jump(self, one: Tensor, other: Tensor) -> Tensor:
+        """The scale-free jump of the map across the wall between two cells.
+
+        Args:
+            one, other: (w,) int64, numbers of distinct atoms (``problem.distinct``).
+        Returns:
+            (w,) float64; above ``largest_jump`` the wall belongs to the singular set.
+        """
+        distance = (self._atoms[one].double() - self._atoms[other].double()).norm(dim=1)
+        return distance / (self.local_scale[one] * self.local_scale[other]).sqrt()
+
     def __call__(self, x: Tensor) -> Mapped:
         """Map points of the source, (n, dim); memory for ``batch`` of them at once."""
         if len(x) <= self.batch:

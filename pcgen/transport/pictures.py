@@ -1,0 +1,152 @@
+"""Pictures of 2D problems: cells and the singular set, the base, and where it is pushed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Generator
+
+from pcgen.errors import InputError
+from pcgen.files import atomic_file
+from pcgen.transport.cells import PowerCells, power_cells
+from pcgen.transport.domain import ConvexDomain, exact_source
+from pcgen.transport.extended import ExtendedMap
+from pcgen.transport.solution import SemidiscreteSolution
+
+# Standard deviations of a source without an own domain that the picture shows.
+WINDOW = 3.0
+
+
+@dataclass(frozen=True, eq=False)
+class CellPicture:
+    """What there is to draw of a solution in 2D, in coordinates of the source.
+
+    Attributes:
+        polygons: the corners (k, 2) of each cell, in order; empty for a cell out of sight.
+        walls: (W, 2, 2) the walls between cells; jump: (W,) the scale-free jump across each.
+        singular: (W,) bool, the walls of the singular set.
+    """
+
+    polygons: list[NDArray[np.float64]]
+    walls: NDArray[np.float64]
+    jump: NDArray[np.float64]
+    singular: NDArray[np.bool_]
+
+
+def cell_picture(extended: ExtendedMap) -> CellPicture:
+    """Cut the source's domain, or a window of it, into the cells of the solution.
+
+    Raises:
+        InputError: the problem is not 2D.
+    """
+    solution = extended.solution
+    if solution.problem.dim != 2:
+        raise InputError(f"a picture needs atoms in 2D, got dimension {solution.problem.dim}")
+    distinct = solution.problem.distinct
+    atoms = solution.problem.atoms[distinct.first].double().cpu().numpy()
+    offset = distinct.gather(solution.potential).cpu().numpy()
+    cells = power_cells(atoms, offset, _window(solution))
+    inner = cells.inner
+    ends = cells.walls.ends
+    if ends is None:
+        raise InputError("a picture needs atoms in 2D")
+    pair = [torch.from_numpy(side[inner]) for side in (cells.walls.inside, cells.walls.outside)]
+    jump = extended.jump(*pair).cpu().numpy()
+    return CellPicture(_polygons(cells), ends[inner], jump, jump > extended.largest_jump)
+
+
+def draw(
+    solution: SemidiscreteSolution,
+    path: Path | str,
+    *,
+    samples: int = 2000,
+    seed: int = 0,
+    extended: ExtendedMap | None = None,
+) -> None:
+    """Write a figure (PNG, PDF or SVG by the name) of three panels.
+
+    Left the source with cells and, in red, the singular set; in the middle the atoms and the base
+    samples that go to them; right the push-forward of the extended map.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.collections import LineCollection, PolyCollection
+    from matplotlib.figure import Figure
+
+    extended = extended or ExtendedMap(solution)
+    picture = cell_picture(extended)
+    x = solution.problem.source.sample(samples, Generator().manual_seed(seed))
+    mapped = extended(x)
+    atoms = solution.problem.atoms.numpy()
+    colour = _colours(atoms)
+    first = solution.problem.distinct.first.numpy()
+
+    figure = Figure(figsize=(13.5, 4.6), layout="constrained")
+    FigureCanvasAgg(figure)
+    left, middle, right = figure.subplots(1, 3)
+    shown = [i for i, polygon in enumerate(picture.polygons) if len(polygon) > 2]
+    polygons = [picture.polygons[i] for i in shown]
+    left.add_collection(PolyCollection(polygons, facecolors=colour[first[shown]], alpha=0.55))
+    for chosen, colour_of, width in (
+        (~picture.singular, "white", 0.4),
+        (picture.singular, "#c1121f", 1.6),
+    ):
+        walls = list(picture.walls[chosen])
+        left.add_collection(LineCollection(walls, colors=colour_of, linewidths=width))
+    left.scatter(*x.numpy().T, s=1, c="black", alpha=0.25, linewidths=0)
+    left.set_title(f"cells, base samples, singular set ({int(picture.singular.sum())} walls)")
+    corners = np.concatenate(polygons)
+    left.set_xlim(corners[:, 0].min(), corners[:, 0].max())
+    left.set_ylim(corners[:, 1].min(), corners[:, 1].max())
+    cell = mapped.cell.numpy()
+    middle.scatter(*x.numpy().T, s=3, c=colour[cell], linewidths=0)
+    middle.scatter(*atoms.T, s=9, c=colour, edgecolors="black", linewidths=0.3)
+    middle.set_title("base samples coloured by their atom, and the atoms")
+    right.scatter(*atoms.T, s=9, c="0.75", linewidths=0)
+    right.scatter(*mapped.points.numpy().T, s=3, c=colour[cell], linewidths=0)
+    figures = mapped.figures()
+    right.set_title(
+        f"push-forward: {figures['interpolated']:.1%} new, {figures['rejected']:.1%} at the jump"
+    )
+    for axes in (left, middle, right):
+        axes.set_aspect("equal")
+    with atomic_file(path) as temporary:
+        figure.savefig(temporary, format=Path(path).suffix.lstrip(".") or "png", dpi=150)
+
+
+def _window(solution: SemidiscreteSolution) -> ConvexDomain:
+    exact = exact_source(solution.problem.source)
+    if exact is not None:
+        return exact[0]
+    x = solution.problem.source.sample(4096, Generator().manual_seed(0)).double().numpy()
+    mean, size = x.mean(0), WINDOW * x.std(0)
+    return ConvexDomain.box(mean - size, mean + size)
+
+
+def _polygons(cells: PowerCells) -> list[NDArray[np.float64]]:
+    inner = cells.inner
+    ends: Any = cells.walls.ends
+    owner = np.concatenate([cells.walls.inside, cells.walls.outside[inner]]).repeat(2)
+    corners = np.concatenate([ends, ends[inner]]).reshape(-1, 2)
+    order = np.argsort(owner, kind="stable")
+    groups = np.split(corners[order], np.searchsorted(owner[order], np.arange(1, cells.count)))
+    polygons = []
+    for group in groups:
+        around = group - group.mean(0) if len(group) else group
+        polygons.append(group[np.argsort(np.arctan2(around[:, 1], around[:, 0]))])
+    return polygons
+
+
+def _colours(atoms: NDArray[Any]) -> NDArray[np.float64]:
+    """A hue by the direction of each atom from the mean: neighbours have similar colours."""
+    from matplotlib.colors import hsv_to_rgb
+
+    centred = atoms - atoms.mean(0)
+    hue = (np.arctan2(centred[:, 1], centred[:, 0]) / (2 * np.pi)) % 1
+    radius = np.linalg.norm(centred, axis=1)
+    strength = 0.4 + 0.5 * radius / max(radius.max(), 1e-300)
+    return hsv_to_rgb(np.stack([hue, strength, np.full_like(hue, 0.85)], 1))

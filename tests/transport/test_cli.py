@@ -1,0 +1,131 @@
+"""The command in-process: what it writes, prints and refuses; pictures."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+import torch
+
+from pcgen.cli import main
+from pcgen.errors import InputError
+from pcgen.transport import ExtendedMap, GaussianSource, SemidiscreteProblem, SemidualSolver
+from pcgen.transport.choose import choose_method, solve
+from pcgen.transport.pictures import cell_picture, draw
+from pcgen.transport.sources import UniformCube
+
+
+@pytest.fixture
+def atoms(tmp_path):
+    np.save(tmp_path / "atoms.npy", np.random.default_rng(0).normal(size=(60, 2)))
+    return tmp_path / "atoms.npy"
+
+
+def run(capsys, *words):
+    code = main(["transport", *map(str, words), "--quiet"])
+    return code, *capsys.readouterr()
+
+
+@pytest.mark.parametrize("source", ["gaussian", "uniform"])
+def test_the_file_and_the_json_tell_the_same(atoms, tmp_path, capsys, source):
+    out = tmp_path / "map.npz"
+    code, text, _ = run(capsys, atoms, "--out", out, "--source", source, "--json")
+    result = json.loads(text.splitlines()[-1])
+    assert code == 0
+    assert result["converged"]
+    assert result["dead"] == 0
+    assert result["method"] == ("newton" if source == "uniform" else "semidual")
+    with np.load(out) as file:
+        evidence = json.loads(str(file["evidence"]))
+        assert evidence["chi2"] == result["chi2"]
+        assert file["potential"].dtype == np.float64
+        x = np.random.default_rng(1).normal(size=(50_000, 2))
+        if source == "uniform":
+            x = np.random.default_rng(1).uniform(-0.5, 0.5, size=(50_000, 2))
+        cell = (x @ file["atoms"].T + file["potential"]).argmax(1)
+        share = np.bincount(cell, minlength=60) / len(x)
+        assert ((share - file["weights"]) ** 2 / file["weights"]).sum() < 0.03
+
+
+def test_weights_a_warm_start_and_a_picture_are_taken(atoms, tmp_path, capsys):
+    np.save(tmp_path / "w.npy", np.random.default_rng(0).dirichlet(np.full(60, 5.0)))
+    first, second = tmp_path / "a.npz", tmp_path / "b.npz"
+    common = ("--weights", tmp_path / "w.npy", "--tolerance", 0.05, "--json")
+    run(capsys, atoms, "--out", first, *common)
+    picture = ("--picture", tmp_path / "map.png")
+    code, text, _ = run(capsys, atoms, "--out", second, "--start", first, *common, *picture)
+    assert code == 0
+    assert json.loads(text)["converged"]
+    assert (tmp_path / "map.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_the_evidence_is_readable(atoms, tmp_path, capsys):
+    _, text, _ = run(capsys, atoms, "--out", tmp_path / "map.npz")
+    for word in ("chi2", "dead cells", "primal", "stopped", "chance alone"):
+        assert word in text
+
+
+def test_an_unmet_tolerance_is_said(atoms, tmp_path, capsys):
+    words = ("--tolerance", 1e-4, "--max-samples", 3000)
+    _, text, _ = run(capsys, atoms, "--out", tmp_path / "map.npz", *words)
+    assert "stopped      budget: the sample budget is used up" in text
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (np.full((3, 2), np.nan), "NaN"),
+        (np.zeros(3), r"\(N, dim\)"),
+        (np.array([{}]), "no array of numbers"),
+        (np.zeros((3, 2), dtype="U1"), "must be numbers"),
+    ],
+)
+def test_bad_atoms_are_one_line_and_exit_code_2(tmp_path, capsys, content, message):
+    np.save(tmp_path / "bad.npy", content)
+    code, out, err = run(capsys, tmp_path / "bad.npy", "--out", tmp_path / "x.npz")
+    assert code == 2
+    assert out == ""
+    assert len(err.strip().splitlines()) == 1
+
+    assert re.search(message, err)
+    assert not (tmp_path / "x.npz").exists()
+
+
+def test_a_picture_in_3d_is_refused_before_solving(tmp_path, capsys):
+    np.save(tmp_path / "a.npy", np.eye(3))
+    words = ("--out", tmp_path / "x.npz", "--picture", tmp_path / "x.png")
+    assert run(capsys, tmp_path / "a.npy", *words)[0] == 2
+
+
+def test_the_exact_method_is_chosen_where_there_is_one():
+    rng = np.random.default_rng(0)
+    flat = rng.normal(size=(10, 1)) * np.ones((1, 4))
+    assert choose_method(SemidiscreteProblem(GaussianSource(4), flat)) == "line"
+    assert choose_method(SemidiscreteProblem(UniformCube(4), flat)) == "semidual"
+    plane = rng.normal(size=(10, 2))
+    assert choose_method(SemidiscreteProblem(UniformCube(2), plane)) == "newton"
+    assert choose_method(SemidiscreteProblem(GaussianSource(2), plane)) == "semidual"
+    with pytest.raises(InputError, match="method must be one of"):
+        solve(SemidiscreteProblem(UniformCube(2), plane), torch.Generator(), method="simplex")
+
+
+def test_walls_and_cells_of_the_picture_belong_to_the_map(tmp_path):
+    angle = torch.arange(80) % 2 * 4.0
+    noise = 0.1 * torch.randn(80, 2, generator=torch.Generator().manual_seed(0))
+    problem = SemidiscreteProblem(GaussianSource(2), torch.stack([angle, angle * 0], 1) + noise)
+    solution = SemidualSolver(tolerance=0.05).solve(problem, torch.Generator().manual_seed(0))
+    extended = ExtendedMap(solution)
+    picture = cell_picture(extended)
+    middle = torch.from_numpy(picture.walls.mean(1))
+    mapped = extended(middle)
+    assert mapped.gap.max() < 1e-6  # the middle of a wall is on it
+    assert np.allclose(mapped.jump.numpy(), picture.jump, rtol=1e-6)
+    # Two modes left and right: the singular set is the line between them, near x = 0.
+    assert 0 < picture.singular.sum() < len(picture.singular) / 2
+    assert np.abs(picture.walls[picture.singular][:, :, 0]).max() < 0.3
+    for cell, polygon in enumerate(picture.polygons):
+        if len(polygon):
+            inside = torch.from_numpy(polygon.mean(0)[None])
+            assert solution.assign(inside).item() == cell
+    draw(solution, tmp_path / "map.svg", samples=100)
+    assert "<svg" in (tmp_path / "map.svg").read_text()
