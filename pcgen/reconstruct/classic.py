@@ -15,6 +15,7 @@ from pcgen.errors import InputError
 from pcgen.reconstruct.cloud import Cloud
 from pcgen.reconstruct.facets import delaunay, facet_shape
 from pcgen.reconstruct.planes import estimate_normals, orient_normals
+from pcgen.reconstruct.volume import cells, circumradius
 
 Points = NDArray[np.float64]
 Faces = NDArray[np.int64]
@@ -62,25 +63,11 @@ def alpha_shape(cloud: Cloud) -> tuple[Points, Faces]:
     if cloud.rank == 2:
         raise InputError("the points lie in one plane and have no alpha solid; use method facets")
     points = cloud.points
-    cells = np.sort(delaunay(points), axis=1).astype(np.int64)
-    solid = _circumradius(points, cells) < ALPHA * cloud.spacing
-    corners = cells[:, [[0, 1, 2], [0, 1, 3], [0, 2, 3], [1, 2, 3]]]
-    faces, facet = np.unique(corners.reshape(-1, 3), axis=0, return_inverse=True)
-    touching = np.bincount(facet.reshape(-1), np.repeat(solid, 4), minlength=len(faces))
-    alone = (touching == 0) & (facet_shape(points, faces)[1] < ALPHA * cloud.spacing)
-    return points, faces[(touching == 1) | alone]
-
-
-def _circumradius(points: Points, cells: Faces) -> NDArray[np.float64]:
-    """Of tetrahedra (C, 4); infinite for flat ones."""
-    base = points[cells[:, 0]]
-    arms = points[cells[:, 1:]] - base[:, None]
-    squares = (arms**2).sum(axis=2)
-    determinant = np.linalg.det(arms)
-    volume = np.maximum(np.abs(determinant), 1e-300)
-    cross = np.stack([np.cross(arms[:, (i + 1) % 3], arms[:, (i + 2) % 3]) for i in range(3)], 1)
-    radius = np.linalg.norm((squares[..., None] * cross).sum(axis=1), axis=1) / (2 * volume)
-    return np.where(np.abs(determinant) > 1e-14, radius, np.inf)
+    complex_ = cells(delaunay(points))
+    solid = np.r_[circumradius(points, complex_.corners) < ALPHA * cloud.spacing, False]
+    one, two = solid[complex_.cells_of].T
+    alone = ~one & ~two & (facet_shape(points, complex_.facets)[1] < ALPHA * cloud.spacing)
+    return points, complex_.facets[(one != two) | alone]
 
 
 def _open3d_cloud(cloud: Cloud) -> Any:

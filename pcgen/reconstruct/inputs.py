@@ -8,16 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from pcgen.errors import DataError, InputError
+from pcgen.errors import DataError
 from pcgen.reconstruct.batch import NamedCloud
-from pcgen.shapes.samples import Samples
+from pcgen.shapes.cloud_files import read_clouds
 from pcgen.shapes.store import Dataset
-
-SUFFIXES = (".npz", ".npy", ".ply", ".xyz", ".pcd", ".pts", ".xyzn")
 
 
 def named_clouds(path: Path | str, frames: Path | str | None = None) -> list[NamedCloud]:
-    """Read every cloud under ``path``.
+    """Read every cloud of ``path``; see :func:`pcgen.shapes.cloud_files.read_clouds`.
 
     Args:
         frames: a data set whose categories give samples their real size back; by default the
@@ -26,57 +24,34 @@ def named_clouds(path: Path | str, frames: Path | str | None = None) -> list[Nam
         InputError: nothing there, an unknown extension, or a damaged file.
         DataError: ``frames`` is no data set.
     """
-    path = Path(path)
-    if path.is_dir():
-        files = sorted(p for p in path.iterdir() if p.suffix.lower() in SUFFIXES)
-        if not files:
-            raise InputError(f"{path} holds no cloud; files read are {', '.join(SUFFIXES)}")
-    elif path.is_file():
-        files = [path]
-    else:
-        raise InputError(f"{path} does not exist")
-    clouds = [cloud for file in files for cloud in _read(file, frames)]
-    return _distinct(clouds)
-
-
-def _read(path: Path, frames: Path | str | None) -> list[NamedCloud]:
-    suffix = path.suffix.lower()
-    if suffix == ".npz":
-        return _from_samples(path, frames)
-    if suffix not in SUFFIXES:
-        raise InputError(f"cannot read {path}: clouds are {', '.join(SUFFIXES)}")
-    raise InputError(f"{path}")
-
-
-def _from_samples(path: Path, frames: Path | str | None) -> list[NamedCloud]:
-    samples = Samples.load(path)
-    sizes = _category_frames(samples, frames)
-    width = max(3, len(str(len(samples) - 1)))
-    clouds = []
-    for i, category in enumerate(map(str, samples.category)):
+    clouds = read_clouds(path)
+    sizes = _category_frames(clouds.meta, frames)
+    result = []
+    taken: dict[str, int] = {}
+    for cloud, name, category in zip(clouds.clouds, clouds.names, clouds.categories, strict=True):
         scale, centre = sizes.get(category, (1.0, (0.0, 0.0, 0.0)))
-        clouds.append(
+        stem = _safe(f"{name}-{category}" if category else name)
+        taken[stem] = taken.get(stem, 0) + 1
+        result.append(
             NamedCloud(
-                name=_safe(
-                    f"{category}-{i:0{width}d}" if category else f"{path.stem}-{i:0{width}d}"
-                ),
-                points=samples.points[i],
-                normals=None if samples.normals is None else samples.normals[i],
+                name=stem if taken[stem] == 1 else f"{stem}-{taken[stem]}",
+                points=cloud.points,
+                normals=cloud.normals,
                 category=category,
                 scale=scale,
                 centre=centre,
-                unit="of the data set" if category in sizes else "box",
+                unit="of the data set" if category in sizes else "of the points",
             )
         )
-    return clouds
+    return result
 
 
 def _category_frames(
-    samples: Samples, frames: Path | str | None
+    meta: dict[str, Any], frames: Path | str | None
 ) -> dict[str, tuple[float, tuple[float, float, float]]]:
     """The median scale and centre of each category, for samples in the box frame."""
-    named: Any = frames if frames is not None else samples.meta.get("dataset")
-    if not named:
+    named = frames if frames is not None else meta.get("dataset")
+    if not isinstance(named, str | Path) or not str(named):
         return {}
     try:
         dataset = Dataset.open(named)
@@ -87,21 +62,9 @@ def _category_frames(
     result = {}
     for category in dataset.categories:
         rows = [row for row in dataset.rows if row.category == category]
-        centre = np.median([row.centre for row in rows], axis=0)
+        x, y, z = np.median([row.centre for row in rows], axis=0)
         scale = float(np.median([row.scale for row in rows]))
-        result[category] = (scale, (float(centre[0]), float(centre[1]), float(centre[2])))
-    return result
-
-
-def _distinct(clouds: list[NamedCloud]) -> list[NamedCloud]:
-    """Names must differ: a second ``a`` becomes ``a-2``."""
-    from dataclasses import replace
-
-    seen: dict[str, int] = {}
-    result = []
-    for cloud in clouds:
-        count = seen[cloud.name] = seen.get(cloud.name, 0) + 1
-        result.append(cloud if count == 1 else replace(cloud, name=f"{cloud.name}-{count}"))
+        result[category] = (scale, (float(x), float(y), float(z)))
     return result
 
 

@@ -37,16 +37,13 @@ def estimate_normals(
     near = np.exp(-((distance[:, 1:] / (1.8 * distance[:, [min(6, count)]])) ** 2))
     if width is None:
         normals = _vote(arms, near, _COARSE * spacing)
-        width = _noise(arms, near, normals, spacing)
+        width = _noise(arms, normals, spacing)
     normals = _vote(arms, near, width)
     return _refine(arms, near, normals, width)
 
 
 def _noise(
-    arms: NDArray[np.float64],
-    near: NDArray[np.float64],
-    normals: NDArray[np.float64],
-    spacing: float,
+    arms: NDArray[np.float64], normals: NDArray[np.float64], spacing: float
 ) -> float:
     """A width of agreement from how far the nearest neighbours lie off the coarse planes."""
     offset = np.abs(np.einsum("pkd,pd->pk", arms[:, :8], normals))
@@ -54,6 +51,39 @@ def _noise(
     # those across an edge, in the upper part, say nothing about noise.
     typical = float(np.quantile(offset, 0.25))
     return float(np.clip(2.5 * typical, _FINE * spacing, _COARSE * spacing))
+
+
+def noise_width(
+    points: NDArray[np.float64], normals: NDArray[np.float64], spacing: float
+) -> float:
+    """The distance from a plane that still counts as on it, for points with known normals."""
+    from scipy.spatial import cKDTree
+
+    index = cKDTree(points).query(points, min(9, len(points)))[1][:, 1:]
+    return _noise(points[index] - points[:, None], normals, spacing)
+
+
+def settle(
+    points: NDArray[np.float64], normals: NDArray[np.float64], spacing: float, width: float
+) -> NDArray[np.float64]:
+    """Points moved along their normals onto the mean of the neighbours that share their plane.
+
+    Noise-free points stay where they are; nothing moves farther than ``width``.
+    """
+    from scipy.spatial import cKDTree
+
+    if width <= _FINE * spacing:
+        return points
+    distance, index = cKDTree(points).query(points, min(16, len(points)))
+    alike = np.abs(np.einsum("pkd,pd->pk", normals[index], normals))
+    near = np.exp(-((distance / (1.2 * spacing)) ** 2)) * np.clip(alike, 0, 1) ** 8
+    settled = points
+    for _ in range(2):
+        offset = np.einsum("pkd,pd->pk", settled[index] - settled[:, None], normals)
+        weight = near * np.exp(-((offset / (1.5 * width)) ** 2))
+        shift = (weight * offset).sum(axis=1) / weight.sum(axis=1)
+        settled = settled + np.clip(shift, -width, width)[:, None] * normals
+    return settled
 
 
 def _vote(

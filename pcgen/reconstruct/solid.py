@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pcgen.errors import MeshError
-from pcgen.reconstruct.thicken import Layer, clean, thicken
+from pcgen.reconstruct.thicken import Layer, clean, move_apart, thicken
 from pcgen.reconstruct.topology import face_components, topology
 
 Points = NDArray[np.float64]
@@ -27,9 +27,9 @@ def close(vertices: Points, faces: Faces, thickness: float) -> tuple[Points, Fac
     """
     if not len(clean(faces)):
         raise MeshError("no surface was found between the points; try another method")
-    layer = thicken(vertices, faces, thickness)
+    layer = thicken(vertices, faces)
     kept = drop_crumbs(layer.vertices, layer.faces[_kept_pieces(layer)[layer.piece]])
-    return compact(_separate(layer.vertices, kept, thickness), kept)
+    return compact(move_apart(layer.vertices, kept, thickness / 2), kept)
 
 
 def _kept_pieces(layer: Layer) -> NDArray[np.bool_]:
@@ -94,22 +94,6 @@ def compact(vertices: Points, faces: Faces) -> tuple[Points, Faces]:
     """Only the vertices in use."""
     used, renumbered = np.unique(faces, return_inverse=True)
     return vertices[used], renumbered.reshape(-1, 3).astype(np.int64)
-
-
-def _separate(vertices: Points, faces: Faces, thickness: float) -> Points:
-    """Nudge apart the vertices that still share a place, or would when rounded in a file."""
-    from scipy.spatial import cKDTree
-
-    generator = np.random.default_rng(0)
-    used = np.unique(faces)
-    moved = vertices.copy()
-    for _ in range(8):
-        pairs = cKDTree(moved[used]).query_pairs(thickness / 200, output_type="ndarray")
-        if not len(pairs):
-            break
-        together = used[np.unique(pairs)]
-        moved[together] += generator.normal(size=(len(together), 3)) * thickness / 20
-    return moved
 
 
 def decimate(vertices: Points, faces: Faces, budget: int) -> tuple[Points, Faces]:

@@ -7,8 +7,8 @@ triangles, and every piece of it bounds one region of empty space. It is closed 
 whatever went in: open sheets become two-sided, edges of three or more triangles come apart, and a
 surface without holes gives two pieces, its outside and its inside.
 
-Where several sides pass through one point, their copies of it are moved apart along the outward
-normal, so that sheets have a thickness and no file format merges them again.
+Where several sides pass through one point, each has its own copy of it; :func:`move_apart` then
+gives sheets their thickness, so that no file format merges the copies again.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ class Layer:
     """The sides of a triangle set, sewn.
 
     Attributes:
-        vertices: (V, 3); copies of one point are moved apart.
+        vertices: (V, 3); the copies of one point all at its place.
         faces: (F, 3), oriented away from the material.
         origin: (V,) the index of the point a vertex is a copy of, -1 for the middle of an edge.
         piece: (F,) the number of the connected piece a face belongs to.
-        volume: (pieces,) what each piece encloses before its copies were moved: positive for
-            an outside, negative for an inside, zero for a sheet.
+        volume: (pieces,) what each piece encloses: positive for an outside, negative for an
+            inside, zero for a sheet.
     """
 
     vertices: Vertices
@@ -42,12 +42,11 @@ class Layer:
     volume: NDArray[np.float64]
 
 
-def thicken(vertices: Vertices, faces: Faces, thickness: float) -> Layer:
+def thicken(vertices: Vertices, faces: Faces) -> Layer:
     """Sew the sides of the triangles ``faces`` (F, 3) over ``vertices`` (V, 3).
 
     Args:
         faces: at least one that :func:`clean` keeps.
-        thickness: distance between the two sides of a sheet, in the unit of ``vertices``.
     """
     faces = clean(faces)
     joins = _joins(vertices, faces)
@@ -66,8 +65,7 @@ def thicken(vertices: Vertices, faces: Faces, thickness: float) -> Layer:
     sewn, owner = _subdivide(sides, middle)
     piece = connected(2 * count, joins[:, 0] // 3, joins[:, 2] // 3)[owner]
     volume = np.bincount(piece, _tetrahedra(positions, sewn)).astype(np.float64)
-    moved = _move_apart(positions, sewn, thickness / 2)
-    return Layer(vertices=moved, faces=sewn, origin=origin, piece=piece, volume=volume)
+    return Layer(vertices=positions, faces=sewn, origin=origin, piece=piece, volume=volume)
 
 
 def clean(faces: Faces) -> Faces:
@@ -191,12 +189,28 @@ def _subdivide(sides: Faces, middle: Faces) -> tuple[Faces, NDArray[np.int64]]:
     return np.concatenate(pieces), np.concatenate(owners)
 
 
-def _move_apart(positions: Vertices, faces: Faces, distance: float) -> Vertices:
-    """Move the vertices that share their place with others outwards."""
-    _, inverse, repeats = np.unique(positions, axis=0, return_inverse=True, return_counts=True)
-    shared = repeats[inverse.reshape(-1)] > 1
-    normals = vertex_normals(positions, faces)
-    return positions + distance * shared[:, None] * normals
+def move_apart(vertices: Vertices, faces: Faces, distance: float) -> Vertices:
+    """Move the vertices that share their place with others outwards by ``distance``.
+
+    Copies that still coincide then, or nearly, are nudged until none do.
+    """
+    from scipy.spatial import cKDTree
+
+    used = np.unique(faces)
+    _, inverse, repeats = np.unique(
+        vertices[used], axis=0, return_inverse=True, return_counts=True
+    )
+    shared = used[repeats[inverse.reshape(-1)] > 1]
+    moved = vertices.copy()
+    moved[shared] += distance * vertex_normals(vertices, faces)[shared]
+    generator = np.random.default_rng(0)
+    for _ in range(8):
+        pairs = cKDTree(moved[used]).query_pairs(distance / 100, output_type="ndarray")
+        if not len(pairs):
+            break
+        together = used[np.unique(pairs)]
+        moved[together] += generator.normal(size=(len(together), 3)) * distance / 10
+    return moved
 
 
 def vertex_normals(vertices: Vertices, faces: Faces) -> Vertices:

@@ -1,0 +1,237 @@
+"""Which Delaunay cells lie inside: closed shapes sealed where facets are missing.
+
+Nobody says which side of a facet is inside, and many facets are sheets with no inside at all. So
+a cell counts as surely inside only when every way from it to the open air squeezes through holes
+about as small as the spacing of the points, while the cell itself is much wider: wide rooms behind
+narrow gates. The border between those cells and the air is then the cheapest cut that separates
+them, where cutting along chosen facets is almost free and across an empty facet costs its area
+(Labatut, Pons and Keriven, "Efficient multi-view reconstruction", ICCV 2007, cut Delaunay cells
+in this way, with lines of sight where we have gates).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pcgen.reconstruct.thicken import connected
+
+Points = NDArray[np.float64]
+Faces = NDArray[np.int64]
+
+_GATE = 1.5  # a wider hole, in spacings, is an opening of the shape and not of the sampling
+_ROOM = 1.6  # how many times wider than its gate a cell must be
+_THIN = 0.3  # solids below this thickness, in spacings, are sheets
+_FREE = 0.02  # the cost of cutting along a chosen facet, relative to an empty one
+_BURIED = 0.05  # share of the points of a solid that may vanish inside it
+_DEEP = 2.0  # how far, in spacings, a point must vanish from those that stay to be missed
+_FLAT = 0.01  # height of a flat cell, in spacings
+_INFINITE = 2**29
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cells:
+    """Delaunay tetrahedra and their facets.
+
+    Attributes:
+        corners: (C, 4); facets: (F, 3), corners ascending.
+        facets_of: (C, 4) facet numbers; cells_of: (F, 2) cell numbers, C for the outside.
+    """
+
+    corners: Faces
+    facets: Faces
+    facets_of: Faces
+    cells_of: Faces
+
+
+def cells(tetrahedra: Faces) -> Cells:
+    corners = np.sort(tetrahedra, axis=1).astype(np.int64)
+    triples = corners[:, [[0, 1, 2], [0, 1, 3], [0, 2, 3], [1, 2, 3]]].reshape(-1, 3)
+    count = int(corners.max()) + 1
+    key = (triples[:, 0] * count + triples[:, 1]) * count + triples[:, 2]
+    _, first, facet = np.unique(key, return_index=True, return_inverse=True)
+    facet = facet.reshape(-1)
+    order = np.argsort(facet, kind="stable")
+    starts = np.searchsorted(facet[order], np.arange(len(first)))
+    both = np.bincount(facet) == 2
+    cells_of = np.full((len(first), 2), len(corners))
+    cells_of[:, 0] = order[starts] // 4
+    cells_of[both, 1] = order[starts[both] + 1] // 4
+    return Cells(
+        corners=corners,
+        facets=triples[first],
+        facets_of=facet.reshape(-1, 4),
+        cells_of=cells_of,
+    )
+
+
+def circumradius(points: Points, corners: Faces) -> NDArray[np.float64]:
+    """Of tetrahedra (C, 4); infinite for flat ones."""
+    arms = points[corners[:, 1:]] - points[corners[:, 0]][:, None]
+    squares = (arms**2).sum(axis=2)
+    determinant = np.linalg.det(arms)
+    cross = np.stack([np.cross(arms[:, (i + 1) % 3], arms[:, (i + 2) % 3]) for i in range(3)], 1)
+    numerator = np.linalg.norm((squares[..., None] * cross).sum(axis=1), axis=1)
+    radius = numerator / (2 * np.maximum(np.abs(determinant), 1e-300))
+    return np.where(np.abs(determinant) > 1e-14, radius, np.inf)
+
+
+def inside(
+    points: Points,
+    complex_: Cells,
+    chosen: NDArray[np.bool_],
+    radius: NDArray[np.float64],
+    area: NDArray[np.float64],
+    spacing: float,
+) -> NDArray[np.bool_]:
+    """The cells (C,) inside closed parts of the facets ``chosen`` (F,).
+
+    Args:
+        radius, area: (F,) of the facets.
+    """
+    width = circumradius(points, complex_.corners)
+    # Slivers have enormous radii, which would eat the digits of all others.
+    gate = _widest_way_out(complex_, np.where(chosen, 0.0, np.minimum(radius, 10.0)))
+    room = (
+        np.isfinite(width)
+        & (gate < _GATE * spacing)
+        & (width > _ROOM * np.maximum(gate, spacing))
+    )
+    if not room.any():
+        return room
+    cost = np.where(chosen, _FREE, 1.0) * area
+    solid = _cut(complex_, room, _flat_on_hull(points, complex_, area, spacing), cost)
+    solid &= ~_thin(points, complex_, solid, area, spacing)
+    return solid & ~_burying(points, complex_, solid, chosen, spacing)
+
+
+def _volumes(points: Points, complex_: Cells) -> NDArray[np.float64]:
+    base = points[complex_.corners]
+    return np.abs(np.linalg.det(base[:, 1:] - base[:, :1])) / 6
+
+
+def _thin(
+    points: Points,
+    complex_: Cells,
+    solid: NDArray[np.bool_],
+    area: NDArray[np.float64],
+    spacing: float,
+) -> NDArray[np.bool_]:
+    """Cells of connected solids so thin that they are a sheet: three volumes over the border."""
+    both = np.r_[solid, False][complex_.cells_of]
+    label = connected(len(solid), *complex_.cells_of[both.all(axis=1)].T)
+    bodies = label.max() + 1
+    border = np.flatnonzero(both[:, 0] != both[:, 1])
+    owner = complex_.cells_of[border, np.where(both[border, 0], 0, 1)]
+    skin = np.bincount(label[owner], area[border], minlength=bodies)
+    volume = np.bincount(label, _volumes(points, complex_), minlength=bodies)
+    return (3 * volume < _THIN * spacing * skin)[label]
+
+
+def _flat_on_hull(
+    points: Points, complex_: Cells, area: NDArray[np.float64], spacing: float
+) -> NDArray[np.bool_]:
+    """The flat cells that rounding leaves over the points of a plane face of the hull.
+
+    They are air, or the face would be made of them and hide its points.
+    """
+    largest = np.maximum(area[complex_.facets_of].max(axis=1), 1e-300)
+    height = 3 * _volumes(points, complex_) / largest
+    flat = np.r_[height < _FLAT * spacing, True]
+    links = complex_.cells_of[flat[complex_.cells_of].all(axis=1)]
+    label = connected(len(flat), *links.T)
+    return (label == label[-1])[:-1]
+
+
+def _burying(
+    points: Points,
+    complex_: Cells,
+    solid: NDArray[np.bool_],
+    chosen: NDArray[np.bool_],
+    spacing: float,
+) -> NDArray[np.bool_]:
+    """Cells of the solids that would bury many points deeply: rooms with furniture stay rooms."""
+    from scipy.spatial import cKDTree
+
+    both = np.r_[solid, False][complex_.cells_of]
+    within = np.flatnonzero(both.all(axis=1))
+    label = connected(len(solid), *complex_.cells_of[within].T)
+    shown = np.zeros(len(points), bool)
+    shown[complex_.facets[(chosen | (both[:, 0] != both[:, 1])) & ~both.all(axis=1)]] = True
+    if not len(within) or not shown.any():
+        return np.zeros(len(solid), bool)
+    deep = cKDTree(points[shown]).query(points)[0] > _DEEP * spacing
+    facet = within[chosen[within]]
+    body = np.repeat(label[complex_.cells_of[facet, 0]], 3)
+    pairs = np.unique(np.stack([body, complex_.facets[facet].reshape(-1)], 1), axis=0)
+    buried = np.bincount(pairs[deep[pairs[:, 1]], 0], minlength=label.max() + 1)
+    cell, corner = np.repeat(label[solid], 4), complex_.corners[solid].reshape(-1)
+    size = np.bincount(
+        np.unique(np.stack([cell, corner], 1), axis=0)[:, 0], minlength=label.max() + 1
+    )
+    return (buried > _BURIED * size)[label]
+
+
+def _widest_way_out(complex_: Cells, gate: NDArray[np.float64]) -> NDArray[np.float64]:
+    """For each cell, the narrowest facet on its best way to the outside.
+
+    The best ways form the maximum spanning tree of the cells.
+    """
+    from scipy.sparse import csr_array
+    from scipy.sparse.csgraph import breadth_first_order, minimum_spanning_tree
+
+    outside = len(complex_.corners)
+    low, high = np.sort(complex_.cells_of, axis=1).T
+    # A cell with several facets on the hull leaves through the widest.
+    order = np.lexsort((-gate, high, low))
+    first = order[np.r_[True, (np.diff(low[order]) != 0) | (np.diff(high[order]) != 0)]]
+    top = gate.max() + 1.0
+    size = outside + 1
+    graph = csr_array((top - gate[first], (low[first], high[first])), shape=(size, size))
+    tree = minimum_spanning_tree(graph)
+    visited, parent = breadth_first_order(tree, outside, directed=False)
+    link = (tree + tree.T).tocsr()
+    child = visited[1:]
+    step = top - np.asarray(link[child, parent[child]]).reshape(-1)
+    widest = np.zeros(size)
+    widest[outside] = np.inf
+    for cell, above, here in zip(child, parent[child], step, strict=True):
+        widest[cell] = min(widest[above], here)
+    return widest[:outside]
+
+
+def _cut(
+    complex_: Cells,
+    room: NDArray[np.bool_],
+    air: NDArray[np.bool_],
+    cost: NDArray[np.float64],
+) -> NDArray[np.bool_]:
+    """Of all sets of cells around ``room`` and off ``air`` whose border costs least, the largest.
+
+    The largest, so that the layers of a noisy sample end up inside and not as loose sheets.
+    """
+    from scipy.sparse import csr_array
+    from scipy.sparse.csgraph import breadth_first_order, maximum_flow
+
+    outside = len(complex_.corners)
+    target = outside + 1
+    one, two = complex_.cells_of.T
+    capacity = np.maximum(1, np.rint(cost / cost.mean() * 1000)).astype(np.int64)
+    seeds = np.flatnonzero(room)
+    open_ = np.flatnonzero(air)
+    row = np.r_[one, two, seeds, np.full(len(open_), outside)]
+    column = np.r_[two, one, np.full(len(seeds), target), open_]
+    amount = np.r_[capacity, capacity, np.full(len(seeds) + len(open_), _INFINITE)]
+    graph = csr_array((amount, (row, column)), shape=(target + 1, target + 1))
+    graph.data = np.minimum(graph.data, _INFINITE)
+    graph = graph.astype(np.int32)
+    flow = maximum_flow(graph, outside, target).flow
+    left = graph - flow
+    left.data = np.maximum(left.data, 0)
+    left.eliminate_zeros()
+    reached = breadth_first_order(left, outside, return_predecessors=False)
+    result = np.ones(target + 1, bool)
+    result[reached] = False
+    return result[:outside]
