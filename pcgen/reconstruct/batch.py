@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from pcgen import __version__, progress
 from pcgen.config import digest, to_plain
-from pcgen.errors import PcgenError, StorageError
+from pcgen.errors import InputError, PcgenError, StorageError
 from pcgen.files import lock, write_json
 from pcgen.reconstruct.export import check_formats, write_checked
 from pcgen.reconstruct.methods import MeshSettings, reconstruct
@@ -37,6 +37,7 @@ class NamedCloud:
     Attributes:
         points, normals: (P, 3), in the frame the mesh shall have after ``scale`` and ``centre``.
         scale, centre: own units are ``points * scale + centre``.
+        fault: why there are no points to mesh; becomes the error of its entry.
         unit: the name of the own unit where known ("mm"), else "".
     """
 
@@ -47,6 +48,7 @@ class NamedCloud:
     scale: float = 1.0
     centre: tuple[float, float, float] = (0.0, 0.0, 0.0)
     unit: str = ""
+    fault: str = ""
 
 
 def mesh_all(
@@ -115,6 +117,8 @@ def mesh_one(
     """Mesh, write and report one cloud; a known error becomes its entry."""
     entry: dict[str, Any] = {"name": cloud.name, "category": cloud.category, "key": key}
     try:
+        if cloud.fault:
+            raise InputError(cloud.fault)
         points = np.asarray(cloud.points, np.float64) * cloud.scale + np.asarray(cloud.centre)
         result = reconstruct(points, cloud.normals, settings)
         files = []

@@ -20,6 +20,7 @@ _APART = np.cos(np.radians(35.0))  # planes closer than this in angle make no ed
 _ALIKE = np.cos(np.radians(10.0))  # a supporter's normal against the plane it supports
 _REACH = 1.2  # of a plane beyond its points, in spacings
 _SUPPORT = 4  # points near the edge that must lie on each plane
+_BESIDE = 1.8  # how near, in spacings
 _MERGE = 0.4  # edge points closer than this, in spacings, become one
 
 
@@ -46,10 +47,12 @@ def find_creases(points: Points, normals: Normals, spacing: float, width: float)
     tree = cKDTree(points)
     on_edge, pair = _meetings(points, normals, tree, spacing)
     planes = np.concatenate([pair, pair[:, 1:]], axis=1)
-    on_edge, planes = _supported(on_edge, planes, points, normals, tree, spacing, width)
+    reach = _BESIDE * spacing
+    on_edge, planes = _supported(on_edge, planes, points, normals, tree, reach, width, _SUPPORT)
     on_edge, planes = _merged(on_edge, planes, points, normals, spacing)
     corner, triple = _corners(on_edge, planes, points, normals, tree, spacing)
-    corner, triple = _supported(corner, triple, points, normals, tree, spacing, width)
+    # Each plane fills only a quarter of the surroundings of a corner.
+    corner, triple = _supported(corner, triple, points, normals, tree, 1.3 * reach, width, 3)
     corner, triple = _merged(corner, triple, points, normals, spacing)
     if len(corner):
         # The corner stands for the edge points around it.
@@ -62,7 +65,10 @@ def find_creases(points: Points, normals: Normals, spacing: float, width: float)
 
 
 def _meetings(
-    points: Points, normals: Normals, tree, spacing: float  # type: ignore[no-untyped-def]
+    points: Points,
+    normals: Normals,
+    tree,
+    spacing: float,  # type: ignore[no-untyped-def]
 ) -> tuple[Points, NDArray[np.int64]]:
     """Where the planes of neighbouring points meet, close to both: (M, 3) and (M, 2) planes."""
     count = min(_PARTNERS, len(points) - 1)
@@ -94,19 +100,20 @@ def _supported(
     points: Points,
     normals: Normals,
     tree,  # type: ignore[no-untyped-def]
-    spacing: float,
+    reach: float,
     width: float,
+    least: int,
 ) -> tuple[Points, NDArray[np.int64]]:
-    """Those near which each of their planes holds enough points."""
+    """Those within ``reach`` of which each of their planes holds at least so many points."""
     if not len(places):
         return places, planes
-    distance, index = tree.query(places, min(20, len(points)))
-    near = distance < 1.5 * _REACH * spacing
+    distance, index = tree.query(places, min(24, len(points)))
+    near = distance < reach
     enough = np.ones(len(places), bool)
     for column in planes.T:
         offset = ((points[index] - points[column][:, None]) * normals[column][:, None]).sum(2)
         alike = np.abs((normals[index] * normals[column][:, None]).sum(2)) > _ALIKE
-        enough &= (near & alike & (np.abs(offset) < 2 * width)).sum(axis=1) >= _SUPPORT
+        enough &= (near & alike & (np.abs(offset) < 2 * width)).sum(axis=1) >= least
     return places[enough], planes[enough]
 
 

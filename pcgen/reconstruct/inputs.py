@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from pcgen.errors import DataError
+from pcgen.errors import DataError, InputError
 from pcgen.reconstruct.batch import NamedCloud
-from pcgen.shapes.cloud_files import read_clouds
+from pcgen.shapes.cloud_files import CLOUD_SUFFIXES, read_clouds
 from pcgen.shapes.store import Dataset
+
+_NONE = np.zeros((0, 3))
 
 
 def named_clouds(path: Path | str, frames: Path | str | None = None) -> list[NamedCloud]:
     """Read every cloud of ``path``; see :func:`pcgen.shapes.cloud_files.read_clouds`.
+
+    In a folder, a file that cannot be read becomes a cloud with a ``fault``.
 
     Args:
         frames: a data set whose categories give samples their real size back; by default the
@@ -24,17 +29,37 @@ def named_clouds(path: Path | str, frames: Path | str | None = None) -> list[Nam
         InputError: nothing there, an unknown extension, or a damaged file.
         DataError: ``frames`` is no data set.
     """
+    path = Path(path)
+    files = [path]
+    if path.is_dir():
+        files = sorted(file for file in path.iterdir() if file.suffix.lower() in CLOUD_SUFFIXES)
+        if not files:
+            raise InputError(f"no file in {path} ends in {', '.join(CLOUD_SUFFIXES)}")
+    result: list[NamedCloud] = []
+    for file in files:
+        try:
+            result += _of_file(file, frames)
+        except InputError as error:
+            if len(files) == 1:
+                raise
+            result.append(NamedCloud(name=_safe(file.stem), points=_NONE, fault=str(error)))
+    taken: dict[str, int] = {}
+    for i, cloud in enumerate(result):
+        count = taken[cloud.name] = taken.get(cloud.name, 0) + 1
+        if count > 1:
+            result[i] = replace(cloud, name=f"{cloud.name}-{count}")
+    return result
+
+
+def _of_file(path: Path, frames: Path | str | None) -> list[NamedCloud]:
     clouds = read_clouds(path)
     sizes = _category_frames(clouds.meta, frames)
     result = []
-    taken: dict[str, int] = {}
     for cloud, name, category in zip(clouds.clouds, clouds.names, clouds.categories, strict=True):
         scale, centre = sizes.get(category, (1.0, (0.0, 0.0, 0.0)))
-        stem = _safe(f"{name}-{category}" if category else name)
-        taken[stem] = taken.get(stem, 0) + 1
         result.append(
             NamedCloud(
-                name=stem if taken[stem] == 1 else f"{stem}-{taken[stem]}",
+                name=_safe(f"{name}-{category}" if category else name),
                 points=cloud.points,
                 normals=cloud.normals,
                 category=category,

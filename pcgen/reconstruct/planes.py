@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 NEIGHBOURS = 30
 PROPOSERS = 14
 _BLOCK = 256  # points at a time: bounds the memory at about 50 MB
+_QUIET = 0.3  # quantile of the offsets of neighbours that tells noise from shape
 _FINE, _COARSE = 0.05, 0.3  # width of agreement in spacings: noise-free points, and at most
 
 
@@ -42,20 +43,16 @@ def estimate_normals(
     return _refine(arms, near, normals, width)
 
 
-def _noise(
-    arms: NDArray[np.float64], normals: NDArray[np.float64], spacing: float
-) -> float:
+def _noise(arms: NDArray[np.float64], normals: NDArray[np.float64], spacing: float) -> float:
     """A width of agreement from how far the nearest neighbours lie off the coarse planes."""
     offset = np.abs(np.einsum("pkd,pd->pk", arms[:, :8], normals))
-    # The lower quartile: on a noise-free shape most neighbours lie on the plane to rounding, and
+    # Below the median: on a noise-free shape most neighbours lie on the plane to rounding, and
     # those across an edge, in the upper part, say nothing about noise.
-    typical = float(np.quantile(offset, 0.25))
+    typical = float(np.quantile(offset, _QUIET))
     return float(np.clip(2.5 * typical, _FINE * spacing, _COARSE * spacing))
 
 
-def noise_width(
-    points: NDArray[np.float64], normals: NDArray[np.float64], spacing: float
-) -> float:
+def noise_width(points: NDArray[np.float64], normals: NDArray[np.float64], spacing: float) -> float:
     """The distance from a plane that still counts as on it, for points with known normals."""
     from scipy.spatial import cKDTree
 
@@ -126,16 +123,32 @@ def orient_normals(
     """Normals turned to agree with their neighbours, and outwards as a whole.
 
     Hoppe et al., "Surface reconstruction from unorganized points" (SIGGRAPH 1992): signs spread
-    along a minimum spanning tree, as Open3D does it.
+    along the spanning tree of the most parallel neighbours, from the topmost point, which looks
+    up, in each connected part.
     """
-    import open3d as o3d
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import (
+        breadth_first_order,
+        connected_components,
+        minimum_spanning_tree,
+    )
+    from scipy.spatial import cKDTree
 
-    cloud = o3d.geometry.PointCloud(o3d.utility.Vector3dVector(points))
-    cloud.normals = o3d.utility.Vector3dVector(normals)
-    try:
-        cloud.orient_normals_consistent_tangent_plane(min(neighbours, len(points) - 1))
-    except RuntimeError:  # its Delaunay step refuses some degenerate clouds
-        return normals
-    turned = np.asarray(cloud.normals)
-    outwards = (turned * (points - points.mean(axis=0))).sum()
-    return turned if outwards >= 0 else -turned
+    count = min(neighbours, len(points) - 1)
+    index = cKDTree(points).query(points, count + 1)[1][:, 1:]
+    one, two = np.repeat(np.arange(len(points)), count), index.reshape(-1)
+    bend = 1 - np.abs((normals[one] * normals[two]).sum(axis=1)) + 1e-6  # zeros are no links
+    shape = (len(points), len(points))
+    links = coo_array((np.r_[bend, bend], (np.r_[one, two], np.r_[two, one])), shape=shape).tocsr()
+    tree = minimum_spanning_tree(links)
+    parts, label = connected_components(tree, directed=False)
+    turned = normals.copy()
+    for part in range(parts):
+        members = np.flatnonzero(label == part)
+        top = members[points[members, 1].argmax()]
+        turned[top] *= 1.0 if turned[top, 1] >= 0 else -1.0
+        order, parent = breadth_first_order(tree, top, directed=False)
+        for point in order[1:]:
+            if turned[point] @ turned[parent[point]] < 0:
+                turned[point] *= -1.0
+    return turned

@@ -197,9 +197,7 @@ def move_apart(vertices: Vertices, faces: Faces, distance: float) -> Vertices:
     from scipy.spatial import cKDTree
 
     used = np.unique(faces)
-    _, inverse, repeats = np.unique(
-        vertices[used], axis=0, return_inverse=True, return_counts=True
-    )
+    _, inverse, repeats = np.unique(vertices[used], axis=0, return_inverse=True, return_counts=True)
     shared = used[repeats[inverse.reshape(-1)] > 1]
     moved = vertices.copy()
     moved[shared] += distance * vertex_normals(vertices, faces)[shared]

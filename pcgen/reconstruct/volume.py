@@ -95,9 +95,7 @@ def inside(
     # Slivers have enormous radii, which would eat the digits of all others.
     gate = _widest_way_out(complex_, np.where(chosen, 0.0, np.minimum(radius, 10.0)))
     room = (
-        np.isfinite(width)
-        & (gate < _GATE * spacing)
-        & (width > _ROOM * np.maximum(gate, spacing))
+        np.isfinite(width) & (gate < _GATE * spacing) & (width > _ROOM * np.maximum(gate, spacing))
     )
     if not room.any():
         return room

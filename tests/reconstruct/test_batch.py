@@ -9,6 +9,7 @@ from pcgen.cli import main
 from pcgen.errors import InputError, StorageError
 from pcgen.reconstruct.batch import NamedCloud, mesh_all
 from pcgen.reconstruct.export import difference, write_checked
+from pcgen.reconstruct.inputs import named_clouds
 from pcgen.shapes.mesh_files import Mesh
 from pcgen.shapes.samples import Samples
 from tests.reconstruct.shapes import box, sphere
@@ -123,7 +124,7 @@ def test_the_command_meshes_a_samples_file(tmp_path, capsys):
     assert code == 0
     result = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert result["summary"]["manifold"] == 2
-    names = {"ball-000.glb", "ball-000.stl", "crate-001.glb", "crate-001.stl"}
+    names = {"s-0000-ball.glb", "s-0000-ball.stl", "s-0001-crate.glb", "s-0001-crate.stl"}
     assert names <= {path.name for path in out.iterdir()}
 
 
@@ -133,3 +134,27 @@ def test_the_command_says_in_one_line_what_it_cannot_read(tmp_path, capsys, name
         (tmp_path / name).write_text("")
     assert main(["mesh", str(tmp_path / name), "--out", str(tmp_path / "out")]) == 2
     assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_a_damaged_file_in_a_folder_is_reported_and_the_others_are_meshed(tmp_path):
+    np.save(tmp_path / "good.npy", box(400)[0])
+    (tmp_path / "bad.ply").write_bytes(b"ply\nnonsense")
+    assert main(["mesh", str(tmp_path), "--out", str(tmp_path / "out"), "--quiet"]) == 0
+    entries = json.loads((tmp_path / "out" / "meshes.json").read_text())["meshes"]
+    assert {e["name"]: "error" in e for e in entries} == {"bad": True, "good": False}
+
+
+def test_samples_of_a_data_set_get_the_median_size_of_their_category(tmp_path, monkeypatch):
+    class Row:
+        def __init__(self, scale):
+            self.category, self.centre, self.scale = "crate", (0.0, scale, 0.0), scale
+
+    class Set:
+        categories, rows = ("crate",), [Row(10.0), Row(20.0), Row(60.0)]
+
+    monkeypatch.setattr("pcgen.reconstruct.inputs.Dataset.open", lambda path: Set)
+    points = box(300)[0][None].astype(np.float32)
+    samples = Samples(points=points, category=np.array(["crate"]), meta={"dataset": "somewhere"})
+    samples.save(tmp_path / "s.npz")
+    cloud = named_clouds(tmp_path / "s.npz")[0]
+    assert (cloud.scale, cloud.centre) == (20.0, (0.0, 20.0, 0.0))

@@ -4,7 +4,7 @@ import trimesh
 
 from pcgen.errors import InputError, MeshError
 from pcgen.reconstruct.methods import METHODS, MeshSettings, reconstruct
-from tests.reconstruct.shapes import sphere, square
+from tests.reconstruct.shapes import box, sphere, square, torus
 
 
 def test_a_sphere_is_one_closed_piece_of_the_right_volume():
@@ -115,3 +115,35 @@ def test_a_method_that_finds_nothing_says_so():
     scattered = np.random.default_rng(0).permutation(np.eye(20, 3)) + np.arange(20)[:, None] * 50
     with pytest.raises((MeshError, InputError)):
         reconstruct(scattered, None, MeshSettings(method="facets"))
+
+
+def test_a_torus_has_genus_one():
+    points, normals = torus(4000)
+    report = reconstruct(points, normals, MeshSettings(method="facets")).report
+    assert (report.components, report.genus) == (1, 1)
+    assert report.volume == pytest.approx(2 * np.pi**2 * 0.4**2, rel=0.03)
+
+
+def test_the_edges_of_a_box_stay_sharp():
+    points, _ = box(3000)
+    result = reconstruct(points)
+    inside = np.abs(result.mesh.vertices) / [1, 0.6, 0.4]
+    assert inside.max() < 1.02  # nothing sticks out
+    assert result.report.volume == pytest.approx(8 * 0.6 * 0.4, rel=0.03)
+
+
+def test_an_open_sheet_becomes_a_thin_closed_plate():
+    points, _ = square(800)
+    points[:, 2] = 0.1 * np.sin(3 * points[:, 0])
+    report = reconstruct(points, None, MeshSettings(thickness=0.01)).report
+    assert report.manifold
+    assert report.area == pytest.approx(2 * 4, rel=0.15)
+    assert 0 < report.volume < 4 * 0.02 * 1.2
+
+
+def test_noise_of_an_eighth_of_the_spacing_does_not_tear_a_sphere():
+    points, _ = sphere(3000)
+    points = points + 0.008 * np.random.default_rng(1).normal(size=points.shape)
+    report = reconstruct(points).report
+    assert report.components == 1
+    assert report.volume == pytest.approx(4 / 3 * np.pi, rel=0.05)
