@@ -103,6 +103,13 @@ def test_categories_of_the_samples_choose_the_real_shapes():
     assert any("only chair take part" in note for note in summary["notes"])
 
 
+def test_a_category_that_was_never_sampled_still_counts():
+    sets = RealSets(reference=some(30, seed=1, category=np.repeat(["bed", "chair", "table"], 10)))
+    summary = judged(some(30, category=np.repeat(["chair", "table"], 15)), sets)
+    assert summary["protocol"]["sizes"]["reference"] == 30
+    assert any("also holds bed, of which there is no sample" in n for n in summary["notes"])
+
+
 def test_each_common_category_has_its_row():
     both = np.repeat(["chair", "table"], 15)
     rare = np.repeat(["chair", "table"], [25, 5])

@@ -52,6 +52,8 @@ def test_the_f_score_counts_points_within_a_hundredth_of_the_longest_side():
     far[..., 1] += 0.011
     assert reconstruction_quality(line, line, near)["f_score"]["mean"] == 1
     assert reconstruction_quality(line, line, far)["f_score"]["mean"] == 0
+    larger = [5 * cloud for cloud in (line, line, far * np.float32([1, 0.9, 1]))]
+    assert reconstruction_quality(*larger)["f_score"]["mean"] == 1
 
 
 def test_different_numbers_of_shapes_are_refused():
