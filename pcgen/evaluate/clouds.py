@@ -124,7 +124,8 @@ def pair_up(sizes: Sequence[int], reference: int, seeds: int, seed: int) -> Tria
     if pool >= seeds * size and pool > size:
         order = generator.permutation(pool)
         parts = tuple(np.sort(order[t * size : (t + 1) * size]) for t in range(seeds))
-        rule = f"{seeds} disjoint subsets of {size} of the {pool} generated shapes"
+        which = "a random subset" if seeds == 1 else f"{seeds} disjoint subsets"
+        rule = f"{which} of {size} of the {pool} shapes"
         return Trials(generated=parts, reference=(whole,) * seeds, size=size, rule=rule)
     if pool > size:
         parts = _subsets(generator, pool, size, seeds)
