@@ -2,8 +2,10 @@
 
 Source of the idea: "Not-So-Optimal Transport Flows for 3D Point Cloud Generation" (ICLR 2025)
 computes one transport per shape between dense supersets, offline, and draws subsets in training.
-Here the base is a mixture that lies on the surface already, so the transport is short, and a
-bijection within it is computed by an assignment or by its fast approximation.
+Here the base is a mixture that lies on the surface already, with the density of the points right.
+Two finite samples of one surface are further apart (0.06 at 2048 points) than the mixture is from
+it, so a bijection between them is mostly noise to a regression; the projection to the nearest
+surface point has none, and is the limit of the transport when the base is thin.
 """
 
 from __future__ import annotations
@@ -15,29 +17,38 @@ from torch import Tensor
 
 from pcgen.errors import InputError
 
-METHODS = ("exact", "bsp", "none")
+METHODS = ("nearest", "exact", "bsp", "none")
 
 
 def match_points(start: Tensor, end: Tensor, *, method: str = "exact", seed: int = 0) -> Tensor:
-    """For each base point of one shape the index of its surface point: a bijection.
+    """For each base point of one shape the index of its surface point.
 
     Args:
-        start, end: (n, dim).
-        method: ``exact`` (SciPy's assignment, O(n³) at worst: 27 ms at 512, 1 s at 2048),
-            ``bsp`` (POT's binary space partitions, 68 ms at 2048, approximate) or ``none``.
+        start, end: (n, dim); for ``nearest`` end may have any number of points, the more the
+            better.
+        method: ``nearest`` projects onto the surface; ``exact`` is SciPy's assignment (O(n³) at
+            worst: 27 ms at 512, 1 s at 2048), ``bsp`` POT's binary space partitions (68 ms at
+            2048, approximate) and ``none`` a random permutation, all three bijections.
     Returns:
         (n,) int64 with start[i] matched to end[index[i]].
     """
-    if start.shape != end.shape or start.ndim != 2:
+    if method not in METHODS:
+        raise InputError(f"coupling must be one of {', '.join(METHODS)}, got {method!r}")
+    fits = start.shape == end.shape or method == "nearest"
+    if start.ndim != 2 or end.ndim != 2 or start.shape[1] != end.shape[1] or not fits:
         raise InputError(
             f"start and end must both be (n, dim), got {tuple(start.shape)} and {tuple(end.shape)}"
         )
-    if method not in METHODS:
-        raise InputError(f"coupling must be one of {', '.join(METHODS)}, got {method!r}")
     a = start.detach().cpu().double().numpy()
     b = end.detach().cpu().double().numpy()
-    index = {"exact": _exact, "bsp": _bsp, "none": _none}[method](a, b, seed)
+    index = {"nearest": _nearest, "exact": _exact, "bsp": _bsp, "none": _none}[method](a, b, seed)
     return torch.from_numpy(np.ascontiguousarray(index, dtype=np.int64)).to(start.device)
+
+
+def _nearest(a: NDArray[np.float64], b: NDArray[np.float64], seed: int) -> NDArray[np.int64]:
+    from scipy.spatial import cKDTree
+
+    return cKDTree(b).query(a)[1]
 
 
 def _exact(a: NDArray[np.float64], b: NDArray[np.float64], seed: int) -> NDArray[np.int64]:

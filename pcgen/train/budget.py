@@ -15,11 +15,11 @@ from pcgen.train.loop import LoopSettings, Trainer
 # Shares of a budget by training loop, chosen by hand from learning curves on two cores; what is
 # left goes to encoding, couplings and checkpoints.
 SHARES = {
-    "autoencoder": 0.50,
+    "autoencoder": 0.58,
     "latent-flow/teacher": 0.07,
-    "latent-flow/student": 0.06,
-    "point-flow/teacher": 0.19,
-    "point-flow/student": 0.08,
+    "latent-flow/student": 0.05,
+    "point-flow/teacher": 0.14,
+    "point-flow/student": 0.06,
 }
 TRIAL_STEPS = 6
 

@@ -144,6 +144,8 @@ def couple(context: Context, model: Autoencoder) -> CoupledClouds:
     flow = settings.point_flow
     draw = torch.Generator().manual_seed(context.seed(STAGE, 3))
     points = min(flow.points, clouds.points.shape[1])
+    # A projection wants the surface as dense as it is known, a bijection as many points as base.
+    surface = clouds.points.shape[1] if flow.coupling == "nearest" else points
     count = max(flow.pairs, 1)
     rows = torch.cat(
         [torch.randperm(len(clouds), generator=draw) for _ in range(-(-count // len(clouds)))]
@@ -151,19 +153,20 @@ def couple(context: Context, model: Autoencoder) -> CoupledClouds:
     chunks: list[CoupledClouds] = []
     with progress.bar("coupling", count) as bar:
         for chunk in rows.split(32):
-            drawn, normals = clouds.draw(chunk, points, draw)
-            end, normals = augment(drawn, settings.augment, draw, normals)
-            z = model.encode(end)
+            drawn, normals = clouds.draw(chunk, surface, draw)
+            whole, normals = augment(drawn, settings.augment, draw, normals)
+            z = model.encode(whole[:, :points])
             z = z + settings.autoencoder.latent_noise * torch.randn(z.shape, generator=draw)
             _, start = model.draw_base(z, points, draw)
+            index = torch.empty(start.part.shape, dtype=torch.int64)
             for row in range(len(chunk)):
-                index = match_points(
-                    start.points[row], end[row], method=flow.coupling, seed=int(chunk[row])
+                index[row] = match_points(
+                    start.points[row], whole[row], method=flow.coupling, seed=int(chunk[row])
                 )
-                end[row] = end[row][index]
-                if normals is not None:
-                    normals[row] = normals[row][index]
                 bar.advance()
+            at = torch.arange(len(chunk))[:, None]
+            end = whole[at, index]
+            normals = None if normals is None else normals[at, index]
             chunks.append(CoupledClouds(z, start.points, start.part, end, normals))
 
     def joined(name: str) -> Tensor:

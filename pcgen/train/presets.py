@@ -24,7 +24,7 @@ class BaseSettings:
         jitter: standard deviation added to a latent when it is a target of the latent flow.
     """
 
-    name: str = "gaussian"
+    name: str = "ae-ot"
     copies: int = 8
     most: int = 20_000
     points: int = 2048
@@ -61,7 +61,7 @@ class PointFlowSettings:
     Attributes:
         pairs: clouds for which a transport is computed, augmented copies included.
         points: per transport; more are truer and slower (n³).
-        coupling: ``exact``, ``bsp`` or ``none``, see :mod:`pcgen.flow.coupling`.
+        coupling: ``nearest``, ``exact``, ``bsp`` or ``none``, see :mod:`pcgen.flow.coupling`.
         batch_points: drawn from them for a step.
         normal_weight: of the squared sine between predicted and true normal.
     """
@@ -70,7 +70,7 @@ class PointFlowSettings:
     blocks: int = 4
     pairs: int = 500
     points: int = 1024
-    coupling: str = "exact"
+    coupling: str = "nearest"
     batch_points: int = 512
     normal_weight: float = 0.02
     teacher: LoopSettings = field(default_factory=lambda: LoopSettings(steps=2000, batch=16))

@@ -26,3 +26,9 @@ def test_every_matching_is_a_bijection(method, generator):
 def test_clouds_of_different_sizes_are_refused():
     with pytest.raises(InputError, match="must both be"):
         match_points(torch.zeros(3, 2), torch.zeros(4, 2))
+
+
+def test_the_nearest_matching_projects_onto_a_denser_cloud(generator):
+    a, b = torch.randn(20, 3, generator=generator), torch.randn(500, 3, generator=generator)
+    index = match_points(a, b, method="nearest")
+    assert torch.equal(index, torch.cdist(a, b).argmin(1))
