@@ -5,7 +5,8 @@ cd                  mean_i min_j |x_i − y_j|² + mean_j min_i |x_i − y_j|²
 emd_pointflow       annealed soft assignment paid in d; see :mod:`pcgen.evaluate.annealed`
 emd_pytorchemd      annealed soft assignment paid in d²; likewise
 emd_exact           the exact optimal assignment (POT), mean Euclidean distance: W₁
-dcd                 density-aware CD of Wu et al. (2021), squared distances, α = 1000: in [0, 1]
+dcd                 density-aware CD of Wu et al. (2021), squared distances, α = 1000: in [0, 1];
+                    for clouds of about unit size, to which an evaluation scales them
 normals             1 − mean |⟨n, n'⟩| over nearest points, both ways: disagreement, in [0, 1]
 ==================  ===========================================================================
 

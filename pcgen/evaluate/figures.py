@@ -109,7 +109,7 @@ class Measured:
             one, other = pool.take(mine), reference.take(theirs)
             row: dict[str, float] = {}
             for name in self._settings.distances:
-                a, b = _channels(one, name), _channels(other, name)
+                a, b = _channels(one, name, scale), _channels(other, name, scale)
                 key = (name, theirs.tobytes())
                 if key not in within:
                     within[key] = self._table(b, None, name)
@@ -237,7 +237,10 @@ def spread_of(rows: Sequence[dict[str, float]]) -> dict[str, dict[str, Any]]:
     return spread
 
 
-def _channels(clouds: CloudSet, distance: str) -> NDArray[np.float32]:
+def _channels(clouds: CloudSet, distance: str, scale: float) -> NDArray[np.float32]:
+    """What a distance reads of a set: coordinates, or these and normals."""
+    if distance == "dcd":  # its α is made for shapes of about unit size, like the grid of JSD
+        return clouds.points * np.float32(scale)
     if DISTANCES[distance].channels == 3:
         return clouds.points
     normals = clouds.normals if clouds.normals is not None else estimate_normals(clouds.points)

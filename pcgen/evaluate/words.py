@@ -10,6 +10,7 @@ from typing import Any
 Summary = dict[str, Any]
 SPLIT = 0.2  # difference of the two halves of 1-NNA from which the average hides something
 NEW_RATIO = 0.9
+FAR_RATIO = 1.25  # beyond which being far from the training set is no merit
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,6 +123,12 @@ def verdict(summary: Summary) -> list[str]:
         said.append(f"Generated shapes are {new} the test shapes (novelty ratio {ratio:.2f}).")
     else:
         new = ratio >= NEW_RATIO and rate <= test
+        if new and ratio > FAR_RATIO and apart > 2:
+            said.append(
+                f"No sign of replays, but farther from the training set than real shapes are "
+                f"(novelty ratio {ratio:.2f}): flaws rather than novelty."
+            )
+            return said
         said.append(
             f"{'As new as nature' if new else 'Not as new as nature'}: novelty ratio {ratio:.2f}, "
             f"{100 * rate:.1f} % replays against {100 * test:.1f} % among the real test shapes."

@@ -94,6 +94,20 @@ def test_secondary_distances_estimate_normals_where_there_are_none():
     assert {"nna_dcd", "mmd_normals"} <= set(summary)
 
 
+def test_density_aware_distance_does_not_depend_on_the_protocols_scale():
+    def matching(name):
+        sets = RealSets(reference=CloudSet(points=scaled(name, some(6, seed=1).points)))
+        generated = CloudSet(points=scaled(name, some(6).points))
+        protocol = PROTOCOLS[name].changed(points=POINTS, split="test")
+        settings = Settings(protocol=protocol, secondary=True)
+        return evaluate([generated], sets, settings).summary["mmd_dcd"]
+
+    def scaled(name, points):
+        return PROTOCOLS[name].normalise(points)
+
+    assert matching("box") == pytest.approx(matching("lion-box"), rel=1e-5)
+
+
 def test_categories_of_the_samples_choose_the_real_shapes():
     both = np.repeat(["chair", "table"], 20)
     sets = RealSets(reference=some(40, seed=1, category=both))

@@ -38,6 +38,7 @@ def summary(**figures):
         ({"nna_cd": 0.4}, "sit on reference shapes"),
         ({"nna_cd_generated": 0.84, "nna_cd_reference": 0.3}, "more like each other"),
         ({"nna_cd_generated": 0.3, "nna_cd_reference": 0.84}, "more scattered"),
+        ({"nna_cd": 0.9, "novelty_ratio": 1.9}, "flaws rather than novelty"),
         ({"replay_rate": 0.13}, "Not as new as nature"),
         ({"novelty_ratio": 0.89}, "Not as new as nature"),
         ({"novelty_ratio": None}, "nothing is said about novelty"),
