@@ -47,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--training",
         type=Path,
-        help="data set or clouds the generator learned from (default: the reference's own split)",
+        help="data set or clouds the generator learned from; else the reference's own split",
     )
     parser.add_argument(
         "--protocol",
@@ -55,7 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=("box", "pointflow", "lion-box", "dpm", "raw"),
         help="how clouds are chosen and normalised",
     )
-    parser.add_argument("--split", help="split of the reference (default: the protocol's)")
+    parser.add_argument("--split", help="split of the reference; else the protocol's")
     parser.add_argument("--points", type=positive, default=2048, help="points of a cloud")
     parser.add_argument("--seeds", type=positive, default=3, help="sampling seeds")
     parser.add_argument("--seed", type=natural, default=0, help="the first of them")
@@ -76,14 +76,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, help="write the evaluation as JSON")
     parser.add_argument("--html", type=Path, help="write a page that opens from disk")
     work = parser.add_argument_group("work")
-    work.add_argument("--workers", type=positive, help="processes (default: the cores we may use)")
+    work.add_argument("--workers", type=positive, help="processes; else one a core")
     work.add_argument(
         "--backend",
         default="auto",
         choices=("auto", "native", "kdtree", "keops", "pytorch3d", "dense"),
         help="for CD and its relatives; all agree to rounding",
     )
-    work.add_argument("--cache", type=Path, help="folder for finished tables (default: yours)")
+    work.add_argument("--cache", type=Path, help="folder for finished tables; else the user's")
     work.add_argument("--no-cache", action="store_true", help="keep no tables")
 
 
