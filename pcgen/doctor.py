@@ -73,7 +73,7 @@ assert renderer.render_to_image() is not None
 def examine() -> dict[str, Any]:
     """Everything ``pcgen doctor`` prints; ``ok`` means that the main job works here."""
     packages = [_package(*row) for row in PACKAGES]
-    kernels = [_kernel(name) for name in ("dense", "kdtree", "keops", "pytorch3d")]
+    kernels = [_kernel(name) for name in ("dense", "kdtree", "native", "keops", "pytorch3d")]
     system = [_compiler(), *_open3d()]
     needed = [p for p, row in zip(packages, PACKAGES, strict=True) if row[3] == ""]
     needed += [k for k in kernels if k.name in ("kernels dense", "kernels kdtree")]
@@ -117,6 +117,7 @@ def _kernel(backend: str) -> Finding:
     name = f"kernels {backend}"
     works, detail = probe(_KERNEL_PROBE.format(backend=backend))
     remedies = {
+        "native": "install a C compiler (apt install gcc); without it others are chosen",
         "keops": "install a C++ compiler (apt install g++) and pip install pykeops",
         "pytorch3d": "optional, in an environment of its own: pip install 'pcgen[pytorch3d]'",
     }

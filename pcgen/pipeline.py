@@ -145,7 +145,7 @@ def evaluate(
     """The metrics of the field for samples or runs, with ceiling and novelty beside them."""
     import os
 
-    from pcgen.evaluate.evaluation import Settings
+    from pcgen.evaluate.figures import Settings
     from pcgen.evaluate.files import Request, evaluate_files
     from pcgen.evaluate.matrix import Work
     from pcgen.evaluate.protocol import protocol_named
