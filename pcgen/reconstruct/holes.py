@@ -32,7 +32,7 @@ def close_holes(
         largest: circumradius up to which a facet may fill.
         bend: smallest cosine between a facet of two rim edges and the facets beyond them.
     """
-    edges, edge_of = _edges(faces)
+    edges, edge_of = facet_edges(faces)
     chosen = chosen.copy()
     allowed = radius < largest
     for _ in range(_ROUNDS):
@@ -53,7 +53,7 @@ def close_holes(
     return chosen
 
 
-def _edges(faces: Faces) -> tuple[int, NDArray[np.int64]]:
+def facet_edges(faces: Faces) -> tuple[int, NDArray[np.int64]]:
     """The number of edges, and the three of each face."""
     pairs = faces[:, [[0, 1], [1, 2], [0, 2]]].reshape(-1, 2)
     key = pairs[:, 0] * (int(faces.max()) + 1) + pairs[:, 1]

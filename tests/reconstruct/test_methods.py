@@ -147,3 +147,13 @@ def test_noise_of_an_eighth_of_the_spacing_does_not_tear_a_sphere():
     report = reconstruct(points).report
     assert report.components == 1
     assert report.volume == pytest.approx(4 / 3 * np.pi, rel=0.05)
+
+
+def test_a_rod_hardly_thicker_than_the_spacing_of_its_points_is_kept():
+    rng = np.random.default_rng(0)
+    angle = rng.random(300) * 2 * np.pi
+    points = np.stack([rng.uniform(-1, 1, 300), 0.02 * np.cos(angle), 0.02 * np.sin(angle)], 1)
+    report = reconstruct(points, None, MeshSettings(method="facets")).report
+    assert report.manifold
+    assert report.f_score > 0.9
+    assert report.points_to_mesh < 0.005
