@@ -82,6 +82,15 @@ def test_latents_of_a_gaussian_give_it_back_in_the_plane():
     assert torch.allclose(fitted.covariance, nu.covariance, atol=0.12)
 
 
+def test_latents_of_a_gaussian_give_the_relaxed_minimiser_too():
+    nu = target(dim=2, seed=3)
+    settings = AlternatingSettings(relaxation=1.0, steps=80, batch=512)
+    fitted = alternate(nu.sample(600, draw(1)), settings, draw(2)).base
+    expected = gaussian_from_moments(nu.mean, nu.covariance, relaxation=1.0)
+    assert torch.allclose(fitted.mean, expected.mean, atol=0.08)
+    assert torch.allclose(fitted.factor, expected.factor, atol=0.08)
+
+
 def test_the_base_of_two_blobs_is_smaller_in_variance_than_they_are():
     g = draw(0)
     label = torch.randint(2, (1000, 1), generator=g) * 2.0 - 1

@@ -161,3 +161,4 @@ def test_the_guard_accepts_duplicates_among_the_latents():
     latents = torch.randn(100, 8, generator=draw(0)).repeat(2, 1)
     omega = base.fit("gaussian", latents, generator=draw(1))
     assert inspect(omega, latents, generator=draw(2)).ok
+    assert not inspect(Replay(atoms=latents, noise=0.02), latents, generator=draw(2)).ok

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from pcgen import base, checkpoint
-from pcgen.base.choice import AutoSettings
+from pcgen.base.choice import AutoSettings, separation
 from pcgen.base.network import NetworkSettings
 from pcgen.errors import InputError, TrainingError
 from pcgen.transport.discrete import centred_cost
@@ -98,6 +98,35 @@ def test_auto_takes_a_richer_family_where_one_gaussian_is_wrong(tmp_path):
     assert torch.equal(omega.sample(50, draw(2)), again.sample(50, draw(2)))
     assert again.table == omega.table
     assert again.notes == omega.notes
+
+
+def curved(count, generator):
+    """A manifold of 5 dimensions in 24, where one Gaussian has the moments but not the shape."""
+    fixed = draw(99)
+    a, b = torch.randn(5, 40, generator=fixed) / 2, torch.randn(40, 24, generator=fixed) / 6
+    return torch.sin(2 * torch.randn(count, 5, generator=generator) @ a) @ b
+
+
+def test_the_choice_follows_from_the_table():
+    settings = AutoSettings(relaxations=(0.0, 0.3))
+    latents = curved(500, draw(0))
+    omega = base.fit("auto", latents, generator=draw(1), settings=settings)
+    lowest = min(row.energy for row in omega.table if not row.faults)
+    near = [r for r in omega.table if not r.faults and r.behind <= r.behind_error]
+    assert any(row.energy == lowest and row.behind == 0 for row in near)
+    assert len(near) < len(omega.table)
+    bound = min(row.separation for row in near) + 0.5 / (2 * 125) ** 0.5
+    expected = next(row for row in near if row.separation <= bound)
+    assert expected.chosen
+    # The nearest-neighbour test decided: W₂² alone would have taken an earlier row.
+    assert near[0].family != omega.name
+
+
+def test_separation_tells_copies_apart_from_the_law_and_not_the_law_from_itself():
+    x, y = torch.randn(2, 400, 8, generator=draw(0)).unbind()
+    assert separation(x, y) < 0.06
+    assert separation(x + 20, y) == 0.5
+    assert separation(0.3 * x, y) > 0.3
 
 
 def test_auto_never_takes_what_the_guard_refuses(monkeypatch):

@@ -78,6 +78,19 @@ def test_every_mode_gets_its_share_and_nothing_lies_between():
     assert torch.allclose(counts, shares, atol=4 * (0.125 * 0.875 / 8000) ** 0.5 + 0.005)
 
 
+def test_rejecting_draws_again_until_none_is_near_the_singular_set():
+    latents = eight_gaussians(300, draw(0))
+    wide = {"band": 2.0, "tolerance": 0.02}
+    route = base.fit("ae-ot", latents, generator=draw(1), settings=wide)
+    reject = base.fit("ae-ot", latents, generator=draw(1), settings={**wide, "singular": "reject"})
+    x = torch.randn(2000, 2, generator=draw(2))
+    _, rejected = route.push(x, draw(3))
+    assert 0.005 < rejected.float().mean() < 0.5
+    kept, redrawn = route.sample(2000, draw(2)), reject.sample(2000, draw(2))
+    assert torch.equal(kept[~rejected], redrawn[~rejected])
+    assert (kept[rejected] != redrawn[rejected]).any(1).all()
+
+
 def test_relaxation_moves_each_draw_towards_its_noise():
     latents = 5 + curved(100, draw(0))
     near = base.fit("ae-ot", latents, generator=draw(1), settings={"relaxation": 1.0})
