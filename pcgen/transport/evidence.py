@@ -121,8 +121,13 @@ class Census:
 
     @property
     def dead(self) -> int:
-        """Cells without a sample where at least :data:`DUE` were due."""
-        return int(((self.counts == 0) & (self.weights * self.samples >= DUE)).sum())
+        """How many :attr:`dead_cells` there are."""
+        return int(self.dead_cells.sum())
+
+    @property
+    def dead_cells(self) -> Tensor:
+        """(n,) bool, cells without a sample where at least :data:`DUE` were due."""
+        return (self.counts == 0) & (self.weights * self.samples >= DUE)
 
     @property
     def untested(self) -> int:
