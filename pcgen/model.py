@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Generator, Tensor, nn
 
-from pcgen import __version__, base, checkpoint
+from pcgen import __version__, base, checkpoint, runtime
 from pcgen.config import from_plain
 from pcgen.errors import DataError, InputError
 from pcgen.flow.characteristic import Slope, jump, velocity_of
@@ -72,7 +72,8 @@ class LatentDraw:
 class ShapeModel:
     """A run that generates; see :meth:`load`."""
 
-    def __init__(self, run_dir: Path, config: dict[str, Any]) -> None:
+    def __init__(self, run_dir: Path, config: dict[str, Any], device: str = "cpu") -> None:
+        self.device = device
         self.run_dir = run_dir
         self.meta = config
         self.categories: tuple[str, ...] = tuple(config["categories"])
@@ -87,7 +88,7 @@ class ShapeModel:
         self._potential = SemidiscreteSolution.load(run_dir / "base" / "map.npz").potential
         weights, _ = checkpoint.load(run_dir / "autoencoder" / "weights.safetensors")
         self.dim = int(weights["encoder.basis"].shape[1]) if "encoder.basis" in weights else 3
-        self._autoencoder = _frozen(Autoencoder.empty(sizes, self.dim), weights)
+        self._autoencoder = _frozen(Autoencoder.empty(sizes, self.dim), weights, device)
         flow = settings["latent_flow"]
         classes = len(self.categories) if self.conditional else 0
         points = settings["point_flow"]
@@ -101,11 +102,11 @@ class ShapeModel:
             )
 
         self._latent = {
-            name: _frozen(latent(), _weights(run_dir, f"latent-flow/{name}"))
+            name: _frozen(latent(), _weights(run_dir, f"latent-flow/{name}"), device)
             for name in ("teacher", "student")
         }
         self._point = {
-            name: _frozen(point(), _weights(run_dir, f"point-flow/{name}"))
+            name: _frozen(point(), _weights(run_dir, f"point-flow/{name}"), device)
             for name in ("teacher", "student")
         }
 
@@ -137,7 +138,7 @@ class ShapeModel:
                     f"{run_dir} has run format {config.get('format')!r}, this version reads 1; "
                     "use the version that made it"
                 )
-            return cls(run_dir, config)
+            return cls(run_dir, config, runtime.pick_device(device))
         except (ValueError, KeyError, AttributeError, TypeError, RuntimeError) as error:
             raise DataError(f"{run_dir} is damaged or of another version ({error!r})") from None
 
@@ -189,10 +190,12 @@ class ShapeModel:
         label = self._atom_label[cell]
         one_hot = None
         if self.conditional:
-            one_hot = nn.functional.one_hot(label, len(self.categories)).float()
+            one_hot = nn.functional.one_hot(label, len(self.categories)).float().to(self.device)
         network = self._latent["student" if solver == "student" else "teacher"]
-        *_, z = _follow(lambda x, t, s: network(x, t, s, one_hot), start, steps, solver)
-        return LatentDraw(z=z, base=start, category=label, row=self._atom_row[cell])
+        *_, z = _follow(
+            lambda x, t, s: network(x, t, s, one_hot), start.to(self.device), steps, solver
+        )
+        return LatentDraw(z=z.cpu(), base=start, category=label, row=self._atom_row[cell])
 
     @torch.no_grad()
     def decode(
@@ -212,8 +215,9 @@ class ShapeModel:
                 f"latents must be (batch, {self.latent_dim}), got {tuple(latents.shape)}"
             )
         draw = torch.Generator().manual_seed(seed)
-        mixture, start = self._autoencoder.draw_base(latents, points, draw)
-        condition = PointCondition(z=latents, mixture=mixture, part=start.part)
+        z = latents.to(self.device)
+        mixture, start = self._autoencoder.draw_base(z, points, draw)
+        condition = PointCondition(z=z, mixture=mixture, part=start.part)
         path = []
         end = start.points
         network = self._point["student" if solver == "student" else "teacher"]
@@ -222,11 +226,11 @@ class ShapeModel:
             if trace:
                 path.append(end)
         return Decoded(
-            points=end,
-            normals=nn.functional.normalize(slope.normal, dim=-1),
-            base=start.points,
-            part=start.part,
-            trace=torch.stack(path) if trace else None,
+            points=end.cpu(),
+            normals=nn.functional.normalize(slope.normal, dim=-1).cpu(),
+            base=start.points.cpu(),
+            part=start.part.cpu(),
+            trace=torch.stack(path).cpu() if trace else None,
         )
 
     @torch.no_grad()
@@ -234,7 +238,7 @@ class ShapeModel:
         """(batch, n, dim) clouds in the box frame to (batch, latent_dim)."""
         if points.ndim != 3 or points.shape[-1] != self.dim:
             raise InputError(f"points must be (batch, n, {self.dim}), got {tuple(points.shape)}")
-        return self._autoencoder.encode(points)
+        return self._autoencoder.encode(points.to(self.device)).cpu()
 
     def interpolate(
         self, start: Tensor, end: Tensor, frames: int, *, points: int = 2048, seed: int = 0
@@ -322,9 +326,9 @@ def _weights(run_dir: Path, stage: str) -> dict[str, Tensor]:
     return checkpoint.load(run_dir / stage / "weights.safetensors")[0]
 
 
-def _frozen(module: Any, weights: dict[str, Tensor]) -> Any:
+def _frozen(module: Any, weights: dict[str, Tensor], device: str) -> Any:
     module.load_state_dict(weights)
-    return module.eval().requires_grad_(False)
+    return module.eval().requires_grad_(False).to(device)
 
 
 def _check(count: int, steps: int) -> None:

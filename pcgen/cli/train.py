@@ -56,6 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--resume", action="store_true", help="go on with the run's own settings, as stored"
     )
     parser.add_argument("--seed", type=natural, default=0, help="of everything random")
+    parser.add_argument("--device", default="auto", help="auto, cpu or cuda (never tried)")
     parser.add_argument(
         "--threads", type=positive, help="of torch; PCGEN_THREADS or all cores if not given"
     )
@@ -74,6 +75,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         budget_minutes=args.budget_minutes,
         seed=args.seed,
         threads=args.threads,
+        device=args.device,
         stage=args.stage,
         resume=args.resume,
     )

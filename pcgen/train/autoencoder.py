@@ -33,7 +33,7 @@ def train(context: Context) -> dict[str, object]:
         assert isinstance(module, Autoencoder)
         shapes = torch.randint(len(clouds), (batch,), generator=generator)
         drawn, _ = clouds.draw(shapes, points, generator)
-        moved, _ = augment(drawn, settings.augment, generator)
+        moved, _ = augment(drawn.to(context.device), settings.augment, generator)
         return module.loss(moved, generator)
 
     fit(

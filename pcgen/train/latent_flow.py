@@ -20,10 +20,16 @@ STAGE = "latent-flow"
 
 @dataclass(frozen=True)
 class Pairs:
-    """Coupled draws: base point and the atom whose cell it lies in."""
+    """Coupled draws: base point, the atom whose cell it lies in, and another shape's atom near it.
+
+    Attributes:
+        start, end: (pool, latent_dim); label: (pool,).
+        other: (pool, neighbours), rows in the atoms.
+    """
 
     start: Tensor
     end: Tensor
+    other: Tensor
     label: Tensor
 
 
@@ -31,7 +37,8 @@ def train(context: Context) -> dict[str, object]:
     """Train ``latent-flow/teacher`` and ``latent-flow/student``."""
     settings = context.run.settings.latent_flow
     jitter = context.run.settings.base.jitter
-    pairs = _pairs(context)
+    atoms = Atoms.load(context.run.stage("base") / "atoms.safetensors")
+    pairs = _pairs(context, atoms)
     classes = len(context.clouds.categories) if context.run.config.conditional else 0
 
     def build() -> LatentSlope:
@@ -42,11 +49,14 @@ def train(context: Context) -> dict[str, object]:
     def batch(size: int, draw: Generator) -> tuple[Tensor, Tensor, Tensor | None]:
         index = torch.randint(len(pairs.start), (size,), generator=draw)
         end = pairs.end[index]
+        which = torch.randint(pairs.other.shape[1], (size,), generator=draw)
+        share = settings.blend * torch.rand(size, 1, generator=draw)
+        end = torch.lerp(end, atoms.z[pairs.other[index, which]], share)
         end = end + jitter * torch.randn(end.shape, generator=draw)
         label = None
         if classes:
-            label = nn.functional.one_hot(pairs.label[index], classes).float()
-        return pairs.start[index], end, label
+            label = nn.functional.one_hot(pairs.label[index], classes).float().to(context.device)
+        return pairs.start[index].to(context.device), end.to(context.device), label
 
     def teacher_loss(module: nn.Module, draw: Generator) -> Tensor:
         start, end, label = batch(settings.teacher.batch, draw)
@@ -67,7 +77,7 @@ def train(context: Context) -> dict[str, object]:
         module.load_state_dict(tensors)
         return module
 
-    teacher = from_teacher().requires_grad_(False)
+    teacher = from_teacher().requires_grad_(False).to(context.device)
 
     def student_loss(average: nn.Module, module: nn.Module, draw: Generator) -> Tensor:
         start, end, label = batch(settings.student.batch, draw)
@@ -94,12 +104,28 @@ def train(context: Context) -> dict[str, object]:
 
 
 @torch.no_grad()
-def _pairs(context: Context) -> Pairs:
+def _pairs(context: Context, atoms: Atoms) -> Pairs:
+    settings = context.run.settings.latent_flow
     folder = context.run.stage("base")
     omega = base.from_checkpoint(*checkpoint.load(folder / "base.safetensors"))
-    atoms = Atoms.load(folder / "atoms.safetensors")
     potential = SemidiscreteSolution.load(folder / "map.npz").potential
     draw = torch.Generator().manual_seed(context.seed(STAGE, 3))
-    start = omega.sample(context.run.settings.latent_flow.pool, draw)
+    start = omega.sample(settings.pool, draw)
     cell = best_cells(start, atoms.z, potential)[1][:, 0]
-    return Pairs(start=start, end=atoms.z[cell], label=atoms.label[cell])
+    other = neighbours_of_other_shapes(atoms, settings.neighbours)
+    return Pairs(start=start, end=atoms.z[cell], other=other[cell], label=atoms.label[cell])
+
+
+def neighbours_of_other_shapes(atoms: Atoms, count: int) -> Tensor:
+    """For each atom the nearest ones that are not copies of its shape: (N, count) indices.
+
+    Where the set has too few other shapes, the atom itself fills the row: no blending.
+    """
+    copies = int(torch.bincount(atoms.row).max())
+    wanted = min(count + copies, len(atoms.z))
+    # The nearest point is the largest affine score, which is one matrix product.
+    _, index = best_cells(atoms.z, atoms.z, -0.5 * atoms.z.square().sum(1), k=wanted)
+    same = atoms.row[index] == atoms.row[:, None]
+    order = same.to(torch.int8).argsort(dim=1, stable=True)[:, :count]
+    index, same = index.gather(1, order), same.gather(1, order)
+    return index.where(~same, torch.arange(len(index))[:, None])

@@ -49,6 +49,7 @@ def train(context: Context) -> dict[str, object]:
     settings = context.run.settings.point_flow
     model = load_autoencoder(context)
     pairs = couple(context, model)
+    model = model.to(context.device)
     sizes = context.run.settings.autoencoder
 
     def build() -> PointSlope:
@@ -65,14 +66,16 @@ def train(context: Context) -> dict[str, object]:
     def batch(size: int, draw: Generator) -> Batch:
         shapes = torch.randint(len(pairs.z), (size,), generator=draw)
         points = torch.randperm(pairs.start.shape[1], generator=draw)[: settings.batch_points]
-        z = pairs.z[shapes]
+
+        def chosen(values: Tensor) -> Tensor:
+            return values[shapes][:, points].to(context.device)
+
+        z = pairs.z[shapes].to(context.device)
         with torch.no_grad():
             mixture = model.decode(z)
-        condition = PointCondition(z=z, mixture=mixture, part=pairs.part[shapes][:, points])
-        normal = None if pairs.normal is None else pairs.normal[shapes][:, points]
-        return Batch(
-            condition, pairs.start[shapes][:, points], pairs.end[shapes][:, points], normal
-        )
+        condition = PointCondition(z=z, mixture=mixture, part=chosen(pairs.part))
+        normal = None if pairs.normal is None else chosen(pairs.normal)
+        return Batch(condition, chosen(pairs.start), chosen(pairs.end), normal)
 
     def teacher_loss(module: nn.Module, draw: Generator) -> Tensor:
         data = batch(settings.teacher.batch, draw)
@@ -95,7 +98,7 @@ def train(context: Context) -> dict[str, object]:
         module.load_state_dict(tensors)
         return module
 
-    teacher = from_teacher().requires_grad_(False)
+    teacher = from_teacher().requires_grad_(False).to(context.device)
 
     def student_loss(average: nn.Module, module: nn.Module, draw: Generator) -> Tensor:
         data = batch(settings.student.batch, draw)

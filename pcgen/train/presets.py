@@ -44,11 +44,16 @@ class LatentFlowSettings:
 
     Attributes:
         pool: coupled pairs drawn once, at the start of the stage.
+        blend: a target is moved towards a latent of another shape by up to this share of the way,
+            so that the flow learns the space between training shapes and not their replays.
+        neighbours: it is one of this many nearest ones.
     """
 
     width: int = 512
     blocks: int = 3
     pool: int = 32_768
+    blend: float = 1.0
+    neighbours: int = 8
     teacher: LoopSettings = field(default_factory=lambda: LoopSettings(steps=2000, batch=256))
     student: LoopSettings = field(default_factory=lambda: LoopSettings(steps=1000, batch=256))
     characteristic: StudentSettings = field(default_factory=StudentSettings)

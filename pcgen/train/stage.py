@@ -17,10 +17,15 @@ from pcgen.train.run import STAGES, Run
 
 @dataclass(frozen=True)
 class Context:
-    """What a stage gets: the run and the training clouds."""
+    """What a stage gets: the run, the training clouds, and the device that networks train on.
+
+    Clouds, latents and random draws stay on the CPU, so that they are the same on every device;
+    a batch moves when it is drawn.
+    """
 
     run: Run
     clouds: TrainingClouds
+    device: str = "cpu"
 
     def seed(self, stage: str, part: int = 0) -> int:
         """A seed of its own for each stage and part, all from the run's."""
@@ -53,7 +58,8 @@ def fit(
 
     def build(where: Path, settings: LoopSettings) -> Trainer:
         made: list[Trainer] = []
-        trainer = Trainer(where, module(), lambda m, g: loss(made[0])(m, g), settings, seed=seed)
+        module_here = module().to(context.device)
+        trainer = Trainer(where, module_here, lambda m, g: loss(made[0])(m, g), settings, seed=seed)
         made.append(trainer)
         return trainer
 

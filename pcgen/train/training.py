@@ -32,6 +32,7 @@ def train(
     budget_minutes: float | None = None,
     seed: int = 0,
     threads: int | None = None,
+    device: str = "auto",
     stage: str | None = None,
     resume: bool = False,
 ) -> dict[str, Any]:
@@ -43,7 +44,7 @@ def train(
         categories: to train on; None for all. conditional: tell the latent flow which.
         base: family of :func:`pcgen.base.fit`; None for the preset's.
         budget_minutes: wall-clock time to divide over the stages; None for the preset's steps.
-        threads: of torch; None for all cores.
+        threads: of torch; None for all cores. device: ``auto``, ``cpu`` or a CUDA device.
         stage: one of ``STAGES``, or None for all.
         resume: take every setting from the run itself.
     Raises:
@@ -82,7 +83,7 @@ def train(
         clouds = TrainingClouds.load(
             source, run.config.categories, "train", run.settings.cloud_points
         )
-        context = Context(run, clouds)
+        context = Context(run, clouds, runtime.pick_device(device))
         for name, trainer in zip(STAGES, TRAINERS, strict=True):
             if stage not in (None, name) or run.finished(name):
                 continue
