@@ -299,7 +299,7 @@ class SemidualSolver:
             return self._next_level(state), None
         n = work.count
         # Chance alone makes a χ² of √(2n) / tests: enough tests to see what is decided here.
-        limit = n / max(1, state.averaged)
+        limit = n / state.averaged if state.averaged else 0.0
         decided = max(self.tolerance, LEVEL_NOISE * limit)
         census = self._census(work, state, max(4 * n, int(2.5 * math.sqrt(2 * n) / decided)))
         state = replace(state, looks=state.looks + 1)
