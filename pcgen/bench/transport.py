@@ -25,18 +25,18 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from pcgen.errors import InputError
+
 TARGET = 0.02
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    from pcgen.cli.arguments import natural, positive
-
-    parser.add_argument("--atoms", type=positive, default=4096, help="N")
-    parser.add_argument("--dim", type=positive, default=64, help="of atoms and base")
-    parser.add_argument("--samples", type=positive, default=2**20, help="budget of each solver")
-    parser.add_argument("--tests", type=positive, default=2**17, help="fresh samples to judge by")
+    parser.add_argument("--atoms", type=int, default=4096, help="N, at least 2")
+    parser.add_argument("--dim", type=int, default=64, help="of atoms and base")
+    parser.add_argument("--samples", type=int, default=2**20, help="budget of each solver")
+    parser.add_argument("--tests", type=int, default=2**17, help="fresh samples to judge by")
     parser.add_argument("--no-rivals", action="store_true", help="ours only: seconds, not minutes")
-    parser.add_argument("--seed", type=natural, default=0, help="of atoms and samples")
+    parser.add_argument("--seed", type=int, default=0, help="of atoms and samples")
 
 
 def curved_manifold(count: int, dim: int, seed: int) -> Any:
@@ -54,6 +54,8 @@ def curved_manifold(count: int, dim: int, seed: int) -> Any:
 def run(args: argparse.Namespace) -> dict[str, Any]:
     import torch
 
+    if min(args.atoms, args.tests) < 2 or args.dim < 1 or args.samples < 1024:
+        raise InputError("expected at least 2 atoms and tests, 1 dimension and 1024 samples")
     torch.set_num_threads(1)
     atoms = curved_manifold(args.atoms, args.dim, args.seed)
     solvers: list[tuple[str, Callable[[], tuple[Any, float, int]]]] = [
