@@ -20,11 +20,12 @@ from pcgen.files import atomic_file
 
 def save(path: Path | str, tensors: dict[str, Tensor], meta: dict[str, Any]) -> None:
     """Write tensors and JSON-ready ``meta`` to one safetensors file, atomically."""
-    from safetensors.torch import save_file
+    from safetensors.torch import save as to_bytes
 
     whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     with atomic_file(path) as temporary:
-        save_file(whole, temporary, metadata={"meta": json.dumps(meta)})
+        # Written by us and not by the library: its own errors do not tell a full disk from others.
+        temporary.write_bytes(to_bytes(whole, metadata={"meta": json.dumps(meta)}))
 
 
 def load(path: Path | str) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -143,15 +143,13 @@ def evaluate(
     page: Path | None = None,
 ) -> dict[str, Any]:
     """The metrics of the field for samples or runs, with ceiling and novelty beside them."""
-    import os
-
     from pcgen.evaluate.figures import Settings
     from pcgen.evaluate.files import Request, evaluate_files
     from pcgen.evaluate.matrix import Work
     from pcgen.evaluate.protocol import protocol_named
     from pcgen.files import cache_folder
 
-    work = Work(workers=len(os.sched_getaffinity(0)), cache=cache_folder("distances"))
+    work = Work(cache=cache_folder("distances"))
     chosen = protocol_named(protocol).changed(split=split, points=points)
     request = Request(
         samples=tuple(samples),
@@ -191,7 +189,7 @@ def demo(
         meshes=out / "meshes",
         interpolation=out / "interpolation.npz",
         seed=seed,
-        title=f"New {category}s",
+        title=f"New shapes: {category}",
     )
     return {
         "gallery": str(page["page"]),

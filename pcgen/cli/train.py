@@ -3,7 +3,10 @@
 Four stages run one after the other, each resumable at any moment: the autoencoder, the base
 measure with its semi-discrete map, the latent flow and the point flow. The run directory holds
 settings, weights (safetensors), learning curves (metrics.jsonl) and the evidence of the map.
-Give the same command again to go on after an interruption; nothing finished is done twice.
+Give the same command again to go on after an interruption; nothing finished is done twice, and
+the weights are those of an uninterrupted run on the same machine with as many threads. A budget
+in minutes is turned into steps by timing some, once for each stage: two runs with a budget take
+different numbers of steps, two runs with the steps of a preset are equal to the last bit.
 
 examples:
   pcgen train chairs --out runs/chairs
