@@ -20,16 +20,10 @@ STAGE = "latent-flow"
 
 @dataclass(frozen=True)
 class Pairs:
-    """Coupled draws: base point, the atom whose cell it lies in, and another shape's atom near it.
-
-    Attributes:
-        start, end: (pool, latent_dim); label: (pool,).
-        other: (pool, neighbours), rows in the atoms.
-    """
+    """Coupled draws, one a row: base point, the atom whose cell it lies in, its category."""
 
     start: Tensor
     end: Tensor
-    other: Tensor
     label: Tensor
 
 
@@ -37,8 +31,7 @@ def train(context: Context) -> dict[str, object]:
     """Train ``latent-flow/teacher`` and ``latent-flow/student``."""
     settings = context.run.settings.latent_flow
     jitter = context.run.settings.base.jitter
-    atoms = Atoms.load(context.run.stage("base") / "atoms.safetensors")
-    pairs = _pairs(context, atoms)
+    pairs = _pairs(context)
     classes = len(context.clouds.categories) if context.run.config.conditional else 0
 
     def build() -> LatentSlope:
@@ -49,9 +42,6 @@ def train(context: Context) -> dict[str, object]:
     def batch(size: int, draw: Generator) -> tuple[Tensor, Tensor, Tensor | None]:
         index = torch.randint(len(pairs.start), (size,), generator=draw)
         end = pairs.end[index]
-        which = torch.randint(pairs.other.shape[1], (size,), generator=draw)
-        share = settings.blend * torch.rand(size, 1, generator=draw)
-        end = torch.lerp(end, atoms.z[pairs.other[index, which]], share)
         end = end + jitter * torch.randn(end.shape, generator=draw)
         label = None
         if classes:
@@ -104,28 +94,13 @@ def train(context: Context) -> dict[str, object]:
 
 
 @torch.no_grad()
-def _pairs(context: Context, atoms: Atoms) -> Pairs:
+def _pairs(context: Context) -> Pairs:
     settings = context.run.settings.latent_flow
     folder = context.run.stage("base")
+    atoms = Atoms.load(folder / "atoms.safetensors")
     omega = base.from_checkpoint(*checkpoint.load(folder / "base.safetensors"))
     potential = SemidiscreteSolution.load(folder / "map.npz").potential
     draw = torch.Generator().manual_seed(context.seed(STAGE, 3))
     start = omega.sample(settings.pool, draw)
     cell = best_cells(start, atoms.z, potential)[1][:, 0]
-    other = neighbours_of_other_shapes(atoms, settings.neighbours)
-    return Pairs(start=start, end=atoms.z[cell], other=other[cell], label=atoms.label[cell])
-
-
-def neighbours_of_other_shapes(atoms: Atoms, count: int) -> Tensor:
-    """For each atom the nearest ones that are not copies of its shape: (N, count) indices.
-
-    Where the set has too few other shapes, the atom itself fills the row: no blending.
-    """
-    copies = int(torch.bincount(atoms.row).max())
-    wanted = min(count + copies, len(atoms.z))
-    # The nearest point is the largest affine score, which is one matrix product.
-    _, index = best_cells(atoms.z, atoms.z, -0.5 * atoms.z.square().sum(1), k=wanted)
-    same = atoms.row[index] == atoms.row[:, None]
-    order = same.to(torch.int8).argsort(dim=1, stable=True)[:, :count]
-    index, same = index.gather(1, order), same.gather(1, order)
-    return index.where(~same, torch.arange(len(index))[:, None])
+    return Pairs(start=start, end=atoms.z[cell], label=atoms.label[cell])

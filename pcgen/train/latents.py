@@ -6,11 +6,12 @@ import dataclasses
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Generator, Tensor
 
 from pcgen import base, checkpoint, progress
 from pcgen.base import BaseMeasure
 from pcgen.errors import TrainingError
+from pcgen.kernels import best_cells
 from pcgen.latent.augment import augment
 from pcgen.latent.autoencoder import Autoencoder
 from pcgen.train.stage import Context
@@ -100,9 +101,47 @@ def _encode(context: Context) -> Atoms:
     z = torch.cat(codes)
     if not torch.isfinite(z).all():
         raise TrainingError("base: a latent is not a finite number; train the autoencoder again")
+    row, label = clouds.rows[shapes].repeat(copies), clouds.label[shapes].repeat(copies)
+    atoms = Atoms(z=z, row=row, label=label)
+    blends = min(settings.base.blends, (settings.base.most - len(z)) // len(shapes))
+    return blended(atoms, blends * len(shapes), settings.base.neighbours, draw)
+
+
+def blended(atoms: Atoms, count: int, neighbours: int, draw: Generator) -> Atoms:
+    """``atoms`` and ``count`` more between them: up to half way to a near one of another shape.
+
+    Semi-discrete transport maps onto its atoms, so atoms that are all training shapes make a
+    generator of replays. The autoencoder is trained with noise on its latents so that what lies
+    between two of them decodes to a whole shape; a blend is such a place. It keeps the row and
+    the category of the nearer end.
+    """
+    if count < 1:
+        return atoms
+    other = neighbours_of_other_shapes(atoms, neighbours)
+    near = torch.randint(len(atoms.z), (count,), generator=draw)
+    far = other[near, torch.randint(other.shape[1], (count,), generator=draw)]
+    share = 0.5 * torch.rand(count, 1, generator=draw)
+    between = torch.lerp(atoms.z[near], atoms.z[far], share)
     return Atoms(
-        z=z, row=clouds.rows[shapes].repeat(copies), label=clouds.label[shapes].repeat(copies)
+        z=torch.cat([atoms.z, between]),
+        row=torch.cat([atoms.row, atoms.row[near]]),
+        label=torch.cat([atoms.label, atoms.label[near]]),
     )
+
+
+def neighbours_of_other_shapes(atoms: Atoms, count: int) -> Tensor:
+    """For each atom the nearest ones that are not copies of its shape: (N, count) indices.
+
+    Where the set has too few other shapes, the atom itself fills the row: no blending.
+    """
+    copies = int(torch.bincount(atoms.row).max())
+    wanted = min(count + copies, len(atoms.z))
+    # The nearest point is the largest affine score, which is one matrix product.
+    _, index = best_cells(atoms.z, atoms.z, -0.5 * atoms.z.square().sum(1), k=wanted)
+    same = atoms.row[index] == atoms.row[:, None]
+    order = same.to(torch.int8).argsort(dim=1, stable=True)[:, :count]
+    index, same = index.gather(1, order), same.gather(1, order)
+    return index.where(~same, torch.arange(len(index))[:, None])
 
 
 def _describe(evidence: dict[str, object]) -> str:

@@ -18,7 +18,9 @@ class BaseSettings:
     Attributes:
         name: family of :func:`pcgen.base.fit`.
         copies: latents per training shape; all but the first are of augmented copies.
-        most: at most this many latents; copies are dropped first.
+        blends: latents per training shape between it and other shapes, see :mod:`.latents`.
+        neighbours: the other shape's latent is one of this many nearest ones.
+        most: at most this many latents; blends, then copies are dropped first.
         points: per cloud that is encoded.
         tolerance: χ² of cell masses at which the semi-dual solver stops.
         jitter: standard deviation added to a latent when it is a target of the latent flow.
@@ -26,16 +28,19 @@ class BaseSettings:
 
     name: str = "ae-ot"
     copies: int = 8
+    blends: int = 24
+    neighbours: int = 12
     most: int = 20_000
     points: int = 2048
     tolerance: float = 0.05
     jitter: float = 0.1
 
     def __post_init__(self) -> None:
-        if min(self.copies, self.most, self.points) < 1 or self.tolerance <= 0 or self.jitter < 0:
-            raise InputError(
-                "base settings need copies, most, points >= 1, tolerance > 0, jitter >= 0"
-            )
+        for name in ("copies", "neighbours", "most", "points"):
+            if getattr(self, name) < 1:
+                raise InputError(f"base {name} must be at least 1, got {getattr(self, name)}")
+        if self.blends < 0 or self.tolerance <= 0 or self.jitter < 0:
+            raise InputError("the base stage needs blends >= 0, tolerance > 0 and jitter >= 0")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,16 +49,11 @@ class LatentFlowSettings:
 
     Attributes:
         pool: coupled pairs drawn once, at the start of the stage.
-        blend: a target is moved towards a latent of another shape by up to this share of the way,
-            so that the flow learns the space between training shapes and not their replays.
-        neighbours: it is one of this many nearest ones.
     """
 
     width: int = 512
     blocks: int = 3
     pool: int = 32_768
-    blend: float = 1.0
-    neighbours: int = 8
     teacher: LoopSettings = field(default_factory=lambda: LoopSettings(steps=2000, batch=256))
     student: LoopSettings = field(default_factory=lambda: LoopSettings(steps=1000, batch=256))
     characteristic: StudentSettings = field(default_factory=StudentSettings)
@@ -106,7 +106,7 @@ def _cpu_tiny() -> Settings:
     return Settings(
         autoencoder=AutoencoderSettings(latent_dim=16, width=64, parts=32, points=256),
         autoencoder_loop=dataclasses.replace(loop, rate=3e-3),
-        base=BaseSettings(copies=2, points=512, tolerance=0.2),
+        base=BaseSettings(copies=2, blends=2, points=512, tolerance=0.2),
         latent_flow=LatentFlowSettings(width=64, blocks=1, pool=512, teacher=loop, student=loop),
         point_flow=PointFlowSettings(
             width=32, blocks=1, pairs=12, points=256, batch_points=128, teacher=loop, student=loop
@@ -121,7 +121,7 @@ def _gpu() -> Settings:
     return Settings(
         autoencoder=AutoencoderSettings(latent_dim=256, width=1024, parts=512, points=2048),
         autoencoder_loop=LoopSettings(steps=100_000, batch=128, rate=5e-4, average=0.9999),
-        base=BaseSettings(copies=4, most=200_000, tolerance=0.02),
+        base=BaseSettings(copies=4, blends=4, most=200_000, tolerance=0.02),
         latent_flow=LatentFlowSettings(
             width=1024, blocks=6, pool=500_000, teacher=flow, student=flow
         ),
