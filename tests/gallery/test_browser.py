@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from browser import BINARY, Browser
 
 from pcgen import gallery
+from tests.gallery.browser import BINARY, Browser
 
 pytestmark = [
     pytest.mark.slow,

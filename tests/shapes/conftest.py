@@ -1,9 +1,9 @@
-"""Fixtures around :mod:`small_shapes`."""
+"""Fixtures around :mod:`tests.shapes.small_shapes`."""
 
 import pytest
-from small_shapes import box_mesh, every_format
 
 from pcgen.shapes.mesh_files import Mesh
+from tests.shapes.small_shapes import box_mesh, every_format
 
 
 @pytest.fixture

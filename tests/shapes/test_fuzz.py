@@ -8,10 +8,10 @@ import io
 import h5py
 import numpy as np
 import pytest
-from small_shapes import box_mesh, every_format
 
 from pcgen.shapes.prepare import prepare
 from pcgen.shapes.store import Dataset
+from tests.shapes.small_shapes import box_mesh, every_format
 
 CLOUD = np.random.default_rng(0).normal(size=(60, 3)).astype(np.float32)
 

@@ -6,7 +6,6 @@ import zipfile
 import h5py
 import numpy as np
 import pytest
-from small_shapes import box_mesh, every_format, obj_bytes, off_bytes
 
 from pcgen.errors import DataError, InputError
 from pcgen.shapes.items import open_item
@@ -14,6 +13,7 @@ from pcgen.shapes.layouts import find_items
 from pcgen.shapes.layouts.synsets import CORE_NAMES
 from pcgen.shapes.mesh_files import Mesh
 from pcgen.shapes.tree import scan
+from tests.shapes.small_shapes import box_mesh, every_format, obj_bytes, off_bytes
 
 BOX = obj_bytes(box_mesh())
 CLOUD = np.random.default_rng(0).normal(size=(50, 3)).astype(np.float32)

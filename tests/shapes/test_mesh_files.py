@@ -9,7 +9,6 @@ import pytest
 import trimesh
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from small_shapes import obj_bytes, off_bytes
 
 from pcgen.errors import InputError, MeshError
 from pcgen.shapes.formats.ply import read_ply
@@ -22,6 +21,7 @@ from pcgen.shapes.mesh_files import (
     read_mesh,
     write_mesh,
 )
+from tests.shapes.small_shapes import obj_bytes, off_bytes
 
 
 def measures(mesh):

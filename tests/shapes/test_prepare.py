@@ -6,11 +6,9 @@ import os
 import subprocess
 import sys
 
-import crashing
 import h5py
 import numpy as np
 import pytest
-from small_shapes import box_mesh, obj_bytes
 
 from pcgen.cli import main
 from pcgen.errors import DataError, StorageError
@@ -18,6 +16,8 @@ from pcgen.files import lock
 from pcgen.shapes.prepare import prepare
 from pcgen.shapes.starter import starter_path
 from pcgen.shapes.store import Dataset
+from tests.shapes import crashing
+from tests.shapes.small_shapes import box_mesh, obj_bytes
 
 
 def hashes(folder):

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from small_shapes import box_mesh
 
 from pcgen.errors import InputError, MeshError
 from pcgen.shapes.mesh_files import Mesh
 from pcgen.shapes.surface import sample_surface
+from tests.shapes.small_shapes import box_mesh
 
 
 def draw(seed=0):

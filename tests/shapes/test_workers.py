@@ -1,9 +1,9 @@
 """Workers crash, hang and run out of memory; the parent knows at which item, and goes on."""
 
 import pytest
-from hostile_work import misbehave
 
 from pcgen.shapes.workers import Workers
+from tests.shapes.hostile_work import misbehave
 
 
 def outcomes(tasks, count=1, **limits):
