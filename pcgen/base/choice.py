@@ -150,6 +150,19 @@ class ChosenBase:
         return cls(inner, table, meta["reason"])
 
 
+def simplest(allowed: list[int], behind: list[Estimate], apart: list[float], count: int) -> int:
+    """The rule at the head of this module, on candidates sorted from simple to rich.
+
+    Args:
+        allowed: candidates that the guard lets pass.
+        behind: paired difference of each candidate from the best allowed one.
+        apart: separation of each candidate, from ``count`` draws and as many latents.
+    """
+    near = [index for index in allowed if behind[index].value <= behind[index].error]
+    closest = min(apart[index] for index in near)
+    return next(i for i in near if apart[i] <= closest + 0.5 / math.sqrt(2 * count))
+
+
 def separation(draws: Tensor, latents: Tensor) -> float:
     """Mean over both kinds of |share with a nearest neighbour of its own kind − ½|.
 
@@ -211,9 +224,7 @@ def choose(
         return ChosenBase(fit("gaussian", latents, {}, None), (), reason)
     best = min(allowed, key=lambda index: float(scores[index].mean()))
     behind = [Estimate.mean(score - scores[best]) for score in scores]
-    near = [index for index in allowed if behind[index].value <= behind[index].error]
-    closest = min(apart[index] for index in near)
-    taken = next(i for i in near if apart[i] <= closest + 0.5 / math.sqrt(2 * len(unseen)))
+    taken = simplest(allowed, behind, apart, len(unseen))
     rows = []
     for index, ((family, options), score) in enumerate(zip(candidates, scores, strict=True)):
         energy = Estimate.mean(score)

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from pcgen import base, checkpoint
-from pcgen.base.choice import AutoSettings, separation
+from pcgen.base.choice import AutoSettings, separation, simplest
+from pcgen.base.energies import Estimate
 from pcgen.base.network import NetworkSettings
 from pcgen.errors import InputError, TrainingError
 from pcgen.transport.discrete import centred_cost
@@ -120,6 +121,15 @@ def test_the_choice_follows_from_the_table():
     assert expected.chosen
     # The nearest-neighbour test decided: W₂² alone would have taken an earlier row.
     assert near[0].family != omega.name
+
+
+def test_the_rule_asks_energy_first_then_neighbours_then_simplicity():
+    behind = [Estimate(3.0, 1.0), Estimate(0.5, 1.0), Estimate(0.9, 1.0), Estimate(0.0, 0.0)]
+    # The first is too far behind, although its neighbours are best; the fourth ties with the third.
+    apart = [0.0, 0.3, 0.11, 0.1]
+    assert simplest([0, 1, 2, 3], behind, apart, 200) == 2
+    assert simplest([0, 1, 3], behind, apart, 200) == 3
+    assert simplest([0, 1, 2, 3], behind, apart, 2) == 1
 
 
 def test_separation_tells_copies_apart_from_the_law_and_not_the_law_from_itself():
