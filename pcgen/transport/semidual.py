@@ -94,7 +94,8 @@ class SemidualState:
         averaging: the phase; level: levels annealed so far; pace: steps in a level.
         age: steps in this level or of this average; goal: age of the average at the next look.
         epsilon: smoothing at the start of this level or average, in units of a score.
-        potential: (n,) float64, the iterate; average: (n,) float64, what is answered.
+        potential: (n,) float64, the iterate; average: (n,) float64, what is answered; both, and
+            epsilon, in units of the workspace's scale.
         weight: the total weight in the average; averaged: the samples in it.
         seed: of the streams of samples and of tests.
     """
@@ -242,12 +243,13 @@ class SemidualSolver:
             )
         potential = work.problem.distinct.gather(start.potential.to(device))
         potential = potential.nan_to_num(neginf=potential[potential.isfinite()].min().item())
+        potential = potential / work.scale
         return SemidualState(
             batch=batch,
             averaging=True,
             level=FIRST_LOOK,
             pace=self.level_steps,
-            epsilon=start.evidence.smoothing or epsilon * 2.0**-FIRST_LOOK,
+            epsilon=start.evidence.smoothing / work.scale or epsilon * 2.0**-FIRST_LOOK,
             potential=potential,
             average=potential,
             seed=work.seed,
@@ -378,7 +380,7 @@ class SemidualSolver:
 
     def _envelope(self, work: Workspace, potential: Tensor) -> UpperEnvelope:
         atoms = work.problem.atoms[work.problem.distinct.first]
-        return UpperEnvelope(atoms, potential, self.backend)
+        return UpperEnvelope(atoms, potential * work.scale, self.backend)
 
     def _solution(
         self, work: Workspace, state: SemidualState, census: Census, status: Status
@@ -400,11 +402,12 @@ class SemidualSolver:
             tests=0 if exact else census.samples,
             steps=state.step,
             tolerance=self.tolerance,
-            smoothing=state.epsilon,
+            smoothing=state.epsilon * work.scale,
             source=getattr(problem.source, "name", type(problem.source).__name__),
             dtype=str(work.atoms.dtype).removeprefix("torch."),
             backend=self.backend,
             **census.errors(),
             **transport_values(problem, self._envelope(work, potential), generator),
         )
-        return SemidiscreteSolution(problem, problem.distinct.spread(potential), evidence)
+        whole = problem.distinct.spread(potential * work.scale)
+        return SemidiscreteSolution(problem, whole, evidence)

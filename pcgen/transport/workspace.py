@@ -34,7 +34,10 @@ class Workspace:
 
     Attributes:
         problem: what is solved.
-        atoms: (n, r) in the working precision, about the mean of the target measure.
+        atoms: (n, r) in the working precision, about the mean of the target measure, in units
+            of ``scale``.
+        scale: the root mean square distance of the atoms from their mean; potentials here are
+            in units of it too. Equal problems at different scales then take the same path.
         weights: (n,) float64.
         basis: (dim, r) orthonormal, the principal directions of the atoms.
         seed: of the stream of samples.
@@ -45,6 +48,7 @@ class Workspace:
     atoms: Tensor
     weights: Tensor
     basis: Tensor
+    scale: float
     seed: int
     low_discrepancy: bool
 
@@ -59,6 +63,8 @@ class Workspace:
         """
         distinct = problem.distinct
         centred = problem.atoms[distinct.first].double() - problem.centre
+        scale = (distinct.weights @ centred.square().sum(1)).sqrt().item() or 1.0
+        centred /= scale
         if dtype not in ("auto", "float32", "float64"):
             raise InputError(f"dtype must be auto, float32 or float64, got {dtype!r}")
         chosen = working_dtype(centred) if dtype == "auto" else getattr(torch, dtype)
@@ -68,9 +74,10 @@ class Workspace:
             squares, columns = torch.linalg.eigh(centred.T @ centred)
             values, rows = squares.clamp(min=0).sqrt().flip(0), columns.T.flip(0)
         rank = max(1, int((values > RANK_TOLERANCE * values[0]).sum()))
-        basis = rows[:rank].T.contiguous()
+        largest = rows[:rank].gather(1, rows[:rank].abs().argmax(1, keepdim=True))
+        basis = (rows[:rank] * largest.sign()).T.contiguous()  # a direction has no sign of its own
         atoms = (centred @ basis).to(chosen)
-        return cls(problem, atoms, distinct.weights, basis, seed, low_discrepancy)
+        return cls(problem, atoms, distinct.weights, basis, scale, seed, low_discrepancy)
 
     @property
     def count(self) -> int:
