@@ -40,7 +40,7 @@ class ConvexDomain:
             raise InputError("corners have NaN or infinite coordinates")
         object.__setattr__(self, "corners", corners)
         extent = np.linalg.svd(corners - corners.mean(0), compute_uv=False)
-        if len(corners) <= corners.shape[1] or extent[-1] < 1e-9 * max(extent[0], 1e-300):
+        if len(corners) <= corners.shape[1] or extent[-1] <= 1e-9 * extent[0]:
             raise InputError("the corners span no area or volume; a domain must not be flat")
 
     @classmethod
