@@ -14,6 +14,7 @@ import torch
 from torch import Generator, Tensor
 
 from pcgen.errors import InputError, TransportError
+from pcgen.transport.coarse import Groups, partition
 from pcgen.transport.potential import working_dtype
 from pcgen.transport.problem import SemidiscreteProblem
 
@@ -93,6 +94,11 @@ class Workspace:
         outer = torch.cov(x.T).reshape(len(x.T), -1)
         inner = (scores * self.weights[:, None]).T @ scores
         return max((outer * inner).sum().clamp(min=0).sqrt().item(), 1e-300)
+
+    @cached_property
+    def groups(self) -> Groups:
+        """The atoms in groups of nearby ones, for the coarse correction."""
+        return partition(self.atoms, self.weights)
 
     def draw(self, done: int, count: int, step: int) -> Tensor:
         """Samples ``done`` to ``done + count`` of the stream, (count, r); a function of the seed.

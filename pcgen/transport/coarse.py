@@ -1,0 +1,109 @@
+"""A coarse correction: move whole groups of atoms so that each group gets its mass.
+
+Stochastic steps correct the balance between far-apart groups last: few samples lie near the walls
+between them, so the dual is nearly flat in that direction, and a potential can pass a χ² over all
+cells while a mode of fifty atoms misses a tenth of its mass. With the best score of each group on
+some samples, the potential of each group as a whole is a small convex problem of its own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from pcgen.kernels.dense import score_rows
+
+MOST_GROUPS = 32
+ATOMS_PER_GROUP = 8
+LLOYD_STEPS = 8
+
+# Newton's method on the groups: levels of smoothing, each a quarter of the last, and steps a level.
+LEVELS = 5
+STEPS = 4
+
+
+@dataclass(frozen=True, eq=False)
+class Groups:
+    """A partition of the atoms into nearby ones.
+
+    Attributes:
+        label: (n,) int64; weights: (C,) float64, of each group.
+    """
+
+    label: Tensor
+    weights: Tensor
+
+    @property
+    def count(self) -> int:
+        """C."""
+        return len(self.weights)
+
+    def masses(self, counts: Tensor) -> Tensor:
+        """Figures of the cells (n,) summed over each group, (C,)."""
+        return counts.new_zeros(self.count).index_add_(0, self.label, counts)
+
+
+def partition(atoms: Tensor, weights: Tensor) -> Groups:
+    """k-means from a farthest-first start, which finds one atom of every tight cluster."""
+    count = max(1, min(MOST_GROUPS, len(atoms) // ATOMS_PER_GROUP))
+    sample = atoms[:: max(1, len(atoms) // 4096)]
+    chosen = [0]
+    distance = torch.full((len(sample),), torch.inf, dtype=atoms.dtype, device=atoms.device)
+    for _ in range(count - 1):
+        distance = torch.minimum(distance, (sample - sample[chosen[-1]]).square().sum(1))
+        chosen.append(int(distance.argmax()))
+    centres = sample[chosen]
+    for _ in range(LLOYD_STEPS):
+        label = _nearest(sample, centres)
+        total = torch.zeros_like(centres).index_add_(0, label, sample)
+        size = torch.bincount(label, minlength=count)[:, None]
+        centres = torch.where(size > 0, total / size.clamp(min=1), centres)
+    label = _nearest(atoms, centres).unique(return_inverse=True)[1]
+    groups = int(label.max()) + 1
+    return Groups(label, weights.new_zeros(groups).index_add_(0, label, weights))
+
+
+def best_of_groups(x: Tensor, atoms: Tensor, offset: Tensor, groups: Groups) -> Tensor:
+    """The best score of each group, (batch, C), in blocks that bound the memory."""
+    order = groups.label.argsort(stable=True)
+    ends = torch.bincount(groups.label, minlength=groups.count).cumsum(0).tolist()
+    sorted_atoms, sorted_offset = atoms[order], offset[order].to(atoms.dtype)
+    best = x.new_empty(len(x), groups.count)
+    rows = score_rows(x, atoms)
+    for top in range(0, len(x), rows):
+        scores = torch.addmm(sorted_offset, x[top : top + rows], sorted_atoms.T)
+        for group, (start, end) in enumerate(zip([0, *ends], ends, strict=False)):
+            best[top : top + rows, group] = scores[:, start:end].amax(1)
+    return best
+
+
+def balance(best: Tensor, weights: Tensor) -> Tensor:
+    """Shifts a (C,) such that group c is the best of ``best + a`` on a share weights_c of samples.
+
+    Newton's method on the smoothed semi-dual of the groups, the smoothing annealed.
+
+    Args:
+        best: (M, C) scores; weights: (C,) float64.
+    """
+    best = best.double()
+    shift = torch.zeros_like(weights)
+    epsilon = 0.1 * (best.amax(1) - best.mean(1)).mean().clamp(min=1e-300)
+    ridge = 1e-9 * torch.eye(len(weights), dtype=torch.float64, device=best.device)
+    for _ in range(LEVELS):
+        for _ in range(STEPS):
+            shares = torch.softmax((best + shift) / epsilon, 1)
+            mass = shares.mean(0)
+            hessian = (torch.diag(mass) - shares.T @ shares / len(best)) / epsilon
+            hessian += ridge * hessian.diagonal().mean()
+            step = torch.linalg.lstsq(hessian, (weights - mass)[:, None]).solution[:, 0]
+            step -= step.mean()
+            shift += step * min(1.0, (3 * epsilon / step.abs().max().clamp(min=1e-300)).item())
+        epsilon = epsilon / 4
+    return shift - weights @ shift
+
+
+def _nearest(atoms: Tensor, centres: Tensor) -> Tensor:
+    scores = torch.addmm(-0.5 * centres.square().sum(1), atoms, centres.T)
+    return scores.argmax(1)

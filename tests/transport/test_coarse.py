@@ -1,0 +1,58 @@
+"""Balancing groups of atoms: the small convex problem, its scores, and what it is for."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from pcgen.transport import GaussianSource, SemidiscreteProblem, SemidualSolver
+from pcgen.transport.coarse import balance, best_of_groups, partition
+
+
+def clusters(count=800, groups=16, dim=32):
+    centres = 2 * torch.randn(groups, dim, generator=torch.Generator().manual_seed(1))
+    noise = torch.randn(count, dim, generator=torch.Generator().manual_seed(2))
+    label = torch.arange(count) % groups
+    return centres[label] + 0.3 * noise, label
+
+
+def test_balance_meets_the_weights_on_its_samples(generator):
+    best = 3 * torch.randn(20_000, 12, generator=generator)
+    weights = torch.from_numpy(np.random.default_rng(0).dirichlet(np.ones(12)))
+    shift = balance(best, weights)
+    share = torch.bincount((best + shift).argmax(1), minlength=12) / 20_000
+    assert (share - weights).abs().max() < 0.005
+
+
+def test_groups_follow_tight_clusters():
+    atoms, label = clusters()
+    groups = partition(atoms, torch.full((800,), 1 / 800).double())
+    assert groups.weights.sum().item() == pytest.approx(1)
+    for group in range(groups.count):
+        assert len(label[groups.label == group].unique()) == 1
+
+
+def test_best_of_groups_is_the_best_score_in_each(generator):
+    atoms, _ = clusters(100)
+    groups = partition(atoms, torch.full((100,), 0.01).double())
+    x, offset = torch.randn(50, 32, generator=generator), torch.randn(100, generator=generator)
+    best = best_of_groups(x, atoms, offset.double(), groups)
+    scores = x @ atoms.T + offset
+    for group in range(groups.count):
+        assert torch.allclose(best[:, group], scores[:, groups.label == group].amax(1), atol=1e-4)
+
+
+def test_a_group_that_was_shifted_away_is_brought_back():
+    atoms, label = clusters()
+    problem = SemidiscreteProblem(GaussianSource(32), atoms)
+    solver, states = SemidualSolver(), []
+    solver.solve(problem, torch.Generator().manual_seed(0), on_step=states.append)
+    work = solver.prepare(problem, torch.Generator(), states[-1])
+    shifted = states[-1].average + 0.2 * (label == 3)
+    state = dataclasses.replace(states[-1], average=shifted, potential=shifted)
+    assert solver._unbalanced(work, state, solver._census(work, state, 30_000))
+    back = solver._balance(work, state)
+    counts = solver._census(work, back, 60_000).counts
+    share = torch.bincount(label, counts, 16) / 60_000 * 16
+    assert (share - 1).abs().max() < 0.1
