@@ -18,7 +18,8 @@ conjugate      conjugate moment measures (Vesseron, Béthune, Cuturi 2025)
 =============  ====================================================================================
 
 :func:`pcgen.transport.choose.solve` takes the exact method where there is one, and
-:mod:`pcgen.transport.pictures` draws 2D problems. For the cost ½|x - y|² the dual potential at atom i is h_i + ½|p_i|².
+:mod:`pcgen.transport.pictures` draws 2D problems. For the cost ½|x - y|² the dual potential
+at atom i is h_i + ½|p_i|².
 """
 
 from pcgen.transport.domain import ConvexDomain, GridDensity

@@ -44,18 +44,18 @@ from torch import Generator, Tensor
 
 from pcgen import kernels
 from pcgen.errors import InputError
-from pcgen.transport.coarse import balance, best_of_groups
 from pcgen.transport.evidence import (
     Census,
     Evidence,
     Status,
-    batches,
     take_census,
     transport_values,
 )
 from pcgen.transport.potential import UpperEnvelope
 from pcgen.transport.problem import SemidiscreteProblem
+from pcgen.transport.repairs import balanced, revived, unbalanced
 from pcgen.transport.solution import SemidiscreteSolution
+from pcgen.transport.state import SemidualState
 from pcgen.transport.workspace import Workspace
 
 # Fresh samples per cell before a cell without one is called dead: by chance e^-32, and a cell of
@@ -79,68 +79,11 @@ COLD = 0.5
 # Below this share of the spread of scores, halving ε changes nothing in floating point.
 FINEST = 1e-9
 
-# Dead cells raised at once, the rank of the quantile that raises one, and the number of the batch
-# (negative: outside the stream) from which these samples are drawn.
-MOST_REVIVED = 1024
-MOST_RANKS = 256
-FIRST_REVIVAL = -2
-
-# Samples to balance groups of atoms on, and the number of their first batch.
-BALANCE_PER_CELL = 16
-BALANCE_PER_GROUP = 2500  # a relative error of 2 %
-FIRST_BALANCE = -(2**20)
-
 # Seeds of the tests, apart from those of the samples.
 TEST_SEEDS = 2**41
 
 # Levels before the first look: no problem was ready sooner.
 FIRST_LOOK = 3
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class SemidualState:
-    """Where the iteration stands; with the problem and the solver it determines what follows.
-
-    Attributes:
-        step: iterations done; samples: points drawn in them; looks: tests made.
-        batch: points per step.
-        averaging: the phase; level: levels annealed so far; pace: steps in a level.
-        age: steps in this level or of this average; goal: age of the average at the next look.
-        epsilon: smoothing at the start of this level or average, in units of a score.
-        potential: (n,) float64, the iterate; average: (n,) float64, what is answered; both, and
-            epsilon, in units of the workspace's scale.
-        weight: the total weight in the average; averaged: the samples in it.
-        seed: of the streams of samples and of tests.
-    """
-
-    step: int = 0
-    samples: int = 0
-    looks: int = 0
-    batch: int
-    averaging: bool = False
-    level: int = 0
-    pace: int
-    age: int = 0
-    goal: int = 0
-    epsilon: float
-    potential: Tensor
-    average: Tensor
-    weight: float = 0.0
-    averaged: int = 0
-    seed: int
-
-    def to_tensors(self) -> tuple[dict[str, Tensor], dict[str, float | int]]:
-        """For :mod:`pcgen.checkpoint`: tensors, and a JSON-ready rest."""
-        tensors = {"potential": self.potential, "average": self.average}
-        rest = {k: v for k, v in vars(self).items() if k not in tensors}
-        return tensors, rest
-
-    @classmethod
-    def from_tensors(
-        cls, tensors: dict[str, Tensor], rest: dict[str, float | int]
-    ) -> SemidualState:
-        """The inverse of :meth:`to_tensors`."""
-        return cls(**tensors, **rest)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -324,14 +267,14 @@ class SemidualSolver:
             tests = max(int(rarest), precise)
             census = self._census(work, state, tests)
             state = replace(state, looks=state.looks + 1)
-            if self._unbalanced(work, state, census):
-                state = self._balance(work, state)
+            if unbalanced(work, state, census):
+                state = balanced(work, state)
                 census = self._census(work, state, tests)
                 state = replace(state, looks=state.looks + 1)
             if last or (census.chi2 <= self.tolerance and census.dead == 0):
                 return state, census
             if census.dead:
-                state = self._revive(work, state, census)
+                state = revived(work, state, census, self.backend)
         first = max(self.level_steps, math.ceil(0.5 * n / (self.tolerance * state.batch)))
         if not state.averaged:  # a warm start, before its first step
             cold = replace(state, averaging=False, level=0, epsilon=self.epsilon * work.spread)
@@ -347,49 +290,6 @@ class SemidualSolver:
             return self._next_level(state), census
         begun = replace(self._next_level(state), averaging=True, goal=max(first, state.goal))
         return begun, census
-
-    def _unbalanced(self, work: Workspace, state: SemidualState, census: Census) -> bool:
-        """Whether groups of atoms miss their masses by more than samples and tests explain."""
-        groups = work.groups
-        if groups.count < 2 or not state.averaged:
-            return False
-        whole = Census(
-            counts=groups.masses(census.counts), weights=groups.weights, samples=census.samples
-        )
-        noise = groups.count / state.averaged + 2 * math.sqrt(2 * groups.count) / census.samples
-        return whole.chi2 > noise
-
-    def _balance(self, work: Workspace, state: SemidualState) -> SemidualState:
-        """Shift the potential of each group so that it gets its mass on fresh samples."""
-        samples = max(BALANCE_PER_CELL * work.count, BALANCE_PER_GROUP * work.groups.count)
-        parts = []
-        for number, size in enumerate(batches(samples)):
-            x = work.draw(0, size, FIRST_BALANCE - state.looks * samples - number)
-            parts.append(best_of_groups(x, work.atoms, state.average, work.groups))
-        shift = balance(torch.cat(parts), work.groups.weights)[work.groups.label]
-        return replace(state, average=state.average + shift, potential=state.potential + shift)
-
-    def _revive(self, work: Workspace, state: SemidualState, census: Census) -> SemidualState:
-        """Raise dead cells to where each alone would take its mass.
-
-        A dead cell rises by one small step per batch, in the averaging phase by ever smaller
-        ones. But how far its score falls short of the best, sample by sample, is known: raised
-        by the ν-quantile of that, it wins a share ν of the samples.
-        """
-        dead = census.dead_cells.nonzero()[:MOST_REVIVED, 0]
-        ranks = (work.weights[dead] * census.samples).ceil().long().clamp(max=MOST_RANKS)
-        offset = state.average.to(work.atoms.dtype)
-        shortest = offset.new_empty(0, len(dead))
-        for number, size in enumerate(batches(census.samples)):
-            x = work.draw(0, size, FIRST_REVIVAL - number)
-            best, _ = kernels.best_cells(x, work.atoms, state.average, backend=self.backend)
-            short = best - torch.addmm(offset[dead], x, work.atoms[dead].T)
-            shortest = torch.cat([shortest, short]).sort(0).values[: int(ranks.max())]
-        raised = state.average.clone()
-        raised[dead] += shortest.gather(0, ranks[None] - 1)[0].double()
-        potential = state.potential.clone()
-        potential[dead] = torch.maximum(potential[dead], raised[dead])
-        return replace(state, average=raised, potential=potential)
 
     def _again(self, work: Workspace, state: SemidualState) -> SemidualState:
         """Anneal once more, from further up and at half the pace."""

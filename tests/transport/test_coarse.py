@@ -8,6 +8,7 @@ import torch
 
 from pcgen.transport import GaussianSource, SemidiscreteProblem, SemidualSolver
 from pcgen.transport.coarse import balance, best_of_groups, partition
+from pcgen.transport.repairs import balanced, unbalanced
 
 
 def clusters(count=800, groups=16, dim=32):
@@ -51,8 +52,8 @@ def test_a_group_that_was_shifted_away_is_brought_back():
     work = solver.prepare(problem, torch.Generator(), states[-1])
     shifted = states[-1].average + 0.2 * (label == 3)
     state = dataclasses.replace(states[-1], average=shifted, potential=shifted)
-    assert solver._unbalanced(work, state, solver._census(work, state, 30_000))
-    back = solver._balance(work, state)
+    assert unbalanced(work, state, solver._census(work, state, 30_000))
+    back = balanced(work, state)
     counts = solver._census(work, back, 60_000).counts
     share = torch.bincount(label, counts, 16) / 60_000 * 16
     assert (share - 1).abs().max() < 0.1

@@ -19,6 +19,7 @@ from pcgen.transport import (
     UniformCube,
 )
 from pcgen.transport.evidence import Census, take_census
+from pcgen.transport.repairs import revived
 from pcgen.transport.sources import normal_quantile
 
 
@@ -241,7 +242,7 @@ def test_dead_cells_are_raised_to_their_mass():
     state = dataclasses.replace(states[-1], average=sunk, potential=sunk)
     census = solver._census(work, state, 10_000)
     assert census.dead_cells.nonzero()[:, 0].tolist() == [3, 30]
-    repaired = solver._revive(work, state, census)
+    repaired = revived(work, state, census)
     share = solver._census(work, repaired, 20_000).counts[[3, 30]] / 20_000 * 50
     assert ((share > 0.7) & (share < 1.4)).all()
 

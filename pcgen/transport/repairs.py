@@ -1,0 +1,78 @@
+"""Two repairs of a stochastic iterate, by what one sample of scores tells at once.
+
+Groups of atoms that miss their mass are shifted as a whole; dead cells are raised to where they
+win theirs. Both are cheap beside the steps that they replace: such errors lie in directions in
+which the semi-dual is nearly flat.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import torch
+
+from pcgen import kernels
+from pcgen.transport.coarse import balance, best_of_groups
+from pcgen.transport.evidence import Census, batches
+from pcgen.transport.state import SemidualState
+from pcgen.transport.workspace import Workspace
+
+# Dead cells raised at once, the rank of the quantile that raises one, and the number of the batch
+# (negative: outside the stream) from which these samples are drawn.
+MOST_REVIVED = 1024
+MOST_RANKS = 256
+FIRST_REVIVAL = -2
+
+# Samples to balance groups of atoms on, and the number of their first batch.
+BALANCE_PER_CELL = 16
+BALANCE_PER_GROUP = 2500  # a relative error of 2 %
+FIRST_BALANCE = -(2**20)
+
+
+def unbalanced(work: Workspace, state: SemidualState, census: Census) -> bool:
+    """Whether groups of atoms miss their masses by more than samples and tests explain."""
+    groups = work.groups
+    if groups.count < 2 or not state.averaged:
+        return False
+    whole = Census(
+        counts=groups.masses(census.counts), weights=groups.weights, samples=census.samples
+    )
+    noise = groups.count / state.averaged + 2 * math.sqrt(2 * groups.count) / census.samples
+    return whole.chi2 > noise
+
+
+def balanced(work: Workspace, state: SemidualState) -> SemidualState:
+    """Shift the potential of each group so that it gets its mass on fresh samples."""
+    samples = max(BALANCE_PER_CELL * work.count, BALANCE_PER_GROUP * work.groups.count)
+    parts = []
+    for number, size in enumerate(batches(samples)):
+        x = work.draw(0, size, FIRST_BALANCE - state.looks * samples - number)
+        parts.append(best_of_groups(x, work.atoms, state.average, work.groups))
+    shift = balance(torch.cat(parts), work.groups.weights)[work.groups.label]
+    return replace(state, average=state.average + shift, potential=state.potential + shift)
+
+
+def revived(
+    work: Workspace, state: SemidualState, census: Census, backend: str = "auto"
+) -> SemidualState:
+    """Raise dead cells to where each alone would take its mass.
+
+    A dead cell rises by one small step per batch, in the averaging phase by ever smaller
+    ones. But how far its score falls short of the best, sample by sample, is known: raised
+    by the ν-quantile of that, it wins a share ν of the samples.
+    """
+    dead = census.dead_cells.nonzero()[:MOST_REVIVED, 0]
+    ranks = (work.weights[dead] * census.samples).ceil().long().clamp(max=MOST_RANKS)
+    offset = state.average.to(work.atoms.dtype)
+    shortest = offset.new_empty(0, len(dead))
+    for number, size in enumerate(batches(census.samples)):
+        x = work.draw(0, size, FIRST_REVIVAL - number)
+        best, _ = kernels.best_cells(x, work.atoms, state.average, backend=backend)
+        short = best - torch.addmm(offset[dead], x, work.atoms[dead].T)
+        shortest = torch.cat([shortest, short]).sort(0).values[: int(ranks.max())]
+    raised = state.average.clone()
+    raised[dead] += shortest.gather(0, ranks[None] - 1)[0].double()
+    potential = state.potential.clone()
+    potential[dead] = torch.maximum(potential[dead], raised[dead])
+    return replace(state, average=raised, potential=potential)
