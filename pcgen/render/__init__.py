@@ -38,6 +38,7 @@ __all__ = [
     "save",
     "save_gif",
     "sheet",
+    "still",
     "turntable",
 ]
 
@@ -71,7 +72,7 @@ def cloud(
         InputError: wrong shapes, or no finite point at all.
     """
     body = bodies.balls(points, normals, colour, point_size)
-    return _still(body, size, azimuth, elevation, background, ground)
+    return still(body, size, azimuth, elevation, background, ground)
 
 
 def mesh(
@@ -93,7 +94,7 @@ def mesh(
         MeshError: no faces, indices out of range, or no finite face.
     """
     body = bodies.triangles(vertices, faces, colour)
-    return _still(body, size, azimuth, elevation, background, ground)
+    return still(body, size, azimuth, elevation, background, ground)
 
 
 def turntable(
@@ -112,14 +113,15 @@ def turntable(
         yield studio.shoot(camera, (width, height))
 
 
-def _still(
+def still(
     body: bodies.Body,
-    size: int | tuple[int, int],
-    azimuth: float,
-    elevation: float,
-    background: tuple[float, float, float],
-    ground: bool,
+    size: int | tuple[int, int] = 512,
+    azimuth: float = AZIMUTH,
+    elevation: float = ELEVATION,
+    background: tuple[float, float, float] = palette.PAPER,
+    ground: bool = True,
 ) -> Image:
+    """Draw what :mod:`pcgen.render.bodies` made."""
     width, height = _width_height(size)
     camera = fit(body.points, azimuth, elevation, aspect=width / height)[0]
     return Studio(body, background, ground).shoot(camera, (width, height))

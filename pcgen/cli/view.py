@@ -1,0 +1,80 @@
+"""Look at shapes in a window, or make a picture of them without one.
+
+INPUT is a run, a samples file, a data set, a mesh, a point cloud or a folder of meshes. The window
+shows points, normals, mesh, base points and the nearest training shape as layers; with a run it
+draws new samples, scrubs the flow from base to shape and blends between two pinned shapes. Press H
+in it for the keys. With --png or --gif no window opens and no graphics driver is needed.
+
+examples:
+  pcgen view runs/chairs
+  pcgen view chairs.npz --reference datasets/chairs
+  pcgen view chairs.npz --png sheet.png --count 24
+  pcgen view chair.glb --gif chair.gif
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from pcgen.cli.arguments import natural, positive
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("input", type=Path, metavar="INPUT", help="run, samples, data set or mesh")
+    parser.add_argument("--reference", type=Path, help="data set to compare with (that of the run)")
+    parser.add_argument("--number", type=natural, default=0, help="the shape to begin with")
+    drawn = parser.add_argument_group("for a run")
+    drawn.add_argument("--seed", type=natural, default=0, help="of the first shape drawn")
+    drawn.add_argument("--steps", type=positive, default=1, help="evaluations of each flow")
+    drawn.add_argument("--points", type=positive, default=2048, help="points a shape")
+    drawn.add_argument("--category", help="only shapes of this category")
+    still = parser.add_argument_group("pictures without a window")
+    still.add_argument("--png", type=Path, help="write a still, of several shapes a sheet")
+    still.add_argument("--gif", type=Path, help="write a turntable of the first shape")
+    still.add_argument("--count", type=positive, default=1, help="shapes in the --png")
+    still.add_argument(
+        "--as",
+        dest="drawn_as",
+        choices=("auto", "points", "mesh"),
+        default="auto",
+        help="auto: the mesh where the file has one; mesh: else made from the points",
+    )
+    still.add_argument("--colour", choices=("plain", "height", "normal", "part"), default="plain")
+    still.add_argument("--size", type=positive, default=640, help="pixels of a picture's side")
+    still.add_argument("--azimuth", type=float, default=35.0, help="degrees about the Y axis")
+    still.add_argument("--elevation", type=float, default=22.0, help="degrees above the ground")
+
+
+def run(args: argparse.Namespace) -> dict[str, Any]:
+    from pcgen import viewer
+
+    options = {
+        "number": args.number,
+        "seed": args.seed,
+        "steps": args.steps,
+        "points": args.points,
+        "category": args.category,
+        "reference": args.reference,
+    }
+    if args.png is None and args.gif is None:
+        viewer.show(args.input, **options)
+        return {"input": str(args.input), "pictures": []}
+    written = viewer.stills(
+        args.input,
+        png=args.png,
+        gif=args.gif,
+        count=args.count,
+        drawn_as=args.drawn_as,
+        colour=args.colour,
+        size=args.size,
+        azimuth=args.azimuth,
+        elevation=args.elevation,
+        **options,
+    )
+    return {"input": str(args.input), "pictures": [str(path) for path in written]}
+
+
+def describe(result: dict[str, Any]) -> str:
+    return "\n".join(result["pictures"]) or f"closed {result['input']}"

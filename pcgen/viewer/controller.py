@@ -1,0 +1,365 @@
+"""What the viewer does, without a window: state, commands, and what is to be drawn.
+
+A window calls the commands and draws :meth:`Controller.drawables`; tests do the same without
+one. Commands that take long go through :class:`~pcgen.viewer.jobs.Jobs` and change the state when
+their result arrives; every change ends in ``changed()``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pcgen.errors import InputError
+from pcgen.render.neighbours import Neighbour, Neighbours
+from pcgen.shapes.mesh_files import Mesh
+from pcgen.viewer import drawing
+from pcgen.viewer.drawing import Drawable
+from pcgen.viewer.exporting import export
+from pcgen.viewer.jobs import Immediate, Jobs
+from pcgen.viewer.sources import FileSource, Item, RunSource, Source, category_names
+
+LAYERS = ("points", "normals", "mesh", "base", "paths", "training")
+COLOURS = ("plain", "height", "normal", "part")
+MOST_STEPS = 16
+
+# Key, command, what it does: the window binds them, and shows them as its help.
+KEYS = (
+    ("N", "forward", "next shape, or a new sample of a run"),
+    ("P", "back", "previous shape"),
+    ("C", "toggle:points", "point cloud"),
+    ("L", "toggle:normals", "normals"),
+    ("M", "toggle:mesh", "mesh"),
+    ("B", "toggle:base", "base points"),
+    ("F", "toggle:paths", "flow paths"),
+    ("T", "toggle:training", "nearest training shape beside it"),
+    ("Space", "play", "play the flow from base to shape"),
+    ("K", "next_colour", "next colouring"),
+    ("1", "pin:A", "pin this shape as A"),
+    ("2", "pin:B", "pin this shape as B"),
+    ("S", "screenshot", "save a picture"),
+    ("E", "export", "export cloud or mesh"),
+    ("R", "reset_view", "camera back to its start"),
+    ("H", "help", "these keys"),
+)
+
+
+@dataclass
+class ViewState:
+    """Everything a user can set. ``index`` counts shapes of files; a run counts seeds.
+
+    ``coarse`` is the window's: balls of few triangles, for a driver that draws with the CPU.
+    """
+
+    index: int = 0
+    seed: int = 0
+    category: str | None = None
+    steps: int = 1
+    time: float = 1.0
+    share: float = 0.0
+    layers: set[str] = field(default_factory=lambda: {"points"})
+    colour: str = "plain"
+    point_size: float = 1.0
+    playing: bool = False
+    coarse: bool = False
+    status: str = ""
+
+
+class Controller:
+    """See the module's text.
+
+    Attributes:
+        state: what is set; item: the shape on show, None until the first has come.
+        nearest: the training shape nearest to ``item``, where it was asked for and found.
+        pins: the two shapes to blend, by "A" and "B".
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        jobs: Jobs | None = None,
+        *,
+        training: Callable[[], Neighbours | None] | None = None,
+        mesh_of: Callable[[Item], Mesh] | None = None,
+        changed: Callable[[], None] = lambda: None,
+    ) -> None:
+        """
+        Args:
+            training: opens the training shapes, in the background and once.
+            mesh_of: reconstructs a mesh from an item's points.
+        """
+        self.source = source
+        self.state = ViewState()
+        self.jobs = jobs or Immediate(self.say)
+        self.jobs.failed = self.say
+        self.changed = changed
+        self.item: Item | None = None
+        self.nearest: Neighbour | None = None
+        self.pins: dict[str, Item] = {}
+        self._open_training = training
+        self._training: Neighbours | None = None
+        self._mesh_of = mesh_of or reconstructed
+
+    # ---- which shape ----
+
+    def start(self) -> None:
+        """Bring the first shape."""
+        self._bring()
+
+    def forward(self) -> None:
+        """The next shape of the files, or the run's shape of the next seed."""
+        self._step(1)
+
+    def back(self) -> None:
+        self._step(-1)
+
+    def select(self, number: int) -> None:
+        """Shape ``number`` of the files, or the run's shape of that seed."""
+        if isinstance(self.source, FileSource):
+            self.state.index = number % len(self.source)
+        else:
+            self.state.seed = max(0, number)
+        self._bring()
+
+    def choose_category(self, name: str | None) -> None:
+        """Draw from one category only; None for any."""
+        known = category_names(self.source)
+        if name is not None and name not in known:
+            raise InputError(f"no category {name!r}; there are {', '.join(known) or 'none'}")
+        self.state.category = name
+        self._bring()
+
+    def choose_steps(self, steps: int) -> None:
+        """Evaluations of each flow, 1 to 16; the same seed is drawn again."""
+        self.state.steps = min(max(1, int(steps)), MOST_STEPS)
+        if self.source.draws:
+            self._bring()
+
+    def pin(self, name: str) -> None:
+        """Keep the shape on show as end A or B of a path."""
+        if self.item is None or self.item.latent is None:
+            self.say("only shapes drawn from a run can be pinned; open one: pcgen view RUN")
+            return
+        self.pins[name] = self.item
+        other = "B" if name == "A" else "A"
+        ready = "move the slider between A and B" if other in self.pins else f"now pin {other}"
+        self.say(f"{self.item.name} is {name}; {ready}")
+
+    def blend(self, share: float) -> None:
+        """Show the shape at ``share`` of the way from A to B."""
+        self.state.share = min(max(share, 0.0), 1.0)
+        source = self.source
+        if isinstance(source, FileSource) or len(self.pins) < 2:
+            self.say("pin two shapes first: keys 1 and 2")
+            return
+        first, second, steps = self.pins["A"], self.pins["B"], self.state.steps
+        share = self.state.share
+        work = lambda: _ready(source.between(first, second, share, steps=steps))  # noqa: E731
+        self.jobs.submit("item", "blending", work, self._show)
+
+    def _step(self, by: int) -> None:
+        state = self.state
+        self.select((state.index if isinstance(self.source, FileSource) else state.seed) + by)
+
+    def _bring(self) -> None:
+        source, state = self.source, self.state
+        if isinstance(source, RunSource):
+            seed, category, steps = state.seed, state.category, state.steps
+            work = lambda: _ready(source.draw(seed, category=category, steps=steps))  # noqa: E731
+            self.jobs.submit("item", f"drawing seed {seed}", work, self._show)
+        else:
+            index = state.index
+            name = source.collection.names[index]
+            self.jobs.submit(
+                "item", f"reading {name}", lambda: _ready(source.load(index)), self._show
+            )
+
+    def _show(self, item: Item) -> None:
+        first = self.item is None
+        self.item, self.nearest = item, None
+        self.state.status = ""
+        self.jobs.cancel("mesh")
+        self.jobs.cancel("training")
+        if first and item.mesh is not None:
+            # A mesh file is opened to see its mesh.
+            self.state.layers = {"mesh"}
+        self._complete()
+        self.changed()
+
+    # ---- how it is shown ----
+
+    def toggle(self, layer: str, on: bool | None = None) -> None:
+        """Show or hide a layer; what it needs is computed in the background."""
+        wanted = layer not in self.state.layers if on is None else on
+        if wanted:
+            reason = self.missing(layer)
+            if reason:
+                self.say(reason)
+                return
+            self.state.layers.add(layer)
+        else:
+            self.state.layers.discard(layer)
+        self._complete()
+        self.changed()
+
+    def missing(self, layer: str) -> str:
+        """Why a layer cannot be shown, or "" where it can."""
+        item = self.item
+        if item is None:
+            return "no shape yet"
+        if layer in ("base", "paths") and item.base is None:
+            return "base and flow are known only for shapes drawn from a run: pcgen view RUN"
+        if layer == "normals" and item.normals is None:
+            return "this shape has no normals"
+        if layer == "training" and self._open_training is None:
+            return "no training data to compare with; name it with --reference DATASET"
+        return ""
+
+    def scrub(self, time: float) -> None:
+        """Move the points to flow time 0 (base) to 1 (shape)."""
+        if self.item is not None and self.item.trace is None:
+            self.say(self.missing("paths"))
+            return
+        self.state.time = min(max(time, 0.0), 1.0)
+        self.changed()
+
+    def play(self) -> None:
+        """Start or stop the flow by itself."""
+        if self.item is None or self.item.trace is None:
+            self.say(self.missing("paths"))
+            return
+        self.state.playing = not self.state.playing
+        if self.state.playing and self.state.time >= 1:
+            self.state.time = 0.0
+        self.changed()
+
+    def tick(self, seconds: float) -> bool:
+        """Let time pass; True while something moves."""
+        if not self.state.playing:
+            return False
+        self.state.time = min(1.0, self.state.time + seconds / drawing.PLAY_SECONDS)
+        self.state.playing = self.state.time < 1
+        self.changed()
+        return True
+
+    def choose_colour(self, name: str) -> None:
+        if name not in COLOURS:
+            raise InputError(f"colour must be one of {', '.join(COLOURS)}, got {name!r}")
+        self.state.colour = name
+        if name == "part" and self.item is not None and self.item.part is None:
+            self.state.status = "parts of the base are known only for shapes drawn from a run"
+        elif name == "normal" and self.item is not None and self.item.normals is None:
+            self.state.status = "this shape has no normals; estimated ones are shown"
+        self.changed()
+
+    def next_colour(self) -> None:
+        place = COLOURS.index(self.state.colour)
+        self.choose_colour(COLOURS[(place + 1) % len(COLOURS)])
+
+    def choose_size(self, factor: float) -> None:
+        self.state.point_size = min(max(factor, 0.2), 4.0)
+        self.changed()
+
+    def drawables(self) -> list[Drawable]:
+        """What is to be drawn now; equal keys mean equal content."""
+        return drawing.drawables(self.item, self.state, self.nearest)
+
+    # ---- what is known of it ----
+
+    def facts(self) -> list[tuple[str, str]]:
+        """Label and value, for the panel."""
+        item = self.item
+        if item is None:
+            return []
+        facts = [("shape", item.name)]
+        if isinstance(self.source, FileSource) and len(self.source) > 1:
+            facts.append(("number", f"{self.state.index + 1} of {len(self.source)}"))
+        if item.category:
+            facts.append(("category", item.category))
+        facts.append(("points", f"{len(item.points):,}"))
+        if item.mesh is not None:
+            facts.append(("mesh", f"{len(item.mesh.faces):,} faces"))
+        if self.nearest is not None:
+            facts.append(("nearest training shape", self.nearest.id))
+            facts.append(("Chamfer distance", f"{self.nearest.distance:.4g}"))
+        return facts
+
+    def say(self, text: str) -> None:
+        self.state.status = text
+        self.changed()
+
+    def export(self, path: Path | str) -> None:
+        """Write what is shown: the ending says what, see :mod:`pcgen.viewer.exporting`."""
+        if self.item is None:
+            return
+        item, mesh = self.item, "mesh" in self.state.layers
+        self.jobs.submit(
+            "export",
+            f"writing {Path(path).name}",
+            lambda: export(item, Path(path), prefer_mesh=mesh),
+            lambda written: self.say(f"wrote {written}"),
+        )
+
+    def command(self, name: str) -> bool:
+        """Run a command of :data:`KEYS`; False where it is the window's own affair."""
+        verb, _, argument = name.partition(":")
+        if verb in ("screenshot", "export", "reset_view", "help"):
+            return False
+        method: Callable[..., Any] = getattr(self, verb)
+        method(*([argument] if argument else []))
+        return True
+
+    # ---- what layers need ----
+
+    def _complete(self) -> None:
+        item = self.item
+        if item is None:
+            return
+        if "mesh" in self.state.layers and item.mesh is None:
+            self.jobs.submit(
+                "mesh", "making the mesh", lambda: self._make_mesh(item), self._take_mesh
+            )
+        if "training" in self.state.layers and self.nearest is None:
+            self.jobs.submit("training", "searching the training shapes",
+                             lambda: self._search(item), self._take_nearest)  # fmt: skip
+
+    def _make_mesh(self, item: Item) -> Mesh:
+        mesh = self._mesh_of(item)
+        drawing.lit_mesh(mesh)
+        return mesh
+
+    def _search(self, item: Item) -> Neighbour:
+        if self._training is None and self._open_training is not None:
+            self._training = self._open_training()
+        if self._training is None:
+            raise InputError("the training data is not where the run says; use --reference DATASET")
+        found = self._training.nearest(item.points)
+        drawing.lit(found.points)
+        return found
+
+    def _take_nearest(self, found: Neighbour) -> None:
+        self.nearest = found
+        self.changed()
+
+    def _take_mesh(self, mesh: Mesh) -> None:
+        if self.item is not None:
+            self.item = dataclasses.replace(self.item, mesh=mesh)
+        self.changed()
+
+
+def _ready(item: Item) -> Item:
+    """The item with its light computed, which would hold up the window."""
+    drawing.lit(item.points)
+    if item.mesh is not None:
+        drawing.lit_mesh(item.mesh)
+    return item
+
+
+def reconstructed(item: Item) -> Mesh:
+    """The mesh that ``pcgen mesh`` would make of the points."""
+    from pcgen.reconstruct.methods import reconstruct
+
+    return reconstruct(item.points, item.normals).mesh

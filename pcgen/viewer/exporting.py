@@ -1,0 +1,56 @@
+"""What is shown, to a file: the ending says what it becomes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from pcgen.errors import InputError
+from pcgen.files import atomic_file
+from pcgen.shapes.mesh_files import write_mesh
+from pcgen.shapes.samples import Samples
+from pcgen.viewer.sources import Item
+
+MESH_ENDINGS = (".glb", ".obj", ".stl", ".ply")
+CLOUD_ENDINGS = (".ply", ".xyz", ".npz")
+
+
+def export(item: Item, path: Path, *, prefer_mesh: bool) -> Path:
+    """Write a shape: ``.glb .obj .stl`` its mesh, ``.xyz .npz`` its cloud, ``.ply`` either.
+
+    Args:
+        prefer_mesh: a ``.ply`` holds the mesh, not the cloud.
+    Raises:
+        InputError: an unknown ending, or a mesh is wanted and there is none yet.
+        StorageError: the folder cannot be written.
+    """
+    ending = path.suffix.lower()
+    if ending not in (*MESH_ENDINGS, *CLOUD_ENDINGS):
+        known = ", ".join(dict.fromkeys((*MESH_ENDINGS, *CLOUD_ENDINGS)))
+        raise InputError(f"{path.name}: exports end in {known}, not {ending or 'nothing'!r}")
+    as_mesh = ending in MESH_ENDINGS and (ending not in CLOUD_ENDINGS or prefer_mesh)
+    if as_mesh:
+        if item.mesh is None:
+            raise InputError("there is no mesh yet: show it first (key M), then export again")
+        write_mesh(path, item.mesh)
+    elif ending == ".npz":
+        category = np.array([item.category or ""], dtype=np.str_)
+        normals = None if item.normals is None else item.normals[None]
+        Samples(points=item.points[None], category=category, normals=normals).save(path)
+    else:
+        _write_cloud(item, path)
+    return path
+
+
+def _write_cloud(item: Item, path: Path) -> None:
+    columns = [item.points] if item.normals is None else [item.points, item.normals]
+    rows = np.concatenate(columns, axis=1).astype("<f4")
+    with atomic_file(path) as temporary:
+        if path.suffix.lower() == ".xyz":
+            np.savetxt(temporary, rows, fmt="%.6g")
+            return
+        names = ["x", "y", "z", "nx", "ny", "nz"][: rows.shape[1]]
+        header = ["ply", "format binary_little_endian 1.0", f"element vertex {len(rows)}"]
+        header += [f"property float {name}" for name in names] + ["end_header", ""]
+        temporary.write_bytes("\n".join(header).encode() + rows.tobytes())

@@ -1,0 +1,55 @@
+"""Open the window, or say in one line why not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pcgen.errors import BackendError
+from pcgen.render.inputs import kind_of
+from pcgen.viewer.controller import Controller
+from pcgen.viewer.jobs import Jobs
+from pcgen.viewer.probe import graphics
+from pcgen.viewer.sources import FileSource, open_source, training_of
+
+
+def show(
+    path: Path | str,
+    *,
+    number: int = 0,
+    seed: int = 0,
+    steps: int = 1,
+    points: int = 2048,
+    category: str | None = None,
+    reference: Path | str | None = None,
+) -> None:
+    """Open a window on ``path`` and return when it is closed.
+
+    Args:
+        number: the shape to begin with; seed, steps, points, category: of a run's shapes.
+        reference: data set whose training shapes are compared with; by default the run's.
+    Raises:
+        BackendError: no window can be opened here.
+        InputError, DataError: see :func:`pcgen.viewer.sources.open_source`.
+    """
+    kind_of(path)  # a wrong path is told before graphics are tried
+    found = graphics()
+    if found.problem:
+        raise BackendError(
+            f"no window can be opened here: {found.problem}; make a page instead with: "
+            f"pcgen gallery {path} --out gallery, or a picture with: "
+            f"pcgen view {path} --png shape.png"
+        )
+    from pcgen.viewer import window
+
+    source = open_source(path, points=points)
+    comparable = reference is not None or not isinstance(source, FileSource)
+    comparable = comparable or (isinstance(source, FileSource) and "run" in source.collection.meta)
+    controller = Controller(
+        source,
+        Jobs(deliver=lambda call: call()),
+        training=(lambda: training_of(source, reference)) if comparable else None,
+    )
+    controller.state.seed, controller.state.steps = seed, steps
+    controller.state.category = category
+    controller.state.index = number % max(1, len(source)) if isinstance(source, FileSource) else 0
+    window.run(controller, Path(path).name, software=found.software)

@@ -1,0 +1,179 @@
+"""Where the viewer's shapes come from: files as they are, or a run that draws new ones."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pcgen.errors import DataError, InputError
+from pcgen.render.inputs import Collection, kind_of, open_collection
+from pcgen.render.neighbours import Neighbours
+from pcgen.shapes.mesh_files import Mesh
+
+if TYPE_CHECKING:
+    from pcgen.model import ShapeModel
+
+Array = NDArray[np.float32]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Item:
+    """One shape on show.
+
+    Attributes:
+        points: (n, 3); normals: (n, 3), any sign, or None where nothing knows them.
+        base, part, trace: (n, 3), (n,), (times, n, 3): how the points came to be, where known.
+        latent: what the run decodes into it, or None; seed: that drew it, or None.
+        serial: another one for every shape; a copy that learned its mesh keeps it.
+    """
+
+    name: str
+    points: Array
+    normals: Array | None = None
+    category: str = ""
+    mesh: Mesh | None = None
+    base: Array | None = None
+    part: NDArray[np.int64] | None = None
+    trace: Array | None = None
+    latent: Any = None
+    seed: int | None = None
+    serial: int = field(default_factory=itertools.count().__next__)
+
+    def at(self, time: float) -> Array:
+        """The points at flow time 0 (base) to 1 (shape), straight between two evaluations."""
+        if self.trace is None or time >= 1:
+            return self.points
+        place = max(time, 0.0) * (len(self.trace) - 1)
+        early = min(int(place), len(self.trace) - 2)
+        share = np.float32(place - early)
+        return (1 - share) * self.trace[early] + share * self.trace[early + 1]
+
+
+@dataclass(frozen=True)
+class FileSource:
+    """Shapes of a collection, one after the other."""
+
+    collection: Collection
+    categories: tuple[str, ...] = ()
+    draws: bool = False
+
+    def __len__(self) -> int:
+        return len(self.collection)
+
+    def load(self, number: int) -> Item:
+        shape = self.collection.load(number)
+        return Item(
+            name=shape.name,
+            points=shape.points,
+            normals=usable(shape.normals),
+            category=shape.category,
+            mesh=shape.mesh,
+        )
+
+
+@dataclass(frozen=True)
+class RunSource:
+    """A run: every seed is a shape."""
+
+    model: ShapeModel
+    points: int = 2048
+    draws: bool = True
+
+    @property
+    def categories(self) -> tuple[str, ...]:
+        return tuple(self.model.categories)
+
+    def draw(self, seed: int, *, category: str | None, steps: int) -> Item:
+        """The shape of a seed: one latent, then its points with every step of their flow."""
+        drawn = self.model.draw(1, seed=seed, category=category, steps=steps)
+        name = self.categories[int(drawn.category[0])] if self.categories else ""
+        return self._decode(drawn.z, seed, steps, f"seed {seed}", name)
+
+    def between(self, first: Item, second: Item, share: float, *, steps: int) -> Item:
+        """A shape on the line between two latents, from the base noise of the first."""
+        if first.latent is None or second.latent is None:
+            raise InputError("only shapes drawn from the run can be blended")
+        latent = (1 - share) * first.latent + share * second.latent
+        name = f"{first.name} to {second.name}, {share:.0%}"
+        return self._decode(latent, first.seed or 0, steps, name, "")
+
+    def _decode(self, latent: Any, seed: int, steps: int, name: str, category: str) -> Item:
+        decoded = self.model.decode(latent, points=self.points, seed=seed, steps=steps, trace=True)
+        trace = decoded.trace
+        return Item(
+            name=name,
+            points=_plain(decoded.points)[0],
+            normals=usable(None if decoded.normals is None else _plain(decoded.normals)[0]),
+            category=category,
+            base=_plain(decoded.base)[0],
+            part=None if decoded.part is None else _plain(decoded.part)[0],
+            trace=None if trace is None else _plain(trace)[:, 0],
+            latent=latent,
+            seed=seed,
+        )
+
+
+Source = FileSource | RunSource
+
+
+def open_source(path: Path | str, *, points: int = 2048) -> Source:
+    """Open anything the viewer can show; a run is loaded, which takes seconds.
+
+    Raises:
+        InputError: nothing there that can be looked at. DataError: an unfinished run.
+    """
+    if kind_of(path) != "run":
+        return FileSource(open_collection(path))
+    from pcgen.model import ShapeModel
+
+    return RunSource(ShapeModel.load(path), points)
+
+
+def training_of(source: Source, reference: Path | str | None) -> Neighbours | None:
+    """The training shapes to compare with: those of ``reference``, else of the run."""
+    from pcgen.shapes.store import Dataset
+
+    if reference is not None:
+        return Neighbours(Dataset.open(reference))
+    path: Any = None
+    if isinstance(source, RunSource):
+        path = source.model.dataset_path
+    elif "run" in source.collection.meta:
+        path = _dataset_path(Path(str(source.collection.meta["run"])))
+    if not path:
+        return None
+    try:
+        return Neighbours(Dataset.open(path))
+    except DataError:
+        return None  # the data set is gone; the window says that nothing can be compared
+
+
+def usable(normals: Array | None) -> Array | None:
+    """None where normals are absent, or all of them zero or not finite."""
+    if normals is None:
+        return None
+    kept = np.nan_to_num(normals)
+    return kept if np.abs(kept).max(initial=0) > 1e-6 else None
+
+
+def category_names(source: Source) -> Sequence[str]:
+    return source.categories if source.draws else ()
+
+
+def _dataset_path(run: Path) -> Path | None:
+    import json
+
+    try:
+        return Path(json.loads((run / "run.json").read_text(encoding="utf-8"))["dataset"])
+    except (ValueError, KeyError, TypeError, OSError):
+        return None
+
+
+def _plain(values: Any) -> NDArray[Any]:
+    return np.asarray(values.detach().cpu().numpy() if hasattr(values, "detach") else values)

@@ -1,0 +1,135 @@
+"""Pictures of what the viewer would show, without a window: stills, sheets, turntables."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pcgen import progress, render
+from pcgen.errors import InputError
+from pcgen.render import bodies, palette
+from pcgen.render.camera import AZIMUTH, ELEVATION
+from pcgen.render.neighbours import Neighbour
+from pcgen.render.picture import Image
+from pcgen.viewer.drawing import cloud_colours
+from pcgen.viewer.sources import FileSource, Item, Source, open_source, training_of
+
+COLUMNS = 6  # of a contact sheet
+FRAMES = 48  # of a turntable
+
+
+def stills(
+    path: Path | str,
+    *,
+    png: Path | str | None = None,
+    gif: Path | str | None = None,
+    number: int = 0,
+    count: int = 1,
+    drawn_as: str = "auto",
+    colour: str = "plain",
+    size: int = 640,
+    azimuth: float = AZIMUTH,
+    elevation: float = ELEVATION,
+    seed: int = 0,
+    steps: int = 1,
+    points: int = 2048,
+    category: str | None = None,
+    reference: Path | str | None = None,
+) -> list[Path]:
+    """Draw shapes of ``path`` into files and give the files.
+
+    Args:
+        png: a still; of several shapes a contact sheet. gif: a turntable of the first shape.
+        number, count: the shapes, in their order; of a run the seeds from ``seed`` on.
+        drawn_as: ``points``, ``mesh``, or ``auto``: the mesh where the file has one.
+        colour: ``plain``, ``height``, ``normal`` or ``part``.
+        size: pixels of one picture's side; reference: see :func:`pcgen.viewer.show`.
+    """
+    source = open_source(path, points=points)
+    first = seed if not isinstance(source, FileSource) else number
+    items = [
+        _item(source, first + k, steps, category)
+        for k in range(count if source.draws else min(count, len(source) - number))  # type: ignore[arg-type]
+    ]
+    if not items:
+        raise InputError(f"there is no shape {number} in {path}; the last is {len(source) - 1}")  # type: ignore[arg-type]
+    written = []
+    if png is not None:
+        small = size if count == 1 else max(96, size // 2)
+        pictures = [
+            _picture(item, drawn_as, colour, small, azimuth, elevation)
+            for item in progress.track(items, "picture", len(items))
+        ]
+        near = _neighbours(source, items, reference)
+        written.append(render.save(_page(items, pictures, near, small, azimuth, elevation), png))
+    if gif is not None:
+        frames = render.turntable(
+            _body(items[0], drawn_as, colour), frames=FRAMES, size=min(size, 480),
+            elevation=elevation,
+        )  # fmt: skip
+        tracked = progress.track(frames, "turntable", FRAMES)
+        written.append(render.save_gif(tracked, gif, seconds=4.0))
+    return written
+
+
+def _item(source: Source, number: int, steps: int, category: str | None) -> Item:
+    if isinstance(source, FileSource):
+        return source.load(number)
+    return source.draw(number, category=category, steps=steps)
+
+
+def _body(item: Item, drawn_as: str, colour: str) -> bodies.Body:
+    if drawn_as == "mesh" and item.mesh is None:
+        from pcgen.viewer.controller import reconstructed
+
+        mesh = reconstructed(item)
+        return bodies.triangles(mesh.vertices, mesh.faces)
+    if item.mesh is not None and drawn_as != "points":
+        return bodies.triangles(item.mesh.vertices, item.mesh.faces)
+    return bodies.balls(item.points, item.normals, cloud_colours(item, colour))
+
+
+def _picture(
+    item: Item, drawn_as: str, colour: str, size: int, azimuth: float, elevation: float
+) -> Image:
+    return render.still(_body(item, drawn_as, colour), size, azimuth, elevation)
+
+
+def _neighbours(
+    source: Source, items: list[Item], reference: Path | str | None
+) -> list[Neighbour] | None:
+    """Beside each sample its nearest training shape, where one asked for it."""
+    if reference is None:
+        return None
+    training = training_of(source, reference)
+    return None if training is None else [training.nearest(item.points) for item in items]
+
+
+def _page(
+    items: list[Item],
+    pictures: list[Image],
+    near: list[Neighbour] | None,
+    size: int,
+    azimuth: float,
+    elevation: float,
+) -> Image:
+    if len(items) == 1 and near is None:
+        return pictures[0]
+    captions = [f"{item.name} {item.category}".strip() for item in items]
+    if near is not None:
+        sides = [
+            render.cloud(
+                found.points, size=size, azimuth=azimuth, elevation=elevation,
+                colour=palette.TRAINING,
+            )
+            for found in near
+        ]  # fmt: skip
+        pictures = [render.pair(*two) for two in zip(pictures, sides, strict=True)]
+        captions = [
+            f"{text}  |  training: {found.id}\nChamfer distance {found.distance:.4g}"
+            for text, found in zip(captions, near, strict=True)
+        ]
+    columns = COLUMNS if near is None else COLUMNS // 2
+    starts = range(0, len(pictures), columns)
+    return render.sheet(
+        [pictures[k : k + columns] for k in starts], [captions[k : k + columns] for k in starts]
+    )

@@ -1,0 +1,113 @@
+"""`pcgen view` where no window opens: pictures, and one clear line."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pcgen.cli import main
+from pcgen.viewer import probe
+
+
+def test_a_still_of_a_samples_file_is_written_without_graphics(samples_file, tmp_path, capsys):
+    png = tmp_path / "a.png"
+    assert main(["view", str(samples_file), "--png", str(png), "--size", "64", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["pictures"] == [str(png)]
+    picture = np.asarray(Image.open(png))
+    assert picture.shape == (64, 64, 3)
+    assert picture.std() > 10
+
+
+def test_several_shapes_become_a_sheet(samples_file, tmp_path):
+    png = tmp_path / "sheet.png"
+    words = ["view", str(samples_file), "--png", str(png), "--size", "192", "--count", "9"]
+    assert main([*words, "--quiet"]) == 0
+    width, height = Image.open(png).size
+    assert width > 3 * 96  # three shapes in the file, whatever was asked for
+    assert height < 2 * 96
+
+
+def test_a_turntable_of_a_mesh_is_written(tmp_path):
+    import trimesh
+
+    trimesh.creation.box().export(tmp_path / "box.obj")
+    gif = tmp_path / "box.gif"
+    words = ["view", str(tmp_path / "box.obj"), "--gif", str(gif), "--size", "32", "--quiet"]
+    assert main(words) == 0
+    assert Image.open(gif).n_frames == 48
+
+
+def test_points_and_colours_of_a_mesh_can_be_asked_for(tmp_path):
+    import trimesh
+
+    trimesh.creation.icosphere(1).export(tmp_path / "ball.ply")
+    pictures = []
+    for more in ([], ["--as", "points"], ["--as", "points", "--colour", "height"]):
+        png = tmp_path / "a.png"
+        words = ["view", str(tmp_path / "ball.ply"), "--png", str(png), "--size", "48", *more]
+        assert main([*words, "--quiet"]) == 0
+        pictures.append(np.asarray(Image.open(png)).tobytes())
+    assert len(set(pictures)) == 3
+
+
+def test_without_a_display_one_line_offers_the_gallery(samples_file, monkeypatch, capsys):
+    monkeypatch.delenv("DISPLAY", raising=False)
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    assert main(["view", str(samples_file)]) == 2
+    error = capsys.readouterr().err
+    assert "no display" in error
+    assert "pcgen gallery" in error
+    assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        ("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)", "crashed (signal 11)"),
+        ("import sys; sys.exit('Vulkan: no device')", "Vulkan: no device"),
+        ("pass", "ended with 0"),
+        ("print('window opened')", ""),
+    ],
+)
+def test_a_driver_may_do_anything_to_the_probe(monkeypatch, code, expected):
+    monkeypatch.setenv("DISPLAY", ":0")
+    problem = probe.graphics(code).problem
+    assert expected in problem if expected else problem == ""
+
+
+def test_a_driver_that_never_answers_is_given_up(monkeypatch):
+    monkeypatch.setenv("DISPLAY", ":0")
+    monkeypatch.setattr(probe, "PATIENCE_S", 0.2)
+    assert "no answer" in probe.graphics("import time; time.sleep(60)").problem
+
+
+def test_a_software_driver_is_recognised(monkeypatch):
+    monkeypatch.setenv("DISPLAY", ":0")
+    assert probe.graphics("print('device: llvmpipe'); print('window opened')").software
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("none.npz", None, "does not exist"),
+        ("a.docx", b"x", "files end in"),
+        ("a.npz", b"not a zip", "a.npz"),
+        ("a.glb", b"not a mesh", "a.glb"),
+    ],
+)
+def test_what_cannot_be_shown_is_one_line(tmp_path, capsys, name, content, message):
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    assert main(["view", str(tmp_path / name), "--png", str(tmp_path / "a.png")]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+
+
+def test_unknown_picture_endings_and_numbers_are_told(samples_file, tmp_path, capsys):
+    assert main(["view", str(samples_file), "--png", str(tmp_path / "a.docx"), "--quiet"]) == 2
+    assert ".png, .jpg" in capsys.readouterr().err
+    words = ["view", str(samples_file), "--png", str(tmp_path / "a.png"), "--number", "7"]
+    assert main([*words, "--quiet"]) == 2
+    assert "there is no shape 7" in capsys.readouterr().err

@@ -1,0 +1,290 @@
+"""The viewer without a window: what each command does to what is drawn."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from pcgen.errors import InputError
+from pcgen.shapes.mesh_files import Mesh
+from pcgen.viewer.controller import COLOURS, KEYS, LAYERS, Controller
+from pcgen.viewer.sources import RunSource, open_source
+from tests.viewer.conftest import FakeModel
+
+
+def started(source, **more):
+    controller = Controller(source, **more)
+    controller.start()
+    return controller
+
+
+def drawn(controller):
+    return {drawable.name: drawable for drawable in controller.drawables()}
+
+
+class Training:
+    """One training shape, the unit box's corners."""
+
+    def __init__(self):
+        self.searches = 0
+
+    def nearest(self, cloud):
+        self.searches += 1
+        corners = np.array(np.meshgrid([-1, 1], [-1, 1], [-1, 1]), np.float32).reshape(3, 8).T
+        return SimpleNamespace(row=5, id="box", category="", distance=0.25, points=corners)
+
+
+def test_a_run_shows_the_first_seed_as_points(run_source):
+    controller = started(run_source)
+    assert controller.item.name == "seed 0"
+    assert list(drawn(controller)) == ["points"]
+    assert ("points", "64") in controller.facts()
+
+
+def test_new_samples_count_the_seed_up_and_back(run_source):
+    controller = started(run_source)
+    controller.forward()
+    controller.forward()
+    assert controller.item.seed == 2
+    controller.back()
+    assert controller.item.seed == 1
+    controller.select(41)
+    assert controller.item.name == "seed 41"
+    controller.select(-3)
+    assert controller.state.seed == 0
+
+
+def test_category_and_evaluations_draw_the_same_seed_again(run_source):
+    controller = started(run_source)
+    controller.choose_category("table")
+    controller.choose_steps(5)
+    assert run_source.model.asked[-1] == (0, "table", 5)
+    assert controller.item.category == "table"
+    assert len(controller.item.trace) == 6
+    controller.choose_steps(99)
+    assert controller.state.steps == 16
+    with pytest.raises(InputError, match="no category 'sofa'; there are chair, table"):
+        controller.choose_category("sofa")
+
+
+def test_the_flow_slider_moves_points_from_base_to_shape(run_source):
+    controller = started(run_source)
+    item = controller.item
+    assert np.allclose(item.at(0.0), item.base)
+    assert np.allclose(item.at(1.0), item.points)
+    controller.choose_steps(4)
+    item = controller.item
+    assert np.allclose(item.at(0.375), (item.trace[1] + item.trace[2]) / 2, atol=1e-6)
+    before = drawn(controller)["points"]
+    controller.scrub(0.25)
+    after = drawn(controller)["points"]
+    assert before.key != after.key
+    shift = after.vertices.mean(0) - before.vertices.mean(0)
+    assert np.allclose(shift, 0.75 * 0.5, atol=1e-5)
+
+
+def test_playing_starts_at_the_base_and_stops_at_the_shape(run_source):
+    controller = started(run_source)
+    controller.play()
+    assert controller.state.time == 0
+    ticks = 0
+    while controller.tick(0.1):
+        ticks += 1
+    assert controller.state.time == 1
+    assert 25 <= ticks <= 35
+    assert not controller.state.playing
+
+
+def test_two_pinned_shapes_are_blended_through_their_latents(run_source):
+    controller = started(run_source)
+    controller.blend(0.5)
+    assert "pin two shapes first" in controller.state.status
+    controller.pin("A")
+    controller.select(4)
+    controller.pin("B")
+    controller.blend(0.25)
+    assert controller.item.latent[0, 0] == 1.0
+    controller.blend(0.0)
+    assert np.allclose(controller.item.points, controller.pins["A"].points)
+
+
+def test_every_layer_shows_when_asked_and_hides_again(run_source):
+    mesh = Mesh(np.eye(3), np.array([[0, 1, 2]]))
+    controller = started(run_source, training=Training, mesh_of=lambda item: mesh)
+    for layer in LAYERS:
+        controller.toggle(layer, True)
+    assert set(drawn(controller)) == set(LAYERS)
+    assert ("nearest training shape", "box") in controller.facts()
+    assert ("Chamfer distance", "0.25") in controller.facts()
+    for layer in LAYERS:
+        controller.toggle(layer)
+    assert drawn(controller) == {}
+
+
+def test_the_training_shape_stands_beside_the_sample_and_is_searched_once(run_source):
+    training = Training()
+    controller = started(run_source, training=lambda: training)
+    controller.toggle("training")
+    controller.toggle("points")
+    controller.toggle("points")
+    own, other = drawn(controller)["points"].vertices, drawn(controller)["training"].vertices
+    own_middles, other_middles = own.reshape(-1, 42, 3).mean(1), other.reshape(-1, 42, 3).mean(1)
+    assert other_middles[:, 0].min() == pytest.approx(own_middles[:, 0].max() + 0.25)
+    assert training.searches == 1
+    controller.forward()
+    assert training.searches == 2
+    assert controller.nearest is not None
+
+
+def test_the_mesh_is_made_once_for_a_shape(run_source):
+    made = []
+
+    def mesh_of(item):
+        made.append(item.seed)
+        return Mesh(np.eye(3), np.array([[0, 1, 2]]))
+
+    controller = started(run_source, mesh_of=mesh_of)
+    controller.toggle("mesh")
+    controller.toggle("mesh")
+    controller.toggle("mesh")
+    controller.forward()
+    assert made == [0, 1]
+    assert len(drawn(controller)["mesh"].faces) == 1
+
+
+def test_a_failing_mesh_is_a_message_not_the_end(run_source):
+    def mesh_of(item):
+        raise InputError("all on a line")
+
+    controller = started(run_source, mesh_of=mesh_of)
+    controller.toggle("mesh")
+    assert controller.state.status == "all on a line"
+    assert list(drawn(controller)) == ["points"]
+
+
+def test_equal_states_have_equal_keys_and_changes_have_others(run_source):
+    controller = started(run_source)
+    keys = [drawn(controller)["points"].key]
+    assert drawn(controller)["points"].key == keys[0]
+    controller.choose_size(2.0)
+    keys.append(drawn(controller)["points"].key)
+    controller.choose_colour("height")
+    keys.append(drawn(controller)["points"].key)
+    controller.forward()
+    keys.append(drawn(controller)["points"].key)
+    assert len(set(keys)) == 4
+
+
+@pytest.mark.parametrize("mode", COLOURS)
+def test_every_colouring_gives_one_colour_a_vertex(run_source, mode):
+    controller = started(run_source)
+    controller.choose_colour(mode)
+    balls = drawn(controller)["points"]
+    assert balls.colours.shape == balls.vertices.shape
+    assert balls.colours.min() >= 0
+    assert balls.colours.max() <= 1
+
+
+@pytest.mark.parametrize(("coarse", "corners", "sides"), [(False, 42, 80), (True, 12, 20)])
+def test_balls_are_spheres_that_face_outwards(coarse, corners, sides):
+    from pcgen.viewer.drawing import balls
+
+    centres = np.array([[0.0, 0, 0], [3, 1, 2]])
+    vertices, faces, normals = balls(centres, 0.5, coarse)
+    assert np.allclose(np.linalg.norm(vertices[:corners] - centres[0], axis=1), 0.5)
+    assert np.allclose(vertices[corners:] - centres[1], 0.5 * normals[corners:])
+    corners = vertices[faces]
+    flat = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    middle = corners.mean(1) - np.repeat(centres, sides, axis=0)
+    assert (flat * middle).sum(1).min() > 0
+    assert len(np.unique(np.sort(faces, 1), axis=0)) == 2 * sides
+
+
+def test_files_say_what_only_a_run_can_do(samples_file):
+    controller = started(open_source(samples_file))
+    assert ("number", "1 of 3") in controller.facts()
+    for act in (lambda: controller.pin("A"), controller.play, lambda: controller.toggle("base")):
+        act()
+        assert "pcgen view RUN" in controller.state.status
+    controller.toggle("normals")
+    assert controller.state.status == "this shape has no normals"
+    controller.toggle("training")
+    assert "--reference" in controller.state.status
+    assert list(drawn(controller)) == ["points"]
+    controller.back()
+    assert ("number", "3 of 3") in controller.facts()
+
+
+def test_a_run_trained_without_normals_is_shown_with_estimated_ones():
+    controller = started(RunSource(FakeModel(normals=False), points=64))
+    assert controller.item.normals is None
+    assert "no normals" in controller.missing("normals")
+    controller.choose_colour("normal")
+    assert "estimated" in controller.state.status
+    assert "points" in drawn(controller)
+
+
+def test_points_that_are_not_finite_are_left_out(run_source):
+    controller = started(run_source)
+    controller.item.points[3] = np.nan
+    controller.item = type(controller.item)(name="bad", points=controller.item.points)
+    assert len(drawn(controller)["points"].vertices) == 63 * 42
+
+
+def test_a_mesh_file_opens_as_a_mesh(tmp_path):
+    import trimesh
+
+    trimesh.creation.box((2, 1, 1)).export(tmp_path / "box.stl")
+    controller = started(open_source(tmp_path / "box.stl"))
+    assert list(drawn(controller)) == ["mesh"]
+    controller.toggle("points")
+    assert set(drawn(controller)) == {"mesh", "points"}
+
+
+def test_large_clouds_are_dots(tmp_path):
+    np.save(tmp_path / "big.npy", np.random.default_rng(0).normal(size=(7000, 3)))
+    controller = started(open_source(tmp_path / "big.npy"))
+    assert drawn(controller)["points"].kind == "dots"
+
+
+def test_every_key_has_its_own_command_that_works(run_source, monkeypatch):
+    controller = started(run_source, training=Training, mesh_of=lambda item: Mesh(
+        np.eye(3), np.array([[0, 1, 2]])))  # fmt: skip
+    names = [key for key, _, _ in KEYS]
+    assert len(names) == len(set(names))
+    own = [command for _, command, _ in KEYS if not controller.command(command)]
+    assert own == ["screenshot", "export", "reset_view", "help"]
+
+
+@pytest.mark.parametrize("ending", ["ply", "xyz", "npz"])
+def test_an_exported_cloud_can_be_opened_again(run_source, tmp_path, ending):
+    controller = started(run_source)
+    path = tmp_path / f"cloud.{ending}"
+    controller.export(path)
+    assert controller.state.status == f"wrote {path}"
+    if ending == "xyz":
+        assert np.loadtxt(path).shape == (64, 6)
+        return
+    back = open_source(path).load(0)
+    own = controller.item.points
+    scale = np.ptp(own, axis=0).max() / 2 if ending == "ply" else 1.0
+    assert np.allclose(np.ptp(back.points, axis=0) * scale, np.ptp(own, axis=0), rtol=1e-5)
+    assert np.allclose(back.normals, controller.item.normals, atol=1e-6)
+
+
+def test_exporting_a_mesh_needs_one_and_unknown_endings_name_the_known(run_source, tmp_path):
+    controller = started(run_source, mesh_of=lambda item: Mesh(np.eye(3), np.array([[0, 1, 2]])))
+    controller.export(tmp_path / "a.glb")
+    assert "show it first" in controller.state.status
+    controller.export(tmp_path / "a.docx")
+    assert ".glb, .obj" in controller.state.status
+    controller.toggle("mesh")
+    controller.export(tmp_path / "a.stl")
+    assert open_source(tmp_path / "a.stl").load(0).mesh is not None
+
+
+def test_exporting_below_a_file_is_told(run_source, tmp_path):
+    (tmp_path / "file").write_text("x")
+    controller = started(run_source)
+    controller.export(tmp_path / "file" / "cloud.npz")
+    assert "cannot write" in controller.state.status
