@@ -8,6 +8,7 @@ from pcgen.errors import BackendError
 from pcgen.render.inputs import kind_of
 from pcgen.viewer.controller import Controller
 from pcgen.viewer.jobs import Jobs
+from pcgen.viewer.plain import PlainWindow
 from pcgen.viewer.probe import graphics
 from pcgen.viewer.sources import FileSource, open_source, training_of
 
@@ -39,9 +40,14 @@ def show(
             f"pcgen gallery {path} --out gallery, or a picture with: "
             f"pcgen view {path} --png shape.png"
         )
+    source = open_source(path, points=points)
+    name = Path(path).name
+    if found.software:
+        first = number % max(1, len(source)) if isinstance(source, FileSource) else seed
+        PlainWindow(source, name, index=first, steps=steps, category=category).run()
+        return
     from pcgen.viewer import window
 
-    source = open_source(path, points=points)
     comparable = reference is not None or not isinstance(source, FileSource)
     comparable = comparable or (isinstance(source, FileSource) and "run" in source.collection.meta)
     controller = Controller(
@@ -52,4 +58,4 @@ def show(
     controller.state.seed, controller.state.steps = seed, steps
     controller.state.category = category
     controller.state.index = number % max(1, len(source)) if isinstance(source, FileSource) else 0
-    window.run(controller, Path(path).name, software=found.software)
+    window.run(controller, name, software=False)
