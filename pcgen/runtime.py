@@ -11,6 +11,7 @@ from pcgen.errors import InputError
 # kernel cost 23 % of one run, keeping them cost 2 %.
 _M_TRIM_THRESHOLD = -1
 _M_MMAP_MAX = -4
+_M_PERTURB = -6
 
 
 def configure(threads: int | None = None) -> int:
@@ -33,14 +34,28 @@ def configure(threads: int | None = None) -> int:
     return count
 
 
+def hand_out_zeroed_memory() -> None:
+    """Tell glibc to clear every block it hands out; elsewhere do nothing.
+
+    Open3D 0.20 draws some frames from vertex buffers before they are filled when Mesa's software
+    Vulkan is its driver. Old bytes there are triangles across the whole screen, thousands of
+    them, and one such frame takes a minute; zeros are triangles without area, and cost nothing.
+    """
+    _mallopt(_M_PERTURB, 0xFF)  # glibc fills with the complement
+
+
 def keep_freed_memory() -> None:
     """Tell glibc to reuse freed blocks instead of returning them; elsewhere do nothing."""
+    _mallopt(_M_MMAP_MAX, 0)
+    _mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
+
+
+def _mallopt(option: int, value: int) -> None:
     try:
         mallopt = ctypes.CDLL(None).mallopt
     except (AttributeError, OSError):
         return
-    mallopt(_M_MMAP_MAX, 0)
-    mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
+    mallopt(option, value)
 
 
 def pick_device(name: str = "auto") -> str:

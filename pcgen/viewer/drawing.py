@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 Array = NDArray[np.float64]
 
 PLAY_SECONDS = 3.0  # of the whole flow, when it plays by itself
+FINE_BALLS = 2500  # round also where a CPU draws them
 MOST_BALLS = 6000  # more points are drawn as plain dots
 MOST_PATHS = 400
 MOST_FACES = 300_000
@@ -37,6 +38,7 @@ NORMAL_LENGTH = 0.06
 BASE_BALL = 0.6  # size of a base point against a point
 DARKEST = 0.42  # share of its colour that a dot keeps which sees no sky
 MOST_LIT_FACES = 60_000  # of a mesh whose occlusion is worth the wait
+_RIGHT = orbit_axes(AZIMUTH, ELEVATION)[0]
 _KEY = bodies.normalised(np.array(KEY_FROM) @ orbit_axes(AZIMUTH, ELEVATION))
 
 
@@ -90,14 +92,13 @@ def drawables(item: Item | None, state: ViewState, nearest: Neighbour | None) ->
         shown.append(_paths(("paths", item.serial), item.trace))
     if "training" in layers and nearest is not None:
         other = nearest.points.astype(np.float64)
-        shift = float(np.nanmax(item.points[:, 0]) - other[:, 0].min()) + GAP
+        # Beside it as the camera first sees them.
+        apart = float(np.nanmax(item.points @ _RIGHT) - (other @ _RIGHT).min()) + GAP
         light, radius = lit(nearest.points)
         key = ("training", item.serial, nearest.row, size)
         colours = _one(palette.TRAINING, other)
         shown.append(
-            _points(
-                key, other + np.array([shift, 0, 0]), colours, light, size * radius, state.coarse
-            )
+            _points(key, other + apart * _RIGHT, colours, light, size * radius, state.coarse)
         )
     return shown
 
@@ -172,7 +173,7 @@ def _points(
     if len(points) > MOST_BALLS:
         dots = colours * (DARKEST + (1 - DARKEST) * light)[:, None]
         return Drawable(str(key[0]), key, "dots", points, dots)
-    vertices, faces, normals = balls(points, radius, coarse)
+    vertices, faces, normals = balls(points, radius, coarse and len(points) > FINE_BALLS)
     each = len(vertices) // max(1, len(points))
     shades = shaded(np.repeat(colours, each, axis=0), normals, np.repeat(light, each))
     return Drawable(str(key[0]), key, "triangles", vertices, shades, faces)

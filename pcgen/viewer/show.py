@@ -8,7 +8,6 @@ from pcgen.errors import BackendError
 from pcgen.render.inputs import kind_of
 from pcgen.viewer.controller import Controller
 from pcgen.viewer.jobs import Jobs
-from pcgen.viewer.plain import PlainWindow
 from pcgen.viewer.probe import graphics
 from pcgen.viewer.sources import FileSource, open_source, training_of
 
@@ -41,11 +40,6 @@ def show(
             f"pcgen view {path} --png shape.png"
         )
     source = open_source(path, points=points)
-    name = Path(path).name
-    if found.software:
-        first = number % max(1, len(source)) if isinstance(source, FileSource) else seed
-        PlainWindow(source, name, index=first, steps=steps, category=category).run()
-        return
     from pcgen.viewer import window
 
     comparable = reference is not None or not isinstance(source, FileSource)
@@ -58,4 +52,4 @@ def show(
     controller.state.seed, controller.state.steps = seed, steps
     controller.state.category = category
     controller.state.index = number % max(1, len(source)) if isinstance(source, FileSource) else 0
-    window.run(controller, name, software=False)
+    window.run(controller, Path(path).name, software=found.software)

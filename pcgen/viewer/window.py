@@ -17,6 +17,7 @@ import numpy as np
 from open3d import geometry, utility
 from open3d.visualization import gui, rendering
 
+from pcgen import runtime
 from pcgen.errors import PcgenError
 from pcgen.render import palette
 from pcgen.render.camera import FIELD_OF_VIEW, fit
@@ -35,7 +36,7 @@ LAYER_LABELS = {
     "normals": "Normals  (L)",
     "base": "Base points  (B)",
     "paths": "Flow paths  (F)",
-    "training": "Nearest training shape  (T)",
+    "training": "Training shape  (T)",
 }
 
 
@@ -58,6 +59,7 @@ class Window:
         self._framed: tuple[Any, ...] = ()
         self._last = time.monotonic()
         self._updating = False
+        self._stale = True
         self._scene = self._make_scene()
         self._panel = self._make_panel()
         self.window.add_child(self._scene)
@@ -86,23 +88,28 @@ class Window:
 
     def _make_panel(self) -> Any:
         em, control = self.em, self.controller
-        panel = gui.ScrollableVert(round(0.5 * em), gui.Margins(em, em, em, em))
+        panel = gui.ScrollableVert(round(0.4 * em), gui.Margins(em, em, em, em))
         self._facts = gui.Label("")
         panel.add_child(self._facts)
-        row = gui.Horiz(round(0.4 * em))
+        self._status = gui.Label("")
+        self._status.text_color = gui.Color(0.98, 0.72, 0.45)
+        panel.add_child(self._status)
+        self._progress = gui.ProgressBar()
+        self._progress.visible = False
+        panel.add_child(self._progress)
         again = "New sample  (N)" if control.source.draws else "Next  (N)"
-        row.add_child(self._button("Previous  (P)", "back"))
-        row.add_child(self._button(again, "forward"))
-        panel.add_child(row)
+        self._add_row(panel, ("Previous  (P)", "back"), (again, "forward"))
         if control.source.draws:
             self._add_drawing(panel)
         self._add_heading(panel, "Show")
         self._layers = {}
+        grid = gui.VGrid(2, round(0.3 * em))
         for layer, label in LAYER_LABELS.items():
             box = gui.Checkbox(label)
             box.set_on_checked(functools.partial(self._do, control.toggle, layer))
             self._layers[layer] = box
-            panel.add_child(box)
+            grid.add_child(box)
+        panel.add_child(grid)
         if control.source.draws:
             self._add_heading(panel, "Flow: base to shape  (Space plays)")
             self._time = self._slider(panel, 0.0, 1.0, 1.0, control.scrub)
@@ -114,19 +121,17 @@ class Window:
         panel.add_child(self._colour)
         self._add_heading(panel, "Point size")
         self._size = self._slider(panel, 0.2, 3.0, 1.0, control.choose_size)
-        self._add_heading(panel, "Keep")
-        row = gui.Horiz(round(0.4 * em))
-        row.add_child(self._button("Picture  (S)", "screenshot"))
-        row.add_child(self._button("Export  (E)", "export"))
-        row.add_child(self._button("Keys  (H)", "help"))
-        panel.add_child(row)
-        self._progress = gui.ProgressBar()
-        self._progress.visible = False
-        panel.add_child(self._progress)
-        self._status = gui.Label("")
-        self._status.text_color = gui.Color(0.98, 0.72, 0.45)
-        panel.add_child(self._status)
+        panel.add_fixed(round(0.4 * em))
+        self._add_row(
+            panel, ("Picture  (S)", "screenshot"), ("Export  (E)", "export"), ("Keys  (H)", "help")
+        )
         return panel
+
+    def _add_row(self, panel: Any, *buttons: tuple[str, str]) -> None:
+        row = gui.Horiz(round(0.4 * self.em))
+        for label, command in buttons:
+            row.add_child(self._button(label, command))
+        panel.add_child(row)
 
     def _add_drawing(self, panel: Any) -> None:
         control = self.controller
@@ -151,14 +156,11 @@ class Window:
             panel, 1, MOST_STEPS, 1, lambda value: control.choose_steps(int(value)), whole=True
         )
         self._add_heading(panel, "Between two shapes")
-        row = gui.Horiz(round(0.4 * self.em))
-        row.add_child(self._button("Pin A  (1)", "pin:A"))
-        row.add_child(self._button("Pin B  (2)", "pin:B"))
-        panel.add_child(row)
+        self._add_row(panel, ("Pin A  (1)", "pin:A"), ("Pin B  (2)", "pin:B"))
         self._slider(panel, 0.0, 1.0, 0.0, control.blend)
 
     def _add_heading(self, panel: Any, text: str) -> None:
-        panel.add_fixed(round(0.4 * self.em))
+        panel.add_fixed(round(0.15 * self.em))
         panel.add_child(self._text(text))
 
     def _text(self, text: str) -> Any:
@@ -235,7 +237,6 @@ class Window:
 
     def _tick(self) -> bool:
         # Results are fetched here, not posted by the worker: Open3D swallows what they raise.
-        fetched = not self._results.empty()
         while not self._results.empty():
             self._guarded(self._results.get())
         now = time.monotonic()
@@ -250,7 +251,9 @@ class Window:
             self._progress.visible = bool(busy)
             self._status.text = self._status.text if busy else self._wrapped()
             self.window.set_needs_layout()
-        return fetched or moving or bool(busy)
+        redraw = self._stale or moving or bool(busy)
+        self._stale = False
+        return redraw
 
     def _close(self) -> bool:
         self.controller.jobs.close()
@@ -297,7 +300,7 @@ class Window:
         self._updating = False
         self.window.set_needs_layout()
         self._scene.force_redraw()
-        self.window.post_redraw()
+        self._stale = True
 
     def _wrapped(self, width: int = 34) -> str:
         import textwrap
@@ -372,6 +375,8 @@ class Window:
 
 def run(controller: Controller, title: str, *, software: bool = False) -> None:
     """Open the window and stay until it is closed."""
+    if software:
+        runtime.hand_out_zeroed_memory()
     gui.Application.instance.initialize()
     window = Window(controller, title, software=software)
     controller.start()
