@@ -29,6 +29,7 @@ class Browser:
             spare = os.dup(from_browser)
             os.dup2(to_browser, 3)
             os.dup2(spare, 4)
+            os.set_inheritable(3, True)  # where the pipe itself was number 3
 
         self.process = subprocess.Popen(
             [BINARY, "--headless", "--no-sandbox", "--remote-debugging-pipe", "--hide-scrollbars",
