@@ -8,7 +8,6 @@ generating; training has its own way in :mod:`pcgen.train`.
 from __future__ import annotations
 
 import functools
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +25,7 @@ from pcgen.flow.integrate import jumps, trajectory
 from pcgen.flow.networks import BoundPointSlope, LatentSlope, PointCondition, PointSlope
 from pcgen.kernels import best_cells
 from pcgen.latent.autoencoder import Autoencoder, AutoencoderSettings
+from pcgen.runfile import STAGES, is_finished, read_run
 from pcgen.shapes.samples import Samples
 from pcgen.transport import SemidiscreteSolution
 
@@ -118,26 +118,14 @@ class ShapeModel:
             DataError: there is no run, or a stage of it is not trained yet.
         """
         run_dir = Path(run_dir)
-        file = run_dir / "run.json"
-        if not file.is_file():
-            raise DataError(f"no run at {run_dir}; make one with: pcgen train DATASET --out RUN")
+        config = read_run(run_dir)
+        missing = [stage for stage in STAGES if not is_finished(run_dir, stage)]
+        if missing:
+            raise DataError(
+                f"{run_dir} is not trained to the end: {', '.join(missing)} missing; "
+                "go on with: pcgen train DATASET --out RUN --resume"
+            )
         try:
-            config = json.loads(file.read_text())
-            missing = [
-                stage
-                for stage in ("autoencoder", "base", "latent-flow", "point-flow")
-                if not (run_dir / stage / "done.json").exists()
-            ]
-            if missing:
-                raise DataError(
-                    f"{run_dir} is not trained to the end: {', '.join(missing)} missing; "
-                    "go on with: pcgen train DATASET --out RUN --resume"
-                )
-            if config.get("format") != 1:
-                raise DataError(
-                    f"{run_dir} has run format {config.get('format')!r}, this version reads 1; "
-                    "use the version that made it"
-                )
             return cls(run_dir, config, runtime.pick_device(device))
         except (ValueError, KeyError, AttributeError, TypeError, RuntimeError) as error:
             raise DataError(f"{run_dir} is damaged or of another version ({error!r})") from None

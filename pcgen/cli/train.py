@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from pcgen.cli.arguments import names, natural, positive
+from pcgen.runfile import STAGES
 
 BASES = (
     "standard",
@@ -32,7 +33,6 @@ BASES = (
     "network",
     "auto",
 )
-STAGES = ("autoencoder", "base", "latent-flow", "point-flow")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

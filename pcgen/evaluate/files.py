@@ -14,9 +14,10 @@ from pcgen.errors import InputError
 from pcgen.evaluate.clouds import CloudSet, RealSets
 from pcgen.evaluate.evaluation import Evaluation, evaluate
 from pcgen.evaluate.figures import Settings
-from pcgen.evaluate.inputs import check_roles, draw_generated, is_dataset, is_run, read_generated
+from pcgen.evaluate.inputs import check_roles, draw_generated, is_dataset, read_generated
 from pcgen.evaluate.real import read_real, standardisation
 from pcgen.files import write_json
+from pcgen.runfile import is_run
 
 RECONSTRUCTIONS = 100  # shapes that the autoencoder of a run is judged on
 

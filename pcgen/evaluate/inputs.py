@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from pcgen.errors import InputError
 from pcgen.evaluate.clouds import CloudSet
 from pcgen.evaluate.protocol import Protocol
+from pcgen.runfile import is_run
 
 if TYPE_CHECKING:
     from pcgen.model import ShapeModel
@@ -31,10 +32,6 @@ class Standardised:
 
 def is_dataset(path: Path) -> bool:
     return (path / "dataset.json").is_file()
-
-
-def is_run(path: Path) -> bool:
-    return (path / "run.json").is_file()
 
 
 def check_roles(samples: Path, reference: Path) -> None:

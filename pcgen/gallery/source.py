@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +17,7 @@ from pcgen.render import explain
 from pcgen.render.inputs import Collection, kind_of, open_collection, to_samples
 from pcgen.render.neighbours import Neighbour, Neighbours
 from pcgen.render.picture import Image
+from pcgen.runfile import dataset_of, is_run
 from pcgen.shapes.samples import Samples
 from pcgen.shapes.store import Dataset
 
@@ -134,13 +134,13 @@ def _from_files(collection: Collection, count: int | None, points: int) -> Conte
     samples = to_samples(collection, count, points)
     drawn = collection.kind == "samples"
     run = Path(str(collection.meta.get("run", ""))) if drawn else Path()
-    known = drawn and (run / "run.json").is_file()
+    known = drawn and is_run(run)
     return Content(
         samples=samples,
         names=None if drawn else list(collection.names[: len(samples)]),
         meshes=_own_meshes(collection)[: len(samples)],
         curves=read_curves(run) if known else {},
-        training=_dataset_of(run) if known else None,
+        training=dataset_of(run) if known else None,
     )
 
 
@@ -157,13 +157,6 @@ def _own_meshes(collection: Collection) -> list[MeshFiles | None]:
         else listed.get((file.parent, file.stem), MeshFiles(name=file.stem, files=(file,)))
         for file in collection.files
     ]
-
-
-def _dataset_of(run: Path) -> Path | None:
-    try:
-        return Path(json.loads((run / "run.json").read_text(encoding="utf-8"))["dataset"])
-    except (ValueError, KeyError, TypeError, OSError):
-        return None
 
 
 def _nearest(content: Content, *, required: bool) -> list[Neighbour]:

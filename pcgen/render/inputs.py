@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pcgen.errors import InputError, MeshError
+from pcgen.runfile import is_run
 from pcgen.shapes.mesh_files import MESH_SUFFIXES, Mesh, read_mesh
 from pcgen.shapes.normalise import box_frame
 from pcgen.shapes.samples import Samples
@@ -77,7 +78,7 @@ def kind_of(path: Path | str) -> Kind:
     if not path.exists():
         raise InputError(f"{path} does not exist; give a run, data set, samples, mesh or folder")
     if path.is_dir():
-        if (path / "run.json").is_file():
+        if is_run(path):
             return "run"
         if (path / "dataset.json").is_file():
             return "dataset"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,11 +9,9 @@ from pcgen import __version__
 from pcgen.config import from_plain, to_plain
 from pcgen.errors import DataError, InputError, TrainingError
 from pcgen.files import write_json
+from pcgen.runfile import FORMAT, NAME, is_finished, is_run, read_run
 from pcgen.shapes.store import Dataset
 from pcgen.train.presets import Settings
-
-FORMAT = 1
-STAGES = ("autoencoder", "base", "latent-flow", "point-flow")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +54,7 @@ class Run:
         return self.path / name
 
     def finished(self, stage: str) -> bool:
-        return (self.stage(stage) / "done.json").exists()
+        return is_finished(self.path, stage)
 
     def mark_finished(self, stage: str, facts: dict[str, object]) -> None:
         write_json(self.stage(stage) / "done.json", facts)
@@ -70,23 +67,11 @@ class Run:
             DataError: no run there, or one of a format this version does not read.
         """
         path = Path(path)
-        file = path / "run.json"
-        if not file.is_file():
-            raise DataError(f"no run at {path}; make one with: pcgen train DATASET --out {path}")
+        plain = read_run(path)
         try:
-            plain = json.loads(file.read_text())
-            found = plain.get("format")
-        except (ValueError, AttributeError, OSError) as error:
-            raise DataError(f"{file} is damaged ({error})") from None
-        if found != FORMAT:
-            raise DataError(
-                f"{path} has run format {found!r} (pcgen {plain.get('version')}), this version "
-                f"reads {FORMAT}; train again, or use the version that made it"
-            )
-        try:
-            return cls(path, from_plain(RunConfig, plain, "run.json"))
+            return cls(path, from_plain(RunConfig, plain, NAME))
         except InputError as error:
-            raise DataError(f"{file} cannot be read: {error}") from None
+            raise DataError(f"{path / NAME} cannot be read: {error}") from None
 
     @classmethod
     def create(cls, path: Path | str, config: RunConfig) -> Run:
@@ -96,7 +81,7 @@ class Run:
             TrainingError: another run stands there; the message names what differs.
         """
         path = Path(path)
-        if (path / "run.json").exists():
+        if is_run(path):
             run = cls.open(path)
             ours, theirs = to_plain(config), to_plain(run.config)
             same = {"version", "threads", "dataset"}  # may change between a start and a resume
@@ -107,7 +92,7 @@ class Run:
                     "or give the same options to go on with it"
                 )
             return run
-        write_json(path / "run.json", to_plain(config))
+        write_json(path / NAME, to_plain(config))
         return cls(path, config)
 
 

@@ -9,10 +9,11 @@ from pathlib import Path
 from torch import Generator, Tensor, nn
 
 from pcgen import progress
+from pcgen.runfile import STAGES
 from pcgen.train.budget import SHARES, plan_steps
 from pcgen.train.data import TrainingClouds
 from pcgen.train.loop import LoopSettings, Trainer
-from pcgen.train.run import STAGES, Run
+from pcgen.train.run import Run
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,13 @@ from typing import Any
 from pcgen import runtime
 from pcgen.errors import InputError
 from pcgen.files import lock
+from pcgen.runfile import STAGES
 from pcgen.shapes.store import Dataset
 from pcgen.train import autoencoder, latent_flow, latents, point_flow
 from pcgen.train import presets as settings_of
 from pcgen.train.budget import check_budget
 from pcgen.train.data import TrainingClouds
-from pcgen.train.run import STAGES, Run, RunConfig, check_dataset
+from pcgen.train.run import Run, RunConfig, check_dataset
 from pcgen.train.stage import Context
 
 TRAINERS = (autoencoder.train, latents.train, latent_flow.train, point_flow.train)

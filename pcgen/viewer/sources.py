@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from pcgen.errors import DataError, InputError
 from pcgen.render.inputs import Collection, kind_of, open_collection
 from pcgen.render.neighbours import Neighbours
+from pcgen.runfile import dataset_of
 from pcgen.shapes.mesh_files import Mesh
 
 if TYPE_CHECKING:
@@ -145,7 +146,7 @@ def training_of(source: Source, reference: Path | str | None) -> Neighbours | No
     if isinstance(source, RunSource):
         path = source.model.dataset_path
     elif "run" in source.collection.meta:
-        path = _dataset_path(Path(str(source.collection.meta["run"])))
+        path = dataset_of(Path(str(source.collection.meta["run"])))
     if not path:
         return None
     try:
@@ -164,15 +165,6 @@ def usable(normals: Array | None) -> Array | None:
 
 def category_names(source: Source) -> Sequence[str]:
     return source.categories if source.draws else ()
-
-
-def _dataset_path(run: Path) -> Path | None:
-    import json
-
-    try:
-        return Path(json.loads((run / "run.json").read_text(encoding="utf-8"))["dataset"])
-    except (ValueError, KeyError, TypeError, OSError):
-        return None
 
 
 def _plain(values: Any) -> NDArray[Any]:

@@ -1,0 +1,59 @@
+"""``run.json``, the first file of a run directory: read in one place, by whoever needs it.
+
+Light on purpose: the command line and the viewers ask what a run is before torch is imported.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from pcgen.errors import DataError
+
+NAME = "run.json"
+FORMAT = 1
+STAGES = ("autoencoder", "base", "latent-flow", "point-flow")
+
+
+def is_run(path: Path | str) -> bool:
+    """Whether ``path`` is a run directory, finished or not."""
+    return (Path(path) / NAME).is_file()
+
+
+def read_run(path: Path | str) -> dict[str, Any]:
+    """The plain content of ``run.json``.
+
+    Raises:
+        DataError: no run there, a damaged file, or a format this version does not read.
+    """
+    path = Path(path)
+    if not is_run(path):
+        raise DataError(f"no run at {path}; make one with: pcgen train DATASET --out {path}")
+    try:
+        plain = json.loads((path / NAME).read_text(encoding="utf-8"))
+        found = plain.get("format")
+    except (ValueError, AttributeError, OSError) as error:
+        raise DataError(f"{path / NAME} is damaged ({error})") from None
+    if found != FORMAT:
+        raise DataError(
+            f"{path} has run format {found!r} (pcgen {plain.get('version')}), this version "
+            f"reads {FORMAT}; train again, or use the version that made it"
+        )
+    return plain
+
+
+def is_finished(path: Path, stage: str) -> bool:
+    """Whether a stage of the run was trained to its end."""
+    return (path / stage / "done.json").exists()
+
+
+def dataset_of(path: Path | str) -> Path | None:
+    """Where the run's data set was when it was trained; None where the run does not say.
+
+    Of any format: a viewer may show the data of a run that it cannot sample.
+    """
+    try:
+        return Path(json.loads((Path(path) / NAME).read_text(encoding="utf-8"))["dataset"])
+    except (ValueError, KeyError, TypeError, OSError):
+        return None
