@@ -12,7 +12,7 @@ from pcgen.flow.characteristic import matching_loss, semigroup_loss
 from pcgen.flow.networks import LatentSlope
 from pcgen.kernels import best_cells
 from pcgen.train.latents import Atoms
-from pcgen.train.stage import Context, fit
+from pcgen.train.stage import Context, fit_teacher_and_student
 from pcgen.transport import SemidiscreteSolution
 
 STAGE = "latent-flow"
@@ -35,9 +35,7 @@ def train(context: Context) -> dict[str, object]:
     classes = len(context.clouds.categories) if context.run.config.conditional else 0
 
     def build() -> LatentSlope:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(context.seed(STAGE))
-            return LatentSlope(pairs.start.shape[1], settings.width, settings.blocks, classes)
+        return LatentSlope(pairs.start.shape[1], settings.width, settings.blocks, classes)
 
     def batch(size: int, draw: Generator) -> tuple[Tensor, Tensor, Tensor | None]:
         index = torch.randint(len(pairs.start), (size,), generator=draw)
@@ -52,24 +50,9 @@ def train(context: Context) -> dict[str, object]:
         start, end, label = batch(settings.teacher.batch, draw)
         return matching_loss(lambda x, t, s: module(x, t, s, label), start, end, draw)
 
-    fit(
-        context,
-        f"{STAGE}/teacher",
-        build,
-        lambda _: teacher_loss,
-        settings.teacher,
-        seed=context.seed(STAGE, 1),
-    )
-    tensors, _ = checkpoint.load(context.run.stage(STAGE) / "teacher" / "weights.safetensors")
-
-    def from_teacher() -> LatentSlope:
-        module = build()
-        module.load_state_dict(tensors)
-        return module
-
-    teacher = from_teacher().requires_grad_(False).to(context.device)
-
-    def student_loss(average: nn.Module, module: nn.Module, draw: Generator) -> Tensor:
+    def student_loss(
+        module: nn.Module, average: nn.Module, teacher: nn.Module, draw: Generator
+    ) -> Tensor:
         start, end, label = batch(settings.student.batch, draw)
         return semigroup_loss(
             lambda x, t, s: module(x, t, s, label),
@@ -81,14 +64,8 @@ def train(context: Context) -> dict[str, object]:
             draw,
         )
 
-    fit(
-        context,
-        f"{STAGE}/student",
-        from_teacher,
-        lambda trainer: lambda module, draw: student_loss(trainer.average, module, draw),
-        settings.student,
-        seed=context.seed(STAGE, 2),
-    )
+    loops = (settings.teacher, settings.student)
+    fit_teacher_and_student(context, STAGE, build, teacher_loss, student_loss, loops=loops)
     moved = (pairs.end - pairs.start).square().sum(1).mean().sqrt()
     return {"pairs": len(pairs.start), "root_mean_square_displacement": float(moved)}
 

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, Tensor, nn
 
-from pcgen import checkpoint, progress
+from pcgen import progress
 from pcgen.flow.characteristic import matching_loss, semigroup_loss
 from pcgen.flow.coupling import match_points
 from pcgen.flow.networks import BoundPointSlope, PointCondition, PointSlope
 from pcgen.latent.augment import augment
 from pcgen.latent.autoencoder import Autoencoder
 from pcgen.train.latents import load_autoencoder
-from pcgen.train.stage import Context, fit
+from pcgen.train.stage import Context, fit_teacher_and_student
 
 STAGE = "point-flow"
 
@@ -53,15 +53,8 @@ def train(context: Context) -> dict[str, object]:
     sizes = context.run.settings.autoencoder
 
     def build() -> PointSlope:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(context.seed(STAGE))
-            return PointSlope(
-                pairs.start.shape[-1],
-                sizes.latent_dim,
-                sizes.parts,
-                settings.width,
-                settings.blocks,
-            )
+        dim = pairs.start.shape[-1]
+        return PointSlope(dim, sizes.latent_dim, sizes.parts, settings.width, settings.blocks)
 
     def batch(size: int, draw: Generator) -> Batch:
         shapes = torch.randint(len(pairs.z), (size,), generator=draw)
@@ -83,24 +76,9 @@ def train(context: Context) -> dict[str, object]:
         loss = matching_loss(slope, data.start, data.end, draw)
         return loss + settings.normal_weight * _normal_loss(slope.normal, data.normal)
 
-    fit(
-        context,
-        f"{STAGE}/teacher",
-        build,
-        lambda _: teacher_loss,
-        settings.teacher,
-        seed=context.seed(STAGE, 1),
-    )
-    tensors, _ = checkpoint.load(context.run.stage(STAGE) / "teacher" / "weights.safetensors")
-
-    def from_teacher() -> PointSlope:
-        module = build()
-        module.load_state_dict(tensors)
-        return module
-
-    teacher = from_teacher().requires_grad_(False).to(context.device)
-
-    def student_loss(average: nn.Module, module: nn.Module, draw: Generator) -> Tensor:
+    def student_loss(
+        module: nn.Module, average: nn.Module, teacher: nn.Module, draw: Generator
+    ) -> Tensor:
         data = batch(settings.student.batch, draw)
         slope = BoundPointSlope(module, data.condition)
         loss = semigroup_loss(
@@ -114,14 +92,8 @@ def train(context: Context) -> dict[str, object]:
         )
         return loss + settings.normal_weight * _normal_loss(slope.normal, data.normal)
 
-    fit(
-        context,
-        f"{STAGE}/student",
-        from_teacher,
-        lambda trainer: lambda module, draw: student_loss(trainer.average, module, draw),
-        settings.student,
-        seed=context.seed(STAGE, 2),
-    )
+    loops = (settings.teacher, settings.student)
+    fit_teacher_and_student(context, STAGE, build, teacher_loss, student_loss, loops=loops)
     moved = (pairs.end - pairs.start).norm(dim=-1).mean()
     return {"pairs": len(pairs.z), "mean_displacement": float(moved)}
 

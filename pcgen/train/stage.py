@@ -6,9 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from torch import Generator, Tensor, nn
 
-from pcgen import progress
+from pcgen import checkpoint, progress
 from pcgen.runfile import STAGES
 from pcgen.train.budget import SHARES, plan_steps
 from pcgen.train.data import TrainingClouds
@@ -69,3 +70,48 @@ def fit(
     with progress.bar(name.replace("/", " "), loop.steps, trainer.done) as bar:
         for step in trainer.steps():
             bar.advance(note=f"loss {step.loss:.4f}")
+
+
+# A teacher's loss of (module, generator), and a student's, which also meets its moving average
+# and the frozen teacher: (module, average, teacher, generator).
+TeacherLoss = Callable[[nn.Module, Generator], Tensor]
+StudentLoss = Callable[[nn.Module, nn.Module, nn.Module, Generator], Tensor]
+
+
+def fit_teacher_and_student(
+    context: Context,
+    stage: str,
+    build: Callable[[], nn.Module],
+    teacher_loss: TeacherLoss,
+    student_loss: StudentLoss,
+    *,
+    loops: tuple[LoopSettings, LoopSettings],
+) -> None:
+    """Train ``<stage>/teacher``, then ``<stage>/student``, which begins as the teacher.
+
+    Args:
+        build: makes the network with random weights; they come from the stage's seed.
+        loops: of the teacher and of the student.
+    """
+
+    def fresh() -> nn.Module:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(context.seed(stage))
+            return build()
+
+    seeds = context.seed(stage, 1), context.seed(stage, 2)
+    fit(context, f"{stage}/teacher", fresh, lambda _: teacher_loss, loops[0], seed=seeds[0])
+    weights = context.run.stage(stage) / "teacher" / "weights.safetensors"
+    tensors, _ = checkpoint.load(weights)
+
+    def trained() -> nn.Module:
+        module = fresh()
+        module.load_state_dict(tensors)
+        return module
+
+    teacher = trained().requires_grad_(False).to(context.device)
+
+    def with_average(trainer: Trainer) -> TeacherLoss:
+        return lambda module, draw: student_loss(module, trainer.average, teacher, draw)
+
+    fit(context, f"{stage}/student", trained, with_average, loops[1], seed=seeds[1])
