@@ -20,30 +20,14 @@ if TYPE_CHECKING:
     from pcgen.shapes.samples import Samples
 
 
-def prepare(
-    source: Path | str,
-    out: Path,
-    *,
-    format: str = "auto",
-    categories: Sequence[str] | None = None,
-    points: int | None = None,
-    splits: Path | None = None,
-    workers: int | None = None,
-    seed: int = 0,
-) -> dict[str, Any]:
-    """Meshes or clouds of any known layout to a data set; the report says what was left out."""
+def prepare(source: Path | str, out: Path, **options: Any) -> dict[str, Any]:
+    """Meshes or clouds of any known layout to a data set; the report says what was left out.
+
+    ``options`` are those of :func:`pcgen.shapes.prepare.prepare`: format, categories, points, ...
+    """
     from pcgen.shapes.prepare import prepare as prepare_shapes
 
-    return prepare_shapes(
-        source,
-        out,
-        format=format,
-        categories=list(categories) if categories else None,
-        points=points,
-        splits=splits,
-        workers=workers,
-        seed=seed,
-    )
+    return prepare_shapes(source, out, **options)
 
 
 def train(dataset: Path, out: Path, **options: Any) -> dict[str, Any]:
@@ -112,19 +96,21 @@ def mesh(
     out: Path,
     *,
     formats: Sequence[str] = ("glb",),
-    method: str = "auto",
-    faces: int | None = None,
-    thickness: float = 0.004,
     frames: Path | None = None,
     workers: int = 1,
+    **options: Any,
 ) -> dict[str, Any]:
-    """Clouds to closed meshes in ``out``, each with its report; goes on where it stopped."""
+    """Clouds to closed meshes in ``out``, each with its report; goes on where it stopped.
+
+    ``frames`` is a data set that gives sizes; ``options`` are those of
+    :class:`pcgen.reconstruct.methods.MeshSettings`: method, faces, thickness.
+    """
     from pcgen.reconstruct.batch import mesh_all
     from pcgen.reconstruct.export import check_formats
     from pcgen.reconstruct.inputs import named_clouds
     from pcgen.reconstruct.methods import MeshSettings
 
-    settings = MeshSettings(method=method, faces=faces, thickness=thickness)
+    settings = MeshSettings(**options)
     kinds = check_formats(tuple(formats))
     clouds = named_clouds(source, frames)
     return mesh_all(clouds, out, formats=kinds, settings=settings, workers=workers)
@@ -134,30 +120,27 @@ def evaluate(
     samples: Sequence[Path],
     reference: Path,
     *,
-    protocol: str = "box",
-    split: str | None = None,
-    points: int = 2048,
-    seeds: int = 3,
-    categories: Sequence[str] | None = None,
     out: Path | None = None,
     page: Path | None = None,
+    **options: Any,
 ) -> dict[str, Any]:
-    """The metrics of the field for samples or runs, with ceiling and novelty beside them."""
-    from pcgen.evaluate.figures import Settings
-    from pcgen.evaluate.files import Request, evaluate_files
-    from pcgen.evaluate.matrix import Work
-    from pcgen.evaluate.protocol import protocol_named
-    from pcgen.files import cache_folder
+    """The metrics of the field for samples or runs, with ceiling and novelty beside them.
 
-    work = Work(cache=cache_folder("distances"))
-    chosen = protocol_named(protocol).changed(split=split, points=points)
-    request = Request(
-        samples=tuple(samples),
-        reference=reference,
-        categories=None if categories is None else tuple(categories),
-        settings=Settings(protocol=chosen, seeds=seeds, work=work),
-    )
-    return evaluate_files(request, out=out, page=page)
+    ``options`` are those of :func:`pcgen.evaluate.files.request_for`: protocol, split, points, ...
+    """
+    from pcgen.evaluate.files import evaluate_files, request_for
+
+    return evaluate_files(request_for(samples, reference, **options), out=out, page=page)
+
+
+def gallery(source: Path, out: Path, **options: Any) -> dict[str, Any]:
+    """A page in ``out`` that shows a run, samples, a data set or meshes, and opens from disk.
+
+    ``options`` are those of :func:`pcgen.gallery.gallery`: count, meshes, reference, ...
+    """
+    from pcgen.gallery import gallery as make_gallery
+
+    return make_gallery(source, out, **options)
 
 
 def demo(
@@ -170,7 +153,7 @@ def demo(
     seed: int = 0,
 ) -> dict[str, Any]:
     """The whole way on the starter data: prepare, train, sample, mesh, evaluate, gallery."""
-    from pcgen.gallery import contact_sheet, gallery
+    from pcgen.gallery import contact_sheet
 
     data, run = out / "data", out / "run"
     prepare("starter", data)

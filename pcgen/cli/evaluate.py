@@ -32,7 +32,6 @@ examples:
 from __future__ import annotations
 
 import argparse
-import os
 from pathlib import Path
 from typing import Any
 
@@ -88,32 +87,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
-    from pcgen.evaluate.figures import Settings
-    from pcgen.evaluate.files import Request, evaluate_files
-    from pcgen.evaluate.matrix import Work
-    from pcgen.evaluate.protocol import protocol_named
-    from pcgen.files import cache_folder
+    from pcgen import pipeline
 
-    cache = None if args.no_cache else args.cache or cache_folder("distances")
-    workers = args.workers or len(os.sched_getaffinity(0))
-    settings = Settings(
-        protocol=protocol_named(args.protocol).changed(split=args.split, points=args.points),
+    return pipeline.evaluate(
+        args.samples,
+        args.reference,
+        out=args.out,
+        page=args.html,
+        training=args.training,
+        categories=args.category,
+        protocol=args.protocol,
+        split=args.split,
+        points=args.points,
         seeds=args.seeds,
         seed=args.seed,
+        steps=args.steps,
         emd=args.emd,
         secondary=args.secondary,
-        work=Work(workers=workers, cache=cache, backend=args.backend),
-    )
-    request = Request(
-        samples=tuple(args.samples),
-        reference=args.reference,
-        training=args.training,
-        categories=None if args.category is None else tuple(args.category),
-        steps=args.steps,
         standardised=args.standardised,
-        settings=settings,
+        workers=args.workers,
+        backend=args.backend,
+        cache=None if args.no_cache else args.cache or "user",
     )
-    return evaluate_files(request, out=args.out, page=args.html)
 
 
 def describe(result: dict[str, Any]) -> str:

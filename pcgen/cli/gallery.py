@@ -44,9 +44,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
-    from pcgen.gallery import gallery
+    from pcgen import pipeline
 
-    return gallery(
+    return pipeline.gallery(
         args.input,
         args.out,
         count=args.count,

@@ -52,15 +52,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
-    from pcgen.reconstruct.batch import mesh_all
-    from pcgen.reconstruct.export import check_formats
-    from pcgen.reconstruct.inputs import named_clouds
-    from pcgen.reconstruct.methods import MeshSettings
+    from pcgen import pipeline
 
-    settings = MeshSettings(method=args.method, faces=args.faces, thickness=args.thickness)
-    formats = check_formats(args.format)
-    clouds = named_clouds(args.input, args.frames)
-    manifest = mesh_all(clouds, args.out, formats=formats, settings=settings, workers=args.workers)
+    manifest = pipeline.mesh(
+        args.input,
+        args.out,
+        formats=args.format,
+        frames=args.frames,
+        workers=args.workers,
+        method=args.method,
+        faces=args.faces,
+        thickness=args.thickness,
+    )
     return {"out": str(args.out), **manifest}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,8 +16,10 @@ from pcgen.evaluate.clouds import CloudSet, RealSets
 from pcgen.evaluate.evaluation import Evaluation, evaluate
 from pcgen.evaluate.figures import Settings
 from pcgen.evaluate.inputs import check_roles, draw_generated, is_dataset, read_generated
+from pcgen.evaluate.matrix import Work
+from pcgen.evaluate.protocol import protocol_named
 from pcgen.evaluate.real import read_real, standardisation
-from pcgen.files import write_json
+from pcgen.files import cache_folder, write_json
 from pcgen.runfile import is_run
 
 RECONSTRUCTIONS = 100  # shapes that the autoencoder of a run is judged on
@@ -51,6 +54,57 @@ class Request:
                 "--standardised takes samples back to their own units; use it with --protocol "
                 f"pointflow, not {self.settings.protocol.name}"
             )
+
+
+def request_for(
+    samples: Sequence[Path],
+    reference: Path,
+    *,
+    training: Path | None = None,
+    categories: Sequence[str] | None = None,
+    protocol: str = "box",
+    split: str | None = None,
+    points: int = 2048,
+    seeds: int = 3,
+    seed: int = 0,
+    steps: int = 1,
+    emd: str | None = None,
+    secondary: bool = False,
+    standardised: Path | None = None,
+    workers: int | None = None,
+    backend: str = "auto",
+    cache: Path | str | None = "user",
+) -> Request:
+    """A :class:`Request` from plain values.
+
+    Args:
+        protocol: by name; with another split or number of points it becomes a custom one.
+        workers: None for one a core; cache: a folder, ``user`` for the user's, None for none.
+    """
+    if cache == "user":
+        cache = cache_folder("distances")
+    work = Work(
+        workers=workers or len(os.sched_getaffinity(0)),
+        cache=None if cache is None else Path(cache),
+        backend=backend,
+    )
+    settings = Settings(
+        protocol=protocol_named(protocol).changed(split=split, points=points),
+        seeds=seeds,
+        seed=seed,
+        emd=emd,
+        secondary=secondary,
+        work=work,
+    )
+    return Request(
+        samples=tuple(samples),
+        reference=reference,
+        training=training,
+        categories=None if categories is None else tuple(categories),
+        steps=steps,
+        standardised=standardised,
+        settings=settings,
+    )
 
 
 def evaluate_files(
