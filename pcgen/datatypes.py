@@ -1,4 +1,4 @@
-"""The types that rooms exchange: frames, batches of clouds, and the protocols of the methods.
+"""The types that rooms exchange: frames of shapes, and sources one can draw from.
 
 Arrays of unknown origin stay numpy; what a network touches is torch. Points are float32, in the
 frame named by the docstring. ``dim`` is 3 for shapes, but nothing here assumes it.
@@ -38,23 +38,6 @@ class Frame:
         return normalised.astype(points.dtype)
 
 
-@dataclass(frozen=True)
-class PointCloudBatch:
-    """A batch of clouds of one size.
-
-    Attributes:
-        points: (batch, n, dim) float32, normalised; ``frame`` takes them back.
-        normals: (batch, n, dim) unit vectors, or None.
-        names: the id of each shape.
-        frame: per-shape centre and scale, or None when the points are as they came.
-    """
-
-    points: Tensor
-    names: tuple[str, ...]
-    normals: Tensor | None = None
-    frame: Frame | None = None
-
-
 @runtime_checkable
 class Source(Protocol):
     """A probability measure one can draw from: the source of a transport problem, or a base.
@@ -67,12 +50,3 @@ class Source(Protocol):
     def dim(self) -> int: ...
 
     def sample(self, count: int, generator: Generator) -> Tensor: ...
-
-
-class VelocityField(Protocol):
-    """v(x, t, z): x is (batch, dim) or (batch, n, dim), t (batch,) in [0, 1], z a condition.
-
-    Time runs from the base at t = 0 to the data at t = 1 everywhere in this project.
-    """
-
-    def __call__(self, x: Tensor, t: Tensor, z: Tensor | None) -> Tensor: ...

@@ -1,5 +1,6 @@
 """The command line: light, documented, one line for a known error."""
 
+import argparse
 import json
 import subprocess
 import sys
@@ -89,3 +90,16 @@ def test_a_keyboard_interrupt_says_how_to_go_on(monkeypatch, capsys):
     monkeypatch.setattr("pcgen.pipeline.sample", interrupted)
     assert cli.main(["sample", "run", "--count", "1", "--out", "x.npz"]) == 130
     assert "the same command goes on" in capsys.readouterr().err
+
+
+def test_the_choices_of_train_are_those_of_the_rooms_behind_it():
+    """Spelled out in the command, which may not import those rooms to show its help."""
+    from pcgen.base import FAMILIES
+    from pcgen.cli import train
+    from pcgen.train.presets import PRESETS
+
+    assert set(train.BASES) == set(FAMILIES)
+    parser = argparse.ArgumentParser()
+    train.add_arguments(parser)
+    choices = {action.dest: action.choices for action in parser._actions}
+    assert set(choices["preset"]) == set(PRESETS)

@@ -63,10 +63,6 @@ class MixtureBatch:
         """Mean log-density of ``points`` (batch, n, dim) under each mixture: (batch,)."""
         return _MeanLogSumExp.apply(_features(points), self._coefficients())
 
-    def posterior(self, points: Tensor) -> Tensor:
-        """The component most likely to have made each point: (batch, n) int64."""
-        return (_features(points) @ self._coefficients()).argmax(-1)
-
     def pruned(self, share: float) -> MixtureBatch:
         """Without its sparsest components, up to ``share`` of the weight.
 

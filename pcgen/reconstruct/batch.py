@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from pcgen import __version__, progress
 from pcgen.config import digest, to_plain
-from pcgen.errors import InputError, PcgenError, StorageError
+from pcgen.errors import InputError, PcgenError
 from pcgen.files import lock, write_json
 from pcgen.reconstruct.export import check_formats, write_checked
 from pcgen.reconstruct.methods import MeshSettings, reconstruct
@@ -67,8 +67,6 @@ def mesh_all(
     settings = settings or MeshSettings()
     kinds = check_formats(tuple(formats))
     out = Path(out)
-    if out.exists() and not out.is_dir():
-        raise StorageError(f"cannot write {out}: a file stands there; choose another folder")
     with lock(out):
         jobs, entries = [], {}
         for cloud in clouds:

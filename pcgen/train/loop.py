@@ -110,10 +110,6 @@ class Trainer:
         if (folder / "state.safetensors").exists():
             self._restore()
 
-    @property
-    def finished(self) -> bool:
-        return (self.folder / "weights.safetensors").exists()
-
     def steps(self) -> Iterator[Step]:
         """Take the steps that are left, yielding after each; saves on the way and at the end.
 
