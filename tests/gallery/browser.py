@@ -4,9 +4,12 @@ import base64
 import io
 import json
 import os
+import select
 import shutil
 import subprocess
 import time
+import warnings
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
@@ -15,12 +18,32 @@ BINARY = (
     shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 )
 PATIENCE_S = 60
+STARTS_TRIED = 3
+
+
+class Ended(Exception):
+    """Chromium is gone; with what it said last."""
+
+    def __init__(self, log):
+        super().__init__(f"Chromium ended: {log.read_text()[-2000:]}")
 
 
 class Browser:
     """One page. Console errors and uncaught exceptions gather in ``errors``."""
 
     def __init__(self, folder, *flags):
+        self.log = Path(folder) / "stderr.txt"
+        for number in range(STARTS_TRIED):
+            self._start(Path(folder) / f"profile-{number}", flags)
+            try:
+                self._attach()
+                return
+            except Ended as error:
+                self.close()
+                warnings.warn(str(error), stacklevel=2)
+        raise AssertionError(f"no Chromium of {STARTS_TRIED} stayed: {self.log.read_text()}")
+
+    def _start(self, profile, flags):
         to_browser, self._out = os.pipe()
         self._in, from_browser = os.pipe()
 
@@ -31,26 +54,37 @@ class Browser:
             os.dup2(spare, 4)
             os.set_inheritable(3, True)  # where the pipe itself was number 3
 
-        self.process = subprocess.Popen(
-            [BINARY, "--headless", "--no-sandbox", "--remote-debugging-pipe", "--hide-scrollbars",
-             "--disable-dev-shm-usage", f"--user-data-dir={folder}", *flags, "about:blank"],
-            preexec_fn=wire, close_fds=False, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
+        with self.log.open("w") as log:
+            self.process = subprocess.Popen(
+                [BINARY, "--headless", "--no-sandbox", "--remote-debugging-pipe",
+                 "--hide-scrollbars", "--disable-dev-shm-usage", f"--user-data-dir={profile}",
+                 *flags, "about:blank"],
+                preexec_fn=wire, close_fds=False, stdout=log, stderr=log,
+            )  # fmt: skip
         os.close(to_browser)
         os.close(from_browser)
         self._rest, self._number, self.errors, self.requests = b"", 0, [], []
         self._session = None
-        target = next(
-            info for info in self.call("Target.getTargets")["targetInfos"] if info["type"] == "page"
-        )
-        found = self.call("Target.attachToTarget", targetId=target["targetId"], flatten=True)
-        self._session = found["sessionId"]
+
+    def _attach(self):
+        end = time.monotonic() + PATIENCE_S
+        pages = []
+        while not pages:  # Chromium answers before its first page is there
+            assert time.monotonic() < end, "Chromium never opened a page"
+            found = self.call("Target.getTargets")["targetInfos"]
+            pages = [target["targetId"] for target in found if target["type"] == "page"]
+        attached = self.call("Target.attachToTarget", targetId=pages[0], flatten=True)
+        self._session = attached["sessionId"]
         for domain in ("Page", "Runtime", "Log", "Network"):
             self.call(f"{domain}.enable")
 
     def close(self):
-        self.process.kill()
-        self.process.wait()
+        self.process.terminate()
+        try:
+            self.process.wait(20)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
         os.close(self._out)
         os.close(self._in)
 
@@ -59,7 +93,10 @@ class Browser:
         message = {"id": self._number, "method": method, "params": parameters}
         if self._session:
             message["sessionId"] = self._session
-        os.write(self._out, json.dumps(message).encode() + b"\0")
+        try:
+            os.write(self._out, json.dumps(message).encode() + b"\0")
+        except BrokenPipeError:
+            raise Ended(self.log) from None
         while True:
             answer = self._read()
             if answer.get("id") == self._number:
@@ -68,8 +105,11 @@ class Browser:
 
     def _read(self):
         while b"\0" not in self._rest:
+            ready, _, _ = select.select([self._in], [], [], PATIENCE_S)
+            assert ready, f"Chromium said nothing for {PATIENCE_S} s: {self.log.read_text()}"
             piece = os.read(self._in, 1 << 20)
-            assert piece, "Chromium ended"
+            if not piece:
+                raise Ended(self.log)
             self._rest += piece
         line, _, self._rest = self._rest.partition(b"\0")
         event = json.loads(line)
