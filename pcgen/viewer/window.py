@@ -30,6 +30,10 @@ from pcgen.viewer.sources import category_names
 SIZE = (1280, 820)
 PANEL_WIDTH = 19  # in font sizes
 ANY = "any category"
+# A driver that is behind skips frames without a word, also the last one after an event; so that
+# is drawn again, after waits that grow from the first to the last of these seconds.
+FIRST_WAIT, LAST_WAIT, GROWTH = 0.05, 8.0, 1.5
+MOUSE = "Drag turns, the right button moves, the wheel zooms."
 LAYER_LABELS = {
     "points": "Points  (C)",
     "mesh": "Mesh  (M)",
@@ -59,7 +63,9 @@ class Window:
         self._framed: tuple[Any, ...] = ()
         self._last = time.monotonic()
         self._updating = False
-        self._stale = True
+        self._wait = FIRST_WAIT
+        self._next_draw = 0.0
+        self._dialog = self._dialog_gone = self._escape_held = False
         self._scene = self._make_scene()
         self._panel = self._make_panel()
         self.window.add_child(self._scene)
@@ -84,6 +90,7 @@ class Window:
         scene.view.set_sample_count(1 if self._software else 4)
         widget.scene = scene
         widget.set_view_controls(gui.SceneWidget.Controls.ROTATE_CAMERA)
+        widget.set_on_mouse(self._mouse)
         return widget
 
     def _make_panel(self) -> Any:
@@ -125,6 +132,7 @@ class Window:
         self._add_row(
             panel, ("Picture  (S)", "screenshot"), ("Export  (E)", "export"), ("Keys  (H)", "help")
         )
+        panel.add_child(self._text(MOUSE.replace(", the wheel", ",\nthe wheel")))
         return panel
 
     def _add_row(self, panel: Any, *buttons: tuple[str, str]) -> None:
@@ -225,9 +233,17 @@ class Window:
             self._do(self.controller.command, name)
 
     def _key(self, event: Any) -> bool:
-        if event.type != gui.KeyEvent.Type.DOWN:
+        down = event.type == gui.KeyEvent.Type.DOWN
+        if event.key == gui.KeyName.ESCAPE:
+            self._escape_held = down and (self._escape_held or self._dialog_gone)
+            self._dialog_gone = False
+        if not down:
             return False
+        self._draw_soon()
         code = int(event.key)
+        if self._dialog:
+            self._close_dialog()
+            return True
         name = "Space" if code == 32 else chr(code).upper() if 33 <= code < 127 else ""
         for key, command, _ in KEYS:
             if key == name:
@@ -251,11 +267,28 @@ class Window:
             self._progress.visible = bool(busy)
             self._status.text = self._status.text if busy else self._wrapped()
             self.window.set_needs_layout()
-        redraw = self._stale or moving or bool(busy)
-        self._stale = False
-        return redraw
+        again = now >= self._next_draw and self._wait <= LAST_WAIT
+        if again:
+            self._next_draw = now + self._wait
+            self._wait *= GROWTH
+        return moving or bool(busy) or again
+
+    def _draw_soon(self) -> None:
+        self._wait, self._next_draw = FIRST_WAIT, 0.0
+
+    def _mouse(self, _: Any) -> Any:
+        self._draw_soon()
+        return gui.Widget.EventCallbackResult.IGNORED
 
     def _close(self) -> bool:
+        # Open3D closes the window at Escape, when it goes down and again when it comes up; with
+        # a dialog open it is meant for that alone.
+        if self._escape_held:
+            return False
+        if self._dialog:
+            self._close_dialog()
+            self._dialog_gone = True
+            return False
         self.controller.jobs.close()
         return True
 
@@ -300,7 +333,7 @@ class Window:
         self._updating = False
         self.window.set_needs_layout()
         self._scene.force_redraw()
-        self._stale = True
+        self._draw_soon()
 
     def _wrapped(self, width: int = 34) -> str:
         import textwrap
@@ -348,10 +381,10 @@ class Window:
         for ending in dict.fromkeys((*MESH_ENDINGS, *CLOUD_ENDINGS)):
             dialog.add_filter(ending, ending)
         dialog.set_path(str(Path.cwd()))
-        dialog.set_on_cancel(self.window.close_dialog)
+        dialog.set_on_cancel(self._close_dialog)
 
         def chosen(path: str) -> None:
-            self.window.close_dialog()
+            self._close_dialog()
             self._do(self.controller.export, path)
 
         dialog.set_on_done(chosen)
@@ -359,18 +392,25 @@ class Window:
 
     def _help(self) -> None:
         dialog = gui.Dialog("Keys")
-        column = gui.Vert(round(0.3 * self.em), gui.Margins(*[round(1.5 * self.em)] * 4))
-        grid = gui.VGrid(2, round(0.5 * self.em))
-        for key, _, text in KEYS:
-            grid.add_child(gui.Label(key))
-            grid.add_child(gui.Label(text))
-        column.add_child(grid)
-        column.add_child(gui.Label("Drag turns, the right button moves, the wheel zooms."))
+        column = gui.Vert(round(0.8 * self.em), gui.Margins(*[round(1.5 * self.em)] * 4))
+        # One label a column: a grid of labels comes out twice as high as it is.
+        row = gui.Horiz(round(1.5 * self.em))
+        shown = [*((key, text) for key, _, text in KEYS), ("Esc", "close this, then the window")]
+        for words in zip(*shown, strict=True):
+            row.add_child(gui.Label("\n".join(words)))
+        column.add_child(row)
+        column.add_child(gui.Label(MOUSE))
         close = gui.Button("Close")
-        close.set_on_clicked(self.window.close_dialog)
+        close.set_on_clicked(self._close_dialog)
         column.add_child(close)
         dialog.add_child(column)
+        self._dialog = True
         self.window.show_dialog(dialog)
+
+    def _close_dialog(self) -> None:
+        self._dialog = False
+        self.window.close_dialog()
+        self._draw_soon()
 
 
 def run(controller: Controller, title: str, *, software: bool = False) -> None:
