@@ -52,7 +52,7 @@ def named_clouds(path: Path | str, frames: Path | str | None = None) -> list[Nam
 
 
 def _of_file(path: Path, frames: Path | str | None) -> list[NamedCloud]:
-    clouds = read_clouds(path)
+    clouds = read_clouds(path, finite_only=True)
     sizes = _category_frames(clouds.meta, frames)
     result = []
     for cloud, name, category in zip(clouds.clouds, clouds.names, clouds.categories, strict=True):

@@ -1,7 +1,11 @@
-"""What can be looked at: a samples file, a data set, a mesh, a cloud, or a folder of those.
+"""What can be looked at: a samples file, a data set, a mesh, clouds, or a folder of those.
 
-Nothing is read before it is asked for, so a data set of 50,000 shapes opens as fast as one mesh.
-A run is looked at by drawing samples from it, which is left to the rooms above.
+Meshes and data sets are read shape by shape when asked for, so 50,000 open as fast as one; files
+of clouds are read whole, by :mod:`pcgen.shapes.cloud_files`. A run is looked at by drawing samples
+from it, which is left to the rooms above.
+
+Everything is shown in the per-shape box frame. Samples that say where they come from are in it
+already, up to the generator's own error, and are left as they are.
 """
 
 from __future__ import annotations
@@ -17,6 +21,8 @@ from numpy.typing import NDArray
 
 from pcgen.errors import InputError, MeshError
 from pcgen.runfile import is_run
+from pcgen.shapes.cloud_files import CLOUD_SUFFIXES, Clouds, read_clouds
+from pcgen.shapes.formats.points import POINT_SUFFIXES
 from pcgen.shapes.mesh_files import MESH_SUFFIXES, Mesh, read_mesh
 from pcgen.shapes.normalise import box_frame
 from pcgen.shapes.samples import Samples
@@ -24,7 +30,7 @@ from pcgen.shapes.samples import Samples
 if TYPE_CHECKING:
     from pcgen.shapes.store import Dataset
 
-CLOUD_SUFFIXES = (".npz", ".npy", ".ply")
+FOLDER_SUFFIXES = (*MESH_SUFFIXES, *POINT_SUFFIXES)  # files of one shape each
 SURFACE_POINTS = 4096  # drawn from a mesh that is shown as points
 DATASET_POINTS = 4096  # of a data set's shape
 
@@ -92,7 +98,7 @@ def kind_of(path: Path | str) -> Kind:
         return "mesh"
     if suffix in CLOUD_SUFFIXES:
         return "cloud"
-    known = ", ".join(dict.fromkeys((*CLOUD_SUFFIXES, *MESH_SUFFIXES)))
+    known = ", ".join(dict.fromkeys((*MESH_SUFFIXES, *CLOUD_SUFFIXES)))
     raise InputError(f"cannot look at {path}: files end in {known}, got {suffix or 'no ending'!r}")
 
 
@@ -109,24 +115,22 @@ def open_collection(path: Path | str) -> Collection:
     if kind == "dataset":
         return _dataset(path)
     if kind == "samples":
-        return _samples(path)
+        return _clouds(read_clouds(path), path, kind)
     if kind == "folder":
         return _folder(path)
-    if path.suffix.lower() == ".npy":
-        return _array(path)
+    if kind == "cloud":
+        return _clouds(read_clouds(path, finite_only=True), path, kind)
     return Collection(
         path=path, kind=kind, names=[path.stem], load=lambda _: read_shape(path), meta={},
-        files=[path if kind == "mesh" else None],
+        files=[path],
     )  # fmt: skip
 
 
 def read_shape(path: Path) -> Shape:
     """One mesh or one scan from a file, in the per-shape box frame."""
-    if path.suffix.lower() == ".ply" and _is_scan(path):
-        from pcgen.shapes.formats.ply import read_ply
-
-        scan = read_ply(path.read_bytes())
-        return _boxed(path.stem, scan.vertices, scan.normals)
+    suffix = path.suffix.lower()
+    if suffix in POINT_SUFFIXES or (suffix == ".ply" and _is_scan(path)):
+        return _clouds(read_clouds(path, finite_only=True), path, "cloud").load(0)
     try:
         return from_mesh(path.stem, read_mesh(path))
     except MeshError as error:
@@ -171,34 +175,26 @@ def to_samples(collection: Collection, count: int | None = None, points: int = 2
     )
 
 
-def from_samples(samples: Samples, path: Path, kind: Kind = "samples") -> Collection:
-    """A collection of the clouds of a samples file, or of samples just drawn."""
+def _clouds(clouds: Clouds, path: Path, kind: Kind) -> Collection:
+    """Clouds that are read already. Many of one file are numbered, as a run's samples are."""
+    many = len(clouds) > 1
+    names = [str(number + 1) for number in range(len(clouds))] if many else list(clouds.names)
+    if path.is_dir():
+        names = list(clouds.names)
 
     def load(number: int) -> Shape:
+        points, normals = clouds.clouds[number]
+        if not clouds.meta:
+            frame = box_frame(points[None])
+            points = (points - frame.centre[0]) / frame.scale[0]
         return Shape(
-            name=f"{number + 1}",
-            points=samples.points[number],
-            normals=None if samples.normals is None else samples.normals[number],
-            category=str(samples.category[number]),
+            name=names[number],
+            points=points.astype(np.float32),
+            normals=None if normals is None else normals.astype(np.float32),
+            category=str(clouds.categories[number]),
         )
 
-    names = [f"{number + 1}" for number in range(len(samples))]
-    return Collection(path=path, kind=kind, names=names, load=load, meta=dict(samples.meta))
-
-
-def _samples(path: Path) -> Collection:
-    samples = Samples.load(path)
-    if not len(samples):
-        raise InputError(f"{path} holds no shapes")
-    return from_samples(samples, path)
-
-
-def _array(path: Path) -> Collection:
-    from pcgen.shapes.arrays import read_npy
-
-    array = read_npy(path)
-    clouds = array[None] if array.ndim == 2 else array
-    return from_samples(Samples(points=clouds), path, "cloud")
+    return Collection(path=path, kind=kind, names=names, load=load, meta=dict(clouds.meta))
 
 
 def _dataset(path: Path) -> Collection:
@@ -228,21 +224,24 @@ def _stored(dataset: Dataset, number: int) -> Shape:
 def _folder(path: Path) -> Collection:
     """Meshes and scans of a folder and of those just below it, whose names are categories.
 
-    Of several formats of one mesh the first by :data:`MESH_SUFFIXES` counts.
+    Of several formats of one shape the first by :data:`FOLDER_SUFFIXES` counts. Where there are
+    none, the arrays of clouds in the folder.
     """
     found: dict[tuple[str, str], Path] = {}
     for file in sorted((*path.glob("*"), *path.glob("*/*"))):
         suffix = file.suffix.lower()
-        if suffix not in MESH_SUFFIXES or not file.is_file() or file.name.startswith("."):
+        if suffix not in FOLDER_SUFFIXES or not file.is_file() or file.name.startswith("."):
             continue
         category = "" if file.parent == path else file.parent.name
         best = found.setdefault((category, file.stem), file)
-        if MESH_SUFFIXES.index(suffix) < MESH_SUFFIXES.index(best.suffix.lower()):
+        if FOLDER_SUFFIXES.index(suffix) < FOLDER_SUFFIXES.index(best.suffix.lower()):
             found[category, file.stem] = file
+    if not found and any(file.suffix.lower() in CLOUD_SUFFIXES for file in path.iterdir()):
+        return _clouds(read_clouds(path, finite_only=True), path, "folder")
     if not found:
         raise InputError(
-            f"{path} holds nothing to look at: no run.json, dataset.json or mesh file "
-            f"({', '.join(MESH_SUFFIXES)}) in it or one folder below"
+            f"{path} holds nothing to look at: no run.json, dataset.json, mesh or cloud file "
+            f"({', '.join(FOLDER_SUFFIXES)}) in it or one folder below"
         )
     keys = sorted(found, key=lambda key: (key[0], natural(key[1])))
     files = [found[key] for key in keys]
@@ -259,21 +258,6 @@ def natural(name: str) -> list[tuple[int, str]]:
     """Sort key in which ``shape-10`` comes after ``shape-9``."""
     parts = re.split(r"(\d+)", name)
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts]
-
-
-def _boxed(name: str, points: NDArray[Any], normals: NDArray[Any] | None) -> Shape:
-    """A scan in the per-shape box frame, without its rows that are not finite."""
-    finite = np.isfinite(points).all(1)
-    if not finite.any():
-        raise InputError(f"{name} has no finite point")
-    kept = points[finite].astype(np.float64)
-    low, high = kept.min(0), kept.max(0)
-    scale = float((high - low).max()) / 2 or 1.0
-    return Shape(
-        name=name,
-        points=((kept - (low + high) / 2) / scale).astype(np.float32),
-        normals=None if normals is None else normals[finite].astype(np.float32),
-    )
 
 
 def _is_scan(path: Path) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pcgen import progress
 from pcgen.errors import InputError, MeshError
 from pcgen.shapes.arrays import read_npy, read_npz
 from pcgen.shapes.formats.ply import read_ply
@@ -18,6 +19,7 @@ from pcgen.shapes.items import Cloud, check_cloud
 from pcgen.shapes.mesh_files import read_file
 from pcgen.shapes.samples import Samples
 
+Check = Callable[[Cloud], Cloud]
 CLOUD_SUFFIXES = (".npz", ".npy", ".pt", ".pth", ".ply", *POINT_SUFFIXES)
 
 
@@ -62,26 +64,30 @@ class Clouds:
         )
 
 
-def read_clouds(path: Path | str) -> Clouds:
+def read_clouds(path: Path | str, *, finite_only: bool = False) -> Clouds:
     """Read a file of one or many clouds, or all such files of a folder, by name.
 
     ``.npz`` is our samples file or any with one array (N, P, 3); ``.npy`` and ``.pt`` hold
     (N, P, 3) or (P, 3); ``.ply``, ``.xyz``, ``.pts`` and ``.pcd`` hold one cloud. ``.pt`` is read
     by PyTorch's weights-only loader, which runs no code.
 
+    Args:
+        finite_only: leave points out that are NaN or infinite, as scanners write them, and say
+            how many, instead of refusing the file.
     Raises:
         InputError: nothing there, an unknown suffix, or a file that cannot be read; it is named.
     """
     path = Path(path)
+    check = _finite_part if finite_only else check_cloud
     if path.is_dir():
         files = sorted(file for file in path.iterdir() if file.suffix.lower() in CLOUD_SUFFIXES)
         if not files:
             raise InputError(f"no file in {path} ends in {', '.join(CLOUD_SUFFIXES)}")
-        return _joined([_read_one(file) for file in files])
-    return _read_one(path)
+        return _joined([_read_one(file, check) for file in files])
+    return _read_one(path, check)
 
 
-def _read_one(path: Path) -> Clouds:
+def _read_one(path: Path, check: Check) -> Clouds:
     suffix = path.suffix.lower()
     if suffix not in CLOUD_SUFFIXES:
         raise InputError(f"clouds are files ending in {', '.join(CLOUD_SUFFIXES)}, got {path}")
@@ -89,41 +95,53 @@ def _read_one(path: Path) -> Clouds:
         raise InputError(f"no file at {path}")
     try:
         if suffix == ".npz":
-            return _from_npz(path)
+            return _from_npz(path, check)
         if suffix == ".npy":
-            return _from_array(read_npy(path), path)
+            return _from_array(read_npy(path), path, check)
         if suffix in (".pt", ".pth"):
-            return _from_array(_read_torch(path), path)
+            return _from_array(_read_torch(path), path, check)
         if suffix == ".ply":
             ply = read_ply(read_file(path))
             cloud = Cloud(ply.vertices, ply.normals)
         else:
             cloud = Cloud(*read_points(read_file(path), suffix))
-        return Clouds([check_cloud(cloud)], [path.stem], [""])
+        return Clouds([check(cloud)], [path.stem], [""])
     except MeshError as error:
         raise InputError(f"{path}: {error}") from None
 
 
-def _from_npz(path: Path) -> Clouds:
+def _finite_part(cloud: Cloud) -> Cloud:
+    points, normals = cloud
+    if points.ndim == 2 and points.dtype.kind == "f":
+        kept = np.isfinite(points).all(axis=1)
+        count = int(kept.sum())
+        if 0 < count < len(points):
+            left = len(points) - count
+            progress.say(f"left out {left} of {len(points)} points that are NaN or infinite")
+            cloud = Cloud(points[kept], None if normals is None else normals[kept])
+    return check_cloud(cloud)
+
+
+def _from_npz(path: Path, check: Check) -> Clouds:
     arrays = read_npz(path)
     if "points" not in arrays:
         name = _only_clouds(arrays, path)
-        return _from_array(arrays[name], path)
+        return _from_array(arrays[name], path, check)
     samples = Samples.load(path)
     if not len(samples):
         raise InputError(f"{path} holds no clouds")
     normals = [None] * len(samples) if samples.normals is None else list(samples.normals)
     clouds = [Cloud(p, n) for p, n in zip(samples.points, normals, strict=True)]
-    checked = [check_cloud(cloud) for cloud in clouds]
+    checked = [check(cloud) for cloud in clouds]
     return Clouds(checked, _numbered(path, len(checked)), samples.category.tolist(), samples.meta)
 
 
-def _from_array(array: NDArray[Any], path: Path) -> Clouds:
+def _from_array(array: NDArray[Any], path: Path, check: Check) -> Clouds:
     if array.ndim == 2:
-        return Clouds([check_cloud(Cloud(array))], [path.stem], [""])
+        return Clouds([check(Cloud(array))], [path.stem], [""])
     if array.ndim != 3 or array.shape[2] != 3 or len(array) == 0:
         raise InputError(f"{path} must hold (N, P, 3) or (P, 3), got {array.shape}")
-    clouds = [check_cloud(Cloud(points)) for points in array]
+    clouds = [check(Cloud(points)) for points in array]
     return Clouds(clouds, _numbered(path, len(clouds)), [""] * len(clouds))
 
 

@@ -37,7 +37,8 @@ def export(item: Item, path: Path, *, prefer_mesh: bool) -> Path:
     elif ending == ".npz":
         category = np.array([item.category or ""], dtype=np.str_)
         normals = None if item.normals is None else item.normals[None]
-        Samples(points=item.points[None], category=category, normals=normals).save(path)
+        meta = {"name": item.name, "seed": item.seed}
+        Samples(points=item.points[None], category=category, normals=normals, meta=meta).save(path)
     else:
         _write_cloud(item, path)
     return path

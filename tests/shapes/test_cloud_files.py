@@ -167,6 +167,22 @@ def test_what_is_no_cloud_is_refused_by_name(tmp_path, name, data, reason):
     assert name in str(caught.value)
 
 
+def test_what_a_scanner_did_not_see_can_be_left_out(tmp_path, capsys):
+    holes = POINTS[0].copy()
+    holes[3], holes[5, 1] = np.nan, np.inf
+    np.savetxt(tmp_path / "a.xyz", np.hstack([holes, NORMALS[0]]))
+    with pytest.raises(InputError, match="2 points are NaN"):
+        read_clouds(tmp_path / "a.xyz")
+    cloud = read_clouds(tmp_path / "a.xyz", finite_only=True).clouds[0]
+    kept = np.isfinite(holes).all(1)
+    assert np.allclose(cloud.points, POINTS[0][kept])
+    assert np.allclose(cloud.normals, NORMALS[0][kept])
+    assert "left out 2 of 20 points" in capsys.readouterr().err
+    np.save(tmp_path / "none.npy", np.full((5, 3), np.nan))
+    with pytest.raises(InputError, match="5 points are NaN"):
+        read_clouds(tmp_path / "none.npy", finite_only=True)
+
+
 def test_ambiguous_arrays_are_listed(tmp_path):
     np.savez(tmp_path / "two.npz", a=POINTS, b=POINTS)
     with pytest.raises(InputError, match=r"it has a \(4, 20, 3\), b"):
