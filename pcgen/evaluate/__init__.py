@@ -7,7 +7,7 @@ if generated) and the novelty (a method that replays its training set scores at 
 * ``protocol`` fixes frame, split and points by name (PointFlow, LION, DPM); ``inputs`` reads.
 * ``distances`` between two clouds: CD, the two annealed "EMD"s of the published tables
   (``annealed``), exact assignment, density-aware CD, normals. ``matrix`` computes tables of them
-  in blocks, over processes, kept by content.
+  in blocks, over processes, kept by content; ``cache`` keeps their folder small.
 * ``set_metrics``: 1-NNA (Lopez-Paz & Oquab 2017; Yang et al., PointFlow, 2019), COV, MMD and JSD
   (Achlioptas et al. 2018). ``novelty``: nearest training shapes and replays.
 * ``evaluation`` puts them together; ``reconstruction`` judges an autoencoder; ``page`` is the

@@ -12,6 +12,7 @@ import numpy as np
 
 from pcgen import progress
 from pcgen.errors import InputError
+from pcgen.evaluate.cache import prune
 from pcgen.evaluate.clouds import CloudSet, RealSets
 from pcgen.evaluate.evaluation import Evaluation, evaluate
 from pcgen.evaluate.figures import Settings
@@ -119,6 +120,8 @@ def evaluate_files(
     evaluations = [
         judge.run(path) if is_run(path) else judge.file(path) for path in request.samples
     ]
+    if request.settings.work.cache is not None:
+        prune(request.settings.work.cache)
     summaries = [evaluation.summary for evaluation in evaluations]
     result = summaries[0] if len(summaries) == 1 else {"runs": summaries}
     if out is not None:

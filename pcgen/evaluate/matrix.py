@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 
 from pcgen import progress
 from pcgen.errors import InputError, StorageError
+from pcgen.evaluate import cache
 from pcgen.evaluate.distances import DISTANCES, pick_backend
 from pcgen.files import atomic_file
 
@@ -237,18 +238,20 @@ def _read_finished(path: Path, tasks: Sequence[Task]) -> dict[Task, NDArray[np.f
 
     try:
         with np.load(path, allow_pickle=False) as file:
-            return {task: file[_name(task)] for task in tasks}
+            found = {task: file[_name(task)] for task in tasks}
+        cache.used(path)
+        return found
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile):
         return None
 
 
 @contextmanager
-def _folder(cache: Path | None, key: str) -> Iterator[Path]:
-    if cache is None:
+def _folder(root: Path | None, key: str) -> Iterator[Path]:
+    if root is None:
         with tempfile.TemporaryDirectory(prefix="pcgen-") as folder:
             yield Path(folder) / key
     else:
-        yield cache / key
+        yield root / key
 
 
 def _check(clouds: Array, channels: int, distance: str) -> None:
