@@ -32,7 +32,7 @@ PANEL_WIDTH = 19  # in font sizes
 ANY = "any category"
 # A driver that is behind skips frames without a word, also the last one after an event; so that
 # is drawn again, after waits that grow from the first to the last of these seconds.
-FIRST_WAIT, LAST_WAIT, GROWTH = 0.05, 8.0, 1.5
+FIRST_WAIT, LAST_WAIT, GROWTH = 0.05, 30.0, 1.5
 MOUSE = "Drag turns, the right button moves, the wheel zooms."
 LAYER_LABELS = {
     "points": "Points  (C)",

@@ -121,10 +121,14 @@ class Screen:
         self.server.client("import", "-window", "root", str(path))
         return np.asarray(Image.open(path).convert("RGB")).astype(int)
 
-    def wait(self, ready):
-        """The first picture that is ``ready``."""
+    def wait(self, ready, again=None):
+        """The first picture that is ``ready``; ``again`` is done every half minute till then."""
         end = time.monotonic() + PATIENCE_S
+        next_try = time.monotonic() + 30
         while True:
+            if again and time.monotonic() > next_try:
+                again()
+                next_try = time.monotonic() + 30
             picture = self.picture()
             if ready(picture):
                 return picture

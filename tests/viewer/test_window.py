@@ -35,8 +35,9 @@ def screen(tmp_path):
 
 def test_the_window_draws_turns_and_answers_keys_and_clicks(screen, tmp_path):
     first = screen.wait(lambda picture: 0.01 < blue(picture) < 0.9)
-    screen.drag((450, 430), (600, 460))
-    turned = screen.wait(unlike(first))
+    turn = lambda: screen.drag((450, 430), (600, 460))  # noqa: E731
+    turn()
+    turned = screen.wait(unlike(first), again=turn)
     screen.key("n")
     second = screen.wait(unlike(turned))
     screen.key("l")
