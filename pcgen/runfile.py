@@ -7,13 +7,20 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from pcgen.errors import DataError
 
 NAME = "run.json"
 FORMAT = 1
 STAGES = ("autoencoder", "base", "latent-flow", "point-flow")
+
+
+class Learned(NamedTuple):
+    """What a run was trained on: a data set, and the names of those of its categories."""
+
+    dataset: Path
+    categories: tuple[str, ...]
 
 
 def is_run(path: Path | str) -> bool:
@@ -48,12 +55,13 @@ def is_finished(path: Path, stage: str) -> bool:
     return (path / stage / "done.json").exists()
 
 
-def dataset_of(path: Path | str) -> Path | None:
-    """Where the run's data set was when it was trained; None where the run does not say.
+def learned_from(path: Path | str) -> Learned | None:
+    """What the run was trained on, where it was then; None where the run does not say.
 
     Of any format: a viewer may show the data of a run that it cannot sample.
     """
     try:
-        return Path(json.loads((Path(path) / NAME).read_text(encoding="utf-8"))["dataset"])
-    except (ValueError, KeyError, TypeError, OSError):
+        plain = json.loads((Path(path) / NAME).read_text(encoding="utf-8"))
+        return Learned(Path(plain["dataset"]), tuple(map(str, plain.get("categories", ()))))
+    except (ValueError, KeyError, TypeError, AttributeError, OSError):
         return None

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from pcgen import progress, render
 from pcgen.render.neighbours import Neighbours
+from pcgen.runfile import learned_from
 from pcgen.shapes.samples import Samples
 from pcgen.shapes.store import Dataset
 
@@ -13,8 +14,12 @@ PICTURE = 200  # pixels
 
 
 def contact_sheet(samples: Samples, dataset: Path, out: Path, *, columns: int = 6) -> Path:
-    """A picture of all samples in the order drawn, each beside its nearest training shape."""
-    near = Neighbours(Dataset.open(dataset))
+    """A picture of all samples in the order drawn, each beside its nearest training shape.
+
+    Of the categories that their run learned, where the samples name it.
+    """
+    learned = learned_from(Path(str(samples.meta.get("run", ""))))
+    near = Neighbours(Dataset.open(dataset), categories=learned.categories if learned else ())
     pictures, captions = [], []
     for number, points in enumerate(progress.track(samples.points, "pictures", len(samples))):
         found = near.nearest(points)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pcgen import progress
-from pcgen.errors import DataError, InputError
+from pcgen.errors import DataError, InputError, PcgenError
 from pcgen.gallery.build import build
 from pcgen.gallery.curves import Curves, read_curves
 from pcgen.gallery.meshes import MeshFiles, find_meshes
@@ -17,7 +18,7 @@ from pcgen.render import explain
 from pcgen.render.inputs import Collection, kind_of, open_collection, to_samples
 from pcgen.render.neighbours import Neighbour, Neighbours
 from pcgen.render.picture import Image
-from pcgen.runfile import dataset_of, is_run
+from pcgen.runfile import learned_from
 from pcgen.shapes.samples import Samples
 from pcgen.shapes.store import Dataset
 
@@ -40,6 +41,7 @@ class Content:
     curves: Curves = dataclasses.field(default_factory=dict)
     explained: Image | None = None
     training: Path | None = None
+    categories: tuple[str, ...] = ()
     notes: list[str] = dataclasses.field(default_factory=list)
 
 
@@ -121,26 +123,34 @@ def _from_run(
         curves=read_curves(run),
         explained=_explained(model, seed, category),
         training=model.dataset_path,
+        categories=model.categories,
     )
 
 
 def _explained(model: ShapeModel, seed: int, category: str | None) -> Image:
     """The first sample, with its flow followed in several steps so that one sees a path."""
+    from pcgen.reconstruct.methods import reconstruct
+
     latents = model.sample_latents(1, seed=seed, category=category)
-    return explain(model.decode(latents, seed=seed, steps=EXPLAINED_STEPS, trace=True), size=420)
+    shape = model.decode(latents, seed=seed, steps=EXPLAINED_STEPS, trace=True)
+    mesh, normals = None, None if shape.normals is None else shape.normals[0].numpy()
+    with contextlib.suppress(PcgenError):  # points of which no mesh can be made are shown without
+        mesh = reconstruct(shape.points[0].numpy(), normals).mesh
+    return explain(shape, mesh=mesh, size=420)
 
 
 def _from_files(collection: Collection, count: int | None, points: int) -> Content:
     samples = to_samples(collection, count, points)
     drawn = collection.kind == "samples"
-    run = Path(str(collection.meta.get("run", ""))) if drawn else Path()
-    known = drawn and is_run(run)
+    run = Path(str(collection.meta.get("run", "")))
+    learned = learned_from(run) if drawn else None
     return Content(
         samples=samples,
         names=None if drawn else list(collection.names[: len(samples)]),
         meshes=_own_meshes(collection)[: len(samples)],
-        curves=read_curves(run) if known else {},
-        training=dataset_of(run) if known else None,
+        curves=read_curves(run) if learned else {},
+        training=learned.dataset if learned else None,
+        categories=learned.categories if learned else (),
     )
 
 
@@ -164,7 +174,8 @@ def _nearest(content: Content, *, required: bool) -> list[Neighbour]:
     if content.training is None:
         return []
     try:
-        training = Neighbours(Dataset.open(content.training))
+        dataset = Dataset.open(content.training)
+        training = Neighbours(dataset, categories=content.categories)
     except DataError as error:
         if required:
             raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -40,16 +41,25 @@ class Neighbours:
     """The training shapes of a data set, ready to be searched."""
 
     def __init__(
-        self, dataset: Dataset, *, split: str | None = "train", points: int = 2048
+        self,
+        dataset: Dataset,
+        *,
+        split: str | None = "train",
+        categories: Sequence[str] = (),
+        points: int = 2048,
     ) -> None:
         """
         Args:
             split: the split the samples may not copy; None, or one that is absent, means all.
+            categories: that were learned; those that are absent do not count, and none means all.
             points: of each training shape in the exact comparison, fewer where it has fewer.
         """
         self._dataset = dataset
         known = {row.split for row in dataset.rows}
-        self._rows = dataset.select(split=split if split in known else None)
+        learned = [name for name in categories if name in dataset.categories]
+        self._rows = dataset.select(
+            split=split if split in known else None, categories=learned or None
+        )
         self._count = min(points, dataset.points_per_shape)
         self._coarse = dataset.points(self._rows, min(COARSE_POINTS, self._count))
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pcgen.errors import DataError, InputError
 from pcgen.render.inputs import Collection, kind_of, open_collection
 from pcgen.render.neighbours import Neighbours
-from pcgen.runfile import dataset_of
+from pcgen.runfile import learned_from
 from pcgen.shapes.mesh_files import Mesh
 
 if TYPE_CHECKING:
@@ -137,20 +137,24 @@ def open_source(path: Path | str, *, points: int = 2048) -> Source:
 
 
 def training_of(source: Source, reference: Path | str | None) -> Neighbours | None:
-    """The training shapes to compare with: those of ``reference``, else of the run."""
+    """The training shapes to compare with: those of ``reference``, else of the run.
+
+    Of the categories that the run learned, where one is known.
+    """
     from pcgen.shapes.store import Dataset
 
-    if reference is not None:
-        return Neighbours(Dataset.open(reference))
     path: Any = None
+    categories: Sequence[str] = ()
     if isinstance(source, RunSource):
-        path = source.model.dataset_path
-    elif "run" in source.collection.meta:
-        path = dataset_of(Path(str(source.collection.meta["run"])))
+        path, categories = source.model.dataset_path, source.categories
+    elif learned := learned_from(Path(str(source.collection.meta.get("run", "")))):
+        path, categories = learned
+    if reference is not None:
+        return Neighbours(Dataset.open(reference), categories=categories)
     if not path:
         return None
     try:
-        return Neighbours(Dataset.open(path))
+        return Neighbours(Dataset.open(path), categories=categories)
     except DataError:
         return None  # the data set is gone; the window says that nothing can be compared
 

@@ -20,12 +20,16 @@ class Shapes:
         self.clouds = (ball * draw.uniform(0.2, 1, (count, 1, 3))).astype(np.float32)
         self.points_per_shape = points
         self.rows = [
-            SimpleNamespace(id=f"s{k}", category="c", split="train" if k % 3 else "test")
+            SimpleNamespace(id=f"s{k}", category="cd"[k % 2], split="train" if k % 3 else "test")
             for k in range(count)
         ]
+        self.categories = ("c", "d")
 
-    def select(self, *, split=None):
-        return np.array([k for k, row in enumerate(self.rows) if split in (None, row.split)])
+    def select(self, *, split=None, categories=None):
+        return np.array([
+            k for k, row in enumerate(self.rows)
+            if split in (None, row.split) and row.category in (categories or self.categories)
+        ])  # fmt: skip
 
     def points(self, rows, count=None):
         return self.clouds[np.asarray(rows)][:, :count]
@@ -64,3 +68,13 @@ def test_a_replayed_training_shape_has_distance_zero():
 def test_a_cloud_without_a_finite_point_has_no_neighbour():
     with pytest.raises(InputError, match="no finite point"):
         Neighbours(Shapes()).nearest(np.full((5, 3), np.nan))
+
+
+def test_only_what_was_learned_can_be_near():
+    shapes = Shapes()
+    sample = shapes.clouds[7]  # of d
+    assert Neighbours(shapes, categories=("d", "gone")).nearest(sample).row == 7
+    found = Neighbours(shapes, categories=("c",)).nearest(sample)
+    assert found.row % 2 == 0
+    assert found.distance > 0
+    assert Neighbours(shapes, categories=("gone",)).nearest(sample).row == 7

@@ -1,0 +1,79 @@
+"""A trained run looked at: its page, its contact sheet, its pictures."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pcgen import pipeline
+from pcgen.gallery import contact_sheet
+from pcgen.shapes.samples import Samples
+from pcgen.shapes.writer import write_dataset
+from pcgen.viewer import stills
+from pcgen.viewer.sources import open_source, training_of
+from tests.boxes import boxes
+
+LEARNED = "tall"
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
+    """Boxes, of which a run learns the tall ones; every fifth is held back."""
+    clouds, normals = boxes(24, 1200, 0)
+    names = [LEARNED if k % 2 else "other" for k in range(24)]
+    splits = ["test" if k % 5 == 4 else "train" for k in range(24)]
+    path = tmp_path_factory.mktemp("data") / "boxes"
+    write_dataset(path, clouds, categories=names, splits=splits, normals=normals)
+    return path
+
+
+@pytest.fixture(scope="module")
+def run(dataset, tmp_path_factory):
+    path = tmp_path_factory.mktemp("run") / "tall"
+    pipeline.train(dataset, path, preset="cpu-tiny", threads=1, categories=[LEARNED])
+    return path
+
+
+def content(page):
+    """What the page's script is given."""
+    text = page.read_text()
+    return text, json.loads(re.search(r'<script type="application/json"[^>]*>(.*?)</script>',
+                                      text, re.S)[1])  # fmt: skip
+
+
+def test_a_run_becomes_a_page_with_everything_known_of_it(run, tmp_path):
+    found = pipeline.gallery(run, tmp_path / "page", count=3, points=300)
+    assert found["shapes"] == found["nearest"] == 3
+    assert set(found["curves"]) >= {"autoencoder", "point-flow/student"}
+    text, data = content(tmp_path / "page" / "index.html")
+    assert len(data["path"]["frames"]) == 9
+    assert "How one shape comes to be" in text
+    assert {item["category"] for item in data["items"]} == {LEARNED}
+    assert {item["nearest"]["id"].split("/")[0] for item in data["items"]} == {LEARNED}
+
+
+def test_a_run_whose_data_is_gone_becomes_a_page_that_says_so(run, dataset, tmp_path):
+    dataset.rename(dataset.parent / "away")
+    try:
+        found = pipeline.gallery(run, tmp_path / "page", count=2, points=300)
+    finally:
+        (dataset.parent / "away").rename(dataset)
+    assert found["nearest"] == 0
+    assert "training data was not at hand" in content(tmp_path / "page" / "index.html")[0]
+
+
+def test_only_categories_that_were_learned_stand_beside_samples(run, dataset, tmp_path):
+    samples = pipeline.sample(run, tmp_path / "s.npz", count=2, points=300)
+    contact_sheet(samples, dataset, tmp_path / "sheet.png")
+    assert np.asarray(Image.open(tmp_path / "sheet.png")).std() > 10
+    for source in (run, tmp_path / "s.npz"):
+        near = training_of(open_source(source), None)
+        assert {near.nearest(cloud).category for cloud in boxes(6, 300, 0)[0]} == {LEARNED}
+    assert Samples.load(tmp_path / "s.npz").meta["run"]
+
+
+def test_a_run_is_drawn_without_a_window(run, tmp_path):
+    (path,) = stills(run, png=tmp_path / "a.png", count=2, points=300, size=192, steps=2)
+    assert np.asarray(Image.open(path)).std() > 10
