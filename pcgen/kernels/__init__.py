@@ -4,6 +4,7 @@
 * :func:`chamfer` - the squared, two-sided Chamfer distance, differentiable.
 * :func:`best_cells` - the k largest scores ⟨atom_i, x⟩ + h_i, never holding batch × N scores.
 * :func:`soft_cells` - the same scores through a softmax: log-sum-exp and summed shares.
+* :func:`mean_log_sum_exp` - the log-likelihood of points under mixtures, with its gradient.
 
 ``dense.py`` is the reference: short and obviously right. ``keops.py``, ``kdtree.py``,
 ``native.py`` (C, compiled on first use) and ``torch3d.py`` must match it in value, and where
@@ -24,7 +25,16 @@ from pcgen.kernels.choice import BACKENDS, choose
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["BACKENDS", "backend_module", "best_cells", "chamfer", "choose", "nearest", "soft_cells"]
+__all__ = [
+    "BACKENDS",
+    "backend_module",
+    "best_cells",
+    "chamfer",
+    "choose",
+    "mean_log_sum_exp",
+    "nearest",
+    "soft_cells",
+]
 
 
 def backend_module(name: str) -> ModuleType:
@@ -99,6 +109,21 @@ def soft_cells(
     if backend == "auto":
         backend = choose("soft_cells", x, atoms, 1)
     return backend_module(backend).soft_cells(x, atoms, offset, epsilon)
+
+
+def mean_log_sum_exp(
+    features: Tensor, coefficients: Tensor, *, backend: str = "auto"
+) -> tuple[Tensor, Tensor]:
+    """mean over the rows of log Σ_k exp(features @ coefficients), forward and gradient at once.
+
+    Args:
+        features: (batch, m, F); coefficients: (batch, F, K), both float.
+    Returns:
+        values (batch,) and their gradients to the coefficients (batch, F, K).
+    """
+    if backend == "auto":
+        backend = choose("mean_log_sum_exp", features, coefficients, 1)
+    return backend_module(backend).mean_log_sum_exp(features, coefficients)
 
 
 def _pick(points: Tensor, index: Tensor) -> Tensor:

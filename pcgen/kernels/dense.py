@@ -16,6 +16,7 @@ LEAST_ROWS = 16  # below this a matrix product degrades to matrix-vector product
 # exp of less is below 1e-17 of the largest share; far smaller arguments give denormal numbers,
 # which made the sum ten times slower.
 LOWEST_EXPONENT = -40.0
+LOWEST_LIKELIHOOD = -60.0  # likewise, where a gradient of few terms is summed
 
 
 def nearest(x: Tensor, y: Tensor, k: int) -> tuple[Tensor, Tensor]:
@@ -80,3 +81,20 @@ def _block_best(x: Tensor, atoms: Tensor, offset: Tensor, k: int) -> tuple[Tenso
     else:
         values, indices = scores.topk(min(k, scores.shape[1]), dim=1)
     return values, indices
+
+
+def mean_log_sum_exp(features: Tensor, coefficients: Tensor) -> tuple[Tensor, Tensor]:
+    """See :func:`pcgen.kernels.mean_log_sum_exp`; on a CPU one element's scores stay in cache."""
+    batch, count, _ = features.shape
+    gradient = torch.empty_like(coefficients)
+    value = features.new_empty(batch)
+    group = batch if features.is_cuda else 1
+    for start in range(0, batch, group):
+        rows = slice(start, start + group)
+        scores = torch.bmm(features[rows], coefficients[rows])
+        top = scores.amax(2, keepdim=True)
+        scores.sub_(top).clamp_min_(LOWEST_LIKELIHOOD).exp_()
+        total = scores.sum(2, keepdim=True)
+        value[rows] = (total.log() + top).mean((1, 2))
+        torch.bmm((features[rows] / (total * count)).transpose(1, 2), scores, out=gradient[rows])
+    return value, gradient

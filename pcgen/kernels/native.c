@@ -243,3 +243,83 @@ int annealed_table(const float *x, int few, const float *y, int many, int n, con
     free(room);
     return 0;
 }
+
+/* The mean over m rows of log sum_k exp(features . coefficients) for each of a batch, and its
+ * gradient to the coefficients: features (batch, m, few), coefficients (batch, few, many). Four
+ * rows share each pass over the coefficients. Exponents stop at lowest, short of denormals. */
+int log_sum_exp_table(const float *features, const float *coefficients, int batch, int m, int few,
+                      int many, float lowest, float *value, float *gradient)
+{
+    float *room = malloc(sizeof(float) * ROWS * (size_t)many);
+    if (!room)
+        return 1;
+    float *restrict s0 = room, *restrict s1 = s0 + many;
+    float *restrict s2 = s1 + many, *restrict s3 = s2 + many;
+    for (int b = 0; b < batch; b++) {
+        const float *rows = features + (size_t)b * m * few;
+        const float *table = coefficients + (size_t)b * few * many;
+        float *slope = gradient + (size_t)b * few * many;
+        double sum = 0;
+        for (int k = 0; k < few * many; k++)
+            slope[k] = 0.0f;
+        for (int i = 0; i < m; i += ROWS) {
+            const float *row[ROWS];
+            float top[ROWS], total[ROWS], share[ROWS];
+            for (int r = 0; r < ROWS; r++) /* the last rows are repeated to fill the group */
+                row[r] = rows + (size_t)(i + r < m ? i + r : m - 1) * few;
+            for (int f = 0; f < few; f++) {
+                const float *restrict line = table + (size_t)f * many;
+                float a0 = row[0][f], a1 = row[1][f], a2 = row[2][f], a3 = row[3][f];
+                if (f == 0) {
+#pragma omp simd
+                    for (int k = 0; k < many; k++) {
+                        s0[k] = a0 * line[k];
+                        s1[k] = a1 * line[k];
+                        s2[k] = a2 * line[k];
+                        s3[k] = a3 * line[k];
+                    }
+                } else {
+#pragma omp simd
+                    for (int k = 0; k < many; k++) {
+                        s0[k] += a0 * line[k];
+                        s1[k] += a1 * line[k];
+                        s2[k] += a2 * line[k];
+                        s3[k] += a3 * line[k];
+                    }
+                }
+            }
+            for (int r = 0; r < ROWS; r++) {
+                float *restrict s = room + (size_t)r * many;
+                float most = -INFINITY, added = 0.0f;
+#pragma omp simd reduction(max : most)
+                for (int k = 0; k < many; k++)
+                    most = s[k] > most ? s[k] : most;
+#pragma omp simd reduction(+ : added)
+                for (int k = 0; k < many; k++) {
+                    float t = s[k] - most;
+                    s[k] = exp_negative(t > lowest ? t : lowest);
+                    added += s[k];
+                }
+                top[r] = most;
+                total[r] = added;
+            }
+            for (int r = 0; r < ROWS; r++) {
+                int counts = i + r < m;
+                share[r] = counts ? 1.0f / (total[r] * (float)m) : 0.0f;
+                if (counts)
+                    sum += (double)top[r] + log((double)total[r]);
+            }
+            for (int f = 0; f < few; f++) {
+                float *restrict line = slope + (size_t)f * many;
+                float a0 = row[0][f] * share[0], a1 = row[1][f] * share[1];
+                float a2 = row[2][f] * share[2], a3 = row[3][f] * share[3];
+#pragma omp simd
+                for (int k = 0; k < many; k++)
+                    line[k] += a0 * s0[k] + a1 * s1[k] + a2 * s2[k] + a3 * s3[k];
+            }
+        }
+        value[b] = (float)(sum / m);
+    }
+    free(room);
+    return 0;
+}

@@ -16,6 +16,7 @@ import os
 import platform
 import shutil
 import subprocess
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -48,6 +49,8 @@ TUNING: tuple[list[str], ...] = (
 )
 # Below this many pairs of points a second thread costs more than it brings.
 PAIRS_PER_THREAD = 2**20
+# exp of less would meet denormal numbers, whose products are many times slower.
+LOWEST_EXPONENT = -60.0
 
 Clouds = NDArray[np.float32]
 
@@ -108,7 +111,38 @@ def nearest(x: Tensor, y: Tensor, k: int) -> tuple[Tensor, Tensor]:
         part = from_[rows], to[rows], distance[rows], index[rows]
         _call("nearest_table", part[0], n, part[1], m, len(part[0]), part[2], part[3])
 
-    threads = min(torch.get_num_threads(), batch, max(1, batch * n * m // PAIRS_PER_THREAD))
+    _over_threads(run, batch, n * m)
+    return torch.from_numpy(distance)[..., None].to(x.dtype), torch.from_numpy(index)[..., None]
+
+
+def mean_log_sum_exp(features: Tensor, coefficients: Tensor) -> tuple[Tensor, Tensor]:
+    """See :func:`pcgen.kernels.mean_log_sum_exp`; float32 on the CPU."""
+    import torch
+
+    if features.is_cuda or features.dtype != torch.float32:
+        raise BackendError(
+            "the native backend sums float32 on the CPU, got "
+            f"{features.dtype} on {features.device}; use dense"
+        )
+    from_, table = (t.detach().contiguous().numpy() for t in (features, coefficients))
+    (batch, m, few), many = from_.shape, table.shape[2]
+    value, gradient = np.empty(batch, np.float32), np.empty_like(table)
+    lowest = ctypes.c_float(LOWEST_EXPONENT)
+
+    def run(rows: slice) -> None:
+        sizes = (len(value[rows]), m, few, many)
+        out = value[rows], gradient[rows]
+        _call("log_sum_exp_table", from_[rows], table[rows], *sizes, lowest, *out)
+
+    _over_threads(run, batch, m * many)
+    return torch.from_numpy(value), torch.from_numpy(gradient)
+
+
+def _over_threads(run: Callable[[slice], None], batch: int, pairs: int) -> None:
+    """Call ``run`` on slices of a batch, each element of which is ``pairs`` inner steps."""
+    import torch
+
+    threads = min(torch.get_num_threads(), batch, max(1, batch * pairs // PAIRS_PER_THREAD))
     bounds = [batch * t // threads for t in range(threads + 1)]
     parts = [slice(a, b) for a, b in itertools.pairwise(bounds)]
     if len(parts) == 1:
@@ -116,7 +150,6 @@ def nearest(x: Tensor, y: Tensor, k: int) -> tuple[Tensor, Tensor]:
     else:
         with ThreadPoolExecutor(threads) as pool:  # the C code runs without Python's lock
             list(pool.map(run, parts))
-    return torch.from_numpy(distance)[..., None].to(x.dtype), torch.from_numpy(index)[..., None]
 
 
 def best_cells(x: Tensor, atoms: Tensor, offset: Tensor, k: int) -> tuple[Tensor, Tensor]:
@@ -184,7 +217,9 @@ def _call(name: str, *arguments: Any) -> None:
     """Call a C function: arrays by address (contiguity checked), integers as int."""
     plain: list[Any] = []
     for argument in arguments:
-        if isinstance(argument, np.ndarray):
+        if isinstance(argument, ctypes.c_float):
+            plain.append(argument)
+        elif isinstance(argument, np.ndarray):
             assert argument.flags.c_contiguous
             plain.append(ctypes.c_void_p(argument.ctypes.data))
         else:

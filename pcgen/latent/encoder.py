@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from pcgen.errors import InputError
+from pcgen.kernels import nearest
 
 
 class BasisPointEncoder(nn.Module):
@@ -40,10 +41,9 @@ class BasisPointEncoder(nn.Module):
 
     @torch.no_grad()
     def _features(self, points: Tensor) -> Tensor:
-        vectors = points.new_empty(len(points), *self.basis.shape)
-        for row, cloud in enumerate(points):  # one shape's distances stay in the cache
-            distance = torch.addmm(cloud.square().sum(1)[None], self.basis, cloud.T, alpha=-2)
-            vectors[row] = cloud[distance.argmin(1)] - self.basis
+        basis = self.basis.expand(len(points), -1, -1)
+        _, index = nearest(basis, points)
+        vectors = points.gather(1, index.expand(-1, -1, points.shape[2])) - basis
         lengths = vectors.norm(dim=-1, keepdim=True)
         return 2 * torch.cat([lengths, vectors], -1).flatten(1)
 

@@ -15,8 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, Tensor
 
-# exp of less is denormal in float32, and products of denormals are many times slower.
-LOWEST_EXPONENT = -60.0
+from pcgen.kernels import mean_log_sum_exp
 
 
 @dataclass(frozen=True)
@@ -165,17 +164,7 @@ class _MeanLogSumExp(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, features: Tensor, coefficients: Tensor) -> Tensor:  # type: ignore[override]
-        batch, count, _ = features.shape
-        gradient = torch.empty_like(coefficients)
-        value = features.new_empty(batch)
-        scores = features.new_empty(count, coefficients.shape[2])
-        for row in range(batch):
-            torch.mm(features[row], coefficients[row], out=scores)
-            top = scores.amax(1, keepdim=True)
-            scores.sub_(top).clamp_min_(LOWEST_EXPONENT).exp_()
-            total = scores.sum(1, keepdim=True)
-            value[row] = (total.log() + top).mean()
-            torch.mm((features[row] / (total * count)).T, scores, out=gradient[row])
+        value, gradient = mean_log_sum_exp(features, coefficients)
         ctx.save_for_backward(gradient)
         return value
 

@@ -42,6 +42,28 @@ def test_nearest_is_scipys_for_any_sizes(n, m):
         assert (index[row, :, 0].numpy() == table.argmin(1)).all()
 
 
+@pytest.mark.parametrize("shape", [(1, 1, 1, 1), (3, 5, 6, 17), (2, 66, 10, 256)])
+def test_mean_log_sum_exp_and_its_gradient_are_autograds(shape):
+    batch, m, few, many = shape
+    features = torch.from_numpy(draw(batch, m, few)).double()
+    table = torch.from_numpy(draw(batch, few, many, seed=1)).double().mul_(5).requires_grad_()
+    expected = torch.logsumexp(features @ table, 2).mean(1)
+    (slope,) = torch.autograd.grad(expected.sum(), table)
+    for backend in ("native", "dense"):
+        value, gradient = kernels.mean_log_sum_exp(
+            features.float(), table.detach().float(), backend=backend
+        )
+        assert torch.allclose(value.double(), expected, rtol=1e-5, atol=1e-5)
+        assert torch.allclose(gradient.double(), slope, atol=1e-5)
+
+
+def test_mean_log_sum_exp_refuses_what_it_would_round():
+    with pytest.raises(BackendError, match="float32"):
+        kernels.mean_log_sum_exp(
+            torch.zeros(1, 2, 3).double(), torch.zeros(1, 3, 4).double(), backend="native"
+        )
+
+
 def test_the_lowest_index_wins_a_tie():
     x, y = torch.zeros(1, 5, 3), torch.ones(1, 300, 3)
     assert (kernels.nearest(x, y, backend="native")[1] == 0).all()
