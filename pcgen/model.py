@@ -87,7 +87,8 @@ class ShapeModel:
         self._base = base.from_checkpoint(*checkpoint.load(run_dir / "base" / "base.safetensors"))
         self._potential = SemidiscreteSolution.load(run_dir / "base" / "map.npz").potential
         weights, _ = checkpoint.load(run_dir / "autoencoder" / "weights.safetensors")
-        self.dim = int(weights["encoder.basis"].shape[1]) if "encoder.basis" in weights else 3
+        first = "encoder.basis" if "encoder.basis" in weights else "encoder.each.0.weight"
+        self.dim = int(weights[first].shape[1])
         self._autoencoder = _frozen(Autoencoder.empty(sizes, self.dim), weights, device)
         flow = settings["latent_flow"]
         classes = len(self.categories) if self.conditional else 0

@@ -1,4 +1,10 @@
-"""Encoder and decoder together, and the loss that trains them."""
+"""Encoder and decoder together, and the loss that trains them.
+
+A latent is a code of the shape with its proportions taken out, followed by the proportions: the
+cloud is encoded after each axis was stretched to the full box, and what the code decodes to is
+stretched back. So a stretched shape keeps its code exactly, the networks need not learn what a
+stretch does, and proportions are varied, blended and transported as the plain numbers they are.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +18,12 @@ from pcgen.latent.decoder import MixtureDecoder
 from pcgen.latent.encoder import build_encoder
 from pcgen.latent.mixture import Drawn, MixtureBatch
 
+# Extents below this share of the longest one count as this share: noise on a flat shape must not
+# be stretched to the size of the box.
+FLATTEST = 0.1
+# Of the logarithm of an extent in a latent, so that it varies about as much as a code's number.
+EXTENT_SCALE = 2.0
+
 
 @dataclass(frozen=True, kw_only=True)
 class AutoencoderSettings:
@@ -19,12 +31,12 @@ class AutoencoderSettings:
 
     Attributes:
         encoder: ``basis-points`` or ``pointnet``.
-        latent_dim: numbers per shape.
+        latent_dim: numbers per shape, its proportions (one for each axis) included.
         width: of the hidden layers.
         parts: Gaussians per shape.
         thickness: floor under their standard deviations, in box units (the box has side 2).
-        latent_noise: standard deviation added to z in training, where z has variance one;
-            makes neighbouring latents decode alike.
+        latent_noise: standard deviation added to the code in training, where it has variance
+            one; makes neighbouring codes decode alike.
         points: per shape and step, to encode and, disjointly, to score.
         prune: weight of the sparsest components that the base of the point flow does without.
         reach: how many standard deviations from a component's centre its points may start.
@@ -54,12 +66,15 @@ class Autoencoder(nn.Module):
     def __init__(self, settings: AutoencoderSettings, centres: Tensor) -> None:
         super().__init__()
         self.settings = settings
-        self.encoder = build_encoder(
-            settings.encoder, centres.shape[1], settings.latent_dim, settings.width
-        )
-        self.decoder = MixtureDecoder(
-            settings.latent_dim, settings.width, settings.thickness, centres
-        )
+        self.dim = centres.shape[1]
+        code = settings.latent_dim - self.dim
+        if code < 1:
+            raise InputError(
+                f"latent_dim must be more than the {self.dim} that hold the proportions, "
+                f"got {settings.latent_dim}"
+            )
+        self.encoder = build_encoder(settings.encoder, self.dim, code, settings.width)
+        self.decoder = MixtureDecoder(code, settings.width, settings.thickness, centres)
 
     @classmethod
     def empty(cls, settings: AutoencoderSettings, dim: int) -> Autoencoder:
@@ -68,11 +83,20 @@ class Autoencoder(nn.Module):
 
     def encode(self, points: Tensor) -> Tensor:
         """(batch, n, dim) in the box frame, any n, to (batch, latent_dim)."""
-        return self.encoder(points)
+        return self._encode(points, proportions(points))
 
     def decode(self, z: Tensor) -> MixtureBatch:
         """(batch, latent_dim) to a mixture each, whose likelihood the training raises."""
-        return self.decoder(z)
+        code, logs = z.split([z.shape[1] - self.dim, self.dim], dim=1)
+        logs = logs / EXTENT_SCALE
+        sizes = (logs - logs.amax(1, keepdim=True)).exp().clamp_min(FLATTEST)
+        return self.decoder(code).stretched(sizes)
+
+    def noisy(self, z: Tensor, generator: Generator) -> Tensor:
+        """Latents with the noise that the decoder is trained under; proportions stay."""
+        noise = self.settings.latent_noise * torch.randn(z.shape, generator=generator)
+        noise[:, z.shape[1] - self.dim :] = 0
+        return z + noise.to(z)
 
     def draw_base(self, z: Tensor, count: int, generator: Generator) -> tuple[MixtureBatch, Drawn]:
         """The base of each shape in point space, and ``count`` points of it: where a point
@@ -85,8 +109,19 @@ class Autoencoder(nn.Module):
 
         Two disjoint draws keep the code about the surface and not about the sample.
         """
+        # The extents are those of all the points, or a tip that one half missed would rescale it.
+        sizes = proportions(points)
         seen, scored = points.chunk(2, dim=1)
-        z = self.encode(seen)
-        noise = torch.randn(z.shape, generator=generator).to(z)
-        mixture = self.decode(z + self.settings.latent_noise * noise)
-        return -mixture.log_likelihood(scored).mean()
+        z = self.noisy(self._encode(seen, sizes), generator)
+        return -self.decode(z).log_likelihood(scored).mean()
+
+    def _encode(self, points: Tensor, sizes: Tensor) -> Tensor:
+        code = self.encoder(points / sizes[:, None])
+        return torch.cat([code, EXTENT_SCALE * sizes.log()], dim=1)
+
+
+def proportions(points: Tensor) -> Tensor:
+    """Extents of clouds (batch, n, dim) along the axes over the longest one: (batch, dim)."""
+    extents = points.amax(1) - points.amin(1)
+    longest = extents.amax(1, keepdim=True).clamp_min(1e-6)
+    return (extents / longest).clamp_min(FLATTEST)

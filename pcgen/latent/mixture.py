@@ -62,6 +62,14 @@ class MixtureBatch:
         """Mean log-density of ``points`` (batch, n, dim) under each mixture: (batch,)."""
         return _MeanLogSumExp.apply(_features(points), self._coefficients())
 
+    def stretched(self, sizes: Tensor) -> MixtureBatch:
+        """Stretched by ``sizes`` (batch, dim) along the axes; the thickness stays."""
+        return dataclasses.replace(
+            self,
+            centre=self.centre * sizes[:, None],
+            factor=self.factor * sizes[:, None, :, None],
+        )
+
     def pruned(self, share: float) -> MixtureBatch:
         """Without its sparsest components, up to ``share`` of the weight.
 

@@ -6,7 +6,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from pcgen.latent.augment import augment
-from pcgen.latent.autoencoder import Autoencoder
+from pcgen.latent.autoencoder import Autoencoder, proportions
 from pcgen.train.stage import Context, fit
 
 STAGE = "autoencoder"
@@ -22,9 +22,12 @@ def train(context: Context) -> dict[str, object]:
         draw = torch.Generator().manual_seed(context.seed(STAGE))
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(context.seed(STAGE))
-            everything = clouds.points.flatten(0, 1)
-            picked = torch.randint(len(everything), (sizes.parts,), generator=draw)
-            return Autoencoder(sizes, everything[picked])
+            shape, point = (
+                torch.randint(count, (sizes.parts,), generator=draw)
+                for count in clouds.points.shape[:2]
+            )
+            centres = clouds.points[shape, point] / proportions(clouds.points[shape])
+            return Autoencoder(sizes, centres)
 
     points = min(2 * sizes.points, clouds.points.shape[1])
     batch = settings.autoencoder_loop.batch

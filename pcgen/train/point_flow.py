@@ -130,8 +130,7 @@ def couple(context: Context, model: Autoencoder) -> CoupledClouds:
         for chunk in rows.split(32):
             drawn, normals = clouds.draw(chunk, surface, draw)
             whole, normals = augment(drawn, settings.augment, draw, normals)
-            z = model.encode(whole[:, :points])
-            z = z + settings.autoencoder.latent_noise * torch.randn(z.shape, generator=draw)
+            z = model.noisy(model.encode(whole[:, :points]), draw)
             _, start = model.draw_base(z, points, draw)
             index = torch.empty(start.part.shape, dtype=torch.int64)
             for row in range(len(chunk)):

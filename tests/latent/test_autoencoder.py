@@ -5,7 +5,12 @@ import torch
 
 from pcgen.errors import InputError
 from pcgen.latent.augment import augment
-from pcgen.latent.autoencoder import Autoencoder, AutoencoderSettings
+from pcgen.latent.autoencoder import (
+    FLATTEST,
+    Autoencoder,
+    AutoencoderSettings,
+    proportions,
+)
 from pcgen.latent.encoder import build_encoder
 
 KINDS = ["basis-points", "pointnet"]
@@ -56,6 +61,43 @@ def test_some_steps_raise_the_likelihood(kind, dim, generator):
         optimiser.step()
         losses.append(loss.item())
     assert losses[-1] < losses[0] - 0.4
+
+
+def small_model(generator, dim=3):
+    settings = AutoencoderSettings(latent_dim=8, width=32, parts=16)
+    return Autoencoder(settings, torch.randn(16, dim, generator=generator) * 0.3)
+
+
+def test_a_stretched_shape_keeps_its_code_and_decodes_stretched(generator):
+    model = small_model(generator)
+    cube = torch.rand(2, 400, 3, generator=generator) * 2 - 1
+    cube[:, 0], cube[:, 1] = -1, 1  # it fills the box exactly
+    sizes = torch.tensor([[1.0, 0.5, 0.25], [0.4, 1.0, 0.8]])
+    z, flat = model.encode(cube), model.encode(cube * sizes[:, None])
+    assert torch.allclose(flat[:, :-3], z[:, :-3], atol=1e-4)
+    assert torch.allclose((flat[:, -3:] - z[:, -3:]).diff(dim=1), 2 * sizes.log().diff(dim=1))
+    whole, stretched = model.decode(z), model.decode(flat)
+    ratio = stretched.centre / whole.centre
+    assert torch.allclose(ratio, sizes[:, None].expand_as(ratio), rtol=1e-3)
+
+
+def test_a_flat_shape_is_not_stretched_to_the_size_of_the_box(generator):
+    sheet = torch.rand(1, 200, 3, generator=generator) * torch.tensor([2.0, 0.001, 1.0])
+    assert proportions(sheet)[0, 1] == FLATTEST
+    assert torch.isfinite(small_model(generator).encode(sheet)).all()
+
+
+def test_latent_noise_leaves_the_proportions_alone(generator):
+    model = small_model(generator)
+    z = torch.randn(5, 8, generator=generator)
+    moved = model.noisy(z, generator)
+    assert torch.equal(moved[:, -3:], z[:, -3:])
+    assert (moved[:, :-3] != z[:, :-3]).all()
+
+
+def test_a_latent_without_room_for_a_code_is_refused(generator):
+    with pytest.raises(InputError, match="more than the 3"):
+        Autoencoder(AutoencoderSettings(latent_dim=3), torch.zeros(4, 3))
 
 
 def test_an_unknown_encoder_is_named():
