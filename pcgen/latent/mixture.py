@@ -90,7 +90,8 @@ class MixtureBatch:
         """Draw ``count`` points per mixture, components by systematic sampling.
 
         One uniform offset serves all points of a shape, so every component gets its expected
-        count up to one point: the law of each point is the mixture, the cloud is more even.
+        count up to one point: the law of each point is the mixture, the cloud is more even. The
+        order is random, so that the first half of the points is a fair, smaller cloud.
 
         Args:
             reach: points further out than this many standard deviations are pulled back to it.
@@ -99,7 +100,8 @@ class MixtureBatch:
         batch, parts = weight.shape
         device = weight.device
         offset = torch.rand(batch, 1, generator=generator).to(device)
-        ticks = (torch.arange(count, device=device) + offset) / count
+        order = torch.rand(batch, count, generator=generator).argsort(1).to(device)
+        ticks = (order + offset) / count
         edges = weight.cumsum(1)
         edges = edges / edges[:, -1:]
         part = torch.searchsorted(edges, ticks.to(edges.dtype)).clamp_max(parts - 1)

@@ -65,6 +65,14 @@ def test_each_component_gets_its_expected_count_up_to_one_point(generator):
         assert ((counts - expected).abs() <= 1 + 1e-3).all()
 
 
+def test_the_first_points_of_a_sample_are_a_fair_smaller_one(generator):
+    weight = torch.tensor([[0.5, 0.3, 0.2]]).log()
+    mixture = MixtureBatch(torch.zeros(1, 3, 3), torch.zeros(1, 3, 3, 3), weight, 0.1)
+    part = mixture.sample(8000, generator).part[0, :2000]
+    share = torch.bincount(part, minlength=3) / 2000
+    assert torch.allclose(share, weight[0].exp(), atol=0.04)
+
+
 def test_the_normal_of_a_flat_component_is_its_thin_axis():
     factor = torch.diag(torch.tensor([0.5, 0.0, 0.3]))[None, None]
     mixture = MixtureBatch(torch.zeros(1, 1, 3), factor, torch.zeros(1, 1), 0.01)
