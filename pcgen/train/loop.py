@@ -101,7 +101,7 @@ class Trainer:
         self.generator = torch.Generator().manual_seed(seed)
         parameters = [p for p in module.parameters() if p.requires_grad]
         self.optimiser = torch.optim.AdamW(
-            parameters, lr=settings.rate, weight_decay=settings.decay, foreach=True
+            parameters, lr=settings.rate, weight_decay=settings.decay, fused=True
         )
         self._parameters = parameters
         self.done = 0
