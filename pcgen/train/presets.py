@@ -27,9 +27,9 @@ class BaseSettings:
     """
 
     name: str = "ae-ot"
-    copies: int = 8
-    blends: int = 24
-    neighbours: int = 12
+    copies: int = 6
+    blends: int = 2
+    neighbours: int = 4
     most: int = 20_000
     points: int = 2048
     tolerance: float = 0.05
@@ -98,7 +98,7 @@ class Settings:
     latent_flow: LatentFlowSettings = field(default_factory=LatentFlowSettings)
     point_flow: PointFlowSettings = field(default_factory=PointFlowSettings)
     cloud_points: int = 4096
-    augment: float = 0.15
+    augment: float = 0.2
 
 
 def _cpu_tiny() -> Settings:
