@@ -3,12 +3,13 @@
 Figures are ratios between rows of one table: the machine's own speed divides out. Nothing here
 is part of the tests. `pcgen bench NAME --help` describes one.
 
-  transport   semi-discrete solvers: ours, POT's, OTT-JAX's
-  base        training steps to a fixed error, per base measure
-  metrics     Chamfer and EMD backends
-  mesh        points to mesh: F-score, watertight share, time
-  prepare     meshes to clouds, shapes a second
-  sampling    quality and time over the number of evaluations, per solver
+  transport    semi-discrete solvers: ours, POT's, OTT-JAX's
+  base         training steps to a fixed error, per base measure
+  metrics      Chamfer and EMD backends
+  mesh         points to mesh: F-score, watertight share, time
+  prepare      meshes to clouds, shapes a second
+  sampling     quality and time over the number of evaluations, per solver
+  generation   quality over training time, with the standard Gaussian as control
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import argparse
 import importlib
 from typing import Any
 
-BENCHMARKS = ("transport", "base", "metrics", "mesh", "prepare", "sampling")
+BENCHMARKS = ("transport", "base", "metrics", "mesh", "prepare", "sampling", "generation")
 
 
 def choose(word: str) -> Any:

@@ -1,0 +1,138 @@
+"""Quality of generated shapes over training time, beside the standard Gaussian as a base.
+
+For each budget one run is trained with the preset's base and judged as `pcgen evaluate` does, on
+512 points a shape and on all 2048, with several sampling seeds; one evaluation of each flow. Its
+control keeps the very same autoencoder and point flow and learns the latents from N(0, I)
+instead, with the same budget for its latent flow. `real` scores training shapes as if generated:
+the ceiling. Budgets are minutes on this machine when it has nothing else to do; use --threads 1
+for core-minutes. CPU seconds a shape are those of sampling 2048 points.
+
+Everything is kept under --out: what is trained or judged already is not done again.
+
+example:
+  pcgen bench generation datasets/ldraw --out runs/learning --minutes 5,15,30,60 --threads 1
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+from pcgen.errors import InputError
+from pcgen.files import write_json
+
+CONTROL = "standard"
+POINTS = (512, 2048)
+TIMED_SHAPES = 20
+KEYS = ("nna_cd", "nna_cd_generated", "nna_cd_reference", "cov_cd", "mmd_cd")
+# What a control shares with the run it is compared with.
+SHARED = ("autoencoder", "point-flow")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("dataset", type=Path, help="made by pcgen prepare, with a test split")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the runs")
+    parser.add_argument("--minutes", default="5,15,30,60", help="budgets, separated by commas")
+    parser.add_argument("--categories", help="names separated by commas; all by default")
+    parser.add_argument("--preset", default="cpu-small", help="of pcgen train")
+    parser.add_argument("--seeds", type=int, default=3, help="sampling seeds")
+    parser.add_argument("--seed", type=int, default=0, help="of training and of the first samples")
+    parser.add_argument("--threads", type=int, help="of torch; all cores by default")
+
+
+def run(args: argparse.Namespace) -> dict[str, Any]:
+    try:
+        budgets = [float(word) for word in args.minutes.split(",")]
+    except ValueError:
+        raise InputError(
+            f"--minutes wants numbers separated by commas, got {args.minutes!r}"
+        ) from None
+    rows = []
+    for minutes in budgets:
+        ours, control = (args.out / f"{minutes:g}-{name}" for name in ("bi", CONTROL))
+        _train(args, ours, minutes, None)
+        _share(ours, control)
+        _train(args, control, minutes, CONTROL)
+        for base, path in (("bi", ours), (CONTROL, control)):
+            rows.append({"minutes": minutes, "base": base, **_judged(args, path)})
+    return {"dataset": str(args.dataset), "seeds": args.seeds, "rows": rows}
+
+
+def describe(result: dict[str, Any]) -> str:
+    lines = [
+        f"{result['dataset']}: per-shape box, Chamfer distance, mean of {result['seeds']} sampling "
+        "seeds; 1-NNA in per cent, 50 is ideal",
+        f"{'minutes':>7} {'base':<9} {'points':>6} {'1-NNA':>6} {'gen':>5} {'ref':>5} {'COV':>5} "
+        f"{'MMD':>8} {'novelty':>8} {'replay':>7} {'test':>5} {'CPU s':>6}",
+    ]
+    real = result["rows"][0]["real"]
+    lines += [_line("", "real", points, real[str(points)], None) for points in POINTS]
+    for row in result["rows"]:
+        for points in POINTS:
+            figures = row["figures"][str(points)]
+            minutes = f"{row['minutes']:g}"
+            lines.append(_line(minutes, row["base"], points, figures, row["cpu_seconds_a_shape"]))
+    return "\n".join(lines)
+
+
+def _line(minutes: str, base: str, points: int, figures: dict[str, Any], cpu: float | None) -> str:
+    shares = "".join(f" {100 * figures[key]:>5.1f}" for key in KEYS[1:4])
+    line = f"{minutes:>7} {base:<9} {points:>6} {100 * figures['nna_cd']:>6.1f}{shares}"
+    line += f" {figures['mmd_cd']:>8.5f}"
+    if cpu is None:
+        return line
+    return (
+        f"{line} {figures['novelty_ratio']:>8.2f} {100 * figures['replay_rate']:>7.1f} "
+        f"{100 * figures['replay_rate_test']:>5.1f} {cpu:>6.3f}"
+    )
+
+
+def _train(args: argparse.Namespace, out: Path, minutes: float, base: str | None) -> None:
+    from pcgen.train.training import train
+
+    train(
+        args.dataset,
+        out,
+        preset=args.preset,
+        categories=args.categories.split(",") if args.categories else None,
+        base=base,
+        budget_minutes=minutes,
+        seed=args.seed,
+        threads=args.threads,
+    )
+
+
+def _share(ours: Path, control: Path) -> None:
+    """Give the control the finished stages that do not depend on the base."""
+    for stage in SHARED:
+        if not (control / stage / "done.json").exists():
+            shutil.copytree(ours / stage, control / stage, dirs_exist_ok=True)
+
+
+def _judged(args: argparse.Namespace, path: Path) -> dict[str, Any]:
+    from pcgen.evaluate.files import evaluate_files, request_for
+    from pcgen.model import ShapeModel
+
+    kept = path / f"judged-{args.seeds}-{args.seed}.json"
+    if kept.exists():
+        return json.loads(kept.read_text())
+    figures, real = {}, {}
+    for points in POINTS:
+        result = evaluate_files(
+            request_for([path], args.dataset, points=points, seeds=args.seeds, seed=args.seed)
+        )
+        extra = ("novelty_ratio", "replay_rate", "replay_rate_test")
+        figures[str(points)] = {key: result[key] for key in (*KEYS, *extra)}
+        real[str(points)] = {key: result["ceiling"][key] for key in KEYS}
+    model = ShapeModel.load(path)
+    model.sample(1, seed=args.seed)  # what the first call of all costs is no shape's
+    begin = time.process_time()
+    model.sample(TIMED_SHAPES, seed=args.seed)
+    cpu = (time.process_time() - begin) / TIMED_SHAPES
+    row = {"figures": figures, "real": real, "cpu_seconds_a_shape": cpu}
+    write_json(kept, row)
+    return row
