@@ -1,18 +1,22 @@
 """Writing that leaves either the old file or the new one, and locks that name their owner.
 
 Everything the project writes goes through :func:`atomic_file` or :func:`atomic_folder`: written
-under a temporary name beside the target, flushed to disk, then renamed.
+under a temporary name beside the target, flushed to disk, then renamed. A process that is killed
+leaves its temporary file behind; the next that writes into the folder removes it, as it does with
+all that nobody holds a lock on.
 """
 
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import errno
 import json
 import os
 import shutil
 import socket
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +24,7 @@ from typing import Any
 from pcgen.errors import StorageError
 
 TEMPORARY_PREFIX = ".part-"
+STALE_S = 60  # a temporary file that young may not have been locked by its owner yet
 
 
 @contextlib.contextmanager
@@ -55,37 +60,63 @@ def atomic_file(path: Path | str) -> Iterator[Path]:
     path = Path(path)
     with storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
+        _remove_abandoned(path.parent)
         handle, name = tempfile.mkstemp(path.suffix, TEMPORARY_PREFIX, path.parent)
-        os.close(handle)
         temporary = Path(name)
         try:
+            _claim(handle)
             yield temporary
             _flush(temporary)
             temporary.chmod(0o666 & ~_umask())  # mkstemp made it private to its owner
             temporary.replace(path)
             _flush(path.parent)
         finally:
+            os.close(handle)
             temporary.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
-def atomic_folder(path: Path | str) -> Iterator[Path]:
-    """Yield a temporary folder that becomes ``path`` on success; ``path`` must not exist yet."""
+def atomic_folder(path: Path | str, *, replace: bool = False) -> Iterator[Path]:
+    """Yield a temporary folder that becomes ``path`` on success.
+
+    Args:
+        replace: take the place of a folder that is there; else ``path`` must not exist yet.
+    """
     path = Path(path)
     with storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        if path.exists() and (not path.is_dir() or (any(path.iterdir()) and not replace)):
             raise StorageError(f"{path} exists already; remove it or choose another name")
+        _remove_abandoned(path.parent)
         temporary = Path(tempfile.mkdtemp(prefix=TEMPORARY_PREFIX, dir=path.parent))
+        handle = os.open(temporary, os.O_RDONLY)
         try:
+            _claim(handle)
             yield temporary
+            for folder, _, names in os.walk(temporary):
+                for name in (*names, "."):
+                    _flush(Path(folder) / name)
             temporary.chmod(0o777 & ~_umask())
-            if path.exists():
-                path.rmdir()
-            temporary.replace(path)
+            _take_place(temporary, path)
             _flush(path.parent)
         finally:
+            os.close(handle)
             shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _take_place(new: Path, path: Path) -> None:
+    """Rename a folder to ``path``; what was there is then at ``new``, if anything."""
+    if not path.exists() or not any(path.iterdir()):
+        new.replace(path)  # also over an empty folder
+        return
+    exchange = 2  # Linux's RENAME_EXCHANGE: there is no moment without a folder of that name
+    here = -100  # AT_FDCWD
+    rename = getattr(ctypes.CDLL(None), "renameat2", None)
+    if rename is None or rename(here, os.fsencode(new), here, os.fsencode(path), exchange):
+        spare = new.with_name(new.name + "-old")
+        path.rename(spare)
+        new.rename(path)
+        spare.rename(new)
 
 
 def cache_folder(name: str) -> Path:
@@ -126,28 +157,61 @@ def lock(folder: Path | str) -> Iterator[None]:
     Raises:
         StorageError: another process holds it; the message names its host and process.
     """
-    import fcntl
-
     folder = Path(folder)
     with storage_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
         handle = open(folder / ".lock", "a+")  # noqa: SIM115 - held open while locked
     with handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        if not _claim(handle.fileno()):
             handle.seek(0)
             owner = handle.read().strip() or "another process"
             raise StorageError(
                 f"{folder} is being written by {owner}; wait for it to end or choose another folder"
-            ) from None
-        handle.truncate(0)
-        handle.write(f"process {os.getpid()} on {socket.gethostname()}")
-        handle.flush()
+            )
+        with storage_errors(folder):
+            handle.truncate(0)
+            handle.write(f"process {os.getpid()} on {socket.gethostname()}")
+            handle.flush()
         try:
             yield
         finally:
             handle.truncate(0)
+
+
+def _claim(handle: int) -> bool:
+    """Lock an open file or folder for as long as it is open; whether nobody else had it.
+
+    A file system without locks (some network ones) refuses nobody: writing stays atomic there.
+    """
+    import fcntl
+
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        return error.errno in (errno.ENOLCK, errno.ENOTSUP)
+    return True
+
+
+_tidied: set[tuple[int, Path]] = set()
+
+
+def _remove_abandoned(folder: Path) -> None:
+    """Remove the temporary files of processes that were killed; once a process and folder."""
+    if (os.getpid(), folder) in _tidied:
+        return
+    _tidied.add((os.getpid(), folder))
+    for path in folder.glob(f"{TEMPORARY_PREFIX}*"):
+        with contextlib.suppress(OSError):
+            if time.time() - path.stat().st_mtime < STALE_S:
+                continue
+            handle = os.open(path, os.O_RDONLY)
+            try:
+                if _claim(handle):
+                    shutil.rmtree(path) if path.is_dir() else path.unlink()
+            finally:
+                os.close(handle)
 
 
 def _flush(path: Path) -> None:

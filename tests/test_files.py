@@ -1,6 +1,9 @@
 """Writing: either the old file or the new one, and one writer at a time."""
 
 import contextlib
+import errno
+import fcntl
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -69,3 +72,75 @@ def test_a_second_writer_is_refused_and_told_who_the_first_is(tmp_path):
         )
     assert "is being written by process" in done.stderr
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
+
+
+def test_what_a_killed_process_left_is_removed_by_the_next(tmp_path, monkeypatch):
+    """Old temporary files go, unless their owner still holds them; young ones may be unlocked."""
+    monkeypatch.setattr("pcgen.files._tidied", set())
+    left, held, young = (tmp_path / f".part-{name}" for name in ("left", "held", "young"))
+    for path in (left, held, young):
+        path.touch()
+        if path is not young:
+            os.utime(path, (0, 0))
+    (tmp_path / ".part-folder" / "inside").mkdir(parents=True)
+    os.utime(tmp_path / ".part-folder", (0, 0))
+    with held.open() as owner:
+        fcntl.flock(owner, fcntl.LOCK_EX)
+        write_json(tmp_path / "a.json", {})
+    assert {p.name for p in tmp_path.iterdir()} == {"a.json", ".part-held", ".part-young"}
+
+
+def test_what_is_being_written_is_locked(tmp_path):
+    with atomic_file(tmp_path / "a") as temporary, temporary.open() as other:
+        with pytest.raises(BlockingIOError):
+            fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        temporary.write_text("x")
+    assert (tmp_path / "a").read_text() == "x"
+
+
+@pytest.mark.parametrize("exchange", [True, False])
+def test_a_folder_takes_the_place_of_another(tmp_path, monkeypatch, exchange):
+    if not exchange:  # a system without that call
+        monkeypatch.setattr("pcgen.files.ctypes.CDLL", lambda _: object())
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set" / "old").touch()
+    with atomic_folder(tmp_path / "set", replace=True) as folder:
+        (folder / "new").touch()
+    assert [p.name for p in (tmp_path / "set").iterdir()] == ["new"]
+    assert [p.name for p in tmp_path.iterdir()] == ["set"]
+
+
+def test_everything_is_flushed_before_it_is_renamed(tmp_path, monkeypatch):
+    events = []
+    real_sync, real_replace = os.fsync, Path.replace
+
+    def fsync(handle):
+        events.append(os.readlink(f"/proc/self/fd/{handle}"))
+        real_sync(handle)
+
+    def replace(self, target):
+        events.append(f"renamed to {Path(target).name}")
+        return real_replace(self, target)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(Path, "replace", replace)
+    with atomic_folder(tmp_path / "set") as folder:
+        (folder / "inner").mkdir()
+        (folder / "inner" / "one").write_text("1")
+    write_json(tmp_path / "x.json", {})
+    names = [event.rsplit("/", 1)[-1] for event in events]
+    renamed = names.index("renamed to set")
+    assert "one" in names[:renamed]
+    assert names[renamed + 1] == tmp_path.name
+    assert names[-2:] == ["renamed to x.json", tmp_path.name]
+    assert names[-3].startswith(".part-")
+
+
+def test_a_file_system_without_locks_is_written_all_the_same(tmp_path, monkeypatch):
+    def refused(handle, operation):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("fcntl.flock", refused)
+    with lock(tmp_path):
+        write_json(tmp_path / "x.json", {})
+    assert (tmp_path / "x.json").exists()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 
 from pcgen import __version__, progress
 from pcgen.errors import MeshError, StorageError
-from pcgen.files import atomic_folder, storage_errors
+from pcgen.files import atomic_folder
 from pcgen.gallery import pack, page
 from pcgen.gallery.curves import Curves, section
 from pcgen.gallery.meshes import MeshFiles, find_meshes
@@ -205,17 +204,11 @@ def _replaced(out: Path) -> Iterator[Path]:
     above = next(parent for parent in out.absolute().parents if parent.exists())
     if not above.is_dir():
         raise StorageError(f"cannot write {out}: {above} is a file, not a folder")
-    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
-        with atomic_folder(out) as folder:
-            yield folder
-        return
-    if not _is_gallery(out):
+    filled = out.exists() and not (out.is_dir() and not any(out.iterdir()))
+    if filled and not _is_gallery(out):
         raise StorageError(f"{out} exists and is not a gallery; choose another folder with --out")
-    with storage_errors(out), tempfile.TemporaryDirectory(dir=out.parent, prefix=".part-") as spare:
-        with atomic_folder(Path(spare) / "new") as folder:
-            yield folder
-        out.rename(Path(spare) / "old")
-        (Path(spare) / "new").rename(out)
+    with atomic_folder(out, replace=filled) as folder:
+        yield folder
 
 
 def _is_gallery(folder: Path) -> bool:
