@@ -76,6 +76,8 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
         inner = typing.get_args(hint)
         if len(inner) == 2 and inner[1] is Ellipsis:
             return tuple(_convert(inner[0], item, where) for item in value)
+        if len(inner) != len(value):
+            raise InputError(f"{where} must have {len(inner)} entries, got {len(value)}")
         return tuple(_convert(h, item, where) for h, item in zip(inner, value, strict=True))
     if origin is dict:
         if not isinstance(value, dict):

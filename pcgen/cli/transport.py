@@ -123,17 +123,12 @@ def describe(result: dict[str, Any]) -> str:
 
 def _read(path: Path) -> tuple[Any, Any]:
     """The array of a .npy, or "atoms" and "weights" of a .npz; never unpickles."""
-    import numpy as np
+    from pcgen.errors import InputError
+    from pcgen.shapes.arrays import read_npy, read_npz
 
-    from pcgen.errors import DataError
-
-    if not path.is_file():
-        raise DataError(f"no file at {path}")
-    try:
-        loaded = np.load(path, allow_pickle=False)
-        if isinstance(loaded, np.ndarray):
-            return loaded, None
-        with loaded:
-            return loaded["atoms"], loaded.get("weights")
-    except (OSError, ValueError, KeyError, EOFError) as error:
-        raise DataError(f"{path} holds no array of numbers ({error})") from None
+    if path.suffix != ".npz":
+        return read_npy(path), None
+    arrays = read_npz(path)
+    if "atoms" not in arrays:
+        raise InputError(f"{path} holds no array 'atoms'; it has {', '.join(sorted(arrays))}")
+    return arrays["atoms"], arrays.get("weights")

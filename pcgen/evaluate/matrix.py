@@ -30,6 +30,7 @@ from pcgen.errors import InputError, StorageError
 from pcgen.evaluate import cache
 from pcgen.evaluate.distances import DISTANCES, pick_backend
 from pcgen.files import atomic_file
+from pcgen.shapes.arrays import read_npy, read_npz, write_npy
 
 # Raise it when a distance's values change: tables of older versions are then not found.
 VERSION = 1
@@ -120,7 +121,8 @@ def run_tasks(
                 with atomic_file(finished) as temporary, temporary.open("wb") as handle:
                     blocks: dict[str, Any] = {_name(task): done[task] for task in tasks}
                     np.savez(handle, **blocks)
-                shutil.rmtree(folder, ignore_errors=True)
+        if work.cache:  # also what a kill left between the table and this line
+            shutil.rmtree(folder, ignore_errors=True)
     for task in tasks:
         yield task, done[task]
 
@@ -169,8 +171,7 @@ def _compute_missing(
         paths = []
         for number, array in enumerate(arrays):  # mapped by the workers, not copied to each
             paths.append(folder / f"clouds-{number}.npy")
-            with atomic_file(paths[-1]) as temporary, temporary.open("wb") as handle:
-                np.save(handle, array)
+            write_npy(paths[-1], array)
         # "spawn": a fork of a process that runs torch's or BLAS's threads may hang.
         context = multiprocessing.get_context("spawn")
         workers = min(work.workers, len(missing))
@@ -217,8 +218,7 @@ def _compute_one(
     if not np.isfinite(block).all():
         raise InputError(f"{kind[1]} gave a value that is not finite; are the clouds huge?")
     if folder is not None:
-        with atomic_file(folder / f"{_name(task)}.npy") as temporary, temporary.open("wb") as file:
-            np.save(file, block)
+        write_npy(folder / f"{_name(task)}.npy", block)
     return block
 
 
@@ -228,20 +228,18 @@ def _name(task: Task) -> str:
 
 def _read_block(folder: Path, task: Task) -> NDArray[np.float64] | None:
     try:
-        return np.load(folder / f"{_name(task)}.npy", allow_pickle=False)
-    except (OSError, ValueError, EOFError):
+        return read_npy(folder / f"{_name(task)}.npy")
+    except InputError:
         return None  # absent, or damaged by something other than us: computed again
 
 
 def _read_finished(path: Path, tasks: Sequence[Task]) -> dict[Task, NDArray[np.float64]] | None:
-    import zipfile
-
     try:
-        with np.load(path, allow_pickle=False) as file:
-            found = {task: file[_name(task)] for task in tasks}
+        file = read_npz(path)
+        found = {task: file[_name(task)] for task in tasks}
         cache.used(path)
         return found
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile):
+    except (InputError, KeyError, OSError):
         return None
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import signal
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -22,7 +23,7 @@ from numpy.typing import NDArray
 
 from pcgen import __version__, progress
 from pcgen.config import digest, to_plain
-from pcgen.errors import InputError, PcgenError
+from pcgen.errors import InputError, PcgenError, StorageError
 from pcgen.files import lock, write_json
 from pcgen.reconstruct.export import check_formats, write_checked
 from pcgen.reconstruct.methods import MeshSettings, reconstruct
@@ -125,6 +126,8 @@ def mesh_one(
             write_checked(path, result.mesh)
             files.append(path.name)
         entry |= {"files": files, "unit": cloud.unit, "report": to_plain(result.report)}
+    except StorageError:
+        raise  # a full disk is no fault of this shape
     except PcgenError as error:
         entry["error"] = str(error)
     except Exception as error:
@@ -142,14 +145,16 @@ def _run(jobs: list[tuple[Any, ...]], workers: int) -> Iterator[dict[str, Any]]:
     left = {job[0].name: job for job in jobs}
     while left:
         try:
-            with ProcessPoolExecutor(
-                min(workers, len(left)), mp_context=get_context("spawn")
-            ) as pool:
+            with _pool(min(workers, len(left))) as pool:
                 futures = [pool.submit(mesh_one, *job) for job in left.values()]
-                for future in as_completed(futures):
-                    entry = future.result()
-                    del left[entry["name"]]
-                    yield entry
+                try:
+                    for future in as_completed(futures):
+                        entry = future.result()
+                        del left[entry["name"]]
+                        yield entry
+                except BaseException:
+                    pool.shutdown(cancel_futures=True)
+                    raise
         except BrokenProcessPool:
             # A library took a worker down; we cannot know with which shape. The rest goes on
             # one at a time, and the shape that kills its worker again is reported.
@@ -157,9 +162,19 @@ def _run(jobs: list[tuple[Any, ...]], workers: int) -> Iterator[dict[str, Any]]:
             yield _alone(job)
 
 
+def _pool(workers: int) -> ProcessPoolExecutor:
+    """Processes that leave Ctrl-C to their parent, who cancels what has not begun."""
+    return ProcessPoolExecutor(
+        workers,
+        mp_context=get_context("spawn"),
+        initializer=signal.signal,
+        initargs=(signal.SIGINT, signal.SIG_IGN),
+    )
+
+
 def _alone(job: tuple[Any, ...]) -> dict[str, Any]:
     try:
-        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        with _pool(1) as pool:
             return pool.submit(mesh_one, *job).result()
     except BrokenProcessPool:
         return {"name": job[0].name, "key": job[-1], "error": "the process died while meshing it"}

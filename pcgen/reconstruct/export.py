@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pcgen.errors import InputError, MeshError, StorageError
+from pcgen.errors import InputError, MeshError
 from pcgen.reconstruct.topology import is_watertight, merged
 from pcgen.shapes.mesh_files import WRITE_SUFFIXES, Mesh, read_mesh, write_mesh
 
@@ -35,16 +35,17 @@ def write_checked(path: Path, mesh: Mesh) -> Path:
 
     Raises:
         InputError: an unknown suffix.
-        StorageError: the folder cannot be written, or the file read back is another mesh.
+        StorageError: the folder cannot be written.
+        MeshError: the file read back is another mesh.
     """
     write_mesh(path, mesh)
     try:
-        fault = difference(mesh, read_mesh(path))
+        fault = difference(mesh, read_mesh(path.read_bytes(), suffix=path.suffix))
     except MeshError as error:
         fault = str(error)
     if fault:
         path.unlink(missing_ok=True)
-        raise StorageError(f"{path} was written but read back wrongly, and removed: {fault}")
+        raise MeshError(f"{path} was written but read back wrongly, and removed: {fault}")
     return path
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from pcgen.errors import DataError, InputError
 from pcgen.reconstruct.batch import NamedCloud
-from pcgen.shapes.cloud_files import CLOUD_SUFFIXES, read_clouds
+from pcgen.shapes.cloud_files import cloud_files, read_clouds
 from pcgen.shapes.store import Dataset
 
 _NONE = np.zeros((0, 3))
@@ -32,9 +32,7 @@ def named_clouds(path: Path | str, frames: Path | str | None = None) -> list[Nam
     path = Path(path)
     files = [path]
     if path.is_dir():
-        files = sorted(file for file in path.iterdir() if file.suffix.lower() in CLOUD_SUFFIXES)
-        if not files:
-            raise InputError(f"no file in {path} ends in {', '.join(CLOUD_SUFFIXES)}")
+        files = cloud_files(path)
     result: list[NamedCloud] = []
     for file in files:
         try:

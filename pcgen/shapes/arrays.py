@@ -7,7 +7,9 @@ bytes that are there first, so that a file of 200 bytes cannot ask for a terabyt
 from __future__ import annotations
 
 import io
+import lzma
 import math
+import struct
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -23,6 +25,16 @@ from pcgen.files import atomic_file
 
 #: The most an array inside an archive may unpack to, in bytes.
 ARRAY_LIMIT = 16 * 2**30
+#: Members beyond the first size, in bytes, may unpack to so many times their packed size. Text
+#: meshes reach 20; deflate's own bound is 1032, which only a file made to fill memory comes near.
+RATIO_FREE = 64 * 2**20
+RATIO_LIMIT = 200
+
+#: What :mod:`zipfile` raises on a damaged archive.
+ARCHIVE_ERRORS = (
+    zipfile.BadZipFile, zlib.error, lzma.LZMAError, OSError, EOFError, NotImplementedError,
+    RuntimeError, ValueError, struct.error, UnicodeError, OverflowError,
+)  # fmt: skip
 
 
 def read_header(handle: IO[bytes], where: str) -> tuple[tuple[int, ...], np.dtype[Any], bool]:
@@ -36,7 +48,7 @@ def read_header(handle: IO[bytes], where: str) -> tuple[tuple[int, ...], np.dtyp
         reader = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
         shape, fortran, dtype = reader(handle)
     except Exception as error:  # NumPy parses the header as Python text: any error may come
-        raise InputError(f"{where} is not a NumPy array file ({error})") from None
+        raise InputError(f"{where} is not a NumPy array file ({str(error)[:200]})") from None
     if dtype.hasobject:
         raise InputError(f"{where} holds pickled Python objects, which could run code; refused")
     return shape, dtype, fortran
@@ -63,6 +75,38 @@ def read_array(handle: IO[bytes], size: int, where: str) -> NDArray[Any]:
     return flat.reshape(shape, order="F" if fortran else "C")
 
 
+def archive_fault(archive: zipfile.ZipFile, limit: int) -> str:
+    """Why an archive must not be unpacked; empty where it may be.
+
+    Args:
+        limit: bytes that all members together may unpack to.
+    """
+    members = archive.infolist()
+    total = sum(member.file_size for member in members)
+    if total > limit:
+        return f"it unpacks to {total} bytes; the limit is {limit}"
+    if sum(member.compress_size for member in members) > _size(archive):
+        return "its members overlap: it was made to unpack to more than it holds"
+    return next(filter(None, map(member_fault, members)), "")
+
+
+def member_fault(member: zipfile.ZipInfo) -> str:
+    """Why one member of an archive must not be unpacked; empty where it may be."""
+    ratio = member.file_size / max(member.compress_size, 1)
+    if member.file_size > RATIO_FREE and ratio > RATIO_LIMIT:
+        return (
+            f"{member.filename} unpacks to {member.file_size} bytes, {ratio:.0f} times its packed "
+            f"size; the limit is {RATIO_LIMIT} times"
+        )
+    return ""
+
+
+def _size(archive: zipfile.ZipFile) -> int:
+    handle = archive.fp
+    assert handle is not None
+    return handle.seek(0, io.SEEK_END)
+
+
 def read_npy(path: Path | str) -> NDArray[Any]:
     """Read a ``.npy`` file; see :func:`read_array` for what is refused."""
     path = Path(path)
@@ -83,20 +127,17 @@ def read_npz(path: Path | str, limit: int = ARRAY_LIMIT) -> dict[str, NDArray[An
         raise InputError(f"no file at {path}")
     try:
         with zipfile.ZipFile(path) as archive:
-            members = archive.infolist()
-            total = sum(member.file_size for member in members)
-            if total > limit:
-                raise InputError(f"{path} unpacks to {total} bytes; the limit is {limit}")
+            fault = archive_fault(archive, limit)
+            if fault:
+                raise InputError(f"{path}: {fault}")
             arrays = {}
-            for member in members:
+            for member in archive.infolist():
                 name = member.filename.removesuffix(".npy")
                 with archive.open(member) as handle:
                     arrays[name] = read_array(handle, member.file_size, f"{path}:{name}")
             return arrays
-    except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError, RuntimeError) as error:
-        raise InputError(f"{path} is not a readable .npz archive ({error})") from None
-    except zlib.error as error:
-        raise InputError(f"{path} is a damaged .npz archive ({error})") from None
+    except ARCHIVE_ERRORS as error:
+        raise InputError(f"{path} is not a readable .npz archive ({str(error)[:200]})") from None
 
 
 def write_npz(path: Path | str, arrays: Mapping[str, NDArray[Any]]) -> None:

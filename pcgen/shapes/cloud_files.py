@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pcgen import progress
 from pcgen.errors import InputError, MeshError
-from pcgen.shapes.arrays import read_npy, read_npz
+from pcgen.shapes.apart import read_apart
+from pcgen.shapes.arrays import ARCHIVE_ERRORS, ARRAY_LIMIT, archive_fault, read_npy, read_npz
 from pcgen.shapes.formats.ply import read_ply
 from pcgen.shapes.formats.points import POINT_SUFFIXES, read_points
 from pcgen.shapes.items import Cloud, check_cloud
 from pcgen.shapes.mesh_files import read_file
 from pcgen.shapes.samples import Samples
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Check = Callable[[Cloud], Cloud]
 CLOUD_SUFFIXES = (".npz", ".npy", ".pt", ".pth", ".ply", *POINT_SUFFIXES)
@@ -80,11 +85,22 @@ def read_clouds(path: Path | str, *, finite_only: bool = False) -> Clouds:
     path = Path(path)
     check = _finite_part if finite_only else check_cloud
     if path.is_dir():
-        files = sorted(file for file in path.iterdir() if file.suffix.lower() in CLOUD_SUFFIXES)
-        if not files:
-            raise InputError(f"no file in {path} ends in {', '.join(CLOUD_SUFFIXES)}")
+        files = cloud_files(path)
         return _joined([_read_one(file, check) for file in files])
     return _read_one(path, check)
+
+
+def cloud_files(folder: Path) -> list[Path]:
+    """The files of clouds in a folder, by name; hidden ones, such as half-written ones, left out.
+
+    Raises:
+        InputError: there are none.
+    """
+    files = [file for file in folder.iterdir() if file.suffix.lower() in CLOUD_SUFFIXES]
+    files = sorted(file for file in files if not file.name.startswith("."))
+    if not files:
+        raise InputError(f"no file in {folder} ends in {', '.join(CLOUD_SUFFIXES)}")
+    return files
 
 
 def _read_one(path: Path, check: Check) -> Clouds:
@@ -99,7 +115,9 @@ def _read_one(path: Path, check: Check) -> Clouds:
         if suffix == ".npy":
             return _from_array(read_npy(path), path, check)
         if suffix in (".pt", ".pth"):
-            return _from_array(_read_torch(path), path, check)
+            tensors = read_apart("torch", path)
+            whole = tensors[""] if "" in tensors else tensors[_only_clouds(tensors, path)]
+            return _from_array(whole, path, check)
         if suffix == ".ply":
             ply = read_ply(read_file(path))
             cloud = Cloud(ply.vertices, ply.normals)
@@ -145,28 +163,59 @@ def _from_array(array: NDArray[Any], path: Path, check: Check) -> Clouds:
     return Clouds(clouds, _numbered(path, len(clouds)), [""] * len(clouds))
 
 
-def _read_torch(path: Path) -> NDArray[Any]:
+def parse_torch(path: Path) -> dict[str, NDArray[Any]]:
+    """The tensors of a PyTorch file by name, ``""`` where there is only one; in this process."""
     import torch
 
+    _refuse_bombs(path)
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
+    except MemoryError:
+        raise
     except Exception as error:  # PyTorch raises whatever its archive or unpickler runs into
-        if "nsupported global" in str(error) or "nsupported class" in str(error):
+        text = str(error)
+        if any(sign in text for sign in ("nsupported global", "nsupported class", "is blocked")):
             raise InputError(
                 f"{path} holds Python objects besides tensors, which could run code; refused. "
                 "Save the tensor of points alone, with torch.save(points, path)"
             ) from None
-        reason = str(error).strip().splitlines()[:1] or [type(error).__name__]
+        reason = (text.strip().splitlines() or [type(error).__name__])[0]
+        if "weights_only" in reason:  # PyTorch's advice is to run whatever is in the file
+            reason = "its table of contents is damaged"
         raise InputError(
-            f"{path} is not a readable PyTorch file of tensors ({reason[0]})"
+            f"{path} is not a readable PyTorch file of tensors ({reason[:200]})"
         ) from None
-    if isinstance(content, dict):
-        tensors = {str(k): v.numpy() for k, v in content.items() if isinstance(v, torch.Tensor)}
-        return tensors[_only_clouds(tensors, path)]
-    if not isinstance(content, torch.Tensor):
+    if isinstance(content, torch.Tensor):
+        content = {"": content}
+    if not isinstance(content, dict):
         raise InputError(f"{path} must hold a tensor (N, P, 3), got {type(content).__name__}")
-    array: NDArray[Any] = content.detach().float().numpy()
+    tensors = {str(k): v for k, v in content.items() if isinstance(v, torch.Tensor)}
+    return {name: _as_array(tensor, path) for name, tensor in tensors.items()}
+
+
+def _as_array(tensor: Tensor, path: Path) -> NDArray[Any]:
+    import torch
+
+    # Strides of zero make a tensor of any size from one number.
+    if tensor.layout != torch.strided or tensor.numel() > tensor.untyped_storage().nbytes():
+        raise InputError(f"{path} holds a tensor that is larger than its numbers; refused")
+    if tensor.dtype.is_complex or tensor.is_quantized or tensor.device.type != "cpu":
+        raise InputError(f"{path} holds a tensor of {tensor.dtype} on {tensor.device}")
+    array: NDArray[Any] = tensor.detach().float().numpy()
     return array
+
+
+def _refuse_bombs(path: Path) -> None:
+    """A PyTorch file is a zip archive, of stored members where PyTorch made it."""
+    try:
+        if not zipfile.is_zipfile(path):
+            return  # the format before PyTorch 1.6
+        with zipfile.ZipFile(path) as archive:
+            fault = archive_fault(archive, ARRAY_LIMIT)
+    except ARCHIVE_ERRORS as error:
+        raise InputError(f"{path} is not a readable PyTorch file ({str(error)[:200]})") from None
+    if fault:
+        raise InputError(f"{path}: {fault}")
 
 
 def _only_clouds(arrays: dict[str, NDArray[Any]], path: Path) -> str:

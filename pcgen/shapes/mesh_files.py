@@ -68,17 +68,22 @@ def read_mesh(
     """Read and check one mesh.
 
     Args:
-        source: a path, or the content of a file.
+        source: a path, or the content of a file. A glTF is read by a library, hence, by its
+            path, in a process of its own; its content is read here.
         suffix: such as ``.obj``; needed with bytes, else taken from the path.
-        sibling: gives the files a glTF refers to; by default those in its own folder.
+        sibling: gives the files that the content of a glTF refers to; those of a path are in
+            its own folder.
     Raises:
         MeshError: not a mesh of that format, or one that :func:`check_mesh` refuses.
         InputError: no such file, an unknown suffix, or a file beyond :data:`FILE_LIMIT`.
     """
     if not isinstance(source, bytes):
         path = Path(source)
-        suffix = suffix or path.suffix
-        sibling = sibling or (lambda name: _read_beside(path, name))
+        suffix = (suffix or path.suffix).lower()
+        if suffix in (".glb", ".gltf") and path.is_file():
+            from pcgen.shapes.apart import read_apart
+
+            return Mesh(**read_apart("gltf", path))
         source = read_file(path)
     suffix = (suffix or "").lower()
     if suffix not in MESH_SUFFIXES:
@@ -100,6 +105,14 @@ def read_mesh(
         mesh = _read_gltf(source, suffix, sibling)
     check_mesh(mesh)
     return mesh
+
+
+def parse_gltf(path: Path) -> dict[str, NDArray[Any]]:
+    """The vertices and faces of a glTF file, read in this process; see :func:`read_mesh`."""
+    mesh = read_mesh(
+        read_file(path), suffix=path.suffix, sibling=lambda name: _read_beside(path, name)
+    )
+    return {"vertices": mesh.vertices, "faces": mesh.faces}
 
 
 def check_mesh(mesh: Mesh) -> None:
@@ -205,10 +218,12 @@ def _read_gltf(data: bytes, suffix: str, sibling: Sibling | None) -> Mesh:
             process=False,
             skip_materials=True,
         )
+        return _flatten(scene)
+    except MeshError:
+        raise
     except Exception as error:  # a parser of foreign bytes: it may fail in any way
         reason = f"{type(error).__name__}: {error}"[:200]
         raise MeshError(f"not a readable {suffix} file ({reason})") from None
-    return _flatten(scene)
 
 
 def _flatten(scene: Any) -> Mesh:

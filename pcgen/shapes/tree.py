@@ -10,11 +10,11 @@ from __future__ import annotations
 import functools
 import os
 import zipfile
-import zlib
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from pcgen.errors import DataError, InputError
+from pcgen.shapes.arrays import ARCHIVE_ERRORS, member_fault
 from pcgen.shapes.mesh_files import FILE_LIMIT
 
 #: Archives with more members than this are refused; ShapeNetCore.v2 as a whole has 1.5 million.
@@ -127,10 +127,10 @@ def read_entry(entry: Entry, limit: int = FILE_LIMIT) -> bytes:
             return Path(entry.file).read_bytes()
         with open_archive(entry.file).open(entry.member) as handle:
             return handle.read(limit)
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
-        raise InputError(f"it cannot be read from its archive ({error})") from None
     except OSError as error:
         raise InputError(f"it cannot be read ({error.strerror or error})") from None
+    except ARCHIVE_ERRORS as error:
+        raise InputError(f"it cannot be read from its archive ({str(error)[:200]})") from None
 
 
 @functools.lru_cache(maxsize=4)
@@ -188,12 +188,16 @@ def _add_archive(file: Path, path: str, found: _Found, mount: str | None) -> Non
     """Add the members of an archive under ``mount``, by default where the archive stands."""
     try:
         members = open_archive(str(file)).infolist()
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
-        reason = f"not a readable zip archive ({error}); is it truncated?"
+    except ARCHIVE_ERRORS as error:
+        reason = f"not a readable zip archive ({str(error)[:200]}); is it truncated?"
         found.rejected.append(Rejected(path, reason))
         return
+    reason = ""
     if len(members) > MEMBER_COUNT_LIMIT:
         reason = f"{len(members)} members; the limit is {MEMBER_COUNT_LIMIT}"
+    elif sum(info.compress_size for info in members) > file.stat().st_size:
+        reason = "its members overlap: it was made to unpack to more than it holds"
+    if reason:
         found.rejected.append(Rejected(path, reason))
         return
     named = [(info, info.filename.replace("\\", "/")) for info in members]  # from Windows
@@ -218,7 +222,7 @@ def _refusal(name: str, info: zipfile.ZipInfo) -> str:
         return "it would land outside its folder; refused"
     if info.file_size > FILE_LIMIT:
         return f"it unpacks to {info.file_size} bytes; the limit is {FILE_LIMIT}"
-    return ""
+    return member_fault(info)
 
 
 def _printable(name: str) -> str:

@@ -118,7 +118,8 @@ class Workers:
             busy.process.join()
             del self._busy[pipe]
             pipe.close()
-            return Outcome(busy.task, death=Death(busy.item, self._reason(busy.process.exitcode)))
+            reason = death_reason(busy.process.exitcode, self._limits[0])
+            return Outcome(busy.task, death=Death(busy.item, reason))
         if kind == "item":
             busy.item = value
             return None
@@ -128,12 +129,34 @@ class Workers:
             raise value
         return Outcome(busy.task, value)
 
-    def _reason(self, code: int | None) -> str:
-        if code == -signal.SIGALRM:
-            return f"reading it took longer than {self._limits[0]} s"
-        if code is not None and code < 0:
-            return f"reading it crashed the parser ({signal.Signals(-code).name})"
-        return f"reading it ended the parser (exit code {code})"
+
+def death_reason(code: int | None, time_limit_s: int) -> str:
+    """In words, by the exit code of a process that died while it read something."""
+    if code == -signal.SIGALRM:
+        return f"reading it took longer than {time_limit_s} s"
+    if code is not None and code < 0:
+        return f"reading it crashed the parser ({signal.Signals(-code).name})"
+    return f"reading it ended the parser (exit code {code})"
+
+
+def is_limited() -> bool:
+    """Whether this process has a limit on its memory that :func:`limit_memory` set."""
+    return _limited
+
+
+def limit_memory(limit: int) -> None:
+    """Let this process allocate at most ``limit`` bytes; mapped files do not count."""
+    global _limited
+    _limited = True
+    with contextlib.suppress(ImportError, ValueError, OSError):
+        import resource
+
+        _, most = resource.getrlimit(resource.RLIMIT_DATA)
+        ceiling = limit if most == resource.RLIM_INFINITY else min(limit, most)
+        resource.setrlimit(resource.RLIMIT_DATA, (ceiling, most))
+
+
+_limited = False
 
 
 @dataclass
@@ -155,7 +178,7 @@ def _context(module: str) -> Any:
 def _serve(pipe: Connection, work: Callable[..., Any], time_limit_s: int, memory: int) -> None:
     """The life of a worker."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's affair
-    _limit_memory(memory)
+    limit_memory(memory)
     parent = os.getppid()
 
     def announce(item: int) -> None:
@@ -175,12 +198,3 @@ def _serve(pipe: Connection, work: Callable[..., Any], time_limit_s: int, memory
                 answer = ("error", error)
             signal.alarm(0)
             pipe.send(answer)
-
-
-def _limit_memory(limit: int) -> None:
-    with contextlib.suppress(ImportError, ValueError, OSError):
-        import resource
-
-        _, most = resource.getrlimit(resource.RLIMIT_DATA)
-        ceiling = limit if most == resource.RLIM_INFINITY else min(limit, most)
-        resource.setrlimit(resource.RLIMIT_DATA, (ceiling, most))

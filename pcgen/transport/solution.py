@@ -18,8 +18,9 @@ from torch import Tensor
 
 from pcgen.config import from_plain, to_plain
 from pcgen.datatypes import Source
-from pcgen.errors import DataError, TransportError
+from pcgen.errors import DataError, InputError, TransportError
 from pcgen.files import atomic_file
+from pcgen.shapes.arrays import read_npz
 from pcgen.transport.evidence import REMEDIES, Evidence, Status
 from pcgen.transport.potential import UpperEnvelope
 from pcgen.transport.problem import SemidiscreteProblem
@@ -95,14 +96,17 @@ class SemidiscreteSolution:
         if not path.is_file():
             raise DataError(f"no transport file at {path}")
         try:
-            with np.load(path, allow_pickle=False) as file:
-                atoms, weights, potential = file["atoms"], file["weights"], file["potential"]
-                plain: dict[str, Any] = json.loads(str(file["evidence"]))
-        except (OSError, ValueError, KeyError, EOFError) as error:
+            file = read_npz(path)
+            atoms, weights, potential = file["atoms"], file["weights"], file["potential"]
+            plain: dict[str, Any] = json.loads(str(file["evidence"]))
+            status = {"status": Status(plain["status"])}
+            evidence = from_plain(Evidence, plain | status, "the evidence")
+        except (InputError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise DataError(f"{path} is not a transport file ({error})") from None
-        if potential.shape != (len(atoms),) or np.isnan(potential).any():
+        if atoms.ndim != 2 or potential.shape != (len(atoms),) or potential.dtype.kind != "f":
             raise DataError(f"{path} is damaged: its potential does not fit its atoms")
-        evidence = from_plain(Evidence, plain | {"status": Status(plain["status"])}, str(path))
+        if not (potential < np.inf).all():  # -inf is the potential of an atom without mass
+            raise DataError(f"{path} is damaged: its potential holds NaN or infinity")
         source = source or source_named(evidence.source, atoms.shape[1])
         problem = SemidiscreteProblem(source, atoms, weights)
         return cls(problem, torch.from_numpy(potential).double(), evidence)

@@ -6,7 +6,7 @@ import pytest
 import trimesh
 
 from pcgen.cli import main
-from pcgen.errors import InputError, StorageError
+from pcgen.errors import InputError, MeshError, StorageError
 from pcgen.reconstruct.batch import NamedCloud, mesh_all
 from pcgen.reconstruct.export import difference, write_checked
 from pcgen.reconstruct.inputs import named_clouds
@@ -104,7 +104,7 @@ def test_a_file_that_reads_back_differently_is_noticed(tmp_path):
     assert "faces instead" in difference(mesh, Mesh(mesh.vertices, mesh.faces[:-1]))
     assert "moved" in difference(mesh, Mesh(mesh.vertices + 1, mesh.faces))
     far = Mesh(mesh.vertices * 1e-3 + 1e5, mesh.faces)
-    with pytest.raises(StorageError, match="removed"):
+    with pytest.raises(MeshError, match="removed"):
         write_checked(tmp_path / "far.stl", far)
     assert not (tmp_path / "far.stl").exists()
 

@@ -76,7 +76,7 @@ def test_an_unmet_tolerance_is_said(atoms, tmp_path, capsys):
     [
         (np.full((3, 2), np.nan), "NaN"),
         (np.zeros(3), r"\(N, dim\)"),
-        (np.array([{}]), "no array of numbers"),
+        (np.array([{}]), "pickled Python objects"),
         (np.zeros((3, 2), dtype="U1"), "must be numbers"),
     ],
 )

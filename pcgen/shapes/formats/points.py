@@ -151,8 +151,9 @@ def _unpack_lzf(data: bytes, size: int) -> bytes:
         k += 1
         if start < 0:
             raise ValueError("a reference before the start")
-        for position in range(start, start + length + 2):
-            out.append(out[position])
+        run = out[start : start + length + 2]
+        # A reference may overlap what it writes: then the run repeats.
+        out += (run * ((length + 2) // len(run) + 1))[: length + 2]
         if len(out) > size:
             break
     if len(out) != size:

@@ -81,6 +81,8 @@ def list_arrays(path: str, announce: Announce) -> list[tuple[str, int, int]] | s
     def visit(name: str | bytes, node: Any) -> None:
         numbers = isinstance(node, h5py.Dataset) and node.dtype.kind in "fiu"
         if numbers and node.ndim == 3 and node.shape[2] == 3 and isinstance(name, str):
+            if node.external or node.is_virtual:
+                raise InputError(f"the numbers of {name} are said to be in other files; refused")
             if node.nbytes > most:
                 raise InputError(f"{name} promises {node.nbytes} bytes, more than can be there")
             found.append((name, int(node.shape[0]), int(node.shape[1])))
