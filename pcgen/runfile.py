@@ -6,6 +6,8 @@ Light on purpose: the command line and the viewers ask what a run is before torc
 from __future__ import annotations
 
 import json
+import shlex
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -40,14 +42,39 @@ def read_run(path: Path | str) -> dict[str, Any]:
     try:
         plain = json.loads((path / NAME).read_text(encoding="utf-8"))
         found = plain.get("format")
-    except (ValueError, AttributeError, OSError) as error:
-        raise DataError(f"{path / NAME} is damaged ({error})") from None
-    if found != FORMAT:
-        raise DataError(
-            f"{path} has run format {found!r} (pcgen {plain.get('version')}), this version "
-            f"reads {FORMAT}; train again, or use the version that made it"
+    except (ValueError, AttributeError, OSError, RecursionError) as error:
+        raise DataError(f"{path / NAME} is damaged ({str(error)[:200]})") from None
+    if type(found) is not int or found != FORMAT:
+        raise DataError(f"{path} has run format {found!r}, made by pcgen {_refusal(path, plain)}")
+    return dict(plain)
+
+
+def _refusal(path: Path, plain: Mapping[str, Any]) -> str:
+    """Whose run it is that cannot be read, and the command that helps."""
+    found, version = plain.get("format"), str(plain.get("version", "?"))[:40]
+    if type(found) is int and found > FORMAT:
+        return (
+            f"{version}; this one reads {FORMAT}. Bring it up to date with: "
+            "pip install --upgrade pcgen"
         )
-    return plain
+    return (
+        f"{version}; this one reads {FORMAT}, and weights of older networks are of no use to it. "
+        f"Train it again with: {training_command(path, plain)}"
+    )
+
+
+def training_command(path: Path, plain: Mapping[str, Any]) -> str:
+    """The command that trains a run of the same options beside ``path``."""
+    words = ["pcgen", "train", str(plain.get("dataset", "DATASET"))]
+    words += ["--out", f"{path}-{FORMAT}"]
+    for option, key in (("--preset", "preset"), ("--seed", "seed")):
+        if key in plain:
+            words += [option, str(plain[key])]
+    if isinstance(plain.get("categories"), list) and plain["categories"]:
+        words += ["--categories", ",".join(map(str, plain["categories"]))]
+    if plain.get("budget_minutes") is not None:
+        words += ["--budget-minutes", str(plain["budget_minutes"])]
+    return shlex.join(words + ["--conditional"] * bool(plain.get("conditional")))
 
 
 def is_finished(path: Path, stage: str) -> bool:
@@ -63,5 +90,5 @@ def learned_from(path: Path | str) -> Learned | None:
     try:
         plain = json.loads((Path(path) / NAME).read_text(encoding="utf-8"))
         return Learned(Path(plain["dataset"]), tuple(map(str, plain.get("categories", ()))))
-    except (ValueError, KeyError, TypeError, AttributeError, OSError):
+    except (ValueError, KeyError, TypeError, AttributeError, OSError, RecursionError):
         return None

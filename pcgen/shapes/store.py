@@ -17,6 +17,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -252,14 +253,33 @@ def _read_meta(path: Path) -> dict[str, Any]:
         raise DataError(f"{path} does not describe a pcgen data set")
     if meta.get("version") != VERSION:
         raise DataError(
-            f"{path.parent} has format version {meta.get('version')}, this pcgen reads {VERSION}; "
-            "prepare it again with this version"
+            f"{path.parent} has format version {meta.get('version')!r}, this pcgen reads "
+            f"{VERSION}. {_remedy(path.parent, meta)}"
         )
     kinds = {"count": int, "points_per_shape": int, "has_normals": bool, "content_hash": str}
     for key, kind in kinds.items():
         if not isinstance(meta.get(key), kind):
             raise DataError(f"{path} is damaged: {key} must be {kind.__name__}")
     return meta
+
+
+def _remedy(folder: Path, meta: dict[str, Any]) -> str:
+    """What to do about a data set of another version."""
+    found = meta.get("version")
+    if type(found) is int and found > VERSION:
+        return "Bring pcgen up to date with: pip install --upgrade pcgen"
+    try:
+        source = str(json.loads((folder / "report.json").read_text(encoding="utf-8"))["source"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        source = "SOURCE"
+    words = ["pcgen", "prepare", source, "--out", f"{folder}-{VERSION}"]
+    settings = meta.get("settings")
+    for key in ("format", "points", "seed"):
+        if isinstance(settings, dict) and key in settings:
+            words += [f"--{key}", str(settings[key])]
+    if isinstance(settings, dict) and settings.get("categories"):
+        words += ["--categories", ",".join(map(str, settings["categories"]))]
+    return f"Prepare it again with: {shlex.join(words)}"
 
 
 def _read_index(path: Path) -> list[Row]:
