@@ -2,12 +2,15 @@
 
 A checkpoint is one file. Its header's ``meta`` entry holds JSON (settings, step, versions); the
 tensors have dotted names. Optimiser and random state are tensors too, so exact resume needs
-nothing that could execute code on loading.
+nothing that could execute code on loading. What is read is checked against a :class:`Schema`, and
+no float may be NaN or infinite.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +31,51 @@ def save(path: Path | str, tensors: dict[str, Tensor], meta: dict[str, Any]) -> 
         temporary.write_bytes(to_bytes(whole, metadata={"meta": json.dumps(meta)}))
 
 
-def load(path: Path | str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+@dataclass(frozen=True, kw_only=True)
+class Schema:
+    """What a kind of checkpoint must hold; names beyond these are left to whoever reads them.
+
+    Attributes:
+        meta: the JSON type of each entry, as a Python type; a float may be written as an integer.
+        tensors: of each, whether it holds floats ("f") or integers ("i"), and its dimensions.
+    """
+
+    meta: Mapping[str, type] = field(default_factory=dict)
+    tensors: Mapping[str, tuple[str, int]] = field(default_factory=dict)
+
+    def fault(self, tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> str:
+        """What is wrong; empty where nothing is."""
+        for name, kind in self.meta.items():
+            value = meta.get(name)
+            accepted = (int, float) if kind is float else kind
+            if not isinstance(value, accepted) or (isinstance(value, bool) and kind is not bool):
+                return f"its {name} must be a JSON {kind.__name__}, got {str(value)[:80]!r}"
+        for name, (kind_of_number, dimensions) in self.tensors.items():
+            tensor = tensors.get(name)
+            if tensor is None:
+                return f"it has no tensor {name}"
+            floats = tensor.dtype.is_floating_point
+            if floats != (kind_of_number == "f") or tensor.ndim != dimensions:
+                return f"its {name} is {tensor.dtype} with {tensor.ndim} dimensions"
+        return ""
+
+
+WEIGHTS = Schema(meta={"step": int, "settings": dict})
+STATE = Schema(
+    meta={"step": int, "seconds": float, "optimiser": dict}, tensors={"generator": ("i", 1)}
+)
+BASE = Schema(meta={"family": str, "format": int})
+ATOMS = Schema(tensors={"z": ("f", 2), "row": ("i", 1), "label": ("i", 1)})
+
+
+def load(
+    path: Path | str, schema: Schema | None = None
+) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Read what :func:`save` wrote.
 
     Raises:
-        DataError: the file is missing, truncated or not a safetensors file with our header.
+        DataError: the file is missing, truncated, not a safetensors file with our header, not of
+            the schema, or holds a number that is not finite; the tensor is named.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -43,14 +86,23 @@ def load(path: Path | str) -> tuple[dict[str, Tensor], dict[str, Any]]:
         with safe_open(path, framework="pt") as handle:
             meta = json.loads((handle.metadata() or {})["meta"])
             tensors = {name: handle.get_tensor(name) for name in handle.keys()}  # noqa: SIM118
-    except (SafetensorError, KeyError, ValueError, OSError) as error:
+    except (SafetensorError, KeyError, ValueError, OSError, RuntimeError) as error:
         raise DataError(
-            f"{path} is not a readable pcgen checkpoint ({error}); "
+            f"{path} is not a readable pcgen checkpoint ({str(error)[:200]}); "
             "restore it from a backup or train the stage again"
         ) from None
-    if not isinstance(meta, dict):
-        raise DataError(f"{path} has a damaged header; train the stage again")
+    fault = "its header is no JSON object" if not isinstance(meta, dict) else ""
+    fault = fault or (schema.fault(tensors, meta) if schema else "") or _not_finite(tensors)
+    if fault:
+        raise DataError(f"{path} is damaged: {fault}; train the stage again")
     return tensors, meta
+
+
+def _not_finite(tensors: Mapping[str, Tensor]) -> str:
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and not torch.isfinite(tensor.to(torch.float32)).all():
+            return f"tensor {name} holds a number that is not finite"
+    return ""
 
 
 def pack_optimiser(optimiser: torch.optim.Optimizer) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -70,12 +122,37 @@ def pack_optimiser(optimiser: torch.optim.Optimizer) -> tuple[dict[str, Tensor],
 def unpack_optimiser(
     optimiser: torch.optim.Optimizer, tensors: dict[str, Tensor], rest: dict[str, Any]
 ) -> None:
-    """Put state packed by :func:`pack_optimiser` back, bit for bit."""
+    """Put state packed by :func:`pack_optimiser` back, bit for bit.
+
+    Raises:
+        ValueError: it is the state of another optimiser, or of other parameters.
+    """
     state: dict[int, dict[str, Any]] = {}
     for name, value in {**tensors, **rest["scalars"]}.items():
         index, slot = name.split(".", 1)
         state.setdefault(int(index), {})[slot] = value
+    ours = optimiser.state_dict()["param_groups"]
+    if [_kinds(group) for group in rest["groups"]] != [_kinds(group) for group in ours]:
+        raise ValueError("the optimiser has other settings")
+    parameters = [p for group in optimiser.param_groups for p in group["params"]]
+    for index, slots in state.items():
+        for slot, value in slots.items():
+            alone = not isinstance(value, Tensor) or value.ndim == 0
+            if not 0 <= index < len(parameters):
+                raise ValueError(f"there is no parameter {index}")
+            if not alone and value.shape != parameters[index].shape:
+                raise ValueError(f"{slot} of parameter {index} has shape {tuple(value.shape)}")
     optimiser.load_state_dict({"state": state, "param_groups": rest["groups"]})
+
+
+def _kinds(group: Mapping[str, Any]) -> dict[str, str]:
+    """The settings of an optimiser's group by their kinds of value, as JSON has them."""
+    return {
+        name: "list" if isinstance(value, list | tuple) else
+        "number" if isinstance(value, int | float) and not isinstance(value, bool) else
+        type(value).__name__
+        for name, value in group.items()
+    }  # fmt: skip
 
 
 def strip(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

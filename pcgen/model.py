@@ -34,6 +34,8 @@ CHUNK = 256
 # Between the seeds of two runs of shapes, so that their noises are not shared.
 SEED_STRIDE = 1_000_003
 MOST_STEPS = 1000
+# Chunks in a row without a point of the category asked for, after which there is none to find.
+MOST_MISSES = 4000
 
 
 @dataclass(frozen=True)
@@ -82,11 +84,14 @@ class ShapeModel:
         settings = config["settings"]
         sizes = from_plain(AutoencoderSettings, settings["autoencoder"])
         self.latent_dim = sizes.latent_dim
-        atoms, _ = checkpoint.load(run_dir / "base" / "atoms.safetensors")
+        atoms, _ = checkpoint.load(run_dir / "base" / "atoms.safetensors", checkpoint.ATOMS)
         self._atoms, self._atom_row, self._atom_label = atoms["z"], atoms["row"], atoms["label"]
-        self._base = base.from_checkpoint(*checkpoint.load(run_dir / "base" / "base.safetensors"))
+        self._base = base.from_checkpoint(
+            *checkpoint.load(run_dir / "base" / "base.safetensors", checkpoint.BASE)
+        )
         self._potential = SemidiscreteSolution.load(run_dir / "base" / "map.npz").potential
-        weights, _ = checkpoint.load(run_dir / "autoencoder" / "weights.safetensors")
+        self._check_atoms()
+        weights = _weights(run_dir, "autoencoder")
         first = "encoder.basis" if "encoder.basis" in weights else "encoder.each.0.weight"
         self.dim = int(weights[first].shape[1])
         self._autoencoder = _frozen(Autoencoder.empty(sizes, self.dim), weights, device)
@@ -182,7 +187,11 @@ class ShapeModel:
             one_hot = nn.functional.one_hot(label, len(self.categories)).float().to(self.device)
         network = self._latent["student" if solver == "student" else "teacher"]
         *_, z = _follow(
-            lambda x, t, s: network(x, t, s, one_hot), start.to(self.device), steps, solver
+            lambda x, t, s: network(x, t, s, one_hot),
+            start.to(self.device),
+            steps,
+            solver,
+            "latent-flow",
         )
         return LatentDraw(z=z.cpu(), base=start, category=label, row=self._atom_row[cell])
 
@@ -211,7 +220,7 @@ class ShapeModel:
         end = start.points
         network = self._point["student" if solver == "student" else "teacher"]
         slope = BoundPointSlope(network, condition)
-        for end in _follow(slope, start.points, steps, solver):
+        for end in _follow(slope, start.points, steps, solver, "point-flow"):
             if trace:
                 path.append(end)
         return Decoded(
@@ -282,6 +291,18 @@ class ShapeModel:
             normals=np.concatenate([shape.normals.numpy() for shape in shapes]),
         )
 
+    def _check_atoms(self) -> None:
+        """Refuse files of the base stage that do not fit each other or the run."""
+        count = len(self._atoms)
+        sizes = {len(self._atom_row), len(self._atom_label), len(self._potential)}
+        labels = self._atom_label
+        if sizes != {count} or count == 0 or self._atoms.shape[1] != self.latent_dim:
+            raise ValueError("the atoms, their labels and the potential have different sizes")
+        if int(labels.min()) < 0 or int(labels.max()) >= len(self.categories):
+            raise ValueError("an atom has a category that the run does not know")
+        if self._base.dim != self.latent_dim:
+            raise ValueError(f"the base has dimension {self._base.dim}")
+
     def _draw_base(
         self, count: int, draw: Generator, category: str | None
     ) -> tuple[Tensor, Tensor]:
@@ -292,7 +313,13 @@ class ShapeModel:
         kept: list[Tensor] = []
         cells: list[Tensor] = []
         have = 0
+        empty = 0
         while have < count:
+            if empty == MOST_MISSES:
+                raise DataError(
+                    f"none of {CHUNK * empty} points of the base is in a cell of {category}; "
+                    "train on more shapes of that category, or sample without --category"
+                )
             x = self._base.sample(CHUNK, draw)
             cell = best_cells(x, self._atoms, self._potential)[1][:, 0]
             if category is not None:
@@ -301,18 +328,27 @@ class ShapeModel:
             kept.append(x)
             cells.append(cell)
             have += len(x)
+            empty = 0 if len(x) else empty + 1
         return torch.cat(kept)[:count], torch.cat(cells)[:count]
 
 
-def _follow(slope: Slope, start: Tensor, steps: int, solver: str) -> Iterator[Tensor]:
+def _follow(slope: Slope, start: Tensor, steps: int, solver: str, stage: str) -> Iterator[Tensor]:
     """x at all times: by the student's jumps, or by the teacher's flow under a stepper."""
     if solver == "student":
-        return jumps(functools.partial(jump, slope), start, steps=steps)
-    return trajectory(velocity_of(slope), start, steps=steps, method=solver)
+        path = jumps(functools.partial(jump, slope), start, steps=steps)
+    else:
+        path = trajectory(velocity_of(slope), start, steps=steps, method=solver)
+    for number, x in enumerate(path):
+        if not torch.isfinite(x).all():
+            raise DataError(
+                f"{stage}: x is not a finite number at step {number} of {steps} by {solver}; "
+                "train the stage again, or use another solver or more steps"
+            )
+        yield x
 
 
 def _weights(run_dir: Path, stage: str) -> dict[str, Tensor]:
-    return checkpoint.load(run_dir / stage / "weights.safetensors")[0]
+    return checkpoint.load(run_dir / stage / "weights.safetensors", checkpoint.WEIGHTS)[0]
 
 
 def _frozen(module: Any, weights: dict[str, Tensor], device: str) -> Any:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from pcgen.errors import InputError
+from pcgen.errors import DataError, InputError
 from pcgen.files import write_json
 from pcgen.train.loop import LoopSettings, Trainer
 
@@ -47,7 +47,13 @@ def plan_steps(
     """
     plan = folder / "plan.json"
     if plan.exists():
-        return dataclasses.replace(loop, steps=int(json.loads(plan.read_text())["steps"]))
+        try:
+            steps = int(json.loads(plan.read_text(encoding="utf-8"))["steps"])
+            return dataclasses.replace(loop, steps=steps)
+        except (ValueError, TypeError, LookupError, RecursionError, OSError) as error:
+            raise DataError(
+                f"{plan} is damaged ({error!r}); remove {folder} to train this part again"
+            ) from None
     if seconds is not None:
         trial = build(folder / "trial", loop)
         trial.step()

@@ -75,7 +75,7 @@ def _pairs(context: Context) -> Pairs:
     settings = context.run.settings.latent_flow
     folder = context.run.stage("base")
     atoms = Atoms.load(folder / "atoms.safetensors")
-    omega = base.from_checkpoint(*checkpoint.load(folder / "base.safetensors"))
+    omega = base.from_checkpoint(*checkpoint.load(folder / "base.safetensors", checkpoint.BASE))
     potential = SemidiscreteSolution.load(folder / "map.npz").potential
     draw = torch.Generator().manual_seed(context.seed(STAGE, 3))
     start = omega.sample(settings.pool, draw)

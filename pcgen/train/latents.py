@@ -39,7 +39,7 @@ class Atoms:
 
     @classmethod
     def load(cls, path) -> Atoms:  # type: ignore[no-untyped-def]
-        tensors, _ = checkpoint.load(path)
+        tensors, _ = checkpoint.load(path, checkpoint.ATOMS)
         return cls(**tensors)
 
 
@@ -73,7 +73,9 @@ def couple(omega: BaseMeasure, atoms: Tensor, tolerance: float, seed: int):  # t
 def load_autoencoder(context: Context) -> Autoencoder:
     """The trained autoencoder of the run, frozen."""
     model = Autoencoder.empty(context.run.settings.autoencoder, context.clouds.points.shape[-1])
-    tensors, _ = checkpoint.load(context.run.stage("autoencoder") / "weights.safetensors")
+    tensors, _ = checkpoint.load(
+        context.run.stage("autoencoder") / "weights.safetensors", checkpoint.WEIGHTS
+    )
     model.load_state_dict(tensors)
     return model.eval().requires_grad_(False)
 

@@ -21,7 +21,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from pcgen import checkpoint
-from pcgen.errors import InputError, TrainingError
+from pcgen.errors import DataError, InputError, TrainingError
 from pcgen.files import atomic_file
 
 SAVE_EVERY_S = 20.0
@@ -172,7 +172,7 @@ class Trainer:
         checkpoint.save(self.folder / "state.safetensors", tensors, meta)
 
     def _restore(self) -> None:
-        tensors, meta = checkpoint.load(self.folder / "state.safetensors")
+        tensors, meta = checkpoint.load(self.folder / "state.safetensors", checkpoint.STATE)
         try:
             self.module.load_state_dict(checkpoint.strip(tensors, "module"))
             self.average.load_state_dict(checkpoint.strip(tensors, "average"))
@@ -181,7 +181,7 @@ class Trainer:
             )
             self.generator.set_state(tensors["generator"])
             self.done, self._seconds = int(meta["step"]), float(meta["seconds"])
-        except (KeyError, RuntimeError, ValueError) as error:
+        except (LookupError, RuntimeError, ValueError, TypeError, AttributeError) as error:
             raise TrainingError(
                 f"{self.folder}/state.safetensors does not fit this stage ({error}); "
                 "remove the folder to train the stage again"
@@ -220,4 +220,10 @@ def read_metrics(folder: Path) -> list[dict[str, Any]]:
     path = folder / "metrics.jsonl"
     if not path.exists():
         return []
-    return [json.loads(line) for line in path.read_text().splitlines()]
+    try:
+        lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        return [line for line in lines if isinstance(line["step"], int)]
+    except (ValueError, TypeError, LookupError, RecursionError, OSError) as error:
+        raise DataError(
+            f"{path} is damaged ({error!r}); remove it: only the drawn learning curve is lost"
+        ) from None

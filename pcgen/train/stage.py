@@ -102,7 +102,7 @@ def fit_teacher_and_student(
     seeds = context.seed(stage, 1), context.seed(stage, 2)
     fit(context, f"{stage}/teacher", fresh, lambda _: teacher_loss, loops[0], seed=seeds[0])
     weights = context.run.stage(stage) / "teacher" / "weights.safetensors"
-    tensors, _ = checkpoint.load(weights)
+    tensors, _ = checkpoint.load(weights, checkpoint.WEIGHTS)
 
     def trained() -> nn.Module:
         module = fresh()
