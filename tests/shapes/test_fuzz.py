@@ -11,6 +11,7 @@ import pytest
 
 from pcgen.shapes.prepare import prepare
 from pcgen.shapes.store import Dataset
+from tests.fuzz.mutations import mutate
 from tests.shapes.small_shapes import box_mesh, every_format
 
 CLOUD = np.random.default_rng(0).normal(size=(60, 3)).astype(np.float32)
@@ -37,28 +38,6 @@ def originals() -> dict[str, bytes]:
         ".pts": b"60\n" + rows.encode(),
         ".pcd": header.encode() + CLOUD.tobytes(),
     }
-
-
-def mutate(data: bytes, draw: np.random.Generator) -> bytes:
-    """Flip, cut, repeat or insert; sometimes a number becomes a huge one."""
-    copy = bytearray(data)
-    for _ in range(draw.integers(1, 5)):
-        at, width = int(draw.integers(len(copy))), int(draw.integers(1, 9))
-        match draw.integers(5):
-            case 0:
-                copy[at] = draw.integers(256)
-            case 1:
-                del copy[at : at + width]
-            case 2:
-                copy[at:at] = copy[at : at + width] * int(draw.integers(1, 30))
-            case 3:
-                copy[at : at + width] = b"\xff" * width
-            case 4:
-                copy[at : at + width] = draw.choice(
-                    [b"-1", b"nan", b"1e999", b"99999999999", b"\n"]
-                )
-        copy = copy or bytearray(b"\0")
-    return bytes(copy[: draw.integers(1, len(copy) + 1)] if draw.random() < 0.2 else copy)
 
 
 def run(tmp_path, each: int, seed: int) -> None:

@@ -1,0 +1,53 @@
+"""Mutated files against a loader, in a worker process that may die of them."""
+
+import traceback
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from pcgen.errors import PcgenError
+from tests.fuzz.mutations import mutate
+
+
+def fault_of(loader, data: bytes, folder: Path) -> str:
+    """What went wrong when a loader met ``data``: empty for a result or a known error."""
+    path = folder / f"file{loader.suffix}"
+    path.write_bytes(data)
+    try:
+        loader.read(path)
+    except PcgenError as error:
+        lines = len(str(error).splitlines())
+        return "" if lines == 1 and len(str(error)) < 2000 else f"an error of {lines} lines"
+    except Exception as error:
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        return f"{type(error).__name__}: {error} ({place.filename}:{place.lineno})"
+    return ""
+
+
+@cache
+def seeds_of(name: str) -> list[bytes]:
+    from tests.fuzz.loaders import LOADERS
+
+    return LOADERS[name].seeds()
+
+
+def mutant(name: str, number: int) -> bytes:
+    """The same bytes for the same name and number, always."""
+    draw = np.random.default_rng([number, *name.encode()])
+    seeds = seeds_of(name)
+    return mutate(seeds[number % len(seeds)], draw)
+
+
+def attack(task, announce):
+    """The faults of one loader over a range of mutants, by number; for a worker."""
+    from tests.fuzz.loaders import LOADERS
+
+    name, numbers, folder = task
+    faults = {}
+    for number in numbers:
+        announce(number)
+        fault = fault_of(LOADERS[name], mutant(name, number), Path(folder))
+        if fault:
+            faults[number] = fault
+    return faults

@@ -1,0 +1,311 @@
+"""Every reader of files in the project, with small files that it reads.
+
+A loader gets the path of a file that stands alone in its folder, and must either read it or raise
+a known error. Loaders of folders put the other files beside it.
+"""
+
+import io
+import json
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import h5py
+import numpy as np
+import torch
+from torch import nn
+
+from pcgen import base, checkpoint
+from pcgen.cli.transport import _read as read_atoms
+from pcgen.config import to_plain
+from pcgen.evaluate.matrix import _read_finished
+from pcgen.files import write_json
+from pcgen.gallery.curves import read_curves
+from pcgen.gallery.meshes import find_meshes
+from pcgen.reconstruct.batch import _finished
+from pcgen.runfile import dataset_of, training_command
+from pcgen.shapes.cloud_files import read_clouds
+from pcgen.shapes.items import Item, cloud_size, open_item
+from pcgen.shapes.layouts import find_items
+from pcgen.shapes.layouts.hdf5 import list_arrays
+from pcgen.shapes.mesh_files import read_mesh
+from pcgen.shapes.samples import Samples
+from pcgen.shapes.splits import read_table
+from pcgen.shapes.store import Dataset
+from pcgen.shapes.tree import Entry, scan
+from pcgen.shapes.writer import write_dataset
+from pcgen.train.budget import plan_steps
+from pcgen.train.loop import LoopSettings, Trainer, read_metrics
+from pcgen.train.presets import preset
+from pcgen.train.run import Run, RunConfig
+from pcgen.transport import (
+    GaussianSource,
+    SemidiscreteProblem,
+    SemidiscreteSolution,
+    SemidualSolver,
+)
+from tests.shapes.small_shapes import box_mesh, every_format
+
+CLOUDS = np.random.default_rng(0).normal(size=(2, 60, 3)).astype(np.float32)
+LOOP = LoopSettings(steps=4, batch=2, log_every=1)
+
+
+@dataclass(frozen=True)
+class Loader:
+    """A reader of files that end in ``suffix``, and the small ones that are mutated."""
+
+    suffix: str
+    seeds: Callable[[], list[bytes]]
+    read: Callable[[Path], object]
+
+
+def _written(write, suffix="") -> bytes:
+    """The bytes that a function leaves at the path it is given."""
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / f"file{suffix}"
+        write(path)
+        return path.read_bytes()
+
+
+def _buffer(write) -> bytes:
+    buffer = io.BytesIO()
+    write(buffer)
+    return buffer.getvalue()
+
+
+@cache
+def meshes() -> dict[str, bytes]:
+    files = every_format(box_mesh())
+    del files["buffer"], files[".gltf"]
+    scan_with_normals = (
+        b"ply\nformat ascii 1.0\nelement vertex 3\nproperty float x\nproperty float y\n"
+        b"property float z\nproperty float nx\nproperty float ny\nproperty float nz\nend_header\n"
+        b"0 0 0 0 0 1\n1 0 0 0 0 1\n0 1 0 0 0 1\n"
+    )
+    return files | {"scan": scan_with_normals}
+
+
+@cache
+def clouds() -> dict[str, list[bytes]]:
+    rows = "\n".join(" ".join(map(str, row)) for row in CLOUDS[0])
+    header = (
+        "VERSION 0.7\nFIELDS x y z\nSIZE 4 4 4\nTYPE F F F\nCOUNT 1 1 1\nWIDTH 60\nHEIGHT 1\n"
+        "POINTS 60\nDATA {}\n"
+    )
+    columns = CLOUDS[0].T.tobytes()
+    runs = b"".join(b"\x1f" + columns[k : k + 32] for k in range(0, 704, 32)) + b"\x0f"
+    packed = runs + columns[704:]
+    sizes = np.array([len(packed), len(columns)], "<u4").tobytes()
+    return {
+        ".npy": [_buffer(lambda h: np.save(h, CLOUDS))],
+        ".pt": [
+            _buffer(lambda h: torch.save(torch.from_numpy(CLOUDS), h)),
+            _buffer(lambda h: torch.save({"a": torch.from_numpy(CLOUDS)}, h)),
+            _buffer(
+                lambda h: torch.save(
+                    torch.from_numpy(CLOUDS[:, :5]).clone(), h, _use_new_zipfile_serialization=False
+                )
+            ),
+        ],
+        ".xyz": [rows.encode(), b"60\n" + rows.encode()],
+        ".pcd": [
+            header.format("ascii").encode() + rows.encode(),
+            header.format("binary").encode() + CLOUDS[0].tobytes(),
+            header.format("binary_compressed").encode() + sizes + packed,
+        ],
+    }
+
+
+def _samples() -> list[bytes]:
+    samples = Samples(points=CLOUDS, category=np.array(["a", "b"]), meta={"seed": 1})
+    return [
+        _written(samples.save, ".npz"),
+        _buffer(lambda h: np.savez(h, points=CLOUDS, normals=CLOUDS)),
+    ]
+
+
+def _hdf5() -> list[bytes]:
+    def write(path):
+        with h5py.File(path, "w") as handle:
+            handle["chair/train"] = CLOUDS
+            handle.create_dataset("03001627/test", data=CLOUDS, compression="gzip")
+
+    return [_written(write, ".h5")]
+
+
+def _read_hdf5(path: Path) -> None:
+    """As a layout lists it and a worker of prepare reads it: both are processes of their own."""
+    arrays = list_arrays(str(path), lambda _: None)
+    entry = Entry(path.name, path.stat().st_size, str(path), None, 0)
+    for name, _, _ in arrays if isinstance(arrays, list) else ():
+        open_item(Item(id="a/b", category="a", split=None, entry=entry, array=name, row=0))
+
+
+def _archive() -> list[bytes]:
+    def write(handle):
+        with zipfile.ZipFile(handle, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("chair/train/a.off", meshes()[".off"])
+            archive.writestr("chair/test/b.obj", meshes()[".obj"])
+            archive.writestr("split.csv", "file,split\nchair/train/a.off,train\n")
+
+    return [_buffer(write)]
+
+
+def _read_source(path: Path) -> None:
+    """All shapes of a folder or archive, as a worker of prepare opens them."""
+    _, found = find_items(scan(path))
+    for item in found.items[:10]:
+        cloud_size(item)
+        open_item(item)
+
+
+@cache
+def _dataset_files() -> dict[str, bytes]:
+    with TemporaryDirectory() as folder:
+        write_dataset(Path(folder) / "set", CLOUDS, normals=CLOUDS)
+        return {file.name: file.read_bytes() for file in (Path(folder) / "set").iterdir()}
+
+
+def _dataset(name: str) -> Loader:
+    def read(path: Path) -> None:
+        for other, data in _dataset_files().items():
+            (path.parent / other).write_bytes(data)
+        (path.parent / name).write_bytes(path.read_bytes())
+        dataset = Dataset.open(path.parent)
+        dataset.points([0])
+        dataset.frame([0])
+        dataset.select(split="train")
+        dataset.verify()
+
+    return Loader(Path(name).suffix, lambda: [_dataset_files()[name]], read)
+
+
+@cache
+def _run_file() -> bytes:
+    config = RunConfig(
+        dataset="/data", dataset_hash="0", categories=("a", "b"), conditional=False,
+        preset="cpu-tiny", seed=0, threads=1, budget_minutes=None, settings=preset("cpu-tiny"),
+    )  # fmt: skip
+    return json.dumps(to_plain(config)).encode()
+
+
+def _read_run(path: Path) -> None:
+    path.replace(path.parent / "run.json")
+    dataset_of(path.parent)
+    run = Run.open(path.parent)
+    training_command(path.parent, to_plain(run.config))
+
+
+def _solution() -> list[bytes]:
+    draw = torch.Generator().manual_seed(0)
+    problem = SemidiscreteProblem(GaussianSource(2), torch.randn(4, 2, generator=draw))
+    return [_written(SemidualSolver(tolerance=0.5).solve(problem, draw).save, ".npz")]
+
+
+def _base(name: str) -> bytes:
+    draw = torch.Generator().manual_seed(0)
+    omega = base.fit(name, torch.randn(40, 2, generator=draw), generator=draw)
+    return _written(lambda path: checkpoint.save(path, *omega.to_checkpoint()))
+
+
+def _trainer(folder: Path) -> Trainer:
+    def loss(module, generator):
+        return module(torch.randn(2, 2, generator=generator)).square().mean()
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return Trainer(folder, nn.Linear(2, 1), loss, LOOP, seed=0)
+
+
+@cache
+def _trained() -> dict[str, bytes]:
+    with TemporaryDirectory() as folder:
+        list(_trainer(Path(folder)).steps())
+        return {file.name: file.read_bytes() for file in Path(folder).iterdir()}
+
+
+def _read_state(path: Path) -> None:
+    path.replace(path.parent / "state.safetensors")
+    (path.parent / "metrics.jsonl").write_bytes(_trained()["metrics.jsonl"])
+    _trainer(path.parent).step()
+
+
+def _read_metrics(path: Path) -> None:
+    path.replace(path.parent / "metrics.jsonl")
+    read_curves(path.parent.parent)
+    read_metrics(path.parent)
+
+
+def _read_plan(path: Path) -> None:
+    path.replace(path.parent / "plan.json")
+    plan_steps(path.parent, LOOP, None, lambda *_: None)
+
+
+def _manifest() -> list[bytes]:
+    entry = {"name": "a", "files": ["a.glb"], "key": "k", "report": {"faces": 1}, "category": ""}
+    return [_written(lambda path: write_json(path, {"meshes": [entry]}))]
+
+
+def _read_manifest(path: Path) -> None:
+    (path.parent / "a.glb").write_bytes(b"")
+    (path.parent / "meshes.json").write_bytes(path.read_bytes())
+    _finished(path.parent, "meshes", "k")
+    find_meshes(path.parent)
+
+
+def _taxonomy() -> list[bytes]:
+    return [json.dumps([{"synsetId": "03001627", "name": "chair,seat", "children": []}]).encode()]
+
+
+def _read_taxonomy(path: Path) -> None:
+    path.replace(path.parent / "taxonomy.json")
+    (path.parent / "03001627" / "x").mkdir(parents=True, exist_ok=True)
+    (path.parent / "03001627" / "x" / "model.obj").write_bytes(meshes()[".obj"])
+    find_items(scan(path.parent), "shapenet")
+
+
+def _mesh(suffix: str) -> Loader:
+    return Loader(suffix, lambda: [meshes()[suffix]], read_mesh)
+
+
+LOADERS = {
+    **{f"mesh{suffix}": _mesh(suffix) for suffix in (".obj", ".off", ".ply", ".stl", ".glb")},
+    **{
+        f"cloud{suffix}": Loader(suffix, lambda suffix=suffix: clouds()[suffix], read_clouds)
+        for suffix in (".npy", ".pt", ".xyz", ".pcd")
+    },
+    "cloud.ply": Loader(".ply", lambda: [meshes()["scan"]], read_clouds),
+    "samples": Loader(".npz", _samples, read_clouds),
+    "hdf5": Loader(".h5", _hdf5, _read_hdf5),
+    "zip": Loader(".zip", _archive, _read_source),
+    "splits": Loader(
+        ".csv",
+        lambda: [b"file,category,split\na,b,train\n", b"modelId,synsetId,split\n1,2,val\n"],
+        lambda path: read_table(path, "the table"),
+    ),
+    "taxonomy": Loader(".json", _taxonomy, _read_taxonomy),
+    "dataset.json": _dataset("dataset.json"),
+    "index.csv": _dataset("index.csv"),
+    "points.npy": _dataset("points.npy"),
+    "normals.npy": _dataset("normals.npy"),
+    "run.json": Loader(".json", lambda: [_run_file()], _read_run),
+    "base": Loader(
+        ".safetensors",
+        lambda: [_base("gaussian"), _base("gmm")],
+        lambda path: base.from_checkpoint(*checkpoint.load(path, checkpoint.BASE)),
+    ),
+    "state": Loader(".safetensors", lambda: [_trained()["state.safetensors"]], _read_state),
+    "metrics": Loader(".jsonl", lambda: [_trained()["metrics.jsonl"]], _read_metrics),
+    "plan": Loader(".json", lambda: [b'{"steps": 40}\n'], _read_plan),
+    "map": Loader(".npz", _solution, SemidiscreteSolution.load),
+    "atoms": Loader(".npz", lambda: [_buffer(lambda h: np.savez(h, atoms=CLOUDS[0]))], read_atoms),
+    "meshes.json": Loader(".json", _manifest, _read_manifest),
+    "distances": Loader(
+        ".npz",
+        lambda: [_buffer(lambda h: np.savez(h, **{"0-0": CLOUDS[0]}))],
+        lambda path: _read_finished(path, [(0, 0)]),
+    ),
+}

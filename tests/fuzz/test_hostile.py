@@ -1,0 +1,225 @@
+"""Files made to do harm: none is run, none fills the memory, none reads what it should not."""
+
+import io
+import json
+import pickle
+import struct
+import zipfile
+
+import h5py
+import numpy as np
+import pytest
+import torch
+
+from pcgen import checkpoint
+from pcgen.errors import DataError, InputError, MeshError, PcgenError
+from pcgen.runfile import read_run
+from pcgen.shapes import apart, workers
+from pcgen.shapes.arrays import read_npz
+from pcgen.shapes.cloud_files import parse_torch, read_clouds
+from pcgen.shapes.layouts.hdf5 import list_arrays
+from pcgen.shapes.mesh_files import read_mesh
+from pcgen.shapes.tree import scan
+
+TRIANGLE = np.eye(3, dtype="<f4").tobytes() + np.arange(3, dtype="<u4").tobytes()
+DEEP = "[" * 100_000
+
+
+def glb(nodes, accessors=None) -> bytes:
+    """One triangle, as the given nodes show it."""
+    views = [{"buffer": 0, "byteLength": 36}, {"buffer": 0, "byteOffset": 36, "byteLength": 12}]
+    kinds = [
+        {"bufferView": 0, "componentType": 5126, "count": 3, "type": "VEC3"},
+        {"bufferView": 1, "componentType": 5125, "count": 3, "type": "SCALAR"},
+    ]
+    tree = {
+        "asset": {"version": "2.0"}, "scene": 0, "scenes": [{"nodes": [0]}], "nodes": nodes,
+        "meshes": [{"primitives": [{"attributes": {"POSITION": 0}, "indices": 1}]}],
+        "accessors": accessors or kinds, "buffers": [{"byteLength": 48}], "bufferViews": views,
+    }  # fmt: skip
+    text = json.dumps(tree).encode()
+    text += b" " * (-len(text) % 4)
+    head = b"glTF" + struct.pack("<II", 2, 28 + len(text) + len(TRIANGLE))
+    body = struct.pack("<I", len(text)) + b"JSON" + text
+    return head + body + struct.pack("<I", len(TRIANGLE)) + b"BIN\0" + TRIANGLE
+
+
+def test_a_triangle_is_read_and_a_circle_of_nodes_is_not():
+    assert len(read_mesh(glb([{"mesh": 0}]), suffix=".glb").faces) == 1
+    with pytest.raises(MeshError, match="not a readable"):
+        read_mesh(glb([{"mesh": 0, "children": [1]}, {"mesh": 0, "children": [0]}]), suffix=".glb")
+
+
+@pytest.fixture
+def short_limits(monkeypatch):
+    """A helper with two gigabytes, for this test alone."""
+    monkeypatch.setattr(workers, "MEMORY_LIMIT", 2 * 2**30)
+    monkeypatch.setattr(apart, "_helper", None)
+    yield
+    if apart._helper is not None:
+        apart._helper.kill()
+
+
+@pytest.mark.usefixtures("short_limits")
+def test_a_mesh_that_promises_gigabytes_is_refused_and_the_next_is_read(tmp_path):
+    many = {"componentType": 5126, "count": 2_000_000_000, "type": "VEC3"}
+    (tmp_path / "a.glb").write_bytes(glb([{"mesh": 0}], [many, many]))
+    with pytest.raises(PcgenError, match=r"MemoryError|more memory"):
+        read_mesh(tmp_path / "a.glb")
+    (tmp_path / "b.glb").write_bytes(glb([{"mesh": 0}]))
+    assert len(read_mesh(tmp_path / "b.glb").faces) == 1
+
+
+@pytest.mark.parametrize(("signal", "reason"), [("SIGALRM", "longer than"), ("SIGSEGV", "crashed")])
+def test_a_reader_that_dies_is_named_with_its_cause(tmp_path, monkeypatch, signal, reason):
+    kill = f"import os, signal; os.kill(os.getpid(), signal.{signal})"
+    monkeypatch.setattr(apart, "_START", kill)
+    monkeypatch.setattr(apart, "_helper", None)
+    (tmp_path / "a.glb").write_bytes(glb([{"mesh": 0}]))
+    with pytest.raises(InputError, match=reason):
+        read_mesh(tmp_path / "a.glb")
+
+
+def repacked(path, replace, compression=zipfile.ZIP_STORED):
+    """A PyTorch file with some members replaced; ``replace`` gets a name and its bytes."""
+    torch.save(torch.zeros(1, 3, 3), path)
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(path, "w", compression) as archive:
+        for name, data in members.items():
+            archive.writestr(name, replace(name, data))
+
+
+def test_a_tensor_of_terabytes_out_of_one_number_is_refused(tmp_path):
+    whole = torch.as_strided(torch.arange(1.0), (10**6, 10**6, 3), (0, 0, 0))
+    torch.save(whole, tmp_path / "a.pt")
+    with pytest.raises(InputError, match="larger than its numbers"):
+        parse_torch(tmp_path / "a.pt")
+
+
+@pytest.mark.usefixtures("short_limits")
+def test_a_pickle_that_asks_for_memory_is_refused(tmp_path):
+    class Greedy:
+        def __reduce__(self):
+            return bytearray, (200 * 2**30,)
+
+    bad = pickle.dumps({"a": Greedy()}, 2)
+    repacked(tmp_path / "a.pt", lambda name, data: bad if name.endswith("data.pkl") else data)
+    with pytest.raises(InputError, match="more memory"):
+        read_clouds(tmp_path / "a.pt")
+
+
+def test_a_torch_file_that_unpacks_to_a_thousand_times_its_size_is_refused(tmp_path):
+    zeros = bytes(80 * 2**20)
+    repacked(
+        tmp_path / "a.pt",
+        lambda name, data: zeros if name.endswith("data/0") else data,
+        zipfile.ZIP_DEFLATED,
+    )
+    assert (tmp_path / "a.pt").stat().st_size < 2**20
+    with pytest.raises(InputError, match="times its packed size"):
+        parse_torch(tmp_path / "a.pt")
+
+
+def test_archives_that_unpack_to_much_more_than_they_are_are_refused(tmp_path):
+    zeros = io.BytesIO()
+    np.save(zeros, np.zeros(10 * 2**20))
+    with zipfile.ZipFile(tmp_path / "a.npz", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("points.npy", zeros.getvalue())
+    with pytest.raises(InputError, match="times its packed size"):
+        read_npz(tmp_path / "a.npz")
+    (tmp_path / "a.npz").rename(tmp_path / "a.zip")
+    assert "times its packed size" in scan(tmp_path / "a.zip").rejected[0].reason
+
+
+def overlapping() -> bytes:
+    """An archive whose table names one member of 10 kB a hundred times."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("a.obj", np.random.default_rng(0).bytes(10_000))
+    data = buffer.getvalue()
+    end = data.rfind(b"PK\5\6")
+    start = struct.unpack("<I", data[end + 16 : end + 20])[0]
+    table = data[start:end] * 100
+    sizes = struct.pack("<HHII", 100, 100, len(table), start)
+    return data[:start] + table + data[end : end + 8] + sizes + b"\0\0"
+
+
+def test_archives_whose_members_overlap_are_refused(tmp_path):
+    (tmp_path / "a.zip").write_bytes(overlapping())
+    assert "overlap" in scan(tmp_path / "a.zip").rejected[0].reason
+    (tmp_path / "a.npz").write_bytes(overlapping())
+    with pytest.raises(InputError, match="overlap"):
+        read_npz(tmp_path / "a.npz")
+
+
+def test_hdf5_that_borrows_the_numbers_of_another_file_is_refused(tmp_path):
+    secret = tmp_path / "secret"
+    secret.write_bytes(np.ones(64 * 3).tobytes())
+    with h5py.File(tmp_path / "a.h5", "w") as handle:
+        handle.create_dataset("chair", (1, 64, 3), "<f8", external=[(str(secret), 0, 64 * 24)])
+    with h5py.File(tmp_path / "b.h5", "w") as handle:
+        handle["chair"] = np.ones((1, 64, 3))
+    with h5py.File(tmp_path / "c.h5", "w") as handle:
+        layout = h5py.VirtualLayout((1, 64, 3), "<f8")
+        layout[:] = h5py.VirtualSource(str(tmp_path / "b.h5"), "chair", (1, 64, 3))
+        handle.create_virtual_dataset("chair", layout)
+    for name in ("a.h5", "c.h5"):
+        assert "in other files; refused" in str(list_arrays(str(tmp_path / name), lambda _: None))
+    assert list_arrays(str(tmp_path / "b.h5"), lambda _: None) == [("chair", 1, 64)]
+
+
+def test_json_of_any_depth_is_refused_in_words(tmp_path):
+    from safetensors.torch import save_file
+
+    (tmp_path / "run.json").write_text(DEEP)
+    with pytest.raises(DataError, match="damaged"):
+        read_run(tmp_path)
+    save_file({"a": torch.zeros(1)}, tmp_path / "a.safetensors", {"meta": DEEP})
+    with pytest.raises(DataError, match="not a readable pcgen checkpoint"):
+        checkpoint.load(tmp_path / "a.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("tensors", "meta", "reason"),
+    [
+        ({"a": torch.tensor([1.0, float("nan")])}, {"step": 1, "settings": {}}, "tensor a holds"),
+        ({"a": torch.tensor([float("inf")])}, {"step": 1, "settings": {}}, "tensor a holds"),
+        ({"a": torch.zeros(1)}, {"step": "1", "settings": {}}, "its step must be a JSON int"),
+        ({"a": torch.zeros(1)}, {"step": True, "settings": {}}, "its step must be a JSON int"),
+        ({"a": torch.zeros(1)}, {"step": 1}, "its settings must be a JSON dict"),
+        ({"a": torch.zeros(1)}, [1], "no JSON object"),
+    ],
+)
+def test_a_checkpoint_that_breaks_its_schema_is_refused_by_name(tmp_path, tensors, meta, reason):
+    checkpoint.save(tmp_path / "a.safetensors", tensors, meta)
+    with pytest.raises(DataError, match=reason):
+        checkpoint.load(tmp_path / "a.safetensors", checkpoint.WEIGHTS)
+
+
+def test_tensors_of_another_kind_or_number_of_dimensions_are_refused(tmp_path):
+    fine = {"z": torch.zeros(2, 3), "row": torch.zeros(2).long(), "label": torch.zeros(2).long()}
+    for name, tensor in {"z": torch.zeros(2), "row": torch.zeros(2), "label": None}.items():
+        found = {k: v for k, v in (fine | {name: tensor}).items() if v is not None}
+        checkpoint.save(tmp_path / "a.safetensors", found, {})
+        with pytest.raises(DataError, match=f"{name}"):
+            checkpoint.load(tmp_path / "a.safetensors", checkpoint.ATOMS)
+    checkpoint.save(tmp_path / "a.safetensors", fine, {})
+    checkpoint.load(tmp_path / "a.safetensors", checkpoint.ATOMS)
+
+
+def test_the_state_of_another_optimiser_is_refused():
+    parameter = torch.nn.Parameter(torch.ones(3))
+    optimiser = torch.optim.AdamW([parameter])
+    parameter.grad = torch.ones(3)
+    optimiser.step()
+    tensors, rest = checkpoint.pack_optimiser(optimiser)
+    rest = json.loads(json.dumps(rest))
+    for bad_tensors, bad_rest in (
+        ({**tensors, "0.exp_avg": torch.ones(4)}, rest),
+        ({**tensors, "7.exp_avg": torch.ones(3)}, rest),
+        (tensors, {**rest, "groups": [{**rest["groups"][0], "lr": "1"}]}),
+        (tensors, {**rest, "groups": []}),
+    ):
+        with pytest.raises(ValueError, match=r"shape|parameter|settings"):
+            checkpoint.unpack_optimiser(optimiser, bad_tensors, bad_rest)

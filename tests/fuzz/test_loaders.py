@@ -1,0 +1,63 @@
+"""Every loader against mutated files: a result or a known error of one line, in time and memory.
+
+A failure names the loader and the number of the mutant; to see it again, and to keep it:
+
+    python -m tests.fuzz.keep LOADER NUMBER
+"""
+
+from pathlib import Path
+
+import pytest
+
+from pcgen.shapes.workers import Workers
+from tests.fuzz.attack import attack, fault_of
+from tests.fuzz.loaders import LOADERS
+
+CORPUS = Path(__file__).parent / "corpus"
+FOUND = sorted(path for path in CORPUS.glob("*/*") if path.is_file())
+TIME_LIMIT_S = 60
+MEMORY_LIMIT = 3 * 2**30
+
+
+def attack_all(each: int, folder: Path) -> dict[str, str]:
+    """Faults by loader and number, of ``each`` mutants of every loader."""
+    faults = {}
+    limits = {"time_limit_s": TIME_LIMIT_S, "memory_limit": MEMORY_LIMIT}
+    with Workers(attack, 1, **limits) as workers:
+        for name in LOADERS:
+            (folder / name).mkdir()
+            workers.submit((name, range(each), str(folder / name)))
+        for outcome in workers.outcomes():
+            name, numbers, where = outcome.task
+            if outcome.death is not None:
+                at = outcome.death.item
+                faults[f"{name} {at}"] = outcome.death.reason
+                if at is not None:
+                    workers.submit((name, range(at + 1, numbers.stop), where))
+            else:
+                faults |= {f"{name} {k}": fault for k, fault in outcome.result.items()}
+    return faults
+
+
+@pytest.mark.parametrize("name", LOADERS)
+def test_the_files_that_are_mutated_are_read(name, tmp_path):
+    loader = LOADERS[name]
+    for number, data in enumerate(loader.seeds()):
+        (tmp_path / str(number)).mkdir()
+        path = tmp_path / str(number) / f"file{loader.suffix}"
+        path.write_bytes(data)
+        loader.read(path)
+
+
+def test_mutated_files_are_read_or_refused_in_words(tmp_path):
+    assert attack_all(15, tmp_path) == {}
+
+
+@pytest.mark.slow
+def test_a_thousand_mutated_files_of_every_format_are_read_or_refused(tmp_path):
+    assert attack_all(1000, tmp_path) == {}
+
+
+@pytest.mark.parametrize("path", FOUND, ids=[f"{p.parent.name}-{p.name[:12]}" for p in FOUND])
+def test_what_was_found_once_is_read_or_refused(path, tmp_path):
+    assert fault_of(LOADERS[path.parent.name], path.read_bytes(), tmp_path) == ""
