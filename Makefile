@@ -10,7 +10,7 @@ OUT ?= demo
 LIBRARIES := libusb-1.0-0 libgl1 libgomp1 libx11-6 libvulkan1 mesa-vulkan-drivers
 TEST_PROGRAMS := xvfb xdotool imagemagick chromium
 
-.PHONY: demo test slow lint setup setup-dev libraries test-programs clean
+.PHONY: demo test slow lint compat pytorch3d setup setup-dev libraries test-programs clean
 
 demo: setup
 	@echo "== the main job: about 15 minutes on two cores, then look at $(OUT)/gallery/index.html"
@@ -30,6 +30,14 @@ lint: setup-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# Environments of their own, downloads of gigabytes: see tests/environments.py.
+compat: libraries
+	$(PYTHON) tests/environments.py lowest --python $(PYTHON)
+	$(PYTHON) tests/environments.py newest --python $(PYTHON)
+
+pytorch3d: libraries
+	$(PYTHON) tests/environments.py pytorch3d --python $(PYTHON)
 
 setup: libraries $(VENV)/core
 setup-dev: setup $(VENV)/dev
@@ -67,4 +75,4 @@ fi
 endef
 
 clean:
-	rm -rf $(VENV) demo build *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) .environments demo build *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

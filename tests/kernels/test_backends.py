@@ -44,9 +44,10 @@ def test_nearest_is_the_same_on_every_backend(backend, k):
 
 
 @pytest.mark.parametrize("backend", ["dense", "kdtree", native, keops, torch3d])
-def test_chamfer_gradient_is_the_same_on_every_backend(backend):
+def test_chamfer_and_its_gradient_are_the_same_on_every_backend(backend):
     x, y = (cloud.requires_grad_() for cloud in clouds(50, 60))
-    kernels.chamfer(x, y, backend=backend).sum().backward()
+    value = kernels.chamfer(x, y, backend=backend)
+    value.sum().backward()
     table = torch.cdist(x.detach().double(), y.detach().double()).square()
     index_y, index_x = table.argmin(2), table.argmin(1)
     a, b = x.detach().double().requires_grad_(), y.detach().double().requires_grad_()
@@ -54,6 +55,7 @@ def test_chamfer_gradient_is_the_same_on_every_backend(backend):
     there = (a - b[rows, index_y]).square().sum(-1).mean(-1)
     back = (b - a[rows, index_x]).square().sum(-1).mean(-1)
     (there + back).sum().backward()
+    assert torch.allclose(value.detach().double(), (there + back).detach(), atol=1e-6)
     assert torch.allclose(x.grad.double(), a.grad, atol=1e-6)
     assert torch.allclose(y.grad.double(), b.grad, atol=1e-6)
 
