@@ -26,7 +26,7 @@ from pcgen.files import write_json
 from pcgen.gallery.curves import read_curves
 from pcgen.gallery.meshes import find_meshes
 from pcgen.reconstruct.batch import _finished
-from pcgen.runfile import dataset_of, training_command
+from pcgen.runfile import learned_from, training_command
 from pcgen.shapes.cloud_files import read_clouds
 from pcgen.shapes.items import Item, cloud_size, open_item
 from pcgen.shapes.layouts import find_items
@@ -194,7 +194,7 @@ def _run_file() -> bytes:
 
 def _read_run(path: Path) -> None:
     path.replace(path.parent / "run.json")
-    dataset_of(path.parent)
+    learned_from(path.parent)
     run = Run.open(path.parent)
     training_command(path.parent, to_plain(run.config))
 
