@@ -135,6 +135,8 @@ def unpack_optimiser(
     if [_kinds(group) for group in rest["groups"]] != [_kinds(group) for group in ours]:
         raise ValueError("the optimiser has other settings")
     parameters = [p for group in optimiser.param_groups for p in group["params"]]
+    if len({frozenset(slots) for slots in state.values()}) > 1:
+        raise ValueError("its parameters do not all remember the same things")
     for index, slots in state.items():
         for slot, value in slots.items():
             alone = not isinstance(value, Tensor) or value.ndim == 0

@@ -6,7 +6,13 @@ other exception is a defect of ours and keeps its traceback.
 
 
 class PcgenError(Exception):
-    """Base class of every known error."""
+    """Base class of every known error.
+
+    Its text is one line whatever it quotes: damaged files bring line breaks into messages.
+    """
+
+    def __str__(self) -> str:
+        return " ".join(super().__str__().split())
 
 
 class InputError(PcgenError):

@@ -50,6 +50,17 @@ def test_an_optimiser_goes_on_exactly_where_it_was(kind):
     assert torch.equal(first, second)
 
 
+def test_a_state_that_lost_a_part_of_one_parameter_is_refused():
+    parameters = [torch.nn.Parameter(torch.ones(2)) for _ in range(2)]
+    optimiser = torch.optim.AdamW(parameters)
+    sum(p.sum() for p in parameters).backward()
+    optimiser.step()
+    tensors, rest = checkpoint.pack_optimiser(optimiser)
+    del tensors["1.exp_avg"]
+    with pytest.raises(ValueError, match="remember"):
+        checkpoint.unpack_optimiser(optimiser, tensors, rest)
+
+
 def test_a_pickle_is_refused_and_not_run(tmp_path):
     class Bomb:
         def __reduce__(self):

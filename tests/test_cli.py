@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pcgen import cli
-from pcgen.errors import DataError
+from pcgen.errors import DataError, InputError
 
 ROOT = Path(__file__).parent.parent
 HEAVY = {"torch", "scipy", "open3d", "trimesh", "ot", "pykeops", "h5py", "matplotlib", "pandas"}
@@ -66,6 +66,10 @@ def test_a_known_error_is_one_line_and_exit_code_2(tmp_path, capsys):
     assert captured.err.startswith("pcgen sample: no run at")
     assert captured.err.count("\n") == 1
     assert captured.out == ""
+
+
+def test_an_error_that_quotes_lines_is_one_line_all_the_same():
+    assert str(InputError("expected a, got 'b\n  c'")) == "expected a, got 'b c'"
 
 
 def test_debug_shows_the_traceback(tmp_path):

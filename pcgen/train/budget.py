@@ -50,7 +50,14 @@ def plan_steps(
         try:
             steps = int(json.loads(plan.read_text(encoding="utf-8"))["steps"])
             return dataclasses.replace(loop, steps=steps)
-        except (ValueError, TypeError, LookupError, RecursionError, OSError) as error:
+        except (
+            ValueError,
+            TypeError,
+            LookupError,
+            OverflowError,
+            RecursionError,
+            OSError,
+        ) as error:
             raise DataError(
                 f"{plan} is damaged ({error!r}); remove {folder} to train this part again"
             ) from None
