@@ -91,10 +91,8 @@ class ShapeModel:
         )
         self._potential = SemidiscreteSolution.load(run_dir / "base" / "map.npz").potential
         self._check_atoms()
-        weights = _weights(run_dir, "autoencoder")
-        first = "encoder.basis" if "encoder.basis" in weights else "encoder.each.0.weight"
-        self.dim = int(weights[first].shape[1])
-        self._autoencoder = _frozen(Autoencoder.empty(sizes, self.dim), weights, device)
+        self._autoencoder = Autoencoder.trained(sizes, _weights(run_dir, "autoencoder")).to(device)
+        self.dim = self._autoencoder.dim
         flow = settings["latent_flow"]
         classes = len(self.categories) if self.conditional else 0
         points = settings["point_flow"]

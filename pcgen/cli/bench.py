@@ -4,6 +4,7 @@ Figures are ratios between rows of one table: the machine's own speed divides ou
 is part of the tests. `pcgen bench NAME --help` describes one.
 
   transport    semi-discrete solvers: ours, POT's, OTT-JAX's
+  autoencoder  encoder architectures at equal training time
   base         training steps to a fixed error, per base measure
   metrics      Chamfer and EMD backends
   mesh         points to mesh: F-score, watertight share, time
@@ -18,7 +19,16 @@ import argparse
 import importlib
 from typing import Any
 
-BENCHMARKS = ("transport", "base", "metrics", "mesh", "prepare", "sampling", "generation")
+BENCHMARKS = (
+    "transport",
+    "autoencoder",
+    "base",
+    "metrics",
+    "mesh",
+    "prepare",
+    "sampling",
+    "generation",
+)
 
 
 def choose(word: str) -> Any:

@@ -14,7 +14,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from pcgen.errors import InputError
-from pcgen.latent.decoder import MixtureDecoder
+from pcgen.latent.decoder import MixtureDecoder, numbers_per_part
 from pcgen.latent.encoder import build_encoder
 from pcgen.latent.mixture import Drawn, MixtureBatch
 
@@ -30,7 +30,7 @@ class AutoencoderSettings:
     """Sizes of the autoencoder.
 
     Attributes:
-        encoder: ``basis-points`` or ``pointnet``.
+        encoder: a key of :data:`pcgen.latent.encoder.ENCODERS`.
         latent_dim: numbers per shape, its proportions (one for each axis) included.
         width: of the hidden layers.
         parts: Gaussians per shape.
@@ -77,9 +77,13 @@ class Autoencoder(nn.Module):
         self.decoder = MixtureDecoder(code, settings.width, settings.thickness, centres)
 
     @classmethod
-    def empty(cls, settings: AutoencoderSettings, dim: int) -> Autoencoder:
-        """One whose weights are about to be loaded."""
-        return cls(settings, torch.zeros(settings.parts, dim))
+    def trained(cls, settings: AutoencoderSettings, weights: dict[str, Tensor]) -> Autoencoder:
+        """One with weights that training left, frozen; they tell the dimension of the points."""
+        each = len(weights["decoder.head.bias"]) // settings.parts
+        dim = next((d for d in range(1, 5) if numbers_per_part(d) == each), 3)
+        model = cls(settings, torch.zeros(settings.parts, dim))
+        model.load_state_dict(weights)
+        return model.eval().requires_grad_(False)
 
     def encode(self, points: Tensor) -> Tensor:
         """(batch, n, dim) in the box frame, any n, to (batch, latent_dim)."""

@@ -31,7 +31,7 @@ class MixtureDecoder(nn.Module):
             nn.Linear(width, width),
             nn.SiLU(),
         )
-        per_part = self.dim + self.dim * (self.dim + 1) // 2 + 1
+        per_part = numbers_per_part(self.dim)
         self.head = nn.Linear(width, self.parts * per_part)
         nn.init.normal_(self.head.weight, std=0.01)
         rows, columns = torch.tril_indices(self.dim, self.dim)
@@ -52,3 +52,8 @@ class MixtureDecoder(nn.Module):
             log_weight=raw[..., -1].log_softmax(-1),
             thickness=self.thickness,
         )
+
+
+def numbers_per_part(dim: int) -> int:
+    """What describes one component: its centre, its lower triangular factor, its weight."""
+    return dim + dim * (dim + 1) // 2 + 1

@@ -71,12 +71,9 @@ def couple(omega: BaseMeasure, atoms: Tensor, tolerance: float, seed: int):  # t
 
 def load_autoencoder(context: Context) -> Autoencoder:
     """The trained autoencoder of the run, frozen."""
-    model = Autoencoder.empty(context.run.settings.autoencoder, context.clouds.points.shape[-1])
-    tensors, _ = checkpoint.load(
-        context.run.stage("autoencoder") / "weights.safetensors", checkpoint.WEIGHTS
-    )
-    model.load_state_dict(tensors)
-    return model.eval().requires_grad_(False)
+    weights = context.run.stage("autoencoder") / "weights.safetensors"
+    tensors, _ = checkpoint.load(weights, checkpoint.WEIGHTS)
+    return Autoencoder.trained(context.run.settings.autoencoder, tensors)
 
 
 @torch.no_grad()

@@ -11,9 +11,9 @@ from pcgen.latent.autoencoder import (
     AutoencoderSettings,
     proportions,
 )
-from pcgen.latent.encoder import build_encoder
+from pcgen.latent.encoder import ENCODERS, build_encoder
 
-KINDS = ["basis-points", "pointnet"]
+KINDS = list(ENCODERS)
 
 
 @pytest.mark.parametrize("kind", KINDS)
