@@ -137,7 +137,7 @@ def _judged(model: Autoencoder, dataset: Dataset, args: argparse.Namespace) -> d
     again = dataset.points(test, POINTS, part="last")
     draw = torch.Generator().manual_seed(args.seed)
     z, other = (_codes(model, clouds) for clouds in (seen, again))
-    noise = NOISE * torch.randn(again.shape, generator=draw).numpy()
+    noise = NOISE * torch.randn(again.shape, generator=draw).numpy().astype(np.float32)
     gaps = torch.cdist(z, z).fill_diagonal_(torch.inf)
     apart, neighbour = gaps.min(1)
     rebuilt, between = (_decoded(model, codes, draw) for codes in (z, (z + z[neighbour]) / 2))

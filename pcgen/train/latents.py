@@ -14,9 +14,13 @@ from pcgen.errors import TrainingError
 from pcgen.kernels import best_cells
 from pcgen.latent.autoencoder import Autoencoder
 from pcgen.train.stage import Context
-from pcgen.transport import SemidiscreteProblem, SemidualSolver
+from pcgen.transport import SamplerSource, SemidiscreteProblem, SemidualSolver
 
 STAGE = "base"
+POOL = 65_536
+"""Points of the base that stand for it in the coupling."""
+MOST_PRODUCTS = 1e12
+"""Multiply-adds that the coupling may spend on scores: about a minute of one core."""
 
 
 @dataclass(frozen=True)
@@ -63,10 +67,20 @@ def train(context: Context) -> dict[str, object]:
 
 
 def couple(omega: BaseMeasure, atoms: Tensor, tolerance: float, seed: int):  # type: ignore[no-untyped-def]
-    """The semi-discrete transport from a base to latents: one code path for every base."""
+    """The semi-discrete transport from a base to latents: one code path for every base.
+
+    The solver draws from a pool of the base's points, since a draw of a rich base costs as much
+    as all of its scores, and within a budget of products, so that no base holds up a training.
+    """
     draw = torch.Generator().manual_seed(seed)
-    problem = SemidiscreteProblem(omega, atoms)
-    return SemidualSolver(tolerance=tolerance).solve(problem, draw)
+    pool = omega.sample(POOL, draw)
+
+    def redraw(count: int, generator: Generator) -> Tensor:
+        return pool[torch.randint(POOL, (count,), generator=generator)]
+
+    problem = SemidiscreteProblem(SamplerSource(omega.dim, redraw), atoms)
+    budget = max(POOL, int(MOST_PRODUCTS / atoms.numel()))
+    return SemidualSolver(tolerance=tolerance, max_samples=budget).solve(problem, draw)
 
 
 def load_autoencoder(context: Context) -> Autoencoder:

@@ -9,6 +9,7 @@ import torch
 
 from pcgen.bench import base as bench
 from pcgen.bench.densities import DENSITIES
+from pcgen.bench.digits import digit_clouds, train_digits
 from pcgen.errors import InputError
 
 
@@ -98,3 +99,27 @@ def test_bad_requests_are_refused(tmp_path):
     (tmp_path / "no.npy").write_text("no")
     with pytest.raises(InputError, match=r"not a \.npy"):
         bench.run(arguments("--latents", str(tmp_path / "no.npy"), "--bases", "standard"))
+
+
+def test_digits_become_clouds_in_their_box_with_the_ink_up():
+    clouds, labels = digit_clouds(torch.Generator().manual_seed(0), points=400)
+    assert clouds.shape == (1797, 400, 2)
+    assert torch.allclose(clouds.abs().amax((1, 2)), torch.ones(1797))
+    ones = clouds[labels == 1]
+    height, width = (ones.amax(1) - ones.amin(1)).mean(0).flip(0)
+    assert height > 1.3 * width
+    # Sevens have their bar on top: more ink above the middle than below.
+    assert (clouds[labels == 7][..., 1] > 0).float().mean() > 0.5
+
+
+def test_the_autoencoder_learns_clouds_of_two_dimensions():
+    generator = torch.Generator().manual_seed(0)
+    clouds, labels = digit_clouds(generator, points=256)
+    model = train_digits(clouds[:300], seed=0, steps=60)
+    with torch.no_grad():
+        z = model.encode(clouds[:300])
+    same = labels[:300, None] == labels[:300]
+    gaps = torch.cdist(z, z)
+    gaps.fill_diagonal_(torch.inf)
+    nearest_alike = same[torch.arange(300), gaps.argmin(1)].float().mean()
+    assert nearest_alike > 0.6  # chance is 0.1
