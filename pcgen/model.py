@@ -27,7 +27,7 @@ from pcgen.kernels import best_cells
 from pcgen.latent.autoencoder import Autoencoder, AutoencoderSettings
 from pcgen.runfile import STAGES, is_finished, read_run
 from pcgen.shapes.samples import Samples
-from pcgen.transport import SemidiscreteSolution
+from pcgen.transport import EvenVisits, SemidiscreteSolution
 
 # Base points drawn at a time: fixed, so that shape k does not depend on how many are asked for.
 CHUNK = 256
@@ -91,6 +91,7 @@ class ShapeModel:
         )
         self._potential = SemidiscreteSolution.load(run_dir / "base" / "map.npz").potential
         self._check_atoms()
+        self._atom_group = torch.unique(self._atom_row, return_inverse=True)[1]
         self._autoencoder = Autoencoder.trained(sizes, _weights(run_dir, "autoencoder")).to(device)
         self.dim = self._autoencoder.dim
         flow = settings["latent_flow"]
@@ -143,9 +144,12 @@ class ShapeModel:
         steps: int = 1,
         category: str | None = None,
         solver: str = "student",
+        even: bool = True,
     ) -> Samples:
         """New shapes as the samples file of the project holds them; equal seeds, equal shapes."""
-        drawn = self.draw(count, seed=seed, category=category, steps=steps, solver=solver)
+        drawn = self.draw(
+            count, seed=seed, category=category, steps=steps, solver=solver, even=even
+        )
         return self.decode_samples(
             drawn.z,
             points=points,
@@ -170,15 +174,18 @@ class ShapeModel:
         category: str | None = None,
         steps: int = 1,
         solver: str = "student",
+        even: bool = True,
     ) -> LatentDraw:
         """Draw from the base, then follow the latent flow.
 
-        A category is reached by keeping the base points whose cell, under the semi-discrete map,
-        belongs to one of its training shapes: exact, and the same for every base.
+        With ``even``, the set visits the cells of all training shapes evenly, see
+        :mod:`pcgen.transport.visits`; else its draws are independent. A category is reached by
+        keeping the base points whose cell, under the semi-discrete map, belongs to one of its
+        training shapes: exact, and the same for every base.
         """
         _check(count, steps)
         draw = torch.Generator().manual_seed(seed)
-        start, cell = self._draw_base(count, draw, category)
+        start, cell = self._draw_base(count, draw, category, even)
         label = self._atom_label[cell]
         one_hot = None
         if self.conditional:
@@ -302,12 +309,16 @@ class ShapeModel:
             raise ValueError(f"the base has dimension {self._base.dim}")
 
     def _draw_base(
-        self, count: int, draw: Generator, category: str | None
+        self, count: int, draw: Generator, category: str | None, even: bool
     ) -> tuple[Tensor, Tensor]:
         if category is not None and category not in self.categories:
             raise InputError(
                 f"no category {category!r} in this run; it has {', '.join(self.categories)}"
             )
+        wanted = torch.ones(len(self._atoms), dtype=torch.bool)
+        if category is not None:
+            wanted = self._atom_label == self.categories.index(category)
+        visits = EvenVisits(torch.bincount(self._atom_group, wanted.double()))
         kept: list[Tensor] = []
         cells: list[Tensor] = []
         have = 0
@@ -320,13 +331,15 @@ class ShapeModel:
                 )
             x = self._base.sample(CHUNK, draw)
             cell = best_cells(x, self._atoms, self._potential)[1][:, 0]
-            if category is not None:
-                fits = self._atom_label[cell] == self.categories.index(category)
-                x, cell = x[fits], cell[fits]
+            fits = wanted[cell]
+            x, cell = x[fits], cell[fits]
+            empty = 0 if len(x) else empty + 1
+            if even:
+                taken = visits.keep(self._atom_group[cell])
+                x, cell = x[taken], cell[taken]
             kept.append(x)
             cells.append(cell)
             have += len(x)
-            empty = 0 if len(x) else empty + 1
         return torch.cat(kept)[:count], torch.cat(cells)[:count]
 
 

@@ -50,13 +50,20 @@ def sample(
     steps: int = 1,
     category: str | None = None,
     solver: str = "student",
+    even: bool = True,
     seed: int = 0,
 ) -> Samples:
     """New shapes from a run, written to ``out`` as a samples file."""
     from pcgen.model import ShapeModel
 
     samples = ShapeModel.load(run).sample(
-        count, seed=seed, points=points, steps=steps, category=category, solver=solver
+        count,
+        seed=seed,
+        points=points,
+        steps=steps,
+        category=category,
+        solver=solver,
+        even=even,
     )
     samples.save(out)
     progress.say(f"sampled {count} shapes to {out}")

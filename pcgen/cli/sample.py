@@ -32,6 +32,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="the one-step student, or the teacher's flow by Euler or Heun",
     )
     parser.add_argument("--category", help="only shapes of this category")
+    parser.add_argument(
+        "--independent",
+        action="store_true",
+        help="draw each shape on its own; by default a set visits the cells of the base evenly, "
+        "so that a small one holds no twins",
+    )
     parser.add_argument("--seed", type=natural, default=0, help="of everything random")
 
 
@@ -47,6 +53,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         category=args.category,
         solver=args.solver,
         seed=args.seed,
+        even=not args.independent,
     )
     return {"out": str(args.out), "count": len(samples), "points": args.points}
 

@@ -90,14 +90,16 @@ def balance(best: Tensor, weights: Tensor) -> Tensor:
     best = best.double()
     shift = torch.zeros_like(weights)
     epsilon = 0.1 * (best.amax(1) - best.mean(1)).mean().clamp(min=1e-300)
-    ridge = 1e-9 * torch.eye(len(weights), dtype=torch.float64, device=best.device)
+    eye = torch.eye(len(weights), dtype=torch.float64, device=best.device)
     for _ in range(LEVELS):
         for _ in range(STEPS):
             shares = torch.softmax((best + shift) / epsilon, 1)
             mass = shares.mean(0)
             hessian = (torch.diag(mass) - shares.T @ shares / len(best)) / epsilon
-            hessian += ridge * hessian.diagonal().mean()
-            step = torch.linalg.lstsq(hessian, (weights - mass)[:, None]).solution[:, 0]
+            # Singular along the constants, and zero where no share is shared. Not by lstsq, whose
+            # last bits change with where its arguments lie in memory.
+            hessian += (1e-9 * hessian.diagonal().mean() + 1e-300) * eye
+            step = torch.linalg.solve(hessian, weights - mass)
             step -= step.mean()
             shift += step * min(1.0, (3 * epsilon / step.abs().max().clamp(min=1e-300)).item())
         epsilon = epsilon / 4
