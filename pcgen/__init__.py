@@ -10,9 +10,9 @@ Rooms, from the ground up; each imports only from those before it:
 =====================  =====================================================================
 errors                 every error a user can cause
 config, datatypes,     frozen settings; batches and protocols; safe writing and locks;
-files, progress        progress lines
+files, progress, draws progress lines; random numbers of a batch that processes share
 checkpoint, runtime,   tensors on disk without pickle; threads, memory, devices; what a run
-runfile                directory is
+runfile, processes     directory is; the processes that torchrun started
 kernels                nearest neighbours, affine argmax, Chamfer: dense, KeOps, KD-tree, PyTorch3D
 shapes                 mesh and cloud files, data-set layouts, surface sampling, the data store
 transport              optimal transport: exact and stochastic semi-discrete, extended map, ...

@@ -43,6 +43,10 @@ class BackendError(PcgenError):
     """A backend was asked for by name and does not work on this machine."""
 
 
+class ToldElsewhere(PcgenError):
+    """An error that another process of this job prints; this one ends without a word."""
+
+
 class MissingPackage(PcgenError):
     """An optional package is absent; the message names the extra that brings it."""
 

@@ -14,17 +14,19 @@ _M_MMAP_MAX = -4
 _M_PERTURB = -6
 
 
-def configure(threads: int | None = None) -> int:
+def configure(threads: int | None = None, processes: int = 1) -> int:
     """Fix the thread count of torch and keep freed memory in the process.
 
     Args:
         threads: at least 1; by default ``PCGEN_THREADS``, else the cores we may use.
+        processes: that share these cores.
     Returns:
         the count in force. Results of training are reproducible for one count, not across.
     """
     import torch
 
-    count = threads or int(os.environ.get("PCGEN_THREADS", "0")) or len(os.sched_getaffinity(0))
+    cores = max(1, len(os.sched_getaffinity(0)) // processes)
+    count = threads or int(os.environ.get("PCGEN_THREADS", "0")) or cores
     if count < 1:
         raise InputError(f"threads must be at least 1, got {count}")
     torch.set_num_threads(count)
@@ -58,12 +60,27 @@ def _mallopt(option: int, value: int) -> None:
     mallopt(option, value)
 
 
-def pick_device(name: str = "auto") -> str:
-    """``auto`` is CUDA where torch sees a device, else the CPU; a named one must exist."""
+def pick_device(name: str = "auto", process: int = 0, processes: int = 1) -> str:
+    """``auto`` is CUDA where torch sees a device, else the CPU; a named one must exist.
+
+    Args:
+        process: which of the ``processes`` of a job on this machine asks; each has a device of its
+            own if these are CUDA's.
+    """
     import torch
 
     if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if name.startswith("cuda") and not torch.cuda.is_available():
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if not name.startswith("cuda"):
+        return name
+    if not torch.cuda.is_available():
         raise InputError(f"device {name} was asked for, but torch sees no CUDA device; use cpu")
-    return name
+    if processes == 1:
+        return name
+    devices = torch.cuda.device_count()
+    if name != "cuda" or processes > devices:
+        raise InputError(
+            f"{processes} processes on this machine need a CUDA device each, and torch sees "
+            f"{devices}; start at most {devices} with --nproc_per_node, and name the device cuda"
+        )
+    return f"cuda:{process}"

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from pcgen import __version__, progress
-from pcgen.errors import PcgenError
+from pcgen.errors import InputError, PcgenError, ToldElsewhere
 
 # The order is that of a first session: make, look, then measure.
 COMMANDS = {
@@ -34,6 +34,9 @@ COMMANDS = {
     "bench": "benchmarks, side by side with other libraries",
     "doctor": "what is installed, what works, and how to get the rest",
 }
+
+# Commands that the processes of torchrun run together.
+SEVERAL_PROCESSES = ("train", "transport")
 
 
 class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
@@ -90,28 +93,47 @@ def _main(argv: Sequence[str] | None) -> int:
 def _run(module: Any, args: argparse.Namespace, name: str) -> int:
     progress.set_quiet(args.quiet)
     try:
+        speaks = _speaks(name)
         result = module.run(args)
-        if args.json:
+        if args.json and speaks:
             print(json.dumps(result, default=str))
-        elif hasattr(module, "describe"):
+        elif hasattr(module, "describe") and speaks:
             print(module.describe(result))
         sys.stdout.flush()
         return 0
+    except ToldElsewhere:
+        return 2
     except PcgenError as error:
         if args.debug:
             raise
         print(f"pcgen {name}: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print(
-            f"\npcgen {name}: interrupted; what was finished is kept, the same command goes on",
-            file=sys.stderr,
-        )
+        if os.environ.get("RANK", "0") == "0":
+            print(
+                f"\npcgen {name}: interrupted; what was finished is kept, the same command goes on",
+                file=sys.stderr,
+            )
         return 130
     except BrokenPipeError:
         # The reader of our output went away (`pcgen ... | head`): not an error of ours.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+
+
+def _speaks(name: str) -> bool:
+    """Whether this process prints what the command gives; of a job in several, the first does.
+
+    Raises:
+        InputError: several processes were started for a command that works in one.
+    """
+    job = os.environ.get("WORLD_SIZE", "1") not in ("", "1") and "MASTER_ADDR" in os.environ
+    if job and name not in SEVERAL_PROCESSES:
+        raise InputError(
+            f"only {' and '.join(SEVERAL_PROCESSES)} can be started by torchrun in several "
+            "processes; run this command by itself"
+        )
+    return not job or os.environ.get("RANK") == "0"
 
 
 def _overview() -> str:

@@ -8,10 +8,17 @@ the weights are those of an uninterrupted run on the same machine with as many t
 in minutes is turned into steps by timing some, once for each stage: two runs with a budget take
 different numbers of steps, two runs with the steps of a preset are equal to the last bit.
 
+Started by torchrun, any number of processes on one machine or many train together: each computes
+its share of every batch, so they take the steps that one process takes, up to rounding, and
+another number may go on with the run. Each reads the data set, at the path given; only the first
+one touches the run. A GPU each where torch sees some (never tried), else CPU cores in equal parts.
+
 examples:
   pcgen train chairs --out runs/chairs
   pcgen train chairs --out runs/quick --budget-minutes 5
   pcgen train furniture --out runs/seats --categories seat --base gaussian --seed 1
+  torchrun --nproc_per_node 2 -m pcgen train chairs --out runs/chairs
+  torchrun --nnodes 2 --nproc_per_node 8 --node_rank 0 --master_addr HOST -m pcgen train ...
 """
 
 from __future__ import annotations
@@ -63,6 +70,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--threads", type=positive, help="of torch; PCGEN_THREADS or all cores if not given"
     )
+    parser.add_argument(
+        "--precision",
+        choices=("float32", "bfloat16"),
+        default="float32",
+        help="of the products of linear layers; all else stays float32",
+    )
+    parser.add_argument(
+        "--accumulate",
+        type=positive,
+        default=1,
+        help="parts a batch is cut into to save memory; gradients are added up",
+    )
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
@@ -81,6 +100,8 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         device=args.device,
         stage=args.stage,
         resume=args.resume,
+        precision=args.precision,
+        accumulate=args.accumulate,
     )
 
 

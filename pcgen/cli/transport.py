@@ -10,10 +10,13 @@ stochastic elsewhere. Evidence, on fresh samples: chi2 of the cell masses (unbia
 and typical relative cell errors beside what chance alone shows, dead cells, the primal and dual
 transport value, the samples used and why it stopped.
 
+Started by torchrun, several processes share the samples of the stochastic method.
+
 Examples:
   pcgen transport latents.npy --out map.npz
   pcgen transport points2d.npy --out map.npz --source uniform --picture map.png
   pcgen transport latents.npy --out finer.npz --tolerance 0.002 --start map.npz
+  torchrun --nproc_per_node 2 -m pcgen transport latents.npy --out map.npz
 """
 
 from __future__ import annotations
@@ -45,6 +48,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
+    from pcgen import processes
+
+    with processes.joined() as group:
+        return _run(args, group)
+
+
+def _run(args: argparse.Namespace, group: Any) -> dict[str, Any]:
+    from hashlib import sha256
+
     from torch import Generator
 
     from pcgen import progress
@@ -66,6 +78,8 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     problem = SemidiscreteProblem(source_named(args.source, atoms.shape[1]), atoms, weights)
     solver = SemidualSolver(tolerance=args.tolerance, max_samples=args.max_samples)
     start = SemidiscreteSolution.load(args.start) if args.start else None
+    given = sha256(problem.atoms.numpy().tobytes() + problem.weights.numpy().tobytes())
+    group.same(given.hexdigest()[:12], f"{args.atoms} has other contents")
     generator = Generator().manual_seed(args.seed)
     expected = int(1.3 * problem.count / args.tolerance)
     with progress.bar("samples", expected) as bar:
@@ -75,10 +89,17 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
             bar.advance(min(state.batch, max(0, expected - state.samples)), phase)
 
         solution = solve(
-            problem, generator, method=args.method, solver=solver, start=start, on_step=on_step
+            problem,
+            generator,
+            method=args.method,
+            solver=solver,
+            start=start,
+            on_step=on_step,
+            group=group,
         )
-    solution.save(args.out)
-    if args.picture is not None:
+    if group.first:
+        solution.save(args.out)
+    if args.picture is not None and group.first:
         draw(solution, args.picture, seed=args.seed)
     mapped = ExtendedMap(solution)(problem.source.sample(4096, generator))
     evidence = to_plain(solution.evidence)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, Tensor
 
+from pcgen.draws import mine, whole
 from pcgen.errors import InputError
 from pcgen.flow.integrate import heun
 
@@ -55,7 +56,7 @@ def matching_loss(slope: Slope, start: Tensor, end: Tensor, generator: Generator
     Args:
         start, end: (batch, ...) coupled base and data.
     """
-    t = torch.rand(len(start), generator=generator).to(start)
+    t = mine(torch.rand(whole(len(start), generator), generator=generator), generator).to(start)
     x = torch.lerp(start, end, _like(t, start))
     return (slope(x, t, t) - (end - start)).square().mean()
 
@@ -75,12 +76,13 @@ def semigroup_loss(
         target: the student's moving average, which takes the jump u → s; no gradient.
         start, end: (batch, ...) coupled base and data; the path between them is where x lies.
     """
-    batch, grid = len(start), settings.grid
+    batch, grid = whole(len(start), generator), settings.grid
     low = torch.randint(0, grid, (batch,), generator=generator)
     high = low + 1 + (torch.rand(batch, generator=generator) * (grid - low)).long()
-    whole = torch.rand(batch, generator=generator) < settings.whole
-    low, high = low.where(~whole, 0), high.where(~whole, grid)
+    longest = torch.rand(batch, generator=generator) < settings.whole
+    low, high = low.where(~longest, 0), high.where(~longest, grid)
     walk = torch.randint(1, settings.teacher_steps + 1, (batch,), generator=generator)
+    low, high, walk = (mine(drawn, generator) for drawn in (low, high, walk))
     t, s = (low / grid).to(start), (high / grid).to(start)
     middle = (torch.minimum(low + walk, high) / grid).to(start)
     x = torch.lerp(start, end, _like(t, start))

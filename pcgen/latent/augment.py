@@ -9,6 +9,8 @@ from __future__ import annotations
 import torch
 from torch import Generator, Tensor
 
+from pcgen.draws import mine, whole
+
 
 def augment(
     points: Tensor, amount: float, generator: Generator, normals: Tensor | None = None
@@ -23,10 +25,11 @@ def augment(
     """
     if amount == 0:
         return points, normals
-    batch, _, dim = points.shape
-    stretch = torch.exp(amount * torch.randn(batch, dim, generator=generator))
-    shear = 0.5 * amount * torch.randn(batch, generator=generator)
-    mirror = torch.where(torch.rand(batch, generator=generator) < 0.5, -1.0, 1.0)
+    dim, batch = points.shape[2], whole(len(points), generator)
+    stretch = torch.exp(amount * mine(torch.randn(batch, dim, generator=generator), generator))
+    shear = 0.5 * amount * mine(torch.randn(batch, generator=generator), generator)
+    chance = mine(torch.rand(batch, generator=generator), generator)
+    mirror = torch.where(chance < 0.5, -1.0, 1.0)
     matrix = torch.diag_embed(stretch)
     matrix[:, :, 0] *= mirror[:, None]
     if dim >= 3:

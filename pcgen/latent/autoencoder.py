@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, Tensor, nn
 
+from pcgen.draws import mine, whole
 from pcgen.errors import InputError
 from pcgen.latent.decoder import MixtureDecoder, numbers_per_part
 from pcgen.latent.encoder import build_encoder
@@ -98,7 +99,9 @@ class Autoencoder(nn.Module):
 
     def noisy(self, z: Tensor, generator: Generator) -> Tensor:
         """Latents with the noise that the decoder is trained under; proportions stay."""
-        noise = self.settings.latent_noise * torch.randn(z.shape, generator=generator)
+        rows = whole(len(z), generator)
+        drawn = mine(torch.randn(rows, z.shape[1], generator=generator), generator)
+        noise = self.settings.latent_noise * drawn
         noise[:, z.shape[1] - self.dim :] = 0
         return z + noise.to(z)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Generator, Tensor, nn
 
+from pcgen.draws import mine
 from pcgen.latent.augment import augment
 from pcgen.latent.autoencoder import Autoencoder, proportions
 from pcgen.train.stage import Context, fit
@@ -34,7 +35,7 @@ def train(context: Context) -> dict[str, object]:
 
     def loss(module: nn.Module, generator: Generator) -> Tensor:
         assert isinstance(module, Autoencoder)
-        shapes = torch.randint(len(clouds), (batch,), generator=generator)
+        shapes = mine(torch.randint(len(clouds), (batch,), generator=generator), generator)
         drawn, _ = clouds.draw(shapes, points, generator)
         moved, _ = augment(drawn.to(context.device), settings.augment, generator)
         return module.loss(moved, generator)

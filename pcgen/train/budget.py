@@ -12,6 +12,7 @@ import torch
 
 from pcgen.errors import DataError, InputError
 from pcgen.files import write_json
+from pcgen.processes import ALONE, Group
 from pcgen.train.loop import LoopSettings, Trainer
 
 # Shares of a budget by training loop, chosen by hand from learning curves on two cores; what is
@@ -36,6 +37,7 @@ def plan_steps(
     loop: LoopSettings,
     seconds: float | None,
     build: Callable[[Path, LoopSettings], Trainer],
+    group: Group = ALONE,
 ) -> LoopSettings:
     """``loop`` with as many steps as fit in ``seconds``, decided once and written down.
 
@@ -47,30 +49,45 @@ def plan_steps(
     Args:
         seconds: None keeps the preset's steps.
         build: makes the trainer; here a throw-away one, to time a few steps.
+        group: the processes that take the steps together.
     """
     plan = folder / "plan.json"
-    if plan.exists():
-        try:
-            steps = int(json.loads(plan.read_text(encoding="utf-8"))["steps"])
-            return dataclasses.replace(loop, steps=steps)
-        except (
-            ValueError,
-            TypeError,
-            LookupError,
-            OverflowError,
-            RecursionError,
-            OSError,
-        ) as error:
-            raise DataError(
-                f"{plan} is damaged ({error!r}); remove {folder} to train this part again"
-            ) from None
-    if seconds is not None:
+    steps = group.value(lambda: _planned(plan))
+    if steps is None and seconds is not None:
         trial = build(folder / "trial", loop)
         trial.step()
         each = min(_duration(trial.step) for _ in range(TRIAL_STEPS))
-        loop = dataclasses.replace(loop, steps=max(20, int(seconds / each)))
-    write_json(plan, {"steps": loop.steps})
-    return loop
+        steps = max(20, int(seconds / each))
+
+    def kept() -> int:
+        # The first process's clock decides.
+        chosen = loop.steps if steps is None else steps
+        if not plan.exists():
+            write_json(plan, {"steps": chosen})
+        return chosen
+
+    return dataclasses.replace(loop, steps=group.value(kept))
+
+
+def _planned(plan: Path) -> int | None:
+    if not plan.exists():
+        return None
+    try:
+        steps = int(json.loads(plan.read_text(encoding="utf-8"))["steps"])
+        LoopSettings(steps=steps)
+    except (
+        InputError,
+        ValueError,
+        TypeError,
+        LookupError,
+        OverflowError,
+        RecursionError,
+        OSError,
+    ) as error:
+        raise DataError(
+            f"{plan} is damaged ({error!r}); remove {plan.parent} to train this part again"
+        ) from None
+    return steps
 
 
 def _duration(step: Callable[[], object]) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 
 import torch
@@ -55,6 +56,14 @@ class TrainingClouds:
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    def digest(self) -> str:
+        """A short text that clouds of the same content share, on whatever machine they lie."""
+        found = hashlib.sha256(self.rows.numpy().tobytes())
+        for values in (self.points, self.normals):
+            if values is not None:
+                found.update(values.double().sum((1, 2)).numpy().tobytes())
+        return f"{len(self)} shapes, {found.hexdigest()[:12]}"
 
     def draw(
         self, shapes: Tensor, count: int, generator: Generator

@@ -8,6 +8,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from pcgen import base, checkpoint
+from pcgen.draws import mine
 from pcgen.flow.characteristic import matching_loss, semigroup_loss
 from pcgen.flow.networks import LatentSlope
 from pcgen.kernels import best_cells
@@ -38,9 +39,9 @@ def train(context: Context) -> dict[str, object]:
         return LatentSlope(pairs.start.shape[1], settings.width, settings.blocks, classes)
 
     def batch(size: int, draw: Generator) -> tuple[Tensor, Tensor, Tensor | None]:
-        index = torch.randint(len(pairs.start), (size,), generator=draw)
+        index = mine(torch.randint(len(pairs.start), (size,), generator=draw), draw)
         end = pairs.end[index]
-        end = end + jitter * torch.randn(end.shape, generator=draw)
+        end = end + jitter * mine(torch.randn(size, end.shape[1], generator=draw), draw)
         label = None
         if classes:
             label = nn.functional.one_hot(pairs.label[index], classes).float().to(context.device)
@@ -74,10 +75,16 @@ def train(context: Context) -> dict[str, object]:
 def _pairs(context: Context) -> Pairs:
     settings = context.run.settings.latent_flow
     folder = context.run.stage("base")
-    atoms = Atoms.load(folder / "atoms.safetensors")
-    omega = base.from_checkpoint(*checkpoint.load(folder / "base.safetensors", checkpoint.BASE))
-    potential = SemidiscreteSolution.load(folder / "map.npz").potential
+    group = context.group
+    atoms = Atoms(**context.read(folder / "atoms.safetensors", checkpoint.ATOMS))
+    stored = folder / "base.safetensors"
+    omega = base.from_checkpoint(*group.tensors(lambda: checkpoint.load(stored, checkpoint.BASE)))
+
+    def potential_of_map() -> tuple[dict[str, Tensor], dict[str, object]]:
+        return {"h": SemidiscreteSolution.load(folder / "map.npz").potential}, {}
+
+    potential = group.tensors(potential_of_map)[0]["h"]
     draw = torch.Generator().manual_seed(context.seed(STAGE, 3))
     start = omega.sample(settings.pool, draw)
-    cell = best_cells(start, atoms.z, potential)[1][:, 0]
+    cell = group.by_rows(lambda x: best_cells(x, atoms.z, potential)[1], start)[:, 0]
     return Pairs(start=start, end=atoms.z[cell], label=atoms.label[cell])

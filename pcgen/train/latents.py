@@ -13,8 +13,14 @@ from pcgen.base import BaseMeasure
 from pcgen.errors import TrainingError
 from pcgen.kernels import best_cells
 from pcgen.latent.autoencoder import Autoencoder
+from pcgen.processes import ALONE, Group
 from pcgen.train.stage import Context
-from pcgen.transport import SamplerSource, SemidiscreteProblem, SemidualSolver
+from pcgen.transport import (
+    SamplerSource,
+    SemidiscreteProblem,
+    SemidiscreteSolution,
+    SemidualSolver,
+)
 
 STAGE = "base"
 STRETCH = 0.05
@@ -53,22 +59,24 @@ def train(context: Context) -> dict[str, object]:
     run, settings = context.run, context.run.settings.base
     folder = run.stage(STAGE)
     atoms = _encode(context)
-    atoms.save(folder / "atoms.safetensors")
     draw = torch.Generator().manual_seed(context.seed(STAGE, 1))
     progress.say(f"base           fitting {settings.name} to {len(atoms.z)} latents")
     omega = base.fit(settings.name, atoms.z, generator=draw)
     for note in omega.notes:
         progress.say(f"base           {note}")
-    tensors, meta = omega.to_checkpoint()
-    checkpoint.save(folder / "base.safetensors", tensors, meta)
-    solution = couple(omega, atoms.z, settings.tolerance, context.seed(STAGE, 2))
-    solution.save(folder / "map.npz")
+    solution = couple(omega, atoms.z, settings.tolerance, context.seed(STAGE, 2), context.group)
+    if context.group.first:
+        atoms.save(folder / "atoms.safetensors")
+        checkpoint.save(folder / "base.safetensors", *omega.to_checkpoint())
+        solution.save(folder / "map.npz")
     evidence = dataclasses.asdict(solution.evidence)
     progress.say(f"base           {_describe(evidence)}")
     return {"base": omega.describe(), "map": evidence}
 
 
-def couple(omega: BaseMeasure, atoms: Tensor, tolerance: float, seed: int):  # type: ignore[no-untyped-def]
+def couple(
+    omega: BaseMeasure, atoms: Tensor, tolerance: float, seed: int, group: Group = ALONE
+) -> SemidiscreteSolution:
     """The semi-discrete transport from a base to latents: one code path for every base.
 
     The solver draws from a pool of the base's points, since a draw of a rich base costs as much
@@ -83,13 +91,14 @@ def couple(omega: BaseMeasure, atoms: Tensor, tolerance: float, seed: int):  # t
     problem = SemidiscreteProblem(SamplerSource(omega.dim, redraw), atoms)
     wanted, affordable = 40 * len(atoms) / tolerance, MOST_PRODUCTS / atoms.numel()
     budget = max(4096, int(min(wanted, affordable)))
-    return SemidualSolver(tolerance=tolerance, max_samples=budget).solve(problem, draw)
+    solver = SemidualSolver(tolerance=tolerance, max_samples=budget)
+    return solver.solve(problem, draw, group=group)
 
 
 def load_autoencoder(context: Context) -> Autoencoder:
     """The trained autoencoder of the run, frozen."""
     weights = context.run.stage("autoencoder") / "weights.safetensors"
-    tensors, _ = checkpoint.load(weights, checkpoint.WEIGHTS)
+    tensors = context.read(weights, checkpoint.WEIGHTS)
     return Autoencoder.trained(context.run.settings.autoencoder, tensors)
 
 
@@ -106,7 +115,7 @@ def _encode(context: Context) -> Atoms:
     with progress.bar("encoding", len(shapes)) as bar:
         for chunk in shapes.split(64):
             drawn, _ = clouds.draw(chunk, points, draw)
-            codes.append(model.encode(drawn))
+            codes.append(context.group.by_rows(model.encode, drawn))
             bar.advance(len(chunk))
     z = torch.cat(codes)
     if not torch.isfinite(z).all():

@@ -1,14 +1,15 @@
-"""The one training loop: any module, any loss, exact resume.
+"""The one training loop: any module, any loss, exact resume, any number of processes.
 
 ``Trainer`` iterates; the caller owns progress bars and stopping. State goes to
 ``state.safetensors`` (weights, moving average, optimiser, generator, step) every few seconds and
 at the end; then the moving average alone goes to ``weights.safetensors``, whose presence means
-that the loop is done.
+that the loop is done. Each process takes the same steps on the same weights; the first one writes.
 """
 
 from __future__ import annotations
 
 import copy
+import hashlib
 import json
 import math
 import time
@@ -21,8 +22,10 @@ import torch
 from torch import Generator, Tensor, nn
 
 from pcgen import checkpoint
+from pcgen.draws import BatchGenerator
 from pcgen.errors import DataError, InputError, TrainingError
 from pcgen.files import atomic_file
+from pcgen.train.execution import Execution
 
 SAVE_EVERY_S = 20.0
 
@@ -79,9 +82,11 @@ class Trainer:
         folder: where state, weights and metrics go; what is there is resumed.
         module: its parameters are trained in place.
         loss: ``loss(module, generator) -> scalar``; every random choice must come from the
-            generator, or resume is not exact.
+            generator, or resume is not exact. A mean over the rows of a batch; draws for rows go
+            through :mod:`pcgen.draws`, as a part of the batch may be wanted.
         average: the module that receives the moving average; by default a private copy. A
             loss that needs the average (a student's target) passes its own.
+        execution: the processes, parts and precision in which a step is computed.
     """
 
     def __init__(
@@ -93,12 +98,17 @@ class Trainer:
         *,
         seed: int,
         average: nn.Module | None = None,
+        execution: Execution | None = None,
     ) -> None:
         self.folder, self.module, self.loss, self.settings = folder, module, loss, settings
+        self.execution = execution or Execution()
+        self.group = self.execution.group
+        self.execution.check_batch(settings.batch, folder.name)
         self.average = average if average is not None else copy.deepcopy(module)
         self.average.requires_grad_(False)
         self.average.load_state_dict(module.state_dict())
-        self.generator = torch.Generator().manual_seed(seed)
+        self.generator = BatchGenerator()
+        self.generator.manual_seed(seed)
         parameters = [p for p in module.parameters() if p.requires_grad]
         self.optimiser = torch.optim.AdamW(
             parameters, lr=settings.rate, weight_decay=settings.decay, fused=True
@@ -107,7 +117,7 @@ class Trainer:
         self.done = 0
         self._seconds = 0.0
         self._history: list[dict[str, float]] = []
-        if (folder / "state.safetensors").exists():
+        if self.group.value((folder / "state.safetensors").exists):
             self._restore()
 
     def steps(self) -> Iterator[Step]:
@@ -129,36 +139,59 @@ class Trainer:
                     {"step": self.done, "loss": mean, "seconds": round(self._seconds, 2)}
                 )
                 recent.clear()
+                self.group.same(self._drawn(), f"{self.folder.name}: other random numbers")
                 # The state is saved only here, so that a resumed log has the same means.
                 if time.monotonic() - saved >= SAVE_EVERY_S:
                     self.save()
                     saved = time.monotonic()
             yield Step(self.done, loss, self._seconds)
         self.save()
-        checkpoint.save(
-            self.folder / "weights.safetensors",
-            self.average.state_dict(),
-            {"step": self.done, "settings": self.settings.__dict__},
-        )
+        if self.group.first:
+            checkpoint.save(
+                self.folder / "weights.safetensors",
+                self.average.state_dict(),
+                {"step": self.done, "settings": self.settings.__dict__},
+            )
 
     def step(self) -> float:
         """One optimiser step; returns its loss. Public, so that a test can look at one."""
         rate = self.settings.rate_at(self.done)
         for group in self.optimiser.param_groups:
             group["lr"] = rate
-        loss = self.loss(self.module, self.generator)
-        self._guard(bool(torch.isfinite(loss)), "the loss")
         self.optimiser.zero_grad()
-        loss.backward()
+        loss = self._differentiate()
+        self._guard(bool(torch.isfinite(loss)), "the loss")
         norm = nn.utils.clip_grad_norm_(self._parameters, self.settings.clip)
         self._guard(bool(torch.isfinite(norm)), self._name_of_bad_gradient)
         self.optimiser.step()
         self._move_average()
         self.done += 1
-        return float(loss.detach())
+        return float(loss)
+
+    def _differentiate(self) -> Tensor:
+        """The mean loss of the batch, its gradient left in the parameters: part by part, each
+        weighed by its rows, then summed over the processes."""
+        generator, batch = self.generator, self.settings.batch
+        begun, total = generator.get_state(), torch.zeros(())
+        generator.batch = batch
+        for rows in self.execution.parts(batch):
+            generator.set_state(begun)
+            generator.rows = rows
+            with self.execution.rounding():
+                loss = self.loss(self.module, generator) * ((rows.stop - rows.start) / batch)
+                loss.backward()
+            total = total.to(loss) + loss.detach()
+        gradients = [p.grad for p in self._parameters if p.grad is not None]
+        self.group.sum_([*gradients, total])
+        return total
+
+    def _drawn(self) -> str:
+        return hashlib.sha256(self.generator.get_state().numpy().tobytes()).hexdigest()[:12]
 
     def save(self) -> None:
-        """Write the whole state, then the metrics up to it."""
+        """Write the whole state, then the metrics up to it; the first process does."""
+        if not self.group.first:
+            return
         packed, rest = checkpoint.pack_optimiser(self.optimiser)
         tensors = {
             **checkpoint.prefixed(self.module.state_dict(), "module"),
@@ -172,7 +205,8 @@ class Trainer:
         checkpoint.save(self.folder / "state.safetensors", tensors, meta)
 
     def _restore(self) -> None:
-        tensors, meta = checkpoint.load(self.folder / "state.safetensors", checkpoint.STATE)
+        path = self.folder / "state.safetensors"
+        tensors, meta = self.group.tensors(lambda: checkpoint.load(path, checkpoint.STATE))
         try:
             self.module.load_state_dict(checkpoint.strip(tensors, "module"))
             self.average.load_state_dict(checkpoint.strip(tensors, "average"))
@@ -186,7 +220,8 @@ class Trainer:
                 f"{self.folder}/state.safetensors does not fit this stage ({error}); "
                 "remove the folder to train the stage again"
             ) from None
-        self._history = [line for line in read_metrics(self.folder) if line["step"] <= self.done]
+        curve = self.group.value(lambda: read_metrics(self.folder))
+        self._history = [line for line in curve if line["step"] <= self.done]
 
     @torch.no_grad()
     def _move_average(self) -> None:

@@ -8,6 +8,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from pcgen import progress
+from pcgen.draws import mine
 from pcgen.flow.characteristic import matching_loss, semigroup_loss
 from pcgen.flow.coupling import match_points
 from pcgen.flow.networks import BoundPointSlope, PointCondition, PointSlope
@@ -57,7 +58,7 @@ def train(context: Context) -> dict[str, object]:
         return PointSlope(dim, sizes.latent_dim, sizes.parts, settings.width, settings.blocks)
 
     def batch(size: int, draw: Generator) -> Batch:
-        shapes = torch.randint(len(pairs.z), (size,), generator=draw)
+        shapes = mine(torch.randint(len(pairs.z), (size,), generator=draw), draw)
         points = torch.randperm(pairs.start.shape[1], generator=draw)[: settings.batch_points]
 
         def chosen(values: Tensor) -> Tensor:
@@ -132,12 +133,13 @@ def couple(context: Context, model: Autoencoder) -> CoupledClouds:
             whole, normals = augment(drawn, settings.augment, draw, normals)
             z = model.noisy(model.encode(whole[:, :points]), draw)
             _, start = model.draw_base(z, points, draw)
-            index = torch.empty(start.part.shape, dtype=torch.int64)
-            for row in range(len(chunk)):
+            index = torch.zeros(start.part.shape, dtype=torch.int64)
+            for row in range(len(chunk))[context.group.rows(len(chunk))]:
                 index[row] = match_points(
                     start.points[row], whole[row], method=flow.coupling, seed=int(chunk[row])
                 )
-                bar.advance()
+            context.group.sum_([index])
+            bar.advance(len(chunk))
             at = torch.arange(len(chunk))[:, None]
             end = whole[at, index]
             normals = None if normals is None else normals[at, index]

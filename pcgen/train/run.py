@@ -24,6 +24,8 @@ class RunConfig:
         categories: the ones trained on, sorted.
         conditional: whether the latent flow is told the category.
         threads: of torch; results are reproducible for one count.
+        processes: that shared the batches when the run began; any number may go on.
+        precision: of the products of linear layers.
     """
 
     format: int = FORMAT
@@ -35,6 +37,8 @@ class RunConfig:
     preset: str
     seed: int
     threads: int
+    processes: int = 1
+    precision: str = "float32"
     budget_minutes: float | None
     settings: Settings
 
@@ -84,7 +88,8 @@ class Run:
         if is_run(path):
             run = cls.open(path)
             ours, theirs = to_plain(config), to_plain(run.config)
-            same = {"version", "threads", "dataset"}  # may change between a start and a resume
+            # These may change between a start and a resume.
+            same = {"version", "threads", "processes", "dataset"}
             differing = [key for key in ours if key not in same and ours[key] != theirs[key]]
             if differing:
                 raise TrainingError(

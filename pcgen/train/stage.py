@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
 from torch import Generator, Tensor, nn
 
 from pcgen import checkpoint, progress
+from pcgen.processes import Group
 from pcgen.runfile import STAGES
 from pcgen.train.budget import SHARES, plan_steps
 from pcgen.train.data import TrainingClouds
+from pcgen.train.execution import Execution
 from pcgen.train.loop import LoopSettings, Trainer
 from pcgen.train.run import Run
 
@@ -28,6 +30,16 @@ class Context:
     run: Run
     clouds: TrainingClouds
     device: str = "cpu"
+    execution: Execution = field(default_factory=Execution)
+
+    @property
+    def group(self) -> Group:
+        """The processes that train together."""
+        return self.execution.group
+
+    def read(self, path: Path, schema: checkpoint.Schema) -> dict[str, Tensor]:
+        """The tensors of a file of the run, which only the first process must see."""
+        return self.group.tensors(lambda: checkpoint.load(path, schema))[0]
 
     def seed(self, stage: str, part: int = 0) -> int:
         """A seed of its own for each stage and part, all from the run's."""
@@ -55,17 +67,25 @@ def fit(
         loss: makes the loss, given the trainer (a student's loss looks at the average).
     """
     folder: Path = context.run.path / name
-    if (folder / "weights.safetensors").exists():
+    execution = context.execution
+    if execution.group.value((folder / "weights.safetensors").exists):
         return
 
     def build(where: Path, settings: LoopSettings) -> Trainer:
         made: list[Trainer] = []
         module_here = module().to(context.device)
-        trainer = Trainer(where, module_here, lambda m, g: loss(made[0])(m, g), settings, seed=seed)
+        trainer = Trainer(
+            where,
+            module_here,
+            lambda m, g: loss(made[0])(m, g),
+            settings,
+            seed=seed,
+            execution=execution,
+        )
         made.append(trainer)
         return trainer
 
-    loop = plan_steps(folder, loop, context.seconds(name), build)
+    loop = plan_steps(folder, loop, context.seconds(name), build, execution.group)
     trainer = build(folder, loop)
     with progress.bar(name.replace("/", " "), loop.steps, trainer.done) as bar:
         for step in trainer.steps():
@@ -102,7 +122,7 @@ def fit_teacher_and_student(
     seeds = context.seed(stage, 1), context.seed(stage, 2)
     fit(context, f"{stage}/teacher", fresh, lambda _: teacher_loss, loops[0], seed=seeds[0])
     weights = context.run.stage(stage) / "teacher" / "weights.safetensors"
-    tensors, _ = checkpoint.load(weights, checkpoint.WEIGHTS)
+    tensors = context.read(weights, checkpoint.WEIGHTS)
 
     def trained() -> nn.Module:
         module = fresh()

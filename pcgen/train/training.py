@@ -4,22 +4,35 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pcgen import runtime
+from pcgen import processes, runtime
+from pcgen.config import from_plain, to_plain
 from pcgen.errors import InputError
-from pcgen.files import lock
 from pcgen.runfile import STAGES
 from pcgen.shapes.store import Dataset
 from pcgen.train import autoencoder, latent_flow, latents, point_flow
 from pcgen.train import presets as settings_of
 from pcgen.train.budget import check_budget
 from pcgen.train.data import TrainingClouds
+from pcgen.train.execution import Execution
+from pcgen.train.loop import LoopSettings
+from pcgen.train.presets import Settings
 from pcgen.train.run import Run, RunConfig, check_dataset
 from pcgen.train.stage import Context
 
 TRAINERS = (autoencoder.train, latents.train, latent_flow.train, point_flow.train)
+
+
+def check_batches(settings: Settings, execution: Execution) -> None:
+    """Refuse a job of more processes and parts than a batch of some stage has rows."""
+    flows = (settings.latent_flow, settings.point_flow)
+    loops = [settings.autoencoder_loop, *(loop for flow in flows for loop in vars(flow).values())]
+    for loop in loops:
+        if isinstance(loop, LoopSettings):
+            execution.check_batch(loop.batch, "this preset")
 
 
 def train(
@@ -36,6 +49,8 @@ def train(
     device: str = "auto",
     stage: str | None = None,
     resume: bool = False,
+    precision: str = "float32",
+    accumulate: int = 1,
 ) -> dict[str, Any]:
     """Train all stages, or one, of the run ``out``; finished ones are left alone.
 
@@ -48,45 +63,67 @@ def train(
         threads: of torch; None for all cores. device: ``auto``, ``cpu`` or a CUDA device.
         stage: one of ``STAGES``, or None for all.
         resume: take every setting from the run itself.
+        precision, accumulate: see :class:`pcgen.train.execution.Execution`.
+    Started by torchrun, the processes train together; see :mod:`pcgen.processes`.
+
     Raises:
         InputError, DataError: an option or the data set is wrong, before anything is written.
         TrainingError: the run is another one, or a stage met a number that is not finite.
     """
-    if stage is not None and stage not in STAGES:
-        raise InputError(f"stage must be one of {', '.join(STAGES)}, got {stage!r}")
-    check_budget(budget_minutes)
-    used = runtime.configure(threads)
-    source = Dataset.open(dataset)
-    if resume:
-        run = Run.open(out)
-    else:
-        chosen = tuple(sorted(set(categories))) if categories else source.categories
-        settings = settings_of.preset(preset)
-        if base is not None:
-            settings = dataclasses.replace(
-                settings, base=dataclasses.replace(settings.base, name=base)
+    with processes.joined() as group:
+        if stage is not None and stage not in STAGES:
+            raise InputError(f"stage must be one of {', '.join(STAGES)}, got {stage!r}")
+        check_budget(budget_minutes)
+        execution = Execution(group, accumulate, precision)
+        here = processes.place()
+        used = runtime.configure(threads, here.local_size)
+        device = runtime.pick_device(device, here.local_rank, here.local_size)
+        source = Dataset.open(dataset)
+
+        def begun() -> dict[str, Any]:
+            if resume:
+                config = Run.open(out).config
+                check_batches(config.settings, execution)
+                return to_plain(config)  # type: ignore[no-any-return]
+            chosen = tuple(sorted(set(categories))) if categories else source.categories
+            settings = settings_of.preset(preset)
+            if base is not None:
+                settings = dataclasses.replace(
+                    settings, base=dataclasses.replace(settings.base, name=base)
+                )
+            config = RunConfig(
+                dataset=str(Path(dataset).resolve()),
+                dataset_hash=source.content_hash,
+                categories=chosen,
+                conditional=conditional,
+                preset=preset,
+                seed=seed,
+                threads=used,
+                processes=group.size,
+                precision=precision,
+                budget_minutes=budget_minutes,
+                settings=settings,
             )
-        config = RunConfig(
-            dataset=str(Path(dataset).resolve()),
-            dataset_hash=source.content_hash,
-            categories=chosen,
-            conditional=conditional,
-            preset=preset,
-            seed=seed,
-            threads=used,
-            budget_minutes=budget_minutes,
-            settings=settings,
-        )
-        source.select(split="train", categories=chosen)  # refuses unknown names before writing
-        run = Run.create(out, config)
-    check_dataset(run, source)
-    with lock(run.path):
-        clouds = TrainingClouds.load(
-            source, run.config.categories, "train", run.settings.cloud_points
-        )
-        context = Context(run, clouds, runtime.pick_device(device))
-        for name, trainer in zip(STAGES, TRAINERS, strict=True):
-            if stage not in (None, name) or run.finished(name):
-                continue
-            run.mark_finished(name, trainer(context))
-    return {"run": str(run.path), "finished": [name for name in STAGES if run.finished(name)]}
+            # These refuse unknown names and small batches before anything is written.
+            source.select(split="train", categories=chosen)
+            check_batches(settings, execution)
+            return to_plain(Run.create(out, config).config)  # type: ignore[no-any-return]
+
+        run = Run(Path(out), from_plain(RunConfig, group.value(begun), "the run"))
+        execution = dataclasses.replace(execution, precision=run.config.precision)
+        execution.check_device(device)
+        check_dataset(run, source)
+        with group.lock(run.path):
+            clouds = TrainingClouds.load(
+                source, run.config.categories, "train", run.settings.cloud_points
+            )
+            group.same(clouds.digest(), f"{dataset} has other contents")
+            context = Context(run, clouds, device, execution)
+            for name, trainer in zip(STAGES, TRAINERS, strict=True):
+                if stage not in (None, name) or group.value(partial(run.finished, name)):
+                    continue
+                facts = trainer(context)
+                if group.first:
+                    run.mark_finished(name, facts)
+            finished = group.value(lambda: [name for name in STAGES if run.finished(name)])
+    return {"run": str(run.path), "finished": finished}

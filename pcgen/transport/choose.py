@@ -8,6 +8,7 @@ from typing import Literal
 from torch import Generator
 
 from pcgen.errors import InputError
+from pcgen.processes import ALONE, Group
 from pcgen.transport.domain import exact_source
 from pcgen.transport.line import LineSolver, line_through
 from pcgen.transport.newton import NewtonSolver
@@ -41,8 +42,10 @@ def solve(
     solver: SemidualSolver | None = None,
     start: SemidiscreteSolution | None = None,
     on_step: Callable[[SemidualState], None] | None = None,
+    group: Group = ALONE,
 ) -> SemidiscreteSolution:
-    """Solve by the named or the best method; ``solver`` and ``on_step`` are for the stochastic."""
+    """Solve by the named or the best method; ``solver``, ``on_step`` and ``group`` are for the
+    stochastic one, the exact ones are solved by each process."""
     if method not in METHODS:
         raise InputError(f"method must be one of {', '.join(METHODS)}, got {method!r}")
     if method == "auto":
@@ -52,4 +55,4 @@ def solve(
     if method == "newton":
         return NewtonSolver().solve(problem, generator, start=start)
     solver = solver or SemidualSolver()
-    return solver.solve(problem, generator, start=start, on_step=on_step)
+    return solver.solve(problem, generator, start=start, on_step=on_step, group=group)

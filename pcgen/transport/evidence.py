@@ -9,6 +9,7 @@ from enum import StrEnum
 import torch
 from torch import Generator, Tensor
 
+from pcgen.processes import ALONE, Group
 from pcgen.transport.potential import UpperEnvelope
 from pcgen.transport.problem import SemidiscreteProblem
 
@@ -147,13 +148,18 @@ class Census:
 
 
 def take_census(
-    problem: SemidiscreteProblem, envelope: UpperEnvelope, samples: int, generator: Generator
+    problem: SemidiscreteProblem,
+    envelope: UpperEnvelope,
+    samples: int,
+    generator: Generator,
+    group: Group = ALONE,
 ) -> Census:
-    """Draw ``samples`` fresh points and count the cells they fall in."""
+    """Draw ``samples`` fresh points and count the cells they fall in, shared by ``group``."""
     count = problem.distinct.count
     counts = torch.zeros(count, dtype=torch.float64, device=problem.atoms.device)
     for size in batches(samples):
-        cell = envelope.cells(problem.source.sample(size, generator))[1][:, 0]
+        x = problem.source.sample(size, generator)
+        cell = group.by_rows(lambda rows: envelope.cells(rows)[1], x)[:, 0]
         counts += torch.bincount(cell, minlength=count)
     return Census(counts=counts, weights=problem.distinct.weights, samples=samples)
 

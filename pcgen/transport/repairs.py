@@ -11,6 +11,7 @@ import math
 from dataclasses import replace
 
 import torch
+from torch import Tensor
 
 from pcgen import kernels
 from pcgen.transport.coarse import balance, best_of_groups
@@ -46,9 +47,13 @@ def balanced(work: Workspace, state: SemidualState) -> SemidualState:
     """Shift the potential of each group so that it gets its mass on fresh samples."""
     samples = max(BALANCE_PER_CELL * work.count, BALANCE_PER_GROUP * work.groups.count)
     parts = []
+
+    def best(x: Tensor) -> Tensor:
+        return best_of_groups(x, work.atoms, state.average, work.groups)
+
     for number, size in enumerate(batches(samples)):
         x = work.draw(0, size, FIRST_BALANCE - state.looks * samples - number)
-        parts.append(best_of_groups(x, work.atoms, state.average, work.groups))
+        parts.append(work.group.by_rows(best, x))
     shift = balance(torch.cat(parts), work.groups.weights)[work.groups.label]
     return replace(state, average=state.average + shift, potential=state.potential + shift)
 
@@ -66,9 +71,13 @@ def revived(
     ranks = (work.weights[dead] * census.samples).ceil().long().clamp(max=MOST_RANKS)
     offset = state.average.to(work.atoms.dtype)
     shortest = offset.new_empty(0, len(dead))
+
+    def best_of_all(x: Tensor) -> Tensor:
+        return kernels.best_cells(x, work.atoms, state.average, backend=backend)[0]
+
     for number, size in enumerate(batches(census.samples)):
         x = work.draw(0, size, FIRST_REVIVAL - number)
-        best, _ = kernels.best_cells(x, work.atoms, state.average, backend=backend)
+        best = work.group.by_rows(best_of_all, x)
         short = best - torch.addmm(offset[dead], x, work.atoms[dead].T)
         shortest = torch.cat([shortest, short]).sort(0).values[: int(ranks.max())]
     raised = state.average.clone()

@@ -44,6 +44,7 @@ from torch import Generator, Tensor
 
 from pcgen import kernels
 from pcgen.errors import InputError
+from pcgen.processes import ALONE, Group
 from pcgen.transport.evidence import (
     Census,
     Evidence,
@@ -134,6 +135,7 @@ class SemidualSolver:
         *,
         start: SemidiscreteSolution | SemidualState | None = None,
         on_step: Callable[[SemidualState], None] | None = None,
+        group: Group = ALONE,
     ) -> SemidiscreteSolution:
         """Iterate until the tolerance is met on fresh samples, or the budget is used up.
 
@@ -142,10 +144,12 @@ class SemidualSolver:
             start: a solution of a nearby problem with the same number of atoms (a warm start), or
                 a state that an earlier run handed to ``on_step`` (going on exactly).
             on_step: called with the state after every step, for progress or checkpoints.
+            group: processes that give the same problem and an equally seeded generator; each
+                takes its share of every batch, and the masses of the cells are summed.
         Raises:
             TransportError: the source cannot tell two atoms apart.
         """
-        work = self.prepare(problem, generator, start)
+        work = self.prepare(problem, generator, start, group)
         if work.count == 1:
             state = self.init(work)
             certain = Census(counts=2 * work.weights, weights=work.weights, samples=2)
@@ -171,16 +175,24 @@ class SemidualSolver:
         problem: SemidiscreteProblem,
         generator: Generator,
         start: SemidiscreteSolution | SemidualState | None = None,
+        group: Group = ALONE,
     ) -> Workspace:
-        """The problem in working coordinates, with its stream of samples."""
+        """The problem in working coordinates, with its stream of samples and who draws it."""
         drawn = torch.randint(2**40, (1,), generator=generator, device=generator.device)
         seed = start.seed if isinstance(start, SemidualState) else int(drawn)
-        return Workspace.of(problem, seed, dtype=self.dtype, low_discrepancy=self.low_discrepancy)
+        return Workspace.of(
+            problem, seed, dtype=self.dtype, low_discrepancy=self.low_discrepancy, group=group
+        )
 
     def init(self, work: Workspace, start: SemidiscreteSolution | None = None) -> SemidualState:
         """The first state: from zero, or from ``start``, which is looked at before any step."""
         n, device = work.count, work.atoms.device
         batch = self.batch or min(4096, max(256, n // 4))
+        if batch < work.group.size:
+            raise InputError(
+                f"a batch of {batch} samples is too small for {work.group.size} processes; raise "
+                "the batch or start fewer"
+            )
         epsilon = self.epsilon * work.spread
         if start is None:
             zero = torch.zeros(n, dtype=torch.float64, device=device)
@@ -223,8 +235,9 @@ class SemidualSolver:
             epsilon = gain = state.epsilon * 2 ** (-age / state.pace)
             share = float(age)
         gain *= min(1.0, self.step_size * math.sqrt(state.batch / work.count))
-        x = work.draw(state.samples, state.batch, state.step)
+        x = work.draw(state.samples, state.batch, state.step)[work.group.rows(state.batch)]
         _, mass = kernels.soft_cells(x, work.atoms, state.potential, epsilon, backend=self.backend)
+        work.group.sum_([mass])
         potential = state.potential + gain * (1 - mass / (state.batch * work.weights))
         weight = state.weight + share
         return replace(
@@ -315,7 +328,8 @@ class SemidualSolver:
         """Fresh samples in the cells of the average; which ones, the seed and the looks tell."""
         device = work.atoms.device
         generator = Generator(device=device).manual_seed(state.seed + TEST_SEEDS + state.looks)
-        return take_census(work.problem, self._envelope(work, state.average), samples, generator)
+        envelope = self._envelope(work, state.average)
+        return take_census(work.problem, envelope, samples, generator, work.group)
 
     def _envelope(self, work: Workspace, potential: Tensor) -> UpperEnvelope:
         atoms = work.problem.atoms[work.problem.distinct.first]

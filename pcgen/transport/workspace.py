@@ -14,6 +14,7 @@ import torch
 from torch import Generator, Tensor
 
 from pcgen.errors import InputError, TransportError
+from pcgen.processes import ALONE, Group
 from pcgen.transport.coarse import Groups, partition
 from pcgen.transport.potential import working_dtype
 from pcgen.transport.problem import SemidiscreteProblem
@@ -43,6 +44,7 @@ class Workspace:
         basis: (dim, r) orthonormal, the principal directions of the atoms.
         seed: of the stream of samples.
         low_discrepancy: use a Sobol sequence where the source allows it.
+        group: the processes that share the scores of each batch; all draw all of it.
     """
 
     problem: SemidiscreteProblem
@@ -52,10 +54,17 @@ class Workspace:
     scale: float
     seed: int
     low_discrepancy: bool
+    group: Group = ALONE
 
     @classmethod
     def of(
-        cls, problem: SemidiscreteProblem, seed: int, *, dtype: str, low_discrepancy: bool
+        cls,
+        problem: SemidiscreteProblem,
+        seed: int,
+        *,
+        dtype: str,
+        low_discrepancy: bool,
+        group: Group = ALONE,
     ) -> Workspace:
         """Centre, rotate and, where atoms span less than the space, cut.
 
@@ -78,7 +87,7 @@ class Workspace:
         largest = rows[:rank].gather(1, rows[:rank].abs().argmax(1, keepdim=True))
         basis = (rows[:rank] * largest.sign()).T.contiguous()  # a direction has no sign of its own
         atoms = (centred @ basis).to(chosen)
-        return cls(problem, atoms, distinct.weights, basis, scale, seed, low_discrepancy)
+        return cls(problem, atoms, distinct.weights, basis, scale, seed, low_discrepancy, group)
 
     @property
     def count(self) -> int:

@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from pcgen import checkpoint
+from pcgen.train.execution import Execution
 from pcgen.train.loop import LoopSettings
 from pcgen.train.stage import fit_teacher_and_student
 
@@ -19,6 +20,8 @@ def train(folder):
         device="cpu",
         seed=lambda stage, part=0: 7,
         seconds=lambda loop: None,
+        execution=Execution(),
+        read=lambda path, schema: checkpoint.load(path, schema)[0],
     )
     met = []
 

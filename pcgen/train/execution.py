@@ -1,0 +1,82 @@
+"""How a training step is computed: by which processes, in how many parts, in which precision."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch.nn import functional
+from torch.overrides import TorchFunctionMode
+
+from pcgen.errors import InputError
+from pcgen.processes import ALONE, Group
+
+PRECISIONS = ("float32", "bfloat16")
+
+
+@dataclass(frozen=True)
+class Execution:
+    """What changes the time and memory of a step, and its numbers no more than rounding does.
+
+    Attributes:
+        group: the processes that share each batch.
+        accumulate: parts, one after the other, into which a process cuts its rows of a batch; the
+            gradients are added up, so a step needs the memory of a part.
+        precision: ``float32``, or ``bfloat16`` for the products of linear layers: their operands
+            are rounded to 8 bits, everything else (weights, sums, losses, geometry, optimiser)
+            stays float32. Not autocast, which would also round the covariances of mixtures.
+    """
+
+    group: Group = ALONE
+    accumulate: int = 1
+    precision: str = "float32"
+
+    def __post_init__(self) -> None:
+        if self.accumulate < 1:
+            raise InputError(f"accumulate must be at least 1, got {self.accumulate}")
+        if self.precision not in PRECISIONS:
+            raise InputError(
+                f"precision must be one of {', '.join(PRECISIONS)}, got {self.precision!r}"
+            )
+
+    def check_batch(self, batch: int, name: str) -> None:
+        """Refuse a batch with fewer rows than there are parts."""
+        parts = self.group.size * self.accumulate
+        if batch < parts:
+            raise InputError(
+                f"{name} has batches of {batch}, too few for {self.group.size} processes with "
+                f"--accumulate {self.accumulate}: at most {batch} parts; start fewer processes"
+            )
+
+    def check_device(self, device: str) -> None:
+        """Refuse a precision that the device does not have."""
+        if self.precision == "bfloat16" and device.startswith("cuda"):
+            with torch.cuda.device(device):
+                if not torch.cuda.is_bf16_supported():
+                    raise InputError(f"{device} has no bfloat16; use --precision float32")
+
+    def parts(self, batch: int) -> Iterator[slice]:
+        """The rows of a batch that this process computes, part by part."""
+        count, first = self.group.size * self.accumulate, self.group.rank * self.accumulate
+        for part in range(first, first + self.accumulate):
+            yield slice(batch * part // count, batch * (part + 1) // count)
+
+    def rounding(self) -> contextlib.AbstractContextManager[Any]:
+        """The context in which a loss is computed and differentiated."""
+        return _Bfloat16Products() if self.precision == "bfloat16" else contextlib.nullcontext()
+
+
+class _Bfloat16Products(TorchFunctionMode):
+    """``linear`` multiplies in bfloat16, sums in float32 and answers in float32."""
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        if func is functional.linear:
+            x, weight, bias = (*args, None)[:3]
+            product = func(x.to(torch.bfloat16), weight.to(torch.bfloat16)).to(x.dtype)
+            return product if bias is None else product + bias
+        return func(*args, **(kwargs or {}))

@@ -1,0 +1,61 @@
+"""What torchrun says through the environment, and what is refused before anything starts."""
+
+import pytest
+import torch
+
+from pcgen import processes, runtime
+from pcgen.cli import main
+from pcgen.errors import InputError
+from pcgen.processes import ALONE, Place
+
+TORCHRUN = {"RANK": "1", "WORLD_SIZE": "4", "LOCAL_RANK": "1", "LOCAL_WORLD_SIZE": "2"}
+
+
+@pytest.fixture
+def torchrun(monkeypatch):
+    for name, value in TORCHRUN.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("MASTER_ADDR", "localhost")
+    return monkeypatch
+
+
+def test_without_torchrun_a_process_is_alone(monkeypatch):
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    assert processes.place() == Place(0, 1, 0, 1)
+    with processes.joined() as group:
+        assert group is ALONE
+
+
+def test_torchrun_tells_the_place(torchrun):
+    assert processes.place() == Place(1, 4, 1, 2)
+
+
+@pytest.mark.parametrize("name", ["RANK", "LOCAL_RANK", "MASTER_ADDR"])
+def test_a_torn_environment_is_refused(torchrun, name):
+    torchrun.delenv(name)
+    with pytest.raises(InputError, match="start the processes with torchrun"):
+        processes.place()
+
+
+def test_a_rank_beyond_the_size_is_refused(torchrun):
+    torchrun.setenv("RANK", "4")
+    with pytest.raises(InputError, match="no process 4 of 4"):
+        processes.place()
+
+
+def test_a_command_for_one_process_is_refused_in_several(torchrun, capsys, tmp_path):
+    assert main(["sample", "run", "--count", "1", "--out", str(tmp_path / "x.npz")]) == 2
+    assert "only train and transport" in capsys.readouterr().err
+
+
+def test_every_process_on_a_machine_needs_a_gpu(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert runtime.pick_device("auto", 1, 2) == "cuda:1"
+    assert runtime.pick_device("cuda:1") == "cuda:1"
+    for name in ("auto", "cuda"):
+        with pytest.raises(InputError, match=r"3 processes .* sees 2"):
+            runtime.pick_device(name, 0, 3)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(InputError, match="sees no CUDA device"):
+        runtime.pick_device("cuda", 1, 2)

@@ -1,0 +1,155 @@
+"""Shares of a batch: parts that add up to the whole, whoever computes them."""
+
+from contextlib import nullcontext
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from pcgen.draws import BatchGenerator, mine, whole
+from pcgen.errors import InputError
+from pcgen.flow.characteristic import StudentSettings, matching_loss, semigroup_loss
+from pcgen.flow.networks import LatentSlope
+from pcgen.latent.augment import augment
+from pcgen.latent.autoencoder import Autoencoder, AutoencoderSettings
+from pcgen.processes import Group
+from pcgen.train.data import TrainingClouds
+from pcgen.train.execution import Execution
+from pcgen.train.loop import LoopSettings, Trainer
+from tests.boxes import boxes
+
+BATCH = 7
+
+
+def generator_for(rows, seed=5):
+    generator = BatchGenerator()
+    generator.manual_seed(seed)
+    generator.batch, generator.rows = BATCH, rows
+    return generator
+
+
+def autoencoder_loss():
+    clouds = torch.from_numpy(boxes(9, 400)[0])
+    torch.manual_seed(0)
+    sizes = AutoencoderSettings(latent_dim=8, width=16, parts=8, points=64)
+    module = Autoencoder(sizes, clouds[0, :8])
+    data = TrainingClouds(torch.arange(9), clouds, None, torch.zeros(9, dtype=torch.int64), ("a",))
+
+    def loss(generator):
+        shapes = mine(torch.randint(9, (BATCH,), generator=generator), generator)
+        drawn, _ = data.draw(shapes, 128, generator)
+        return module.loss(augment(drawn, 0.2, generator)[0], generator)
+
+    return module, loss
+
+
+def flow_losses(kind):
+    torch.manual_seed(0)
+    module, average, teacher = (LatentSlope(3, 16, 1) for _ in range(3))
+    nn.init.normal_(module.leave.weight)
+    data = torch.randn(20, 3)
+
+    def loss(generator):
+        index = mine(torch.randint(20, (BATCH,), generator=generator), generator)
+        start, end = data[index], 2 * data[index] + 1
+        if kind == "teacher":
+            return matching_loss(module, start, end, generator)
+        return semigroup_loss(module, average, teacher, start, end, StudentSettings(), generator)
+
+    return module, loss
+
+
+LOSSES = {
+    "autoencoder": autoencoder_loss,
+    "teacher": lambda: flow_losses("teacher"),
+    "student": lambda: flow_losses("student"),
+}
+
+
+@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("cuts", [(0, 7), (0, 3, 7), (0, 1, 2, 4, 7)])
+def test_a_loss_of_parts_is_the_loss_of_the_batch(name, cuts):
+    """In value, in gradient, and in what is left in the generator."""
+    module, loss = LOSSES[name]()
+    plain = torch.Generator().manual_seed(5)
+    expected = loss(plain)
+    (wanted,) = torch.autograd.grad(expected, next(module.parameters()))
+    total, gradient = torch.zeros(()), torch.zeros_like(wanted)
+    for begin, end in zip(cuts, cuts[1:], strict=False):
+        generator = generator_for(slice(begin, end))
+        part = loss(generator) * ((end - begin) / BATCH)
+        gradient += torch.autograd.grad(part, next(module.parameters()))[0]
+        total += part.detach()
+        assert torch.equal(generator.get_state(), plain.get_state())
+    assert float(total) == pytest.approx(float(expected.detach()), rel=1e-5)
+    assert torch.allclose(gradient, wanted, rtol=1e-4, atol=1e-6)
+
+
+def test_a_plain_generator_draws_for_the_rows_at_hand(generator):
+    assert whole(3, generator) == 3
+    assert mine(torch.arange(3), generator).tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize(("size", "accumulate", "batch"), [(1, 1, 8), (3, 1, 8), (2, 3, 7)])
+def test_parts_cover_a_batch_once(size, accumulate, batch):
+    rows = [
+        np.arange(batch)[part]
+        for rank in range(size)
+        for part in Execution(Group(rank, size), accumulate).parts(batch)
+    ]
+    assert np.concatenate(rows).tolist() == list(range(batch))
+    assert {len(part) for part in rows} <= {batch // len(rows), -(-batch // len(rows))}
+    shares = [np.arange(batch)[Group(rank, size).rows(batch)] for rank in range(size)]
+    assert np.concatenate(shares).tolist() == list(range(batch))
+
+
+def test_more_parts_than_rows_are_refused():
+    with pytest.raises(InputError, match=r"batches of 8.*start fewer"):
+        Execution(Group(0, 3), 3).check_batch(8, "this preset")
+
+
+def trained(folder, **options):
+    torch.manual_seed(0)
+    module = nn.Sequential(nn.Linear(2, 16), nn.SiLU(), nn.Linear(16, 1))
+
+    def loss(module, generator):
+        x = mine(torch.randn(whole(0, generator), 2, generator=generator), generator)
+        return (module(x) - x.prod(1, keepdim=True)).square().mean()
+
+    settings = LoopSettings(steps=30, batch=8, rate=1e-2)
+    trainer = Trainer(folder, module, loss, settings, seed=3, execution=Execution(**options))
+    losses = [step.loss for step in trainer.steps()]
+    return module[0].weight.detach(), losses
+
+
+def test_accumulation_takes_the_same_steps(tmp_path):
+    weight, losses = trained(tmp_path / "whole")
+    parts, of_parts = trained(tmp_path / "parts", accumulate=3)
+    assert torch.allclose(parts, weight, atol=1e-5)
+    assert of_parts == pytest.approx(losses, rel=1e-4)
+
+
+def test_bfloat16_rounds_products_and_nothing_else(tmp_path):
+    weight, losses = trained(tmp_path / "single")
+    rounded, of_rounded = trained(tmp_path / "rounded", precision="bfloat16")
+    assert rounded.dtype == torch.float32
+    assert not torch.equal(rounded, weight)
+    assert of_rounded == pytest.approx(losses, rel=0.05)
+    x, layer = torch.randn(50, 64), nn.Linear(64, 64)
+    with Execution(precision="bfloat16").rounding():
+        product, exact = layer(x), x @ layer.weight.T
+    assert torch.equal(exact, x @ layer.weight.T)
+    assert 0 < float((product - layer(x)).abs().max()) < 0.05
+
+
+def test_an_unknown_precision_is_refused():
+    with pytest.raises(InputError, match="float32, bfloat16"):
+        Execution(precision="float16")
+
+
+def test_a_device_without_bfloat16_is_refused(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device", nullcontext)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: False)
+    with pytest.raises(InputError, match="no bfloat16"):
+        Execution(precision="bfloat16").check_device("cuda:0")

@@ -1,0 +1,144 @@
+"""Real processes, started by torchrun over gloo, held against one process."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from pcgen import checkpoint, pipeline
+from pcgen.processes import ALONE
+from pcgen.shapes.writer import write_dataset
+from pcgen.train.loop import read_metrics
+from pcgen.transport import GaussianSource, SemidiscreteSolution
+from tests.boxes import boxes
+from tests.processes import work
+
+pytestmark = pytest.mark.slow
+ROOT = Path(__file__).parent.parent.parent
+LOOPS = ("autoencoder", "latent-flow/teacher", "latent-flow/student", "point-flow/teacher",
+         "point-flow/student")  # fmt: skip
+
+
+def torchrun(processes, *words):
+    """The exit code and stderr of a job; a job that hangs is a failure."""
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [*command, "--nproc_per_node", str(processes), *map(str, words)],
+        capture_output=True, text=True, cwd=ROOT, env=environment, timeout=900,
+    )  # fmt: skip
+    return done.returncode, done.stderr
+
+
+def ours(stderr):
+    return [line for line in stderr.splitlines() if line.startswith("pcgen")]
+
+
+@pytest.fixture(scope="module")
+def one(tmp_path_factory):
+    """What one process makes of the tests' work."""
+    folder = tmp_path_factory.mktemp("one")
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    work.train(folder, ALONE)
+    work.solve(folder, ALONE)
+    torch.set_num_threads(before)
+    return folder
+
+
+def test_begun_by_two_and_ended_by_three_is_what_one_does(one, tmp_path):
+    """Messages, training and transport; the loop is left at step 17, saved at 15."""
+    code, said = torchrun(2, "tests/processes/work.py", "half", tmp_path)
+    assert code == 0, said
+    assert work.trainer(tmp_path / "loop", ALONE).done == 15
+    code, said = torchrun(3, "tests/processes/work.py", "train", tmp_path)
+    assert code == 0, said
+    close(tmp_path / "loop", one / "loop", 1e-6)
+
+    def solution(path):
+        return SemidiscreteSolution.load(path, GaussianSource(5))
+
+    alone, shared = solution(one / "map1.npz"), solution(tmp_path / "map2.npz")
+    assert shared.evidence.samples == alone.evidence.samples
+    assert shared.evidence.chi2 == pytest.approx(alone.evidence.chi2, rel=0.01)
+    spread = float(alone.potential.std())
+    assert torch.allclose(shared.potential, alone.potential, atol=1e-5 * spread)
+
+
+def close(folder, other, tolerance):
+    """Equal learning curves and weights, up to ``tolerance`` of the largest."""
+    losses = [[line["loss"] for line in read_metrics(place)] for place in (folder, other)]
+    assert losses[0] == pytest.approx(losses[1], rel=max(1e-4, tolerance))
+    ours_, theirs = (checkpoint.load(f / "weights.safetensors")[0] for f in (folder, other))
+    for name, values in theirs.items():
+        assert (ours_[name] - values).abs().max() <= tolerance * max(1.0, values.abs().max())
+
+
+@pytest.mark.parametrize(
+    ("action", "said"),
+    [
+        ("fail", "DataError process 1 of 2: a file is damaged"),
+        ("die", "TrainingError another process is lost"),
+        ("differ", "other random numbers"),
+    ],
+)
+def test_one_that_fails_ends_all_with_one_line(tmp_path, action, said):
+    code, stderr = torchrun(2, "tests/processes/work.py", action, tmp_path)
+    assert code != 0
+    assert len(ours(stderr)) == 1, stderr
+    assert said in ours(stderr)[0]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    clouds, normals = boxes(10, 1500)
+    path = tmp_path_factory.mktemp("data") / "data0"
+    splits = ["test" if k % 2 else "train" for k in range(10)]
+    write_dataset(path, clouds, splits=splits, normals=normals)
+    return path
+
+
+def test_two_processes_train_the_run_of_one(data, tmp_path):
+    """The whole command: autoencoder, base, transport and both flows."""
+    pipeline.train(data, tmp_path / "one", preset="cpu-tiny", threads=1)
+    words = ["-m", "pcgen", "train", data, "--out", tmp_path / "two", "--preset", "cpu-tiny"]
+    code, said = torchrun(2, *words, "--threads", 1)
+    assert code == 0, said
+    close(tmp_path / "two" / "autoencoder", tmp_path / "one" / "autoencoder", 1e-3)
+    for loop in LOOPS[1:]:
+        close(tmp_path / "two" / loop, tmp_path / "one" / loop, 0.02)
+    maps = [np.load(tmp_path / name / "base" / "map.npz") for name in ("one", "two")]
+    assert np.allclose(maps[0]["potential"], maps[1]["potential"], atol=0.02)
+    facts = [json.loads((tmp_path / n / "run.json").read_text()) for n in ("one", "two")]
+    assert [fact.pop("processes") for fact in facts] == [1, 2]
+    assert facts[0] == facts[1]
+    left = [path.name for path in (tmp_path / "two").rglob(".part-*")]
+    assert left == []
+
+
+def test_processes_with_other_data_are_refused(data, tmp_path):
+    shutil.copytree(data, tmp_path / "data0")
+    shutil.copytree(data, tmp_path / "data1")
+    points = np.load(tmp_path / "data1" / "points.npy")
+    points[0, :1000] *= 0.5
+    np.save(tmp_path / "data1" / "points.npy", points)
+    code, said = torchrun(2, "tests/processes/work.py", "data", tmp_path)
+    assert code != 0
+    assert len(ours(said)) == 1, said
+    assert "has other contents" in ours(said)[0]
+    assert not (tmp_path / "run" / "autoencoder").exists()
+
+
+def test_more_processes_than_shapes_in_a_batch_are_refused(data, tmp_path):
+    words = ["-m", "pcgen", "train", data, "--out", tmp_path / "run", "--preset", "cpu-tiny"]
+    code, said = torchrun(2, *words, "--accumulate", 5)
+    assert code != 0
+    assert len(ours(said)) == 1, said
+    assert "batches of 8" in ours(said)[0]
+    assert not (tmp_path / "run").exists()

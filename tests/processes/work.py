@@ -1,0 +1,129 @@
+"""What the processes of the tests do: ``torchrun ... tests/processes/work.py ACTION FOLDER``."""
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from pcgen import pipeline
+from pcgen.draws import mine, whole
+from pcgen.errors import DataError, ToldElsewhere
+from pcgen.processes import Group, joined
+from pcgen.train import loop
+from pcgen.train.execution import Execution
+from pcgen.train.loop import LoopSettings, Trainer
+from pcgen.transport import GaussianSource, SemidiscreteProblem, SemidualSolver
+
+SETTINGS = LoopSettings(steps=40, batch=8, rate=1e-2, log_every=5)
+
+
+def trainer(folder: Path, group: Group) -> Trainer:
+    torch.manual_seed(0)
+    module = nn.Sequential(nn.Linear(2, 16), nn.SiLU(), nn.Linear(16, 1))
+
+    def loss(module, generator):
+        rows = whole(SETTINGS.batch, generator)
+        x = mine(torch.randn(rows, 2, generator=generator), generator)
+        return (module(x) - x.prod(1, keepdim=True)).square().mean()
+
+    loop.SAVE_EVERY_S = 0.0
+    return Trainer(folder, module, loss, SETTINGS, seed=3, execution=Execution(group))
+
+
+def train(folder: Path, group: Group, stop_after: int = 0) -> None:
+    for step in trainer(folder / "loop", group).steps():
+        if step.number == stop_after:
+            return
+
+
+def solve(folder: Path, group: Group) -> None:
+    """A problem with tight clusters and rare atoms, so that both repairs have work."""
+    draw = torch.Generator().manual_seed(1)
+    centres = 4 * torch.randn(6, 5, generator=draw)
+    atoms = centres.repeat(40, 1) + 0.02 * torch.randn(240, 5, generator=draw)
+    weights = torch.rand(240, generator=draw, dtype=torch.float64).pow(3) + 1e-4
+    problem = SemidiscreteProblem(GaussianSource(5), atoms, weights / weights.sum())
+    solver = SemidualSolver(tolerance=0.02, batch=256)
+    solution = solver.solve(problem, torch.Generator().manual_seed(2), group=group)
+    if group.first:
+        solution.save(folder / f"map{group.size}.npz")
+
+
+def talk(folder: Path, group: Group) -> None:
+    """Everything a group says, held against what one process would have."""
+    assert group.value(lambda: {"rank": group.rank}) == {"rank": 0}
+    here = {"x": torch.arange(6.0).view(2, 3).T + group.rank}
+    tensors, rest = group.tensors(lambda: (here, {"of": group.rank}))
+    assert torch.equal(tensors["x"], torch.arange(6.0).view(2, 3).T)
+    assert rest == {"of": 0}
+    x = torch.randn(5, 3, generator=torch.Generator().manual_seed(0))
+    for rows in (5, 1):
+        assert torch.equal(group.by_rows(lambda part: part.sin(), x[:rows]), x[:rows].sin())
+    ones = [torch.ones(2, 2), torch.full((3,), float(group.rank))]
+    group.sum_(ones)
+    assert ones[0].eq(group.size).all()
+    assert ones[1].eq(sum(range(group.size))).all()
+    with group.lock(folder):
+        group.same("text", "no")
+
+
+def fail(folder: Path, group: Group) -> None:
+    """One process meets an error alone, in the middle of a stage."""
+    mean = trainer(folder / "failed", group)
+    for step in mean.steps():
+        if step.number == 12 and group.rank == 1:
+            raise DataError("a file is damaged")
+
+
+def die(folder: Path, group: Group) -> None:
+    for step in trainer(folder / "dead", group).steps():
+        if step.number == 12 and group.rank == 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def differ(folder: Path, group: Group) -> None:
+    """Random numbers that depend on the process, as a careless loss would draw them."""
+    one = trainer(folder / "differing", group)
+    plain = one.loss
+
+    def careless(module, generator):
+        torch.rand(1 + group.rank, generator=generator)
+        return plain(module, generator)
+
+    one.loss = careless
+    list(one.steps())
+
+
+def main() -> int:
+    action, folder = sys.argv[1], Path(sys.argv[2])
+    torch.set_num_threads(1)
+    if action == "data":  # each process has a data set of its own
+        rank = os.environ["RANK"]
+        try:
+            pipeline.train(folder / f"data{rank}", folder / "run", preset="cpu-tiny", threads=1)
+        except ToldElsewhere:
+            return 2
+        except Exception as error:
+            print(f"pcgen: {error}", file=sys.stderr)
+            return 2
+    try:
+        with joined() as group:
+            if action == "half":
+                talk(folder, group)
+                train(folder, group, stop_after=17)
+                solve(folder, group)
+            else:
+                {"train": train, "fail": fail, "die": die, "differ": differ}[action](folder, group)
+    except ToldElsewhere:
+        return 2
+    except Exception as error:
+        print(f"pcgen: {type(error).__name__} {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
