@@ -200,10 +200,13 @@ def joined() -> Iterator[Group]:
     import torch.distributed as dist
 
     backends = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+    store = None
     try:
         store, rank, size = next(dist.rendezvous("env://", timeout=PATIENCE))
         dist.init_process_group(backends, store=store, rank=rank, world_size=size, timeout=PATIENCE)
     except (RuntimeError, ValueError) as error:
+        if store is not None and _failures(store) > 1:  # one failed while others still connected
+            raise ToldElsewhere(str(error)) from error
         raise InputError(
             f"process {here.rank} of {here.size} cannot reach the others at "
             f"{os.environ['MASTER_ADDR']} ({str(error)[:160]}); start them with torchrun"

@@ -12,8 +12,12 @@ where the rival's chi2 is above 0.02 it is only a lower bound, marked >.
 POT: solve_semidiscrete with its defaults (10,000 batches of 32), and with batches of 1024. OTT-JAX
 (extra: bench): hard cells, batches of 512, POT's step rule; its compilation is not counted.
 
+With --scale it measures curves instead: seconds and samples to chi2 0.02 from N / 8 to N atoms, and
+the time of a score at sizes up to a million atoms; assets/scale.md extrapolates from them.
+
 examples:
   pcgen bench transport
+  pcgen bench transport --scale
   pcgen bench transport --atoms 1000 --dim 128 --samples 200000
 """
 
@@ -28,6 +32,7 @@ from typing import Any
 from pcgen.errors import InputError
 
 TARGET = 0.02
+SCALE_PRODUCTS = (10_000, 100_000, 1_000_000)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,6 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--samples", type=int, default=2**20, help="budget of each solver")
     parser.add_argument("--tests", type=int, default=2**17, help="fresh samples to judge by")
     parser.add_argument("--no-rivals", action="store_true", help="ours only: seconds, not minutes")
+    parser.add_argument("--scale", action="store_true", help="scaling curves; a minute or two")
     parser.add_argument("--seed", type=int, default=0, help="of atoms and samples")
 
 
@@ -57,6 +63,12 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     if min(args.atoms, args.tests) < 2 or args.dim < 1 or args.samples < 1024:
         raise InputError("expected at least 2 atoms and tests, 1 dimension and 1024 samples")
     torch.set_num_threads(1)
+    if args.scale:
+        from pcgen.bench.scaling import transport_curve
+
+        sizes = [max(2, args.atoms // part) for part in (8, 4, 2, 1)]
+        dims = (args.dim, 4 * args.dim)
+        return transport_curve(sizes, SCALE_PRODUCTS, dims, TARGET, args.seed)
     atoms = curved_manifold(args.atoms, args.dim, args.seed)
     solvers: list[tuple[str, Callable[[], tuple[Any, float, int]]]] = [
         ("h = 0", lambda: (torch.zeros(args.atoms), 0.0, 0)),
@@ -97,6 +109,10 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def describe(result: dict[str, Any]) -> str:
+    if "solves" in result:
+        from pcgen.bench.scaling import describe_transport
+
+        return describe_transport(result)
     lines = [
         f"{result['atoms']} atoms in dimension {result['dim']}, one core",
         f"{'solver':<22}{'CPU s':>9}{'samples':>10}{'chi2':>17}{'dead':>8}{'floor':>7}{'ratio':>9}",

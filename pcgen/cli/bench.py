@@ -11,6 +11,7 @@ is part of the tests. `pcgen bench NAME --help` describes one.
   prepare      meshes to clouds, shapes a second
   sampling     quality and time over the number of evaluations, per solver
   generation   quality over training time, with the standard Gaussian as control
+  scale        every stage timed on a small set, and what ShapeNet or Objaverse-XL would take
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ BENCHMARKS = (
     "prepare",
     "sampling",
     "generation",
+    "scale",
 )
 
 

@@ -1,5 +1,6 @@
 """Shares of a batch: parts that add up to the whole, whoever computes them."""
 
+import itertools
 from contextlib import nullcontext
 
 import numpy as np
@@ -76,7 +77,7 @@ def test_a_loss_of_parts_is_the_loss_of_the_batch(name, cuts):
     expected = loss(plain)
     (wanted,) = torch.autograd.grad(expected, next(module.parameters()))
     total, gradient = torch.zeros(()), torch.zeros_like(wanted)
-    for begin, end in zip(cuts, cuts[1:], strict=False):
+    for begin, end in itertools.pairwise(cuts):
         generator = generator_for(slice(begin, end))
         part = loss(generator) * ((end - begin) / BATCH)
         gradient += torch.autograd.grad(part, next(module.parameters()))[0]

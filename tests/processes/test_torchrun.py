@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -37,7 +38,8 @@ def torchrun(processes, *words):
 
 
 def ours(stderr):
-    return [line for line in stderr.splitlines() if line.startswith("pcgen")]
+    """The lines that are not torchrun's."""
+    return [line for line in stderr.splitlines() if re.match("pcgen( train)?: ", line)]
 
 
 @pytest.fixture(scope="module")
