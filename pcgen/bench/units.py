@@ -28,9 +28,10 @@ def measure(preset: str, seed: int) -> dict[str, Any]:
     """CPU seconds of the units, and the sizes they belong to."""
     import torch
 
-    from pcgen import base, pipeline
+    from pcgen import base
     from pcgen.evaluate.distances import DISTANCES, pick_backend
     from pcgen.model import ShapeModel
+    from pcgen.shapes.prepare import prepare
     from pcgen.shapes.store import Dataset
     from pcgen.train import point_flow, training
     from pcgen.train.data import TrainingClouds
@@ -43,7 +44,7 @@ def measure(preset: str, seed: int) -> dict[str, Any]:
     settings = _short(settings_of(preset))
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder) / "data"
-        pipeline.prepare("starter", data, points=6144, categories=["seat"], workers=1, seed=seed)
+        prepare("starter", data, points=6144, categories=["seat"], workers=1, seed=seed)
         source = Dataset.open(data)
         config = RunConfig(
             dataset=str(data), dataset_hash=source.content_hash, categories=source.categories,
@@ -88,7 +89,7 @@ def measure(preset: str, seed: int) -> dict[str, Any]:
         "preset": preset,
         "latent_dim": settings.autoencoder.latent_dim,
         "cloud_points": settings.cloud_points,
-        "variants": settings.base.variants,
+        "variants": settings_of(preset).base.variants,
         "pair_points": min(settings.point_flow.points, settings.cloud_points),
         "pool": settings_of(preset).latent_flow.pool,
         "loops": {
@@ -153,11 +154,12 @@ def _meshing(clouds: Any, folder: Path) -> float:
     """Core-seconds to mesh real clouds; the worker processes count."""
     import numpy as np
 
-    from pcgen import pipeline
+    from pcgen.reconstruct.batch import mesh_all
+    from pcgen.reconstruct.inputs import named_clouds
 
     np.save(folder / "clouds.npy", clouds)
     start = scaling.core_seconds()
-    pipeline.mesh(folder / "clouds.npy", folder / "meshes")
+    mesh_all(named_clouds(folder / "clouds.npy", None), folder / "meshes")
     return scaling.core_seconds() - start
 
 

@@ -12,9 +12,9 @@ point-flow       base points of a latent to its surface, teacher then one-step s
 
 :mod:`loop` is the one training loop: it owns checkpoints, resume, averages and the NaN guard, and
 knows nothing of what it trains; :mod:`execution` says by how many processes (those of
-:mod:`pcgen.processes`), in which parts and precision a step is computed. :mod:`presets` holds the settings, :mod:`run` the run directory
-and :mod:`budget` divides a time budget. A stage killed at any moment and started again gives
-the same weights as one left alone, on the same machine with the same thread count: everything
-random is drawn from one generator whose state is in the checkpoint, and the number of steps,
-once chosen, is on disk before the first of them.
+:mod:`pcgen.processes`), in which parts and precision a step is computed. :mod:`presets` holds the
+settings, :mod:`run` the run directory and :mod:`budget` divides a time budget. A stage killed at
+any moment and started again gives the same weights as one left alone, on the same machine with
+the same thread count: everything random is drawn from one generator whose state is in the
+checkpoint, and the number of steps, once chosen, is on disk before the first of them.
 """
