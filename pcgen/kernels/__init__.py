@@ -4,6 +4,7 @@
 * :func:`chamfer` - the squared, two-sided Chamfer distance, differentiable.
 * :func:`best_cells` - the k largest scores ⟨atom_i, x⟩ + h_i, never holding batch × N scores.
 * :func:`soft_cells` - the same scores through a softmax: log-sum-exp and summed shares.
+* :func:`redrawn_cells` - softmax shares of rows whose leading coordinates are drawn 16 times.
 * :func:`mean_log_sum_exp` - the log-likelihood of points under mixtures, with its gradient.
 
 ``dense.py`` is the reference: short and obviously right. ``keops.py``, ``kdtree.py``,
@@ -19,7 +20,7 @@ import importlib
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from pcgen.errors import InputError
+from pcgen.errors import BackendError, InputError
 from pcgen.kernels.choice import BACKENDS, choose
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ __all__ = [
     "choose",
     "mean_log_sum_exp",
     "nearest",
+    "redrawn_cells",
     "soft_cells",
 ]
 
@@ -109,6 +111,48 @@ def soft_cells(
     if backend == "auto":
         backend = choose("soft_cells", x, atoms, 1)
     return backend_module(backend).soft_cells(x, atoms, offset, epsilon)
+
+
+def redrawn_cells(
+    x: Tensor,
+    atoms: Tensor,
+    offset: Tensor,
+    epsilon: float,
+    *,
+    slopes: Tensor,
+    moves: Tensor,
+    importance: Tensor,
+    backend: str = "auto",
+) -> tuple[Tensor, float]:
+    """Entropic cells of points that share all but some leading coordinates, 16 to a row.
+
+    Redraw (a, b) of a row has the scores ⟨atom_i, x⟩ + offset_i + ⟨moves[0, a], slopes[0, :, i]⟩ +
+    ⟨moves[1, b], slopes[1, :, i]⟩: the product with x is formed once.
+
+    Args:
+        x: (batch, dim), the other coordinates; atoms: (N, dim); offset: (N,).
+        epsilon: positive, in units of a score; 0 for the largest score alone.
+        slopes: (2, r, N), the leading coordinates of the atoms, in two groups.
+        moves: (batch, 2, 4, r), four draws of each group.
+        importance: (N,).
+    Returns:
+        c_i summed over the batch, (N,) float64, where c_i is the mean share of atom i over the
+        redraws of a row; and the sum over rows of Σ_i importance_i c_i².
+    """
+    _check_scores(x, atoms)
+    if slopes.shape[::2] != (2, len(atoms)) or moves.shape != (len(x), 2, 4, slopes.shape[1]):
+        raise InputError(
+            "slopes must be (2, r, N) and moves (batch, 2, 4, r), got "
+            f"{tuple(slopes.shape)} and {tuple(moves.shape)}"
+        )
+    if backend == "auto":
+        backend = choose("redrawn_cells", x, atoms, 1)
+    if backend not in ("dense", "native"):
+        raise BackendError(f"the {backend} backend has no redrawn_cells; use native or dense")
+    found: tuple[Tensor, float] = backend_module(backend).redrawn_cells(
+        x, atoms, offset, epsilon, slopes, moves, importance
+    )
+    return found
 
 
 def mean_log_sum_exp(

@@ -55,6 +55,9 @@ def choose(operation: str, x: Tensor, y: Tensor, k: int) -> str:
             return "native"
         if pairs >= KDTREE_PAIRS:
             return "kdtree"
+    if operation == "redrawn_cells" and not x.is_cuda and str(x.dtype) == "torch.float32":
+        # 4096 atoms in 64 dimensions, one core: 40 µs a row native, 330 dense.
+        return "native" if native_usable() else "dense"
     if operation == "mean_log_sum_exp" and not x.is_cuda and str(x.dtype) == "torch.float32":
         # 32 mixtures of 256 components, 768 points each, one core: 24 ms dense, 9 ms native.
         return "native" if native_usable() else "dense"

@@ -68,6 +68,37 @@ def soft_cells(x: Tensor, atoms: Tensor, offset: Tensor, epsilon: float) -> tupl
     return values, mass
 
 
+def redrawn_cells(
+    x: Tensor,
+    atoms: Tensor,
+    offset: Tensor,
+    epsilon: float,
+    slopes: Tensor,
+    moves: Tensor,
+    importance: Tensor,
+) -> tuple[Tensor, float]:
+    """See :func:`pcgen.kernels.redrawn_cells`; one softmax per redraw of a block of rows."""
+    mass = torch.zeros(len(atoms), dtype=torch.float64, device=x.device)
+    square = 0.0
+    rows = max(1, score_rows(x, atoms) // 4)
+    with torch.no_grad():
+        for top in range(0, len(x), rows):
+            part = slice(top, top + rows)
+            still = torch.addmm(offset.to(x.dtype), x[part], atoms.T)
+            share = torch.zeros_like(still)
+            for a in moves[part, 0].unbind(1):
+                for b in moves[part, 1].unbind(1):
+                    scores = still + a @ slopes[0] + b @ slopes[1]
+                    if epsilon:
+                        share += (scores / epsilon).softmax(1)
+                    else:
+                        share.scatter_add_(1, scores.argmax(1, keepdim=True), torch.ones_like(a))
+            share /= moves.shape[2] ** 2
+            mass += share.sum(0, dtype=torch.float64)
+            square += (share.square() @ importance.to(x.dtype)).sum(dtype=torch.float64).item()
+    return mass, square
+
+
 def score_rows(x: Tensor, atoms: Tensor) -> int:
     """Rows of x whose scores fit a core's cache on a CPU, or a good share of a GPU's memory."""
     entries = BLOCK_ENTRIES * 4 if x.is_cuda else CACHE_ENTRIES

@@ -323,3 +323,130 @@ int log_sum_exp_table(const float *features, const float *coefficients, int batc
     free(room);
     return 0;
 }
+
+#define TILE 256  /* atoms whose scores stay in the first-level cache */
+#define STRIPE 16 /* of them, searched together for shares worth adding */
+
+/* out[g][j] = start_j + sum_r moves[g][r] slopes[r][j] for the atoms of one tile. */
+static void shift_scores(const float *start, const float *moves, const float *slopes, size_t many,
+                         int groups, int r, int size, float (*out)[TILE])
+{
+    for (int g = 0; g < groups; g++) {
+        float *restrict to = out[g];
+        if (start)
+            for (int j = 0; j < size; j++)
+                to[j] = start[j];
+        else
+            for (int j = 0; j < size; j++)
+                to[j] = 0.0f;
+        for (int d = 0; d < r; d++) {
+            const float *restrict slope = slopes + d * many;
+            float by = moves[g * r + d];
+#pragma omp simd
+            for (int j = 0; j < size; j++)
+                to[j] += by * slope[j];
+        }
+    }
+}
+
+/* Cells of rows whose leading coordinates are drawn GROUP * GROUP times. scores (rows, many) are
+ * those of the other coordinates. Redraw (a, b) of a row adds
+ * sum_r moves[row][0][a][r] slopes[0][r] + moves[row][1][b][r] slopes[1][r]. The softmax of the
+ * sums times inverse (huge: the largest alone) is averaged over the redraws of a row and added to
+ * mass (many); returned through square is the sum over rows of importance . average^2.
+ * Shares below exp(-window) of the largest count as zero. */
+#define GROUP 4
+int redrawn_table(const float *scores, const float *slopes, const float *moves,
+                  const float *importance, int rows, int many, int r, float inverse, float window,
+                  double *mass, double *square)
+{
+    int tiles = (many + TILE - 1) / TILE;
+    float *room = malloc(sizeof(float) * ((size_t)many * 3 + (size_t)tiles * GROUP * GROUP));
+    int *found = malloc(sizeof(int) * (size_t)many * 2);
+    if (!room || !found) {
+        free(room);
+        free(found);
+        return 1;
+    }
+    float *average = room, *share = room + many, *best = room + 2 * (size_t)many;
+    int *touched = found, *hit = found + many;
+    float one[GROUP][TILE], two[GROUP][TILE];
+    const float *other = slopes + (size_t)r * many;
+    double sum = 0;
+    for (int i = 0; i < many; i++)
+        average[i] = 0.0f;
+    for (int row = 0; row < rows; row++) {
+        const float *score = scores + (size_t)row * many;
+        const float *move = moves + (size_t)row * 2 * GROUP * r, *move2 = move + GROUP * r;
+        float top[GROUP * GROUP];
+        for (int k = 0; k < GROUP * GROUP; k++)
+            top[k] = -INFINITY;
+        for (int t = 0; t < tiles; t++) {
+            int from = t * TILE, size = many - from < TILE ? many - from : TILE;
+            shift_scores(score + from, move, slopes + from, many, GROUP, r, size, one);
+            shift_scores(NULL, move2, other + from, many, GROUP, r, size, two);
+            for (int b = 0; b < GROUP; b++) {
+                const float *restrict w = two[b];
+                float e0 = -INFINITY, e1 = -INFINITY, e2 = -INFINITY, e3 = -INFINITY;
+#pragma omp simd reduction(max : e0, e1, e2, e3)
+                for (int j = 0; j < size; j++) {
+                    float s0 = one[0][j] + w[j], s1 = one[1][j] + w[j];
+                    float s2 = one[2][j] + w[j], s3 = one[3][j] + w[j];
+                    e0 = s0 > e0 ? s0 : e0;
+                    e1 = s1 > e1 ? s1 : e1;
+                    e2 = s2 > e2 ? s2 : e2;
+                    e3 = s3 > e3 ? s3 : e3;
+                }
+                float e[GROUP] = {e0, e1, e2, e3};
+                for (int a = 0; a < GROUP; a++) {
+                    best[(size_t)t * GROUP * GROUP + b * GROUP + a] = e[a];
+                    top[b * GROUP + a] = e[a] > top[b * GROUP + a] ? e[a] : top[b * GROUP + a];
+                }
+            }
+        }
+        int reached = 0;
+        for (int k = 0; k < GROUP * GROUP; k++) {
+            float least = top[k] - window / inverse, total = 0.0f;
+            int hits = 0, a = k % GROUP, b = k / GROUP;
+            for (int t = 0; t < tiles; t++) {
+                if (best[(size_t)t * GROUP * GROUP + k] < least)
+                    continue;
+                int from = t * TILE, size = many - from < TILE ? many - from : TILE;
+                shift_scores(score + from, move + a * r, slopes + from, many, 1, r, size, one);
+                shift_scores(NULL, move2 + b * r, other + from, many, 1, r, size, two);
+                for (int left = 0; left < size; left += STRIPE) {
+                    int right = left + STRIPE < size ? left + STRIPE : size;
+                    int any = 0;
+                    for (int j = left; j < right; j++)
+                        any |= one[0][j] + two[0][j] >= least;
+                    if (!any)
+                        continue;
+                    for (int j = left; j < right; j++) {
+                        float value = one[0][j] + two[0][j];
+                        if (value < least)
+                            continue;
+                        hit[hits] = from + j;
+                        share[hits] = exp_negative((value - top[k]) * inverse);
+                        total += share[hits++];
+                    }
+                }
+            }
+            for (int h = 0; h < hits; h++) {
+                int i = hit[h];
+                if (average[i] == 0.0f)
+                    touched[reached++] = i;
+                average[i] += share[h] / (total * GROUP * GROUP);
+            }
+        }
+        for (int h = 0; h < reached; h++) {
+            int i = touched[h];
+            mass[i] += average[i];
+            sum += (double)average[i] * average[i] * importance[i];
+            average[i] = 0.0f;
+        }
+    }
+    *square += sum;
+    free(room);
+    free(found);
+    return 0;
+}

@@ -19,7 +19,7 @@ import subprocess
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,6 +51,13 @@ TUNING: tuple[list[str], ...] = (
 PAIRS_PER_THREAD = 2**20
 # exp of less would meet denormal numbers, whose products are many times slower.
 LOWEST_EXPONENT = -60.0
+# Shares of less than exp(-10) of the largest are left out of a softmax over many scores: all of
+# them together were below a thousandth of it where that was measured.
+WINDOW = 10.0
+# A softmax this sharp in units of a score is the largest score alone.
+LARGEST_INVERSE = 1e20
+
+T = TypeVar("T")
 
 Clouds = NDArray[np.float32]
 
@@ -138,18 +145,56 @@ def mean_log_sum_exp(features: Tensor, coefficients: Tensor) -> tuple[Tensor, Te
     return torch.from_numpy(value), torch.from_numpy(gradient)
 
 
-def _over_threads(run: Callable[[slice], None], batch: int, pairs: int) -> None:
-    """Call ``run`` on slices of a batch, each element of which is ``pairs`` inner steps."""
+def redrawn_cells(
+    x: Tensor,
+    atoms: Tensor,
+    offset: Tensor,
+    epsilon: float,
+    slopes: Tensor,
+    moves: Tensor,
+    importance: Tensor,
+) -> tuple[Tensor, float]:
+    """See :func:`pcgen.kernels.redrawn_cells`; torch's matrix product, then our loops over it."""
+    import torch
+
+    from pcgen.kernels.dense import score_rows
+
+    if x.is_cuda or x.dtype != torch.float32:
+        raise BackendError(
+            f"the native backend scores float32 on the CPU, got {x.dtype} on {x.device}; use dense"
+        )
+    r, rows = slopes.shape[1], score_rows(x, atoms)
+    lines, draws, worth = (
+        np.ascontiguousarray(t.numpy(), np.float32) for t in (slopes, moves, importance)
+    )
+    inverse = ctypes.c_float(min(1 / epsilon, LARGEST_INVERSE) if epsilon else LARGEST_INVERSE)
+    shared = offset.float()
+
+    def run(part: slice) -> tuple[NDArray[np.float64], float]:
+        mass, square = np.zeros(len(atoms)), np.zeros(1)
+        for top in range(part.start, part.stop, rows):
+            bottom = min(top + rows, part.stop)
+            scores = torch.addmm(shared, x[top:bottom], atoms.T).numpy()
+            sizes = (bottom - top, len(atoms), r, inverse, ctypes.c_float(WINDOW))
+            tables = scores, lines, draws[top:bottom], worth
+            _call("redrawn_table", *tables, *sizes, mass, square)
+        return mass, float(square[0])
+
+    parts = _over_threads(run, len(x), len(atoms) * moves.shape[2] ** 2)
+    return torch.from_numpy(sum(mass for mass, _ in parts)), sum(square for _, square in parts)
+
+
+def _over_threads(run: Callable[[slice], T], batch: int, pairs: int) -> list[T]:
+    """What ``run`` gives on slices of a batch, each element of which is ``pairs`` inner steps."""
     import torch
 
     threads = min(torch.get_num_threads(), batch, max(1, batch * pairs // PAIRS_PER_THREAD))
     bounds = [batch * t // threads for t in range(threads + 1)]
     parts = [slice(a, b) for a, b in itertools.pairwise(bounds)]
     if len(parts) == 1:
-        run(parts[0])
-    else:
-        with ThreadPoolExecutor(threads) as pool:  # the C code runs without Python's lock
-            list(pool.map(run, parts))
+        return [run(parts[0])]
+    with ThreadPoolExecutor(threads) as pool:  # the C code runs without Python's lock
+        return list(pool.map(run, parts))
 
 
 def best_cells(x: Tensor, atoms: Tensor, offset: Tensor, k: int) -> tuple[Tensor, Tensor]:

@@ -9,7 +9,7 @@ import torch
 from scipy.spatial.distance import cdist
 
 from pcgen import kernels
-from pcgen.errors import BackendError
+from pcgen.errors import BackendError, InputError
 from pcgen.kernels import choice, native
 
 pytestmark = pytest.mark.skipif(not native.usable(), reason="no C compiler")
@@ -130,3 +130,58 @@ def test_a_broken_compiler_is_quoted(monkeypatch, tmp_path):
 def test_loading_the_loops_leaves_denormal_numbers_alone():
     native.library()
     assert np.float32(1e-40) * np.float32(0.5) > 0
+
+
+@pytest.mark.parametrize(("atoms", "r"), [(1, 1), (17, 2), (300, 4), (1100, 3)])
+@pytest.mark.parametrize("epsilon", [0.0, 0.05, 2.0])
+def test_redrawn_cells_equal_the_dense_reference(atoms, r, epsilon):
+    x, points = (torch.from_numpy(draw(n, 6, seed=n)) for n in (9, atoms))
+    given = {
+        "slopes": torch.from_numpy(draw(2, r, atoms)),
+        "moves": torch.from_numpy(draw(9, 2, 4, r, seed=3)),
+        "importance": torch.from_numpy(draw(atoms, seed=4)).abs(),
+    }
+    offset = torch.from_numpy(draw(atoms, seed=5))
+    ours, reference = (
+        kernels.redrawn_cells(x, points, offset, epsilon, **given, backend=name)
+        for name in ("native", "dense")
+    )
+    assert torch.allclose(ours[0], reference[0], atol=2e-3)  # the window of a softmax
+    assert ours[1] == pytest.approx(reference[1], rel=2e-3)
+    assert ours[0].sum().item() == pytest.approx(9, rel=1e-5)
+
+
+def test_redrawn_cells_are_the_mean_of_sixteen_plain_ones():
+    x, atoms = torch.from_numpy(draw(5, 3)), torch.from_numpy(draw(40, 7))
+    moves = torch.from_numpy(draw(5, 2, 4, 2, seed=2))
+    slopes = atoms[:, :4].T.reshape(2, 2, 40).contiguous()
+    mass, square = kernels.redrawn_cells(
+        x,
+        atoms[:, 4:].contiguous(),
+        torch.zeros(40),
+        0.0,
+        slopes=slopes,
+        moves=moves,
+        importance=torch.ones(40),
+    )
+    share = torch.zeros(5, 40)
+    for a in range(4):
+        for b in range(4):
+            whole = torch.cat([moves[:, 0, a], moves[:, 1, b], x], 1)
+            _, cell = kernels.best_cells(whole, atoms, torch.zeros(40))
+            share.scatter_add_(1, cell, torch.full((5, 1), 1 / 16))
+    assert torch.allclose(mass, share.sum(0).double(), atol=1e-6)
+    assert square == pytest.approx(share.square().sum().item(), rel=1e-5)
+
+
+def test_redrawn_cells_of_other_shapes_are_refused():
+    with pytest.raises(InputError, match=r"moves \(batch, 2, 4, r\)"):
+        kernels.redrawn_cells(
+            torch.zeros(5, 3),
+            torch.zeros(4, 3),
+            torch.zeros(4),
+            0.1,
+            slopes=torch.zeros(2, 2, 4),
+            moves=torch.zeros(5, 2, 4, 1),
+            importance=torch.ones(4),
+        )
