@@ -12,6 +12,7 @@ from torch import Generator, Tensor
 from pcgen.processes import ALONE, Group
 from pcgen.transport.potential import UpperEnvelope
 from pcgen.transport.problem import SemidiscreteProblem
+from pcgen.transport.tally import Tally
 
 # Samples drawn and scored at once: enough for a fast product, small beside the atoms.
 DRAW = 4096
@@ -57,6 +58,8 @@ class Evidence:
         dual, primal: mean ½|x - y|² over the transport, by the dual potential and by the map;
             equal at the optimum. With standard errors.
         samples: source samples used to solve; tests: fresh ones used to judge.
+        redraws: how often the leading coordinates of each are drawn, see
+            :mod:`pcgen.transport.redraw`.
         steps: iterations.
         tolerance: the χ² (or exact: relative mass error) that was asked for.
         smoothing: the ε of a score at which a stochastic solver ended, 0 when exact.
@@ -87,6 +90,7 @@ class Evidence:
     source: str
     dtype: str
     backend: str
+    redraws: int = 1
 
     @property
     def converged(self) -> bool:
@@ -99,26 +103,37 @@ class Census:
     """Fresh samples counted per cell, and the figures that follow.
 
     Attributes:
-        counts: (n,) float64, samples met by each cell.
+        counts: (n,) float64, samples met by each cell; of redrawn ones the mean over the redraws.
         weights: (n,) float64, positive, the masses asked for.
         samples: M, the sum of the counts.
+        square: Σ over samples of Σ_i c_i² / ν_i; None for plain samples, where each c is 0 or 1.
     """
 
     counts: Tensor
     weights: Tensor
     samples: int
+    square: float | None = None
 
     @property
     def chi2(self) -> float:
-        """Unbiased: Σ c(c-1) / (M (M-1) ν) - 1 from M samples."""
+        """Unbiased: Σ c(c-1) / (M (M-1) ν) - 1 from M samples, over pairs of different ones."""
         c, m = self.counts, self.samples
-        return ((c * (c - 1) / self.weights).sum() / (m * (m - 1))).item() - 1
+        same = (c / self.weights).sum().item() if self.square is None else self.square
+        return ((c * c / self.weights).sum().item() - same) / (m * (m - 1)) - 1
+
+    @property
+    def effective(self) -> float:
+        """Plain samples whose masses would vary as much."""
+        if self.square is None:
+            return self.samples
+        variance = Tally(self.counts, self.square, self.samples).variance(self.weights)
+        return self.samples * len(self.counts) / max(variance, 1e-9)
 
     @property
     def chi2_error(self) -> float:
         """Standard error: √(2n) / M from chance alone, plus what a χ² of this size adds."""
-        noise = 2 * len(self.counts) / max(1, self.samples) ** 2
-        return math.sqrt(noise + 4 * max(self.chi2, 0.0) / self.samples)
+        noise = 2 * len(self.counts) / max(1.0, self.effective) ** 2
+        return math.sqrt(noise + 4 * max(self.chi2, 0.0) / self.effective)
 
     @property
     def dead(self) -> int:
@@ -128,17 +143,17 @@ class Census:
     @property
     def dead_cells(self) -> Tensor:
         """(n,) bool, cells without a sample where at least :data:`DUE` were due."""
-        return (self.counts == 0) & (self.weights * self.samples >= DUE)
+        return (self.counts == 0) & (self.weights * self.effective >= DUE)
 
     @property
     def untested(self) -> int:
         """Cells without a sample where fewer were due."""
-        return int(((self.counts == 0) & (self.weights * self.samples < DUE)).sum())
+        return int(((self.counts == 0) & (self.weights * self.effective < DUE)).sum())
 
     def errors(self) -> dict[str, float]:
         """Largest and quantile relative errors, with the median that chance would show."""
         relative = (self.counts / (self.samples * self.weights) - 1).abs()
-        chance = 0.6745 / (self.samples * self.weights).sqrt()
+        chance = 0.6745 / (self.effective * self.weights).sqrt()
         return {
             "worst": relative.max().item(),
             "median": relative.quantile(0.5).item(),

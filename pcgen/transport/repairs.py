@@ -31,16 +31,23 @@ BALANCE_PER_GROUP = 2500  # a relative error of 2 %
 FIRST_BALANCE = -(2**20)
 
 
-def unbalanced(work: Workspace, state: SemidualState, census: Census) -> bool:
-    """Whether groups of atoms miss their masses by more than samples and tests explain."""
+def unbalanced(
+    work: Workspace, state: SemidualState, census: Census, tolerance: float = 0.0
+) -> bool:
+    """Whether groups of atoms miss their masses by more than samples and tests explain.
+
+    Args:
+        tolerance: χ² over the groups that does not matter.
+    """
     groups = work.groups
     if groups.count < 2 or not state.averaged:
         return False
     whole = Census(
         counts=groups.masses(census.counts), weights=groups.weights, samples=census.samples
     )
-    noise = groups.count / state.averaged + 2 * math.sqrt(2 * groups.count) / census.samples
-    return whole.chi2 > noise
+    noise = groups.count / work.count * state.noise / state.averaged
+    noise += 2 * math.sqrt(2 * groups.count) / census.effective
+    return whole.chi2 > max(noise, tolerance)
 
 
 def balanced(work: Workspace, state: SemidualState) -> SemidualState:
@@ -68,14 +75,15 @@ def revived(
     by the ν-quantile of that, it wins a share ν of the samples.
     """
     dead = census.dead_cells.nonzero()[:MOST_REVIVED, 0]
-    ranks = (work.weights[dead] * census.samples).ceil().long().clamp(max=MOST_RANKS)
+    samples = math.ceil(census.effective)
+    ranks = (work.weights[dead] * samples).ceil().long().clamp(max=MOST_RANKS)
     offset = state.average.to(work.atoms.dtype)
     shortest = offset.new_empty(0, len(dead))
 
     def best_of_all(x: Tensor) -> Tensor:
         return kernels.best_cells(x, work.atoms, state.average, backend=backend)[0]
 
-    for number, size in enumerate(batches(census.samples)):
+    for number, size in enumerate(batches(samples)):
         x = work.draw(0, size, FIRST_REVIVAL - number)
         best = work.group.by_rows(best_of_all, x)
         short = best - torch.addmm(offset[dead], x, work.atoms[dead].T)

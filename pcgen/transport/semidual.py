@@ -42,7 +42,6 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Generator, Tensor
 
-from pcgen import kernels
 from pcgen.errors import InputError
 from pcgen.processes import ALONE, Group
 from pcgen.transport.evidence import (
@@ -54,9 +53,11 @@ from pcgen.transport.evidence import (
 )
 from pcgen.transport.potential import UpperEnvelope
 from pcgen.transport.problem import SemidiscreteProblem
+from pcgen.transport.redraw import REDRAWS
 from pcgen.transport.repairs import balanced, revived, unbalanced
 from pcgen.transport.solution import SemidiscreteSolution
 from pcgen.transport.state import SemidualState
+from pcgen.transport.tally import Rows, Tally, tally
 from pcgen.transport.workspace import Workspace
 
 # Fresh samples per cell before a cell without one is called dead: by chance e^-32, and a cell of
@@ -67,6 +68,12 @@ TESTS_PER_CELL = 32
 # moved with the noise yet, and of the averaging phase, which stays below 1.1.
 LEVEL_NOISE = 0.35
 AVERAGE_NOISE = 1.6
+LEAST_NOISE = 0.8
+
+# With redrawn rows there is less noise, beside which more is seen of what is still to anneal; half
+# as large batches in a few more steps take the fewest rows.
+REDRAWN_NOISE = 3.0
+REDRAWN_PACE = 4 / 3
 
 # Rare atoms ask for more tests, up to this many per cell.
 MOST_TESTS_PER_CELL = 256
@@ -80,8 +87,10 @@ COLD = 0.5
 # Below this share of the spread of scores, halving ε changes nothing in floating point.
 FINEST = 1e-9
 
-# Seeds of the tests, apart from those of the samples.
+# Seeds of the tests, apart from those of the samples; numbers of batches of redrawn tests.
 TEST_SEEDS = 2**41
+FIRST_TEST = -(2**38)
+MOST_TESTS = 2**20
 
 # Levels before the first look: no problem was ready sooner.
 FIRST_LOOK = 3
@@ -187,7 +196,8 @@ class SemidualSolver:
     def init(self, work: Workspace, start: SemidiscreteSolution | None = None) -> SemidualState:
         """The first state: from zero, or from ``start``, which is looked at before any step."""
         n, device = work.count, work.atoms.device
-        batch = self.batch or min(4096, max(256, n // 4))
+        share, slower = (4, 1.0) if work.lead is None else (8, REDRAWN_PACE)
+        batch, pace = self.batch or min(4096, max(256, n // share)), int(slower * self.level_steps)
         if batch < work.group.size:
             raise InputError(
                 f"a batch of {batch} samples is too small for {work.group.size} processes; raise "
@@ -198,10 +208,11 @@ class SemidualSolver:
             zero = torch.zeros(n, dtype=torch.float64, device=device)
             return SemidualState(
                 batch=batch,
-                pace=self.level_steps,
+                pace=pace,
                 epsilon=epsilon,
                 potential=zero,
                 average=zero,
+                noise=n,
                 seed=work.seed,
             )
         if start.problem.count != work.problem.count:
@@ -216,10 +227,11 @@ class SemidualSolver:
             batch=batch,
             averaging=True,
             level=FIRST_LOOK,
-            pace=self.level_steps,
+            pace=pace,
             epsilon=start.evidence.smoothing / work.scale or epsilon * 2.0**-FIRST_LOOK,
             potential=potential,
             average=potential,
+            noise=n,
             seed=work.seed,
         )
 
@@ -234,11 +246,13 @@ class SemidualSolver:
         else:
             epsilon = gain = state.epsilon * 2 ** (-age / state.pace)
             share = float(age)
-        gain *= min(1.0, self.step_size * math.sqrt(state.batch / work.count))
-        x = work.draw(state.samples, state.batch, state.step)[work.group.rows(state.batch)]
-        _, mass = kernels.soft_cells(x, work.atoms, state.potential, epsilon, backend=self.backend)
-        work.group.sum_([mass])
-        potential = state.potential + gain * (1 - mass / (state.batch * work.weights))
+        found = self._tally(work, state, epsilon)
+        noise = state.noise
+        if not math.isnan(found.square):
+            share_of_batch = state.batch / (state.averaged + state.batch)
+            noise += share_of_batch * (found.variance(work.weights) - noise)
+        gain *= min(1.0, self.step_size * math.sqrt(state.batch / noise))
+        potential = state.potential + gain * (1 - found.mass / (state.batch * work.weights))
         weight = state.weight + share
         return replace(
             state,
@@ -249,7 +263,20 @@ class SemidualSolver:
             average=torch.lerp(state.average, potential, share / weight),
             weight=weight,
             averaged=state.averaged + state.batch,
+            noise=noise,
         )
+
+    def _tally(self, work: Workspace, state: SemidualState, epsilon: float) -> Tally:
+        """The masses of the soft cells in the next batch."""
+        now = state.samples, state.batch, state.step
+        rows = work.rows(*now) if state.averaging else Rows(work.draw(*now))
+        count = len(rows)
+        if work.group.size > 1:  # plain rows, see Workspace.lead
+            rows = Rows(rows.x[work.group.rows(count)])
+        potential = state.potential
+        found = tally(rows, work.atoms, work.lead, potential, work.weights, epsilon, self.backend)
+        work.group.sum_([found.mass])
+        return replace(found, rows=count)
 
     def due(self, state: SemidualState) -> bool:
         """A level is complete, or the average has its goal."""
@@ -263,46 +290,54 @@ class SemidualSolver:
         Args:
             last: the budget is used up, so judge thoroughly.
         Returns:
-            the state to go on from, and a census on which to stop or not. It is thorough where
-            it meets the tolerance; None after the first levels, which are not judged.
+            the state to go on from, and a thorough census on which to stop or not; None where a
+            quick one said that it is too early.
         """
         if not state.averaging and state.level + 1 < FIRST_LOOK and not last:
             return self._next_level(state), None
         n = work.count
         # Chance alone makes a χ² of √(2n) / tests: enough tests to see what is decided here.
-        limit = n / state.averaged if state.averaged else 0.0
+        limit = state.noise / state.averaged if state.averaged else 0.0
         decided = max(self.tolerance, LEVEL_NOISE * limit)
-        census = self._census(work, state, max(4 * n, int(2.5 * math.sqrt(2 * n) / decided)))
+        sharpness = 2.5 if work.lead is None else 5  # these tests are cheap
+        census = self._census(work, state, max(4 * n, int(sharpness * math.sqrt(2 * n) / decided)))
         state = replace(state, looks=state.looks + 1)
-        if census.chi2 <= self.tolerance or last:
+        verdict = None
+        least = 0.0 if work.lead is None else LEAST_NOISE * limit
+        if max(census.chi2, least) <= self.tolerance or last:
             precise = int(5 * math.sqrt(2 * n) / self.tolerance)
             rarest = min(TESTS_PER_CELL / work.weights.min().item(), MOST_TESTS_PER_CELL * n)
             tests = max(int(rarest), precise)
             census = self._census(work, state, tests)
             state = replace(state, looks=state.looks + 1)
-            if unbalanced(work, state, census):
+            if unbalanced(work, state, census, self.tolerance / 40):
                 state = balanced(work, state)
                 census = self._census(work, state, tests)
                 state = replace(state, looks=state.looks + 1)
             if last or (census.chi2 <= self.tolerance and census.dead == 0):
                 return state, census
+            verdict = census
             if census.dead:
                 state = revived(work, state, census, self.backend)
-        first = max(self.level_steps, math.ceil(0.5 * n / (self.tolerance * state.batch)))
+        first = math.ceil(0.5 * n / (self.tolerance * state.batch)) if work.lead is None else 0
+        first = max(self.level_steps, first)
         if not state.averaged:  # a warm start, before its first step
             cold = replace(state, averaging=False, level=0, epsilon=self.epsilon * work.spread)
-            return (cold if census.chi2 > COLD else replace(state, goal=first)), census
+            return (cold if census.chi2 > COLD else replace(state, goal=first)), verdict
         if state.averaging:
-            if census.chi2 > AVERAGE_NOISE * limit and census.chi2 > self.tolerance:
-                return self._again(work, state), census
+            noisy = AVERAGE_NOISE if work.lead is None else REDRAWN_NOISE
+            if census.chi2 > max(noisy * limit, self.tolerance):
+                return self._again(work, state), verdict
             # χ² falls as 1 / samples; a tenth more makes up for its noise.
-            growth = min(1.5, max(1.1, 1.1 * census.chi2 / self.tolerance))
-            return replace(state, goal=math.ceil(growth * state.goal)), census
+            growth = min(1.5, max(1.1, 1.1 * max(census.chi2, limit) / self.tolerance))
+            return replace(state, goal=math.ceil(growth * state.goal)), verdict
         finest = state.epsilon < 2 * FINEST * work.spread
         if census.chi2 > max(LEVEL_NOISE * limit, self.tolerance) and not finest:
-            return self._next_level(state), census
+            return self._next_level(state), verdict
         begun = replace(self._next_level(state), averaging=True, goal=max(first, state.goal))
-        return begun, census
+        if work.lead is not None:
+            begun = replace(begun, batch=max(256, state.batch // 4))
+        return begun, verdict
 
     def _again(self, work: Workspace, state: SemidualState) -> SemidualState:
         """Anneal once more, from further up and at half the pace."""
@@ -322,14 +357,31 @@ class SemidualSolver:
             average=state.potential.clone(),
             weight=0.0,
             averaged=0,
+            noise=len(state.potential),
         )
 
     def _census(self, work: Workspace, state: SemidualState, samples: int) -> Census:
-        """Fresh samples in the cells of the average; which ones, the seed and the looks tell."""
-        device = work.atoms.device
-        generator = Generator(device=device).manual_seed(state.seed + TEST_SEEDS + state.looks)
-        envelope = self._envelope(work, state.average)
-        return take_census(work.problem, envelope, samples, generator, work.group)
+        """Fresh samples in the cells of the average; which ones, the seed and the looks tell.
+
+        Args:
+            samples: as many plain ones; redrawn ones are worth several.
+        """
+        if work.lead is None:
+            device = work.atoms.device
+            generator = Generator(device=device).manual_seed(state.seed + TEST_SEEDS + state.looks)
+            envelope = self._envelope(work, state.average)
+            return take_census(work.problem, envelope, samples, generator, work.group)
+        potential, found = state.average, None
+        size, number = max(256, min(4096, samples // 64)), FIRST_TEST - state.looks * MOST_TESTS
+        while found is None or census.effective < samples:
+            rows = work.rows(0, size, number)
+            number -= 1
+            more = tally(rows, work.atoms, work.lead, potential, work.weights, 0.0)
+            found = more if found is None else found + more
+            census = Census(
+                counts=found.mass, weights=work.weights, samples=found.rows, square=found.square
+            )
+        return census
 
     def _envelope(self, work: Workspace, potential: Tensor) -> UpperEnvelope:
         atoms = work.problem.atoms[work.problem.distinct.first]
@@ -359,6 +411,7 @@ class SemidualSolver:
             source=getattr(problem.source, "name", type(problem.source).__name__),
             dtype=str(work.atoms.dtype).removeprefix("torch."),
             backend=self.backend,
+            redraws=1 if census.square is None else REDRAWS,
             **census.errors(),
             **transport_values(problem, self._envelope(work, potential), generator),
         )

@@ -20,6 +20,7 @@ class SemidualState:
         potential: (n,) float64, the iterate; average: (n,) float64, what is answered; both, and
             epsilon, in units of the workspace's scale.
         weight: the total weight in the average; averaged: the samples in it.
+        noise: Σ_i Var(c_i) / ν_i of one of them; the χ² of their masses is noise / averaged.
         seed: of the streams of samples and of tests.
     """
 
@@ -37,6 +38,7 @@ class SemidualState:
     average: Tensor
     weight: float = 0.0
     averaged: int = 0
+    noise: float
     seed: int
 
     def to_tensors(self) -> tuple[dict[str, Tensor], dict[str, float | int]]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Generator, Tensor
@@ -18,6 +19,8 @@ from pcgen.processes import ALONE, Group
 from pcgen.transport.coarse import Groups, partition
 from pcgen.transport.potential import working_dtype
 from pcgen.transport.problem import SemidiscreteProblem
+from pcgen.transport.redraw import Lead
+from pcgen.transport.tally import Rows
 
 # Principal directions whose singular value is below this share of the largest carry no score
 # that float arithmetic could see.
@@ -109,6 +112,27 @@ class Workspace:
         """The atoms in groups of nearby ones, for the coarse correction."""
         return partition(self.atoms, self.weights)
 
+    @cached_property
+    def lead(self) -> Lead | None:
+        """What is drawn again in each row, where the source and this machine allow it."""
+        # Several processes share plain rows; redrawn ones are computed by one loop of one process.
+        if not self.low_discrepancy or self.group.size > 1:
+            return None
+        return Lead.of(self.atoms, self.basis, self.problem.source)
+
+    def rows(self, done: int, count: int, step: int) -> Rows:
+        """Like :meth:`draw`, with the leading coordinates drawn again where that is possible.
+
+        Args:
+            step: as in :meth:`draw`; a negative one takes no points of the sequence, so that the
+                rows are independent.
+        """
+        if self.lead is None:
+            return Rows(self.draw(done, count, step))
+        source: Any = self.problem.source
+        columns = self.atoms.shape[1] if self.lead.axes is None else source.dim
+        return Rows(*self.lead.rows(self._uniform(columns, done, count, step), source))
+
     def draw(self, done: int, count: int, step: int) -> Tensor:
         """Samples ``done`` to ``done + count`` of the stream, (count, r); a function of the seed.
 
@@ -124,12 +148,7 @@ class Workspace:
                 return rotated(rank).sample(count, random).to(self.atoms.dtype)
             return self._project(source.sample(count, random))
         columns = source.dim if rotated is None else rank
-        leading = min(columns, SOBOL_COLUMNS)
-        uniform = torch.empty(count, columns, dtype=torch.float64)
-        uniform[:, :leading] = self._sequence(leading, done, count)
-        if columns > leading:
-            uniform[:, leading:].uniform_(generator=random).clamp_(min=1e-12)
-        x = from_uniform(uniform)
+        x = from_uniform(self._uniform(columns, done, count, step))
         return self._project(x) if rotated is None else x.to(self.atoms.dtype)
 
     def check_reach(self) -> None:
@@ -163,6 +182,16 @@ class Workspace:
 
     def _project(self, x: Tensor) -> Tensor:
         return x.to(self.atoms.dtype) @ self.basis.to(self.atoms.dtype)
+
+    def _uniform(self, columns: int, done: int, count: int, step: int) -> Tensor:
+        """(count, columns) float64 in (0, 1), the leading ones from the sequence."""
+        random = Generator().manual_seed(self.seed + 1 + step)
+        leading = min(columns, SOBOL_COLUMNS) if step >= 0 else 0
+        uniform = torch.empty(count, columns, dtype=torch.float64)
+        uniform[:, leading:].uniform_(generator=random).clamp_(min=1e-12)
+        if leading:
+            uniform[:, :leading] = self._sequence(leading, done, count)
+        return uniform
 
     def _sequence(self, columns: int, done: int, count: int) -> Tensor:
         engine = self._engine(columns)
