@@ -62,8 +62,12 @@ def _run(args: argparse.Namespace, group: Any) -> dict[str, Any]:
     from pcgen import progress
     from pcgen.config import to_plain
     from pcgen.errors import InputError
-    from pcgen.transport import SemidiscreteProblem, SemidiscreteSolution, SemidualSolver
-    from pcgen.transport.choose import solve
+    from pcgen.transport import (
+        AutoSolver,
+        SemidiscreteProblem,
+        SemidiscreteSolution,
+        SemidualSolver,
+    )
     from pcgen.transport.extended import ExtendedMap
     from pcgen.transport.pictures import draw
     from pcgen.transport.sources import source_named
@@ -76,7 +80,8 @@ def _run(args: argparse.Namespace, group: Any) -> dict[str, Any]:
     if args.picture is not None and atoms.shape[1] != 2:
         raise InputError(f"--picture needs atoms in 2D, got dimension {atoms.shape[1]}")
     problem = SemidiscreteProblem(source_named(args.source, atoms.shape[1]), atoms, weights)
-    solver = SemidualSolver(tolerance=args.tolerance, max_samples=args.max_samples)
+    stochastic = SemidualSolver(tolerance=args.tolerance, max_samples=args.max_samples)
+    solver = AutoSolver(method=args.method, semidual=stochastic)
     start = SemidiscreteSolution.load(args.start) if args.start else None
     given = sha256(problem.atoms.numpy().tobytes() + problem.weights.numpy().tobytes())
     group.same(given.hexdigest()[:12], f"{args.atoms} has other contents")
@@ -88,15 +93,8 @@ def _run(args: argparse.Namespace, group: Any) -> dict[str, Any]:
             phase = "averaging" if state.averaging else f"level {state.level}"
             bar.advance(min(state.batch, max(0, expected - state.samples)), phase)
 
-        solution = solve(
-            problem,
-            generator,
-            method=args.method,
-            solver=solver,
-            start=start,
-            on_step=on_step,
-            group=group,
-        )
+        told = on_step if solver.chosen(problem) is stochastic else None
+        solution = solver.solve(problem, generator, start=start, on_step=told, group=group)
     if group.first:
         solution.save(args.out)
     if args.picture is not None and group.first:
@@ -132,7 +130,8 @@ def describe(result: dict[str, Any]) -> str:
         + (f"; {r['untested']} too rare to tell" if r["untested"] else ""),
         f"½|x-y|²      dual {r['dual']:.6g} ± {r['dual_error']:.2g}, "
         f"primal {r['primal']:.6g} ± {r['primal_error']:.2g}",
-        f"samples      {r['samples']} in {r['steps']} steps, {r['tests']} fresh ones to judge",
+        f"samples      {r['samples']} in {r['steps']} steps, {r['tests']} fresh ones to judge"
+        + (f"; leading coordinates drawn {r['redraws']} times" if r["redraws"] > 1 else ""),
         f"extended map {extended['interpolated']:.1%} interpolated, {extended['replayed']:.1%} "
         f"replayed, {extended['rejected']:.1%} at the singular set",
     ]

@@ -5,7 +5,7 @@ of shapes say. What leaves: a convex potential h whose cells W_i = {x : ⟨p_i, 
 hold the mass of their atoms, with evidence, and maps made of it. One family throughout::
 
     problem = SemidiscreteProblem(GaussianSource(64), atoms)
-    solution = SemidualSolver(tolerance=0.02).solve(problem, generator).require_converged()
+    solution = AutoSolver().solve(problem, generator).require_converged()
     points = ExtendedMap(solution).sample(100, generator)
 
 =============  ====================================================================================
@@ -18,11 +18,13 @@ visits         small sets of draws that visit the cells evenly
 conjugate      conjugate moment measures (Vesseron, Béthune, Cuturi 2025)
 =============  ====================================================================================
 
-:func:`pcgen.transport.choose.solve` takes the exact method where there is one, and
+All solvers of the semi-discrete problem share one signature, :class:`Solver`, and hand back one
+:class:`SemidiscreteSolution`; :class:`AutoSolver` takes the exact one where there is one.
 :mod:`pcgen.transport.pictures` draws 2D problems. For the cost ½|x - y|² the dual potential
 at atom i is h_i + ½|p_i|².
 """
 
+from pcgen.transport.choose import AutoSolver, Solver
 from pcgen.transport.domain import ConvexDomain, GridDensity
 from pcgen.transport.evidence import Evidence, Status
 from pcgen.transport.extended import ExtendedMap, Mapped
@@ -43,6 +45,7 @@ from pcgen.transport.sources import (
 from pcgen.transport.visits import EvenVisits
 
 __all__ = [
+    "AutoSolver",
     "ConvexDomain",
     "EvenVisits",
     "Evidence",
@@ -60,6 +63,7 @@ __all__ = [
     "SemidiscreteSolution",
     "SemidualSolver",
     "SemidualState",
+    "Solver",
     "Status",
     "UniformBall",
     "UniformCube",

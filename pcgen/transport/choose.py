@@ -1,9 +1,10 @@
-"""One call for any problem: exact where that is possible, stochastic elsewhere."""
+"""The solver for any problem: exact where that is possible, stochastic elsewhere."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
 
 from torch import Generator
 
@@ -13,7 +14,7 @@ from pcgen.transport.domain import exact_source
 from pcgen.transport.line import LineSolver, line_through
 from pcgen.transport.newton import NewtonSolver
 from pcgen.transport.problem import SemidiscreteProblem
-from pcgen.transport.semidual import SemidualSolver, SemidualState
+from pcgen.transport.semidual import SemidualSolver
 from pcgen.transport.solution import SemidiscreteSolution
 
 Method = Literal["auto", "line", "newton", "semidual"]
@@ -21,6 +22,20 @@ METHODS = ("auto", "line", "newton", "semidual")
 
 # Above this Newton's factorisations take minutes; the stochastic solver does not mind.
 MOST_NEWTON_ATOMS = {2: 50_000, 3: 5_000}
+
+
+class Solver(Protocol):
+    """What every solver is: frozen settings, and ``solve`` from a problem to a solution."""
+
+    def solve(
+        self,
+        problem: SemidiscreteProblem,
+        generator: Generator,
+        *,
+        start: SemidiscreteSolution | None = None,
+        on_step: Callable[[Any], None] | None = None,
+    ) -> SemidiscreteSolution:
+        """Solve, from the solution of a nearby problem if given, telling each iterate."""
 
 
 def choose_method(problem: SemidiscreteProblem) -> Method:
@@ -34,25 +49,52 @@ def choose_method(problem: SemidiscreteProblem) -> Method:
     return "newton" if few and exact_source(problem.source) is not None else "semidual"
 
 
-def solve(
-    problem: SemidiscreteProblem,
-    generator: Generator,
-    *,
-    method: Method = "auto",
-    solver: SemidualSolver | None = None,
-    start: SemidiscreteSolution | None = None,
-    on_step: Callable[[SemidualState], None] | None = None,
-    group: Group = ALONE,
-) -> SemidiscreteSolution:
-    """Solve by the named or the best method; ``solver``, ``on_step`` and ``group`` are for the
-    stochastic one, the exact ones are solved by each process."""
-    if method not in METHODS:
-        raise InputError(f"method must be one of {', '.join(METHODS)}, got {method!r}")
-    if method == "auto":
-        method = choose_method(problem)
-    if method == "line":
-        return LineSolver().solve(problem, generator)
-    if method == "newton":
-        return NewtonSolver().solve(problem, generator, start=start)
-    solver = solver or SemidualSolver()
-    return solver.solve(problem, generator, start=start, on_step=on_step, group=group)
+@dataclass(frozen=True, kw_only=True)
+class AutoSolver:
+    """The named or the best of the other solvers.
+
+    Attributes:
+        method: ``line``, ``newton``, ``semidual``, or ``auto``: see :func:`choose_method`.
+        line, newton, semidual: the settings each would run with.
+    """
+
+    method: Method = "auto"
+    line: LineSolver = field(default_factory=LineSolver)
+    newton: NewtonSolver = field(default_factory=NewtonSolver)
+    semidual: SemidualSolver = field(default_factory=SemidualSolver)
+
+    def __post_init__(self) -> None:
+        if self.method not in METHODS:
+            raise InputError(f"method must be one of {', '.join(METHODS)}, got {self.method!r}")
+
+    def chosen(self, problem: SemidiscreteProblem) -> Solver:
+        """The solver that this problem goes to."""
+        method = choose_method(problem) if self.method == "auto" else self.method
+        solvers: dict[str, Solver] = {
+            "line": self.line,
+            "newton": self.newton,
+            "semidual": self.semidual,
+        }
+        return solvers[method]
+
+    def solve(
+        self,
+        problem: SemidiscreteProblem,
+        generator: Generator,
+        *,
+        start: SemidiscreteSolution | None = None,
+        on_step: Callable[[Any], None] | None = None,
+        group: Group = ALONE,
+    ) -> SemidiscreteSolution:
+        """Solve by the chosen method; the evidence names it.
+
+        Args:
+            group: processes that share the samples of the stochastic method; an exact one is
+                solved by each of them.
+        """
+        solver = self.chosen(problem)
+        if solver is self.semidual:
+            return self.semidual.solve(
+                problem, generator, start=start, on_step=on_step, group=group
+            )
+        return solver.solve(problem, generator, start=start, on_step=on_step)

@@ -7,7 +7,9 @@ h_{j+1} - h_j = -q(B_j) (t_{j+1} - t_j).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Generator, Tensor
@@ -35,10 +37,19 @@ class LineSolver:
     quantile: Quantile | None = None
 
     def solve(
-        self, problem: SemidiscreteProblem, generator: Generator | None = None
+        self,
+        problem: SemidiscreteProblem,
+        generator: Generator | None = None,
+        *,
+        start: SemidiscreteSolution | None = None,
+        on_step: Callable[[Any], None] | None = None,
     ) -> SemidiscreteSolution:
-        """The exact potential; the generator draws the samples of the transport values.
+        """The exact potential.
 
+        Args:
+            generator: draws the samples of the transport values.
+            start, on_step: as other solvers have them; a closed form needs no start and takes no
+                steps to tell of.
         Raises:
             InputError: the atoms are not on a line, or no quantile function is known.
             TransportError: the source has an atom or a gap where a cell should end at infinity.

@@ -9,8 +9,14 @@ import torch
 
 from pcgen.cli import main
 from pcgen.errors import InputError
-from pcgen.transport import ExtendedMap, GaussianSource, SemidiscreteProblem, SemidualSolver
-from pcgen.transport.choose import choose_method, solve
+from pcgen.transport import (
+    AutoSolver,
+    ExtendedMap,
+    GaussianSource,
+    SemidiscreteProblem,
+    SemidualSolver,
+)
+from pcgen.transport.choose import choose_method
 from pcgen.transport.pictures import cell_picture, draw
 from pcgen.transport.sources import UniformCube
 
@@ -106,7 +112,24 @@ def test_the_exact_method_is_chosen_where_there_is_one():
     assert choose_method(SemidiscreteProblem(UniformCube(2), plane)) == "newton"
     assert choose_method(SemidiscreteProblem(GaussianSource(2), plane)) == "semidual"
     with pytest.raises(InputError, match="method must be one of"):
-        solve(SemidiscreteProblem(UniformCube(2), plane), torch.Generator(), method="simplex")
+        AutoSolver(method="simplex")
+
+
+def test_every_method_is_reached_through_one_solver():
+    rng = np.random.default_rng(0)
+    line, plane = rng.normal(size=(10, 1)), rng.normal(size=(10, 2))
+    for source, atoms, method in [
+        (GaussianSource(1), line, "line"),
+        (UniformCube(2), plane, "newton"),
+        (GaussianSource(2), plane, "semidual"),
+    ]:
+        problem, steps = SemidiscreteProblem(source, atoms), []
+        solver, draw = AutoSolver(), torch.Generator().manual_seed(0)
+        solution = solver.solve(problem, draw, on_step=steps.append).require_converged()
+        assert solution.evidence.method == method
+        assert len(steps) == (0 if method == "line" else solution.evidence.steps)
+        again = solver.solve(problem, draw, start=solution)
+        assert again.evidence.samples == 0
 
 
 def test_walls_and_cells_of_the_picture_belong_to_the_map(tmp_path):
