@@ -1,4 +1,4 @@
-"""Pictures of 2D problems: cells and the singular set, the base, and where it is pushed."""
+"""Pictures of 2D problems: cells and singular set, the base, where it is pushed, and the flow."""
 
 from __future__ import annotations
 
@@ -20,6 +20,9 @@ from pcgen.transport.solution import SemidiscreteSolution
 
 # Standard deviations of a source without an own domain that the picture shows.
 WINDOW = 3.0
+
+# Paths of the flow that are drawn.
+MOST_PATHS = 500
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,10 +71,11 @@ def draw(
     seed: int = 0,
     extended: ExtendedMap | None = None,
 ) -> None:
-    """Write a figure (PNG, PDF or SVG by the name) of three panels.
+    """Write a figure (PNG, PDF or SVG by the name) of four panels.
 
-    Left the source with cells and, in red, the singular set; in the middle the atoms and the base
-    samples that go to them; right the push-forward of the extended map.
+    The source in cells, each in the colour of its atom, with the singular set in red; the samples
+    of the base; where the extended map pushes them; and the flow between, the straight paths
+    (1 - t) x + t T(x), which on the two sides of the singular set part.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.collections import LineCollection, PolyCollection
@@ -81,41 +85,56 @@ def draw(
     picture = cell_picture(extended)
     x = solution.problem.source.sample(samples, Generator().manual_seed(seed))
     mapped = extended(x)
-    atoms = solution.problem.atoms.numpy()
-    colour = _colours(atoms)
-    first = solution.problem.distinct.first.numpy()
-
-    figure = Figure(figsize=(13.5, 4.6), layout="constrained")
-    FigureCanvasAgg(figure)
-    left, middle, right = figure.subplots(1, 3)
+    start, end = x.double().cpu().numpy(), mapped.points.double().cpu().numpy()
+    atoms = solution.problem.atoms.double().cpu().numpy()
+    first = solution.problem.distinct.first.cpu().numpy()
     shown = [i for i, polygon in enumerate(picture.polygons) if len(polygon) > 2]
     polygons = [picture.polygons[i] for i in shown]
-    left.add_collection(PolyCollection(polygons, facecolors=colour[first[shown]], alpha=0.55))
+    colour = _colours(atoms)
+    own = colour[mapped.cell.cpu().numpy()]
+
+    figure = Figure(figsize=(10, 10.4), layout="constrained")
+    FigureCanvasAgg(figure)
+    (cells, base), (pushed, flow) = figure.subplots(2, 2)
+
+    crowd = min(1.0, (300 / len(shown)) ** 0.5)  # thinner lines between more cells
+    cells.add_collection(PolyCollection(polygons, facecolors=colour[first[shown]], alpha=0.85))
     for chosen, colour_of, width in (
-        (~picture.singular, "white", 0.4),
-        (picture.singular, "#c1121f", 1.6),
+        (~picture.singular, "white", 0.6 * crowd),
+        (picture.singular, "#d00000", 2.2),
     ):
         walls = list(picture.walls[chosen])
-        left.add_collection(LineCollection(walls, colors=colour_of, linewidths=width))
-    left.scatter(*x.numpy().T, s=1, c="black", alpha=0.25, linewidths=0)
-    left.set_title(f"cells, base samples, singular set ({int(picture.singular.sum())} walls)")
+        cells.add_collection(LineCollection(walls, colors=colour_of, linewidths=width))
+    cells.set_title(f"{len(shown)} cells; singular set: {int(picture.singular.sum())} walls")
+
+    base.scatter(*start.T, s=4, c=own, linewidths=0)
+    base.set_title(f"base: {samples} samples, coloured by their atom")
     corners = np.concatenate(polygons)
-    left.set_xlim(corners[:, 0].min(), corners[:, 0].max())
-    left.set_ylim(corners[:, 1].min(), corners[:, 1].max())
-    cell = mapped.cell.numpy()
-    middle.scatter(*x.numpy().T, s=3, c=colour[cell], linewidths=0)
-    middle.scatter(*atoms.T, s=9, c=colour, edgecolors="black", linewidths=0.3)
-    middle.set_title("base samples coloured by their atom, and the atoms")
-    right.scatter(*atoms.T, s=9, c="0.75", linewidths=0)
-    right.scatter(*mapped.points.numpy().T, s=3, c=colour[cell], linewidths=0)
+    for axes in (cells, base):
+        axes.set_xlim(corners[:, 0].min(), corners[:, 0].max())
+        axes.set_ylim(corners[:, 1].min(), corners[:, 1].max())
+
+    pushed.scatter(*end.T, s=5, c=own, linewidths=0, zorder=2)
+    pushed.scatter(*atoms.T, s=14, facecolors="none", edgecolors="0.35", linewidths=0.4, zorder=1)
     figures = mapped.figures()
-    right.set_title(
-        f"push-forward: {figures['interpolated']:.1%} new, {figures['rejected']:.1%} at the jump"
+    pushed.set_title(
+        f"push-forward: {figures['interpolated']:.0%} new (atoms: circles), "
+        f"{figures['rejected']:.1%} at a jump"
     )
-    for axes in (left, middle, right):
+
+    some = slice(0, MOST_PATHS)
+    paths = list(np.stack([start[some], end[some]], 1))
+    flow.add_collection(LineCollection(paths, colors=own[some], linewidths=0.5, alpha=0.45))
+    flow.scatter(*start[some].T, s=3, c="black", linewidths=0, zorder=2)
+    flow.scatter(*end[some].T, s=7, c=own[some], linewidths=0, zorder=3)
+    flow.set_title("flow: from the base (black) to the push-forward")
+    for axes in (cells, base, pushed, flow):
         axes.set_aspect("equal")
+        axes.set_xticks([])
+        axes.set_yticks([])
+        axes.spines[:].set_color("0.8")
     with atomic_file(path) as temporary:
-        figure.savefig(temporary, format=Path(path).suffix.lstrip(".") or "png", dpi=150)
+        figure.savefig(temporary, format=Path(path).suffix.lstrip(".") or "png", dpi=130)
 
 
 def _window(solution: SemidiscreteSolution) -> ConvexDomain:
