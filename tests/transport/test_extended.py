@@ -6,8 +6,16 @@ import numpy as np
 import pytest
 import torch
 
+from pcgen.bench.densities import DENSITIES
 from pcgen.errors import InputError
-from pcgen.transport import ExtendedMap, GaussianSource, SemidiscreteProblem, SemidualSolver
+from pcgen.transport import (
+    ExtendedMap,
+    GaussianSource,
+    NewtonSolver,
+    SemidiscreteProblem,
+    SemidualSolver,
+    UniformCube,
+)
 
 
 def eight_gaussians(count):
@@ -55,6 +63,44 @@ def test_modes_are_covered_and_none_mixed(make):
     share = 1 / len(centres)
     sigma = (len(nearest) * share * (1 - share)) ** 0.5
     assert np.abs(counts - len(nearest) * share).max() < 3 * sigma
+
+
+def square_of(points):
+    """The number of the checkerboard's square that is nearest, and the distance to it."""
+    corners = torch.cartesian_prod(torch.arange(-2.0, 2), torch.arange(-2.0, 2))
+    corners = corners[corners.sum(1).remainder(2) == 0]
+    outside = (points[:, None] - corners - 0.5).abs() - 0.5
+    distance, square = outside.clamp(min=0).norm(dim=2).min(1)
+    return square, distance
+
+
+def arc_of(points):
+    """The eighth of the swiss roll that is nearest, and the distance to the roll."""
+    angle = 1.5 * math.pi * (1 + 2 * torch.linspace(0, 1, 2001))
+    roll = torch.stack([angle * angle.cos(), angle * angle.sin()], 1) / 5
+    distance, place = torch.cdist(points, roll).min(1)
+    return (place / 2001 * 8).long(), distance
+
+
+# Squares that touch are told apart down to half the spacing of their atoms, √(8 / N) / 2; the roll
+# has a width of 0.06, and a distance of 1.26 between its turns.
+@pytest.mark.parametrize(
+    ("name", "mode_of", "margin"),
+    [("checkerboard", square_of, 0.5 * (8 / 1500) ** 0.5), ("swiss-roll", arc_of, 0.3)],
+)
+def test_touching_and_rolled_up_modes_are_covered_and_kept_apart(name, mode_of, margin):
+    atoms = DENSITIES[name](1500, torch.Generator().manual_seed(1))
+    solution = NewtonSolver().solve(SemidiscreteProblem(UniformCube(2), atoms))
+    x = UniformCube(2).sample(10_000, torch.Generator().manual_seed(7))
+    mapped = ExtendedMap(solution)(x)
+    _, distance = mode_of(mapped.points)
+    assert (distance > margin).float().mean() <= 0.001
+    labels, _ = mode_of(atoms)
+    assert mapped.figures(labels)["coverage"] == 1
+    share = torch.bincount(labels, minlength=8) / 1500
+    counts = torch.bincount(labels[mapped.cell], minlength=8)
+    sigma = (10_000 * share * (1 - share)).sqrt()
+    assert ((counts - 10_000 * share).abs() < 3 * sigma).all()
 
 
 @pytest.mark.parametrize("scale", [0.1, 10.0])
