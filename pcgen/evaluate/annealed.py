@@ -18,7 +18,8 @@ emd_pointflow      j = 7 … −1               Σ M·d / N      PointFlow, Shap
 emd_pytorchemd     j = 7 … −1, then λ = 0   Σ M·d² / N     PVD, LION, PSF, TIGER, DiT-3D
 =================  =======================  =============  ==============================
 
-The recursion treats the two clouds unequally, so the cost of (x, y) is not that of (y, x).
+The recursion treats the two clouds unequally, so the cost of (x, y) is not that of (y, x). An
+evaluation puts the reference shape first, as PointFlow's public code does.
 """
 
 from __future__ import annotations

@@ -121,31 +121,52 @@ def pair_up(sizes: Sequence[int], reference: int, seeds: int, seed: int) -> Tria
         rule = f"{len(sizes)} samplings of {size} shapes, one a seed"
         return Trials(generated=chosen, reference=refs, size=size, rule=rule)
     pool, size = sizes[0], min(sizes[0], reference)
-    if pool >= seeds * size and pool > size:
-        order = generator.permutation(pool)
-        parts = tuple(np.sort(order[t * size : (t + 1) * size]) for t in range(seeds))
-        which = "a random subset" if seeds == 1 else f"{seeds} disjoint subsets"
-        rule = f"{which} of {size} of the {pool} shapes"
-        return Trials(generated=parts, reference=(whole,) * seeds, size=size, rule=rule)
-    if pool > size:
-        parts = _subsets(generator, pool, size, seeds)
-        rule = (
-            f"{seeds} overlapping subsets of {size} of the {pool} generated shapes: the true sd "
-            f"is larger; {seeds * size} shapes would make them disjoint"
-        )
-        return Trials(generated=parts, reference=(whole,) * seeds, size=size, rule=rule)
-    if pool == reference:
+    if pool == size == reference:
         rule = (
             f"one set of {size} generated shapes, so no sd over seeds; {seeds * size} shapes "
             f"would make {seeds} sets"
         )
         return Trials(generated=(whole,), reference=(whole,), size=size, rule=rule)
+    if pool > size:
+        parts, rule = _parts(generator, pool, size, seeds, "generated")
+        return Trials(generated=parts, reference=(whole,) * seeds, size=size, rule=rule)
     refs = _subsets(generator, reference, size, seeds)
     rule = (
         f"all {size} generated shapes against {seeds} random subsets of {size} of the "
         f"{reference} reference shapes"
     )
     return Trials(generated=(np.arange(size),) * seeds, reference=refs, size=size, rule=rule)
+
+
+def same_again(trials: Trials, pool: int, seeds: int, seed: int) -> Trials:
+    """Trials of another pool, as large and against the same reference shapes.
+
+    Args:
+        pool: its shapes; where they are too few, so are those of the reference.
+    """
+    generator = np.random.default_rng(seed)
+    size = min(trials.size, pool)
+    parts, rule = _parts(generator, pool, size, seeds, "training")
+    met = [trials.reference[number % len(trials.reference)] for number in range(seeds)]
+    if size < trials.size:
+        met = [np.sort(generator.choice(refs, size, replace=False)) for refs in met]
+        rule += f", against as many of the {trials.size} reference shapes"
+    return Trials(generated=parts, reference=tuple(met), size=size, rule=rule)
+
+
+def _parts(
+    generator: np.random.Generator, pool: int, size: int, seeds: int, what: str
+) -> tuple[tuple[NDArray[np.int64], ...], str]:
+    """Subsets of a pool, disjoint where it is large enough, and the rule in words."""
+    if pool < seeds * size:
+        return _subsets(generator, pool, size, seeds), (
+            f"{seeds} overlapping subsets of {size} of the {pool} {what} shapes: the true sd is "
+            f"larger; {seeds * size} shapes would make them disjoint"
+        )
+    order = generator.permutation(pool)
+    parts = tuple(np.sort(order[t * size : (t + 1) * size]) for t in range(seeds))
+    which = "a random subset" if seeds == 1 else f"{seeds} disjoint subsets"
+    return parts, f"{which} of {size} of the {pool} {what} shapes"
 
 
 def _subsets(

@@ -97,7 +97,7 @@ def evaluate(
     summary |= mean_of(rows)
     summary["replay_rate_test"] = search.test_rate
     summary["seeds"] = {"count": len(rows), "rule": trials.rule, **spread_of(rows)}
-    ceiling, noise = measured.ceiling(real, settings, list(rows[0]))
+    ceiling, noise = measured.ceiling(real, trials, list(rows[0]))
     summary["noise"] = noise or _rule_of_thumb(trials.size)
     summary["ceiling"] = ceiling
     summary["categories"] = per_category(shown, met, first)

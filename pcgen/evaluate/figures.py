@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pcgen.errors import InputError
 from pcgen.evaluate import novelty, set_metrics
 from pcgen.evaluate.annealed import VARIANTS
-from pcgen.evaluate.clouds import CloudSet, RealSets, Trials, pair_up
+from pcgen.evaluate.clouds import CloudSet, RealSets, Trials, same_again
 from pcgen.evaluate.distances import DISTANCES, estimate_normals, pick_backend
 from pcgen.evaluate.matrix import Work, pair_matrix
 from pcgen.evaluate.protocol import PROTOCOLS, Protocol
@@ -96,6 +96,7 @@ class Measured:
             for name in settings.distances
         }
         self.ceiling_distance: Table | None = None
+        self._within: dict[tuple[str, bytes], Table] = {}  # of the reference, met again and again
 
     def trials(
         self, pool: CloudSet, reference: CloudSet, trials: Trials
@@ -104,19 +105,18 @@ class Measured:
         scale = self._settings.protocol.scale_for_jsd(reference.points)
         rows: list[dict[str, float]] = []
         first: dict[str, Tables] = {}
-        within: dict[tuple[str, bytes], Table] = {}  # the reference is often that of last time
         for mine, theirs in zip(trials.generated, trials.reference, strict=True):
             one, other = pool.take(mine), reference.take(theirs)
             row: dict[str, float] = {}
             for name in self._settings.distances:
                 a, b = _channels(one, name, scale), _channels(other, name, scale)
                 key = (name, theirs.tobytes())
-                if key not in within:
-                    within[key] = self._table(b, None, name)
+                if key not in self._within:
+                    self._within[key] = self._table(b, None, name)
                 tables = Tables(
                     generated=self._table(a, None, name),
                     across=self._table(a, b, name),
-                    reference=within[key],
+                    reference=self._within[key],
                 )
                 first.setdefault(name, tables)
                 row |= tables.figures(name)
@@ -125,12 +125,17 @@ class Measured:
         return rows, first
 
     def ceiling(
-        self, real: RealSets, settings: Settings, keys: Sequence[str]
+        self, real: RealSets, met: Trials, keys: Sequence[str]
     ) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
-        """Training shapes scored as generated, and the noise between real sets of that size."""
+        """Training shapes scored as generated, and the noise between real sets of that size.
+
+        Args:
+            met: the trials of the generated shapes, for their size and their reference shapes.
+        """
         if real.training is None:
             return None, None
-        trials = pair_up([len(real.training)], len(real.reference), settings.seeds, settings.seed)
+        settings = self._settings
+        trials = same_again(met, len(real.training), settings.seeds, settings.seed)
         if trials.size < 2:
             return None, None
         rows, first = self.trials(real.training, real.reference, trials)
@@ -157,7 +162,17 @@ class Measured:
         return result, measured
 
     def _table(self, a: Any, b: Any, name: str) -> Table:
-        return pair_matrix(a, b, distance=name, work=self._settings.work)
+        """(a, b) distances, or within a where b is None.
+
+        The annealed distances depend on which cloud comes first. As in PointFlow's public code
+        that is the reference shape of a pair across the sets, and the neighbour of a pair within.
+        """
+        work = self._settings.work
+        if DISTANCES[name].symmetric:
+            return pair_matrix(a, b, distance=name, work=work)
+        return pair_matrix(
+            a if b is None else b, None if b is None else a, distance=name, work=work
+        ).T
 
 
 class NoveltySearch:

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from pcgen.errors import InputError
-from pcgen.evaluate.clouds import CloudSet, RealSets, pair_up
+from pcgen.evaluate.annealed import annealed_table
+from pcgen.evaluate.clouds import CloudSet, RealSets, pair_up, same_again
 from pcgen.evaluate.evaluation import evaluate
 from pcgen.evaluate.figures import Settings
 from pcgen.evaluate.protocol import PROTOCOLS
@@ -87,6 +88,18 @@ def test_the_emd_variant_is_in_the_name_of_its_figures():
     assert summary["protocol"]["emd"] == "emd_pointflow"
     with pytest.raises(InputError, match="there is no default"):
         Settings(emd="emd")
+
+
+def test_the_reference_shape_comes_first_in_an_annealed_pair():
+    mine, theirs = some(8), some(8, seed=1)
+    summary = judged(mine, RealSets(reference=theirs), emd="emd_pointflow")
+    union = np.concatenate([theirs.points, mine.points])
+    table = annealed_table(union, union, "emd_pointflow", "dense")
+    table[8:, :8] = table[:8, 8:].T  # across the sets, whichever shape asks
+    np.fill_diagonal(table, np.inf)
+    right = (table.argmin(0) < 8) == (np.arange(16) < 8)
+    assert summary["nna_emd_pointflow"] == right.mean()
+    assert summary["mmd_emd_pointflow"] == pytest.approx(table[:8, 8:].min(1).mean(), rel=1e-4)
 
 
 def test_secondary_distances_estimate_normals_where_there_are_none():
@@ -198,6 +211,24 @@ def test_a_smaller_generated_set_meets_subsets_of_the_reference():
     assert all((part == np.arange(10)).all() for part in trials.generated)
     assert len({part.tobytes() for part in trials.reference}) == 3
     assert "subsets of 10 of the 30 reference" in trials.rule
+
+
+def test_the_ceiling_and_the_noise_are_of_the_size_that_was_compared():
+    summary = judged(some(12), real())
+    assert summary["protocol"]["sizes"]["compared"] == summary["noise"]["size"] == 12
+    assert "3 disjoint subsets of 12 of the 100 training" in summary["ceiling"]["seeds"]["rule"]
+    assert summary["noise"]["nna_cd"]["sd"] > 0.06  # 0.39 / sqrt(12) is 0.11, at 30 it is 0.07
+    few = judged(some(30), real(training=10))
+    assert few["noise"]["size"] == 10
+    assert "as many of the 30 reference shapes" in few["ceiling"]["seeds"]["rule"]
+
+
+def test_the_ceiling_meets_the_reference_shapes_that_the_samples_met():
+    met = pair_up([10], 30, 2, 0)
+    ceiling = same_again(met, 100, 3, 0)
+    refs = [part.tobytes() for part in met.reference]
+    assert [part.tobytes() for part in ceiling.reference] == [refs[0], refs[1], refs[0]]
+    assert len(np.unique(np.concatenate(ceiling.generated))) == 30
 
 
 def test_one_shape_is_too_few():
