@@ -7,7 +7,7 @@ training shapes scored as if generated (the ceiling), what chance alone does at 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -72,7 +72,7 @@ def evaluate(
     """
     settings = settings or Settings()
     pool = _joined(generated)
-    real, notes = _common_categories(pool, real)
+    real, notes, doubts = _common_categories(pool, real)
     for clouds in (pool, real.reference):
         _check_size(clouds, settings.protocol)
     sizes = [len(clouds) for clouds in generated]
@@ -87,7 +87,7 @@ def evaluate(
     rows, first = measured.trials(pool, real.reference, trials)
     mine, theirs = (chosen[0] for chosen in (trials.generated, trials.reference))
     shown, met = pool.take(mine), real.reference.take(theirs)
-    warnings = [*pool.remarks, *real.reference.remarks]
+    warnings = [*doubts, *pool.remarks, *real.reference.remarks]
     warnings += suspicions(shown, met, first["cd"].across)
     search = NoveltySearch(real, settings.work)
     near = [search.of(pool.take(chosen)) for chosen in trials.generated]
@@ -97,7 +97,7 @@ def evaluate(
     summary |= mean_of(rows)
     summary["replay_rate_test"] = search.test_rate
     summary["seeds"] = {"count": len(rows), "rule": trials.rule, **spread_of(rows)}
-    ceiling, noise = measured.ceiling(real, trials, list(rows[0]))
+    ceiling, noise = measured.ceiling(real, trials, list(rows[0]), search.test_rate)
     summary["noise"] = noise or _rule_of_thumb(trials.size)
     summary["ceiling"] = ceiling
     summary["categories"] = per_category(shown, met, first)
@@ -137,21 +137,31 @@ def _joined(sets: Sequence[CloudSet]) -> CloudSet:
     )
 
 
-def _common_categories(pool: CloudSet, real: RealSets) -> tuple[RealSets, list[str]]:
+def _common_categories(pool: CloudSet, real: RealSets) -> tuple[RealSets, list[str], list[str]]:
     """Samples of one category meet real shapes of that category; all else meets all.
 
     Several categories are never narrowed down to those that were sampled: a generator that lost
     one must pay for it.
+
+    Returns:
+        the real shapes that take part, notes, and warnings.
     """
     mine, theirs = set(pool.categories), set(real.reference.categories)
+    if not mine and len(theirs) > 1:
+        doubt = (
+            f"the samples name no category and meet all that the reference has "
+            f"({_listed(theirs)}); if they are of some of these only, name them with --category"
+        )
+        return real, [], [doubt]
     if not mine or not theirs or mine == theirs or "" in pool.category:
-        return real, []
+        return real, [], []
     shared = sorted(mine & theirs)
     if not shared:
-        return real, [
-            f"the samples are of category {', '.join(sorted(mine))}, the reference of "
-            f"{', '.join(sorted(theirs))}: no name in common, so all are compared with all"
-        ]
+        doubt = (
+            f"the samples are of category {_listed(mine)}, the reference of {_listed(theirs)}: "
+            "no name in common, so all are compared with all"
+        )
+        return real, [], [doubt]
 
     def only(clouds: CloudSet | None) -> CloudSet | None:
         if clouds is None:
@@ -166,10 +176,11 @@ def _common_categories(pool: CloudSet, real: RealSets) -> tuple[RealSets, list[s
     )
     if len(mine) > 1:
         lacking = sorted(theirs - mine)
-        return real, [
-            f"the reference also holds {', '.join(lacking)}, of which there is no sample; narrow "
-            "it down with --category if that is meant"
-        ] if lacking else []
+        doubts = [
+            f"the reference also holds {_listed(lacking)}, of which there is no sample; narrow it "
+            "down with --category if that is meant"
+        ]
+        return real, [], doubts if lacking else []
     kept = RealSets(
         reference=reference,
         training=only(real.training),
@@ -177,7 +188,12 @@ def _common_categories(pool: CloudSet, real: RealSets) -> tuple[RealSets, list[s
         path=real.path,
         notes=real.notes,
     )
-    return kept, [note]
+    return kept, [note], []
+
+
+def _listed(names: Collection[str], most: int = 8) -> str:
+    few = sorted(names)[:most]
+    return ", ".join(few) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def _check_size(clouds: CloudSet, protocol: Protocol) -> None:

@@ -99,7 +99,7 @@ class Measured:
         self._within: dict[tuple[str, bytes], Table] = {}  # of the reference, met again and again
 
     def trials(
-        self, pool: CloudSet, reference: CloudSet, trials: Trials
+        self, pool: CloudSet, reference: CloudSet, trials: Trials, what: str = "generated"
     ) -> tuple[list[dict[str, float]], dict[str, Tables]]:
         """One row of figures a trial, and the tables of the first."""
         scale = self._settings.protocol.scale_for_jsd(reference.points)
@@ -112,10 +112,10 @@ class Measured:
                 a, b = _channels(one, name, scale), _channels(other, name, scale)
                 key = (name, theirs.tobytes())
                 if key not in self._within:
-                    self._within[key] = self._table(b, None, name)
+                    self._within[key] = self._table(b, None, name, "reference")
                 tables = Tables(
-                    generated=self._table(a, None, name),
-                    across=self._table(a, b, name),
+                    generated=self._table(a, None, name, what),
+                    across=self._table(a, b, name, f"{what} × reference"),
                     reference=self._within[key],
                 )
                 first.setdefault(name, tables)
@@ -125,12 +125,13 @@ class Measured:
         return rows, first
 
     def ceiling(
-        self, real: RealSets, met: Trials, keys: Sequence[str]
+        self, real: RealSets, met: Trials, keys: Sequence[str], test_rate: float | None
     ) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
         """Training shapes scored as generated, and the noise between real sets of that size.
 
         Args:
             met: the trials of the generated shapes, for their size and their reference shapes.
+            keys: the figures of the generated shapes; test_rate: replays among test shapes.
         """
         if real.training is None:
             return None, None
@@ -138,10 +139,11 @@ class Measured:
         trials = same_again(met, len(real.training), settings.seeds, settings.seed)
         if trials.size < 2:
             return None, None
-        rows, first = self.trials(real.training, real.reference, trials)
+        rows, first = self.trials(real.training, real.reference, trials, "training")
         result: dict[str, Any] = mean_of(rows)
         # What a method that replays its training set is bound to show beside those figures.
         result |= {"novelty_ratio": 0.0, "replay_rate": 1.0 if "replay_rate" in keys else None}
+        result["replay_rate_test"] = test_rate
         result["seeds"] = {"count": len(rows), "rule": trials.rule, **spread_of(rows)}
         tables = first["cd"]
         self.ceiling_distance = tables.across.min(1)
@@ -161,18 +163,17 @@ class Measured:
         measured |= {name: {"mean": mean, "sd": sd} for name, (mean, sd) in spread.items()}
         return result, measured
 
-    def _table(self, a: Any, b: Any, name: str) -> Table:
+    def _table(self, a: Any, b: Any, name: str, label: str) -> Table:
         """(a, b) distances, or within a where b is None.
 
         The annealed distances depend on which cloud comes first. As in PointFlow's public code
         that is the reference shape of a pair across the sets, and the neighbour of a pair within.
         """
-        work = self._settings.work
+        work, label = self._settings.work, f"{name} {label}"
         if DISTANCES[name].symmetric:
-            return pair_matrix(a, b, distance=name, work=work)
-        return pair_matrix(
-            a if b is None else b, None if b is None else a, distance=name, work=work
-        ).T
+            return pair_matrix(a, b, distance=name, work=work, label=label)
+        first, second = (a, None) if b is None else (b, a)
+        return pair_matrix(first, second, distance=name, work=work, label=label).T
 
 
 class NoveltySearch:

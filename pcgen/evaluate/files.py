@@ -16,7 +16,13 @@ from pcgen.evaluate.cache import prune
 from pcgen.evaluate.clouds import CloudSet, RealSets
 from pcgen.evaluate.evaluation import Evaluation, evaluate
 from pcgen.evaluate.figures import Settings
-from pcgen.evaluate.inputs import check_roles, draw_generated, is_dataset, read_generated
+from pcgen.evaluate.inputs import (
+    check_roles,
+    draw_generated,
+    is_dataset,
+    open_shapes,
+    read_generated,
+)
 from pcgen.evaluate.matrix import Work
 from pcgen.evaluate.protocol import protocol_named
 from pcgen.evaluate.real import read_real, standardisation
@@ -195,11 +201,10 @@ def _categories_of(known: Sequence[str], request: Request) -> tuple[str, ...] | 
 
     Those and not the categories that happen to be sampled: a run that lost one must pay for it.
     """
-    if request.categories is not None or not is_dataset(request.reference):
+    data = None if request.categories is not None else open_shapes(request.reference)
+    if data is None:
         return request.categories
-    from pcgen.shapes.store import Dataset
-
-    present = Dataset.open(request.reference).categories
+    present = data.categories
     shared = tuple(name for name in known if name in present)
     if not shared:
         raise InputError(

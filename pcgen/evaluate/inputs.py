@@ -18,6 +18,7 @@ from pcgen.runfile import is_run
 if TYPE_CHECKING:
     from pcgen.model import ShapeModel
     from pcgen.shapes.cloud_files import Clouds
+    from pcgen.shapes.store import Dataset
 
 Rows = NDArray[np.int64]
 
@@ -32,6 +33,17 @@ class Standardised:
 
 def is_dataset(path: Path) -> bool:
     return (path / "dataset.json").is_file()
+
+
+def open_shapes(path: Path) -> Dataset | None:
+    """The data set at ``path``, prepared or as others publish theirs; None for anything else."""
+    if is_dataset(path):
+        from pcgen.shapes.store import Dataset
+
+        return Dataset.open(path)
+    from pcgen.evaluate.trees import open_tree
+
+    return None if is_run(path) else open_tree(path)
 
 
 def check_roles(samples: Path, reference: Path) -> None:
@@ -95,10 +107,19 @@ def draw_generated(
 
 def read_any(path: Path) -> Clouds:
     """Clouds of any origin; see ``read_clouds`` for what is read and refused."""
-    from pcgen.shapes.cloud_files import read_clouds
+    from pcgen.shapes.cloud_files import CLOUD_SUFFIXES, read_clouds
 
     if not path.exists():
         raise InputError(f"nothing is at {path}")
+    if path.is_dir() and not any(file.suffix.lower() in CLOUD_SUFFIXES for file in path.iterdir()):
+        inner = next((child for child in sorted(path.iterdir()) if child.is_dir()), None)
+        hint = (
+            f"name the folder that does, such as {inner}; to compare with a collection of other "
+            f"files, make a data set of it: pcgen prepare {path} --out DATASET"
+            if inner
+            else f"clouds are files ending in {', '.join(CLOUD_SUFFIXES)}"
+        )
+        raise InputError(f"{path} holds no clouds itself; {hint}")
     return read_clouds(path)
 
 
@@ -109,13 +130,21 @@ def from_clouds(
     seed: int,
     standardised: Standardised | None = None,
     categories: Sequence[str] | None = None,
+    *,
+    by_rule: bool = False,
 ) -> CloudSet:
+    """Clouds in the protocol's frame; what they have too many of is thinned out.
+
+    Args:
+        standardised: the frame they came in.
+        by_rule: of more points, take those that a fixed protocol says, as for a data set.
+    """
     if protocol.frame == "own" and "run" in clouds.meta:
         raise InputError(
             f"{source} was generated in each shape's own box, without a size, and protocol "
             f"{protocol.based_on or protocol.name} compares sizes; use --protocol lion-box or box"
         )
-    picks, remarks = _thinned(clouds, source, protocol, seed)
+    picks, remarks = _thinned(clouds, source, protocol, seed, by_rule)
     points = np.stack([c.points[pick] for c, pick in zip(clouds.clouds, picks, strict=True)])
     if standardised is not None:
         points = points * standardised.std + standardised.mean
@@ -144,9 +173,9 @@ def from_clouds(
 
 
 def _thinned(
-    clouds: Clouds, source: str, protocol: Protocol, seed: int
+    clouds: Clouds, source: str, protocol: Protocol, seed: int, by_rule: bool
 ) -> tuple[list[Rows], tuple[str, ...]]:
-    """Which points of each cloud are compared: one random choice for all clouds of a size."""
+    """Which points of each cloud are compared: one choice for all clouds of a size."""
     sizes = np.array([len(cloud.points) for cloud in clouds.clouds])
     wanted = protocol.points
     if sizes.min() < wanted:
@@ -158,8 +187,11 @@ def _thinned(
         )
     chosen = {}
     for size in np.unique(sizes):
-        order = np.random.default_rng(seed).permutation(size)[:wanted]
-        chosen[size] = np.arange(size) if size == wanted else order
+        if size == wanted or by_rule:
+            start = protocol.first_point(int(size))
+            chosen[size] = np.arange(start, start + wanted)
+        else:
+            chosen[size] = np.random.default_rng(seed).permutation(size)[:wanted]
     remarks: tuple[str, ...] = ()
     if len(chosen) > 1:
         remarks = (

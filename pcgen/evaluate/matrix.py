@@ -60,7 +60,12 @@ class Work:
 
 
 def pair_matrix(
-    first: Array, second: Array | None = None, *, distance: str = "cd", work: Work | None = None
+    first: Array,
+    second: Array | None = None,
+    *,
+    distance: str = "cd",
+    work: Work | None = None,
+    label: str = "",
 ) -> NDArray[np.float64]:
     """Distances between all clouds of two sets, or within one.
 
@@ -68,6 +73,7 @@ def pair_matrix(
         first: (N, P, C) float32 clouds, C the distance's channels; second: (M, P', C), or None
             for the pairs within the first set, of which a symmetric distance computes half.
         distance: a name of :data:`pcgen.evaluate.distances.DISTANCES`.
+        label: of the progress line, by default that name.
     Returns:
         (N, M) float64; the diagonal of a set with itself holds what the distance says.
     """
@@ -87,7 +93,7 @@ def pair_matrix(
     arrays = [first] if within else [first, other]
     kind = ("pairs", distance, backend, "half" if half else "full")
     out = np.empty((len(first), len(other)))
-    for (r, c), block in run_tasks(_pair_block, kind, arrays, tasks, work, distance):
+    for (r, c), block in run_tasks(_pair_block, kind, arrays, tasks, work, label or distance):
         out[r : r + spec.block, c : c + spec.block] = block
         if half:
             out[c : c + spec.block, r : r + spec.block] = block.T

@@ -53,12 +53,14 @@ def two_draw(first: Clouds, second: Clouds, work: Work) -> NDArray[np.float64]:
     return np.concatenate([block for _, block in blocks])
 
 
-def nearest_training(queries: Clouds, training: Clouds, work: Work) -> Nearest:
+def nearest_training(
+    queries: Clouds, training: Clouds, work: Work, label: str = "nearest training"
+) -> Nearest:
     """Search the whole training set (N, P, 3) for each query (n, P, 3), exactly, in one frame."""
     backend = pick_backend("cd", queries.shape[1], work.backend)
     tasks = [(start,) for start in range(0, len(queries), QUERIES)]
     kind = ("nearest", "cd", backend)
-    blocks = run_tasks(_nearest_block, kind, [queries, training], tasks, work, "nearest")
+    blocks = run_tasks(_nearest_block, kind, [queries, training], tasks, work, label)
     table = np.concatenate([block for _, block in blocks])
     return Nearest(index=table[:, 0].astype(np.int64), distance=table[:, 1])
 

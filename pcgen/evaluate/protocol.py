@@ -61,6 +61,16 @@ class Protocol:
             return new
         return dataclasses.replace(new, name="custom", based_on=self.name)
 
+    @property
+    def fixed(self) -> bool:
+        """Whether it says which points of a cloud are compared, whatever their order."""
+        return (self.based_on or self.name) not in FREE
+
+    def first_point(self, total: int) -> int:
+        """Where its ``points`` of ``total`` begin: of 15,000 at 10,000, and less if they do not
+        fit there."""
+        return 0 if self.part == "all" else min(total * 2 // 3, total - self.points)
+
     def normalise(self, points: NDArray[np.floating]) -> Clouds:
         """Clouds (n, P, 3) in the protocol's frame, from the units they came in."""
         if self.frame != "box":

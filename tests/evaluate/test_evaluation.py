@@ -41,7 +41,7 @@ def test_every_key_of_the_file_format_is_there_with_its_spread():
         assert len(spread["values"]) == 3
         assert summary[key] == spread["mean"] == pytest.approx(np.mean(spread["values"]))
         assert spread["sd"] == pytest.approx(np.std(spread["values"], ddof=1))
-    assert set(summary["ceiling"]) >= KEYS | NOVELTY | {"seeds"}
+    assert set(summary["ceiling"]) >= KEYS | NOVELTY | {"replay_rate_test", "seeds"}
     assert summary["protocol"]["sizes"] == {"compared": 30, "reference": 30, "training": 100}
     assert summary["protocol"]["points"] == POINTS
     assert json.loads(json.dumps(summary, allow_nan=False)) == summary
@@ -134,7 +134,13 @@ def test_a_category_that_was_never_sampled_still_counts():
     sets = RealSets(reference=some(30, seed=1, category=np.repeat(["bed", "chair", "table"], 10)))
     summary = judged(some(30, category=np.repeat(["chair", "table"], 15)), sets)
     assert summary["protocol"]["sizes"]["reference"] == 30
-    assert any("also holds bed, of which there is no sample" in n for n in summary["notes"])
+    assert any("also holds bed, of which there is no sample" in n for n in summary["warnings"])
+
+
+def test_samples_without_a_category_meet_all_and_it_is_said():
+    sets = RealSets(reference=some(20, seed=1, category=["chair", "table"] * 10))
+    summary = judged(some(20), sets)
+    assert any("meet all that the reference has (chair, table)" in w for w in summary["warnings"])
 
 
 def test_each_common_category_has_its_row():

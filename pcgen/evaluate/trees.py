@@ -1,0 +1,104 @@
+"""Collections of clouds as others publish them, read where they lie: no copy, no preparation.
+
+PointFlow's ``<synset>/<split>/<model>.npy`` and HDF5 arrays ``{synset}/{split}``. Figures are those
+of the prepared data set, to rounding; a collection that is used often is faster when prepared.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from pcgen import progress
+from pcgen.errors import DataError, InputError, MeshError
+from pcgen.shapes.items import Cloud, Item, cloud_size, open_item
+from pcgen.shapes.layouts import SPLIT_NAMES, Found, hdf5, pc15k
+from pcgen.shapes.store import Dataset, Part, Row
+from pcgen.shapes.tree import Listing, scan
+
+HDF5 = (".h5", ".hdf5")
+
+
+@dataclasses.dataclass(frozen=True)
+class Tree(Dataset):
+    """A collection with the reading half of a data set; points come in the shapes' own units.
+
+    Attributes:
+        items: one a row, in its order.
+    """
+
+    items: tuple[Item, ...] = ()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return open_tree, (self.path,)
+
+    def points(
+        self, rows: ArrayLike, count: int | None = None, *, part: Part = "all"
+    ) -> NDArray[np.float32]:
+        """See :meth:`Dataset.points`; the frame of every row is that of its own units.
+
+        Raises:
+            DataError: a shape cannot be read, or has another number of points than the first.
+        """
+        rows, window = self._rows(rows), self._window(part, count)
+        found = np.empty((len(rows), window.stop - window.start, 3), np.float32)
+        for place, row in enumerate(rows):
+            found[place] = self._cloud(int(row))[window]
+        return found
+
+    def _cloud(self, row: int) -> NDArray[np.float64]:
+        item = self.items[row]
+        try:
+            cloud = open_item(item)
+        except (InputError, MeshError) as error:
+            raise DataError(f"{self.path}: {item.where}: {error}") from None
+        assert isinstance(cloud, Cloud)  # both layouts hold nothing else
+        if len(cloud.points) != self.points_per_shape:
+            raise DataError(
+                f"{self.path}: {item.where} has {len(cloud.points)} points and the first shape "
+                f"{self.points_per_shape}; pcgen prepare makes a data set of clouds of any size"
+            )
+        return cloud.points
+
+
+@functools.lru_cache(maxsize=4)  # listing ShapeNet takes seconds
+def open_tree(path: Path) -> Tree | None:
+    """The collection at ``path``, one synset's folder of it included; None if it is none.
+
+    Raises:
+        DataError: its first shape cannot be read.
+    """
+    found = _find(path)
+    if found is None or not found.items:
+        return None
+    items = tuple(sorted(found.items, key=lambda item: item.id))
+    points = cloud_size(items[0])
+    if points is None:
+        raise DataError(f"{path}: {items[0].where} is no readable cloud")
+    rows = [
+        Row(item.id, item.category, item.split or "all", item.where, "", (0.0, 0.0, 0.0), 1.0)
+        for item in items
+    ]
+    progress.say(f"{path}: {len(rows)} shapes, read where they lie")
+    return Tree(path, rows, {"points_per_shape": points, "has_normals": False}, items)
+
+
+def _find(path: Path) -> Found | None:
+    if path.is_file():
+        return hdf5.find(scan(path)) if path.suffix.lower() in HDF5 else None
+    if not path.is_dir() or any(child.suffix == ".npy" for child in path.iterdir()):
+        return None
+    listing = scan(path)
+    if any((path / name).is_dir() for name in SPLIT_NAMES):  # the folder of one synset
+        name = path.resolve().name
+        moved = [dataclasses.replace(e, path=f"{name}/{e.path}") for e in listing.entries]
+        listing = Listing(listing.name, tuple(moved))
+    for layout in (pc15k, hdf5):
+        if layout.recognises(listing):
+            return layout.find(listing)
+    return None
