@@ -30,6 +30,7 @@ RANDOM, EXTREME = 9, 3  # samples shown: at random, and at either end
 PICTURE = 208  # pixels; shown at half of that or more
 QUALITY = 82
 REPLAY = " (replay)"
+Summaries = Sequence[dict[str, Any]]
 COLOURS = {"generated": "generated", "training": "training", "reference": "mesh"}
 
 
@@ -42,67 +43,71 @@ def write_page(path: Path, evaluations: Sequence[Evaluation]) -> None:
 def _page(evaluations: Sequence[Evaluation]) -> Iterator[str]:
     summaries = [evaluation.summary for evaluation in evaluations]
     first = summaries[0]
-    protocol, sizes = first["protocol"], first["protocol"]["sizes"]
-    title = f"{' · '.join(_label(summary) for summary in summaries)}, judged"
+    names = words.labels(summaries)
+    title = f"{' and '.join(names)}, judged"
     yield "<!doctype html><html lang='en'><head><meta charset='utf-8'>"
     yield "<meta name='viewport' content='width=device-width, initial-scale=1'>"
     yield f"<title>{escape(title)}</title><style>{STYLE}</style></head><body><main>"
     yield f"<header><p class='kicker'>Evaluation</p><h1>{escape(title)}</h1>"
     yield (
-        f"<p>{sizes['compared']} generated against {sizes['compared']} real shapes of "
-        f"<b>{escape(_base(first['reference']))}</b>, {protocol['points']} points each, "
-        f"protocol <b>{escape(protocol['name'])}</b> ({escape(protocol['normalisation'])}).</p>"
-        "</header>"
+        f"<p>{words.sizes_text(summaries)} generated shapes against as many real ones of "
+        f"<b>{escape(words.short(first['reference']))}</b>. Protocol "
+        f"{escape(words.protocol_text(first))}.</p></header>"
     )
-    for summary in summaries:
-        name = f"<b>{escape(_label(summary))}.</b> " if len(summaries) > 1 else ""
+    for label, summary in zip(names, summaries, strict=True):
+        name = f"<b>{escape(label)}.</b> " if len(summaries) > 1 else ""
         yield f"<p class='verdict'>{name}{escape(' '.join(words.verdict(summary)))}</p>"
         for text in summary["warnings"]:
             yield f"<p class='warning'>{name}{escape(text)}</p>"
-    yield from _figures(summaries)
-    yield from _categories(summaries)
-    yield from _reconstructions(summaries)
-    for evaluation in evaluations:
-        yield from _shapes(evaluation, many=len(evaluations) > 1)
-    yield from _method(summaries)
+    yield from _figures(summaries, names)
+    yield from _categories(summaries, names)
+    yield from _reconstructions(summaries, names)
+    for label, evaluation in zip(names, evaluations, strict=True):
+        yield from _shapes(evaluation, label if len(names) > 1 else "Shapes")
+    yield from _method(summaries, names)
     yield "</main></body></html>"
 
 
-def _figures(summaries: Sequence[dict[str, Any]]) -> Iterator[str]:
+def _figures(summaries: Summaries, names: Sequence[str]) -> Iterator[str]:
     first = summaries[0]
     yield "<section><h2>Figures</h2><div class='wide'><table><thead><tr><th></th>"
-    for summary in summaries:
-        yield f"<th>{escape(_label(summary))}</th>"
-    yield "<th>ceiling</th><th>real sets</th><th>best</th></tr></thead><tbody>"
+    for label in names:
+        yield f"<th>{escape(label)}</th>"
+    yards = words.yardsticks(summaries)
+    for whose, _ in yards:
+        yield f"<th>ceiling{escape(whose)}</th><th>real sets{escape(whose)}</th>"
+    yield "<th>best</th></tr></thead><tbody>"
     for figure in words.figures_of(first):
         style = " class='part'" if figure.label.startswith(" ") else ""
         yield f"<tr{style}><th>{escape(figure.label.strip())}</th>"
         for summary in summaries:
             yield f"<td>{escape(words.cell(figure, summary))}</td>"
-        yield f"<td>{escape(words.cell(figure, first['ceiling']))}</td>"
-        yield f"<td>{escape(words.test_cell(figure, first))}</td>"
+        for _, yard in yards:
+            for text in words.real_cells(figure, yard):
+                yield f"<td class='yard'>{escape(text)}</td>"
         yield f"<td class='best'>{escape(figure.best)}</td></tr>"
     yield "</tbody></table></div>"
-    seeds = first["seeds"]
+    rules = dict.fromkeys(summary["seeds"]["rule"] for summary in summaries)
     yield (
         "<p class='small'>Mean ± sd over sampling seeds "
-        f"({escape(seeds['rule'])}). <b>Ceiling</b>: real training shapes scored as if they were "
-        "generated. <b>Real sets</b>: what chance alone shows between two sets of real shapes of "
-        "this size; for novelty, the real test shapes. Perfect coverage is 50 to 60 %, not 100.</p>"
+        f"({escape('; '.join(rules))}). <b>Ceiling</b>: real training shapes scored as if they "
+        "were generated. <b>Real sets</b>: what chance alone shows between two sets of real "
+        "shapes of this size; for novelty, the real test shapes. Perfect coverage is 50 to 60 %, "
+        "not 100.</p>"
         "</section>"
     )
 
 
-def _categories(summaries: Sequence[dict[str, Any]]) -> Iterator[str]:
-    names = sorted({name for summary in summaries for name in summary["categories"]})
-    if not names:
+def _categories(summaries: Summaries, names: Sequence[str]) -> Iterator[str]:
+    found = sorted({name for summary in summaries for name in summary["categories"]})
+    if not found:
         return
     yield "<section><h2>By category</h2><div class='wide'><table><thead><tr><th></th>"
-    for summary in summaries:
-        label = f"{escape(_label(summary))}: " if len(summaries) > 1 else ""
-        yield f"<th>{label}generated / real</th><th>1-NNA</th><th>COV</th><th>MMD</th>"
+    for label in names:
+        whose = f"{escape(label)}: " if len(names) > 1 else ""
+        yield f"<th>{whose}generated / real</th><th>1-NNA</th><th>COV</th><th>MMD</th>"
     yield "</tr></thead><tbody>"
-    for name in names:
+    for name in found:
         yield f"<tr><th>{escape(name)}</th>"
         for summary in summaries:
             row = summary["categories"].get(name, {})
@@ -118,16 +123,17 @@ def _categories(summaries: Sequence[dict[str, Any]]) -> Iterator[str]:
     )
 
 
-def _reconstructions(summaries: Sequence[dict[str, Any]]) -> Iterator[str]:
-    found = [(s, s["reconstruction"]) for s in summaries if s["reconstruction"]]
+def _reconstructions(summaries: Summaries, names: Sequence[str]) -> Iterator[str]:
+    pairs = zip(names, summaries, strict=True)
+    found = [(label, s["reconstruction"]) for label, s in pairs if s["reconstruction"]]
     if not found:
         return
     yield "<section><h2>Autoencoder</h2><div class='wide'><table><thead><tr><th></th>"
     yield "<th>CD</th><th>two draws</th><th>F-score at 1 %</th><th>two draws</th>"
     yield "<th>holes</th><th>outliers</th></tr></thead><tbody>"
-    for summary, row in found:
+    for label, row in found:
         score = row["f_score"]
-        yield f"<tr><th>{escape(_label(summary))}</th><td>{row['cd']['mean']:.4g}</td>"
+        yield f"<tr><th>{escape(label)}</th><td>{row['cd']['mean']:.4g}</td>"
         yield f"<td>{row['cd']['floor']:.4g}</td><td>{score['mean']:.3f}</td>"
         yield f"<td>{score['floor']:.3f}</td><td>{100 * row['holes']:.1f} %</td>"
         yield f"<td>{100 * row['outliers']:.1f} %</td></tr>"
@@ -138,9 +144,8 @@ def _reconstructions(summaries: Sequence[dict[str, Any]]) -> Iterator[str]:
     )
 
 
-def _shapes(evaluation: Evaluation, *, many: bool) -> Iterator[str]:
-    label = _label(evaluation.summary)
-    yield f"<section><h2>{escape(label) if many else 'Shapes'}</h2>"
+def _shapes(evaluation: Evaluation, heading: str) -> Iterator[str]:
+    yield f"<section><h2>{escape(heading)}</h2>"
     yield from _histograms(evaluation)
     distance = evaluation.nearest_reference.distance
     order = distance.argsort(kind="stable")
@@ -154,8 +159,8 @@ def _shapes(evaluation: Evaluation, *, many: bool) -> Iterator[str]:
     ]
     total = sum(len(rows) for _, rows in groups)
     with progress.bar("pictures", total) as bar:
-        for heading, rows in groups:
-            yield f"<h3>{heading}</h3><div class='cards'>"
+        for group, rows in groups:
+            yield f"<h3>{group}</h3><div class='cards'>"
             for row in rows:
                 yield _card(evaluation, int(row))
                 bar.advance()
@@ -222,23 +227,17 @@ def _picture(clouds: CloudSet, row: int, kind: str, caption: str, text: str) -> 
     )
 
 
-def _method(summaries: Sequence[dict[str, Any]]) -> Iterator[str]:
+def _method(summaries: Summaries, names: Sequence[str]) -> Iterator[str]:
     yield "<section><h2>How it was measured</h2><ul class='small'>"
-    notes = [note for summary in summaries for note in summary["notes"]]
-    for note in dict.fromkeys(notes):
+    for note in words.all_notes(summaries):
         yield f"<li>{escape(note)}</li>"
-    noise = summaries[0]["noise"]
-    yield f"<li>noise at {noise['size']} shapes a set: {escape(noise['how'])}</li></ul>"
-    for summary in summaries:
+    for whose, yard in words.yardsticks(summaries):
+        noise = yard["noise"]
+        yield f"<li>noise{escape(whose)} at {noise['size']} shapes a set: {escape(noise['how'])}"
+        yield "</li>"
+    yield "</ul>"
+    for label, summary in zip(names, summaries, strict=True):
         text = json.dumps(summary, indent=1)
-        yield f"<details><summary>{escape(_label(summary))}: all figures as JSON</summary>"
+        yield f"<details><summary>{escape(label)}: all figures as JSON</summary>"
         yield f"<pre>{escape(text)}</pre></details>"
     yield f"<p class='small'>pcgen {escape(summaries[0]['version'])}</p></section>"
-
-
-def _label(summary: dict[str, Any]) -> str:
-    return _base(summary["samples"])
-
-
-def _base(path: str) -> str:
-    return path.rstrip("/").rpartition("/")[2] or path

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -90,6 +91,11 @@ def test_cell(figure: Figure, summary: Summary) -> str:
     return noise_cell(figure, summary)
 
 
+def real_cells(figure: Figure, summary: Summary) -> tuple[str, str]:
+    """The ceiling, and what real sets show."""
+    return cell(figure, summary["ceiling"]), test_cell(figure, summary)
+
+
 def verdict(summary: Summary) -> list[str]:
     """What the figures say, in sentences that hold for any reader."""
     noise = summary["noise"]["nna_cd"]
@@ -136,17 +142,39 @@ def verdict(summary: Summary) -> list[str]:
     return said
 
 
+def labels(summaries: Sequence[Summary]) -> list[str]:
+    """What to call each run: the last parts of its path, as many as tell all of them apart."""
+    paths = [summary["samples"].rstrip("/").split("/") for summary in summaries]
+    for depth in range(1, max(map(len, paths)) + 1):
+        found = ["/".join(path[-depth:]) for path in paths]
+        if len(set(found)) == len(found):
+            return found
+    return [f"{number}: {path[-1]}" for number, path in enumerate(paths, 1)]
+
+
+def yardsticks(summaries: Sequence[Summary]) -> list[tuple[str, Summary]]:
+    """The distinct ceilings among some runs: whose it is (empty where there is one), and a run.
+
+    Runs of other categories or with fewer shapes met other real shapes.
+    """
+    found: dict[str, tuple[str, Summary]] = {}
+    for label, summary in zip(labels(summaries), summaries, strict=True):
+        real = [summary.get(key) for key in ("ceiling", "noise", "replay_rate_test")]
+        found.setdefault(json.dumps(real), (f" for {label}", summary))
+    return list(found.values()) if len(found) > 1 else [("", summaries[0])]
+
+
 def table(summaries: Sequence[Summary]) -> str:
     """A plain table for a terminal, one column a run, then the ceiling and chance."""
     first = summaries[0]
-    figures = figures_of(first)
-    heads = ["", *(_short(summary["samples"]) for summary in summaries), "ceiling", "real sets"]
+    figures, yards = figures_of(first), yardsticks(summaries)
+    heads = ["", *labels(summaries)]
+    heads += [f"{what}{whose}" for whose, _ in yards for what in ("ceiling", "real sets")]
     rows = [
         [
             figure.label,
             *(cell(figure, summary) for summary in summaries),
-            cell(figure, first["ceiling"]),
-            test_cell(figure, first),
+            *(text for _, yard in yards for text in real_cells(figure, yard)),
         ]
         for figure in figures
     ]
@@ -155,19 +183,37 @@ def table(summaries: Sequence[Summary]) -> str:
         "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip()
         for row in [heads, *rows]
     ]
-    for summary in summaries:
-        name = f"{_short(summary['samples'])}: " if len(summaries) > 1 else ""
+    for label, summary in zip(labels(summaries), summaries, strict=True):
+        name = f"{label}: " if len(summaries) > 1 else ""
         lines += ["", *(name + sentence for sentence in verdict(summary))]
         lines += [f"warning: {text}" for text in summary["warnings"]]
         lines += _reconstruction(summary["reconstruction"])
         lines.append(f"seeds: {summary['seeds']['rule']}")
-    lines += [f"note: {text}" for text in first["notes"]]
-    protocol = first["protocol"]
-    lines.append(
-        f"protocol {protocol['name']}: {protocol['normalisation']}, {protocol['points']} points, "
-        f"{protocol['sizes']['compared']} shapes a set"
-    )
+    lines.append("")
+    lines += [f"note: {text}" for text in all_notes(summaries)]
+    lines.append(f"protocol {protocol_text(first)}, {sizes_text(summaries)} shapes a set")
     return "\n".join(lines)
+
+
+def all_notes(summaries: Sequence[Summary]) -> list[str]:
+    """The notes of all runs, each once."""
+    return list(dict.fromkeys(note for summary in summaries for note in summary["notes"]))
+
+
+def sizes_text(summaries: Sequence[Summary]) -> str:
+    """How many shapes of a kind were compared: one number, or one a run."""
+    sizes = [str(summary["protocol"]["sizes"]["compared"]) for summary in summaries]
+    return " and ".join(dict.fromkeys(sizes))
+
+
+def protocol_text(summary: Summary) -> str:
+    """Name, frame, points, and EMD variant where there is one."""
+    protocol = summary["protocol"]
+    name = protocol["name"]
+    if protocol["based_on"]:
+        name = f"{name} ({protocol['based_on']} changed, split {protocol['split']!r})"
+    emd = f", {protocol['emd']}" if protocol["emd"] else ""
+    return f"{name}: {protocol['normalisation']}, {protocol['points']} points{emd}"
 
 
 def _reconstruction(found: dict[str, Any] | None) -> list[str]:
@@ -181,5 +227,6 @@ def _reconstruction(found: dict[str, Any] | None) -> list[str]:
     ]
 
 
-def _short(path: str) -> str:
+def short(path: str) -> str:
+    """The last part of a path."""
     return path.rstrip("/").rpartition("/")[2] or path
