@@ -158,9 +158,18 @@ def _from_array(array: NDArray[Any], path: Path, check: Check) -> Clouds:
     if array.ndim == 2:
         return Clouds([check(Cloud(array))], [path.stem], [""])
     if array.ndim != 3 or array.shape[2] != 3 or len(array) == 0:
-        raise InputError(f"{path} must hold (N, P, 3) or (P, 3), got {array.shape}")
+        raise InputError(f"{path} must hold (N, P, 3) or (P, 3), got {array.shape}{_advice(array)}")
     clouds = [check(Cloud(points)) for points in array]
     return Clouds(clouds, _numbered(path, len(clouds)), [""] * len(clouds))
+
+
+def _advice(array: NDArray[Any]) -> str:
+    """What the usual wrong shapes need."""
+    if array.ndim == 3 and array.shape[1] == 3:
+        return "; save points.transpose(0, 2, 1): coordinates come last"
+    if array.ndim == 3 and array.shape[2] in (4, 6):
+        return "; save points[..., :3]: normals or colours do not belong to the points"
+    return ""
 
 
 def parse_torch(path: Path) -> dict[str, NDArray[Any]]:

@@ -213,3 +213,12 @@ def test_mutated_files_are_read_or_refused_in_words(tmp_path, name):
         (tmp_path / name).write_bytes(copy)
         with contextlib.suppress(InputError):
             assert len(read_clouds(tmp_path / name))
+
+
+@pytest.mark.parametrize(
+    ("shape", "advice"), [((5, 3, 40), "transpose"), ((5, 40, 6), r"points\[\.\.\., :3\]")]
+)
+def test_usual_wrong_shapes_are_told_what_to_save(tmp_path, shape, advice):
+    np.save(tmp_path / "wrong.npy", np.zeros(shape, np.float32))
+    with pytest.raises(InputError, match=advice):
+        read_clouds(tmp_path / "wrong.npy")
