@@ -87,9 +87,9 @@ def evaluate(
     rows, first = measured.trials(pool, real.reference, trials)
     mine, theirs = (chosen[0] for chosen in (trials.generated, trials.reference))
     shown, met = pool.take(mine), real.reference.take(theirs)
-    warnings = [*doubts, *pool.remarks, *real.reference.remarks]
-    warnings += suspicions(shown, met, first["cd"].across)
     search = NoveltySearch(real, settings.work)
+    warnings = [*doubts, *pool.remarks, *real.reference.remarks]
+    warnings += suspicions(shown, met, first["cd"].across, search.test_rate)
     near = [search.of(pool.take(chosen)) for chosen in trials.generated]
     for row, found in zip(rows, near, strict=True):
         row.update(search.figures(found))

@@ -179,6 +179,26 @@ def test_wrong_units_are_noticed_by_the_boxes():
     assert any("times the size" in text for text in summary["warnings"])
 
 
+def test_standardised_samples_are_told_how_to_be_taken_back():
+    reference = some(20, seed=1).points
+    generated = CloudSet(points=some(20).points / reference.std())
+    summary = judged(generated, RealSets(reference=CloudSet(points=reference)))
+    assert any("--standardised DATASET takes them back" in text for text in summary["warnings"])
+    wide = judged(CloudSet(points=some(20).points * 25), RealSets(reference=some(20, seed=1)))
+    assert any("'box' compares shapes without" in text for text in wide["warnings"])
+
+
+def test_a_reference_that_was_trained_on_is_noticed():
+    sets = real()
+    learned = RealSets(
+        reference=sets.training.take(np.arange(30)),
+        training=sets.training,
+        training_again=sets.training_again,
+    )
+    found = judged(some(30), learned)["warnings"]
+    assert any(text.startswith("100 % of the reference shapes are training") for text in found)
+
+
 def test_an_uncentred_set_is_noticed():
     generated = CloudSet(points=some(20).points + np.float32(2))
     summary = judged(generated, RealSets(reference=some(20, seed=1)))
