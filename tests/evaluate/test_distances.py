@@ -126,6 +126,16 @@ def test_chamfer_on_keops_is_that_of_the_tree():
     assert np.allclose(table(x, y, "keops"), table(x, y, "kdtree"), rtol=1e-5)
 
 
+@pytest.mark.pytorch3d
+@pytest.mark.parametrize("name", ["cd", "dcd", "normals"])
+def test_distances_on_pytorch3d_are_those_of_the_reference(name):
+    x, y = surfaces(3, 90)[0], surfaces(2, 70, seed=1)[0]
+    if DISTANCES[name].channels == 6:
+        x, y = (np.concatenate([c, estimate_normals(c)], 2) for c in (x, y))
+    table = DISTANCES[name].table
+    assert np.allclose(table(x, y, "pytorch3d"), table(x, y, "dense"), rtol=1e-5, atol=1e-7)
+
+
 def test_no_distance_changes_its_input():
     x = surfaces(2, 30)[0]
     six = np.concatenate([x, x], 2)
