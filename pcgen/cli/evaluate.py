@@ -1,7 +1,12 @@
 """Judge generated shapes by the metrics of the field, whatever made them.
 
 SAMPLES is a file of clouds (.npz, .npy, .pt with tensors, .ply, .xyz, .pcd), a folder of them,
-or a run, which draws its own samples. Several are judged alone and shown side by side.
+or a run, which draws its own samples. Several are judged alone and shown side by side. Arrays are
+(N, P, 3), or (P, 3) for one cloud a file.
+
+The reference is a data set that "pcgen prepare" made, ShapeNetCore.v2.PC15k or DPM's HDF5 as they
+were published (with --category chair, or the synset's folder alone), or clouds of any of the
+kinds above; then --training names those that the generator learned from.
 
 Every figure is a fraction, with its sd over sampling seeds, the noise to expect at this set size,
 and the ceiling: the same figure for real training shapes scored as if generated. 1-NNA is best at
@@ -15,7 +20,9 @@ protocols (frame, reference split, points):
   lion-box   each cloud in its own box, longest side 1, split val, 2048 points
   dpm        each cloud in its own box [-1, 1], the first 2048 points
   raw        the clouds as they are
-A fixed protocol with another split or number of points is reported as "custom".
+A fixed protocol with another split or number of points is reported as "custom". pointflow expects
+samples in the shapes' own units; those of a model trained on (x - mean) / std that were not taken
+back need --standardised.
 
 EMD is off by default. The published tables use two annealed assignments that are not comparable:
 emd_pointflow (PointFlow, ShapeGF) and emd_pytorchemd (PVD, LION, PSF, TIGER, DiT-3D); emd_exact
@@ -25,10 +32,15 @@ sets of 400 shapes are 320,000 pairs, 2 minutes, 3.6 hours or 4 days of one core
 the time left, and a killed evaluation goes on where it was. Tables are kept by content in the
 cache; when they pass 1 GB, those used longest ago go.
 
+As many samples as three times the reference make three disjoint sets and so an honest sd; with
+fewer, or one set, the rule that was followed is printed.
+
 examples:
   pcgen evaluate runs/chairs --reference data/chairs --html report.html
   pcgen evaluate mine.npz theirs.npz --reference data/chairs --out report.json --html report.html
-  pcgen evaluate samples.pt --reference shapenet-chair --protocol pointflow --emd emd_pytorchemd
+  pcgen evaluate samples/ --reference ShapeNetCore.v2.PC15k --category chair --protocol lion-box
+  pcgen evaluate samples.pt --reference ShapeNetCore.v2.PC15k/03001627 --protocol pointflow \
+      --emd emd_pytorchemd --html report.html
 """
 
 from __future__ import annotations
@@ -43,7 +55,10 @@ from pcgen.cli.arguments import names, natural, positive
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("samples", nargs="+", type=Path, help="files or folders of clouds, or runs")
     parser.add_argument(
-        "--reference", type=Path, required=True, help="a data set, or a file of real clouds"
+        "--reference",
+        type=Path,
+        required=True,
+        help="a data set, PC15k, DPM's HDF5, or a file or folder of real clouds",
     )
     parser.add_argument(
         "--training",
