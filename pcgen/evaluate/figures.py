@@ -238,9 +238,9 @@ def per_category(
 
 
 def mean_of(rows: Sequence[dict[str, float]]) -> dict[str, float | None]:
-    always = ("novelty_ratio", "replay_rate")
-    means: dict[str, float | None] = dict.fromkeys(always)
-    return means | {key: float(np.mean([row[key] for row in rows])) for key in rows[0]}
+    """The mean of every figure; novelty is there too, None where it is not known."""
+    means = {key: float(np.mean([row[key] for row in rows])) for key in rows[0]}
+    return {**means, **{key: means.get(key) for key in ("novelty_ratio", "replay_rate")}}
 
 
 def spread_of(rows: Sequence[dict[str, float]]) -> dict[str, dict[str, Any]]:
