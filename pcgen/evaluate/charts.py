@@ -1,4 +1,4 @@
-"""Histograms as inline SVG: no script, sharp at any size."""
+"""Charts without a script: histograms as inline SVG, and 1-NNA on a line from 0 to 100 %."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 WIDTH, HEIGHT = 560, 230
-LEFT, RIGHT, TOP, BOTTOM = 44, 14, 12, 44
+LEFT, RIGHT, TOP, BOTTOM = 54, 22, 14, 44
 BINS = 28
 
 
@@ -70,6 +70,47 @@ def histogram(series: Sequence[Series], label: str) -> str:
         for one in series
     )
     return f'<figure class="chart">{"".join(parts)}<figcaption>{keys}</figcaption></figure>'
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mark:
+    """A 1-NNA as fractions: overall and its sd (or None), on generated and on reference shapes."""
+
+    name: str
+    value: float
+    sd: float | None
+    generated: float
+    reference: float
+    style: str
+
+
+def accuracies(marks: Sequence[Mark], chance: tuple[float, float]) -> str:
+    """One line a mark: a dot with its spread, its two halves, and what chance alone shows.
+
+    Args:
+        chance: mean and sd between two real sets; two sd either way are a band.
+    """
+    mean, sd = chance
+    left, right = max(0.0, mean - 2 * sd), min(1.0, mean + 2 * sd)
+    band = f'<i class="band" style="left:{100 * left:.1f}%;width:{100 * (right - left):.1f}%"></i>'
+    rows = []
+    for mark in marks:
+        parts = [band]
+        if mark.sd:
+            start, wide = max(0.0, mark.value - mark.sd), 2 * mark.sd
+            parts.append(f'<i class="bar {mark.style}" style="left:{100 * start:.1f}%;')
+            parts.append(f'width:{100 * min(wide, 1 - start):.1f}%"></i>')
+        for letter, half in (("g", mark.generated), ("r", mark.reference)):
+            parts.append(f'<i class="half" style="left:{100 * half:.1f}%">{letter}</i>')
+        parts.append(f'<i class="dot {mark.style}" style="left:{100 * mark.value:.1f}%"></i>')
+        name = escape(mark.name)
+        rows.append(f'<span>{name}</span><div class="track">{"".join(parts)}</div>')
+    axis = "".join(f'<i style="left:{share}%">{share}</i>' for share in (0, 25, 50, 75, 100))
+    return (
+        f'<figure class="strip">{"".join(rows)}<span></span><div class="axis">{axis}</div>'
+        "<figcaption>1-NNA (CD) in per cent. Dot and bar: mean and sd; g, r: on generated and on "
+        "reference shapes; band: two real sets of this size, within two sd.</figcaption></figure>"
+    )
 
 
 def _ticks(low: float, high: float) -> list[float]:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from pcgen import progress
 from pcgen.evaluate import words
-from pcgen.evaluate.charts import Series, histogram
+from pcgen.evaluate.charts import Mark, Series, accuracies, histogram
 from pcgen.evaluate.clouds import CloudSet
 from pcgen.evaluate.evaluation import Evaluation
 from pcgen.evaluate.novelty import REPLAY_FACTOR, Nearest
@@ -70,7 +70,9 @@ def _page(evaluations: Sequence[Evaluation]) -> Iterator[str]:
 
 def _figures(summaries: Summaries, names: Sequence[str]) -> Iterator[str]:
     first = summaries[0]
-    yield "<section><h2>Figures</h2><div class='wide'><table><thead><tr><th></th>"
+    yield "<section><h2>Figures</h2>"
+    yield _line(summaries, names)
+    yield "<div class='wide'><table><thead><tr><th></th>"
     for label in names:
         yield f"<th>{escape(label)}</th>"
     yards = words.yardsticks(summaries)
@@ -81,10 +83,10 @@ def _figures(summaries: Summaries, names: Sequence[str]) -> Iterator[str]:
         style = " class='part'" if figure.label.startswith(" ") else ""
         yield f"<tr{style}><th>{escape(figure.label.strip())}</th>"
         for summary in summaries:
-            yield f"<td>{escape(words.cell(figure, summary))}</td>"
+            yield f"<td>{_number(words.cell(figure, summary))}</td>"
         for _, yard in yards:
             for text in words.real_cells(figure, yard):
-                yield f"<td class='yard'>{escape(text)}</td>"
+                yield f"<td class='yard'>{_number(text)}</td>"
         yield f"<td class='best'>{escape(figure.best)}</td></tr>"
     yield "</tbody></table></div>"
     rules = dict.fromkeys(summary["seeds"]["rule"] for summary in summaries)
@@ -98,14 +100,42 @@ def _figures(summaries: Summaries, names: Sequence[str]) -> Iterator[str]:
     )
 
 
+def _line(summaries: Summaries, names: Sequence[str]) -> str:
+    """1-NNA of every run and of the ceiling on one line each."""
+    runs = [("made", label, summary) for label, summary in zip(names, summaries, strict=True)]
+    yards = words.yardsticks(summaries)
+    runs += [("real", f"ceiling{whose}", yard["ceiling"]) for whose, yard in yards]
+    marks = [
+        Mark(
+            name=name,
+            value=one["nna_cd"],
+            sd=one["seeds"]["nna_cd"]["sd"],
+            generated=one["nna_cd_generated"],
+            reference=one["nna_cd_reference"],
+            style=style,
+        )
+        for style, name, one in runs
+        if one is not None
+    ]
+    noise = max((yard["noise"]["nna_cd"] for _, yard in yards), key=lambda found: found["sd"])
+    return accuracies(marks, (noise["mean"], noise["sd"]))
+
+
+def _number(text: str) -> str:
+    """A figure with its spread set apart."""
+    mean, sign, spread = escape(text).partition(" ± ")
+    return f"{mean} <small>± {spread}</small>" if sign else mean
+
+
 def _categories(summaries: Summaries, names: Sequence[str]) -> Iterator[str]:
     found = sorted({name for summary in summaries for name in summary["categories"]})
     if not found:
         return
     yield "<section><h2>By category</h2><div class='wide'><table><thead><tr><th></th>"
-    for label in names:
-        whose = f"{escape(label)}: " if len(names) > 1 else ""
-        yield f"<th>{whose}generated / real</th><th>1-NNA</th><th>COV</th><th>MMD</th>"
+    if len(names) > 1:
+        yield "".join(f"<th colspan='4'>{escape(label)}</th>" for label in names)
+        yield "</tr><tr><th></th>"
+    yield "<th>generated / real</th><th>1-NNA</th><th>COV</th><th>MMD</th>" * len(names)
     yield "</tr></thead><tbody>"
     for name in found:
         yield f"<tr><th>{escape(name)}</th>"
@@ -154,8 +184,8 @@ def _shapes(evaluation: Evaluation, heading: str) -> Iterator[str]:
     ends = min(EXTREME, count // 2)
     groups = [
         ("Samples at random", chance),
-        ("Farthest from any reference shape", order[::-1][:ends]),
-        ("Closest to a reference shape", order[:ends]),
+        ("The worst: farthest from any reference shape", order[::-1][:ends]),
+        ("The best: closest to a reference shape", order[:ends]),
     ]
     total = sum(len(rows) for _, rows in groups)
     with progress.bar("pictures", total) as bar:
@@ -199,7 +229,7 @@ def _card(evaluation: Evaluation, row: int) -> str:
     near = evaluation.nearest_reference
     text = f"CD {near.distance[row]:.4f}"
     parts.append(
-        _picture(evaluation.reference, int(near.index[row]), "reference", "nearest real", text)
+        _picture(evaluation.reference, int(near.index[row]), "reference", "nearest reference", text)
     )
     return f"<div class='card n{len(parts)}'>{''.join(parts)}</div>"
 

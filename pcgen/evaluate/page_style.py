@@ -7,7 +7,7 @@ STYLE = """
 * { box-sizing: border-box; }
 body { margin: 0; background: var(--paper); color: var(--ink);
   font: 16px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; }
-main { max-width: 1120px; margin: 0 auto; padding: 28px 20px 60px; }
+main { max-width: 1140px; margin: 0 auto; padding: 28px 20px 60px; }
 h1 { font-size: 1.9rem; line-height: 1.2; margin: 0 0 .5rem; overflow-wrap: anywhere; }
 h2 { font-size: 1.25rem; margin: 2.6rem 0 .8rem; padding-top: 1rem;
   border-top: 1px solid var(--line); }
@@ -25,7 +25,24 @@ th, td { padding: .36rem 1.4rem .36rem 0; text-align: left; white-space: nowrap;
 thead th { color: var(--faint); font-size: .82rem; vertical-align: bottom; }
 tbody th { font-weight: 600; }
 tr.part th { font-weight: 400; color: var(--faint); padding-left: 1rem; }
-td.best { color: var(--faint); }
+td.best, td.yard { color: var(--faint); }
+td small { font-size: .84em; color: var(--faint); }
+tbody th, thead th:first-child { position: sticky; left: 0; background: var(--paper); }
+.strip { display: grid; grid-template-columns: fit-content(14rem) 1fr; gap: 0 1rem;
+  align-items: center; max-width: 46rem; margin: 0 0 1.4rem; font-size: .84rem; }
+.strip span { overflow-wrap: anywhere; line-height: 1.2; }
+.strip figcaption { grid-column: 1 / -1; color: var(--faint); margin-top: .3rem; }
+.track, .axis { position: relative; height: 2.3rem; }
+.track { border-bottom: 1px solid var(--line); }
+.axis { height: 1.3rem; color: var(--faint); }
+.strip i { position: absolute; font-style: normal; transform: translateX(-50%); }
+.strip i.band, .strip i.bar { transform: none; }
+.strip .band { top: 0; bottom: 0; background: #a58f6830; }
+.strip .bar { top: 1.1rem; height: 3px; }
+.strip .dot { top: calc(1.1rem - 4px); width: 11px; height: 11px; border-radius: 50%; }
+.strip .dot.made, .strip .bar.made { background: var(--made); }
+.strip .dot.real, .strip .bar.real { background: var(--real); }
+.strip .half { top: .05rem; font-size: .74rem; color: var(--faint); }
 .charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 320px), 1fr));
   gap: 8px 28px; }
 figure { margin: 0; min-width: 0; }
@@ -39,7 +56,7 @@ path.made { fill: #5483a433; stroke: var(--made); stroke-width: 1.6; }
 path.real { fill: #a58f6826; stroke: var(--real); stroke-width: 1.6; }
 i.made { background: #5483a433; border-color: var(--made) !important; }
 i.real { background: #a58f6826; border-color: var(--real) !important; }
-.cards { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 330px), 1fr));
+.cards { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 440px), 1fr));
   gap: 14px; }
 .card { display: grid; grid-template-columns: repeat(3, 1fr); border: 1px solid var(--line);
   border-radius: 8px; padding: 6px; }
@@ -53,6 +70,7 @@ pre { font-size: .75rem; overflow-x: auto; background: #fff; border: 1px solid v
   padding: 1rem; }
 summary { cursor: pointer; }
 @media (max-width: 520px) { main { padding: 18px 12px 40px; } h1 { font-size: 1.45rem; }
-  th, td { padding-right: .9rem; font-size: .9rem; } }
+  th, td { padding-right: .9rem; font-size: .9rem; } td small { display: block; }
+  .tick { font-size: 17px; } .strip { grid-template-columns: 5.4rem 1fr; } }
 @media print { .card { break-inside: avoid; } details { display: none; } }
 """

@@ -66,12 +66,19 @@ def figures_of(summary: Summary) -> list[Figure]:
 
 
 def cell(figure: Figure, summary: Summary | None) -> str:
-    """``52.1 % ± 1.8 %``, or a dash where there is nothing."""
+    """``52.1 ± 1.8 %``, or a dash where there is nothing."""
     if summary is None or summary.get(figure.key) is None:
         return "–"
     spread = summary.get("seeds", {}).get(figure.key, {}).get("sd")
-    mean = figure.text(summary[figure.key])
-    return mean if spread is None else f"{mean} ± {figure.text(spread, summary[figure.key])}"
+    return _spread(figure, summary[figure.key], spread)
+
+
+def _spread(figure: Figure, mean: float, sd: float | None) -> str:
+    text = figure.text(mean)
+    if sd is None:
+        return text
+    unit = " %" if figure.percent else ""
+    return f"{text.removesuffix(unit)} ± {figure.text(sd, mean).removesuffix(unit)}{unit}"
 
 
 def noise_cell(figure: Figure, summary: Summary) -> str:
@@ -79,7 +86,7 @@ def noise_cell(figure: Figure, summary: Summary) -> str:
     noise = (summary.get("noise") or {}).get(figure.key)
     if not noise:
         return "–"
-    return f"{figure.text(noise['mean'])} ± {figure.text(noise['sd'], noise['mean'])}"
+    return _spread(figure, noise["mean"], noise["sd"])
 
 
 def test_cell(figure: Figure, summary: Summary) -> str:

@@ -53,6 +53,10 @@ def test_a_spread_is_written_to_the_places_of_its_mean():
     figure = words.Figure(key="mmd_cd", label="", best="", percent=False)
     spread = {"mmd_cd": {"sd": 0.00051}}
     assert words.cell(figure, {"mmd_cd": 0.028341, "seeds": spread}) == "0.0283 ± 0.0005"
+    assert (
+        words.cell(words.Figure(key="mmd_cd", label="", best=""), {"mmd_cd": 0.5, "seeds": spread})
+        == "50.0 ± 0.1 %"
+    )
     assert words.cell(figure, {"mmd_cd": None}) == "–"
     percent = words.Figure(key="nna_cd", label="", best="")
     assert words.cell(percent, {"nna_cd": 0.5078}) == "50.8 %"
@@ -73,6 +77,53 @@ def test_distances_of_zero_have_a_histogram():
     assert "All distances are zero" in charts.histogram([zeros], "CD")
     some_zero = charts.Series(values=np.array([0, 0.1, 1]), name="one", style="made")
     assert "<path" in charts.histogram([some_zero], "CD")
+
+
+def test_1nna_stands_on_a_line_with_its_halves_and_the_band_of_chance():
+    mark = charts.Mark(name="<a>", value=0.6, sd=0.02, generated=0.8, reference=0.4, style="made")
+    line = charts.accuracies([mark], (0.5, 0.03))
+    assert "&lt;a&gt;" in line
+    assert 'class="band" style="left:44.0%;width:12.0%"' in line
+    assert 'class="bar made" style="left:58.0%;width:4.0%"' in line
+    assert 'class="half" style="left:80.0%">g' in line
+    assert 'class="half" style="left:40.0%">r' in line
+    assert 'class="dot made" style="left:60.0%"' in line
+    certain = charts.Mark(name="b", value=1, sd=None, generated=1, reference=1, style="real")
+    assert 'class="bar' not in charts.accuracies([certain], (0.5, 0.03))
+
+
+def test_runs_of_one_name_are_told_apart_by_their_folders():
+    paths = ["runs/a/samples.npz", "runs/b/samples.npz", "c/"]
+    assert words.labels([summary(samples=path) for path in paths]) == [
+        "a/samples.npz",
+        "b/samples.npz",
+        "c",
+    ]
+    twice = [summary(samples="x.npz"), summary(samples="x.npz")]
+    assert words.labels(twice) == ["1: x.npz", "2: x.npz"]
+
+
+def test_runs_that_met_other_real_sets_have_their_own_ceiling(tmp_path, plain_pictures):
+    first, again = surfaces(20, 64, draws=2, seed=3)
+    real = RealSets(
+        reference=some(8, seed=1),
+        training=CloudSet(points=first),
+        training_again=CloudSet(points=again),
+    )
+    sets = [some(8), some(8, seed=4), some(5, seed=6)]
+    named = [
+        CloudSet(points=s.points, source=f"{name}.npz") for s, name in zip(sets, "abc", strict=True)
+    ]
+    found = [evaluate([one], real, SETTINGS) for one in named]
+    assert len(words.yardsticks([one.summary for one in found[:2]])) == 1
+    text = words.table([one.summary for one in found])
+    assert "ceiling for a.npz" in text
+    assert "ceiling for c.npz" in text
+    assert "8 and 5 shapes a set" in text
+    write_page(tmp_path / "page.html", found)
+    page = (tmp_path / "page.html").read_text()
+    assert "ceiling for c.npz" in page
+    assert page.count('class="dot') == 5
 
 
 def test_the_page_shows_every_sample_beside_real_shapes(tmp_path, plain_pictures):
