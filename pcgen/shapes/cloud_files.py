@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -150,21 +151,39 @@ def _from_npz(path: Path, check: Check) -> Clouds:
         raise InputError(f"{path} holds no clouds")
     normals = [None] * len(samples) if samples.normals is None else list(samples.normals)
     clouds = [Cloud(p, n) for p, n in zip(samples.points, normals, strict=True)]
-    checked = [check(cloud) for cloud in clouds]
+    checked = _checked(clouds, check)
     return Clouds(checked, _numbered(path, len(checked)), samples.category.tolist(), samples.meta)
 
 
 def _from_array(array: NDArray[Any], path: Path, check: Check) -> Clouds:
+    if array.ndim == 2 and array.shape[1] > 3 and array.shape[1] % 3 == 0:
+        raise InputError(
+            f"{path} must hold (N, P, 3) or (P, 3), got {array.shape}; if these are {len(array)} "
+            f"clouds, save points.reshape({len(array)}, -1, 3)"
+        )
     if array.ndim == 2:
         return Clouds([check(Cloud(array))], [path.stem], [""])
     if array.ndim != 3 or array.shape[2] != 3 or len(array) == 0:
         raise InputError(f"{path} must hold (N, P, 3) or (P, 3), got {array.shape}{_advice(array)}")
-    clouds = [check(Cloud(points)) for points in array]
+    clouds = _checked([Cloud(points) for points in array], check)
     return Clouds(clouds, _numbered(path, len(clouds)), [""] * len(clouds))
+
+
+def _checked(clouds: Sequence[Cloud], check: Check) -> list[Cloud]:
+    """All clouds of one file, checked; the first that fails is named by its number."""
+    checked = []
+    for number, cloud in enumerate(clouds):
+        try:
+            checked.append(check(cloud))
+        except MeshError as error:
+            raise MeshError(f"cloud {number} of {len(clouds)}: {error}") from None
+    return checked
 
 
 def _advice(array: NDArray[Any]) -> str:
     """What the usual wrong shapes need."""
+    if array.ndim == 3 and len(array) == 0:
+        return "; it holds no cloud"
     if array.ndim == 3 and array.shape[1] == 3:
         return "; save points.transpose(0, 2, 1): coordinates come last"
     if array.ndim == 3 and array.shape[2] in (4, 6):
@@ -178,7 +197,9 @@ def parse_torch(path: Path) -> dict[str, NDArray[Any]]:
 
     _refuse_bombs(path)
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():  # PyTorch warns of what it then refuses
+            warnings.simplefilter("ignore")
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except MemoryError:
         raise
     except Exception as error:  # PyTorch raises whatever its archive or unpickler runs into
@@ -190,7 +211,7 @@ def parse_torch(path: Path) -> dict[str, NDArray[Any]]:
             ) from None
         reason = (text.strip().splitlines() or [type(error).__name__])[0]
         if "weights_only" in reason:  # PyTorch's advice is to run whatever is in the file
-            reason = "its table of contents is damaged"
+            reason = "it is damaged, or a pickle of other objects, which could run code"
         raise InputError(
             f"{path} is not a readable PyTorch file of tensors ({reason[:200]})"
         ) from None

@@ -216,9 +216,25 @@ def test_mutated_files_are_read_or_refused_in_words(tmp_path, name):
 
 
 @pytest.mark.parametrize(
-    ("shape", "advice"), [((5, 3, 40), "transpose"), ((5, 40, 6), r"points\[\.\.\., :3\]")]
+    ("shape", "advice"),
+    [
+        ((5, 3, 40), "transpose"),
+        ((5, 40, 6), r"points\[\.\.\., :3\]"),
+        ((5, 120), r"reshape\(5, -1, 3\)"),
+        ((0, 40, 3), "holds no cloud"),
+    ],
 )
 def test_usual_wrong_shapes_are_told_what_to_save(tmp_path, shape, advice):
     np.save(tmp_path / "wrong.npy", np.zeros(shape, np.float32))
     with pytest.raises(InputError, match=advice):
         read_clouds(tmp_path / "wrong.npy")
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".npz"])
+def test_the_cloud_that_cannot_be_used_is_named(tmp_path, suffix):
+    points = POINTS.copy()
+    points[2] = 1
+    path = tmp_path / f"points{suffix}"
+    np.save(path, points) if suffix == ".npy" else np.savez(path, points=points)
+    with pytest.raises(InputError, match="cloud 2 of 4: all points lie in one place"):
+        read_clouds(path)
