@@ -8,17 +8,17 @@ The reference is a data set that "pcgen prepare" made, ShapeNetCore.v2.PC15k or 
 were published (with --category chair, or the synset's folder alone), or clouds of any of the
 kinds above; then --training names those that the generator learned from.
 
-Every figure is a fraction, with its sd over sampling seeds, the noise to expect at this set size,
-and the ceiling: the same figure for real training shapes scored as if generated. 1-NNA is best at
-0.5. Novelty stands beside it, because a method that replays its training set scores at the
-ceiling: a generator is as new as nature when its replay rate is no higher than the test shapes'
-and its ratio at least 0.9.
+Every figure (a fraction in the JSON) comes with its sd over sampling seeds, the noise to expect at
+this set size, and the ceiling: the same figure for real training shapes scored as if generated.
+1-NNA is best at 0.5. Novelty stands beside it, because a method that replays its training set
+scores at the ceiling: a generator is as new as nature when its replay rate is no higher than the
+test shapes' and its ratio at least 0.9.
 
 protocols (frame, reference split, points):
   box        each cloud in its own box [-1, 1]; --split and --points as you like
   pointflow  own units (denormalised), split val, 2048 points after the first two thirds
   lion-box   each cloud in its own box, longest side 1, split val, 2048 points
-  dpm        each cloud in its own box [-1, 1], the first 2048 points
+  dpm        each cloud in its own box [-1, 1], split test, the first 2048 points
   raw        the clouds as they are
 A fixed protocol with another split or number of points is reported as "custom". pointflow expects
 samples in the shapes' own units; those of a model trained on (x - mean) / std that were not taken
@@ -27,10 +27,11 @@ back need --standardised.
 EMD is off by default. The published tables use two annealed assignments that are not comparable:
 emd_pointflow (PointFlow, ShapeGF) and emd_pytorchemd (PVD, LION, PSF, TIGER, DiT-3D); emd_exact
 is the exact assignment, a third figure. A pair of 2048-point clouds costs about 0.4 ms for CD,
-40 ms for the annealed ones (compiled) and a second for the exact one: the three tables of two
-sets of 400 shapes are 320,000 pairs, 2 minutes, 3.6 hours or 4 days of one core. Progress says
-the time left, and a killed evaluation goes on where it was. Tables are kept by content in the
-cache; when they pass 1 GB, those used longest ago go.
+40 ms for the annealed ones (compiled) and a second for the exact one. Two sets of 400 shapes are
+320,000 pairs a seed, and as many again for the ceiling: on one core 2 minutes, 3.6 hours or 4 days
+each; --seeds 1 is what most papers do. Progress says the time left of each table, and a killed
+evaluation goes on where it was. Tables are kept by content in the cache; when they pass 1 GB,
+those used longest ago go.
 
 As many samples as three times the reference make three disjoint sets and so an honest sd; with
 fewer, or one set, the rule that was followed is printed.
@@ -39,8 +40,7 @@ examples:
   pcgen evaluate runs/chairs --reference data/chairs --html report.html
   pcgen evaluate mine.npz theirs.npz --reference data/chairs --out report.json --html report.html
   pcgen evaluate samples/ --reference ShapeNetCore.v2.PC15k --category chair --protocol lion-box
-  pcgen evaluate samples.pt --reference ShapeNetCore.v2.PC15k/03001627 --protocol pointflow \
-      --emd emd_pytorchemd --html report.html
+  pcgen evaluate samples.pt --reference PC15k/03001627 --protocol pointflow --emd emd_pytorchemd
 """
 
 from __future__ import annotations
