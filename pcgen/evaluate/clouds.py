@@ -78,13 +78,16 @@ class RealSets:
         reference: what the generated set is compared with.
         training: what the generator learned from, or None: then no ceiling and no novelty.
         training_again: a second, independent sampling of the same training shapes, or None.
-        path: as the user named it; notes: what was done, in sentences.
+        path: as the user named it.
+        reference_points: which of each shape's, in words.
+        notes: what was done, in sentences.
     """
 
     reference: CloudSet
     training: CloudSet | None = None
     training_again: CloudSet | None = None
     path: str = ""
+    reference_points: str = "all"
     notes: tuple[str, ...] = ()
 
 

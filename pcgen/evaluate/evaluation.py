@@ -186,6 +186,7 @@ def _common_categories(pool: CloudSet, real: RealSets) -> tuple[RealSets, list[s
         training=only(real.training),
         training_again=only(real.training_again),
         path=real.path,
+        reference_points=real.reference_points,
         notes=real.notes,
     )
     return kept, [note], []
@@ -224,6 +225,7 @@ def _spelled_out(
         "based_on": protocol.based_on,
         "points": protocol.points,
         "normalisation": frames[protocol.frame],
+        "reference_points": real.reference_points,
         "split": protocol.split,
         "sizes": {
             "compared": trials.size,

@@ -222,12 +222,12 @@ def _card(evaluation: Evaluation, row: int) -> str:
     found = evaluation.nearest_training
     if training is not None and found is not None:
         replay = _is_replay(found, evaluation.draws, row)
-        text = f"CD {found.distance[row]:.4f}" + (REPLAY if replay else "")
+        text = f"CD {found.distance[row]:.3g}" + (REPLAY if replay else "")
         parts.append(
             _picture(training, int(found.index[row]), "training", "nearest training", text)
         )
     near = evaluation.nearest_reference
-    text = f"CD {near.distance[row]:.4f}"
+    text = f"CD {near.distance[row]:.3g}"
     parts.append(
         _picture(evaluation.reference, int(near.index[row]), "reference", "nearest reference", text)
     )

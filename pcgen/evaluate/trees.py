@@ -71,11 +71,14 @@ def open_tree(path: Path) -> Tree | None:
     """The collection at ``path``, one synset's folder of it included; None if it is none.
 
     Raises:
-        DataError: its first shape cannot be read.
+        DataError: nothing in it, or not its first shape, can be read.
     """
     found = _find(path)
-    if found is None or not found.items:
+    if found is None:
         return None
+    if not found.items:
+        left = [f"{one.item}: {one.reason}" for one in found.rejected[:1]]
+        raise DataError(f"{path} holds no clouds; {''.join(left) or 'it is empty'}")
     items = tuple(sorted(found.items, key=lambda item: item.id))
     points = cloud_size(items[0])
     if points is None:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pcgen import render
+from pcgen import progress, render
 
 
 @pytest.fixture
@@ -13,3 +13,10 @@ def plain_pictures(monkeypatch):
         return np.full((size, size, 3), 200, np.uint8)
 
     monkeypatch.setattr(render, "cloud", cloud)
+
+
+@pytest.fixture(autouse=True)
+def loud_again():
+    """``--quiet`` holds for a process; a test that used it leaves others as they were."""
+    yield
+    progress.set_quiet(False)

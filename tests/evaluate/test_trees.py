@@ -62,6 +62,7 @@ def test_a_tree_is_judged_as_the_data_set_made_of_it(pc15k, samples, tmp_path, c
     tree = judged(capsys, samples, "--reference", pc15k, *words)
     prepared = judged(capsys, samples, "--reference", tmp_path / "set", *words)
     assert tree["protocol"]["sizes"] == {"compared": 8, "reference": 8, "training": 12}
+    assert tree["protocol"]["reference_points"] == f"points {6 * P} to {7 * P - 1} of {9 * P}"
     assert tree["ceiling"] is not None
     assert tree["replay_rate"] == prepared["replay_rate"]
     for key in ("nna_cd", "cov_cd", "mmd_cd", "jsd", "novelty_ratio"):
@@ -86,9 +87,9 @@ def test_the_split_folder_alone_follows_the_protocols_points(pc15k, shapes):
     found = read_real(pc15k / "03001627" / "val", CUSTOM)
     start = 9 * P * 2 // 3
     assert (found.reference.points == shapes[0, 12:20, start : start + P]).all()
-    assert any(f"points {start} to {start + P - 1} of {9 * P}" in note for note in found.notes)
+    assert found.reference_points == f"points {start} to {start + P - 1} of {9 * P}"
     random = read_real(pc15k / "03001627" / "val", PROTOCOLS["box"].changed(points=P))
-    assert any("chosen at random" in note for note in random.notes)
+    assert random.reference_points == f"{P} points of each, chosen at random"
 
 
 def test_the_global_frame_is_that_of_all_training_points(pc15k, shapes):
@@ -104,6 +105,13 @@ def test_dpms_file_is_a_tree_too(shapes, samples, tmp_path, capsys):
     words = ["--reference", tmp_path / "shapenet.hdf5", "--protocol", "dpm"]
     found = judged(capsys, samples, *words)
     assert found["protocol"]["sizes"] == {"compared": 8, "reference": 14, "training": 12}
+
+
+def test_an_hdf5_file_without_clouds_is_refused_with_its_reason(tmp_path):
+    with h5py.File(tmp_path / "other.h5", "w") as file:
+        file["numbers"] = np.zeros(4)
+    with pytest.raises(DataError, match=r"no array of shape \(N, P, 3\)"):
+        open_shapes(tmp_path / "other.h5")
 
 
 def test_what_is_no_tree_is_none(samples, tmp_path):
