@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 WIDTH, HEIGHT = 560, 230
 LEFT, RIGHT, TOP, BOTTOM = 54, 22, 14, 44
-BINS = 28
+BINS = 28  # at most; fewer where there are few values, three a bin or so
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +32,8 @@ def histogram(series: Sequence[Series], label: str) -> str:
     if not len(positive):
         return "<p>All distances are zero.</p>"
     low, high = np.log10(positive.min()) - 0.02, np.log10(positive.max()) + 0.02
-    edges = np.linspace(low, high, BINS + 1)
+    least = min(len(one.values) for one in series)
+    edges = np.linspace(low, high, min(BINS, max(8, least // 3)) + 1)
     heights = []
     for one in series:
         logs = np.log10(np.maximum(one.values, 10**low))
@@ -50,7 +51,7 @@ def histogram(series: Sequence[Series], label: str) -> str:
     for share in (0.5 * top, top):
         parts.append(f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y(share):.1f}" ')
         parts.append(f'y2="{y(share):.1f}"/><text class="tick" x="{LEFT - 6}" ')
-        parts.append(f'y="{y(share) + 4:.1f}" text-anchor="end">{100 * share:.0f} %</text>')
+        parts.append(f'y="{y(share) + 4:.1f}" text-anchor="end">{100 * share:.2g} %</text>')
     for tick in _ticks(low, high):
         place = x(float(np.log10(tick)))
         parts.append(f'<text class="tick" x="{place:.1f}" y="{HEIGHT - BOTTOM + 16}" ')

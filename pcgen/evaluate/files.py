@@ -178,7 +178,7 @@ class _Judge:
         first = self._settings.seed
         evaluation.summary["notes"].append(
             f"samples: {len(sets[0])} shapes drawn from {path} for each of the seeds {first} to "
-            f"{first + len(sets) - 1}, in {request.steps} steps"
+            f"{first + len(sets) - 1}, in {request.steps} step{'s' * (request.steps > 1)}"
         )
         evaluation.summary["reconstruction"] = _reconstruction(model, request, real)
         return evaluation

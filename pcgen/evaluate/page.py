@@ -26,7 +26,7 @@ from pcgen.evaluate.novelty import REPLAY_FACTOR, Nearest
 from pcgen.evaluate.page_style import STYLE
 from pcgen.files import atomic_file
 
-RANDOM, EXTREME = 9, 3  # samples shown: at random, and at either end
+RANDOM, EXTREME = 10, 4  # samples shown: at random, and at either end
 PICTURE = 208  # pixels; shown at half of that or more
 QUALITY = 82
 REPLAY = " (replay)"

@@ -51,7 +51,7 @@ def test_the_command_writes_json_and_page(dataset, samples, tmp_path, capsys, pl
     assert printed["seeds"]["count"] == 3
     assert printed["replay_rate"] is not None
     text = page.read_text()
-    assert text.count("data:image/webp;base64,") == 15 * 3
+    assert text.count("data:image/webp;base64,") == 18 * 3
     assert "http" not in text
     assert "<script" not in text
 

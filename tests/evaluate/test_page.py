@@ -70,6 +70,8 @@ def test_a_histogram_shows_every_value_once():
     assert f"{np.median(values):.3g}" in svg
     heights = [float(y) for y in re.findall(r"L[\d.]+ ([\d.]+)", svg)]
     assert len(heights) == 2 * charts.BINS + 1
+    few = charts.Series(values=values[:20], name="few", style="real")
+    assert len(re.findall("L", charts.histogram([few, series], "CD"))) == 2 * (2 * 8 + 1)
 
 
 def test_distances_of_zero_have_a_histogram():
