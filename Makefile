@@ -10,7 +10,7 @@ OUT ?= demo
 LIBRARIES := libusb-1.0-0 libgl1 libgomp1 libx11-6 libvulkan1 mesa-vulkan-drivers
 TEST_PROGRAMS := xvfb xdotool imagemagick chromium
 
-.PHONY: demo test slow lint compat pytorch3d setup setup-dev libraries test-programs clean
+.PHONY: demo test slow lint compat pytorch3d three setup setup-dev libraries test-programs clean
 
 demo: setup
 	@echo "== the main job: about 15 minutes on two cores, then look at $(OUT)/gallery/index.html"
@@ -38,6 +38,15 @@ compat: libraries
 
 pytorch3d: libraries
 	$(PYTHON) tests/environments.py pytorch3d --python $(PYTHON)
+
+# What the gallery draws with, bundled from its npm package; needed only for another version of it.
+STATIC := pcgen/gallery/static
+three:
+	npm install --prefix build/three --no-save --silent three@0.187.0 esbuild@0.28.2
+	cp pcgen/gallery/three.entry.js build/three/
+	cd build/three && node_modules/.bin/esbuild three.entry.js --bundle --minify --format=iife --global-name=THREE --legal-comments=inline --outfile=three.min.js
+	cp build/three/three.min.js $(STATIC)/three.min.js
+	cp build/three/node_modules/three/LICENSE $(STATIC)/three.LICENSE
 
 setup: libraries $(VENV)/core
 setup-dev: setup $(VENV)/dev

@@ -10,7 +10,7 @@ with their reports, a path between two shapes, learning curves. A folder leaves:
 
 Samples are shown in the order in which they were drawn, none left out: the page is evidence, not
 advertisement. Pictures come ready with the page (:mod:`pcgen.render`); only what a visitor turns
-is drawn live, by one WebGL context for all (``static/scene.js``, under the same light as the
+is drawn live, by one three.js renderer for all (``static/scene.js``, under the same light as the
 pictures, with the occlusion of the sky baked in by :mod:`pcgen.gallery.pack`), and by a painter's
 algorithm where a browser has no WebGL. So a page with hundreds of shapes is as quick as one.
 """

@@ -56,7 +56,7 @@ def assemble(
         sections: finished HTML, after the sheet.
     """
     read = {name: (STATIC / name).read_text(encoding="utf-8") for name in
-            ("page.html", "page.css", "scene.js", "page.js")}  # fmt: skip
+            ("page.html", "page.css", "three.min.js", "scene.js", "page.js")}  # fmt: skip
     # "<" never ends the script element that holds the data.
     text = json.dumps(data, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
     kept = "\n".join(
@@ -67,6 +67,7 @@ def assemble(
         title=html.escape(title),
         notes="\n".join(f"<p>{html.escape(note)}</p>" for note in notes),
         style=read["page.css"],
+        three=read["three.min.js"],
         scripts=read["scene.js"] + read["page.js"],
         data=text,
         blobs=kept,

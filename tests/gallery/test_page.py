@@ -61,6 +61,12 @@ def test_the_page_needs_nothing_from_outside_its_folder(built):
     assert not re.search(r"\bfetch\(|XMLHttpRequest|import\(|https?://(?!www\.w3\.org)", text)
 
 
+def test_three_js_comes_along_with_its_licence(built):
+    text = (built / "index.html").read_text()
+    assert "var THREE=" in text
+    assert "SPDX-License-Identifier: MIT" in text
+
+
 def test_every_sample_is_on_the_page_in_its_order(built, samples, nearest):
     data, reader = page_data(built)
     assert [item["category"] for item in data["items"]] == list(samples.category)

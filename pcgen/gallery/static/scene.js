@@ -1,5 +1,5 @@
-// Draws one shape: clouds as lit balls, meshes as smooth triangles, under the light of
-// pcgen.render. One WebGL context serves the whole page: it draws into its own canvas, and the
+// Draws one shape with three.js: clouds as lit balls, meshes as smooth triangles, under the light
+// of pcgen.render. One renderer serves the whole page: it draws into its own canvas, and the
 // picture is copied to the 2D canvas of whoever asked. Without WebGL 2 a painter's algorithm
 // draws the same things plainly.
 "use strict";
@@ -61,35 +61,11 @@ const Scene = (() => {
     return { right, up, towards };
   }
 
-  // Column-major world-to-eye matrix: the eye looks along -Z.
-  function viewMatrix(view) {
-    const { right, up, towards } = axes(view), t = view.target;
-    const shift = (axis) => -(axis[0] * t[0] + axis[1] * t[1] + axis[2] * t[2]);
-    return new Float32Array([
-      right[0], up[0], towards[0], 0,
-      right[1], up[1], towards[1], 0,
-      right[2], up[2], towards[2], 0,
-      shift(right), shift(up), shift(towards) - view.distance, 1,
-    ]);
-  }
+  // ---- WebGL, by three.js ----
 
-  function projection(aspect, view) {
-    const f = 1 / Math.tan(FIELD_OF_VIEW / 2);
-    const near = view.distance * 0.02, far = view.distance * 6;
-    const wide = Math.max(aspect, 1), tall = Math.max(1 / aspect, 1);
-    return new Float32Array([
-      f / wide, 0, 0, 0,
-      0, f / tall, 0, 0,
-      0, 0, (far + near) / (near - far), -1,
-      0, 0, 2 * far * near / (near - far), 0,
-    ]);
-  }
-
-  // ---- WebGL ----
-
-  const COMMON = `#version 300 es
+  const COMMON = `
   precision highp float;
-  uniform mat4 view, projection;
+  uniform mat4 modelViewMatrix, projectionMatrix;
   uniform vec3 colour;
   uniform int mode;
   uniform vec2 heights;`;
@@ -115,7 +91,7 @@ const Scene = (() => {
   vec3 shade(vec3 base, vec3 n, vec3 towards, float open) {
     vec3 key = normalize(vec3(-0.55, 0.75, 0.60));
     float cosine = max((dot(n, key) + 0.15) / 1.15, 0.0);
-    float upward = 0.5 + 0.5 * dot(mat3(view) * vec3(0.0, 1.0, 0.0), n);
+    float upward = 0.5 + 0.5 * dot(mat3(modelViewMatrix) * vec3(0.0, 1.0, 0.0), n);
     float ambient = 0.56 * (0.18 + 0.82 * pow(open, 1.3)) * (0.72 + 0.28 * upward);
     float fill = max(dot(n, vec3(0.8, 0.1, 0.5)), 0.0);
     float rim = pow(1.0 - clamp(dot(n, towards), 0.0, 1.0), 3.0) * open;
@@ -125,20 +101,20 @@ const Scene = (() => {
   }`;
 
   const BALL_VERTEX = COMMON + `
-  layout(location = 0) in vec3 position;
-  layout(location = 1) in vec3 normal;
-  layout(location = 2) in float light;
+  in vec3 position;
+  in vec3 normal;
+  in float light;
   uniform float radius, focal;
   out vec3 eye, side, worldNormal;
   out float open, height;
   void main() {
-    vec4 place = view * vec4(position, 1.0);
+    vec4 place = modelViewMatrix * vec4(position, 1.0);
     eye = place.xyz;
-    side = mat3(view) * normal;
+    side = mat3(modelViewMatrix) * normal;
     worldNormal = normal;
     open = light;
     height = (position.y - heights.x) / heights.y;
-    gl_Position = projection * place;
+    gl_Position = projectionMatrix * place;
     gl_PointSize = max(2.0 * radius * focal / -place.z, 1.5);
   }`;
 
@@ -155,25 +131,25 @@ const Scene = (() => {
     vec3 towards = normalize(-eye);
     vec3 n = side * (dot(side, towards) < 0.0 ? -1.0 : 1.0);
     n = normalize(0.58 * n + 0.42 * ball);
-    vec4 front = projection * vec4(eye + vec3(0.0, 0.0, radius * ball.z), 1.0);
+    vec4 front = projectionMatrix * vec4(eye + vec3(0.0, 0.0, radius * ball.z), 1.0);
     gl_FragDepth = 0.5 * front.z / front.w + 0.5;
     result = vec4(toScreen(shade(albedo(height, worldNormal), n, towards, open)), 1.0);
   }`;
 
   const MESH_VERTEX = COMMON + `
-  layout(location = 0) in vec3 position;
-  layout(location = 1) in vec3 normal;
-  layout(location = 2) in float light;
+  in vec3 position;
+  in vec3 normal;
+  in float light;
   out vec3 eye, side, worldNormal;
   out float open, height;
   void main() {
-    vec4 place = view * vec4(position, 1.0);
+    vec4 place = modelViewMatrix * vec4(position, 1.0);
     eye = place.xyz;
-    side = mat3(view) * normal;
+    side = mat3(modelViewMatrix) * normal;
     worldNormal = normal;
     open = light;
     height = (position.y - heights.x) / heights.y;
-    gl_Position = projection * place;
+    gl_Position = projectionMatrix * place;
   }`;
 
   const MESH_FRAGMENT = COMMON + SHADE + `
@@ -188,13 +164,13 @@ const Scene = (() => {
   }`;
 
   const GROUND_VERTEX = COMMON + `
-  layout(location = 0) in vec2 corner;
+  in vec3 position;
   uniform vec4 ground;
   out vec2 at;
   void main() {
-    at = corner * 0.5 + 0.5;
-    vec3 place = vec3(ground.x + corner.x * ground.w, ground.y, ground.z + corner.y * ground.w);
-    gl_Position = projection * view * vec4(place, 1.0);
+    at = position.xy * 0.5 + 0.5;
+    vec3 place = vec3(ground.x + position.x * ground.w, ground.y, ground.z + position.y * ground.w);
+    gl_Position = projectionMatrix * modelViewMatrix * vec4(place, 1.0);
   }`;
 
   const GROUND_FRAGMENT = COMMON + `
@@ -206,153 +182,112 @@ const Scene = (() => {
   class Gpu {
     constructor() {
       this.canvas = document.createElement("canvas");
-      this.gl = this.canvas.getContext("webgl2", { antialias: true, premultipliedAlpha: true });
-      if (!this.gl) throw new Error("no WebGL 2");
-      this.lost = false;
-      this.canvas.addEventListener("webglcontextlost", (event) => {
-        event.preventDefault();
-        this.lost = true;
-      });
-      this.canvas.addEventListener("webglcontextrestored", () => this.prepare());
-      this.prepare();
+      // Asked for here: three.js reports a missing WebGL as an error on the console.
+      const context = this.canvas.getContext("webgl2", { antialias: true, premultipliedAlpha: true });
+      if (!context) throw new Error("no WebGL 2");
+      this.renderer = new THREE.WebGLRenderer({ canvas: this.canvas, context });
+      this.renderer.setClearColor(0x000000, 0);
+      this.renderer.setPixelRatio(1);
+      this.camera = new THREE.PerspectiveCamera();
+      this.balls = material(BALL_VERTEX, BALL_FRAGMENT, { radius: 1, focal: 1 });
+      this.triangles = material(MESH_VERTEX, MESH_FRAGMENT, {}, { side: THREE.DoubleSide });
+      // Premultiplied black, under everything else.
+      this.floor = new THREE.Mesh(new THREE.PlaneGeometry(2, 2), material(
+        GROUND_VERTEX, GROUND_FRAGMENT, { dark: null, ground: new THREE.Vector4() }, {
+          depthTest: false, depthWrite: false, side: THREE.DoubleSide, blending: THREE.CustomBlending,
+          blendSrc: THREE.OneFactor, blendDst: THREE.OneMinusSrcAlphaFactor,
+        }));
+      this.floor.renderOrder = -1;
+      this.floor.frustumCulled = false;
+      this.held = new Map();  // a shape's object and ground, the most recently used last
     }
 
-    prepare() {
-      this.lost = false;
-      this.shapes = new Map();  // most recently used last
-      this.balls = this.program(BALL_VERTEX, BALL_FRAGMENT);
-      this.triangles = this.program(MESH_VERTEX, MESH_FRAGMENT);
-      this.floor = this.program(GROUND_VERTEX, GROUND_FRAGMENT);
-      const gl = this.gl;
-      this.square = gl.createVertexArray();
-      gl.bindVertexArray(this.square);
-      this.fill(gl.ARRAY_BUFFER, new Float32Array([-1, -1, 1, -1, -1, 1, 1, 1]));
-      gl.enableVertexAttribArray(0);
-      gl.vertexAttribPointer(0, 2, gl.FLOAT, false, 0, 0);
-    }
+    get lost() { return this.renderer.getContext().isContextLost(); }
 
-    program(vertex, fragment) {
-      const gl = this.gl, program = gl.createProgram();
-      for (const [kind, text] of [[gl.VERTEX_SHADER, vertex], [gl.FRAGMENT_SHADER, fragment]]) {
-        const shader = gl.createShader(kind);
-        gl.shaderSource(shader, text);
-        gl.compileShader(shader);
-        gl.attachShader(program, shader);
-      }
-      gl.linkProgram(program);
-      if (!gl.getProgramParameter(program, gl.LINK_STATUS) && !gl.isContextLost()) {
-        throw new Error(gl.getProgramInfoLog(program));
-      }
-      const places = {};
-      const count = gl.getProgramParameter(program, gl.ACTIVE_UNIFORMS) || 0;
-      for (let i = 0; i < count; i++) {
-        const name = gl.getActiveUniform(program, i).name;
-        places[name] = gl.getUniformLocation(program, name);
-      }
-      return { program, places };
-    }
-
-    fill(target, data) {
-      const buffer = this.gl.createBuffer();
-      this.gl.bindBuffer(target, buffer);
-      this.gl.bufferData(target, data, this.gl.STATIC_DRAW);
-      return buffer;
-    }
-
-    upload(shape) {
-      const gl = this.gl;
-      let held = this.shapes.get(shape);
-      this.shapes.delete(shape);
-      if (!held) {
-        held = { array: gl.createVertexArray(), buffers: [] };
-        gl.bindVertexArray(held.array);
-        const layout = [[shape.positions, 3, gl.FLOAT, false], [shape.normals, 3, gl.FLOAT, false],
-                        [shape.light, 1, gl.UNSIGNED_BYTE, true]];
-        layout.forEach(([data, size, type, scaled], place) => {
-          held.buffers.push(this.fill(gl.ARRAY_BUFFER, data));
-          gl.enableVertexAttribArray(place);
-          gl.vertexAttribPointer(place, size, type, scaled, 0, 0);
-        });
-        if (shape.index) held.buffers.push(this.fill(gl.ELEMENT_ARRAY_BUFFER, shape.index));
-        if (shape.ground) {
-          held.texture = gl.createTexture();
-          gl.bindTexture(gl.TEXTURE_2D, held.texture);
-          gl.pixelStorei(gl.UNPACK_ALIGNMENT, 1);
-          const side = shape.header.cells;
-          gl.texImage2D(gl.TEXTURE_2D, 0, gl.R8, side, side, 0, gl.RED, gl.UNSIGNED_BYTE, shape.ground);
-          for (const axis of [gl.TEXTURE_WRAP_S, gl.TEXTURE_WRAP_T]) {
-            gl.texParameteri(gl.TEXTURE_2D, axis, gl.CLAMP_TO_EDGE);
-          }
-          gl.texParameteri(gl.TEXTURE_2D, gl.TEXTURE_MIN_FILTER, gl.LINEAR);
-        }
-      }
-      this.shapes.set(shape, held);
-      for (const [old, what] of this.shapes) {
-        if (this.shapes.size <= KEPT_ON_GPU) break;
-        this.shapes.delete(old);
-        this.release(what);
+    hold(shape) {
+      const held = this.held.get(shape) || made(shape, shape.index ? this.triangles : this.balls);
+      this.held.delete(shape);
+      this.held.set(shape, held);
+      for (const [old, { object, ground }] of this.held) {
+        if (this.held.size <= KEPT_ON_GPU) break;
+        this.held.delete(old);
+        object.geometry.dispose();
+        if (ground) ground.dispose();
       }
       return held;
     }
 
-    release(held) {
-      held.buffers.forEach((buffer) => this.gl.deleteBuffer(buffer));
-      this.gl.deleteVertexArray(held.array);
-      if (held.texture) this.gl.deleteTexture(held.texture);
-    }
-
     draw(canvas, shape, view, look) {
       if (this.lost) return false;
-      const gl = this.gl, width = canvas.width, height = canvas.height;
+      const width = canvas.width, height = canvas.height;
       // Drawn twice as large and scaled down: smooth edges, also where balls discard pixels.
       const over = width * height > 1.5e6 ? 1 : 2;
       if (this.canvas.width !== over * width || this.canvas.height !== over * height) {
-        this.canvas.width = over * width;
-        this.canvas.height = over * height;
+        this.renderer.setSize(over * width, over * height, false);
       }
-      const held = this.upload(shape);
-      gl.viewport(0, 0, over * width, over * height);
-      gl.clearColor(0, 0, 0, 0);
-      gl.clear(gl.COLOR_BUFFER_BIT | gl.DEPTH_BUFFER_BIT);
-      const matrices = [viewMatrix(view), projection(width / height, view)];
-      const use = ({ program, places }) => {
-        gl.useProgram(program);
-        gl.uniformMatrix4fv(places.view, false, matrices[0]);
-        gl.uniformMatrix4fv(places.projection, false, matrices[1]);
-        if (places.colour) gl.uniform3fv(places.colour, look.colour);
-        if (places.mode) gl.uniform1i(places.mode, MODES[look.mode] || 0);
-        if (places.heights) gl.uniform2fv(places.heights, span(shape));
-        return places;
-      };
+      this.aim(view, width / height);
+      const { object } = this.hold(shape), scene = new THREE.Scene();
+      object.material.set({
+        colour: look.colour, mode: MODES[look.mode] || 0, heights: span(shape),
+        radius: shape.header.radius * (look.size || 1),
+        focal: over * Math.min(width, height) / 2 / Math.tan(FIELD_OF_VIEW / 2),
+      });
+      scene.add(object);
       const plane = look.plane || shape;
       if (look.ground !== false && plane.ground && view.elevation > 3) {
-        const texture = this.upload(plane).texture;
-        const places = use(this.floor);
-        gl.enable(gl.BLEND);
-        gl.blendFunc(gl.ONE, gl.ONE_MINUS_SRC_ALPHA);
-        gl.disable(gl.DEPTH_TEST);
-        gl.bindTexture(gl.TEXTURE_2D, texture);
-        gl.uniform4fv(places.ground, plane.header.ground);
-        gl.bindVertexArray(this.square);
-        gl.drawArrays(gl.TRIANGLE_STRIP, 0, 4);
-        gl.disable(gl.BLEND);
+        const dark = this.hold(plane).ground;
+        this.floor.material.set({ dark, ground: new THREE.Vector4(...plane.header.ground) });
+        scene.add(this.floor);
       }
-      gl.enable(gl.DEPTH_TEST);
-      gl.bindVertexArray(held.array);
-      if (shape.index) {
-        use(this.triangles);
-        gl.drawElements(gl.TRIANGLES, shape.index.length, gl.UNSIGNED_INT, 0);
-      } else {
-        const places = use(this.balls);
-        gl.uniform1f(places.radius, shape.header.radius * (look.size || 1));
-        gl.uniform1f(places.focal, over * Math.min(width, height) / 2 / Math.tan(FIELD_OF_VIEW / 2));
-        gl.drawArrays(gl.POINTS, 0, shape.count);
-      }
+      this.renderer.render(scene, this.camera);
       const pen = canvas.getContext("2d");
       pen.clearRect(0, 0, width, height);
       pen.drawImage(this.canvas, 0, 0, width, height);
       return true;
     }
+
+    aim(view, aspect) {
+      const camera = this.camera, { towards } = axes(view);
+      // The field of view is that of the shorter side; three.js takes the vertical one.
+      const tall = Math.max(1 / aspect, 1) * Math.tan(FIELD_OF_VIEW / 2);
+      Object.assign(camera, {
+        fov: 2 * Math.atan(tall) * 180 / Math.PI, aspect,
+        near: view.distance * 0.02, far: view.distance * 6,
+      });
+      camera.position.set(...view.target.map((value, c) => value + view.distance * towards[c]));
+      camera.lookAt(...view.target);
+      camera.updateProjectionMatrix();
+    }
+  }
+
+  function material(vertexShader, fragmentShader, values, more = {}) {
+    const start = { colour: [1, 1, 1], mode: 0, heights: [0, 1], ...values };
+    const uniforms = Object.fromEntries(Object.entries(start).map(([name, value]) => [name, { value }]));
+    const made = new THREE.RawShaderMaterial({
+      vertexShader, fragmentShader, uniforms, glslVersion: THREE.GLSL3, ...more });
+    made.set = (changed) => {
+      for (const [name, value] of Object.entries(changed)) if (uniforms[name]) uniforms[name].value = value;
+      made.uniformsNeedUpdate = true;
+    };
+    return made;
+  }
+
+  function made(shape, material) {
+    const geometry = new THREE.BufferGeometry();
+    geometry.setAttribute("position", new THREE.BufferAttribute(shape.positions, 3));
+    geometry.setAttribute("normal", new THREE.BufferAttribute(shape.normals, 3));
+    geometry.setAttribute("light", new THREE.BufferAttribute(shape.light, 1, true));
+    if (shape.index) geometry.setIndex(new THREE.BufferAttribute(shape.index, 1));
+    const object = new (shape.index ? THREE.Mesh : THREE.Points)(geometry, material);
+    object.frustumCulled = false;
+    let ground = null;
+    if (shape.ground) {
+      const side = shape.header.cells;
+      ground = new THREE.DataTexture(shape.ground, side, side, THREE.RedFormat);
+      ground.minFilter = ground.magFilter = THREE.LinearFilter;
+      ground.needsUpdate = true;
+    }
+    return { object, ground };
   }
 
   function span(shape) {
