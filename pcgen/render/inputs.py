@@ -61,6 +61,7 @@ class Collection:
         load: number of a shape to the shape.
         meta: what a samples file says of itself.
         files: the mesh file of each shape, where it has one.
+        categories: of each shape, "" where it has none; empty where nothing says.
     """
 
     path: Path
@@ -69,6 +70,7 @@ class Collection:
     load: Callable[[int], Shape]
     meta: dict[str, Any]
     files: Sequence[Path | None] = ()
+    categories: Sequence[str] = ()
 
     def __len__(self) -> int:
         return len(self.names)
@@ -194,7 +196,10 @@ def _clouds(clouds: Clouds, path: Path, kind: Kind) -> Collection:
             category=str(clouds.categories[number]),
         )
 
-    return Collection(path=path, kind=kind, names=names, load=load, meta=dict(clouds.meta))
+    return Collection(
+        path=path, kind=kind, names=names, load=load, meta=dict(clouds.meta),
+        categories=[str(name) for name in clouds.categories],
+    )  # fmt: skip
 
 
 def _dataset(path: Path) -> Collection:
@@ -207,6 +212,7 @@ def _dataset(path: Path) -> Collection:
         names=dataset.ids,
         load=lambda number: _stored(dataset, number),
         meta={},
+        categories=[row.category for row in dataset.rows],
     )
 
 
@@ -251,7 +257,10 @@ def _folder(path: Path) -> Collection:
         return Shape(**{**vars(shape), "category": keys[number][0]})
 
     names = [key[1] for key in keys]
-    return Collection(path=path, kind="folder", names=names, load=load, meta={}, files=files)
+    return Collection(
+        path=path, kind="folder", names=names, load=load, meta={}, files=files,
+        categories=[key[0] for key in keys],
+    )  # fmt: skip
 
 
 def natural(name: str) -> list[tuple[int, str]]:

@@ -8,7 +8,7 @@ their result arrives; every change ends in ``changed()``.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,28 +18,35 @@ from pcgen.render.neighbours import Neighbour, Neighbours
 from pcgen.shapes.mesh_files import Mesh
 from pcgen.viewer import drawing
 from pcgen.viewer.drawing import Drawable
-from pcgen.viewer.exporting import export
+from pcgen.viewer.exporting import export, holds_mesh
 from pcgen.viewer.jobs import Immediate, Jobs
-from pcgen.viewer.sources import FileSource, Item, RunSource, Source, category_names
+from pcgen.viewer.sources import FileSource, Item, RunSource, Source
 
 LAYERS = ("points", "normals", "mesh", "base", "paths", "training")
 COLOURS = ("plain", "height", "normal", "part")
 MOST_STEPS = 16
 
-# Key, command, what it does: the window binds them, and shows them as its help.
+# Key, command, what it does: the window binds them, and shows them as its help. Digits are left to
+# the fields for seed and number.
 KEYS = (
     ("N", "forward", "next shape, or a new sample of a run"),
     ("P", "back", "previous shape"),
     ("C", "toggle:points", "point cloud"),
     ("L", "toggle:normals", "normals"),
     ("M", "toggle:mesh", "mesh"),
-    ("B", "toggle:base", "base points"),
+    ("O", "toggle:base", "base points, the origin of the flow"),
     ("F", "toggle:paths", "flow paths"),
     ("T", "toggle:training", "nearest training shape beside it"),
     ("Space", "play", "play the flow from base to shape"),
+    (",", "scrub_by:-0.1", "back along the flow"),
+    (".", "scrub_by:0.1", "forth along the flow"),
+    ("A", "pin:A", "pin this shape as A"),
+    ("B", "pin:B", "pin this shape as B"),
+    ("[", "blend_by:-0.1", "towards A"),
+    ("]", "blend_by:0.1", "towards B"),
     ("K", "next_colour", "next colouring"),
-    ("1", "pin:A", "pin this shape as A"),
-    ("2", "pin:B", "pin this shape as B"),
+    ("-", "size_by:0.8", "smaller points"),
+    ("=", "size_by:1.25", "larger points"),
     ("S", "screenshot", "save a picture"),
     ("E", "export", "export cloud or mesh"),
     ("R", "reset_view", "camera back to its start"),
@@ -120,16 +127,23 @@ class Controller:
         """Shape ``number`` of the files, or the run's shape of that seed."""
         if isinstance(self.source, FileSource):
             self.state.index = number % len(self.source)
+            if self.state.index not in self._numbers():
+                self.state.category = None
         else:
             self.state.seed = max(0, number)
+        # Whoever asks for a shape wants to see a shape, not the base of another one.
+        self.state.time, self.state.playing = 1.0, False
         self._bring()
 
     def choose_category(self, name: str | None) -> None:
-        """Draw from one category only; None for any."""
-        known = category_names(self.source)
+        """Draw from one category only, or show only its files; None for any."""
+        known = self.source.categories
         if name is not None and name not in known:
             raise InputError(f"no category {name!r}; there are {', '.join(known) or 'none'}")
         self.state.category = name
+        numbers = self._numbers()
+        if isinstance(self.source, FileSource) and self.state.index not in numbers:
+            self.state.index = numbers[0]
         self._bring()
 
     def choose_steps(self, steps: int) -> None:
@@ -145,7 +159,7 @@ class Controller:
             return
         self.pins[name] = self.item
         other = "B" if name == "A" else "A"
-        ready = "move the slider between A and B" if other in self.pins else f"now pin {other}"
+        ready = "move the slider from A to B" if other in self.pins else f"now pin {other}"
         self.say(f"{self.item.name} is {name}; {ready}")
 
     def blend(self, share: float) -> None:
@@ -153,16 +167,28 @@ class Controller:
         self.state.share = min(max(share, 0.0), 1.0)
         source = self.source
         if isinstance(source, FileSource) or len(self.pins) < 2:
-            self.say("pin two shapes first: keys 1 and 2")
+            self.say("pin two shapes first: keys A and B")
             return
         first, second, steps = self.pins["A"], self.pins["B"], self.state.steps
         share = self.state.share
         work = lambda: _ready(source.between(first, second, share, steps=steps))  # noqa: E731
         self.jobs.submit("item", "blending", work, self._show)
 
+    def blend_by(self, share: float | str) -> None:
+        self.blend(round(self.state.share + float(share), 2))
+
     def _step(self, by: int) -> None:
         state = self.state
-        self.select((state.index if isinstance(self.source, FileSource) else state.seed) + by)
+        if isinstance(self.source, FileSource):
+            numbers = self._numbers()
+            self.select(numbers[(numbers.index(state.index) + by) % len(numbers)])
+        else:
+            self.select(state.seed + by)
+
+    def _numbers(self) -> Sequence[int]:
+        """The shapes of the files that are shown one after the other."""
+        source = self.source
+        return source.numbers(self.state.category) if isinstance(source, FileSource) else ()
 
     def _bring(self) -> None:
         source, state = self.source, self.state
@@ -226,6 +252,9 @@ class Controller:
         self.state.time = min(max(time, 0.0), 1.0)
         self.changed()
 
+    def scrub_by(self, time: float | str) -> None:
+        self.scrub(round(self.state.time + float(time), 2))
+
     def play(self) -> None:
         """Start or stop the flow by itself."""
         if self.item is None or self.item.trace is None:
@@ -263,6 +292,9 @@ class Controller:
         self.state.point_size = min(max(factor, 0.2), 4.0)
         self.changed()
 
+    def size_by(self, factor: float | str) -> None:
+        self.choose_size(self.state.point_size * float(factor))
+
     def drawables(self) -> list[Drawable]:
         """What is to be drawn now; equal keys mean equal content."""
         return drawing.drawables(self.item, self.state, self.nearest)
@@ -275,8 +307,9 @@ class Controller:
         if item is None:
             return []
         facts = [("shape", item.name)]
-        if isinstance(self.source, FileSource) and len(self.source) > 1:
-            facts.append(("number", f"{self.state.index + 1} of {len(self.source)}"))
+        numbers = self._numbers()
+        if len(numbers) > 1:
+            facts.append(("number", f"{numbers.index(self.state.index) + 1} of {len(numbers)}"))
         if item.category:
             facts.append(("category", item.category))
         facts.append(("points", f"{len(item.points):,}"))
@@ -291,17 +324,33 @@ class Controller:
         self.state.status = text
         self.changed()
 
-    def export(self, path: Path | str) -> None:
-        """Write what is shown: the ending says what, see :mod:`pcgen.viewer.exporting`."""
+    def export(self, path: Path | str, as_mesh: bool | None = None) -> None:
+        """Write the shape: the ending says what, see :mod:`pcgen.viewer.exporting`.
+
+        Args:
+            as_mesh: a ``.ply`` holds the mesh; by default where the mesh is shown. What has no
+                mesh yet gets one.
+        """
         if self.item is None:
             return
-        item, mesh = self.item, "mesh" in self.state.layers
-        self.jobs.submit(
-            "export",
-            f"writing {Path(path).name}",
-            lambda: export(item, Path(path), prefer_mesh=mesh),
-            lambda written: self.say(f"wrote {written}"),
-        )
+        item, path = self.item, Path(path)
+        try:
+            mesh = holds_mesh(path, "mesh" in self.state.layers if as_mesh is None else as_mesh)
+        except InputError as error:
+            self.say(str(error))
+            return
+
+        def work() -> tuple[Path, Mesh | None]:
+            made = self._make_mesh(item) if mesh and item.mesh is None else item.mesh
+            return export(dataclasses.replace(item, mesh=made), path, as_mesh=mesh), made
+
+        def done(result: tuple[Path, Mesh | None]) -> None:
+            written, made = result
+            if self.item is item and made is not None:
+                self.item = dataclasses.replace(item, mesh=made)
+            self.say(f"wrote {written}")
+
+        self.jobs.submit("export", f"writing {path.name}", work, done)
 
     def command(self, name: str) -> bool:
         """Run a command of :data:`KEYS`; False where it is the window's own affair."""

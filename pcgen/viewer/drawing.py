@@ -32,6 +32,7 @@ PLAY_SECONDS = 3.0  # of the whole flow, when it plays by itself
 FINE_BALLS = 2500  # round also where a CPU draws them
 MOST_BALLS = 6000  # more points are drawn as plain dots
 MOST_PATHS = 400
+MOST_NORMALS = 1000  # more hide the points they stand on
 MOST_FACES = 300_000
 GAP = 0.25  # between shapes that stand side by side, in box units
 NORMAL_LENGTH = 0.06
@@ -197,10 +198,11 @@ def cloud_colours(item: Item, mode: str) -> Array:
 
 
 def _normals(key: tuple[Any, ...], points: Array, normals: NDArray[Any]) -> Drawable:
-    ends = points + NORMAL_LENGTH * bodies.normalised(normals.astype(np.float64))
-    vertices = np.stack([points, ends], 1).reshape(-1, 3)
+    few = np.linspace(0, len(points) - 1, min(MOST_NORMALS, len(points))).astype(np.int64)
+    unit = bodies.normalised(normals[few].astype(np.float64))
+    vertices = np.stack([points[few], points[few] + NORMAL_LENGTH * unit], 1).reshape(-1, 3)
     pairs = np.arange(len(vertices)).reshape(-1, 2)
-    colours = palette.by_normal(bodies.normalised(normals.astype(np.float64)))
+    colours = palette.by_normal(unit)
     return Drawable("normals", key, "lines", vertices, colours, pairs)
 
 

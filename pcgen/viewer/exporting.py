@@ -8,7 +8,7 @@ import numpy as np
 
 from pcgen.errors import InputError
 from pcgen.files import atomic_file
-from pcgen.shapes.mesh_files import write_mesh
+from pcgen.reconstruct.export import write_checked
 from pcgen.shapes.samples import Samples
 from pcgen.viewer.sources import Item
 
@@ -16,24 +16,30 @@ MESH_ENDINGS = (".glb", ".obj", ".stl", ".ply")
 CLOUD_ENDINGS = (".ply", ".xyz", ".npz")
 
 
-def export(item: Item, path: Path, *, prefer_mesh: bool) -> Path:
-    """Write a shape: ``.glb .obj .stl`` its mesh, ``.xyz .npz`` its cloud, ``.ply`` either.
+def holds_mesh(path: Path, prefer_mesh: bool) -> bool:
+    """Whether a file holds a mesh: ``.glb .obj .stl`` do, ``.xyz .npz`` do not, ``.ply`` may.
 
-    Args:
-        prefer_mesh: a ``.ply`` holds the mesh, not the cloud.
     Raises:
-        InputError: an unknown ending, or a mesh is wanted and there is none yet.
-        StorageError: the folder cannot be written.
+        InputError: an unknown ending.
     """
     ending = path.suffix.lower()
     if ending not in (*MESH_ENDINGS, *CLOUD_ENDINGS):
         known = ", ".join(dict.fromkeys((*MESH_ENDINGS, *CLOUD_ENDINGS)))
         raise InputError(f"{path.name}: exports end in {known}, not {ending or 'nothing'!r}")
-    as_mesh = ending in MESH_ENDINGS and (ending not in CLOUD_ENDINGS or prefer_mesh)
+    return ending in MESH_ENDINGS and (ending not in CLOUD_ENDINGS or prefer_mesh)
+
+
+def export(item: Item, path: Path, *, as_mesh: bool) -> Path:
+    """Write a shape as its mesh, which it must have, or as its cloud; see :func:`holds_mesh`.
+
+    Raises:
+        StorageError: the folder cannot be written. MeshError: the file read back is another mesh.
+    """
+    ending = path.suffix.lower()
     if as_mesh:
         if item.mesh is None:
-            raise InputError("there is no mesh yet: show it first (key M), then export again")
-        write_mesh(path, item.mesh)
+            raise InputError(f"{item.name} has no mesh; make one first")
+        write_checked(path, item.mesh)
     elif ending == ".npz":
         category = np.array([item.category or ""], dtype=np.str_)
         normals = None if item.normals is None else item.normals[None]

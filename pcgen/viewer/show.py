@@ -49,7 +49,9 @@ def show(
         Jobs(deliver=lambda call: call()),
         training=(lambda: training_of(source, reference)) if comparable else None,
     )
-    controller.state.seed, controller.state.steps = seed, steps
-    controller.state.category = category
-    controller.state.index = number % max(1, len(source)) if isinstance(source, FileSource) else 0
+    state = controller.state
+    state.seed, state.steps, state.category = seed, steps, category
+    if isinstance(source, FileSource):
+        numbers = source.numbers(category)
+        state.index = numbers[number % len(numbers)]
     window.run(controller, Path(path).name, software=found.software)

@@ -61,11 +61,29 @@ class FileSource:
     """Shapes of a collection, one after the other."""
 
     collection: Collection
-    categories: tuple[str, ...] = ()
     draws: bool = False
+
+    @property
+    def categories(self) -> tuple[str, ...]:
+        return tuple(sorted({name for name in self.collection.categories if name}))
 
     def __len__(self) -> int:
         return len(self.collection)
+
+    def numbers(self, category: str | None) -> Sequence[int]:
+        """The shapes of a category, in their order; all for None.
+
+        Raises:
+            InputError: no shape is of it.
+        """
+        if category is None:
+            return range(len(self))
+        if category not in self.categories:
+            known = ", ".join(self.categories) or "none"
+            raise InputError(
+                f"no category {category!r} in {self.collection.path}; there are {known}"
+            )
+        return [k for k, name in enumerate(self.collection.categories) if name == category]
 
     def load(self, number: int) -> Item:
         shape = self.collection.load(number)
@@ -165,10 +183,6 @@ def usable(normals: Array | None) -> Array | None:
         return None
     kept = np.nan_to_num(normals)
     return kept if np.abs(kept).max(initial=0) > 1e-6 else None
-
-
-def category_names(source: Source) -> Sequence[str]:
-    return source.categories if source.draws else ()
 
 
 def _plain(values: Any) -> NDArray[Any]:

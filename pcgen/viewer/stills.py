@@ -40,21 +40,16 @@ def stills(
     Args:
         png: a still; of several shapes a contact sheet. gif: a turntable of the first shape.
         number, count: the shapes, in their order; of a run the seeds from ``seed`` on.
+        category: only its shapes count.
         drawn_as: ``points``, ``mesh``, or ``auto``: the mesh where the file has one.
         colour: ``plain``, ``height``, ``normal`` or ``part``.
         size: pixels of one picture's side; reference: see :func:`pcgen.viewer.show`.
     """
     source = open_source(path, points=points)
-    first = seed if not isinstance(source, FileSource) else number
-    items = [
-        _item(source, first + k, steps, category)
-        for k in range(count if source.draws else min(count, len(source) - number))  # type: ignore[arg-type]
-    ]
-    if not items:
-        raise InputError(f"there is no shape {number} in {path}; the last is {len(source) - 1}")  # type: ignore[arg-type]
+    items = _items(source, seed if source.draws else number, count, steps, category)
     written = []
     if png is not None:
-        small = size if count == 1 else max(96, size // 2)
+        small = size if len(items) == 1 else max(96, size // 2)
         pictures = [
             _picture(item, drawn_as, colour, small, azimuth, elevation)
             for item in progress.track(items, "picture", len(items))
@@ -71,10 +66,15 @@ def stills(
     return written
 
 
-def _item(source: Source, number: int, steps: int, category: str | None) -> Item:
-    if isinstance(source, FileSource):
-        return source.load(number)
-    return source.draw(number, category=category, steps=steps)
+def _items(source: Source, first: int, count: int, steps: int, category: str | None) -> list[Item]:
+    if not isinstance(source, FileSource):
+        return [source.draw(first + k, category=category, steps=steps) for k in range(count)]
+    numbers = source.numbers(category)
+    if first >= len(numbers):
+        raise InputError(
+            f"there is no shape {first} in {source.collection.path}; the last is {len(numbers) - 1}"
+        )
+    return [source.load(number) for number in numbers[first : first + count]]
 
 
 def _body(item: Item, drawn_as: str, colour: str) -> bodies.Body:

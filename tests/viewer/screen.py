@@ -16,6 +16,7 @@ ROOT = Path(__file__).parents[2]
 MISSING = [name for name in ("Xvfb", "xdotool", "import") if not shutil.which(name)]
 PATIENCE_S = 180
 DISPLAYS_TRIED = 3
+GRAB = (170, 170, 170)  # colour of what one takes hold of in a slider
 
 
 class Server:
@@ -105,7 +106,9 @@ class Screen:
         self.tell("key", name)
 
     def click(self, x, y):
-        self.tell("mousemove", str(x), str(y), "sleep", "0.2", "click", "1")
+        """As a hand does it: a press between two frames would not be seen."""
+        self.tell("mousemove", str(x), str(y), "sleep", "0.5", "mousedown", "1", "sleep", "0.7",
+                  "mouseup", "1")  # fmt: skip
 
     def drag(self, start, end):
         """As a hand does it: with many places between, and time at each."""
@@ -114,6 +117,19 @@ class Screen:
             place = np.array(start) + share * (np.array(end) - start)
             words += ["sleep", "0.1", "mousemove", *(str(round(v)) for v in place)]
         self.tell(*words, "sleep", "0.3", "mouseup", "1")
+
+    def sliders(self, picture):
+        """Where one can take hold of each slider that is enabled, (x, y) from top to bottom."""
+        from scipy import ndimage
+
+        label, _ = ndimage.label((np.abs(picture - GRAB) <= 4).all(-1))
+        blocks = ndimage.find_objects(label)
+        sizes = [(rows.stop - rows.start, columns.stop - columns.start) for rows, columns in blocks]
+        return [
+            ((columns.start + columns.stop) // 2, (rows.start + rows.stop) // 2)
+            for (rows, columns), (high, wide) in zip(blocks, sizes, strict=True)
+            if 14 <= high <= 24 and 8 <= wide <= 22 and columns.start > picture.shape[1] * 0.6
+        ]
 
     def picture(self):
         """(height, width, 3) int of the whole screen."""

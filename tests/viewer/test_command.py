@@ -28,6 +28,25 @@ def test_several_shapes_become_a_sheet(samples_file, tmp_path):
     assert height < 2 * 96
 
 
+def test_a_category_of_a_file_is_drawn_alone(samples_file, tmp_path, capsys):
+    png = tmp_path / "a.png"
+    words = [
+        "view",
+        str(samples_file),
+        "--png",
+        str(png),
+        "--size",
+        "192",
+        "--count",
+        "9",
+        "--quiet",
+    ]
+    assert main([*words, "--category", "b"]) == 0
+    assert Image.open(png).size == (192, 192)
+    assert main([*words, "--category", "sofa"]) == 2
+    assert "there are a, b" in capsys.readouterr().err
+
+
 def test_a_turntable_of_a_mesh_is_written(tmp_path):
     import trimesh
 

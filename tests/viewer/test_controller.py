@@ -84,6 +84,15 @@ def test_the_flow_slider_moves_points_from_base_to_shape(run_source):
     assert np.allclose(shift, 0.75 * 0.5, atol=1e-5)
 
 
+def test_a_new_shape_is_shown_as_a_shape_wherever_the_flow_stood(run_source):
+    controller = started(run_source)
+    controller.scrub(0.5)
+    controller.scrub_by("-0.1")
+    assert controller.state.time == 0.4
+    controller.forward()
+    assert controller.state.time == 1
+
+
 def test_playing_starts_at_the_base_and_stops_at_the_shape(run_source):
     controller = started(run_source)
     controller.play()
@@ -105,6 +114,8 @@ def test_two_pinned_shapes_are_blended_through_their_latents(run_source):
     controller.pin("B")
     controller.blend(0.25)
     assert controller.item.latent[0, 0] == 1.0
+    controller.blend_by("0.5")
+    assert controller.item.latent[0, 0] == 3.0
     controller.blend(0.0)
     assert np.allclose(controller.item.points, controller.pins["A"].points)
 
@@ -217,6 +228,23 @@ def test_files_say_what_only_a_run_can_do(samples_file):
     assert ("number", "3 of 3") in controller.facts()
 
 
+def test_files_are_shown_by_category(samples_file):
+    controller = started(open_source(samples_file))
+    controller.choose_category("b")
+    assert controller.state.index == 1
+    assert "number" not in dict(controller.facts())
+    controller.choose_category("a")
+    seen = []
+    for _ in range(3):
+        seen.append((controller.state.index, dict(controller.facts())["number"]))
+        controller.forward()
+    assert seen == [(0, "1 of 2"), (2, "2 of 2"), (0, "1 of 2")]
+    controller.select(1)
+    assert controller.state.category is None
+    with pytest.raises(InputError, match="there are a, b"):
+        controller.choose_category("c")
+
+
 def test_a_run_trained_without_normals_is_shown_with_estimated_ones():
     controller = started(RunSource(FakeModel(normals=False), points=64))
     assert controller.item.normals is None
@@ -271,15 +299,34 @@ def test_an_exported_cloud_can_be_opened_again(run_source, tmp_path, ending):
     assert np.allclose(back.normals, controller.item.normals, atol=1e-5)
 
 
-def test_exporting_a_mesh_needs_one_and_unknown_endings_name_the_known(run_source, tmp_path):
-    controller = started(run_source, mesh_of=lambda item: Mesh(np.eye(3), np.array([[0, 1, 2]])))
-    controller.export(tmp_path / "a.glb")
-    assert "show it first" in controller.state.status
+def test_an_export_makes_the_mesh_it_needs_and_unknown_endings_name_the_known(run_source, tmp_path):
+    made = []
+
+    def mesh_of(item):
+        made.append(item.seed)
+        return Mesh(np.eye(3), np.array([[0, 1, 2]]))
+
+    controller = started(run_source, mesh_of=mesh_of)
     controller.export(tmp_path / "a.docx")
     assert ".glb, .obj" in controller.state.status
-    controller.toggle("mesh")
-    controller.export(tmp_path / "a.stl")
-    assert open_source(tmp_path / "a.stl").load(0).mesh is not None
+    for name in ("a.glb", "a.stl"):
+        controller.export(tmp_path / name)
+        assert open_source(tmp_path / name).load(0).mesh is not None
+    assert made == [0]
+    assert ("mesh", "1 faces") in controller.facts()
+
+
+def test_a_ply_holds_what_is_asked_for_or_else_what_is_shown(run_source, tmp_path):
+    mesh = Mesh(np.eye(3), np.array([[0, 1, 2]]))
+    controller = started(run_source, mesh_of=lambda item: mesh)
+    held = []
+    for number, (shown, asked) in enumerate(
+        [(False, None), (False, True), (True, None), (True, False)]
+    ):
+        controller.toggle("mesh", shown)
+        controller.export(tmp_path / f"{number}.ply", asked)
+        held.append(open_source(tmp_path / f"{number}.ply").load(0).mesh is not None)
+    assert held == [False, True, True, False]
 
 
 def test_exporting_below_a_file_is_told(run_source, tmp_path):
