@@ -6,6 +6,7 @@ with their transforms, instances repeated, lines and points dropped, materials n
 
 from __future__ import annotations
 
+import functools
 import io
 import json
 import logging
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
 MESH_SUFFIXES = (".obj", ".off", ".ply", ".stl", ".glb", ".gltf")
 WRITE_SUFFIXES = (".glb", ".ply", ".obj", ".stl")
+GLTF_VERTICES, GLTF_INDICES = 34962, 34963  # what a buffer view of glTF 2.0 holds
+GLTF_GREY = [0.6, 0.6, 0.6, 1.0]
 
 #: Larger files are refused before they are read, in bytes. The largest meshes of ModelNet40 and
 #: ShapeNet stay below 0.3 GB.
@@ -189,10 +192,33 @@ def write_mesh(
     if path.suffix.lower() in (".ply", ".obj", ".glb"):
         name = "vertex_normal" if path.suffix.lower() == ".ply" else "include_normals"
         options[name] = normals is not None
+    if path.suffix.lower() == ".glb":
+        options["tree_postprocessor"] = functools.partial(_finish_gltf, path.stem)
     data: Any = solid.export(file_type=path.suffix[1:].lower(), **options)
     with atomic_file(path) as temporary:
         temporary.write_bytes(data.encode() if isinstance(data, str) else data)
     return path
+
+
+def _finish_gltf(name: str, tree: dict[str, Any]) -> None:
+    """What trimesh leaves out of glTF: a name, the use of each buffer view, and a plain material.
+
+    Without a material the standard means bare metal, which viewers draw nearly black.
+    """
+    indices = {part["indices"] for mesh in tree["meshes"] for part in mesh["primitives"]}
+    for number, accessor in enumerate(tree["accessors"]):
+        view = tree["bufferViews"][accessor["bufferView"]]
+        view["target"] = GLTF_INDICES if number in indices else GLTF_VERTICES
+    for named in (*tree["meshes"], *tree["nodes"]):
+        if "mesh" in named or "primitives" in named:
+            named["name"] = name
+    parts = [part for mesh in tree["meshes"] for part in mesh["primitives"]]
+    if any("COLOR_0" in part["attributes"] for part in parts):
+        return  # trimesh reads a material in place of the colours
+    matt = {"baseColorFactor": GLTF_GREY, "metallicFactor": 0.0, "roughnessFactor": 0.7}
+    tree["materials"] = [{"name": "matt", "pbrMetallicRoughness": matt}]
+    for part in parts:
+        part["material"] = 0
 
 
 def read_file(path: Path, limit: int = FILE_LIMIT) -> bytes:

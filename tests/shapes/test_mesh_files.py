@@ -55,6 +55,18 @@ def test_colours_are_kept(tmp_path, box, suffix):
     assert theirs.visual.vertex_colors[0, :3].tolist() == [10, 200, 30]
 
 
+def test_a_glb_is_a_named_matt_thing_whose_buffers_say_what_they_hold(tmp_path, box):
+    data = write_mesh(tmp_path / "crate.glb", box).read_bytes()
+    tree = json.loads(data[20 : 20 + int.from_bytes(data[12:16], "little")])
+    (mesh,), (part,) = tree["meshes"], tree["meshes"][0]["primitives"]
+    assert mesh["name"] == "crate"
+    look = tree["materials"][part["material"]]["pbrMetallicRoughness"]
+    assert look["metallicFactor"] == 0
+    view = lambda accessor: tree["bufferViews"][tree["accessors"][accessor]["bufferView"]]  # noqa: E731
+    assert view(part["indices"])["target"] == 34963
+    assert all(view(accessor)["target"] == 34962 for accessor in part["attributes"].values())
+
+
 def test_writing_refuses_what_does_not_fit(tmp_path, box):
     with pytest.raises(InputError, match=r"\.glb, \.ply, \.obj, \.stl"):
         write_mesh(tmp_path / "box.xyz", box)
