@@ -6,9 +6,14 @@ with the true normals, and with more points. Shares of watertight and of manifol
 seconds a shape, stand beside. "original" compares two draws of the same mesh: the most that this
 F-score can reach.
 
+With --run, each mesh also goes through a trained run: its points are encoded and decoded again,
+and the decoded points are meshed without normals and with the normals that the run predicts. Those
+rows measure the run's errors too; what they show is what more points and predicted normals bring.
+
 examples:
   pcgen bench mesh MESHES --shapes 40
   pcgen bench mesh MESHES --points 2048,10000 --methods facets,poisson
+  pcgen bench mesh MESHES/seat --run runs/seats --methods auto --no-peers
 """
 
 from __future__ import annotations
@@ -17,7 +22,7 @@ import argparse
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,10 +31,14 @@ from pcgen import progress
 from pcgen.errors import InputError, PcgenError
 from pcgen.shapes.mesh_files import MESH_SUFFIXES, Mesh, read_mesh
 
+if TYPE_CHECKING:
+    from pcgen.model import ShapeModel
+
 Points = NDArray[np.float64]
 Way = Callable[[Points, Points | None], Mesh]
 THRESHOLD = 0.02
 SAMPLES = 20_000
+ENCODED = 2048  # points that a run is shown
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,6 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--methods", default="auto,facets,poisson,alpha,pivoting", help="of pcgen mesh"
     )
+    parser.add_argument("--run", metavar="RUN", type=Path, help="mesh what it decodes as well")
     parser.add_argument("--no-peers", action="store_true", help="leave out Open3D's own methods")
     parser.add_argument("--seed", type=int, default=0, help="of the choice and the samples")
 
@@ -55,25 +65,36 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     except ValueError:
         raise InputError(f"points must be numbers with commas, got {args.points!r}") from None
     meshes = _meshes(args)
-    cases = list(_cases(counts, methods, not args.no_peers))
+    if not methods or not counts or min(counts) < 1:
+        raise InputError("at least one method and one positive number of points are needed")
+    model = None
+    if args.run is not None:
+        from pcgen.model import ShapeModel
+
+        model = ShapeModel.load(args.run)
+    cases = list(_cases(counts, methods, not args.no_peers, model is not None))
     values: list[list[list[float]]] = [[] for _ in cases]
     with progress.bar("bench mesh", len(meshes)) as bar:
         for number, mesh in enumerate(meshes):
             rng = np.random.default_rng([args.seed, number])
             truth = _draw(mesh, SAMPLES, rng)[0]
-            clouds = {count: _draw(mesh, count, rng) for count in counts}
-            for row, (_, count, given, way) in zip(values, cases, strict=True):
-                points, normals = clouds[count]
+            clouds = {("true", count): _draw(mesh, count, rng) for count in counts}
+            if model is not None:
+                seen = clouds["true", max(counts)][0][:ENCODED]
+                clouds |= {("predicted", n): _decoded(model, seen, n, number) for n in counts}
+            for row, (_, cloud, given, way) in zip(values, cases, strict=True):
+                points, normals = clouds[cloud]
                 row.append(_scored(way, points, normals if given else None, truth, mesh, rng))
             bar.advance()
     rows = []
-    for (name, count, given, _), row in zip(cases, values, strict=True):
+    for (name, (kind, count), given, _), row in zip(cases, values, strict=True):
         f_score, watertight, manifold, seconds, done = np.mean(row, axis=0)
         rows.append(
             {
                 "method": name,
+                "cloud": "surface" if kind == "true" else "run",
                 "points": count,
-                "normals": "true" if given else "none",
+                "normals": kind if given else "none",
                 "f_score": round(float(f_score), 4),
                 "watertight": round(float(watertight), 4),
                 "manifold": round(float(manifold), 4),
@@ -87,11 +108,12 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 def describe(result: dict[str, Any]) -> str:
     lines = [f"{result['shapes']} shapes, F-score at {result['threshold']} in a box of side 2"]
     lines.append(
-        f"{'method':<24}{'points':>8}{'normals':>9}{'F-score':>9}{'watertight':>12}"
+        f"{'method':<24}{'cloud':<9}{'points':>7}{'normals':>11}{'F-score':>9}{'watertight':>12}"
         f"{'manifold':>10}{'CPU s':>8}{'failed':>8}"
     )
     lines += [
-        f"{row['method']:<24}{row['points']:>8}{row['normals']:>9}{row['f_score']:>9.3f}"
+        f"{row['method']:<24}{row['cloud']:<9}{row['points']:>7}{row['normals']:>11}"
+        f"{row['f_score']:>9.3f}"
         f"{row['watertight']:>12.0%}{row['manifold']:>10.0%}{row['cpu_s']:>8.2f}"
         f"{row['failed']:>8.0%}"
         for row in result["rows"]
@@ -136,18 +158,31 @@ def _draw(mesh: Mesh, count: int, rng: np.random.Generator) -> tuple[Points, Poi
     return sample_surface(mesh, count, rng)
 
 
+def _decoded(model: ShapeModel, points: Points, count: int, seed: int) -> tuple[Points, Points]:
+    """The points and normals that a run makes of the latent of ``points``."""
+    import torch
+
+    latent = model.encode(torch.tensor(points[None], dtype=torch.float32))
+    shape = model.decode(latent, points=count, seed=seed)
+    return shape.points[0].numpy().astype(np.float64), shape.normals[0].numpy().astype(np.float64)
+
+
 def _cases(
-    counts: list[int], methods: list[str], peers: bool
-) -> Iterator[tuple[str, int, bool, Way | None]]:
-    """Name, points, whether normals are given, and the way; no way is the original itself."""
-    yield "original", counts[0], False, None
-    for count in counts:
-        for given in (False, True):
-            for name in methods:
-                yield name, count, given, _ours(name)
-        if peers:
-            for name, way in _PEERS.items():
-                yield name, count, False, way
+    counts: list[int], methods: list[str], peers: bool, run: bool
+) -> Iterator[tuple[str, tuple[str, int], bool, Way | None]]:
+    """Name, kind of cloud and its points, whether normals are given, and the way.
+
+    A cloud's kind is named after its normals. No way is the original itself.
+    """
+    yield "original", ("true", counts[0]), False, None
+    for kind in ("true", "predicted") if run else ("true",):
+        for count in counts:
+            for given in (False, True):
+                for name in methods:
+                    yield name, (kind, count), given, _ours(name)
+            if peers:
+                for name, way in _PEERS.items():
+                    yield name, (kind, count), False, way
 
 
 def _ours(name: str) -> Way:
