@@ -3,13 +3,14 @@
 INPUT is a run, a samples file, a data set, a mesh, a point cloud or a folder of meshes. The window
 shows points, normals, mesh, base points and the nearest training shape as layers; with a run it
 draws new samples, scrubs the flow from base to shape and blends between two pinned shapes. Press H
-in it for the keys. With --png or --gif no window opens and no graphics driver is needed.
+in it for the keys. With --png, --gif or --explain no window opens and no graphics driver is needed.
 
 examples:
   pcgen view runs/chairs
   pcgen view chairs.npz --reference datasets/chairs
   pcgen view chairs.npz --png sheet.png --count 24
   pcgen view chair.glb --gif chair.gif
+  pcgen view runs/chairs --explain chair.png
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     still = parser.add_argument_group("pictures without a window")
     still.add_argument("--png", type=Path, help="write a still, of several shapes a sheet")
     still.add_argument("--gif", type=Path, help="write a turntable of the first shape")
+    still.add_argument("--explain", type=Path, help="write how the first shape of a run came to be")
     still.add_argument("--count", type=positive, default=1, help="shapes in the --png")
     still.add_argument(
         "--as",
@@ -58,13 +60,14 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         "category": args.category,
         "reference": args.reference,
     }
-    if args.png is None and args.gif is None:
+    if args.png is None and args.gif is None and args.explain is None:
         viewer.show(args.input, **options)
         return {"input": str(args.input), "pictures": []}
     written = viewer.stills(
         args.input,
         png=args.png,
         gif=args.gif,
+        explained=args.explain,
         count=args.count,
         drawn_as=args.drawn_as,
         colour=args.colour,

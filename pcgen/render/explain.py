@@ -87,7 +87,10 @@ def explain(
     straight = np.stack([base[chosen], points[chosen]])
     panels = [
         (panel(replace(bodies.balls(base, None, colours), radii=final.radii)), "1  base points"),
-        (panel(_threads(straight, final.radius, colours[chosen]), False), "2  couplings"),
+        (
+            panel(_threads(straight, final.radius, colours[chosen]), False),
+            f"2  couplings, mean length {np.linalg.norm(points - base, axis=1).mean():.2g}",
+        ),
     ]
     if trace is not None and len(trace) > 2:
         paths = trace[:, finite][:, chosen]

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
+from types import SimpleNamespace
 
 from pcgen import progress, render
-from pcgen.errors import InputError
+from pcgen.errors import InputError, PcgenError
 from pcgen.render import bodies, palette
 from pcgen.render.camera import AZIMUTH, ELEVATION
 from pcgen.render.neighbours import Neighbour
 from pcgen.render.picture import Image
+from pcgen.viewer.controller import reconstructed
 from pcgen.viewer.drawing import cloud_colours
 from pcgen.viewer.sources import FileSource, Item, Source, open_source, training_of
 
 COLUMNS = 6  # of a contact sheet
 FRAMES = 48  # of a turntable
+EXPLAINED_STEPS = 8  # of the flow where none are asked for, so that one sees a path
 
 
 def stills(
@@ -22,6 +26,7 @@ def stills(
     *,
     png: Path | str | None = None,
     gif: Path | str | None = None,
+    explained: Path | str | None = None,
     number: int = 0,
     count: int = 1,
     drawn_as: str = "auto",
@@ -39,6 +44,7 @@ def stills(
 
     Args:
         png: a still; of several shapes a contact sheet. gif: a turntable of the first shape.
+        explained: how the first shape of a run came to be, see :func:`pcgen.render.explain`.
         number, count: the shapes, in their order; of a run the seeds from ``seed`` on.
         category: only its shapes count.
         drawn_as: ``points``, ``mesh``, or ``auto``: the mesh where the file has one.
@@ -63,7 +69,28 @@ def stills(
         )  # fmt: skip
         tracked = progress.track(frames, "turntable", FRAMES)
         written.append(render.save_gif(tracked, gif, seconds=4.0))
+    if explained is not None:
+        if isinstance(source, FileSource):
+            raise InputError(f"only shapes of a run can be explained, and {path} is none")
+        item = source.draw(seed, category=category, steps=steps if steps > 1 else EXPLAINED_STEPS)
+        picture = _explain(item, max(96, size // 2), azimuth, elevation)
+        written.append(render.save(picture, explained))
     return written
+
+
+def _explain(item: Item, size: int, azimuth: float, elevation: float) -> Image:
+    """Base points, couplings, flow paths, cloud and mesh of one shape in a row."""
+    decoded = SimpleNamespace(
+        points=item.points[None],
+        normals=None if item.normals is None else item.normals[None],
+        base=None if item.base is None else item.base[None],
+        part=None if item.part is None else item.part[None],
+        trace=None if item.trace is None else item.trace[:, None],
+    )
+    mesh = None
+    with contextlib.suppress(PcgenError):  # points of which no mesh can be made are shown without
+        mesh = reconstructed(item)
+    return render.explain(decoded, mesh=mesh, size=size, azimuth=azimuth, elevation=elevation)
 
 
 def _items(source: Source, first: int, count: int, steps: int, category: str | None) -> list[Item]:
@@ -79,8 +106,6 @@ def _items(source: Source, first: int, count: int, steps: int, category: str | N
 
 def _body(item: Item, drawn_as: str, colour: str) -> bodies.Body:
     if drawn_as == "mesh" and item.mesh is None:
-        from pcgen.viewer.controller import reconstructed
-
         mesh = reconstructed(item)
         return bodies.triangles(mesh.vertices, mesh.faces)
     if item.mesh is not None and drawn_as != "points":

@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from pcgen import pipeline
+from pcgen.errors import InputError
 from pcgen.gallery import contact_sheet
 from pcgen.shapes.samples import Samples
 from pcgen.shapes.writer import write_dataset
@@ -77,3 +78,13 @@ def test_only_categories_that_were_learned_stand_beside_samples(run, dataset, tm
 def test_a_run_is_drawn_without_a_window(run, tmp_path):
     (path,) = stills(run, png=tmp_path / "a.png", count=2, points=300, size=192, steps=2)
     assert np.asarray(Image.open(path)).std() > 10
+
+
+def test_how_a_shape_came_to_be_is_drawn_in_five_panels(run, tmp_path):
+    (path,) = stills(run, explained=tmp_path / "a.png", points=300, size=192)
+    width, height = Image.open(path).size
+    assert width > 5 * 96 > 2 * height
+    samples = pipeline.sample(run, tmp_path / "s.npz", count=1, points=300)
+    assert len(samples) == 1
+    with pytest.raises(InputError, match="only shapes of a run"):
+        stills(tmp_path / "s.npz", explained=tmp_path / "a.png")
