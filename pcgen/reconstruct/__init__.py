@@ -3,7 +3,8 @@
 In: a cloud (P, 3) with or without normals, in any unit. Out: a triangle mesh in the same unit and
 a :class:`~pcgen.reconstruct.report.MeshReport` of how well the two agree.
 
-1. :mod:`~pcgen.reconstruct.cloud` drops what cannot be meshed and measures the spacing.
+1. :mod:`~pcgen.reconstruct.cloud` drops what cannot be meshed and measures the spacing;
+   :mod:`~pcgen.reconstruct.quiet` smooths noisy clouds, such as generated ones.
 2. A method of :mod:`~pcgen.reconstruct.methods` puts triangles through the points: by default the
    Delaunay facets that lie in the planes of their corners (:mod:`~pcgen.reconstruct.facets`, after
    Amenta and Bern 1999), where the planes come from a vote among neighbours that keeps edges

@@ -70,12 +70,16 @@ def alpha_shape(cloud: Cloud) -> tuple[Points, Faces]:
     return points, complex_.facets[(one != two) | alone]
 
 
+def _planes(cloud: Cloud) -> Points:
+    return estimate_normals(cloud.points, cloud.spacing) if cloud.planes is None else cloud.planes
+
+
 def _open3d_cloud(cloud: Cloud) -> Any:
     import open3d as o3d
 
     normals = cloud.normals
     if normals is None:
-        normals = orient_normals(cloud.points, estimate_normals(cloud.points, cloud.spacing))
+        normals = orient_normals(cloud.points, _planes(cloud))
     result = o3d.geometry.PointCloud(o3d.utility.Vector3dVector(cloud.points))
     result.normals = o3d.utility.Vector3dVector(normals)
     return result

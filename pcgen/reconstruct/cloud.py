@@ -27,6 +27,7 @@ class Cloud:
         centre, scale: own units are ``points * scale + centre``.
         rank: 3, or 2 when all points lie in one plane.
         notes: what was dropped or ignored, in words.
+        planes: (P, 3) unit normals without orientation where already estimated.
     """
 
     points: NDArray[np.float64]
@@ -36,6 +37,7 @@ class Cloud:
     scale: float
     rank: int
     notes: tuple[str, ...] = ()
+    planes: NDArray[np.float64] | None = None
 
 
 def prepare_cloud(

@@ -41,7 +41,7 @@ def planar_facets(cloud: Cloud) -> tuple[Points, Faces]:
     points = cloud.points
     if cloud.rank == 2:
         return points, _flat(cloud)
-    normals = cloud.normals
+    normals = cloud.planes if cloud.normals is None else cloud.normals
     if normals is None:
         normals = estimate_normals(points, cloud.spacing)
     width = noise_width(points, normals, cloud.spacing)

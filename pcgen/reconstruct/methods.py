@@ -18,6 +18,7 @@ from pcgen.reconstruct.classic import alpha_shape, pivoting, poisson
 from pcgen.reconstruct.cloud import Cloud, prepare_cloud
 from pcgen.reconstruct.facets import planar_facets
 from pcgen.reconstruct.planes import estimate_normals
+from pcgen.reconstruct.quiet import quiet
 from pcgen.reconstruct.report import MeshReport, distance_to_mesh, harmonic, measure
 from pcgen.reconstruct.solid import close, decimate
 from pcgen.shapes.mesh_files import Mesh
@@ -89,7 +90,8 @@ def reconstruct(
     """
     settings = settings or MeshSettings()
     start = time.perf_counter()
-    cloud = prepare_cloud(points, normals)
+    given = prepare_cloud(points, normals)
+    cloud = quiet(given)
     method, vertices, faces, candidates = _best(cloud, settings)
     if settings.faces is not None:
         vertices, faces = decimate(vertices, faces, settings.faces)
@@ -98,7 +100,7 @@ def reconstruct(
     report = measure(
         vertices,
         faces,
-        cloud.points * cloud.scale + cloud.centre,
+        given.points * given.scale + given.centre,
         method=method,
         seconds=round(seconds, 4),
         candidates=candidates,
@@ -109,7 +111,7 @@ def reconstruct(
 
 def _best(cloud: Cloud, settings: MeshSettings) -> tuple[str, Points, Faces, dict[str, float]]:
     names = AUTO if settings.method == "auto" else (settings.method,)
-    planes = cloud.normals
+    planes = cloud.planes if cloud.normals is None else cloud.normals
     if planes is None and len(names) > 1 and cloud.rank == 3:
         planes = estimate_normals(cloud.points, cloud.spacing)
     found: dict[str, tuple[Points, Faces]] = {}

@@ -45,19 +45,32 @@ def estimate_normals(
 
 def _noise(arms: NDArray[np.float64], normals: NDArray[np.float64], spacing: float) -> float:
     """A width of agreement from how far the nearest neighbours lie off the coarse planes."""
+    typical = _typical(arms, normals)
+    return float(np.clip(2.5 * typical, _FINE * spacing, _COARSE * spacing))
+
+
+def _typical(arms: NDArray[np.float64], normals: NDArray[np.float64]) -> float:
     offset = np.abs(np.einsum("pkd,pd->pk", arms[:, :8], normals))
     # Below the median: on a noise-free shape most neighbours lie on the plane to rounding, and
     # those across an edge, in the upper part, say nothing about noise.
-    typical = float(np.quantile(offset, _QUIET))
-    return float(np.clip(2.5 * typical, _FINE * spacing, _COARSE * spacing))
+    return float(np.quantile(offset, _QUIET))
 
 
 def noise_width(points: NDArray[np.float64], normals: NDArray[np.float64], spacing: float) -> float:
     """The distance from a plane that still counts as on it, for points with known normals."""
+    return _noise(_near_arms(points), normals, spacing)
+
+
+def typical_offset(points: NDArray[np.float64], normals: NDArray[np.float64]) -> float:
+    """How far near neighbours lie off the plane of a point: the noise, about 0.4 deviations."""
+    return _typical(_near_arms(points), normals)
+
+
+def _near_arms(points: NDArray[np.float64]) -> NDArray[np.float64]:
     from scipy.spatial import cKDTree
 
     index = cKDTree(points).query(points, min(9, len(points)))[1][:, 1:]
-    return _noise(points[index] - points[:, None], normals, spacing)
+    return points[index] - points[:, None]
 
 
 def settle(

@@ -1,0 +1,52 @@
+"""Noise and unfit normals, as generators give them."""
+
+import numpy as np
+import pytest
+
+from pcgen.reconstruct.cloud import prepare_cloud
+from pcgen.reconstruct.methods import MeshSettings, reconstruct
+from pcgen.reconstruct.quiet import quiet
+from tests.reconstruct.shapes import box, sphere, torus
+
+
+def noisy(points, share, seed=1):
+    """Points moved by ``share`` of their spacing."""
+    spacing = prepare_cloud(points).spacing * np.ptp(points, axis=0).max() / 2
+    return points + share * spacing * np.random.default_rng(seed).normal(size=points.shape)
+
+
+@pytest.mark.parametrize("shape", [sphere, box, torus])
+def test_points_of_a_surface_stay_as_they_are(shape):
+    points, normals = shape(2048)
+    for given in (normals, None):
+        cloud = prepare_cloud(points, given)
+        same = quiet(cloud)
+        assert same.points is cloud.points
+        assert same.normals is cloud.normals
+        assert same.notes == ()
+
+
+def test_a_noisy_sphere_is_one_smooth_piece():
+    points, _ = sphere(6000)
+    report = reconstruct(noisy(points, 0.4), None, MeshSettings(method="facets")).report
+    assert any("smoothed" in note for note in report.notes)
+    assert report.points == 6000
+    assert (report.components, report.genus) == (1, 0)
+    assert report.volume == pytest.approx(4 / 3 * np.pi, rel=0.06)
+    assert report.area == pytest.approx(4 * np.pi, rel=0.06)  # splinters have several times that
+
+
+def test_a_noisy_box_keeps_its_flat_sides():
+    points = noisy(box(6000)[0], 0.4)
+    mesh = reconstruct(points, None, MeshSettings(method="facets")).mesh
+    off = lambda places: np.median(np.abs(np.abs(places) - [1.0, 0.6, 0.4]).min(axis=1))  # noqa: E731
+    assert off(mesh.vertices) < 0.6 * off(points)
+
+
+def test_normals_that_do_not_fit_the_points_are_not_used():
+    points, _ = box(2048)
+    random = np.random.default_rng(0).normal(size=points.shape)
+    report = reconstruct(points, random).report
+    assert any("do not fit" in note for note in report.notes)
+    assert report.volume == pytest.approx(8 * 0.6 * 0.4, rel=0.03)
+    assert report.f_score == pytest.approx(reconstruct(points).report.f_score, abs=0.01)
