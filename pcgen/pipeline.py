@@ -167,7 +167,9 @@ def demo(
     train(data, run, preset=preset, categories=[category], budget_minutes=budget_minutes, seed=seed)
     samples = sample(run, out / "samples.npz", count=count, seed=seed)
     interpolate(run, out / "interpolation.npz", frames=12, seeds=(seed, seed + 1))
-    meshes = mesh(out / "samples.npz", out / "meshes", formats=("glb", "stl"), workers=2)
+    # The same shapes with more points: a mesh gets better, and a run draws as many as wanted.
+    sample(run, out / "dense.npz", count=count, points=6000, seed=seed)
+    meshes = mesh(out / "dense.npz", out / "meshes", formats=("glb", "stl"), workers=2)
     report = evaluate(
         [run], data, categories=[category], out=out / "report.json", page=out / "report.html"
     )

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pcgen.model import ShapeModel
 
 FRAMES = 9  # of the path between two shapes
+MESH_POINTS = 6000  # drawn for a mesh: a run draws as many as wanted
 EXPLAINED_STEPS = 8  # of the flow, in the picture that explains one shape
 MANY = 64
 
@@ -133,9 +134,10 @@ def _explained(model: ShapeModel, seed: int, category: str | None) -> Image:
 
     latents = model.sample_latents(1, seed=seed, category=category)
     shape = model.decode(latents, seed=seed, steps=EXPLAINED_STEPS, trace=True)
-    mesh, normals = None, None if shape.normals is None else shape.normals[0].numpy()
+    mesh = None
     with contextlib.suppress(PcgenError):  # points of which no mesh can be made are shown without
-        mesh = reconstruct(shape.points[0].numpy(), normals).mesh
+        dense = model.decode(latents, points=MESH_POINTS, seed=seed, steps=EXPLAINED_STEPS)
+        mesh = reconstruct(dense.points[0].numpy(), dense.normals[0].numpy()).mesh
     return explain(shape, mesh=mesh, size=420)
 
 

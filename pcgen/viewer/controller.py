@@ -376,7 +376,9 @@ class Controller:
                              lambda: self._search(item), self._take_nearest)  # fmt: skip
 
     def _make_mesh(self, item: Item) -> Mesh:
-        mesh = self._mesh_of(item)
+        source = self.source
+        known = isinstance(source, RunSource) and item.latent is not None
+        mesh = self._mesh_of(source.denser(item) if known else item)  # type: ignore[union-attr]
         drawing.lit_mesh(mesh)
         return mesh
 

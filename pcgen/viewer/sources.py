@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pcgen.model import ShapeModel
 
 Array = NDArray[np.float32]
+MESH_POINTS = 6000  # drawn for the mesh of a run's shape: a run draws as many as wanted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +32,7 @@ class Item:
         points: (n, 3); normals: (n, 3), any sign, or None where nothing knows them.
         base, part, trace: (n, 3), (n,), (times, n, 3): how the points came to be, where known.
         latent: what the run decodes into it, or None; seed: that drew it, or None.
+        steps: evaluations of the flow that brought it.
         serial: another one for every shape; a copy that learned its mesh keeps it.
     """
 
@@ -44,6 +46,7 @@ class Item:
     trace: Array | None = None
     latent: Any = None
     seed: int | None = None
+    steps: int = 1
     serial: int = field(default_factory=itertools.count().__next__)
 
     def at(self, time: float) -> Array:
@@ -122,6 +125,11 @@ class RunSource:
         name = f"{first.name} to {second.name}, {share:.0%}"
         return self._decode(latent, first.seed or 0, steps, name, "")
 
+    def denser(self, item: Item) -> Item:
+        """The same shape with as many points as a good mesh wants."""
+        more = replace(self, points=max(self.points, MESH_POINTS))
+        return more._decode(item.latent, item.seed or 0, item.steps, item.name, item.category)
+
     def _decode(self, latent: Any, seed: int, steps: int, name: str, category: str) -> Item:
         decoded = self.model.decode(latent, points=self.points, seed=seed, steps=steps, trace=True)
         trace = decoded.trace
@@ -135,6 +143,7 @@ class RunSource:
             trace=None if trace is None else _plain(trace)[:, 0],
             latent=latent,
             seed=seed,
+            steps=steps,
         )
 
 

@@ -14,7 +14,7 @@ from pcgen.render.neighbours import Neighbour
 from pcgen.render.picture import Image
 from pcgen.viewer.controller import reconstructed
 from pcgen.viewer.drawing import cloud_colours
-from pcgen.viewer.sources import FileSource, Item, Source, open_source, training_of
+from pcgen.viewer.sources import FileSource, Item, RunSource, Source, open_source, training_of
 
 COLUMNS = 6  # of a contact sheet
 FRAMES = 48  # of a turntable
@@ -57,14 +57,14 @@ def stills(
     if png is not None:
         small = size if len(items) == 1 else max(96, size // 2)
         pictures = [
-            _picture(item, drawn_as, colour, small, azimuth, elevation)
+            render.still(_body(source, item, drawn_as, colour), small, azimuth, elevation)
             for item in progress.track(items, "picture", len(items))
         ]
         near = _neighbours(source, items, reference)
         written.append(render.save(_page(items, pictures, near, small, azimuth, elevation), png))
     if gif is not None:
         frames = render.turntable(
-            _body(items[0], drawn_as, colour), frames=FRAMES, size=min(size, 480),
+            _body(source, items[0], drawn_as, colour), frames=FRAMES, size=min(size, 480),
             elevation=elevation,
         )  # fmt: skip
         tracked = progress.track(frames, "turntable", FRAMES)
@@ -73,12 +73,12 @@ def stills(
         if isinstance(source, FileSource):
             raise InputError(f"only shapes of a run can be explained, and {path} is none")
         item = source.draw(seed, category=category, steps=steps if steps > 1 else EXPLAINED_STEPS)
-        picture = _explain(item, max(96, size // 2), azimuth, elevation)
+        picture = _explain(source, item, max(96, size // 2), azimuth, elevation)
         written.append(render.save(picture, explained))
     return written
 
 
-def _explain(item: Item, size: int, azimuth: float, elevation: float) -> Image:
+def _explain(source: RunSource, item: Item, size: int, azimuth: float, elevation: float) -> Image:
     """Base points, couplings, flow paths, cloud and mesh of one shape in a row."""
     decoded = SimpleNamespace(
         points=item.points[None],
@@ -89,7 +89,7 @@ def _explain(item: Item, size: int, azimuth: float, elevation: float) -> Image:
     )
     mesh = None
     with contextlib.suppress(PcgenError):  # points of which no mesh can be made are shown without
-        mesh = reconstructed(item)
+        mesh = reconstructed(source.denser(item))
     return render.explain(decoded, mesh=mesh, size=size, azimuth=azimuth, elevation=elevation)
 
 
@@ -104,19 +104,13 @@ def _items(source: Source, first: int, count: int, steps: int, category: str | N
     return [source.load(number) for number in numbers[first : first + count]]
 
 
-def _body(item: Item, drawn_as: str, colour: str) -> bodies.Body:
+def _body(source: Source, item: Item, drawn_as: str, colour: str) -> bodies.Body:
     if drawn_as == "mesh" and item.mesh is None:
-        mesh = reconstructed(item)
+        mesh = reconstructed(source.denser(item) if isinstance(source, RunSource) else item)
         return bodies.triangles(mesh.vertices, mesh.faces)
     if item.mesh is not None and drawn_as != "points":
         return bodies.triangles(item.mesh.vertices, item.mesh.faces)
     return bodies.balls(item.points, item.normals, cloud_colours(item, colour))
-
-
-def _picture(
-    item: Item, drawn_as: str, colour: str, size: int, azimuth: float, elevation: float
-) -> Image:
-    return render.still(_body(item, drawn_as, colour), size, azimuth, elevation)
 
 
 def _neighbours(

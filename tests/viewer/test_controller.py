@@ -165,6 +165,20 @@ def test_the_mesh_is_made_once_for_a_shape(run_source):
     assert len(drawn(controller)["mesh"].faces) == 1
 
 
+def test_the_mesh_of_a_drawn_shape_is_made_from_more_points_of_it(run_source):
+    asked = []
+
+    def mesh_of(item):
+        asked.append((len(item.points), item.seed, item.steps))
+        return Mesh(np.eye(3), np.array([[0, 1, 2]]))
+
+    controller = started(run_source, mesh_of=mesh_of)
+    controller.choose_steps(3)
+    controller.toggle("mesh")
+    assert asked == [(6000, 0, 3)]
+    assert ("points", "64") in controller.facts()
+
+
 def test_a_failing_mesh_is_a_message_not_the_end(run_source):
     def mesh_of(item):
         raise InputError("all on a line")
