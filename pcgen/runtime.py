@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
+from collections.abc import Iterator
 
 from pcgen.errors import InputError
 
@@ -30,10 +32,22 @@ def configure(threads: int | None = None, processes: int = 1) -> int:
     if count < 1:
         raise InputError(f"threads must be at least 1, got {count}")
     torch.set_num_threads(count)
-    # Tails of densities underflow, and arithmetic on denormals is many times slower.
-    torch.set_flush_denormal(True)
     keep_freed_memory()
     return count
+
+
+@contextlib.contextmanager
+def flushed_denormals() -> Iterator[None]:
+    """Denormal numbers count as zero inside: tails of densities underflow, and arithmetic on them
+    is many times slower. Not for a whole process, since libraries rely on them: SciPy's KD-trees
+    recurse for ever without."""
+    import torch
+
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(False)
 
 
 def hand_out_zeroed_memory() -> None:

@@ -21,7 +21,7 @@ from typing import Any
 import torch
 from torch import Generator, Tensor, nn
 
-from pcgen import checkpoint
+from pcgen import checkpoint, runtime
 from pcgen.draws import BatchGenerator
 from pcgen.errors import DataError, InputError, TrainingError
 from pcgen.files import atomic_file
@@ -155,6 +155,10 @@ class Trainer:
 
     def step(self) -> float:
         """One optimiser step; returns its loss. Public, so that a test can look at one."""
+        with runtime.flushed_denormals():
+            return self._step()
+
+    def _step(self) -> float:
         rate = self.settings.rate_at(self.done)
         for group in self.optimiser.param_groups:
             group["lr"] = rate

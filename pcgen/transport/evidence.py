@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 import torch
 from torch import Generator, Tensor
@@ -184,7 +185,7 @@ def transport_values(
     envelope: UpperEnvelope,
     generator: Generator,
     samples: int = 16384,
-) -> dict[str, float]:
+) -> dict[str, Any]:
     """Dual and primal value of the mean of ½|x - y|², with standard errors, on fresh samples.
 
     Primal: E ½|x - T(x)|². Dual: E ½|x|² - E u(x) + Σ ν_i (½|p_i|² + h_i). Points and atoms are
