@@ -12,13 +12,14 @@ errors                 every error a user can cause
 config, datatypes,     frozen settings; batches and protocols; safe writing and locks;
 files, progress, draws progress lines; random numbers of a batch that processes share
 checkpoint, runtime,   tensors on disk without pickle; threads, memory, devices; what a run
-runfile, processes     directory is; the processes that torchrun started
+runfile, processes,    directory is; the processes that torchrun started; work over processes that
+jobs                   may die, here or on a Ray cluster
 kernels                nearest neighbours, affine argmax, Chamfer: dense, KeOps, KD-tree, PyTorch3D
 shapes                 mesh and cloud files, data-set layouts, surface sampling, the data store
 transport              optimal transport: exact and stochastic semi-discrete, extended map, ...
 latent, base, flow     autoencoder; base measures; paths, velocities, characteristics
 reconstruct, render    points to meshes; pictures without a screen
-model                  a trained run, assembled: sample, decode, interpolate
+model, generate        a trained run, assembled: sample, decode, interpolate; by many processes
 train, evaluate        the four training stages; the metrics of the field
 viewer, gallery,       the Open3D window; the static page; benchmarks
 bench

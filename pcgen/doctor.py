@@ -46,6 +46,7 @@ PACKAGES = (
     ("h5py", "h5py", "DPM-style HDF5 data", ""),
     ("manifold3d", "manifold3d", "manifold meshes", ""),
     ("pytorch3d", "easypytorch3d", "the pytorch3d kernels backend", "pytorch3d"),
+    ("ray", "ray", "--ray, work on a cluster", "ray"),
     ("ott", "ott-jax", "a peer in pcgen bench transport", "bench"),
     ("pytest", "pytest", "the tests", "dev"),
 )

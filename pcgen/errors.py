@@ -55,5 +55,7 @@ class MissingPackage(PcgenError):
             f"{purpose} needs the package '{package}', which is not installed; "
             f"install it with: pip install 'pcgen[{extra}]'"
         )
-        self.package = package
-        self.extra = extra
+        self.package, self.extra, self.purpose = package, extra, purpose
+
+    def __reduce__(self) -> tuple[type, tuple[str, str, str]]:
+        return MissingPackage, (self.package, self.extra, self.purpose)

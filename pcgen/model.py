@@ -190,15 +190,15 @@ class ShapeModel:
         one_hot = None
         if self.conditional:
             one_hot = nn.functional.one_hot(label, len(self.categories)).float().to(self.device)
-        network = self._latent["student" if solver == "student" else "teacher"]
-        *_, z = _follow(
-            lambda x, t, s: network(x, t, s, one_hot),
-            start.to(self.device),
-            steps,
-            solver,
-            "latent-flow",
+        z = torch.cat(
+            [
+                self._follow_latent(x, None if one_hot is None else one_hot[rows], steps, solver)
+                for rows, x in zip(
+                    torch.arange(count).split(CHUNK), start.split(CHUNK), strict=True
+                )
+            ]
         )
-        return LatentDraw(z=z.cpu(), base=start, category=label, row=self._atom_row[cell])
+        return LatentDraw(z=z, base=start, category=label, row=self._atom_row[cell])
 
     @torch.no_grad()
     def decode(
@@ -268,10 +268,11 @@ class ShapeModel:
         steps: int = 1,
         solver: str = "student",
         same_noise: bool = False,
+        first: int = 0,
     ) -> Samples:
         """Decode one by one, each with its own noise, into a :class:`Samples`.
 
-        Shape k is the same however many follow it.
+        Shape k is the same however many follow it; ``first`` is the k of the first latent.
         """
         shapes = [
             self.decode(
@@ -281,7 +282,7 @@ class ShapeModel:
                 steps=steps,
                 solver=solver,
             )
-            for number, latent in enumerate(latents)
+            for number, latent in enumerate(latents, first)
         ]
         return Samples(
             points=np.concatenate([shape.points.numpy() for shape in shapes]),
@@ -295,6 +296,20 @@ class ShapeModel:
             },
             normals=np.concatenate([shape.normals.numpy() for shape in shapes]),
         )
+
+    def _follow_latent(
+        self, start: Tensor, one_hot: Tensor | None, steps: int, solver: str
+    ) -> Tensor:
+        """Up to CHUNK base points (n, latent_dim) to latents.
+
+        The network always sees CHUNK rows: products of other sizes differ in their last bits.
+        """
+        network = self._latent["student" if solver == "student" else "teacher"]
+        missing = CHUNK - len(start)
+        x = nn.functional.pad(start, (0, 0, 0, missing)).to(self.device)
+        label = None if one_hot is None else nn.functional.pad(one_hot, (0, 0, 0, missing))
+        *_, z = _follow(lambda x, t, s: network(x, t, s, label), x, steps, solver, "latent-flow")
+        return z[: len(start)].cpu()
 
     def _check_atoms(self) -> None:
         """Refuse files of the base stage that do not fit each other or the run."""

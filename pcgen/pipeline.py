@@ -52,11 +52,15 @@ def sample(
     solver: str = "student",
     even: bool = True,
     seed: int = 0,
+    workers: int | None = None,
+    ray: str | None = None,
 ) -> Samples:
-    """New shapes from a run, written to ``out`` as a samples file."""
+    """New shapes from a run, written to ``out`` as a samples file; by processes if asked for."""
+    from pcgen.generate import generate
     from pcgen.model import ShapeModel
 
-    samples = ShapeModel.load(run).sample(
+    samples = generate(
+        ShapeModel.load(run),
         count,
         seed=seed,
         points=points,
@@ -64,6 +68,8 @@ def sample(
         category=category,
         solver=solver,
         even=even,
+        workers=workers,
+        ray=ray,
     )
     samples.save(out)
     progress.say(f"sampled {count} shapes to {out}")
@@ -104,7 +110,8 @@ def mesh(
     *,
     formats: Sequence[str] = ("glb",),
     frames: Path | None = None,
-    workers: int = 1,
+    workers: int | None = None,
+    ray: str | None = None,
     **options: Any,
 ) -> dict[str, Any]:
     """Clouds to closed meshes in ``out``, each with its report; goes on where it stopped.
@@ -120,7 +127,7 @@ def mesh(
     settings = MeshSettings(**options)
     kinds = check_formats(tuple(formats))
     clouds = named_clouds(source, frames)
-    return mesh_all(clouds, out, formats=kinds, settings=settings, workers=workers)
+    return mesh_all(clouds, out, formats=kinds, settings=settings, workers=workers, ray=ray)
 
 
 def evaluate(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from typing import Any
 
 
 def positive(text: str) -> int:
@@ -27,6 +28,22 @@ def names(text: str) -> list[str]:
     if not found:
         raise argparse.ArgumentTypeError(f"expected names separated by commas, got {text!r}")
     return found
+
+
+def add_work(parser: Any, alone: str) -> None:
+    """Add --workers and --ray, as :func:`pcgen.jobs.pool` understands them.
+
+    Args:
+        alone: what works without --workers, in words.
+    """
+    add = parser.add_argument
+    add("--workers", type=positive, metavar="N", help=f"processes; without it {alone}")
+    add(
+        "--ray",
+        metavar="ADDRESS",
+        help="let a Ray cluster do the work: HOST:6379, auto (the one that runs on this machine) "
+        "or local (starts one); all of it, or --workers tasks at a time",
+    )
 
 
 def _integer(text: str) -> int:

@@ -49,7 +49,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from pcgen.cli.arguments import names, natural, positive
+from pcgen.cli.arguments import add_work, names, natural, positive
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -92,7 +92,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, help="write the evaluation as JSON")
     parser.add_argument("--html", type=Path, help="write a page that opens from disk")
     work = parser.add_argument_group("work")
-    work.add_argument("--workers", type=positive, help="processes; else one a core")
+    add_work(work, "one a core")
     work.add_argument(
         "--backend",
         default="auto",
@@ -123,6 +123,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         secondary=args.secondary,
         standardised=args.standardised,
         workers=args.workers,
+        ray=args.ray,
         backend=args.backend,
         cache=None if args.no_cache else args.cache or "user",
     )

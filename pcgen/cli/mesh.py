@@ -27,7 +27,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from pcgen.cli.arguments import names, positive
+from pcgen.cli.arguments import add_work, names, positive
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--thickness", type=float, default=0.004, help="of open sheets, as a share of the size"
     )
-    parser.add_argument("--workers", type=positive, default=1, help="processes")
+    add_work(parser, "this one alone")
     parser.add_argument(
         "--frames",
         metavar="DATASET",
@@ -60,6 +60,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         formats=args.format,
         frames=args.frames,
         workers=args.workers,
+        ray=args.ray,
         method=args.method,
         faces=args.faces,
         thickness=args.thickness,

@@ -15,7 +15,7 @@ Meshes become clouds by area-weighted sampling, with normals; each shape is move
 the box [-1, 1] and keeps the way back. Whatever cannot be read is named with its reason here and
 in DATASET/report.json, and the rest goes on. The work appears under its name only when it is
 whole; killed before, the same command goes on from DATASET.part. The result is the same, byte
-for byte, whatever the number of workers.
+for byte, whatever the number of workers, on this machine or on a Ray cluster.
 
 Splits come from --splits FILE: ShapeNet's official table (id,synsetId,subSynsetId,modelId,split)
 or a table with the columns file,split and perhaps category. Without it a table split.csv,
@@ -34,7 +34,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from pcgen.cli.arguments import names, natural, positive
+from pcgen.cli.arguments import add_work, names, natural, positive
 
 LISTED = 10
 
@@ -57,7 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="to store of each shape; without it 15000, of clouds as many as they have if fewer",
     )
     add("--splits", type=Path, metavar="FILE", help="a CSV that says which shape is for what")
-    add("--workers", type=positive, metavar="N", help="processes; without it one a core")
+    add_work(parser, "one a core")
     add("--seed", type=natural, default=0, help="of the surface sampling")
 
 
@@ -72,6 +72,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         points=args.points,
         splits=args.splits,
         workers=args.workers,
+        ray=args.ray,
         seed=args.seed,
     )
     return {"dataset": str(args.out), **report}

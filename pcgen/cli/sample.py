@@ -2,7 +2,8 @@
 
 Writes one .npz with points (N, P, 3) float32 in the box frame ([-1, 1] along the longest side,
 +Y up), unsigned normals (N, P, 3), category (N,) and meta (JSON). One step is one evaluation of
-the latent map and one of the point map. The same seed gives the same shapes.
+the latent map and one of the point map. The same seed gives the same shapes, whatever the number
+of workers.
 
 examples:
   pcgen sample runs/chairs --count 64 --out chairs.npz
@@ -16,7 +17,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from pcgen.cli.arguments import natural, positive
+from pcgen.cli.arguments import add_work, natural, positive
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,6 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "so that a small one holds no twins",
     )
     parser.add_argument("--seed", type=natural, default=0, help="of everything random")
+    add_work(parser, "this one alone")
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
@@ -54,6 +56,8 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         solver=args.solver,
         seed=args.seed,
         even=not args.independent,
+        workers=args.workers,
+        ray=args.ray,
     )
     return {"out": str(args.out), "count": len(samples), "points": args.points}
 

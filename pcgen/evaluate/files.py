@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -79,6 +78,7 @@ def request_for(
     secondary: bool = False,
     standardised: Path | None = None,
     workers: int | None = None,
+    ray: str | None = None,
     backend: str = "auto",
     cache: Path | str | None = "user",
 ) -> Request:
@@ -86,12 +86,14 @@ def request_for(
 
     Args:
         protocol: by name; with another split or number of points it becomes a custom one.
-        workers: None for one a core; cache: a folder, ``user`` for the user's, None for none.
+        workers: None for one a core; ray: a cluster's address; cache: a folder, ``user`` for
+            the user's, None for none.
     """
     if cache == "user":
         cache = cache_folder("distances")
     work = Work(
-        workers=workers or len(os.sched_getaffinity(0)),
+        workers=workers,
+        ray=ray,
         cache=None if cache is None else Path(cache),
         backend=backend,
     )
@@ -227,6 +229,7 @@ def _draw(model: Any, request: Request, count: int) -> list[CloudSet]:
         seeds=seeds,
         steps=request.steps,
         category=only[0] if only else None,
+        work=settings.work,
     )
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from pcgen.errors import InputError
 from pcgen.evaluate.clouds import CloudSet
+from pcgen.evaluate.matrix import Work
 from pcgen.evaluate.protocol import Protocol
 from pcgen.runfile import is_run
 
@@ -81,6 +82,7 @@ def draw_generated(
     seeds: Sequence[int],
     steps: int = 1,
     category: str | None = None,
+    work: Work | None = None,
 ) -> list[CloudSet]:
     """``count`` new shapes of a run for each sampling seed."""
     if protocol.frame == "own":
@@ -88,10 +90,20 @@ def draw_generated(
             f"{model.run_dir} generates shapes in their own box, without a size, and protocol "
             f"{protocol.based_on or protocol.name} compares sizes; use --protocol lion-box or box"
         )
+    from pcgen.generate import generate
+
+    work = work or Work()
     sets = []
     for seed in seeds:
-        made = model.sample(
-            count, seed=seed, points=protocol.points, steps=steps, category=category
+        made = generate(
+            model,
+            count,
+            seed=seed,
+            points=protocol.points,
+            steps=steps,
+            category=category,
+            workers=work.workers if work.ray else 1,
+            ray=work.ray,
         )
         sets.append(
             CloudSet(

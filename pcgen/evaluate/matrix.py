@@ -9,14 +9,10 @@ processes and any block size give the same values, bit for bit.
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
-import signal
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +26,8 @@ from pcgen.errors import InputError, StorageError
 from pcgen.evaluate import cache
 from pcgen.evaluate.distances import DISTANCES, pick_backend
 from pcgen.files import atomic_file
+from pcgen.jobs import pool
+from pcgen.jobs.workers import Announce
 from pcgen.shapes.arrays import read_npy, read_npz, write_npy
 
 # Raise it when a distance's values change: tables of older versions are then not found.
@@ -45,17 +43,19 @@ class Work:
     """How tables are computed; no field changes a value.
 
     Attributes:
-        workers: processes; 1 computes in this one.
+        workers: processes; 1 computes in this one, None takes one a core, or a whole cluster.
+        ray: the address of a Ray cluster that does the work, see :mod:`pcgen.jobs.cluster`.
         cache: folder of finished tables and blocks, or None to keep nothing.
         backend: ``auto``, or the backend of CD and its relatives by name.
     """
 
-    workers: int = 1
+    workers: int | None = 1
+    ray: str | None = None
     cache: Path | None = None
     backend: str = "auto"
 
     def __post_init__(self) -> None:
-        if self.workers < 1:
+        if self.workers is not None and self.workers < 1:
             raise InputError(f"workers must be at least 1, got {self.workers}")
 
 
@@ -164,65 +164,43 @@ def _compute_missing(
         start, here = time.monotonic(), 0
         while missing:  # in this process, until what is left is worth starting others for
             left = (time.monotonic() - start) / max(1, here) * len(missing)
-            if work.workers > 1 and len(missing) > 1 and left > POOL_SECONDS:
+            worthwhile = work.ray is not None or (work.workers != 1 and left > POOL_SECONDS)
+            if worthwhile and len(missing) > 1:
                 break
             task = missing.pop(0)
-            done[task] = _compute_one(compute, kind, arrays, task, keep)
+            done[task] = _kept(_compute_one((compute, kind, task), None, arrays), task, keep)
             here += 1
             bar.advance()
         if not missing:
             return done
-        import multiprocessing
-
-        paths = []
-        for number, array in enumerate(arrays):  # mapped by the workers, not copied to each
-            paths.append(folder / f"clouds-{number}.npy")
-            write_npy(paths[-1], array)
-        # "spawn": a fork of a process that runs torch's or BLAS's threads may hang.
-        context = multiprocessing.get_context("spawn")
-        workers = min(work.workers, len(missing))
-        with ProcessPoolExecutor(workers, context, _start_worker, (paths,)) as pool:
-            waiting = {pool.submit(_in_worker, compute, kind, t, keep): t for t in missing}
-            try:
-                for future in as_completed(waiting):
-                    done[waiting[future]] = future.result()
-                    bar.advance()
-            except BrokenProcessPool:
-                raise StorageError(
-                    f"a process that computed {label} was killed, most likely for memory; the "
-                    "blocks that are done are kept: run it again with --workers 1"
-                ) from None
-            except BaseException:
-                pool.shutdown(cancel_futures=True)
-                raise
+        with pool(
+            _compute_one, len(missing), workers=work.workers, ray=work.ray, common=list(arrays)
+        ) as working:
+            for task in missing:
+                working.submit((compute, kind, task))
+            for outcome in working.outcomes():
+                if outcome.death is not None:
+                    raise StorageError(
+                        f"a process that computed {label} died ({outcome.death.reason}); the "
+                        "blocks that are done are kept: run it again with fewer --workers"
+                    )
+                task = outcome.task[2]
+                done[task] = _kept(outcome.result, task, keep)
+                bar.advance()
     return done
 
 
-_arrays: list[Array] = []
-
-
-def _start_worker(paths: Sequence[Path]) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent stops the pool
-    os.environ["OMP_NUM_THREADS"] = "1"  # read when torch or BLAS starts, which is later
-    _arrays[:] = [np.load(path, mmap_mode="r") for path in paths]
-
-
-def _in_worker(
-    compute: Compute, kind: tuple[str, ...], task: Task, folder: Path | None
-) -> NDArray[np.float64]:
-    return _compute_one(compute, kind, _arrays, task, folder)
-
-
 def _compute_one(
-    compute: Compute,
-    kind: tuple[str, ...],
-    arrays: Sequence[Array],
-    task: Task,
-    folder: Path | None,
+    job: tuple[Compute, tuple[str, ...], Task], announce: Announce | None, arrays: Sequence[Array]
 ) -> NDArray[np.float64]:
+    compute, kind, task = job
     block = compute(arrays, kind, task)
     if not np.isfinite(block).all():
         raise InputError(f"{kind[1]} gave a value that is not finite; are the clouds huge?")
+    return block
+
+
+def _kept(block: NDArray[np.float64], task: Task, folder: Path | None) -> NDArray[np.float64]:
     if folder is not None:
         write_npy(folder / f"{_name(task)}.npy", block)
     return block

@@ -9,12 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import signal
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +19,11 @@ from numpy.typing import NDArray
 
 from pcgen import __version__, progress
 from pcgen.config import digest, to_plain
-from pcgen.errors import InputError, PcgenError, StorageError
-from pcgen.files import lock, write_json
-from pcgen.reconstruct.export import check_formats, write_checked
+from pcgen.errors import InputError, PcgenError
+from pcgen.files import atomic_file, lock, write_json
+from pcgen.jobs import pool
+from pcgen.jobs.workers import Announce
+from pcgen.reconstruct.export import check_formats, checked_bytes
 from pcgen.reconstruct.methods import MeshSettings, reconstruct
 
 MANIFEST = "meshes.json"
@@ -58,10 +56,14 @@ def mesh_all(
     *,
     formats: Sequence[str] = ("glb",),
     settings: MeshSettings | None = None,
-    workers: int = 1,
+    workers: int | None = None,
+    ray: str | None = None,
 ) -> dict[str, Any]:
     """Mesh each cloud into the folder ``out``; gives what ``meshes.json`` holds.
 
+    Args:
+        workers: processes; by default this one alone, or all of a cluster.
+        ray: the address of a Ray cluster that does the work; see :mod:`pcgen.jobs.cluster`.
     Raises:
         StorageError: ``out`` cannot be written, or another process writes it.
     """
@@ -76,12 +78,13 @@ def mesh_all(
             if kept:
                 entries[cloud.name] = kept
             else:
-                jobs.append((cloud, out, kinds, settings, key))
+                jobs.append((cloud, key))
         resumed = len(entries)
         with progress.bar("mesh", len(clouds), resumed) as bar:
-            for entry in _run(jobs, workers):
-                entries[entry["name"]] = entry
-                bar.advance(note=entry["name"])
+            for made in _run(jobs, (kinds, settings), workers, ray):
+                _write(out, made)
+                entries[made.entry["name"]] = made.entry
+                bar.advance(note=made.entry["name"])
         ordered = [entries[cloud.name] for cloud in clouds]
         manifest = {
             "version": __version__,
@@ -110,74 +113,65 @@ def summary(entries: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return result
 
 
+@dataclass(frozen=True)
+class Made:
+    """One cloud's entry in the manifest, and its mesh files by ending (``glb``)."""
+
+    entry: dict[str, Any]
+    files: dict[str, bytes]
+
+
 def mesh_one(
-    cloud: NamedCloud, out: Path, kinds: Sequence[str], settings: MeshSettings, key: str
-) -> dict[str, Any]:
-    """Mesh, write and report one cloud; a known error becomes its entry."""
+    job: tuple[NamedCloud, str], announce: Announce, common: tuple[Sequence[str], MeshSettings]
+) -> Made:
+    """Mesh and report one cloud; a known error becomes its entry."""
+    (cloud, key), (kinds, settings) = job, common
     entry: dict[str, Any] = {"name": cloud.name, "category": cloud.category, "key": key}
     try:
         if cloud.fault:
             raise InputError(cloud.fault)
         points = np.asarray(cloud.points, np.float64) * cloud.scale + np.asarray(cloud.centre)
         result = reconstruct(points, cloud.normals, settings)
-        files = []
-        for kind in kinds:
-            path = out / f"{cloud.name}.{kind}"
-            write_checked(path, result.mesh)
-            files.append(path.name)
-        entry |= {"files": files, "unit": cloud.unit, "report": to_plain(result.report)}
-    except StorageError:
-        raise  # a full disk is no fault of this shape
+        files = {kind: checked_bytes(result.mesh, f".{kind}") for kind in kinds}
     except PcgenError as error:
-        entry["error"] = str(error)
+        return Made(entry | {"error": str(error)}, {})
     except Exception as error:
         # One shape that meets a defect of ours or of a library must not stop the others.
-        entry["error"] = f"unexpected {type(error).__name__}: {error}"
-    write_json(out / f"{cloud.name}.json", entry)
-    return entry
+        return Made(entry | {"error": f"unexpected {type(error).__name__}: {error}"}, {})
+    names = [f"{cloud.name}.{kind}" for kind in kinds]
+    entry |= {"files": names, "unit": cloud.unit, "report": to_plain(result.report)}
+    return Made(entry, files)
 
 
-def _run(jobs: list[tuple[Any, ...]], workers: int) -> Iterator[dict[str, Any]]:
-    if workers == 1 or len(jobs) < 2:
+def _run(
+    jobs: list[tuple[NamedCloud, str]],
+    common: tuple[Sequence[str], MeshSettings],
+    workers: int | None,
+    ray: str | None,
+) -> Iterator[Made]:
+    if not jobs or (ray is None and (workers in (None, 1) or len(jobs) == 1)):
         for job in jobs:
-            yield mesh_one(*job)
+            yield mesh_one(job, lambda _: None, common)
         return
-    left = {job[0].name: job for job in jobs}
-    while left:
-        try:
-            with _pool(min(workers, len(left))) as pool:
-                futures = [pool.submit(mesh_one, *job) for job in left.values()]
-                try:
-                    for future in as_completed(futures):
-                        entry = future.result()
-                        del left[entry["name"]]
-                        yield entry
-                except BaseException:
-                    pool.shutdown(cancel_futures=True)
-                    raise
-        except BrokenProcessPool:
-            # A library took a worker down; we cannot know with which shape. The rest goes on
-            # one at a time, and the shape that kills its worker again is reported.
-            job = left.pop(next(iter(left)))
-            yield _alone(job)
+    with pool(mesh_one, len(jobs), workers=workers, ray=ray, common=common) as working:
+        for job in jobs:
+            working.submit(job)
+        for outcome in working.outcomes():
+            if outcome.death is None:
+                yield outcome.result
+                continue
+            # A library took its process down; the others go on, this shape is reported.
+            cloud, key = outcome.task
+            error = f"its process died while meshing it: {outcome.death.reason}"
+            yield Made({"name": cloud.name, "key": key, "error": error}, {})
 
 
-def _pool(workers: int) -> ProcessPoolExecutor:
-    """Processes that leave Ctrl-C to their parent, who cancels what has not begun."""
-    return ProcessPoolExecutor(
-        workers,
-        mp_context=get_context("spawn"),
-        initializer=signal.signal,
-        initargs=(signal.SIGINT, signal.SIG_IGN),
-    )
-
-
-def _alone(job: tuple[Any, ...]) -> dict[str, Any]:
-    try:
-        with _pool(1) as pool:
-            return pool.submit(mesh_one, *job).result()
-    except BrokenProcessPool:
-        return {"name": job[0].name, "key": job[-1], "error": "the process died while meshing it"}
+def _write(out: Path, made: Made) -> None:
+    """The files of a mesh, then the report that says they are there."""
+    for kind, data in made.files.items():
+        with atomic_file(out / f"{made.entry['name']}.{kind}") as temporary:
+            temporary.write_bytes(data)
+    write_json(out / f"{made.entry['name']}.json", made.entry)
 
 
 def _key(cloud: NamedCloud, settings: MeshSettings, kinds: Sequence[str]) -> str:

@@ -1,15 +1,14 @@
-"""Meshes to GLB, PLY, OBJ and STL, each file reopened after writing and compared."""
+"""Meshes to GLB, PLY, OBJ and STL, each read back and compared before it is written."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 
 from pcgen.errors import InputError, MeshError
 from pcgen.reconstruct.topology import is_watertight, merged
-from pcgen.shapes.mesh_files import WRITE_SUFFIXES, Mesh, read_mesh, write_mesh
+from pcgen.shapes.mesh_files import WRITE_SUFFIXES, Mesh, mesh_bytes, read_mesh
 
 FORMATS = tuple(suffix[1:] for suffix in WRITE_SUFFIXES)
 
@@ -30,23 +29,21 @@ def check_formats(names: Sequence[str]) -> tuple[str, ...]:
     return formats
 
 
-def write_checked(path: Path, mesh: Mesh) -> Path:
-    """Write by the suffix of ``path`` and read the file back; a wrong file does not stay.
+def checked_bytes(mesh: Mesh, suffix: str, name: str = "mesh") -> bytes:
+    """The mesh as the content of a file, after reading that back and comparing.
 
     Raises:
         InputError: an unknown suffix.
-        StorageError: the folder cannot be written.
-        MeshError: the file read back is another mesh.
+        MeshError: what is read back is another mesh.
     """
-    write_mesh(path, mesh)
+    data = mesh_bytes(mesh, suffix, name=name)
     try:
-        fault = difference(mesh, read_mesh(path.read_bytes(), suffix=path.suffix))
+        fault = difference(mesh, read_mesh(data, suffix=suffix))
     except MeshError as error:
         fault = str(error)
     if fault:
-        path.unlink(missing_ok=True)
-        raise MeshError(f"{path} was written but read back wrongly, and removed: {fault}")
-    return path
+        raise MeshError(f"as {suffix} it is read back wrongly, so it was not written: {fault}")
+    return data
 
 
 def difference(wanted: Mesh, found: Mesh) -> str:

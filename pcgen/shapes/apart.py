@@ -1,6 +1,6 @@
 """Reading a foreign file in a process of its own, for readers that may hang, crash or fill memory.
 
-``prepare`` has its workers (:mod:`pcgen.shapes.workers`), which are under limits already. This is
+``prepare`` has its workers (:mod:`pcgen.jobs.workers`), which are under limits already. This is
 for commands that read one file: a helper process is started at the first, kept for the next, and
 ends with its parent. Files go in by name, arrays come back as ``.npy``; neither side unpickles.
 """
@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from pcgen import errors
 from pcgen.errors import InputError, PcgenError
-from pcgen.shapes import workers
+from pcgen.jobs import workers
 from pcgen.shapes.arrays import read_npy, write_npy
 
 Arrays = dict[str, NDArray[Any]]

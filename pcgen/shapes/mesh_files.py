@@ -168,16 +168,35 @@ def write_mesh(
 ) -> Path:
     """Write one mesh atomically in the format its suffix names; gives the path.
 
+    Arguments and errors are those of :func:`mesh_bytes`; StorageError: it cannot be written.
+    """
+    path = Path(path)
+    data = mesh_bytes(mesh, path.suffix, normals=normals, colours=colours, name=path.stem)
+    with atomic_file(path) as temporary:
+        temporary.write_bytes(data)
+    return path
+
+
+def mesh_bytes(
+    mesh: Mesh,
+    suffix: str,
+    *,
+    normals: NDArray[np.floating] | None = None,
+    colours: NDArray[np.uint8] | None = None,
+    name: str = "mesh",
+) -> bytes:
+    """One mesh as the content of a file that ends in ``suffix``.
+
     Args:
+        name: of the object, which GLB keeps.
         normals: (V, 3) unit normals at the vertices (GLB, PLY and OBJ keep them).
         colours: (V, 3) or (V, 4) of 0-255 at the vertices (GLB, PLY and OBJ keep them).
     Raises:
         InputError: an unknown suffix, or arrays that do not fit the mesh.
-        StorageError: the folder cannot be written.
     """
-    path = Path(path)
-    if path.suffix.lower() not in WRITE_SUFFIXES:
-        raise InputError(f"meshes are written as {', '.join(WRITE_SUFFIXES)}, got {path.name}")
+    suffix = suffix.lower()
+    if suffix not in WRITE_SUFFIXES:
+        raise InputError(f"meshes are written as {', '.join(WRITE_SUFFIXES)}, got {suffix!r}")
     count = len(mesh.vertices)
     if normals is not None and normals.shape != (count, 3):
         raise InputError(f"normals must be ({count}, 3), got {normals.shape}")
@@ -189,15 +208,12 @@ def write_mesh(
         mesh.vertices, mesh.faces, process=False, vertex_normals=normals, vertex_colors=colours
     )
     options: dict[str, Any] = {}
-    if path.suffix.lower() in (".ply", ".obj", ".glb"):
-        name = "vertex_normal" if path.suffix.lower() == ".ply" else "include_normals"
-        options[name] = normals is not None
-    if path.suffix.lower() == ".glb":
-        options["tree_postprocessor"] = functools.partial(_finish_gltf, path.stem)
-    data: Any = solid.export(file_type=path.suffix[1:].lower(), **options)
-    with atomic_file(path) as temporary:
-        temporary.write_bytes(data.encode() if isinstance(data, str) else data)
-    return path
+    if suffix in (".ply", ".obj", ".glb"):
+        options["vertex_normal" if suffix == ".ply" else "include_normals"] = normals is not None
+    if suffix == ".glb":
+        options["tree_postprocessor"] = functools.partial(_finish_gltf, name)
+    data: Any = solid.export(file_type=suffix[1:], **options)
+    return data.encode() if isinstance(data, str) else bytes(data)
 
 
 def _finish_gltf(name: str, tree: dict[str, Any]) -> None:

@@ -1,8 +1,9 @@
-"""The unfinished data set: pieces that workers write, and the arrays made of them at the end.
+"""The unfinished data set: pieces that workers make, and the arrays made of them at the end.
 
-A piece is a run of consecutive items. Its arrays are flushed before its record is, so a record
-means a whole piece; whoever finds one need not do it again. What an item becomes depends on its
-id, its file and the settings alone: not on the piece, the worker or the order.
+A piece is a run of consecutive items. Workers convert it, the process that leads them writes it,
+once: its arrays are flushed before its record is, so a record means a whole piece; whoever finds
+one need not do it again. What an item becomes depends on its id, its file and the settings
+alone: not on the piece, the worker, the machine or the order.
 """
 
 from __future__ import annotations
@@ -21,13 +22,14 @@ from numpy.typing import NDArray
 
 from pcgen.errors import DataError, InputError, MeshError, PcgenError
 from pcgen.files import atomic_file, storage_errors, write_json
+from pcgen.jobs.workers import Announce
 from pcgen.shapes.arrays import npy_header, write_npy
 from pcgen.shapes.items import Cloud, Item, open_item
 from pcgen.shapes.mesh_files import Mesh
 from pcgen.shapes.normalise import box_frame
 from pcgen.shapes.store import Row, shape_hash
 from pcgen.shapes.surface import sample_surface
-from pcgen.shapes.workers import Announce
+from pcgen.shapes.tree import check_visible
 from pcgen.shapes.writer import as_point
 
 PIECE_SIZE = 32  # shapes: a second or two of work, the most that a kill costs
@@ -39,7 +41,8 @@ class Piece:
 
     Attributes:
         number: of the piece; its files carry it.
-        folder: where they go.
+        folder: where they go; workers never look there.
+        source: what the items are in; there must be something on every machine that works.
         items: the shapes, in the order of the data set.
         points: how many to store of each.
         seed: of the data set.
@@ -48,6 +51,7 @@ class Piece:
 
     number: int
     folder: Path
+    source: str
     items: tuple[Item, ...]
     points: int
     seed: int
@@ -61,8 +65,26 @@ class Piece:
         return self.folder / f"{self.number:06d}.{name}.npy"
 
 
-def convert(piece: Piece, announce: Announce) -> None:
-    """Turn the items of a piece into arrays and a record of what became of each."""
+@dataclass(frozen=True)
+class Converted:
+    """What a worker made of a piece.
+
+    Attributes:
+        record: what became of each item: its frame and hashes, or the reason to leave it out.
+        arrays: points and normals of the accepted items, by name; none without accepted items.
+    """
+
+    record: list[dict[str, Any]]
+    arrays: dict[str, NDArray[Any]]
+
+
+def convert(piece: Piece, announce: Announce) -> Converted:
+    """Turn the items of a piece into arrays and a record of what became of each.
+
+    Raises:
+        DataError: the source cannot be seen from this machine.
+    """
+    check_visible(piece.source)
     points: list[NDArray[np.float32]] = []
     normals: list[NDArray[np.float16]] = []
     record: list[dict[str, Any]] = []
@@ -90,10 +112,17 @@ def convert(piece: Piece, announce: Announce) -> None:
                 "normals": half is not None,
             }
         )
+    arrays: dict[str, NDArray[Any]] = {}
     if points:
-        write_npy(piece.array("points"), np.stack(points))
-        write_npy(piece.array("normals"), np.stack(normals))
-    write_json(piece.record, record)
+        arrays = {"points": np.stack(points), "normals": np.stack(normals)}
+    return Converted(record, arrays)
+
+
+def write_piece(piece: Piece, made: Converted) -> None:
+    """Keep a piece: arrays first, then the record that says they are whole."""
+    for name, array in made.arrays.items():
+        write_npy(piece.array(name), array)
+    write_json(piece.record, made.record)
 
 
 @dataclass(frozen=True)

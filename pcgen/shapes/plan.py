@@ -38,7 +38,11 @@ class Settings:
 
 @dataclass(frozen=True)
 class Plan:
-    """A decided job: the items in their final order, and what has been left out already."""
+    """A decided job: the items in their final order, and what has been left out already.
+
+    Attributes:
+        source: as the user named it; place: where that is, for any process on any machine.
+    """
 
     settings: Settings
     items: tuple[Item, ...]
@@ -46,6 +50,7 @@ class Plan:
     ignored: dict[str, int]
     rule: str
     source: str
+    place: str
 
     @property
     def source_hash(self) -> str:
@@ -87,6 +92,7 @@ def make_plan(
         ignored=_ignored(listing, found),
         rule=found.rule,
         source=str(source),
+        place=str(folder.absolute()),
     )
 
 

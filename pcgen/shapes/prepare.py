@@ -8,7 +8,6 @@ the plan, and if it is its own, goes on from the pieces; else it starts anew.
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections import Counter
 from dataclasses import replace
@@ -19,10 +18,19 @@ from pcgen import progress
 from pcgen.config import to_plain
 from pcgen.errors import DataError, InputError, StorageError
 from pcgen.files import TEMPORARY_PREFIX, lock, storage_errors, write_json
-from pcgen.shapes.pieces import PIECE_SIZE, Piece, assemble, convert, read_record, rows_of
+from pcgen.jobs import pool
+from pcgen.jobs.workers import foreign_limits
+from pcgen.shapes.pieces import (
+    PIECE_SIZE,
+    Piece,
+    assemble,
+    convert,
+    read_record,
+    rows_of,
+    write_piece,
+)
 from pcgen.shapes.plan import Plan, make_plan, summary
 from pcgen.shapes.tree import Rejected
-from pcgen.shapes.workers import Workers
 from pcgen.shapes.writer import write_records
 
 
@@ -35,6 +43,7 @@ def prepare(
     points: int | None = None,
     splits: Path | str | None = None,
     workers: int | None = None,
+    ray: str | None = None,
     seed: int = 0,
 ) -> dict[str, Any]:
     """Make the data set ``out`` from meshes or clouds.
@@ -48,7 +57,8 @@ def prepare(
             they have, at most 15,000.
         splits: a CSV, see :func:`pcgen.shapes.splits.read_table`; by default the source's own
             table or folders, else 80/10/10 by the hash of the id.
-        workers: processes; by default the cores we may use.
+        workers: processes; by default the cores we may use, or all of the cluster.
+        ray: the address of a Ray cluster that does the work; see :mod:`pcgen.jobs.cluster`.
         seed: of the sampling.
     Returns:
         the report, which is also written as ``report.json``.
@@ -65,7 +75,7 @@ def prepare(
     part = out.with_name(out.name + ".part")
     with lock(part), storage_errors(part):
         pieces = _open_part(part, plan)
-        _run(pieces, workers or len(os.sched_getaffinity(0)))
+        _run(pieces, workers, ray)
         report = _finish(part, plan, pieces)
         if out.exists():
             out.rmdir()
@@ -106,13 +116,18 @@ def _open_part(part: Path, plan: Plan) -> list[Piece]:
     settings = plan.settings
     return [
         Piece(
-            number, folder, plan.items[start : start + PIECE_SIZE], settings.points, settings.seed
+            number=number,
+            folder=folder,
+            source=plan.place,
+            items=plan.items[start : start + PIECE_SIZE],
+            points=settings.points,
+            seed=settings.seed,
         )
         for number, start in enumerate(range(0, len(plan.items), PIECE_SIZE))
     ]
 
 
-def _run(pieces: list[Piece], workers: int) -> None:
+def _run(pieces: list[Piece], workers: int | None, ray: str | None) -> None:
     """Have all pieces converted that are not yet; what kills a worker is skipped next time."""
     waiting = [piece for piece in pieces if read_record(piece) is None]
     total = sum(len(piece.items) for piece in pieces)
@@ -122,14 +137,15 @@ def _run(pieces: list[Piece], workers: int) -> None:
     if not waiting:
         return
     with (
-        Workers(convert, min(workers, len(waiting))) as pool,
+        pool(convert, len(waiting), workers=workers, ray=ray, limits=foreign_limits()) as working,
         progress.bar("prepare", total, done) as bar,
     ):
         for piece in waiting:
-            pool.submit(piece)
-        for outcome in pool.outcomes():
+            working.submit(piece)
+        for outcome in working.outcomes():
             piece = outcome.task
             if outcome.death is None:
+                write_piece(piece, outcome.result)
                 bar.advance(len(piece.items))
             elif outcome.death.item is None:
                 raise DataError(
@@ -138,7 +154,7 @@ def _run(pieces: list[Piece], workers: int) -> None:
                 )
             else:
                 skip = {**piece.skip, outcome.death.item: outcome.death.reason}
-                pool.submit(replace(piece, skip=skip))
+                working.submit(replace(piece, skip=skip))
 
 
 def _finish(part: Path, plan: Plan, pieces: list[Piece]) -> dict[str, Any]:

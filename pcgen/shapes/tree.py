@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import os
+import socket
 import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -112,6 +113,19 @@ def scan(source: Path | str) -> Listing:
         raise DataError(f"nothing at {source}; name a folder, an archive or a file of shapes")
     entries = tuple(sorted(found.entries, key=lambda entry: (entry.path, entry.where)))
     return Listing(name, entries, tuple(sorted(found.empty)), tuple(found.rejected))
+
+
+def check_visible(source: str) -> None:
+    """Refuse to work on a machine that cannot see the source: everything would be left out.
+
+    Raises:
+        DataError: there is nothing at ``source`` here.
+    """
+    if not Path(source).exists():
+        raise DataError(
+            f"nothing at {source} on the machine {socket.gethostname()}; the machines of a "
+            "cluster must see the source under one path, or name it by a URL"
+        )
 
 
 def read_entry(entry: Entry, limit: int = FILE_LIMIT) -> bytes:

@@ -1,8 +1,8 @@
 """Commands that are killed, interrupted or run out of disk, again and again.
 
-    python -m tests.crash.trials kill prepare train sample mesh evaluate --trials 200
-    python -m tests.crash.trials interrupt prepare train sample mesh evaluate
-    python -m tests.crash.trials disk prepare train sample mesh evaluate   (as root: mounts tmpfs)
+    python -m tests.crash.trials kill all --trials 200
+    python -m tests.crash.trials interrupt all
+    python -m tests.crash.trials disk all   (as root: mounts tmpfs)
 
 Every command runs in a real process, forked from this one, which has imported everything and
 computed nothing. ``kill`` sends SIGKILL, in turn at a random change to the file system and at a
@@ -25,11 +25,16 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 import pcgen.evaluate.files
+import pcgen.gallery.build
 import pcgen.model
 import pcgen.reconstruct.batch
 import pcgen.reconstruct.inputs
-import pcgen.train.training  # noqa: F401 - imported before the forks, to save them the time
+import pcgen.train.training
+import pcgen.transport.choose
+import pcgen.transport.pictures  # noqa: F401 - all imported before the forks, to save them the time
 from pcgen.cli import main
 from pcgen.files import TEMPORARY_PREFIX
 from pcgen.shapes import prepare as prepare_module
@@ -38,11 +43,14 @@ from pcgen.train import loop
 from tests.boxes import boxes
 from tests.shapes.small_shapes import box_mesh, obj_bytes
 
-COMMANDS = ("prepare", "train", "sample", "mesh", "evaluate")
+COMMANDS = ("prepare", "train", "sample", "mesh", "evaluate", "gallery", "transport")
+#: The commands whose output a command reads.
+NEEDS = {"sample": ["train"], "mesh": ["sample"], "evaluate": ["sample"], "gallery": ["sample"]}
 #: What a process does to the file system, by the names of Python's audit events.
 CHANGES = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate", "os.chmod", "open"}
 #: Files that are complete whenever they are there.
-WHOLE = (".npz", ".glb", ".obj", "weights.safetensors", "atoms.safetensors", "base.safetensors")
+WHOLE = (".npz", ".glb", ".obj", ".png", ".html", "weights.safetensors", "atoms.safetensors",
+         "base.safetensors")  # fmt: skip
 TIMES = ("seconds", "mean_seconds", "resumed")
 
 
@@ -123,6 +131,7 @@ class Stage:
         clouds, normals = boxes(10, 1200)
         splits = ["test" if k % 2 else "train" for k in range(10)]
         write_dataset(folder / "data", clouds, splits=splits, normals=normals)
+        np.save(folder / "atoms.npy", np.random.default_rng(0).normal(size=(60, 2)))
         self._reference: dict[str, dict[str, str]] = {}
         self.usual: dict[str, Ended] = {}
 
@@ -138,15 +147,16 @@ class Stage:
             "mesh": f"{samples} --out {out} --faces 500 --format glb,obj",
             "evaluate": f"{samples} --reference {data} --split test --points 256 --workers 1 "
             f"--out {json_} --cache {cache}",
+            "gallery": f"{samples} --out {out} --reference {data} --count 3",
+            "transport": f"{self.folder}/atoms.npy --out {out}.npz --tolerance 0.1 --source uniform"
+            f" --method semidual --picture {out}.png",
         }
         return [command, *lines[command].split()]
 
     def reference(self, command: str) -> dict[str, str]:
         """The files of an uninterrupted run, by name; made the first time."""
         if command not in self._reference:
-            for earlier in {"sample": ["train"], "mesh": ["sample"], "evaluate": ["sample"]}.get(
-                command, []
-            ):
+            for earlier in NEEDS.get(command, ()):
                 self.reference(earlier)
             folder = self.folder / "reference" / command
             folder.mkdir(parents=True)
@@ -278,8 +288,9 @@ def trials(kind: str, commands, count: int, seed: int) -> int:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("kind", choices=TRIALS)
-    parser.add_argument("commands", nargs="+", choices=COMMANDS)
+    parser.add_argument("commands", nargs="+", choices=[*COMMANDS, "all"])
     parser.add_argument("--trials", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
-    sys.exit(bool(trials(args.kind, args.commands, args.trials, args.seed)))
+    commands = COMMANDS if "all" in args.commands else args.commands
+    sys.exit(bool(trials(args.kind, commands, args.trials, args.seed)))

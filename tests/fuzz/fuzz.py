@@ -20,7 +20,7 @@ import atheris
 with atheris.instrument_imports(include=["pcgen"]):
     from tests.fuzz.loaders import LOADERS
 
-from pcgen.shapes import workers
+from pcgen.jobs import workers
 from tests.fuzz.attack import fault_of, seeds_of
 from tests.fuzz.keep import keep
 

@@ -13,8 +13,9 @@ import torch
 
 from pcgen import checkpoint
 from pcgen.errors import DataError, InputError, MeshError, PcgenError
+from pcgen.jobs import workers
 from pcgen.runfile import read_run
-from pcgen.shapes import apart, workers
+from pcgen.shapes import apart
 from pcgen.shapes.arrays import read_npz
 from pcgen.shapes.cloud_files import parse_torch, read_clouds
 from pcgen.shapes.layouts.hdf5 import list_arrays

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pcgen.shapes.workers import Workers
+from pcgen.jobs.workers import Limits, Workers
 from tests.fuzz.attack import attack, fault_of
 from tests.fuzz.loaders import LOADERS
 
@@ -22,8 +22,8 @@ MEMORY_LIMIT = 3 * 2**30
 def attack_all(each: int, folder: Path) -> dict[str, str]:
     """Faults by loader and number, of ``each`` mutants of every loader."""
     faults = {}
-    limits = {"time_limit_s": TIME_LIMIT_S, "memory_limit": MEMORY_LIMIT}
-    with Workers(attack, 1, **limits) as workers:
+    limits = Limits(time_s=TIME_LIMIT_S, memory=MEMORY_LIMIT)
+    with Workers(attack, 1, limits=limits) as workers:
         for name in LOADERS:
             (folder / name).mkdir()
             workers.submit((name, range(each), str(folder / name)))

@@ -9,7 +9,7 @@ from pcgen.shapes import pieces
 def only_the_third(piece, announce):
     """As if the other pieces must not be made again."""
     assert piece.number == 2
-    pieces.convert(piece, announce)
+    return pieces.convert(piece, announce)
 
 
 def convert(piece, announce):
@@ -20,4 +20,4 @@ def convert(piece, announce):
         if b"CRASH" in Path(piece.items[position].entry.file).read_bytes():
             os.abort()
 
-    pieces.convert(piece, announce_and_crash)
+    return pieces.convert(piece, announce_and_crash)

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from pcgen.errors import InputError
+from pcgen.jobs.workers import Announce, Workers, foreign_limits
 from pcgen.shapes.items import Item
 from pcgen.shapes.layouts import SPLIT_NAMES, Found
 from pcgen.shapes.layouts.synsets import aliases_of, category_of, synset_names
 from pcgen.shapes.tree import Listing, Rejected
-from pcgen.shapes.workers import Announce, Workers
 
 EXPECTED = "a .hdf5 or .h5 file with arrays (N, P, 3), such as {synset}/{split}"
 
@@ -63,7 +63,7 @@ def find(listing: Listing) -> Found:
 def _contents(paths: list[str]) -> dict[str, list[tuple[str, int, int]] | str]:
     """What is in each file, or why that cannot be said; found out in a process that may die."""
     found: dict[str, list[tuple[str, int, int]] | str] = {}
-    with Workers(list_arrays, 1) as worker:
+    with Workers(list_arrays, 1, limits=foreign_limits()) as worker:
         for path in paths:
             worker.submit(path)
         for outcome in worker.outcomes():

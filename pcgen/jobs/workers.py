@@ -17,14 +17,33 @@ from multiprocessing.connection import Connection, wait
 from typing import Any
 
 from pcgen.errors import InputError
+from pcgen.jobs.common import Common
 
-#: An item that takes longer, in seconds of wall-clock, is given up.
+#: An item of a foreign file that takes longer, in seconds of wall-clock, is given up.
 TIME_LIMIT_S = 300
-#: What one worker may allocate, in bytes; mapped files do not count.
+#: What one worker that reads foreign files may allocate, in bytes; mapped files do not count.
 MEMORY_LIMIT = 8 * 2**30
+#: How often a task is tried again whose worker was killed by somebody: the system short of
+#: memory, or a person. A crash of the worker's own is not tried again, it would come again.
+RETRIES = 2
+_FROM_OUTSIDE = (-signal.SIGKILL, -signal.SIGTERM, -signal.SIGHUP)
 
 #: Tells the parent which item is begun, so that it knows whom to blame.
 Announce = Callable[[int], None]
+Work = Callable[..., Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """Of one item: wall-clock seconds, and bytes its worker may allocate; 0 for none."""
+
+    time_s: int = 0
+    memory: int = 0
+
+
+def foreign_limits() -> Limits:
+    """For work that reads files of unknown origin."""
+    return Limits(time_s=TIME_LIMIT_S, memory=MEMORY_LIMIT)
 
 
 @dataclass(frozen=True)
@@ -45,25 +64,20 @@ class Outcome:
 
 
 class Workers:
-    """A few processes that run ``work(task, announce)`` for one task after another.
+    """A few processes that run ``work`` for one task after another; see :func:`pcgen.jobs.pool`.
 
-    ``work`` must be importable by name, tasks and results picklable. An exception that ``work``
-    lets through is raised in the parent. Use as a context; leaving it ends the processes.
+    Use as a context; leaving it ends the processes.
     """
 
     def __init__(
-        self,
-        work: Callable[[Any, Announce], Any],
-        count: int,
-        *,
-        time_limit_s: int = TIME_LIMIT_S,
-        memory_limit: int = MEMORY_LIMIT,
+        self, work: Work, count: int, *, common: Any = None, limits: Limits | None = None
     ) -> None:
         if count < 1:
             raise InputError(f"workers must be at least 1, got {count}")
         self._work, self._count = work, count
-        self._limits = (time_limit_s, memory_limit)
-        self._waiting: deque[Any] = deque()
+        self._limits = limits or Limits()
+        self._common = None if common is None else Common.save(common)
+        self._waiting: deque[_Try] = deque()
         self._busy: dict[Connection, _Busy] = {}
         self._idle: list[tuple[Any, Connection]] = []
         self._context = _context(work.__module__)
@@ -80,10 +94,12 @@ class Workers:
             process.join()
         for busy in self._busy.values():
             busy.process.join()
+        if self._common is not None:
+            self._common.remove()
 
     def submit(self, task: Any) -> None:
         """Put a task at the end of the queue; may be called between outcomes."""
-        self._waiting.append(task)
+        self._waiting.append(_Try(task))
 
     def outcomes(self) -> Iterator[Outcome]:
         """The outcomes of all tasks as they come, until none is left."""
@@ -96,30 +112,27 @@ class Workers:
                 if outcome is not None:
                     yield outcome
 
-    def _start(self, task: Any) -> None:
+    def _start(self, attempt: _Try) -> None:
         if self._idle:
             process, pipe = self._idle.pop()
         else:
             pipe, theirs = self._context.Pipe()
             process = self._context.Process(
-                target=_serve, args=(theirs, self._work, *self._limits), daemon=True
+                target=_serve, args=(theirs, self._work, self._limits, self._common), daemon=True
             )
-            process.start()
+            with _one_thread():
+                process.start()
             theirs.close()
-        self._busy[pipe] = _Busy(process, task)
+        self._busy[pipe] = _Busy(process, attempt)
         with contextlib.suppress(BrokenPipeError):  # it died at once; hearing finds out
-            pipe.send(task)
+            pipe.send(attempt.task)
 
     def _hear(self, pipe: Connection) -> Outcome | None:
         busy = self._busy[pipe]
         try:
             kind, value = pipe.recv()
         except (EOFError, OSError):
-            busy.process.join()
-            del self._busy[pipe]
-            pipe.close()
-            reason = death_reason(busy.process.exitcode, self._limits[0])
-            return Outcome(busy.task, death=Death(busy.item, reason))
+            return self._bury(pipe)
         if kind == "item":
             busy.item = value
             return None
@@ -127,13 +140,27 @@ class Workers:
         self._idle.append((busy.process, pipe))
         if kind == "error":
             raise value
-        return Outcome(busy.task, value)
+        return Outcome(busy.attempt.task, value)
+
+    def _bury(self, pipe: Connection) -> Outcome | None:
+        busy = self._busy.pop(pipe)
+        busy.process.join()
+        pipe.close()
+        code, attempt = busy.process.exitcode, busy.attempt
+        if code in _FROM_OUTSIDE and attempt.number < RETRIES:
+            self._waiting.appendleft(_Try(attempt.task, attempt.number + 1))
+            return None
+        return Outcome(
+            attempt.task, death=Death(busy.item, death_reason(code, self._limits.time_s))
+        )
 
 
 def death_reason(code: int | None, time_limit_s: int) -> str:
     """In words, by the exit code of a process that died while it read something."""
     if code == -signal.SIGALRM:
         return f"reading it took longer than {time_limit_s} s"
+    if code in _FROM_OUTSIDE:
+        return f"its process was killed ({signal.Signals(-code).name}), perhaps for its memory"
     if code is not None and code < 0:
         return f"reading it crashed the parser ({signal.Signals(-code).name})"
     return f"reading it ended the parser (exit code {code})"
@@ -159,10 +186,16 @@ def limit_memory(limit: int) -> None:
 _limited = False
 
 
+@dataclass(frozen=True)
+class _Try:
+    task: Any
+    number: int = 0
+
+
 @dataclass
 class _Busy:
     process: Any
-    task: Any
+    attempt: _Try
     item: int | None = None
 
 
@@ -175,25 +208,43 @@ def _context(module: str) -> Any:
     return context
 
 
-def _serve(pipe: Connection, work: Callable[..., Any], time_limit_s: int, memory: int) -> None:
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    """BLAS and OpenMP read these when they start, in the fork server: a worker is one thread."""
+    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+    before = {name: os.environ.get(name) for name in names}
+    os.environ.update(dict.fromkeys(names, "1"))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def _serve(pipe: Connection, work: Work, limits: Limits, common: Common | None) -> None:
     """The life of a worker."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's affair
-    limit_memory(memory)
+    if limits.memory:
+        limit_memory(limits.memory)
     parent = os.getppid()
 
     def announce(item: int) -> None:
         if os.getppid() != parent:
             os._exit(1)  # a killed parent wants no more work done
         # SIGALRM ends a process wherever it is, in C code too, and without its parent's help.
-        signal.alarm(time_limit_s)
+        signal.alarm(limits.time_s)
         pipe.send(("item", item))
 
     with contextlib.suppress(EOFError, OSError):  # the parent has gone
+        shared = () if common is None else (common.load(),)
         while True:
             task = pipe.recv()
-            signal.alarm(time_limit_s)
+            signal.alarm(limits.time_s)
             try:
-                answer = ("done", work(task, announce))
+                answer = ("done", work(task, announce, *shared))
             except Exception as error:
                 answer = ("error", error)
             signal.alarm(0)

@@ -2,12 +2,12 @@
 
 import pytest
 
-from pcgen.shapes.workers import Workers
-from tests.shapes.hostile_work import misbehave
+from pcgen.jobs.workers import Limits, Workers
+from tests.jobs.hostile_work import misbehave
 
 
 def outcomes(tasks, count=1, **limits):
-    with Workers(misbehave, count, **limits) as workers:
+    with Workers(misbehave, count, limits=Limits(**limits)) as workers:
         for task in tasks:
             workers.submit(task)
         return {tuple(outcome.task): outcome for outcome in workers.outcomes()}
@@ -18,7 +18,7 @@ def outcomes(tasks, count=1, **limits):
     [("crash", "SIGABRT"), ("exit", "exit code 7"), ("hang", "longer than 1 s")],
 )
 def test_a_death_names_its_item_and_the_rest_goes_on(word, reason):
-    found = outcomes([["fine", word, "never"], ["also fine"]], time_limit_s=1)
+    found = outcomes([["fine", word, "never"], ["also fine"]], time_s=1)
     death = found["fine", word, "never"].death
     assert death is not None
     assert death.item == 1
@@ -35,7 +35,7 @@ def test_many_tasks_on_few_workers_all_come_back():
 
 def test_memory_is_limited():
     with pytest.raises(MemoryError):
-        outcomes([["fill"]], memory_limit=2 * 2**30)
+        outcomes([["fill"]], memory=2 * 2**30)
 
 
 def test_a_defect_is_raised_in_the_parent():

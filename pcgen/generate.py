@@ -1,0 +1,100 @@
+"""New shapes of a run, decoded by several processes or machines: the same bytes however many.
+
+The latents are drawn here, all at once; each shape has a seed of its own, so any process decodes
+it to the same points. The model goes to the processes as a whole: they read no run.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pcgen import progress
+from pcgen.errors import StorageError
+from pcgen.jobs import pool
+from pcgen.jobs.workers import Announce
+from pcgen.model import ShapeModel
+from pcgen.shapes.samples import Samples
+
+PIECE_SIZE = 8  # shapes of one task: a fraction of a second
+
+
+def generate(
+    model: ShapeModel,
+    count: int,
+    *,
+    seed: int,
+    points: int = 2048,
+    steps: int = 1,
+    category: str | None = None,
+    solver: str = "student",
+    even: bool = True,
+    workers: int | None = None,
+    ray: str | None = None,
+) -> Samples:
+    """What :meth:`ShapeModel.sample` gives.
+
+    Args:
+        workers: processes; by default this one alone, or all of a cluster.
+        ray: the address of a Ray cluster that does the work; see :mod:`pcgen.jobs.cluster`.
+    Raises:
+        StorageError: a process died again and again, most likely for memory.
+    """
+    if ray is None and (workers in (None, 1) or count <= PIECE_SIZE):
+        return model.sample(
+            count,
+            seed=seed,
+            points=points,
+            steps=steps,
+            category=category,
+            solver=solver,
+            even=even,
+        )
+    drawn = model.draw(count, seed=seed, category=category, steps=steps, solver=solver, even=even)
+    names = [model.categories[int(label)] for label in drawn.category]
+    options = {"points": points, "seed": seed, "steps": steps, "solver": solver}
+    starts = range(0, count, PIECE_SIZE)
+    common = (model, options, torch.get_num_threads())
+    parts: dict[int, Samples] = {}
+    with (
+        pool(_decode, len(starts), workers=workers, ray=ray, common=common) as working,
+        progress.bar("sample", count) as bar,
+    ):
+        for start in starts:
+            chosen = slice(start, start + PIECE_SIZE)
+            working.submit((start, drawn.z[chosen].numpy(), names[chosen]))
+        for outcome in working.outcomes():
+            if outcome.death is not None:
+                raise StorageError(
+                    f"a process that decoded shapes died ({outcome.death.reason}); sample fewer "
+                    "--points, or with fewer --workers"
+                )
+            parts[outcome.task[0]] = outcome.result
+            bar.advance(len(outcome.result))
+    return _joined([parts[start] for start in starts])
+
+
+def _decode(
+    task: tuple[int, np.ndarray[Any, Any], list[str]],
+    announce: Announce,
+    common: tuple[ShapeModel, dict[str, Any], int],
+) -> Samples:
+    (start, latents, names), (model, options, threads) = task, common
+    # As many as in the process that asked: sums over threads differ in their last bits.
+    torch.set_num_threads(threads)
+    z: Tensor = torch.from_numpy(np.array(latents))
+    return model.decode_samples(z, first=start, category=names, **options)
+
+
+def _joined(parts: list[Samples]) -> Samples:
+    whole = [part.normals for part in parts if part.normals is not None]
+    return dataclasses.replace(
+        parts[0],
+        points=np.concatenate([part.points for part in parts]),
+        category=np.concatenate([part.category for part in parts]),
+        normals=np.concatenate(whole) if len(whole) == len(parts) else None,
+    )

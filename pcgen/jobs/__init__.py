@@ -1,0 +1,65 @@
+"""Work divided over processes that may die: of this machine, or of a Ray cluster.
+
+What enters is a function and its tasks, what leaves is an :class:`~pcgen.jobs.workers.Outcome`
+for each, in the order they end. :func:`pool` chooses the engine:
+
+* :mod:`workers`: processes of this machine, each under limits of time and memory;
+* :mod:`cluster`: machines of a Ray cluster, on each of which :mod:`workers` does the work. So a
+  file that kills its parser is found out, and blamed, in the same way everywhere.
+
+Workers give their results back and write nothing: the process that the user started is the only
+writer of a folder, holds its lock, and writes every piece once, however often it was tried.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any, Protocol
+
+from pcgen.errors import InputError
+from pcgen.jobs.workers import Death, Limits, Outcome, Work, Workers
+
+__all__ = ["Death", "Limits", "Outcome", "Pool", "Work", "pool"]
+
+
+class Pool(Protocol):
+    """What both engines are: a context that takes tasks and gives outcomes."""
+
+    def __enter__(self) -> Pool: ...
+    def __exit__(self, *_: object) -> None: ...
+    def submit(self, task: Any) -> None: ...
+    def outcomes(self) -> Any: ...
+
+
+def pool(
+    work: Work,
+    tasks: int,
+    *,
+    workers: int | None = None,
+    ray: str | None = None,
+    common: Any = None,
+    limits: Limits | None = None,
+) -> Pool:
+    """Processes for ``work(task, announce)``, or ``work(task, announce, common)``.
+
+    Args:
+        work: a function of a module, for other processes to find; tasks, results and ``common``
+            can be pickled. An exception that it lets through is raised here.
+        tasks: how many are expected: there is no use in more processes.
+        workers: processes; None for one a core, on a cluster for as many as it offers.
+        ray: a Ray cluster's address, see :mod:`pcgen.jobs.cluster`; None for this machine.
+        common: what all tasks need; goes to each process (cluster: machine) once, and its
+            NumPy arrays are mapped, not copied.
+        limits: of one item; none by default.
+    Raises:
+        InputError: fewer than one worker; BackendError: no such cluster, or it cannot run pcgen.
+    """
+    if workers is not None and workers < 1:
+        raise InputError(f"workers must be at least 1, got {workers}")
+    limits = limits or Limits()
+    if ray is not None:
+        from pcgen.jobs.cluster import Cluster
+
+        return Cluster(work, ray, workers, common=common, limits=limits)
+    count = min(workers or len(os.sched_getaffinity(0)), max(1, tasks))
+    return Workers(work, count, common=common, limits=limits)

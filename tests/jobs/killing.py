@@ -1,0 +1,65 @@
+"""Work for worker processes that kills its worker once: by a flag that outlives it."""
+
+import os
+import signal
+from pathlib import Path
+
+from pcgen.evaluate import matrix
+from pcgen.shapes import pieces
+from pcgen.shapes.tree import check_visible
+
+
+def kill_once(flag: Path, process: int) -> None:
+    """The first that comes here kills a process."""
+    try:
+        flag.touch(exist_ok=False)
+    except FileExistsError:
+        return
+    os.kill(process, signal.SIGKILL)
+
+
+def parent(process: int) -> int:
+    """The number of a process's parent."""
+    return int(Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+def double(task, announce, common=None):
+    """Twice a number, or a number times what is common to all."""
+    announce(0)
+    number, flag = task
+    if flag is not None:
+        kill_once(Path(flag), os.getpid())
+    return number * (2 if common is None else common)
+
+
+def where(task, announce, common):
+    """Whether the arrays that came with all tasks are mapped from a file, and their sum."""
+    return not common.flags.writeable and not common.flags.owndata, float(common.sum())
+
+
+def convert(piece, announce):
+    """As prepare does it; the Ray worker that is the first at the second piece dies."""
+    if piece.number == 1:
+        flag = Path(os.environ["PCGEN_TEST_FLAGS"]) / "prepare"
+        kill_once(flag, parent(os.getppid()))  # ours is the fork server's child, as it is Ray's
+    return pieces.convert(piece, announce)
+
+
+def compute_one(job, announce, arrays):
+    """As evaluate does it; the Ray worker that is first dies, the process that asks does not."""
+    if "PCGEN_TEST_FLAGS" in os.environ:
+        kill_once(Path(os.environ["PCGEN_TEST_FLAGS"]) / "evaluate", parent(os.getppid()))
+    return matrix._compute_one(job, announce, arrays)
+
+
+def always(path, announce):
+    """Never ends: its worker dies at item 5, and leaves a mark."""
+    with open(path, "a") as marks:
+        marks.write("x")
+    announce(5)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def blind(source, announce):
+    """Work on a machine that does not see the source."""
+    check_visible(source)
