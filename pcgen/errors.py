@@ -4,15 +4,19 @@ The command line prints any :class:`PcgenError` as one line on stderr and exits 
 other exception is a defect of ours and keeps its traceback.
 """
 
+LONGEST = 1500  # characters of a message; the end, which says what to do, is kept
+
 
 class PcgenError(Exception):
     """Base class of every known error.
 
-    Its text is one line whatever it quotes: damaged files bring line breaks into messages.
+    Its text is one line that fits a screen whatever it quotes: damaged files bring line breaks
+    and pages of text into messages.
     """
 
     def __str__(self) -> str:
-        return " ".join(super().__str__().split())
+        text = " ".join(super().__str__().split())
+        return text if len(text) <= LONGEST else f"{text[: LONGEST - 300]} ... {text[-300:]}"
 
 
 class InputError(PcgenError):

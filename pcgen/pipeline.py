@@ -5,6 +5,7 @@ A mesh file becomes a cloud in :func:`prepare`; clouds become latents, a base an
 :func:`mesh`; and :func:`evaluate` and :func:`gallery` look at them. Every function takes and
 leaves files (see the README for their formats), so each can be run alone; :func:`demo` runs all.
 
+A data set may be given by its URL wherever one is read: then its copy in the cache is used.
 Heavy packages are imported inside the functions, so that importing this module costs nothing.
 """
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from pcgen.shapes.samples import Samples
 
 
-def prepare(source: Path | str, out: Path, **options: Any) -> dict[str, Any]:
+def prepare(source: Path | str, out: Path | str, **options: Any) -> dict[str, Any]:
     """Meshes or clouds of any known layout to a data set; the report says what was left out.
 
     ``options`` are those of :func:`pcgen.shapes.prepare.prepare`: format, categories, points, ...
@@ -30,15 +31,16 @@ def prepare(source: Path | str, out: Path, **options: Any) -> dict[str, Any]:
     return prepare_shapes(source, out, **options)
 
 
-def train(dataset: Path, out: Path, **options: Any) -> dict[str, Any]:
+def train(dataset: Path | str, out: Path, **options: Any) -> dict[str, Any]:
     """A data set to a run: autoencoder, base, latent flow, point flow; resumes what is there.
 
     ``options`` are those of :func:`pcgen.train.training.train`: preset, categories, base,
     budget, seed and so on. Each stage is one module of :mod:`pcgen.train`.
     """
+    from pcgen.shapes.fetch import at_hand
     from pcgen.train.training import train as train_stages
 
-    return train_stages(dataset, out, **options)
+    return train_stages(at_hand(dataset), out, **options)
 
 
 def sample(
@@ -109,7 +111,7 @@ def mesh(
     out: Path,
     *,
     formats: Sequence[str] = ("glb",),
-    frames: Path | None = None,
+    frames: Path | str | None = None,
     workers: int | None = None,
     ray: str | None = None,
     **options: Any,
@@ -123,17 +125,20 @@ def mesh(
     from pcgen.reconstruct.export import check_formats
     from pcgen.reconstruct.inputs import named_clouds
     from pcgen.reconstruct.methods import MeshSettings
+    from pcgen.shapes.fetch import at_hand
 
     settings = MeshSettings(**options)
     kinds = check_formats(tuple(formats))
-    clouds = named_clouds(source, frames)
+    clouds = named_clouds(source, None if frames is None else at_hand(frames))
     return mesh_all(clouds, out, formats=kinds, settings=settings, workers=workers, ray=ray)
 
 
 def evaluate(
     samples: Sequence[Path],
-    reference: Path,
+    reference: Path | str,
     *,
+    training: Path | str | None = None,
+    standardised: Path | str | None = None,
     out: Path | None = None,
     page: Path | None = None,
     **options: Any,
@@ -143,18 +148,30 @@ def evaluate(
     ``options`` are those of :func:`pcgen.evaluate.files.request_for`: protocol, split, points, ...
     """
     from pcgen.evaluate.files import evaluate_files, request_for
+    from pcgen.shapes.fetch import at_hand
 
-    return evaluate_files(request_for(samples, reference, **options), out=out, page=page)
+    request = request_for(
+        samples,
+        at_hand(reference),
+        training=None if training is None else at_hand(training),
+        standardised=None if standardised is None else at_hand(standardised),
+        **options,
+    )
+    return evaluate_files(request, out=out, page=page)
 
 
-def gallery(source: Path, out: Path, **options: Any) -> dict[str, Any]:
+def gallery(
+    source: Path | str, out: Path, *, reference: Path | str | None = None, **options: Any
+) -> dict[str, Any]:
     """A page in ``out`` that shows a run, samples, a data set or meshes, and opens from disk.
 
-    ``options`` are those of :func:`pcgen.gallery.gallery`: count, meshes, reference, ...
+    ``options`` are those of :func:`pcgen.gallery.gallery`: count, meshes, ...
     """
     from pcgen.gallery import gallery as make_gallery
+    from pcgen.shapes.fetch import at_hand
 
-    return make_gallery(source, out, **options)
+    training = None if reference is None else at_hand(reference)
+    return make_gallery(at_hand(source), out, reference=training, **options)
 
 
 def demo(

@@ -49,20 +49,20 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from pcgen.cli.arguments import add_work, names, natural, positive
+from pcgen.cli.arguments import add_work, location, names, natural, positive
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("samples", nargs="+", type=Path, help="files or folders of clouds, or runs")
     parser.add_argument(
         "--reference",
-        type=Path,
+        type=location,
         required=True,
-        help="a data set, PC15k, DPM's HDF5, or a file or folder of real clouds",
+        help="a data set (or its URL), PC15k, DPM's HDF5, or a file or folder of real clouds",
     )
     parser.add_argument(
         "--training",
-        type=Path,
+        type=location,
         help="data set or clouds the generator learned from; else the reference's own split",
     )
     parser.add_argument(
@@ -85,7 +85,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--standardised",
-        type=Path,
+        type=location,
         metavar="DATASET",
         help="samples are (x - mean) / std of this data set's training shapes: take them back",
     )

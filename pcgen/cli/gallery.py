@@ -19,18 +19,20 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from pcgen.cli.arguments import natural, positive
+from pcgen.cli.arguments import location, natural, positive
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("input", type=Path, metavar="INPUT", help="run, samples, data set or mesh")
+    parser.add_argument(
+        "input", type=location, metavar="INPUT", help="run, samples, data set or mesh"
+    )
     parser.add_argument("--out", type=Path, required=True, help="the folder to write")
     parser.add_argument("--meshes", type=Path, help="folder made by pcgen mesh from these shapes")
     parser.add_argument(
         "--count", type=positive, help="at most this many shapes (64 of a run or a data set)"
     )
     parser.add_argument(
-        "--reference", type=Path, help="data set of the training shapes (that of the run)"
+        "--reference", type=location, help="data set of the training shapes (that of the run)"
     )
     parser.add_argument(
         "--interpolation", type=Path, help="samples file made by pcgen interpolate, for the slider"

@@ -27,7 +27,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from pcgen.cli.arguments import add_work, names, positive
+from pcgen.cli.arguments import add_work, location, names, positive
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -45,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--frames",
         metavar="DATASET",
-        type=Path,
+        type=location,
         help="give samples the median size of their category in this data set (by default the "
         "one they come from, if it is still there; otherwise a box of side 2)",
     )

@@ -17,6 +17,11 @@ in DATASET/report.json, and the rest goes on. The work appears under its name on
 whole; killed before, the same command goes on from DATASET.part. The result is the same, byte
 for byte, whatever the number of workers, on this machine or on a Ray cluster.
 
+SOURCE and DATASET may be URLs that fsspec understands (https, s3, gs, sftp ...; these need
+packages of their own: pip install 'pcgen[remote]' brings https). Meshes and archives behind a URL
+are read in place; arrays and HDF5 are copied into the cache, where a data set behind a URL is
+also made, and copied again by the commands that read it: once, to be memory-mapped.
+
 Splits come from --splits FILE: ShapeNet's official table (id,synsetId,subSynsetId,modelId,split)
 or a table with the columns file,split and perhaps category. Without it a table split.csv,
 splits.csv, all.csv or manifest.csv at the top of SOURCE is used, else the folders named train,
@@ -26,6 +31,7 @@ examples:
   pcgen prepare starter --out furniture
   pcgen prepare ShapeNetCore.v2 --out chairs --categories chair --splits all.csv
   pcgen prepare ~/scans --out scans --points 4096
+  pcgen prepare s3://mine/ShapeNetCore.v2 --out s3://mine/chairs --categories chair
 """
 
 from __future__ import annotations
@@ -34,15 +40,21 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from pcgen.cli.arguments import add_work, names, natural, positive
+from pcgen.cli.arguments import add_work, location, names, natural, positive
 
 LISTED = 10
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("source", metavar="SOURCE", help="a folder, archive or file, or: starter")
-    add("--out", required=True, type=Path, metavar="DATASET", help="the folder to make")
+    add("source", metavar="SOURCE", help="a folder, archive or file, or its URL, or: starter")
+    add(
+        "--out",
+        required=True,
+        type=location,
+        metavar="DATASET",
+        help="the folder to make, or its URL",
+    )
     add(
         "--format",
         default="auto",

@@ -27,7 +27,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from pcgen.cli.arguments import names, natural, positive
+from pcgen.cli.arguments import location, names, natural, positive
 from pcgen.runfile import STAGES
 
 BASES = (
@@ -43,7 +43,7 @@ BASES = (
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("dataset", type=Path, help="a data set made by pcgen prepare")
+    parser.add_argument("dataset", type=location, help="a data set of pcgen prepare, or its URL")
     parser.add_argument("--out", type=Path, required=True, help="the run directory")
     parser.add_argument(
         "--preset",

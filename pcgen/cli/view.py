@@ -19,12 +19,16 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from pcgen.cli.arguments import natural, positive
+from pcgen.cli.arguments import location, natural, positive
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("input", type=Path, metavar="INPUT", help="run, samples, data set or mesh")
-    parser.add_argument("--reference", type=Path, help="data set to compare with (that of the run)")
+    parser.add_argument(
+        "input", type=location, metavar="INPUT", help="run, samples, data set or mesh"
+    )
+    parser.add_argument(
+        "--reference", type=location, help="data set to compare with (that of the run)"
+    )
     parser.add_argument("--number", type=natural, default=0, help="the shape to begin with")
     parser.add_argument("--category", help="only shapes of this category")
     drawn = parser.add_argument_group("for a run")
@@ -51,20 +55,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
     from pcgen import viewer
+    from pcgen.shapes.fetch import at_hand
 
+    source = at_hand(args.input)
     options = {
         "number": args.number,
         "seed": args.seed,
         "steps": args.steps,
         "points": args.points,
         "category": args.category,
-        "reference": args.reference,
+        "reference": None if args.reference is None else at_hand(args.reference),
     }
     if args.png is None and args.gif is None and args.explain is None:
-        viewer.show(args.input, **options)
+        viewer.show(source, **options)
         return {"input": str(args.input), "pictures": []}
     written = viewer.stills(
-        args.input,
+        source,
         png=args.png,
         gif=args.gif,
         explained=args.explain,

@@ -132,7 +132,7 @@ def mesh_one(
             raise InputError(cloud.fault)
         points = np.asarray(cloud.points, np.float64) * cloud.scale + np.asarray(cloud.centre)
         result = reconstruct(points, cloud.normals, settings)
-        files = {kind: checked_bytes(result.mesh, f".{kind}") for kind in kinds}
+        files = {kind: checked_bytes(result.mesh, f".{kind}", name) for kind in kinds}
     except PcgenError as error:
         return Made(entry | {"error": str(error)}, {})
     except Exception as error:

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from pcgen import remote
 from pcgen.errors import InputError, MeshError
 from pcgen.shapes.arrays import read_array, read_header
 from pcgen.shapes.formats.ply import read_ply
@@ -149,6 +150,8 @@ def array_shape(entry: Entry) -> tuple[int, ...]:
 
 def _head(entry: Entry, size: int = 65536) -> bytes:
     if entry.member is None:
+        if remote.is_url(entry.file):
+            return remote.read_url(entry.file, size)
         with open(entry.file, "rb") as handle:
             return handle.read(size)
     with open_archive(entry.file).open(entry.member) as handle:
@@ -169,11 +172,12 @@ def _open_array(entry: Entry) -> NDArray[Any]:
     if entry.member is not None:
         data = read_entry(entry)
         return read_array(io.BytesIO(data), len(data), entry.path)
-    with open(entry.file, "rb") as handle:
+    path = remote.on_disk(entry.file)
+    with path.open("rb") as handle:
         shape, dtype, fortran = read_header(handle, entry.path)
         offset = handle.tell()
     try:
-        return np.memmap(entry.file, dtype, "r", offset, shape, "F" if fortran else "C")
+        return np.memmap(path, dtype, "r", offset, shape, "F" if fortran else "C")
     except (ValueError, OSError) as error:
         raise InputError(f"the array file is truncated or damaged ({error})") from None
 
@@ -184,7 +188,7 @@ def _read_hdf5_row(entry: Entry, array: str, row: int) -> NDArray[Any]:
     if entry.member is not None:
         raise InputError("HDF5 cannot be read from inside an archive; unpack it first")
     try:
-        with h5py.File(entry.file, "r") as handle:
+        with h5py.File(remote.on_disk(entry.file), "r") as handle:
             return np.asarray(handle[array][row])
     except (OSError, KeyError, ValueError, RuntimeError, TypeError) as error:
         raise InputError(f"the HDF5 file is damaged ({error})") from None

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pcgen.config import digest, to_plain
 from pcgen.errors import DataError
+from pcgen.remote import is_url
 from pcgen.shapes.items import Item, cloud_size
 from pcgen.shapes.layouts import Found, find_items
 from pcgen.shapes.splits import apply_table, find_table, read_table, split_by_hash
@@ -74,7 +75,7 @@ def make_plan(
     seed: int = 0,
 ) -> Plan:
     """Find the shapes of a source and settle everything but their content."""
-    folder = starter_path() if str(source) == "starter" else Path(source)
+    folder = starter_path() if str(source) == "starter" else source
     listing = scan(folder)
     layout, found = find_items(listing, format)
     rejected = [*listing.rejected, *found.rejected]
@@ -92,7 +93,7 @@ def make_plan(
         ignored=_ignored(listing, found),
         rule=found.rule,
         source=str(source),
-        place=str(folder.absolute()),
+        place=str(folder) if is_url(folder) else str(Path(folder).absolute()),
     )
 
 

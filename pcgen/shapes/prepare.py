@@ -20,6 +20,8 @@ from pcgen.errors import DataError, InputError, StorageError
 from pcgen.files import TEMPORARY_PREFIX, lock, storage_errors, write_json
 from pcgen.jobs import pool
 from pcgen.jobs.workers import foreign_limits
+from pcgen.remote import folder_for, is_url
+from pcgen.shapes.fetch import is_published, publish
 from pcgen.shapes.pieces import (
     PIECE_SIZE,
     Piece,
@@ -49,8 +51,10 @@ def prepare(
     """Make the data set ``out`` from meshes or clouds.
 
     Args:
-        source: a folder, a zip archive, a file of clouds, or the word ``starter``.
-        out: the folder to make. Where it exists and was made by the same call, nothing is done.
+        source: a folder, a zip archive, a file of clouds, a URL of one of these (see
+            :mod:`pcgen.remote`), or the word ``starter``.
+        out: the folder to make, or its URL: it is made in the cache and then copied. Where it
+            exists and was made by the same call, nothing is done.
         format: ``auto`` or a layout by name.
         categories: names (or synsets) to keep; None for all.
         points: to store of each shape; by default 15,000 of a mesh, and of clouds as many as
@@ -66,6 +70,11 @@ def prepare(
         DataError: no source, or nothing usable in it.
         StorageError: ``out`` cannot be written, holds something else, or is being written.
     """
+    if is_url(out):
+        options = {"format": format, "categories": categories, "points": points, "splits": splits}
+        return _published(
+            source, str(out), options | {"workers": workers, "ray": ray, "seed": seed}
+        )
     out = Path(out)
     if points is not None and points < 1:
         raise InputError(f"points must be at least 1, got {points}")
@@ -82,6 +91,15 @@ def prepare(
         part.replace(out)
     (out / ".lock").unlink(missing_ok=True)
     (out / "plan.json").unlink(missing_ok=True)
+    return report
+
+
+def _published(source: Path | str, url: str, options: dict[str, Any]) -> dict[str, Any]:
+    """Make a data set in the cache, where its readers look first, and copy it to its URL."""
+    folder = folder_for(url)
+    report = prepare(source, folder, **options)
+    if not is_published(folder, url):
+        publish(folder, url)
     return report
 
 

@@ -1,4 +1,4 @@
-"""The files of a source, on disk or in zip archives, under one kind of name.
+"""The files of a source, on disk or behind a URL, in zip archives or not, under one kind of name.
 
 A source is a folder, one archive, or a folder with archives in it. An archive counts as a folder
 that stands in its place: ``chair.zip`` holding ``chair/x.obj`` gives ``chair/x.obj``, and one
@@ -14,6 +14,7 @@ import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
+from pcgen import remote
 from pcgen.errors import DataError, InputError
 from pcgen.shapes.arrays import ARCHIVE_ERRORS, member_fault
 from pcgen.shapes.mesh_files import FILE_LIMIT
@@ -30,7 +31,7 @@ class Entry:
     Attributes:
         path: its name, relative to the source, with forward slashes; archives are folders.
         size: its bytes (unpacked).
-        file: the file on disk: itself, or the archive that holds it.
+        file: the file on disk, or its URL: itself, or the archive that holds it.
         member: its name in the archive; None on disk.
         stamp: changes when the content does: the modification time, or the member's checksum.
     """
@@ -99,8 +100,10 @@ def scan(source: Path | str) -> Listing:
     """List a folder (links followed, never in circles), an archive, or a single file.
 
     Raises:
-        DataError: there is nothing at ``source``.
+        DataError: there is nothing at ``source``, a path or a URL.
     """
+    if remote.is_url(source):
+        return _scan_url(str(source))
     source = Path(source)
     found = _Found()
     name = source.resolve().name or "shapes"
@@ -115,13 +118,32 @@ def scan(source: Path | str) -> Listing:
     return Listing(name, entries, tuple(sorted(found.empty)), tuple(found.rejected))
 
 
+def _scan_url(url: str) -> Listing:
+    found = _Found()
+    files = remote.list_files(url)
+    alone = len(files) == 1 and files[0].url.rstrip("/").endswith(url.rstrip("/").split("://")[1])
+    for file in files:
+        parts = PurePosixPath(file.name).parts
+        if ".." in parts or any(part.startswith(".") or part == "__MACOSX" for part in parts):
+            continue
+        if file.name.lower().endswith(".zip"):
+            _add_archive(file.url, file.size, file.name, found, "" if alone else None)
+        else:
+            found.entries.append(Entry(file.name, file.size, file.url, None, file.stamp))
+    entries = tuple(sorted(found.entries, key=lambda entry: (entry.path, entry.where)))
+    name = PurePosixPath(url.rstrip("/").split("://")[1])
+    return Listing(
+        (name.stem if alone else name.name) or "shapes", entries, rejected=tuple(found.rejected)
+    )
+
+
 def check_visible(source: str) -> None:
     """Refuse to work on a machine that cannot see the source: everything would be left out.
 
     Raises:
         DataError: there is nothing at ``source`` here.
     """
-    if not Path(source).exists():
+    if not remote.is_url(source) and not Path(source).exists():
         raise DataError(
             f"nothing at {source} on the machine {socket.gethostname()}; the machines of a "
             "cluster must see the source under one path, or name it by a URL"
@@ -138,11 +160,14 @@ def read_entry(entry: Entry, limit: int = FILE_LIMIT) -> bytes:
         raise InputError(f"it unpacks to {entry.size} bytes; the limit is {limit}")
     try:
         if entry.member is None:
+            if remote.is_url(entry.file):
+                return remote.read_url(entry.file)
             return Path(entry.file).read_bytes()
         with open_archive(entry.file).open(entry.member) as handle:
             return handle.read(limit)
-    except OSError as error:
-        raise InputError(f"it cannot be read ({error.strerror or error})") from None
+    except (OSError, DataError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"it cannot be read ({reason})") from None
     except ARCHIVE_ERRORS as error:
         raise InputError(f"it cannot be read from its archive ({str(error)[:200]})") from None
 
@@ -150,7 +175,14 @@ def read_entry(entry: Entry, limit: int = FILE_LIMIT) -> bytes:
 @functools.lru_cache(maxsize=4)
 def open_archive(path: str) -> zipfile.ZipFile:
     """An archive, kept open: the table of a ShapeNet archive takes a second to read."""
-    return zipfile.ZipFile(path)
+    if not remote.is_url(path):
+        return zipfile.ZipFile(path)
+    try:
+        return zipfile.ZipFile(remote.open_url(path))
+    except zipfile.BadZipFile:
+        raise
+    except (ValueError, OSError, DataError):  # a server that gives files only as a whole
+        return zipfile.ZipFile(remote.on_disk(path))
 
 
 def _walk(folder: Path, prefix: str, seen: set[str], found: _Found) -> None:
@@ -193,23 +225,23 @@ def _add_file(file: Path, path: str, found: _Found, mount: str | None = None) ->
         found.rejected.append(Rejected(path, f"unreadable: {error.strerror}"))
         return
     if file.suffix.lower() == ".zip":
-        _add_archive(file, path, found, mount)
+        _add_archive(str(file), status.st_size, path, found, mount)
     else:
         found.entries.append(Entry(path, status.st_size, str(file), None, status.st_mtime_ns))
 
 
-def _add_archive(file: Path, path: str, found: _Found, mount: str | None) -> None:
+def _add_archive(file: str, size: int, path: str, found: _Found, mount: str | None) -> None:
     """Add the members of an archive under ``mount``, by default where the archive stands."""
     try:
-        members = open_archive(str(file)).infolist()
-    except ARCHIVE_ERRORS as error:
+        members = open_archive(file).infolist()
+    except (DataError, *ARCHIVE_ERRORS) as error:
         reason = f"not a readable zip archive ({str(error)[:200]}); is it truncated?"
         found.rejected.append(Rejected(path, reason))
         return
     reason = ""
     if len(members) > MEMBER_COUNT_LIMIT:
         reason = f"{len(members)} members; the limit is {MEMBER_COUNT_LIMIT}"
-    elif sum(info.compress_size for info in members) > file.stat().st_size:
+    elif sum(info.compress_size for info in members) > size:
         reason = "its members overlap: it was made to unpack to more than it holds"
     if reason:
         found.rejected.append(Rejected(path, reason))
@@ -217,15 +249,16 @@ def _add_archive(file: Path, path: str, found: _Found, mount: str | None) -> Non
     named = [(info, info.filename.replace("\\", "/")) for info in members]  # from Windows
     named = [(info, name) for info, name in named if not name.endswith("/")]
     if mount is None:
-        beside = path.removesuffix(file.name)
-        itself = all(name.startswith(f"{file.stem}/") for _, name in named)
-        mount = beside if itself else f"{beside}{file.stem}/"
+        own = PurePosixPath(path)
+        beside = path.removesuffix(own.name)
+        itself = all(name.startswith(f"{own.stem}/") for _, name in named)
+        mount = beside if itself else f"{beside}{own.stem}/"
     for info, name in named:
         reason = _refusal(name, info)
         if reason:
             found.rejected.append(Rejected(f"{path}:{info.filename}", reason))
         elif not any(part.startswith(".") or part == "__MACOSX" for part in name.split("/")):
-            entry = Entry(mount + name, info.file_size, str(file), info.filename, info.CRC)
+            entry = Entry(mount + name, info.file_size, file, info.filename, info.CRC)
             found.entries.append(entry)
 
 

@@ -7,7 +7,10 @@ from pathlib import Path
 import numpy as np
 
 from pcgen.errors import PcgenError
+from tests.fuzz.crafted import craft
 from tests.fuzz.mutations import mutate
+
+CRAFTED = 1_000_000
 
 
 def fault_of(loader, data: bytes, folder: Path) -> str:
@@ -33,10 +36,16 @@ def seeds_of(name: str) -> list[bytes]:
 
 
 def mutant(name: str, number: int) -> bytes:
-    """The same bytes for the same name and number, always."""
+    """The same bytes for the same name and number, always; from CRAFTED on, files that lie."""
+    from tests.fuzz.loaders import LOADERS
+
     draw = np.random.default_rng([number, *name.encode()])
     seeds = seeds_of(name)
-    return mutate(seeds[number % len(seeds)], draw)
+    seed = seeds[number % len(seeds)]
+    if number < CRAFTED:
+        return mutate(seed, draw)
+    other = list(LOADERS)[int(draw.integers(len(LOADERS)))]
+    return craft(seed, LOADERS[name].suffix, seeds_of(other), draw)
 
 
 def attack(task, announce):

@@ -53,14 +53,18 @@ def _cluster(flags):
     words += f" --temp-dir {folder}"
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])}
     environment |= {"PCGEN_TEST_FLAGS": str(flags)}
-    with open(flags / "log", "w") as log:
-        head = subprocess.Popen(
-            [sys.executable, "-c", begin, *words.split()], env=environment, stdout=log, stderr=log
-        )
-    try:
+    for _ in range(3):  # Ray gives a machine 30 s to start, which a busy one may not keep
+        with open(flags / "log", "w") as log:
+            head = subprocess.Popen(
+                [sys.executable, "-c", begin, *words.split()],
+                env=environment, stdout=log, stderr=log,
+            )  # fmt: skip
         while head.poll() is None and "Ray runtime started" not in (flags / "log").read_text():
             with contextlib.suppress(subprocess.TimeoutExpired):
                 head.wait(0.5)
+        if head.poll() is None:
+            break
+    try:
         assert head.poll() is None, (flags / "log").read_text()
         yield f"127.0.0.1:{port}"
     finally:

@@ -6,11 +6,11 @@ one the file's name is the category.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from pcgen.errors import InputError
 from pcgen.jobs.workers import Announce, Workers, foreign_limits
+from pcgen.remote import on_disk
 from pcgen.shapes.items import Item
 from pcgen.shapes.layouts import SPLIT_NAMES, Found
 from pcgen.shapes.layouts.synsets import aliases_of, category_of, synset_names
@@ -76,7 +76,8 @@ def list_arrays(path: str, announce: Announce) -> list[tuple[str, int, int]] | s
     import h5py
 
     found: list[tuple[str, int, int]] = []
-    most = Path(path).stat().st_size * _COMPRESSION_LIMIT
+    local = on_disk(path)
+    most = local.stat().st_size * _COMPRESSION_LIMIT
 
     def visit(name: str | bytes, node: Any) -> None:
         numbers = isinstance(node, h5py.Dataset) and node.dtype.kind in "fiu"
@@ -89,7 +90,7 @@ def list_arrays(path: str, announce: Announce) -> list[tuple[str, int, int]] | s
 
     announce(0)
     try:
-        with h5py.File(path, "r") as handle:
+        with h5py.File(local, "r") as handle:
             handle.visititems(visit)
     except (OSError, RuntimeError, ValueError, KeyError, InputError) as error:
         return f"not a readable HDF5 file ({error})"
