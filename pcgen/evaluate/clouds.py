@@ -38,7 +38,7 @@ class CloudSet:
                 f"{self.source}: expected clouds (N, P, 3) that are not empty, got "
                 f"{points.shape}{hint}"
             )
-        bad = np.flatnonzero(~np.isfinite(points).all((1, 2)))
+        bad = np.flatnonzero([not np.isfinite(cloud).all() for cloud in points])
         if len(bad):
             raise InputError(
                 f"{self.source}: {len(bad)} clouds hold NaN or infinity, the first is number "

@@ -138,7 +138,7 @@ def content_key(kind: tuple[str, ...], arrays: Sequence[Array]) -> str:
     digest = hashlib.sha256(repr((VERSION, kind)).encode())
     for array in arrays:
         digest.update(repr((array.shape, array.dtype.str)).encode())
-        digest.update(np.ascontiguousarray(array).tobytes())
+        digest.update(memoryview(np.ascontiguousarray(array)).cast("B"))  # not a copy of it
     return digest.hexdigest()[:32]
 
 
@@ -243,6 +243,6 @@ def _check(clouds: Array, channels: int, distance: str) -> None:
             f"{distance} needs clouds (N, P, {channels}) with N and P at least 1, got "
             f"{clouds.shape}{hint}"
         )
-    if not np.isfinite(clouds).all():
-        row = np.flatnonzero(~np.isfinite(clouds).all((1, 2)))[0]
+    row = next((k for k, cloud in enumerate(clouds) if not np.isfinite(cloud).all()), None)
+    if row is not None:
         raise InputError(f"cloud {row} holds NaN or infinity; remove it before any metric")

@@ -26,6 +26,7 @@ from pcgen.evaluate.matrix import Task, Work, run_tasks
 REPLAY_FACTOR = 1.2
 QUERIES = 8  # shapes of one resumable block of a search
 ROWS = 64  # pairs of one resumable block of two draws
+PART = 8192  # training shapes searched at a time: 200 MB of 2048 points each, in every process
 COARSE_POINTS = 256  # of a cloud, to guess which training shapes are near
 
 Clouds = NDArray[np.float32]
@@ -91,6 +92,14 @@ def _nearest_block(
 
 def _pruned_search(block: Array, training: Array, backend: str) -> list[NDArray[np.float64]]:
     """Rows of distances of which the least is exact: likely training shapes come first."""
+    parts = [
+        _search_part(block, training[start : start + PART])
+        for start in range(0, len(training), PART)
+    ]
+    return [np.concatenate(rows) for rows in zip(*parts, strict=True)]
+
+
+def _search_part(block: Array, training: Array) -> list[NDArray[np.float64]]:
     from pcgen.kernels import native
 
     first, second = native.prepare(block), native.prepare(training)

@@ -19,6 +19,7 @@ from pcgen.errors import DataError, InputError
 from pcgen.evaluate.clouds import CloudSet, RealSets
 from pcgen.evaluate.inputs import Standardised, from_clouds, open_shapes, read_any
 from pcgen.evaluate.protocol import Protocol
+from pcgen.shapes.arrays import scratch
 
 if TYPE_CHECKING:
     from pcgen.shapes.cloud_files import Clouds
@@ -97,7 +98,9 @@ def standardisation(dataset: Path, categories: Sequence[str] | None = None) -> S
             f"{dataset} is none"
         )
     rows = _select(data, TRAINING_SPLIT, categories)
-    frame = global_frame(data.frame(rows).restore(data.points(rows)), count=1)
+    frame = global_frame(
+        lambda: (data.frame(part).restore(data.points(part)) for part in _chunks(rows)), count=1
+    )
     return Standardised(mean=frame.centre[0], std=float(frame.scale[0]))
 
 
@@ -144,17 +147,20 @@ def _which(clouds: Clouds, protocol: Protocol) -> str:
 def _from_dataset(
     data: Dataset, rows: Rows, part: slice, protocol: Protocol, normals: bool
 ) -> CloudSet:
-    points = np.concatenate([data.points(chunk, part.stop)[:, part] for chunk in _chunks(rows)])
-    if protocol.frame == "own":
-        points = data.frame(rows).restore(points)
-    directions = None
-    if normals and data.has_normals:
-        directions = np.concatenate(
-            [data.normals(chunk, part.stop)[:, part] for chunk in _chunks(rows)]
-        )
+    size = (len(rows), part.stop - part.start, 3)
+    points, directions = scratch(size), scratch(size) if normals and data.has_normals else None
+    done = 0
+    for chunk in _chunks(rows):
+        place = slice(done, done + len(chunk))
+        clouds = np.array(data.mapped_points[chunk, part])
+        own = data.frame(chunk).restore(clouds) if protocol.frame == "own" else clouds
+        points[place] = protocol.normalise(own)
+        if directions is not None:
+            directions[place] = data.mapped_normals[chunk, part]
+        done += len(chunk)
     chosen = [data.rows[int(row)] for row in rows]
     return CloudSet(
-        points=protocol.normalise(points),
+        points=points,
         names=np.array([row.id for row in chosen]),
         category=np.array([row.category for row in chosen]),
         normals=directions,
@@ -163,7 +169,7 @@ def _from_dataset(
 
 
 def _chunks(rows: Rows) -> list[Rows]:
-    # A data set copies whole windows of points out of its file: 256 shapes at a time.
+    # What is read of a data set is a copy: 256 shapes at a time.
     return np.array_split(rows, max(1, -(-len(rows) // 256)))
 
 

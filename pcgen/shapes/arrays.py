@@ -10,6 +10,7 @@ import io
 import lzma
 import math
 import struct
+import tempfile
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -21,10 +22,12 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from pcgen.errors import InputError
-from pcgen.files import atomic_file
+from pcgen.files import atomic_file, storage_errors
 
 #: The most an array inside an archive may unpack to, in bytes.
 ARRAY_LIMIT = 16 * 2**30
+#: Arrays of more bytes are kept in files, see :func:`scratch`.
+IN_MEMORY = 2**30
 #: Members beyond the first size, in bytes, may unpack to so many times their packed size. Text
 #: meshes reach 20; deflate's own bound is 1032, which only a file made to fill memory comes near.
 RATIO_FREE = 64 * 2**20
@@ -138,6 +141,20 @@ def read_npz(path: Path | str, limit: int = ARRAY_LIMIT) -> dict[str, NDArray[An
             return arrays
     except ARCHIVE_ERRORS as error:
         raise InputError(f"{path} is not a readable .npz archive ({str(error)[:200]})") from None
+
+
+def scratch(shape: tuple[int, ...], kind: Any = np.float32) -> NDArray[Any]:
+    """An array to fill: in memory, or of more than IN_MEMORY bytes, in a file without a name.
+
+    What is in the file the system may put out of memory; it is gone with the array.
+    """
+    if math.prod(shape) * np.dtype(kind).itemsize <= IN_MEMORY:
+        return np.empty(shape, kind)
+    with (
+        tempfile.TemporaryFile(prefix="pcgen-") as handle,
+        storage_errors(Path(tempfile.gettempdir()), "TMPDIR names another folder."),
+    ):
+        return np.memmap(handle, kind, "w+", 0, shape)
 
 
 def write_npz(path: Path | str, arrays: Mapping[str, NDArray[Any]]) -> None:

@@ -7,6 +7,8 @@ of the shapes' own units.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -35,22 +37,30 @@ def sphere_frame(points: NDArray[np.floating]) -> Frame:
     return Frame(centre=centre, scale=_positive(radius))
 
 
-def global_frame(points: NDArray[np.floating], count: int | None = None) -> Frame:
+def global_frame(
+    points: NDArray[np.floating] | Callable[[], Iterable[NDArray[np.floating]]],
+    count: int | None = None,
+) -> Frame:
     """One mean (dim,) and one standard deviation over all points of all shapes (PointFlow).
 
     Args:
-        points: (shapes, n, dim) of the *training* shapes, in their own units.
+        points: (shapes, n, dim) of the *training* shapes, in their own units; or a function that
+            gives them in parts of so many points a shape, each time it is called.
         count: how many shapes the frame shall serve; by default as many as came in.
     Returns:
         a frame whose rows are all equal.
     """
-    points = _clouds(points)
-    mean = points.mean((0, 1), dtype=np.float64)
+    parts = points if callable(points) else lambda: [points]
+    total, shapes, size = np.float64(0), 0, 0
+    for part in parts():
+        total = total + _clouds(part).sum((0, 1), dtype=np.float64)
+        shapes, size = shapes + len(part), size + part.shape[0] * part.shape[1]
+    mean = total / size
     # The published code flattens all coordinates before std: the spread about one number, the
     # grand mean, and not about the mean point. Kept so, for the figures to be comparable.
     grand = mean.mean()
-    variance = np.mean([np.square(shape - grand).mean() for shape in points])
-    rows = len(points) if count is None else count
+    variance = sum(np.square(shape - grand).mean() for part in parts() for shape in part) / shapes
+    rows = shapes if count is None else count
     return Frame(
         centre=np.repeat(mean[None], rows, 0),
         scale=_positive(np.full(rows, np.sqrt(variance))),

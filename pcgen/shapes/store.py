@@ -86,13 +86,13 @@ class Dataset:
         rows = _read_index(path / "index.csv")
         dataset = cls(path, rows, meta)
         wanted = (meta["count"], meta["points_per_shape"], 3)
-        if len(rows) != wanted[0] or dataset._points.shape != wanted:
+        if len(rows) != wanted[0] or dataset.mapped_points.shape != wanted:
             raise DataError(
                 f"{path} is damaged: dataset.json promises {wanted}, index.csv has {len(rows)} "
-                f"rows and points.npy is {dataset._points.shape}; prepare it again"
+                f"rows and points.npy is {dataset.mapped_points.shape}; prepare it again"
             )
-        if dataset.has_normals and dataset._normals.shape != wanted:
-            raise DataError(f"{path} is damaged: normals.npy is {dataset._normals.shape}")
+        if dataset.has_normals and dataset.mapped_normals.shape != wanted:
+            raise DataError(f"{path} is damaged: normals.npy is {dataset.mapped_normals.shape}")
         return dataset
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -161,7 +161,7 @@ class Dataset:
             (n, count, 3) float32, a copy; [-1, 1] along each shape's longest side.
         """
         rows, window = self._rows(rows), self._window(part, count)
-        return np.array(self._points[rows, window], np.float32)
+        return np.array(self.mapped_points[rows, window], np.float32)
 
     def normals(
         self, rows: ArrayLike, count: int | None = None, *, part: Part = "all"
@@ -170,7 +170,7 @@ class Dataset:
         if not self.has_normals:
             raise DataError(f"{self.path} has no normals: it was made from clouds without them")
         rows, window = self._rows(rows), self._window(part, count)
-        return np.array(self._normals[rows, window], np.float32)
+        return np.array(self.mapped_normals[rows, window], np.float32)
 
     def frame(self, rows: ArrayLike) -> Frame:
         """The frame of some rows: ``points * scale + centre`` are the shape's own units."""
@@ -187,18 +187,20 @@ class Dataset:
             DataError: a shape, or the index, is not what was written; the message names it.
         """
         for number, row in enumerate(self.rows):
-            normals = self._normals[number] if self.has_normals else None
-            if shape_hash(self._points[number], normals) != row.sha256:
+            normals = self.mapped_normals[number] if self.has_normals else None
+            if shape_hash(self.mapped_points[number], normals) != row.sha256:
                 raise DataError(f"{self.path} is damaged: {row.id} (row {number}) has changed")
         if index_hash(self.rows) != self.content_hash:
             raise DataError(f"{self.path} is damaged: index.csv has changed")
 
     @cached_property
-    def _points(self) -> NDArray[np.float32]:
+    def mapped_points(self) -> NDArray[np.float32]:
+        """All points, (count, P, 3), as they lie on disk."""
         return map_array(self.path / "points.npy", np.float32)
 
     @cached_property
-    def _normals(self) -> NDArray[np.float16]:
+    def mapped_normals(self) -> NDArray[np.float16]:
+        """All normals, likewise."""
         return map_array(self.path / "normals.npy", np.float16)
 
     def _rows(self, rows: ArrayLike) -> NDArray[np.int64]:

@@ -1,15 +1,41 @@
-"""The training shapes in memory, and batches of them."""
+"""The training shapes, in memory or mapped, and batches of them."""
 
 from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Generator, Tensor
 
 from pcgen.errors import TrainingError
 from pcgen.shapes.store import Dataset
+
+#: Points of more bytes are read from the file batch by batch, not kept; a cloud of a batch is
+#: then a read of a few pages, which a disk of today gives faster than a step takes.
+IN_MEMORY = 4 * 2**30
+
+
+class Mapped:
+    """Some rows of an array on disk, indexed as a tensor of them would be.
+
+    Attributes:
+        shape: (rows, count, dim), of the first ``count`` points of each row.
+    """
+
+    def __init__(self, array: NDArray[Any], rows: NDArray[np.int64], count: int) -> None:
+        self._array, self._rows = array[:, :count], rows
+        self.shape = torch.Size((len(rows), count, array.shape[2]))
+
+    def __getitem__(self, key: Any) -> Tensor:
+        """A copy of ``[shapes]``, ``[shapes, points]`` and so on; ``shapes`` a tensor or slice."""
+        shapes, *rest = key if isinstance(key, tuple) else (key,)
+        places = [part.numpy() if isinstance(part, Tensor) else part for part in rest]
+        chosen = self._rows[shapes.numpy() if isinstance(shapes, Tensor) else shapes]
+        return torch.from_numpy(np.array(self._array[(chosen, *places)]))
 
 
 @dataclass(frozen=True)
@@ -18,14 +44,15 @@ class TrainingClouds:
 
     Attributes:
         rows: (count,) row numbers in the data set.
-        points: (count, P, dim) float32; the points of a shape are independent draws.
+        points: (count, P, dim) float32; the points of a shape are independent draws. More than
+            IN_MEMORY bytes stay in the file, see :class:`Mapped`.
         normals: likewise float16, or None.
         label: (count,) int64, index into ``categories``.
     """
 
     rows: Tensor
-    points: Tensor
-    normals: Tensor | None
+    points: Tensor | Mapped
+    normals: Tensor | Mapped | None
     label: Tensor
     categories: tuple[str, ...]
 
@@ -43,12 +70,19 @@ class TrainingClouds:
                 f"{available} are for training; prepare it again with --points 1000 or more"
             )
         names = [dataset.rows[int(row)].category for row in rows]
-        normals = None
-        if dataset.has_normals:
-            normals = torch.from_numpy(dataset.normals(rows, count, part="first")).half()
+        points: Tensor | Mapped
+        normals: Tensor | Mapped | None = None
+        if len(rows) * count * 3 * 4 > IN_MEMORY:
+            points = Mapped(dataset.mapped_points, rows, count)
+            if dataset.has_normals:
+                normals = Mapped(dataset.mapped_normals, rows, count)
+        else:
+            points = torch.from_numpy(dataset.points(rows, count, part="first"))
+            if dataset.has_normals:
+                normals = torch.from_numpy(dataset.normals(rows, count, part="first")).half()
         return cls(
             rows=torch.from_numpy(rows),
-            points=torch.from_numpy(dataset.points(rows, count, part="first")),
+            points=points,
             normals=normals,
             label=torch.tensor([categories.index(name) for name in names]),
             categories=categories,
@@ -80,7 +114,11 @@ class TrainingClouds:
                 "of the preset or prepare the data set with more --points"
             )
         start = int(torch.randint(0, total, (1,), generator=generator))
-        index = (start + torch.arange(count)) % total
-        points = self.points[shapes][:, index]
-        normals = None if self.normals is None else self.normals[shapes][:, index].float()
-        return points, normals
+
+        def window(values: Tensor | Mapped) -> Tensor:
+            stop = start + count
+            if stop <= total:
+                return values[shapes, start:stop]
+            return torch.cat([values[shapes, start:total], values[shapes, : stop - total]], 1)
+
+        return window(self.points), None if self.normals is None else window(self.normals).float()
