@@ -17,14 +17,27 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pcgen.errors import DataError
+from pcgen.errors import DataError, TrainingError
 from pcgen.files import atomic_file
 
 
 def save(path: Path | str, tensors: dict[str, Tensor], meta: dict[str, Any]) -> None:
-    """Write tensors and JSON-ready ``meta`` to one safetensors file, atomically."""
+    """Write tensors and JSON-ready ``meta`` to one safetensors file, atomically.
+
+    Raises:
+        TrainingError: a number is not finite; stage, step and tensor are named, and the last
+            good file stays.
+    """
     from safetensors.torch import save as to_bytes
 
+    path = Path(path)
+    fault = _not_finite(tensors)
+    if fault:
+        step = f", step {meta['step']}" if "step" in meta else ""
+        raise TrainingError(
+            f"{path.parent.name}{step}: {fault}, so {path.name} was not written and what was "
+            "there stays; lower the learning rate, or choose another --seed"
+        )
     whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     with atomic_file(path) as temporary:
         # Written by us and not by the library: its own errors do not tell a full disk from others.

@@ -6,12 +6,14 @@ import torch
 from scipy.spatial import cKDTree
 from torch.distributions import Categorical, MixtureSameFamily, MultivariateNormal
 
-from pcgen import kernels, pipeline
-from pcgen.errors import DataError
+from pcgen import checkpoint, kernels, pipeline
+from pcgen.errors import DataError, InputError, TrainingError
 from pcgen.evaluate.matrix import pair_matrix
 from pcgen.evaluate.set_metrics import jensen_shannon
 from pcgen.latent.mixture import MixtureBatch
 from pcgen.model import _follow
+from pcgen.train.loop import LoopSettings, Trainer
+from pcgen.transport import GaussianSource, SemidiscreteProblem, SemidualSolver
 from tests.shapes.small_shapes import box_mesh, obj_bytes
 
 MANY = 60_000
@@ -66,6 +68,73 @@ def test_the_likelihood_of_a_mixture_does_not_drift(generator):
     exact = MixtureSameFamily(Categorical(logits=weight[0].double()), parts)
     expected = float(exact.log_prob(points[0].double()).mean())
     assert float(mixture.log_likelihood(points)) == pytest.approx(expected, rel=1e-4)
+
+
+def test_soft_maxima_of_many_atoms_do_not_drift(generator):
+    """A log-sum-exp over 60,000 atoms in float32; the oracle is float64."""
+    x, atoms = torch.randn(20, 3, generator=generator), torch.randn(MANY, 3, generator=generator)
+    value, _ = kernels.soft_cells(x, atoms, torch.zeros(MANY), 0.2, backend="dense")
+    expected = 0.2 * ((x.double() @ atoms.double().T) / 0.2).logsumexp(1)
+    assert torch.allclose(value.double(), expected, rtol=1e-5)
+
+
+def test_the_moving_average_of_weights_does_not_drift(tmp_path, generator):
+    """20,000 float32 steps of the exponential average, beside the same in float64."""
+    module = torch.nn.Linear(8, 8)
+    settings = LoopSettings(steps=20_000, batch=1)
+    trainer = Trainer(tmp_path, module, lambda *_: torch.zeros(()), settings, seed=0)
+    exact = trainer.average.weight.double().clone()
+    with torch.no_grad():
+        for step in range(20_000):
+            trainer.done = step
+            module.weight.copy_(1 + 0.05 * torch.randn(8, 8, generator=generator))
+            trainer._move_average()
+            decay = min(settings.average, (1 + step) / (10 + step))
+            exact = decay * exact + (1 - decay) * module.weight.double()
+    assert torch.allclose(trainer.average.weight.double(), exact, rtol=2e-5)
+
+
+def test_the_average_of_potentials_is_that_of_float64(generator):
+    """Every step's iterate, gathered again and averaged by NumPy."""
+    problem = SemidiscreteProblem(GaussianSource(2), torch.randn(50, 2, generator=generator))
+    states: list = []
+    SemidualSolver(tolerance=0.01).solve(problem, generator, on_step=states.append)
+    *_, start = (k for k, state in enumerate(states) if state.age == 1)
+    last = states[start:]
+    weights = np.diff([0.0, *(state.weight for state in last)])
+    expected = np.average([state.potential.numpy() for state in last], axis=0, weights=weights)
+    assert last[-1].average.dtype == torch.float64
+    assert len(last) > 20
+    assert np.allclose(last[-1].average.numpy(), expected, rtol=1e-12, atol=1e-14)
+
+
+def test_a_number_that_is_not_finite_is_never_written(tmp_path):
+    path = tmp_path / "latent-flow" / "state.safetensors"
+    checkpoint.save(path, {"a": torch.ones(2)}, {"step": 3})
+    before = path.read_bytes()
+    bad = {"a": torch.ones(2), "module.weight": torch.tensor([1.0, float("inf")])}
+    with pytest.raises(TrainingError, match=r"latent-flow, step 4: tensor module\.weight holds"):
+        checkpoint.save(path, bad, {"step": 4})
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1e30])
+def test_atoms_of_any_size_have_the_cells_of_those_of_size_one(scale):
+    points = torch.randn(30, 2, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    one, other = (
+        SemidualSolver(tolerance=0.2).solve(
+            SemidiscreteProblem(GaussianSource(2), points * size), torch.Generator().manual_seed(0)
+        )
+        for size in (1.0, scale)
+    )
+    assert torch.allclose(other.potential / scale, one.potential, rtol=1e-3, atol=1e-3)
+
+
+def test_atoms_whose_squares_overflow_are_refused():
+    with pytest.raises(InputError, match="squares of distances overflow"):
+        SemidiscreteProblem(
+            GaussianSource(2), torch.tensor([[1e200, 0.0], [0.0, 1.0]], dtype=torch.float64)
+        )
 
 
 @pytest.mark.parametrize("solver", ["student", "euler"])

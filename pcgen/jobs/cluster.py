@@ -60,7 +60,7 @@ class Cluster:
         limits: Limits | None = None,
     ) -> None:
         self._ray = _import_ray()
-        self._connected = _connect(self._ray, address, workers)
+        _connect(self._ray, address, workers)
         cores = int(self._ray.cluster_resources().get("CPU", 1))
         # Two tasks a core, so that none waits for us while a result is written.
         self._most = workers or 2 * max(1, cores)
@@ -78,8 +78,6 @@ class Cluster:
         for reference in self._running:
             with contextlib.suppress(Exception):  # it may have ended, or the cluster be gone
                 self._ray.cancel(reference, force=True)
-        if self._connected:
-            self._ray.shutdown()
 
     def submit(self, task: Any) -> None:
         """Put a task at the end of the queue; may be called between outcomes."""
@@ -151,10 +149,16 @@ def _import_ray() -> Any:
     return ray
 
 
-def _connect(ray: Any, address: str, workers: int | None) -> bool:
-    """Join a cluster, or start one; False where this process is in one already."""
+_address = ""  # of the cluster this process has joined; it leaves when it ends
+
+
+def _connect(ray: Any, address: str, workers: int | None) -> None:
+    """Join a cluster, or start one, if that has not been done: an evaluation has many pools."""
+    global _address
     if ray.is_initialized():
-        return False
+        if _address in ("", address):  # the first: somebody else's affair
+            return
+        ray.shutdown()
     own: dict[str, Any] = {}
     if address == "local":
         own = {
@@ -171,4 +175,4 @@ def _connect(ray: Any, address: str, workers: int | None) -> bool:
             "--head, or use --ray local; a cluster that wants a token gets it from the variables "
             "RAY_AUTH_MODE=token and RAY_AUTH_TOKEN"
         ) from None
-    return True
+    _address = address

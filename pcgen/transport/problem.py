@@ -17,6 +17,7 @@ from pcgen.errors import InputError
 
 # Weights may miss the sum of one by rounding in float32, not by more.
 WEIGHT_SUM_TOLERANCE = 1e-4
+FARTHEST = 1e100  # a coordinate; float64 squares end at 1e154
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,6 +59,12 @@ class SemidiscreteProblem:
             raise InputError(
                 f"{int(bad.sum())} of {len(atoms)} atoms have NaN or infinite coordinates, "
                 f"the first is atom {first}; remove them"
+            )
+        reach = float(atoms.abs().max())
+        if reach > FARTHEST:
+            raise InputError(
+                f"an atom has a coordinate of size {reach:.3g}, and beyond {FARTHEST:.0e} squares "
+                "of distances overflow; divide the atoms by a number"
             )
         object.__setattr__(self, "atoms", atoms)
         object.__setattr__(self, "weights", _checked_weights(self.weights, atoms))

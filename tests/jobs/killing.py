@@ -4,7 +4,7 @@ import os
 import signal
 from pathlib import Path
 
-from pcgen.evaluate import matrix
+from pcgen.evaluate.matrix import _compute_one
 from pcgen.shapes import pieces
 from pcgen.shapes.tree import check_visible
 
@@ -49,7 +49,7 @@ def compute_one(job, announce, arrays):
     """As evaluate does it; the Ray worker that is first dies, the process that asks does not."""
     if "PCGEN_TEST_FLAGS" in os.environ:
         kill_once(Path(os.environ["PCGEN_TEST_FLAGS"]) / "evaluate", parent(os.getppid()))
-    return matrix._compute_one(job, announce, arrays)
+    return _compute_one(job, announce, arrays)
 
 
 def always(path, announce):

@@ -68,6 +68,7 @@ def _cluster(flags):
         assert head.poll() is None, (flags / "log").read_text()
         yield f"127.0.0.1:{port}"
     finally:
+        sys.modules["ray"].shutdown()
         head.terminate()  # it ends what it has started
         head.wait()
 
