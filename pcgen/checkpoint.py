@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from pcgen.errors import DataError, TrainingError
-from pcgen.files import atomic_file
+from pcgen.files import atomic_file, parse_json
 
 
 def save(path: Path | str, tensors: dict[str, Tensor], meta: dict[str, Any]) -> None:
@@ -97,7 +97,7 @@ def load(
         raise DataError(f"no checkpoint at {path}; was the stage trained?")
     try:
         with safe_open(path, framework="pt") as handle:
-            meta = json.loads((handle.metadata() or {})["meta"])
+            meta = parse_json((handle.metadata() or {})["meta"])
             tensors = {name: handle.get_tensor(name) for name in handle.keys()}  # noqa: SIM118
     except (SafetensorError, KeyError, ValueError, OSError, RuntimeError) as error:
         raise DataError(
@@ -163,7 +163,8 @@ def unpack_optimiser(
 def _kinds(group: Mapping[str, Any]) -> dict[str, str]:
     """The settings of an optimiser's group by their kinds of value, as JSON has them."""
     return {
-        name: "list" if isinstance(value, list | tuple) else
+        name: f"list of {len(value)}"
+        if isinstance(value, list | tuple) else
         "number" if isinstance(value, int | float) and not isinstance(value, bool) else
         type(value).__name__
         for name, value in group.items()

@@ -148,6 +148,25 @@ def write_json(path: Path | str, data: Any) -> None:
         temporary.write_text(json.dumps(data, indent=1, allow_nan=False) + "\n")
 
 
+def parse_json(text: str | bytes) -> Any:
+    """JSON of unknown origin.
+
+    Raises:
+        ValueError: not JSON, nested too deeply to be read, or with an integer beyond 64 bits,
+            which is no number of ours and need not be a float either.
+    """
+    try:
+        return json.loads(text, parse_int=_integer)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
+def _integer(digits: str) -> int:
+    if len(digits) > 20:
+        raise ValueError(f"it holds an integer of {len(digits)} digits")
+    return int(digits)
+
+
 @contextlib.contextmanager
 def lock(folder: Path | str) -> Iterator[None]:
     """Hold ``folder`` against a second writer for as long as the block runs.

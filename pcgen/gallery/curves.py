@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import html
-import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+
+from pcgen.files import parse_json
 
 WIDTH, HEIGHT = 360, 200
 LEFT, RIGHT, TOP, BOTTOM = 52, 12, 12, 28
@@ -31,7 +32,7 @@ def read_curves(run: Path | str) -> dict[str, list[tuple[float, float]]]:
         pairs = []
         for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
             try:
-                entry = json.loads(line)
+                entry = parse_json(line)
                 step, loss = float(entry["step"]), float(entry["loss"])
             except (ValueError, KeyError, TypeError):
                 continue

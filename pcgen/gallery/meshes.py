@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from pcgen.errors import InputError
+from pcgen.files import parse_json
 from pcgen.render.inputs import natural
 from pcgen.shapes.mesh_files import MESH_SUFFIXES
 
@@ -56,7 +56,7 @@ def find_meshes(folder: Path | str) -> list[MeshFiles | None]:
 
 def _listed(folder: Path) -> list[MeshFiles | None]:
     try:
-        entries = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["meshes"]
+        entries = parse_json((folder / MANIFEST).read_text(encoding="utf-8"))["meshes"]
         found: list[MeshFiles | None] = []
         for entry in entries:
             # Names only: a path in a damaged or foreign manifest must not lead out of the folder.

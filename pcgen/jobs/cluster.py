@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import socket
 import uuid
 from collections import deque
 from collections.abc import Iterator
@@ -26,6 +27,8 @@ from pcgen.jobs.workers import Limits, Outcome, Work, Workers
 #: How often Ray gives a task to another worker when one died. Those that the system killed for
 #: their memory do not count, Ray waits with them until there is some.
 RETRIES = 4
+#: Seconds to wait for an answer of a cluster.
+CONNECT_S = 10
 #: Bytes of shared memory that a cluster of our own may take on this machine.
 STORE_BYTES = 256 * 2**20
 
@@ -166,6 +169,7 @@ def _connect(ray: Any, address: str, workers: int | None) -> None:
             "object_store_memory": STORE_BYTES,
             "include_dashboard": False,
         }
+    _knock(address)
     try:
         ray.init(address=address, log_to_driver=False, logging_level="ERROR", **own)
     except Exception as error:  # of many kinds: no such host, another version, a dead cluster
@@ -176,3 +180,21 @@ def _connect(ray: Any, address: str, workers: int | None) -> None:
             "RAY_AUTH_MODE=token and RAY_AUTH_TOKEN"
         ) from None
     _address = address
+
+
+def _knock(address: str) -> None:
+    """Ray tries for many minutes to reach what is not there.
+
+    Raises:
+        BackendError: nobody listens at a HOST:PORT.
+    """
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not host or not port.isdigit():
+        return  # auto, local: Ray knows
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_S).close()
+    except (OSError, OverflowError) as error:
+        raise BackendError(
+            f"no Ray cluster answers at {address!r} ({error}); start one with: ray start --head, "
+            "or use --ray local"
+        ) from None

@@ -8,7 +8,6 @@ settings is kept. ``meshes.json`` lists them all at the end.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +19,7 @@ from numpy.typing import NDArray
 from pcgen import __version__, progress
 from pcgen.config import digest, to_plain
 from pcgen.errors import InputError, PcgenError
-from pcgen.files import atomic_file, lock, write_json
+from pcgen.files import atomic_file, lock, parse_json, write_json
 from pcgen.jobs import pool
 from pcgen.jobs.workers import Announce
 from pcgen.reconstruct.export import check_formats, checked_bytes
@@ -132,7 +131,7 @@ def mesh_one(
             raise InputError(cloud.fault)
         points = np.asarray(cloud.points, np.float64) * cloud.scale + np.asarray(cloud.centre)
         result = reconstruct(points, cloud.normals, settings)
-        files = {kind: checked_bytes(result.mesh, f".{kind}", name) for kind in kinds}
+        files = {kind: checked_bytes(result.mesh, f".{kind}", cloud.name) for kind in kinds}
     except PcgenError as error:
         return Made(entry | {"error": str(error)}, {})
     except Exception as error:
@@ -187,7 +186,7 @@ def _key(cloud: NamedCloud, settings: MeshSettings, kinds: Sequence[str]) -> str
 def _finished(out: Path, name: str, key: str) -> dict[str, Any] | None:
     """The entry of an earlier run, if it was made the same way and its files are there."""
     try:
-        entry = json.loads((out / f"{name}.json").read_text())
+        entry = parse_json((out / f"{name}.json").read_text())
         same = entry["key"] == key and "report" in entry
         present = same and all((out / file).is_file() for file in entry["files"])
     except (OSError, ValueError, KeyError, TypeError):

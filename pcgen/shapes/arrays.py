@@ -26,6 +26,8 @@ from pcgen.files import atomic_file, storage_errors
 
 #: The most an array inside an archive may unpack to, in bytes.
 ARRAY_LIMIT = 16 * 2**30
+#: What a header may promise at most, before it is compared with what is there.
+MOST_NUMBERS = 2**50
 #: Arrays of more bytes are kept in files, see :func:`scratch`.
 IN_MEMORY = 2**30
 #: Members beyond the first size, in bytes, may unpack to so many times their packed size. Text
@@ -52,6 +54,8 @@ def read_header(handle: IO[bytes], where: str) -> tuple[tuple[int, ...], np.dtyp
         shape, fortran, dtype = reader(handle)
     except Exception as error:  # NumPy parses the header as Python text: any error may come
         raise InputError(f"{where} is not a NumPy array file ({str(error)[:200]})") from None
+    if min(shape, default=0) < 0 or math.prod(shape) > MOST_NUMBERS:
+        raise InputError(f"{where} promises an array of shape {shape}; refused")
     if dtype.hasobject:
         raise InputError(f"{where} holds pickled Python objects, which could run code; refused")
     return shape, dtype, fortran
@@ -66,7 +70,7 @@ def read_array(handle: IO[bytes], size: int, where: str) -> NDArray[Any]:
     shape, dtype, fortran = read_header(handle, where)
     expected = math.prod(shape) * dtype.itemsize
     present = size - handle.tell()
-    if expected != present or min(shape, default=0) < 0:
+    if expected != present:
         raise InputError(
             f"{where} promises {shape} of {dtype}, {expected} bytes, but holds {present}; "
             "it is truncated or damaged"

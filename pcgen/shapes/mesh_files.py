@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import io
-import json
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pcgen.errors import InputError, MeshError
-from pcgen.files import atomic_file
+from pcgen.files import atomic_file, parse_json
 from pcgen.shapes.formats.obj import read_obj
 from pcgen.shapes.formats.off import read_off
 from pcgen.shapes.formats.ply import read_ply
@@ -293,7 +292,7 @@ def _refuse_compressed(data: bytes) -> None:
     start = data.find(b"{") if data[:4] == b"glTF" else 0
     length = int.from_bytes(data[12:16], "little") if data[:4] == b"glTF" else len(data)
     try:
-        tree = json.loads(data[start : start + length])
+        tree = parse_json(data[start : start + length])
         needed = tree.get("extensionsRequired", [])
     except (ValueError, AttributeError, RecursionError):
         raise MeshError("not a readable glTF file: its JSON part is damaged") from None

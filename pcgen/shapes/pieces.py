@@ -9,7 +9,6 @@ alone: not on the piece, the worker, the machine or the order.
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import warnings
 from collections.abc import Iterator
@@ -21,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pcgen.errors import DataError, InputError, MeshError, PcgenError
-from pcgen.files import atomic_file, storage_errors, write_json
+from pcgen.files import atomic_file, parse_json, storage_errors, write_json
 from pcgen.jobs.workers import Announce
 from pcgen.shapes.arrays import npy_header, write_npy
 from pcgen.shapes.items import Cloud, Item, open_item
@@ -169,7 +168,7 @@ def shape_seed(name: str, seed: int) -> int:
 def read_record(piece: Piece) -> list[dict[str, Any]] | None:
     """The record of a finished piece; None where it is not finished."""
     try:
-        record = json.loads(piece.record.read_text(encoding="utf-8"))
+        record = parse_json(piece.record.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
     return record if isinstance(record, list) and len(record) == len(piece.items) else None

@@ -7,7 +7,6 @@ the plan, and if it is its own, goes on from the pieces; else it starts anew.
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections import Counter
 from dataclasses import replace
@@ -17,7 +16,7 @@ from typing import Any
 from pcgen import progress
 from pcgen.config import to_plain
 from pcgen.errors import DataError, InputError, StorageError
-from pcgen.files import TEMPORARY_PREFIX, lock, storage_errors, write_json
+from pcgen.files import TEMPORARY_PREFIX, lock, parse_json, storage_errors, write_json
 from pcgen.jobs import pool
 from pcgen.jobs.workers import foreign_limits
 from pcgen.remote import folder_for, is_url
@@ -106,10 +105,10 @@ def _published(source: Path | str, url: str, options: dict[str, Any]) -> dict[st
 def _existing(out: Path, plan: Plan) -> dict[str, Any]:
     """The report of a data set that is there already, if it is the one that was asked for."""
     try:
-        meta = json.loads((out / "dataset.json").read_text())
+        meta = parse_json((out / "dataset.json").read_text())
         if meta["settings"] == to_plain(plan.settings) and meta["source_hash"] == plan.source_hash:
             progress.say(f"{out} is there already, made from the same shapes; nothing to do")
-            report: dict[str, Any] = json.loads((out / "report.json").read_text())
+            report: dict[str, Any] = parse_json((out / "report.json").read_text())
             return report
     except (OSError, ValueError, KeyError, TypeError):
         pass
@@ -120,7 +119,7 @@ def _open_part(part: Path, plan: Plan) -> list[Piece]:
     """The pieces of the plan, in a folder that holds those of no other plan."""
     folder, record = part / "pieces", part / "plan.json"
     try:
-        same = json.loads(record.read_text())["stamp"] == plan.stamp
+        same = parse_json(record.read_text())["stamp"] == plan.stamp
     except (OSError, ValueError, KeyError, TypeError):
         same = False
     if not same:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pcgen.errors import InputError
+from pcgen.files import parse_json
 from pcgen.shapes.arrays import read_npz, write_npz
 
 
@@ -89,7 +90,7 @@ class Samples:
                 f"{path} holds no array 'points'; it has {', '.join(sorted(arrays)) or 'none'}"
             )
         try:
-            meta = json.loads(str(arrays["meta"][()])) if "meta" in arrays else {}
+            meta = parse_json(str(arrays["meta"][()])) if "meta" in arrays else {}
             return cls(
                 points=arrays["points"],
                 category=arrays.get("category", np.zeros(0, "U1")),

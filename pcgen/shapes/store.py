@@ -29,6 +29,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from pcgen.datatypes import Frame
 from pcgen.errors import DataError, InputError
+from pcgen.files import parse_json
 from pcgen.shapes.arrays import read_header
 
 FORMAT = "pcgen-dataset"
@@ -248,7 +249,7 @@ def index_hash(rows: Iterable[Row]) -> str:
 
 def _read_meta(path: Path) -> dict[str, Any]:
     try:
-        meta = json.loads(path.read_text(encoding="utf-8"))
+        meta = parse_json(path.read_text(encoding="utf-8"))
     except (ValueError, OSError, RecursionError) as error:
         raise DataError(f"{path} is damaged ({error}); prepare the data set again") from None
     if not isinstance(meta, dict) or meta.get("format") != FORMAT:
@@ -271,7 +272,7 @@ def _remedy(folder: Path, meta: dict[str, Any]) -> str:
     if type(found) is int and found > VERSION:
         return "Bring pcgen up to date with: pip install --upgrade pcgen"
     try:
-        source = str(json.loads((folder / "report.json").read_text(encoding="utf-8"))["source"])
+        source = str(parse_json((folder / "report.json").read_text(encoding="utf-8"))["source"])
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         source = "SOURCE"
     words = ["pcgen", "prepare", source, "--out", f"{folder}-{VERSION}"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +10,7 @@ from pathlib import Path
 import torch
 
 from pcgen.errors import DataError, InputError
-from pcgen.files import write_json
+from pcgen.files import parse_json, write_json
 from pcgen.processes import ALONE, Group
 from pcgen.train.loop import LoopSettings, Trainer
 
@@ -73,7 +72,7 @@ def _planned(plan: Path) -> int | None:
     if not plan.exists():
         return None
     try:
-        steps = int(json.loads(plan.read_text(encoding="utf-8"))["steps"])
+        steps = int(parse_json(plan.read_text(encoding="utf-8"))["steps"])
         LoopSettings(steps=steps)
     except (
         InputError,

@@ -19,7 +19,7 @@ from torch import Tensor
 from pcgen.config import from_plain, to_plain
 from pcgen.datatypes import Source
 from pcgen.errors import DataError, InputError, TransportError
-from pcgen.files import atomic_file
+from pcgen.files import atomic_file, parse_json
 from pcgen.shapes.arrays import read_npz
 from pcgen.transport.evidence import REMEDIES, Evidence, Status
 from pcgen.transport.potential import UpperEnvelope
@@ -98,7 +98,7 @@ class SemidiscreteSolution:
         try:
             file = read_npz(path)
             atoms, weights, potential = file["atoms"], file["weights"], file["potential"]
-            plain: dict[str, Any] = json.loads(str(file["evidence"]))
+            plain: dict[str, Any] = parse_json(str(file["evidence"]))
             status = {"status": Status(plain["status"])}
             evidence = from_plain(Evidence, plain | status, "the evidence")
         except (InputError, ValueError, KeyError, TypeError, RecursionError) as error:

@@ -6,10 +6,10 @@ synsets and ``train_test_split/shuffled_*_file_list.json`` the splits.
 
 from __future__ import annotations
 
-import json
 import re
 
 from pcgen.errors import InputError
+from pcgen.files import parse_json
 from pcgen.shapes.items import Item
 from pcgen.shapes.layouts import SPLIT_NAMES, Found
 from pcgen.shapes.layouts.synsets import aliases_of, category_of, synset_names
@@ -73,7 +73,7 @@ def _splits(listing: Listing) -> dict[str, str]:
         if not match or match["split"] not in SPLIT_NAMES:
             continue
         try:
-            for path in json.loads(read_entry(entry, _TABLE_LIMIT)):
+            for path in parse_json(read_entry(entry, _TABLE_LIMIT)):
                 found["/".join(str(path).split("/")[-2:])] = SPLIT_NAMES[match["split"]]
         except (ValueError, TypeError, InputError, RecursionError):
             continue

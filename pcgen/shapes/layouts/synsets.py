@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
-
 from pcgen.errors import InputError
+from pcgen.files import parse_json
 from pcgen.shapes.tree import Listing, read_entry
 
 _TAXONOMY_LIMIT = 64 * 2**20
@@ -78,7 +77,7 @@ def synset_names(listing: Listing) -> dict[str, tuple[str, ...]]:
         if entry.path.rsplit("/", 1)[-1] != "taxonomy.json":
             continue
         try:
-            for synset in json.loads(read_entry(entry, _TAXONOMY_LIMIT)):
+            for synset in parse_json(read_entry(entry, _TAXONOMY_LIMIT)):
                 words = [word.strip() for word in str(synset["name"]).split(",")]
                 names[str(synset["synsetId"])] = tuple(word for word in words if word)
         except (ValueError, KeyError, TypeError, InputError, RecursionError):
