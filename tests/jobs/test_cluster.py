@@ -90,7 +90,7 @@ def files(folder: Path) -> dict[str, bytes]:
     return {
         path.relative_to(folder).as_posix(): path.read_bytes()
         for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.suffix not in (".json",)
+        if path.is_file() and path.suffix != ".json" and not path.name.startswith(".")
     }
 
 
