@@ -87,7 +87,10 @@ class TensorMeasure:
             DataError: another family's checkpoint, a newer format, or missing or extra fields.
         """
         check_meta(meta, cls.name)
-        plain = {name: _tuples(value) for name, value in meta.get("fields", {}).items()}
+        fields = meta.get("fields", {})
+        if not isinstance(fields, dict):
+            raise DataError(f"the fields of a base must be a JSON object, got {str(fields)[:80]}")
+        plain = {name: _tuples(value) for name, value in fields.items()}
         known = {field.name for field in dataclasses.fields(cls)}
         found = set(tensors) | set(plain)
         if found != known:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,19 +93,12 @@ def draw_generated(
         )
     from pcgen.generate import generate
 
-    work = work or Work()
+    draw = model.sample
+    if work is not None and work.ray is not None:
+        draw = functools.partial(generate, model, workers=work.workers, ray=work.ray)
     sets = []
     for seed in seeds:
-        made = generate(
-            model,
-            count,
-            seed=seed,
-            points=protocol.points,
-            steps=steps,
-            category=category,
-            workers=work.workers if work.ray else 1,
-            ray=work.ray,
-        )
+        made = draw(count, seed=seed, points=protocol.points, steps=steps, category=category)
         sets.append(
             CloudSet(
                 points=protocol.normalise(made.points),

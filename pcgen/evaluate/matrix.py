@@ -138,7 +138,7 @@ def content_key(kind: tuple[str, ...], arrays: Sequence[Array]) -> str:
     digest = hashlib.sha256(repr((VERSION, kind)).encode())
     for array in arrays:
         digest.update(repr((array.shape, array.dtype.str)).encode())
-        digest.update(memoryview(np.ascontiguousarray(array)).cast("B"))  # not a copy of it
+        digest.update(np.ascontiguousarray(array).data.cast("B"))  # not a copy of it
     return digest.hexdigest()[:32]
 
 

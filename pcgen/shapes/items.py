@@ -190,7 +190,7 @@ def _read_hdf5_row(entry: Entry, array: str, row: int) -> NDArray[Any]:
     try:
         with h5py.File(remote.on_disk(entry.file), "r") as handle:
             return np.asarray(handle[array][row])
-    except (OSError, KeyError, ValueError, RuntimeError, TypeError) as error:
+    except (OSError, LookupError, ValueError, RuntimeError, TypeError) as error:
         raise InputError(f"the HDF5 file is damaged ({error})") from None
 
 

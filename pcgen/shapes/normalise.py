@@ -55,7 +55,7 @@ def global_frame(
     for part in parts():
         total = total + _clouds(part).sum((0, 1), dtype=np.float64)
         shapes, size = shapes + len(part), size + part.shape[0] * part.shape[1]
-    mean = total / size
+    mean = np.asarray(total / size)
     # The published code flattens all coordinates before std: the spread about one number, the
     # grand mean, and not about the mean point. Kept so, for the figures to be comparable.
     grand = mean.mean()

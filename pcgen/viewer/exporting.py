@@ -8,7 +8,7 @@ import numpy as np
 
 from pcgen.errors import InputError
 from pcgen.files import atomic_file
-from pcgen.reconstruct.export import write_checked
+from pcgen.reconstruct.export import checked_bytes
 from pcgen.shapes.samples import Samples
 from pcgen.viewer.sources import Item
 
@@ -33,13 +33,15 @@ def export(item: Item, path: Path, *, as_mesh: bool) -> Path:
     """Write a shape as its mesh, which it must have, or as its cloud; see :func:`holds_mesh`.
 
     Raises:
-        StorageError: the folder cannot be written. MeshError: the file read back is another mesh.
+        StorageError: the folder cannot be written. MeshError: as a file it is another mesh.
     """
     ending = path.suffix.lower()
     if as_mesh:
         if item.mesh is None:
             raise InputError(f"{item.name} has no mesh; make one first")
-        write_checked(path, item.mesh)
+        data = checked_bytes(item.mesh, ending, path.stem)
+        with atomic_file(path) as temporary:
+            temporary.write_bytes(data)
     elif ending == ".npz":
         category = np.array([item.category or ""], dtype=np.str_)
         normals = None if item.normals is None else item.normals[None]
