@@ -50,7 +50,7 @@ def open_shapes(path: Path) -> Dataset | None:
 
 def check_roles(samples: Path, reference: Path) -> None:
     """Refuse what shows that generated and real shapes were named in the wrong places."""
-    if is_dataset(samples):
+    if not is_run(samples) and open_shapes(samples) is not None:
         raise InputError(
             f"{samples} is a data set: name the generated shapes first and the data set after "
             "--reference"

@@ -152,7 +152,7 @@ def _from_dataset(
     done = 0
     for chunk in _chunks(rows):
         place = slice(done, done + len(chunk))
-        clouds = np.array(data.mapped_points[chunk, part])
+        clouds = data.points_in(chunk, part)
         own = data.frame(chunk).restore(clouds) if protocol.frame == "own" else clouds
         points[place] = protocol.normalise(own)
         if directions is not None:

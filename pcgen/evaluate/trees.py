@@ -18,7 +18,7 @@ from pcgen import progress
 from pcgen.errors import DataError, InputError, MeshError
 from pcgen.shapes.items import Cloud, Item, cloud_size, open_item
 from pcgen.shapes.layouts import SPLIT_NAMES, Found, hdf5, pc15k
-from pcgen.shapes.store import Dataset, Part, Row
+from pcgen.shapes.store import Dataset, Row
 from pcgen.shapes.tree import Listing, scan
 
 HDF5 = (".h5", ".hdf5")
@@ -37,15 +37,13 @@ class Tree(Dataset):
     def __reduce__(self) -> tuple[Any, ...]:
         return open_tree, (self.path,)
 
-    def points(
-        self, rows: ArrayLike, count: int | None = None, *, part: Part = "all"
-    ) -> NDArray[np.float32]:
-        """See :meth:`Dataset.points`; the frame of every row is that of its own units.
+    def points_in(self, rows: ArrayLike, window: slice) -> NDArray[np.float32]:
+        """See :meth:`Dataset.points_in`; the frame of every row is that of its own units.
 
         Raises:
             DataError: a shape cannot be read, or has another number of points than the first.
         """
-        rows, window = self._rows(rows), self._window(part, count)
+        rows = self._rows(rows)
         found = np.empty((len(rows), window.stop - window.start, 3), np.float32)
         for place, row in enumerate(rows):
             found[place] = self._cloud(int(row))[window]

@@ -161,8 +161,11 @@ class Dataset:
         Returns:
             (n, count, 3) float32, a copy; [-1, 1] along each shape's longest side.
         """
-        rows, window = self._rows(rows), self._window(part, count)
-        return np.array(self.mapped_points[rows, window], np.float32)
+        return self.points_in(rows, self._window(part, count))
+
+    def points_in(self, rows: ArrayLike, window: slice) -> NDArray[np.float32]:
+        """The points of some rows in the places ``window``, likewise; reads no others."""
+        return np.array(self.mapped_points[self._rows(rows), window], np.float32)
 
     def normals(
         self, rows: ArrayLike, count: int | None = None, *, part: Part = "all"

@@ -107,6 +107,11 @@ def test_dpms_file_is_a_tree_too(shapes, samples, tmp_path, capsys):
     assert found["protocol"]["sizes"] == {"compared": 8, "reference": 14, "training": 12}
 
 
+def test_a_tree_in_the_place_of_the_samples_is_said(pc15k, samples, capsys):
+    assert main(["evaluate", str(pc15k), "--reference", str(samples)]) == 2
+    assert "is a data set: name the generated shapes first" in capsys.readouterr().err
+
+
 def test_an_hdf5_file_without_clouds_is_refused_with_its_reason(tmp_path):
     with h5py.File(tmp_path / "other.h5", "w") as file:
         file["numbers"] = np.zeros(4)
