@@ -3,6 +3,8 @@
 import pytest
 import torch
 
+from pcgen import progress
+
 torch.set_num_threads(2)
 
 
@@ -14,3 +16,4 @@ def generator() -> torch.Generator:
 @pytest.fixture(autouse=True)
 def _no_inherited_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PCGEN_THREADS", raising=False)
+    monkeypatch.setattr(progress, "_quiet", False)  # a command called with --quiet leaves it so
