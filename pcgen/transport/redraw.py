@@ -6,15 +6,15 @@ with a random shift, at two additions a score; the product with the rest is form
 stratification along the principal directions. On 4096 atoms of a curved manifold in 64
 dimensions, variance of the cell masses per row, plain Monte Carlo = 1, for hard cells:
 
-=====================================================  ======
-8 strata along the first direction                     0.45
-32, as good as an exact integral along that line        0.44
-16 lattice points in 2 directions                      0.25
-16 in 3; in 4                                          0.18; 0.12
-4 points in 4 directions times 4 in 4 more (here)      0.088
-8 times 8 in 8                                         0.038
-independent rows of the same cost as the 4 times 4      0.4
-=====================================================  ======
+===================================================  ==========
+8 strata along the first direction                   0.45
+32, as good as an exact integral along that line     0.44
+16 lattice points in 2 directions                    0.25
+16 in 3; in 4                                        0.18; 0.12
+4 points in 4 directions times 4 in 4 more (here)    0.088
+8 times 8 in 8                                       0.038
+independent rows of the same cost as the 4 times 4   0.4
+===================================================  ==========
 
 So what an exact integral along one line could give is reached by few strata, and is little beside
 more directions. Elsewhere antithetic pairs gave 1.01 and strata of the radius 0.84: not tried here.

@@ -187,6 +187,29 @@ def test_newton_starts_warm_and_the_stochastic_solver_accepts_its_answer():
     assert again.evidence.samples == 0
 
 
+def test_weights_of_eight_orders_of_magnitude_are_met_to_rounding():
+    draw = rng(12)
+    weights = np.maximum(draw.dirichlet(np.full(500, 0.3)), 1e-9)
+    problem = SemidiscreteProblem(
+        UniformCube(2), draw.uniform(size=(500, 2)), weights / weights.sum()
+    )
+    evidence = NewtonSolver().solve(problem).require_converged().evidence
+    assert evidence.worst * problem.weights.min().item() < 2e-15 or evidence.worst < 1e-8
+    assert evidence.dead == 0
+
+
+def test_a_second_start_that_ends_worse_is_not_the_answer(monkeypatch):
+    problem = SemidiscreteProblem(UniformCube(2), rng().normal(size=(30, 2)))
+    good = NewtonSolver().solve(problem)
+    rough = SemidualSolver(tolerance=0.5).solve(problem, torch.Generator().manual_seed(0))
+    monkeypatch.setattr("pcgen.transport.newton.ROUNDING", 0.0)
+    monkeypatch.setattr(SemidualSolver, "solve", lambda *_: rough)
+    # A tolerance out of reach, and no step is small enough: both attempts end where they begin.
+    solution = NewtonSolver(tolerance=1e-30, smallest_step=2.0).solve(problem, start=good)
+    assert solution.evidence.status == Status.STALLED
+    assert solution.evidence.worst < 1e-6
+
+
 def test_newton_refuses_a_source_it_cannot_measure():
     with pytest.raises(InputError, match="use SemidualSolver"):
         NewtonSolver().solve(SemidiscreteProblem(GaussianSource(2), np.eye(2)))
