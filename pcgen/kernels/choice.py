@@ -55,6 +55,8 @@ def choose(operation: str, x: Tensor, y: Tensor, k: int) -> str:
             return "native"
         if pairs >= KDTREE_PAIRS:
             return "kdtree"
+    # Scores on a CPU, nanoseconds each on one core, hard and soft cells: dense 1.1-2.8 and 2.0-4.9,
+    # KeOps 5-144 and 19-312, from 50,000 atoms in 3 dimensions to 4,096 in 64: always dense.
     if operation == "redrawn_cells" and not x.is_cuda and str(x.dtype) == "torch.float32":
         # 4096 atoms in 64 dimensions, one core: 40 µs a row native, 330 dense.
         return "native" if native_usable() else "dense"
