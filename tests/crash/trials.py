@@ -171,8 +171,8 @@ def files(folder: Path) -> dict[str, str]:
     found = {}
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
-        if not path.is_file() or path.name.startswith(".") or name.endswith("state.safetensors"):
-            continue  # the state holds how long the training took
+        if not path.is_file() or "/." in f"/{name}" or name.endswith("state.safetensors"):
+            continue  # what a kill left is removed after a minute; the state holds times
         data = path.read_bytes()
         if path.suffix in (".json", ".jsonl"):
             lines = data.splitlines() if path.suffix == ".jsonl" else [data]
