@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         (3, 4, 5, 6), (2048, 15_000), (25, 50, 100), args.seed
     )
     transport = _curve(args.transport_curve, "score") or scaling.transport_curve(
-        (512, 1024, 2048, 4096), (10_000, 100_000, 1_000_000), (64, 256), 0.02, args.seed
+        (2048, 4096, 8192, 16384, 32768), (10_000, 100_000, 1_000_000), (64, 256), 0.02, args.seed
     )
     measured = units.measure(args.preset, args.seed)
     targets = [
@@ -82,16 +82,18 @@ def plan(
     args: dict[str, Any],
 ) -> dict[str, Any]:
     """Time (core-seconds), memory (of a process), storage and network (bytes) of each stage."""
+    from pcgen.train.data import IN_MEMORY
+
     n, points, processes = shapes, args["points"], args["processes"]
     test, ring = min(args["test"], n), 2 * (processes - 1) / processes
     a, b, c = prepare["mesh"]
-    # In memory of each process: float32 points and float16 normals.
-    clouds = 18.0 * n * units["cloud_points"]
+    # Float32 points and float16 normals; what is more than IN_MEMORY stays in the file.
+    clouds = min(18.0 * n * units["cloud_points"], IN_MEMORY)
     rows: list[dict[str, Any]] = [
         {
             "stage": "prepare",
             "seconds": n * (a + b * args["faces"] + c * points),
-            "memory": prepare["worker_mib"] * 2**20,
+            "memory": args["faces"] * prepare["memory_per_face"],
             "storage": n * (points * prepare["bytes_per_point"] + prepare["bytes_per_shape"]),
             "network": n * args["faces"] * prepare["bytes_per_face"],
         }

@@ -276,13 +276,15 @@ class SemidualSolver:
         """The masses of the soft cells in the next batch."""
         now = state.samples, state.batch, state.step
         rows = work.rows(*now) if state.averaging else Rows(work.draw(*now))
-        count = len(rows)
-        if work.group.size > 1:  # plain rows, see Workspace.lead
-            rows = Rows(rows.x[work.group.rows(count)])
-        potential = state.potential
-        found = tally(rows, work.atoms, work.lead, potential, work.weights, epsilon, self.backend)
-        work.group.sum_([found.mass])
-        return replace(found, rows=count)
+        return self._shared(work, rows, state.potential, epsilon)
+
+    def _shared(self, work: Workspace, rows: Rows, potential: Tensor, epsilon: float) -> Tally:
+        """The tally of rows that the processes share."""
+        mine = rows[work.group.rows(len(rows))]
+        found = tally(mine, work.atoms, work.lead, potential, work.weights, epsilon, self.backend)
+        square = found.mass.new_tensor([found.square])
+        work.group.sum_([found.mass, square])
+        return Tally(found.mass, square.item(), len(rows))
 
     def due(self, state: SemidualState) -> bool:
         """A level is complete, or the average has its goal."""
@@ -382,7 +384,7 @@ class SemidualSolver:
         while found is None or census.effective < samples:
             rows = work.rows(0, size, number)
             number -= 1
-            more = tally(rows, work.atoms, work.lead, potential, work.weights, 0.0)
+            more = self._shared(work, rows, potential, 0.0)
             found = more if found is None else found + more
             census = Census(
                 counts=found.mass, weights=work.weights, samples=found.rows, square=found.square

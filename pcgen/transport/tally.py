@@ -26,6 +26,9 @@ class Rows:
     def __len__(self) -> int:
         return len(self.x)
 
+    def __getitem__(self, part: slice) -> Rows:
+        return Rows(self.x[part], None if self.moves is None else self.moves[part])
+
 
 @dataclass(frozen=True, eq=False)
 class Tally:

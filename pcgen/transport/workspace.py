@@ -115,10 +115,12 @@ class Workspace:
     @cached_property
     def lead(self) -> Lead | None:
         """What is drawn again in each row, where the source and this machine allow it."""
-        # Several processes share plain rows; redrawn ones are computed by one loop of one process.
-        if not self.low_discrepancy or self.group.size > 1:
+        if not self.low_discrepancy:
             return None
-        return Lead.of(self.atoms, self.basis, self.problem.source)
+        lead = Lead.of(self.atoms, self.basis, self.problem.source)
+        able = torch.tensor([lead is not None], dtype=torch.int64)
+        self.group.sum_([able])  # machines may differ; either all draw again or none
+        return lead if able.item() == self.group.size else None
 
     def rows(self, done: int, count: int, step: int) -> Rows:
         """Like :meth:`draw`, with the leading coordinates drawn again where that is possible.

@@ -16,7 +16,7 @@ UNITS = {
 }  # fmt: skip
 PREPARE = {
     "mesh": (1e-3, 1e-6, 1e-7), "bytes_per_face": 100.0, "bytes_per_point": 18.0,
-    "bytes_per_shape": 200.0, "worker_mib": 300.0,
+    "bytes_per_shape": 200.0, "memory_per_face": 300.0,
 }  # fmt: skip
 TRANSPORT = {
     "score": (0.0, 1e-11), "samples": {"coefficient": 50.0, "exponent": 1.0, "error": 0.0},

@@ -66,11 +66,14 @@ def test_begun_by_two_and_ended_by_three_is_what_one_does(one, tmp_path):
     def solution(path):
         return SemidiscreteSolution.load(path, GaussianSource(5))
 
-    alone, shared = solution(one / "map1.npz"), solution(tmp_path / "map2.npz")
-    assert shared.evidence.samples == alone.evidence.samples
-    assert shared.evidence.chi2 == pytest.approx(alone.evidence.chi2, rel=0.01)
-    spread = float(alone.potential.std())
-    assert torch.allclose(shared.potential, alone.potential, atol=1e-5 * spread)
+    for kind in work.KINDS:
+        alone, shared = solution(one / f"{kind}1.npz"), solution(tmp_path / f"{kind}2.npz")
+        assert (alone.evidence.redraws > 1) == (kind == "redrawn")
+        assert shared.evidence.redraws == alone.evidence.redraws
+        assert shared.evidence.samples == alone.evidence.samples
+        assert shared.evidence.chi2 == pytest.approx(alone.evidence.chi2, rel=0.01)
+        spread = float(alone.potential.std())
+        assert torch.allclose(shared.potential, alone.potential, atol=1e-5 * spread)
 
 
 def close(folder, other, tolerance):

@@ -17,6 +17,7 @@ from pcgen.train.execution import Execution
 from pcgen.train.loop import LoopSettings, Trainer
 from pcgen.transport import GaussianSource, SemidiscreteProblem, SemidualSolver
 
+KINDS = ("plain", "redrawn")  # rows of samples
 SETTINGS = LoopSettings(steps=40, batch=8, rate=1e-2, log_every=5)
 
 
@@ -46,11 +47,11 @@ def solve(folder: Path, group: Group) -> None:
     atoms = centres.repeat(40, 1) + 0.02 * torch.randn(240, 5, generator=draw)
     weights = torch.rand(240, generator=draw, dtype=torch.float64).pow(3) + 1e-4
     problem = SemidiscreteProblem(GaussianSource(5), atoms, weights / weights.sum())
-    # One process would redraw leading coordinates, several share plain rows: plain for all.
-    solver = SemidualSolver(tolerance=0.02, batch=256, low_discrepancy=False)
-    solution = solver.solve(problem, torch.Generator().manual_seed(2), group=group)
-    if group.first:
-        solution.save(folder / f"map{group.size}.npz")
+    for kind in KINDS:
+        solver = SemidualSolver(tolerance=0.02, batch=256, low_discrepancy=kind == "redrawn")
+        solution = solver.solve(problem, torch.Generator().manual_seed(2), group=group)
+        if group.first:
+            solution.save(folder / f"{kind}{group.size}.npz")
 
 
 def talk(folder: Path, group: Group) -> None:
