@@ -199,6 +199,10 @@ def joined() -> Iterator[Group]:
     import torch
     import torch.distributed as dist
 
+    # Its functions keep the group of the time of their import as a default. Imported later (an
+    # optimiser does so), they keep the group's threads alive past the interpreter's end: abort.
+    import torch.distributed.nn
+
     backends = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
     store = None
     try:

@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         (3, 4, 5, 6), (2048, 15_000), (25, 50, 100), args.seed
     )
     transport = _curve(args.transport_curve, "score") or scaling.transport_curve(
-        (2048, 4096, 8192, 16384, 32768), (10_000, 100_000, 1_000_000), (64, 256), 0.02, args.seed
+        (2048, 4096, 8192, 16384), (10_000, 100_000, 1_000_000), (64, 256), 0.02, args.seed
     )
     measured = units.measure(args.preset, args.seed)
     targets = [

@@ -14,8 +14,8 @@ All of it takes ten minutes of one core.
 POT: solve_semidiscrete with its defaults (10,000 batches of 32), and with batches of 1024. OTT-JAX
 (extra: bench): hard cells, batches of 512, POT's step rule; its compilation is not counted.
 
-With --scale it measures curves instead: seconds and samples to chi2 0.02 from N / 2 to 8 N atoms, and
-the time of a score at sizes up to a million atoms; assets/scale.md extrapolates from them.
+With --scale it measures curves instead: seconds and samples to chi2 0.02 from N / 2 to 4 N atoms,
+and the time of a score at sizes up to a million atoms; assets/scale.md extrapolates from them.
 
 examples:
   pcgen bench transport
@@ -68,7 +68,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     if args.scale:
         from pcgen.bench.scaling import transport_curve
 
-        sizes = [max(2, args.atoms // 2 * 2**level) for level in range(5)]
+        sizes = [max(2, args.atoms // 2 * 2**level) for level in range(4)]
         dims = (args.dim, 4 * args.dim)
         return transport_curve(sizes, SCALE_PRODUCTS, dims, TARGET, args.seed)
     atoms = curved_manifold(args.atoms, args.dim, args.seed)
