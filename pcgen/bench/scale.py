@@ -48,10 +48,10 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     if min(*numbers, args.processes) < 1:
         raise InputError("shapes, atoms, faces, points, epochs, test and processes are at least 1")
     torch.set_num_threads(1)
-    prepare = _curve(args.prepare_curve, "mesh") or scaling.prepare_curve(
+    prepare = _curve(args.prepare_curve, "memory_per_face") or scaling.prepare_curve(
         (3, 4, 5, 6), (2048, 15_000), (25, 50, 100), args.seed
     )
-    transport = _curve(args.transport_curve, "score") or scaling.transport_curve(
+    transport = _curve(args.transport_curve, "overhead") or scaling.transport_curve(
         (2048, 4096, 8192, 16384), (10_000, 100_000, 1_000_000), (64, 256), 0.02, args.seed
     )
     measured = units.measure(args.preset, args.seed)
@@ -82,13 +82,15 @@ def plan(
     args: dict[str, Any],
 ) -> dict[str, Any]:
     """Time (core-seconds), memory (of a process), storage and network (bytes) of each stage."""
+    from pcgen.evaluate.novelty import PART
     from pcgen.train.data import IN_MEMORY
 
     n, points, processes = shapes, args["points"], args["processes"]
     test, ring = min(args["test"], n), 2 * (processes - 1) / processes
     a, b, c = prepare["mesh"]
-    # Float32 points and float16 normals; what is more than IN_MEMORY stays in the file.
-    clouds = min(18.0 * n * units["cloud_points"], IN_MEMORY)
+    # Float32 points and float16 normals; points of more than IN_MEMORY stay in the file, mapped.
+    kept = 12.0 * n * units["cloud_points"] <= IN_MEMORY
+    clouds = 18.0 * n * units["cloud_points"] if kept else 0.0
     rows: list[dict[str, Any]] = [
         {
             "stage": "prepare",
@@ -132,7 +134,8 @@ def plan(
         {
             "stage": "evaluate: novelty",
             "seconds": 2.0 * test * n * units["compare"],
-            "memory": n * 2048 * 12.0,
+            "memory": min(n, PART) * 2048 * 12.0,
+            "storage": n * 2048 * 12.0,
         },
     ]
     return {"shapes": n, "rows": [_complete(row) for row in rows]}
@@ -147,7 +150,7 @@ def _transport_row(
         "stage": f"base: map to {atoms:.3g} atoms",
         "seconds": n * units["encode"]
         + Power(**units["fit"]).at(atoms)
-        + samples * atoms * (a + b * dim),
+        + transport["overhead"] * samples * atoms * (a + b * dim),
         # Atoms three times over (given, centred in double, working) and six vectors of doubles.
         "memory": atoms * (16.0 * dim + 48.0),
         "storage": atoms * (8.0 * dim + 24.0),

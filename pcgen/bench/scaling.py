@@ -179,7 +179,8 @@ def transport_curve(
         products: sizes N at which only the scores of some samples are timed.
     Returns:
         ``solves`` and ``scores``, the rows; ``samples`` and ``seconds``, power laws in N;
-        ``score``, the two weights of seconds per sample and atom = a + b · dim.
+        ``score``, the two weights of seconds per sample and atom = a + b · dim; ``overhead``, the
+        time of the largest solve over that of its scores: redrawn rows cost more than one.
     """
     import torch
 
@@ -216,7 +217,9 @@ def transport_curve(
             x = torch.randn(batch, dim, generator=draw)
             each = cpu(partial(kernels.soft_cells, x, y, h, 0.1)) / (batch * count)
             scores.append({"atoms": count, "dim": dim, "seconds": each})
-    sizes = [row["atoms"] for row in solves]
+    sizes, last = [row["atoms"] for row in solves], solves[-1]
+    score = fit_affine([(row["dim"],) for row in scores], [row["seconds"] for row in scores])
+    plain = (last["samples"] + last["tests"]) * last["atoms"] * (score[0] + score[1] * dims[0])
     return {
         "tolerance": tolerance,
         "dim": dims[0],
@@ -224,7 +227,8 @@ def transport_curve(
         "samples": vars(fit_power(sizes, [row["samples"] + row["tests"] for row in solves])),
         "seconds": vars(fit_power(sizes, [row["seconds"] for row in solves])),
         "scores": scores,
-        "score": fit_affine([(row["dim"],) for row in scores], [row["seconds"] for row in scores]),
+        "score": score,
+        "overhead": last["seconds"] / plain,
     }
 
 
@@ -268,6 +272,7 @@ def describe_transport(curve: dict[str, Any]) -> str:
             for r in curve["scores"]
         ],
         "seconds per sample and atom = {:.2e} + {:.2e} · dim".format(*curve["score"]),
+        f"the largest problem took {curve['overhead']:.2f} times its samples' scores",
     ]
     return "\n".join(lines)
 
