@@ -152,7 +152,8 @@ def orient_normals(
     one, two = np.repeat(np.arange(len(points)), count), index.reshape(-1)
     bend = 1 - np.abs((normals[one] * normals[two]).sum(axis=1)) + 1e-6  # zeros are no links
     shape = (len(points), len(points))
-    links = coo_array((np.r_[bend, bend], (np.r_[one, two], np.r_[two, one])), shape=shape).tocsr()
+    ends = np.r_[one, two].astype(np.int32), np.r_[two, one].astype(np.int32)  # for older SciPy
+    links = coo_array((np.r_[bend, bend], ends), shape=shape).tocsr()
     tree = minimum_spanning_tree(links)
     parts, label = connected_components(tree, directed=False)
     turned = normals.copy()

@@ -187,7 +187,8 @@ def _widest_way_out(complex_: Cells, gate: NDArray[np.float64]) -> NDArray[np.fl
     first = order[np.r_[True, (np.diff(low[order]) != 0) | (np.diff(high[order]) != 0)]]
     top = gate.max() + 1.0
     size = outside + 1
-    graph = csr_array((top - gate[first], (low[first], high[first])), shape=(size, size))
+    ends = np.stack([low[first], high[first]]).astype(np.int32)  # all that older SciPy takes
+    graph = csr_array((top - gate[first], tuple(ends)), shape=(size, size))
     tree = minimum_spanning_tree(graph)
     visited, parent = breadth_first_order(tree, outside, directed=False)
     link = (tree + tree.T).tocsr()
