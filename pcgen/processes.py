@@ -142,15 +142,18 @@ class Group:
             said = save({name: tensor.contiguous() for name, tensor in tensors.items()})
         return load(self._bytes(said)), self.value(lambda: rest)
 
-    def same(self, text: str, complaint: str) -> None:
-        """Compare a text with the first process's.
+    def same(self, make: Callable[[], str], complaint: str) -> None:
+        """Compare the text that ``make`` gives here with the first process's.
 
         Raises:
             TrainingError: it differs here; the message begins with ``complaint``.
         """
-        theirs = self.value(lambda: text)
-        if theirs != text:
-            raise TrainingError(f"{complaint}: {text} here, {theirs} in process 0")
+        if self.size == 1:
+            return
+        ours = make()
+        theirs = self.value(lambda: ours)
+        if theirs != ours:
+            raise TrainingError(f"{complaint}: {ours} here, {theirs} in process 0")
 
     @contextlib.contextmanager
     def lock(self, folder: Path) -> Iterator[None]:

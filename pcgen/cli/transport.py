@@ -83,8 +83,12 @@ def _run(args: argparse.Namespace, group: Any) -> dict[str, Any]:
     stochastic = SemidualSolver(tolerance=args.tolerance, max_samples=args.max_samples)
     solver = AutoSolver(method=args.method, semidual=stochastic)
     start = SemidiscreteSolution.load(args.start) if args.start else None
-    given = sha256(problem.atoms.numpy().tobytes() + problem.weights.numpy().tobytes())
-    group.same(given.hexdigest()[:12], f"{args.atoms} has other contents")
+
+    def digest() -> str:
+        given = (problem.atoms, problem.weights)
+        return sha256(b"".join(part.numpy().tobytes() for part in given)).hexdigest()[:12]
+
+    group.same(digest, f"{args.atoms} has other contents")
     generator = Generator().manual_seed(args.seed)
     expected = int(1.3 * problem.count / args.tolerance)
     with progress.bar("samples", expected) as bar:

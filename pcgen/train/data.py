@@ -102,7 +102,7 @@ class TrainingClouds:
                     if isinstance(values, Tensor)
                     else values[torch.tensor([0, len(self) - 1])]
                 )
-                found.update(seen.double().sum((1, 2)).numpy().tobytes())
+                found.update(seen.sum((1, 2), dtype=torch.float64).numpy().tobytes())
         return f"{len(self)} shapes, {found.hexdigest()[:12]}"
 
     def draw(

@@ -139,7 +139,7 @@ class Trainer:
                     {"step": self.done, "loss": mean, "seconds": round(self._seconds, 2)}
                 )
                 recent.clear()
-                self.group.same(self._drawn(), f"{self.folder.name}: other random numbers")
+                self.group.same(self._drawn, f"{self.folder.name}: other random numbers")
                 # The state is saved only here, so that a resumed log has the same means.
                 if time.monotonic() - saved >= SAVE_EVERY_S:
                     self.save()

@@ -117,7 +117,7 @@ def train(
             clouds = TrainingClouds.load(
                 source, run.config.categories, "train", run.settings.cloud_points
             )
-            group.same(clouds.digest(), f"{dataset} has other contents")
+            group.same(clouds.digest, f"{dataset} has other contents")
             context = Context(run, clouds, device, execution)
             for name, trainer in zip(STAGES, TRAINERS, strict=True):
                 if stage not in (None, name) or group.value(partial(run.finished, name)):

@@ -69,7 +69,7 @@ def talk(folder: Path, group: Group) -> None:
     assert ones[0].eq(group.size).all()
     assert ones[1].eq(sum(range(group.size))).all()
     with group.lock(folder):
-        group.same("text", "no")
+        group.same(lambda: "text", "no")
 
 
 def fail(folder: Path, group: Group) -> None:
