@@ -27,6 +27,8 @@ def digit_clouds(generator: Generator, points: int = POINTS) -> tuple[Tensor, Te
     """(1797, points, 2) float32 clouds in the box [-1, 1]², +y up, and (1797,) digits 0 to 9."""
     import torch
 
+    from pcgen.shapes.normalise import box_frame
+
     try:
         from sklearn.datasets import load_digits
     except ImportError:
@@ -36,9 +38,8 @@ def digit_clouds(generator: Generator, points: int = POINTS) -> tuple[Tensor, Te
     pixel = torch.multinomial(ink, points, replacement=True, generator=generator)
     corner = torch.stack([pixel % 8, 7 - pixel // 8], -1).float()
     clouds = corner + torch.rand(corner.shape, generator=generator)
-    low, high = clouds.amin(1, keepdim=True), clouds.amax(1, keepdim=True)
-    side = (high - low).amax(2, keepdim=True)
-    return 2 * (clouds - (low + high) / 2) / side, torch.from_numpy(labels)
+    inked = clouds.numpy()
+    return torch.from_numpy(box_frame(inked).apply(inked)), torch.from_numpy(labels)
 
 
 def train_digits(clouds: Tensor, seed: int, steps: int = STEPS) -> Autoencoder:
@@ -46,15 +47,11 @@ def train_digits(clouds: Tensor, seed: int, steps: int = STEPS) -> Autoencoder:
     import torch
     from torch import nn
 
-    from pcgen.latent.autoencoder import Autoencoder, AutoencoderSettings, proportions
+    from pcgen.latent.autoencoder import Autoencoder, AutoencoderSettings
     from pcgen.train.loop import LoopSettings, Trainer
 
     sizes = AutoencoderSettings(latent_dim=16, width=256, parts=32, thickness=0.03, points=256)
-    draw = torch.Generator().manual_seed(seed)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        shape, point = (torch.randint(n, (sizes.parts,), generator=draw) for n in clouds.shape[:2])
-        model = Autoencoder(sizes, clouds[shape, point] / proportions(clouds[shape]))
+    model = Autoencoder.untrained(sizes, clouds, seed)
 
     def loss(module: nn.Module, generator: Generator) -> Tensor:
         assert isinstance(module, Autoencoder)

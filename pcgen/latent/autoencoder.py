@@ -9,6 +9,7 @@ stretch does, and proportions are varied, blended and transported as the plain n
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Generator, Tensor, nn
@@ -76,6 +77,18 @@ class Autoencoder(nn.Module):
             )
         self.encoder = build_encoder(settings.encoder, self.dim, code, settings.width)
         self.decoder = MixtureDecoder(code, settings.width, settings.thickness, centres)
+
+    @classmethod
+    def untrained(cls, settings: AutoencoderSettings, clouds: Any, seed: int) -> Autoencoder:
+        """One with random weights from ``seed``, its components at random points of the training
+        clouds (count, n, dim), a tensor or indexed like one."""
+        draw = torch.Generator().manual_seed(seed)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            shape, point = (
+                torch.randint(size, (settings.parts,), generator=draw) for size in clouds.shape[:2]
+            )
+            return cls(settings, clouds[shape, point] / proportions(clouds[shape]))
 
     @classmethod
     def trained(cls, settings: AutoencoderSettings, weights: dict[str, Tensor]) -> Autoencoder:

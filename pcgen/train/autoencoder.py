@@ -7,7 +7,7 @@ from torch import Generator, Tensor, nn
 
 from pcgen.draws import mine
 from pcgen.latent.augment import augment
-from pcgen.latent.autoencoder import Autoencoder, proportions
+from pcgen.latent.autoencoder import Autoencoder
 from pcgen.train.stage import Context, fit
 
 STAGE = "autoencoder"
@@ -20,15 +20,7 @@ def train(context: Context) -> dict[str, object]:
     sizes = settings.autoencoder
 
     def build() -> Autoencoder:
-        draw = torch.Generator().manual_seed(context.seed(STAGE))
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(context.seed(STAGE))
-            shape, point = (
-                torch.randint(count, (sizes.parts,), generator=draw)
-                for count in clouds.points.shape[:2]
-            )
-            centres = clouds.points[shape, point] / proportions(clouds.points[shape])
-            return Autoencoder(sizes, centres)
+        return Autoencoder.untrained(sizes, clouds.points, context.seed(STAGE))
 
     points = min(2 * sizes.points, clouds.points.shape[1])
     batch = settings.autoencoder_loop.batch
