@@ -44,19 +44,11 @@ def generate(
     Raises:
         StorageError: a process died again and again, most likely for memory.
     """
-    if ray is None and (workers in (None, 1) or count <= PIECE_SIZE):
-        return model.sample(
-            count,
-            seed=seed,
-            points=points,
-            steps=steps,
-            category=category,
-            solver=solver,
-            even=even,
-        )
     drawn = model.draw(count, seed=seed, category=category, steps=steps, solver=solver, even=even)
     names = [model.categories[int(label)] for label in drawn.category]
-    options = {"points": points, "seed": seed, "steps": steps, "solver": solver}
+    options: dict[str, Any] = {"points": points, "seed": seed, "steps": steps, "solver": solver}
+    if ray is None and (workers in (None, 1) or count <= PIECE_SIZE):
+        return model.decode_samples(drawn.z, category=names, **options)
     starts = range(0, count, PIECE_SIZE)
     common = (model, options, torch.get_num_threads())
     parts: dict[int, Samples] = {}

@@ -190,12 +190,12 @@ class ShapeModel:
         one_hot = None
         if self.conditional:
             one_hot = nn.functional.one_hot(label, len(self.categories)).float().to(self.device)
+        chunks = start.split(CHUNK)
+        told = [None] * len(chunks) if one_hot is None else one_hot.split(CHUNK)
         z = torch.cat(
             [
-                self._follow_latent(x, None if one_hot is None else one_hot[rows], steps, solver)
-                for rows, x in zip(
-                    torch.arange(count).split(CHUNK), start.split(CHUNK), strict=True
-                )
+                self._follow_latent(x, label_here, steps, solver)
+                for x, label_here in zip(chunks, told, strict=True)
             ]
         )
         return LatentDraw(z=z, base=start, category=label, row=self._atom_row[cell])

@@ -48,31 +48,17 @@ def sample(
     out: Path,
     *,
     count: int,
-    points: int = 2048,
-    steps: int = 1,
-    category: str | None = None,
-    solver: str = "student",
-    even: bool = True,
     seed: int = 0,
-    workers: int | None = None,
-    ray: str | None = None,
+    **options: Any,
 ) -> Samples:
-    """New shapes from a run, written to ``out`` as a samples file; by processes if asked for."""
+    """New shapes from a run, written to ``out`` as a samples file.
+
+    ``options`` are those of :func:`pcgen.generate.generate`: points, steps, category, workers, ...
+    """
     from pcgen.generate import generate
     from pcgen.model import ShapeModel
 
-    samples = generate(
-        ShapeModel.load(run),
-        count,
-        seed=seed,
-        points=points,
-        steps=steps,
-        category=category,
-        solver=solver,
-        even=even,
-        workers=workers,
-        ray=ray,
-    )
+    samples = generate(ShapeModel.load(run), count, seed=seed, **options)
     samples.save(out)
     progress.say(f"sampled {count} shapes to {out}")
     return samples
