@@ -27,15 +27,14 @@ examples:
 from __future__ import annotations
 
 import argparse
-import functools
 import math
 import statistics
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pcgen.bench import problems
 from pcgen.errors import InputError
-from pcgen.runfile import is_run
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
@@ -43,9 +42,7 @@ if TYPE_CHECKING:
     from pcgen.base import BaseMeasure
 
 BASES = ("standard", "gaussian", "gmm", "ae-ot", "conjugate-moment", "network")
-DIGITS = "digits"
 COUPLINGS = ("semidiscrete", "minibatch", "independent")
-TRAIN, TEST = 2000, 1000
 BATCH, WIDTH, BLOCKS, RATE = 256, 64, 3, 2e-3
 EULER_STEPS = 8
 LOOKS = (0, 25, 50, 75, 100, 150, 200, 300, 400, 600, 800, 1200, 1600, 2000)
@@ -79,10 +76,10 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     # The control of every ratio.
     bases = ["standard", *(name for name in bases if name != "standard")]
     torch.set_num_threads(1)
-    problems = _problems(args)
+    found = problems.chosen(args.densities, args.latents)
     rows = []
-    with progress.bar("bench base", len(problems) * len(bases) * args.seeds) as bar:
-        for problem in problems:
+    with progress.bar("bench base", len(found) * len(bases) * args.seeds) as bar:
+        for problem in found:
             target = _target(problem, args.seed)
             own = []
             for name in bases:
@@ -121,81 +118,6 @@ def describe(result: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _problems(args: argparse.Namespace) -> list[str]:
-    from pcgen.bench.densities import DENSITIES
-
-    if args.latents is not None:
-        return [str(args.latents)]
-    known = [*DENSITIES, DIGITS]
-    if args.densities == "all":
-        return known
-    names = [name.strip() for name in args.densities.split(",") if name.strip()]
-    if not names or set(names) - set(known):
-        raise InputError(f"--densities must be among {', '.join(known)}, got {args.densities!r}")
-    return names
-
-
-def _data(problem: str, generator: Generator) -> tuple[Tensor, Tensor]:
-    """Training and held-out data, (n, dim) each, of unit variance on average."""
-    from pcgen.bench.densities import DENSITIES
-
-    if problem in DENSITIES:
-        train, test = DENSITIES[problem](TRAIN + 3 * TEST, generator).tensor_split([TRAIN])
-    elif problem == DIGITS:
-        train, test = _digit_latents()
-    elif is_run(Path(problem)):
-        train, test = _run_latents(problem)
-    else:
-        train, test = _latents(Path(problem), generator)
-    centre, scale = train.mean(0), train.std(0).square().mean().sqrt()
-    return (train - centre) / scale, (test - centre) / scale
-
-
-@functools.cache
-def _digit_latents() -> tuple[Tensor, Tensor]:
-    """The same for every seed: what differs between seeds is the flow and its batches."""
-    import torch
-
-    from pcgen.bench.digits import digit_latents
-
-    return digit_latents(torch.Generator().manual_seed(0))
-
-
-@functools.cache
-def _run_latents(run: str) -> tuple[Tensor, Tensor]:
-    """Of the training shapes of a run, and of its test shapes."""
-    import torch
-
-    from pcgen.model import ShapeModel
-    from pcgen.shapes.store import Dataset
-
-    model = ShapeModel.load(run)
-    dataset = Dataset.open(model.dataset_path)
-    count = min(2048, dataset.points_per_shape)
-
-    def encoded(split: str) -> Tensor:
-        rows = dataset.select(split=split, categories=model.categories)
-        clouds = torch.from_numpy(dataset.points(rows, count, part="first"))
-        return torch.cat([model.encode(part) for part in clouds.split(64)])
-
-    return encoded("train"), encoded("test")
-
-
-def _latents(path: Path, generator: Generator) -> tuple[Tensor, Tensor]:
-    import numpy as np
-    import torch
-
-    from pcgen.base.measure import check_latents
-
-    try:
-        values = np.load(path, allow_pickle=False)
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path} is not a .npy of numbers ({error})") from None
-    latents = check_latents(values, least=64, family="this benchmark")
-    order = torch.randperm(len(latents), generator=generator)
-    return latents[order[: len(order) // 2]], latents[order[len(order) // 2 :]]
-
-
 def _run(
     problem: str, name: str, seed: int, args: argparse.Namespace, target: float
 ) -> dict[str, Any]:
@@ -206,7 +128,7 @@ def _run(
     from pcgen.base.energies import transport_term
 
     generator = torch.Generator().manual_seed(seed)
-    train, test = _data(problem, generator)
+    train, test = problems.data_of(problem, generator)
     before = time.process_time()
     omega = base.fit(name, train, generator=generator)
     seconds = time.process_time() - before
@@ -245,7 +167,7 @@ def _training(
         network = LatentSlope(train.shape[1], WIDTH, BLOCKS)
     optimiser = torch.optim.Adam(network.parameters(), lr=RATE)
     pairs = _Pairs(omega, train, args.coupling, generator)
-    held = test[: TEST if len(test) >= TEST else len(test)]
+    held = test[: problems.TEST]
     looks = sorted({*(look for look in LOOKS if look < args.steps), args.steps})
     met = 0
     for step in range(args.steps + 1):
@@ -324,8 +246,8 @@ def _target(problem: str, seed: int) -> float:
     import torch
 
     generator = torch.Generator().manual_seed(seed)
-    _, test = _data(problem, generator)
-    half, size = min(TEST // 2, len(test) // 2), min(TEST, len(test))
+    _, test = problems.data_of(problem, generator)
+    half, size = min(problems.TEST // 2, len(test) // 2), min(problems.TEST, len(test))
     values = []
     for _ in range(200):
         order = torch.randperm(len(test), generator=generator)

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from pcgen.bench import base as bench
+from pcgen.bench import problems
 from pcgen.bench.densities import DENSITIES
 from pcgen.bench.digits import digit_clouds, train_digits
 from pcgen.errors import InputError
@@ -66,8 +67,8 @@ def test_ratios_say_when_they_are_bounds():
 
 
 def test_a_small_run_gives_a_row_per_base_with_its_control_first(monkeypatch):
-    monkeypatch.setattr(bench, "TRAIN", 300)
-    monkeypatch.setattr(bench, "TEST", 200)
+    monkeypatch.setattr(problems, "TRAIN", 300)
+    monkeypatch.setattr(problems, "TEST", 200)
     monkeypatch.setattr(bench, "POOL", 2000)
     words = ("--densities", "two-moons", "--bases", "gmm", "--seeds", "1", "--steps", "30")
     for coupling in bench.COUPLINGS:

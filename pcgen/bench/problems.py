@@ -1,0 +1,96 @@
+"""What `bench base` learns: 2D densities, and latents of digits, of a run or of a file."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pcgen.errors import InputError
+from pcgen.runfile import is_run
+
+if TYPE_CHECKING:
+    from torch import Generator, Tensor
+
+DIGITS = "digits"
+TRAIN, TEST = 2000, 1000
+
+
+def chosen(densities: str, latents: Path | None) -> list[str]:
+    """The problems that the options name: densities by name, or latents by their path.
+
+    Raises:
+        InputError: an unknown density.
+    """
+    from pcgen.bench.densities import DENSITIES
+
+    if latents is not None:
+        return [str(latents)]
+    known = [*DENSITIES, DIGITS]
+    if densities == "all":
+        return known
+    names = [name.strip() for name in densities.split(",") if name.strip()]
+    if not names or set(names) - set(known):
+        raise InputError(f"--densities must be among {', '.join(known)}, got {densities!r}")
+    return names
+
+
+def data_of(problem: str, generator: Generator) -> tuple[Tensor, Tensor]:
+    """Training and held-out data, (n, dim) each, of unit variance on average."""
+    from pcgen.bench.densities import DENSITIES
+
+    if problem in DENSITIES:
+        train, test = DENSITIES[problem](TRAIN + 3 * TEST, generator).tensor_split([TRAIN])
+    elif problem == DIGITS:
+        train, test = _digit_latents()
+    elif is_run(Path(problem)):
+        train, test = _run_latents(problem)
+    else:
+        train, test = _latents(Path(problem), generator)
+    centre, scale = train.mean(0), train.std(0).square().mean().sqrt()
+    return (train - centre) / scale, (test - centre) / scale
+
+
+@functools.cache
+def _digit_latents() -> tuple[Tensor, Tensor]:
+    """The same for every seed: what differs between seeds is the flow and its batches."""
+    import torch
+
+    from pcgen.bench.digits import digit_latents
+
+    return digit_latents(torch.Generator().manual_seed(0))
+
+
+@functools.cache
+def _run_latents(run: str) -> tuple[Tensor, Tensor]:
+    """Of the training shapes of a run, and of its test shapes."""
+    import torch
+
+    from pcgen.model import ShapeModel
+    from pcgen.shapes.store import Dataset
+
+    model = ShapeModel.load(run)
+    dataset = Dataset.open(model.dataset_path)
+    count = min(2048, dataset.points_per_shape)
+
+    def encoded(split: str) -> Tensor:
+        rows = dataset.select(split=split, categories=model.categories)
+        clouds = torch.from_numpy(dataset.points(rows, count, part="first"))
+        return torch.cat([model.encode(part) for part in clouds.split(64)])
+
+    return encoded("train"), encoded("test")
+
+
+def _latents(path: Path, generator: Generator) -> tuple[Tensor, Tensor]:
+    import numpy as np
+    import torch
+
+    from pcgen.base.measure import check_latents
+
+    try:
+        values = np.load(path, allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} is not a .npy of numbers ({error})") from None
+    latents = check_latents(values, least=64, family="this benchmark")
+    order = torch.randperm(len(latents), generator=generator)
+    return latents[order[: len(order) // 2]], latents[order[len(order) // 2 :]]
