@@ -48,6 +48,7 @@ def read_real(
         normals: read stored normals too.
     """
     notes: list[str] = []
+    own: Dataset | None = None  # the reference, where it brings its training set along
     data = open_shapes(reference)
     if data is not None:
         rows = _select(data, protocol.split, categories)
@@ -61,7 +62,7 @@ def read_real(
         elif training is None and TRAINING_SPLIT not in {row.split for row in data.rows}:
             notes.append(f"the data set has no split {TRAINING_SPLIT!r}")
         elif training is None:
-            training = reference
+            own = data
     else:
         clouds = read_any(reference)
         by_rule = protocol.fixed
@@ -76,7 +77,11 @@ def read_real(
                 "reference swapped?"
             )
             refs = dataclasses.replace(refs, remarks=(*refs.remarks, said))
-    learned, again = _training(training, protocol, categories, seed, notes)
+    learned, again = (
+        _training(training, protocol, categories, seed, notes)
+        if own is None
+        else _two_draws(own, protocol, categories, notes)
+    )
     return RealSets(
         reference=refs,
         training=learned,
@@ -183,18 +188,10 @@ def _training(
     """The training clouds and a second draw of the same shapes."""
     if path is None:
         return None, None
-    wanted = protocol.points
     data = open_shapes(path)
     if data is not None:
-        rows = _select(data, TRAINING_SPLIT, categories)
-        first = _from_dataset(data, rows, slice(0, wanted), protocol, False)
-        notes.append(f"training: {len(rows)} shapes of {path}, their first {wanted} points")
-        second, _ = _reference_part(data, protocol)
-        if second.start < wanted:  # the draws would share points: look for the room at the end
-            second = slice(data.points_per_shape - wanted, data.points_per_shape)
-        if second.start < wanted:
-            return first, None
-        return first, _from_dataset(data, rows, second, protocol, False)
+        return _two_draws(data, protocol, categories, notes)
+    wanted = protocol.points
     clouds = read_any(path)
     notes.append(f"training: {len(clouds)} clouds of {path}")
     arguments = (str(path), protocol, seed, None, categories)
@@ -209,3 +206,19 @@ def _training(
             half.append(cloud._replace(points=cloud.points[part], normals=None))
     one, other = (dataclasses.replace(clouds, clouds=half) for half in halves)
     return from_clouds(one, *arguments), from_clouds(other, *arguments)
+
+
+def _two_draws(
+    data: Dataset, protocol: Protocol, categories: Sequence[str] | None, notes: list[str]
+) -> tuple[CloudSet, CloudSet | None]:
+    """The training clouds of a data set, and a second draw where there are points for one."""
+    wanted = protocol.points
+    rows = _select(data, TRAINING_SPLIT, categories)
+    first = _from_dataset(data, rows, slice(0, wanted), protocol, False)
+    notes.append(f"training: {len(rows)} shapes of {data.path}, their first {wanted} points")
+    second, _ = _reference_part(data, protocol)
+    if second.start < wanted:  # the draws would share points: look for the room at the end
+        second = slice(data.points_per_shape - wanted, data.points_per_shape)
+    if second.start < wanted:
+        return first, None
+    return first, _from_dataset(data, rows, second, protocol, False)
