@@ -171,6 +171,7 @@ def demo(
 ) -> dict[str, Any]:
     """The whole way on the starter data: prepare, train, sample, mesh, evaluate, gallery."""
     from pcgen.gallery import contact_sheet
+    from pcgen.reconstruct import MESH_POINTS
 
     data, run = out / "data", out / "run"
     prepare("starter", data)
@@ -178,7 +179,7 @@ def demo(
     samples = sample(run, out / "samples.npz", count=count, seed=seed)
     interpolate(run, out / "interpolation.npz", frames=12, seeds=(seed, seed + 1))
     # The same shapes with more points: a mesh gets better, and a run draws as many as wanted.
-    sample(run, out / "dense.npz", count=count, points=6000, seed=seed)
+    sample(run, out / "dense.npz", count=count, points=MESH_POINTS, seed=seed)
     meshes = mesh(out / "dense.npz", out / "meshes", formats=("glb", "stl"), workers=2)
     report = evaluate(
         [run], data, categories=[category], out=out / "report.json", page=out / "report.html"

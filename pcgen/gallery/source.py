@@ -14,7 +14,8 @@ from pcgen.errors import DataError, InputError, PcgenError
 from pcgen.gallery.build import build
 from pcgen.gallery.curves import Curves, read_curves
 from pcgen.gallery.meshes import MeshFiles, find_meshes
-from pcgen.render import explain
+from pcgen.reconstruct import MESH_POINTS
+from pcgen.render.explain import EXPLAINED_STEPS, explain
 from pcgen.render.inputs import Collection, kind_of, open_collection, to_samples
 from pcgen.render.neighbours import Neighbour, Neighbours
 from pcgen.render.picture import Image
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
     from pcgen.model import ShapeModel
 
 FRAMES = 9  # of the path between two shapes
-MESH_POINTS = 6000  # drawn for a mesh: a run draws as many as wanted
-EXPLAINED_STEPS = 8  # of the flow, in the picture that explains one shape
 MANY = 64
 
 

@@ -18,3 +18,6 @@ Real shapes have thin walls and open sheets, and 2048 points are few: a method t
 volume loses them. Sewing makes watertightness a property of the last step, so that the choice of
 triangles is free to follow the points.
 """
+
+# Of a shape that is drawn for its mesh: a run draws as many as wanted.
+MESH_POINTS = 6000

@@ -23,6 +23,7 @@ Array = NDArray[np.float64]
 THREADS = 300  # couplings and paths drawn: enough to see the pattern, few enough to see through
 BEADS = 40  # balls along each thread
 THREAD_RADIUS = 0.3  # of a point's ball
+EXPLAINED_STEPS = 8  # of the flow, for whoever decodes a shape to explain: one sees a path
 
 
 class Decoded(Protocol):

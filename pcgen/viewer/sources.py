@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pcgen.errors import DataError, InputError
+from pcgen.reconstruct import MESH_POINTS
 from pcgen.render.inputs import Collection, kind_of, open_collection
 from pcgen.render.neighbours import Neighbours
 from pcgen.runfile import learned_from
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from pcgen.model import ShapeModel
 
 Array = NDArray[np.float32]
-MESH_POINTS = 6000  # drawn for the mesh of a run's shape: a run draws as many as wanted
 
 
 @dataclass(frozen=True, kw_only=True)

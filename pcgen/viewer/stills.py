@@ -10,6 +10,7 @@ from pcgen import progress, render
 from pcgen.errors import InputError, PcgenError
 from pcgen.render import bodies, palette
 from pcgen.render.camera import AZIMUTH, ELEVATION
+from pcgen.render.explain import EXPLAINED_STEPS
 from pcgen.render.neighbours import Neighbour
 from pcgen.render.picture import Image
 from pcgen.viewer.controller import reconstructed
@@ -18,7 +19,6 @@ from pcgen.viewer.sources import FileSource, Item, RunSource, Source, open_sourc
 
 COLUMNS = 6  # of a contact sheet
 FRAMES = 48  # of a turntable
-EXPLAINED_STEPS = 8  # of the flow where none are asked for, so that one sees a path
 
 
 def stills(
