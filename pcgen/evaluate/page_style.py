@@ -29,7 +29,8 @@ td.best, td.yard { color: var(--faint); }
 td small { font-size: .84em; color: var(--faint); }
 tbody th, thead th:first-child { position: sticky; left: 0; background: var(--paper); }
 .strip { display: grid; grid-template-columns: fit-content(14rem) 1fr; gap: 0 1rem;
-  align-items: center; max-width: 46rem; margin: 0 0 1.4rem; font-size: .84rem; }
+  align-items: center; max-width: 46rem; margin: 0 0 1.4rem; padding-right: 1rem;
+  font-size: .84rem; }
 .strip span { overflow-wrap: anywhere; line-height: 1.2; }
 .strip figcaption { grid-column: 1 / -1; color: var(--faint); margin-top: .3rem; }
 .track, .axis { position: relative; height: 2.3rem; }
