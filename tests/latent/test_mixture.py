@@ -56,6 +56,13 @@ def test_samples_have_the_moments_of_the_mixture(generator):
     assert torch.allclose(points.T.cov(), covariance, atol=0.05)
 
 
+def test_less_fuzz_takes_off_its_share_of_the_thickness(generator):
+    mixture = random_mixture(generator, batch=1, parts=1, thickness=0.5)
+    points = mixture.sample(200_000, generator, fuzz=0.5).points[0]
+    expected = mixture.covariance()[0, 0] - (1 - 0.5**2) * 0.5**2 * torch.eye(3)
+    assert torch.allclose(points.T.cov(), expected, atol=0.05)
+
+
 def test_each_component_gets_its_expected_count_up_to_one_point(generator):
     mixture = random_mixture(generator)
     part = mixture.sample(1000, generator).part
