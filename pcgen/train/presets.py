@@ -17,7 +17,8 @@ class BaseSettings:
 
     Attributes:
         name: family of :func:`pcgen.base.fit`.
-        variants: latents per training shape, its code with other proportions, see :mod:`.latents`.
+        variants: latents per training shape, its code or its mirror image's with other
+            proportions, see :mod:`.latents`.
         neighbours: the proportions are those of one of this many nearest codes.
         most: at most this many latents.
         points: per cloud that is encoded.
@@ -26,7 +27,7 @@ class BaseSettings:
     """
 
     name: str = "ae-ot"
-    variants: int = 4
+    variants: int = 8
     neighbours: int = 12
     most: int = 20_000
     points: int = 2048

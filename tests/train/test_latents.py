@@ -2,7 +2,13 @@
 
 import torch
 
-from pcgen.train.latents import STRETCH, Atoms, neighbours_of_other_shapes, recombined
+from pcgen.train.latents import (
+    LEAST_SHARE,
+    STRETCH,
+    Atoms,
+    neighbours_of_other_shapes,
+    recombined,
+)
 
 
 def atoms_of(points, rows):
@@ -21,26 +27,42 @@ def test_a_lone_shape_is_its_own_partner():
         assert set(partners) == {row}
 
 
-def test_a_variant_has_the_code_of_one_shape_and_the_proportions_of_a_near_one():
+def four_shapes():
     codes = torch.tensor([[0.0], [0.1], [5.0], [5.1]])
     sizes = torch.arange(8.0).view(4, 2)
-    atoms = Atoms(
+    return Atoms(
         z=torch.cat([codes, sizes], 1),
         row=torch.tensor([4, 5, 6, 7]),
         label=torch.tensor([0, 1] * 2),
     )
-    made = recombined(atoms, 3, 1, 2, torch.Generator().manual_seed(0))
-    assert torch.equal(made.z[:, 0], codes[:, 0].repeat(3))
-    taken = sizes[[1, 0, 3, 2]].repeat(3, 1)
-    assert torch.allclose(made.z[:, 1:], taken, atol=5 * STRETCH)
+
+
+def test_a_variant_has_its_proportions_between_those_of_its_shape_and_a_near_one():
+    atoms = four_shapes()
+    made = recombined(atoms, atoms.z, 3, 1, 2, torch.Generator().manual_seed(0))
+    assert torch.equal(made.z[:, 0], atoms.z[:, 0].repeat(3))
+    own, other = atoms.z[:, 1:].repeat(3, 1), atoms.z[[1, 0, 3, 2], 1:].repeat(3, 1)
+    share = ((made.z[:, 1:] - own) / (other - own)).mean(1)
+    assert share.min() >= LEAST_SHARE - 5 * STRETCH
+    assert share.max() <= 1 + 5 * STRETCH
     assert len(made.z.unique(dim=0)) == 12
     assert torch.equal(made.row, atoms.row.repeat(3))
     assert torch.equal(made.label, atoms.label.repeat(3))
 
 
+def test_half_of_the_variants_have_the_code_of_the_mirror_image():
+    atoms = four_shapes()
+    image = atoms.z + 100
+    made = recombined(atoms, image, 500, 1, 2, torch.Generator().manual_seed(0))
+    flipped = made.z[:, 0] > 50
+    assert torch.equal(made.z[:, 0], atoms.z[:, 0].repeat(500) + 100 * flipped)
+    assert 0.46 < flipped.double().mean() < 0.54
+    assert made.z[:, 1:].max() < 50  # a mirror image has the proportions of its shape
+
+
 def test_a_lone_shape_keeps_its_code_and_nearly_its_proportions():
     z = torch.tensor([[0.3, 1.0, 2.0]])
     atoms = Atoms(z=z, row=torch.tensor([7]), label=torch.tensor([0]))
-    made = recombined(atoms, 2, 12, 2, torch.Generator()).z
+    made = recombined(atoms, z, 2, 12, 2, torch.Generator()).z
     assert torch.equal(made[:, 0], z[:, 0].repeat(2))
     assert torch.allclose(made, z.repeat(2, 1), atol=5 * STRETCH)
