@@ -14,6 +14,7 @@ import torch
 from pcgen import pipeline
 from pcgen.errors import DataError, InputError, TrainingError
 from pcgen.model import ShapeModel
+from pcgen.runfile import read_run
 from pcgen.shapes.samples import Samples
 from pcgen.shapes.writer import write_dataset
 from tests.boxes import boxes
@@ -140,10 +141,17 @@ def test_another_data_set_is_refused(run, tmp_path):
         pipeline.train(tmp_path / "other", run, resume=True, threads=1)
 
 
-def test_a_conditional_run_with_another_base_trains_and_samples(dataset, tmp_path):
+def test_a_conditional_run_with_another_base_and_encoder_trains_and_samples(dataset, tmp_path):
     pipeline.train(
-        dataset, tmp_path / "run", preset="cpu-tiny", base="gaussian", conditional=True, threads=1
+        dataset,
+        tmp_path / "run",
+        preset="cpu-tiny",
+        base="gaussian",
+        encoder="attention",
+        conditional=True,
+        threads=1,
     )
+    assert read_run(tmp_path / "run")["settings"]["autoencoder"]["encoder"] == "attention"
     samples = ShapeModel.load(tmp_path / "run").sample(4, seed=0, category="tall")
     assert set(samples.category) == {"tall"}
 

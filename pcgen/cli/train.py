@@ -30,6 +30,7 @@ from typing import Any
 from pcgen.cli.arguments import location, names, natural, positive
 from pcgen.runfile import STAGES
 
+ENCODERS = ("basis-points", "pointnet", "attention", "neighbourhood")
 BASES = (
     "standard",
     "gaussian",
@@ -57,6 +58,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--base", choices=BASES, help="where the latent flow starts (the preset's if not given)"
+    )
+    parser.add_argument(
+        "--encoder",
+        choices=ENCODERS,
+        help="of the autoencoder (the preset's if not given); see pcgen bench autoencoder",
     )
     parser.add_argument(
         "--budget-minutes", type=float, help="wall-clock minutes to divide over the stages"
@@ -94,6 +100,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         categories=args.categories,
         conditional=args.conditional,
         base=args.base,
+        encoder=args.encoder,
         budget_minutes=args.budget_minutes,
         seed=args.seed,
         threads=args.threads,

@@ -43,6 +43,7 @@ def train(
     categories: Sequence[str] | None = None,
     conditional: bool = False,
     base: str | None = None,
+    encoder: str | None = None,
     budget_minutes: float | None = None,
     seed: int = 0,
     threads: int | None = None,
@@ -58,7 +59,8 @@ def train(
         dataset: a prepared data set; out: the run directory.
         preset: see :data:`pcgen.train.presets.PRESETS`.
         categories: to train on; None for all. conditional: tell the latent flow which.
-        base: family of :func:`pcgen.base.fit`; None for the preset's.
+        base: family of :func:`pcgen.base.fit`; encoder: a key of
+            :data:`pcgen.latent.encoder.ENCODERS`; None for the preset's.
         budget_minutes: wall-clock time to divide over the stages; None for the preset's steps.
         threads: of torch; None for all cores. device: ``auto``, ``cpu`` or a CUDA device.
         stage: one of ``STAGES``, or None for all.
@@ -86,11 +88,7 @@ def train(
                 check_batches(config.settings, execution)
                 return to_plain(config)  # type: ignore[no-any-return]
             chosen = tuple(sorted(set(categories))) if categories else source.categories
-            settings = settings_of.preset(preset)
-            if base is not None:
-                settings = dataclasses.replace(
-                    settings, base=dataclasses.replace(settings.base, name=base)
-                )
+            settings = _with(settings_of.preset(preset), base, encoder)
             config = RunConfig(
                 dataset=str(Path(dataset).resolve()),
                 dataset_hash=source.content_hash,
@@ -127,3 +125,12 @@ def train(
                     run.mark_finished(name, facts)
             finished = group.value(lambda: [name for name in STAGES if run.finished(name)])
     return {"run": str(run.path), "finished": finished}
+
+
+def _with(settings: Settings, base: str | None, encoder: str | None) -> Settings:
+    if base is not None:
+        settings = dataclasses.replace(settings, base=dataclasses.replace(settings.base, name=base))
+    if encoder is not None:
+        sizes = dataclasses.replace(settings.autoencoder, encoder=encoder)
+        settings = dataclasses.replace(settings, autoencoder=sizes)
+    return settings
