@@ -5,14 +5,13 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from pcgen.errors import DataError, InputError
+from pcgen.errors import InputError
 from pcgen.reconstruct.batch import NamedCloud
 from pcgen.shapes.cloud_files import cloud_files, read_clouds
-from pcgen.shapes.store import Dataset
+from pcgen.shapes.places import BOX, category_places, places_of_samples
 
 _NONE = np.zeros((0, 3))
 
@@ -24,7 +23,7 @@ def named_clouds(path: Path | str, frames: Path | str | None = None) -> list[Nam
 
     Args:
         frames: a data set whose categories give samples their real size back; by default the
-            one named in the samples, when it is still there.
+            one their run learned from, when it is still there.
     Raises:
         InputError: nothing there, an unknown extension, or a damaged file.
         DataError: ``frames`` is no data set.
@@ -51,43 +50,21 @@ def named_clouds(path: Path | str, frames: Path | str | None = None) -> list[Nam
 
 def _of_file(path: Path, frames: Path | str | None) -> list[NamedCloud]:
     clouds = read_clouds(path, finite_only=True)
-    sizes = _category_frames(clouds.meta, frames)
+    places = places_of_samples(clouds.meta) if frames is None else category_places(frames)
     result = []
     for cloud, name, category in zip(clouds.clouds, clouds.names, clouds.categories, strict=True):
-        scale, centre = sizes.get(category, (1.0, (0.0, 0.0, 0.0)))
+        place = places.get(category, BOX)
         result.append(
             NamedCloud(
                 name=_safe(f"{name}-{category}" if category else name),
                 points=cloud.points,
                 normals=cloud.normals,
                 category=category,
-                scale=scale,
-                centre=centre,
-                unit="of the data set" if category in sizes else "of the points",
+                scale=place.scale,
+                centre=place.centre,
+                unit="of the data set" if category in places else "of the points",
             )
         )
-    return result
-
-
-def _category_frames(
-    meta: dict[str, Any], frames: Path | str | None
-) -> dict[str, tuple[float, tuple[float, float, float]]]:
-    """The median scale and centre of each category, for samples in the box frame."""
-    named = frames if frames is not None else meta.get("dataset")
-    if not isinstance(named, str | Path) or not str(named):
-        return {}
-    try:
-        dataset = Dataset.open(named)
-    except DataError:
-        if frames is not None:
-            raise
-        return {}  # the data set of the run is gone: the box it is
-    result = {}
-    for category in dataset.categories:
-        rows = [row for row in dataset.rows if row.category == category]
-        x, y, z = np.median([row.centre for row in rows], axis=0)
-        scale = float(np.median([row.scale for row in rows]))
-        result[category] = (scale, (float(x), float(y), float(z)))
     return result
 
 

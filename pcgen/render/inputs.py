@@ -25,6 +25,7 @@ from pcgen.shapes.cloud_files import CLOUD_SUFFIXES, Clouds, read_clouds
 from pcgen.shapes.formats.points import POINT_SUFFIXES
 from pcgen.shapes.mesh_files import MESH_SUFFIXES, Mesh, read_mesh
 from pcgen.shapes.normalise import box_frame
+from pcgen.shapes.places import BOX, Place, places_of_samples
 from pcgen.shapes.samples import Samples
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ class Shape:
 
     Attributes:
         points: (n, 3) float32; normals: (n, 3) or None; mesh: in the frame of the points.
+        place: takes them to the unit of the file or, of a run's samples, of its data set.
     """
 
     name: str
@@ -50,6 +52,7 @@ class Shape:
     normals: NDArray[np.float32] | None = None
     mesh: Mesh | None = None
     category: str = ""
+    place: Place = BOX
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,15 +148,23 @@ def from_mesh(name: str, mesh: Mesh, category: str = "", count: int = SURFACE_PO
 
     points, normals = sample_surface(mesh, count, np.random.default_rng(0))
     used = mesh.used_vertices()
-    frame = box_frame(used[None])
-    scale, centre = float(frame.scale[0]), frame.centre[0]
+    place = box_place(used)
+    centre = np.asarray(place.centre)
     return Shape(
         name=name,
-        points=((points - centre) / scale).astype(np.float32),
+        points=((points - centre) / place.scale).astype(np.float32),
         normals=normals.astype(np.float32),
-        mesh=Mesh((mesh.vertices - centre) / scale, mesh.faces),
+        mesh=Mesh((mesh.vertices - centre) / place.scale, mesh.faces),
         category=category,
+        place=place,
     )
+
+
+def box_place(points: NDArray[np.floating]) -> Place:
+    """The place of the shape whose own points (n, 3) these are."""
+    frame = box_frame(points[None])
+    x, y, z = frame.centre[0]
+    return Place(float(frame.scale[0]), (float(x), float(y), float(z)))
 
 
 def to_samples(collection: Collection, count: int | None = None, points: int = 2048) -> Samples:
@@ -184,16 +195,21 @@ def _clouds(clouds: Clouds, path: Path, kind: Kind) -> Collection:
     if path.is_dir():
         names = list(clouds.names)
 
+    places = places_of_samples(clouds.meta)
+
     def load(number: int) -> Shape:
         points, normals = clouds.clouds[number]
+        category = str(clouds.categories[number])
+        place = places.get(category, BOX)
         if not clouds.meta:
-            frame = box_frame(points[None])
-            points = (points - frame.centre[0]) / frame.scale[0]
+            place = box_place(points)
+            points = (points - np.asarray(place.centre)) / place.scale
         return Shape(
             name=names[number],
             points=points.astype(np.float32),
             normals=None if normals is None else normals.astype(np.float32),
-            category=str(clouds.categories[number]),
+            category=category,
+            place=place,
         )
 
     return Collection(
@@ -224,6 +240,7 @@ def _stored(dataset: Dataset, number: int) -> Shape:
         points=dataset.points([number], count)[0],
         normals=dataset.normals([number], count)[0] if dataset.has_normals else None,
         category=row.category,
+        place=Place(row.scale, row.centre),
     )
 
 

@@ -5,7 +5,8 @@ opens, or, where none can, one line that says why and what to use instead.
 
 * ``sources`` turn the path into shapes: files are read one at a time, a run draws one per seed,
   with its base points and the path of its flow.
-* ``controller`` is the viewer without a window: state, commands, keys, and what is to be drawn.
+* ``state`` is what can be set and by which keys.
+* ``controller`` is the viewer without a window: commands, and what is to be drawn.
   It runs long work through ``jobs`` (one worker thread; a newer wish replaces an older one).
 * ``drawing`` turns its state into arrays, ``window`` puts them into Open3D's GUI and calls the
   commands; ``probe`` asks in a process of its own whether that can work.

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,59 +19,8 @@ from pcgen.viewer import drawing
 from pcgen.viewer.drawing import Drawable
 from pcgen.viewer.exporting import export, holds_mesh
 from pcgen.viewer.jobs import Immediate, Jobs
-from pcgen.viewer.sources import FileSource, Item, RunSource, Source
-
-LAYERS = ("points", "normals", "mesh", "base", "paths", "training")
-COLOURS = ("plain", "height", "normal", "part")
-MOST_STEPS = 16
-
-# Key, command, what it does: the window binds them, and shows them as its help. Digits are left to
-# the fields for seed and number.
-KEYS = (
-    ("N", "forward", "next shape, or a new sample of a run"),
-    ("P", "back", "previous shape"),
-    ("C", "toggle:points", "point cloud"),
-    ("L", "toggle:normals", "normals"),
-    ("M", "toggle:mesh", "mesh"),
-    ("O", "toggle:base", "base points, the origin of the flow"),
-    ("F", "toggle:paths", "flow paths"),
-    ("T", "toggle:training", "nearest training shape beside it"),
-    ("Space", "play", "play the flow from base to shape"),
-    (",", "scrub_by:-0.1", "back along the flow"),
-    (".", "scrub_by:0.1", "forth along the flow"),
-    ("A", "pin:A", "pin this shape as A"),
-    ("B", "pin:B", "pin this shape as B"),
-    ("[", "blend_by:-0.1", "towards A"),
-    ("]", "blend_by:0.1", "towards B"),
-    ("K", "next_colour", "next colouring"),
-    ("-", "size_by:0.8", "smaller points"),
-    ("=", "size_by:1.25", "larger points"),
-    ("S", "screenshot", "save a picture"),
-    ("E", "export", "export cloud or mesh"),
-    ("R", "reset_view", "camera back to its start"),
-    ("H", "help", "these keys"),
-)
-
-
-@dataclass
-class ViewState:
-    """Everything a user can set. ``index`` counts shapes of files; a run counts seeds.
-
-    ``coarse`` is the window's: balls of few triangles, for a driver that draws with the CPU.
-    """
-
-    index: int = 0
-    seed: int = 0
-    category: str | None = None
-    steps: int = 1
-    time: float = 1.0
-    share: float = 0.0
-    layers: set[str] = field(default_factory=lambda: {"points"})
-    colour: str = "plain"
-    point_size: float = 1.0
-    playing: bool = False
-    coarse: bool = False
-    status: str = ""
+from pcgen.viewer.sources import FileSource, Item, RunSource, Source, reconstructed
+from pcgen.viewer.state import COLOURS, MOST_STEPS, ViewState
 
 
 class Controller:
@@ -171,7 +119,7 @@ class Controller:
             return
         first, second, steps = self.pins["A"], self.pins["B"], self.state.steps
         share = self.state.share
-        work = lambda: _ready(source.between(first, second, share, steps=steps))  # noqa: E731
+        work = lambda: drawing.ready(source.between(first, second, share, steps=steps))  # noqa: E731
         self.jobs.submit("item", "blending", work, self._show)
 
     def blend_by(self, share: float | str) -> None:
@@ -194,13 +142,13 @@ class Controller:
         source, state = self.source, self.state
         if isinstance(source, RunSource):
             seed, category, steps = state.seed, state.category, state.steps
-            work = lambda: _ready(source.draw(seed, category=category, steps=steps))  # noqa: E731
+            work = lambda: drawing.ready(source.draw(seed, category=category, steps=steps))  # noqa: E731
             self.jobs.submit("item", f"drawing seed {seed}", work, self._show)
         else:
             index = state.index
             name = source.collection.names[index]
             self.jobs.submit(
-                "item", f"reading {name}", lambda: _ready(source.load(index)), self._show
+                "item", f"reading {name}", lambda: drawing.ready(source.load(index)), self._show
             )
 
     def _show(self, item: Item) -> None:
@@ -399,18 +347,3 @@ class Controller:
         if self.item is not None:
             self.item = dataclasses.replace(self.item, mesh=mesh)
         self.changed()
-
-
-def _ready(item: Item) -> Item:
-    """The item with its light computed, which would hold up the window."""
-    drawing.lit(item.points)
-    if item.mesh is not None:
-        drawing.lit_mesh(item.mesh)
-    return item
-
-
-def reconstructed(item: Item) -> Mesh:
-    """The mesh that ``pcgen mesh`` would make of the points."""
-    from pcgen.reconstruct.methods import reconstruct
-
-    return reconstruct(item.points, item.normals).mesh

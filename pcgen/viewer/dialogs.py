@@ -12,8 +12,9 @@ from typing import Any
 from open3d.visualization import gui
 
 from pcgen.viewer.captions import HINT
-from pcgen.viewer.controller import KEYS, Controller
+from pcgen.viewer.controller import Controller
 from pcgen.viewer.panel import button, faint
+from pcgen.viewer.state import KEYS
 
 # Key in the export dialog, its button, ending, whether the file holds the mesh.
 EXPORTS = (

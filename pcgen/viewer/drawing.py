@@ -24,7 +24,7 @@ from pcgen.shapes.mesh_files import Mesh
 from pcgen.viewer.sources import Item
 
 if TYPE_CHECKING:
-    from pcgen.viewer.controller import ViewState
+    from pcgen.viewer.state import ViewState
 
 Array = NDArray[np.float64]
 
@@ -60,6 +60,14 @@ class Drawable:
     vertices: Array
     colours: Array
     faces: NDArray[np.int64] | None = None
+
+
+def ready(item: Item) -> Item:
+    """The item with its light computed, which would hold up the window."""
+    lit(item.points)
+    if item.mesh is not None:
+        lit_mesh(item.mesh)
+    return item
 
 
 def drawables(item: Item | None, state: ViewState, nearest: Neighbour | None) -> list[Drawable]:

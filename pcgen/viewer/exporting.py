@@ -1,4 +1,8 @@
-"""What is shown, to a file: the ending says what it becomes."""
+"""What is shown, to a file: the ending says what it becomes.
+
+Meshes and clouds stand where ``pcgen mesh`` would put them, in the unit of their file or, of a
+run, of its data set; a samples file (``.npz``) holds the box frame and names the run.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,7 @@ import numpy as np
 from pcgen.errors import InputError
 from pcgen.files import atomic_file
 from pcgen.reconstruct.export import checked_bytes
+from pcgen.shapes.mesh_files import Mesh
 from pcgen.shapes.samples import Samples
 from pcgen.viewer.sources import Item
 
@@ -39,13 +44,14 @@ def export(item: Item, path: Path, *, as_mesh: bool) -> Path:
     if as_mesh:
         if item.mesh is None:
             raise InputError(f"{item.name} has no mesh; make one first")
-        data = checked_bytes(item.mesh, ending, path.stem)
+        placed = Mesh(item.place.restore(item.mesh.vertices), item.mesh.faces)
+        data = checked_bytes(placed, ending, path.stem)
         with atomic_file(path) as temporary:
             temporary.write_bytes(data)
     elif ending == ".npz":
         category = np.array([item.category or ""], dtype=np.str_)
         normals = None if item.normals is None else item.normals[None]
-        meta = {"name": item.name, "seed": item.seed}
+        meta = {"name": item.name, "seed": item.seed, **item.origin}
         Samples(points=item.points[None], category=category, normals=normals, meta=meta).save(path)
     else:
         _write_cloud(item, path)
@@ -53,7 +59,8 @@ def export(item: Item, path: Path, *, as_mesh: bool) -> Path:
 
 
 def _write_cloud(item: Item, path: Path) -> None:
-    columns = [item.points] if item.normals is None else [item.points, item.normals]
+    points = item.place.restore(item.points)
+    columns = [points] if item.normals is None else [points, item.normals]
     rows = np.concatenate(columns, axis=1).astype("<f4")
     with atomic_file(path) as temporary:
         if path.suffix.lower() == ".xyz":

@@ -9,8 +9,9 @@ from typing import Any
 
 from open3d.visualization import gui
 
-from pcgen.viewer.controller import COLOURS, MOST_STEPS, Controller
+from pcgen.viewer.controller import Controller
 from pcgen.viewer.sources import RunSource
+from pcgen.viewer.state import COLOURS, MOST_STEPS
 
 COLOUR = (0.17, 0.18, 0.20, 1.0)
 FAINT = (0.74, 0.75, 0.77)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from pcgen.render.inputs import Collection, kind_of, open_collection
 from pcgen.render.neighbours import Neighbours
 from pcgen.runfile import learned_from
 from pcgen.shapes.mesh_files import Mesh
+from pcgen.shapes.places import BOX, Place, places_of_run
 
 if TYPE_CHECKING:
     from pcgen.model import ShapeModel
@@ -33,6 +35,8 @@ class Item:
         base, part, trace: (n, 3), (n,), (times, n, 3): how the points came to be, where known.
         latent: what the run decodes into it, or None; seed: that drew it, or None.
         steps: evaluations of the flow that brought it.
+        place: takes points and mesh to the unit that exports have.
+        origin: what a samples file says of where it comes from.
         serial: another one for every shape; a copy that learned its mesh keeps it.
     """
 
@@ -47,6 +51,8 @@ class Item:
     latent: Any = None
     seed: int | None = None
     steps: int = 1
+    place: Place = BOX
+    origin: Mapping[str, Any] = field(default_factory=dict)
     serial: int = field(default_factory=itertools.count().__next__)
 
     def at(self, time: float) -> Array:
@@ -89,13 +95,15 @@ class FileSource:
         return [k for k, name in enumerate(self.collection.categories) if name == category]
 
     def load(self, number: int) -> Item:
-        shape = self.collection.load(number)
+        shape, meta = self.collection.load(number), self.collection.meta
         return Item(
             name=shape.name,
             points=shape.points,
             normals=usable(shape.normals),
             category=shape.category,
             mesh=shape.mesh,
+            place=shape.place,
+            origin={key: meta[key] for key in ("run",) if key in meta},
         )
 
 
@@ -117,21 +125,32 @@ class RunSource:
         name = self.categories[int(drawn.category[0])] if self.categories else ""
         return self._decode(drawn.z, seed, steps, f"seed {seed}", name)
 
+    @functools.cached_property
+    def _places(self) -> dict[str, Place]:
+        return places_of_run(self.model.run_dir)
+
     def between(self, first: Item, second: Item, share: float, *, steps: int) -> Item:
         """A shape on the line between two latents, from the base noise of the first."""
         if first.latent is None or second.latent is None:
             raise InputError("only shapes drawn from the run can be blended")
         latent = (1 - share) * first.latent + share * second.latent
         name = f"{first.name} to {second.name}, {share:.0%}"
-        return self._decode(latent, first.seed or 0, steps, name, "")
+        category = first.category if first.category == second.category else ""
+        return self._decode(latent, first.seed or 0, steps, name, category)
 
     def denser(self, item: Item) -> Item:
         """The same shape with as many points as a good mesh wants."""
-        more = replace(self, points=max(self.points, MESH_POINTS))
-        return more._decode(item.latent, item.seed or 0, item.steps, item.name, item.category)
+        points = max(self.points, MESH_POINTS)
+        return self._decode(
+            item.latent, item.seed or 0, item.steps, item.name, item.category, points
+        )
 
-    def _decode(self, latent: Any, seed: int, steps: int, name: str, category: str) -> Item:
-        decoded = self.model.decode(latent, points=self.points, seed=seed, steps=steps, trace=True)
+    def _decode(
+        self, latent: Any, seed: int, steps: int, name: str, category: str, points: int = 0
+    ) -> Item:
+        decoded = self.model.decode(
+            latent, points=points or self.points, seed=seed, steps=steps, trace=True
+        )
         trace = decoded.trace
         return Item(
             name=name,
@@ -144,6 +163,8 @@ class RunSource:
             latent=latent,
             seed=seed,
             steps=steps,
+            place=self._places.get(category, BOX),
+            origin={"run": str(self.model.run_dir)},
         )
 
 
@@ -196,3 +217,10 @@ def usable(normals: Array | None) -> Array | None:
 
 def _plain(values: Any) -> NDArray[Any]:
     return np.asarray(values.detach().cpu().numpy() if hasattr(values, "detach") else values)
+
+
+def reconstructed(item: Item) -> Mesh:
+    """The mesh that ``pcgen mesh`` would make of the points, in their frame."""
+    from pcgen.reconstruct.methods import reconstruct
+
+    return reconstruct(item.points, item.normals).mesh

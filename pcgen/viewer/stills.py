@@ -13,9 +13,16 @@ from pcgen.render.camera import AZIMUTH, ELEVATION
 from pcgen.render.explain import EXPLAINED_STEPS
 from pcgen.render.neighbours import Neighbour
 from pcgen.render.picture import Image
-from pcgen.viewer.controller import reconstructed
 from pcgen.viewer.drawing import cloud_colours
-from pcgen.viewer.sources import FileSource, Item, RunSource, Source, open_source, training_of
+from pcgen.viewer.sources import (
+    FileSource,
+    Item,
+    RunSource,
+    Source,
+    open_source,
+    reconstructed,
+    training_of,
+)
 
 COLUMNS = 6  # of a contact sheet
 FRAMES = 48  # of a turntable

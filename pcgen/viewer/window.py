@@ -22,10 +22,11 @@ from pcgen.render import palette
 from pcgen.render.camera import FIELD_OF_VIEW, fit
 from pcgen.render.files import save
 from pcgen.viewer.captions import Captions
-from pcgen.viewer.controller import KEYS, Controller
+from pcgen.viewer.controller import Controller
 from pcgen.viewer.dialogs import Dialogs, free_name
 from pcgen.viewer.drawing import Drawable
 from pcgen.viewer.panel import Panel
+from pcgen.viewer.state import KEYS
 
 SIZE = (1240, 740)  # also fits a laptop's screen below its bars
 PANEL_WIDTH = 20  # in font sizes

@@ -143,7 +143,7 @@ def test_a_damaged_file_in_a_folder_is_reported_and_the_others_are_meshed(tmp_pa
     assert {e["name"]: "error" in e for e in entries} == {"bad": True, "good": False}
 
 
-def test_samples_of_a_data_set_get_the_median_size_of_their_category(tmp_path, monkeypatch):
+def test_samples_of_a_run_get_the_median_size_of_their_category(tmp_path, monkeypatch):
     class Row:
         def __init__(self, scale):
             self.category, self.centre, self.scale = "crate", (0.0, scale, 0.0), scale
@@ -151,9 +151,21 @@ def test_samples_of_a_data_set_get_the_median_size_of_their_category(tmp_path, m
     class Set:
         categories, rows = ("crate",), [Row(10.0), Row(20.0), Row(60.0)]
 
-    monkeypatch.setattr("pcgen.reconstruct.inputs.Dataset.open", lambda path: Set)
+    monkeypatch.setattr("pcgen.shapes.places.Dataset.open", lambda path: Set)
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "run.json").write_text(json.dumps({"dataset": "somewhere", "categories": ["crate"]}))
     points = box(300)[0][None].astype(np.float32)
-    samples = Samples(points=points, category=np.array(["crate"]), meta={"dataset": "somewhere"})
+    # What `pcgen sample` writes of itself: the run, and no data set.
+    samples = Samples(points=points, category=np.array(["crate"]), meta={"run": str(run)})
     samples.save(tmp_path / "s.npz")
     cloud = named_clouds(tmp_path / "s.npz")[0]
     assert (cloud.scale, cloud.centre) == (20.0, (0.0, 20.0, 0.0))
+
+
+@pytest.mark.parametrize("meta", [{}, {"run": "gone"}, {"run": 3}])
+def test_samples_whose_run_is_gone_stay_in_the_box(tmp_path, meta):
+    points = box(300)[0][None].astype(np.float32)
+    Samples(points=points, category=np.array(["crate"]), meta=meta).save(tmp_path / "s.npz")
+    cloud = named_clouds(tmp_path / "s.npz")[0]
+    assert (cloud.scale, cloud.centre, cloud.unit) == (1.0, (0.0, 0.0, 0.0), "of the points")

@@ -15,6 +15,7 @@ class FakeModel:
 
     categories = ("chair", "table")
     dataset_path = ""
+    run_dir = "no-run"
 
     def __init__(self, normals=True):
         self.normals = normals

@@ -7,9 +7,12 @@ import pytest
 
 from pcgen.errors import InputError
 from pcgen.render.camera import AZIMUTH, ELEVATION, orbit_axes
-from pcgen.shapes.mesh_files import Mesh
-from pcgen.viewer.controller import COLOURS, KEYS, LAYERS, Controller
+from pcgen.shapes.cloud_files import read_clouds
+from pcgen.shapes.mesh_files import Mesh, read_mesh
+from pcgen.shapes.places import Place
+from pcgen.viewer.controller import Controller
 from pcgen.viewer.sources import RunSource, open_source
+from pcgen.viewer.state import COLOURS, KEYS, LAYERS
 from tests.viewer.conftest import FakeModel
 
 
@@ -348,3 +351,35 @@ def test_exporting_below_a_file_is_told(run_source, tmp_path):
     controller = started(run_source)
     controller.export(tmp_path / "file" / "cloud.npz")
     assert "cannot write" in controller.state.status
+
+
+def test_exports_have_the_unit_of_the_category_as_pcgen_mesh_gives_it(tmp_path, monkeypatch):
+    place = Place(20.0, (0.0, 20.0, 0.0))
+    monkeypatch.setattr("pcgen.viewer.sources.places_of_run", lambda run: {"chair": place})
+    monkeypatch.setattr("pcgen.render.inputs.places_of_samples", lambda meta: {"chair": place})
+    mesh = Mesh(np.eye(3), np.array([[0, 1, 2]]))
+    controller = started(RunSource(FakeModel(), points=64), mesh_of=lambda item: mesh)
+    for name in ("a.ply", "a.stl", "a.npz"):
+        controller.export(tmp_path / name, as_mesh=name != "a.ply")
+    corners = np.eye(3) * 20 + [0, 20, 0]
+    assert np.allclose(np.sort(read_mesh(tmp_path / "a.stl").vertices, 0), np.sort(corners, 0))
+    own = np.array(read_clouds(tmp_path / "a.ply").clouds[0].points)
+    assert np.allclose(own, controller.item.points * 20 + [0, 20, 0], atol=1e-4)
+    # A samples file stays in the box, and its place is known again when it is opened.
+    again = started(open_source(tmp_path / "a.npz"))
+    assert np.allclose(again.item.points, controller.item.points)
+    assert again.item.place == place
+    assert again.item.origin == {"run": "no-run"}
+
+
+def test_a_mesh_file_is_exported_in_its_own_unit(tmp_path):
+    import trimesh
+
+    corners = np.array([[3.0, 0, 0], [9, 0, 0], [3, 2, 0], [3, 0, 1]])
+    faces = np.array([[0, 2, 1], [0, 1, 3], [0, 3, 2], [1, 2, 3]])
+    trimesh.Trimesh(corners, faces).export(tmp_path / "own.stl")
+    controller = started(open_source(tmp_path / "own.stl"))
+    assert np.abs(controller.item.mesh.vertices).max() == pytest.approx(1)
+    controller.export(tmp_path / "out.obj")
+    back = read_mesh(tmp_path / "out.obj").used_vertices()
+    assert np.allclose([back.min(0), back.max(0)], [corners.min(0), corners.max(0)])

@@ -1,0 +1,65 @@
+"""Where a shape of the box frame stands in its own unit: its place, for meshes and exports.
+
+New shapes have no size of their own; they get the median one of their category.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pcgen.errors import DataError
+from pcgen.runfile import learned_from
+from pcgen.shapes.store import Dataset
+
+
+@dataclass(frozen=True)
+class Place:
+    """Own units are ``points * scale + centre``."""
+
+    scale: float = 1.0
+    centre: tuple[float, float, float] = (0.0, 0.0, 0.0)
+
+    def restore(self, points: NDArray[np.floating]) -> NDArray[np.float64]:
+        """Points (n, 3) of the box in the own unit."""
+        return np.asarray(points, np.float64) * self.scale + np.asarray(self.centre)
+
+
+BOX = Place()
+
+
+def category_places(dataset: Path | str) -> dict[str, Place]:
+    """The median centre and scale of each category of a data set.
+
+    Raises:
+        DataError: there is no data set.
+    """
+    opened = Dataset.open(dataset)
+    result = {}
+    for category in opened.categories:
+        rows = [row for row in opened.rows if row.category == category]
+        x, y, z = np.median([row.centre for row in rows], axis=0)
+        scale = float(np.median([row.scale for row in rows]))
+        result[category] = Place(scale, (float(x), float(y), float(z)))
+    return result
+
+
+def places_of_run(run: Path | str) -> dict[str, Place]:
+    """Those of the data set that a run learned from; none where run or data set are gone."""
+    learned = learned_from(run)
+    if learned is None:
+        return {}
+    try:
+        return category_places(learned.dataset)
+    except DataError:
+        return {}  # the box it is
+
+
+def places_of_samples(meta: Mapping[str, Any]) -> dict[str, Place]:
+    """Those of the run that a samples file names in its ``meta``."""
+    return places_of_run(str(meta["run"])) if meta.get("run") else {}

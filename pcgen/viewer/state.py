@@ -1,0 +1,57 @@
+"""What a user of the viewer can set, and by which keys."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+LAYERS = ("points", "normals", "mesh", "base", "paths", "training")
+COLOURS = ("plain", "height", "normal", "part")
+MOST_STEPS = 16
+
+# Key, command, what it does: the window binds them, and shows them as its help. Digits are left to
+# the fields for seed and number.
+KEYS = (
+    ("N", "forward", "next shape, or a new sample of a run"),
+    ("P", "back", "previous shape"),
+    ("C", "toggle:points", "point cloud"),
+    ("L", "toggle:normals", "normals"),
+    ("M", "toggle:mesh", "mesh"),
+    ("O", "toggle:base", "base points, the origin of the flow"),
+    ("F", "toggle:paths", "flow paths"),
+    ("T", "toggle:training", "nearest training shape beside it"),
+    ("Space", "play", "play the flow from base to shape"),
+    (",", "scrub_by:-0.1", "back along the flow"),
+    (".", "scrub_by:0.1", "forth along the flow"),
+    ("A", "pin:A", "pin this shape as A"),
+    ("B", "pin:B", "pin this shape as B"),
+    ("[", "blend_by:-0.1", "towards A"),
+    ("]", "blend_by:0.1", "towards B"),
+    ("K", "next_colour", "next colouring"),
+    ("-", "size_by:0.8", "smaller points"),
+    ("=", "size_by:1.25", "larger points"),
+    ("S", "screenshot", "save a picture"),
+    ("E", "export", "export cloud or mesh"),
+    ("R", "reset_view", "camera back to its start"),
+    ("H", "help", "these keys"),
+)
+
+
+@dataclass
+class ViewState:
+    """Everything a user can set. ``index`` counts shapes of files; a run counts seeds.
+
+    ``coarse`` is the window's: balls of few triangles, for a driver that draws with the CPU.
+    """
+
+    index: int = 0
+    seed: int = 0
+    category: str | None = None
+    steps: int = 1
+    time: float = 1.0
+    share: float = 0.0
+    layers: set[str] = field(default_factory=lambda: {"points"})
+    colour: str = "plain"
+    point_size: float = 1.0
+    playing: bool = False
+    coarse: bool = False
+    status: str = ""
