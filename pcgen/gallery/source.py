@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from pcgen import progress
-from pcgen.errors import DataError, InputError, PcgenError
+from pcgen.errors import DataError, InputError
+from pcgen.explained import explained
 from pcgen.gallery.build import build
 from pcgen.gallery.curves import Curves, read_curves
 from pcgen.gallery.meshes import MeshFiles, find_meshes
-from pcgen.reconstruct import MESH_POINTS
-from pcgen.render.explain import EXPLAINED_STEPS, explain
 from pcgen.render.inputs import Collection, kind_of, open_collection, to_samples
 from pcgen.render.neighbours import Neighbour, Neighbours
 from pcgen.render.picture import Image
 from pcgen.runfile import learned_from
 from pcgen.shapes.samples import Samples
 from pcgen.shapes.store import Dataset
-
-if TYPE_CHECKING:
-    from pcgen.model import ShapeModel
 
 FRAMES = 9  # of the path between two shapes
 MANY = 64
@@ -121,23 +116,10 @@ def _from_run(
         samples=samples,
         interpolation=model.interpolate(ends[0], ends[1], FRAMES, points=points, seed=seed),
         curves=read_curves(run),
-        explained=_explained(model, seed, category),
+        explained=explained(model, seed=seed, category=category, size=420),
         training=model.dataset_path,
         categories=model.categories,
     )
-
-
-def _explained(model: ShapeModel, seed: int, category: str | None) -> Image:
-    """The first sample, with its flow followed in several steps so that one sees a path."""
-    from pcgen.reconstruct.methods import reconstruct
-
-    latents = model.sample_latents(1, seed=seed, category=category)
-    shape = model.decode(latents, seed=seed, steps=EXPLAINED_STEPS, trace=True)
-    mesh = None
-    with contextlib.suppress(PcgenError):  # points of which no mesh can be made are shown without
-        dense = model.decode(latents, points=MESH_POINTS, seed=seed, steps=EXPLAINED_STEPS)
-        mesh = reconstruct(dense.points[0].numpy(), dense.normals[0].numpy()).mesh
-    return explain(shape, mesh=mesh, size=420)
 
 
 def _from_files(collection: Collection, count: int | None, points: int) -> Content:

@@ -1,7 +1,9 @@
 """One shape explained in one picture: base, couplings, flow paths, cloud, mesh.
 
 All panels share one camera, and a point keeps the colour of its part of the base from panel to
-panel, so that one can follow where each part of the shape comes from.
+panel, so that one can follow where each part of the shape comes from. A good base leaves so short
+a way that no one could see it: couplings and paths are drawn a stated number of times as long, away
+from the points where they end.
 """
 
 from __future__ import annotations
@@ -23,7 +25,10 @@ Array = NDArray[np.float64]
 THREADS = 300  # couplings and paths drawn: enough to see the pattern, few enough to see through
 BEADS = 40  # balls along each thread
 THREAD_RADIUS = 0.3  # of a point's ball
-EXPLAINED_STEPS = 8  # of the flow, for whoever decodes a shape to explain: one sees a path
+HEAD = 0.6  # of a point's ball: the end of a thread
+VISIBLE = 0.09  # mean length of drawn couplings, as a share of the shape's longest side
+TIMES = (1, 2, 5, 10, 20, 50, 100)  # as long as they are
+GHOST = 0.82  # grey of the shape behind the threads
 
 
 class Decoded(Protocol):
@@ -77,27 +82,33 @@ def explain(
         if part is None
         else palette.by_part(part[finite].astype(np.int64))
     )
-    seen = np.concatenate([points, base])
+    chosen = np.linspace(0, len(points) - 1, min(THREADS, len(points))).astype(np.int64)
+    mean = float(np.linalg.norm(points - base, axis=1).mean())
+    times = stretch(mean, float(np.ptp(points, axis=0).max()))
+    longer = f"\ndrawn {times} times as long" if times > 1 else ""
+    straight = np.stack([base, points])
+    paths = None if trace is None or len(trace) < 3 else trace[:, finite]
+    drawn = [
+        points[chosen] + times * (way[:, chosen] - points[chosen])
+        for way in (straight, paths)
+        if way is not None
+    ]
+    seen = np.concatenate([points, base, *(way.reshape(-1, 3) for way in drawn)])
     camera = fit(seen, azimuth, elevation)[0]
 
     def panel(body: bodies.Body, ground: bool = True) -> Image:
         return Studio(body, ground=ground).shoot(camera, (size, size))
 
     final = bodies.balls(points, normals, colours)
-    chosen = np.linspace(0, len(points) - 1, min(THREADS, len(points))).astype(np.int64)
-    straight = np.stack([base[chosen], points[chosen]])
     panels = [
-        (panel(replace(bodies.balls(base, None, colours), radii=final.radii)), "1  base points"),
-        (
-            panel(_threads(straight, final.radius, colours[chosen]), False),
-            f"2  couplings, mean length {np.linalg.norm(points - base, axis=1).mean():.2g}",
-        ),
+        (panel(replace(bodies.balls(base, None, colours), radii=final.radii)), "1  base points")
     ]
-    if trace is not None and len(trace) > 2:
-        paths = trace[:, finite][:, chosen]
-        count = len(trace) - 1
-        drawn = panel(_threads(paths, final.radius, colours[chosen]), False)
-        panels.append((drawn, f"3  flow paths, {count} steps"))
+    texts = [f"couplings, {mean:.2g} long{longer}"]
+    if paths is not None:
+        texts.append(f"flow paths of {len(paths) - 1} steps{longer}")
+    for way, text in zip(drawn, texts, strict=True):
+        body = _threads(way, final, colours[chosen])
+        panels.append((panel(body, False), f"{len(panels) + 1}  {text}"))
     panels.append((panel(final), f"{len(panels) + 1}  point cloud"))
     if mesh is not None:
         surface = panel(bodies.triangles(mesh.vertices, mesh.faces))
@@ -106,8 +117,13 @@ def explain(
     return sheet([pictures], [captions], title=title)
 
 
-def _threads(paths: Array, radius: float, colours: Array) -> bodies.Balls:
-    """Paths (times, n, 3) as strings of small balls that end in a ball of a point's size."""
+def stretch(mean: float, side: float) -> int:
+    """How many times as long threads are drawn that are ``mean`` long, of a shape so wide."""
+    return max((k for k in TIMES if k * mean <= VISIBLE * side), default=1) if mean > 0 else 1
+
+
+def _threads(paths: Array, shape: bodies.Balls, colours: Array) -> bodies.Balls:
+    """Paths (times, n, 3) as strings of small balls that end in a larger one, before the shape."""
     times = np.linspace(0, len(paths) - 1, BEADS)
     early = np.minimum(times.astype(np.int64), len(paths) - 2)
     late_share = (times - early)[:, None, None]
@@ -115,10 +131,11 @@ def _threads(paths: Array, radius: float, colours: Array) -> bodies.Balls:
     # Threads start pale and end in the colour of their point.
     strength = np.linspace(0.35, 1.0, BEADS)[:, None, None]
     shades = strength * colours + (1 - strength) * 0.85
-    everywhere = np.concatenate([beads.reshape(-1, 3), paths[-1]])
-    albedo = palette.to_linear(np.concatenate([shades.reshape(-1, 3), colours]))
-    radii = np.full(len(everywhere), THREAD_RADIUS * radius)
-    radii[-paths.shape[1] :] = radius
+    ghost = np.full(shape.points.shape, GHOST)
+    everywhere = np.concatenate([beads.reshape(-1, 3), paths[-1], shape.points])
+    albedo = palette.to_linear(np.concatenate([shades.reshape(-1, 3), colours, ghost]))
+    sizes = [THREAD_RADIUS * shape.radius, HEAD * shape.radius, 0.5 * THREAD_RADIUS * shape.radius]
+    radii = np.repeat(sizes, [beads.size // 3, paths.shape[1], len(shape.points)])
     return bodies.Balls(everywhere, np.zeros_like(everywhere), albedo, radii)
 
 

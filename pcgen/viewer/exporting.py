@@ -59,9 +59,10 @@ def export(item: Item, path: Path, *, as_mesh: bool) -> Path:
 
 
 def _write_cloud(item: Item, path: Path) -> None:
-    points = item.place.restore(item.points)
-    columns = [points] if item.normals is None else [points, item.normals]
-    rows = np.concatenate(columns, axis=1).astype("<f4")
+    rows = item.place.restore(item.points)
+    if item.normals is not None:
+        rows = np.concatenate([rows, item.normals], axis=1)
+    rows = rows.astype("<f4")
     with atomic_file(path) as temporary:
         if path.suffix.lower() == ".xyz":
             np.savetxt(temporary, rows, fmt="%.6g")

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 from pathlib import Path
-from types import SimpleNamespace
 
 from pcgen import progress, render
-from pcgen.errors import InputError, PcgenError
+from pcgen.errors import InputError
+from pcgen.explained import explained as explain
 from pcgen.render import bodies, palette
 from pcgen.render.camera import AZIMUTH, ELEVATION
-from pcgen.render.explain import EXPLAINED_STEPS
 from pcgen.render.neighbours import Neighbour
 from pcgen.render.picture import Image
 from pcgen.viewer.drawing import cloud_colours
@@ -79,25 +77,12 @@ def stills(
     if explained is not None:
         if isinstance(source, FileSource):
             raise InputError(f"only shapes of a run can be explained, and {path} is none")
-        item = source.draw(seed, category=category, steps=steps if steps > 1 else EXPLAINED_STEPS)
-        picture = _explain(source, item, max(96, size // 2), azimuth, elevation)
+        picture = explain(
+            source.model, seed=seed, category=category, steps=steps, points=points,
+            size=max(96, size // 2), azimuth=azimuth, elevation=elevation,
+        )  # fmt: skip
         written.append(render.save(picture, explained))
     return written
-
-
-def _explain(source: RunSource, item: Item, size: int, azimuth: float, elevation: float) -> Image:
-    """Base points, couplings, flow paths, cloud and mesh of one shape in a row."""
-    decoded = SimpleNamespace(
-        points=item.points[None],
-        normals=None if item.normals is None else item.normals[None],
-        base=None if item.base is None else item.base[None],
-        part=None if item.part is None else item.part[None],
-        trace=None if item.trace is None else item.trace[:, None],
-    )
-    mesh = None
-    with contextlib.suppress(PcgenError):  # points of which no mesh can be made are shown without
-        mesh = reconstructed(source.denser(item))
-    return render.explain(decoded, mesh=mesh, size=size, azimuth=azimuth, elevation=elevation)
 
 
 def _items(source: Source, first: int, count: int, steps: int, category: str | None) -> list[Item]:

@@ -1,5 +1,6 @@
 """Contact sheets, the explained shape, and meshes made smaller for display."""
 
+import sys
 from types import SimpleNamespace
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 from pcgen import render
 from pcgen.errors import InputError
 from pcgen.render.display import simplify
+from pcgen.render.explain import stretch
 from pcgen.render.sheet import font
 
 
@@ -75,6 +77,27 @@ def test_explaining_a_shape_shows_a_panel_for_each_thing_known():
         render.explain(one_step, size=48).shape[1],
     ]
     assert np.diff(widths).tolist() == [-50, -50]  # a picture and its gap each
+
+
+@pytest.mark.parametrize(("mean", "times"), [(0.5, 1), (0.05, 2), (0.011, 10), (1e-9, 100), (0, 1)])
+def test_couplings_are_drawn_so_much_longer_that_one_sees_them(mean, times):
+    assert stretch(mean, 2.0) == times
+
+
+def test_short_couplings_are_seen_and_their_factor_is_stated(monkeypatch):
+    texts = []
+    kept = lambda rows, captions, title: texts.append(captions) or rows[0]  # noqa: E731
+    monkeypatch.setattr(sys.modules["pcgen.render.explain"], "sheet", kept)
+    shape = decoded(count=200)
+    ink = {}
+    for share in (1.0, 0.02):
+        shape.base = shape.points + share * (decoded(count=200).base - shape.points)
+        shape.trace = None
+        _, couplings, _ = render.explain(shape, size=96)
+        ink[share] = (couplings.max(axis=2).astype(int) - couplings.min(axis=2) > 40).sum()
+    assert "\n" not in texts[0][0][1]
+    assert texts[1][0][1].endswith("drawn 20 times as long")
+    assert ink[0.02] > 0.3 * ink[1.0]
 
 
 def test_explaining_takes_tensors_and_leaves_out_what_is_not_finite():
