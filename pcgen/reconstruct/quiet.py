@@ -4,6 +4,13 @@ A triangulation passes through its points, so noise beyond a small share of thei
 into splinters. Such clouds, and only those, are projected onto local planes (moving least squares;
 Levin 2003, Alexa et al. 2003) and thinned to an even spacing, which spends points on smoothness:
 the more points the generator draws, the more there is to spend.
+
+Noise also hides the planes: on what a run decodes, half of the normals estimated from the points
+are wrong by 12 to 58 degrees, half of those that it predicts by 1 to 49, and on each of 16 shapes
+by less. So given normals that fit decide the planes, after their neighbours have smoothed them,
+and neighbours of another plane, as across an edge, have no say (Oeztireli, Guennebaud and Gross,
+"Feature preserving point set surfaces", 2009). On six test shapes that brought the F-score of what
+a run decodes from 0.275 to 0.388 with 2048 points: `pcgen bench mesh --run`.
 """
 
 from __future__ import annotations
@@ -25,13 +32,24 @@ WORSE = 2.0  # given normals this many times farther off than estimated ones are
 REACH = 2.0  # of the weights that fit a plane
 NEIGHBOURS = 32
 ROUNDS = 4
-KEPT = 1.0  # side of the cells of which one point each is kept
+KEPT = (
+    1.0  # side of the cells of which one point each is kept, or of the distance between kept ones
+)
+# With given normals:
+AROUND = 48  # neighbours
+ALIKE = 0.1  # 1 - cosine at which a neighbour's say is a third
+ACROSS = 1.0  # spacings off the plane at which it is too
+SAME = 0.5  # cosine of normals above which near points are one layer
+# Mean square offset over that of normals that say nothing. It was at most 0.81 for what a run
+# predicts, and at least 0.91 for random or equal normals on the same points.
+MISFIT = 0.87
 
 
 def quiet(cloud: Cloud) -> Cloud:
     """The cloud with planes it can trust, smoothed where it is noisy; what was done is noted.
 
-    Given normals stay where the points lie in their planes. Otherwise estimated ones decide.
+    Given normals stay where the points lie in their planes. Where the points are noisy they lead
+    the smoothing and leave as ``planes``, without orientation. Otherwise estimated ones decide.
     """
     if cloud.rank == 2:
         return cloud
@@ -40,17 +58,86 @@ def quiet(cloud: Cloud) -> Cloud:
         given = typical_offset(points, cloud.normals) / cloud.spacing
         if given <= NOISY:
             return cloud
-    planes = estimate_normals(points, cloud.spacing)
-    noise = typical_offset(points, planes) / cloud.spacing
+    planes: Points | None = estimate_normals(points, cloud.spacing)
+    noise = typical_offset(points, planes) / cloud.spacing  # type: ignore[arg-type]
     normals = cloud.normals
-    if normals is not None and given > WORSE * noise:
+    noisy = noise > NOISY
+    unfit = normals is not None and (
+        misfit(points, normals, cloud.spacing) > MISFIT if noisy else given > WORSE * noise
+    )
+    if unfit:
         notes.append("the normals do not fit the points; estimated ones were used instead")
         normals = None
-    if noise <= NOISY:
+    if not noisy:
         return replace(cloud, normals=normals, planes=planes, notes=tuple(notes))
-    smooth = _thinned(_projected(points, REACH * cloud.spacing), KEPT * cloud.spacing)
+    if normals is None:
+        smooth = _thinned(_projected(points, REACH * cloud.spacing), KEPT * cloud.spacing)
+        planes = None
+    else:
+        smooth, planes = _led(points, normals, cloud.spacing)
     notes.append(f"noisy points were smoothed and thinned to {len(smooth)} for the mesh")
-    return replace(cloud, points=smooth, normals=None, spacing=spacing(smooth), notes=tuple(notes))
+    return replace(
+        cloud, points=smooth, normals=None, planes=planes, spacing=spacing(smooth),
+        notes=tuple(notes),
+    )  # fmt: skip
+
+
+def misfit(points: Points, normals: Points, spacing: float) -> float:
+    """How far neighbours lie off the planes of normals: 0 in them, 1 as for random normals."""
+    index, weight = _kin(points, normals, REACH * spacing)
+    arms = points[index] - points[:, None]
+    off = (weight * np.einsum("pkd,pd->pk", arms, normals) ** 2).sum(axis=1)
+    far = (weight * (arms**2).sum(axis=2)).sum(axis=1) / 3
+    return float(np.median(off / np.maximum(far, 1e-300)))
+
+
+def _led(points: Points, normals: Points, spacing: float) -> tuple[Points, Points]:
+    """Points smoothed along given normals and thinned, and the normals that are left."""
+    reach = REACH * spacing
+    normals = _agreed(points, _agreed(points, normals, reach), reach)
+    for _ in range(ROUNDS):
+        index, weight = _kin(points, normals, reach)
+        off = np.einsum("pkd,pd->pk", points[index] - points[:, None], normals)
+        weight = weight * np.exp(-((off / (ACROSS * spacing)) ** 2))
+        points = points + ((weight * off).sum(axis=1) / weight.sum(axis=1))[:, None] * normals
+    normals = _agreed(points, normals, reach)
+    kept = _spread(points, normals, KEPT * spacing)
+    return points[kept], normals[kept]
+
+
+def _kin(points: Points, normals: Points, reach: float) -> tuple[NDArray[np.intp], Points]:
+    """Neighbours (P, k), the point itself among them, and what each has to say about its plane."""
+    from scipy.spatial import cKDTree
+
+    distance, index = cKDTree(points).query(points, min(AROUND, len(points)))
+    bend = 1 - np.abs(np.einsum("pd,pkd->pk", normals, normals[index]))
+    return index, np.exp(-((distance / reach) ** 2) - (bend / ALIKE) ** 2)
+
+
+def _agreed(points: Points, normals: Points, reach: float) -> Points:
+    """The mean direction of the normals around each point; signs do not matter."""
+    index, weight = _kin(points, normals, reach)
+    near = normals[index]
+    return np.linalg.eigh(np.einsum("pk,pki,pkj->pij", weight, near, near, optimize=True))[1][
+        :, :, 2
+    ]
+
+
+def _spread(points: Points, normals: Points, apart: float) -> NDArray[np.intp]:
+    """Points of which no two of one layer are nearer than ``apart``: the first come stay."""
+    from scipy.sparse import coo_array
+    from scipy.spatial import cKDTree
+
+    one, two = cKDTree(points).query_pairs(apart, output_type="ndarray").T
+    alike = np.abs((normals[one] * normals[two]).sum(axis=1)) > SAME
+    # Pairs have the smaller index first, so a point need only look at those after it.
+    ends = one[alike].astype(np.int32), two[alike].astype(np.int32)
+    after = coo_array((np.ones(alike.sum()), ends), shape=(len(points), len(points))).tocsr()
+    gone = np.zeros(len(points), bool)
+    for point in range(len(points)):
+        if not gone[point]:
+            gone[after.indices[after.indptr[point] : after.indptr[point + 1]]] = True
+    return np.flatnonzero(~gone)
 
 
 def _projected(points: Points, reach: float) -> Points:

@@ -6,6 +6,7 @@ import pytest
 from pcgen.reconstruct.cloud import prepare_cloud
 from pcgen.reconstruct.methods import MeshSettings, reconstruct
 from pcgen.reconstruct.quiet import quiet
+from pcgen.reconstruct.report import distance_to_mesh
 from tests.reconstruct.shapes import box, sphere, torus
 
 
@@ -50,3 +51,39 @@ def test_normals_that_do_not_fit_the_points_are_not_used():
     assert any("do not fit" in note for note in report.notes)
     assert report.volume == pytest.approx(8 * 0.6 * 0.4, rel=0.03)
     assert report.f_score == pytest.approx(reconstruct(points).report.f_score, abs=0.01)
+
+
+def tilted(normals, degrees, seed=2):
+    """Normals turned by about so many degrees, and every other one around."""
+    rng = np.random.default_rng(seed)
+    turned = normals + np.tan(np.radians(degrees)) * rng.normal(size=normals.shape) / np.sqrt(2)
+    turned *= rng.choice([-1.0, 1.0], len(turned))[:, None]
+    return turned / np.linalg.norm(turned, axis=1, keepdims=True)
+
+
+def test_predicted_normals_make_the_mesh_of_a_noisy_cloud_better():
+    """As a run gives them: noisy points, normals of any sign and right to some degrees."""
+    points, normals = box(2048)
+    cloud = noisy(points, 0.4)
+    own = lambda mesh: distance_to_mesh(points, mesh.vertices, mesh.faces)  # noqa: E731
+    reports, off = [], []
+    for given in (None, tilted(normals, 15)):
+        made = reconstruct(cloud, given, MeshSettings(method="facets"))
+        reports.append(made.report)
+        off.append(np.mean(own(made.mesh)))
+    assert off[1] < 0.8 * off[0]
+    assert reports[1].volume == pytest.approx(8 * 0.6 * 0.4, rel=0.05)
+    assert not any("do not fit" in note for note in reports[1].notes)
+    assert reports[1].watertight
+    assert reports[1].manifold
+
+
+@pytest.mark.parametrize("kind", ["random", "equal"])
+def test_normals_that_do_not_fit_noisy_points_are_not_used(kind):
+    points = noisy(box(2048)[0], 0.4)
+    wrong = np.random.default_rng(0).normal(size=points.shape)
+    if kind == "equal":
+        wrong = np.tile([0.6, 0.64, 0.48], (len(points), 1))
+    calm = quiet(prepare_cloud(points, wrong))
+    assert calm.planes is None
+    assert any("do not fit" in note for note in calm.notes)
