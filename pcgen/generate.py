@@ -7,6 +7,7 @@ it to the same points. The model goes to the processes as a whole: they read no 
 from __future__ import annotations
 
 import dataclasses
+import os
 from typing import Any
 
 import numpy as np
@@ -14,13 +15,16 @@ import torch
 from torch import Tensor
 
 from pcgen import progress
-from pcgen.errors import StorageError
+from pcgen.errors import InputError, StorageError
 from pcgen.jobs import pool
 from pcgen.jobs.workers import Announce
 from pcgen.model import ShapeModel
+from pcgen.shapes.arrays import ARRAY_LIMIT
 from pcgen.shapes.samples import Samples
 
 PIECE_SIZE = 8  # shapes of one task: a fraction of a second
+POINT_BYTES = 24  # of a point and its normal
+COPIES = 3  # of all shapes, in memory while they are joined and written
 
 
 def generate(
@@ -42,8 +46,10 @@ def generate(
         workers: processes; by default this one alone, or all of a cluster.
         ray: the address of a Ray cluster that does the work; see :mod:`pcgen.jobs.cluster`.
     Raises:
+        InputError: more shapes than memory or a samples file can hold; told before any work.
         StorageError: a process died again and again, most likely for memory.
     """
+    _check_size(count, points)
     drawn = model.draw(count, seed=seed, category=category, steps=steps, solver=solver, even=even)
     names = [model.categories[int(label)] for label in drawn.category]
     options: dict[str, Any] = {"points": points, "seed": seed, "steps": steps, "solver": solver}
@@ -68,6 +74,23 @@ def generate(
             parts[outcome.task[0]] = outcome.result
             bar.advance(len(outcome.result))
     return _joined([parts[start] for start in starts])
+
+
+def most_points() -> int:
+    """How many points samples can have in all, on this machine."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return min(ARRAY_LIMIT, memory // COPIES) // POINT_BYTES
+
+
+def _check_size(count: int, points: int) -> None:
+    most = most_points()
+    if count * points > most:
+        fitting = max(1, most // max(1, points))
+        raise InputError(
+            f"{count} shapes of {points} points are {count * points * POINT_BYTES / 2**30:.1f} GB "
+            f"with their normals; one samples file can hold {most * POINT_BYTES / 2**30:.1f} GB "
+            f"on this machine. Draw at most --count {fitting} at a time, each with another --seed"
+        )
 
 
 def _decode(

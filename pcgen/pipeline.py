@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pcgen import progress
+from pcgen.errors import InputError
 
 if TYPE_CHECKING:
     from pcgen.shapes.samples import Samples
@@ -55,6 +56,8 @@ def sample(
 
     ``options`` are those of :func:`pcgen.generate.generate`: points, steps, category, workers, ...
     """
+    if out.suffix != ".npz":  # told before the work, not after it
+        raise InputError(f"samples are written as .npz, got the name {out}")
     from pcgen.generate import generate
     from pcgen.model import ShapeModel
 

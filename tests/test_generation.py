@@ -13,6 +13,7 @@ import torch
 
 from pcgen import pipeline
 from pcgen.errors import DataError, InputError, TrainingError
+from pcgen.generate import generate, most_points
 from pcgen.model import ShapeModel
 from pcgen.runfile import read_run
 from pcgen.shapes.samples import Samples
@@ -55,6 +56,20 @@ def test_a_run_samples_clouds_of_any_size_with_unit_normals(run, tmp_path):
         assert samples.points.shape == (3, points, 3)
         assert np.isfinite(samples.points).all()
         assert np.allclose(np.linalg.norm(samples.normals, axis=-1), 1, atol=1e-4)
+
+
+def test_more_samples_than_memory_holds_are_refused_before_any_work():
+    most = most_points()
+    assert 10**6 < most <= 16 * 2**30 // 24
+    with pytest.raises(
+        InputError, match=r"at most --count \d+ at a time, each with another --seed"
+    ):
+        generate(None, most // 2048 + 1, seed=0, points=2048)  # the model is not touched
+
+
+def test_samples_under_another_ending_are_refused_before_any_work(tmp_path):
+    with pytest.raises(InputError, match=r"written as \.npz"):
+        pipeline.sample(tmp_path / "no-run", tmp_path / "s.npy", count=1)
 
 
 def test_samples_resemble_boxes_more_than_noise_does(run, dataset):
