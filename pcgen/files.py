@@ -148,6 +148,18 @@ def write_json(path: Path | str, data: Any) -> None:
         temporary.write_text(json.dumps(data, indent=1, allow_nan=False) + "\n")
 
 
+def read_text(path: Path | str) -> str:
+    """The text of a regular file; a pipe or device, which may never end, is not even opened.
+
+    Raises:
+        OSError: it cannot be read. UnicodeDecodeError: it is no text.
+    """
+    path = Path(path)
+    if path.exists() and not path.is_file():
+        raise OSError(errno.EINVAL, "it is not a regular file", str(path))
+    return path.read_text(encoding="utf-8")
+
+
 def parse_json(text: str | bytes) -> Any:
     """JSON of unknown origin.
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from pcgen.errors import DataError
-from pcgen.files import parse_json
+from pcgen.files import parse_json, read_text
 
 NAME = "run.json"
 FORMAT = 1
@@ -40,7 +40,7 @@ def read_run(path: Path | str) -> dict[str, Any]:
     if not is_run(path):
         raise DataError(f"no run at {path}; make one with: pcgen train DATASET --out {path}")
     try:
-        plain = parse_json((path / NAME).read_text(encoding="utf-8"))
+        plain = parse_json(read_text(path / NAME))
         found = plain.get("format")
     except (ValueError, AttributeError, OSError, RecursionError) as error:
         raise DataError(f"{path / NAME} is damaged ({str(error)[:200]})") from None
@@ -88,7 +88,7 @@ def learned_from(path: Path | str) -> Learned | None:
     Of any format: a viewer may show the data of a run that it cannot sample.
     """
     try:
-        plain = parse_json((Path(path) / NAME).read_text(encoding="utf-8"))
+        plain = parse_json(read_text(Path(path) / NAME))
         return Learned(Path(plain["dataset"]), tuple(map(str, plain.get("categories", ()))))
     except (ValueError, KeyError, TypeError, AttributeError, OSError, RecursionError):
         return None

@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 
 from pcgen import progress
 from pcgen.errors import InputError, PcgenError
+from pcgen.files import read_text
 from pcgen.shapes.mesh_files import MESH_SUFFIXES, Mesh, read_mesh
 
 if TYPE_CHECKING:
@@ -125,9 +126,9 @@ def _meshes(args: argparse.Namespace) -> list[Mesh]:
     """The meshes drawn, each in the box of side 2."""
     if args.list is not None:
         try:
-            names = args.list.read_text().split("\n")
-        except OSError as error:
-            raise InputError(f"cannot read {args.list}: {error.strerror}") from None
+            names = read_text(args.list).split("\n")
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(f"cannot read {args.list}: {error}") from None
         files = [args.source / name.strip() for name in names if name.strip()]
     else:
         files = sorted(p for p in args.source.rglob("*") if p.suffix.lower() in MESH_SUFFIXES)

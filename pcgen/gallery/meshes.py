@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pcgen.errors import InputError
-from pcgen.files import parse_json
+from pcgen.files import parse_json, read_text
 from pcgen.render.inputs import natural
 from pcgen.shapes.mesh_files import MESH_SUFFIXES
 
@@ -56,7 +56,7 @@ def find_meshes(folder: Path | str) -> list[MeshFiles | None]:
 
 def _listed(folder: Path) -> list[MeshFiles | None]:
     try:
-        entries = parse_json((folder / MANIFEST).read_text(encoding="utf-8"))["meshes"]
+        entries = parse_json(read_text(folder / MANIFEST))["meshes"]
         found: list[MeshFiles | None] = []
         for entry in entries:
             # Names only: a path in a damaged or foreign manifest must not lead out of the folder.

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from pcgen import __version__, progress
 from pcgen.config import digest, to_plain
 from pcgen.errors import InputError, PcgenError
-from pcgen.files import atomic_file, lock, parse_json, write_json
+from pcgen.files import atomic_file, lock, parse_json, read_text, write_json
 from pcgen.jobs import pool
 from pcgen.jobs.workers import Announce
 from pcgen.reconstruct.export import check_formats, checked_bytes
@@ -186,7 +186,7 @@ def _key(cloud: NamedCloud, settings: MeshSettings, kinds: Sequence[str]) -> str
 def _finished(out: Path, name: str, key: str) -> dict[str, Any] | None:
     """The entry of an earlier run, if it was made the same way and its files are there."""
     try:
-        entry = parse_json((out / f"{name}.json").read_text())
+        entry = parse_json(read_text(out / f"{name}.json"))
         same = entry["key"] == key and "report" in entry
         present = same and all((out / file).is_file() for file in entry["files"])
     except (OSError, ValueError, KeyError, TypeError):

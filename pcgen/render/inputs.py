@@ -288,6 +288,8 @@ def natural(name: str) -> list[tuple[int, str]]:
 
 def _is_scan(path: Path) -> bool:
     """A PLY file whose header names no faces."""
+    if not path.is_file():
+        return False  # a pipe is not opened here; whoever reads the mesh says so
     with path.open("rb") as handle:
         header = handle.read(65536).split(b"end_header")[0]
     return re.search(rb"element face\s+[1-9]", header) is None

@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import os
 import socket
+import stat
 import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -224,7 +225,9 @@ def _add_file(file: Path, path: str, found: _Found, mount: str | None = None) ->
     except OSError as error:  # a link to nowhere
         found.rejected.append(Rejected(path, f"unreadable: {error.strerror}"))
         return
-    if file.suffix.lower() == ".zip":
+    if not stat.S_ISREG(status.st_mode):
+        found.rejected.append(Rejected(path, "not a file: a pipe, socket or device"))
+    elif file.suffix.lower() == ".zip":
         _add_archive(str(file), status.st_size, path, found, mount)
     else:
         found.entries.append(Entry(path, status.st_size, str(file), None, status.st_mtime_ns))

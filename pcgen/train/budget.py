@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from pcgen.errors import DataError, InputError
-from pcgen.files import parse_json, write_json
+from pcgen.files import parse_json, read_text, write_json
 from pcgen.processes import ALONE, Group
 from pcgen.train.loop import LoopSettings, Trainer
 
@@ -72,7 +72,7 @@ def _planned(plan: Path) -> int | None:
     if not plan.exists():
         return None
     try:
-        steps = int(parse_json(plan.read_text(encoding="utf-8"))["steps"])
+        steps = int(parse_json(read_text(plan))["steps"])
         LoopSettings(steps=steps)
     except (
         InputError,

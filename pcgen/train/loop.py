@@ -24,7 +24,7 @@ from torch import Generator, Tensor, nn
 from pcgen import checkpoint, runtime
 from pcgen.draws import BatchGenerator
 from pcgen.errors import DataError, InputError, TrainingError
-from pcgen.files import atomic_file, parse_json
+from pcgen.files import atomic_file, parse_json, read_text
 from pcgen.train.execution import Execution
 
 SAVE_EVERY_S = 20.0
@@ -260,7 +260,7 @@ def read_metrics(folder: Path) -> list[dict[str, Any]]:
     if not path.exists():
         return []
     try:
-        lines = [parse_json(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        lines = [parse_json(line) for line in read_text(path).splitlines()]
         return [line for line in lines if isinstance(line["step"], int)]
     except (ValueError, TypeError, LookupError, RecursionError, OSError) as error:
         raise DataError(
