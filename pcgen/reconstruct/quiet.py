@@ -32,9 +32,9 @@ WORSE = 2.0  # given normals this many times farther off than estimated ones are
 REACH = 2.0  # of the weights that fit a plane
 NEIGHBOURS = 32
 ROUNDS = 4
-KEPT = (
-    1.0  # side of the cells of which one point each is kept, or of the distance between kept ones
-)
+# Side of the cells of which one point each is kept; with given normals, distance of the kept ones.
+# There, of 6000 points, 1.15 has fewer holes (genus 36 on average, not 47) and F 0.407, not 0.426.
+KEPT = 1.0
 # With given normals:
 AROUND = 48  # neighbours
 ALIKE = 0.1  # 1 - cosine at which a neighbour's say is a third
