@@ -319,9 +319,11 @@ class SemidualSolver:
             census = self._census(work, state, tests)
             state = replace(state, looks=state.looks + 1)
             if unbalanced(work, state, census, self.tolerance / 40):
-                state = balanced(work, state)
-                census = self._census(work, state, tests)
+                other = balanced(work, state)
+                judged = self._census(work, other, tests)
                 state = replace(state, looks=state.looks + 1)
+                if judged.chi2 <= census.chi2 + census.chi2_error:
+                    state, census = replace(other, looks=state.looks), judged
             if last or (census.chi2 <= self.tolerance and census.dead == 0):
                 return state, census
             verdict = census
