@@ -23,7 +23,9 @@ LLOYD_STEPS = 8
 # Groups far apart need five; parts of one tight cluster among others need as many more as their
 # scores are closer.
 LEVELS = 16
-STEPS = 4
+STEPS = 12
+REACH = 10  # the longest step, in units of the smoothing
+HALVINGS = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,26 +95,50 @@ def balance(best: Tensor, weights: Tensor) -> Tensor:
     best = best.double()
     shift = torch.zeros_like(weights)
     epsilon = 0.1 * (best.amax(1) - best.mean(1)).mean().clamp(min=1e-300)
-    eye = torch.eye(len(weights), dtype=torch.float64, device=best.device)
-    nearest, least = shift.clone(), _miss(best, weights)
+    enough = 0.1 * len(weights) / len(best)
+    nearest, least = shift, _miss(best, weights)
     for _ in range(LEVELS):
-        if least <= 0.1 * len(weights) / len(best):
+        if least <= enough:
             break
-        for _ in range(STEPS):
-            shares = torch.softmax((best + shift) / epsilon, 1)
-            mass = shares.mean(0)
-            hessian = (torch.diag(mass) - shares.T @ shares / len(best)) / epsilon
-            # Singular along the constants, and zero where no share is shared. Not by lstsq, whose
-            # last bits change with where its arguments lie in memory.
-            hessian += (1e-9 * hessian.diagonal().mean() + 1e-300) * eye
-            step = torch.linalg.solve(hessian, weights - mass)
-            step -= step.mean()
-            shift += step * min(1.0, (3 * epsilon / step.abs().max().clamp(min=1e-300)).item())
+        shift = _smoothed(best, weights, shift, epsilon, enough)
         miss = _miss(best + shift, weights)
         if miss < least:
-            nearest, least = shift.clone(), miss
+            nearest, least = shift, miss
         epsilon = epsilon / 4
     return nearest - weights @ nearest
+
+
+def _smoothed(
+    best: Tensor, weights: Tensor, shift: Tensor, epsilon: Tensor, enough: float
+) -> Tensor:
+    """Newton's method with line search at one smoothing ε, from ``shift``."""
+    eye = torch.eye(len(weights), dtype=torch.float64, device=best.device)
+
+    def value(at: Tensor) -> Tensor:
+        return epsilon * ((best + at) / epsilon).logsumexp(1).mean() - weights @ at
+
+    now = value(shift)
+    for _ in range(STEPS):
+        shares = torch.softmax((best + shift) / epsilon, 1)
+        mass = shares.mean(0)
+        if ((mass - weights).square() / weights).sum() <= enough:
+            break
+        hessian = (torch.diag(mass) - shares.T @ shares / len(best)) / epsilon
+        # Singular along the constants, and zero where no share is shared. Not by lstsq, whose
+        # last bits change with where its arguments lie in memory.
+        hessian += (1e-9 * hessian.diagonal().mean() + 1e-300) * eye
+        step = torch.linalg.solve(hessian, weights - mass)
+        step -= step.mean()
+        step *= min(1.0, (REACH * epsilon / step.abs().max().clamp(min=1e-300)).item())
+        for _ in range(HALVINGS):
+            then = value(shift + step)
+            if then < now:
+                break
+            step = step / 2
+        else:
+            break
+        shift, now = shift + step, then
+    return shift
 
 
 def _miss(best: Tensor, weights: Tensor) -> float:

@@ -318,12 +318,7 @@ class SemidualSolver:
             tests = max(int(rarest), precise)
             census = self._census(work, state, tests)
             state = replace(state, looks=state.looks + 1)
-            if unbalanced(work, state, census, self.tolerance / 40):
-                other = balanced(work, state)
-                judged = self._census(work, other, tests)
-                state = replace(state, looks=state.looks + 1)
-                if judged.chi2 <= census.chi2 + census.chi2_error:
-                    state, census = replace(other, looks=state.looks), judged
+            state, census = self._balanced(work, state, census, tests)
             if last or (census.chi2 <= self.tolerance and census.dead == 0):
                 return state, census
             verdict = census
@@ -336,7 +331,10 @@ class SemidualSolver:
             return (cold if census.chi2 > COLD else replace(state, goal=first)), verdict
         if state.averaging:
             noisy = AVERAGE_NOISE if work.lead is None else REDRAWN_NOISE
-            if census.chi2 > max(noisy * limit, self.tolerance):
+            behind = max(noisy * limit, self.tolerance)
+            if census.chi2 > behind:
+                state, census = self._balanced(work, state, census, max(4 * n, census.samples))
+            if census.chi2 > behind:
                 return self._again(work, state), verdict
             # χ² falls as 1 / samples; a tenth more makes up for its noise.
             growth = min(1.5, max(1.1, 1.1 * max(census.chi2, limit) / self.tolerance))
@@ -348,6 +346,19 @@ class SemidualSolver:
         if work.lead is not None:
             begun = replace(begun, batch=max(256, state.batch // 4))
         return begun, verdict
+
+    def _balanced(
+        self, work: Workspace, state: SemidualState, census: Census, tests: int
+    ) -> tuple[SemidualState, Census]:
+        """Groups of atoms that miss their mass shifted, where ``tests`` say that it helped."""
+        if not unbalanced(work, state, census, self.tolerance / 40):
+            return state, census
+        other = balanced(work, state)
+        judged = self._census(work, other, tests)
+        state = replace(state, looks=state.looks + 1)
+        if judged.chi2 > census.chi2 + census.chi2_error:
+            return state, census
+        return replace(other, looks=state.looks), judged
 
     def _again(self, work: Workspace, state: SemidualState) -> SemidualState:
         """Anneal once more, from further up and at half the pace."""

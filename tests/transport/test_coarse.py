@@ -26,6 +26,16 @@ def test_balance_meets_the_weights_on_its_samples(generator):
     assert (share - weights).abs().max() < 0.005
 
 
+@pytest.mark.parametrize("spread", [1e-2, 1e-4])
+def test_balance_tells_parts_of_tight_clusters_apart(generator, spread):
+    cluster = torch.randn(10_000, 4, generator=generator).double().repeat_interleave(4, 1)
+    best = cluster + spread * torch.randn(10_000, 16, generator=generator).double()
+    weights = torch.from_numpy(np.random.default_rng(1).dirichlet(np.ones(16)))
+    shift = balance(best, weights)
+    share = torch.bincount((best + shift).argmax(1), minlength=16) / 10_000
+    assert (share - weights).abs().max() < 0.002
+
+
 def test_groups_follow_tight_clusters():
     atoms, label = clusters()
     groups = partition(atoms, torch.full((800,), 1 / 800).double())
@@ -57,3 +67,12 @@ def test_a_group_that_was_shifted_away_is_brought_back():
     census = solver._census(work, back, 60_000)
     share = torch.bincount(label, census.counts, 16) / census.samples * 16
     assert (share - 1).abs().max() < 0.1
+
+
+def test_uneven_clusters_in_the_plane_converge():
+    random = np.random.default_rng(3)
+    weights = random.gamma(0.5, size=400)
+    centres = random.standard_normal((8, 2))
+    atoms = 10 + centres[random.integers(0, 8, 400)] + 0.01 * random.standard_normal((400, 2))
+    problem = SemidiscreteProblem(GaussianSource(2), atoms, weights / weights.sum())
+    SemidualSolver().solve(problem, torch.Generator().manual_seed(0)).require_converged()
