@@ -23,6 +23,9 @@ METHODS = ("auto", "line", "newton", "semidual")
 # Above this Newton's factorisations take minutes; the stochastic solver does not mind.
 MOST_NEWTON_ATOMS = {2: 50_000, 3: 5_000}
 
+# Atoms that need be looked at to say that all are not on a line.
+MOST_LOOKED_AT = 4096
+
 
 class Solver(Protocol):
     """What every solver is: frozen settings, and ``solve`` from a problem to a solution."""
@@ -41,7 +44,11 @@ class Solver(Protocol):
 def choose_method(problem: SemidiscreteProblem) -> Method:
     """``line`` for atoms on a line of a source that knows its shadow there, ``newton`` for uniform
     sources in 2D and 3D and grid densities, else ``semidual``."""
-    direction = line_through(problem.atoms[problem.distinct.first].double() - problem.centre)
+    places = problem.distinct.of(problem.atoms)
+    some = places[:MOST_LOOKED_AT].double()
+    direction = line_through(some - some.mean(0))
+    if direction is not None and len(places) > len(some):
+        direction = line_through(places.double() - problem.centre)
     shadow = getattr(problem.source, "line_quantile", lambda _: None)
     if direction is not None and shadow(direction) is not None:
         return "line"

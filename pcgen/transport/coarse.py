@@ -14,10 +14,12 @@ import torch
 from torch import Tensor
 
 from pcgen.kernels.dense import score_rows
+from pcgen.transport.blocks import ENTRIES
 
 MOST_GROUPS = 32
 ATOMS_PER_GROUP = 8
 LLOYD_STEPS = 8
+APART = 6.0  # parts of one blob are two or three radii apart
 
 # Newton's method on the groups: levels of smoothing, each a quarter of the last, and steps a level.
 # Groups far apart need five; parts of one tight cluster among others need as many more as their
@@ -67,6 +69,39 @@ def partition(atoms: Tensor, weights: Tensor) -> Groups:
     label = _nearest(atoms, centres).unique(return_inverse=True)[1]
     groups = int(label.max()) + 1
     return Groups(label, weights.new_zeros(groups).index_add_(0, label, weights))
+
+
+def partitions(atoms: Tensor, weights: Tensor) -> tuple[Groups, ...]:
+    """From coarse to fine: clusters that stand apart, where there are such, then their parts.
+
+    Parts of one tight cluster cannot make up for its mass: to shift one kills cells at its border.
+    """
+    fine = partition(atoms, weights)
+    clusters = apart(atoms, fine)
+    return (clusters, fine) if 1 < clusters.count < fine.count else (fine,)
+
+
+def apart(atoms: Tensor, groups: Groups) -> Groups:
+    """Groups united until the centres of any two are :data:`APART` times a radius apart."""
+    size = torch.bincount(groups.label, minlength=groups.count)
+    centres = atoms.new_zeros(groups.count, atoms.shape[1]).index_add_(0, groups.label, atoms)
+    centres /= size[:, None]
+    rows = max(1, ENTRIES // atoms.shape[1])
+    squares = torch.cat(
+        [
+            (part - centres[label]).square().sum(1)
+            for part, label in zip(atoms.split(rows), groups.label.split(rows), strict=True)
+        ]
+    )
+    radius = (groups.masses(squares) / size).sqrt()
+    # By the larger radius: a part may be one atom.
+    near = torch.cdist(centres, centres) < APART * torch.maximum(radius, radius[:, None])
+    for _ in range(groups.count):  # what is near to the near is near
+        near = (near.to(atoms.dtype) @ near.to(atoms.dtype)) > 0
+    first = torch.where(near, torch.arange(groups.count, device=near.device), groups.count).amin(1)
+    names = first.unique(return_inverse=True)[1]
+    weights = groups.weights.new_zeros(int(names.max()) + 1).index_add_(0, names, groups.weights)
+    return Groups(names[groups.label], weights)
 
 
 def best_of_groups(x: Tensor, atoms: Tensor, offset: Tensor, groups: Groups) -> Tensor:

@@ -11,6 +11,7 @@ import torch
 from torch import Generator, Tensor
 
 from pcgen.processes import ALONE, Group
+from pcgen.transport.blocks import centred_blocks
 from pcgen.transport.potential import UpperEnvelope
 from pcgen.transport.problem import SemidiscreteProblem
 from pcgen.transport.tally import Tally
@@ -191,9 +192,10 @@ def transport_values(
     Primal: E ½|x - T(x)|². Dual: E ½|x|² - E u(x) + Σ ν_i (½|p_i|² + h_i). Points and atoms are
     taken about the mean c of the target, which changes neither and keeps digits when c is far.
     """
-    atoms = problem.atoms[problem.distinct.first].double() - problem.centre
-    weights = problem.distinct.weights
-    constant = (weights * (0.5 * atoms.square().sum(1) + envelope.offset)).sum()
+    atoms, weights = problem.distinct.of(problem.atoms), problem.distinct.weights
+    constant = weights @ envelope.offset
+    for part, block in centred_blocks(atoms, problem.centre):
+        constant = constant + 0.5 * weights[part] @ block.square().sum(1)
     duals, primals = [], []
     for size in batches(samples):
         x = problem.source.sample(size, generator)
@@ -202,7 +204,8 @@ def transport_values(
         score = score[:, 0].double() + x.double() @ (envelope.centre - problem.centre)
         shifted = x.double() - problem.centre
         duals.append(0.5 * shifted.square().sum(1) - score + constant)
-        primals.append(0.5 * (shifted - atoms[cell[:, 0]]).square().sum(1))
+        mapped = atoms[cell[:, 0]].double() - problem.centre
+        primals.append(0.5 * (shifted - mapped).square().sum(1))
     dual, primal = torch.cat(duals), torch.cat(primals)
     root = math.sqrt(samples)
     return {

@@ -16,6 +16,7 @@ from torch import Tensor
 from pcgen import kernels
 from pcgen.errors import InputError, TransportError
 from pcgen.kernels.dense import score_rows
+from pcgen.transport import blocks
 
 # Scores in float32 carry an error of about 1e-6 of the spread of the atoms; atoms closer together
 # than this share of it need float64.
@@ -52,16 +53,16 @@ class UpperEnvelope:
     @cached_property
     def centre(self) -> Tensor:
         """(dim,) float64, the mean of the atoms: ⟨centre, x⟩ is common to all scores."""
-        return self.atoms.double().mean(0)
+        return blocks.mean(self.atoms)
 
     @cached_property
     def dtype(self) -> torch.dtype:
         """The precision that tells these atoms' scores apart."""
-        return working_dtype(self.atoms.double() - self.centre)
+        return working_dtype(self.atoms, self.centre)
 
     @cached_property
     def _centred(self) -> Tensor:
-        return (self.atoms.double() - self.centre).to(self.dtype)
+        return blocks.centred(self.atoms, self.centre, self.dtype)
 
     def cells(self, x: Tensor, k: int = 1) -> tuple[Tensor, Tensor]:
         """The k best cells of each point.
@@ -122,21 +123,29 @@ class UpperEnvelope:
         return values
 
 
-def working_dtype(centred: Tensor) -> torch.dtype:
+def working_dtype(atoms: Tensor, centre: Tensor | None = None) -> torch.dtype:
     """float32 where it tells neighbouring atoms' scores apart, else float64.
 
     Args:
-        centred: (N, dim) float64 atoms about their mean.
+        atoms: (N, dim); centre: (dim,) float64, their mean, zero when not given.
     """
-    sample = centred[:: max(1, len(centred) // 512)]
+    around = atoms.new_zeros(atoms.shape[1]).double() if centre is None else centre
+    sample = atoms[:: max(1, len(atoms) // 512)].double() - around
     if len(sample) < 2:
         return torch.float32
     spread = sample.square().sum(1).mean().sqrt()
     # The nearest of all atoms to a few of them: by scores, as these are what must be resolved.
     few = sample[:: max(1, len(sample) // 64)]
-    half = -0.5 * centred.square().sum(1)
-    _, index = kernels.best_cells(few, centred, half, k=2, backend="dense")
-    gaps = (centred[index[:, 0]] - centred[index[:, 1]]).square().sum(1).sqrt()
+    scores, index = few.new_empty(len(few), 0), torch.empty((len(few), 0), dtype=torch.int64)
+    index = index.to(few.device)
+    for part, block in blocks.centred_blocks(atoms, around):
+        half = -0.5 * block.square().sum(1)
+        k = min(2, len(block))
+        found, where = kernels.best_cells(few, block, half, k=k, backend="dense")
+        scores, index = torch.cat([scores, found], 1), torch.cat([index, where + part.start], 1)
+        scores, order = scores.topk(min(2, scores.shape[1]), dim=1)
+        index = index.gather(1, order)
+    gaps = (atoms[index[:, 0]].double() - atoms[index[:, 1]].double()).square().sum(1).sqrt()
     gaps = gaps[gaps > 0]
     if len(gaps) and gaps.quantile(0.1) < FLOAT32_SPACING * spread:
         return torch.float64

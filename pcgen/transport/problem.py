@@ -14,6 +14,7 @@ from torch import Tensor
 
 from pcgen.datatypes import Source
 from pcgen.errors import InputError
+from pcgen.transport.blocks import ENTRIES, mean
 
 # Weights may miss the sum of one by rounding in float32, not by more.
 WEIGHT_SUM_TOLERANCE = 1e-4
@@ -87,7 +88,7 @@ class SemidiscreteProblem:
     @cached_property
     def centre(self) -> Tensor:
         """(dim,) float64, the mean of the target measure."""
-        return self.weights @ self.atoms.double()
+        return mean(self.atoms, self.weights)
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,6 +115,10 @@ class Distinct:
         whole = torch.cat([potential.double(), potential.new_full((1,), -np.inf).double()])
         return whole[self.place]
 
+    def of(self, atoms: Tensor) -> Tensor:
+        """The places (n, dim) out of the problem's atoms; these themselves where all are."""
+        return atoms if self.count == len(atoms) else atoms[self.first]
+
     def gather(self, potential: Tensor) -> Tensor:
         """The potential (n,) of the places out of one (N,) of the atoms."""
         return potential.double()[self.first]
@@ -121,19 +126,40 @@ class Distinct:
 
 def _distinct(atoms: Tensor, weights: Tensor) -> Distinct:
     carrying = (weights > 0).nonzero()[:, 0]
-    # +0.0 turns -0.0 into 0.0, which numpy's row comparison would tell apart.
-    rows = np.ascontiguousarray(atoms[carrying].cpu().numpy() + 0.0)
-    keys = rows.view(np.dtype((np.void, rows.dtype.itemsize * rows.shape[1])))[:, 0]
-    _, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
-    order = np.argsort(first)
-    rank = np.empty_like(order)
-    rank[order] = np.arange(len(order))
+    rows = atoms.cpu().numpy()
+    if len(carrying) < len(atoms):
+        rows = rows[carrying.cpu().numpy()]
+    # Only rows that share their hash with another are compared in full.
+    _, inverse, shared = np.unique(_hashes(rows), return_inverse=True, return_counts=True)
+    alike = (shared[inverse.reshape(-1)] > 1).nonzero()[0]
+    label = np.arange(len(rows))
+    if len(alike):
+        # +0.0 turns -0.0 into 0.0, which a comparison of bytes would tell apart.
+        some = np.ascontiguousarray(rows[alike] + 0.0)
+        keys = some.view(np.dtype((np.void, some.dtype.itemsize * some.shape[1])))[:, 0]
+        _, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
+        label[alike] = alike[first[inverse.reshape(-1)]]
+    first, inverse = np.unique(label, return_inverse=True)
     device = atoms.device
     place = torch.full((len(atoms),), -1, dtype=torch.int64, device=device)
-    place[carrying] = torch.from_numpy(rank[inverse.reshape(-1)]).to(device)
-    total = torch.zeros(len(order), dtype=torch.float64, device=device)
+    place[carrying] = torch.from_numpy(inverse.reshape(-1)).to(device)
+    total = torch.zeros(len(first), dtype=torch.float64, device=device)
     total.index_add_(0, place[carrying], weights[carrying])
-    return Distinct(carrying[torch.from_numpy(first[order]).to(device)], place, total)
+    return Distinct(carrying[torch.from_numpy(first).to(device)], place, total)
+
+
+def _hashes(rows: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """(n,) uint64, equal for equal rows (n, dim)."""
+    kind = np.uint32 if rows.dtype.itemsize == 4 else np.uint64
+    factors = np.random.default_rng(0).integers(2**64, size=rows.shape[1], dtype=np.uint64)
+    factors = factors << np.uint64(1) | np.uint64(1)
+    hashes = np.empty(len(rows), np.uint64)
+    step = max(1, ENTRIES // rows.shape[1])
+    for top in range(0, len(rows), step):
+        bits = np.ascontiguousarray(rows[top : top + step] + 0.0).view(kind).astype(np.uint64)
+        bits ^= bits >> np.uint64(29)  # sums of odd multiples alone would see few of the bits
+        hashes[top : top + step] = (bits * factors).sum(1, dtype=np.uint64)
+    return hashes
 
 
 def _as_float(values: Any, name: str) -> Tensor:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from pcgen import kernels
-from pcgen.transport.coarse import balance, best_of_groups
+from pcgen.transport.coarse import Groups, balance, best_of_groups
 from pcgen.transport.evidence import Census, batches
 from pcgen.transport.state import SemidualState
 from pcgen.transport.workspace import Workspace
@@ -32,14 +32,17 @@ FIRST_BALANCE = -(2**20)
 
 
 def unbalanced(
-    work: Workspace, state: SemidualState, census: Census, tolerance: float = 0.0
+    work: Workspace,
+    state: SemidualState,
+    census: Census,
+    groups: Groups,
+    tolerance: float = 0.0,
 ) -> bool:
     """Whether groups of atoms miss their masses by more than samples and tests explain.
 
     Args:
         tolerance: χ² over the groups that does not matter.
     """
-    groups = work.groups
     if groups.count < 2 or not state.averaged:
         return False
     whole = Census(
@@ -50,18 +53,18 @@ def unbalanced(
     return whole.chi2 > max(noise, tolerance)
 
 
-def balanced(work: Workspace, state: SemidualState) -> SemidualState:
+def balanced(work: Workspace, state: SemidualState, groups: Groups) -> SemidualState:
     """Shift the potential of each group so that it gets its mass on fresh samples."""
-    samples = max(BALANCE_PER_CELL * work.count, BALANCE_PER_GROUP * work.groups.count)
+    samples = max(BALANCE_PER_CELL * work.count, BALANCE_PER_GROUP * groups.count)
     parts = []
 
     def best(x: Tensor) -> Tensor:
-        return best_of_groups(x, work.atoms, state.average, work.groups)
+        return best_of_groups(x, work.atoms, state.average, groups)
 
     for number, size in enumerate(batches(samples)):
         x = work.draw(0, size, FIRST_BALANCE - state.looks * samples - number)
         parts.append(work.group.by_rows(best, x))
-    shift = balance(torch.cat(parts), work.groups.weights)[work.groups.label]
+    shift = balance(torch.cat(parts), groups.weights)[groups.label]
     return replace(state, average=state.average + shift, potential=state.potential + shift)
 
 

@@ -335,6 +335,10 @@ class SemidualSolver:
             if census.chi2 > behind:
                 state, census = self._balanced(work, state, census, max(4 * n, census.samples))
             if census.chi2 > behind:
+                clusters = work.partitions[0]
+                if unbalanced(work, state, census, clusters, self.tolerance / 40):
+                    # Shifted so far that cells at the borders die; annealing mends these.
+                    return self._again(work, balanced(work, state, clusters), REHEAT**2), verdict
                 return self._again(work, state), verdict
             # χ² falls as 1 / samples; a tenth more makes up for its noise.
             growth = min(1.5, max(1.1, 1.1 * max(census.chi2, limit) / self.tolerance))
@@ -351,18 +355,21 @@ class SemidualSolver:
         self, work: Workspace, state: SemidualState, census: Census, tests: int
     ) -> tuple[SemidualState, Census]:
         """Groups of atoms that miss their mass shifted, where ``tests`` say that it helped."""
-        if not unbalanced(work, state, census, self.tolerance / 40):
-            return state, census
-        other = balanced(work, state)
-        judged = self._census(work, other, tests)
-        state = replace(state, looks=state.looks + 1)
-        if judged.chi2 > census.chi2 + census.chi2_error:
-            return state, census
-        return replace(other, looks=state.looks), judged
+        for groups in work.partitions:
+            if not unbalanced(work, state, census, groups, self.tolerance / 40):
+                continue
+            other = balanced(work, state, groups)
+            judged = self._census(work, other, tests)
+            state = replace(state, looks=state.looks + 1)
+            if judged.chi2 <= census.chi2 + census.chi2_error:
+                state, census = replace(other, looks=state.looks), judged
+        return state, census
 
-    def _again(self, work: Workspace, state: SemidualState) -> SemidualState:
+    def _again(
+        self, work: Workspace, state: SemidualState, reheat: float = REHEAT
+    ) -> SemidualState:
         """Anneal once more, from further up and at half the pace."""
-        back = min(state.epsilon * REHEAT, self.epsilon * work.spread)
+        back = min(state.epsilon * reheat, self.epsilon * work.spread)
         state = replace(state, pace=2 * state.pace, goal=(state.goal + 1) // 2)
         return self._next_level(replace(state, potential=state.average, epsilon=2 * back))
 
@@ -405,7 +412,7 @@ class SemidualSolver:
         return census
 
     def _envelope(self, work: Workspace, potential: Tensor) -> UpperEnvelope:
-        atoms = work.problem.atoms[work.problem.distinct.first]
+        atoms = work.problem.distinct.of(work.problem.atoms)
         return UpperEnvelope(atoms, potential * work.scale, self.backend)
 
     def _solution(

@@ -45,7 +45,7 @@ class SemidiscreteSolution:
         distinct = self.problem.distinct
         backend = self.evidence.backend
         return UpperEnvelope(
-            self.problem.atoms[distinct.first],
+            distinct.of(self.problem.atoms),
             distinct.gather(self.potential),
             backend if backend in ("dense", "keops") else "auto",
         )

@@ -16,7 +16,8 @@ from torch import Generator, Tensor
 
 from pcgen.errors import InputError, TransportError
 from pcgen.processes import ALONE, Group
-from pcgen.transport.coarse import Groups, partition
+from pcgen.transport.blocks import centred_blocks
+from pcgen.transport.coarse import Groups, partitions
 from pcgen.transport.potential import working_dtype
 from pcgen.transport.problem import SemidiscreteProblem
 from pcgen.transport.redraw import Lead
@@ -75,21 +76,28 @@ class Workspace:
             dtype: float32, float64, or auto: by the spacing of the atoms.
         """
         distinct = problem.distinct
-        centred = problem.atoms[distinct.first].double() - problem.centre
-        scale = (distinct.weights @ centred.square().sum(1)).sqrt().item() or 1.0
-        centred /= scale
+        places, centre = distinct.of(problem.atoms), problem.centre
+        gram = torch.zeros(problem.dim, problem.dim, dtype=torch.float64, device=places.device)
+        squares = torch.empty(len(places), dtype=torch.float64, device=places.device)
+        for part, block in centred_blocks(places, centre):
+            squares[part] = block.square().sum(1)
+            gram += block.T @ block
+        scale = (distinct.weights @ squares).sqrt().item() or 1.0
         if dtype not in ("auto", "float32", "float64"):
             raise InputError(f"dtype must be auto, float32 or float64, got {dtype!r}")
-        chosen = working_dtype(centred) if dtype == "auto" else getattr(torch, dtype)
-        if len(centred) < problem.dim:
-            _, values, rows = torch.linalg.svd(centred, full_matrices=False)
+        chosen = working_dtype(places, centre) if dtype == "auto" else getattr(torch, dtype)
+        if len(places) < problem.dim:
+            whole = places.double() - centre
+            _, values, rows = torch.linalg.svd(whole / scale, full_matrices=False)
         else:  # the Gram matrix is small, however many the atoms
-            squares, columns = torch.linalg.eigh(centred.T @ centred)
+            squares, columns = torch.linalg.eigh(gram / scale**2)
             values, rows = squares.clamp(min=0).sqrt().flip(0), columns.T.flip(0)
         rank = max(1, int((values > RANK_TOLERANCE * values[0]).sum()))
         largest = rows[:rank].gather(1, rows[:rank].abs().argmax(1, keepdim=True))
         basis = (rows[:rank] * largest.sign()).T.contiguous()  # a direction has no sign of its own
-        atoms = (centred @ basis).to(chosen)
+        atoms = torch.empty(len(places), rank, dtype=chosen, device=places.device)
+        for part, block in centred_blocks(places, centre):
+            atoms[part] = block @ (basis / scale)
         return cls(problem, atoms, distinct.weights, basis, scale, seed, low_discrepancy, group)
 
     @property
@@ -108,9 +116,9 @@ class Workspace:
         return max((outer * inner).sum().clamp(min=0).sqrt().item(), 1e-300)
 
     @cached_property
-    def groups(self) -> Groups:
-        """The atoms in groups of nearby ones, for the coarse correction."""
-        return partition(self.atoms, self.weights)
+    def partitions(self) -> tuple[Groups, ...]:
+        """The atoms in groups of nearby ones, coarse and fine, for the coarse correction."""
+        return partitions(self.atoms, self.weights)
 
     @cached_property
     def lead(self) -> Lead | None:

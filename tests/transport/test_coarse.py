@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from pcgen.transport import GaussianSource, SemidiscreteProblem, SemidualSolver
-from pcgen.transport.coarse import balance, best_of_groups, partition
+from pcgen.transport.coarse import balance, best_of_groups, partition, partitions
 from pcgen.transport.repairs import balanced, unbalanced
 
 
@@ -44,6 +44,19 @@ def test_groups_follow_tight_clusters():
         assert len(label[groups.label == group].unique()) == 1
 
 
+def test_clusters_that_stand_apart_are_one_group_each_and_a_blob_is_not_cut():
+    random = torch.Generator().manual_seed(3)
+    label = torch.arange(400) % 5
+    centres = 3 * torch.randn(5, 2, generator=random)
+    atoms = centres[label] + 0.01 * torch.randn(400, 2, generator=random)
+    uniform = torch.full((400,), 1 / 400).double()
+    coarse, fine = partitions(atoms, uniform)
+    assert coarse.count == 5 < fine.count
+    assert len(torch.stack([coarse.label, label], 1).unique(dim=0)) == 5
+    assert coarse.weights.tolist() == pytest.approx([0.2] * 5)
+    assert len(partitions(torch.randn(400, 2, generator=random), uniform)) == 1
+
+
 def test_best_of_groups_is_the_best_score_in_each(generator):
     atoms, _ = clusters(100)
     groups = partition(atoms, torch.full((100,), 0.01).double())
@@ -62,17 +75,20 @@ def test_a_group_that_was_shifted_away_is_brought_back():
     work = solver.prepare(problem, torch.Generator(), states[-1])
     shifted = states[-1].average + 0.2 * (label == 3)
     state = dataclasses.replace(states[-1], average=shifted, potential=shifted)
-    assert unbalanced(work, state, solver._census(work, state, 30_000))
-    back = balanced(work, state)
+    groups = work.partitions[0]
+    assert unbalanced(work, state, solver._census(work, state, 30_000), groups)
+    back = balanced(work, state, groups)
     census = solver._census(work, back, 60_000)
     share = torch.bincount(label, census.counts, 16) / census.samples * 16
     assert (share - 1).abs().max() < 0.1
 
 
 def test_uneven_clusters_in_the_plane_converge():
+    weights = np.random.default_rng(3).gamma(0.5, size=400)
+    weights[:3] = 1e-3 * weights.mean()
     random = np.random.default_rng(3)
-    weights = random.gamma(0.5, size=400)
-    centres = random.standard_normal((8, 2))
-    atoms = 10 + centres[random.integers(0, 8, 400)] + 0.01 * random.standard_normal((400, 2))
-    problem = SemidiscreteProblem(GaussianSource(2), atoms, weights / weights.sum())
+    direction = random.standard_normal(2)
+    centres = random.standard_normal((8, 2)) + 10 * direction / np.linalg.norm(direction)
+    atoms = centres[random.integers(0, 8, 400)] + 0.01 * random.standard_normal((400, 2))
+    problem = SemidiscreteProblem(GaussianSource(2), np.float32(atoms), weights / weights.sum())
     SemidualSolver().solve(problem, torch.Generator().manual_seed(0)).require_converged()

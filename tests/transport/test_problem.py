@@ -67,6 +67,24 @@ def test_copies_are_one_place_and_weightless_atoms_none():
     assert spread.tolist() == [1, 2, 1, 2, -np.inf]
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_places_are_found_as_numpy_finds_unique_rows(dtype):
+    random = np.random.default_rng(0)
+    atoms = random.integers(-1, 2, (300, 4)).astype(dtype) * dtype(0.1)  # many copies, signed zeros
+    weights = random.integers(0, 3, 300) / 1.0
+    given = problem(atoms, weights / weights.sum())
+    carrying = weights > 0
+    rows, index = np.unique(atoms[carrying] + 0.0, axis=0, return_index=True)
+    firsts = np.flatnonzero(carrying)[np.sort(index)]
+    assert given.distinct.first.tolist() == firsts.tolist()
+    assert given.distinct.count == len(rows)
+    for i in np.flatnonzero(carrying):
+        assert (atoms[firsts[given.distinct.place[i]]] == atoms[i]).all()
+    assert given.distinct.of(given.atoms).numpy() == pytest.approx(atoms[firsts])
+    alone = problem(random.standard_normal((50, 4)).astype(dtype))
+    assert alone.distinct.of(alone.atoms) is alone.atoms
+
+
 @pytest.mark.parametrize("source", [GaussianSource(3), UniformCube(3), UniformBall(3)])
 def test_sources_draw_their_law_from_the_generator_alone(source, generator):
     first = source.sample(20000, generator)
