@@ -193,9 +193,9 @@ def _checked_weights(weights: Any, atoms: Tensor) -> Tensor:
 
 
 def _check_memory(atoms: Tensor) -> None:
-    """The solvers hold a centred copy of the atoms and a dozen vectors of their number."""
+    """The solvers hold three copies of the atoms, centred, and a dozen vectors of their number."""
     available = torch.cuda.mem_get_info(atoms.device)[0] if atoms.is_cuda else _free_memory()
-    needed = atoms.numel() * atoms.element_size() + len(atoms) * 8 * 12
+    needed = 3 * atoms.numel() * atoms.element_size() + len(atoms) * 8 * 12
     if needed > available:
         raise InputError(
             f"{len(atoms)} atoms of dimension {atoms.shape[1]} need {needed / 2**30:.1f} GiB more, "

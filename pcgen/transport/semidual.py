@@ -258,7 +258,10 @@ class SemidualSolver:
             share_of_batch = state.batch / (state.averaged + state.batch)
             noise += share_of_batch * (found.variance(work.weights) - noise)
         gain *= min(1.0, self.step_size * math.sqrt(state.batch / noise))
-        potential = state.potential + gain * (1 - found.mass / (state.batch * work.weights))
+        move = gain * (1 - found.mass / (state.batch * work.weights))
+        # One sample in a cell due 1e-6 of one would sink it by thousands of spreads, from where it
+        # never returns, and the digits of all other potentials drown in the distance.
+        potential = state.potential + move.clamp(min=-work.spread)
         weight = state.weight + share
         return replace(
             state,

@@ -259,6 +259,15 @@ def test_rare_atoms_are_alive_or_said_to_be_untested():
     assert (counts[due > 400_000 * 10 / (256 * 200)] > 0).all()
 
 
+def test_an_atom_that_is_hardly_due_does_not_sink_out_of_sight():
+    weights = torch.full((100,), 1.0, dtype=torch.float64)
+    weights[:5] = 1e-7
+    solution = solve(normal(100, 2), weights=weights / weights.sum()).require_converged()
+    assert solution.potential.max() - solution.potential.min() < 100
+    evidence = solution.evidence
+    assert evidence.primal == pytest.approx(evidence.dual, rel=0.05)
+
+
 def test_the_smoothing_never_underflows():
     """A tolerance out of reach anneals again and again; the scores stay finite."""
     atoms = normal(5, 1).repeat_interleave(80, 0) + 1e-3 * normal(400, 1)
