@@ -16,7 +16,7 @@ from torch import Generator, Tensor
 
 from pcgen.errors import InputError, TransportError
 from pcgen.processes import ALONE, Group
-from pcgen.transport.blocks import centred_blocks
+from pcgen.transport.blocks import centred_blocks, mean
 from pcgen.transport.coarse import Groups, partitions
 from pcgen.transport.potential import working_dtype
 from pcgen.transport.problem import SemidiscreteProblem
@@ -108,11 +108,12 @@ class Workspace:
     @cached_property
     def spread(self) -> float:
         """R: the standard deviation of a score over atoms and source, the unit of potentials."""
-        scores = self.atoms.double() - self.weights @ self.atoms.double()
         x = self.draw(0, PILOT, -1).double()
         # Σ_i ν_i E⟨p_i, x - Ex⟩², through the covariances of both.
         outer = torch.cov(x.T).reshape(len(x.T), -1)
-        inner = (scores * self.weights[:, None]).T @ scores
+        inner = torch.zeros(x.shape[1], x.shape[1], dtype=torch.float64, device=x.device)
+        for part, block in centred_blocks(self.atoms, mean(self.atoms, self.weights)):
+            inner += (block * self.weights[part, None]).T @ block
         return max((outer * inner).sum().clamp(min=0).sqrt().item(), 1e-300)
 
     @cached_property
