@@ -14,6 +14,8 @@ import numpy as np
 import pytest
 
 from pcgen.cli import main
+from pcgen.errors import InputError
+from pcgen.shapes.mesh_files import read_file
 from pcgen.shapes.tree import scan
 
 ZERO = Path("/dev/zero")
@@ -133,3 +135,9 @@ def test_in_a_source_they_are_rejected_by_name(tmp_path):
     listing = scan(tmp_path)
     assert [entry.path for entry in listing.entries] == ["good.obj"]
     assert sorted(entry.item for entry in listing.rejected) == ["a.zip", "b.obj", "c.npy"]
+
+
+def test_a_file_that_says_it_is_empty_and_is_not_is_refused():
+    """As those under /proc do, whose contents may have no end."""
+    with pytest.raises(InputError, match="ordinary file"):
+        read_file(Path("/proc/self/status"))

@@ -243,7 +243,11 @@ def read_file(path: Path, limit: int = FILE_LIMIT) -> bytes:
     size = path.stat().st_size
     if size > limit:
         raise InputError(f"{path} has {size} bytes; the limit for one mesh is {limit}")
-    return path.read_bytes()
+    with path.open("rb") as stream:
+        data = stream.read(size + 1)
+    if len(data) > size:
+        raise InputError(f"{path} holds more than its {size} bytes; copy it to an ordinary file")
+    return data
 
 
 def _read_gltf(data: bytes, suffix: str, sibling: Sibling | None) -> Mesh:
