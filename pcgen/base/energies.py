@@ -18,8 +18,8 @@ import torch
 from pcgen.base.gaussian import GaussianBase, StandardBase
 from pcgen.base.measure import BaseMeasure, check_latents
 from pcgen.errors import InputError
-from pcgen.transport.conjugate.gaussian import matrix_power
 from pcgen.transport.discrete import centred_cost
+from pcgen.transport.gaussian import GaussianMeasure, bures_squared
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
@@ -112,7 +112,7 @@ def transport_term(
     if omega.dim != target.dim:
         raise InputError(f"the base has {omega.dim} dimensions, its target {target.dim}")
     if isinstance(omega, GAUSSIANS) and isinstance(target, GAUSSIANS):
-        return Estimate(bures_squared(*_moments(omega), *_moments(target)), 0.0)
+        return Estimate(bures_squared(_gaussian(omega), _gaussian(target)), 0.0)
     pairs = [
         (target.sample(BLOCK, generator), target.sample(BLOCK, generator)) for _ in range(blocks)
     ]
@@ -168,18 +168,10 @@ def centred_blocks(
     return torch.tensor(values, dtype=torch.float64)
 
 
-def bures_squared(mean: Tensor, covariance: Tensor, mean2: Tensor, covariance2: Tensor) -> float:
-    """W₂² of two Gaussians: |m − m'|² + tr(C + C' − 2 (C^{1/2} C' C^{1/2})^{1/2})."""
-    root = matrix_power(covariance, 0.5)
-    cross = matrix_power(root @ covariance2 @ root, 0.5)
-    value = (mean - mean2).square().sum() + (covariance + covariance2 - 2 * cross).trace()
-    return max(0.0, float(value))
-
-
 GAUSSIANS = (StandardBase, GaussianBase)
 
 
-def _moments(measure: BaseMeasure) -> tuple[Tensor, Tensor]:
+def _gaussian(measure: BaseMeasure) -> GaussianMeasure:
     if isinstance(measure, GaussianBase):
-        return measure.mean.double(), measure.covariance
-    return torch.zeros(measure.dim).double(), torch.eye(measure.dim).double()
+        return GaussianMeasure.of_covariance(measure.mean, measure.covariance)
+    return GaussianMeasure(torch.zeros(measure.dim), torch.eye(measure.dim))

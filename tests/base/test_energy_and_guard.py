@@ -53,16 +53,6 @@ def test_gaussian_energies_are_closed_forms():
     assert found.total.error == 0
 
 
-def test_bures_distance_equals_pot():
-    ot = pytest.importorskip("ot")
-    g = draw(3)
-    a, b = (torch.randn(5, 5, generator=g, dtype=torch.float64) for _ in range(2))
-    m, n = (torch.randn(5, generator=g, dtype=torch.float64) for _ in range(2))
-    ours = energies.bures_squared(m, a @ a.T, n, b @ b.T)
-    theirs = ot.gaussian.bures_wasserstein_distance(m, n, a @ a.T, b @ b.T) ** 2
-    assert ours == pytest.approx(float(theirs), rel=1e-8)
-
-
 def test_assignment_cost_equals_pot():
     ot = pytest.importorskip("ot")
     x, y = torch.randn(40, 3, generator=draw(0)), torch.rand(40, 3, generator=draw(1))
