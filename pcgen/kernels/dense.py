@@ -44,7 +44,7 @@ def best_cells(x: Tensor, atoms: Tensor, offset: Tensor, k: int) -> tuple[Tensor
     indices = torch.empty((len(x), k), dtype=torch.int64, device=x.device)
     rows, columns = score_rows(x, atoms), len(atoms)
     if not x.is_cuda and len(atoms) * ENOUGH_ROWS > CACHE_ENTRIES:
-        rows, columns = min(len(x), CACHE_ENTRIES // COLUMNS), max(k, COLUMNS)
+        rows, columns = max(1, CACHE_ENTRIES // COLUMNS), max(k, COLUMNS)
     elif rows * columns > 4 * BLOCK_ENTRIES:
         columns = max(k, 4 * BLOCK_ENTRIES // rows)
     with torch.no_grad():
@@ -115,7 +115,7 @@ def score_rows(x: Tensor, atoms: Tensor) -> int:
     if x.is_cuda:
         return min(len(x), max(LEAST_ROWS, 4 * BLOCK_ENTRIES // count))
     cached, enough = CACHE_ENTRIES // count, min(ENOUGH_ROWS, BLOCK_ENTRIES // count)
-    return min(len(x), max(LEAST_ROWS, cached, enough))
+    return max(1, min(len(x), max(LEAST_ROWS, cached, enough)))
 
 
 def _better(

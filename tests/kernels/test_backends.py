@@ -82,8 +82,19 @@ def test_best_cells_does_not_depend_on_the_block_size(generator, monkeypatch):
     whole = kernels.best_cells(x, atoms, offset, k=5, backend="dense")
     monkeypatch.setattr("pcgen.kernels.dense.BLOCK_ENTRIES", 200)
     monkeypatch.setattr("pcgen.kernels.dense.CACHE_ENTRIES", 200)
-    blocked = kernels.best_cells(x, atoms, offset, k=5, backend="dense")
-    assert torch.equal(whole[1], blocked[1])
+    for columns in (1, 40, 1024):
+        monkeypatch.setattr("pcgen.kernels.dense.COLUMNS", columns)
+        blocked = kernels.best_cells(x, atoms, offset, k=5, backend="dense")
+        assert torch.equal(whole[1], blocked[1])
+
+
+@pytest.mark.parametrize("count", [10, 20_000])
+def test_no_points_have_no_best_cells(count):
+    atoms = torch.zeros(count, 4)
+    values, indices = kernels.best_cells(
+        torch.zeros(0, 4), atoms, torch.zeros(count), k=2, backend="dense"
+    )
+    assert values.shape == indices.shape == (0, 2)
 
 
 @pytest.mark.parametrize("backend", ["dense", keops])
