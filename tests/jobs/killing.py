@@ -5,6 +5,8 @@ import signal
 from pathlib import Path
 
 from pcgen.evaluate.matrix import _compute_one
+from pcgen.generate import _decode
+from pcgen.reconstruct.batch import mesh_one
 from pcgen.shapes import pieces
 from pcgen.shapes.tree import check_visible
 
@@ -50,6 +52,20 @@ def compute_one(job, announce, arrays):
     if "PCGEN_TEST_FLAGS" in os.environ:
         kill_once(Path(os.environ["PCGEN_TEST_FLAGS"]) / "evaluate", parent(os.getppid()))
     return _compute_one(job, announce, arrays)
+
+
+def decode(task, announce, common):
+    """As sample does it; the Ray worker that is the first at the second piece dies."""
+    if task[0] > 0:
+        kill_once(Path(os.environ["PCGEN_TEST_FLAGS"]) / "sample", parent(os.getppid()))
+    return _decode(task, announce, common)
+
+
+def mesh(job, announce, common):
+    """As mesh does it; the Ray worker that is the first at the fourth shape dies."""
+    if "-0003" in job[0].name:
+        kill_once(Path(os.environ["PCGEN_TEST_FLAGS"]) / "mesh", parent(os.getppid()))
+    return mesh_one(job, announce, common)
 
 
 def always(path, announce):

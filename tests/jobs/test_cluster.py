@@ -122,15 +122,22 @@ def test_evaluation_is_the_same_when_a_ray_worker_is_killed(data, cluster, flags
     assert found == alone
 
 
-def test_samples_and_their_meshes_are_those_of_one_process(data, cluster):
+def test_samples_and_meshes_are_the_same_when_ray_workers_are_killed(
+    data, cluster, flags, monkeypatch
+):
     pipeline.train(data / "set", data / "run", preset="cpu-tiny", threads=1)
     made = {}
     for name, options in {"alone": {}, "two": {"workers": 2}, "ray": {"ray": cluster}}.items():
         out = data / f"made-{name}"
+        if name == "ray":
+            monkeypatch.setattr("pcgen.generate._decode", killing.decode)
+            monkeypatch.setattr("pcgen.reconstruct.batch.mesh_one", killing.mesh)
         pipeline.sample(data / "run", out / "s.npz", count=20, points=400, **options)
         if name != "two":
             pipeline.mesh(out / "s.npz", out / "meshes", formats=("glb",), faces=400, **options)
         made[name] = files(out)
+    assert (flags / "sample").exists()
+    assert (flags / "mesh").exists()
     assert len(made["alone"]) == 21
     assert made["ray"] == made["alone"]
     assert made["two"]["s.npz"] == made["alone"]["s.npz"]
