@@ -10,7 +10,7 @@ are wrong by 12 to 58 degrees, half of those that it predicts by 1 to 49, and on
 by less. So given normals that fit decide the planes, after their neighbours have smoothed them,
 and neighbours of another plane, as across an edge, have no say (Oeztireli, Guennebaud and Gross,
 "Feature preserving point set surfaces", 2009). On six test shapes that brought the F-score of what
-a run decodes from 0.275 to 0.388 with 2048 points: `pcgen bench mesh --run`.
+a run decodes from 0.275 to 0.388 with 2048 points, sampled and scored as `pcgen bench mesh` does.
 """
 
 from __future__ import annotations

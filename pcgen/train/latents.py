@@ -118,10 +118,12 @@ def _encode(context: Context) -> Atoms:
     with progress.bar("encoding", len(shapes)) as bar:
         for chunk in shapes.split(64):
             drawn, _ = clouds.draw(chunk, points, draw)
-            codes.append(context.group.by_rows(model.encode, drawn))
-            # The autoencoder knows mirror images from its augmentation.
-            seen = mirrored(drawn) if settings.augment > 0 else drawn
-            images.append(context.group.by_rows(model.encode, seen))
+            code = context.group.by_rows(model.encode, drawn)
+            codes.append(code)
+            # The autoencoder knows mirror images from its augmentation, or not at all.
+            if settings.augment > 0:
+                code = context.group.by_rows(model.encode, mirrored(drawn))
+            images.append(code)
             bar.advance(len(chunk))
     z, image = torch.cat(codes), torch.cat(images)
     if not (torch.isfinite(z).all() and torch.isfinite(image).all()):
