@@ -148,15 +148,24 @@ def write_json(path: Path | str, data: Any) -> None:
         temporary.write_text(json.dumps(data, indent=1, allow_nan=False) + "\n")
 
 
+def check_regular(path: Path) -> None:
+    """Refuse a pipe or device, which may never end, before it is opened.
+
+    Raises:
+        OSError: something is there and is no regular file.
+    """
+    if path.exists() and not path.is_file():
+        raise OSError(errno.EINVAL, "it is not a regular file", str(path))
+
+
 def read_text(path: Path | str) -> str:
-    """The text of a regular file; a pipe or device, which may never end, is not even opened.
+    """The text of a regular file; see :func:`check_regular`.
 
     Raises:
         OSError: it cannot be read. UnicodeDecodeError: it is no text.
     """
     path = Path(path)
-    if path.exists() and not path.is_file():
-        raise OSError(errno.EINVAL, "it is not a regular file", str(path))
+    check_regular(path)
     return path.read_text(encoding="utf-8")
 
 

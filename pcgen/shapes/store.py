@@ -29,7 +29,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from pcgen.datatypes import Frame
 from pcgen.errors import DataError, InputError
-from pcgen.files import parse_json, read_text
+from pcgen.files import check_regular, parse_json, read_text
 from pcgen.shapes.arrays import read_header
 
 FORMAT = "pcgen-dataset"
@@ -290,7 +290,7 @@ def _remedy(folder: Path, meta: dict[str, Any]) -> str:
 
 def _read_index(path: Path) -> list[Row]:
     try:
-        _check_regular(path)
+        check_regular(path)
         with path.open(newline="", encoding="utf-8") as handle:
             reader = csv.reader(handle)
             if tuple(next(reader, ())) != COLUMNS:
@@ -301,14 +301,14 @@ def _read_index(path: Path) -> list[Row]:
                 centre = (float(x), float(y), float(z))
                 rows.append(Row(name, category, split, source, sha256, centre, float(scale)))
             return rows
-    except (InputError, ValueError, OSError, csv.Error) as error:
+    except (ValueError, OSError, csv.Error) as error:
         raise DataError(f"{path} is damaged ({error}); prepare the data set again") from None
 
 
 def map_array(path: Path, kind: type) -> NDArray[Any]:
     """Map a ``.npy`` file of exactly the promised length into memory, read-only."""
     try:
-        _check_regular(path)
+        check_regular(path)
         with path.open("rb") as handle:
             shape, dtype, fortran = read_header(handle, str(path))
             offset = handle.tell()
@@ -317,11 +317,6 @@ def map_array(path: Path, kind: type) -> NDArray[Any]:
         return np.memmap(path, dtype, "r", offset, shape)
     except (InputError, ValueError, OSError) as error:
         raise DataError(f"{path} is damaged ({error}); prepare the data set again") from None
-
-
-def _check_regular(path: Path) -> None:
-    if path.exists() and not path.is_file():
-        raise InputError("it is not a regular file")
 
 
 def _check_known(what: str, name: str, known: Sequence[str]) -> None:
