@@ -6,18 +6,20 @@ step, a sample, a coupling cost what they cost in any run of these sizes.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import tempfile
 import time
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pcgen.bench import scaling
+from pcgen.bench.rehearsal import loop_of, rehearse
 from pcgen.bench.scaling import cpu, fit_power
 from pcgen.progress import say
+
+if TYPE_CHECKING:
+    from pcgen.train.loop import Trainer
 
 STEPS = 8  # of each loop; the fastest counts
 CLOUDS = 16  # that are encoded, coupled, sampled and compared
@@ -31,34 +33,16 @@ def measure(preset: str, seed: int) -> dict[str, Any]:
     from pcgen import base
     from pcgen.evaluate.distances import DISTANCES, pick_backend
     from pcgen.model import ShapeModel
-    from pcgen.shapes.prepare import prepare
-    from pcgen.shapes.store import Dataset
-    from pcgen.train import point_flow, training
-    from pcgen.train.data import TrainingClouds
+    from pcgen.train import point_flow
     from pcgen.train.latents import load_autoencoder
     from pcgen.train.presets import preset as settings_of
-    from pcgen.train.run import Run, RunConfig
-    from pcgen.train.stage import Context
     from pcgen.transport import GaussianSource
 
     settings = _short(settings_of(preset))
     with tempfile.TemporaryDirectory() as folder:
-        data = Path(folder) / "data"
-        prepare("starter", data, points=6144, categories=["seat"], workers=1, seed=seed)
-        source = Dataset.open(data)
-        config = RunConfig(
-            dataset=str(data), dataset_hash=source.content_hash, categories=source.categories,
-            conditional=False, preset=preset, seed=seed, threads=1, budget_minutes=None,
-            settings=settings,
-        )  # fmt: skip
-        run = Run.create(Path(folder) / "run", config)
-        clouds = TrainingClouds.load(source, source.categories, "train", settings.cloud_points)
-        context = Context(run, clouds)
-        steps: dict[str, list[float]] = {}
-        with _timed(steps):
-            for stage, trainer in zip(training.STAGES, training.TRAINERS, strict=True):
-                say(f"a few steps of {stage}")
-                run.mark_finished(stage, trainer(context))
+        trainer, steps = _timed()
+        context = rehearse(settings, preset, Path(folder), trainer, seed)
+        run, clouds = context.run, context.clouds
         model, generator = load_autoencoder(context), torch.Generator().manual_seed(seed)
         drawn = clouds.points[:CLOUDS, : settings.base.points]
         with torch.no_grad():
@@ -128,26 +112,20 @@ def _short(settings: Any) -> Any:
     )
 
 
-@contextlib.contextmanager
-def _timed(steps: dict[str, list[float]]) -> Iterator[None]:
-    """Have every training step of the block add its CPU seconds to those of its loop."""
-    from pcgen.train import stage
+def _timed() -> tuple[type[Trainer], dict[str, list[float]]]:
+    """A trainer, and where it leaves the CPU seconds of each step, by loop."""
     from pcgen.train.loop import Trainer
+
+    steps: dict[str, list[float]] = {}
 
     class Timed(Trainer):
         def step(self) -> float:
             start = time.process_time()
             loss = super().step()
-            last, name = self.folder.name, self.folder.parent.name
-            loop = last if last == "autoencoder" else f"{name}/{last}"
-            steps.setdefault(loop, []).append(time.process_time() - start)
+            steps.setdefault(loop_of(self), []).append(time.process_time() - start)
             return loss
 
-    stage.Trainer = Timed  # type: ignore[misc]
-    try:
-        yield
-    finally:
-        stage.Trainer = Trainer  # type: ignore[misc]
+    return Timed, steps
 
 
 def _meshing(clouds: Any, folder: Path) -> float:

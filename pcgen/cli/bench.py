@@ -12,6 +12,7 @@ is part of the tests. `pcgen bench NAME --help` describes one.
   sampling     quality and time over the number of evaluations, per solver
   generation   quality over training time, with the standard Gaussian as control
   scale        every stage timed on a small set, and what ShapeNet or Objaverse-XL would take
+  memory       what training takes of the device, per loop, at the sizes of a preset
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ BENCHMARKS = (
     "sampling",
     "generation",
     "scale",
+    "memory",
 )
 
 

@@ -24,13 +24,14 @@ class Context:
     """What a stage gets: the run, the training clouds, and the device that networks train on.
 
     Clouds, latents and random draws stay on the CPU, so that they are the same on every device;
-    a batch moves when it is drawn.
+    a batch moves when it is drawn. ``trainer`` takes the steps; a benchmark's own also times them.
     """
 
     run: Run
     clouds: TrainingClouds
     device: str = "cpu"
     execution: Execution = field(default_factory=Execution)
+    trainer: type[Trainer] = Trainer
 
     @property
     def group(self) -> Group:
@@ -74,7 +75,7 @@ def fit(
     def build(where: Path, settings: LoopSettings) -> Trainer:
         made: list[Trainer] = []
         module_here = module().to(context.device)
-        trainer = Trainer(
+        trainer = context.trainer(
             where,
             module_here,
             lambda m, g: loss(made[0])(m, g),

@@ -1,0 +1,53 @@
+"""A run of a few steps, whose times and memory are those of any run of its sizes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pcgen.progress import say
+
+if TYPE_CHECKING:
+    from pcgen.train.loop import Trainer
+    from pcgen.train.presets import Settings
+    from pcgen.train.stage import Context
+
+
+def rehearse(
+    settings: Settings, preset: str, folder: Path, trainer: type[Trainer], seed: int
+) -> Context:
+    """Train every stage under ``folder`` on the seats of the starter data; gives the context.
+
+    Args:
+        settings: those of ``preset``, with few steps; the weights are of no use.
+        trainer: takes the steps, and looks at them.
+    """
+    from pcgen.shapes.prepare import prepare
+    from pcgen.shapes.store import Dataset
+    from pcgen.train import training
+    from pcgen.train.data import TrainingClouds
+    from pcgen.train.run import Run, RunConfig
+    from pcgen.train.stage import Context
+
+    data = folder / "data"
+    points = max(6144, settings.cloud_points)
+    prepare("starter", data, points=points, categories=["seat"], workers=1, seed=seed)
+    source = Dataset.open(data)
+    config = RunConfig(
+        dataset=str(data), dataset_hash=source.content_hash, categories=source.categories,
+        conditional=False, preset=preset, seed=seed, threads=1, budget_minutes=None,
+        settings=settings,
+    )  # fmt: skip
+    run = Run.create(folder / "run", config)
+    clouds = TrainingClouds.load(source, source.categories, "train", settings.cloud_points)
+    context = Context(run, clouds, trainer=trainer)
+    for stage, train in zip(training.STAGES, training.TRAINERS, strict=True):
+        say(f"a few steps of {stage}")
+        run.mark_finished(stage, train(context))
+    return context
+
+
+def loop_of(trainer: Trainer) -> str:
+    """``autoencoder``, ``latent-flow/teacher`` and so on: where the trainer keeps its files."""
+    last = trainer.folder.name
+    return last if last == "autoencoder" else f"{trainer.folder.parent.name}/{last}"
