@@ -1,8 +1,25 @@
 """Clouds to latents: four architectures under one signature.
 
 All are invariant to the order of the points and take any number of them. A layer norm without
-parameters ends each, so that latents have one scale whatever was learned. Which of them learns
-most in equal time is measured by ``pcgen bench autoencoder``.
+parameters ends each, so that latents have one scale whatever was learned.
+
+Four minutes of one core each on 1,401 shapes of ten categories, judged on 200 unseen ones by
+``pcgen bench autoencoder`` (Chamfer distance of the reconstruction over that of two samplings;
+share of the surface that it misses; distance of the codes of two samplings, and of a noisy one,
+over the distance to the nearest other shape; decoded midpoints, how much farther from real shapes
+than decoded codes are):
+
+==============  =====  ========  =====  =========  =====  ========
+encoder         steps  CD ratio  holes  resampled  noisy  half-way
+==============  =====  ========  =====  =========  =====  ========
+basis-points     6542      2.23  0.097      0.112  0.198      1.37
+pointnet         1111      5.05  0.138      0.128  0.257      1.19
+attention        1154      4.28  0.127      0.187  0.294      1.19
+neighbourhood     475      7.11  0.166      0.130  0.240      1.15
+==============  =====  ========  =====  =========  =====  ========
+
+A step with basis points is six to fourteen times as cheap, which decides it. (Half-way is a ratio
+to codes that are decoded far worse in the other rows.)
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from pcgen.draws import mine
 from pcgen.flow.characteristic import matching_loss, semigroup_loss
 from pcgen.flow.networks import LatentSlope
 from pcgen.kernels import best_cells
-from pcgen.train.latents import Atoms
+from pcgen.train.atoms import Atoms
 from pcgen.train.stage import Context, fit_teacher_and_student
 from pcgen.transport import SemidiscreteSolution
 

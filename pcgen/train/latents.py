@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
 
 import torch
 from torch import Generator, Tensor
@@ -11,10 +10,11 @@ from torch import Generator, Tensor
 from pcgen import base, checkpoint, progress
 from pcgen.base import BaseMeasure
 from pcgen.errors import TrainingError
-from pcgen.kernels import best_cells
 from pcgen.latent.augment import mirrored
 from pcgen.latent.autoencoder import Autoencoder
 from pcgen.processes import ALONE, Group
+from pcgen.train.atoms import Atoms, recombined
+from pcgen.train.novelty import describe, least_change
 from pcgen.train.stage import Context
 from pcgen.transport import (
     SamplerSource,
@@ -24,44 +24,17 @@ from pcgen.transport import (
 )
 
 STAGE = "base"
-STRETCH = 0.05
-"""Of the numbers in a latent that hold proportions: an axis changes by some 3 %."""
-LEAST_SHARE = 0.5
-"""Proportions go at least half and at most all of the way to those of the other shape."""
 POOL = 65_536
 """Points of the base that stand for it in the coupling."""
 MOST_PRODUCTS = 1e12
 """Multiply-adds that the coupling may spend on scores: about a minute of one core."""
 
 
-@dataclass(frozen=True)
-class Atoms:
-    """The latents the base is fitted to.
-
-    Attributes:
-        z: (N, latent_dim).
-        row: (N,) the data set's row its code came from; variants of a shape share it.
-        label: (N,) its category.
-    """
-
-    z: Tensor
-    row: Tensor
-    label: Tensor
-
-    def save(self, path) -> None:  # type: ignore[no-untyped-def]
-        checkpoint.save(path, dataclasses.asdict(self), {})
-
-    @classmethod
-    def load(cls, path) -> Atoms:  # type: ignore[no-untyped-def]
-        tensors, _ = checkpoint.load(path, checkpoint.ATOMS)
-        return cls(**tensors)
-
-
 def train(context: Context) -> dict[str, object]:
     """Write ``atoms``, ``base`` and ``map`` under ``base/``; returns the evidence."""
     run, settings = context.run, context.run.settings.base
     folder = run.stage(STAGE)
-    atoms = _encode(context)
+    atoms, newness = _atoms(context)
     draw = torch.Generator().manual_seed(context.seed(STAGE, 1))
     progress.say(f"base           fitting {settings.name} to {len(atoms.z)} latents")
     omega = base.fit(settings.name, atoms.z, generator=draw)
@@ -74,7 +47,7 @@ def train(context: Context) -> dict[str, object]:
         solution.save(folder / "map.npz")
     evidence = dataclasses.asdict(solution.evidence)
     progress.say(f"base           {_describe(evidence)}")
-    return {"base": omega.describe(), "map": evidence}
+    return {"atoms": newness, "base": omega.describe(), "map": evidence}
 
 
 def couple(
@@ -106,7 +79,8 @@ def load_autoencoder(context: Context) -> Autoencoder:
 
 
 @torch.no_grad()
-def _encode(context: Context) -> Atoms:
+def _atoms(context: Context) -> tuple[Atoms, dict[str, float]]:
+    """Variants of the training shapes, and how new they are."""
     clouds, settings = context.clouds, context.run.settings
     model = load_autoencoder(context)
     draw = torch.Generator().manual_seed(context.seed(STAGE))
@@ -130,71 +104,16 @@ def _encode(context: Context) -> Atoms:
         raise TrainingError("base: a latent is not a finite number; train the autoencoder again")
     atoms = Atoms(z=z, row=clouds.rows[shapes], label=clouds.label[shapes])
     each = max(1, min(settings.base.variants, settings.base.most // len(shapes)))
-    return recombined(atoms, image, each, settings.base.neighbours, model.dim, draw)
+    near = settings.base.neighbours
 
+    def measured() -> dict[str, float]:
+        return least_change(atoms, image, model, clouds, near, context.seed(STAGE, 3))
 
-def recombined(
-    atoms: Atoms, image: Tensor, each: int, neighbours: int, dim: int, draw: Generator
-) -> Atoms:
-    """``each`` variants of every shape: its code or its mirror image's, with the proportions of
-    a shape like it.
-
-    Semi-discrete transport maps onto its atoms, so atoms that are the training shapes make a
-    generator of replays. What a code leaves open, the stretch along the axes, is exact; taken from
-    one of the ``neighbours`` nearest codes, or between it and the shape's own, it is a stretch that
-    occurs. Measured after an hour on 1,401 shapes of ten categories, four sets of 340 draws from
-    the AE-OT base on such atoms, decoded without flows, 512 points (the standard error of 1-NNA is
-    about 0.8, training shapes have 50.7, the replay rate of test shapes is 13):
-
-    =========================================================  =====  =======  ======
-    atoms                                                      1-NNA  novelty  replay
-    =========================================================  =====  =======  ======
-    the training shapes themselves (atoms, no base)             51.3     0.58      77
-    proportions of one of 12 neighbours                         54.9     1.12       6
-    the same, half to all of the way, of shape or mirror image  53.5     1.02      11
-    the same, none to all of the way                            54.0     0.91      16
-    codes blended, up to half, with one of 4 neighbours         55.5     1.07       7
-    =========================================================  =====  =======  ======
-
-    (The first and the last row drew points with the full thickness.) The proportions move a little
-    besides, so that no two atoms are the same.
-
-    Args:
-        atoms: one a shape; the last ``dim`` numbers of a latent are its proportions.
-        image: (N, latent_dim) latents of their mirror images, or the same latents again.
-    Returns:
-        each · N atoms, with the row and the category that the code came from.
-    """
-    near = neighbours_of_other_shapes(
-        dataclasses.replace(atoms, z=atoms.z[:, :-dim]), min(neighbours, len(atoms.z))
-    )
-    index = torch.arange(len(atoms.z)).repeat(each)
-    other = near[index, torch.randint(near.shape[1], (len(index),), generator=draw)]
-    share = LEAST_SHARE + (1 - LEAST_SHARE) * torch.rand(len(index), 1, generator=draw)
-    between = torch.lerp(atoms.z[index, -dim:], atoms.z[other, -dim:], share)
-    moved = between + STRETCH * torch.randn(len(index), dim, generator=draw)
-    flipped = torch.rand(len(index), 1, generator=draw) < 0.5
-    code = torch.where(flipped, image[index, :-dim], atoms.z[index, :-dim])
-    return Atoms(
-        z=torch.cat([code, moved], dim=1),
-        row=atoms.row[index],
-        label=atoms.label[index],
-    )
-
-
-def neighbours_of_other_shapes(atoms: Atoms, count: int) -> Tensor:
-    """For each atom the nearest ones that are not copies of its shape: (N, count) indices.
-
-    Where the set has too few other shapes, the atom itself fills the row.
-    """
-    copies = int(torch.bincount(atoms.row).max())
-    wanted = min(count + copies, len(atoms.z))
-    # The nearest point is the largest affine score, which is one matrix product.
-    _, index = best_cells(atoms.z, atoms.z, -0.5 * atoms.z.square().sum(1), k=wanted)
-    same = atoms.row[index] == atoms.row[:, None]
-    order = same.to(torch.int8).argsort(dim=1, stable=True)[:, :count]
-    index, same = index.gather(1, order), same.gather(1, order)
-    return index.where(~same, torch.arange(len(index))[:, None])
+    # The first process decides: another machine might round the other way.
+    newness = context.group.value(measured)
+    progress.say(f"base           {describe(newness)}")
+    least = newness["least_change"]
+    return recombined(atoms, image, each, near, model.dim, draw, least), newness
 
 
 def _describe(evidence: dict[str, object]) -> str:

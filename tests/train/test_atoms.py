@@ -2,7 +2,7 @@
 
 import torch
 
-from pcgen.train.latents import (
+from pcgen.train.atoms import (
     LEAST_SHARE,
     STRETCH,
     Atoms,
@@ -66,3 +66,17 @@ def test_a_lone_shape_keeps_its_code_and_nearly_its_proportions():
     made = recombined(atoms, z, 2, 12, 2, torch.Generator()).z
     assert torch.equal(made[:, 0], z[:, 0].repeat(2))
     assert torch.allclose(made, z.repeat(2, 1), atol=5 * STRETCH)
+
+
+def test_a_least_change_lengthens_the_short_ones_and_leaves_the_others():
+    atoms = four_shapes()  # neighbours differ by (2, 2): 1.4 to 2.8
+    made, free = (
+        recombined(atoms, atoms.z, 50, 1, 2, torch.Generator().manual_seed(0), least)
+        for least in (2.0, 0.0)
+    )
+    own = atoms.z[:, 1:].repeat(50, 1)
+    changed, before = made.z[:, 1:] - own, free.z[:, 1:] - own
+    size, was = changed.norm(dim=1), before.norm(dim=1)
+    assert was.min() < 1.6 < 2.0 - 1e-5 < size.min()
+    assert torch.allclose(size, was.clamp_min(2.0), atol=1e-5)
+    assert torch.allclose(changed / size[:, None], before / was[:, None], atol=1e-5)

@@ -1,0 +1,80 @@
+"""The least change of variants, on boxes whose proportions are nearly alike, or not."""
+
+import pytest
+import torch
+
+from pcgen.latent.autoencoder import proportions
+from pcgen.latent.mixture import Drawn
+from pcgen.train.atoms import Atoms
+from pcgen.train.data import TrainingClouds
+from pcgen.train.novelty import ENOUGH, LEAST, describe, least_change
+
+SCALE = 2.0  # of the logarithm of proportions in a code, as of an autoencoder
+
+
+class Boxes:
+    """Decodes (kind, log-proportions): the surface of a box, exactly."""
+
+    dim = 3
+
+    def draw_base(self, z, count, generator):
+        drawn = boxes((z[:, -3:] / SCALE).exp(), count, generator)
+        return None, Drawn(points=drawn, part=torch.zeros(drawn.shape[:2]), local=drawn)
+
+
+def boxes(sizes, count, generator):
+    """(n, count, 3) points on the surfaces of boxes of half extents ``sizes``."""
+    points = 2 * torch.rand(len(sizes), count, 3, generator=generator) - 1
+    axis = torch.randint(3, (len(sizes), count, 1), generator=generator)
+    points = points.scatter(2, axis, points.gather(2, axis).sign())
+    return points * sizes[:, None]
+
+
+def found(spread, count=40):
+    """On ``count`` boxes whose proportions have this standard deviation in logarithms."""
+    draw = torch.Generator().manual_seed(0)
+    sizes = (spread * torch.randn(count, 3, generator=draw)).exp()
+    sizes = sizes / sizes.amax(1, keepdim=True)
+    points = boxes(sizes, 1024, draw)
+    z = torch.cat([torch.zeros(count, 1), SCALE * proportions(points).log()], 1)
+    atoms = Atoms(z=z, row=torch.arange(count) + 5, label=torch.zeros(count, dtype=torch.int64))
+    clouds = TrainingClouds(
+        rows=torch.arange(count) + 5, points=points, normals=None, label=atoms.label,
+        categories=("box",),
+    )  # fmt: skip
+    return least_change(atoms, z, Boxes(), clouds, 12, seed=1)
+
+
+def test_where_variants_are_as_new_as_nature_nothing_is_asked():
+    facts = found(spread=1.0, count=20)
+    assert facts["least_change"] == 0
+    assert facts["novelty"] >= ENOUGH
+    assert facts["replay"] <= facts["natural_replay"] + 1 / 20
+
+
+def test_where_they_are_not_the_least_change_makes_them_so():
+    facts = found(spread=0.3, count=12)
+    assert facts["least_change"] in LEAST[1:]
+    assert facts["novelty"] >= ENOUGH
+    assert facts["replay"] <= facts["natural_replay"] + 1 / 12
+
+
+def test_where_novelty_has_an_end_replays_alone_decide():
+    facts = found(spread=0.6)
+    assert facts["novelty"] < ENOUGH
+    assert facts["least_change"] in LEAST[1:-1]
+    assert facts["replay"] <= facts["natural_replay"] + 1 / 40
+
+
+@pytest.mark.parametrize("count", [1, 7])
+def test_of_few_shapes_nothing_is_asked(count):
+    facts = found(spread=0.3, count=count)
+    assert facts == {"least_change": 0.0}
+    assert "too few" in describe(facts)
+
+
+def test_what_was_found_is_said():
+    said = describe(
+        {"least_change": 0.5, "novelty": 0.987, "replay": 0.0312, "natural_replay": 0.04}
+    )
+    assert said == "proportions change by 0.5 at least: novelty ratio 0.99, 3% replays (nature 4%)"
