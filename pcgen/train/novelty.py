@@ -38,8 +38,8 @@ from pcgen.train.data import TrainingClouds
 
 LEAST = (0.0, 0.15, 0.3, 0.4, 0.5, 0.6, 0.7, 0.85, 1.0)
 """Sizes of a change that are tried, in the numbers of a latent that hold proportions."""
-ENOUGH = 0.95
-"""Novelty ratio to reach: the flows and another draw may cost a little of it."""
+ENOUGH = 0.9
+"""Novelty ratio to reach."""
 QUERIES = 128
 NEAR = 48
 """Training shapes that are compared with a query: those of the nearest codes."""
