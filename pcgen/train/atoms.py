@@ -13,6 +13,8 @@ from pcgen.kernels import best_cells
 
 STRETCH = 0.05
 """Of the numbers in a latent that hold proportions: an axis changes by some 3 %."""
+WOBBLE = 0.015
+"""Likewise, so that no two variants are the same."""
 LEAST_SHARE = 0.5
 """Proportions go at least half and at most all of the way to those of the other shape."""
 
@@ -83,13 +85,15 @@ def recombined(
     near = neighbours_of_other_shapes(
         dataclasses.replace(atoms, z=atoms.z[:, :-dim]), min(neighbours, len(atoms.z))
     )
-    index = torch.arange(len(atoms.z)).repeat(each)
-    other = near[index, torch.randint(near.shape[1], (len(index),), generator=draw)]
+    count = len(atoms.z)
+    index = torch.arange(count).repeat(each)
+    partner = near[torch.arange(count), torch.randint(near.shape[1], (count,), generator=draw)]
     share = LEAST_SHARE + (1 - LEAST_SHARE) * torch.rand(len(index), 1, generator=draw)
-    between = torch.lerp(atoms.z[index, -dim:], atoms.z[other, -dim:], share)
-    moved = between + STRETCH * torch.randn(len(index), dim, generator=draw)
+    own, other = atoms.z[index, -dim:], atoms.z[partner[index], -dim:]
+    stretch = STRETCH * torch.randn(count, dim, generator=draw)[index]
+    moved = torch.lerp(own, other, share) + stretch
+    moved += WOBBLE * torch.randn(len(index), dim, generator=draw)
     if least > 0:
-        own = atoms.z[index, -dim:]
         size = (moved - own).norm(dim=1, keepdim=True)
         moved = own + (moved - own) * (size.clamp_min(least) / size)
     flipped = torch.rand(len(index), 1, generator=draw) < 0.5

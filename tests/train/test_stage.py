@@ -7,7 +7,7 @@ from torch import nn
 
 from pcgen import checkpoint
 from pcgen.train.execution import Execution
-from pcgen.train.loop import LoopSettings
+from pcgen.train.loop import LoopSettings, Trainer
 from pcgen.train.stage import fit_teacher_and_student
 
 LOOPS = (LoopSettings(steps=5, batch=1, rate=0.1), LoopSettings(steps=3, batch=1, rate=0.1))
@@ -21,6 +21,7 @@ def train(folder):
         seed=lambda stage, part=0: 7,
         seconds=lambda loop: None,
         execution=Execution(),
+        trainer=Trainer,
         read=lambda path, schema: checkpoint.load(path, schema)[0],
     )
     met = []
