@@ -46,24 +46,30 @@ def found(spread, count=40):
 
 
 def test_where_variants_are_as_new_as_nature_nothing_is_asked():
-    facts = found(spread=1.0, count=20)
+    facts = found(spread=1.5)
     assert facts["least_change"] == 0
     assert facts["novelty"] >= ENOUGH
-    assert facts["replay"] <= facts["natural_replay"] + 1 / 20
+    assert facts["replay"] <= facts["natural_replay"] + 1 / 40
 
 
 def test_where_they_are_not_the_least_change_makes_them_so():
-    facts = found(spread=0.3, count=12)
+    facts = found(spread=1.0)
     assert facts["least_change"] in LEAST[1:]
     assert facts["novelty"] >= ENOUGH
-    assert facts["replay"] <= facts["natural_replay"] + 1 / 12
+    assert facts["replay"] <= facts["natural_replay"] + 1 / 40
 
 
 def test_where_novelty_has_an_end_replays_alone_decide():
-    facts = found(spread=0.6)
+    facts = found(spread=0.3)
     assert facts["novelty"] < ENOUGH
     assert facts["least_change"] in LEAST[1:-1]
     assert facts["replay"] <= facts["natural_replay"] + 1 / 40
+
+
+def test_where_real_shapes_are_copies_of_each_other_nothing_is_asked():
+    facts = found(spread=0.02)
+    assert facts["natural_replay"] == 1
+    assert facts["least_change"] == 0
 
 
 @pytest.mark.parametrize("count", [1, 7])
