@@ -18,10 +18,10 @@ from pcgen.errors import InputError, TransportError
 from pcgen.processes import ALONE, Group
 from pcgen.transport.blocks import centred_blocks, mean
 from pcgen.transport.coarse import Groups, partitions
-from pcgen.transport.potential import working_dtype
+from pcgen.transport.potential import UpperEnvelope, working_dtype
 from pcgen.transport.problem import SemidiscreteProblem
 from pcgen.transport.redraw import Lead
-from pcgen.transport.tally import Rows
+from pcgen.transport.tally import Rows, Tally, tally
 
 # Principal directions whose singular value is below this share of the largest carry no score
 # that float arithmetic could see.
@@ -161,6 +161,20 @@ class Workspace:
         columns = source.dim if rotated is None else rank
         x = from_uniform(self._uniform(columns, done, count, step))
         return self._project(x) if rotated is None else x.to(self.atoms.dtype)
+
+    def tally(self, rows: Rows, potential: Tensor, epsilon: float, backend: str) -> Tally:
+        """The masses of the cells, softened by ``epsilon``, in rows that the processes share."""
+        mine = rows[self.group.rows(len(rows))]
+        found = tally(mine, self.atoms, self.lead, potential, self.weights, epsilon, backend)
+        square = found.mass.new_tensor([found.square])
+        self.group.sum_([found.mass, square])
+        return Tally(found.mass, square.item(), len(rows))
+
+    def envelope(self, potential: Tensor, backend: str) -> UpperEnvelope:
+        """The map of a potential (n,) in working units, over the atoms as they were given."""
+        return UpperEnvelope(
+            self.problem.distinct.of(self.problem.atoms), potential * self.scale, backend
+        )
 
     def check_reach(self) -> None:
         """Refuse a source too thin to tell two atoms apart.

@@ -240,10 +240,10 @@ def test_dead_cells_are_raised_to_their_mass():
     sunk = states[-1].average.clone()
     sunk[[3, 30]] -= 50
     state = dataclasses.replace(states[-1], average=sunk, potential=sunk)
-    census = solver._census(work, state, 10_000)
+    census = solver.schedule(work).census(state, 10_000)
     assert census.dead_cells.nonzero()[:, 0].tolist() == [3, 30]
     repaired = revived(work, state, census)
-    again = solver._census(work, repaired, 20_000)
+    again = solver.schedule(work).census(repaired, 20_000)
     share = again.counts[[3, 30]] / again.samples * 50
     assert ((share > 0.7) & (share < 1.4)).all()
 
