@@ -201,7 +201,7 @@ class SemidualSolver:
             )
         potential = work.problem.distinct.gather(start.potential.to(device))
         potential = potential.nan_to_num(neginf=potential[potential.isfinite()].min().item())
-        potential = potential / work.scale
+        potential = work.to_own(potential)
         return SemidualState(
             batch=batch,
             averaging=True,
@@ -282,5 +282,5 @@ class SemidualSolver:
             **census.errors(),
             **transport_values(problem, work.envelope(potential, self.backend), generator),
         )
-        whole = problem.distinct.spread(potential * work.scale)
+        whole = problem.distinct.spread(work.to_problem(potential))
         return SemidiscreteSolution(problem, whole, evidence)

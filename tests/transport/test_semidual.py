@@ -27,10 +27,11 @@ def normal(count, dim, seed=0):
     return torch.randn(count, dim, generator=torch.Generator().manual_seed(seed))
 
 
-def solve(atoms, *, source=None, weights=None, seed=0, **settings):
+def solve(atoms, *, source=None, weights=None, seed=0, start=None, **settings):
     source = source or GaussianSource(atoms.shape[1])
     problem = SemidiscreteProblem(source, atoms, weights)
-    return SemidualSolver(**settings).solve(problem, torch.Generator().manual_seed(seed))
+    generator = torch.Generator().manual_seed(seed)
+    return SemidualSolver(**settings).solve(problem, generator, start=start)
 
 
 def fresh(solution, samples, seed=99):
@@ -97,6 +98,20 @@ def test_scaling_the_atoms_scales_the_potential_and_nothing_else(scale):
     one, other = solve(normal(300, 8)), solve(scale * normal(300, 8))
     assert one.evidence.samples == other.evidence.samples
     assert torch.allclose(scale * one.potential, other.potential, rtol=1e-3, atol=1e-3 * scale)
+
+
+@pytest.mark.parametrize("offset", [1.0, 1000.0])
+def test_moving_the_source_moves_the_cells_with_it(offset):
+    """Equal first potentials are far from the answer where the source is not about the origin."""
+    away = SamplerSource(5, lambda n, g: torch.randn(n, 5, generator=g) + offset)
+    solution = solve(normal(200, 5), source=away).require_converged()
+    census = fresh(solution, 30_000)
+    assert census.dead == 0
+    assert census.chi2 < 0.02 + 3 * census.chi2_error
+    here = solve(normal(200, 5)).require_converged()
+    assert solution.evidence.samples < 2 * here.evidence.samples
+    again = solve(normal(200, 5), source=away, start=solution, tolerance=0.1)
+    assert again.evidence.samples == 0
 
 
 def test_moving_the_atoms_leaves_the_cells():
