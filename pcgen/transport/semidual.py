@@ -102,8 +102,8 @@ class SemidualSolver:
                 raise InputError(f"{name} must be positive, got {getattr(self, name)}")
         for name in ("max_samples", "batch", "level_steps"):
             value = getattr(self, name)
-            if value is not None and value < 1:
-                raise InputError(f"{name} must be at least 1, got {value}")
+            if value is not None and not (isinstance(value, int) and value >= 1):
+                raise InputError(f"{name} must be an integer of at least 1, got {value}")
 
     def solve(
         self,
@@ -131,6 +131,11 @@ class SemidualSolver:
             state = self.init(work)
             certain = Census(counts=2 * work.weights, weights=work.weights, samples=2)
             return self._solution(work, state, certain, Status.EXACT)
+        if isinstance(start, SemidualState) and len(start.potential) != work.count:
+            raise InputError(
+                f"a state must be one of this problem, got {len(start.potential)} potentials for "
+                f"{work.count} distinct atoms; start from a solution instead"
+            )
         work.check_reach()
         schedule = self.schedule(work)
         state = start if isinstance(start, SemidualState) else self.init(work, start)

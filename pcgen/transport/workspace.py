@@ -232,6 +232,11 @@ class Workspace:
         x = self.draw(0, count, -1).double()
         spread = x - x.mean(0)
         _, values, rows = torch.linalg.svd(spread, full_matrices=False)
+        if values[0] <= 1e-12 * x.abs().max():
+            raise TransportError(
+                f"all {count} samples of the source are one point, which no map can spread over "
+                f"{self.count} atoms; choose a source with a density"
+            )
         seen = rows[values > 1e-6 * values[0].clamp(min=1e-300)]
         if len(seen) == self.atoms.shape[1]:
             return

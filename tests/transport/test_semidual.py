@@ -240,7 +240,34 @@ def test_the_census_is_unbiased_and_its_error_right():
     assert np.mean([census.chi2_error for census in found]) == pytest.approx(values.std(), rel=0.3)
 
 
-@pytest.mark.parametrize("settings", [{"tolerance": 0}, {"batch": 0}, {"step_size": -1}])
+def test_a_source_that_is_one_point_is_refused():
+    for place in (0.0, 5.0):
+        point = SamplerSource(2, lambda n, g, place=place: torch.full((n, 2), place))
+        with pytest.raises(TransportError, match="samples of the source are one point"):
+            solve(normal(5, 2), source=point)
+
+
+def test_the_state_of_another_problem_is_refused():
+    states = []
+    problem = SemidiscreteProblem(GaussianSource(3), normal(40, 3))
+    generator = torch.Generator().manual_seed(0)
+    SemidualSolver(max_samples=2000).solve(problem, generator, on_step=states.append)
+    with pytest.raises(InputError, match="got 40 potentials for 50 distinct atoms"):
+        solve(normal(50, 3), start=states[-1])
+
+
+@pytest.mark.parametrize("scale", [1e-60, 1e37, 1e60])
+def test_scores_out_of_the_range_of_float32_are_right(scale):
+    """Values of these sizes are 0 or infinite there."""
+    one, other = solve(normal(50, 4).double()), solve(scale * normal(50, 4).double())
+    assert other.evidence.converged
+    assert torch.allclose(one.potential, other.potential / scale, atol=0.2)
+    assert fresh(other, 20_000).chi2 < 0.02 + 3 * fresh(other, 20_000).chi2_error
+
+
+@pytest.mark.parametrize(
+    "settings", [{"tolerance": 0}, {"batch": 0}, {"batch": 2.5}, {"step_size": -1}]
+)
 def test_settings_are_checked(settings):
     with pytest.raises(InputError, match="must be"):
         SemidualSolver(**settings)
