@@ -42,8 +42,13 @@ class Solver(Protocol):
 
 
 def choose_method(problem: SemidiscreteProblem) -> Method:
-    """``line`` for atoms on a line of a source that knows its shadow there, ``newton`` for uniform
-    sources in 2D and 3D and grid densities, else ``semidual``."""
+    """The exact method where there is one, else ``semidual``.
+
+    ``line`` for atoms on a line of a source that knows its shadow there, and for one atom;
+    ``newton`` for uniform sources in 2D and 3D and grid densities.
+    """
+    if problem.distinct.count == 1:
+        return "line"
     places = problem.distinct.of(problem.atoms)
     some = places[:MOST_LOOKED_AT].double()
     direction = line_through(some - some.mean(0))

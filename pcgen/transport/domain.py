@@ -62,8 +62,10 @@ class ConvexDomain:
     @cached_property
     def sides(self) -> tuple[Array, Array]:
         """Outward unit normals (F, dim) and offsets (F,): the domain is {normal·x <= offset}."""
-        # Qhull gives a triangulated face once per triangle.
-        equations = np.unique(self._hull.equations.round(12), axis=0)
+        # Qhull gives a triangulated face once per triangle. Rounded, they are recognised; taken are
+        # all their digits, since masses are compared with the volume of the hull.
+        every = self._hull.equations
+        equations = every[np.unique(every.round(12), axis=0, return_index=True)[1]]
         return equations[:, :-1], -equations[:, -1]
 
     @property

@@ -63,13 +63,15 @@ class LineSolver:
         quantile = self.quantile or getattr(problem.source, "line_quantile", lambda _: None)(
             direction
         )
-        if quantile is None:
+        alone = distinct.count == 1  # all mass goes there, whatever the source
+        if quantile is None and not alone:
             raise InputError(
                 f"{type(problem.source).__name__} has no known quantile function along this line; "
                 "pass LineSolver(quantile=...)"
             )
         place, order = (centred @ direction).sort()
-        ends = quantile(distinct.weights[order].cumsum(0)[:-1].clamp(0, 1)).double()
+        bounds = distinct.weights[order].cumsum(0)[:-1].clamp(0, 1)
+        ends = bounds if quantile is None else quantile(bounds).double()
         if not torch.isfinite(ends).all() or (ends.diff() < 0).any():
             raise TransportError(
                 "the quantile function must be finite and increasing inside (0, 1); a weight below "

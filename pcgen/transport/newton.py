@@ -49,14 +49,15 @@ class NewtonSolver:
     Attributes:
         tolerance: largest |mass_i / weight_i - 1|; of a rare atom, where rounding allows no less,
             |mass_i - weight_i| of 1e-15.
-        max_steps: Newton steps.
+        max_steps: Newton steps; a few times ten suffice unless weights or densities span orders
+            of magnitude.
         smallest_step: damping below which an iteration has stalled. From atoms in clusters much
             tighter than their distances, where first cells are nearly empty, that can happen; the
             stochastic solver then makes a better start, once.
     """
 
     tolerance: float = 1e-8
-    max_steps: int = 100
+    max_steps: int = 400
     smallest_step: float = 2.0**-20
 
     def __post_init__(self) -> None:

@@ -22,6 +22,9 @@ from pcgen.transport import blocks
 # than this share of it need float64.
 FLOAT32_SPACING = 1e-4
 
+# Spread of atoms beyond which scores would leave the range of float32, or below its inverse.
+FLOAT32_REACH = 1e30
+
 
 class Potential(Protocol):
     """A convex function w on R^dim; ∇w is a Brenier map."""
@@ -134,6 +137,8 @@ def working_dtype(atoms: Tensor, centre: Tensor | None = None) -> torch.dtype:
     if len(sample) < 2:
         return torch.float32
     spread = sample.square().sum(1).mean().sqrt()
+    if not 1 / FLOAT32_REACH < spread < FLOAT32_REACH:
+        return torch.float64
     # The nearest of all atoms to a few of them: by scores, as these are what must be resolved.
     few = sample[:: max(1, len(sample) // 64)]
     scores, index = few.new_empty(len(few), 0), torch.empty((len(few), 0), dtype=torch.int64)

@@ -21,7 +21,8 @@ samples are averaged; where it falls behind, what is left is not noise: ε is ra
 again at half the pace, which also ends lower.
 
 Two repairs use what a sample tells at once: groups of atoms that miss their mass are shifted as a
-whole (:mod:`pcgen.transport.coarse`), dead cells are raised to where they win it.
+whole (:mod:`pcgen.transport.coarse`), dead cells are raised to where they win it. When to test,
+and what follows from a test, is told by :mod:`pcgen.transport.schedule`.
 
 In the averaging phase and in the tests the leading coordinates of each sample are drawn 16 times
 (:mod:`pcgen.transport.redraw`), for sources whose coordinates are independent: a row then varies
@@ -46,60 +47,21 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
-from torch import Generator, Tensor
+from torch import Generator
 
 from pcgen.errors import InputError
 from pcgen.processes import ALONE, Group
-from pcgen.transport.evidence import (
-    Census,
-    Evidence,
-    Status,
-    take_census,
-    transport_values,
-)
-from pcgen.transport.potential import UpperEnvelope
+from pcgen.transport.evidence import Census, Evidence, Status, transport_values
 from pcgen.transport.problem import SemidiscreteProblem
 from pcgen.transport.redraw import REDRAWS
-from pcgen.transport.repairs import balanced, revived, unbalanced
+from pcgen.transport.schedule import FIRST_LOOK, TEST_SEEDS, Schedule
 from pcgen.transport.solution import SemidiscreteSolution
 from pcgen.transport.state import SemidualState
-from pcgen.transport.tally import Rows, Tally, tally
+from pcgen.transport.tally import Rows, Tally
 from pcgen.transport.workspace import Workspace
 
-# Fresh samples per cell before a cell without one is called dead: by chance e^-32, and a cell of
-# a third of its mass is still found.
-TESTS_PER_CELL = 32
-
-# χ² in units of n / samples averaged that noise explains: of a level, whose iterates have hardly
-# moved with the noise yet, and of the averaging phase, which stays below 1.1.
-LEVEL_NOISE = 0.35
-AVERAGE_NOISE = 1.6
-LEAST_NOISE = 0.8
-
-# With redrawn rows there is less noise, beside which more is seen of what is still to anneal; half
-# as large batches in a few more steps take the fewest rows.
-REDRAWN_NOISE = 3.0
+# With redrawn rows, half as large batches in a few more steps take the fewest rows.
 REDRAWN_PACE = 4 / 3
-
-# Rare atoms ask for more tests, up to this many per cell.
-MOST_TESTS_PER_CELL = 256
-
-# How far ε is raised to anneal again.
-REHEAT = 8
-
-# χ² of a warm start above which annealing from the top is quicker.
-COLD = 0.5
-
-# Below this share of the spread of scores, halving ε changes nothing in floating point.
-FINEST = 1e-9
-
-# Seeds of the tests, apart from those of the samples; numbers of batches of redrawn tests.
-TEST_SEEDS = 2**41
-FIRST_TEST = -(2**38)
-MOST_TESTS = 2**20
-
-# Levels before the first look: no problem was ready sooner.
-FIRST_LOOK = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,8 +102,8 @@ class SemidualSolver:
                 raise InputError(f"{name} must be positive, got {getattr(self, name)}")
         for name in ("max_samples", "batch", "level_steps"):
             value = getattr(self, name)
-            if value is not None and value < 1:
-                raise InputError(f"{name} must be at least 1, got {value}")
+            if value is not None and not (isinstance(value, int) and value >= 1):
+                raise InputError(f"{name} must be an integer of at least 1, got {value}")
 
     def solve(
         self,
@@ -169,15 +131,21 @@ class SemidualSolver:
             state = self.init(work)
             certain = Census(counts=2 * work.weights, weights=work.weights, samples=2)
             return self._solution(work, state, certain, Status.EXACT)
+        if isinstance(start, SemidualState) and len(start.potential) != work.count:
+            raise InputError(
+                f"a state must be one of this problem, got {len(start.potential)} potentials for "
+                f"{work.count} distinct atoms; start from a solution instead"
+            )
         work.check_reach()
+        schedule = self.schedule(work)
         state = start if isinstance(start, SemidualState) else self.init(work, start)
         budget = self.max_samples or int(40 * work.count / self.tolerance)
         while True:
-            while not self.due(state) and state.samples < budget:
+            while not schedule.due(state) and state.samples < budget:
                 state = self.step(work, state)
                 if on_step is not None:
                     on_step(state)
-            state, census = self.look(work, state, last=state.samples >= budget)
+            state, census = schedule.look(state, last=state.samples >= budget)
             if census is None:
                 continue
             if census.chi2 <= self.tolerance and census.dead == 0:
@@ -197,6 +165,16 @@ class SemidualSolver:
         seed = start.seed if isinstance(start, SemidualState) else int(drawn)
         return Workspace.of(
             problem, seed, dtype=self.dtype, low_discrepancy=self.low_discrepancy, group=group
+        )
+
+    def schedule(self, work: Workspace) -> Schedule:
+        """What decides, for a prepared problem, when to test, go on or stop."""
+        return Schedule(
+            work=work,
+            tolerance=self.tolerance,
+            epsilon=self.epsilon,
+            level_steps=self.level_steps,
+            backend=self.backend,
         )
 
     def init(self, work: Workspace, start: SemidiscreteSolution | None = None) -> SemidualState:
@@ -228,7 +206,7 @@ class SemidualSolver:
             )
         potential = work.problem.distinct.gather(start.potential.to(device))
         potential = potential.nan_to_num(neginf=potential[potential.isfinite()].min().item())
-        potential = potential / work.scale
+        potential = work.to_own(potential)
         return SemidualState(
             batch=batch,
             averaging=True,
@@ -279,144 +257,7 @@ class SemidualSolver:
         """The masses of the soft cells in the next batch."""
         now = state.samples, state.batch, state.step
         rows = work.rows(*now) if state.averaging else Rows(work.draw(*now))
-        return self._shared(work, rows, state.potential, epsilon)
-
-    def _shared(self, work: Workspace, rows: Rows, potential: Tensor, epsilon: float) -> Tally:
-        """The tally of rows that the processes share."""
-        mine = rows[work.group.rows(len(rows))]
-        found = tally(mine, work.atoms, work.lead, potential, work.weights, epsilon, self.backend)
-        square = found.mass.new_tensor([found.square])
-        work.group.sum_([found.mass, square])
-        return Tally(found.mass, square.item(), len(rows))
-
-    def due(self, state: SemidualState) -> bool:
-        """A level is complete, or the average has its goal."""
-        return state.age >= (state.goal if state.averaging else state.pace)
-
-    def look(
-        self, work: Workspace, state: SemidualState, *, last: bool = False
-    ) -> tuple[SemidualState, Census | None]:
-        """Judge the average, and choose what to do next: anneal, average, or average more.
-
-        Args:
-            last: the budget is used up, so judge thoroughly.
-        Returns:
-            the state to go on from, and a thorough census on which to stop or not; None where a
-            quick one said that it is too early.
-        """
-        if not state.averaging and state.level + 1 < FIRST_LOOK and not last:
-            return self._next_level(state), None
-        n = work.count
-        # Chance alone makes a χ² of √(2n) / tests: enough tests to see what is decided here.
-        limit = state.noise / state.averaged if state.averaged else 0.0
-        decided = max(self.tolerance, LEVEL_NOISE * limit)
-        sharpness = 2.5 if work.lead is None else 5  # these tests are cheap
-        census = self._census(work, state, max(4 * n, int(sharpness * math.sqrt(2 * n) / decided)))
-        state = replace(state, looks=state.looks + 1)
-        verdict = None
-        least = 0.0 if work.lead is None else LEAST_NOISE * limit
-        if max(census.chi2, least) <= self.tolerance or last:
-            precise = int(5 * math.sqrt(2 * n) / self.tolerance)
-            rarest = min(TESTS_PER_CELL / work.weights.min().item(), MOST_TESTS_PER_CELL * n)
-            tests = max(int(rarest), precise)
-            census = self._census(work, state, tests)
-            state = replace(state, looks=state.looks + 1)
-            state, census = self._balanced(work, state, census, tests)
-            if last or (census.chi2 <= self.tolerance and census.dead == 0):
-                return state, census
-            verdict = census
-            if census.dead:
-                state = revived(work, state, census, self.backend)
-        first = math.ceil(0.5 * n / (self.tolerance * state.batch)) if work.lead is None else 0
-        first = max(self.level_steps, first)
-        if not state.averaged:  # a warm start, before its first step
-            cold = replace(state, averaging=False, level=0, epsilon=self.epsilon * work.spread)
-            return (cold if census.chi2 > COLD else replace(state, goal=first)), verdict
-        if state.averaging:
-            noisy = AVERAGE_NOISE if work.lead is None else REDRAWN_NOISE
-            behind = max(noisy * limit, self.tolerance)
-            if census.chi2 > behind:
-                state, census = self._balanced(work, state, census, max(4 * n, census.samples))
-            if census.chi2 > behind:
-                clusters = work.partitions[0]
-                if unbalanced(work, state, census, clusters, self.tolerance / 40):
-                    # Shifted so far that cells at the borders die; annealing mends these.
-                    return self._again(work, balanced(work, state, clusters), REHEAT**2), verdict
-                return self._again(work, state), verdict
-            # χ² falls as 1 / samples; a tenth more makes up for its noise.
-            growth = min(1.5, max(1.1, 1.1 * max(census.chi2, limit) / self.tolerance))
-            return replace(state, goal=math.ceil(growth * state.goal)), verdict
-        finest = state.epsilon < 2 * FINEST * work.spread
-        if census.chi2 > max(LEVEL_NOISE * limit, self.tolerance) and not finest:
-            return self._next_level(state), verdict
-        begun = replace(self._next_level(state), averaging=True, goal=max(first, state.goal))
-        if work.lead is not None:
-            begun = replace(begun, batch=max(256, state.batch // 4))
-        return begun, verdict
-
-    def _balanced(
-        self, work: Workspace, state: SemidualState, census: Census, tests: int
-    ) -> tuple[SemidualState, Census]:
-        """Groups of atoms that miss their mass shifted, where ``tests`` say that it helped."""
-        for groups in work.partitions:
-            if not unbalanced(work, state, census, groups, self.tolerance / 40):
-                continue
-            other = balanced(work, state, groups)
-            judged = self._census(work, other, tests)
-            state = replace(state, looks=state.looks + 1)
-            if judged.chi2 <= census.chi2 + census.chi2_error:
-                state, census = replace(other, looks=state.looks), judged
-        return state, census
-
-    def _again(
-        self, work: Workspace, state: SemidualState, reheat: float = REHEAT
-    ) -> SemidualState:
-        """Anneal once more, from further up and at half the pace."""
-        back = min(state.epsilon * reheat, self.epsilon * work.spread)
-        state = replace(state, pace=2 * state.pace, goal=(state.goal + 1) // 2)
-        return self._next_level(replace(state, potential=state.average, epsilon=2 * back))
-
-    def _next_level(self, state: SemidualState) -> SemidualState:
-        """The state at the start of a level of half the smoothing, its average empty."""
-        halved = state.epsilon / 2
-        return replace(
-            state,
-            averaging=False,
-            level=state.level + 1,
-            age=0,
-            epsilon=halved,
-            average=state.potential.clone(),
-            weight=0.0,
-            averaged=0,
-            noise=len(state.potential),
-        )
-
-    def _census(self, work: Workspace, state: SemidualState, samples: int) -> Census:
-        """Fresh samples in the cells of the average; which ones, the seed and the looks tell.
-
-        Args:
-            samples: as many plain ones; redrawn ones are worth several.
-        """
-        if work.lead is None:
-            device = work.atoms.device
-            generator = Generator(device=device).manual_seed(state.seed + TEST_SEEDS + state.looks)
-            envelope = self._envelope(work, state.average)
-            return take_census(work.problem, envelope, samples, generator, work.group)
-        potential, found = state.average, None
-        size, number = max(256, min(4096, samples // 64)), FIRST_TEST - state.looks * MOST_TESTS
-        while found is None or census.effective < samples:
-            rows = work.rows(0, size, number)
-            number -= 1
-            more = self._shared(work, rows, potential, 0.0)
-            found = more if found is None else found + more
-            census = Census(
-                counts=found.mass, weights=work.weights, samples=found.rows, square=found.square
-            )
-        return census
-
-    def _envelope(self, work: Workspace, potential: Tensor) -> UpperEnvelope:
-        atoms = work.problem.distinct.of(work.problem.atoms)
-        return UpperEnvelope(atoms, potential * work.scale, self.backend)
+        return work.tally(rows, state.potential, epsilon, self.backend)
 
     def _solution(
         self, work: Workspace, state: SemidualState, census: Census, status: Status
@@ -444,7 +285,7 @@ class SemidualSolver:
             backend=self.backend,
             redraws=1 if census.square is None else REDRAWS,
             **census.errors(),
-            **transport_values(problem, self._envelope(work, potential), generator),
+            **transport_values(problem, work.envelope(potential, self.backend), generator),
         )
-        whole = problem.distinct.spread(potential * work.scale)
+        whole = problem.distinct.spread(work.to_problem(potential))
         return SemidiscreteSolution(problem, whole, evidence)

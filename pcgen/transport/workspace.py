@@ -18,10 +18,10 @@ from pcgen.errors import InputError, TransportError
 from pcgen.processes import ALONE, Group
 from pcgen.transport.blocks import centred_blocks, mean
 from pcgen.transport.coarse import Groups, partitions
-from pcgen.transport.potential import working_dtype
+from pcgen.transport.potential import UpperEnvelope, working_dtype
 from pcgen.transport.problem import SemidiscreteProblem
 from pcgen.transport.redraw import Lead
-from pcgen.transport.tally import Rows
+from pcgen.transport.tally import Rows, Tally, tally
 
 # Principal directions whose singular value is below this share of the largest carry no score
 # that float arithmetic could see.
@@ -30,8 +30,12 @@ RANK_TOLERANCE = 1e-7
 # Leading columns that follow the Sobol sequence; its quality fades with the column.
 SOBOL_COLUMNS = 64
 
-# Samples to measure the spread of the scores, and the extent of a source, on.
+# Samples to measure the spread of the scores, and the place and extent of a source, on.
 PILOT = 1024
+
+# Share of the spread of the scores below which the mean of the source is taken to be zero; that of
+# PILOT samples misses it by a thirtieth.
+CENTRED = 0.2
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,15 +110,57 @@ class Workspace:
         return len(self.atoms)
 
     @cached_property
+    def middle(self) -> Tensor | None:
+        """(dim,) float64, about where the mass of the source is; None where that is the origin.
+
+        Samples are taken about it. The annealing begins at equal potentials, which are near the
+        answer only for a source about the origin, and moves them by a few spreads at most.
+        """
+        source = self.problem.source
+        if getattr(source, "rotated", None) is not None:  # the same law in all directions
+            return None
+        random = Generator(device=self.atoms.device).manual_seed(self.seed)
+        x = source.sample(PILOT, random).double()
+        mean = x.mean(0)
+        along = self.basis.double()
+        shift, around = mean @ along, (x - mean) @ along
+        far = shift @ self._covariance @ shift
+        wide = (around @ self._covariance * around).sum(1).mean()
+        return mean if far > CENTRED**2 * wide else None
+
+    def to_own(self, potential: Tensor) -> Tensor:
+        """A potential (n,) of the problem's atoms, in the units and about the middle used here."""
+        return potential / self.scale + self._tilt
+
+    def to_problem(self, potential: Tensor) -> Tensor:
+        """The inverse of :meth:`to_own`."""
+        return (potential - self._tilt) * self.scale
+
+    @cached_property
+    def _tilt(self) -> Tensor | float:
+        """(n,) float64, the scores at the middle, of mean zero."""
+        if self.middle is None:
+            return 0.0
+        along = self.basis.T @ self.middle
+        scores = torch.cat([block @ along for _, block in centred_blocks(self.atoms)])
+        return scores - scores.mean()
+
+    @cached_property
     def spread(self) -> float:
         """R: the standard deviation of a score over atoms and source, the unit of potentials."""
         x = self.draw(0, PILOT, -1).double()
         # Σ_i ν_i E⟨p_i, x - Ex⟩², through the covariances of both.
         outer = torch.cov(x.T).reshape(len(x.T), -1)
-        inner = torch.zeros(x.shape[1], x.shape[1], dtype=torch.float64, device=x.device)
+        return max((outer * self._covariance).sum().clamp(min=0).sqrt().item(), 1e-300)
+
+    @cached_property
+    def _covariance(self) -> Tensor:
+        """(r, r) float64, of the target."""
+        rank = self.atoms.shape[1]
+        inner = torch.zeros(rank, rank, dtype=torch.float64, device=self.atoms.device)
         for part, block in centred_blocks(self.atoms, mean(self.atoms, self.weights)):
             inner += (block * self.weights[part, None]).T @ block
-        return max((outer * inner).sum().clamp(min=0).sqrt().item(), 1e-300)
+        return inner
 
     @cached_property
     def partitions(self) -> tuple[Groups, ...]:
@@ -126,7 +172,8 @@ class Workspace:
         """What is drawn again in each row, where the source and this machine allow it."""
         if not self.low_discrepancy:
             return None
-        lead = Lead.of(self.atoms, self.basis, self.problem.source)
+        about_origin = self.middle is None
+        lead = Lead.of(self.atoms, self.basis, self.problem.source) if about_origin else None
         able = torch.tensor([lead is not None], dtype=torch.int64)
         self.group.sum_([able])  # machines may differ; either all draw again or none
         return lead if able.item() == self.group.size else None
@@ -162,6 +209,19 @@ class Workspace:
         x = from_uniform(self._uniform(columns, done, count, step))
         return self._project(x) if rotated is None else x.to(self.atoms.dtype)
 
+    def tally(self, rows: Rows, potential: Tensor, epsilon: float, backend: str) -> Tally:
+        """The masses of the cells, softened by ``epsilon``, in rows that the processes share."""
+        mine = rows[self.group.rows(len(rows))]
+        found = tally(mine, self.atoms, self.lead, potential, self.weights, epsilon, backend)
+        square = found.mass.new_tensor([found.square])
+        self.group.sum_([found.mass, square])
+        return Tally(found.mass, square.item(), len(rows))
+
+    def envelope(self, potential: Tensor, backend: str) -> UpperEnvelope:
+        """The map of a potential (n,) in working units, over the atoms as they were given."""
+        atoms = self.problem.distinct.of(self.problem.atoms)
+        return UpperEnvelope(atoms, self.to_problem(potential), backend)
+
     def check_reach(self) -> None:
         """Refuse a source too thin to tell two atoms apart.
 
@@ -172,6 +232,11 @@ class Workspace:
         x = self.draw(0, count, -1).double()
         spread = x - x.mean(0)
         _, values, rows = torch.linalg.svd(spread, full_matrices=False)
+        if values[0] <= 1e-12 * x.abs().max():
+            raise TransportError(
+                f"all {count} samples of the source are one point, which no map can spread over "
+                f"{self.count} atoms; choose a source with a density"
+            )
         seen = rows[values > 1e-6 * values[0].clamp(min=1e-300)]
         if len(seen) == self.atoms.shape[1]:
             return
@@ -192,6 +257,8 @@ class Workspace:
             )
 
     def _project(self, x: Tensor) -> Tensor:
+        if self.middle is not None:
+            x = x.double() - self.middle
         return x.to(self.atoms.dtype) @ self.basis.to(self.atoms.dtype)
 
     def _uniform(self, columns: int, done: int, count: int, step: int) -> Tensor:

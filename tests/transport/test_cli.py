@@ -111,6 +111,11 @@ def test_the_exact_method_is_chosen_where_there_is_one():
     plane = rng.normal(size=(10, 2))
     assert choose_method(SemidiscreteProblem(UniformCube(2), plane)) == "newton"
     assert choose_method(SemidiscreteProblem(GaussianSource(2), plane)) == "semidual"
+    copies = SemidiscreteProblem(UniformCube(4), np.full((20, 4), 0.1))
+    assert choose_method(copies) == "line"
+    solution = AutoSolver().solve(copies, torch.Generator().manual_seed(0))
+    assert solution.evidence.converged
+    assert (solution.potential == 0).all()
     with pytest.raises(InputError, match="method must be one of"):
         AutoSolver(method="simplex")
 

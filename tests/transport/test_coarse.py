@@ -76,9 +76,9 @@ def test_a_group_that_was_shifted_away_is_brought_back():
     shifted = states[-1].average + 0.2 * (label == 3)
     state = dataclasses.replace(states[-1], average=shifted, potential=shifted)
     groups = work.partitions[0]
-    assert unbalanced(work, state, solver._census(work, state, 30_000), groups)
+    assert unbalanced(work, state, solver.schedule(work).census(state, 30_000), groups)
     back = balanced(work, state, groups)
-    census = solver._census(work, back, 60_000)
+    census = solver.schedule(work).census(back, 60_000)
     share = torch.bincount(label, census.counts, 16) / census.samples * 16
     assert (share - 1).abs().max() < 0.1
 

@@ -27,10 +27,11 @@ def normal(count, dim, seed=0):
     return torch.randn(count, dim, generator=torch.Generator().manual_seed(seed))
 
 
-def solve(atoms, *, source=None, weights=None, seed=0, **settings):
+def solve(atoms, *, source=None, weights=None, seed=0, start=None, **settings):
     source = source or GaussianSource(atoms.shape[1])
     problem = SemidiscreteProblem(source, atoms, weights)
-    return SemidualSolver(**settings).solve(problem, torch.Generator().manual_seed(seed))
+    generator = torch.Generator().manual_seed(seed)
+    return SemidualSolver(**settings).solve(problem, generator, start=start)
 
 
 def fresh(solution, samples, seed=99):
@@ -97,6 +98,20 @@ def test_scaling_the_atoms_scales_the_potential_and_nothing_else(scale):
     one, other = solve(normal(300, 8)), solve(scale * normal(300, 8))
     assert one.evidence.samples == other.evidence.samples
     assert torch.allclose(scale * one.potential, other.potential, rtol=1e-3, atol=1e-3 * scale)
+
+
+@pytest.mark.parametrize("offset", [1.0, 1000.0])
+def test_moving_the_source_moves_the_cells_with_it(offset):
+    """Equal first potentials are far from the answer where the source is not about the origin."""
+    away = SamplerSource(5, lambda n, g: torch.randn(n, 5, generator=g) + offset)
+    solution = solve(normal(200, 5), source=away).require_converged()
+    census = fresh(solution, 30_000)
+    assert census.dead == 0
+    assert census.chi2 < 0.02 + 3 * census.chi2_error
+    here = solve(normal(200, 5)).require_converged()
+    assert solution.evidence.samples < 2 * here.evidence.samples
+    again = solve(normal(200, 5), source=away, start=solution, tolerance=0.1)
+    assert again.evidence.samples == 0
 
 
 def test_moving_the_atoms_leaves_the_cells():
@@ -225,7 +240,34 @@ def test_the_census_is_unbiased_and_its_error_right():
     assert np.mean([census.chi2_error for census in found]) == pytest.approx(values.std(), rel=0.3)
 
 
-@pytest.mark.parametrize("settings", [{"tolerance": 0}, {"batch": 0}, {"step_size": -1}])
+def test_a_source_that_is_one_point_is_refused():
+    for place in (0.0, 5.0):
+        point = SamplerSource(2, lambda n, g, place=place: torch.full((n, 2), place))
+        with pytest.raises(TransportError, match="samples of the source are one point"):
+            solve(normal(5, 2), source=point)
+
+
+def test_the_state_of_another_problem_is_refused():
+    states = []
+    problem = SemidiscreteProblem(GaussianSource(3), normal(40, 3))
+    generator = torch.Generator().manual_seed(0)
+    SemidualSolver(max_samples=2000).solve(problem, generator, on_step=states.append)
+    with pytest.raises(InputError, match="got 40 potentials for 50 distinct atoms"):
+        solve(normal(50, 3), start=states[-1])
+
+
+@pytest.mark.parametrize("scale", [1e-60, 1e37, 1e60])
+def test_scores_out_of_the_range_of_float32_are_right(scale):
+    """Values of these sizes are 0 or infinite there."""
+    one, other = solve(normal(50, 4).double()), solve(scale * normal(50, 4).double())
+    assert other.evidence.converged
+    assert torch.allclose(one.potential, other.potential / scale, atol=0.2)
+    assert fresh(other, 20_000).chi2 < 0.02 + 3 * fresh(other, 20_000).chi2_error
+
+
+@pytest.mark.parametrize(
+    "settings", [{"tolerance": 0}, {"batch": 0}, {"batch": 2.5}, {"step_size": -1}]
+)
 def test_settings_are_checked(settings):
     with pytest.raises(InputError, match="must be"):
         SemidualSolver(**settings)
@@ -240,10 +282,10 @@ def test_dead_cells_are_raised_to_their_mass():
     sunk = states[-1].average.clone()
     sunk[[3, 30]] -= 50
     state = dataclasses.replace(states[-1], average=sunk, potential=sunk)
-    census = solver._census(work, state, 10_000)
+    census = solver.schedule(work).census(state, 10_000)
     assert census.dead_cells.nonzero()[:, 0].tolist() == [3, 30]
     repaired = revived(work, state, census)
-    again = solver._census(work, repaired, 20_000)
+    again = solver.schedule(work).census(repaired, 20_000)
     share = again.counts[[3, 30]] / again.samples * 50
     assert ((share > 0.7) & (share < 1.4)).all()
 
