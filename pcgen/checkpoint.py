@@ -78,6 +78,14 @@ STATE = Schema(
     meta={"step": int, "seconds": float, "optimiser": dict}, tensors={"generator": ("i", 1)}
 )
 BASE = Schema(meta={"family": str, "format": int})
+SOLVE = Schema(
+    meta={
+        "key": str, "seed": int, "step": int, "samples": int, "looks": int, "batch": int,
+        "averaging": bool, "level": int, "pace": int, "age": int, "goal": int, "averaged": int,
+        "epsilon": float, "weight": float, "noise": float,
+    },
+    tensors={"potential": ("f", 1), "average": ("f", 1)},
+)  # fmt: skip
 ATOMS = Schema(tensors={"z": ("f", 2), "row": ("i", 1), "label": ("i", 1)})
 
 

@@ -10,7 +10,8 @@ stochastic elsewhere. Evidence, on fresh samples: chi2 of the cell masses (unbia
 and typical relative cell errors beside what chance alone shows, dead cells, the primal and dual
 transport value, the samples used and why it stopped.
 
-Started by torchrun, several processes share the samples of the stochastic method.
+Started by torchrun, several processes share the samples of the stochastic method, whose state is
+kept in FILE.npz.state until it is done: the same command goes on from there, to the same bits.
 
 Examples:
   pcgen transport latents.npy --out map.npz
@@ -59,7 +60,7 @@ def _run(args: argparse.Namespace, group: Any) -> dict[str, Any]:
 
     from torch import Generator
 
-    from pcgen import progress
+    from pcgen import __version__, progress
     from pcgen.config import to_plain
     from pcgen.errors import InputError
     from pcgen.transport import (
@@ -69,6 +70,7 @@ def _run(args: argparse.Namespace, group: Any) -> dict[str, Any]:
         SemidualSolver,
     )
     from pcgen.transport.extended import ExtendedMap
+    from pcgen.transport.kept import KeptState
     from pcgen.transport.pictures import draw
     from pcgen.transport.sources import source_named
 
@@ -84,11 +86,14 @@ def _run(args: argparse.Namespace, group: Any) -> dict[str, Any]:
     solver = AutoSolver(method=args.method, semidual=stochastic)
     start = SemidiscreteSolution.load(args.start) if args.start else None
 
-    def digest() -> str:
-        given = (problem.atoms, problem.weights)
-        return sha256(b"".join(part.numpy().tobytes() for part in given)).hexdigest()[:12]
-
-    group.same(digest, f"{args.atoms} has other contents")
+    given = sha256(problem.atoms.contiguous().numpy())
+    given.update(problem.weights.contiguous().numpy())
+    group.same(lambda: given.hexdigest()[:12], f"{args.atoms} has other contents")
+    settings = args.source, args.tolerance, args.method, args.max_samples, args.seed, __version__
+    given.update(repr(settings).encode())
+    if args.start:
+        given.update(args.start.read_bytes())
+    kept = KeptState.beside(args.out, given.hexdigest(), problem.distinct.count, group)
     generator = Generator().manual_seed(args.seed)
     expected = int(1.3 * problem.count / args.tolerance)
     with progress.bar("samples", expected) as bar:
@@ -96,13 +101,19 @@ def _run(args: argparse.Namespace, group: Any) -> dict[str, Any]:
         def on_step(state: Any) -> None:
             phase = "averaging" if state.averaging else f"level {state.level}"
             bar.advance(min(state.batch, max(0, expected - state.samples)), phase)
+            kept.keep(state)
 
         told = on_step if solver.chosen(problem) is stochastic else None
-        solution = solver.solve(problem, generator, start=start, on_step=told, group=group)
+        begun = kept.read() if told else None
+        if begun is not None:
+            progress.say(f"goes on after {begun.samples} samples, from {kept.path}")
+            bar.advance(min(begun.samples, expected), "gone on with")
+        solution = solver.solve(problem, generator, start=begun or start, on_step=told, group=group)
     if group.first:
         solution.save(args.out)
     if args.picture is not None and group.first:
         draw(solution, args.picture, seed=args.seed)
+    kept.remove()
     mapped = ExtendedMap(solution)(problem.source.sample(4096, generator))
     evidence = to_plain(solution.evidence)
     return {

@@ -16,6 +16,7 @@ from pcgen.transport.newton import NewtonSolver
 from pcgen.transport.problem import SemidiscreteProblem
 from pcgen.transport.semidual import SemidualSolver
 from pcgen.transport.solution import SemidiscreteSolution
+from pcgen.transport.state import SemidualState
 
 Method = Literal["auto", "line", "newton", "semidual"]
 METHODS = ("auto", "line", "newton", "semidual")
@@ -94,13 +95,14 @@ class AutoSolver:
         problem: SemidiscreteProblem,
         generator: Generator,
         *,
-        start: SemidiscreteSolution | None = None,
+        start: SemidiscreteSolution | SemidualState | None = None,
         on_step: Callable[[Any], None] | None = None,
         group: Group = ALONE,
     ) -> SemidiscreteSolution:
         """Solve by the chosen method; the evidence names it.
 
         Args:
+            start: a solution of a nearby problem, or a state of the stochastic method.
             group: processes that share the samples of the stochastic method; an exact one is
                 solved by each of them.
         """
@@ -109,4 +111,6 @@ class AutoSolver:
             return self.semidual.solve(
                 problem, generator, start=start, on_step=on_step, group=group
             )
+        if isinstance(start, SemidualState):
+            raise InputError("only the stochastic method goes on from a state")
         return solver.solve(problem, generator, start=start, on_step=on_step)

@@ -101,6 +101,9 @@ def _live(words, changes, said, at_change, sent) -> None:
 
     os.dup2(said.fileno(), 1)
     os.dup2(said.fileno(), 2)
+    # A shell without job control starts what runs behind it with Ctrl-C ignored, and that is
+    # inherited; Python sets its own handler only where it was not.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         sys.addaudithook(hook)
         code = main([*words, "--quiet"])

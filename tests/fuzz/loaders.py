@@ -47,6 +47,8 @@ from pcgen.transport import (
     SemidiscreteSolution,
     SemidualSolver,
 )
+from pcgen.transport.kept import KeptState
+from pcgen.transport.state import SemidualState
 from tests.shapes.small_shapes import box_mesh, every_format
 
 CLOUDS = np.random.default_rng(0).normal(size=(2, 60, 3)).astype(np.float32)
@@ -205,6 +207,15 @@ def _solution() -> list[bytes]:
     return [_written(SemidualSolver(tolerance=0.5).solve(problem, draw).save, ".npz")]
 
 
+def _kept() -> list[bytes]:
+    draw = torch.Generator().manual_seed(0)
+    problem = SemidiscreteProblem(GaussianSource(2), torch.randn(4, 2, generator=draw))
+    states: list[SemidualState] = []
+    SemidualSolver(tolerance=0.5).solve(problem, draw, on_step=states.append)
+    tensors, rest = states[-1].to_tensors()
+    return [_written(lambda path: checkpoint.save(path, tensors, {**rest, "key": "k"}))]
+
+
 def _base(name: str) -> bytes:
     draw = torch.Generator().manual_seed(0)
     omega = base.fit(name, torch.randn(40, 2, generator=draw), generator=draw)
@@ -301,6 +312,7 @@ LOADERS = {
     "metrics": Loader(".jsonl", lambda: [_trained()["metrics.jsonl"]], _read_metrics),
     "plan": Loader(".json", lambda: [b'{"steps": 40}\n'], _read_plan),
     "map": Loader(".npz", _solution, SemidiscreteSolution.load),
+    "map.state": Loader(".state", _kept, lambda path: KeptState(path, "k", 4).read()),
     "atoms": Loader(".npz", lambda: [_buffer(lambda h: np.savez(h, atoms=CLOUDS[0]))], read_atoms),
     "meshes.json": Loader(".json", _manifest, _read_manifest),
     "distances": Loader(

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from pcgen import checkpoint
 from pcgen.cli import main
 from pcgen.errors import InputError
 from pcgen.transport import (
@@ -15,6 +16,7 @@ from pcgen.transport import (
     GaussianSource,
     SemidiscreteProblem,
     SemidualSolver,
+    kept,
 )
 from pcgen.transport.choose import choose_method
 from pcgen.transport.pictures import cell_picture, draw
@@ -157,3 +159,53 @@ def test_walls_and_cells_of_the_picture_belong_to_the_map(tmp_path):
             assert solution.assign(inside).item() == cell
     draw(solution, tmp_path / "map.svg", samples=100)
     assert "<svg" in (tmp_path / "map.svg").read_text()
+
+
+def test_a_solve_that_was_stopped_goes_on_to_the_same_bits(atoms, tmp_path, capsys, monkeypatch):
+    """Stopped in each phase, twice; what another command left is not gone on with."""
+    words = (atoms, "--tolerance", 0.05, "--quiet")
+    assert main(["transport", *map(str, words), "--out", str(tmp_path / "whole.npz")]) == 0
+    monkeypatch.setattr(kept, "SAVE_EVERY_S", 0.0)
+    out, left = tmp_path / "map.npz", tmp_path / "map.npz.state"
+    keep, steps = kept.KeptState.keep, []
+
+    def stop_at(stop):
+        def keep_or_stop(self, state):
+            keep(self, state)
+            steps.append(state.step)
+            if state.step == stop:
+                raise KeyboardInterrupt
+
+        return keep_or_stop
+
+    for seed, stop in ((1, 3), (0, 5), (0, 40)):  # the first is of another seed
+        monkeypatch.setattr(kept.KeptState, "keep", stop_at(stop))
+        stopped = main(["transport", *map(str, words), "--out", str(out), "--seed", str(seed)])
+        assert stopped == 130
+        assert "the same command goes on" in capsys.readouterr().err
+        assert left.exists()
+        assert not out.exists()
+    assert steps == [1, 2, 3, *range(1, 6), *range(6, 41)]
+    monkeypatch.setattr(kept.KeptState, "keep", keep)
+    assert main(["transport", *map(str, words), "--out", str(out)]) == 0
+    assert out.read_bytes() == (tmp_path / "whole.npz").read_bytes()
+    assert not left.exists()
+
+
+@pytest.mark.parametrize("change", [{"epsilon": float("nan")}, {"batch": 0}, {"more": 1}, "short"])
+def test_a_damaged_state_is_refused_in_one_line(atoms, tmp_path, capsys, monkeypatch, change):
+    monkeypatch.setattr(kept, "SAVE_EVERY_S", 0.0)
+    monkeypatch.setattr(kept.KeptState, "remove", lambda self: None)
+    out, left = tmp_path / "map.npz", tmp_path / "map.npz.state"
+    run(capsys, atoms, "--out", out, "--tolerance", 0.5)
+    tensors, rest = checkpoint.load(left)
+    if change == "short":
+        tensors = {name: tensor[1:] for name, tensor in tensors.items()}
+    else:
+        rest |= change
+    checkpoint.save(left, tensors, rest)
+    code, _, said = run(capsys, atoms, "--out", out, "--tolerance", 0.5)
+    assert code == 2
+    assert len(said.splitlines()) == 1
+    assert f"{left} is damaged" in said
+    assert "begins anew" in said
