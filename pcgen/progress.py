@@ -23,6 +23,17 @@ def set_quiet(quiet: bool) -> None:
     _quiet = quiet
 
 
+@contextlib.contextmanager
+def hushed() -> Iterator[None]:
+    """Say nothing inside: for parts of a stage whose own lines would hide the stage's."""
+    before = _quiet
+    set_quiet(True)
+    try:
+        yield
+    finally:
+        set_quiet(before)
+
+
 class Bar(Protocol):
     def advance(self, steps: int = 1, note: str = "") -> None: ...
 

@@ -55,13 +55,25 @@ def two_draw(first: Clouds, second: Clouds, work: Work) -> NDArray[np.float64]:
 
 
 def nearest_training(
-    queries: Clouds, training: Clouds, work: Work, label: str = "nearest training"
+    queries: Clouds,
+    training: Clouds,
+    work: Work,
+    label: str = "nearest training",
+    *,
+    own: NDArray[np.int64] | None = None,
 ) -> Nearest:
-    """Search the whole training set (N, P, 3) for each query (n, P, 3), exactly, in one frame."""
+    """Search the whole training set (N, P, 3) for each query (n, P, 3), exactly, in one frame.
+
+    Args:
+        own: (n,) a row of the training set that each query passes over; by default none.
+    """
     backend = pick_backend("cd", queries.shape[1], work.backend)
     tasks = [(start,) for start in range(0, len(queries), QUERIES)]
     kind = ("nearest", "cd", backend)
-    blocks = run_tasks(_nearest_block, kind, [queries, training], tasks, work, label)
+    arrays: list[Array] = [queries, training]
+    if own is not None:
+        arrays.append(own.astype(np.float64))  # what a task is sent
+    blocks = run_tasks(_nearest_block, kind, arrays, tasks, work, label)
     table = np.concatenate([block for _, block in blocks])
     return Nearest(index=table[:, 0].astype(np.int64), distance=table[:, 1])
 
@@ -84,29 +96,50 @@ def replay_rate(found: Nearest, draws: NDArray[np.float64]) -> float:
 def _nearest_block(
     arrays: Sequence[Array], kind: tuple[str, ...], task: Task
 ) -> NDArray[np.float64]:
-    queries, training = arrays
-    search = _pruned_search if kind[2] == "native" else chamfer_table
-    rows = search(np.asarray(queries[task[0] : task[0] + QUERIES]), training, kind[2])
+    queries, training, *own = (
+        array[task[0] : task[0] + QUERIES] if place != 1 else array
+        for place, array in enumerate(arrays)
+    )
+    passed = [int(row) for row in own[0]] if own else [-1] * len(queries)
+    search = _pruned_search if kind[2] == "native" else _whole_search
+    rows = search(np.asarray(queries), training, passed, kind[2])
     return np.array([(row.argmin(), row.min()) for row in rows], np.float64)
 
 
-def _pruned_search(block: Array, training: Array, backend: str) -> list[NDArray[np.float64]]:
+def _whole_search(
+    block: Array, training: Array, passed: list[int], backend: str
+) -> list[NDArray[np.float64]]:
+    rows = list(chamfer_table(block, training, backend))
+    for row, own in zip(rows, passed, strict=True):
+        if own >= 0:
+            row[own] = np.inf
+    return rows
+
+
+def _pruned_search(
+    block: Array, training: Array, passed: list[int], backend: str
+) -> list[NDArray[np.float64]]:
     """Rows of distances of which the least is exact: likely training shapes come first."""
     parts = [
-        _search_part(block, training[start : start + PART])
+        _search_part(block, training[start : start + PART], [own - start for own in passed])
         for start in range(0, len(training), PART)
     ]
     return [np.concatenate(rows) for rows in zip(*parts, strict=True)]
 
 
-def _search_part(block: Array, training: Array) -> list[NDArray[np.float64]]:
+def _search_part(block: Array, training: Array, passed: list[int]) -> list[NDArray[np.float64]]:
     from pcgen.kernels import native
 
     first, second = native.prepare(block), native.prepare(training)
     coarse = [native.prepare(clouds[:, :COARSE_POINTS]) for clouds in (block, training)]
-    guesses = native.chamfer_table(*coarse)
-    pairs = zip(first, guesses, strict=True)
-    return [native.chamfer_search(query, second, guess.argsort()) for query, guess in pairs]
+    rows = []
+    for query, guess, own in zip(first, native.chamfer_table(*coarse), passed, strict=True):
+        order = guess.argsort()
+        row = native.chamfer_search(query, second, order[order != own])
+        if 0 <= own < len(row):
+            row[own] = np.inf
+        rows.append(row)
+    return rows
 
 
 def _row_block(arrays: Sequence[Array], kind: tuple[str, ...], task: Task) -> NDArray[np.float64]:

@@ -71,8 +71,9 @@ def recombined(
     codes blended, up to half, with one of 4 neighbours         55.5     1.07       7
     =========================================================  =====  =======  ======
 
-    (The first and the last row drew points with the full thickness.) The proportions move a little
-    besides, so that no two atoms are the same.
+    (The first and the last row drew points with the full thickness, and each variant had a
+    neighbour of its own; now all those of a shape share one, see :mod:`.novelty`.) The proportions
+    move a little besides, so that no two atoms are the same.
 
     Args:
         atoms: one a shape; the last ``dim`` numbers of a latent are its proportions.

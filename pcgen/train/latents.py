@@ -107,9 +107,11 @@ def _atoms(context: Context) -> tuple[Atoms, dict[str, float]]:
     near = settings.base.neighbours
 
     def measured() -> dict[str, float]:
-        return least_change(atoms, image, model, clouds, near, context.seed(STAGE, 3))
+        with progress.hushed():
+            return least_change(atoms, image, model, clouds, near, context.seed(STAGE, 3))
 
     # The first process decides: another machine might round the other way.
+    progress.say("base           comparing variants with the training shapes")
     newness = context.group.value(measured)
     progress.say(f"base           {describe(newness)}")
     least = newness["least_change"]

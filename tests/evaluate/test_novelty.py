@@ -45,3 +45,17 @@ def test_the_replay_rate_compares_with_the_own_two_draws_of_the_nearest():
 def test_no_ratio_when_the_test_shapes_are_training_shapes():
     zero = novelty.Nearest(index=np.zeros(3, np.int64), distance=np.zeros(3))
     assert novelty.novelty_ratio(zero, zero) is None
+
+
+@pytest.mark.parametrize("backend", ["native", "kdtree"])
+def test_a_query_passes_over_its_own_row(backend):
+    rng = np.random.default_rng(3)
+    clouds = rng.normal(size=(11, 40, 3)).astype(np.float32)
+    again = clouds + 0.01 * rng.normal(size=clouds.shape).astype(np.float32)
+    own = np.arange(11)
+    found = novelty.nearest_training(again, clouds, Work(workers=1, backend=backend), own=own)
+    table = chamfer_table(again, clouds, "kdtree")
+    assert (table.argmin(1) == own).all()
+    table[own, own] = np.inf
+    assert (found.index == table.argmin(1)).all()
+    assert np.allclose(found.distance, table.min(1), rtol=1e-5)
