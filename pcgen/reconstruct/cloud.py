@@ -28,6 +28,7 @@ class Cloud:
         rank: 3, or 2 when all points lie in one plane.
         notes: what was dropped or ignored, in words.
         planes: (P, 3) unit normals without orientation where already estimated.
+        noisy: the points scattered about their surface before they were smoothed.
     """
 
     points: NDArray[np.float64]
@@ -38,6 +39,7 @@ class Cloud:
     rank: int
     notes: tuple[str, ...] = ()
     planes: NDArray[np.float64] | None = None
+    noisy: bool = False
 
 
 def prepare_cloud(

@@ -9,6 +9,8 @@ is any set of triangles, with sheets and holes; :mod:`pcgen.reconstruct.thicken`
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -31,9 +33,27 @@ FILL = 1.5  # largest circumradius of a facet that closes a hole
 BEND = np.cos(np.radians(50.0))  # of a facet that closes a notch against its neighbours
 WALLED = 3  # chosen facets that make a cell part of the material
 ROUNDS = 2  # how often cells so walled wall others
-RAGGED = 2  # rim edges at a point that make it part of a thin part
-THIN = 0.8  # largest circumradius of a cell of a thin part
-LONE = 3  # corners of such a cell that must be ragged
+
+
+class Thin(NamedTuple):
+    """Which small cells are part of the material though no facets wall them.
+
+    Attributes:
+        ragged: rim edges at a point that make it part of a thin part.
+        width: largest circumradius of a cell of a thin part.
+        lone: corners of such a cell that must be ragged.
+    """
+
+    ragged: int
+    width: float
+    lone: int
+
+
+ROD = Thin(ragged=2, width=0.8, lone=3)
+# Planes of noisy points are wrong so often that rims run through every face, and handles with them.
+# On 8 test shapes that a run decoded with 10,000 points the genus fell from 177 to 33 on average,
+# for an F-score of 0.452 instead of 0.459; a width of 1.1 has genus 15 and 0.440.
+TORN = Thin(ragged=1, width=0.9, lone=2)
 
 
 def planar_facets(cloud: Cloud) -> tuple[Points, Faces]:
@@ -51,7 +71,9 @@ def planar_facets(cloud: Cloud) -> tuple[Points, Faces]:
     points = np.concatenate([points, creases.points])
     complex_ = cells(delaunay(points))
     on_crease = np.arange(len(points)) >= len(cloud.points)
-    return points, complex_.facets[_surface(points, planes, on_crease, complex_, cloud.spacing)]
+    thin = TORN if cloud.noisy else ROD
+    chosen = _surface(points, planes, on_crease, complex_, cloud.spacing, thin)
+    return points, complex_.facets[chosen]
 
 
 def _surface(
@@ -60,6 +82,7 @@ def _surface(
     on_crease: NDArray[np.bool_],
     complex_: Cells,
     spacing: float,
+    thin: Thin,
 ) -> NDArray[np.bool_]:
     """The facets (F,) that bound solids or are sheets.
 
@@ -82,13 +105,13 @@ def _surface(
     for _ in range(ROUNDS):
         solid |= chosen[complex_.facets_of].sum(axis=1) >= WALLED
         chosen[complex_.facets_of[solid]] = True
-    solid |= _thin_parts(points, complex_, chosen, spacing)
+    solid |= _thin_parts(points, complex_, chosen, spacing, thin)
     sheets = chosen & ~np.r_[solid, False][complex_.cells_of].any(axis=1)
     return _border(complex_, solid) | sheets
 
 
 def _thin_parts(
-    points: Points, complex_: Cells, chosen: NDArray[np.bool_], spacing: float
+    points: Points, complex_: Cells, chosen: NDArray[np.bool_], spacing: float, thin: Thin
 ) -> NDArray[np.bool_]:
     """Small cells among points that no closed fan of facets surrounds.
 
@@ -103,9 +126,9 @@ def _thin_parts(
         for corner in corners:
             np.add.at(ragged, complex_.facets[rim[:, edge], corner], 1)
     facets = np.bincount(complex_.facets[chosen].reshape(-1), minlength=len(points))
-    lone = (ragged >= RAGGED) | (facets < 3)
-    small = circumradius(points, complex_.corners) < THIN * spacing
-    return small & (lone[complex_.corners].sum(axis=1) >= LONE)
+    lone = (ragged >= thin.ragged) | (facets < 3)
+    small = circumradius(points, complex_.corners) < thin.width * spacing
+    return small & (lone[complex_.corners].sum(axis=1) >= thin.lone)
 
 
 def _border(complex_: Cells, solid: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -119,7 +119,8 @@ def _best(cloud: Cloud, settings: MeshSettings) -> tuple[str, Points, Faces, dic
     failures = []
     for name in names:
         try:
-            found[name] = close(*METHODS[name](cloud), 2 * settings.thickness)
+            triangles = METHODS[name](cloud)
+            found[name] = close(*triangles, 2 * settings.thickness, full=cloud.noisy)
         except PcgenError as error:
             failures.append(f"{name}: {error}")
             continue

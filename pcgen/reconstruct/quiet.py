@@ -3,7 +3,8 @@
 A triangulation passes through its points, so noise beyond a small share of their spacing tears it
 into splinters. Such clouds, and only those, are projected onto local planes (moving least squares;
 Levin 2003, Alexa et al. 2003) and thinned to an even spacing, which spends points on smoothness:
-the more points the generator draws, the more there is to spend.
+the more points the generator draws, the more there is to spend. The cloud is then ``noisy``, and
+the facets through it are closed more boldly.
 
 Noise also hides the planes: on what a run decodes, half of the normals estimated from the points
 are wrong by 12 to 58 degrees, half of those that it predicts by 1 to 49, and on each of 16 shapes
@@ -78,7 +79,7 @@ def quiet(cloud: Cloud) -> Cloud:
     notes.append(f"noisy points were smoothed and thinned to {len(smooth)} for the mesh")
     return replace(
         cloud, points=smooth, normals=None, planes=planes, spacing=spacing(smooth),
-        notes=tuple(notes),
+        notes=tuple(notes), noisy=True,
     )  # fmt: skip
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,23 +18,27 @@ _CRUMB = 0.002  # a piece below this share of the whole area is dropped
 _LOST = 0.1  # a hollow is kept when this share of its points would vanish with it
 
 
-def close(vertices: Points, faces: Faces, thickness: float) -> tuple[Points, Faces]:
+def close(
+    vertices: Points, faces: Faces, thickness: float, *, full: bool = False
+) -> tuple[Points, Faces]:
     """Make the surface of a solid out of triangles.
 
     Sheets get ``thickness``; hollows without a way out are filled, unless they hold points that
     nothing outside shows (an inner wall); crumbs are dropped.
 
+    Args:
+        full: fill every hollow: points inside are noise.
     Raises:
         MeshError: nothing is left.
     """
     if not len(clean(faces)):
         raise MeshError("no surface was found between the points; try another method")
     layer = thicken(vertices, faces)
-    kept = drop_crumbs(layer.vertices, layer.faces[_kept_pieces(layer)[layer.piece]])
+    kept = drop_crumbs(layer.vertices, layer.faces[_kept_pieces(layer, full)[layer.piece]])
     return compact(move_apart(layer.vertices, kept, thickness / 2), kept)
 
 
-def _kept_pieces(layer: Layer) -> NDArray[np.bool_]:
+def _kept_pieces(layer: Layer, full: bool) -> NDArray[np.bool_]:
     """Outsides and sheets, and the hollows that must stay."""
     pieces = len(layer.volume)
     corner_piece = np.repeat(layer.piece, 3)
@@ -44,7 +50,8 @@ def _kept_pieces(layer: Layer) -> NDArray[np.bool_]:
     shown[pairs[kept[pairs[:, 1]], 0]] = True
     size = np.bincount(pairs[:, 1], minlength=pieces)
     lost = np.bincount(pairs[:, 1], ~shown[pairs[:, 0]], minlength=pieces)
-    kept |= lost > _LOST * size
+    if not full:
+        kept |= lost > _LOST * size
     return kept & ~_inside_filled(layer, kept)
 
 
@@ -58,22 +65,30 @@ def _inside_filled(layer: Layer, kept: NDArray[np.bool_]) -> NDArray[np.bool_]:
     np.minimum.at(low, layer.piece, corners.min(axis=1))
     np.maximum.at(high, layer.piece, corners.max(axis=1))
     candidates = np.flatnonzero(kept)
+    order = np.argsort(layer.piece, kind="stable")
+    start = np.searchsorted(layer.piece[order], np.arange(len(kept) + 1))
     for hollow in np.flatnonzero(~kept):
         within = (low[candidates] > low[hollow]).all(1) & (high[candidates] < high[hollow]).all(1)
         inner = candidates[within]
         if len(inner):
-            probes = corners[first[inner], 0]
-            result[inner] |= _winding(probes, corners[layer.piece == hollow]) < -0.5
+            walls = layer.faces[order[start[hollow] : start[hollow + 1]]]
+            result[inner] |= _encloses(layer.vertices, walls, corners[first[inner]].mean(1))
     return result
 
 
-def _winding(probes: Points, corners: Points) -> NDArray[np.float64]:
-    """Winding numbers of triangles (F, 3, 3) about points (n, 3) (van Oosterom, Strackee 1983)."""
-    a, b, c = (corners[None, :, i] - probes[:, None] for i in range(3))
-    la, lb, lc = (np.linalg.norm(x, axis=2) for x in (a, b, c))
-    above = (np.cross(a, b) * c).sum(2)
-    below = la * lb * lc + (a * b).sum(2) * lc + (b * c).sum(2) * la + (c * a).sum(2) * lb
-    return np.arctan2(above, below).sum(axis=1) / (2 * np.pi)
+def _encloses(vertices: Points, faces: Faces, probes: Points) -> NDArray[np.bool_]:
+    """Which of ``probes`` (n, 3) lie inside a closed surface, by the parity of rays' crossings."""
+    import open3d as o3d
+
+    centre = vertices[faces[0, 0]]  # the scene works in single precision
+    scene = o3d.t.geometry.RaycastingScene(nthreads=1)
+    tensor: Any = o3d.core.Tensor  # its stubs do not know numpy arrays
+    used, renumbered = compact(vertices, faces)
+    scene.add_triangles(
+        tensor((used - centre).astype(np.float32)), tensor(renumbered.astype(np.uint32))
+    )
+    query = tensor((probes - centre).astype(np.float32))
+    return scene.compute_occupancy(query, nthreads=1, nsamples=5).numpy() > 0.5
 
 
 def drop_crumbs(vertices: Points, faces: Faces, share: float = _CRUMB) -> Faces:

@@ -41,3 +41,11 @@ def square(count, seed=0):
     points = np.zeros((count, 3))
     points[:, :2] = rng.uniform(-1, 1, (count, 2))
     return points, np.tile([0.0, 0.0, 1.0], (count, 1))
+
+
+def tube(count, seed=0, radius=0.5):
+    """A cylinder open at both ends, about the axis y."""
+    rng = np.random.default_rng(seed)
+    angle, height = rng.uniform(0, 2 * np.pi, count), rng.uniform(-1, 1, count)
+    normals = np.stack([np.cos(angle), np.zeros(count), np.sin(angle)], axis=1)
+    return radius * normals + height[:, None] * [0.0, 1.0, 0.0], normals

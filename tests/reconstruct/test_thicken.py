@@ -2,6 +2,8 @@ import numpy as np
 import pytest
 import trimesh
 
+from pcgen.reconstruct.report import volume
+from pcgen.reconstruct.solid import close
 from pcgen.reconstruct.thicken import move_apart, thicken
 from pcgen.reconstruct.topology import fans, is_watertight, topology
 
@@ -77,3 +79,17 @@ def test_repeated_and_collapsed_faces_are_ignored():
     faces = np.array([[0, 1, 2], [2, 1, 0], [0, 0, 1], [0, 2, 3]])
     once = thicken(QUAD, faces[[0, 3]])
     assert np.array_equal(thicken(QUAD, faces).faces, once.faces)
+
+
+@pytest.mark.parametrize(("full", "components", "inside"), [(False, 3, 0.1), (True, 1, 2.0)])
+def test_two_rooms_with_a_wall_between_are_kept_or_filled(full, components, inside):
+    room = trimesh.creation.box((1, 1, 1)).subdivide().subdivide().subdivide()
+    places = np.asarray(room.vertices) + np.array([0.5, 0, 0])
+    both = trimesh.Trimesh(
+        np.concatenate([places, places * [-1, 1, 1]]),
+        np.concatenate([room.faces, room.faces + len(places)]), process=False,
+    )  # fmt: skip
+    both.merge_vertices()
+    made = close(np.asarray(both.vertices), np.asarray(both.faces), 0.01, full=full)
+    assert topology(*made).components == components
+    assert volume(*made) == pytest.approx(inside, rel=0.05)
