@@ -39,6 +39,7 @@ def storage_errors(path: Path, hint: str = "") -> Iterator[None]:
             errno.EROFS: "the file system is read-only; choose another folder with --out",
             errno.EACCES: "permission denied; choose another folder with --out",
             errno.EPERM: "permission denied; choose another folder with --out",
+            errno.ENOENT: "no folder can be made there; choose another folder with --out",
             errno.EEXIST: "a file stands there; choose another folder",
             errno.EISDIR: "a folder stands there; choose another name",
             errno.ENOTDIR: "part of the path is a file; choose another folder",

@@ -4,7 +4,8 @@ INPUT is a samples file (.npz, from `pcgen sample`), a cloud file (.ply .xyz .pc
 folder of them. For each cloud NAME the folder DIR receives NAME.glb (or the formats asked for)
 and NAME.json: method, faces, components, genus, area, volume, the distances between mesh and
 points both ways, and the F-score at 1 % of the size. meshes.json lists them all. A shape that
-fails is reported and the others go on; the same command again keeps what is finished.
+fails is reported and the others go on (where all fail, the exit code is 2); the same command
+again keeps what is finished.
 
 Methods:
   auto      try facets, Poisson and alpha until one fits the points well, keep the best fit
@@ -28,6 +29,7 @@ from pathlib import Path
 from typing import Any
 
 from pcgen.cli.arguments import add_work, location, names, positive
+from pcgen.errors import MeshError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -65,6 +67,10 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         faces=args.faces,
         thickness=args.thickness,
     )
+    failed = [f"{entry['name']}: {entry['error']}" for entry in manifest["meshes"]
+              if "error" in entry]  # fmt: skip
+    if failed and len(failed) == len(manifest["meshes"]):
+        raise MeshError(f"nothing could be meshed; {failed[0]} (all in {args.out / 'meshes.json'})")
     return {"out": str(args.out), **manifest}
 
 

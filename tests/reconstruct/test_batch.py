@@ -1,5 +1,6 @@
 import json
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -133,6 +134,21 @@ def test_the_command_says_in_one_line_what_it_cannot_read(tmp_path, capsys, name
         (tmp_path / name).write_text("")
     assert main(["mesh", str(tmp_path / name), "--out", str(tmp_path / "out")]) == 2
     assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_where_nothing_can_be_meshed_the_command_fails(tmp_path, capsys):
+    np.save(tmp_path / "three.npy", box(3)[0])
+    words = ["mesh", str(tmp_path / "three.npy"), "--out", str(tmp_path / "out"), "--quiet"]
+    assert main(words) == 2
+    assert "at least 10 distinct" in capsys.readouterr().err
+    assert (tmp_path / "out" / "meshes.json").exists()
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="no folder that refuses the root user")
+def test_a_folder_that_takes_no_files_is_one_clear_error(tmp_path, capsys):
+    np.save(tmp_path / "ball.npy", sphere(400)[0])
+    assert main(["mesh", str(tmp_path / "ball.npy"), "--out", "/proc/nowhere", "--quiet"]) == 2
+    assert "no folder can be made there" in capsys.readouterr().err
 
 
 def test_a_damaged_file_in_a_folder_is_reported_and_the_others_are_meshed(tmp_path):

@@ -84,7 +84,7 @@ def test_repeated_and_collapsed_faces_are_ignored():
 @pytest.mark.parametrize(("full", "components", "inside"), [(False, 3, 0.1), (True, 1, 2.0)])
 def test_two_rooms_with_a_wall_between_are_kept_or_filled(full, components, inside):
     room = trimesh.creation.box((1, 1, 1)).subdivide().subdivide().subdivide()
-    places = [*room.vertices, 0.5, 0, 0]
+    places = np.asarray(room.vertices) + np.array([0.5, 0, 0])
     both = trimesh.Trimesh(
         np.concatenate([places, places * [-1, 1, 1]]),
         np.concatenate([room.faces, room.faces + len(places)]), process=False,
