@@ -28,6 +28,7 @@ FIRST_REVIVAL = -2
 # Samples to balance groups of atoms on, and the number of their first batch.
 BALANCE_PER_CELL = 16
 BALANCE_PER_GROUP = 2500  # a relative error of 2 %
+BALANCE_ENOUGH = 2**16  # the groups do not become more with the cells
 FIRST_BALANCE = -(2**20)
 
 
@@ -55,7 +56,8 @@ def unbalanced(
 
 def balanced(work: Workspace, state: SemidualState, groups: Groups) -> SemidualState:
     """Shift the potential of each group so that it gets its mass on fresh samples."""
-    samples = max(BALANCE_PER_CELL * work.count, BALANCE_PER_GROUP * groups.count)
+    samples = min(BALANCE_PER_CELL * work.count, BALANCE_ENOUGH)
+    samples = max(samples, BALANCE_PER_GROUP * groups.count)
     parts = []
 
     def best(x: Tensor) -> Tensor:

@@ -63,6 +63,9 @@ from pcgen.transport.workspace import Workspace
 # With redrawn rows, half as large batches in a few more steps take the fewest rows.
 REDRAWN_PACE = 4 / 3
 
+# Held to 4096, a level met only half of 10⁵ cells, and annealing had to begin again.
+LARGEST_BATCH = 2**16
+
 
 @dataclass(frozen=True, kw_only=True)
 class SemidualSolver:
@@ -72,8 +75,9 @@ class SemidualSolver:
         tolerance: χ² of the cell masses to reach; 0.02 is a typical relative error of 14 %.
         max_samples: budget of source samples; by default 40 n / tolerance, forty times what the
             statistical limit n / samples asks for.
-        batch: points per step; by default n / 4, between 256 and 4096: small batches anneal with
-            fewer samples, larger ones waste less time between products.
+        batch: points per step; by default n / 8 between 256 and LARGEST_BATCH, or n / 4 where
+            rows are not redrawn: small batches anneal with fewer samples, larger ones waste less
+            time between products, and a level must meet each cell as often whatever n is.
         epsilon: smoothing at the start, in units of the spread R of the scores.
         level_steps: steps in which ε is halved, and the time constant of the averaging phase.
         step_size: c₀, the share of a Sinkhorn step taken when the batch has n points.
@@ -181,7 +185,8 @@ class SemidualSolver:
         """The first state: from zero, or from ``start``, which is looked at before any step."""
         n, device = work.count, work.atoms.device
         share, slower = (4, 1.0) if work.lead is None else (8, REDRAWN_PACE)
-        batch, pace = self.batch or min(4096, max(256, n // share)), int(slower * self.level_steps)
+        batch = self.batch or min(LARGEST_BATCH, max(256, n // share))
+        pace = int(slower * self.level_steps)
         if batch < work.group.size:
             raise InputError(
                 f"a batch of {batch} samples is too small for {work.group.size} processes; raise "
