@@ -101,8 +101,8 @@ def apply_table(items: Iterable[Item], table: SplitTable) -> tuple[list[Item], l
 def split_by_hash(items: list[Item]) -> list[Item]:
     """80 % train, 10 % val, 10 % test for items that have no split, by the hash of their id.
 
-    An id keeps its split whatever else is in the set; only where val or test would stay empty
-    does the item with the highest hash go there.
+    An id keeps its split whatever else is in the set; only where a split would stay empty does the
+    item with the highest hash go to test or val, that with the lowest to train.
     """
     open_ids = sorted((item.id for item in items if item.split is None), key=_position)
     chosen = {
@@ -112,8 +112,11 @@ def split_by_hash(items: list[Item]) -> list[Item]:
     if len(open_ids) == len(items) >= 3:
         if "test" not in chosen.values():
             chosen[open_ids[-1]] = "test"
+        if "train" not in chosen.values():
+            chosen[open_ids[0]] = "train"
         if "val" not in chosen.values():
-            chosen[next(name for name in reversed(open_ids) if chosen[name] == "train")] = "val"
+            train = [name for name in open_ids if chosen[name] == "train"]
+            chosen[train[-1] if len(train) > 1 else open_ids[1]] = "val"
     return [replace(item, split=item.split or chosen[item.id]) for item in items]
 
 
