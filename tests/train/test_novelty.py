@@ -48,7 +48,7 @@ def found(spread, count=40):
 def most(facts, count):
     """Replays that are as rare as nature's, which are known of ``count`` shapes."""
     rate = facts["natural_replay"]
-    return rate + max(2 * (rate * (1 - rate) / count) ** 0.5, 1 / count)
+    return rate + max((rate * (1 - rate) / count) ** 0.5, 1 / count)
 
 
 def test_where_variants_are_as_new_as_nature_nothing_is_asked():
@@ -68,7 +68,7 @@ def test_where_they_are_not_the_least_change_makes_them_so():
 def test_where_novelty_has_an_end_replays_alone_decide():
     facts = found(spread=0.3)
     assert facts["novelty"] < ENOUGH
-    assert facts["least_change"] == 0
+    assert facts["least_change"] in LEAST[1:]
     assert facts["replay"] <= most(facts, 40)
 
 
