@@ -71,15 +71,14 @@ def recombined(
     codes blended, up to half, with one of 4 neighbours         55.5     1.07       7
     =========================================================  =====  =======  ======
 
-    (The first and the last row drew points with the full thickness, and each variant had a
-    neighbour of its own; now all those of a shape share one, see :mod:`.novelty`.) The proportions
-    move a little besides, so that no two atoms are the same.
+    (The first and the last row drew points with the full thickness.) The proportions move a little
+    besides, so that no two atoms are the same.
 
     Args:
         atoms: one a shape; the last ``dim`` numbers of a latent are its proportions.
         image: (N, latent_dim) latents of their mirror images, or the same latents again.
-        least: Euclidean size of the change of proportions; smaller ones are made as large, see
-            :mod:`.novelty`.
+        least: Euclidean size of the change of proportions; smaller ones are made as large, and all
+            variants of a shape go towards one neighbour, see :mod:`.novelty`.
     Returns:
         each · N atoms, with the row and the category that the code came from.
     """
@@ -88,13 +87,16 @@ def recombined(
     )
     count = len(atoms.z)
     index = torch.arange(count).repeat(each)
-    partner = near[torch.arange(count), torch.randint(near.shape[1], (count,), generator=draw)]
+    # What all variants of a shape share where their change has a least size, or each has its own.
+    one = torch.arange(count) if least > 0 else index
+    back = index if least > 0 else torch.arange(len(index))
+    other = near[one, torch.randint(near.shape[1], (len(one),), generator=draw)][back]
     share = LEAST_SHARE + (1 - LEAST_SHARE) * torch.rand(len(index), 1, generator=draw)
-    own, other = atoms.z[index, -dim:], atoms.z[partner[index], -dim:]
-    stretch = STRETCH * torch.randn(count, dim, generator=draw)[index]
-    moved = torch.lerp(own, other, share) + stretch
-    moved += WOBBLE * torch.randn(len(index), dim, generator=draw)
+    own = atoms.z[index, -dim:]
+    stretch = STRETCH * torch.randn(len(one), dim, generator=draw)[back]
+    moved = torch.lerp(own, atoms.z[other, -dim:], share) + stretch
     if least > 0:
+        moved += WOBBLE * torch.randn(len(index), dim, generator=draw)
         size = (moved - own).norm(dim=1, keepdim=True)
         moved = own + (moved - own) * (size.clamp_min(least) / size)
     flipped = torch.rand(len(index), 1, generator=draw) < 0.5

@@ -27,7 +27,7 @@ class BaseSettings:
     """
 
     name: str = "ae-ot"
-    variants: int = 4
+    variants: int = 8
     neighbours: int = 12
     most: int = 20_000
     points: int = 2048

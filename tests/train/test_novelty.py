@@ -7,7 +7,7 @@ from pcgen.latent.autoencoder import proportions
 from pcgen.latent.mixture import Drawn
 from pcgen.train.atoms import Atoms
 from pcgen.train.data import TrainingClouds
-from pcgen.train.novelty import ENOUGH, LEAST, describe, least_change
+from pcgen.train.novelty import ENOUGH, LEAST, SUSPECT, describe, least_change
 
 SCALE = 2.0  # of the logarithm of proportions in a code, as of an autoencoder
 
@@ -30,46 +30,48 @@ def boxes(sizes, count, generator):
     return points * sizes[:, None]
 
 
-def found(spread, count=40):
-    """On ``count`` boxes whose proportions have this standard deviation in logarithms."""
+def found(spread, count=40, neighbours=12, code=0.0):
+    """On ``count`` boxes whose proportions have this standard deviation in logarithms.
+
+    With a ``code``, boxes are neighbours that are alike; without, any are.
+    """
     draw = torch.Generator().manual_seed(0)
     sizes = (spread * torch.randn(count, 3, generator=draw)).exp()
     sizes = sizes / sizes.amax(1, keepdim=True)
     points = boxes(sizes, 1024, draw)
-    z = torch.cat([torch.zeros(count, 1), SCALE * proportions(points).log()], 1)
+    shape = proportions(points).log()
+    z = torch.cat([code * shape, SCALE * shape], 1)
     atoms = Atoms(z=z, row=torch.arange(count) + 5, label=torch.zeros(count, dtype=torch.int64))
     clouds = TrainingClouds(
         rows=torch.arange(count) + 5, points=points, normals=None, label=atoms.label,
         categories=("box",),
     )  # fmt: skip
-    return least_change(atoms, z, Boxes(), clouds, 12, seed=1)
+    return least_change(atoms, z, Boxes(), clouds, neighbours, seed=1)
 
 
-def most(facts, count):
-    """Replays that are as rare as nature's, which are known of ``count`` shapes."""
+def error(facts, count=40):
+    """The standard error of nature's replays, which are known of ``count`` shapes."""
     rate = facts["natural_replay"]
-    return rate + max((rate * (1 - rate) / count) ** 0.5, 1 / count)
+    return max((rate * (1 - rate) / count) ** 0.5, 1 / count)
 
 
-def test_where_variants_are_as_new_as_nature_nothing_is_asked():
+def test_where_variants_are_not_clearly_copies_they_are_left_alone():
     facts = found(spread=1.5)
     assert facts["least_change"] == 0
-    assert facts["novelty"] >= ENOUGH
-    assert facts["replay"] <= most(facts, 40)
+    assert facts["replay"] <= SUSPECT * facts["natural_replay"] + error(facts)
 
 
-def test_where_they_are_not_the_least_change_makes_them_so():
-    facts = found(spread=0.3, count=12)
+def test_where_neighbours_are_alike_the_least_change_makes_variants_new():
+    facts = found(spread=1.5, neighbours=1, code=1.0)
     assert facts["least_change"] in LEAST[1:]
     assert facts["novelty"] >= ENOUGH
-    assert facts["replay"] <= most(facts, 12)
+    assert facts["replay"] <= facts["natural_replay"] + error(facts)
 
 
-def test_where_novelty_has_an_end_replays_alone_decide():
-    facts = found(spread=0.3)
+def test_where_no_change_is_enough_the_largest_is_taken():
+    facts = found(spread=1.0, neighbours=1, code=1.0)
     assert facts["novelty"] < ENOUGH
-    assert facts["least_change"] in LEAST[1:]
-    assert facts["replay"] <= most(facts, 40)
+    assert facts["least_change"] == LEAST[-1]
 
 
 def test_where_real_shapes_are_copies_of_each_other_nothing_is_asked():
