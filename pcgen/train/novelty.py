@@ -151,8 +151,10 @@ def describe(found: dict[str, float]) -> str:
     """What :func:`least_change` found, in a line of the log."""
     if "novelty" not in found:
         return "too few different shapes to tell how new their variants are"
+    least = found["least_change"]
+    how = f"change their proportions by {least:g} at least" if least else "are left as they are"
     return (
-        f"proportions change by {found['least_change']:g} at least: novelty ratio "
+        f"variants {how}: novelty ratio "
         f"{found['novelty']:.2f}, {found['replay']:.0%} replays "
         f"(nature {found['natural_replay']:.0%})"
     )

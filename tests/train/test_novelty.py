@@ -88,7 +88,7 @@ def test_of_few_shapes_nothing_is_asked(count):
 
 
 def test_what_was_found_is_said():
-    said = describe(
-        {"least_change": 0.5, "novelty": 0.987, "replay": 0.0312, "natural_replay": 0.04}
-    )
-    assert said == "proportions change by 0.5 at least: novelty ratio 0.99, 3% replays (nature 4%)"
+    facts = {"least_change": 0.5, "novelty": 0.987, "replay": 0.0312, "natural_replay": 0.04}
+    figures = "novelty ratio 0.99, 3% replays (nature 4%)"
+    assert describe(facts) == f"variants change their proportions by 0.5 at least: {figures}"
+    assert describe({**facts, "least_change": 0.0}) == f"variants are left as they are: {figures}"
