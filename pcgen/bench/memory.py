@@ -20,13 +20,12 @@ import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pcgen.bench.rehearsal import loop_of, rehearse
+from pcgen.bench.rehearsal import loop_of, rehearse, shortened
 
 if TYPE_CHECKING:
     from torch import UntypedStorage
 
     from pcgen.train.loop import Trainer
-    from pcgen.train.presets import Settings
 
 PRESETS = ("cpu-tiny", "cpu-small", "gpu")
 
@@ -46,7 +45,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     check_batches(settings, Execution(accumulate=2 * args.accumulate))
     with tempfile.TemporaryDirectory() as folder:
         trainer, rows = _measured(args.accumulate)
-        rehearse(_short(settings), args.preset, Path(folder), trainer, args.seed)
+        rehearse(shortened(settings, 1), args.preset, Path(folder), trainer, args.seed)
     return {"preset": args.preset, "accumulate": args.accumulate, "loops": rows}
 
 
@@ -62,22 +61,6 @@ def describe(result: dict[str, Any]) -> str:
             + "".join(f"{figure:>9.1f}" for figure in figures)
         )
     return "\n".join(lines)
-
-
-def _short(settings: Settings) -> Settings:
-    """One step of each loop at its full batch; stages that train nothing kept small."""
-
-    def loops(part: Any, **few: int) -> Any:
-        one = {k: dataclasses.replace(getattr(part, k), steps=1) for k in ("teacher", "student")}
-        return dataclasses.replace(part, **one, **few)
-
-    return dataclasses.replace(
-        settings,
-        autoencoder_loop=dataclasses.replace(settings.autoencoder_loop, steps=1),
-        base=dataclasses.replace(settings.base, variants=2, tolerance=0.2),
-        latent_flow=loops(settings.latent_flow, pool=1024),
-        point_flow=loops(settings.point_flow, pairs=16),
-    )
 
 
 def _measured(accumulate: int) -> tuple[type[Trainer], list[dict[str, Any]]]:

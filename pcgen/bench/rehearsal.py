@@ -2,15 +2,38 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pcgen.progress import say
 
 if TYPE_CHECKING:
-    from pcgen.train.loop import Trainer
+    from pcgen.train.loop import LoopSettings, Trainer
     from pcgen.train.presets import Settings
     from pcgen.train.stage import Context
+
+
+CLOUDS = 16  # that are coupled; a benchmark encodes, samples and compares as many
+
+
+def shortened(settings: Settings, steps: int) -> Settings:
+    """The settings with loops of few steps at their full batch, and little to prepare for them."""
+
+    def short(loop: LoopSettings) -> LoopSettings:
+        return dataclasses.replace(loop, steps=steps)
+
+    def flow(old: Any, **few: int) -> Any:
+        loops = {"teacher": short(old.teacher), "student": short(old.student)}
+        return dataclasses.replace(old, **loops, **few)
+
+    return dataclasses.replace(
+        settings,
+        autoencoder_loop=short(settings.autoencoder_loop),
+        base=dataclasses.replace(settings.base, variants=2, tolerance=0.2),
+        latent_flow=flow(settings.latent_flow, pool=1024),
+        point_flow=flow(settings.point_flow, pairs=CLOUDS),
+    )
 
 
 def rehearse(

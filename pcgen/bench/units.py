@@ -6,7 +6,6 @@ step, a sample, a coupling cost what they cost in any run of these sizes.
 
 from __future__ import annotations
 
-import dataclasses
 import tempfile
 import time
 from functools import partial
@@ -14,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pcgen.bench import scaling
-from pcgen.bench.rehearsal import loop_of, rehearse
+from pcgen.bench.rehearsal import CLOUDS, loop_of, rehearse, shortened
 from pcgen.bench.scaling import cpu, fit_power
 from pcgen.progress import say
 
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
     from pcgen.train.loop import Trainer
 
 STEPS = 8  # of each loop; the fastest counts
-CLOUDS = 16  # that are encoded, coupled, sampled and compared
 MESHED = 3
 
 
@@ -38,7 +36,7 @@ def measure(preset: str, seed: int) -> dict[str, Any]:
     from pcgen.train.presets import preset as settings_of
     from pcgen.transport import GaussianSource
 
-    settings = _short(settings_of(preset))
+    settings = shortened(settings_of(preset), STEPS)
     with tempfile.TemporaryDirectory() as folder:
         trainer, steps = _timed()
         context = rehearse(settings, preset, Path(folder), trainer, seed)
@@ -91,25 +89,6 @@ def measure(preset: str, seed: int) -> dict[str, Any]:
         "mesh": mesh,
         "compare": compare,
     }
-
-
-def _short(settings: Any) -> Any:
-    """The settings with loops of a few steps, and few pairs to prepare for them."""
-
-    def short(loop: Any) -> Any:
-        return dataclasses.replace(loop, steps=STEPS)
-
-    def flow(old: Any, **few: int) -> Any:
-        loops = {"teacher": short(old.teacher), "student": short(old.student)}
-        return dataclasses.replace(old, **loops, **few)
-
-    return dataclasses.replace(
-        settings,
-        autoencoder_loop=short(settings.autoencoder_loop),
-        base=dataclasses.replace(settings.base, variants=2, tolerance=0.2),
-        latent_flow=flow(settings.latent_flow, pool=1024),
-        point_flow=flow(settings.point_flow, pairs=CLOUDS),
-    )
 
 
 def _timed() -> tuple[type[Trainer], dict[str, list[float]]]:

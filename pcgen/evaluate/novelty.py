@@ -96,14 +96,13 @@ def replay_rate(found: Nearest, draws: NDArray[np.float64]) -> float:
 def _nearest_block(
     arrays: Sequence[Array], kind: tuple[str, ...], task: Task
 ) -> NDArray[np.float64]:
-    queries, training, *own = (
-        array[task[0] : task[0] + QUERIES] if place != 1 else array
-        for place, array in enumerate(arrays)
-    )
-    passed = [int(row) for row in own[0]] if own else [-1] * len(queries)
+    queries, training, *own = arrays
+    rows = slice(task[0], task[0] + QUERIES)
+    block = np.asarray(queries[rows])
+    passed = [int(row) for row in own[0][rows]] if own else [-1] * len(block)
     search = _pruned_search if kind[2] == "native" else _whole_search
-    rows = search(np.asarray(queries), training, passed, kind[2])
-    return np.array([(row.argmin(), row.min()) for row in rows], np.float64)
+    found = search(block, training, passed, kind[2])
+    return np.array([(row.argmin(), row.min()) for row in found], np.float64)
 
 
 def _whole_search(

@@ -36,6 +36,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import torch
@@ -109,16 +110,17 @@ def least_change(
     rate, counted = nature.replays, min(QUERIES, len(atoms.z))
     error = max(math.sqrt(rate * (1 - rate) / counted), 1 / counted)
     most = rate + error
-    seen: dict[float, Newness] = {}
+
+    @cache
+    def tried(least: float) -> Newness:
+        draw = Generator().manual_seed(seed)
+        made = recombined(atoms, image, judge.each, neighbours, model.dim, draw, least)
+        z = made.z[judge.queries]
+        drawn = [model.draw_base(part, judge.points, draw)[1].points for part in z.split(32)]
+        return judge.newness(torch.cat(drawn).numpy())
 
     def enough(least: float, *, new: bool) -> bool:
-        if least not in seen:
-            draw = Generator().manual_seed(seed)
-            made = recombined(atoms, image, judge.each, neighbours, model.dim, draw, least)
-            z = made.z[judge.queries]
-            drawn = [model.draw_base(part, judge.points, draw)[1].points for part in z.split(32)]
-            seen[least] = judge.newness(torch.cat(drawn).numpy())
-        found = seen[least]
+        found = tried(least)
         return found.replays <= most and not (new and found.distance < ENOUGH * nature.distance)
 
     def smallest(*, new: bool) -> float:
@@ -132,17 +134,16 @@ def least_change(
                 low = middle + 1
         return LEAST[high]
 
-    enough(0.0, new=False)
-    suspect = seen[0.0].replays > SUSPECT * rate + error
-    least = smallest(new=True) if suspect else 0.0
-    if suspect and not enough(least, new=True):
-        # Shapes of few kinds, stretched at will, fill their space: novelty has an end there.
-        least = smallest(new=False)
-        enough(least, new=False)
+    least = 0.0
+    if tried(0.0).replays > SUSPECT * rate + error:
+        least = smallest(new=True)
+        if not enough(least, new=True):
+            # Shapes of few kinds, stretched at will, fill their space: novelty has an end there.
+            least = smallest(new=False)
     return {
         "least_change": least,
-        "novelty": seen[least].distance / nature.distance,
-        "replay": seen[least].replays,
+        "novelty": tried(least).distance / nature.distance,
+        "replay": tried(least).replays,
         "natural_replay": nature.replays,
     }
 
@@ -177,7 +178,8 @@ class _Judge:
         both = clouds.points[places, : 2 * self.points].numpy()
         self._first = np.ascontiguousarray(both[:, : self.points])
         self._second = np.ascontiguousarray(both[:, self.points :])
-        self._draws = two_draw(self._first[:, :FEW], self._second[:, :FEW], Work(workers=1))
+        self._few = np.ascontiguousarray(self._first[:, :FEW])
+        self._draws = two_draw(self._few, self._second[:, :FEW], Work(workers=1))
 
     def nature(self) -> Newness:
         """Of some of the training shapes: how new each is to the others."""
@@ -188,6 +190,5 @@ class _Judge:
         work = Work(workers=1)
         found = nearest_training(clouds, self._first, work, "how new", own=own)
         few = np.ascontiguousarray(clouds[:, :FEW])
-        first = np.ascontiguousarray(self._first[:, :FEW])
-        near = nearest_training(few, first, work, "replays", own=own)
+        near = nearest_training(few, self._few, work, "replays", own=own)
         return Newness(float(np.median(found.distance)), replay_rate(near, self._draws))
