@@ -1,0 +1,68 @@
+"""A point at all times of a flow, for latents and for points alike."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pcgen import checkpoint
+from pcgen.errors import DataError, InputError
+from pcgen.flow.characteristic import Slope, jump, velocity_of
+from pcgen.flow.integrate import jumps, trajectory
+
+MOST_STEPS = 1000
+
+
+def follow(slope: Slope, start: Tensor, steps: int, solver: str, stage: str) -> Iterator[Tensor]:
+    """x at all times: by the student's jumps, or by the teacher's flow under a stepper.
+
+    Raises:
+        DataError: x is not a finite number; the message names the stage and the step.
+    """
+    if solver == "student":
+        path = jumps(functools.partial(jump, slope), start, steps=steps)
+    else:
+        path = trajectory(velocity_of(slope), start, steps=steps, method=solver)
+    for number, x in enumerate(path):
+        if not torch.isfinite(x).all():
+            raise DataError(
+                f"{stage}: x is not a finite number at step {number} of {steps} by {solver}; "
+                "train the stage again, or use another solver or more steps"
+            )
+        yield x
+
+
+class Networks:
+    """The teacher and the student of a flow, frozen."""
+
+    def __init__(self, folder: Path, build: Any, device: str) -> None:
+        """``build`` makes an untrained network; the weights are those of a stage's folder."""
+        self._of = {
+            name: frozen(build(), weights(folder / name), device) for name in ("teacher", "student")
+        }
+
+    def under(self, solver: str) -> Any:
+        """The student for its own jumps, the teacher under a stepper."""
+        return self._of["student" if solver == "student" else "teacher"]
+
+
+def weights(folder: Path) -> dict[str, Tensor]:
+    return checkpoint.load(folder / "weights.safetensors", checkpoint.WEIGHTS)[0]
+
+
+def frozen(module: Any, tensors: dict[str, Tensor], device: str) -> Any:
+    module.load_state_dict(tensors)
+    return module.eval().requires_grad_(False).to(device)
+
+
+def check(count: int, steps: int) -> None:
+    """Refuse numbers of shapes, points or steps that nothing can be made of."""
+    if count < 1:
+        raise InputError(f"the number of shapes and of points must be at least 1, got {count}")
+    if not 1 <= steps <= MOST_STEPS:
+        raise InputError(f"steps must be between 1 and {MOST_STEPS}, got {steps}")

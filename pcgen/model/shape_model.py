@@ -1,0 +1,170 @@
+"""Both halves of a run behind one door: :class:`ShapeModel`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pcgen import __version__, runtime
+from pcgen.errors import DataError, InputError
+from pcgen.model.clouds import CloudDecoder, Decoded
+from pcgen.model.latents import LatentDraw, LatentSampler
+from pcgen.runfile import STAGES, is_finished, read_run
+from pcgen.shapes.samples import Samples
+
+# Between the seeds of two runs of shapes, so that their noises are not shared.
+SEED_STRIDE = 1_000_003
+
+
+class ShapeModel:
+    """A run that generates; see :meth:`load`."""
+
+    def __init__(self, run_dir: Path, config: dict[str, Any], device: str = "cpu") -> None:
+        self.run_dir = run_dir
+        self.categories: tuple[str, ...] = tuple(config["categories"])
+        self.dataset_path = Path(config["dataset"])
+        self._clouds = CloudDecoder(run_dir, config, device)
+        self.latent_dim, self.dim = self._clouds.latent_dim, self._clouds.dim
+        self._latents = LatentSampler(run_dir, config, self.latent_dim, device)
+
+    @classmethod
+    def load(cls, run_dir: Path | str, device: str = "cpu") -> ShapeModel:
+        """Load a finished run.
+
+        Raises:
+            DataError: there is no run, or a stage of it is not trained yet.
+        """
+        run_dir = Path(run_dir)
+        config = read_run(run_dir)
+        missing = [stage for stage in STAGES if not is_finished(run_dir, stage)]
+        if missing:
+            raise DataError(
+                f"{run_dir} is not trained to the end: {', '.join(missing)} missing; "
+                "go on with: pcgen train DATASET --out RUN --resume"
+            )
+        try:
+            return cls(run_dir, config, runtime.pick_device(device))
+        except (ValueError, KeyError, AttributeError, TypeError, RuntimeError) as error:
+            raise DataError(f"{run_dir} is damaged or of another version ({error!r})") from None
+
+    def sample(
+        self,
+        count: int,
+        *,
+        seed: int,
+        points: int = 2048,
+        steps: int = 1,
+        category: str | None = None,
+        solver: str = "student",
+        even: bool = True,
+    ) -> Samples:
+        """New shapes as the samples file of the project holds them; equal seeds, equal shapes."""
+        drawn = self.draw(
+            count, seed=seed, category=category, steps=steps, solver=solver, even=even
+        )
+        return self.decode_samples(
+            drawn.z,
+            points=points,
+            seed=seed,
+            steps=steps,
+            solver=solver,
+            category=[self.categories[int(label)] for label in drawn.category],
+        )
+
+    def sample_latents(
+        self, count: int, *, seed: int, category: str | None = None, steps: int = 1
+    ) -> Tensor:
+        """(count, latent_dim) latents of new shapes."""
+        return self.draw(count, seed=seed, category=category, steps=steps).z
+
+    def draw(
+        self,
+        count: int,
+        *,
+        seed: int,
+        category: str | None = None,
+        steps: int = 1,
+        solver: str = "student",
+        even: bool = True,
+    ) -> LatentDraw:
+        """Latents of new shapes, see :meth:`.latents.LatentSampler.draw`."""
+        return self._latents.draw(
+            count, seed=seed, category=category, steps=steps, solver=solver, even=even
+        )
+
+    def decode(
+        self,
+        latents: Tensor,
+        *,
+        points: int = 2048,
+        seed: int = 0,
+        steps: int = 1,
+        trace: bool = False,
+        solver: str = "student",
+    ) -> Decoded:
+        """Latents (batch, latent_dim) to clouds, see :meth:`.clouds.CloudDecoder.decode`."""
+        return self._clouds.decode(
+            latents, points=points, seed=seed, steps=steps, trace=trace, solver=solver
+        )
+
+    def encode(self, points: Tensor) -> Tensor:
+        """(batch, n, dim) clouds in the box frame to (batch, latent_dim)."""
+        return self._clouds.encode(points)
+
+    def interpolate(
+        self, start: Tensor, end: Tensor, frames: int, *, points: int = 2048, seed: int = 0
+    ) -> Samples:
+        """Shapes along the line between two latents (latent_dim,), both ends included.
+
+        Every frame uses the same base noise, so that points keep their identity.
+        """
+        if frames < 2:
+            raise InputError(f"an interpolation needs at least 2 frames, got {frames}")
+        weights = torch.linspace(0, 1, frames)[:, None]
+        z = torch.lerp(start[None], end[None], weights)
+        return self.decode_samples(
+            z, points=points, seed=seed, same_noise=True, category=["interpolation"] * frames
+        )
+
+    def decode_samples(
+        self,
+        latents: Tensor,
+        *,
+        points: int,
+        seed: int,
+        category: list[str],
+        steps: int = 1,
+        solver: str = "student",
+        same_noise: bool = False,
+        first: int = 0,
+    ) -> Samples:
+        """Decode one by one, each with its own noise, into a :class:`Samples`.
+
+        Shape k is the same however many follow it; ``first`` is the k of the first latent.
+        """
+        shapes = [
+            self.decode(
+                latent[None],
+                points=points,
+                seed=seed if same_noise else seed * SEED_STRIDE + number,
+                steps=steps,
+                solver=solver,
+            )
+            for number, latent in enumerate(latents, first)
+        ]
+        return Samples(
+            points=np.concatenate([shape.points.numpy() for shape in shapes]),
+            category=np.array(category),
+            meta={
+                "run": str(self.run_dir),
+                "seed": seed,
+                "steps": steps,
+                "solver": solver,
+                "version": __version__,
+            },
+            normals=np.concatenate([shape.normals.numpy() for shape in shapes]),
+        )
