@@ -12,6 +12,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from pcgen.errors import InputError
 from pcgen.render.neighbours import Neighbour, Neighbours
 from pcgen.shapes.mesh_files import Mesh
@@ -263,6 +265,9 @@ class Controller:
         facts.append(("points", f"{len(item.points):,}"))
         if item.mesh is not None:
             facts.append(("mesh", f"{len(item.mesh.faces):,} faces"))
+        if item.base is not None and self.state.layers & {"base", "paths"}:
+            length = np.linalg.norm(item.points - item.base, axis=1).mean()
+            facts.append(("from base to shape, on average", f"{length:.3g}"))
         if self.nearest is not None:
             facts.append(("nearest training shape", self.nearest.id))
             facts.append(("Chamfer distance", f"{self.nearest.distance:.4g}"))

@@ -36,7 +36,6 @@ MOST_NORMALS = 1000  # more hide the points they stand on
 MOST_FACES = 300_000
 GAP = 0.25  # between shapes that stand side by side, in box units
 NORMAL_LENGTH = 0.06
-BASE_BALL = 0.6  # size of a base point against a point
 DARKEST = 0.42  # share of its colour that a dot keeps which sees no sky
 MOST_LIT_FACES = 60_000  # of a mesh whose occlusion is worth the wait
 _RIGHT = orbit_axes(AZIMUTH, ELEVATION)[0]
@@ -95,7 +94,8 @@ def drawables(item: Item | None, state: ViewState, nearest: Neighbour | None) ->
         colours = palette.by_part(item.part) if by_part else _one(palette.BASE, base)  # type: ignore[arg-type]
         key = ("base", item.serial, by_part, size)
         shown.append(
-            _points(key, base, colours, np.ones(len(base)), BASE_BALL * size * radius, state.coarse)
+            # As large as the points: a short flow would hide smaller ones inside them.
+            _points(key, base, colours, np.ones(len(base)), size * radius, state.coarse)
         )
     if "paths" in layers and item.trace is not None:
         shown.append(_paths(("paths", item.serial), item.trace))

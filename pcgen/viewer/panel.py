@@ -13,7 +13,10 @@ from pcgen.viewer.controller import Controller
 from pcgen.viewer.sources import RunSource
 from pcgen.viewer.state import COLOURS, MOST_STEPS
 
-COLOUR = (0.17, 0.18, 0.20, 1.0)
+# A list that scrolls gives its colour to the tracks of the sliders in it, which would not be seen.
+# Behind glass, every layer of it is lighter than the last.
+BEHIND = (0.0, 0.01, 0.03, 1.0)
+GLASS = (1.0, 1.0, 1.0, 0.095)
 FAINT = (0.74, 0.75, 0.77)
 WORDS = 36  # letters in a line
 ANY = "any category"
@@ -52,7 +55,9 @@ class Panel:
         self._layers: dict[str, Any] = {}
         draws = controller.source.draws
         self.widget = gui.ScrollableVert(round(0.5 * em), gui.Margins(em, em, em, em))
-        self.widget.background_color = gui.Color(*COLOUR)
+        self.widget.background_color = gui.Color(*GLASS)
+        self._behind = gui.Vert()
+        self._behind.background_color = gui.Color(*BEHIND)
         again = "New sample  (N)" if draws else "Next  (N)"
         self._row(("Previous  (P)", "back"), (again, "forward"))
         self._add_choice()
@@ -67,6 +72,15 @@ class Panel:
         self._size = self._slider("Point size  (- =)", 0.2, 3.0, 1.0, controller.choose_size)
         self.widget.add_fixed(round(0.4 * em))
         self._row(("Picture  (S)", "screenshot"), ("Export  (E)", "export"), ("Keys  (H)", "help"))
+
+    @property
+    def widgets(self) -> tuple[Any, ...]:
+        """From the back to the front."""
+        return self._behind, self.widget
+
+    def place(self, frame: gui.Rect) -> None:
+        for widget in self.widgets:
+            widget.frame = frame
 
     # ---- building ----
 

@@ -67,7 +67,7 @@ class Window:
         self._panel = Panel(controller, self.em, self._do, self._command)
         self._captions = Captions(controller, self.em, large)
         self._dialogs = Dialogs(self.window, controller, large, self._do, self._draw_soon)
-        for widget in (self._scene, self._panel.widget, *self._captions.widgets):
+        for widget in (self._scene, *self._panel.widgets, *self._captions.widgets):
             self.window.add_child(widget)
         self.window.set_on_layout(self._lay_out)
         self.window.set_on_key(self._key)
@@ -189,7 +189,7 @@ class Window:
         width = min(PANEL_WIDTH * self.em, area.width // 2)
         self._scene.frame = gui.Rect(area.x, area.y, area.width - width, area.height)
         self._captions.lay_out(self._scene.frame, context)
-        self._panel.widget.frame = gui.Rect(area.get_right() - width, area.y, width, area.height)
+        self._panel.place(gui.Rect(area.get_right() - width, area.y, width, area.height))
 
     # ---- showing ----
 

@@ -129,6 +129,8 @@ def test_every_layer_shows_when_asked_and_hides_again(run_source):
     for layer in LAYERS:
         controller.toggle(layer, True)
     assert set(drawn(controller)) == set(LAYERS)
+    # FakeModel moves every coordinate by a half.
+    assert ("from base to shape, on average", "0.866") in controller.facts()
     assert ("nearest training shape", "box") in controller.facts()
     assert ("Chamfer distance", "0.25") in controller.facts()
     for layer in LAYERS:
