@@ -4,8 +4,11 @@ For each budget one run is trained with the preset's base and judged as `pcgen e
 512 points a shape and on all 2048, with several sampling seeds; one evaluation of each flow. Its
 control keeps the very same autoencoder and point flow and learns the latents from N(0, I)
 instead, with the same budget for its latent flow. `real` scores training shapes as if generated:
-the ceiling. Budgets are minutes on this machine when it has nothing else to do; use --threads 1
-for core-minutes. CPU seconds a shape are those of sampling 2048 points.
+the ceiling. "±" is the standard error of 1-NNA over the sampling seeds, for one training: a set of
+few test shapes needs many seeds (of 23 shapes, three leave 4 points, twelve 2).
+
+Budgets are minutes on this machine when it has nothing else to do; use --threads 1 for
+core-minutes. CPU seconds a shape are those of sampling 2048 points.
 
 Everything is kept under --out: what is trained or judged already is not done again.
 
@@ -17,6 +20,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import shutil
 import time
 from pathlib import Path
@@ -66,7 +70,8 @@ def describe(result: dict[str, Any]) -> str:
     lines = [
         f"{result['dataset']}: per-shape box, Chamfer distance, mean of {result['seeds']} sampling "
         "seeds; 1-NNA in per cent, 50 is ideal",
-        f"{'minutes':>7} {'base':<9} {'points':>6} {'1-NNA':>6} {'gen':>5} {'ref':>5} {'COV':>5} "
+        f"{'minutes':>7} {'base':<9} {'points':>6} {'1-NNA':>6} {'±':>4} {'gen':>5} {'ref':>5} "
+        f"{'COV':>5} "
         f"{'MMD':>8} {'novelty':>8} {'replay':>7} {'test':>5} {'CPU s':>6}",
     ]
     real = result["rows"][0]["real"]
@@ -81,8 +86,10 @@ def describe(result: dict[str, Any]) -> str:
 
 def _line(minutes: str, base: str, points: int, figures: dict[str, Any], cpu: float | None) -> str:
     shares = "".join(f" {100 * figures[key]:>5.1f}" for key in KEYS[1:4])
-    line = f"{minutes:>7} {base:<9} {points:>6} {100 * figures['nna_cd']:>6.1f}{shares}"
-    line += f" {figures['mmd_cd']:>8.5f}"
+    error = figures.get("nna_cd_error")
+    within = "" if error is None else f"{100 * error:.1f}"
+    line = f"{minutes:>7} {base:<9} {points:>6} {100 * figures['nna_cd']:>6.1f} {within:>4}"
+    line += f"{shares} {figures['mmd_cd']:>8.5f}"
     if cpu is None:
         return line
     return (
@@ -106,6 +113,13 @@ def _train(args: argparse.Namespace, out: Path, minutes: float, base: str | None
     )
 
 
+def _standard_error(spread: dict[str, Any]) -> float | None:
+    """Of a mean over seeds; one seed has none."""
+    if spread["sd"] is None:
+        return None
+    return float(spread["sd"] / math.sqrt(len(spread["values"])))
+
+
 def _share(ours: Path, control: Path) -> None:
     """Give the control the finished stages that do not depend on the base."""
     for stage in SHARED:
@@ -127,6 +141,7 @@ def _judged(args: argparse.Namespace, path: Path) -> dict[str, Any]:
         )
         extra = ("novelty_ratio", "replay_rate", "replay_rate_test")
         figures[str(points)] = {key: result[key] for key in (*KEYS, *extra)}
+        figures[str(points)]["nna_cd_error"] = _standard_error(result["seeds"]["nna_cd"])
         real[str(points)] = {key: result["ceiling"][key] for key in KEYS}
     model = ShapeModel.load(path)
     model.sample(1, seed=args.seed)  # what the first call of all costs is no shape's

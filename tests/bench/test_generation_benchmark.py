@@ -29,6 +29,8 @@ def test_the_control_shares_all_but_the_base_and_nothing_is_done_twice(
     bases = [(path / "base" / "base.safetensors").read_bytes() for path in (ours, control)]
     assert bases[0] != bases[1]
     assert len(generation.describe(result).splitlines()) == 2 + 2 + 4
+    for row in result["rows"]:  # of two values, half their difference
+        assert 0 <= row["figures"]["128"]["nna_cd_error"] <= 0.5
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*.safetensors")}
     assert main(words) == 0
     assert json.loads(capsys.readouterr().out.splitlines()[-1]) == result
