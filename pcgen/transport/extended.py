@@ -181,8 +181,11 @@ class ExtendedMap:
         """Draw ``count`` points, (count, dim) in the type of the atoms.
 
         Raises:
+            InputError: ``count`` is negative.
             TransportError: with ``singular="reject"``, nearly every draw is rejected.
         """
+        if count < 0:
+            raise InputError(f"the number of samples must be 0 or more, got {count}")
         source = self.solution.problem.source
         kept: list[Tensor] = []
         missing = count
@@ -221,6 +224,7 @@ class ExtendedMap:
         first = self.solution.problem.distinct.first
         count = len(self._atoms)
         if count == 1:
+            self.solution.envelope.check_points(x)
             cell = first[torch.zeros(len(x), dtype=torch.int64, device=first.device)]
             infinite, share = x.new_full((len(x),), torch.inf).double(), torch.ones(len(x), 1)
             points = self._atoms[:1].expand(len(x), -1).clone()

@@ -67,6 +67,17 @@ class UpperEnvelope:
     def _centred(self) -> Tensor:
         return blocks.centred(self.atoms, self.centre, self.dtype)
 
+    def check_points(self, x: Tensor) -> None:
+        """Refuse what is not (n, dim) numbers: a NaN would get a cell like any other point."""
+        if x.ndim != 2 or x.shape[1] != self.atoms.shape[1]:
+            raise InputError(f"points must be (n, {self.atoms.shape[1]}), got {tuple(x.shape)}")
+        broken = int((~x.isfinite()).any(1).sum())
+        if broken:
+            raise InputError(
+                f"{broken} of {len(x)} points hold NaN or infinite values; leave them out or mend "
+                "the source"
+            )
+
     def cells(self, x: Tensor, k: int = 1) -> tuple[Tensor, Tensor]:
         """The k best cells of each point.
 
@@ -75,8 +86,7 @@ class UpperEnvelope:
         Returns:
             scores (n, k), less the common ⟨centre, x⟩, and cell indices (n, k), best first.
         """
-        if x.ndim != 2 or x.shape[1] != self.atoms.shape[1]:
-            raise InputError(f"points must be (n, {self.atoms.shape[1]}), got {tuple(x.shape)}")
+        self.check_points(x)
         x = x.to(self.dtype)
         return kernels.best_cells(x, self._centred, self.offset, k=k, backend=self.backend)
 

@@ -193,3 +193,19 @@ def test_unknown_modes_are_named():
     solution, _, _ = solved(eight_gaussians, 16)
     with pytest.raises(InputError, match="got 'softest'"):
         ExtendedMap(solution, "softest")
+
+
+@pytest.mark.parametrize("count", [1, 16])
+@pytest.mark.parametrize("mode", ["hard", "soft", "extended"])
+def test_points_that_are_no_numbers_of_the_source_are_refused(count, mode, generator):
+    problem = SemidiscreteProblem(GaussianSource(3), torch.randn(count, 3, generator=generator))
+    extended = ExtendedMap(SemidualSolver().solve(problem, generator), mode)
+    x = torch.zeros(5, 3)
+    x[1, 2], x[3, 0] = torch.nan, torch.inf
+    with pytest.raises(InputError, match="2 of 5 points hold NaN"):
+        extended(x)
+    with pytest.raises(InputError, match=r"points must be \(n, 3\), got \(5, 2\)"):
+        extended(x[:, :2])
+    with pytest.raises(InputError, match="0 or more, got -3"):
+        extended.sample(-3, generator)
+    assert extended(x[:0]).points.shape == (0, 3)
