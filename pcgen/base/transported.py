@@ -132,9 +132,7 @@ class TransportedBase(TensorMeasure):
         x = normal(count, self.dim, generator)
         if count == 0:
             return x
-        points, rejected = self.push(x, generator)
-        if self.singular == "route":
-            return points
+        points, rejected = self.push(x, generator, judge=self.singular == "reject")
         for _ in range(MOST_REDRAWS):
             if not rejected.any():
                 return points
@@ -146,11 +144,15 @@ class TransportedBase(TensorMeasure):
             "singular set; use singular='route' or a larger largest_jump"
         )
 
-    def push(self, x: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
-        """Noise (n, dim) to draws (n, dim) and whether each lies near the singular set (n,)."""
+    def push(self, x: Tensor, generator: Generator, *, judge: bool = True) -> tuple[Tensor, Tensor]:
+        """Noise (n, dim) to draws (n, dim) and whether each lies near the singular set (n,).
+
+        Args:
+            judge: without it none counts as near, which takes half the time.
+        """
         points, rejected = [], []
         for part in x.split(BATCH):
-            mapped = self.extended(part.to(self.atoms.device))
+            mapped = self.extended(part.to(self.atoms.device), judge=judge)
             made = mapped.points
             if self.mode == "extended" and self.restore:
                 made = made + self.restore * self._restored(mapped, generator)

@@ -7,10 +7,13 @@ a mixture across it would be a shape of no mode.
 
 Both tests are free of the scale of the atoms, which the dihedral angle of AE-OT is not:
 
-* gap(x) = (s₁ - s₂) / |p₁ - p₂| is the distance from x to the wall between its two best cells, in
-  units of the source;
+* gap_j(x) = (s₁ - s_j) / |p₁ - p_j| is the distance from x to the wall between its cell and cell j,
+  in units of the source;
 * jump = |p_i - p_j| / √(σ_i σ_j) compares two atoms with the distances σ to their own near
   neighbours (the local scaling of Zelnik-Manor and Perona 2004). Inside one mode it is about 1.
+
+The nearest wall of the singular set is rarely that of the next best cell: the longer the jump, the
+further its score falls short at the same distance. All cells are asked for it.
 """
 
 from __future__ import annotations
@@ -24,6 +27,8 @@ from torch import Generator, Tensor
 
 from pcgen import kernels
 from pcgen.errors import InputError, TransportError
+from pcgen.kernels.dense import score_rows
+from pcgen.transport.blocks import centred_blocks
 from pcgen.transport.evidence import batches
 from pcgen.transport.solution import SemidiscreteSolution
 
@@ -48,7 +53,7 @@ class Mapped:
         cell: (n,) int64, the atom whose cell each x is in.
         neighbours: (n, k) int64 atoms that may be mixed, ``cell`` first.
         shares: (n, k) float64, their weights, of sum one; zero across the singular set.
-        rejected: (n,) bool, x is close to a wall where the map jumps.
+        rejected: (n,) bool, x is close to a wall where the map jumps; all False when not judged.
         gap: (n,) float64, distance from x to the wall of its next best cell, in source units.
         jump: (n,) float64, scale-free jump of the map across that wall.
     """
@@ -170,11 +175,15 @@ class ExtendedMap:
         distance = (self._atoms[one].double() - self._atoms[other].double()).norm(dim=1)
         return distance / (self.local_scale[one] * self.local_scale[other]).sqrt()
 
-    def __call__(self, x: Tensor) -> Mapped:
-        """Map points of the source, (n, dim); memory for ``batch`` of them at once."""
+    def __call__(self, x: Tensor, *, judge: bool = True) -> Mapped:
+        """Map points of the source, (n, dim); memory for ``batch`` of them at once.
+
+        Args:
+            judge: tell which x are rejected; it takes longer than the rest.
+        """
         if len(x) <= self.batch:
-            return self._map(x)
-        parts = [self._map(part) for part in x.split(self.batch)]
+            return self._map(x, judge)
+        parts = [self._map(part, judge) for part in x.split(self.batch)]
         return Mapped(*(torch.cat(column) for column in zip(*map(_columns, parts), strict=True)))
 
     def sample(self, count: int, generator: Generator) -> Tensor:
@@ -188,12 +197,11 @@ class ExtendedMap:
             raise InputError(f"the number of samples must be 0 or more, got {count}")
         source = self.solution.problem.source
         kept: list[Tensor] = []
-        missing = count
+        missing, judge = count, self.singular == "reject"
         for _ in range(MOST_REDRAWS):
             for size in batches(missing, self.batch):
-                mapped = self._map(source.sample(size, generator))
-                keep = ~mapped.rejected if self.singular == "reject" else slice(None)
-                kept.append(mapped.points[keep])
+                mapped = self._map(source.sample(size, generator), judge)
+                kept.append(mapped.points[~mapped.rejected])
             missing = count - sum(map(len, kept))
             if missing == 0:
                 return torch.cat(kept) if kept else self._atoms[:0]
@@ -220,7 +228,28 @@ class ExtendedMap:
         short += offset[index[:, :1]] - offset[index]
         return index, short.clamp_(min=0)
 
-    def _map(self, x: Tensor) -> Mapped:
+    def _to_jump(self, x: Tensor, cell: Tensor) -> Tensor:
+        """Distance (n,) from x (n, dim), in distinct cells (n,), to the nearest wall of a jump.
+
+        In float64: squared distances between near atoms would drown in those of far ones.
+        """
+        envelope, scale = self.solution.envelope, self.local_scale
+        x, own = x.double(), self._atoms[cell].double() - envelope.centre
+        level, length = (own * x).sum(1) + envelope.offset[cell], own.square().sum(1)
+        nearest = torch.full_like(level, torch.inf)
+        for part, block in centred_blocks(self._atoms, envelope.centre):
+            square, rows = block.square().sum(1), score_rows(x, block)
+            for top in range(0, len(x), rows):
+                some = slice(top, top + rows)
+                short = level[some, None] - torch.addmm(envelope.offset[part], x[some], block.T)
+                squared = torch.addmm(square, own[some], block.T, alpha=-2) + length[some, None]
+                across = squared > self.largest_jump**2 * scale[cell[some], None] * scale[part]
+                gap = short.clamp_(min=0) / squared.clamp_(min=1e-300).sqrt_()
+                gap.masked_fill_(~across, torch.inf)
+                nearest[some] = torch.minimum(nearest[some], gap.amin(1))
+        return nearest
+
+    def _map(self, x: Tensor, judge: bool) -> Mapped:
         first = self.solution.problem.distinct.first
         count = len(self._atoms)
         if count == 1:
@@ -237,7 +266,9 @@ class ExtendedMap:
         scale = self.local_scale[index]
         jump = distance / (scale * scale[:, :1]).sqrt()
         gap = short[:, 1] / distance[:, 1]
-        rejected = (jump[:, 1] > self.largest_jump) & (gap < self.band * self.typical[0])
+        rejected = torch.zeros_like(gap, dtype=torch.bool)
+        if judge:
+            rejected = self._to_jump(x, index[:, 0]) < self.band * self.typical[0]
         if self.mode == "extended":
             shares = self._shares(short, jump)
             points = (shares[:, :, None] * atoms).sum(1)

@@ -162,6 +162,31 @@ def test_rejecting_draws_again_until_nothing_is_near_the_singular_set(generator)
     assert ExtendedMap(solution, singular="reject").sample(500, generator).shape == (500, 2)
 
 
+def two_modes(count):
+    """Far apart: at the same distance, the other mode's score falls short by far the most."""
+    centres = torch.zeros(2, 8)
+    centres[1, 0] = 30.0
+    return centres, 0.3, torch.arange(count) % 2
+
+
+@pytest.mark.parametrize("make", [eight_gaussians, clusters_in_32_dimensions, two_modes])
+def test_the_rejected_points_are_those_from_which_a_short_step_ends_in_another_mode(make):
+    solution, centres, labels = solved(make)
+    extended, x = ExtendedMap(solution), source_points(centres.shape[1], 3000).double()
+    mapped, step = extended(x), extended.band * extended.typical[0]
+    atoms, potential = solution.problem.atoms.double(), solution.potential
+    own, near = labels[mapped.cell], torch.zeros(len(x), dtype=torch.bool)
+    scores = x @ atoms.T + potential
+    for mode in range(len(centres)):
+        best = scores.where(labels == mode, -torch.inf).argmax(1)
+        towards = torch.nn.functional.normalize(atoms[best] - atoms[mapped.cell], dim=1)
+        there = labels[((x + step * towards) @ atoms.T + potential).argmax(1)]
+        near |= (there != own) & (own != mode)
+    assert near.float().mean() > 0.01
+    assert (mapped.rejected == near).float().mean() > 0.997
+    assert not extended(x, judge=False).rejected.any()
+
+
 def test_shares_are_weights():
     solution, _, _ = solved(eight_gaussians, 200)
     shares = ExtendedMap(solution)(source_points(2, 1000)).shares
