@@ -70,6 +70,15 @@ def test_the_rule_stays_below_the_bound_of_stability():
         assert 0 < damping_rule(smallest, largest) < 2 / (1 + largest)
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_residuals_that_end_in_rounding_errors_are_no_divergence(seed):
+    mean, covariance = problem(3.0, seed=seed)
+    found = iterate_gaussian(mean, covariance, tolerance=0.0)
+    assert found.status is Status.EXHAUSTED
+    expected = conjugate_gaussian(mean, covariance)
+    assert torch.allclose(found.measure.covariance, expected.covariance, atol=1e-8)
+
+
 def test_running_out_of_steps_is_not_convergence():
     found = iterate_gaussian(*problem(0.9), max_steps=3)
     assert found.status is Status.EXHAUSTED

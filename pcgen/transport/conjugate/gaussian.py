@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from torch import Generator, Tensor
 
 
+ROUNDING = 1e-10
+"""A residual below this share of the problem's size has not diverged."""
+
+
 @dataclass(frozen=True)
 class GaussianConjugate:
     """The quadratic w(x) = ½ (x − centre)ᵀ covariance⁻¹ (x − centre).
@@ -97,6 +101,8 @@ def iterate_gaussian(
     """
     check_damping(damping)
     mean, covariance = _checked(mean, covariance)
+    # Residuals end at rounding errors of its slopes and shifts, which rise as well as fall.
+    noise = ROUNDING * float((mean.square().sum() + covariance.trace() + len(mean)).sqrt())
     root, inverse_root = matrix_power(covariance, 0.5), matrix_power(covariance, -0.5)
     eye = torch.eye(len(mean), dtype=torch.float64)
     w = start or GaussianConjugate(torch.zeros_like(mean), eye)
@@ -110,7 +116,7 @@ def iterate_gaussian(
         shift = hessian @ (mean - w.centre) - w.centre
         spread = ((hessian - slope) @ covariance @ (hessian - slope)).trace()
         residuals.append(float((shift.square().sum() + spread.clamp(min=0)).sqrt()))
-        status = judge(residuals, tolerance)
+        status = judge(residuals, tolerance, noise=noise)
         if status is not None or len(residuals) > max_steps:
             break
         values = torch.linalg.eigvalsh(w.covariance)
