@@ -153,3 +153,30 @@ def test_bad_densities_are_refused():
         Distribution.from_samples(np.array([0.0, np.nan]))
     with pytest.raises(InputError, match="non-negative"):
         Distribution.from_density(np.arange(3.0), np.array([1.0, -1, 1]))
+
+
+@pytest.mark.parametrize(
+    "nodes",
+    [
+        np.array([0.0, 1, 3]),
+        np.array([2.0, 1, 0]),
+        np.array([1.0, 1, 1]),
+        np.array([0.0, np.nan, 2]),
+        np.array([1.0]),
+        np.array([]),
+        np.zeros((2, 2)),
+    ],
+)
+def test_grids_that_are_not_even_are_refused(nodes):
+    with pytest.raises(InputError, match="evenly spaced"):
+        Distribution.from_density(nodes, np.ones(nodes.shape))
+
+
+def test_a_density_must_fit_its_grid():
+    with pytest.raises(InputError, match="one density value per node"):
+        Distribution.from_density(np.arange(5.0), np.ones(4))
+    with pytest.raises(InputError, match="cells must be"):
+        Distribution.from_samples(np.arange(5.0), cells=0)
+    nodes = np.linspace(-3, 3, 401, dtype=np.float32)
+    narrow = Distribution.from_density(nodes, np.exp(-0.5 * nodes**2))
+    assert conjugate_line(narrow).status is Status.CONVERGED

@@ -18,6 +18,9 @@ from pcgen.transport.conjugate.iteration import Status, check_damping, damping_r
 
 Array = NDArray[np.float64]
 
+GRID_ERROR = 1e-3
+"""Steps of a grid may differ from their mean by this share: float32 nodes do, far from zero."""
+
 
 @dataclass(frozen=True)
 class Distribution:
@@ -42,15 +45,31 @@ class Distribution:
 
     @classmethod
     def from_density(cls, nodes: Array, density: Array) -> Distribution:
-        """From density values at the (n + 1,) nodes, of any scale."""
+        """From density values at the (n + 1,) nodes, of any scale.
+
+        Raises:
+            InputError: the nodes are not increasing and evenly spaced, or no density fits them.
+        """
+        nodes, density = np.asarray(nodes, np.float64), np.asarray(density, np.float64)
+        _check_grid(nodes)
+        if density.shape != nodes.shape:
+            raise InputError(
+                f"expected one density value per node, got {density.shape} for {nodes.shape}"
+            )
         if not np.isfinite(density).all() or (density < 0).any() or density.max() <= 0:
             raise InputError("the density must be finite, non-negative and not all zero")
         return cls.from_masses(nodes, 0.5 * (density[1:] + density[:-1]))
 
     @classmethod
     def from_samples(cls, samples: Array, cells: int = 4096) -> Distribution:
-        """The histogram of at least two different numbers, on their range."""
+        """The histogram of at least two different numbers, on their range.
+
+        Beyond the range there is no mass and w is infinite, so P_w lives on it too. Of narrow
+        samples (a standard deviation well below 1) it is narrower than it would be with tails.
+        """
         samples = np.asarray(samples, np.float64).ravel()
+        if cells < 1:
+            raise InputError(f"cells must be at least 1, got {cells}")
         if not np.isfinite(samples).all() or len(np.unique(samples)) < 2:
             raise InputError("expected at least two different finite samples")
         masses, nodes = np.histogram(samples, cells)
@@ -72,6 +91,18 @@ class Distribution:
         middle, width = 0.5 * (self.nodes[1:] + self.nodes[:-1]), self.nodes[1] - self.nodes[0]
         mean = float(self.masses @ middle)
         return mean, float(self.masses @ (middle - mean) ** 2) + width**2 / 12
+
+
+def _check_grid(nodes: Array) -> None:
+    steps = np.diff(nodes) if nodes.ndim == 1 else np.empty(0)
+    mean = steps.mean() if len(steps) else 0.0
+    # NaN compares False.
+    if not (mean > 0 and (np.abs(steps - mean) <= GRID_ERROR * mean).all()):
+        raise InputError(
+            "expected at least two finite nodes, increasing and evenly spaced, got "
+            f"{nodes.shape} with steps from {steps.min(initial=np.inf):.3g} to "
+            f"{steps.max(initial=-np.inf):.3g}; interpolate the density on np.linspace"
+        )
 
 
 @dataclass(frozen=True)
