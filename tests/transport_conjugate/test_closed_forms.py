@@ -97,6 +97,15 @@ def test_bad_gaussians_are_refused():
         iterate_gaussian(mean, torch.zeros(4, 4))
     with pytest.raises(InputError, match="damping"):
         iterate_gaussian(mean, covariance, damping=1.5)
+    with pytest.raises(InputError, match=r"mean must be \(dim,\)"):
+        conjugate_gaussian(torch.tensor(0.0), covariance)
+    with pytest.raises(InputError, match=r"mean must be \(dim,\)"):
+        conjugate_gaussian(mean[:0], covariance[:0, :0])
+    flat = conjugate_gaussian(torch.zeros(2), torch.diag(torch.tensor([1.0, 0.0])))
+    with pytest.raises(InputError, match="singular"):
+        flat.gradient(torch.zeros(3, 2))
+    with pytest.raises(InputError, match="0 or more, got -1"):
+        flat.sample(-1, torch.Generator())
     assert matrix_power(torch.zeros(2, 2).double(), 1 / 3).abs().max() == 0
 
 

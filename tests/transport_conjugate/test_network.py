@@ -186,6 +186,29 @@ def test_degenerate_data_and_settings_are_refused():
         ConjugateSettings(chains=0)
     with pytest.raises(InputError, match="damping"):
         ConjugateSettings(damping=0.0)
+    for wrong in [{"learning_rate": math.nan}, {"tolerance": -1}, {"conjugate_iterations": 0}]:
+        with pytest.raises(InputError, match="positive"):
+            ConjugateSettings(**wrong)
+    for wrong in [{"mixing_steps": -1}, {"chains": 1}]:
+        with pytest.raises(InputError, match="mixing_steps"):
+            ConjugateSettings(**wrong)
+
+
+@pytest.mark.parametrize(
+    ("data", "covariance", "message"),
+    [
+        (torch.rand(1, 2), torch.eye(2), "at least 2 finite rows"),
+        (torch.rand(0, 2), torch.eye(2), "at least 2 finite rows"),
+        (torch.rand(9), torch.eye(1), "at least 2 finite rows"),
+        (torch.full((9, 2), torch.nan), torch.eye(2), "NaN"),
+        (torch.rand(9, 2), torch.full((2, 2), torch.nan), "NaN"),
+        (torch.rand(9, 2), torch.eye(3), "got"),
+        (torch.rand(9, 2), -torch.eye(2), "positive semi-definite"),
+    ],
+)
+def test_broken_samples_are_refused(data, covariance, message):
+    with pytest.raises(InputError, match=message):
+        conjugate_network(data, covariance, ConjugateSettings(), draw(0))
 
 
 def test_the_centred_cost_of_equal_laws_is_zero_on_average():

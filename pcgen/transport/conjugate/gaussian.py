@@ -41,6 +41,8 @@ class GaussianConjugate:
 
     def sample(self, count: int, generator: Generator) -> Tensor:
         """Draws of P_w, (count, dim) float32."""
+        if count < 0:
+            raise InputError(f"the number of samples must be 0 or more, got {count}")
         z = torch.randn(count, self.dim, generator=generator, device=generator.device).double()
         root = matrix_power(self.covariance, 0.5).to(z.device)
         return (self.centre.to(z.device) + z @ root).float()
@@ -51,7 +53,7 @@ class GaussianConjugate:
 
     def gradient(self, x: Tensor) -> Tensor:
         """∇w(x) of (n, dim): the inverse of :meth:`push`."""
-        inverse = torch.linalg.inv(self.covariance)
+        inverse = matrix_power(self.covariance, -1)
         return ((x.double() - self.centre) @ inverse).to(x.dtype)
 
 
@@ -143,8 +145,8 @@ def matrix_power(matrix: Tensor, power: float) -> Tensor:
 
 def _checked(mean: Tensor, covariance: Tensor) -> tuple[Tensor, Tensor]:
     mean, covariance = mean.double(), covariance.double()
-    dim = len(mean)
-    if mean.ndim != 1 or covariance.shape != (dim, dim):
+    dim = mean.numel()
+    if mean.ndim != 1 or dim < 1 or covariance.shape != (dim, dim):
         raise InputError(
             f"mean must be (dim,) and covariance (dim, dim), got {tuple(mean.shape)} and "
             f"{tuple(covariance.shape)}"

@@ -31,6 +31,7 @@ from pcgen.transport.discrete import centred_cost
 if TYPE_CHECKING:
     from torch import Generator, Tensor
 
+LEAST_DATA = 2
 GAP_POINTS = 512
 LAST_GAPS = 4
 GAP_NOISE = 0.2
@@ -77,10 +78,17 @@ class ConjugateSettings:
     def __post_init__(self) -> None:
         check_damping(self.damping)
         counts = (*self.hidden, self.steps, self.dual_steps, self.batch, self.chains, self.walk)
-        if not self.hidden or min(counts) < 1 or self.learning_rate <= 0:
+        counts = (*counts, self.conjugate_iterations)
+        reals = (self.learning_rate, self.tolerance, self.conjugate_tolerance)
+        if not self.hidden or min(counts) < 1 or not all(value > 0 for value in reals):
             raise InputError(
-                "hidden, steps, dual_steps, batch, chains, walk and learning_rate must be "
-                f"positive, got {self}"
+                "hidden, steps, dual_steps, batch, chains, walk, conjugate_iterations, "
+                f"learning_rate and tolerances must be positive, got {self}"
+            )
+        if self.chains < 2 or self.mixing_steps < 0:
+            raise InputError(
+                "chains must be at least 2, for their covariance, and mixing_steps 0 or more, got "
+                f"{self.chains} and {self.mixing_steps}"
             )
 
 
@@ -131,8 +139,8 @@ class Fit:
 
     def __post_init__(self) -> None:
         mean = self.data.double().mean(0)
-        self.coordinates = Coordinates.of(mean, self.covariance)
         gaussian = conjugate_gaussian(mean, self.covariance)
+        self.coordinates = Coordinates.of(mean, self.covariance)
         start = gaussian.centre.float() @ self.coordinates.axes
         self.potential = ConvexPotential(
             self.coordinates.twist,
@@ -272,6 +280,11 @@ def conjugate_network(
         the network with its record of every outer step. A status of DIVERGED is an answer too:
         ask ``status.require_converged()`` where it must not be.
     """
+    if data.ndim != 2 or len(data) < LEAST_DATA or not data.isfinite().all():
+        raise InputError(
+            f"data must be at least {LEAST_DATA} finite rows (N, dim), got {tuple(data.shape)}"
+            + ("" if data.isfinite().all() else " with NaN or infinite values")
+        )
     fit = Fit(data.float(), covariance, settings, generator)
     for _ in fit:
         gaps = [record.gap for record in fit.records]
