@@ -31,6 +31,10 @@ if TYPE_CHECKING:
     from torch import Generator, Tensor
 
 
+LEAST_SCATTER = 1e-8
+"""Least variance within components, as a share of the variance between their means."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class MixtureSettings:
     """How to fit a mixture.
@@ -168,6 +172,10 @@ class Moments:
         """Cholesky factors (K, dim, dim) of the shrunken covariances."""
         mass = self.weights * self.count
         pooled = (self.scatter * self.weights[:, None, None]).sum(0)
+        # Components that sit on copies of one latent each have no scatter: a sphere that is small
+        # beside the whole takes its place.
+        between = (self.weights @ (self.means - self.weights @ self.means).square()).mean()
+        pooled = pooled + LEAST_SCATTER * between * torch.eye(len(pooled), dtype=pooled.dtype)
         pooled = _rounded(pooled, self.count, candidate.rounding)
         share = (mass / (mass + candidate.strength * len(pooled)))[:, None, None]
         if len(mass) == 1:

@@ -132,6 +132,15 @@ def test_two_latents_are_enough_for_the_closed_forms():
         assert torch.allclose(drawn.mean(0), latents.mean(0), atol=0.2)
 
 
+@pytest.mark.parametrize("name", ["gaussian", "gmm", "uniform", "ae-ot", "auto"])
+@pytest.mark.parametrize("copies", [20, 100])
+def test_many_copies_of_two_latents_are_enough_too(name, copies):
+    latents = torch.tensor([[0.0, 0, 0], [1.0, 2, 3]]).repeat_interleave(copies, 0)
+    drawn = base.fit(name, latents, generator=draw(0)).sample(2000, draw(1))
+    assert torch.allclose(drawn.mean(0), latents.mean(0), atol=0.2)
+    assert torch.allclose(drawn.var(0), latents.var(0, correction=0), rtol=0.5)
+
+
 @pytest.mark.parametrize("name", ["gaussian", "gmm", "uniform", "ae-ot"])
 @pytest.mark.parametrize("count", [1, 5])
 def test_one_latent_or_copies_of_one_are_refused(name, count, generator):
