@@ -43,7 +43,8 @@ class AutoSettings:
         families: from simple to rich.
         relaxations: λ to try with the families that have one.
         held_out: share of the latents to judge on, when none are given for it.
-        least: with fewer latents nothing can be judged, and the Gaussian is taken.
+        least: with fewer different latents to fit, or fewer than 8 to judge by, the Gaussian is
+            taken.
     """
 
     families: tuple[str, ...] = ("standard", "gaussian", "gmm", "ae-ot")
@@ -201,8 +202,12 @@ def choose(
     train, unseen = latents[order[held:].to(latents.device)], validation
     if unseen is None:
         unseen = latents[order[:held].to(latents.device)]
-    if len(train) < settings.least or len(unseen) < 8:
-        reason = f"auto: {len(latents)} latents are too few to choose on, so the Gaussian is taken"
+    different = len(torch.unique(train, dim=0))
+    if different < settings.least or len(unseen) < 8:
+        reason = (
+            f"auto: {different} different latents to fit and {len(unseen)} to judge by are too few "
+            "to choose on, so the Gaussian is taken"
+        )
         return ChosenBase(fit("gaussian", latents, {}, None), (), reason)
     pairs = split_blocks(unseen, generator)
     pulls = sorted(settings.relaxations, reverse=True)  # the stronger the pull, the simpler

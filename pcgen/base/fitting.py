@@ -96,7 +96,7 @@ RELAXED: list[str] = [name for name, family in FAMILIES.items() if family.relaxe
 LADDER = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
 """λ that ``guard="regularise"`` goes through until the guard passes."""
 LEAST_GUARDED = 16
-"""With fewer latents the guard's shares mean nothing."""
+"""With fewer different latents the guard's shares mean nothing."""
 
 
 def fit(
@@ -157,7 +157,9 @@ def _guarded(
     family = FAMILIES[name]
     omega = family.fit(x, settings, generator, held)
     pushed = getattr(settings, "pushed", True)  # P_w itself is log-concave and copies nothing
-    if guard == "off" or not family.rich or not pushed or len(x) < LEAST_GUARDED:
+    if guard == "off" or not family.rich or not pushed:
+        return omega
+    if len(torch.unique(x, dim=0)) < LEAST_GUARDED:
         return omega
 
     def look(candidate: BaseMeasure) -> GuardReport:
