@@ -13,12 +13,12 @@ is shrunk by far more than the population's; :func:`pcgen.base.gaussian.fit_gaus
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import torch
 
 from pcgen.base.dual import DualAscent
-from pcgen.base.gaussian import GaussianBase, check_relaxation
+from pcgen.base.gaussian import GaussianBase, Structure, check_relaxation, check_structure
 from pcgen.base.measure import check_latents, normal
 from pcgen.errors import InputError
 from pcgen.transport.conjugate.gaussian import matrix_power
@@ -40,7 +40,7 @@ class AlternatingSettings:
         batch: draws of the base in each step.
     """
 
-    structure: Literal["full", "diagonal", "isotropic"] = "full"
+    structure: Structure = "full"
     relaxation: float = 0.0
     damping: float = 0.5
     steps: int = 200
@@ -48,6 +48,7 @@ class AlternatingSettings:
     batch: int = 1024
 
     def __post_init__(self) -> None:
+        check_structure(self.structure)
         check_relaxation(self.relaxation)
         if not 0 < self.damping <= 1 or min(self.steps, self.dual_steps, self.batch) < 1:
             raise InputError(

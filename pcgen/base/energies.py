@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Literal
 
 import torch
 
-from pcgen.base.gaussian import GaussianBase, StandardBase
-from pcgen.base.measure import BaseMeasure, check_latents
+from pcgen.base.gaussian import GaussianBase, StandardBase, check_relaxation
+from pcgen.base.measure import BaseMeasure, check_dim, check_latents
 from pcgen.errors import InputError
 from pcgen.transport.discrete import centred_cost
 from pcgen.transport.gaussian import GaussianMeasure, bures_squared
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from torch import Generator, Tensor
 
 Divergence = Literal["w2", "kl", "entropy"]
+DIVERGENCES = ("w2", "kl", "entropy")
 BLOCK = 128
 BLOCKS = 8
 
@@ -91,6 +92,7 @@ def energy(
     """
     if blocks < 2:
         raise InputError(f"blocks must be at least 2 for an error bar, got {blocks}")
+    check_relaxation(relaxation)
     return Energy(
         transport_term(omega, target, generator=generator, blocks=blocks),
         divergence_term(omega, kind, generator=generator, blocks=blocks),
@@ -108,9 +110,10 @@ def transport_term(
 ) -> Estimate:
     """W₂²(ω, ν): exact between Gaussians, else centred on samples (may come out below 0)."""
     if isinstance(target, torch.Tensor):
-        return Estimate.mean(centred_blocks(omega, split_blocks(target, generator), generator))
-    if omega.dim != target.dim:
-        raise InputError(f"the base has {omega.dim} dimensions, its target {target.dim}")
+        pairs = split_blocks(target, generator)
+        check_dim(omega, pairs[0][0].shape[1], "its target")
+        return Estimate.mean(centred_blocks(omega, pairs, generator))
+    check_dim(omega, target.dim, "its target")
     if isinstance(omega, GAUSSIANS) and isinstance(target, GAUSSIANS):
         return Estimate(bures_squared(_gaussian(omega), _gaussian(target)), 0.0)
     pairs = [
@@ -125,8 +128,10 @@ def divergence_term(
     """D(ω, N(0, I)) of the kind asked for.
 
     Raises:
-        InputError: the kind needs a density that this base does not have.
+        InputError: an unknown kind, or one that needs a density that this base does not have.
     """
+    if kind not in DIVERGENCES:
+        raise InputError(f"D must be one of {', '.join(DIVERGENCES)}, got {kind!r}")
     reference = StandardBase(dim=omega.dim)
     if kind == "w2":
         return transport_term(omega, reference, generator=generator, blocks=blocks)

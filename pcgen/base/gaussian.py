@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from torch import Generator, Tensor
 
 
+Structure = Literal["full", "diagonal", "isotropic"]
+STRUCTURES = ("full", "diagonal", "isotropic")
+
+
 @dataclass(frozen=True, kw_only=True)
 class StandardBase(TensorMeasure):
     """N(0, I): the base that every other one is compared with."""
@@ -48,12 +52,13 @@ class GaussianSettings:
         relaxation: λ ≥ 0, the pull towards N(0, I); 0 is the plain fit.
     """
 
-    structure: Literal["full", "diagonal", "isotropic"] = "full"
+    structure: Structure = "full"
     rank: int | None = None
     shrinkage: float | None = None
     relaxation: float = 0.0
 
     def __post_init__(self) -> None:
+        check_structure(self.structure)
         if self.rank is not None and (self.rank < 0 or self.structure != "full"):
             raise InputError(
                 f"rank must be 0 or more and goes with structure 'full', got rank {self.rank} "
@@ -187,6 +192,12 @@ def gaussian_log_density(x: Tensor, mean: Tensor, root: Tensor) -> Tensor:
 def relaxed_root(root: Tensor, relaxation: float) -> Tensor:
     """Eigenvalues of the covariance root after the pull of strength λ towards the identity."""
     return (root + relaxation) / (1 + relaxation)
+
+
+def check_structure(structure: str) -> None:
+    """The shape of a covariance must be one of :data:`STRUCTURES`."""
+    if structure not in STRUCTURES:
+        raise InputError(f"structure must be one of {', '.join(STRUCTURES)}, got {structure!r}")
 
 
 def check_relaxation(relaxation: float) -> None:

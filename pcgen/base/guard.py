@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from pcgen.base.measure import BaseMeasure, check_latents
+from pcgen.base.measure import BaseMeasure, check_dim, check_latents
 from pcgen.errors import TrainingError
 
 if TYPE_CHECKING:
@@ -81,6 +81,7 @@ def inspect(
         validation: (M, dim) latents the fit has not seen; None leaves each latent out in turn.
     """
     latents = check_latents(latents, least=3, family="the collapse guard")
+    check_dim(omega, latents.shape[1], "the latents")
     latents = torch.unique(latents, dim=0)  # a copy within the set would make its radius 0
     draws = omega.sample(DRAWS, generator).to(latents.device)
     spacing, neighbour = _nearest_other(latents)
@@ -91,7 +92,9 @@ def inspect(
         radius, _ = _nearest_other(latents, skip=neighbour)
         reference_distance, reference = spacing, spacing < REPLAY_RADIUS * radius
     else:
-        reference_distance, at = _nearest(check_latents(validation), latents)
+        unseen = check_latents(validation)
+        check_dim(omega, unseen.shape[1], "the validation latents")
+        reference_distance, at = _nearest(unseen, latents)
         reference = reference_distance < REPLAY_RADIUS * spacing[at]
     share, usual = float(replays.double().mean()), float(reference.double().mean())
     novelty = float(distance.median() / reference_distance.median().clamp(min=1e-12))

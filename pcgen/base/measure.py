@@ -208,6 +208,12 @@ def check_latents(latents: Any, least: int = 1, family: str = "a base") -> Tenso
     return values
 
 
+def check_dim(omega: BaseMeasure, dim: int, what: str) -> None:
+    """A base and what it is compared with must share their dimension."""
+    if omega.dim != dim:
+        raise InputError(f"the base has {omega.dim} dimensions, {what} {dim}")
+
+
 def normal(count: int, dim: int, generator: Generator) -> Tensor:
     """(count, dim) draws of N(0, I), on the device of the generator.
 

@@ -122,3 +122,5 @@ def test_bad_settings_are_refused():
         AlternatingSettings(damping=0.0)
     with pytest.raises(InputError, match="relaxation"):
         AlternatingSettings(relaxation=-1)
+    with pytest.raises(InputError, match="one of full, diagonal, isotropic, got 'round'"):
+        AlternatingSettings(structure="round")

@@ -122,6 +122,21 @@ def test_an_energy_needs_latents_and_a_density_where_it_uses_one():
         base.energy(omega, StandardBase(dim=3), generator=draw(0))
     with pytest.raises(InputError, match="blocks"):
         base.energy(omega, omega, generator=draw(0), blocks=1)
+    with pytest.raises(InputError, match="2 dimensions, its target 3"):
+        base.energy(omega, torch.rand(40, 3), generator=draw(0))
+    for relaxation in [-1.0, math.nan]:
+        with pytest.raises(InputError, match="relaxation must be"):
+            base.energy(omega, omega, generator=draw(0), relaxation=relaxation)
+    with pytest.raises(InputError, match="one of w2, kl, entropy, got 'tv'"):
+        base.energy(omega, omega, generator=draw(0), kind="tv")
+
+
+def test_the_guard_wants_latents_of_the_dimension_of_its_base():
+    omega, latents = StandardBase(dim=2), torch.randn(40, 2, generator=draw(0))
+    with pytest.raises(InputError, match="2 dimensions, the latents 3"):
+        inspect(omega, torch.rand(40, 3), generator=draw(1))
+    with pytest.raises(InputError, match="2 dimensions, the validation latents 3"):
+        inspect(omega, latents, generator=draw(1), validation=torch.rand(9, 3))
 
 
 @pytest.mark.parametrize("validated", [False, True])

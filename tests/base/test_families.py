@@ -223,7 +223,7 @@ def test_relaxation_moves_along_the_geodesic():
 
 
 def test_settings_refuse_nonsense():
-    for wrong in [{"rank": -1}, {"shrinkage": 2.0}, {"relaxation": -1.0}]:
+    for wrong in [{"structure": "round"}, {"rank": -1}, {"shrinkage": 2.0}, {"relaxation": -1.0}]:
         with pytest.raises(InputError):
             GaussianSettings(**wrong)
     with pytest.raises(dataclasses.FrozenInstanceError):
