@@ -56,6 +56,7 @@ def matching_loss(slope: Slope, start: Tensor, end: Tensor, generator: Generator
     Args:
         start, end: (batch, ...) coupled base and data.
     """
+    _check_pairs(start, end)
     t = mine(torch.rand(whole(len(start), generator), generator=generator), generator).to(start)
     x = torch.lerp(start, end, _like(t, start))
     return (slope(x, t, t) - (end - start)).square().mean()
@@ -76,6 +77,7 @@ def semigroup_loss(
         target: the student's moving average, which takes the jump u → s; no gradient.
         start, end: (batch, ...) coupled base and data; the path between them is where x lies.
     """
+    _check_pairs(start, end)
     batch, grid = whole(len(start), generator), settings.grid
     low = torch.randint(0, grid, (batch,), generator=generator)
     high = low + 1 + (torch.rand(batch, generator=generator) * (grid - low)).long()
@@ -94,6 +96,14 @@ def semigroup_loss(
         goal = jump(target, there, middle, s)
         slope = (goal - x) / _like(s - t, x)
     return (student(x, t, s) - slope).square().mean()
+
+
+def _check_pairs(start: Tensor, end: Tensor) -> None:
+    """One base point for each of the data: fewer would be spread over all without a word."""
+    if start.shape != end.shape:
+        raise InputError(
+            f"start and end must have one shape, got {tuple(start.shape)} and {tuple(end.shape)}"
+        )
 
 
 def _like(t: Tensor, x: Tensor) -> Tensor:

@@ -39,6 +39,13 @@ def match_points(start: Tensor, end: Tensor, *, method: str = "exact", seed: int
         raise InputError(
             f"start and end must both be (n, dim), got {tuple(start.shape)} and {tuple(end.shape)}"
         )
+    if len(end) == 0 and len(start):
+        raise InputError("there are no end points to match; got 0 of them")
+    for name, points in (("start", start), ("end", end)):
+        if not points.isfinite().all():
+            raise InputError(
+                f"the {name} points hold NaN or infinite values; leave these shapes out"
+            )
     a = start.detach().cpu().double().numpy()
     b = end.detach().cpu().double().numpy()
     index = {"nearest": _nearest, "exact": _exact, "bsp": _bsp, "none": _none}[method](a, b, seed)

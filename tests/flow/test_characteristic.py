@@ -1,7 +1,9 @@
 """The student: exact at t = s, and the true characteristics are the minimum of its loss."""
 
+import pytest
 import torch
 
+from pcgen.errors import InputError
 from pcgen.flow.characteristic import (
     StudentSettings,
     jump,
@@ -47,6 +49,15 @@ def test_the_semigroup_loss_of_a_wrong_student_is_positive(generator):
         generator,
     )
     assert loss > 0.5
+
+
+def test_base_and_data_that_are_no_pairs_are_refused(generator):
+    start, end = torch.zeros(8, 2), torch.zeros(1, 2)
+    with pytest.raises(InputError, match="one shape"):
+        matching_loss(exact_slope, start, end, generator)
+    settings = StudentSettings()
+    with pytest.raises(InputError, match="one shape"):
+        semigroup_loss(exact_slope, exact_slope, exact_slope, start, end, settings, generator)
 
 
 def test_teacher_then_student_learn_a_gaussian_flow_in_one_step(generator):

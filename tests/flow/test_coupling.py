@@ -32,3 +32,18 @@ def test_the_nearest_matching_projects_onto_a_denser_cloud(generator):
     a, b = torch.randn(20, 3, generator=generator), torch.randn(500, 3, generator=generator)
     index = match_points(a, b, method="nearest")
     assert torch.equal(index, torch.cdist(a, b).argmin(1))
+
+
+@pytest.mark.parametrize("method", ["nearest", "exact", "bsp", "none"])
+def test_points_that_are_no_numbers_are_refused(method):
+    a, broken = torch.zeros(4, 3), torch.zeros(4, 3)
+    broken[2, 1] = torch.nan
+    with pytest.raises(InputError, match="the start points hold NaN"):
+        match_points(broken, a, method=method)
+    with pytest.raises(InputError, match="the end points hold NaN"):
+        match_points(a, broken, method=method)
+
+
+def test_nothing_cannot_be_the_nearest():
+    with pytest.raises(InputError, match="no end points"):
+        match_points(torch.zeros(4, 3), torch.zeros(0, 3), method="nearest")
