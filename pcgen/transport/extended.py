@@ -28,7 +28,7 @@ from torch import Generator, Tensor
 from pcgen import kernels
 from pcgen.errors import InputError, TransportError
 from pcgen.kernels.dense import score_rows
-from pcgen.transport.blocks import centred_blocks
+from pcgen.transport.blocks import ENTRIES, centred_blocks
 from pcgen.transport.evidence import batches
 from pcgen.transport.solution import SemidiscreteSolution
 
@@ -238,7 +238,8 @@ class ExtendedMap:
         level, length = (own * x).sum(1) + envelope.offset[cell], own.square().sum(1)
         nearest = torch.full_like(level, torch.inf)
         for part, block in centred_blocks(self._atoms, envelope.centre):
-            square, rows = block.square().sum(1), score_rows(x, block)
+            square = block.square().sum(1)
+            rows = max(1, min(score_rows(x, block), ENTRIES // len(block)))
             for top in range(0, len(x), rows):
                 some = slice(top, top + rows)
                 short = level[some, None] - torch.addmm(envelope.offset[part], x[some], block.T)
