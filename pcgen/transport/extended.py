@@ -11,6 +11,7 @@ Both tests are free of the scale of the atoms, which the dihedral angle of AE-OT
   in units of the source;
 * jump = |p_i - p_j| / √(σ_i σ_j) compares two atoms with the distances σ to their own near
   neighbours (the local scaling of Zelnik-Manor and Perona 2004). Inside one mode it is about 1.
+  A mode of fewer than eight atoms is not told apart: the 7th neighbour is of another mode.
 
 The nearest wall of the singular set is rarely that of the next best cell: the longer the jump, the
 further its score falls short at the same distance. All cells are asked for it.
