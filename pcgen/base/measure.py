@@ -187,6 +187,8 @@ def check_latents(latents: Any, least: int = 1, family: str = "a base") -> Tenso
         InputError: not a matrix, empty, NaN or infinite, or too few different rows.
     """
     values = torch.as_tensor(latents).detach()
+    if values.is_complex():
+        raise InputError(f"latents must be real numbers, got {values.dtype}")
     if values.ndim != 2 or 0 in values.shape:
         raise InputError(
             f"latents must be (N, dim) with N and dim at least 1, got shape {tuple(values.shape)}"

@@ -73,6 +73,8 @@ class Mapped:
         Args:
             labels: (N,) int64, the mode of each atom. Adds ``coverage``, the share of modes that
                 a point reached, and ``mixture``, the share of points that mix several modes.
+        Raises:
+            InputError: there are atoms without a label.
         """
         interpolated = (self.shares > 0).sum(1) > 1
         figures = {
@@ -81,6 +83,11 @@ class Mapped:
             "replayed": (~interpolated).double().mean().item(),
         }
         if labels is not None:
+            if labels.ndim != 1 or len(labels) <= self.neighbours.max():
+                raise InputError(
+                    f"labels must be one number for each of the atoms, which are more than "
+                    f"{int(self.neighbours.max())}; got shape {tuple(labels.shape)}"
+                )
             own = labels[self.neighbours]
             foreign = (own != own[:, :1]) & (self.shares > 0)
             figures["coverage"] = len(own[:, 0].unique()) / len(labels.unique())

@@ -97,6 +97,8 @@ def test_touching_and_rolled_up_modes_are_covered_and_kept_apart(name, mode_of, 
     assert (distance > margin).float().mean() <= 0.001
     labels, _ = mode_of(atoms)
     assert mapped.figures(labels)["coverage"] == 1
+    with pytest.raises(InputError, match="labels must be one number for each"):
+        mapped.figures(labels[:-1])
     share = torch.bincount(labels, minlength=8) / 1500
     counts = torch.bincount(labels[mapped.cell], minlength=8)
     sigma = (10_000 * share * (1 - share)).sqrt()
