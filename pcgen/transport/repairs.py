@@ -26,10 +26,10 @@ MOST_RANKS = 256
 FIRST_REVIVAL = -2
 
 # Plain samples to revive on: as many as the tests were worth, where that is no matter; of many
-# cells, that a dead one's quantile is the fourth least. The tests' 32 a cell, which redrawn rows
+# cells, that a dead one's quantile is the second least. The tests' 32 a cell, which redrawn rows
 # make a tenth as dear, would be twice the rows of a whole solve of 10⁵ cells.
 REVIVAL_ENOUGH = 2**18
-REVIVAL_RANK = 4
+REVIVAL_RANK = 2
 
 # Samples to balance groups of atoms on, and the number of their first batch.
 BALANCE_PER_CELL = 16
