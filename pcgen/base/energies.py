@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 import torch
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from torch import Generator, Tensor
 
 Divergence = Literal["w2", "kl", "entropy"]
-DIVERGENCES = ("w2", "kl", "entropy")
+DIVERGENCES = get_args(Divergence)
 BLOCK = 128
 BLOCKS = 8
 

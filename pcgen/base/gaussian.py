@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal, get_args
 
 import torch
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 Structure = Literal["full", "diagonal", "isotropic"]
-STRUCTURES = ("full", "diagonal", "isotropic")
+STRUCTURES = get_args(Structure)
 
 
 @dataclass(frozen=True, kw_only=True)
