@@ -42,9 +42,11 @@ class Networks:
 
     def __init__(self, folder: Path, build: Any, device: str) -> None:
         """``build`` makes an untrained network; the weights are those of a stage's folder."""
-        self._of = {
-            name: frozen(build(), weights(folder / name), device) for name in ("teacher", "student")
-        }
+        self._of = {}
+        for name in ("teacher", "student"):
+            network = build()
+            network.load_state_dict(weights(folder / name))
+            self._of[name] = network.eval().requires_grad_(False).to(device)
 
     def under(self, solver: str) -> Any:
         """The student for its own jumps, the teacher under a stepper."""
@@ -53,11 +55,6 @@ class Networks:
 
 def weights(folder: Path) -> dict[str, Tensor]:
     return checkpoint.load(folder / "weights.safetensors", checkpoint.WEIGHTS)[0]
-
-
-def frozen(module: Any, tensors: dict[str, Tensor], device: str) -> Any:
-    module.load_state_dict(tensors)
-    return module.eval().requires_grad_(False).to(device)
 
 
 def check(count: int, steps: int) -> None:

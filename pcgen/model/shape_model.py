@@ -11,8 +11,8 @@ from torch import Tensor
 
 from pcgen import __version__, runtime
 from pcgen.errors import DataError, InputError
-from pcgen.model.clouds import CloudDecoder, Decoded
-from pcgen.model.latents import LatentDraw, LatentSampler
+from pcgen.model.clouds import CloudDecoder
+from pcgen.model.latents import LatentSampler
 from pcgen.runfile import STAGES, is_finished, read_run
 from pcgen.shapes.samples import Samples
 
@@ -21,15 +21,23 @@ SEED_STRIDE = 1_000_003
 
 
 class ShapeModel:
-    """A run that generates; see :meth:`load`."""
+    """A run that generates; see :meth:`load`.
+
+    Attributes:
+        draw: latents of new shapes, :meth:`.latents.LatentSampler.draw`.
+        decode: latents to clouds, :meth:`.clouds.CloudDecoder.decode`.
+        encode: clouds to latents, :meth:`.clouds.CloudDecoder.encode`.
+        latent_dim: of the latents; dim: of the points.
+    """
 
     def __init__(self, run_dir: Path, config: dict[str, Any], device: str = "cpu") -> None:
         self.run_dir = run_dir
         self.categories: tuple[str, ...] = tuple(config["categories"])
         self.dataset_path = Path(config["dataset"])
-        self._clouds = CloudDecoder(run_dir, config, device)
-        self.latent_dim, self.dim = self._clouds.latent_dim, self._clouds.dim
-        self._latents = LatentSampler(run_dir, config, self.latent_dim, device)
+        clouds = CloudDecoder(run_dir, config, device)
+        self.latent_dim, self.dim = clouds.latent_dim, clouds.dim
+        self.draw = LatentSampler(run_dir, config, clouds.latent_dim, device).draw
+        self.decode, self.encode = clouds.decode, clouds.encode
 
     @classmethod
     def load(cls, run_dir: Path | str, device: str = "cpu") -> ShapeModel:
@@ -80,40 +88,6 @@ class ShapeModel:
     ) -> Tensor:
         """(count, latent_dim) latents of new shapes."""
         return self.draw(count, seed=seed, category=category, steps=steps).z
-
-    def draw(
-        self,
-        count: int,
-        *,
-        seed: int,
-        category: str | None = None,
-        steps: int = 1,
-        solver: str = "student",
-        even: bool = True,
-    ) -> LatentDraw:
-        """Latents of new shapes, see :meth:`.latents.LatentSampler.draw`."""
-        return self._latents.draw(
-            count, seed=seed, category=category, steps=steps, solver=solver, even=even
-        )
-
-    def decode(
-        self,
-        latents: Tensor,
-        *,
-        points: int = 2048,
-        seed: int = 0,
-        steps: int = 1,
-        trace: bool = False,
-        solver: str = "student",
-    ) -> Decoded:
-        """Latents (batch, latent_dim) to clouds, see :meth:`.clouds.CloudDecoder.decode`."""
-        return self._clouds.decode(
-            latents, points=points, seed=seed, steps=steps, trace=trace, solver=solver
-        )
-
-    def encode(self, points: Tensor) -> Tensor:
-        """(batch, n, dim) clouds in the box frame to (batch, latent_dim)."""
-        return self._clouds.encode(points)
 
     def interpolate(
         self, start: Tensor, end: Tensor, frames: int, *, points: int = 2048, seed: int = 0
