@@ -12,14 +12,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from pcgen.errors import InputError
 from pcgen.render.neighbours import Neighbour, Neighbours
 from pcgen.shapes.mesh_files import Mesh
 from pcgen.viewer import drawing
 from pcgen.viewer.drawing import Drawable
 from pcgen.viewer.exporting import export, holds_mesh
+from pcgen.viewer.facts import facts_of
 from pcgen.viewer.jobs import Immediate, Jobs
 from pcgen.viewer.sources import FileSource, Item, RunSource, Source, reconstructed
 from pcgen.viewer.state import COLOURS, MOST_STEPS, ViewState
@@ -256,22 +255,9 @@ class Controller:
         item = self.item
         if item is None:
             return []
-        facts = [("shape", item.name)]
         numbers = self._numbers()
-        if len(numbers) > 1:
-            facts.append(("number", f"{numbers.index(self.state.index) + 1} of {len(numbers)}"))
-        if item.category:
-            facts.append(("category", item.category))
-        facts.append(("points", f"{len(item.points):,}"))
-        if item.mesh is not None:
-            facts.append(("mesh", f"{len(item.mesh.faces):,} faces"))
-        if item.base is not None and self.state.layers & {"base", "paths"}:
-            length = np.linalg.norm(item.points - item.base, axis=1).mean()
-            facts.append(("from base to shape, on average", f"{length:.3g}"))
-        if self.nearest is not None:
-            facts.append(("nearest training shape", self.nearest.id))
-            facts.append(("Chamfer distance", f"{self.nearest.distance:.4g}"))
-        return facts
+        number = (numbers.index(self.state.index) + 1, len(numbers)) if len(numbers) > 1 else None
+        return facts_of(item, number, self.nearest, self.state.layers)
 
     def say(self, text: str) -> None:
         self.state.status = text
