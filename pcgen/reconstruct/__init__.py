@@ -9,13 +9,17 @@ a :class:`~pcgen.reconstruct.report.MeshReport` of how well the two agree.
    Delaunay facets that lie in the planes of their corners (:mod:`~pcgen.reconstruct.facets`, after
    Amenta and Bern 1999), where the planes come from a vote among neighbours that keeps edges
    sharp (:mod:`~pcgen.reconstruct.planes`); or Poisson, alpha shapes, ball pivoting.
-3. :mod:`~pcgen.reconstruct.thicken` turns *any* triangles into closed two-manifolds by sewing
-   their two sides; :mod:`~pcgen.reconstruct.solid` fills hollows, drops crumbs, decimates.
+3. :mod:`~pcgen.reconstruct.embed` gives facets their thickness inside the Delaunay cells
+   (:mod:`~pcgen.reconstruct.space`, :mod:`~pcgen.reconstruct.skin`), so that the result is closed,
+   two-manifold and does not cross itself (:mod:`~pcgen.reconstruct.crossings` checks). Triangles
+   of other methods are sewn, :mod:`~pcgen.reconstruct.thicken`: closed and two-manifold too, but
+   they may cross at thin sheets. :mod:`~pcgen.reconstruct.solid` chooses, fills hollows, drops
+   crumbs, decimates.
 4. :mod:`~pcgen.reconstruct.export` writes and reopens; :mod:`~pcgen.reconstruct.batch` does so
    for many clouds and resumes.
 
 Real shapes have thin walls and open sheets, and 2048 points are few: a method that needs a closed
-volume loses them. Sewing makes watertightness a property of the last step, so that the choice of
+volume loses them. Steps 1 to 3 make watertightness a property of the last step, so that the choice of
 triangles is free to follow the points.
 """
 

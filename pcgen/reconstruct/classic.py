@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from pcgen.errors import InputError
 from pcgen.reconstruct.cloud import Cloud
-from pcgen.reconstruct.facets import delaunay, facet_shape
+from pcgen.reconstruct.facets import facet_shape
 from pcgen.reconstruct.planes import estimate_normals, orient_normals
-from pcgen.reconstruct.volume import cells, circumradius
+from pcgen.reconstruct.volume import cells, circumradius, delaunay
 
 Points = NDArray[np.float64]
 Faces = NDArray[np.int64]

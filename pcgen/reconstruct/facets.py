@@ -18,7 +18,7 @@ from pcgen.reconstruct.cloud import Cloud
 from pcgen.reconstruct.creases import find_creases
 from pcgen.reconstruct.holes import close_holes, facet_edges
 from pcgen.reconstruct.planes import estimate_normals, noise_width, settle
-from pcgen.reconstruct.volume import Cells, cells, circumradius, inside
+from pcgen.reconstruct.volume import Cells, cells, circumradius, delaunay, inside
 
 Points = NDArray[np.float64]
 Faces = NDArray[np.int64]
@@ -32,6 +32,7 @@ AGREEING_AT_CREASE = 3  # ... when one corner is on a crease, which lies in many
 FILL = 1.5  # largest circumradius of a facet that closes a hole
 BEND = np.cos(np.radians(50.0))  # of a facet that closes a notch against its neighbours
 WALLED = 3  # chosen facets that make a cell part of the material
+JOGGLE = 0.003  # standard deviation of the points' random shift
 ROUNDS = 2  # how often cells so walled wall others
 
 
@@ -69,11 +70,18 @@ def planar_facets(cloud: Cloud) -> tuple[Points, Faces]:
     creases = find_creases(points, normals, cloud.spacing, width)
     planes = np.concatenate([np.repeat(normals[:, None], 3, axis=1), creases.normals])
     points = np.concatenate([points, creases.points])
+    points = _apart(points, cloud.spacing)
     complex_ = cells(delaunay(points))
     on_crease = np.arange(len(points)) >= len(cloud.points)
     thin = TORN if cloud.noisy else ROD
     chosen = _surface(points, planes, on_crease, complex_, cloud.spacing, thin)
     return points, complex_.facets[chosen]
+
+
+def _apart(points: Points, spacing: float) -> Points:
+    """Points moved by less than one sees: in special positions cells are too flat to work in."""
+    generator = np.random.default_rng(0)
+    return points + generator.normal(scale=JOGGLE * spacing, size=points.shape)
 
 
 def _surface(
@@ -134,16 +142,6 @@ def _thin_parts(
 def _border(complex_: Cells, solid: NDArray[np.bool_]) -> NDArray[np.bool_]:
     one, two = np.r_[solid, False][complex_.cells_of].T
     return one != two
-
-
-def delaunay(points: Points) -> Faces:
-    """Delaunay simplices; joggled where the points are in too special a position."""
-    from scipy.spatial import Delaunay, QhullError
-
-    try:
-        return Delaunay(points).simplices
-    except QhullError:
-        return Delaunay(points, qhull_options="QJ Qbb Pp").simplices
 
 
 def facet_shape(

@@ -33,6 +33,7 @@ METHODS: dict[str, Callable[[Cloud], tuple[Points, Faces]]] = {
     "alpha": alpha_shape,
     "pivoting": pivoting,
 }
+OF_CELLS = ("facets", "alpha")  # whose triangles are Delaunay facets
 # What `auto` tries, in order; it stops at the first that agrees this well with the points.
 AUTO = ("facets", "poisson", "alpha")
 GOOD = 0.9
@@ -120,7 +121,12 @@ def _best(cloud: Cloud, settings: MeshSettings) -> tuple[str, Points, Faces, dic
     for name in names:
         try:
             triangles = METHODS[name](cloud)
-            found[name] = close(*triangles, 2 * settings.thickness, full=cloud.noisy)
+            found[name] = close(
+                *triangles,
+                2 * settings.thickness,
+                full=cloud.noisy,
+                delaunay=cloud.rank == 3 and name in OF_CELLS,
+            )
         except PcgenError as error:
             failures.append(f"{name}: {error}")
             continue

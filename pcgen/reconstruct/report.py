@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pcgen.reconstruct.crossings import crossing_faces
 from pcgen.reconstruct.solid import face_areas
 from pcgen.reconstruct.topology import topology
 from pcgen.shapes.mesh_files import Mesh
@@ -23,6 +24,7 @@ class MeshReport:
     Attributes:
         method: the one that made it; candidates: the agreement of each that ``auto`` tried.
         watertight, manifold, components, genus: see :class:`~pcgen.reconstruct.topology.Topology`.
+        crossings: pairs of faces that cross or touch though they share no vertex.
         points_to_mesh: mean distance of the points to the surface.
         mesh_to_points: mean distance of the surface (20,000 points on it) to the nearest point;
             never below about half the spacing of the points, however good the mesh.
@@ -39,6 +41,7 @@ class MeshReport:
     manifold: bool
     components: int
     genus: int | None
+    crossings: int
     area: float
     volume: float
     points_to_mesh: float
@@ -76,6 +79,7 @@ def measure(
         manifold=shape.manifold,
         components=shape.components,
         genus=shape.genus,
+        crossings=len(crossing_faces(vertices, faces)),
         area=float(face_areas(vertices, faces).sum()),
         volume=volume(vertices, faces),
         points_to_mesh=float(to_mesh.mean()),

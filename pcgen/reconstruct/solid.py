@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pcgen.errors import MeshError
+from pcgen.reconstruct.embed import embedded, filled, pieces_of, walls_among
+from pcgen.reconstruct.space import space_around
 from pcgen.reconstruct.thicken import Layer, clean, move_apart, thicken
 from pcgen.reconstruct.topology import face_components, topology
 
@@ -19,7 +21,12 @@ _LOST = 0.1  # a hollow is kept when this share of its points would vanish with 
 
 
 def close(
-    vertices: Points, faces: Faces, thickness: float, *, full: bool = False
+    vertices: Points,
+    faces: Faces,
+    thickness: float,
+    *,
+    full: bool = False,
+    delaunay: bool = False,
 ) -> tuple[Points, Faces]:
     """Make the surface of a solid out of triangles.
 
@@ -28,31 +35,48 @@ def close(
 
     Args:
         full: fill every hollow: points inside are noise.
+        delaunay: try whether the faces are Delaunay facets of ``vertices``, which must not lie in
+            one plane: then faces of the result do not cross. Others are sewn, and may at sheets.
     Raises:
         MeshError: nothing is left.
     """
     if not len(clean(faces)):
         raise MeshError("no surface was found between the points; try another method")
+    if delaunay:
+        space = space_around(vertices)
+        walls = walls_among(space, faces)
+        if walls is not None:
+            pieces = pieces_of(space, walls)
+            kept = _kept(pieces.sides.points, pieces.piece, pieces.volume, full)
+            material = filled(space, walls, pieces, kept)
+            solid = embedded(space, walls, material, thickness)
+            return compact(solid[0], drop_crumbs(*solid))
     layer = thicken(vertices, faces)
-    kept = drop_crumbs(layer.vertices, layer.faces[_kept_pieces(layer, full)[layer.piece]])
-    return compact(move_apart(layer.vertices, kept, thickness / 2), kept)
+    kept = _kept(layer.origin[layer.faces], layer.piece, layer.volume, full)
+    kept &= ~_inside_filled(layer, kept)
+    faces = drop_crumbs(layer.vertices, layer.faces[kept[layer.piece]])
+    return compact(move_apart(layer.vertices, faces, thickness / 2), faces)
 
 
-def _kept_pieces(layer: Layer, full: bool) -> NDArray[np.bool_]:
-    """Outsides and sheets, and the hollows that must stay."""
-    pieces = len(layer.volume)
-    corner_piece = np.repeat(layer.piece, 3)
-    point = layer.origin[layer.faces.reshape(-1)]
+def _kept(
+    points: Faces, piece: NDArray[np.int64], volume: NDArray[np.float64], full: bool
+) -> NDArray[np.bool_]:
+    """Outsides and sheets, and the hollows that must stay.
+
+    Args:
+        points: (F, 3) the corners of each face, -1 for none; piece: (F,); volume: (pieces,).
+    """
+    point, corner_piece = points.reshape(-1), np.repeat(piece, 3)
     pairs = np.unique(np.stack([point, corner_piece], 1)[point >= 0], axis=0)
-    hollow = layer.volume < -1e-12
+    hollow = volume < -1e-12
     kept = ~hollow
-    shown = np.zeros(layer.origin.max() + 1, bool)
+    shown = np.zeros(int(point.max()) + 1, bool)
     shown[pairs[kept[pairs[:, 1]], 0]] = True
-    size = np.bincount(pairs[:, 1], minlength=pieces)
-    lost = np.bincount(pairs[:, 1], ~shown[pairs[:, 0]], minlength=pieces)
+    size = np.bincount(pairs[:, 1], minlength=len(volume))
+    lost = np.bincount(pairs[:, 1], ~shown[pairs[:, 0]], minlength=len(volume))
     if not full:
         kept |= lost > _LOST * size
-    return kept & ~_inside_filled(layer, kept)
+    return kept
 
 
 def _inside_filled(layer: Layer, kept: NDArray[np.bool_]) -> NDArray[np.bool_]:

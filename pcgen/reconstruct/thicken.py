@@ -62,7 +62,7 @@ def thicken(vertices: Vertices, faces: Faces) -> Layer:
     middle, origin, positions = _split_doubled_edges(sides, joins, origin, vertices)
     sides[count:] = sides[count:, ::-1]
     middle[count:] = middle[count:, ::-1][:, [1, 2, 0]]
-    sewn, owner = _subdivide(sides, middle)
+    sewn, owner = subdivide(sides, middle)
     piece = connected(2 * count, joins[:, 0] // 3, joins[:, 2] // 3)[owner]
     volume = np.bincount(piece, _tetrahedra(positions, sewn)).astype(np.float64)
     return Layer(vertices=positions, faces=sewn, origin=origin, piece=piece, volume=volume)
@@ -164,7 +164,7 @@ def _split_doubled_edges(
     return middle, np.r_[origin, np.full(len(doubled), -1)], positions
 
 
-def _subdivide(sides: Faces, middle: Faces) -> tuple[Faces, NDArray[np.int64]]:
+def subdivide(sides: Faces, middle: Faces) -> tuple[Faces, NDArray[np.int64]]:
     """Faces with one, two or three of their edges split; and the side each came from."""
     owner = np.arange(len(sides))
     pieces, owners = [], []

@@ -46,6 +46,16 @@ class Cells:
     cells_of: Faces
 
 
+def delaunay(points: Points) -> Faces:
+    """Delaunay simplices; joggled where the points are in too special a position."""
+    from scipy.spatial import Delaunay, QhullError
+
+    try:
+        return Delaunay(points).simplices
+    except QhullError:
+        return Delaunay(points, qhull_options="QJ Qbb Pp").simplices
+
+
 def cells(tetrahedra: Faces) -> Cells:
     corners = np.sort(tetrahedra, axis=1).astype(np.int64)
     triples = corners[:, [[0, 1, 2], [0, 1, 3], [0, 2, 3], [1, 2, 3]]].reshape(-1, 3)
