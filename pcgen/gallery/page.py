@@ -18,6 +18,7 @@ REPORT_LABELS = {
     "manifold": "manifold",
     "components": "components",
     "genus": "genus",
+    "crossings": "pairs of faces that cross",
     "faces": "faces",
     "vertices": "vertices",
     "area": "area",

@@ -19,7 +19,7 @@ a :class:`~pcgen.reconstruct.report.MeshReport` of how well the two agree.
    for many clouds and resumes.
 
 Real shapes have thin walls and open sheets, and 2048 points are few: a method that needs a closed
-volume loses them. Steps 1 to 3 make watertightness a property of the last step, so that the choice of
+volume loses them. Step 3 makes watertightness a property of its own, so that the choice of
 triangles is free to follow the points.
 """
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pcgen.errors import InputError
-from pcgen.reconstruct.cloud import Cloud
+from pcgen.reconstruct.cloud import Cloud, joggled
 from pcgen.reconstruct.facets import facet_shape
 from pcgen.reconstruct.planes import estimate_normals, orient_normals
 from pcgen.reconstruct.volume import cells, circumradius, delaunay
@@ -62,7 +62,7 @@ def alpha_shape(cloud: Cloud) -> tuple[Points, Faces]:
     """
     if cloud.rank == 2:
         raise InputError("the points lie in one plane and have no alpha solid; use method facets")
-    points = cloud.points
+    points = joggled(cloud.points, cloud)
     complex_ = cells(delaunay(points))
     solid = np.r_[circumradius(points, complex_.corners) < ALPHA * cloud.spacing, False]
     one, two = solid[complex_.cells_of].T

@@ -29,6 +29,7 @@ class Cloud:
         notes: what was dropped or ignored, in words.
         planes: (P, 3) unit normals without orientation where already estimated.
         noisy: the points scattered about their surface before they were smoothed.
+        joggle: how far :func:`joggled` shifts points, in spacings.
     """
 
     points: NDArray[np.float64]
@@ -40,6 +41,16 @@ class Cloud:
     notes: tuple[str, ...] = ()
     planes: NDArray[np.float64] | None = None
     noisy: bool = False
+    joggle: float = 0.003
+
+
+def joggled(points: NDArray[np.float64], cloud: Cloud) -> NDArray[np.float64]:
+    """Points (P, 3) shifted at random by less than one sees, always in the same way.
+
+    In special positions, four in a plane say, Delaunay cells are too flat to work in.
+    """
+    generator = np.random.default_rng(0)
+    return points + generator.normal(scale=cloud.joggle * cloud.spacing, size=points.shape)
 
 
 def prepare_cloud(

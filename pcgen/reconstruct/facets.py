@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pcgen.reconstruct.cloud import Cloud
+from pcgen.reconstruct.cloud import Cloud, joggled
 from pcgen.reconstruct.creases import find_creases
 from pcgen.reconstruct.holes import close_holes, facet_edges
 from pcgen.reconstruct.planes import estimate_normals, noise_width, settle
@@ -32,7 +32,6 @@ AGREEING_AT_CREASE = 3  # ... when one corner is on a crease, which lies in many
 FILL = 1.5  # largest circumradius of a facet that closes a hole
 BEND = np.cos(np.radians(50.0))  # of a facet that closes a notch against its neighbours
 WALLED = 3  # chosen facets that make a cell part of the material
-JOGGLE = 0.003  # standard deviation of the points' random shift
 ROUNDS = 2  # how often cells so walled wall others
 
 
@@ -70,18 +69,12 @@ def planar_facets(cloud: Cloud) -> tuple[Points, Faces]:
     creases = find_creases(points, normals, cloud.spacing, width)
     planes = np.concatenate([np.repeat(normals[:, None], 3, axis=1), creases.normals])
     points = np.concatenate([points, creases.points])
-    points = _apart(points, cloud.spacing)
+    points = joggled(points, cloud)
     complex_ = cells(delaunay(points))
     on_crease = np.arange(len(points)) >= len(cloud.points)
     thin = TORN if cloud.noisy else ROD
     chosen = _surface(points, planes, on_crease, complex_, cloud.spacing, thin)
     return points, complex_.facets[chosen]
-
-
-def _apart(points: Points, spacing: float) -> Points:
-    """Points moved by less than one sees: in special positions cells are too flat to work in."""
-    generator = np.random.default_rng(0)
-    return points + generator.normal(scale=JOGGLE * spacing, size=points.shape)
 
 
 def _surface(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from pcgen.errors import InputError, MeshError, PcgenError
 from pcgen.reconstruct.classic import alpha_shape, pivoting, poisson
 from pcgen.reconstruct.cloud import Cloud, prepare_cloud
+from pcgen.reconstruct.crossings import crossing_faces
 from pcgen.reconstruct.facets import planar_facets
 from pcgen.reconstruct.planes import estimate_normals
 from pcgen.reconstruct.quiet import quiet
@@ -34,6 +35,7 @@ METHODS: dict[str, Callable[[Cloud], tuple[Points, Faces]]] = {
     "pivoting": pivoting,
 }
 OF_CELLS = ("facets", "alpha")  # whose triangles are Delaunay facets
+JOGGLES = (0.003, 0.01, 0.02)  # in spacings, from one that moves no point visibly
 # What `auto` tries, in order; it stops at the first that agrees this well with the points.
 AUTO = ("facets", "poisson", "alpha")
 GOOD = 0.9
@@ -120,13 +122,7 @@ def _best(cloud: Cloud, settings: MeshSettings) -> tuple[str, Points, Faces, dic
     failures = []
     for name in names:
         try:
-            triangles = METHODS[name](cloud)
-            found[name] = close(
-                *triangles,
-                2 * settings.thickness,
-                full=cloud.noisy,
-                delaunay=cloud.rank == 3 and name in OF_CELLS,
-            )
+            found[name] = _closed(name, cloud, settings)
         except PcgenError as error:
             failures.append(f"{name}: {error}")
             continue
@@ -137,6 +133,22 @@ def _best(cloud: Cloud, settings: MeshSettings) -> tuple[str, Points, Faces, dic
         raise MeshError(failures[0].split(": ", 1)[1])
     best = max(found, key=lambda name: scores[name])
     return best, *found[best], scores
+
+
+def _closed(name: str, cloud: Cloud, settings: MeshSettings) -> tuple[Points, Faces]:
+    """The mesh of one method; joggled more where faces cross, as flat cells make them."""
+    of_cells = name in OF_CELLS and cloud.rank == 3
+    least, best = np.inf, None
+    for joggle in JOGGLES if of_cells else JOGGLES[:1]:
+        triangles = METHODS[name](replace(cloud, joggle=joggle))
+        mesh = close(*triangles, 2 * settings.thickness, full=cloud.noisy, delaunay=of_cells)
+        crossings = len(crossing_faces(*mesh)) if of_cells else 0
+        if crossings < least:
+            least, best = crossings, mesh
+        if not crossings:
+            break
+    assert best is not None
+    return best
 
 
 def agreement(vertices: Points, faces: Faces, cloud: Cloud, planes: Points | None) -> float:

@@ -157,3 +157,15 @@ def test_a_rod_hardly_thicker_than_the_spacing_of_its_points_is_kept():
     assert report.manifold
     assert report.f_score > 0.9
     assert report.points_to_mesh < 0.005
+
+
+@pytest.mark.parametrize("method", ["facets", "alpha"])
+def test_no_face_crosses_another_even_of_points_on_a_lattice(method):
+    """Lattice points lie four and more in every plane and on every sphere."""
+    axis = np.linspace(-1, 1, 9)
+    lattice = np.stack(np.meshgrid(axis, axis, axis), axis=-1).reshape(-1, 3)
+    skin = lattice[(np.abs(lattice).max(axis=1) == 1) | (lattice[:, 2] == 0)]
+    result = reconstruct(skin, None, MeshSettings(method=method))
+    assert result.report.manifold
+    assert result.report.crossings == 0
+    assert result.report.points_to_mesh < 0.01
