@@ -2,9 +2,9 @@
 
 Each mesh is sampled (2048 points by area), meshed again from the points alone, and compared with
 the original in the box of side 2: 20,000 points on each, F-score at 0.02 (1 % of the box). Then
-with the true normals, and with more points. Shares of watertight and of manifold results, and CPU
-seconds a shape, stand beside. "original" compares two draws of the same mesh: the most that this
-F-score can reach.
+with the true normals, and with more points. Shares of watertight, of manifold and of uncrossed
+results (no face crosses another), and CPU seconds a shape, stand beside. "original" compares two
+draws of the same mesh: the most that this F-score can reach.
 
 With --run, each mesh also goes through a trained run: its points are encoded and decoded again,
 and the decoded points are meshed without normals and with the normals that the run predicts. Those
@@ -89,7 +89,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
             bar.advance()
     rows = []
     for (name, (kind, count), given, _), row in zip(cases, values, strict=True):
-        f_score, watertight, manifold, seconds, done = np.mean(row, axis=0)
+        f_score, watertight, manifold, uncrossed, seconds, done = np.mean(row, axis=0)
         rows.append(
             {
                 "method": name,
@@ -99,6 +99,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
                 "f_score": round(float(f_score), 4),
                 "watertight": round(float(watertight), 4),
                 "manifold": round(float(manifold), 4),
+                "uncrossed": round(float(uncrossed), 4),
                 "cpu_s": round(float(seconds), 3),
                 "failed": round(1 - float(done), 4),
             }
@@ -110,12 +111,13 @@ def describe(result: dict[str, Any]) -> str:
     lines = [f"{result['shapes']} shapes, F-score at {result['threshold']} in a box of side 2"]
     lines.append(
         f"{'method':<24}{'cloud':<9}{'points':>7}{'normals':>11}{'F-score':>9}{'watertight':>12}"
-        f"{'manifold':>10}{'CPU s':>8}{'failed':>8}"
+        f"{'manifold':>10}{'uncrossed':>11}{'CPU s':>8}{'failed':>8}"
     )
     lines += [
         f"{row['method']:<24}{row['cloud']:<9}{row['points']:>7}{row['normals']:>11}"
         f"{row['f_score']:>9.3f}"
-        f"{row['watertight']:>12.0%}{row['manifold']:>10.0%}{row['cpu_s']:>8.2f}"
+        f"{row['watertight']:>12.0%}{row['manifold']:>10.0%}{row['uncrossed']:>11.0%}"
+        f"{row['cpu_s']:>8.2f}"
         f"{row['failed']:>8.0%}"
         for row in result["rows"]
     ]
@@ -203,22 +205,25 @@ def _scored(
     original: Mesh,
     rng: np.random.Generator,
 ) -> list[float]:
-    """F-score, watertight, manifold, CPU seconds, done; a failure scores zero."""
+    """F-score, watertight, manifold, uncrossed, CPU seconds, done; a failure scores zero."""
+    from pcgen.reconstruct.crossings import crossing_faces
     from pcgen.reconstruct.topology import topology
 
     if way is None:
         shape = topology(original.vertices, original.faces)
+        uncrossed = not len(crossing_faces(original.vertices, original.faces))
         score = _f_score(_draw(original, SAMPLES, rng)[0], truth)
-        return [score, shape.watertight, shape.manifold, 0.0, 1.0]
+        return [score, shape.watertight, shape.manifold, uncrossed, 0.0, 1.0]
     start = time.process_time()
     try:
         mesh = way(points, normals)
         seconds = time.process_time() - start
         score = _f_score(_draw(mesh, SAMPLES, rng)[0], truth)
     except PcgenError:
-        return [0.0, 0.0, 0.0, time.process_time() - start, 0.0]
+        return [0.0, 0.0, 0.0, 0.0, time.process_time() - start, 0.0]
     shape = topology(mesh.vertices, mesh.faces)
-    return [score, shape.watertight, shape.manifold, seconds, 1.0]
+    uncrossed = not len(crossing_faces(mesh.vertices, mesh.faces))
+    return [score, shape.watertight, shape.manifold, uncrossed, seconds, 1.0]
 
 
 def _f_score(found: Points, truth: Points) -> float:

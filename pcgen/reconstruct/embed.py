@@ -55,14 +55,17 @@ def walls_among(space: Space, faces: Faces) -> Mask | None:
     return walls if walls.sum() == len(wanted) else None
 
 
-def embedded(space: Space, walls: Mask, full: Mask, thickness: float) -> tuple[Points, Faces]:
+def embedded(
+    space: Space, walls: Mask, full: Mask, thickness: float
+) -> tuple[Points, Faces, Index]:
     """The surface of sheets with ``thickness`` and of the cells ``full``.
 
     Args:
         walls: (F,) sheets, and whatever bounds full cells.
         full: (C,) cells of material, none of them infinite.
     Returns:
-        vertices and faces, closed and two-manifold; crossings that remain are for
+        vertices and faces, closed and two-manifold, and the point (V,) each vertex lies at, -1 for
+        the middle of an edge. Crossings that remain are for
         :func:`~pcgen.reconstruct.crossings.crossing_faces` to count.
     """
     empty = ~full
@@ -82,7 +85,7 @@ def embedded(space: Space, walls: Mask, full: Mask, thickness: float) -> tuple[P
         if not moved:
             break
         vertices, faces, names = placing.mesh()
-    return vertices, faces
+    return vertices, faces, placing.origin(names)
 
 
 class _Placing:
@@ -162,6 +165,12 @@ class _Placing:
         collapsed = (faces == np.roll(faces, 1, axis=1)).any(axis=1)
         names, renumbered = np.unique(faces[~collapsed], return_inverse=True)
         return self._positions(names), renumbered.reshape(-1, 3).astype(np.int64), names
+
+    def origin(self, names: Index) -> Index:
+        """The point (n,) of nodes and loops, -1 for seams."""
+        known = np.concatenate([self.skin.start, self.skin.loop_point])
+        inside = names < len(known)
+        return np.where(inside, known[np.where(inside, names, 0)], -1)
 
     def _positions(self, names: Index) -> Points:
         skin, first_seam = self.skin, self.nodes + self.loops

@@ -17,6 +17,8 @@ Points = NDArray[np.float64]
 Faces = NDArray[np.int64]
 
 _CRUMB = 0.002  # a piece below this share of the whole area is dropped
+_FLAKE = 0.02  # a piece with a smaller share of the faces of the largest is a flake when
+_SHARED = 0.5  # ... more than this share of its points lie in a larger one
 _LOST = 0.1  # a hollow is kept when this share of its points would vanish with it
 
 
@@ -49,8 +51,8 @@ def close(
             pieces = pieces_of(space, walls)
             kept = _kept(pieces.sides.points, pieces.piece, pieces.volume, full)
             material = filled(space, walls, pieces, kept)
-            solid = embedded(space, walls, material, thickness)
-            return compact(solid[0], drop_crumbs(*solid))
+            vertices, faces, origin = embedded(space, walls, material, thickness)
+            return compact(vertices, drop_crumbs(vertices, _without_flakes(faces, origin)))
     layer = thicken(vertices, faces)
     kept = _kept(layer.origin[layer.faces], layer.piece, layer.volume, full)
     kept &= ~_inside_filled(layer, kept)
@@ -77,6 +79,23 @@ def _kept(
     if not full:
         kept |= lost > _LOST * size
     return kept
+
+
+def _without_flakes(faces: Faces, origin: NDArray[np.int64]) -> Faces:
+    """Without the small pieces and hollows that share most of their points with a larger piece.
+
+    Args:
+        origin: (V,) the point of each vertex, -1 for none.
+    """
+    label = face_components(faces)
+    size = np.bincount(label)
+    pairs = np.unique(np.c_[np.repeat(label, 3), origin[faces.reshape(-1)]], axis=0)
+    piece, point = pairs[pairs[:, 1] >= 0].T
+    largest = np.zeros(int(origin.max()) + 1, np.int64)
+    np.maximum.at(largest, point, size[piece])
+    shared = np.bincount(piece, largest[point] > size[piece], minlength=len(size))
+    flake = (shared > _SHARED * np.bincount(piece)) & (size < _FLAKE * size.max())
+    return faces[~flake[label]]
 
 
 def _inside_filled(layer: Layer, kept: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -7,11 +7,13 @@ import trimesh
 
 from pcgen.reconstruct.crossings import crossing_faces
 from pcgen.reconstruct.embed import embedded
+from pcgen.reconstruct.methods import reconstruct
 from pcgen.reconstruct.report import volume
 from pcgen.reconstruct.solid import close
 from pcgen.reconstruct.space import space_around, widest
 from pcgen.reconstruct.topology import topology
 from pcgen.reconstruct.volume import cells, delaunay
+from tests.reconstruct.shapes import sphere
 
 
 def crosses_exactly(one, other):
@@ -124,6 +126,32 @@ def test_two_tetrahedra_that_touch_in_a_point_do_not_cross_there():
     assert volume(vertices, faces) > 0
 
 
+def test_a_part_with_points_of_its_own_is_kept():
+    ball = trimesh.creation.icosphere(2)
+    inside = np.array([[0, 0, 0], [0.3, 0, 0], [0, 0.3, 0], [0, 0, 0.3]])
+    around = np.concatenate([np.asarray(ball.vertices), inside + np.array([3, 0, 0])])
+    facets = {tuple(f) for f in cells(delaunay(around)).facets.tolist()}
+    part = np.array([[162, 163, 164], [162, 163, 165], [162, 164, 165], [163, 164, 165]])
+    assert all(tuple(f) in facets for f in part.tolist())
+    wings = [
+        f
+        for f in facets
+        if max(f) < 162 and 0 in f and tuple(f) not in set(map(tuple, np.sort(ball.faces).tolist()))
+    ]
+    walls = np.concatenate([ball.faces, part])
+    _, plain = close(around, walls, 0.02, delaunay=True)
+    assert topology(*close(around, walls, 0.02, delaunay=True)).components == 2
+    assert wings  # facets inside the ball are walls of nothing once it is filled
+    _, with_wing = close(around, np.concatenate([walls, wings[:1]]), 0.02, delaunay=True)
+    assert len(with_wing) == len(plain)
+
+
+def test_flakes_on_the_skin_of_a_ball_are_dropped():
+    points, _ = sphere(1500)  # six points of a flat cell would be a piece of their own
+    report = reconstruct(points).report
+    assert (report.components, report.genus, report.crossings) == (1, 0, 0)
+
+
 def test_faces_that_are_no_delaunay_facets_are_sewn():
     cloud = np.random.default_rng(0).uniform(-1, 1, (30, 3))
     facets = {tuple(f) for f in cells(delaunay(cloud)).facets.tolist()}
@@ -141,7 +169,7 @@ def test_the_finest_surface_of_walls_never_crosses_itself(monkeypatch):
     space = space_around(cloud)
     chosen = {tuple(f) for f in facets.tolist()}
     walls = np.array([tuple(f) in chosen for f in space.cells.facets.tolist()])
-    vertices, faces = embedded(space, walls, np.zeros(len(space.cells.corners), bool), 0.02)
+    vertices, faces, _ = embedded(space, walls, np.zeros(len(space.cells.corners), bool), 0.02)
     assert crossings_by_comparing_all(vertices, faces) == []
 
 

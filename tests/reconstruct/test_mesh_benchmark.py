@@ -28,6 +28,7 @@ def test_the_table_has_a_row_for_each_method_and_peer(tmp_path):
     }
     ours = rows["facets", "none"]
     assert ours["manifold"] == 1
+    assert ours["uncrossed"] == 1
     assert ours["f_score"] > 0.95 * rows["original", "none"]["f_score"]
     assert ours["f_score"] > rows["Open3D alpha 0.1", "none"]["f_score"]
     json.dumps(result)
