@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from pcgen.errors import InputError
 
 MINIMUM = 10
+JOGGLES = (0.003, 0.01, 0.02)  # in spacings, from one that moves no point visibly
 # Distances below are in units of the box, whose longest side is 2.
 _SAME = 1e-6
 _FAR = 6.0  # a group of points this many median spacings away from all others is not the shape
@@ -41,7 +42,7 @@ class Cloud:
     notes: tuple[str, ...] = ()
     planes: NDArray[np.float64] | None = None
     noisy: bool = False
-    joggle: float = 0.003
+    joggle: float = JOGGLES[0]
 
 
 def joggled(points: NDArray[np.float64], cloud: Cloud) -> NDArray[np.float64]:

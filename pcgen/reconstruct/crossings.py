@@ -8,10 +8,12 @@ reports small triangles that only come close. Both are checked in double precisi
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from pcgen.reconstruct.rays import RayScene
+from pcgen.reconstruct.thicken import compact
 
 Points = NDArray[np.float64]
 Faces = NDArray[np.int64]
@@ -46,10 +48,10 @@ def _candidates(vertices: Points, faces: Faces) -> Faces:
         inside = np.flatnonzero((high >= start) & (low <= end))
         if not len(inside):
             continue
-        used, small = np.unique(faces[inside], return_inverse=True)
+        used, numbered = compact(vertices, faces[inside])
         mesh = o3d.geometry.TriangleMesh(
-            o3d.utility.Vector3dVector(vertices[used]),
-            o3d.utility.Vector3iVector(small.reshape(-1, 3).astype(np.int32)),
+            o3d.utility.Vector3dVector(used),
+            o3d.utility.Vector3iVector(numbered.astype(np.int32)),
         )
         pairs = np.asarray(mesh.get_self_intersecting_triangles(), np.int64).reshape(-1, 2)
         found.append(inside[pairs])
@@ -58,18 +60,10 @@ def _candidates(vertices: Points, faces: Faces) -> Faces:
 
 def _pierced(vertices: Points, faces: Faces) -> Faces:
     """Faces that an edge passes through, each with a face of that edge."""
-    import open3d as o3d
-
-    tensor: Any = o3d.core.Tensor  # its stubs do not know numpy arrays
-    scene = o3d.t.geometry.RaycastingScene(nthreads=1)
-    single = vertices.astype(np.float32)
-    scene.add_triangles(tensor(single), tensor(faces.astype(np.uint32)))
     ends = np.sort(faces[:, [[0, 1], [1, 2], [2, 0]]].reshape(-1, 2), axis=1)
     ends, first = np.unique(ends, axis=0, return_index=True)
-    rays = np.concatenate([single[ends[:, 0]], single[ends[:, 1]] - single[ends[:, 0]]], axis=1)
-    hits = scene.list_intersections(tensor(rays), nthreads=1)
-    edge, far = hits["ray_ids"].numpy().astype(np.int64), hits["t_hit"].numpy()
-    face = hits["primitive_ids"].numpy().astype(np.int64)
+    scene = RayScene(vertices, faces, np.zeros(3))
+    edge, face, far = scene.hits(vertices[ends[:, 0]], vertices[ends[:, 1]])
     apart = (faces[face][:, :, None] != ends[edge][:, None, :]).all(axis=(1, 2))
     kept = apart & (far > 0) & (far < 1)
     pairs = np.stack([first[edge[kept]] // 3, face[kept]], axis=1)

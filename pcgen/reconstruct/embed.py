@@ -22,24 +22,18 @@ from numpy.typing import NDArray
 
 from pcgen.reconstruct.crossings import crossing_faces
 from pcgen.reconstruct.skin import Skin, WallSides, skin_of, wall_sides
-from pcgen.reconstruct.space import (
-    Space,
-    edge_groups,
-    unit,
-    widest,
-)
-from pcgen.reconstruct.thicken import clean, connected, subdivide
+from pcgen.reconstruct.space import Index, Mask, Points, Space, edge_groups, unit, widest
+from pcgen.reconstruct.thicken import clean, connected, subdivide, tetrahedra
+from pcgen.reconstruct.volume import facet_keys
 
-Points = NDArray[np.float64]
 Faces = NDArray[np.int64]
-Index = NDArray[np.int64]
-Mask = NDArray[np.bool_]
 Values = NDArray[np.float64]
 
 _SEES = 0.1  # least product of a direction with the normals of all walls it sees
 _STEP = 0.3  # a vertex moves at most this share of the shortest edge of its walls
 _DRAW_BACK = 2.0  # how much farther a second loop moves than a first
-_SHRINK, _SMALLER = 3, 0.4
+_SHRINK, _SMALLER = 3, 0.4  # rounds of moving less far, and how much less
+_MOVED = 3  # rounds after those that open the nooks of moved vertices only
 _ROUNDS = 12
 _FINE = 0.4  # how far at most a node lies towards its middle
 
@@ -47,11 +41,8 @@ _FINE = 0.4  # how far at most a node lies towards its middle
 def walls_among(space: Space, faces: Faces) -> Mask | None:
     """Which facets (F,) ``faces`` are, or None when some are no facets of the space."""
     count = len(space.points) + 1
-    facets = space.cells.facets
-    key = (facets[:, 0] * count + facets[:, 1]) * count + facets[:, 2]
-    corners = np.sort(clean(faces), axis=1)
-    wanted = (corners[:, 0] * count + corners[:, 1]) * count + corners[:, 2]
-    walls = np.isin(key, wanted)
+    wanted = facet_keys(np.sort(clean(faces), axis=1), count)
+    walls = np.isin(facet_keys(space.cells.facets, count), wanted)
     return walls if walls.sum() == len(wanted) else None
 
 
@@ -81,8 +72,9 @@ def embedded(
         if not len(pairs):
             break
         crossing = names[np.unique(faces[pairs])]
-        moved = placing.shrink(crossing) if shrinking else placing.open(crossing, step - _SHRINK)
-        if not moved:
+        if shrinking:
+            placing.shrink(crossing)
+        elif not placing.open(crossing, step - _SHRINK):
             break
         vertices, faces, names = placing.mesh()
     return vertices, faces, placing.origin(names)
@@ -104,12 +96,12 @@ class _Placing:
             _FINE, thickness / np.maximum(length, 1e-300)
         )
         self.opened = np.zeros(int(skin.nook.max()) + 1, bool)
-        self._place_loops(thickness)
-        self._place_seams(thickness)
+        normals = skin.sides.normals(self.points)
+        self._place_loops(normals, thickness)
+        self._place_seams(normals, thickness)
 
-    def _place_loops(self, thickness: float) -> None:
+    def _place_loops(self, normals: Points, thickness: float) -> None:
         skin, sides = self.skin, self.skin.sides
-        normals = sides.normals(self.points)
         self.direction, sees = widest(normals, skin.side_loops, self.loops)
         shortest = np.full(self.loops, np.inf)
         back = np.zeros((self.loops, 3))
@@ -131,11 +123,10 @@ class _Placing:
         far *= np.where(stayed[skin.loop_point], 2.0, 1.0)
         self.second, self.far = second, np.minimum(far, _STEP * shortest)
 
-    def _place_seams(self, thickness: float) -> None:
+    def _place_seams(self, normals: Points, thickness: float) -> None:
         """Away from both walls of a seam."""
         seams, sides = self.skin.seams, self.skin.sides
         count = int(seams.max()) + 1
-        normals = sides.normals(self.points)
         away, along, length = np.zeros((count, 3)), np.zeros((count, 3)), np.full(count, np.inf)
         for i in range(3):
             a, b, c = (self.points[sides.points[:, (i + k) % 3]] for k in range(3))
@@ -205,18 +196,21 @@ class _Placing:
         middle = np.where(named, self.nodes + self.loops + seams, -1)
         return loops, middle.reshape(-1, 3)
 
-    def shrink(self, names: Index) -> bool:
+    def shrink(self, names: Index) -> None:
         """Move less far; but a second loop must stay farther from the point than a first."""
         loop, seam = self._split(names)
         loop = loop[~self.second[loop]]
         self.far[loop] *= _SMALLER
         self.seam_far[seam] *= _SMALLER
-        return True
 
     def open(self, names: Index, step: int) -> bool:
-        """Open nooks: at first of the loops that moved, then of all, then of the ends of seams."""
+        """Open nooks: at first of the loops that moved, then of all, then of the ends of seams.
+
+        Returns:
+            whether any was still joined.
+        """
         loop, seam = self._split(names)
-        chosen = loop[~self.stays[loop]] if step < _SHRINK else loop
+        chosen = loop[~self.stays[loop]] if step < _MOVED else loop
         if not len(chosen):
             chosen = loop
         if len(seam) and (step > 1 or not len(chosen)):
@@ -265,9 +259,8 @@ def pieces_of(space: Space, walls: Mask) -> Pieces:
     side = np.repeat(np.arange(count), 3)
     label = connected(count + int(seam.max()) + 1, side, count + seam)
     piece = np.unique(label[:count], return_inverse=True)[1].reshape(-1)
-    a, b, c = (space.points[sides.points[:, i]] for i in range(3))
     # Sides look into the empty cells, so away from the material, as those of a layer do.
-    volume = np.bincount(piece, (np.cross(a, b) * c).sum(axis=1) / 6).astype(np.float64)
+    volume = np.bincount(piece, tetrahedra(space.points, sides.points)).astype(np.float64)
     return Pieces(sides=sides, piece=piece, volume=volume)
 
 

@@ -68,8 +68,7 @@ def planar_facets(cloud: Cloud) -> tuple[Points, Faces]:
     points = settle(points, normals, cloud.spacing, width)
     creases = find_creases(points, normals, cloud.spacing, width)
     planes = np.concatenate([np.repeat(normals[:, None], 3, axis=1), creases.normals])
-    points = np.concatenate([points, creases.points])
-    points = joggled(points, cloud)
+    points = joggled(np.concatenate([points, creases.points]), cloud)
     complex_ = cells(delaunay(points))
     on_crease = np.arange(len(points)) >= len(cloud.points)
     thin = TORN if cloud.noisy else ROD

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from pcgen.errors import InputError, MeshError, PcgenError
 from pcgen.reconstruct.classic import alpha_shape, pivoting, poisson
-from pcgen.reconstruct.cloud import Cloud, prepare_cloud
+from pcgen.reconstruct.cloud import JOGGLES, Cloud, prepare_cloud
 from pcgen.reconstruct.crossings import crossing_faces
 from pcgen.reconstruct.facets import planar_facets
 from pcgen.reconstruct.planes import estimate_normals
@@ -35,7 +35,6 @@ METHODS: dict[str, Callable[[Cloud], tuple[Points, Faces]]] = {
     "pivoting": pivoting,
 }
 OF_CELLS = ("facets", "alpha")  # whose triangles are Delaunay facets
-JOGGLES = (0.003, 0.01, 0.02)  # in spacings, from one that moves no point visibly
 # What `auto` tries, in order; it stops at the first that agrees this well with the points.
 AUTO = ("facets", "poisson", "alpha")
 GOOD = 0.9

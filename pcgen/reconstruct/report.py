@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pcgen.reconstruct.crossings import crossing_faces
+from pcgen.reconstruct.rays import RayScene
 from pcgen.reconstruct.solid import face_areas
 from pcgen.reconstruct.topology import topology
 from pcgen.shapes.mesh_files import Mesh
@@ -108,13 +108,4 @@ def distance_to_mesh(
     points: NDArray[np.float64], vertices: NDArray[np.float64], faces: NDArray[np.int64]
 ) -> NDArray[np.float64]:
     """Exact distance (n,) to the nearest face, by Open3D's ray-casting scene."""
-    import open3d as o3d
-
-    centre = points.mean(axis=0)  # the scene works in single precision
-    scene = o3d.t.geometry.RaycastingScene(nthreads=1)
-    tensor: Any = o3d.core.Tensor  # its stubs do not know numpy arrays
-    scene.add_triangles(
-        tensor((vertices - centre).astype(np.float32)), tensor(faces.astype(np.uint32))
-    )
-    query = tensor((points - centre).astype(np.float32))
-    return scene.compute_distance(query, nthreads=1).numpy().astype(np.float64)
+    return RayScene(vertices, faces, points.mean(axis=0)).distance(points)

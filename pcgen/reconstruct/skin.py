@@ -19,22 +19,21 @@ from dataclasses import dataclass
 from itertools import permutations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pcgen.reconstruct.space import (
     EDGE,
     ENDS,
     FACING,
     SIDES,
+    Index,
+    Mask,
     Points,
     Space,
     corner_groups,
     edge_groups,
+    unit,
 )
 from pcgen.reconstruct.thicken import connected
-
-Index = NDArray[np.int64]
-Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,8 +53,7 @@ class WallSides:
     def normals(self, positions: Points) -> Points:
         """Unit normals (S, 3) into the empty cells; zero for degenerate walls."""
         a, b, c = (positions[self.points[:, i]] for i in range(3))
-        normal = np.cross(b - a, c - a)
-        return normal / np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-300)
+        return unit(np.cross(b - a, c - a))
 
 
 @dataclass(frozen=True, kw_only=True)

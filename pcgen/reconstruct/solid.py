@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
 from pcgen.errors import MeshError
 from pcgen.reconstruct.embed import embedded, filled, pieces_of, walls_among
+from pcgen.reconstruct.rays import RayScene
 from pcgen.reconstruct.space import space_around
-from pcgen.reconstruct.thicken import Layer, clean, move_apart, thicken
+from pcgen.reconstruct.thicken import Layer, clean, compact, move_apart, thicken
 from pcgen.reconstruct.topology import face_components, topology
 
 Points = NDArray[np.float64]
@@ -115,23 +114,10 @@ def _inside_filled(layer: Layer, kept: NDArray[np.bool_]) -> NDArray[np.bool_]:
         inner = candidates[within]
         if len(inner):
             walls = layer.faces[order[start[hollow] : start[hollow + 1]]]
-            result[inner] |= _encloses(layer.vertices, walls, corners[first[inner]].mean(1))
+            used, numbered = compact(layer.vertices, walls)
+            scene = RayScene(used, numbered, layer.vertices[walls[0, 0]])
+            result[inner] |= scene.inside(corners[first[inner]].mean(1))
     return result
-
-
-def _encloses(vertices: Points, faces: Faces, probes: Points) -> NDArray[np.bool_]:
-    """Which of ``probes`` (n, 3) lie inside a closed surface, by the parity of rays' crossings."""
-    import open3d as o3d
-
-    centre = vertices[faces[0, 0]]  # the scene works in single precision
-    scene = o3d.t.geometry.RaycastingScene(nthreads=1)
-    tensor: Any = o3d.core.Tensor  # its stubs do not know numpy arrays
-    used, renumbered = compact(vertices, faces)
-    scene.add_triangles(
-        tensor((used - centre).astype(np.float32)), tensor(renumbered.astype(np.uint32))
-    )
-    query = tensor((probes - centre).astype(np.float32))
-    return scene.compute_occupancy(query, nthreads=1, nsamples=5).numpy() > 0.5
 
 
 def drop_crumbs(vertices: Points, faces: Faces, share: float = _CRUMB) -> Faces:
@@ -146,12 +132,6 @@ def drop_crumbs(vertices: Points, faces: Faces, share: float = _CRUMB) -> Faces:
 def face_areas(vertices: Points, faces: Faces) -> NDArray[np.float64]:
     a, b, c = (vertices[faces[:, i]] for i in range(3))
     return np.linalg.norm(np.cross(b - a, c - a), axis=1) / 2
-
-
-def compact(vertices: Points, faces: Faces) -> tuple[Points, Faces]:
-    """Only the vertices in use."""
-    used, renumbered = np.unique(faces, return_inverse=True)
-    return vertices[used], renumbered.reshape(-1, 3).astype(np.int64)
 
 
 def decimate(vertices: Points, faces: Faces, budget: int) -> tuple[Points, Faces]:

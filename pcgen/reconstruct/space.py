@@ -17,6 +17,7 @@ from pcgen.reconstruct.volume import Cells, cells, delaunay
 
 Points = NDArray[np.float64]
 Index = NDArray[np.int64]
+Mask = NDArray[np.bool_]
 
 # Of a cell's corners 0 to 3, in the order of Cells.facets_of.
 SIDES = np.array([[0, 1, 2], [0, 1, 3], [0, 2, 3], [1, 2, 3]])
@@ -36,6 +37,7 @@ class Space:
     Attributes:
         points: (P, 3).
         cells: corners ascending, so infinity comes last; every facet has two cells.
+        meeting: (F, 2) where the two cells of a facet have it, as cell * 4 + side.
         finite: the first so many cells are tetrahedra.
         sign: (C,) 1 where the corners in their order are a positive tetrahedron, or -1.
         edges: (E, 2) points; edges_of: (C, 6) in the order of ``ENDS``.
@@ -44,6 +46,7 @@ class Space:
 
     points: Points
     cells: Cells
+    meeting: Index
     finite: int
     sign: Index
     edges: Index
@@ -59,10 +62,10 @@ class Space:
         up = np.where(infinite[..., None], 0.0, self.outward[at]).sum(axis=1) / rest
         return here + _AIR * up * infinite.any(axis=1, keepdims=True)
 
-    def links(self, open_: NDArray[np.bool_]) -> tuple[Index, Index, Index, Index]:
+    def links(self, open_: Mask) -> tuple[Index, Index, Index, Index]:
         """The two cells of each facet with ``open_`` (F,), and which side of each the facet is."""
-        order = np.argsort(self.cells.facets_of.reshape(-1), kind="stable").reshape(-1, 2)[open_]
-        return order[:, 0] // 4, order[:, 0] % 4, order[:, 1] // 4, order[:, 1] % 4
+        one, other = self.meeting[open_].T
+        return one // 4, one % 4, other // 4, other % 4
 
 
 def space_around(points: Points) -> Space:
@@ -74,13 +77,15 @@ def space_around(points: Points) -> Space:
     hull = tetrahedra.facets[tetrahedra.cells_of[:, 1] == finite]
     outside = np.c_[hull, np.full(len(hull), infinity)]
     all_cells = cells(np.concatenate([tetrahedra.corners, outside]))
+    meeting = np.argsort(all_cells.facets_of.reshape(-1), kind="stable").reshape(-1, 2)
     pairs = all_cells.corners[:, ENDS].reshape(-1, 2)
     unique, edge = np.unique(pairs[:, 0] * (infinity + 1) + pairs[:, 1], return_inverse=True)
     return Space(
         points=points,
         cells=all_cells,
+        meeting=meeting,
         finite=finite,
-        sign=_signs(points, all_cells, finite),
+        sign=_signs(points, all_cells, meeting, finite),
         edges=np.stack([unique // (infinity + 1), unique % (infinity + 1)], axis=1),
         edges_of=edge.reshape(-1, 6),
         outward=_outward(points, all_cells, finite),
@@ -124,7 +129,7 @@ def unit(vectors: Points) -> Points:
     return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-300)
 
 
-def _signs(points: Points, all_cells: Cells, finite: int) -> Index:
+def _signs(points: Points, all_cells: Cells, meeting: Index, finite: int) -> Index:
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import breadth_first_order
 
@@ -136,8 +141,7 @@ def _signs(points: Points, all_cells: Cells, finite: int) -> Index:
     first = int(np.abs(volume).argmax())
     order, before = breadth_first_order(graph, first, directed=False)
     # Two cells agree when their common facet is oriented oppositely in them.
-    side = np.argsort(all_cells.facets_of.reshape(-1), kind="stable").reshape(-1, 2) % 4
-    flips = -((-1) ** FACING[side].sum(axis=1))
+    flips = -((-1) ** FACING[meeting % 4].sum(axis=1))
     key = np.r_[one * count + two, two * count + one]
     place = np.argsort(key)
     wanted = before[order[1:]].astype(np.int64) * count + order[1:]
@@ -164,7 +168,7 @@ def _outward(points: Points, all_cells: Cells, finite: int) -> Points:
     return np.where((least < 0.02)[:, None], away, direction)
 
 
-def corner_groups(space: Space, open_: NDArray[np.bool_]) -> Index:
+def corner_groups(space: Space, open_: Mask) -> Index:
     """The group (C, 4) of each corner: those of one point in cells joined by facets ``open_``."""
     cell, side, other, facing = space.links(open_)
     here = cell[:, None] * 4 + SIDES[side]
@@ -173,7 +177,7 @@ def corner_groups(space: Space, open_: NDArray[np.bool_]) -> Index:
     return connected(count, here.reshape(-1), there.reshape(-1)).reshape(-1, 4)
 
 
-def edge_groups(space: Space, open_: NDArray[np.bool_]) -> Index:
+def edge_groups(space: Space, open_: Mask) -> Index:
     """The group (C, 6) of each edge: those of one edge in cells joined by facets ``open_``."""
     sides = EDGE[SIDES, np.roll(SIDES, -1, axis=1)]  # (4, 3): ends (0, 1), (1, 2), (2, 0)
     cell, side, other, facing = space.links(open_)

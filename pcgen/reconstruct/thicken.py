@@ -64,7 +64,7 @@ def thicken(vertices: Vertices, faces: Faces) -> Layer:
     middle[count:] = middle[count:, ::-1][:, [1, 2, 0]]
     sewn, owner = subdivide(sides, middle)
     piece = connected(2 * count, joins[:, 0] // 3, joins[:, 2] // 3)[owner]
-    volume = np.bincount(piece, _tetrahedra(positions, sewn)).astype(np.float64)
+    volume = np.bincount(piece, tetrahedra(positions, sewn)).astype(np.float64)
     return Layer(vertices=positions, faces=sewn, origin=origin, piece=piece, volume=volume)
 
 
@@ -77,6 +77,12 @@ def clean(faces: Faces) -> Faces:
     faces = faces[distinct]
     _, first = np.unique(np.sort(faces, axis=1), axis=0, return_index=True)
     return faces[np.sort(first)]
+
+
+def compact(vertices: Vertices, faces: Faces) -> tuple[Vertices, Faces]:
+    """Only the vertices in use."""
+    used, renumbered = np.unique(faces, return_inverse=True)
+    return vertices[used], renumbered.reshape(-1, 3).astype(np.int64)
 
 
 def _joins(vertices: Vertices, faces: Faces) -> NDArray[np.int64]:
@@ -226,7 +232,7 @@ def vertex_normals(vertices: Vertices, faces: Faces) -> Vertices:
     return total / np.maximum(np.linalg.norm(total, axis=1, keepdims=True), 1e-12)
 
 
-def _tetrahedra(vertices: Vertices, faces: Faces) -> NDArray[np.float64]:
+def tetrahedra(vertices: Vertices, faces: Faces) -> NDArray[np.float64]:
     """Signed volumes of the tetrahedra from the origin; their sum is the volume enclosed."""
     a, b, c = (vertices[faces[:, i]] for i in range(3))
     return (np.cross(a, b) * c).sum(1) / 6

@@ -60,7 +60,7 @@ def cells(tetrahedra: Faces) -> Cells:
     corners = np.sort(tetrahedra, axis=1).astype(np.int64)
     triples = corners[:, [[0, 1, 2], [0, 1, 3], [0, 2, 3], [1, 2, 3]]].reshape(-1, 3)
     count = int(corners.max()) + 1
-    key = (triples[:, 0] * count + triples[:, 1]) * count + triples[:, 2]
+    key = facet_keys(triples, count)
     _, first, facet = np.unique(key, return_index=True, return_inverse=True)
     facet = facet.reshape(-1)
     order = np.argsort(facet, kind="stable")
@@ -75,6 +75,11 @@ def cells(tetrahedra: Faces) -> Cells:
         facets_of=facet.reshape(-1, 4),
         cells_of=cells_of,
     )
+
+
+def facet_keys(facets: Faces, count: int) -> NDArray[np.int64]:
+    """One number (F,) for each facet (F, 3), corners ascending and below ``count``."""
+    return (facets[:, 0] * count + facets[:, 1]) * count + facets[:, 2]
 
 
 def circumradius(points: Points, corners: Faces) -> NDArray[np.float64]:

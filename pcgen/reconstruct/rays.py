@@ -1,0 +1,53 @@
+"""Open3D's ray-casting scene over a mesh: distances, insides and hits, on one thread."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Points = NDArray[np.float64]
+
+
+class RayScene:
+    """Faces (F, 3) over vertices (V, 3), in single precision about ``centre`` (3,)."""
+
+    def __init__(self, vertices: Points, faces: NDArray[np.int64], centre: Points) -> None:
+        import open3d as o3d
+
+        self._centre = centre
+        self._scene = o3d.t.geometry.RaycastingScene(nthreads=1)
+        self._scene.add_triangles(self._local(vertices), _tensor(faces.astype(np.uint32)))
+
+    def distance(self, points: Points) -> Points:
+        """Of points (n, 3) to the nearest face (n,)."""
+        found = self._scene.compute_distance(self._local(points), nthreads=1)
+        return found.numpy().astype(np.float64)
+
+    def inside(self, points: Points) -> NDArray[np.bool_]:
+        """Which points (n, 3) a closed mesh encloses, by the parity of rays' crossings."""
+        found = self._scene.compute_occupancy(self._local(points), nthreads=1, nsamples=5)
+        return found.numpy() > 0.5
+
+    def hits(
+        self, starts: Points, ends: Points
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
+        """Every face on the lines from ``starts`` (n, 3) through ``ends``: the numbers of the line
+        and of the face, and how far along, 1 at the end.
+        """
+        one, two = ((p - self._centre).astype(np.float32) for p in (starts, ends))
+        rays = _tensor(np.concatenate([one, two - one], axis=1))
+        found = self._scene.list_intersections(rays, nthreads=1)
+        line, face = (found[key].numpy().astype(np.int64) for key in ("ray_ids", "primitive_ids"))
+        return line, face, found["t_hit"].numpy()
+
+    def _local(self, points: Points) -> Any:
+        return _tensor((points - self._centre).astype(np.float32))
+
+
+def _tensor(array: NDArray[Any]) -> Any:
+    import open3d as o3d
+
+    tensor: Any = o3d.core.Tensor  # its stubs do not know numpy arrays
+    return tensor(array)
