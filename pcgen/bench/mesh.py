@@ -48,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--shapes", type=int, default=20, help="how many, drawn by --seed")
     parser.add_argument("--points", default="2048,10000", help="numbers of points")
     parser.add_argument(
-        "--methods", default="auto,facets,poisson,alpha,pivoting", help="of pcgen mesh"
+        "--methods", default="auto,facets,wrap,poisson,alpha,pivoting", help="of pcgen mesh"
     )
     parser.add_argument("--run", metavar="RUN", type=Path, help="mesh what it decodes as well")
     parser.add_argument("--no-peers", action="store_true", help="leave out Open3D's own methods")

@@ -8,9 +8,11 @@ fails is reported and the others go on (where all fail, the exit code is 2); the
 again keeps what is finished.
 
 Methods:
-  auto      try facets, Poisson and alpha until one fits the points well, keep the best fit
+  auto      wrap for noisy points, as a run draws them; else try facets, Poisson and alpha until
+            one fits the points well, and keep the best fit
   facets    Delaunay facets that lie in the planes of their points: sharp edges, thin walls,
             open sheets (these get the thickness of --thickness)
+  wrap      a skin over noisy points: legs stay whole, badly covered walls are sealed
   poisson   screened Poisson: smooth, for dense clouds with good normals of closed shapes
   alpha     alpha shape: fills thin parts
   pivoting  ball pivoting: for dense scans of open surfaces
@@ -38,7 +40,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--format", type=names, default=["glb"], help="one or more of glb,ply,obj,stl"
     )
-    parser.add_argument("--method", default="auto", help="auto, facets, poisson, alpha, pivoting")
+    parser.add_argument(
+        "--method", default="auto", help="auto, facets, wrap, poisson, alpha, pivoting"
+    )
     parser.add_argument("--faces", type=positive, metavar="N", help="at most about N faces a mesh")
     parser.add_argument(
         "--thickness", type=float, default=0.004, help="of open sheets, as a share of the size"

@@ -8,7 +8,8 @@ a :class:`~pcgen.reconstruct.report.MeshReport` of how well the two agree.
 2. A method of :mod:`~pcgen.reconstruct.methods` puts triangles through the points: by default the
    Delaunay facets that lie in the planes of their corners (:mod:`~pcgen.reconstruct.facets`, after
    Amenta and Bern 1999), where the planes come from a vote among neighbours that keeps edges
-   sharp (:mod:`~pcgen.reconstruct.planes`); or Poisson, alpha shapes, ball pivoting.
+   sharp (:mod:`~pcgen.reconstruct.planes`); noisy points get a skin that seals their gaps
+   (:mod:`~pcgen.reconstruct.wrap`). Poisson, alpha shapes and ball pivoting are there too.
 3. :mod:`~pcgen.reconstruct.embed` gives facets their thickness inside the Delaunay cells
    (:mod:`~pcgen.reconstruct.space`, :mod:`~pcgen.reconstruct.skin`), so that the result is closed,
    two-manifold and does not cross itself (:mod:`~pcgen.reconstruct.crossings` checks). Triangles
@@ -23,5 +24,5 @@ volume loses them. Step 3 makes watertightness a property of its own, so that th
 triangles is free to follow the points.
 """
 
-# Of a shape that is drawn for its mesh: a run draws as many as wanted.
-MESH_POINTS = 6000
+# Of a shape that is drawn for its mesh: a run draws as many as wanted, and smoothing spends them.
+MESH_POINTS = 16_000

@@ -22,6 +22,7 @@ from pcgen.reconstruct.planes import estimate_normals
 from pcgen.reconstruct.quiet import quiet
 from pcgen.reconstruct.report import MeshReport, distance_to_mesh, harmonic, measure
 from pcgen.reconstruct.solid import close, decimate
+from pcgen.reconstruct.wrap import wrap
 from pcgen.shapes.mesh_files import Mesh
 from pcgen.shapes.surface import sample_surface
 
@@ -30,14 +31,18 @@ Faces = NDArray[np.int64]
 
 METHODS: dict[str, Callable[[Cloud], tuple[Points, Faces]]] = {
     "facets": planar_facets,
+    "wrap": wrap,
     "poisson": poisson,
     "alpha": alpha_shape,
     "pivoting": pivoting,
 }
-OF_CELLS = ("facets", "alpha")  # whose triangles are Delaunay facets
+OF_CELLS = ("facets", "wrap", "alpha")  # whose triangles are Delaunay facets
 # What `auto` tries, in order; it stops at the first that agrees this well with the points.
 AUTO = ("facets", "poisson", "alpha")
 GOOD = 0.9
+# Of noisy points it takes the first that succeeds: whatever closes them leaves points inside, and
+# the tears that a mesh needs to reach all of them are no merit.
+AUTO_OF_NOISY = ("wrap", "facets")
 _NEAR = 0.02  # 1 % of the box, whose side is 2
 
 
@@ -112,7 +117,9 @@ def reconstruct(
 
 
 def _best(cloud: Cloud, settings: MeshSettings) -> tuple[str, Points, Faces, dict[str, float]]:
-    names = AUTO if settings.method == "auto" else (settings.method,)
+    names: tuple[str, ...] = (settings.method,)
+    if settings.method == "auto":
+        names = AUTO_OF_NOISY if cloud.noisy else AUTO
     planes = cloud.planes if cloud.normals is None else cloud.normals
     if planes is None and len(names) > 1 and cloud.rank == 3:
         planes = estimate_normals(cloud.points, cloud.spacing)
@@ -126,7 +133,7 @@ def _best(cloud: Cloud, settings: MeshSettings) -> tuple[str, Points, Faces, dic
             failures.append(f"{name}: {error}")
             continue
         scores[name] = round(agreement(*found[name], cloud, planes), 4)
-        if scores[name] >= GOOD:
+        if scores[name] >= GOOD or cloud.noisy:
             break
     if not found:
         raise MeshError(failures[0].split(": ", 1)[1])

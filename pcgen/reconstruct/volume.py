@@ -12,6 +12,7 @@ in this way, with lines of sight where we have gates).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,14 +22,31 @@ from pcgen.reconstruct.thicken import connected
 Points = NDArray[np.float64]
 Faces = NDArray[np.int64]
 
-_GATE = 1.5  # a wider hole, in spacings, is an opening of the shape and not of the sampling
-_ROOM = 1.6  # how many times wider than its gate a cell must be
 _THIN = 0.3  # solids below this thickness, in spacings, are sheets
 _FREE = 0.02  # the cost of cutting along a chosen facet, relative to an empty one
 _BURIED = 0.05  # share of the points of a solid that may vanish inside it
 _DEEP = 2.0  # how far, in spacings, a point must vanish from those that stay to be missed
 _FLAT = 0.01  # height of a flat cell, in spacings
 _INFINITE = 2**29
+
+
+class Rooms(NamedTuple):
+    """What counts as inside though there is a way out.
+
+    Attributes:
+        gate: a wider hole, in spacings, is an opening of the shape and not of the sampling.
+        width: how many times wider than its gate a cell must be.
+        opening: what a wider hole than this, in spacings, leads to is never inside.
+        furnished: rooms that would bury many points deeply stay rooms.
+    """
+
+    gate: float = 1.5
+    width: float = 1.6
+    opening: float = np.inf
+    furnished: bool = True
+
+
+ROOMS = Rooms()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,6 +118,7 @@ def inside(
     radius: NDArray[np.float64],
     area: NDArray[np.float64],
     spacing: float,
+    rooms: Rooms = ROOMS,
 ) -> NDArray[np.bool_]:
     """The cells (C,) inside closed parts of the facets ``chosen`` (F,).
 
@@ -109,14 +128,16 @@ def inside(
     width = circumradius(points, complex_.corners)
     # Slivers have enormous radii, which would eat the digits of all others.
     gate = _widest_way_out(complex_, np.where(chosen, 0.0, np.minimum(radius, 10.0)))
-    room = (
-        np.isfinite(width) & (gate < _GATE * spacing) & (width > _ROOM * np.maximum(gate, spacing))
-    )
+    wide = width > rooms.width * np.maximum(gate, spacing)
+    room = np.isfinite(width) & (gate < rooms.gate * spacing) & wide
     if not room.any():
         return room
     cost = np.where(chosen, _FREE, 1.0) * area
-    solid = _cut(complex_, room, _flat_on_hull(points, complex_, area, spacing), cost)
+    air = _flat_on_hull(points, complex_, area, spacing) | (gate > rooms.opening * spacing)
+    solid = _cut(complex_, room, air, cost)
     solid &= ~_thin(points, complex_, solid, area, spacing)
+    if not rooms.furnished:
+        return solid
     return solid & ~_burying(points, complex_, solid, chosen, spacing)
 
 
@@ -165,7 +186,7 @@ def _burying(
     chosen: NDArray[np.bool_],
     spacing: float,
 ) -> NDArray[np.bool_]:
-    """Cells of the solids that would bury many points deeply: rooms with furniture stay rooms."""
+    """Cells of the solids that would bury many points deeply: furniture, or an inner wall."""
     from scipy.spatial import cKDTree
 
     both = np.r_[solid, False][complex_.cells_of]

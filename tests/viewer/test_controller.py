@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from pcgen.errors import InputError
+from pcgen.reconstruct import MESH_POINTS
 from pcgen.render.camera import AZIMUTH, ELEVATION, orbit_axes
 from pcgen.shapes.cloud_files import read_clouds
 from pcgen.shapes.mesh_files import Mesh, read_mesh
@@ -180,7 +181,7 @@ def test_the_mesh_of_a_drawn_shape_is_made_from_more_points_of_it(run_source):
     controller = started(run_source, mesh_of=mesh_of)
     controller.choose_steps(3)
     controller.toggle("mesh")
-    assert asked == [(6000, 0, 3)]
+    assert asked == [(MESH_POINTS, 0, 3)]
     assert ("points", "64") in controller.facts()
 
 
