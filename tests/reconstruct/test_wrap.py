@@ -84,3 +84,23 @@ def test_points_without_noise_can_be_wrapped_too():
     assert report.volume == pytest.approx(VOLUME, rel=0.05)
     assert report.manifold
     assert report.crossings == 0
+
+
+def leaves(count=1000, each=3):
+    """Small round sheets at random, without normals."""
+    rng = np.random.default_rng(0)
+    middles = rng.uniform(-1, 1, (count, 1, 3))
+    axes = np.linalg.qr(rng.normal(size=(count, 3, 3)))[0][:, :2]
+    radius, angle = (
+        0.1 * np.sqrt(rng.random((count, each, 1))),
+        rng.uniform(0, 2 * np.pi, (count, each, 1)),
+    )
+    flat = np.concatenate([radius * np.cos(angle), radius * np.sin(angle)], axis=2)
+    return (middles + flat @ axes).reshape(-1, 3)
+
+
+def test_foliage_without_normals_is_not_wrapped():
+    report = reconstruct(leaves()).report
+    assert any("smoothed" in note for note in report.notes)
+    assert report.candidates["wrap"] < report.candidates["facets"]
+    assert report.method == "facets"
