@@ -17,7 +17,8 @@ Methods:
   alpha     alpha shape: fills thin parts
   pivoting  ball pivoting: for dense scans of open surfaces
 
-Normals in the file are used; where they are missing or zero they are estimated.
+Normals in the file are used; where they are missing or zero they are estimated. What was dropped,
+estimated or smoothed is told here and noted in NAME.json.
 
 Examples:
   pcgen mesh chairs.npz --out meshes
@@ -27,6 +28,8 @@ Examples:
 from __future__ import annotations
 
 import argparse
+import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +86,7 @@ def describe(result: dict[str, Any]) -> str:
     lines = [
         f"  {entry['name']}: {entry['error']}" for entry in result["meshes"] if "error" in entry
     ]
+    lines += _notes(result["meshes"])
     count = summary["meshes"]
     kept = f" ({result['resumed']} from before)" if result["resumed"] else ""
     lines.append(
@@ -90,3 +94,13 @@ def describe(result: dict[str, Any]) -> str:
         f"{summary['manifold']} manifold, {summary['failed']} failed"
     )
     return "\n".join(lines)
+
+
+def _notes(meshes: list[dict[str, Any]]) -> Iterator[str]:
+    """Each kind of note once, with the meshes that have it; numbers where they are all the same."""
+    kinds: dict[str, list[str]] = {}
+    for entry in meshes:
+        for note in entry.get("report", {}).get("notes", ()):
+            kinds.setdefault(re.sub(r"\d+", "N", note), []).append(note)
+    for kind, notes in kinds.items():
+        yield f"  {len(notes)} of {len(meshes)}: {notes[0] if len(set(notes)) == 1 else kind}"

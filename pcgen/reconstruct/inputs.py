@@ -49,7 +49,8 @@ def named_clouds(path: Path | str, frames: Path | str | None = None) -> list[Nam
 
 
 def _of_file(path: Path, frames: Path | str | None) -> list[NamedCloud]:
-    clouds = read_clouds(path, finite_only=True)
+    # What is wrong with a cloud is for its own report to say, and no reason to refuse the others.
+    clouds = read_clouds(path, faulty="keep")
     places = places_of_samples(clouds.meta) if frames is None else category_places(frames)
     result = []
     for cloud, name, category in zip(clouds.clouds, clouds.names, clouds.categories, strict=True):

@@ -124,7 +124,7 @@ def open_collection(path: Path | str) -> Collection:
     if kind == "folder":
         return _folder(path)
     if kind == "cloud":
-        return _clouds(read_clouds(path, finite_only=True), path, kind)
+        return _clouds(read_clouds(path, faulty="drop"), path, kind)
     return Collection(
         path=path, kind=kind, names=[path.stem], load=lambda _: read_shape(path), meta={},
         files=[path],
@@ -135,7 +135,7 @@ def read_shape(path: Path) -> Shape:
     """One mesh or one scan from a file, in the per-shape box frame."""
     suffix = path.suffix.lower()
     if suffix in POINT_SUFFIXES or (suffix == ".ply" and _is_scan(path)):
-        return _clouds(read_clouds(path, finite_only=True), path, "cloud").load(0)
+        return _clouds(read_clouds(path, faulty="drop"), path, "cloud").load(0)
     try:
         return from_mesh(path.stem, read_mesh(path))
     except MeshError as error:
@@ -260,7 +260,7 @@ def _folder(path: Path) -> Collection:
         if FOLDER_SUFFIXES.index(suffix) < FOLDER_SUFFIXES.index(best.suffix.lower()):
             found[category, file.stem] = file
     if not found and any(file.suffix.lower() in CLOUD_SUFFIXES for file in path.iterdir()):
-        return _clouds(read_clouds(path, finite_only=True), path, "folder")
+        return _clouds(read_clouds(path, faulty="drop"), path, "folder")
     if not found:
         raise InputError(
             f"{path} holds nothing to look at: no run.json, dataset.json, mesh or cloud file "

@@ -7,7 +7,7 @@ import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,7 @@ from pcgen.shapes.apart import read_apart
 from pcgen.shapes.arrays import ARCHIVE_ERRORS, ARRAY_LIMIT, archive_fault, read_npy, read_npz
 from pcgen.shapes.formats.ply import read_ply
 from pcgen.shapes.formats.points import POINT_SUFFIXES, read_points
-from pcgen.shapes.items import Cloud, check_cloud
+from pcgen.shapes.items import Cloud, check_cloud, shaped_cloud
 from pcgen.shapes.mesh_files import read_file
 from pcgen.shapes.samples import Samples
 
@@ -70,7 +70,9 @@ class Clouds:
         )
 
 
-def read_clouds(path: Path | str, *, finite_only: bool = False) -> Clouds:
+def read_clouds(
+    path: Path | str, *, faulty: Literal["refuse", "drop", "keep"] = "refuse"
+) -> Clouds:
     """Read a file of one or many clouds, or all such files of a folder, by name.
 
     ``.npz`` is our samples file or any with one array (N, P, 3); ``.npy`` and ``.pt`` hold
@@ -78,13 +80,15 @@ def read_clouds(path: Path | str, *, finite_only: bool = False) -> Clouds:
     by PyTorch's weights-only loader, which runs no code.
 
     Args:
-        finite_only: leave points out that are NaN or infinite, as scanners write them, and say
-            how many, instead of refusing the file.
+        faulty: what becomes of points that are NaN or infinite, as scanners write them. ``refuse``
+            refuses the file, ``drop`` leaves them out and says how many, and both drop unusable
+            normals. ``keep`` gives points and normals as they are, to whoever judges himself.
     Raises:
         InputError: nothing there, an unknown suffix, or a file that cannot be read; it is named.
     """
     path = Path(path)
-    check = _finite_part if finite_only else check_cloud
+    checks = {"refuse": check_cloud, "drop": _finite_part, "keep": shaped_cloud}
+    check = checks[faulty]
     if path.is_dir():
         files = cloud_files(path)
         return _joined([_read_one(file, check) for file in files])

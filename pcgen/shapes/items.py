@@ -99,12 +99,7 @@ def check_cloud(cloud: Cloud) -> Cloud:
     Normals that are not finite or have no length are dropped, all of them, and others are
     brought to unit length.
     """
-    points = cloud.points
-    if points.ndim != 2 or points.shape[1] != 3 or points.dtype.kind not in "fiu":
-        raise MeshError(f"a cloud must be numbers of shape (P, 3), got {points.shape}")
-    if len(points) == 0:
-        raise MeshError("no points")
-    points = points.astype(np.float64)
+    points = shaped_cloud(cloud).points
     if not np.isfinite(points).all():
         raise MeshError(f"{int((~np.isfinite(points)).any(1).sum())} points are NaN or infinite")
     extent = float(np.ptp(points, 0).max())
@@ -116,6 +111,16 @@ def check_cloud(cloud: Cloud) -> Cloud:
         usable = bool(np.isfinite(lengths).all() and (lengths > 0).all())
         normals = normals / lengths if usable else None
     return Cloud(points, normals)
+
+
+def shaped_cloud(cloud: Cloud) -> Cloud:
+    """Refuse points that are none or not numbers (P, 3); the numbers may be any."""
+    points = cloud.points
+    if points.ndim != 2 or points.shape[1] != 3 or points.dtype.kind not in "fiu":
+        raise MeshError(f"a cloud must be numbers of shape (P, 3), got {points.shape}")
+    if len(points) == 0:
+        raise MeshError("no points")
+    return Cloud(points.astype(np.float64), cloud.normals)
 
 
 def cloud_size(item: Item) -> int | None:

@@ -128,6 +128,38 @@ def test_the_command_meshes_a_samples_file(tmp_path, capsys):
     assert names <= {path.name for path in out.iterdir()}
 
 
+def test_the_command_tells_and_notes_what_it_had_to_leave_out(tmp_path, capsys):
+    points, normals = sphere(400)
+    Samples(
+        points=np.stack([points, 2 * points]).astype(np.float32),
+        normals=np.stack([normals, 0 * normals]).astype(np.float32),
+    ).save(tmp_path / "s.npz")
+    out = tmp_path / "out"
+    assert main(["mesh", str(tmp_path / "s.npz"), "--out", str(out)]) == 0
+    said = "400 normals are zero or NaN; all were estimated instead"
+    assert f"1 of 2: {said}" in capsys.readouterr().out
+    first, second = (json.loads((out / f"s-000{k}.json").read_text()) for k in (0, 1))
+    assert said not in first["report"]["notes"]
+    assert said in second["report"]["notes"]
+
+
+def test_points_that_a_scanner_did_not_see_are_noted(tmp_path):
+    points = sphere(400)[0]
+    points[7] = np.nan
+    np.save(tmp_path / "scan.npy", points)
+    assert main(["mesh", str(tmp_path / "scan.npy"), "--out", str(tmp_path / "o"), "--quiet"]) == 0
+    notes = json.loads((tmp_path / "o" / "scan.json").read_text())["report"]["notes"]
+    assert "1 points with NaN or infinity dropped" in notes
+
+
+def test_a_cloud_without_a_surface_does_not_stop_the_others_of_its_file(tmp_path):
+    points = np.stack([np.ones((400, 3)), sphere(400)[0]]).astype(np.float32)
+    Samples(points=points).save(tmp_path / "s.npz")
+    assert main(["mesh", str(tmp_path / "s.npz"), "--out", str(tmp_path / "o"), "--quiet"]) == 0
+    entries = json.loads((tmp_path / "o" / "meshes.json").read_text())["meshes"]
+    assert ["error" in entry for entry in entries] == [True, False]
+
+
 @pytest.mark.parametrize("name", ["cloud.docx", "missing.npz"])
 def test_the_command_says_in_one_line_what_it_cannot_read(tmp_path, capsys, name):
     if name == "cloud.docx":

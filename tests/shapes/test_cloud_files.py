@@ -178,14 +178,17 @@ def test_what_a_scanner_did_not_see_can_be_left_out(tmp_path, capsys):
     np.savetxt(tmp_path / "a.xyz", np.hstack([holes, NORMALS[0]]))
     with pytest.raises(InputError, match="2 points are NaN"):
         read_clouds(tmp_path / "a.xyz")
-    cloud = read_clouds(tmp_path / "a.xyz", finite_only=True).clouds[0]
+    cloud = read_clouds(tmp_path / "a.xyz", faulty="drop").clouds[0]
     kept = np.isfinite(holes).all(1)
     assert np.allclose(cloud.points, POINTS[0][kept])
     assert np.allclose(cloud.normals, NORMALS[0][kept])
     assert "left out 2 of 20 points" in capsys.readouterr().err
+    cloud = read_clouds(tmp_path / "a.xyz", faulty="keep").clouds[0]
+    assert np.array_equal(np.isfinite(cloud.points), np.isfinite(holes))
+    assert capsys.readouterr().err == ""
     np.save(tmp_path / "none.npy", np.full((5, 3), np.nan))
     with pytest.raises(InputError, match="5 points are NaN"):
-        read_clouds(tmp_path / "none.npy", finite_only=True)
+        read_clouds(tmp_path / "none.npy", faulty="drop")
 
 
 def test_ambiguous_arrays_are_listed(tmp_path):
