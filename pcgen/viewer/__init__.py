@@ -7,7 +7,8 @@ opens, or, where none can, one line that says why and what to use instead.
   with its base points and the path of its flow.
 * ``state`` is what can be set and by which keys.
 * ``controller`` is the viewer without a window: commands, and what is to be drawn.
-  What it knows of a shape is put into words by ``facts``.
+  What it knows of a shape is put into words by ``facts``; mesh and nearest training shape come
+  from ``extras``.
   It runs long work through ``jobs`` (one worker thread; a newer wish replaces an older one).
 * ``drawing`` turns its state into arrays, ``window`` puts them into Open3D's GUI and calls the
   commands; ``probe`` asks in a process of its own whether that can work.

@@ -18,9 +18,10 @@ from pcgen.shapes.mesh_files import Mesh
 from pcgen.viewer import drawing
 from pcgen.viewer.drawing import Drawable
 from pcgen.viewer.exporting import export, holds_mesh
-from pcgen.viewer.facts import facts_of
+from pcgen.viewer.extras import Extras
+from pcgen.viewer.facts import facts_of, lack_of
 from pcgen.viewer.jobs import Immediate, Jobs
-from pcgen.viewer.sources import FileSource, Item, RunSource, Source, reconstructed
+from pcgen.viewer.sources import FileSource, Item, RunSource, Source
 from pcgen.viewer.state import COLOURS, MOST_STEPS, ViewState
 
 
@@ -44,8 +45,7 @@ class Controller:
     ) -> None:
         """
         Args:
-            training: opens the training shapes, in the background and once.
-            mesh_of: reconstructs a mesh from an item's points.
+            training, mesh_of: see :class:`~pcgen.viewer.extras.Extras`.
         """
         self.source = source
         self.state = ViewState()
@@ -55,9 +55,7 @@ class Controller:
         self.item: Item | None = None
         self.nearest: Neighbour | None = None
         self.pins: dict[str, Item] = {}
-        self._open_training = training
-        self._training: Neighbours | None = None
-        self._mesh_of = mesh_of or reconstructed
+        self._extras = Extras(source, training, mesh_of)
 
     # ---- which shape ----
 
@@ -182,16 +180,7 @@ class Controller:
 
     def missing(self, layer: str) -> str:
         """Why a layer cannot be shown, or "" where it can."""
-        item = self.item
-        if item is None:
-            return "no shape yet"
-        if layer in ("base", "paths") and item.base is None:
-            return "base and flow are known only for shapes drawn from a run: pcgen view RUN"
-        if layer == "normals" and item.normals is None:
-            return "this shape has no normals"
-        if layer == "training" and self._open_training is None:
-            return "no training data to compare with; name it with --reference DATASET"
-        return ""
+        return lack_of(self.item, layer, comparable=self._extras.comparable)
 
     def scrub(self, time: float) -> None:
         """Move the points to flow time 0 (base) to 1 (shape)."""
@@ -280,7 +269,7 @@ class Controller:
             return
 
         def work() -> tuple[Path, Mesh | None]:
-            made = self._make_mesh(item) if mesh and item.mesh is None else item.mesh
+            made = self._extras.mesh(item) if mesh and item.mesh is None else item.mesh
             return export(dataclasses.replace(item, mesh=made), path, as_mesh=mesh), made
 
         def done(result: tuple[Path, Mesh | None]) -> None:
@@ -308,27 +297,11 @@ class Controller:
             return
         if "mesh" in self.state.layers and item.mesh is None:
             self.jobs.submit(
-                "mesh", "making the mesh", lambda: self._make_mesh(item), self._take_mesh
+                "mesh", "making the mesh", lambda: self._extras.mesh(item), self._take_mesh
             )
         if "training" in self.state.layers and self.nearest is None:
             self.jobs.submit("training", "searching the training shapes",
-                             lambda: self._search(item), self._take_nearest)  # fmt: skip
-
-    def _make_mesh(self, item: Item) -> Mesh:
-        source = self.source
-        known = isinstance(source, RunSource) and item.latent is not None
-        mesh = self._mesh_of(source.denser(item) if known else item)  # type: ignore[union-attr]
-        drawing.lit_mesh(mesh)
-        return mesh
-
-    def _search(self, item: Item) -> Neighbour:
-        if self._training is None and self._open_training is not None:
-            self._training = self._open_training()
-        if self._training is None:
-            raise InputError("the training data is not where the run says; use --reference DATASET")
-        found = self._training.nearest(item.points)
-        drawing.lit(found.points)
-        return found
+                             lambda: self._extras.nearest(item), self._take_nearest)  # fmt: skip
 
     def _take_nearest(self, found: Neighbour) -> None:
         self.nearest = found

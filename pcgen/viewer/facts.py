@@ -1,4 +1,4 @@
-"""What is known of a shape on show, in words."""
+"""What is known of a shape on show, and what is lacking, in words."""
 
 from __future__ import annotations
 
@@ -34,3 +34,20 @@ def facts_of(
         facts.append(("nearest training shape", nearest.id))
         facts.append(("Chamfer distance", f"{nearest.distance:.4g}"))
     return facts
+
+
+def lack_of(item: Item | None, layer: str, *, comparable: bool) -> str:
+    """Why a layer cannot be shown, or "" where it can.
+
+    Args:
+        comparable: there are training shapes to compare with.
+    """
+    if item is None:
+        return "no shape yet"
+    if layer in ("base", "paths") and item.base is None:
+        return "base and flow are known only for shapes drawn from a run: pcgen view RUN"
+    if layer == "normals" and item.normals is None:
+        return "this shape has no normals"
+    if layer == "training" and not comparable:
+        return "no training data to compare with; name it with --reference DATASET"
+    return ""
