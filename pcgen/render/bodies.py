@@ -105,7 +105,7 @@ def balls(points, normals=None, colour=None, point_size: float = 1.0) -> Balls: 
 
     Args:
         points: (n, 3); rows that are not finite are left out.
-        normals: (n, 3) of any sign, or None to estimate them from the neighbours.
+        normals: (n, 3) of any sign; None or all zero to estimate them from the neighbours.
         colour: see :func:`pcgen.render.palette.resolve`.
         point_size: factor on the ball radius, which otherwise follows the spacing.
     """
@@ -121,6 +121,8 @@ def balls(points, normals=None, colour=None, point_size: float = 1.0) -> Balls: 
     given = None if normals is None else np.asarray(normals, dtype=np.float64)
     if given is not None and given.shape != points.shape:
         raise InputError(f"normals must be {points.shape} like the points, got {given.shape}")
+    if given is not None and not np.nan_to_num(given).any():
+        given = None
     points, colours = points[finite], colours[finite]
     spacing, estimated = _neighbourhood(points, estimate=given is None)
     unit = estimated if given is None else normalised(np.nan_to_num(given[finite]))

@@ -53,8 +53,9 @@ def test_the_sign_of_the_normals_does_not_matter(sphere_points):
 
 
 def test_estimated_normals_of_a_sphere_are_radial(sphere_points):
-    estimated = bodies.balls(sphere_points).normals
-    assert np.abs((estimated * sphere_points).sum(1)).min() > 0.98
+    for unknown in (None, np.zeros_like(sphere_points)):
+        estimated = bodies.balls(sphere_points, unknown).normals
+        assert np.abs((estimated * sphere_points).sum(1)).min() > 0.98
 
 
 def test_a_mesh_and_its_dense_cloud_have_one_outline(box_mesh):
