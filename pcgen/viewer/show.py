@@ -6,10 +6,8 @@ from pathlib import Path
 
 from pcgen.errors import BackendError
 from pcgen.render.inputs import kind_of
-from pcgen.viewer.controller import Controller
-from pcgen.viewer.jobs import Jobs
+from pcgen.viewer.apart import run_apart
 from pcgen.viewer.probe import graphics
-from pcgen.viewer.sources import FileSource, open_source, training_of
 
 
 def show(
@@ -28,20 +26,54 @@ def show(
         number: the shape to begin with; seed, steps, points, category: of a run's shapes.
         reference: data set whose training shapes are compared with; by default the run's.
     Raises:
-        BackendError: no window can be opened here.
+        BackendError: no window can be opened here, or its driver crashed.
         InputError, DataError: see :func:`pcgen.viewer.sources.open_source`.
     """
     kind_of(path)  # a wrong path is told before graphics are tried
+    instead = (
+        f"make a page instead with: pcgen gallery {path} --out gallery, or a picture with: "
+        f"pcgen view {path} --png shape.png"
+    )
     found = graphics()
     if found.problem:
-        raise BackendError(
-            f"no window can be opened here: {found.problem}; make a page instead with: "
-            f"pcgen gallery {path} --out gallery, or a picture with: "
-            f"pcgen view {path} --png shape.png"
-        )
-    source = open_source(path, points=points)
-    from pcgen.viewer import window
+        raise BackendError(f"no window can be opened here: {found.problem}; {instead}")
+    options = {
+        "path": str(path),
+        "number": number,
+        "seed": seed,
+        "steps": steps,
+        "points": points,
+        "category": category,
+        "reference": None if reference is None else str(reference),
+        "software": found.software,
+    }
+    try:
+        run_apart(options)
+    except BackendError as error:
+        raise BackendError(f"{error}; {instead}") from None
 
+
+def open_window(
+    path: str,
+    *,
+    number: int,
+    seed: int,
+    steps: int,
+    points: int,
+    category: str | None,
+    reference: str | None,
+    software: bool,
+) -> None:
+    """Open a window in this process; see :func:`show`.
+
+    Args:
+        software: the driver draws with the CPU.
+    """
+    from pcgen.viewer.controller import Controller
+    from pcgen.viewer.jobs import Jobs
+    from pcgen.viewer.sources import FileSource, open_source, training_of
+
+    source = open_source(path, points=points)
     comparable = reference is not None or not isinstance(source, FileSource)
     comparable = comparable or (isinstance(source, FileSource) and "run" in source.collection.meta)
     controller = Controller(
@@ -54,4 +86,6 @@ def show(
     if isinstance(source, FileSource):
         numbers = source.numbers(category)
         state.index = numbers[number % len(numbers)]
-    window.run(controller, Path(path).name, software=found.software)
+    from pcgen.viewer import window
+
+    window.run(controller, Path(path).name, software=software)

@@ -1,13 +1,21 @@
 """`pcgen view` where no window opens: pictures, and one clear line."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from pcgen.cli import main
-from pcgen.viewer import probe
+from pcgen.errors import BackendError, InputError
+from pcgen.viewer import apart, probe, show
+
+CRASH = "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)"
 
 
 def test_a_still_of_a_samples_file_is_written_without_graphics(samples_file, tmp_path, capsys):
@@ -83,7 +91,7 @@ def test_without_a_display_one_line_offers_the_gallery(samples_file, monkeypatch
 @pytest.mark.parametrize(
     ("code", "expected"),
     [
-        ("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)", "crashed (signal 11)"),
+        (CRASH, "crashed (signal 11)"),
         ("import sys; sys.exit('Vulkan: no device')", "Vulkan: no device"),
         ("pass", "ended with 0"),
         ("print('window opened')", ""),
@@ -99,6 +107,71 @@ def test_a_driver_that_never_answers_is_given_up(monkeypatch):
     monkeypatch.setenv("DISPLAY", ":0")
     monkeypatch.setattr(probe, "PATIENCE_S", 0.2)
     assert "no answer" in probe.graphics("import time; time.sleep(60)").problem
+
+
+def test_a_window_that_crashes_leaves_one_line_and_the_offer_of_the_gallery(
+    samples_file, monkeypatch, capsys
+):
+    module = sys.modules[show.__module__]
+    monkeypatch.setattr(module, "graphics", probe.Graphics)
+    monkeypatch.setattr(module, "run_apart", lambda options: apart.run_apart(options, CRASH))
+    assert main(["view", str(samples_file)]) == 2
+    error = capsys.readouterr().err
+    assert "the window crashed (signal 11)" in error
+    assert "pcgen gallery" in error
+    assert error.count("\n") == 1
+
+
+def test_what_the_process_of_the_window_refuses_is_told_by_the_command(samples_file):
+    options = {
+        "path": str(samples_file), "number": 0, "seed": 0, "steps": 1, "points": 64,
+        "category": "sofa", "reference": None, "software": True,
+    }  # fmt: skip
+    with pytest.raises(InputError, match="no category 'sofa'"):
+        apart.run_apart(options)
+    with pytest.raises(BackendError, match="ended with code 3"):
+        apart.run_apart({}, "import sys; sys.exit(3)")
+
+
+def test_the_window_ends_with_the_command(tmp_path):
+    """However the command ends: even a killed one leaves no window behind."""
+    child = (
+        "import os, sys, threading, time; sys.path[:] = sys.argv[3:]; "
+        "from pcgen.viewer.apart import end_with_parent; "
+        "threading.Thread(target=end_with_parent, daemon=True).start(); "
+        f"open({str(tmp_path / 'pid')!r}, 'w').write(str(os.getpid()) + ' '); time.sleep(600)"
+    )
+    code = f"from pcgen.viewer.apart import run_apart; run_apart({{}}, {child!r})"
+    parent = subprocess.Popen(
+        [sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    )
+    pid = int(_soon(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text()))
+    parent.send_signal(signal.SIGKILL)
+    parent.wait()
+    _soon(lambda: not _alive(pid))
+
+
+def _soon(ready):
+    end = time.monotonic() + 60
+    while not (result := ready()):
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    return result
+
+
+def _alive(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return _state(pid) != "Z"  # where nobody reaps orphans
+
+
+def _state(pid):
+    try:
+        return open(f"/proc/{pid}/stat").read().rsplit(")", 1)[1].split()[0]
+    except OSError:
+        return "Z"
 
 
 def test_a_software_driver_is_recognised(monkeypatch):

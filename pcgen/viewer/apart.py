@@ -1,0 +1,84 @@
+"""The window in a process of its own: a driver that crashes takes that down, not the command.
+
+The probe has seen a small window open, but a driver may still fail at a large scene, or hours
+later. The child gets its options as JSON and leaves its answer in a file; it ends with its parent,
+whose end of its stdin it watches.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from pathlib import Path
+from typing import Any
+
+from pcgen import errors
+from pcgen.errors import BackendError, PcgenError
+
+# The child imports what its parent would, wherever it is started.
+_START = (
+    "import sys; sys.path[:] = sys.argv[3:]; from pcgen.viewer.apart import serve; "
+    "serve(sys.argv[1], sys.argv[2])"
+)
+
+
+def run_apart(options: dict[str, Any], start: str = _START) -> None:
+    """Open the window in a child and return when it is closed.
+
+    Args:
+        options: of :func:`pcgen.viewer.show.open_window`, such as JSON can hold.
+        start: what the child runs; it gets options, the path of its answer and ``sys.path``.
+    Raises:
+        BackendError: the child crashed. PcgenError: as the child raised it.
+    """
+    with tempfile.TemporaryDirectory(prefix="pcgen-") as folder:
+        answer = Path(folder) / "answer.json"
+        words = [sys.executable, "-c", start, json.dumps(options), str(answer), *sys.path]
+        child = subprocess.Popen(words, stdin=subprocess.PIPE)
+        try:
+            code = child.wait()
+        except BaseException:  # Ctrl-C
+            child.kill()
+            child.wait()
+            raise
+        finally:
+            assert child.stdin is not None
+            child.stdin.close()
+        if answer.exists():
+            told = json.loads(answer.read_text(encoding="utf-8"))
+            if told:
+                raise getattr(errors, told["error"])(told["message"])
+            return
+    if code < 0:
+        raise BackendError(f"the window crashed (signal {-code}), most likely in its driver")
+    raise BackendError(f"the window ended with code {code}")
+
+
+def serve(options: str, answer: str) -> None:
+    """The life of the child."""
+    from pcgen.viewer.show import open_window
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's affair
+    threading.Thread(target=end_with_parent, daemon=True).start()
+    told = {}
+    try:
+        open_window(**json.loads(options))
+    except PcgenError as error:
+        told = {"error": type(error).__name__, "message": str(error)}
+    Path(answer).write_text(json.dumps(told), encoding="utf-8")
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError):
+            stream.flush()
+    os._exit(0)  # whatever a driver does when it is torn down has no part in the answer
+
+
+def end_with_parent() -> None:
+    """Wait for the end of stdin, then end the process."""
+    sys.stdin.buffer.read()
+    os._exit(1)
