@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from pcgen.errors import BackendError
-from pcgen.render.inputs import kind_of
+from pcgen.render.inputs import kind_of, open_collection
 from pcgen.viewer.apart import run_apart
 from pcgen.viewer.probe import graphics
 
@@ -29,7 +29,9 @@ def show(
         BackendError: no window can be opened here, or its driver crashed.
         InputError, DataError: see :func:`pcgen.viewer.sources.open_source`.
     """
-    kind_of(path)  # a wrong path is told before graphics are tried
+    # A wrong path is told before graphics are tried.
+    if kind_of(path) == "folder":
+        open_collection(path)
     instead = (
         f"make a page instead with: pcgen gallery {path} --out gallery, or a picture with: "
         f"pcgen view {path} --png shape.png"

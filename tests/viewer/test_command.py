@@ -94,6 +94,7 @@ def test_without_a_display_one_line_offers_the_gallery(samples_file, monkeypatch
         (CRASH, "crashed (signal 11)"),
         ("import sys; sys.exit('Vulkan: no device')", "Vulkan: no device"),
         ("pass", "ended with 0"),
+        ("print('Falling back to headless mode.'); print('window opened')", "not answer"),
         ("print('window opened')", ""),
     ],
 )
@@ -184,6 +185,7 @@ def test_a_software_driver_is_recognised(monkeypatch):
     [
         ("none.npz", None, "does not exist"),
         ("a.docx", b"x", "files end in"),
+        (".", None, "nothing to look at"),
         ("a.npz", b"not a zip", "a.npz"),
         ("a.glb", b"not a mesh", "a.glb"),
     ],
