@@ -25,6 +25,7 @@ KEY_FROM = (-0.55, 0.75, 0.60)  # in right, up, towards-the-eye: over the left s
 KEY, SKY, FILL, RIM = 0.84, 0.56, 0.10, 0.10  # strengths; with albedo 1, about 1.4 in full light
 GROUND_SHADE = 0.55  # of the paper's light that full occlusion takes away
 GROUND_CELLS = 96
+NEAREST = 0.02  # of the camera's distance: what is nearer to the eye is not drawn
 BORDER = 0.12  # of the picture's side, over which the ground shadow fades
 GROUND_REACH = 2.2  # in half sizes of the body, where the ground shadow has faded out
 
@@ -80,8 +81,11 @@ class Studio:
         """
         width, height = (SUPERSAMPLING * side for side in size)
         x, y, depth = camera.project(self.body.points, width, height)
-        visible = np.maximum(depth, 1e-3 * camera.distance)
+        visible = np.maximum(depth, NEAREST * camera.distance)
         scale = camera.focal(width, height) / visible
+        if isinstance(self.body, Balls):
+            # An outlier beside or behind the eye would be a disc larger than the picture.
+            x = np.where(depth < visible, -width, x)
         hits = self.body.draw(x, y, visible, scale, (height, width), perspective=True)
         # Premultiplied linear light, and how much of the background it covers.
         picture = np.zeros((height, width, 4))

@@ -7,6 +7,7 @@ from PIL import Image as Pillow
 from pcgen import render
 from pcgen.errors import InputError, MeshError
 from pcgen.render import bodies, light, palette
+from pcgen.render.camera import fit
 
 PAPER = np.round(255 * np.array(palette.PAPER))
 
@@ -115,6 +116,14 @@ def test_points_that_are_not_finite_are_left_out(sphere_points):
 def test_degenerate_clouds_are_still_drawn(points):
     picture = render.cloud(points, size=64, ground=False)
     assert 0.0005 < shape_mask(picture, PAPER).mean() < 0.9
+
+
+@pytest.mark.parametrize("way", [0.999, 1.001, 1.5])
+def test_an_outlier_at_the_eye_or_behind_it_hides_nothing(sphere_points, way):
+    eye = fit(sphere_points)[0].eye
+    alone = render.cloud(sphere_points, size=48, ground=False)
+    both = render.cloud(np.concatenate([sphere_points, [way * eye]]), size=48, ground=False)
+    assert (shape_mask(alone, PAPER) != shape_mask(both, PAPER)).mean() < 0.01
 
 
 def test_zero_normals_are_drawn_too(sphere_points):
