@@ -246,7 +246,7 @@ class Controller:
             return []
         numbers = self._numbers()
         number = (numbers.index(self.state.index) + 1, len(numbers)) if len(numbers) > 1 else None
-        return facts_of(item, number, self.nearest, self.state.layers)
+        return facts_of(item, number, self.nearest, self.state.layers, self.state.time)
 
     def say(self, text: str) -> None:
         self.state.status = text

@@ -76,7 +76,7 @@ def drawables(item: Item | None, state: ViewState, nearest: Neighbour | None) ->
     shown = []
     layers, size = state.layers, state.point_size
     here = (item.serial, state.time)
-    points = item.at(state.time).astype(np.float64)
+    points = item.drawn(item.at(state.time)).astype(np.float64)
     # Light and size follow the finished shape, so that they hold still while it forms.
     light, radius = lit(item.points)
     key: tuple[Any, ...]
@@ -89,7 +89,7 @@ def drawables(item: Item | None, state: ViewState, nearest: Neighbour | None) ->
     if "mesh" in layers and item.mesh is not None:
         shown.append(_mesh(("mesh", item.serial), item.mesh))
     if "base" in layers and item.base is not None:
-        base = item.base.astype(np.float64)
+        base = item.drawn(item.base).astype(np.float64)
         by_part = state.colour == "part" and item.part is not None
         colours = palette.by_part(item.part) if by_part else _one(palette.BASE, base)  # type: ignore[arg-type]
         key = ("base", item.serial, by_part, size)
@@ -98,7 +98,7 @@ def drawables(item: Item | None, state: ViewState, nearest: Neighbour | None) ->
             _points(key, base, colours, np.ones(len(base)), size * radius, state.coarse)
         )
     if "paths" in layers and item.trace is not None:
-        shown.append(_paths(("paths", item.serial), item.trace))
+        shown.append(_paths(("paths", item.serial), item.drawn(item.trace)))
     if "training" in layers and nearest is not None:
         other = nearest.points.astype(np.float64)
         # Beside it as the camera first sees them.

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Set
 
-import numpy as np
-
 from pcgen.render.neighbours import Neighbour
 from pcgen.viewer.sources import Item
 
 
 def facts_of(
-    item: Item, number: tuple[int, int] | None, nearest: Neighbour | None, layers: Set[str]
+    item: Item,
+    number: tuple[int, int] | None,
+    nearest: Neighbour | None,
+    layers: Set[str],
+    time: float = 1.0,
 ) -> list[tuple[str, str]]:
     """Label and value of each fact.
 
     Args:
         number: of the shape among how many, from 1; None where there is no other.
-        nearest: training shape, where it is shown; layers: that are shown.
+        nearest: training shape, where it was searched; layers: that are shown.
+        time: of the flow, 1 for the shape.
     """
     facts = [("shape", item.name)]
     if number is not None:
@@ -27,13 +30,19 @@ def facts_of(
     facts.append(("points", f"{len(item.points):,}"))
     if item.mesh is not None:
         facts.append(("mesh", f"{len(item.mesh.faces):,} faces"))
-    if item.base is not None and layers & {"base", "paths"}:
-        length = np.linalg.norm(item.points - item.base, axis=1).mean()
-        facts.append(("from base to shape, on average", f"{length:.3g}"))
-    if nearest is not None:
+    if item.base is not None and (layers & {"base", "paths"} or time < 1):
+        longer = f", drawn {item.times} times as long" if item.times > 1 else ""
+        facts.append(("from base to shape, on average", f"{item.way:.3g}{longer}"))
+    if nearest is not None and "training" in layers:
         facts.append(("nearest training shape", nearest.id))
         facts.append(("Chamfer distance", f"{nearest.distance:.4g}"))
     return facts
+
+
+def title_of(item: Item) -> str:
+    """What to call a shape whose name may be a path, or a mere number."""
+    name = item.name.split("/")[-1]
+    return f"shape {name}" if name.isdecimal() else name
 
 
 def lack_of(item: Item | None, layer: str, *, comparable: bool) -> str:

@@ -90,7 +90,7 @@ class Panel:
         first, last = (0, 2**31 - 1) if isinstance(source, RunSource) else (1, len(source))
         if last > first:
             row = gui.Horiz(round(0.4 * self.em))
-            row.add_child(faint("Seed" if source.draws else "Number"))
+            row.add_child(self._beside("Seed" if source.draws else "Number"))
             self._number = gui.NumberEdit(gui.NumberEdit.INT)
             self._number.set_limits(first, last)
             self._number.set_on_value_changed(
@@ -129,6 +129,12 @@ class Panel:
         self.widget.add_fixed(round(0.15 * self.em))
         self.widget.add_child(faint(text))
 
+    def _beside(self, text: str) -> Any:
+        """A label at the height of the words in the widget that it stands beside."""
+        column = gui.Vert(0, gui.Margins(0, round(0.25 * self.em), 0, 0))
+        column.add_child(faint(text))
+        return column
+
     def _row(self, *buttons: tuple[str, str]) -> None:
         row = gui.Horiz(round(0.4 * self.em))
         for label, command in buttons:
@@ -156,10 +162,10 @@ class Panel:
             slider.double_value = value
         slider.set_on_value_changed(lambda value: self._act(act, value))
         row = gui.Horiz(round(0.4 * self.em))
-        row.add_child(faint(left))
+        row.add_child(self._beside(left))
         row.add_child(slider)
         if right:
-            row.add_child(faint(right))
+            row.add_child(self._beside(right))
         self.widget.add_child(row)
         return slider
 

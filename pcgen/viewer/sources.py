@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from pcgen.errors import DataError, InputError
 from pcgen.reconstruct import MESH_POINTS
+from pcgen.render.explain import stretch
 from pcgen.render.inputs import Collection, kind_of, open_collection
 from pcgen.render.neighbours import Neighbours
 from pcgen.runfile import learned_from
@@ -63,6 +64,24 @@ class Item:
         early = min(int(place), len(self.trace) - 2)
         share = np.float32(place - early)
         return (1 - share) * self.trace[early] + share * self.trace[early + 1]
+
+    @functools.cached_property
+    def way(self) -> float:
+        """The mean distance from the base to the shape, 0 where no base is known."""
+        if self.base is None:
+            return 0.0
+        return float(np.nanmean(np.linalg.norm(self.points - self.base, axis=1)))
+
+    @functools.cached_property
+    def times(self) -> int:
+        """How many times as long the way from the base is drawn, which else no one could see."""
+        if self.base is None:
+            return 1
+        return stretch(self.way, float(np.nanmax(np.ptp(self.points, axis=0))))
+
+    def drawn(self, on_the_way: Array) -> Array:
+        """Where points (..., n, 3) on the way are drawn, so that it is :attr:`times` as long."""
+        return self.points + np.float32(self.times) * (on_the_way - self.points)
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,7 @@ from pcgen.viewer.state import KEYS
 
 SIZE = (1240, 740)  # also fits a laptop's screen below its bars
 PANEL_WIDTH = 20  # in font sizes
+WORDS = 4  # in font sizes, of the scene above and below what is framed, which has the words
 LARGE = 21  # pixels of the letters of names and titles, where the others have 16
 # A driver that is behind skips frames without a word, also the last one after an event; so that
 # is drawn again, after waits that grow from the first to the last of these seconds.
@@ -232,12 +233,14 @@ class Window:
             return
         points = np.concatenate([vertices[:: max(1, len(vertices) // 5000)] for vertices in shown])
         area = self._scene.frame
-        aspect = area.width / area.height if area.height > 0 else 1.2
+        free = max(area.height - 2 * WORDS * self.em, area.height // 2, 1)
+        aspect = max(area.width, 1) / free
         camera = fit(points, aspect=aspect)[0]
         low, high = points.min(0), points.max(0)
         bounds = geometry.AxisAlignedBoundingBox(low, high)
         # Open3D's angle is vertical; ours is that of the shorter side.
         tall = np.tan(np.radians(FIELD_OF_VIEW) / 2) * max(1.0, 1 / aspect)
+        tall *= max(area.height, 1) / free
         vertical = float(np.degrees(2 * np.arctan(tall)))
         self._scene.setup_camera(vertical, bounds, camera.target)
         self._scene.look_at(camera.target, camera.eye, camera.axes[1])

@@ -17,8 +17,8 @@ class FakeModel:
     dataset_path = ""
     run_dir = "no-run"
 
-    def __init__(self, normals=True):
-        self.normals = normals
+    def __init__(self, normals=True, apart=0.5):
+        self.normals, self.apart = normals, apart
         self.asked = []
 
     def draw(self, count, *, seed, category=None, steps=1):
@@ -30,7 +30,7 @@ class FakeModel:
         draw = torch.Generator().manual_seed(seed)
         flat = torch.rand(1, points, 3, generator=draw) * 2 - 1
         flat[..., 1] *= 1 + latents[0, 0]
-        base = flat + 0.5
+        base = flat + self.apart
         times = torch.linspace(0, 1, steps + 1)
         path = torch.stack([base + (flat - base) * t for t in times])
         side = torch.nn.functional.normalize(flat, dim=-1)

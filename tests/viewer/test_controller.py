@@ -12,6 +12,7 @@ from pcgen.shapes.cloud_files import read_clouds
 from pcgen.shapes.mesh_files import Mesh, read_mesh
 from pcgen.shapes.places import Place
 from pcgen.viewer.controller import Controller
+from pcgen.viewer.facts import title_of
 from pcgen.viewer.sources import RunSource, open_source
 from pcgen.viewer.state import COLOURS, KEYS, LAYERS
 from tests.viewer.conftest import FakeModel
@@ -86,6 +87,36 @@ def test_the_flow_slider_moves_points_from_base_to_shape(run_source):
     assert before.key != after.key
     shift = after.vertices.mean(0) - before.vertices.mean(0)
     assert np.allclose(shift, 0.75 * 0.5, atol=1e-5)
+
+
+def test_a_way_too_short_to_be_seen_is_drawn_longer_and_says_so():
+    controller = started(RunSource(FakeModel(apart=0.001), points=64))
+    said = "from base to shape, on average"
+    assert said not in dict(controller.facts())
+    at_the_end = drawn(controller)["points"].vertices
+    controller.scrub(0.5)
+    assert dict(controller.facts())[said] == "0.00173, drawn 100 times as long"
+    shift = drawn(controller)["points"].vertices - at_the_end
+    assert np.allclose(shift, 100 * 0.5 * 0.001, atol=1e-4)
+    controller.toggle("base")
+    controller.toggle("paths")
+    controller.scrub(0.0)
+    layers = drawn(controller)
+    assert np.allclose(layers["base"].vertices, layers["points"].vertices)
+    assert np.allclose(layers["paths"].vertices[0], layers["base"].vertices[:42].mean(0), atol=1e-5)
+
+
+def test_the_training_shape_is_named_while_it_is_shown(run_source):
+    controller = started(run_source, training=Training)
+    controller.toggle("training")
+    assert "nearest training shape" in dict(controller.facts())
+    controller.toggle("training")
+    assert "nearest training shape" not in dict(controller.facts())
+
+
+def test_a_shape_that_has_but_a_number_is_called_a_shape(samples_file):
+    controller = started(open_source(samples_file))
+    assert title_of(controller.item) == "shape 1"
 
 
 def test_a_new_shape_is_shown_as_a_shape_wherever_the_flow_stood(run_source):
