@@ -54,7 +54,7 @@ class Panel:
         self._category: Any = None
         self._layers: dict[str, Any] = {}
         draws = controller.source.draws
-        self.widget = gui.ScrollableVert(round(0.5 * em), gui.Margins(em, em, em, em))
+        self.widget = gui.ScrollableVert(round(0.35 * em), gui.Margins(em, em, em, em))
         self.widget.background_color = gui.Color(*GLASS)
         self._behind = gui.Vert()
         self._behind.background_color = gui.Color(*BEHIND)

@@ -1,5 +1,9 @@
 """The window for real, under Xvfb with the software driver: drawn, driven by events, looked at."""
 
+import os
+import signal
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -58,6 +62,17 @@ def test_the_window_draws_turns_and_answers_keys_and_clicks(screen, tmp_path):
     saved = tmp_path / "pcgen-view-001.png"
     screen.wait(lambda _: saved.exists())
     assert "Traceback" not in (tmp_path / "log.txt").read_text()
+
+
+def test_a_window_that_crashes_ends_the_command_with_one_line(screen, tmp_path):
+    screen.wait(lambda picture: 0.01 < blue(picture) < 0.9)
+    parent = screen.program.pid
+    (child,) = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
+    os.kill(int(child), signal.SIGSEGV)
+    assert screen.program.wait(60) == 2
+    last = (tmp_path / "log.txt").read_text().splitlines()[-1]
+    assert "the window crashed (signal 11)" in last
+    assert "pcgen gallery s.npz" in last
 
 
 @pytest.fixture(scope="module")
