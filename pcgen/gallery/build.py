@@ -78,7 +78,11 @@ def build(
         }
         if explained is not None:
             uri = pack.data_uri(encode(explained, "WEBP", 88), "webp")
-            text = "base points, couplings, flow paths, point cloud and mesh of one shape"
+            text = (
+                "Base points are drawn for the shape; the flow carries each to its place in the "
+                "cloud, and the mesh is made of that. A point keeps the colour of its part of the "
+                "base."
+            )
             sections.append(page.picture_section("How one shape comes to be", uri, text))
         if interpolation is not None and len(interpolation) > 1:
             data["path"], texts = _path(interpolation)

@@ -57,7 +57,7 @@ def curve_svg(name: str, pairs: Sequence[tuple[float, float]]) -> str:
     x = LEFT + across * (WIDTH - LEFT - RIGHT)
     y = TOP + (high - level) / (high - low) * (HEIGHT - TOP - BOTTOM)
     few = np.unique(np.linspace(0, len(x) - 1, min(len(x), MOST_POINTS)).astype(np.int64))
-    middle = _smooth(y, max(1, round(SMOOTHED_OVER * len(y))))
+    middle = _smooth(y, round(SMOOTHED_OVER * len(y)))  # few values are drawn as they are
     text = html.escape(name)
     parts = [
         f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{text}: loss '

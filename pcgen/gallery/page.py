@@ -89,11 +89,11 @@ def path_section(count: int) -> str:
 
 
 def picture_section(heading: str, uri: str, text: str) -> str:
-    """A wide picture with its heading."""
+    """A wide picture with its heading and a sentence about it."""
     return (
-        f"<section><h2>{html.escape(heading)}</h2>\n"
+        f"<section><h2>{html.escape(heading)}</h2>\n<p>{html.escape(text)}</p>\n"
         f'<a href="{uri}" download="explained.webp"><img class="wide" loading="lazy" '
-        f'src="{uri}" alt="{html.escape(text)}"></a></section>'
+        f'src="{uri}" alt=""></a></section>'
     )
 
 

@@ -111,6 +111,22 @@ def test_the_keyboard_alone_opens_turns_and_closes(opened):
     opened.wait("document.activeElement.id === 'card-1'")
 
 
+def test_the_arrow_keys_turn_what_a_click_has_opened(opened):
+    opened.click("#card-1 .stage")
+    opened.wait("document.activeElement.id === 'sample'")
+    before = drawn_pixels(opened, "#sample")
+    opened.key("ArrowUp")
+    opened.settle()
+    assert drawn_pixels(opened, "#sample") != before
+
+
+def test_the_parts_of_the_page_are_reached_past_the_cards(opened):
+    names = opened.run("[...document.querySelectorAll('#parts a')].map((a) => a.textContent)")
+    assert names == ["From one shape to another", "How it learned"]
+    opened.run("document.querySelector('#parts a').click()")
+    opened.wait("document.getElementById('between').dataset.drawn === 'yes'")
+
+
 def test_the_mesh_replaces_the_points_when_asked_for(opened):
     opened.click("#card-0 .stage")
     opened.settle()

@@ -218,6 +218,11 @@ def test_curves_of_any_range_are_drawn_inside_their_frame(losses):
     assert "a &lt;b&gt;" in svg
 
 
+def test_a_curve_of_few_values_is_not_smoothed():
+    paths = dict(re.findall(r'class="(raw|smooth)" d="([^"]+)"', curve_svg("a", [(1, 9), (2, 1)])))
+    assert paths["raw"] == paths["smooth"]
+
+
 def test_learning_curves_survive_a_killed_run(tmp_path):
     stage = tmp_path / "point-flow" / "student"
     stage.mkdir(parents=True)

@@ -184,7 +184,7 @@ const Page = (() => {
     const caption = element("span", { class: "caption" }, element("b", {}, nameOf(item, number)));
     if (item.category) caption.append(" ", item.category);
     if (item.nearest) {
-      caption.append(element("small", {}, `nearest training shape ${distance(item.nearest.distance)}`));
+      caption.append(element("small", {}, `${distance(item.nearest.distance)} from the nearest training shape`));
     }
     const label = `Sample ${nameOf(item, number)}${item.category ? ", " + item.category : ""}`;
     const button = element("button", {
@@ -256,6 +256,14 @@ const Page = (() => {
   find("#category").closest("label").hidden = categories.length < 2;
   find("#order").closest("label").hidden = !data.items.some((item) => item.nearest);
   for (const id of ["#category", "#order"]) find(id).addEventListener("change", arrange);
+
+  // ---- the way past hundreds of cards ----
+
+  const headings = [...document.querySelectorAll("main > section > h2")];
+  headings.forEach((heading, number) => { heading.parentNode.id = `part-${number}`; });
+  find("#parts").append(...headings.map((heading, number) =>
+    element("a", { href: `#part-${number}` }, heading.textContent)));
+  find("#parts").hidden = headings.length === 0;
 
   // ---- the dialog ----
 
