@@ -63,6 +63,8 @@ def explain(
 ) -> Image:
     """Draw how shape ``row`` of a decoded batch came to be.
 
+    How much longer paths are than straight is written under them: near 1 they look like couplings.
+
     Args:
         mesh: its mesh, anything with ``vertices`` and ``faces`` in the frame of the points.
         size: pixels of one panel's side.
@@ -105,7 +107,7 @@ def explain(
     ]
     texts = [f"couplings, {mean:.2g} long{longer}"]
     if paths is not None:
-        texts.append(f"flow paths of {len(paths) - 1} steps{longer}")
+        texts.append(f"flow paths, {detour(paths):.2f} × straight{longer}")
     for way, text in zip(drawn, texts, strict=True):
         body = _threads(way, final, colours[chosen])
         panels.append((panel(body, False), f"{len(panels) + 1}  {text}"))
@@ -120,6 +122,13 @@ def explain(
 def stretch(mean: float, side: float) -> int:
     """How many times as long threads are drawn that are ``mean`` long, of a shape so wide."""
     return max((k for k in TIMES if k * mean <= VISIBLE * side), default=1) if mean > 0 else 1
+
+
+def detour(paths: Array) -> float:
+    """How many times as long paths (times, n, 3) are as the straight ways between their ends."""
+    length = np.linalg.norm(np.diff(paths, axis=0), axis=2).sum()
+    straight = np.linalg.norm(paths[-1] - paths[0], axis=1).sum()
+    return float(length / straight) if straight > 0 else 1.0
 
 
 def _threads(paths: Array, shape: bodies.Balls, colours: Array) -> bodies.Balls:

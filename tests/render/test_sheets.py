@@ -9,7 +9,7 @@ import pytest
 from pcgen import render
 from pcgen.errors import InputError
 from pcgen.render.display import simplify
-from pcgen.render.explain import stretch
+from pcgen.render.explain import detour, stretch
 from pcgen.render.sheet import font
 
 
@@ -148,3 +148,10 @@ def test_a_mesh_of_two_million_faces_is_drawn():
     faces = np.concatenate([corner[:, None] + [0, 1, 1001], corner[:, None] + [1, 1002, 1001]])
     picture = render.mesh(vertices, faces, size=128)
     assert picture.std() > 5
+
+
+def test_the_detour_of_half_circles_is_half_of_pi():
+    angle = np.linspace(0, np.pi, 400)
+    arc = np.stack([np.cos(angle), np.sin(angle), 0 * angle], 1)
+    assert detour(np.stack([arc, 3 * arc], 1)) == pytest.approx(np.pi / 2, rel=1e-4)
+    assert detour(np.zeros((4, 2, 3))) == 1

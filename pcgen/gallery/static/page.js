@@ -184,7 +184,7 @@ const Page = (() => {
     const caption = element("span", { class: "caption" }, element("b", {}, nameOf(item, number)));
     if (item.category) caption.append(" ", item.category);
     if (item.nearest) {
-      caption.append(element("small", {}, `${distance(item.nearest.distance)} from the nearest training shape`));
+      caption.append(element("small", {}, `distance to training ${distance(item.nearest.distance)}`));
     }
     const label = `Sample ${nameOf(item, number)}${item.category ? ", " + item.category : ""}`;
     const button = element("button", {
