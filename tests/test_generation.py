@@ -183,7 +183,9 @@ def test_duplicates_only_train_without_normals(tmp_path):
     clouds = np.repeat(boxes(1, 1200)[0], 5, axis=0)
     write_dataset(tmp_path / "same", clouds)
     pipeline.train(tmp_path / "same", tmp_path / "run", preset="cpu-tiny", threads=1)
-    assert np.isfinite(ShapeModel.load(tmp_path / "run").sample(2, seed=0).points).all()
+    samples = ShapeModel.load(tmp_path / "run").sample(2, seed=0)
+    assert np.isfinite(samples.points).all()
+    assert samples.normals is None  # and no made-up ones
 
 
 def test_a_budget_decides_the_steps_once(dataset, tmp_path):

@@ -76,7 +76,8 @@ class PointSlope(nn.Module):
 
     The component's geometry and a learned code, both from the latent, enter as one vector per
     component, gathered to its points: cheap, and local enough for edges to be sharp.
-    Output: velocity (batch, n, dim) and, as the same forward pass, an unsigned normal.
+    Output: velocity (batch, n, dim) and, as the same forward pass, an unsigned normal, or
+    zero where the data had none.
     """
 
     def __init__(
@@ -94,6 +95,10 @@ class PointSlope(nn.Module):
         self.blocks = nn.ModuleList(_Block(width, TIME_FEATURES + 128) for _ in range(blocks))
         self.leave = _zero(nn.Linear(width, dim))
         self.normal = nn.Linear(width, dim)
+
+    def forget_normals(self) -> None:
+        """Give zero normals for good: nothing will teach them, and untaught ones look true."""
+        _zero(self.normal)
 
     def forward(self, x: Tensor, t: Tensor, s: Tensor, condition: PointCondition) -> Tensor:
         return self.velocity_and_normal(x, t, s, condition)[0]

@@ -21,7 +21,8 @@ class Decoded:
     """Clouds and where their points came from.
 
     Attributes:
-        points: (batch, n, dim); normals: (batch, n, dim), unit vectors of arbitrary sign.
+        points: (batch, n, dim); normals: (batch, n, dim), unit vectors of arbitrary sign, or zero
+            where the run was trained without.
         base: (batch, n, dim), the points at t = 0; part: (batch, n), their component.
         trace: (steps + 1, batch, n, dim), all times, or None where not asked for.
     """

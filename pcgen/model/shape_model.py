@@ -118,6 +118,7 @@ class ShapeModel:
     ) -> Samples:
         """Decode one by one, each with its own noise, into a :class:`Samples`.
 
+        Normals are None of a run whose data had none.
         Shape k is the same however many follow it; ``first`` is the k of the first latent.
         """
         shapes = [
@@ -130,6 +131,7 @@ class ShapeModel:
             )
             for number, latent in enumerate(latents, first)
         ]
+        normals = np.concatenate([shape.normals.numpy() for shape in shapes])
         return Samples(
             points=np.concatenate([shape.points.numpy() for shape in shapes]),
             category=np.array(category),
@@ -140,5 +142,5 @@ class ShapeModel:
                 "solver": solver,
                 "version": __version__,
             },
-            normals=np.concatenate([shape.normals.numpy() for shape in shapes]),
+            normals=normals if normals.any() else None,  # trained without
         )

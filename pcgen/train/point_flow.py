@@ -55,7 +55,10 @@ def train(context: Context) -> dict[str, object]:
 
     def build() -> PointSlope:
         dim = pairs.start.shape[-1]
-        return PointSlope(dim, sizes.latent_dim, sizes.parts, settings.width, settings.blocks)
+        slope = PointSlope(dim, sizes.latent_dim, sizes.parts, settings.width, settings.blocks)
+        if pairs.normal is None:
+            slope.forget_normals()
+        return slope
 
     def batch(size: int, draw: Generator) -> Batch:
         shapes = mine(torch.randint(len(pairs.z), (size,), generator=draw), draw)
