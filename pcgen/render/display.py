@@ -23,7 +23,9 @@ def simplify(vertices: Array, faces: Faces, limit: int) -> tuple[Array, Faces, N
     """
     if len(faces) <= limit:
         return vertices, faces, np.arange(len(vertices))
-    used = np.unique(faces)
+    mask = np.zeros(len(vertices), bool)
+    mask[faces] = True
+    used = np.flatnonzero(mask)
     low = vertices[used].min(0)
     extent = float(np.ptp(vertices[used], axis=0).max()) or 1.0
     # A surface crosses about cells² cells of a cells³ grid, two faces each.

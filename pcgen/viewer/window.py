@@ -36,6 +36,8 @@ LARGE = 21  # pixels of the letters of names and titles, where the others have 1
 # A driver that is behind skips frames without a word, also the last one after an event; so that
 # is drawn again, after waits that grow from the first to the last of these seconds.
 FIRST_WAIT, LAST_WAIT, GROWTH = 0.05, 30.0, 1.5
+# While work goes on, in seconds: drawing all the time would take the CPU from it.
+PROGRESS_EVERY = 0.1
 
 MODIFIERS = (gui.KeyName.LEFT_CONTROL, gui.KeyName.RIGHT_CONTROL, gui.KeyName.ALT, gui.KeyName.META)
 
@@ -61,7 +63,7 @@ class Window:
         self._framed: tuple[Any, ...] = ()
         self._last = time.monotonic()
         self._wait = FIRST_WAIT
-        self._next_draw = 0.0
+        self._next_draw = self._next_progress = 0.0
         self._dialog_gone = self._escape_held = False
         self._modifiers: set[Any] = set()
         self._scene = self._make_scene()
@@ -164,7 +166,10 @@ class Window:
         if again:
             self._next_draw = now + self._wait
             self._wait *= GROWTH
-        return moving or bool(busy) or again
+        if busy and now >= self._next_progress:
+            self._next_progress = now + PROGRESS_EVERY
+            return True
+        return moving or again
 
     def _draw_soon(self) -> None:
         self._wait, self._next_draw = FIRST_WAIT, 0.0
