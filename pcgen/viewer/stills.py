@@ -136,7 +136,7 @@ def _page(
         ]  # fmt: skip
         pictures = [render.pair(*two) for two in zip(pictures, sides, strict=True)]
         captions = [
-            f"{text}  |  training: {found.id}\nChamfer distance {found.distance:.4g}"
+            f"{text}\nnearest: {found.id.split('/')[-1]}\nChamfer distance {found.distance:.4g}"
             for text, found in zip(captions, near, strict=True)
         ]
     columns = COLUMNS if near is None else COLUMNS // 2
