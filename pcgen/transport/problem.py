@@ -18,7 +18,8 @@ from pcgen.transport.blocks import ENTRIES, mean
 
 # Weights may miss the sum of one by rounding in float32, not by more.
 WEIGHT_SUM_TOLERANCE = 1e-4
-FARTHEST = 1e100  # a coordinate; float64 squares end at 1e154
+FARTHEST = 1e100  # a coordinate; float64 squares end at 1e154, and the extent at its inverse
+LARGEST_IN_FLOAT32 = 2**24  # integers up to here
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +32,8 @@ class SemidiscreteProblem:
 
     Attributes:
         source: anything with ``dim`` and ``sample``.
-        atoms: (N, dim) float32 or float64 (float16 is widened); array or tensor, any device.
+        atoms: (N, dim) float32 or float64 (float16 and integers are widened, long integers to
+            float64); array or tensor, any device.
         weights: (N,) float64, non-negative, of sum one; uniform when not given.
     Raises:
         InputError: wrong shapes, NaN or infinite values, weights that are negative or do not sum
@@ -66,6 +68,12 @@ class SemidiscreteProblem:
             raise InputError(
                 f"an atom has a coordinate of size {reach:.3g}, and beyond {FARTHEST:.0e} squares "
                 "of distances overflow; divide the atoms by a number"
+            )
+        extent = float((atoms.amax(0) - atoms.amin(0)).max())
+        if 0 < extent < 1 / FARTHEST:
+            raise InputError(
+                f"all atoms lie within {extent:.3g}, and below {1 / FARTHEST:.0e} squares of "
+                "distances vanish; multiply the atoms by a number"
             )
         object.__setattr__(self, "atoms", atoms)
         object.__setattr__(self, "weights", _checked_weights(self.weights, atoms))
@@ -167,10 +175,22 @@ def _as_float(values: Any, name: str) -> Tensor:
         array = np.asarray(values)
         if array.dtype.kind not in "fiu":
             raise InputError(f"{name} must be numbers, got an array of type {array.dtype}")
-        kind = np.float64 if array.dtype.kind == "f" and array.dtype.itemsize > 4 else np.float32
+        digits = array.dtype.itemsize > 4 if array.dtype.kind == "f" else _long(array)
+        kind = np.float64 if digits else np.float32
         values = torch.from_numpy(np.ascontiguousarray(array, dtype=kind))
     values = values.detach()
-    return values if values.dtype in (torch.float32, torch.float64) else values.float()
+    if values.dtype in (torch.float32, torch.float64):
+        return values
+    if values.is_complex() or values.dtype == torch.bool:
+        raise InputError(f"{name} must be numbers, got a tensor of type {values.dtype}")
+    return values.double() if not values.is_floating_point() and _long(values) else values.float()
+
+
+def _long(integers: Any) -> bool:
+    """Whether float32 would round some of an array or tensor, and make one of two neighbours."""
+    if integers.dtype.itemsize <= 2 or 0 in integers.shape:
+        return False
+    return max(-int(integers.min()), int(integers.max())) > LARGEST_IN_FLOAT32
 
 
 def _checked_weights(weights: Any, atoms: Tensor) -> Tensor:

@@ -30,6 +30,13 @@ def test_float16_atoms_are_widened_and_float64_kept():
     assert problem(np.eye(2)).atoms.dtype == torch.float64
 
 
+def test_long_integers_keep_their_digits():
+    places = np.array([[2**30, 0], [2**30 + 1, 0], [0, 1]])
+    assert problem(places).distinct.count == 3
+    assert problem(torch.tensor(places)).distinct.count == 3
+    assert problem(places % 7).atoms.dtype == torch.float32
+
+
 @pytest.mark.parametrize(
     ("atoms", "weights", "message"),
     [
@@ -39,11 +46,18 @@ def test_float16_atoms_are_widened_and_float64_kept():
         (np.eye(2), [1.0], r"weights must be \(2,\)"),
         (np.eye(2), [np.nan, 1.0], r"weights have NaN"),
         (np.zeros((0, 2)), None, r"at least 1, got \(0, 2\)"),
+        (1e-120 * np.eye(2), None, r"all atoms lie within 1e-120"),
     ],
 )
 def test_bad_atoms_and_weights_are_refused(atoms, weights, message):
     with pytest.raises(InputError, match=message):
         problem(atoms, weights)
+
+
+@pytest.mark.parametrize("kind", [torch.complex64, torch.bool])
+def test_tensors_that_are_no_real_numbers_are_refused(kind):
+    with pytest.raises(InputError, match="atoms must be numbers, got a tensor"):
+        problem(torch.eye(2).to(kind))
 
 
 def test_a_source_of_another_dimension_is_refused():
