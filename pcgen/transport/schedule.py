@@ -30,8 +30,9 @@ LEAST_NOISE = 0.8
 # With redrawn rows there is less noise, beside which more is seen of what is still to anneal.
 REDRAWN_NOISE = 3.0
 
-# Rare atoms ask for more tests, up to this many per cell.
+# Rare atoms ask for more tests, up to this many per cell, or in all: few cells are quickly tested.
 MOST_TESTS_PER_CELL = 256
+RARE_TESTS = 2**18
 
 # How far ε is raised to anneal again.
 REHEAT = 8
@@ -94,7 +95,8 @@ class Schedule:
         least = 0.0 if work.lead is None else LEAST_NOISE * limit
         if max(census.chi2, least) <= self.tolerance or last:
             precise = int(5 * math.sqrt(2 * n) / self.tolerance)
-            rarest = min(TESTS_PER_CELL / work.weights.min().item(), MOST_TESTS_PER_CELL * n)
+            most = max(MOST_TESTS_PER_CELL * n, RARE_TESTS)
+            rarest = min(TESTS_PER_CELL / work.weights.min().item(), most)
             tests = max(int(rarest), precise)
             census = self.census(state, tests)
             state = replace(state, looks=state.looks + 1)

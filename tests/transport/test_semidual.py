@@ -301,6 +301,17 @@ def test_rare_atoms_are_alive_or_said_to_be_untested():
     assert (counts[due > 400_000 * 10 / (256 * 200)] > 0).all()
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_a_rare_atom_among_few_is_tested(seed):
+    """Due in one of 10⁴ samples: 256 tests for each of 30 cells would not have met it."""
+    weights = np.full(30, 1.0)
+    weights[0] = 30e-4
+    solution = solve(normal(30, 3, seed), weights=weights / weights.sum(), seed=seed)
+    assert solution.evidence.untested == 0
+    counts = fresh(solution, 1_000_000).counts
+    assert counts[0] > 0
+
+
 def test_an_atom_that_is_hardly_due_does_not_sink_out_of_sight():
     weights = torch.full((100,), 1.0, dtype=torch.float64)
     weights[:5] = 1e-7
