@@ -14,6 +14,7 @@ line           exact where the atoms are on a line: quantiles
 newton         exact in 2D and 3D: power diagrams, damped Newton (Kitagawa, Mérigot, Thibert 2019)
 gaussian       exact between Gaussians: the Bures map, full and low rank
 extended       hard, soft and extended maps; the singular set (Gu, Lei, Yau; An et al. 2020)
+modes          the scale of the atoms around each, which tells modes apart
 visits         small sets of draws that visit the cells evenly
 conjugate      conjugate moment measures (Vesseron, Béthune, Cuturi 2025)
 =============  ====================================================================================

@@ -10,8 +10,7 @@ Both tests are free of the scale of the atoms, which the dihedral angle of AE-OT
 * gap_j(x) = (s₁ - s_j) / |p₁ - p_j| is the distance from x to the wall between its cell and cell j,
   in units of the source;
 * jump = |p_i - p_j| / √(σ_i σ_j) compares two atoms with the distances σ to their own near
-  neighbours (the local scaling of Zelnik-Manor and Perona 2004). Inside one mode it is about 1.
-  A mode of fewer than eight atoms is not told apart: the 7th neighbour is of another mode.
+  neighbours (:mod:`pcgen.transport.modes`). Inside one mode it is about 1.
 
 The nearest wall of the singular set is rarely that of the next best cell: the longer the jump, the
 further its score falls short at the same distance. All cells are asked for it.
@@ -26,17 +25,14 @@ from typing import Literal
 import torch
 from torch import Generator, Tensor
 
-from pcgen import kernels
 from pcgen.errors import InputError, TransportError
 from pcgen.kernels.dense import score_rows
 from pcgen.transport.blocks import ENTRIES, centred_blocks
 from pcgen.transport.evidence import batches
+from pcgen.transport.modes import local_scales
 from pcgen.transport.solution import SemidiscreteSolution
 
 Mode = Literal["extended", "hard", "soft"]
-
-# The near neighbour whose distance is an atom's own scale.
-SCALE_NEIGHBOUR = 7
 
 # Source samples on which typical gaps are measured, by a generator of their own.
 PILOT = 2048
@@ -151,17 +147,9 @@ class ExtendedMap:
 
     @cached_property
     def local_scale(self) -> Tensor:
-        """σ (n,) float64: the distance of each distinct atom to its 7th nearest, or the last."""
-        atoms = (self._atoms.double() - self._atoms.double().mean(0)).to(self._precision)
-        k = min(SCALE_NEIGHBOUR + 1, len(atoms))
-        half = -0.5 * atoms.square().sum(1)
-        scale = torch.ones(len(atoms), dtype=torch.float64, device=atoms.device)
-        for start in range(0, len(atoms), self.batch) if k > 1 else ():
-            part = atoms[start : start + self.batch]
-            # The best scores ⟨p_j, p_i⟩ - ½|p_j|² are the nearest; distances are formed exactly.
-            _, index = kernels.best_cells(part, atoms, half, k=k)
-            scale[start : start + self.batch] = (part[:, None] - atoms[index]).norm(dim=2).amax(1)
-        return scale
+        """σ (n,) float64: how far each distinct atom is from others of its mode."""
+        atoms = self._atoms.double() - self._atoms.double().mean(0)
+        return local_scales(atoms.to(self._precision), self.batch)
 
     @cached_property
     def typical(self) -> tuple[float, float]:

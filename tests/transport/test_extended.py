@@ -16,6 +16,7 @@ from pcgen.transport import (
     SemidualSolver,
     UniformCube,
 )
+from pcgen.transport.modes import local_scales
 
 
 def eight_gaussians(count):
@@ -103,6 +104,46 @@ def test_touching_and_rolled_up_modes_are_covered_and_kept_apart(name, mode_of, 
     counts = torch.bincount(labels[mapped.cell], minlength=8)
     sigma = (10_000 * share * (1 - share)).sqrt()
     assert ((counts - 10_000 * share).abs() < 3 * sigma).all()
+
+
+def few_atoms_a_mode(size, dim, width=0.02):
+    """Twelve modes on a circle, 1.55 apart."""
+    angle = torch.arange(12) * math.pi / 6
+    centres = torch.zeros(12, dim)
+    centres[:, :2] = 3 * torch.stack([angle.cos(), angle.sin()], 1)
+    noise = torch.randn(12 * size, dim, generator=torch.Generator().manual_seed(3)) / dim**0.5
+    labels = torch.arange(12 * size) % 12
+    return centres[labels] + width * noise, labels
+
+
+@pytest.mark.parametrize(
+    ("size", "dim"), [(2, 2), (3, 2), (5, 2), (7, 2), (3, 32), (5, 32), (7, 32)]
+)
+def test_modes_of_few_atoms_are_not_mixed(size, dim):
+    atoms, labels = few_atoms_a_mode(size, dim)
+    middle = 0.4 / dim**0.5 * normal(200, dim)
+    problem = SemidiscreteProblem(GaussianSource(dim), torch.cat([atoms, middle]))
+    labels = torch.cat([labels, torch.full((200,), 12)])
+    solution = SemidualSolver(tolerance=0.1).solve(problem, torch.Generator().manual_seed(0))
+    figures = ExtendedMap(solution)(source_points(dim)).figures(labels)
+    assert figures["coverage"] == 1
+    assert figures["mixture"] <= 0.001
+    assert figures["interpolated"] > 0.9
+
+
+def normal(count, dim):
+    return torch.randn(count, dim, generator=torch.Generator().manual_seed(4))
+
+
+@pytest.mark.parametrize("dim", [2, 32])
+def test_atoms_that_nearly_coincide_are_no_mode_of_their_own(dim):
+    """Else draws in their cells would be copies of them."""
+    some = normal(200, dim)
+    twins = some[:20] + 1e-4 * torch.randn(20, dim, generator=torch.Generator().manual_seed(5))
+    plain, scales = (local_scales(atoms, 50) for atoms in (some, torch.cat([some, twins])))
+    share = 0.5 if dim == 2 else 0.8
+    assert (scales[:200] > share * plain).float().mean() > 0.99
+    assert torch.allclose(scales[200:], scales[:20], rtol=1e-2)
 
 
 @pytest.mark.parametrize("scale", [0.1, 10.0])
