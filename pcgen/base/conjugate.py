@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -35,6 +35,14 @@ class ConjugateMomentSettings(ConjugateSettings):
     pushed: bool = False
 
 
+@dataclass
+class Pushes:
+    """Draws that were pushed, and those of them whose conjugate failed."""
+
+    draws: int = 0
+    failed: int = 0
+
+
 @dataclass(frozen=True)
 class ConjugateMomentBase:
     """P_w, or its push-forward, with the evidence of the fit.
@@ -42,14 +50,17 @@ class ConjugateMomentBase:
     Attributes:
         network: w, its chains and its map.
         pushed: which of the two is drawn.
-        evidence: status, and each outer step's record, JSON-ready.
+        evidence: status, shares of conjugates that failed (in the fit; ``failed_pushed`` of the
+            draws, where pushed), and each outer step's record, JSON-ready.
         notes: what a user should know.
+        pushes: counts this object's own draws; not kept in its file.
     """
 
     network: ConjugateNetwork
     pushed: bool
     evidence: dict[str, Any]
     notes: tuple[str, ...] = ()
+    pushes: Pushes = field(default_factory=Pushes)
 
     @property
     def name(self) -> str:
@@ -61,7 +72,12 @@ class ConjugateMomentBase:
 
     def sample(self, count: int, generator: Generator) -> Tensor:
         z = self.network.sample(count, generator)
-        return self.network.push(z).points if self.pushed and count else z
+        if not (self.pushed and count):
+            return z
+        found = self.network.push(z)
+        self.pushes.draws += count
+        self.pushes.failed += int(found.failed.sum())
+        return found.points  # failed ones too: without them the rest would be biased
 
     def describe(self) -> dict[str, Any]:
         return {
@@ -69,6 +85,7 @@ class ConjugateMomentBase:
             "notes": self.notes,
             "pushed": self.pushed,
             "evidence": self.evidence,
+            "pushes": asdict(self.pushes),
         }
 
     def to_checkpoint(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -123,7 +140,12 @@ def fit_conjugate(
     solution = conjugate_network(latents, covariance, ConjugateSettings(**fields), generator)
     chains = solution.network.diagnose(generator)
     failed = sum(record.failed for record in solution.records) / len(solution.records)
-    notes = []
+    notes, pushed = [], dict[str, float]()
+    if settings.pushed:
+        lost = float(solution.network.push(solution.network.chains).failed.double().mean())
+        pushed = {"failed_pushed": lost}
+        if lost > 0:
+            notes.append(f"{lost:.1%} of the conjugates of its draws fail")
     if solution.status is not Status.CONVERGED:
         notes.append(f"the iteration {solution.status.value}")
     if failed > 0:
@@ -133,6 +155,7 @@ def fit_conjugate(
     evidence = {
         "status": solution.status.name.lower(),
         "failed_conjugates": failed,
+        **pushed,
         "acceptance": chains.acceptance,
         "r_hat": chains.r_hat,
         "steps": [asdict(record) for record in solution.records],

@@ -1,9 +1,12 @@
 """The conjugate-moment base as a member of the family."""
 
+import functools
+
 import torch
 
 from pcgen import base, checkpoint
 from pcgen.base.conjugate import ConjugateMomentSettings
+from pcgen.transport.conjugate.measure import ConjugateNetwork
 
 
 def draw(seed):
@@ -36,6 +39,23 @@ def test_the_pushed_base_draws_on_the_latents_and_the_plain_one_from_the_log_con
     # The base of N(0, 4 I) is N(0, 4^(1/3) I).
     assert abs(pushed.sample(2000, draw(2)).std() - 2) < 0.2
     assert abs(plain.sample(2000, draw(2)).std() - 2 ** (1 / 3)) < 0.15
+
+
+def test_failed_conjugates_of_pushed_draws_are_counted_and_shown(monkeypatch):
+    """One iteration is too few for most: the fit says it in a note, each base of its own draws."""
+    short = functools.partialmethod(ConjugateNetwork.push, max_iterations=1)
+    monkeypatch.setattr(ConjugateNetwork, "push", short)
+    latents = torch.randn(300, 3, generator=draw(0)).exp()
+    settings = QUICK | {"pushed": True}
+    omega = base.fit("conjugate-moment", latents, generator=draw(1), settings=settings, guard="off")
+    told = omega.describe()
+    assert told["evidence"]["failed_pushed"] > 0.5
+    assert any("of the conjugates of its draws fail" in note for note in told["notes"])
+    omega.sample(40, draw(2))
+    assert omega.sample(60, draw(3)).isfinite().all()
+    pushes = omega.describe()["pushes"]
+    assert pushes["draws"] == 100
+    assert pushes["failed"] > 50
 
 
 def test_a_diverged_fit_says_so_in_the_notes():
