@@ -52,12 +52,15 @@ class PowerCells:
         walls: between cells, and of cells with the sides of the domain.
         mass: (n,) of the cells under the density.
         flux: (W,) the integral of the density over each wall.
+        corners: (V, dim) of the cells; owner: (V,) a cell that each is of.
     """
 
     count: int
     walls: Walls
     mass: Array
     flux: Array
+    corners: Array
+    owner: Index
 
     @property
     def inner(self) -> NDArray[np.bool_]:
@@ -83,7 +86,9 @@ def power_cells(
         mass = _uniform_mass(len(atoms), walls, domain)
     else:
         flux, mass = _grid_mass(len(atoms), walls, density)
-    return PowerCells(len(atoms), walls, mass, flux)
+    owner = active.min(1)  # sides come after atoms, and Qhull's triangles may name sides alone
+    of_cell = owner < len(atoms)
+    return PowerCells(len(atoms), walls, mass, flux, points[of_cell], owner[of_cell])
 
 
 def _vertices(atoms: Array, offset: Array, domain: ConvexDomain) -> tuple[Array, Index]:

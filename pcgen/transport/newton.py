@@ -4,6 +4,12 @@ The gradient of the semi-dual is mass - weight, and its Hessian the weighted Lap
 of walls, ∂mass_i/∂h_j = -∫_wall density / |p_i - p_j|. The damping of Kitagawa, Mérigot and Thibert
 (arXiv 1603.05579) keeps every cell alive, and with it the Hessian definite: linear convergence
 from any start whose cells all have mass, then quadratic.
+
+Steps aim at the square roots of the masses, not at the masses: a cell that is cut off grows from a
+corner, so in the plane its mass is about a square of its potential. And the few cells that a step
+would kill are raised again (:mod:`pcgen.transport.raising`). At 500 atoms with weights of four
+orders of magnitude, uniform, normal and heavy-tailed in the plane, steps went from 14, 19 and 27 to
+9, 10 and 12; where the border has heavy cells and the middle light ones, from 24 to 16.
 """
 
 from __future__ import annotations
@@ -24,6 +30,7 @@ from pcgen.transport.evidence import Evidence, Status, transport_values
 from pcgen.transport.gaussian import bures_matrix
 from pcgen.transport.potential import UpperEnvelope
 from pcgen.transport.problem import SemidiscreteProblem
+from pcgen.transport.raising import raised
 from pcgen.transport.semidual import SemidualSolver
 from pcgen.transport.solution import SemidiscreteSolution
 
@@ -31,6 +38,9 @@ Array = NDArray[np.float64]
 
 # Masses are sums of signed areas of order one, so this much of the whole is rounding.
 ROUNDING = 1e-15
+
+# The share of its weight that a cell has when it is raised.
+LEAST = 0.05
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,13 +144,24 @@ class NewtonSolver:
         density: GridDensity | None = None,
     ) -> NewtonState | None:
         """One damped step, or None when no step keeps every mass above ``floor``."""
-        residual = weights - state.cells.mass
-        direction = _solve_laplacian(hessian(atoms, state.cells), residual)
-        before, size = np.linalg.norm(residual), 1.0
+        mass, aim = _root(state.cells.mass), np.sqrt(weights)
+        wanted = weights - state.cells.mass
+        if mass.min() > 0:
+            # ∂√mass_i = ∂mass_i / (2 √mass_i); a scaled aim keeps the sum of the masses.
+            wanted = 2 * mass * (aim / (mass @ aim) - mass)
+        direction = _solve_laplacian(hessian(atoms, state.cells), wanted)
+        before, size = np.linalg.norm(aim - mass), 1.0
+
+        def cut(potential: Array) -> PowerCells:
+            return power_cells(atoms, potential, domain, density)
+
+        least = np.maximum(floor, LEAST * weights)
         while size >= self.smallest_step:
             potential = state.potential + size * direction
-            cells = power_cells(atoms, potential, domain, density)
-            after = np.linalg.norm(weights - cells.mass)
+            cells = cut(potential)
+            if cells.mass.min() < floor:
+                potential, cells = raised(atoms, potential, cells, least, cut)
+            after = np.linalg.norm(aim - _root(cells.mass))
             if cells.mass.min() >= floor and after <= (1 - size / 2) * before:
                 return NewtonState(state.step + 1, potential - potential.mean(), cells)
             size /= 2
@@ -183,6 +204,11 @@ class NewtonSolver:
             **transport_values(problem, envelope, generator),
         )
         return SemidiscreteSolution(problem, problem.distinct.spread(potential), evidence)
+
+
+def _root(mass: Array) -> Array:
+    """√mass; empty cells have masses of a rounding error of either sign."""
+    return np.sqrt(np.maximum(mass, 0))
 
 
 def _error(mass: Array, weights: Array) -> float:

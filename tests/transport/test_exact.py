@@ -21,6 +21,7 @@ from pcgen.transport import (
 )
 from pcgen.transport.cells import power_cells
 from pcgen.transport.newton import hessian
+from pcgen.transport.raising import raised
 from pcgen.transport.sources import normal_quantile
 
 
@@ -129,6 +130,43 @@ def test_500_atoms_take_at_most_20_steps_and_the_last_are_quadratic(dim):
     assert solution.evidence.steps <= 20
     slope = math.log(errors[-2] / errors[-3]) / math.log(errors[-3] / errors[-4])
     assert slope > 1.6
+
+
+def heavy_at_the_border(seed):
+    places = rng(seed).uniform(size=(500, 2))
+    return places, np.where(np.abs(places - 0.5).max(1) > 0.42, 1.0, 1e-4)
+
+
+def heavy_tails(seed):
+    return rng(seed).standard_t(2, size=(500, 2)), 1e4 ** rng(seed + 10).random(500)
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("make", [heavy_at_the_border, heavy_tails])
+def test_weights_of_four_orders_of_magnitude_take_at_most_20_steps(make, seed):
+    places, weights = make(seed)
+    problem = SemidiscreteProblem(UniformCube(2), places, weights / weights.sum())
+    evidence = NewtonSolver().solve(problem).require_converged().evidence
+    assert evidence.steps <= 20
+
+
+@pytest.mark.parametrize("dim", [2, 3])
+def test_lost_cells_are_raised_to_the_mass_asked_for(dim):
+    atoms, domain = rng(5).normal(size=(40, dim)), ConvexDomain.box([-0.5] * dim, [0.5] * dim)
+    potential = -0.15 * (atoms**2).sum(1)
+    before = power_cells(atoms, potential, domain)
+    lost = before.mass.argsort()[[10, 39]]
+    potential[lost] -= 5
+
+    def cut(potential):
+        return power_cells(atoms, potential, domain)
+
+    least = np.zeros(40)
+    least[lost] = 0.002
+    assert (cut(potential).mass[lost] == 0).all()
+    again, cells = raised(atoms, potential, cut(potential), least, cut)
+    assert ((cells.mass[lost] >= 0.002) & (cells.mass[lost] < 0.2)).all()
+    assert np.array_equal(np.delete(again, lost), np.delete(potential, lost))
 
 
 @pytest.mark.parametrize(
