@@ -17,6 +17,7 @@ from pcgen.kernels.dense import score_rows
 from pcgen.transport.blocks import ENTRIES
 
 MOST_GROUPS = 32
+MOST_CLUSTERS = 128  # with 32 groups, forty clusters took over sixty times the samples
 ATOMS_PER_GROUP = 8
 LLOYD_STEPS = 8
 APART = 6.0  # parts of one blob are two or three radii apart
@@ -51,9 +52,9 @@ class Groups:
         return counts.new_zeros(self.count).index_add_(0, self.label, counts)
 
 
-def partition(atoms: Tensor, weights: Tensor) -> Groups:
+def partition(atoms: Tensor, weights: Tensor, most: int = MOST_GROUPS) -> Groups:
     """k-means from a farthest-first start, which finds one atom of every tight cluster."""
-    count = max(1, min(MOST_GROUPS, len(atoms) // ATOMS_PER_GROUP))
+    count = max(1, min(most, len(atoms) // ATOMS_PER_GROUP))
     sample = atoms[:: max(1, len(atoms) // 4096)]
     chosen = [0]
     distance = torch.full((len(sample),), torch.inf, dtype=atoms.dtype, device=atoms.device)
@@ -76,9 +77,11 @@ def partitions(atoms: Tensor, weights: Tensor) -> tuple[Groups, ...]:
 
     Parts of one tight cluster cannot make up for its mass: to shift one kills cells at its border.
     """
-    fine = partition(atoms, weights)
-    clusters = apart(atoms, fine)
-    return (clusters, fine) if 1 < clusters.count < fine.count else (fine,)
+    fine, many = partition(atoms, weights), partition(atoms, weights, MOST_CLUSTERS)
+    clusters = apart(atoms, many)
+    if not 1 < clusters.count < many.count:
+        return (fine,)
+    return clusters, (many if 2 * clusters.count > MOST_GROUPS else fine)
 
 
 def apart(atoms: Tensor, groups: Groups) -> Groups:

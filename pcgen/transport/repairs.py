@@ -35,6 +35,7 @@ REVIVAL_RANK = 2
 BALANCE_PER_CELL = 16
 BALANCE_PER_GROUP = 2500  # a relative error of 2 %
 BALANCE_ENOUGH = 2**16  # the groups do not become more with the cells
+BALANCE_ENTRIES = 2**24  # scores of samples for groups, 128 MiB
 FIRST_BALANCE = -(2**20)
 
 
@@ -64,6 +65,7 @@ def balanced(work: Workspace, state: SemidualState, groups: Groups) -> SemidualS
     """Shift the potential of each group so that it gets its mass on fresh samples."""
     samples = min(BALANCE_PER_CELL * work.count, BALANCE_ENOUGH)
     samples = max(samples, BALANCE_PER_GROUP * groups.count)
+    samples = min(samples, BALANCE_ENTRIES // groups.count)
     parts = []
 
     def best(x: Tensor) -> Tensor:

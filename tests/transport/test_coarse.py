@@ -83,6 +83,23 @@ def test_a_group_that_was_shifted_away_is_brought_back():
     assert (share - 1).abs().max() < 0.1
 
 
+def test_more_clusters_than_groups_converge_as_soon_as_few_do():
+    """Forty of uneven sizes, far from the source; 32 groups leave some with another's mass."""
+    random = np.random.default_rng(24)
+    centres = 10 * random.standard_normal((40, 8))
+    label = random.choice(40, 2000, p=random.dirichlet(np.full(40, 0.5)))
+    atoms = centres[label] + 0.05 * random.standard_normal((2000, 8)) + 1000
+    problem = SemidiscreteProblem(GaussianSource(8), atoms)
+    solver = SemidualSolver(max_samples=100 * 2000)
+    solution = solver.solve(problem, torch.Generator().manual_seed(0)).require_converged()
+    normal = torch.randn(100_000, 8, generator=torch.Generator().manual_seed(1))
+    groups = partitions(torch.from_numpy(atoms), problem.weights)
+    assert groups[0].count == len(np.unique(label))
+    counts = torch.bincount(solution.assign(normal), minlength=2000)
+    share = groups[0].masses(counts.double()) / 100_000
+    assert ((share - groups[0].weights).square() / groups[0].weights).sum() < 0.005
+
+
 def test_uneven_clusters_in_the_plane_converge():
     weights = np.random.default_rng(3).gamma(0.5, size=400)
     weights[:3] = 1e-3 * weights.mean()
