@@ -50,15 +50,18 @@ def one(tmp_path_factory):
     torch.set_num_threads(1)
     work.train(folder, ALONE)
     work.solve(folder, ALONE)
+    work.keep(folder, ALONE)
     torch.set_num_threads(before)
     return folder
 
 
 def test_begun_by_two_and_ended_by_three_is_what_one_does(one, tmp_path):
-    """Messages, training and transport; the loop is left at step 17, saved at 15."""
+    """Messages, training and transport; the loop is left at step 17, saved at 15, and a solve at
+    step 100."""
     code, said = torchrun(2, "tests/processes/work.py", "half", tmp_path)
     assert code == 0, said
     assert work.trainer(tmp_path / "loop", ALONE).done == 15
+    assert checkpoint.load(tmp_path / "kept.npz.state")[1]["step"] == 100
     code, said = torchrun(3, "tests/processes/work.py", "train", tmp_path)
     assert code == 0, said
     close(tmp_path / "loop", one / "loop", 1e-6)
@@ -74,6 +77,11 @@ def test_begun_by_two_and_ended_by_three_is_what_one_does(one, tmp_path):
         assert shared.evidence.chi2 == pytest.approx(alone.evidence.chi2, rel=0.01)
         spread = float(alone.potential.std())
         assert torch.allclose(shared.potential, alone.potential, atol=1e-5 * spread)
+    alone, shared = (solution(folder / "kept.npz") for folder in (one, tmp_path))
+    assert shared.evidence.steps == alone.evidence.steps > 100
+    spread = float(alone.potential.std())
+    assert torch.allclose(shared.potential, alone.potential, atol=1e-5 * spread)
+    assert not (tmp_path / "kept.npz.state").exists()
 
 
 def close(folder, other, tolerance):

@@ -1,5 +1,6 @@
 """What the processes of the tests do: ``torchrun ... tests/processes/work.py ACTION FOLDER``."""
 
+import contextlib
 import os
 import signal
 import sys
@@ -15,7 +16,13 @@ from pcgen.processes import Group, joined
 from pcgen.train import loop
 from pcgen.train.execution import Execution
 from pcgen.train.loop import LoopSettings, Trainer
-from pcgen.transport import GaussianSource, SemidiscreteProblem, SemidualSolver
+from pcgen.transport import (
+    GaussianSource,
+    SemidiscreteProblem,
+    SemidualSolver,
+    SemidualState,
+    kept,
+)
 
 KINDS = ("plain", "redrawn")  # rows of samples
 SETTINGS = LoopSettings(steps=40, batch=8, rate=1e-2, log_every=5)
@@ -40,18 +47,40 @@ def train(folder: Path, group: Group, stop_after: int = 0) -> None:
             return
 
 
-def solve(folder: Path, group: Group) -> None:
-    """A problem with tight clusters and rare atoms, so that both repairs have work."""
+def problem() -> SemidiscreteProblem:
+    """Tight clusters and rare atoms, so that both repairs have work."""
     draw = torch.Generator().manual_seed(1)
     centres = 4 * torch.randn(6, 5, generator=draw)
     atoms = centres.repeat(40, 1) + 0.02 * torch.randn(240, 5, generator=draw)
     weights = torch.rand(240, generator=draw, dtype=torch.float64).pow(3) + 1e-4
-    problem = SemidiscreteProblem(GaussianSource(5), atoms, weights / weights.sum())
+    return SemidiscreteProblem(GaussianSource(5), atoms, weights / weights.sum())
+
+
+def solve(folder: Path, group: Group) -> None:
     for kind in KINDS:
         solver = SemidualSolver(tolerance=0.02, batch=256, low_discrepancy=kind == "redrawn")
-        solution = solver.solve(problem, torch.Generator().manual_seed(2), group=group)
+        solution = solver.solve(problem(), torch.Generator().manual_seed(2), group=group)
         if group.first:
             solution.save(folder / f"{kind}{group.size}.npz")
+
+
+def keep(folder: Path, group: Group, stop_after: int = 0) -> None:
+    """Solve with a state beside the result, from what another job left of it."""
+    kept.SAVE_EVERY_S = 0.0
+    state = kept.KeptState.beside(folder / "kept.npz", "key", 240, group)
+    solver, begun = SemidualSolver(batch=256), state.read()
+
+    def on_step(now: SemidualState) -> None:
+        state.keep(now)
+        if now.step == stop_after:
+            raise KeyboardInterrupt
+
+    draw = torch.Generator().manual_seed(3)
+    with contextlib.suppress(KeyboardInterrupt):
+        solution = solver.solve(problem(), draw, start=begun, on_step=on_step, group=group)
+        if group.first:
+            solution.save(folder / "kept.npz")
+        state.remove()
 
 
 def talk(folder: Path, group: Group) -> None:
@@ -117,8 +146,12 @@ def main() -> int:
                 talk(folder, group)
                 train(folder, group, stop_after=17)
                 solve(folder, group)
+                keep(folder, group, stop_after=100)
+            elif action == "train":
+                train(folder, group)
+                keep(folder, group)
             else:
-                {"train": train, "fail": fail, "die": die, "differ": differ}[action](folder, group)
+                {"fail": fail, "die": die, "differ": differ}[action](folder, group)
         # Threads that outlive the group abort the interpreter when it ends, now and then.
         names = [path.read_text() for path in Path("/proc/self/task").glob("*/comm")]
         assert not any("gloo" in name for name in names), names
