@@ -6,8 +6,18 @@ to N(0, I) and T the optimal map from the base to the target, E is stationary at
     m = E[y] / (1 + λ),      A = (sym E[T(m + A z) zᵀ] + λ I) / (1 + λ),
 
 so iterate A ← (1 − η) A + η (that). The minimiser never has more total variance than the target.
-Beware in many dimensions: T onto N atoms is chosen after seeing x, and from dim 16 or so E[T zᵀ]
-is shrunk by far more than the population's; :func:`pcgen.base.gaussian.fit_gaussian` is not.
+Beware in more than four dimensions: T onto N atoms is chosen after seeing x, and E[T zᵀ] shrinks by
+far more than the population's. Variance of the base over that of the latents, for N latents of
+N(0, I), where the population's base has 1:
+
+=======  =====  =====  =====  =====  =====  =====
+dim          2      4      8     16     32     64
+=======  =====  =====  =====  =====  =====  =====
+N 500     0.98   0.88   0.56   0.26   0.17   0.12
+N 2000    0.93   0.94   0.75   0.39   0.20
+=======  =====  =====  =====  =====  =====  =====
+
+:func:`pcgen.base.gaussian.fit_gaussian`, by moments, does not shrink.
 """
 
 from __future__ import annotations

@@ -91,6 +91,14 @@ def test_latents_of_a_gaussian_give_the_relaxed_minimiser_too():
     assert torch.allclose(fitted.factor, expected.factor, atol=0.08)
 
 
+@pytest.mark.parametrize(("dim", "share"), [(4, 0.88), (8, 0.56), (16, 0.26)])
+def test_the_base_of_few_latents_shrinks_as_its_table_says(dim, share):
+    latents = torch.randn(500, dim, generator=draw(dim + 500))
+    fitted = alternate(latents, AlternatingSettings(steps=120, batch=512), draw(1)).base
+    variance = fitted.covariance.trace() / torch.cov(latents.T).trace()
+    assert float(variance) == pytest.approx(share, abs=0.08)
+
+
 def test_the_base_of_two_blobs_is_smaller_in_variance_than_they_are():
     g = draw(0)
     label = torch.randint(2, (1000, 1), generator=g) * 2.0 - 1
