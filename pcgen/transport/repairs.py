@@ -35,6 +35,7 @@ REVIVAL_RANK = 2
 BALANCE_PER_CELL = 16
 BALANCE_PER_GROUP = 2500  # a relative error of 2 %
 BALANCE_ENOUGH = 2**16  # the groups do not become more with the cells
+SHELLS_ENOUGH = 2**14  # they are few, and what they correct is smooth
 BALANCE_ENTRIES = 2**24  # scores of samples for groups, 128 MiB
 FIRST_BALANCE = -(2**20)
 
@@ -66,6 +67,8 @@ def balanced(work: Workspace, state: SemidualState, groups: Groups) -> SemidualS
     samples = min(BALANCE_PER_CELL * work.count, BALANCE_ENOUGH)
     samples = max(samples, BALANCE_PER_GROUP * groups.count)
     samples = min(samples, BALANCE_ENTRIES // groups.count)
+    if groups.place is not None:
+        samples = min(samples, SHELLS_ENOUGH)
     parts = []
 
     def best(x: Tensor) -> Tensor:
@@ -74,7 +77,7 @@ def balanced(work: Workspace, state: SemidualState, groups: Groups) -> SemidualS
     for number, size in enumerate(batches(samples)):
         x = work.draw(0, size, FIRST_BALANCE - state.looks * samples - number)
         parts.append(work.group.by_rows(best, x))
-    shift = balance(torch.cat(parts), groups.weights)[groups.label]
+    shift = groups.spread(balance(torch.cat(parts), groups.weights))
     return replace(state, average=state.average + shift, potential=state.potential + shift)
 
 

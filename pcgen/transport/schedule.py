@@ -161,8 +161,10 @@ class Schedule:
         self, state: SemidualState, census: Census, tests: int
     ) -> tuple[SemidualState, Census]:
         """Groups of atoms that miss their mass shifted, where ``tests`` say that it helped."""
-        for groups in self.work.partitions:
-            if not unbalanced(self.work, state, census, groups, self.tolerance / 40):
+        for groups in (self.work.shells, *self.work.partitions):
+            if groups is None or not unbalanced(
+                self.work, state, census, groups, self.tolerance / 40
+            ):
                 continue
             other = balanced(self.work, state, groups)
             judged = self.census(other, tests)

@@ -20,8 +20,8 @@ an unbiased χ² and by cells that no sample met. While it follows the limit n /
 samples are averaged; where it falls behind, what is left is not noise: ε is raised and annealed
 again at half the pace, which also ends lower.
 
-Two repairs use what a sample tells at once: groups of atoms that miss their mass are shifted as a
-whole (:mod:`pcgen.transport.coarse`), dead cells are raised to where they win it. When to test,
+Two repairs use what a sample tells at once: groups and shells of atoms that miss their mass are
+shifted (:mod:`pcgen.transport.coarse`), dead cells are raised to where they win it. When to test,
 and what follows from a test, is told by :mod:`pcgen.transport.schedule`.
 
 In the averaging phase and in the tests the leading coordinates of each sample are drawn 16 times
@@ -37,7 +37,8 @@ times the samples where atoms are clustered or dim is 2; halving ε further wher
 behind only makes its steps too short; larger batches do not help either; steps damped for rare
 atoms (1 / max(ν_i, 1 / B)) leave these with many times their mass, undamped ones leave them dead,
 which the repair mends. With redrawn rows: annealing in batches of n / 4 spends more than it
-saves, in batches of n / 8 with as few steps it leaves what the average cannot forget.
+saves, in batches of n / 8 with as few steps it leaves what the average cannot forget. Annealing
+on fewer atoms first could save little: of 7.4 CPU seconds at 10⁴ atoms all its levels took 2.0.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from torch import Generator, Tensor
 from pcgen.errors import InputError, TransportError
 from pcgen.processes import ALONE, Group
 from pcgen.transport.blocks import centred_blocks, mean
-from pcgen.transport.coarse import Groups, partitions
+from pcgen.transport.coarse import Groups, partitions, shells
 from pcgen.transport.potential import UpperEnvelope, working_dtype
 from pcgen.transport.problem import SemidiscreteProblem
 from pcgen.transport.redraw import Lead
@@ -166,6 +166,11 @@ class Workspace:
     def partitions(self) -> tuple[Groups, ...]:
         """The atoms in groups of nearby ones, coarse and fine, for the coarse correction."""
         return partitions(self.atoms, self.weights)
+
+    @cached_property
+    def shells(self) -> Groups | None:
+        """The atoms in shells about their mean; None of clusters, which are corrected as such."""
+        return shells(self.atoms, self.weights) if len(self.partitions) == 1 else None
 
     @cached_property
     def lead(self) -> Lead | None:
