@@ -91,8 +91,8 @@ def shells(atoms: Tensor, weights: Tensor) -> Groups | None:
     """Shells of equal mass about the mean of the atoms, or None of few atoms or of one sphere.
 
     Smoothed cells are too large at the border of the atoms: at a χ² of 0.02 the outermost tenth has
-    5 to 18 % more than its mass and the innermost as much less, half or more of the whole χ². By
-    shells this takes a few thousand samples to correct. They shift without a step between them,
+    5 to 18 % more than its mass and the innermost as much less, a fifth to a half of the whole χ².
+    By shells this takes a few thousand samples to correct. They shift without a step between them,
     since that would kill cells on either side.
     """
     count = min(MOST_SHELLS, len(atoms) // ATOMS_PER_GROUP)

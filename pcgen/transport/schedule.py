@@ -162,9 +162,9 @@ class Schedule:
     ) -> tuple[SemidualState, Census]:
         """Groups of atoms that miss their mass shifted, where ``tests`` say that it helped."""
         for groups in (self.work.shells, *self.work.partitions):
-            if groups is None or not unbalanced(
-                self.work, state, census, groups, self.tolerance / 40
-            ):
+            # Shells with less than a quarter of the χ² are not worth the samples and tests.
+            enough = self.tolerance / (4 if groups is self.work.shells else 40)
+            if groups is None or not unbalanced(self.work, state, census, groups, enough):
                 continue
             other = balanced(self.work, state, groups)
             judged = self.census(other, tests)
