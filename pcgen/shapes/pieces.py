@@ -9,6 +9,7 @@ alone: not on the piece, the worker, the machine or the order.
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import warnings
 from collections.abc import Iterator
@@ -20,9 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pcgen.errors import DataError, InputError, MeshError, PcgenError
-from pcgen.files import atomic_file, parse_json, storage_errors, write_json
+from pcgen.files import atomic_file, parse_json, read_text, storage_errors, write_json
 from pcgen.jobs.workers import Announce
-from pcgen.shapes.arrays import npy_header, write_npy
+from pcgen.shapes.arrays import npy_header, read_npy, write_npy
 from pcgen.shapes.items import Cloud, Item, open_item
 from pcgen.shapes.mesh_files import Mesh
 from pcgen.shapes.normalise import box_frame
@@ -166,12 +167,29 @@ def shape_seed(name: str, seed: int) -> int:
 
 
 def read_record(piece: Piece) -> list[dict[str, Any]] | None:
-    """The record of a finished piece; None where it is not finished."""
+    """The record of a finished piece; None where it has to be done, again if it is damaged."""
     try:
-        record = parse_json(piece.record.read_text(encoding="utf-8"))
+        record = parse_json(read_text(piece.record))
     except (OSError, ValueError):
         return None
-    return record if isinstance(record, list) and len(record) == len(piece.items) else None
+    whole = isinstance(record, list) and len(record) == len(piece.items)
+    return record if whole and all(map(_is_outcome, record)) else None
+
+
+def _is_outcome(entry: Any) -> bool:
+    """Whether a record says in full what became of an item."""
+    if not isinstance(entry, dict):
+        return False
+    if "reason" in entry:
+        return isinstance(entry["reason"], str)
+    centre = entry.get("centre")
+    numbers = [*centre, entry.get("scale")] if isinstance(centre, list) else []
+    return (
+        len(numbers) == 4
+        and all(isinstance(number, float) and math.isfinite(number) for number in numbers)
+        and isinstance(entry.get("normals"), bool)
+        and all(isinstance(entry.get(name), str) for name in ("plain", "full"))
+    )
 
 
 def rows_of(piece: Piece, record: list[dict[str, Any]], with_normals: bool) -> Iterator[Row]:
@@ -224,15 +242,26 @@ def _copy_pieces(
     for piece, count in pieces:
         path = piece.array(name)
         if path.exists():
-            array = np.load(path, allow_pickle=False)
+            array = _read_array(path, piece)
             if array.nbytes != count * size:
-                raise DataError(f"{path} is damaged; remove {piece.folder.parent} and start again")
+                raise _damaged(path, piece)
             handle.seek(offset)
             handle.write(array.tobytes())
             handle.flush()
             os.fsync(handle.fileno())
             path.unlink()
         offset += count * size
+
+
+def _read_array(path: Path, piece: Piece) -> NDArray[Any]:
+    try:
+        return read_npy(path)
+    except InputError:
+        raise _damaged(path, piece) from None
+
+
+def _damaged(path: Path, piece: Piece) -> DataError:
+    return DataError(f"{path} is damaged; remove {piece.folder.parent} and start again")
 
 
 def _subset(cloud: Cloud, count: int, generator: np.random.Generator) -> Cloud:
