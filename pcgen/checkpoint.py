@@ -9,16 +9,18 @@ no float may be NaN or infinite.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from pcgen.errors import DataError, TrainingError
 from pcgen.files import atomic_file, parse_json
+
+M = TypeVar("M", bound=nn.Module)
 
 
 def save(path: Path | str, tensors: dict[str, Tensor], meta: dict[str, Any]) -> None:
@@ -117,6 +119,29 @@ def load(
     if fault:
         raise DataError(f"{path} is damaged: {fault}; train the stage again")
     return tensors, meta
+
+
+def filled(build: Callable[[], M], tensors: Mapping[str, Tensor]) -> M:
+    """The network that ``build`` makes, with the weights of a checkpoint.
+
+    Names and shapes are compared before any memory is taken: sizes that a damaged or foreign file
+    asks for cost nothing where the weights are not of that size.
+
+    Raises:
+        ValueError: the weights are of another network; the first that differs is named.
+    """
+    with torch.device("meta"):
+        wanted = {name: tuple(tensor.shape) for name, tensor in build().state_dict().items()}
+    found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    for name in sorted(wanted.keys() | found.keys()):
+        if wanted.get(name) != found.get(name):
+            raise ValueError(
+                f"the weights are of another network: {name} must be "
+                f"{wanted.get(name, 'absent')}, got {found.get(name, 'nothing')}"
+            )
+    network = build()
+    network.load_state_dict(dict(tensors))
+    return network
 
 
 def _not_finite(tensors: Mapping[str, Tensor]) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Generator, Tensor, nn
 
+from pcgen import checkpoint
 from pcgen.draws import mine, whole
 from pcgen.errors import InputError
 from pcgen.latent.decoder import MixtureDecoder, numbers_per_part
@@ -100,11 +101,15 @@ class Autoencoder(nn.Module):
 
     @classmethod
     def trained(cls, settings: AutoencoderSettings, weights: dict[str, Tensor]) -> Autoencoder:
-        """One with weights that training left, frozen; they tell the dimension of the points."""
-        each = len(weights["decoder.head.bias"]) // settings.parts
+        """One with weights that training left, frozen; they tell the dimension of the points.
+
+        Raises:
+            ValueError: they are of another network.
+        """
+        bias = weights.get("decoder.head.bias", torch.zeros(0))
+        each = bias.numel() // settings.parts
         dim = next((d for d in range(1, 5) if numbers_per_part(d) == each), 3)
-        model = cls(settings, torch.zeros(settings.parts, dim))
-        model.load_state_dict(weights)
+        model = checkpoint.filled(lambda: cls(settings, torch.zeros(settings.parts, dim)), weights)
         return model.eval().requires_grad_(False)
 
     def encode(self, points: Tensor) -> Tensor:

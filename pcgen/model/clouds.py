@@ -55,6 +55,7 @@ class CloudDecoder:
             lambda: PointSlope(
                 self.dim, self.latent_dim, sizes.parts, flow["width"], flow["blocks"]
             ),
+            flow["blocks"],
             device,
         )
 

@@ -40,12 +40,18 @@ def follow(slope: Slope, start: Tensor, steps: int, solver: str, stage: str) -> 
 class Networks:
     """The teacher and the student of a flow, frozen."""
 
-    def __init__(self, folder: Path, build: Any, device: str) -> None:
-        """``build`` makes an untrained network; the weights are those of a stage's folder."""
+    def __init__(self, folder: Path, build: Any, blocks: int, device: str) -> None:
+        """``build`` makes an untrained network of so many blocks; weights are the folder's.
+
+        Raises:
+            ValueError: the weights are of another network.
+        """
         self._of = {}
         for name in ("teacher", "student"):
-            network = build()
-            network.load_state_dict(weights(folder / name))
+            tensors = weights(folder / name)
+            if not 0 <= blocks <= len(tensors):
+                raise ValueError(f"{blocks} blocks cannot be made of {len(tensors)} tensors")
+            network = checkpoint.filled(build, tensors)
             self._of[name] = network.eval().requires_grad_(False).to(device)
 
     def under(self, solver: str) -> Any:

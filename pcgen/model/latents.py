@@ -66,6 +66,7 @@ class LatentSampler:
         self._networks = Networks(
             run_dir / "latent-flow",
             lambda: LatentSlope(dim, sizes["width"], sizes["blocks"], classes),
+            sizes["blocks"],
             device,
         )
 

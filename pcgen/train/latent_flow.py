@@ -9,6 +9,7 @@ from torch import Generator, Tensor, nn
 
 from pcgen import base, checkpoint
 from pcgen.draws import mine
+from pcgen.errors import DataError
 from pcgen.flow.characteristic import matching_loss, semigroup_loss
 from pcgen.flow.networks import LatentSlope
 from pcgen.kernels import best_cells
@@ -76,7 +77,8 @@ def _pairs(context: Context) -> Pairs:
     settings = context.run.settings.latent_flow
     folder = context.run.stage("base")
     group = context.group
-    atoms = Atoms(**context.read(folder / "atoms.safetensors", checkpoint.ATOMS))
+    read = context.read(folder / "atoms.safetensors", checkpoint.ATOMS)
+    atoms = Atoms(read["z"], read["row"], read["label"])
     stored = folder / "base.safetensors"
     omega = base.from_checkpoint(*group.tensors(lambda: checkpoint.load(stored, checkpoint.BASE)))
 
@@ -84,7 +86,15 @@ def _pairs(context: Context) -> Pairs:
         return {"h": SemidiscreteSolution.load(folder / "map.npz").potential}, {}
 
     potential = group.tensors(potential_of_map)[0]["h"]
+    count, dim = atoms.z.shape
+    known = (atoms.label >= 0) & (atoms.label < len(context.clouds.categories))
+    if {len(atoms.label), len(potential)} != {count} or omega.dim != dim or not known.all():
+        raise DataError(
+            f"{folder} holds files that do not fit each other; remove it to train the base again"
+        )
     draw = torch.Generator().manual_seed(context.seed(STAGE, 3))
     start = omega.sample(settings.pool, draw)
+    if not torch.isfinite(start).all():
+        raise DataError(f"{stored}: the base draws numbers that are not finite; train it again")
     cell = group.by_rows(lambda x: best_cells(x, atoms.z, potential)[1], start)[:, 0]
     return Pairs(start=start, end=atoms.z[cell], label=atoms.label[cell])

@@ -9,7 +9,7 @@ from torch import Generator, Tensor
 
 from pcgen import base, checkpoint, progress
 from pcgen.base import BaseMeasure
-from pcgen.errors import TrainingError
+from pcgen.errors import DataError, TrainingError
 from pcgen.latent.augment import mirrored
 from pcgen.latent.autoencoder import Autoencoder
 from pcgen.processes import ALONE, Group
@@ -75,7 +75,10 @@ def load_autoencoder(context: Context) -> Autoencoder:
     """The trained autoencoder of the run, frozen."""
     weights = context.run.stage("autoencoder") / "weights.safetensors"
     tensors = context.read(weights, checkpoint.WEIGHTS)
-    return Autoencoder.trained(context.run.settings.autoencoder, tensors)
+    try:
+        return Autoencoder.trained(context.run.settings.autoencoder, tensors)
+    except ValueError as error:
+        raise DataError(f"{weights}: {error}; train the stage again") from None
 
 
 @torch.no_grad()

@@ -10,6 +10,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from pcgen import checkpoint, progress
+from pcgen.errors import DataError
 from pcgen.processes import Group
 from pcgen.runfile import STAGES
 from pcgen.train.budget import SHARES, plan_steps
@@ -126,9 +127,10 @@ def fit_teacher_and_student(
     tensors = context.read(weights, checkpoint.WEIGHTS)
 
     def trained() -> nn.Module:
-        module = fresh()
-        module.load_state_dict(tensors)
-        return module
+        try:
+            return checkpoint.filled(fresh, tensors)
+        except ValueError as error:
+            raise DataError(f"{weights}: {error}; train the stage again") from None
 
     teacher = trained().requires_grad_(False).to(context.device)
 
