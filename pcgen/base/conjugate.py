@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from torch import Generator, Tensor
 
 R_HAT = 1.1
+# Langevin steps for a draw: more than any fit asks for, and few enough to end.
+LONGEST_WALK = 10_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,11 +119,14 @@ class ConjugateMomentBase:
         try:
             coordinates = Coordinates(tensors["mean"], tensors["axes"], tensors["values"])
             zeros = torch.zeros(len(coordinates.mean))
-            potential = ConvexPotential(
-                coordinates.twist, zeros, tuple(meta["hidden"]), torch.Generator()
-            )
+            # Its widths are those of its weights: others would only cost memory.
+            layers = range(sum(name.startswith("potential.biases.") for name in tensors))
+            hidden = tuple(tensors[f"potential.biases.{k}"].numel() for k in layers)
+            potential = ConvexPotential(coordinates.twist, zeros, hidden, torch.Generator())
             potential.load_state_dict(checkpoint.strip(tensors, "potential"))
             potential.requires_grad_(False)
+            if not 1 <= meta["walk"] <= LONGEST_WALK:
+                raise DataError(f"its chains would walk {meta['walk']} steps for each draw")
             network = ConjugateNetwork(
                 coordinates, potential, tensors["chains"], meta["step"], meta["walk"]
             )

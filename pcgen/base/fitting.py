@@ -95,6 +95,11 @@ FAMILIES: dict[str, Family] = {
 RELAXED: list[str] = [name for name, family in FAMILIES.items() if family.relaxed]
 LADDER = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
 """λ that ``guard="regularise"`` goes through until the guard passes."""
+_DAMAGE = (
+    LookupError, TypeError, ValueError, AttributeError, RuntimeError, ArithmeticError,
+    AssertionError, MemoryError, InputError,
+)  # fmt: skip
+"""What tensors and numbers that do not fit each other run into."""
 LEAST_GUARDED = 16
 """With fewer different latents the guard's shares mean nothing."""
 
@@ -208,17 +213,26 @@ def _candidate(generator: Generator) -> Callable[..., BaseMeasure]:
 def from_checkpoint(tensors: dict[str, Tensor], meta: dict[str, Any]) -> BaseMeasure:
     """Restore any base from what its ``to_checkpoint`` gave.
 
+    Tensors that do not fit each other show only in a draw, so one is made and thrown away.
+
     Raises:
-        DataError: not a base's checkpoint, or one of a newer pcgen.
+        DataError: not a base's checkpoint, a damaged one, or one of a newer pcgen.
     """
     family = meta.get("family")
-    if family == "constants-kept":
-        return ConstantsKept.from_checkpoint(tensors, meta)
-    if family not in FAMILIES:
+    if family != "constants-kept" and (not isinstance(family, str) or family not in FAMILIES):
         raise DataError(
             f"the checkpoint holds base {family!r}; this pcgen knows {', '.join(FAMILIES)}"
         )
-    return FAMILIES[family].measure.from_checkpoint(tensors, meta)
+    measure: Any = ConstantsKept if family == "constants-kept" else FAMILIES[family].measure
+    try:
+        omega: BaseMeasure = measure.from_checkpoint(tensors, meta)
+        drawn = omega.sample(2, torch.Generator().manual_seed(0))
+        fits = drawn.shape == (2, omega.dim) and bool(drawn.isfinite().all())
+    except _DAMAGE as error:
+        raise DataError(f"the base is damaged ({error!r}); fit it again") from None
+    if not fits:
+        raise DataError("the base is damaged: what it draws are no finite latents; fit it again")
+    return omega
 
 
 def _settings(family: Family, name: str, settings: Any) -> Any:

@@ -129,9 +129,9 @@ class NetworkBase:
     def from_checkpoint(cls, tensors: dict[str, Tensor], meta: dict[str, Any]) -> NetworkBase:
         check_meta(meta, "network")
         try:
-            f = Reparametrisation(
-                tensors["mean"], tensors["root"], int(meta["hidden"]), torch.Generator()
-            )
+            # Its width is that of its weights: another one would only cost memory.
+            hidden = tensors["first.bias"].numel()
+            f = Reparametrisation(tensors["mean"], tensors["root"], hidden, torch.Generator())
             f.load_state_dict(tensors)
             return cls(f.requires_grad_(False), meta["evidence"], tuple(meta["notes"]))
         except (KeyError, RuntimeError) as error:
