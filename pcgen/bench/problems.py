@@ -82,15 +82,14 @@ def _run_latents(run: str) -> tuple[Tensor, Tensor]:
 
 
 def _latents(path: Path, generator: Generator) -> tuple[Tensor, Tensor]:
-    import numpy as np
     import torch
 
     from pcgen.base.measure import check_latents
+    from pcgen.shapes.arrays import read_npy
 
-    try:
-        values = np.load(path, allow_pickle=False)
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path} is not a .npy of numbers ({error})") from None
+    values = read_npy(path)
+    if values.dtype.kind not in "fiub":
+        raise InputError(f"{path} must hold numbers, got {values.dtype}")
     latents = check_latents(values, least=64, family="this benchmark")
     order = torch.randperm(len(latents), generator=generator)
     return latents[order[: len(order) // 2]], latents[order[len(order) // 2 :]]

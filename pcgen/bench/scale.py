@@ -18,13 +18,14 @@ examples:
 from __future__ import annotations
 
 import argparse
-import json
+import math
 from pathlib import Path
 from typing import Any
 
 from pcgen.bench import scaling, units
 from pcgen.bench.scaling import Power
 from pcgen.errors import InputError
+from pcgen.files import parse_json, read_text
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -48,11 +49,17 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     if min(*numbers, args.processes) < 1:
         raise InputError("shapes, atoms, faces, points, epochs, test and processes are at least 1")
     torch.set_num_threads(1)
-    prepare = _curve(args.prepare_curve, "memory_per_face") or scaling.prepare_curve(
-        (3, 4, 5, 6), (2048, 15_000), (25, 50, 100), args.seed
+    prepare = (
+        read_curve(args.prepare_curve, "prepare")
+        if args.prepare_curve
+        else scaling.prepare_curve((3, 4, 5, 6), (2048, 15_000), (25, 50, 100), args.seed)
     )
-    transport = _curve(args.transport_curve, "overhead") or scaling.transport_curve(
-        (2048, 4096, 8192, 16384), (10_000, 100_000, 1_000_000), (64, 256), 0.02, args.seed
+    transport = (
+        read_curve(args.transport_curve, "transport")
+        if args.transport_curve
+        else scaling.transport_curve(
+            (2048, 4096, 8192, 16384), (10_000, 100_000, 1_000_000), (64, 256), 0.02, args.seed
+        )
     )
     measured = units.measure(args.preset, args.seed)
     targets = [
@@ -61,16 +68,27 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     return {"units": measured, "prepare": prepare, "transport": transport, "targets": targets}
 
 
-def _curve(path: Path | None, key: str) -> dict[str, Any] | None:
-    if path is None:
-        return None
+def read_curve(path: Path, kind: str) -> dict[str, Any]:
+    """A curve that a benchmark with --scale printed; tried here, as the units take minutes.
+
+    Args:
+        kind: ``prepare`` or ``transport``.
+    Raises:
+        InputError: the file cannot be read, or holds something else.
+    """
     try:
-        plain = json.loads(path.read_text().splitlines()[-1])
-        return {**plain, key: plain[key]}
-    except (OSError, ValueError, LookupError, TypeError):
-        raise InputError(
-            f"{path} must hold the --json output of a benchmark with --scale"
-        ) from None
+        plain = parse_json(read_text(path).splitlines()[-1])
+        if kind == "prepare":
+            scaling.describe_prepare(plain)
+            used = [*plain["mesh"], plain["bytes_per_shape"], plain["memory_per_face"]]
+        else:
+            scaling.describe_transport(plain)
+            used = [*plain["score"], plain["overhead"], Power(**plain["samples"]).at(1e9)]
+        if not all(math.isfinite(value) and value >= 0 for value in used):
+            raise ValueError
+    except (OSError, ValueError, LookupError, TypeError, ArithmeticError, AttributeError):
+        raise InputError(f"{path} must hold the --json output of bench {kind} --scale") from None
+    return dict(plain)
 
 
 def plan(
