@@ -4,6 +4,7 @@ A loader gets the path of a file that stands alone in its folder, and must eithe
 a known error. Loaders of folders put the other files beside it.
 """
 
+import base64
 import io
 import json
 import zipfile
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import h5py
 import numpy as np
@@ -19,6 +21,8 @@ import torch
 from torch import nn
 
 from pcgen import base, checkpoint
+from pcgen.bench import scale
+from pcgen.bench.problems import _latents
 from pcgen.cli.transport import _read as read_atoms
 from pcgen.config import to_plain
 from pcgen.evaluate.matrix import _read_finished
@@ -32,9 +36,12 @@ from pcgen.shapes.items import Item, cloud_size, open_item
 from pcgen.shapes.layouts import find_items
 from pcgen.shapes.layouts.hdf5 import list_arrays
 from pcgen.shapes.mesh_files import read_mesh
+from pcgen.shapes.pieces import Piece, convert, read_record, write_piece
+from pcgen.shapes.plan import Plan, make_plan
+from pcgen.shapes.prepare import _finish, _open_part
 from pcgen.shapes.samples import Samples
 from pcgen.shapes.splits import read_table
-from pcgen.shapes.store import Dataset
+from pcgen.shapes.store import Dataset, _remedy
 from pcgen.shapes.tree import Entry, scan
 from pcgen.shapes.writer import write_dataset
 from pcgen.train.budget import plan_steps
@@ -49,6 +56,7 @@ from pcgen.transport import (
 )
 from pcgen.transport.kept import KeptState
 from pcgen.transport.state import SemidualState
+from tests.fuzz import runs
 from tests.shapes.small_shapes import box_mesh, every_format
 
 CLOUDS = np.random.default_rng(0).normal(size=(2, 60, 3)).astype(np.float32)
@@ -81,7 +89,11 @@ def _buffer(write) -> bytes:
 @cache
 def meshes() -> dict[str, bytes]:
     files = every_format(box_mesh())
-    del files["buffer"], files[".gltf"]
+    buffer = base64.b64encode(files.pop("buffer"))
+    # Its buffer inside: a loader gets one file.
+    files[".gltf"] = files[".gltf"].replace(
+        b"gltf_buffer.bin", b"data:application/octet-stream;base64," + buffer
+    )
     scan_with_normals = (
         b"ply\nformat ascii 1.0\nelement vertex 3\nproperty float x\nproperty float y\n"
         b"property float z\nproperty float nx\nproperty float ny\nproperty float nz\nend_header\n"
@@ -113,6 +125,8 @@ def clouds() -> dict[str, list[bytes]]:
             ),
         ],
         ".xyz": [rows.encode(), b"60\n" + rows.encode()],
+        ".pts": [b"60\n" + rows.encode(), rows.replace(" ", ",").encode()],
+        ".txt": ["\n".join(f"{row} 0 0.6 0.8 12" for row in rows.split("\n")).encode()],
         ".pcd": [
             header.format("ascii").encode() + rows.encode(),
             header.format("binary").encode() + CLOUDS[0].tobytes(),
@@ -216,10 +230,27 @@ def _kept() -> list[bytes]:
     return [_written(lambda path: checkpoint.save(path, tensors, {**rest, "key": "k"}))]
 
 
-def _base(name: str) -> bytes:
+def _bases() -> list[bytes]:
+    """One of each family, and one of latents with a coordinate that never varies."""
     draw = torch.Generator().manual_seed(0)
-    omega = base.fit(name, torch.randn(40, 2, generator=draw), generator=draw)
-    return _written(lambda path: checkpoint.save(path, *omega.to_checkpoint()))
+    latents = torch.randn(20, 2, generator=draw)
+    settings: dict[str, dict[str, Any]] = {
+        "network": {"hidden": 4, "steps": 1, "batch": 8},
+        "conjugate-moment": {"hidden": (3,), "steps": 1, "dual_steps": 1, "batch": 4, "chains": 8},
+    }
+
+    def fitted(name: str, latents: torch.Tensor) -> bytes:
+        chosen = settings.get(name, {})
+        omega = base.fit(name, latents, generator=draw, settings=chosen, guard="off")
+        return _written(lambda path: checkpoint.save(path, *omega.to_checkpoint()))
+
+    constant = torch.cat([latents, torch.ones(20, 1)], 1)
+    return [fitted(name, latents) for name in base.FAMILIES] + [fitted("gaussian", constant)]
+
+
+def _read_base(path: Path) -> None:
+    omega = base.from_checkpoint(*checkpoint.load(path, checkpoint.BASE))
+    assert omega.sample(3, torch.Generator().manual_seed(0)).shape == (3, omega.dim)
 
 
 def _trainer(folder: Path) -> Trainer:
@@ -278,15 +309,135 @@ def _read_taxonomy(path: Path) -> None:
     find_items(scan(path.parent), "shapenet")
 
 
+def _part_lists() -> list[bytes]:
+    return [json.dumps(["shape_data/03001627/x", "shape_data/03001627/y"]).encode()]
+
+
+def _read_part_lists(path: Path) -> None:
+    """As the list of a split of ShapeNetPart."""
+    table = path.parent / "synsetoffset2category.txt"
+    table.write_text("Chair\t03001627\n")
+    lists = path.parent / "train_test_split"
+    lists.mkdir(exist_ok=True)
+    path.replace(lists / "shuffled_train_file_list.json")
+    _lay_part(path.parent)
+    find_items(scan(path.parent), "shapenetpart")
+
+
+def _lay_part(folder: Path) -> Path:
+    cloud = folder / "03001627" / "x.txt"
+    cloud.parent.mkdir(exist_ok=True)
+    cloud.write_bytes(clouds()[".txt"][0])
+    return cloud
+
+
+def _read_part_table(path: Path) -> None:
+    """As its names of synsets."""
+    path.replace(path.parent / "synsetoffset2category.txt")
+    _lay_part(path.parent)
+    find_items(scan(path.parent), "shapenetpart")
+
+
+def _read_text_cloud(path: Path) -> None:
+    """As one of its clouds, with normals and labels."""
+    data = path.read_bytes()
+    (path.parent / "synsetoffset2category.txt").write_text("Chair\t03001627\n")
+    cloud = _lay_part(path.parent)
+    cloud.write_bytes(data)
+    path.unlink()
+    _, found = find_items(scan(path.parent), "shapenetpart")
+    for item in found.items:
+        cloud_size(item)
+        open_item(item)
+
+
+def _unfinished(folder: Path) -> tuple[Path, Plan, list[Piece]]:
+    """A data set whose one piece is made, but not yet put together."""
+    source, part = folder / "source", folder / "set.part"
+    source.mkdir(exist_ok=True)
+    for name in ("a.obj", "b.obj"):
+        (source / name).write_bytes(meshes()[".obj"])
+    plan = make_plan(source, points=20)
+    part.mkdir(exist_ok=True)
+    pieces = _open_part(part, plan)
+    return part, plan, pieces
+
+
+@cache
+def _piece_files() -> dict[str, bytes]:
+    with TemporaryDirectory() as folder:
+        _, _, (piece,) = _unfinished(Path(folder))
+        write_piece(piece, convert(piece, lambda _: None))
+        return {file.name: file.read_bytes() for file in piece.folder.iterdir()}
+
+
+def _piece(suffix: str) -> Loader:
+    """A file of a piece that ``prepare`` goes on from."""
+    name = f"000000{suffix}"
+
+    def read(path: Path) -> None:
+        data = path.read_bytes()
+        path.unlink()
+        part, plan, (piece,) = _unfinished(path.parent)
+        for other, content in _piece_files().items():
+            (piece.folder / other).write_bytes(data if other == name else content)
+        for made in part.glob("*.npy"):
+            made.unlink()
+        if read_record(piece) is not None:
+            _finish(part, plan, [piece])
+
+    return Loader(Path(suffix).suffix, lambda: [_piece_files()[name]], read)
+
+
+def _read_prepare_plan(path: Path) -> None:
+    """As the record of which plan an unfinished data set belongs to."""
+    data = path.read_bytes()
+    path.unlink()
+    part, plan, _ = _unfinished(path.parent)
+    (part / "plan.json").write_bytes(data)
+    _open_part(part, plan)
+
+
+def _read_report(path: Path) -> None:
+    """As what a data set of another version was made of."""
+    path.replace(path.parent / "report.json")
+    _remedy(path.parent, {"version": 0, "settings": {"points": 3}})
+
+
+def _curves() -> list[bytes]:
+    law = {"coefficient": 1e-6, "exponent": 1.5, "error": 0.1}
+    prepare = {
+        "mesh": [1e-3, 1e-6, 1e-7], "bytes_per_face": 100.0, "bytes_per_point": 18.0,
+        "bytes_per_shape": 200.0, "memory_per_face": 300.0, "set": law,
+        "meshes": [{"faces": 20, "points": 64, "seconds": 0.1, "bytes": 900}],
+        "sets": [{"shapes": 2, "seconds": 0.1}],
+    }  # fmt: skip
+    transport = {
+        "tolerance": 0.1, "dim": 4, "score": [0.0, 1e-11], "overhead": 2.0, "samples": law,
+        "seconds": law, "scores": [{"atoms": 9, "dim": 4, "seconds": 1e-9}],
+        "solves": [{"atoms": 9, "seconds": 1.0, "samples": 9, "tests": 9, "chi2": 0.01}],
+    }  # fmt: skip
+    return [json.dumps({**prepare, **transport}).encode()]
+
+
+def _read_curves(path: Path) -> None:
+    """As either of the curves, which are extrapolated from and printed."""
+    for kind in ("prepare", "transport"):
+        scale.read_curve(path, kind)
+
+
 def _mesh(suffix: str) -> Loader:
     return Loader(suffix, lambda: [meshes()[suffix]], read_mesh)
 
 
 LOADERS = {
-    **{f"mesh{suffix}": _mesh(suffix) for suffix in (".obj", ".off", ".ply", ".stl", ".glb")},
+    **{
+        f"mesh{suffix}": _mesh(suffix)
+        for suffix in (".obj", ".off", ".ply", ".stl", ".glb", ".gltf")
+    },
     **{
         f"cloud{suffix}": Loader(suffix, lambda suffix=suffix: clouds()[suffix], read_clouds)
-        for suffix in (".npy", ".pt", ".xyz", ".pcd")
+        for suffix in (".npy", ".pt", ".xyz", ".pts", ".pcd")
     },
     "cloud.ply": Loader(".ply", lambda: [meshes()["scan"]], read_clouds),
     "samples": Loader(".npz", _samples, read_clouds),
@@ -298,21 +449,44 @@ LOADERS = {
         lambda path: read_table(path, "the table"),
     ),
     "taxonomy": Loader(".json", _taxonomy, _read_taxonomy),
+    "parts.json": Loader(".json", _part_lists, _read_part_lists),
+    "parts.txt": Loader(".txt", lambda: [b"Chair\t03001627\n"], _read_part_table),
+    "cloud.txt": Loader(".txt", lambda: clouds()[".txt"], _read_text_cloud),
+    "piece.json": _piece(".json"),
+    "piece.points.npy": _piece(".points.npy"),
+    "piece.normals.npy": _piece(".normals.npy"),
+    "prepare.json": Loader(".json", lambda: [b'{"stamp": "0"}\n'], _read_prepare_plan),
+    "report.json": Loader(".json", lambda: [b'{"source": "/my scans"}\n'], _read_report),
+    "curves": Loader(".json", _curves, _read_curves),
     "dataset.json": _dataset("dataset.json"),
     "index.csv": _dataset("index.csv"),
     "points.npy": _dataset("points.npy"),
     "normals.npy": _dataset("normals.npy"),
     "run.json": Loader(".json", lambda: [_run_file()], _read_run),
-    "base": Loader(
-        ".safetensors",
-        lambda: [_base("gaussian"), _base("gmm")],
-        lambda path: base.from_checkpoint(*checkpoint.load(path, checkpoint.BASE)),
-    ),
+    "base": Loader(".safetensors", _bases, _read_base),
     "state": Loader(".safetensors", lambda: [_trained()["state.safetensors"]], _read_state),
     "metrics": Loader(".jsonl", lambda: [_trained()["metrics.jsonl"]], _read_metrics),
+    **{
+        name: Loader(
+            Path(file).suffix,
+            lambda file=file: [runs.run_files()[file]],
+            runs.goes_on_from(file, stage) if stage else runs.generates_from(file),
+        )
+        for name, (stage, file) in runs.READ.items()
+    },
     "plan": Loader(".json", lambda: [b'{"steps": 40}\n'], _read_plan),
     "map": Loader(".npz", _solution, SemidiscreteSolution.load),
     "map.state": Loader(".state", _kept, lambda path: KeptState(path, "k", 4).read()),
+    "atoms.npy": Loader(
+        ".npy",
+        lambda: [_buffer(lambda h: np.save(h, CLOUDS[0].astype(np.float64)))],
+        lambda path: SemidiscreteProblem(GaussianSource(3), read_atoms(path)[0]),
+    ),
+    "latents.npy": Loader(
+        ".npy",
+        lambda: [_buffer(lambda h: np.save(h, CLOUDS.reshape(-1, 3)))],
+        lambda path: _latents(path, torch.Generator().manual_seed(0)),
+    ),
     "atoms": Loader(".npz", lambda: [_buffer(lambda h: np.savez(h, atoms=CLOUDS[0]))], read_atoms),
     "meshes.json": Loader(".json", _manifest, _read_manifest),
     "distances": Loader(

@@ -3,6 +3,7 @@
 import io
 import json
 import pickle
+import resource
 import struct
 import zipfile
 
@@ -11,9 +12,10 @@ import numpy as np
 import pytest
 import torch
 
-from pcgen import checkpoint
+from pcgen import base, checkpoint
 from pcgen.errors import DataError, InputError, MeshError, PcgenError
 from pcgen.jobs import workers
+from pcgen.model import ShapeModel
 from pcgen.runfile import read_run
 from pcgen.shapes import apart
 from pcgen.shapes.arrays import read_npz
@@ -21,6 +23,7 @@ from pcgen.shapes.cloud_files import parse_torch, read_clouds
 from pcgen.shapes.layouts.hdf5 import list_arrays
 from pcgen.shapes.mesh_files import read_mesh
 from pcgen.shapes.tree import scan
+from tests.fuzz.runs import goes_on_from, lay, run_files
 
 TRIANGLE = np.eye(3, dtype="<f4").tobytes() + np.arange(3, dtype="<u4").tobytes()
 DEEP = "[" * 100_000
@@ -227,3 +230,67 @@ def test_the_state_of_another_optimiser_is_refused():
     ):
         with pytest.raises(ValueError, match=r"shape|parameter|settings"):
             checkpoint.unpack_optimiser(optimiser, bad_tensors, bad_rest)
+
+
+def set_in(plain, keys, value):
+    *before, last = keys
+    for key in before:
+        plain = plain[key]
+    plain[last] = value
+
+
+@pytest.mark.parametrize(
+    ("keys", "value"),
+    [
+        (("autoencoder", "parts"), 10**9),
+        (("autoencoder", "width"), 2**24),
+        (("autoencoder", "latent_dim"), 2**30),
+        (("latent_flow", "width"), 2**24),
+        (("latent_flow", "blocks"), 10**9),
+        (("point_flow", "width"), 2**40),
+        (("point_flow", "blocks"), 10**9),
+    ],
+)
+def test_sizes_that_the_weights_do_not_have_cost_nothing(tmp_path, keys, value):
+    """A network of that size would take terabytes, or hours to build."""
+    files = run_files()
+    plain = json.loads(files["run.json"])
+    set_in(plain["settings"], keys, value)
+    lay(tmp_path, {**files, "run.json": json.dumps(plain).encode()})
+    begin = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(DataError, match="damaged or of another version"):
+        ShapeModel.load(tmp_path)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - begin < 200_000  # kB
+
+
+def test_a_base_whose_draw_would_never_end_is_refused():
+    x = torch.randn(20, 2, generator=torch.Generator().manual_seed(0))
+    settings = {"hidden": (3,), "steps": 1, "dual_steps": 1, "batch": 4, "chains": 8}
+    draw = torch.Generator().manual_seed(0)
+    omega = base.fit("conjugate-moment", x, generator=draw, settings=settings, guard="off")
+    tensors, meta = omega.to_checkpoint()
+    assert base.from_checkpoint(tensors, meta).dim == 2
+    with pytest.raises(DataError, match="would walk 1000000000000 steps"):
+        base.from_checkpoint(tensors, {**meta, "walk": 10**12})
+
+
+@pytest.mark.parametrize("change", [{"mean": torch.zeros(3)}, {"factor": torch.full((2, 2), 3e38)}])
+def test_a_base_that_cannot_be_drawn_from_is_refused_when_it_is_read(change):
+    x = torch.randn(20, 2, generator=torch.Generator().manual_seed(0))
+    tensors, meta = base.fit("gaussian", x, generator=torch.Generator()).to_checkpoint()
+    with pytest.raises(DataError, match="the base is damaged"):
+        base.from_checkpoint({**tensors, **change}, meta)
+
+
+def test_a_stage_is_not_trained_on_files_that_do_not_fit(tmp_path):
+    """Labels beyond the categories, a potential for other atoms, a teacher of another size."""
+    atoms = {"z": torch.zeros(5, 6), "row": torch.zeros(5).long(), "label": torch.full((5,), 9)}
+    teacher = {"enter.weight": torch.zeros(2, 2)}
+    for name, tensors, reason in (
+        ("base/atoms.safetensors", atoms, "do not fit each other"),
+        ("latent-flow/teacher/weights.safetensors", teacher, "of another network"),
+    ):
+        path = tmp_path / "file.safetensors"
+        checkpoint.save(path, tensors, {"step": 1, "settings": {}})
+        with pytest.raises(DataError, match=reason):
+            goes_on_from(name, "latent-flow")(path)
