@@ -201,22 +201,55 @@ def lock(folder: Path | str) -> Iterator[None]:
     folder = Path(folder)
     with storage_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        handle = open(folder / ".lock", "a+")  # noqa: SIM115 - held open while locked
-    with handle:
-        if not _claim(handle.fileno()):
-            handle.seek(0)
-            owner = handle.read().strip() or "another process"
-            raise StorageError(
-                f"{folder} is being written by {owner}; wait for it to end or choose another folder"
-            )
-        with storage_errors(folder):
-            handle.truncate(0)
-            handle.write(f"process {os.getpid()} on {socket.gethostname()}")
-            handle.flush()
+    with _held(folder / ".lock", folder):
+        yield
+
+
+@contextlib.contextmanager
+def lock_file(path: Path | str) -> Iterator[None]:
+    """Likewise for one file that is written more than once, or has others that belong to it.
+
+    Raises:
+        StorageError: see :func:`lock`.
+    """
+    path = Path(path)
+    beside = path.with_name(f".{path.name}.lock")
+    with storage_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    with _held(beside, path):
         try:
             yield
         finally:
-            handle.truncate(0)
+            beside.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _held(lock: Path, what: Path) -> Iterator[None]:
+    """Hold the file ``lock``, which says by whom ``what`` is written."""
+    handle = -1
+    try:
+        while handle < 0 or not os.fstat(handle).st_nlink:  # its last owner removed it just now
+            if handle >= 0:
+                os.close(handle)
+            with storage_errors(what):
+                handle = os.open(lock, os.O_RDWR | os.O_CREAT, 0o666)
+            if not _claim(handle):
+                owner = os.pread(handle, 300, 0).decode("utf-8", "replace").strip()
+                raise StorageError(
+                    f"{what} is being written by {owner or 'another process'}; wait for it to end "
+                    "or choose another name"
+                )
+        with storage_errors(what):
+            os.ftruncate(handle, 0)
+            # Not through a buffer, which on a full disk fails again when it is closed.
+            os.write(handle, f"process {os.getpid()} on {socket.gethostname()}".encode())
+        try:
+            yield
+        finally:
+            os.ftruncate(handle, 0)
+    finally:
+        if handle >= 0:
+            os.close(handle)
 
 
 def _claim(handle: int) -> bool:

@@ -10,10 +10,45 @@ from pathlib import Path
 
 import pytest
 
+from pcgen import files
 from pcgen.errors import StorageError
-from pcgen.files import atomic_file, atomic_folder, lock, write_json
+from pcgen.files import atomic_file, atomic_folder, lock, lock_file, write_json
 
 ROOT = Path(__file__).parent.parent
+
+
+def test_a_disk_too_full_for_a_lock_is_named(tmp_path, monkeypatch):
+    def full(handle, data):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "write", full)
+    with pytest.raises(StorageError, match="the disk is full"), lock(tmp_path / "run"):
+        pytest.fail("it must not be held")
+    monkeypatch.undo()
+    with lock(tmp_path / "run"):
+        assert str(os.getpid()) in (tmp_path / "run" / ".lock").read_text()
+
+
+def test_the_lock_of_a_file_is_gone_with_its_owner(tmp_path):
+    with lock_file(tmp_path / "map.npz"):
+        with pytest.raises(StorageError, match="map.npz is being written by process"):
+            lock_file(tmp_path / "map.npz").__enter__()
+        assert [path.name for path in tmp_path.iterdir()] == [".map.npz.lock"]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_lock_that_its_owner_removes_while_another_opens_it_is_no_lock(tmp_path, monkeypatch):
+    """The second would hold a file that nobody finds, and a third another of the same name."""
+    claim, beside = files._claim, tmp_path / ".map.npz.lock"
+
+    def late(handle):
+        monkeypatch.setattr(files, "_claim", claim)
+        beside.unlink()
+        return claim(handle)
+
+    monkeypatch.setattr(files, "_claim", late)
+    with lock_file(tmp_path / "map.npz"):
+        assert str(os.getpid()) in beside.read_text()
 
 
 def test_an_error_while_writing_keeps_the_old_file(tmp_path):

@@ -234,7 +234,10 @@ def interrupt(stage: Stage, command: str, draw: random.Random, number: int) -> s
 
 
 def disk(stage: Stage, command: str, draw: random.Random, number: int) -> str:
-    """A disk that fills up, then one of enough room; at last one that may not be written."""
+    """A disk that fills up, then one of enough room; at last one that may not be written.
+
+    Every third disk is full before the command begins: not even a lock can say whose it is.
+    """
     wanted = stage.reference(command)
     whole = sum(
         path.stat().st_size for path in (stage.folder / "reference" / command).rglob("*")
@@ -245,8 +248,12 @@ def disk(stage: Stage, command: str, draw: random.Random, number: int) -> str:
         subprocess.run(mount, check=True)
         try:
             words = stage.words(command, Path(folder) / "out")
+            filler = Path(folder) / ".filler"
+            if number % 3 == 2:
+                _fill(filler)
             ended = run(words)
             lines = ended.said.strip().splitlines()
+            filler.unlink(missing_ok=True)
             if ended.code == 0:
                 return ""
             if ended.code != 2 or len(lines) != 1 or "the disk is full" not in lines[0]:
@@ -261,6 +268,12 @@ def disk(stage: Stage, command: str, draw: random.Random, number: int) -> str:
             return fault
         finally:
             subprocess.run(["umount", "-l", folder], check=True)
+
+
+def _fill(path: Path) -> None:
+    with contextlib.suppress(OSError), path.open("wb", buffering=0) as handle:
+        while handle.write(bytes(4096)):
+            pass
 
 
 TRIALS = {"kill": kill, "interrupt": interrupt, "disk": disk}
