@@ -32,7 +32,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from pcgen import progress
 from pcgen.errors import InputError, PcgenError, ToldElsewhere, TrainingError
-from pcgen.files import lock
+from pcgen.files import lock, lock_file
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -159,6 +159,12 @@ class Group:
     def lock(self, folder: Path) -> Iterator[None]:
         """Hold ``folder``, which the first process writes, for as long as the block runs."""
         with lock(folder) if self.first else contextlib.nullcontext():
+            yield
+
+    @contextlib.contextmanager
+    def lock_file(self, path: Path) -> Iterator[None]:
+        """Likewise a file; see :func:`pcgen.files.lock_file`."""
+        with lock_file(path) if self.first else contextlib.nullcontext():
             yield
 
     def _bytes(self, data: bytes) -> bytes:

@@ -31,7 +31,7 @@ def test_a_disk_too_full_for_a_lock_is_named(tmp_path, monkeypatch):
 
 def test_the_lock_of_a_file_is_gone_with_its_owner(tmp_path):
     with lock_file(tmp_path / "map.npz"):
-        with pytest.raises(StorageError, match="map.npz is being written by process"):
+        with pytest.raises(StorageError, match=r"map\.npz is being written by process"):
             lock_file(tmp_path / "map.npz").__enter__()
         assert [path.name for path in tmp_path.iterdir()] == [".map.npz.lock"]
     assert list(tmp_path.iterdir()) == []

@@ -51,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> dict[str, Any]:
     from pcgen import processes
 
-    with processes.joined() as group:
+    with processes.joined() as group, group.lock_file(args.out):
         return _run(args, group)
 
 
