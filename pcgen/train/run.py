@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,6 +63,17 @@ class Run:
         return is_finished(self.path, stage)
 
     def mark_finished(self, stage: str, facts: dict[str, object]) -> None:
+        """Write what came of a stage.
+
+        Raises:
+            TrainingError: a number of it is not finite, though every weight is; it is named.
+        """
+        bad = [name for name, value in facts.items() if not _is_finite(value)]
+        if bad:
+            raise TrainingError(
+                f"{stage}: {bad[0]} is not a finite number, so the stage does not count as "
+                f"finished; a file of an earlier stage is damaged, train the run again"
+            )
         write_json(self.stage(stage) / "done.json", facts)
 
     @classmethod
@@ -99,6 +112,15 @@ class Run:
             return run
         write_json(path / NAME, to_plain(config))
         return cls(path, config)
+
+
+def _is_finite(value: object) -> bool:
+    """Whether all numbers in plain data are finite."""
+    if isinstance(value, Mapping):
+        return all(map(_is_finite, value.values()))
+    if isinstance(value, list | tuple):
+        return all(map(_is_finite, value))
+    return not isinstance(value, float) or math.isfinite(value)
 
 
 def check_dataset(run: Run, dataset: Dataset) -> None:

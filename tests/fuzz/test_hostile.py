@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from pcgen import base, checkpoint
-from pcgen.errors import DataError, InputError, MeshError, PcgenError
+from pcgen.errors import DataError, InputError, MeshError, PcgenError, TrainingError
 from pcgen.jobs import workers
 from pcgen.model import ShapeModel
 from pcgen.runfile import read_run
@@ -23,6 +23,7 @@ from pcgen.shapes.cloud_files import parse_torch, read_clouds
 from pcgen.shapes.layouts.hdf5 import list_arrays
 from pcgen.shapes.mesh_files import read_mesh
 from pcgen.shapes.tree import scan
+from pcgen.train.run import Run
 from tests.fuzz.runs import goes_on_from, lay, run_files
 
 TRIANGLE = np.eye(3, dtype="<f4").tobytes() + np.arange(3, dtype="<u4").tobytes()
@@ -280,6 +281,17 @@ def test_a_base_that_cannot_be_drawn_from_is_refused_when_it_is_read(change):
     tensors, meta = base.fit("gaussian", x, generator=torch.Generator()).to_checkpoint()
     with pytest.raises(DataError, match="the base is damaged"):
         base.from_checkpoint({**tensors, **change}, meta)
+
+
+def test_what_is_not_finite_is_named_instead_of_a_finished_stage(tmp_path):
+    run = Run(tmp_path, None)
+    run.mark_finished("base", {"map": {"chi2": 0.1, "notes": ("fine",)}})
+    with pytest.raises(TrainingError, match="latent-flow: moved is not a finite number"):
+        run.mark_finished("latent-flow", {"pairs": 3, "moved": float("inf")})
+    with pytest.raises(TrainingError, match="base: map"):
+        run.mark_finished("base", {"map": {"table": [1.0, float("nan")]}})
+    assert run.finished("base")
+    assert not run.finished("latent-flow")
 
 
 def test_a_stage_is_not_trained_on_files_that_do_not_fit(tmp_path):
