@@ -213,7 +213,8 @@ def _candidate(generator: Generator) -> Callable[..., BaseMeasure]:
 def from_checkpoint(tensors: dict[str, Tensor], meta: dict[str, Any]) -> BaseMeasure:
     """Restore any base from what its ``to_checkpoint`` gave.
 
-    Tensors that do not fit each other show only in a draw, so one is made and thrown away.
+    Tensors that do not fit each other show only in a draw, so one is made and thrown away, of a
+    size that none of them has.
 
     Raises:
         DataError: not a base's checkpoint, a damaged one, or one of a newer pcgen.
@@ -226,8 +227,10 @@ def from_checkpoint(tensors: dict[str, Tensor], meta: dict[str, Any]) -> BaseMea
     measure: Any = ConstantsKept if family == "constants-kept" else FAMILIES[family].measure
     try:
         omega: BaseMeasure = measure.from_checkpoint(tensors, meta)
-        drawn = omega.sample(2, torch.Generator().manual_seed(0))
-        fits = drawn.shape == (2, omega.dim) and bool(drawn.isfinite().all())
+        sizes = {size for tensor in tensors.values() for size in tensor.shape}
+        count = next(k for k in range(2, 3 + len(sizes)) if k not in sizes)
+        drawn = omega.sample(count, torch.Generator().manual_seed(0))
+        fits = drawn.shape == (count, omega.dim) and bool(drawn.isfinite().all())
     except _DAMAGE as error:
         raise DataError(f"the base is damaged ({error!r}); fit it again") from None
     if not fits:
