@@ -98,7 +98,7 @@ def test_bad_requests_are_refused(tmp_path):
     with pytest.raises(InputError, match="at least 1"):
         bench.run(arguments("--seeds", "0"))
     (tmp_path / "no.npy").write_text("no")
-    with pytest.raises(InputError, match=r"not a \.npy"):
+    with pytest.raises(InputError, match=r"not a NumPy array"):
         bench.run(arguments("--latents", str(tmp_path / "no.npy"), "--bases", "standard"))
 
 

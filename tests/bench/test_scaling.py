@@ -7,20 +7,14 @@ import pytest
 
 from pcgen.bench import scale, scaling
 from pcgen.cli import main
+from pcgen.errors import InputError
+from tests.bench.curves import PREPARE, TRANSPORT
 
 UNITS = {
     "preset": "cpu-small", "latent_dim": 100, "cloud_points": 4000, "variants": 8,
     "pair_points": 1000, "pool": 1000, "encode": 1e-3, "couple": 1e-2, "sample": 0.1, "mesh": 2.0,
     "compare": 1e-3, "fit": {"coefficient": 1e-6, "exponent": 2.0, "error": 0.0},
     "loops": {"autoencoder": {"seconds": 0.01, "batch": 32, "weights": 10**6}},
-}  # fmt: skip
-PREPARE = {
-    "mesh": (1e-3, 1e-6, 1e-7), "bytes_per_face": 100.0, "bytes_per_point": 18.0,
-    "bytes_per_shape": 200.0, "memory_per_face": 300.0,
-}  # fmt: skip
-TRANSPORT = {
-    "score": (0.0, 1e-11), "overhead": 2.0,
-    "samples": {"coefficient": 50.0, "exponent": 1.0, "error": 0.0},
 }  # fmt: skip
 ARGS = {
     "atoms": 10**7,
@@ -106,6 +100,17 @@ def test_a_curve_of_something_else_is_refused(tmp_path, capsys):
     (tmp_path / "x.json").write_text("{}")
     assert main(["bench", "scale", "--prepare-curve", str(tmp_path / "x.json")]) == 2
     assert "--scale" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "change", [{"mesh": [1.0]}, {"memory_per_face": float("nan")}, {"set": {}}, {"meshes": 3}]
+)
+def test_a_damaged_curve_is_refused_before_anything_is_measured(tmp_path, change):
+    (tmp_path / "x.json").write_text(json.dumps(PREPARE))
+    assert scale.read_curve(tmp_path / "x.json", "prepare")["bytes_per_point"] == 18.0
+    (tmp_path / "x.json").write_text(json.dumps(PREPARE | change))
+    with pytest.raises(InputError, match="bench prepare --scale"):
+        scale.read_curve(tmp_path / "x.json", "prepare")
 
 
 @pytest.mark.slow

@@ -56,6 +56,7 @@ from pcgen.transport import (
 )
 from pcgen.transport.kept import KeptState
 from pcgen.transport.state import SemidualState
+from tests.bench.curves import PREPARE, TRANSPORT
 from tests.fuzz import runs
 from tests.shapes.small_shapes import box_mesh, every_format
 
@@ -405,19 +406,7 @@ def _read_report(path: Path) -> None:
 
 
 def _curves() -> list[bytes]:
-    law = {"coefficient": 1e-6, "exponent": 1.5, "error": 0.1}
-    prepare = {
-        "mesh": [1e-3, 1e-6, 1e-7], "bytes_per_face": 100.0, "bytes_per_point": 18.0,
-        "bytes_per_shape": 200.0, "memory_per_face": 300.0, "set": law,
-        "meshes": [{"faces": 20, "points": 64, "seconds": 0.1, "bytes": 900}],
-        "sets": [{"shapes": 2, "seconds": 0.1}],
-    }  # fmt: skip
-    transport = {
-        "tolerance": 0.1, "dim": 4, "score": [0.0, 1e-11], "overhead": 2.0, "samples": law,
-        "seconds": law, "scores": [{"atoms": 9, "dim": 4, "seconds": 1e-9}],
-        "solves": [{"atoms": 9, "seconds": 1.0, "samples": 9, "tests": 9, "chi2": 0.01}],
-    }  # fmt: skip
-    return [json.dumps({**prepare, **transport}).encode()]
+    return [json.dumps({**PREPARE, **TRANSPORT}).encode()]
 
 
 def _read_curves(path: Path) -> None:
