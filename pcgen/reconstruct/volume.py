@@ -259,7 +259,8 @@ def _cut(
     row = np.r_[one, two, seeds, np.full(len(open_), outside)]
     column = np.r_[two, one, np.full(len(seeds), target), open_]
     amount = np.r_[capacity, capacity, np.full(len(seeds) + len(open_), _INFINITE)]
-    graph = csr_array((amount, (row, column)), shape=(target + 1, target + 1))
+    ends = row.astype(np.int32), column.astype(np.int32)  # all that older SciPy takes
+    graph = csr_array((amount, ends), shape=(target + 1, target + 1))
     graph.data = np.minimum(graph.data, _INFINITE)
     graph = graph.astype(np.int32)
     flow = maximum_flow(graph, outside, target).flow
