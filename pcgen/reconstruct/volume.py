@@ -261,6 +261,7 @@ def _cut(
     amount = np.r_[capacity, capacity, np.full(len(seeds) + len(open_), _INFINITE)]
     ends = row.astype(np.int32), column.astype(np.int32)  # all that older SciPy takes
     graph = csr_array((amount, ends), shape=(target + 1, target + 1))
+    graph.sum_duplicates()  # as newer SciPy has done already; the bound is on the sums
     graph.data = np.minimum(graph.data, _INFINITE)
     graph = graph.astype(np.int32)
     flow = maximum_flow(graph, outside, target).flow
