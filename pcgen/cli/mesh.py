@@ -97,10 +97,17 @@ def describe(result: dict[str, Any]) -> str:
 
 
 def _notes(meshes: list[dict[str, Any]]) -> Iterator[str]:
-    """Each kind of note once, with the meshes that have it; numbers where they are all the same."""
+    """Each kind of note once, with the meshes that have it and the range of its numbers."""
     kinds: dict[str, list[str]] = {}
     for entry in meshes:
         for note in entry.get("report", {}).get("notes", ()):
             kinds.setdefault(re.sub(r"\d+", "N", note), []).append(note)
-    for kind, notes in kinds.items():
-        yield f"  {len(notes)} of {len(meshes)}: {notes[0] if len(set(notes)) == 1 else kind}"
+    for notes in kinds.values():
+        numbers = [[int(number) for number in re.findall(r"\d+", note)] for note in notes]
+        ranges = iter([(min(places), max(places)) for places in zip(*numbers, strict=True)])
+
+        def told(match: re.Match[str], ranges: Iterator[tuple[int, int]] = ranges) -> str:
+            low, high = next(ranges)
+            return match[0] if low == high else f"{low} to {high}"
+
+        yield f"  {len(notes)} of {len(meshes)}: {re.sub(r'[0-9]+', told, notes[0])}"

@@ -217,3 +217,15 @@ def test_samples_whose_run_is_gone_stay_in_the_box(tmp_path, meta):
     Samples(points=points, category=np.array(["crate"]), meta=meta).save(tmp_path / "s.npz")
     cloud = named_clouds(tmp_path / "s.npz")[0]
     assert (cloud.scale, cloud.centre, cloud.unit) == (1.0, (0.0, 0.0, 0.0), "of the points")
+
+
+def test_the_command_tells_the_range_of_what_it_left_out(tmp_path, capsys):
+    points, normals = sphere(400)
+    zero = np.stack([normals, normals])
+    zero[0, :7] = 0
+    zero[1, :31] = 0
+    Samples(
+        points=np.stack([points, points]).astype(np.float32), normals=zero.astype(np.float32)
+    ).save(tmp_path / "s.npz")
+    assert main(["mesh", str(tmp_path / "s.npz"), "--out", str(tmp_path / "out")]) == 0
+    assert "2 of 2: 7 to 31 normals are zero or NaN" in capsys.readouterr().out
