@@ -5,6 +5,8 @@ Writes one .npz with points (N, P, 3) float32 in the box frame ([-1, 1] along th
 the latent map and one of the point map. The same seed gives the same shapes, whatever the number
 of workers.
 
+For meshes draw more points: --points 16000 is what `pcgen demo` takes.
+
 examples:
   pcgen sample runs/chairs --count 64 --out chairs.npz
   pcgen sample runs/all --count 16 --category lamp --points 20000 --out lamps.npz

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
+from pcgen import progress
 from pcgen.errors import InputError
+from pcgen.reconstruct import MESH_POINTS
 from pcgen.reconstruct.batch import NamedCloud
 from pcgen.shapes.cloud_files import cloud_files, read_clouds
 from pcgen.shapes.places import BOX, category_places, places_of_samples
@@ -51,6 +53,12 @@ def named_clouds(path: Path | str, frames: Path | str | None = None) -> list[Nam
 def _of_file(path: Path, frames: Path | str | None) -> list[NamedCloud]:
     # What is wrong with a cloud is for its own report to say, and no reason to refuse the others.
     clouds = read_clouds(path, faulty="keep")
+    most = max((len(cloud.points) for cloud in clouds.clouds), default=MESH_POINTS)
+    if "run" in clouds.meta and most < MESH_POINTS // 2:
+        progress.say(
+            f"{path}: {most} points a shape are few for a mesh; a run draws as many as wanted, "
+            f"for example: pcgen sample {clouds.meta['run']} --points {MESH_POINTS} ..."
+        )
     places = places_of_samples(clouds.meta) if frames is None else category_places(frames)
     result = []
     for cloud, name, category in zip(clouds.clouds, clouds.names, clouds.categories, strict=True):

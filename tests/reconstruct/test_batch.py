@@ -229,3 +229,13 @@ def test_the_command_tells_the_range_of_what_it_left_out(tmp_path, capsys):
     ).save(tmp_path / "s.npz")
     assert main(["mesh", str(tmp_path / "s.npz"), "--out", str(tmp_path / "out")]) == 0
     assert "2 of 2: 7 to 31 normals are zero or NaN" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("count", "meta", "told"), [
+    (2048, {"run": "runs/a"}, True), (8000, {"run": "runs/a"}, False), (2048, {}, False),
+])  # fmt: skip
+def test_samples_of_a_run_that_are_thin_for_a_mesh_are_told_of(count, meta, told, tmp_path, capsys):
+    points = sphere(count)[0].astype(np.float32)
+    Samples(points=points[None], meta=meta).save(tmp_path / "s.npz")
+    named_clouds(tmp_path / "s.npz")
+    assert ("pcgen sample runs/a --points 16000" in capsys.readouterr().err) == told
