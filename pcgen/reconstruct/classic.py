@@ -15,7 +15,7 @@ from pcgen.errors import InputError
 from pcgen.reconstruct.cloud import Cloud, joggled
 from pcgen.reconstruct.facets import facet_shape
 from pcgen.reconstruct.planes import estimate_normals, orient_normals
-from pcgen.reconstruct.volume import cells, circumradius, delaunay
+from pcgen.reconstruct.volume import cells, circumradius, delaunay, surface
 
 Points = NDArray[np.float64]
 Faces = NDArray[np.int64]
@@ -64,10 +64,9 @@ def alpha_shape(cloud: Cloud) -> tuple[Points, Faces]:
         raise InputError("the points lie in one plane and have no alpha solid; use method facets")
     points = joggled(cloud.points, cloud)
     complex_ = cells(delaunay(points))
-    solid = np.r_[circumradius(points, complex_.corners) < ALPHA * cloud.spacing, False]
-    one, two = solid[complex_.cells_of].T
-    alone = ~one & ~two & (facet_shape(points, complex_.facets)[1] < ALPHA * cloud.spacing)
-    return points, complex_.facets[(one != two) | alone]
+    solid = circumradius(points, complex_.corners) < ALPHA * cloud.spacing
+    small = facet_shape(points, complex_.facets)[1] < ALPHA * cloud.spacing
+    return points, complex_.facets[surface(complex_, solid, small)]
 
 
 def _planes(cloud: Cloud) -> Points:

@@ -18,7 +18,15 @@ from pcgen.reconstruct.cloud import Cloud, joggled
 from pcgen.reconstruct.creases import find_creases
 from pcgen.reconstruct.holes import close_holes, facet_edges
 from pcgen.reconstruct.planes import estimate_normals, noise_width, settle
-from pcgen.reconstruct.volume import Cells, cells, circumradius, delaunay, inside
+from pcgen.reconstruct.volume import (
+    Cells,
+    border,
+    cells,
+    circumradius,
+    delaunay,
+    inside,
+    surface,
+)
 
 Points = NDArray[np.float64]
 Faces = NDArray[np.int64]
@@ -97,7 +105,7 @@ def _surface(
     chosen = close_holes(faces, chosen, normal, radius, largest=FILL * spacing, bend=BEND)
     solid = inside(points, complex_, chosen, radius, area, spacing)
     # A facet that joins only points of a solid's skin is a second skin, not a fin.
-    skin = _border(complex_, solid)
+    skin = border(complex_, solid)
     covered = np.zeros(len(points), bool)
     covered[faces[skin]] = True
     chosen &= ~covered[faces].all(axis=1) | skin
@@ -106,8 +114,7 @@ def _surface(
         solid |= chosen[complex_.facets_of].sum(axis=1) >= WALLED
         chosen[complex_.facets_of[solid]] = True
     solid |= _thin_parts(points, complex_, chosen, spacing, thin)
-    sheets = chosen & ~np.r_[solid, False][complex_.cells_of].any(axis=1)
-    return _border(complex_, solid) | sheets
+    return surface(complex_, solid, chosen)
 
 
 def _thin_parts(
@@ -129,11 +136,6 @@ def _thin_parts(
     lone = (ragged >= thin.ragged) | (facets < 3)
     small = circumradius(points, complex_.corners) < thin.width * spacing
     return small & (lone[complex_.corners].sum(axis=1) >= thin.lone)
-
-
-def _border(complex_: Cells, solid: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    one, two = np.r_[solid, False][complex_.cells_of].T
-    return one != two
 
 
 def facet_shape(

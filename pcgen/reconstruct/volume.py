@@ -95,6 +95,20 @@ def cells(tetrahedra: Faces) -> Cells:
     )
 
 
+def border(complex_: Cells, solid: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The facets (F,) between cells ``solid`` (C,) and others."""
+    one, two = np.r_[solid, False][complex_.cells_of].T
+    return one != two
+
+
+def surface(
+    complex_: Cells, solid: NDArray[np.bool_], sheets: NDArray[np.bool_]
+) -> NDArray[np.bool_]:
+    """The facets (F,) that bound cells ``solid`` (C,), and those of ``sheets`` (F,) off them."""
+    off = ~np.r_[solid, False][complex_.cells_of].any(axis=1)
+    return border(complex_, solid) | (sheets & off)
+
+
 def facet_keys(facets: Faces, count: int) -> NDArray[np.int64]:
     """One number (F,) for each facet (F, 3), corners ascending and below ``count``."""
     return (facets[:, 0] * count + facets[:, 1]) * count + facets[:, 2]

@@ -34,7 +34,7 @@ from numpy.typing import NDArray
 from pcgen.errors import InputError
 from pcgen.reconstruct.cloud import Cloud, joggled
 from pcgen.reconstruct.facets import facet_shape
-from pcgen.reconstruct.volume import Rooms, cells, circumradius, delaunay, inside
+from pcgen.reconstruct.volume import Rooms, cells, circumradius, delaunay, inside, surface
 
 SMALL = 1.3  # largest circumradius, in spacings, of cells and sheets that are material
 SEALED = Rooms(gate=2.0, width=1.1, opening=3.5, furnished=False)
@@ -54,8 +54,7 @@ def wrap(cloud: Cloud) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     complex_ = cells(delaunay(points))
     _, radius, area = facet_shape(points, complex_.facets)
     solid = circumradius(points, complex_.corners) < SMALL * cloud.spacing
-    one, two = np.r_[solid, False][complex_.cells_of].T
-    material = one | two | (radius < SMALL * cloud.spacing)
+    material = np.r_[solid, False][complex_.cells_of].any(axis=1)
+    material |= radius < SMALL * cloud.spacing
     solid |= inside(points, complex_, material, radius, area, cloud.spacing, SEALED)
-    one, two = np.r_[solid, False][complex_.cells_of].T
-    return points, complex_.facets[(one != two) | (material & ~one & ~two)]
+    return points, complex_.facets[surface(complex_, solid, material)]
