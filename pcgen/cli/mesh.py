@@ -103,11 +103,14 @@ def _notes(meshes: list[dict[str, Any]]) -> Iterator[str]:
         for note in entry.get("report", {}).get("notes", ()):
             kinds.setdefault(re.sub(r"\d+", "N", note), []).append(note)
     for notes in kinds.values():
-        numbers = [[int(number) for number in re.findall(r"\d+", note)] for note in notes]
-        ranges = iter([(min(places), max(places)) for places in zip(*numbers, strict=True)])
+        # Words and numbers in turn; the words are the same in all.
+        places = zip(*(re.split(r"(\d+)", note) for note in notes), strict=True)
+        text = "".join(_span(place) for place in places)
+        yield f"  {len(notes)} of {len(meshes)}: {text}"
 
-        def told(match: re.Match[str], ranges: Iterator[tuple[int, int]] = ranges) -> str:
-            low, high = next(ranges)
-            return match[0] if low == high else f"{low} to {high}"
 
-        yield f"  {len(notes)} of {len(meshes)}: {re.sub(r'[0-9]+', told, notes[0])}"
+def _span(same: tuple[str, ...]) -> str:
+    """The one text of all, or the range of numbers."""
+    if len(set(same)) == 1:
+        return same[0]
+    return f"{min(same, key=int)} to {max(same, key=int)}"
