@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from pcgen import base, checkpoint
+from pcgen.base import BaseMeasure
 from pcgen.errors import DataError, InputError
 from pcgen.flow.networks import LatentSlope
 from pcgen.kernels import best_cells
@@ -38,6 +40,30 @@ class LatentDraw:
     row: Tensor
 
 
+def check_fit(
+    atoms: Mapping[str, Tensor],
+    potential: Tensor,
+    omega: BaseMeasure,
+    dim: int,
+    categories: int,
+) -> None:
+    """Refuse files of the base stage that do not fit each other or the run.
+
+    Args:
+        atoms: ``z``, ``row`` and ``label``; dim: of the latents; categories: how many.
+    Raises:
+        ValueError: with what does not fit.
+    """
+    z, labels = atoms["z"], atoms["label"]
+    sizes = {len(atoms["row"]), len(labels), len(potential)}
+    if sizes != {len(z)} or len(z) == 0 or z.shape[1] != dim:
+        raise ValueError("the atoms, their labels and the potential have different sizes")
+    if int(labels.min()) < 0 or int(labels.max()) >= categories:
+        raise ValueError("an atom has a category that the run does not know")
+    if omega.dim != dim:
+        raise ValueError(f"the base has dimension {omega.dim}")
+
+
 class LatentSampler:
     """The base, its cells and the latent flow of a run."""
 
@@ -59,7 +85,7 @@ class LatentSampler:
             *checkpoint.load(folder / "base.safetensors", checkpoint.BASE)
         )
         self._potential = SemidiscreteSolution.load(folder / "map.npz").potential
-        self._check_atoms()
+        check_fit(atoms, self._potential, self._base, dim, len(self.categories))
         self._shape = torch.unique(self._row, return_inverse=True)[1]
         sizes = config["settings"]["latent_flow"]
         classes = len(self.categories) if self.conditional else 0
@@ -116,18 +142,6 @@ class LatentSampler:
         label = None if one_hot is None else nn.functional.pad(one_hot, (0, 0, 0, missing))
         *_, z = follow(lambda x, t, s: network(x, t, s, label), x, steps, solver, "latent-flow")
         return z[: len(start)].cpu()
-
-    def _check_atoms(self) -> None:
-        """Refuse files of the base stage that do not fit each other or the run."""
-        count = len(self._atoms)
-        sizes = {len(self._row), len(self._label), len(self._potential)}
-        labels = self._label
-        if sizes != {count} or count == 0 or self._atoms.shape[1] != self.dim:
-            raise ValueError("the atoms, their labels and the potential have different sizes")
-        if int(labels.min()) < 0 or int(labels.max()) >= len(self.categories):
-            raise ValueError("an atom has a category that the run does not know")
-        if self._base.dim != self.dim:
-            raise ValueError(f"the base has dimension {self._base.dim}")
 
     def _draw_base(
         self, count: int, draw: Generator, category: str | None, even: bool

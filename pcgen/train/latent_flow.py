@@ -13,6 +13,7 @@ from pcgen.errors import DataError
 from pcgen.flow.characteristic import matching_loss, semigroup_loss
 from pcgen.flow.networks import LatentSlope
 from pcgen.kernels import best_cells
+from pcgen.model.latents import check_fit
 from pcgen.train.atoms import Atoms
 from pcgen.train.stage import Context, fit_teacher_and_student
 from pcgen.transport import SemidiscreteSolution
@@ -86,12 +87,13 @@ def _pairs(context: Context) -> Pairs:
         return {"h": SemidiscreteSolution.load(folder / "map.npz").potential}, {}
 
     potential = group.tensors(potential_of_map)[0]["h"]
-    count, dim = atoms.z.shape
-    known = (atoms.label >= 0) & (atoms.label < len(context.clouds.categories))
-    if {len(atoms.label), len(potential)} != {count} or omega.dim != dim or not known.all():
+    try:
+        check_fit(read, potential, omega, atoms.z.shape[1], len(context.clouds.categories))
+    except ValueError as error:
         raise DataError(
-            f"{folder} holds files that do not fit each other; remove it to train the base again"
-        )
+            f"{folder} holds files that do not fit each other ({error}); remove it to train the "
+            "base again"
+        ) from None
     draw = torch.Generator().manual_seed(context.seed(STAGE, 3))
     start = omega.sample(settings.pool, draw)
     if not torch.isfinite(start).all():
