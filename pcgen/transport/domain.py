@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from torch import Generator, Tensor
 from pcgen.datatypes import Source
 from pcgen.errors import InputError
 from pcgen.transport.sources import UniformCube
+from pcgen.transport.walls import Index, Walls
 
 Array = NDArray[np.float64]
 
@@ -106,6 +107,17 @@ class ConvexDomain:
         return torch.einsum("sv,svd->sd", shares, torch.from_numpy(simplices)[chosen]).float()
 
 
+class Density(Protocol):
+    """A density on a convex domain, known by what it does at walls."""
+
+    def through(self, walls: Walls) -> tuple[Array, Array]:
+        """The integral of the density over each wall (W,), and the outflow through it (W,).
+
+        Outflow is that of one field whose divergence is the density, in the direction of the
+        walls' normals: summed over the walls of a cell it is the cell's mass.
+        """
+
+
 @dataclass(frozen=True, eq=False)
 class GridDensity:
     """A density on a rectangle, constant on each cell of a grid.
@@ -158,6 +170,17 @@ class GridDensity:
         density = self.values[row, column]
         return density, before[row, column] + density * (points[:, 0] - x[column])
 
+    def through(self, walls: Walls) -> tuple[Array, Array]:
+        """See :class:`Density`; the field is (∫ ρ dx, 0).
+
+        Walls are cut at the grid lines; on a piece the field is linear, so its middle is exact.
+        """
+        owner, middle, length = _cut(walls.ends, self)
+        rho, integral = self.at(middle)
+        count = len(walls.size)
+        flux: Array = np.bincount(owner, rho * length, count).astype(float)
+        return flux, np.bincount(owner, integral * length, count) * walls.normal[:, 0]
+
     def sample(self, count: int, generator: Generator) -> Tensor:
         """(count, 2) float32."""
         rows, columns = self.values.shape
@@ -178,3 +201,27 @@ def exact_source(source: Source) -> tuple[ConvexDomain, GridDensity | None] | No
     if isinstance(source, UniformCube) and source.dim in (2, 3):
         return ConvexDomain.box([-0.5] * source.dim, [0.5] * source.dim), None
     return None
+
+
+def _cut(ends: Array, density: GridDensity) -> tuple[Index, Array, Array]:
+    """Segments (W, 2, 2) cut at grid lines: segment, middle and length of each piece."""
+    count = len(ends)
+    owners, places = [np.arange(count), np.arange(count)], [np.zeros(count), np.ones(count)]
+    for axis, lines in enumerate(density.edges):
+        one, other = ends[:, 0, axis], ends[:, 1, axis]
+        low = np.searchsorted(lines, np.minimum(one, other), side="right")
+        high = np.searchsorted(lines, np.maximum(one, other), side="left")
+        crossings = np.maximum(high - low, 0)
+        owner = np.repeat(np.arange(count), crossings)
+        rank = np.arange(len(owner)) - np.repeat(np.cumsum(crossings) - crossings, crossings)
+        owners.append(owner)
+        places.append((lines[low[owner] + rank] - one[owner]) / (other - one)[owner])
+    owner, place = np.concatenate(owners), np.clip(np.concatenate(places), 0, 1)
+    order = np.lexsort((place, owner))
+    owner, place = owner[order], place[order]
+    same = owner[1:] == owner[:-1]
+    segment = owner[:-1][same]
+    before, after = place[:-1][same], place[1:][same]
+    step = ends[segment, 1] - ends[segment, 0]
+    middle = ends[segment, 0] + step * (0.5 * (before + after))[:, None]
+    return segment, middle, np.linalg.norm(step, axis=1) * (after - before)

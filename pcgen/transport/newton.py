@@ -25,7 +25,7 @@ from torch import Generator
 
 from pcgen.errors import InputError, TransportError
 from pcgen.transport.cells import PowerCells, power_cells
-from pcgen.transport.domain import ConvexDomain, GridDensity, exact_source
+from pcgen.transport.domain import ConvexDomain, Density, exact_source
 from pcgen.transport.evidence import Evidence, Status, transport_values
 from pcgen.transport.gaussian import bures_matrix
 from pcgen.transport.potential import UpperEnvelope
@@ -118,7 +118,7 @@ class NewtonSolver:
         atoms: Array,
         weights: Array,
         potential: Array,
-        exact: tuple[ConvexDomain, GridDensity | None],
+        exact: tuple[ConvexDomain, Density | None],
         on_step: Callable[[NewtonState], None] | None,
     ) -> tuple[NewtonState, Status]:
         state = NewtonState(0, potential, power_cells(atoms, potential, *exact))
@@ -141,7 +141,7 @@ class NewtonSolver:
         state: NewtonState,
         floor: float,
         domain: ConvexDomain,
-        density: GridDensity | None = None,
+        density: Density | None = None,
     ) -> NewtonState | None:
         """One damped step, or None when no step keeps every mass above ``floor``."""
         mass, aim = _root(state.cells.mass), np.sqrt(weights)
