@@ -25,6 +25,12 @@ Array = NDArray[np.float64]
 Index = NDArray[np.int64]
 
 
+# Sines of angles between planes below which their vertex is Qhull's, and the largest correction of
+# it, as a share of the domain's size, that can be one of rounding.
+PARALLEL = 1e-6
+SHARPENED = 1e-6
+
+
 @dataclass(frozen=True, eq=False)
 class PowerCells:
     """The cells of an envelope over a domain.
@@ -83,10 +89,12 @@ def _vertices(atoms: Array, offset: Array, domain: ConvexDomain) -> tuple[Array,
 
     normals, sides = domain.sides
     middle = domain.moments[0]
-    # Units in which domain and envelope are of order one.
+    # Units in which domain and envelope are of order one, where most atoms are: however far a few
+    # are, all duals then are of order one, as planes that steep lie that low in the middle.
     size = np.ptp(domain.corners, axis=0).max()
-    centred = atoms - atoms.mean(0)
-    slope = max(np.abs(centred).max(), 1e-300)
+    centred = atoms - np.median(atoms, 0)
+    length = np.abs(centred).max(1)
+    slope = max(np.median(length), 1e-9 * length.max(), 1e-300)
     p = centred / slope
     h = (offset + centred @ middle) / (slope * size)
     h -= h.max()
@@ -95,7 +103,7 @@ def _vertices(atoms: Array, offset: Array, domain: ConvexDomain) -> tuple[Array,
     if not np.isfinite(heights).all():
         heights = np.array([(corner @ p.T + h).max() for corner in corners])
     top = heights.max() + 1.0
-    inner = np.append(np.zeros(domain.dim), 0.5 * (h.max() + top))
+    inner = np.append(np.zeros(domain.dim), h.max() + min(1.0, 0.5 * (top - h.max())))
     planes = np.zeros((len(p) + len(normals) + 1, domain.dim + 2))
     planes[: len(p), :-2], planes[: len(p), -2], planes[: len(p), -1] = p, -1, h
     planes[len(p) : -1, :-2], planes[len(p) : -1, -1] = normals, -(sides - normals @ middle) / size
@@ -111,7 +119,40 @@ def _vertices(atoms: Array, offset: Array, domain: ConvexDomain) -> tuple[Array,
     keep = (hull.simplices < len(planes) - 1).all(1)
     equations = hull.equations[keep]
     lifted = -equations[:, :-1] / equations[:, -1:] + inner
-    return lifted[:, :-1] * size + middle, hull.simplices[keep].astype(np.int64)
+    active = hull.simplices[keep].astype(np.int64)
+    return _sharpened(lifted[:, :-1] * size + middle, active, atoms, offset, domain), active
+
+
+def _sharpened(
+    points: Array, active: Index, atoms: Array, offset: Array, domain: ConvexDomain
+) -> Array:
+    """Vertices (V, dim) once more, from the planes that meet there.
+
+    Qhull's digits are relative to the largest slope: beside an atom a thousand times as far as the
+    others, those of small cells are few. Where planes are almost parallel, as in a vertex of more
+    than dim + 1 of them, which Qhull splits, they tell nothing better, and its point is kept.
+    """
+    n = len(atoms)
+    active = np.sort(active, axis=1)  # atoms first
+    of_cell = active[:, 0] < n  # of a split vertex some parts may name sides alone
+    every, points, active = points, points[of_cell], active[of_cell]
+    first, others = active[:, :1], active[:, 1:]
+    side = others >= n
+    atom = np.where(side, first, others)
+    rows = atoms[atom] - atoms[first]
+    right = offset[first] - offset[atom]
+    normals, sides = domain.sides
+    rows[side], right[side] = normals[others[side] - n], sides[others[side] - n]
+    length = np.linalg.norm(rows, axis=2)
+    rows, right = rows / length[:, :, None], right / length
+    residual = right - np.einsum("vij,vj->vi", rows, points)
+    clear = np.abs(np.linalg.det(rows)) > PARALLEL
+    step = np.zeros_like(points)
+    step[clear] = np.linalg.solve(rows[clear], residual[clear][:, :, None])[:, :, 0]
+    step[np.abs(step).max(1) > SHARPENED * np.ptp(domain.corners, axis=0).max()] = 0
+    sharp = every.copy()
+    sharp[of_cell] += step
+    return sharp
 
 
 def _uniform_mass(count: int, walls: Walls, domain: ConvexDomain) -> Array:

@@ -39,6 +39,9 @@ Array = NDArray[np.float64]
 # Masses are sums of signed areas of order one, so this much of the whole is rounding.
 ROUNDING = 1e-15
 
+# A relative mass error above which an iteration that stalls was badly begun.
+ROUGH = 0.1
+
 # The share of its weight that a cell has when it is raised.
 LEAST = 0.05
 
@@ -105,7 +108,8 @@ class NewtonSolver:
         if start is not None:
             first = distinct.gather(start.potential).cpu().numpy()
         state, status = self._iterate(atoms, weights, first, exact, on_step)
-        if status is Status.STALLED:
+        # Short of its tolerance by rounding it needs no other start.
+        if status is Status.STALLED and _error(state.cells.mass, weights) > ROUGH:
             rough = SemidualSolver(tolerance=0.1, max_samples=2000 * len(atoms))
             better = distinct.gather(rough.solve(problem, generator).potential).cpu().numpy()
             again, ended = self._iterate(atoms, weights, better, exact, on_step)

@@ -193,6 +193,20 @@ def test_degenerate_positions_are_no_special_case(atoms, dim):
     assert np.abs(share - 1).max() < 5 * math.sqrt(len(atoms) / 50_000)
 
 
+@pytest.mark.parametrize("dim", [2, 3])
+@pytest.mark.parametrize("far", [1e3, 1e6])
+def test_cells_beside_far_outliers_keep_their_digits(dim, far):
+    domain = ConvexDomain.box([-0.5] * dim, [0.5] * dim)
+    atoms = rng(2).normal(size=(300, dim))
+    alone = NewtonSolver().solve(SemidiscreteProblem(domain, atoms)).potential.numpy()
+    mass = power_cells(atoms, alone, domain).mass
+    # Planes that steep, and that low, are below the others wherever these have cells.
+    more = np.r_[atoms, far * np.eye(dim)[:1]]
+    with_far = power_cells(more, np.r_[alone, -far], domain).mass
+    assert with_far[-1] == 0
+    assert np.abs(with_far[:-1] / mass - 1).max() < 1e-9
+
+
 def test_a_density_with_empty_regions_is_solved():
     values = np.zeros((8, 8))
     values[::3, ::3] = 1
@@ -241,11 +255,21 @@ def test_a_second_start_that_ends_worse_is_not_the_answer(monkeypatch):
     good = NewtonSolver().solve(problem)
     rough = SemidualSolver(tolerance=0.5).solve(problem, torch.Generator().manual_seed(0))
     monkeypatch.setattr("pcgen.transport.newton.ROUNDING", 0.0)
+    monkeypatch.setattr("pcgen.transport.newton.ROUGH", 0.0)
     monkeypatch.setattr(SemidualSolver, "solve", lambda *_: rough)
     # A tolerance out of reach, and no step is small enough: both attempts end where they begin.
     solution = NewtonSolver(tolerance=1e-30, smallest_step=2.0).solve(problem, start=good)
     assert solution.evidence.status == Status.STALLED
     assert solution.evidence.worst < 1e-6
+
+
+def test_a_stall_by_rounding_makes_no_second_start(monkeypatch):
+    problem = SemidiscreteProblem(UniformCube(2), rng().normal(size=(30, 2)))
+    monkeypatch.setattr("pcgen.transport.newton.ROUNDING", 0.0)
+    monkeypatch.delattr(SemidualSolver, "solve")
+    evidence = NewtonSolver(tolerance=1e-30).solve(problem).evidence
+    assert evidence.status == Status.STALLED
+    assert evidence.worst < 1e-10
 
 
 def test_newton_refuses_a_source_it_cannot_measure():
