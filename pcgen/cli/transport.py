@@ -5,10 +5,10 @@ The result is a .npz with atoms, weights, potential (float64) and evidence (a JS
 cell of atom i is where <atom_i, x> + potential_i is largest, and the optimal map sends that cell
 to atom i. The source "gaussian" is N(0, I), "uniform" the cube [-1/2, 1/2]^dim.
 
-The method is exact where that is possible (atoms on a line; uniform source in 2D and 3D) and
-stochastic elsewhere. Evidence, on fresh samples: chi2 of the cell masses (unbiased), the largest
-and typical relative cell errors beside what chance alone shows, dead cells, the primal and dual
-transport value, the samples used and why it stopped.
+The method is exact where that is possible (atoms on a line; 2D and 3D, of up to 50,000 and 5,000
+atoms) and stochastic elsewhere. Evidence, on exact cells or fresh samples: chi2 of the cell masses
+(unbiased), the largest and typical relative cell errors beside what chance alone shows, dead
+cells, the primal and dual transport value, the samples used and why it stopped.
 
 Started by torchrun, several processes share the samples of the stochastic method, whose state is
 kept in FILE.npz.state until it is done: the same command goes on from there, to the same bits.

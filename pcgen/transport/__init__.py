@@ -11,7 +11,8 @@ hold the mass of their atoms, with evidence, and maps made of it. One family thr
 =============  ====================================================================================
 semidual       any dimension, any source: stochastic (Genans et al. 2025), annealed and averaged
 line           exact where the atoms are on a line: quantiles
-newton         exact in 2D and 3D: power diagrams, damped Newton (Kitagawa, Mérigot, Thibert 2019)
+newton         exact in 2D and 3D from uniform and Gaussian sources: power diagrams, damped Newton
+               (Kitagawa, Mérigot, Thibert 2019)
 gaussian       exact between Gaussians: the Bures map, full and low rank
 extended       hard, soft and extended maps; the singular set (Gu, Lei, Yau; An et al. 2020)
 modes          the scale of the atoms around each, which tells modes apart

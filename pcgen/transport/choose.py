@@ -1,4 +1,14 @@
-"""The solver for any problem: exact where that is possible, stochastic elsewhere."""
+"""The solver for any problem: exact where that is possible, stochastic elsewhere.
+
+=================================================  ==========  =====================================
+atoms                                              method      source
+=================================================  ==========  =====================================
+on a line in any dimension, or one                 line        Gaussian; uniform along an axis
+in 2D up to 50,000, in 3D up to 5,000              newton      Gaussian, uniform on a convex body
+in 2D up to 50,000                                 newton      a density on a grid
+all others                                         semidual    any that can be sampled
+=================================================  ==========  =====================================
+"""
 
 from __future__ import annotations
 
@@ -8,10 +18,10 @@ from typing import Any, Literal, Protocol
 
 from torch import Generator
 
-from pcgen.errors import InputError
+from pcgen.errors import InputError, TransportError
 from pcgen.processes import ALONE, Group
-from pcgen.transport.domain import exact_source
 from pcgen.transport.line import LineSolver, line_through
+from pcgen.transport.measurable import measurable
 from pcgen.transport.newton import NewtonSolver
 from pcgen.transport.problem import SemidiscreteProblem
 from pcgen.transport.semidual import SemidualSolver
@@ -46,7 +56,8 @@ def choose_method(problem: SemidiscreteProblem) -> Method:
     """The exact method where there is one, else ``semidual``.
 
     ``line`` for atoms on a line of a source that knows its shadow there, and for one atom;
-    ``newton`` for uniform sources in 2D and 3D and grid densities.
+    ``newton`` for uniform and Gaussian sources in 2D and 3D and for grid densities, of not too many
+    atoms.
     """
     if problem.distinct.count == 1:
         return "line"
@@ -59,7 +70,7 @@ def choose_method(problem: SemidiscreteProblem) -> Method:
     if direction is not None and shadow(direction) is not None:
         return "line"
     few = problem.distinct.count <= MOST_NEWTON_ATOMS.get(problem.dim, 0)
-    return "newton" if few and exact_source(problem.source) is not None else "semidual"
+    return "newton" if few and measurable(problem.source) is not None else "semidual"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,16 +112,28 @@ class AutoSolver:
     ) -> SemidiscreteSolution:
         """Solve by the chosen method; the evidence names it.
 
+        Where ``auto`` took Newton's method and that ends short of its tolerance, as with atoms that
+        nearly coincide, the stochastic one goes on from there, and judges by its own.
+
         Args:
             start: a solution of a nearby problem, or a state of the stochastic method.
             group: processes that share the samples of the stochastic method; an exact one is
                 solved by each of them.
         """
         solver = self.chosen(problem)
-        if solver is self.semidual:
-            return self.semidual.solve(
-                problem, generator, start=start, on_step=on_step, group=group
-            )
         if isinstance(start, SemidualState):
-            raise InputError("only the stochastic method goes on from a state")
-        return solver.solve(problem, generator, start=start, on_step=on_step)
+            if solver is self.line or self.method == "newton":
+                raise InputError("only the stochastic method goes on from a state")
+        elif solver is self.newton:
+            try:
+                exact = self.newton.solve(problem, generator, start=start, on_step=on_step)
+            except TransportError:
+                if self.method == "newton":
+                    raise
+            else:
+                if self.method == "newton" or exact.evidence.converged:
+                    return exact
+                start = exact
+        elif solver is self.line:
+            return self.line.solve(problem, generator, start=start, on_step=on_step)
+        return self.semidual.solve(problem, generator, start=start, on_step=on_step, group=group)

@@ -12,9 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Generator, Tensor
 
-from pcgen.datatypes import Source
 from pcgen.errors import InputError
-from pcgen.transport.sources import UniformCube
 from pcgen.transport.walls import Index, Walls
 
 Array = NDArray[np.float64]
@@ -190,17 +188,6 @@ class GridDensity:
         inside = torch.rand(count, 2, generator=generator, dtype=torch.float64)
         low, high = torch.tensor(self.low), torch.tensor(self.high)
         return (low + (high - low) * (corner + inside) / torch.tensor([columns, rows])).float()
-
-
-def exact_source(source: Source) -> tuple[ConvexDomain, GridDensity | None] | None:
-    """The domain, and the density on it unless uniform, of a source with measurable cells."""
-    if isinstance(source, ConvexDomain):
-        return source, None
-    if isinstance(source, GridDensity):
-        return source.domain, source
-    if isinstance(source, UniformCube) and source.dim in (2, 3):
-        return ConvexDomain.box([-0.5] * source.dim, [0.5] * source.dim), None
-    return None
 
 
 def _cut(ends: Array, density: GridDensity) -> tuple[Index, Array, Array]:

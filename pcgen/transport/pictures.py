@@ -14,11 +14,13 @@ from torch import Generator
 from pcgen.errors import InputError
 from pcgen.files import atomic_file
 from pcgen.transport.cells import PowerCells, power_cells
-from pcgen.transport.domain import ConvexDomain, exact_source
+from pcgen.transport.domain import ConvexDomain
 from pcgen.transport.extended import ExtendedMap
+from pcgen.transport.measurable import measurable
+from pcgen.transport.normal import NormalDensity
 from pcgen.transport.solution import SemidiscreteSolution
 
-# Standard deviations of a source without an own domain that the picture shows.
+# Standard deviations of an unbounded source that the picture shows.
 WINDOW = 3.0
 
 # Paths of the flow that are drawn.
@@ -138,9 +140,9 @@ def draw(
 
 
 def _window(solution: SemidiscreteSolution) -> ConvexDomain:
-    exact = exact_source(solution.problem.source)
-    if exact is not None:
-        return exact[0]
+    exact = measurable(solution.problem.source)
+    if exact is not None and not isinstance(exact.density, NormalDensity):
+        return exact.domain
     x = solution.problem.source.sample(4096, Generator().manual_seed(0)).double().numpy()
     mean, size = x.mean(0), WINDOW * x.std(0)
     return ConvexDomain.box(mean - size, mean + size)

@@ -35,14 +35,16 @@ def run(capsys, *words):
 
 
 @pytest.mark.parametrize("source", ["gaussian", "uniform"])
-def test_the_file_and_the_json_tell_the_same(atoms, tmp_path, capsys, source):
+@pytest.mark.parametrize("method", ["newton", "semidual"])
+def test_the_file_and_the_json_tell_the_same(atoms, tmp_path, capsys, source, method):
     out = tmp_path / "map.npz"
-    code, text, _ = run(capsys, atoms, "--out", out, "--source", source, "--json")
+    words = ("--source", source, "--method", method if method == "semidual" else "auto")
+    code, text, _ = run(capsys, atoms, "--out", out, *words, "--json")
     result = json.loads(text.splitlines()[-1])
     assert code == 0
     assert result["converged"]
     assert result["dead"] == 0
-    assert result["method"] == ("newton" if source == "uniform" else "semidual")
+    assert result["method"] == method
     with np.load(out) as file:
         evidence = json.loads(str(file["evidence"]))
         assert evidence["chi2"] == result["chi2"]
@@ -58,7 +60,15 @@ def test_the_file_and_the_json_tell_the_same(atoms, tmp_path, capsys, source):
 def test_weights_a_warm_start_and_a_picture_are_taken(atoms, tmp_path, capsys):
     np.save(tmp_path / "w.npy", np.random.default_rng(0).dirichlet(np.full(60, 5.0)))
     first, second = tmp_path / "a.npz", tmp_path / "b.npz"
-    common = ("--weights", tmp_path / "w.npy", "--tolerance", 0.05, "--json")
+    common = (
+        "--weights",
+        tmp_path / "w.npy",
+        "--method",
+        "semidual",
+        "--tolerance",
+        0.05,
+        "--json",
+    )
     run(capsys, atoms, "--out", first, *common)
     picture = ("--picture", tmp_path / "map.png")
     code, text, _ = run(capsys, atoms, "--out", second, "--start", first, *common, *picture)
@@ -74,7 +84,7 @@ def test_the_evidence_is_readable(atoms, tmp_path, capsys):
 
 
 def test_an_unmet_tolerance_is_said(atoms, tmp_path, capsys):
-    words = ("--tolerance", 1e-4, "--max-samples", 3000)
+    words = ("--method", "semidual", "--tolerance", 1e-4, "--max-samples", 3000)
     _, text, _ = run(capsys, atoms, "--out", tmp_path / "map.npz", *words)
     assert "stopped      budget: the sample budget is used up" in text
 
@@ -112,7 +122,10 @@ def test_the_exact_method_is_chosen_where_there_is_one():
     assert choose_method(SemidiscreteProblem(UniformCube(4), flat)) == "semidual"
     plane = rng.normal(size=(10, 2))
     assert choose_method(SemidiscreteProblem(UniformCube(2), plane)) == "newton"
-    assert choose_method(SemidiscreteProblem(GaussianSource(2), plane)) == "semidual"
+    assert choose_method(SemidiscreteProblem(GaussianSource(2), plane)) == "newton"
+    assert choose_method(SemidiscreteProblem(GaussianSource(4), rng.normal(size=(9, 4)))) == (
+        "semidual"
+    )
     copies = SemidiscreteProblem(UniformCube(4), np.full((20, 4), 0.1))
     assert choose_method(copies) == "line"
     solution = AutoSolver().solve(copies, torch.Generator().manual_seed(0))
@@ -128,7 +141,7 @@ def test_every_method_is_reached_through_one_solver():
     for source, atoms, method in [
         (GaussianSource(1), line, "line"),
         (UniformCube(2), plane, "newton"),
-        (GaussianSource(2), plane, "semidual"),
+        (GaussianSource(4), np.c_[plane, plane**2], "semidual"),
     ]:
         problem, steps = SemidiscreteProblem(source, atoms), []
         solver, draw = AutoSolver(), torch.Generator().manual_seed(0)
@@ -163,7 +176,7 @@ def test_walls_and_cells_of_the_picture_belong_to_the_map(tmp_path):
 
 def test_a_solve_that_was_stopped_goes_on_to_the_same_bits(atoms, tmp_path, capsys, monkeypatch):
     """Stopped in each phase, twice; what another command left is not gone on with."""
-    words = (atoms, "--tolerance", 0.05, "--quiet")
+    words = (atoms, "--method", "semidual", "--tolerance", 0.05, "--quiet")
     assert main(["transport", *map(str, words), "--out", str(tmp_path / "whole.npz")]) == 0
     monkeypatch.setattr(kept, "SAVE_EVERY_S", 0.0)
     out, left = tmp_path / "map.npz", tmp_path / "map.npz.state"
@@ -197,14 +210,15 @@ def test_a_damaged_state_is_refused_in_one_line(atoms, tmp_path, capsys, monkeyp
     monkeypatch.setattr(kept, "SAVE_EVERY_S", 0.0)
     monkeypatch.setattr(kept.KeptState, "remove", lambda self: None)
     out, left = tmp_path / "map.npz", tmp_path / "map.npz.state"
-    run(capsys, atoms, "--out", out, "--tolerance", 0.5)
+    words = (atoms, "--out", out, "--method", "semidual", "--tolerance", 0.5)
+    run(capsys, *words)
     tensors, rest = checkpoint.load(left)
     if change == "short":
         tensors = {name: tensor[1:] for name, tensor in tensors.items()}
     else:
         rest |= change
     checkpoint.save(left, tensors, rest)
-    code, _, said = run(capsys, atoms, "--out", out, "--tolerance", 0.5)
+    code, _, said = run(capsys, *words)
     assert code == 2
     assert len(said.splitlines()) == 1
     assert f"{left} is damaged" in said

@@ -17,6 +17,7 @@ from pcgen.transport import (
     SemidiscreteProblem,
     SemidualSolver,
     Status,
+    UniformBall,
     UniformCube,
 )
 from pcgen.transport.cells import power_cells
@@ -274,7 +275,7 @@ def test_a_stall_by_rounding_makes_no_second_start(monkeypatch):
 
 def test_newton_refuses_a_source_it_cannot_measure():
     with pytest.raises(InputError, match="use SemidualSolver"):
-        NewtonSolver().solve(SemidiscreteProblem(GaussianSource(2), np.eye(2)))
+        NewtonSolver().solve(SemidiscreteProblem(UniformBall(2), np.eye(2)))
 
 
 def test_atoms_that_nearly_coincide_never_pass_silently():
