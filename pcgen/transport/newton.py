@@ -34,9 +34,7 @@ from pcgen.errors import InputError, TransportError
 from pcgen.transport.cells import PowerCells, power_cells
 from pcgen.transport.domain import ConvexDomain, Density
 from pcgen.transport.evidence import Evidence, Status, transport_values
-from pcgen.transport.gaussian import bures_matrix
 from pcgen.transport.measurable import Measurable, measurable
-from pcgen.transport.normal import NormalDensity, first_potential
 from pcgen.transport.potential import UpperEnvelope
 from pcgen.transport.problem import SemidiscreteProblem
 from pcgen.transport.raising import raised
@@ -117,7 +115,7 @@ class NewtonSolver:
         if start is not None:
             first = distinct.gather(start.potential).cpu().numpy() + shift
         else:
-            first = _first_potential(atoms, weights, source)
+            first = source.first_potential(atoms, weights)
         state, status = self._iterate(atoms, weights, first, source, on_step)
         # Short of its tolerance by rounding it needs no other start.
         if status is Status.STALLED and _error(state.cells.mass, weights) > ROUGH:
@@ -233,35 +231,6 @@ def _error(mass: Array, weights: Array) -> float:
     """The largest relative error that is more than rounding; infinite where a mass is no number."""
     wrong = np.maximum(np.abs(mass - weights) - ROUNDING, 0) / weights
     return float(np.nan_to_num(wrong, nan=np.inf).max())
-
-
-def _first_potential(atoms: Array, weights: Array, source: Measurable) -> Array:
-    """A potential (n,) that leaves no cell empty; an affine map would crowd cells of heavy tails
-    in the middle of a normal law."""
-    if isinstance(source.density, NormalDensity):
-        return first_potential(atoms, weights)
-    return initial_potential(atoms, source.domain)
-
-
-def initial_potential(atoms: Array, domain: ConvexDomain) -> Array:
-    """A potential all of whose cells have mass, wherever the atoms lie.
-
-    A symmetric positive map q = x₀ + A (p - c) takes the atoms into the domain; the cells of
-    h_i = -⟨p_i - c, x₀⟩ - ½ (p_i - c)ᵀ A (p_i - c) each contain their q_i. A is the optimal map
-    between Gaussians of the same moments, shrunk until the atoms fit.
-    """
-    centred = atoms - atoms.mean(0)
-    middle, covariance = domain.moments
-    spread = centred.T @ centred / len(atoms)
-    scale = max(np.trace(spread), 1e-300)
-    if np.linalg.eigvalsh(spread)[0] > 1e-6 * scale:
-        matrix = bures_matrix(spread, covariance)
-    else:
-        matrix = np.eye(domain.dim) * np.sqrt(np.trace(covariance) / scale)
-    normals, sides = domain.sides
-    reach = ((centred @ matrix) @ normals.T / (sides - normals @ middle)).max()
-    matrix = matrix / max(1.0, 1.02 * reach)
-    return -(centred @ middle) - 0.5 * ((centred @ matrix) * centred).sum(1)
 
 
 def hessian(atoms: Array, cells: PowerCells) -> Any:
