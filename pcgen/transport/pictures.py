@@ -107,7 +107,9 @@ def draw(
     ):
         walls = list(picture.walls[chosen])
         cells.add_collection(LineCollection(walls, colors=colour_of, linewidths=width))
-    cells.set_title(f"{len(shown)} cells; singular set: {int(picture.singular.sum())} walls")
+    all_shown = len(shown) == len(picture.polygons)
+    number = f"{len(shown)}" if all_shown else f"{len(shown)} of {len(picture.polygons)}"
+    cells.set_title(f"{number} cells; singular set: {int(picture.singular.sum())} walls")
 
     base.scatter(*start.T, s=4, c=own, linewidths=0)
     base.set_title(f"base: {samples} samples, coloured by their atom")
