@@ -23,6 +23,8 @@ Examples:
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +75,7 @@ def _run(args: argparse.Namespace, group: Any) -> dict[str, Any]:
     from pcgen.transport.kept import KeptState
     from pcgen.transport.pictures import draw
     from pcgen.transport.sources import source_named
+    from pcgen.transport.state import SemidualState
 
     atoms, weights = _read(args.atoms)
     if args.weights is not None:
@@ -95,20 +98,20 @@ def _run(args: argparse.Namespace, group: Any) -> dict[str, Any]:
         given.update(args.start.read_bytes())
     kept = KeptState.beside(args.out, given.hexdigest(), problem.distinct.count, group)
     generator = Generator().manual_seed(args.seed)
-    expected = int(1.3 * problem.count / args.tolerance)
-    with progress.bar("samples", expected) as bar:
+    begun = kept.read()
+    if begun is not None:
+        progress.say(f"goes on after {begun.samples} samples, from {kept.path}")
+    with ExitStack() as bars:
+        told = _progress(bars, problem, args.tolerance, begun)
 
         def on_step(state: Any) -> None:
-            phase = "averaging" if state.averaging else f"level {state.level}"
-            bar.advance(min(state.batch, max(0, expected - state.samples)), phase)
-            kept.keep(state)
+            told(state)
+            if isinstance(state, SemidualState):
+                kept.keep(state)
 
-        told = on_step if solver.chosen(problem) is stochastic else None
-        begun = kept.read() if told else None
-        if begun is not None:
-            progress.say(f"goes on after {begun.samples} samples, from {kept.path}")
-            bar.advance(min(begun.samples, expected), "gone on with")
-        solution = solver.solve(problem, generator, start=begun or start, on_step=told, group=group)
+        solution = solver.solve(
+            problem, generator, start=begun or start, on_step=on_step, group=group
+        )
     if group.first:
         solution.save(args.out)
     if args.picture is not None and group.first:
@@ -133,27 +136,81 @@ def describe(result: dict[str, Any]) -> str:
     from pcgen.transport.evidence import REMEDIES, Status
 
     r = result
-    why = REMEDIES.get(Status(r["status"]), "tolerance met, no dead cell")
+    met = "every cell has its mass" if r["status"] == "exact" else "tolerance met, no dead cell"
+    why = REMEDIES.get(Status(r["status"]), met)
+    lines = [f"{r['atoms']} atoms in dimension {r['dim']}, source {r['source']}, {_method(r)}"]
+    if r["copies"]:
+        lines.append(f"copies       {r['copies']} atoms equal others: solved as one, summed")
+    lines += [f"stopped      {r['status']}: {why}", *_masses(r)]
     extended = r["extended"]
-    lines = [
-        f"{r['atoms']} atoms in dimension {r['dim']}, source {r['source']}, method {r['method']}",
-        f"stopped      {r['status']}: {why}",
-        f"chi2         {r['chi2']:.3g} ± {r['chi2_error']:.2g}  (tolerance {r['tolerance']:.3g})",
-        f"cell errors  median {r['median']:.2g}, 95 % {r['q95']:.2g}, largest {r['worst']:.2g}; "
-        f"chance alone: median {r['noise']:.2g}",
-        f"dead cells   {r['dead']} of {r['cells']}"
-        + (f"; {r['untested']} too rare to tell" if r["untested"] else ""),
+    lines += [
         f"½|x-y|²      dual {r['dual']:.6g} ± {r['dual_error']:.2g}, "
         f"primal {r['primal']:.6g} ± {r['primal_error']:.2g}",
-        f"samples      {r['samples']} in {r['steps']} steps, {r['tests']} fresh ones to judge"
-        + (f"; leading coordinates drawn {r['redraws']} times" if r["redraws"] > 1 else ""),
         f"extended map {extended['interpolated']:.1%} interpolated, {extended['replayed']:.1%} "
         f"replayed, {extended['rejected']:.1%} at the singular set",
     ]
-    if r["copies"]:
-        lines.insert(1, f"copies       {r['copies']} atoms equal others: solved as one, summed")
     lines += [f"written      {path}" for path in (r["out"], r["picture"]) if path]
     return "\n".join(lines)
+
+
+def _method(r: dict[str, Any]) -> str:
+    if r["method"] == "line":
+        return "method line: closed form"
+    if r["method"] == "newton":
+        return f"method newton: {r['steps']} steps"
+    return f"method {r['method']}: {r['samples']} samples in {r['steps']} steps"
+
+
+def _masses(r: dict[str, Any]) -> list[str]:
+    """How well the cells have their masses: measured, or counted on fresh samples."""
+    errors = f"median {r['median']:.2g}, 95 % {r['q95']:.2g}, largest {r['worst']:.2g}"
+    dead = f"dead cells   {r['dead']} of {r['cells']}"
+    if r["method"] == "line":
+        return [dead]
+    if r["method"] == "newton":
+        return [f"cell errors  {errors}, measured exactly  (tolerance {r['tolerance']:.3g})", dead]
+    untested = f"; {r['untested']} too rare to tell" if r["untested"] else ""
+    redrawn = f", leading coordinates drawn {r['redraws']} times" if r["redraws"] > 1 else ""
+    return [
+        f"chi2         {r['chi2']:.3g} ± {r['chi2_error']:.2g}  (tolerance {r['tolerance']:.3g})",
+        f"cell errors  {errors}; chance alone: median {r['noise']:.2g}",
+        dead + untested,
+        f"judged on    {r['tests']} fresh samples{redrawn}",
+    ]
+
+
+def _progress(bars: ExitStack, problem: Any, tolerance: float, begun: Any) -> Callable[[Any], None]:
+    """What tells each step of a solver in a bar: of samples, or of the digits Newton has."""
+    from math import log10
+
+    from pcgen import progress
+    from pcgen.transport.newton import NewtonState
+
+    expected = int(1.3 * problem.count / tolerance)
+    digits = 0
+    open_bars: dict[str, progress.Bar] = {}
+
+    def bar(name: str, total: int, done: int = 0) -> progress.Bar:
+        if name not in open_bars:
+            bars.close()
+            open_bars[name] = bars.enter_context(progress.bar(name, total, done))
+        return open_bars[name]
+
+    def told(state: Any) -> None:
+        nonlocal digits
+        if isinstance(state, NewtonState):
+            weights = problem.distinct.weights.cpu().numpy()
+            error = float(abs(state.cells.mass / weights - 1).max())
+            gained = max(0, min(8, int(-log10(max(error, 1e-9)))) - digits)
+            digits += gained
+            bar("digits", 8).advance(gained, f"Newton step {state.step}, error {error:.1g}")
+            return
+        done = min(begun.samples, expected) if begun else 0
+        phase = "averaging" if state.averaging else f"level {state.level}"
+        more = min(state.batch, max(0, expected - state.samples))
+        bar("samples", expected, done).advance(more, phase)
+
+    return told
 
 
 def _read(path: Path) -> tuple[Any, Any]:

@@ -77,10 +77,32 @@ def test_weights_a_warm_start_and_a_picture_are_taken(atoms, tmp_path, capsys):
     assert (tmp_path / "map.png").read_bytes()[:4] == b"\x89PNG"
 
 
-def test_the_evidence_is_readable(atoms, tmp_path, capsys):
-    _, text, _ = run(capsys, atoms, "--out", tmp_path / "map.npz")
-    for word in ("chi2", "dead cells", "primal", "stopped", "chance alone"):
-        assert word in text
+@pytest.mark.parametrize(
+    ("method", "words"),
+    [
+        ("auto", ("method newton: ", "stopped      exact", "measured exactly", "0 of 60")),
+        ("semidual", ("samples in", "chi2", "chance alone", "dead cells", "fresh samples")),
+    ],
+)
+def test_the_evidence_is_readable(atoms, tmp_path, capsys, method, words):
+    _, text, _ = run(capsys, atoms, "--out", tmp_path / "map.npz", "--method", method)
+    assert all(word in text for word in (*words, "primal", "written"))
+    assert ("chi2" in text) == (method == "semidual")  # it is no figure of an exact method
+
+
+@pytest.mark.parametrize(
+    ("method", "told"),
+    [
+        ("newton", r"^digits +8/8  Newton step \d, error \de-\d\d  took 0 s$"),
+        ("semidual", r"^samples +\d+/3900  (averaging|level \d)  took \d+ s$"),
+        ("line", "^$"),
+    ],
+)
+def test_progress_tells_what_the_method_does(atoms, tmp_path, capsys, method, told):
+    if method == "line":
+        np.save(atoms, np.arange(6.0)[:, None])
+    main(["transport", str(atoms), "--out", str(tmp_path / "map.npz"), "--method", method])
+    assert re.search(told, capsys.readouterr().err.strip())
 
 
 def test_an_unmet_tolerance_is_said(atoms, tmp_path, capsys):
