@@ -130,6 +130,19 @@ def test_two_modes_on_a_line_are_reached(scale, damping):
     assert (np.diff(found.slope) >= 0).all()
 
 
+@pytest.mark.parametrize(("apart", "scale"), [(2.5, 3.0), (2.5, 4.0), (4.0, 4.0), (6.0, 1.0)])
+def test_far_modes_of_unequal_mass_are_damped_until_they_converge(apart, scale):
+    """The rule alone, 2 / (1 + λ), lets each of these grow."""
+    half = 14 * max(scale, scale ** (1 / 3)) + apart * scale
+    nodes = np.linspace(-half, half, 8001)
+    z = nodes / scale
+    left, right = np.exp(-0.5 * (z + apart) ** 2), np.exp(-0.5 * (z - apart) ** 2)
+    found = conjugate_line(Distribution.from_density(nodes, left + 2 * right))
+    found.status.require_converged()
+    assert found.distance() < 1e-5 * max(1, scale**2)
+    assert found.residuals[-1] == min(found.residuals)
+
+
 @pytest.mark.parametrize("scale", [1.0, 2.0])
 def test_two_wide_modes_on_a_line_diverge_undamped(scale):
     assert conjugate_line(two_modes(scale), damping=1.0).status is Status.DIVERGED

@@ -18,6 +18,9 @@ from pcgen.transport.conjugate.iteration import Status, check_damping, damping_r
 
 Array = NDArray[np.float64]
 
+LEAST_CAUTION = 1 / 64
+"""The share of the rule's damping below which halving it helps no more."""
+
 GRID_ERROR = 1e-3
 """Steps of a grid may differ from their mean by this share: float32 nodes do, far from zero."""
 
@@ -148,7 +151,8 @@ def conjugate_line(
     Args:
         target: ρ, on a grid wide enough for P_w too: its standard deviation is about the cube
             root of ρ's.
-        damping: η, or None for the rule with the current Var(P_w).
+        damping: η, or None for the rule with the current Var(P_w), halved where that diverges: a
+            base of modes far apart and of unequal mass reacts faster than its variance tells.
         tolerance: on the residual, in the unit of the grid.
     """
     check_damping(damping)
@@ -158,17 +162,24 @@ def conjugate_line(
     slope = (nodes - mean / (1 + third)) / third  # that of a Gaussian of the same moments
     residuals: list[float] = []
     dampings: list[float] = []
-    status = None
+    status, caution, since = None, 1.0, 0
+    best, least = slope, np.inf
     while status is None:
         base = _gibbs(nodes, slope)
         aim = base.quantile(target.below, target.above)
         gap = np.abs(slope - aim)
         residuals.append(float(target.masses @ (0.5 * (gap[1:] + gap[:-1]))))
-        status = judge(residuals, tolerance)
+        if residuals[-1] < least:
+            best, least = slope, residuals[-1]
+        status = judge(residuals[since:], tolerance)
+        if status is Status.DIVERGED and damping is None and caution > LEAST_CAUTION:
+            slope, caution, since, status = best, caution / 2, len(residuals), None
+            base = _gibbs(nodes, slope)
+            aim = base.quantile(target.below, target.above)
         if status is not None or len(residuals) > max_steps:
             break
         spread = base.moments()[1]
-        eta = damping or damping_rule(spread, spread)
+        eta = damping or caution * damping_rule(spread, spread)
         dampings.append(eta)
         slope = (1 - eta) * slope + eta * aim
     return LineConjugate(
