@@ -1,13 +1,13 @@
 """The solver for any problem: exact where that is possible, stochastic elsewhere.
 
-=================================================  ==========  =====================================
-atoms                                              method      source
-=================================================  ==========  =====================================
-on a line in any dimension, or one                 line        Gaussian; uniform along an axis
-in 2D up to 50,000, in 3D up to 5,000              newton      Gaussian, uniform on a convex body
-in 2D up to 50,000                                 newton      a density on a grid
-all others                                         semidual    any that can be sampled
-=================================================  ==========  =====================================
+==========================================  ========  ============================================
+atoms                                       method    source
+==========================================  ========  ============================================
+on a line in any dimension, or one          line      Gaussian; uniform along an axis
+in 2D up to 50,000, in 3D up to 5,000       newton    Gaussian; uniform on a convex body or ball
+in 2D up to 50,000                          newton    a density on a grid
+all others                                  semidual  any that can be sampled
+==========================================  ========  ============================================
 """
 
 from __future__ import annotations

@@ -8,10 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pcgen.datatypes import Source
+from pcgen.transport.ball import BallDensity
 from pcgen.transport.domain import ConvexDomain, Density, GridDensity
-from pcgen.transport.gaussian import GaussianMeasure, bures_matrix
-from pcgen.transport.normal import NormalDensity, first_potential
-from pcgen.transport.sources import GaussianSource, UniformCube
+from pcgen.transport.gaussian import GaussianMeasure
+from pcgen.transport.normal import NormalDensity
+from pcgen.transport.sources import GaussianSource, UniformBall, UniformCube
+from pcgen.transport.starts import affine_potential, round_potential
 
 Array = NDArray[np.float64]
 
@@ -45,8 +47,8 @@ class Measurable:
 
         An affine image of heavy tails would crowd the others in the middle of a normal law.
         """
-        if isinstance(self.density, NormalDensity):
-            return first_potential(atoms, weights)
+        if isinstance(self.density, NormalDensity | BallDensity):
+            return round_potential(atoms, weights, self.density.radius)
         return affine_potential(atoms, self.domain)
 
 
@@ -60,6 +62,9 @@ def measurable(source: Source) -> Measurable | None:
         return None
     if isinstance(source, UniformCube):
         return Measurable(ConvexDomain.box([-0.5] * source.dim, [0.5] * source.dim))
+    if isinstance(source, UniformBall):
+        ball = BallDensity(source.dim)
+        return Measurable(ball.domain, ball)
     normal = NormalDensity(source.dim)
     if isinstance(source, GaussianSource):
         return Measurable(normal.domain, normal)
@@ -70,24 +75,3 @@ def measurable(source: Source) -> Measurable | None:
             factor = vectors * np.sqrt(values)
             return Measurable(normal.domain, normal, source.mean.cpu().numpy(), factor)
     return None
-
-
-def affine_potential(atoms: Array, domain: ConvexDomain) -> Array:
-    """A potential all of whose cells have mass, wherever the atoms lie.
-
-    A symmetric positive map q = x₀ + A (p - c) takes the atoms into the domain; the cells of
-    h_i = -⟨p_i - c, x₀⟩ - ½ (p_i - c)ᵀ A (p_i - c) each contain their q_i. A is the optimal map
-    between Gaussians of the same moments, shrunk until the atoms fit.
-    """
-    centred = atoms - atoms.mean(0)
-    middle, covariance = domain.moments
-    spread = centred.T @ centred / len(atoms)
-    scale = max(np.trace(spread), 1e-300)
-    if np.linalg.eigvalsh(spread)[0] > 1e-6 * scale:
-        matrix = bures_matrix(spread, covariance)
-    else:
-        matrix = np.eye(domain.dim) * np.sqrt(np.trace(covariance) / scale)
-    normals, sides = domain.sides
-    reach = ((centred @ matrix) @ normals.T / (sides - normals @ middle)).max()
-    matrix = matrix / max(1.0, 1.02 * reach)
-    return -(centred @ middle) - 0.5 * ((centred @ matrix) * centred).sum(1)

@@ -1,6 +1,6 @@
 """Exact semi-discrete transport in 2D and 3D: damped Newton on exactly measured cells.
 
-For sources uniform on a convex body, of a density on a grid, or Gaussian; of any other, the
+For sources uniform on a convex body or ball, of a density on a grid, or Gaussian; of any other, the
 stochastic solver is the one.
 
 The gradient of the semi-dual is mass - weight, and its Hessian the weighted Laplacian of the graph
@@ -106,8 +106,8 @@ class NewtonSolver:
         if source is None:
             raise InputError(
                 "the exact solver needs a ConvexDomain, a GridDensity, a UniformCube, a "
-                "GaussianSource or a GaussianMeasure of full rank, in 2D or 3D, got "
-                f"{type(problem.source).__name__}; use SemidualSolver"
+                "UniformBall, a GaussianSource or a GaussianMeasure of full rank, in 2D or 3D, "
+                f"got {type(problem.source).__name__}; use SemidualSolver"
             )
         distinct = problem.distinct
         atoms, shift = source.pull(problem.atoms[distinct.first].double().cpu().numpy())

@@ -1,4 +1,4 @@
-"""N(0, I) in the plane and in space: what flows through the walls of cells, and where to start.
+"""N(0, I) in the plane and in space: what flows through the walls of cells.
 
 The field x/|x|^dim P(|X| < |x|) / S, S the length or area of the unit sphere, has the density as
 its divergence. In 2D it flows through a segment as much as the triangle with the origin has mass,
@@ -24,7 +24,7 @@ from pcgen.transport.walls import Walls
 
 Array = NDArray[np.float64]
 
-# Half the side of the box, in standard deviations; and where first cells may lie.
+# Half the side of the box, in standard deviations.
 REACH = 10.0
 
 # Nodes on a piece of an edge, in standard deviations: errors of the integrand below 1e-16.
@@ -35,8 +35,6 @@ SHORT = 0.1
 # Below this ρ² the quotient of differences is a derivative; below this s that is a series.
 NEAR = 1e-4
 SERIES = 1e-2
-
-SCATTER_STEPS = 20
 
 
 @dataclass(frozen=True)
@@ -50,26 +48,24 @@ class NormalDensity:
         """The box."""
         return ConvexDomain.box([-REACH] * self.dim, [REACH] * self.dim)
 
+    def radius(self, mass: Array) -> Array:
+        """(n,) the radius within which there is a mass (n,)."""
+        from scipy.special import gammaincinv
+
+        return np.asarray(np.sqrt(2 * gammaincinv(self.dim / 2, np.clip(mass, 0, 1))))
+
     def through(self, walls: Walls) -> tuple[Array, Array]:
         """See :class:`~pcgen.transport.domain.Density`; the field is the radial one above."""
         distance = (walls.centre * walls.normal).sum(1)
         height = np.exp(-0.5 * distance**2) / np.sqrt(2 * np.pi)
         if self.dim == 2:
-            along = np.stack([-walls.normal[:, 1], walls.normal[:, 0]], 1)
-            low, high = (walls.ends * along[:, None]).sum(2).T
+            low, high = walls.spans
             return height * _between(low, high), triangle_mass(distance, low, high)
-        wall, one, other = walls.edges
-        normal, count = walls.normal[wall], len(distance)
-        foot = distance[wall, None] * normal
-        step = other - one
-        length = np.linalg.norm(step, axis=1)
-        step /= np.maximum(length, 1e-300)[:, None]
-        from_foot = one - foot
-        aside = (np.cross(from_foot, step) * normal).sum(1)
-        low = (from_foot * step).sum(1)
-        flux = np.bincount(wall, triangle_mass(aside, low, low + length), count)
-        around = np.bincount(wall, _edge_integral(distance[wall], aside, low, length), count)
-        return height * np.maximum(flux, 0), distance / (4 * np.pi) * around
+        wall, aside, low, high = walls.around(distance)
+        count = len(distance)
+        flux = np.bincount(wall, triangle_mass(aside, low, high), count)
+        flow = np.bincount(wall, _edge_integral(distance[wall], aside, low, high - low), count)
+        return height * np.maximum(flux, 0), distance / (4 * np.pi) * flow
 
 
 def triangle_mass(distance: Array, low: Array, high: Array) -> Array:
@@ -86,54 +82,6 @@ def triangle_mass(distance: Array, low: Array, high: Array) -> Array:
     for place, sign in ((high, 1), (low, -1)):
         mass += sign * (np.arctan2(place, h) / (2 * np.pi) - owens_t(h, place / safe))
     return np.sign(distance) * mass
-
-
-def first_potential(atoms: Array, weights: Array) -> Array:
-    """A potential (n,) under which cells have about their mass where the atoms (n, dim) are round.
-
-    With ψ convex the cells of h_i = -ψ(p_i) contain ∇ψ(p_i). Here ψ depends on s = √(pᵀAp) alone,
-    p taken from the median and A the inverse root of Tyler's scatter, which has no moments to be
-    led by outliers; ψ' is the radius that the normal law has at the rank of s. So far atoms have
-    cells in its tail however far they are.
-    """
-    from scipy.special import gammaincinv
-
-    p = atoms - np.median(atoms, 0)
-    dim = p.shape[1]
-    matrix = _scatter_root(p)
-    s = np.sqrt(np.maximum(((p @ matrix) * p).sum(1), 0))
-    order = np.argsort(s)
-    rank = np.empty(len(s))
-    rank[order] = weights[order].cumsum() - 0.5 * weights[order]
-    radius = np.sqrt(2 * gammaincinv(dim / 2, np.clip(rank, 0, 1)))
-    # The image of p is A p ψ'(s) / s. Its lengths are the radii on the whole, and none is longer
-    # than the longest of these, where atoms are far in the directions in which there are few.
-    stretch = np.linalg.norm(p @ matrix, axis=1) / np.maximum(s, 1e-300)
-    longest = (radius * stretch).max() / max(radius.max(), 1e-300)
-    slope = radius / max(np.median(stretch), longest, 1e-300)
-    steps = 0.5 * (slope[order][1:] + slope[order][:-1]) * np.diff(s[order])
-    potential = np.zeros(len(s))
-    potential[order[1:]] = -np.cumsum(steps)
-    return potential - potential.mean()
-
-
-def _scatter_root(p: Array) -> Array:
-    """S^-½ of Tyler's scatter S (1987), of trace dim; flattened directions kept at 1e-3."""
-    dim = p.shape[1]
-    p = p[(p != 0).any(1)]
-    if len(p) == 0:
-        return np.eye(dim)
-    p = p / np.linalg.norm(p, axis=1, keepdims=True)
-    scatter = np.eye(dim)
-    for _ in range(SCATTER_STEPS):
-        values, vectors = np.linalg.eigh(scatter)
-        values = np.maximum(values, 1e-6 * values[-1])
-        inverse = (vectors / values) @ vectors.T
-        scatter = (p / ((p @ inverse) * p).sum(1)[:, None]).T @ p
-        scatter *= dim / np.trace(scatter)
-    values, vectors = np.linalg.eigh(scatter)
-    values = np.maximum(values, 1e-6 * values[-1])
-    return (vectors / np.sqrt(values)) @ vectors.T
 
 
 def _between(low: Array, high: Array) -> Array:

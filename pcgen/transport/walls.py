@@ -44,13 +44,33 @@ class Walls:
         return self.corners.reshape(-1, 2, 2)
 
     @property
-    def edges(self) -> tuple[Index, Array, Array]:
-        """In 3D the wall (C,) of each edge of a ring, and the edge's two ends (C, 3)."""
+    def spans(self) -> tuple[Array, Array]:
+        """In 2D where each wall begins and ends, (W,) both, from the foot of the origin on it."""
+        along = np.stack([-self.normal[:, 1], self.normal[:, 0]], 1)
+        low, high = (self.ends * along[:, None]).sum(2).T
+        return low, high
+
+    def around(self, distance: Array) -> tuple[Index, Array, Array, Array]:
+        """In 3D the edges (E,) of all walls, about the foot of the origin on each wall.
+
+        Args:
+            distance: (W,) of the walls from the origin, along their normals.
+        Returns:
+            the wall of each edge, its line's distance from the foot, positive where the edge runs
+            counterclockwise, and where it begins and ends along the line.
+        """
         stop = np.append(self.start[1:], len(self.corners))
         follow = np.arange(1, len(self.corners) + 1)
         follow[stop - 1] = self.start
         wall = np.repeat(np.arange(len(self.start)), stop - self.start)
-        return wall, self.corners, self.corners[follow]
+        normal = self.normal[wall]
+        begin = self.corners - distance[wall, None] * normal
+        step = self.corners[follow] - self.corners
+        length = np.linalg.norm(step, axis=1)
+        step /= np.maximum(length, 1e-300)[:, None]
+        aside = (np.cross(begin, step) * normal).sum(1)
+        low = (begin * step).sum(1)
+        return wall, aside, low, low + length
 
 
 def find_walls(atoms: Array, sides: Array, points: Array, active: Index) -> Walls:

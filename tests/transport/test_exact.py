@@ -275,7 +275,7 @@ def test_a_stall_by_rounding_makes_no_second_start(monkeypatch):
 
 def test_newton_refuses_a_source_it_cannot_measure():
     with pytest.raises(InputError, match="use SemidualSolver"):
-        NewtonSolver().solve(SemidiscreteProblem(UniformBall(2), np.eye(2)))
+        NewtonSolver().solve(SemidiscreteProblem(UniformBall(4), np.eye(4)))
 
 
 def test_atoms_that_nearly_coincide_never_pass_silently():

@@ -20,7 +20,8 @@ from pcgen.transport.cells import power_cells
 from pcgen.transport.evidence import take_census
 from pcgen.transport.measurable import measurable
 from pcgen.transport.newton import hessian
-from pcgen.transport.normal import NormalDensity, first_potential
+from pcgen.transport.normal import NormalDensity
+from pcgen.transport.starts import round_potential
 
 
 def rng(seed=0):
@@ -172,9 +173,13 @@ def test_a_gaussian_without_density_is_left_to_the_stochastic_solver():
 def test_first_cells_have_mass_however_far_the_atoms(dim, stretch):
     atoms = rng(3).standard_t(1, size=(500, dim)) * np.r_[stretch, np.ones(dim - 1)]
     atoms[0] = 0
-    assert cells_of(atoms, first_potential(atoms, np.full(500, 1 / 500))).mass.min() > 0
+
+    def first(weights):
+        return round_potential(atoms, weights, NormalDensity(dim).radius)
+
+    assert cells_of(atoms, first(np.full(500, 1 / 500))).mass.min() > 0
     weights = rng(4).dirichlet(np.full(500, 0.3)) + 1e-9
-    mass = cells_of(atoms, first_potential(atoms, weights / weights.sum())).mass
+    mass = cells_of(atoms, first(weights / weights.sum())).mass
     assert mass.min() > 0
 
 
