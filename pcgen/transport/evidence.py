@@ -19,6 +19,9 @@ from pcgen.transport.tally import Tally
 # Samples drawn and scored at once: enough for a fast product, small beside the atoms.
 DRAW = 4096
 
+# The share of the cells that are called rare.
+RAREST = 0.1
+
 # Samples due to a cell before none of them means that it is dead: by chance e^-10.
 DUE = 10
 
@@ -57,6 +60,10 @@ class Evidence:
         worst: the largest |mass_i / weight_i - 1|, test noise included.
         median, q95: quantiles of the same over the cells.
         noise: the median of the same that the test sample alone would show, 0 when exact.
+        rare: root mean square of mass_i / weight_i - 1 over the tenth of the cells with the least
+            weight, chance taken out (within a factor of two where rows are redrawn). χ² weighs
+            errors by mass: it may pass where these, of 1e-4 of the largest weight, are of order
+            one, most with a fraction of their mass and a few with several times it. 0 when exact.
         dual, primal: mean ½|x - y|² over the transport, by the dual potential and by the map;
             equal at the optimum. With standard errors.
         samples: source samples used to solve; tests: fresh ones used to judge.
@@ -93,6 +100,7 @@ class Evidence:
     dtype: str
     backend: str
     redraws: int = 1
+    rare: float = 0.0
 
     @property
     def converged(self) -> bool:
@@ -154,13 +162,18 @@ class Census:
 
     def errors(self) -> dict[str, float]:
         """Largest and quantile relative errors, with the median that chance would show."""
-        relative = (self.counts / (self.samples * self.weights) - 1).abs()
+        due = self.samples * self.weights
+        relative = (self.counts / due - 1).abs()
+        rarest = self.weights.argsort()[: math.ceil(RAREST * len(due))]
+        by_chance = self.samples / self.effective * self.counts / due.square()
+        rare = (relative.square() - by_chance)[rarest].mean().clamp(min=0).sqrt()
         chance = 0.6745 / (self.effective * self.weights).sqrt()
         return {
             "worst": relative.max().item(),
             "median": relative.quantile(0.5).item(),
             "q95": relative.quantile(0.95).item(),
             "noise": chance.quantile(0.5).item(),
+            "rare": rare.item(),
         }
 
 

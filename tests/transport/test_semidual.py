@@ -327,3 +327,18 @@ def test_the_smoothing_never_underflows():
     solution = solve(atoms, tolerance=1e-3, max_samples=50_000, low_discrepancy=False)
     assert torch.isfinite(solution.potential).all()
     assert solution.evidence.status == Status.BUDGET
+
+
+def test_the_evidence_tells_what_rare_atoms_miss():
+    """A thousand rare atoms with a tenth or 1.9 times their mass hardly show in χ²."""
+    weights = torch.cat([torch.full((1000,), 1e-4), torch.ones(9000)]).double()
+    mass = weights.clone()
+    mass[:500] *= 0.1
+    mass[500:1000] *= 1.9
+    weights, mass, samples = weights / weights.sum(), mass / mass.sum(), 10**10
+    draw = torch.Generator().manual_seed(0)
+    for true, expected in ((mass, 0.9), (weights, 0.0)):
+        counts = torch.poisson(true * samples, generator=draw)
+        census = Census(counts=counts, weights=weights, samples=samples)
+        assert census.chi2 < 1e-3
+        assert census.errors()["rare"] == pytest.approx(expected, abs=0.05)
