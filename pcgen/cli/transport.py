@@ -7,8 +7,9 @@ to atom i. The source "gaussian" is N(0, I), "uniform" the cube [-1/2, 1/2]^dim.
 
 The method is exact where that is possible (atoms on a line; 2D and 3D, of up to 50,000 and 5,000
 atoms) and stochastic elsewhere. Evidence, on exact cells or fresh samples: chi2 of the cell masses
-(unbiased), the largest and typical relative cell errors beside what chance alone shows, dead
-cells, the primal and dual transport value, the samples used and why it stopped.
+(unbiased), the largest and typical relative cell errors beside what chance alone shows, those of
+the rarest atoms where they are larger, dead cells, the primal and dual transport value, the
+samples used and why it stopped.
 
 Started by torchrun, several processes share the samples of the stochastic method, whose state is
 kept in FILE.npz.state until it is done: the same command goes on from there, to the same bits.
@@ -34,13 +35,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
     parser.add_argument("atoms", metavar="ATOMS", type=Path, help=".npy (N, dim), or .npz")
     parser.add_argument("--out", metavar="FILE.npz", type=Path, required=True, help="the result")
-    parser.add_argument("--source", choices=("gaussian", "uniform"), default="gaussian", help=" ")
+    parser.add_argument(
+        "--source", choices=("gaussian", "uniform"), default="gaussian", help="see above"
+    )
     parser.add_argument("--weights", metavar="FILE.npy", type=Path, help="(N,), sum 1; else equal")
     parser.add_argument(
         "--tolerance", type=float, default=0.02, help="chi2 of the cell masses, if stochastic"
     )
     parser.add_argument(
-        "--method", choices=("auto", "line", "newton", "semidual"), default="auto", help=" "
+        "--method", choices=("auto", "line", "newton", "semidual"), default="auto", help="see above"
     )
     parser.add_argument(
         "--max-samples", metavar="N", type=positive, help="budget; by default 40 N / tolerance"
@@ -169,11 +172,15 @@ def _masses(r: dict[str, Any]) -> list[str]:
         return [dead]
     if r["method"] == "newton":
         return [f"cell errors  {errors}, measured exactly  (tolerance {r['tolerance']:.3g})", dead]
+    rare = []
+    if r["rare"] > 2 * max(r["chi2"], r["tolerance"]) ** 0.5:  # as much as of equal weights, twice
+        rare = [f"rare atoms   error {r['rare']:.2g} of the rarest tenth, chance taken out"]
     untested = f"; {r['untested']} too rare to tell" if r["untested"] else ""
     redrawn = f", leading coordinates drawn {r['redraws']} times" if r["redraws"] > 1 else ""
     return [
         f"chi2         {r['chi2']:.3g} ± {r['chi2_error']:.2g}  (tolerance {r['tolerance']:.3g})",
         f"cell errors  {errors}; chance alone: median {r['noise']:.2g}",
+        *rare,
         dead + untested,
         f"judged on    {r['tests']} fresh samples{redrawn}",
     ]

@@ -105,6 +105,16 @@ def test_progress_tells_what_the_method_does(atoms, tmp_path, capsys, method, to
     assert re.search(told, capsys.readouterr().err.strip())
 
 
+def test_large_errors_of_rare_atoms_are_said(tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    np.save(tmp_path / "a.npy", rng.normal(size=(300, 6)))
+    weights = 1e4 ** rng.random(300)
+    np.save(tmp_path / "w.npy", weights / weights.sum())
+    words = (tmp_path / "a.npy", "--out", tmp_path / "map.npz")
+    assert "rare atoms" in run(capsys, *words, "--weights", tmp_path / "w.npy")[1]
+    assert "rare atoms" not in run(capsys, *words)[1]
+
+
 def test_an_unmet_tolerance_is_said(atoms, tmp_path, capsys):
     words = ("--method", "semidual", "--tolerance", 1e-4, "--max-samples", 3000)
     _, text, _ = run(capsys, atoms, "--out", tmp_path / "map.npz", *words)
