@@ -177,12 +177,20 @@ def _masses(r: dict[str, Any]) -> list[str]:
         rare = [f"rare atoms   error {r['rare']:.2g} of the rarest tenth, chance taken out"]
     untested = f"; {r['untested']} too rare to tell" if r["untested"] else ""
     redrawn = f", leading coordinates drawn {r['redraws']} times" if r["redraws"] > 1 else ""
+    searched = []
+    if r["searched"]:
+        redrawn = ""
+        searched = [
+            f"search       finds {r['recall']:.1%} of the cells; chi2 is of samples scored in full, "
+            f"dead cells and cell errors are of {r['searched']} others"
+        ]
     return [
         f"chi2         {r['chi2']:.3g} ± {r['chi2_error']:.2g}  (tolerance {r['tolerance']:.3g})",
         f"cell errors  {errors}; chance alone: median {r['noise']:.2g}",
         *rare,
         dead + untested,
         f"judged on    {r['tests']} fresh samples{redrawn}",
+        *searched,
     ]
 
 

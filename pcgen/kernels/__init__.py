@@ -5,6 +5,7 @@
 * :func:`best_cells` - the k largest scores ⟨atom_i, x⟩ + h_i, never holding batch × N scores.
 * :func:`soft_cells` - the same scores through a softmax: log-sum-exp and summed shares.
 * :func:`redrawn_cells` - softmax shares of rows whose leading coordinates are drawn 16 times.
+* :func:`searched_cells` - the same among so many atoms that most are passed by, with a tree.
 * :func:`mean_log_sum_exp` - the log-likelihood of points under mixtures, with its gradient.
 
 ``dense.py`` is the reference: short and obviously right. ``keops.py``, ``kdtree.py``,
@@ -17,6 +18,7 @@ and never changes its mind after an error.
 from __future__ import annotations
 
 import importlib
+from collections.abc import Sequence
 from types import ModuleType
 from typing import TYPE_CHECKING
 
@@ -35,6 +37,7 @@ __all__ = [
     "mean_log_sum_exp",
     "nearest",
     "redrawn_cells",
+    "searched_cells",
     "soft_cells",
 ]
 
@@ -151,6 +154,40 @@ def redrawn_cells(
         raise BackendError(f"the {backend} backend has no redrawn_cells; use native or dense")
     found: tuple[Tensor, float] = backend_module(backend).redrawn_cells(
         x, atoms, offset, epsilon, slopes, moves, importance
+    )
+    return found
+
+
+def searched_cells(
+    x: Tensor,
+    blocks: Tensor,
+    offset: Tensor,
+    starts: Sequence[int],
+    beams: Sequence[int],
+    epsilon: float,
+    *,
+    importance: Tensor,
+    backend: str = "native",
+) -> tuple[Tensor, float, Tensor, Tensor]:
+    """Entropic cells among the atoms that a beam meets on its way down a tree of blocks.
+
+    A block has 16 members: atoms on level 0, blocks of the level below above it. All blocks of the
+    last level are met, and of each other level those whose own score as a member is among the
+    best; so the result misses cells, the fewer the wider the beams.
+
+    Args:
+        x: (batch, dim) float32.
+        blocks: (B, dim, 16), level after level; starts: (levels + 1) where each begins, and B.
+        offset: (B, 16), added to the scores; far below all others where there is no member.
+        beams: (levels - 1), blocks of each level but the last to visit.
+        epsilon: in units of a score; 0 for the largest score alone.
+        importance: (16 starts[1],), of the atoms.
+    Returns:
+        as :func:`redrawn_cells` gives, over the atoms in the order of the blocks, and of each
+        point the atom with the largest score (batch,) int64 and that score (batch,).
+    """
+    found: tuple[Tensor, float, Tensor, Tensor] = backend_module(backend).searched_cells(
+        x, blocks, offset, starts, beams, epsilon, importance
     )
     return found
 

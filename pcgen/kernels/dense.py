@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -104,6 +106,26 @@ def redrawn_cells(
             mass += share.sum(0, dtype=torch.float64)
             square += (share.square() @ importance.to(x.dtype)).sum(dtype=torch.float64).item()
     return mass, square
+
+
+def searched_cells(
+    x: Tensor,
+    blocks: Tensor,
+    offset: Tensor,
+    starts: Sequence[int],
+    beams: Sequence[int],
+    epsilon: float,
+    importance: Tensor,
+) -> tuple[Tensor, float, Tensor, Tensor]:
+    """See :func:`pcgen.kernels.searched_cells`: what it is when no block is passed by."""
+    atoms = blocks[: starts[1]].transpose(1, 2).reshape(-1, x.shape[1])
+    scores = torch.addmm(offset[: starts[1]].reshape(-1), x, atoms.T)
+    score, best = scores.max(1)
+    if epsilon:
+        share = torch.softmax(scores.double() / epsilon, 1)
+    else:
+        share = torch.nn.functional.one_hot(best, len(atoms)).double()
+    return share.sum(0), (share.square() @ importance.double()).sum().item(), best, score
 
 
 def score_rows(x: Tensor, atoms: Tensor) -> int:

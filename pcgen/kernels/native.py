@@ -1,9 +1,9 @@
 """Loops over pairs of points in C, compiled once on the machine that runs them.
 
-``native.c`` beside this file says what it computes. It is compiled by the system's C compiler
-(``CC``, else cc, gcc or clang; about a second) for exactly this processor and kept in the user's
-cache. Without a compiler the backend is absent, ``auto`` means another one, and asking for
-``native`` by name is an error that says so.
+``native.c`` and ``search.c`` beside this file say what they compute. They are compiled by the
+system's C compiler (``CC``, else cc, gcc or clang; about two seconds) for exactly this processor
+and kept in the user's cache. Without a compiler the backend is absent, ``auto`` means another one,
+and asking for ``native`` by name is an error that says so.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import os
 import platform
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -30,7 +30,8 @@ from pcgen.files import atomic_file, cache_folder
 if TYPE_CHECKING:
     from torch import Tensor
 
-SOURCE = Path(__file__).with_name("native.c")
+SOURCES = [Path(__file__).with_name(name) for name in ("native.c", "search.c")]
+HEADERS = [Path(__file__).with_name("exponential.h")]
 FLAGS = [
     "-std=gnu11",
     "-O3",
@@ -54,8 +55,15 @@ LOWEST_EXPONENT = -60.0
 # Shares of less than exp(-10) of the largest are left out of a softmax over many scores: all of
 # them together were below a thousandth of it where that was measured.
 WINDOW = 10.0
+# Rows that are searched together: so many visits to a block of the first level at once, where
+# there are so many rows; more would leave the cache with their scores.
+VISITS = 16
+SEARCHED_ROWS = 512, 4096
 # A softmax this sharp in units of a score is the largest score alone.
 LARGEST_INVERSE = 1e20
+
+# Members of a block of the search, see search.c.
+LANES = 16
 
 T = TypeVar("T")
 
@@ -184,6 +192,44 @@ def redrawn_cells(
     return torch.from_numpy(sum(mass for mass, _ in parts)), sum(square for _, square in parts)
 
 
+def searched_cells(
+    x: Tensor,
+    blocks: Tensor,
+    offset: Tensor,
+    starts: Sequence[int],
+    beams: Sequence[int],
+    epsilon: float,
+    importance: Tensor,
+) -> tuple[Tensor, float, Tensor, Tensor]:
+    """See :func:`pcgen.kernels.searched_cells`."""
+    import torch
+
+    if x.is_cuda or x.dtype != torch.float32:
+        raise BackendError(f"the search scores float32 on the CPU, got {x.dtype} on {x.device}")
+    points, tree, heights, worth = (
+        np.ascontiguousarray(t.numpy(), np.float32) for t in (x, blocks, offset, importance)
+    )
+    bounds, widths = np.array(starts, np.int32), np.array([*beams, 0], np.int32)
+    inverse = ctypes.c_float(min(1 / epsilon, LARGEST_INVERSE) if epsilon else LARGEST_INVERSE)
+    fewest, most = SEARCHED_ROWS
+    chunk = min(most, max(fewest, VISITS * starts[1] // max(1, *beams, 1)))
+    best, score = np.empty(len(x), np.int32), np.empty(len(x), np.float32)
+
+    def run(part: slice) -> tuple[NDArray[np.float64], float]:
+        mass, square = np.zeros(len(worth)), np.zeros(1)
+        sizes = (chunk, inverse, ctypes.c_float(WINDOW))
+        out = (mass, square, best[part], score[part])
+        mine, levels = points[part], len(starts) - 1
+        of_tree = (tree, heights, bounds, levels, widths)
+        _call("search_table", mine, len(mine), x.shape[1], *of_tree, *sizes, worth, *out)
+        return mass, float(square[0])
+
+    parts = _over_threads(run, len(x), LANES * sum(beams))
+    mass = torch.from_numpy(sum(mass for mass, _ in parts))
+    found = torch.from_numpy(best).long(), torch.from_numpy(score)
+    return mass, sum(square for _, square in parts), *found
+
+
 def _over_threads(run: Callable[[slice], T], batch: int, pairs: int) -> list[T]:
     """What ``run`` gives on slices of a batch, each element of which is ``pairs`` inner steps."""
     import torch
@@ -221,7 +267,8 @@ def library() -> ctypes.CDLL:
         try:
             if not path.is_file():
                 with atomic_file(path) as temporary:
-                    command = [compiler, *FLAGS, *tuning, str(SOURCE), "-o", str(temporary), "-lm"]
+                    command = [compiler, *FLAGS, *tuning, *map(str, SOURCES)]
+                    command += ["-o", str(temporary), "-lm"]
                     subprocess.run(command, capture_output=True, text=True, check=True)
             return ctypes.CDLL(str(path))
         except subprocess.CalledProcessError as error:
@@ -254,7 +301,8 @@ def _key(compiler: str, tuning: list[str]) -> str:
         processor = next((line for line in lines if line.startswith(("flags", "Features"))), "")
     except OSError:
         processor = platform.processor()
-    parts = [SOURCE.read_text(), version, platform.machine(), processor, *FLAGS, *tuning]
+    texts = [path.read_text() for path in (*SOURCES, *HEADERS)]
+    parts = [*texts, version, platform.machine(), processor, *FLAGS, *tuning]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
 

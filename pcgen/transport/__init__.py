@@ -10,6 +10,7 @@ hold the mass of their atoms, with evidence, and maps made of it. One family thr
 
 =============  ====================================================================================
 semidual       any dimension, any source: stochastic (Genans et al. 2025), annealed and averaged
+search         its way past 50,000 atoms: cells searched for in a tree, refined from coarse atoms
 line           exact where the atoms are on a line: quantiles
 newton         exact in 2D and 3D from uniform and Gaussian sources: power diagrams, damped Newton
                (Kitagawa, Mérigot, Thibert 2019)

@@ -67,6 +67,9 @@ class Evidence:
         dual, primal: mean ½|x - y|² over the transport, by the dual potential and by the map;
             equal at the optimum. With standard errors.
         samples: source samples used to solve; tests: fresh ones used to judge.
+        searched: of these, samples whose cells were searched for, which tell dead cells and the
+            quantiles; χ² is of the others, scored against all atoms. 0 without a search.
+        recall: the share of cells that the search finds, 1 without one.
         redraws: how often the leading coordinates of each are drawn, see
             :mod:`pcgen.transport.redraw`.
         steps: iterations.
@@ -101,6 +104,8 @@ class Evidence:
     backend: str
     redraws: int = 1
     rare: float = 0.0
+    searched: int = 0
+    recall: float = 1.0
 
     @property
     def converged(self) -> bool:
@@ -117,16 +122,20 @@ class Census:
         weights: (n,) float64, positive, the masses asked for.
         samples: M, the sum of the counts.
         square: Σ over samples of Σ_i c_i² / ν_i; None for plain samples, where each c is 0 or 1.
+        judged: the census that χ² is taken from, where that is another one.
     """
 
     counts: Tensor
     weights: Tensor
     samples: int
     square: float | None = None
+    judged: Census | None = None
 
     @property
     def chi2(self) -> float:
         """Unbiased: Σ c(c-1) / (M (M-1) ν) - 1 from M samples, over pairs of different ones."""
+        if self.judged is not None:
+            return self.judged.chi2
         c, m = self.counts, self.samples
         same = (c / self.weights).sum().item() if self.square is None else self.square
         return ((c * c / self.weights).sum().item() - same) / (m * (m - 1)) - 1
@@ -142,6 +151,8 @@ class Census:
     @property
     def chi2_error(self) -> float:
         """Standard error: √(2n) / M from chance alone, plus what a χ² of this size adds."""
+        if self.judged is not None:
+            return self.judged.chi2_error
         noise = 2 * len(self.counts) / max(1.0, self.effective) ** 2
         return math.sqrt(noise + 4 * max(self.chi2, 0.0) / self.effective)
 

@@ -8,10 +8,12 @@ of the state and of tests whose numbers the state tells, so a resumed run takes 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from torch import Generator
 
+from pcgen.transport.beam import narrowest
 from pcgen.transport.evidence import Census, take_census
 from pcgen.transport.repairs import balanced, revived, unbalanced
 from pcgen.transport.state import SemidualState
@@ -26,6 +28,10 @@ TESTS_PER_CELL = 32
 LEVEL_NOISE = 0.35
 AVERAGE_NOISE = 1.6
 LEAST_NOISE = 0.8
+
+# Where cells are searched for, noise of a level is measured, and annealing begins near its end: to
+# average at once leaves less behind than two levels more, and takes two thirds of the samples.
+SEARCHED_LEVEL_NOISE = 1.6
 
 # With redrawn rows there is less noise, beside which more is seen of what is still to anneal.
 REDRAWN_NOISE = 3.0
@@ -47,6 +53,12 @@ FINEST = 1e-9
 TEST_SEEDS = 2**41
 FIRST_TEST = -(2**38)
 MOST_TESTS = 2**20
+
+# A search misleads where χ² is so many times what it says: it is made wider.
+MISLED = 1.5
+
+# Rows that are searched for at once in a test.
+SEARCHED_TESTS = 2**16
 
 # Levels before the first look: no problem was ready sooner.
 FIRST_LOOK = 3
@@ -85,11 +97,16 @@ class Schedule:
         if not state.averaging and state.level + 1 < FIRST_LOOK and not last:
             return self._next_level(state), None
         work, n = self.work, self.work.count
+        if state.beam:
+            beam = narrowest(work, state.average, state.looks) or work.widest
+            state = replace(state, beam=max(beam, state.least))
+        level_noise = SEARCHED_LEVEL_NOISE if state.beam else LEVEL_NOISE
         # Chance alone makes a χ² of √(2n) / tests: enough tests to see what is decided here.
         limit = state.noise / state.averaged if state.averaged else 0.0
-        decided = max(self.tolerance, LEVEL_NOISE * limit)
+        decided = max(self.tolerance, level_noise * limit)
         sharpness = 2.5 if work.lead is None else 5  # these tests are cheap
-        census = self.census(state, max(4 * n, int(sharpness * math.sqrt(2 * n) / decided)))
+        fewest = n // 2 if state.beam else 4 * n
+        census = self.census(state, max(fewest, int(sharpness * math.sqrt(2 * n) / decided)))
         state = replace(state, looks=state.looks + 1)
         verdict = None
         least = 0.0 if work.lead is None else LEAST_NOISE * limit
@@ -98,9 +115,13 @@ class Schedule:
             most = max(MOST_TESTS_PER_CELL * n, RARE_TESTS)
             rarest = min(TESTS_PER_CELL / work.weights.min().item(), most)
             tests = max(int(rarest), precise)
-            census = self.census(state, tests)
+            quick, census = census, self._verdict(state, tests, precise)
             state = replace(state, looks=state.looks + 1)
-            state, census = self._balanced(state, census, tests)
+            if state.beam and census.chi2 - 3 * census.chi2_error > MISLED * quick.chi2:
+                state = replace(state, least=min(work.widest, 2 * state.beam))
+            state, census = self._balanced(
+                state, census, lambda other: self._verdict(other, tests, precise)
+            )
             if last or (census.chi2 <= self.tolerance and census.dead == 0):
                 return state, census
             verdict = census
@@ -115,7 +136,10 @@ class Schedule:
             noisy = AVERAGE_NOISE if work.lead is None else REDRAWN_NOISE
             behind = max(noisy * limit, self.tolerance)
             if census.chi2 > behind:
-                state, census = self._balanced(state, census, max(4 * n, census.samples))
+                tests = max(4 * n, census.samples)
+                state, census = self._balanced(
+                    state, census, lambda other: self.census(other, tests)
+                )
             if census.chi2 > behind:
                 clusters = work.partitions[0]
                 if unbalanced(work, state, census, clusters, self.tolerance / 40):
@@ -126,48 +150,63 @@ class Schedule:
             growth = min(1.5, max(1.1, 1.1 * max(census.chi2, limit) / self.tolerance))
             return replace(state, goal=math.ceil(growth * state.goal)), verdict
         finest = state.epsilon < 2 * FINEST * work.spread
-        if census.chi2 > max(LEVEL_NOISE * limit, self.tolerance) and not finest:
+        if census.chi2 > max(level_noise * limit, self.tolerance) and not finest:
             return self._next_level(state), verdict
         begun = replace(self._next_level(state), averaging=True, goal=max(first, state.goal))
         if work.lead is not None:
             begun = replace(begun, batch=max(256, state.batch // 4))
         return begun, verdict
 
-    def census(self, state: SemidualState, samples: int) -> Census:
+    def census(self, state: SemidualState, samples: int, *, every: bool = False) -> Census:
         """Fresh samples in the cells of the average; which ones, the seed and the looks tell.
 
         Args:
             samples: as many plain ones; redrawn ones are worth several.
+            every: fewer will do if they have met every cell.
         """
         work = self.work
-        if work.lead is None:
+        if work.lead is None and not state.beam:
             device = work.atoms.device
             generator = Generator(device=device).manual_seed(state.seed + TEST_SEEDS + state.looks)
             envelope = work.envelope(state.average, self.backend)
             return take_census(work.problem, envelope, samples, generator, work.group)
         potential, found = state.average, None
         size, number = max(256, min(4096, samples // 64)), FIRST_TEST - state.looks * MOST_TESTS
+        size = min(SEARCHED_TESTS, samples) if state.beam else size
         while found is None or census.effective < samples:
+            if found is not None and every and census.counts.min() > 0:
+                break
             rows = work.rows(0, size, number)
             number -= 1
-            more = work.tally(rows, potential, 0.0, self.backend)
+            more = work.tally(rows, potential, 0.0, self.backend, state.beam)
             found = more if found is None else found + more
             census = Census(
                 counts=found.mass, weights=work.weights, samples=found.rows, square=found.square
             )
         return census
 
+    def _verdict(self, state: SemidualState, tests: int, precise: int) -> Census:
+        """A thorough census: of a search, χ² on ``precise`` samples scored against all atoms.
+
+        The search has to find each cell once, in at most ``tests`` samples.
+        """
+        if not state.beam:
+            return self.census(state, tests)
+        exact = replace(self, work=self.work.whole).census(replace(state, beam=0), precise)
+        wide = replace(state, beam=min(self.work.widest, 2 * state.beam))
+        return replace(self.census(wide, tests, every=True), judged=exact)
+
     def _balanced(
-        self, state: SemidualState, census: Census, tests: int
+        self, state: SemidualState, census: Census, judge: Callable[[SemidualState], Census]
     ) -> tuple[SemidualState, Census]:
-        """Groups of atoms that miss their mass shifted, where ``tests`` say that it helped."""
+        """Groups of atoms that miss their mass shifted, where ``judge`` says that it helped."""
         for groups in (self.work.shells, *self.work.partitions):
             # Shells with less than a quarter of the χ² are not worth the samples and tests.
             enough = self.tolerance / (4 if groups is self.work.shells else 40)
             if groups is None or not unbalanced(self.work, state, census, groups, enough):
                 continue
             other = balanced(self.work, state, groups)
-            judged = self.census(other, tests)
+            judged = judge(other)
             state = replace(state, looks=state.looks + 1)
             if judged.chi2 <= census.chi2 + census.chi2_error:
                 state, census = replace(other, looks=state.looks), judged

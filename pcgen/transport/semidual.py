@@ -29,6 +29,9 @@ In the averaging phase and in the tests the leading coordinates of each sample a
 as little as 11 plain samples and costs two to three. Only there is it worth its cost: wide soft
 cells, in the early levels, vary little by themselves and pay an exponential for every redraw.
 
+Very many atoms are solved for the means of blocks of 16 first (:mod:`pcgen.transport.refine`),
+and the cells of samples are searched for among them (:mod:`pcgen.transport.search`).
+
 Measured on 4096 atoms in 64 dimensions: soft cells cost a fifth more than hard ones and vary less,
 so the average gets *below* n / samples; a Sobol sequence in the principal coordinates of the
 atoms takes another 15 % off, at no cost, and in few dimensions far more; blocks of scores that
@@ -52,9 +55,12 @@ from torch import Generator
 
 from pcgen.errors import InputError
 from pcgen.processes import ALONE, Group
+from pcgen.transport.beam import recall
 from pcgen.transport.evidence import Census, Evidence, Status, transport_values
 from pcgen.transport.problem import SemidiscreteProblem
+from pcgen.transport.reach import check_reach
 from pcgen.transport.redraw import REDRAWS
+from pcgen.transport.refine import begin
 from pcgen.transport.schedule import FIRST_LOOK, TEST_SEEDS, Schedule
 from pcgen.transport.solution import SemidiscreteSolution
 from pcgen.transport.state import SemidualState
@@ -66,6 +72,7 @@ REDRAWN_PACE = 4 / 3
 
 # Held to 4096, a level met only half of 10⁵ cells, and annealing had to begin again.
 LARGEST_BATCH = 2**16
+LARGEST_SEARCHED = 2**19
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,9 +83,10 @@ class SemidualSolver:
         tolerance: χ² of the cell masses to reach; 0.02 is a typical relative error of 14 %.
         max_samples: budget of source samples; by default 40 n / tolerance, forty times what the
             statistical limit n / samples asks for.
-        batch: points per step; by default n / 8 between 256 and LARGEST_BATCH, or n / 4 where
-            rows are not redrawn: small batches anneal with fewer samples, larger ones waste less
-            time between products, and a level must meet each cell as often whatever n is.
+        batch: points per step; by default n / 8 between 256 and LARGEST_BATCH, or n / 4, up to
+            LARGEST_SEARCHED, where rows are not redrawn: small batches anneal with fewer samples,
+            larger ones waste less time between products, and a level must meet each cell as
+            often whatever n is.
         epsilon: smoothing at the start, in units of the spread R of the scores.
         level_steps: steps in which ε is halved, and the time constant of the averaging phase.
         step_size: c₀, the share of a Sinkhorn step taken when the batch has n points.
@@ -141,9 +149,9 @@ class SemidualSolver:
                 f"a state must be one of this problem, got {len(start.potential)} potentials for "
                 f"{work.count} distinct atoms; start from a solution instead"
             )
-        work.check_reach()
+        check_reach(work)
+        work, state = begin(self, work, start)
         schedule = self.schedule(work)
-        state = start if isinstance(start, SemidualState) else self.init(work, start)
         budget = self.max_samples or int(40 * work.count / self.tolerance)
         while True:
             while not schedule.due(state) and state.samples < budget:
@@ -186,7 +194,8 @@ class SemidualSolver:
         """The first state: from zero, or from ``start``, which is looked at before any step."""
         n, device = work.count, work.atoms.device
         share, slower = (4, 1.0) if work.lead is None else (8, REDRAWN_PACE)
-        batch = self.batch or min(LARGEST_BATCH, max(256, n // share))
+        largest = LARGEST_BATCH if work.tree is None else LARGEST_SEARCHED
+        batch = self.batch or min(largest, max(256, n // share))
         pace = int(slower * self.level_steps)
         if batch < work.group.size:
             raise InputError(
@@ -263,13 +272,13 @@ class SemidualSolver:
         """The masses of the soft cells in the next batch."""
         now = state.samples, state.batch, state.step
         rows = work.rows(*now) if state.averaging else Rows(work.draw(*now))
-        return work.tally(rows, state.potential, epsilon, self.backend)
+        return work.tally(rows, state.potential, epsilon, self.backend, state.beam)
 
     def _solution(
         self, work: Workspace, state: SemidualState, census: Census, status: Status
     ) -> SemidiscreteSolution:
         problem = work.problem
-        exact = status is Status.EXACT
+        exact, judged = status is Status.EXACT, census.judged
         potential = state.average - state.average.mean()
         device = work.atoms.device
         generator = Generator(device=device).manual_seed(state.seed + TEST_SEEDS - 1)
@@ -282,14 +291,16 @@ class SemidualSolver:
             dead=census.dead,
             untested=census.untested,
             samples=state.samples,
-            tests=0 if exact else census.samples,
+            tests=0 if exact else census.samples + (judged.samples if judged else 0),
+            searched=census.samples if judged else 0,
+            recall=recall(work, state.average, 2 * state.beam, state.looks) if judged else 1.0,
             steps=state.step,
             tolerance=self.tolerance,
             smoothing=state.epsilon * work.scale,
             source=getattr(problem.source, "name", type(problem.source).__name__),
             dtype=str(work.atoms.dtype).removeprefix("torch."),
             backend=self.backend,
-            redraws=1 if census.square is None else REDRAWS,
+            redraws=1 if (judged or census).square is None else REDRAWS,
             **census.errors(),
             **transport_values(problem, work.envelope(potential, self.backend), generator),
         )

@@ -22,6 +22,7 @@ class SemidualState:
         weight: the total weight in the average; averaged: the samples in it.
         noise: Σ_i Var(c_i) / ν_i of one of them; the χ² of their masses is noise / averaged.
         seed: of the streams of samples and of tests.
+        beam: how wide the cells of samples are searched for; 0 scores all atoms. least: not less.
     """
 
     step: int = 0
@@ -40,6 +41,8 @@ class SemidualState:
     averaged: int = 0
     noise: float
     seed: int
+    beam: int = 0
+    least: int = 0
 
     def to_tensors(self) -> tuple[dict[str, Tensor], dict[str, float | int]]:
         """For :mod:`pcgen.checkpoint`: tensors, and a JSON-ready rest."""

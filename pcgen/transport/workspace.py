@@ -7,20 +7,21 @@ most telling ones first, where a low-discrepancy sequence helps most.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Generator, Tensor
 
-from pcgen.errors import InputError, TransportError
+from pcgen.errors import InputError
 from pcgen.processes import ALONE, Group
 from pcgen.transport.blocks import centred_blocks, mean
 from pcgen.transport.coarse import Groups, partitions, shells
 from pcgen.transport.potential import UpperEnvelope, working_dtype
 from pcgen.transport.problem import SemidiscreteProblem
 from pcgen.transport.redraw import Lead
+from pcgen.transport.search import Tree
 from pcgen.transport.tally import Rows, Tally, tally
 
 # Principal directions whose singular value is below this share of the largest carry no score
@@ -53,6 +54,7 @@ class Workspace:
         seed: of the stream of samples.
         low_discrepancy: use a Sobol sequence where the source allows it.
         group: the processes that share the scores of each batch; all draw all of it.
+        tree: of very many atoms, whose cells are searched for; see :mod:`pcgen.transport.search`.
     """
 
     problem: SemidiscreteProblem
@@ -63,6 +65,7 @@ class Workspace:
     seed: int
     low_discrepancy: bool
     group: Group = ALONE
+    tree: Tree | None = None
 
     @classmethod
     def of(
@@ -139,11 +142,15 @@ class Workspace:
     @cached_property
     def _tilt(self) -> Tensor | float:
         """(n,) float64, the scores at the middle, of mean zero."""
+        scores = self.tilt(self.atoms)
+        return scores - scores.mean() if isinstance(scores, Tensor) else scores
+
+    def tilt(self, atoms: Tensor) -> Tensor | float:
+        """(n,) float64, the scores of atoms (n, r) at the middle of the source."""
         if self.middle is None:
             return 0.0
         along = self.basis.T @ self.middle
-        scores = torch.cat([block @ along for _, block in centred_blocks(self.atoms)])
-        return scores - scores.mean()
+        return torch.cat([block @ along for _, block in centred_blocks(atoms)])
 
     @cached_property
     def spread(self) -> float:
@@ -175,7 +182,7 @@ class Workspace:
     @cached_property
     def lead(self) -> Lead | None:
         """What is drawn again in each row, where the source and this machine allow it."""
-        if not self.low_discrepancy:
+        if not self.low_discrepancy or self.tree is not None:
             return None
         about_origin = self.middle is None
         lead = Lead.of(self.atoms, self.basis, self.problem.source) if about_origin else None
@@ -214,52 +221,45 @@ class Workspace:
         x = from_uniform(self._uniform(columns, done, count, step))
         return self._project(x) if rotated is None else x.to(self.atoms.dtype)
 
-    def tally(self, rows: Rows, potential: Tensor, epsilon: float, backend: str) -> Tally:
-        """The masses of the cells, softened by ``epsilon``, in rows that the processes share."""
+    def tally(
+        self, rows: Rows, potential: Tensor, epsilon: float, backend: str, beam: int = 0
+    ) -> Tally:
+        """The masses of the cells, softened by ``epsilon``, in rows that the processes share.
+
+        Args:
+            beam: how wide to search for the cells; 0 scores all atoms.
+        """
         mine = rows[self.group.rows(len(rows))]
-        found = tally(mine, self.atoms, self.lead, potential, self.weights, epsilon, backend)
+        if beam:
+            found = self.searched(mine.x, potential, beam, epsilon)[0]
+        else:
+            found = tally(mine, self.atoms, self.lead, potential, self.weights, epsilon, backend)
         square = found.mass.new_tensor([found.square])
         self.group.sum_([found.mass, square])
         return Tally(found.mass, square.item(), len(rows))
+
+    def searched(
+        self, x: Tensor, potential: Tensor, beam: int, epsilon: float = 0.0
+    ) -> tuple[Tally, Tensor, Tensor]:
+        """Masses, and of each row (count, r) its cell and score, by the tree."""
+        if self.tree is None:
+            raise InputError(f"a search of beam {beam} needs the tree of the atoms")
+        return self.tree.cells(x, potential, epsilon, self.weights, beam=beam, reach=self.spread)
+
+    @property
+    def widest(self) -> int:
+        """The beam that meets all atoms; 0 without a tree."""
+        return self.tree.widest if self.tree else 0
+
+    @cached_property
+    def whole(self) -> Workspace:
+        """The same without a tree."""
+        return replace(self, tree=None)
 
     def envelope(self, potential: Tensor, backend: str) -> UpperEnvelope:
         """The map of a potential (n,) in working units, over the atoms as they were given."""
         atoms = self.problem.distinct.of(self.problem.atoms)
         return UpperEnvelope(atoms, self.to_problem(potential), backend)
-
-    def check_reach(self) -> None:
-        """Refuse a source too thin to tell two atoms apart.
-
-        Raises:
-            TransportError: all samples lie in a subspace across which two atoms coincide.
-        """
-        count = max(PILOT, 4 * self.atoms.shape[1])
-        x = self.draw(0, count, -1).double()
-        spread = x - x.mean(0)
-        _, values, rows = torch.linalg.svd(spread, full_matrices=False)
-        if values[0] <= 1e-12 * x.abs().max():
-            raise TransportError(
-                f"all {count} samples of the source are one point, which no map can spread over "
-                f"{self.count} atoms; choose a source with a density"
-            )
-        seen = rows[values > 1e-6 * values[0].clamp(min=1e-300)]
-        if len(seen) == self.atoms.shape[1]:
-            return
-        shadow = (self.atoms.double() @ seen.T) / (1e-6 * self.atoms.double().std())
-        for shift in (0.0, 0.5):  # equal values may round apart, but not twice
-            _, inverse, copies = (
-                (shadow + shift).round().unique(dim=0, return_inverse=True, return_counts=True)
-            )
-            if not (copies > 1).any():
-                continue
-            place = int((copies > 1).nonzero()[0])
-            one, other = (inverse == place).nonzero()[:2, 0].tolist()
-            first = self.problem.distinct.first
-            raise TransportError(
-                f"the source has no extent along the difference of atoms {int(first[one])} and "
-                f"{int(first[other])}, so no potential can give each its mass; merge such atoms "
-                "or choose a source of full dimension"
-            )
 
     def _project(self, x: Tensor) -> Tensor:
         if self.middle is not None:
