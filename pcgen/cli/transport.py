@@ -181,8 +181,8 @@ def _masses(r: dict[str, Any]) -> list[str]:
     if r["searched"]:
         redrawn = ""
         searched = [
-            f"search       finds {r['recall']:.1%} of the cells; chi2 is of samples scored in full, "
-            f"dead cells and cell errors are of {r['searched']} others"
+            f"search       finds {r['recall']:.1%} of the cells; dead cells and cell errors are "
+            f"of {r['searched']} samples searched for, chi2 of others, scored in full"
         ]
     return [
         f"chi2         {r['chi2']:.3g} ± {r['chi2_error']:.2g}  (tolerance {r['tolerance']:.3g})",

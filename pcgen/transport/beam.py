@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from pcgen import kernels
-from pcgen.transport.search import ENOUGH, MOST_BLOCKS, NARROWEST, Tree, searchable
+from pcgen.transport.search import MOST_BLOCKS, NARROWEST, Tree, searchable
 from pcgen.transport.workspace import Workspace
 
 # Samples scored against all atoms, and the number of their batch.
@@ -34,8 +34,8 @@ def recall(work: Workspace, potential: Tensor, beam: int, looks: int = 0) -> flo
     return _found(work, potential, beam, *_checked(work, potential, looks))
 
 
-def narrowest(work: Workspace, potential: Tensor, looks: int = 0) -> int:
-    """The narrowest beam that finds :data:`ENOUGH` cells, or 0 if scoring all atoms is as quick.
+def narrowest(work: Workspace, potential: Tensor, enough: float, looks: int = 0) -> int:
+    """The narrowest beam that finds a share ``enough`` of cells; 0 if scoring all is as quick.
 
     Args:
         potential: (n,) in working units; looks: tells one set of samples from another.
@@ -46,7 +46,7 @@ def narrowest(work: Workspace, potential: Tensor, looks: int = 0) -> int:
         x, cell = _checked(work, potential, looks)
         beam = NARROWEST
         while beam < MOST_BLOCKS * work.tree.widest:
-            if _found(work, potential, beam, x, cell) >= ENOUGH:
+            if _found(work, potential, beam, x, cell) >= enough:
                 return beam
             beam = int(WIDER * beam)
         return 0

@@ -27,7 +27,7 @@ from pcgen.transport.blocks import centred_blocks
 from pcgen.transport.evidence import batches
 from pcgen.transport.problem import SemidiscreteProblem
 from pcgen.transport.schedule import FIRST_LOOK
-from pcgen.transport.search import LANES
+from pcgen.transport.search import ENOUGH, ENOUGH_TO_ANNEAL, LANES
 from pcgen.transport.state import SemidualState
 from pcgen.transport.workspace import Workspace
 
@@ -51,7 +51,7 @@ def begin(
     if able_to_search(work):
         searched = with_tree(work)
         state = solver.init(searched, start) if start else refined(solver, searched)
-        if beam := narrowest(searched, state.potential):
+        if beam := narrowest(searched, state.potential, ENOUGH_TO_ANNEAL):
             return searched, replace(state, beam=beam)
     return work, solver.init(work, start)
 
@@ -97,7 +97,7 @@ def _barycentres(work: Workspace, means: Tensor, height: Tensor, weights: Tensor
     beam = 0
     if able_to_search(few):
         searched = with_tree(few)
-        beam = narrowest(searched, height)
+        beam = narrowest(searched, height, ENOUGH)
         few = searched if beam else few
 
     def cell(x: Tensor) -> Tensor:

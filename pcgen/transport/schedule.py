@@ -16,6 +16,7 @@ from torch import Generator
 from pcgen.transport.beam import narrowest
 from pcgen.transport.evidence import Census, take_census
 from pcgen.transport.repairs import balanced, revived, unbalanced
+from pcgen.transport.search import ENOUGH, ENOUGH_TO_ANNEAL
 from pcgen.transport.state import SemidualState
 from pcgen.transport.workspace import Workspace
 
@@ -96,10 +97,13 @@ class Schedule:
         """
         if not state.averaging and state.level + 1 < FIRST_LOOK and not last:
             return self._next_level(state), None
+        if not state.beam:
+            return self._judged(state, last)
+        state, census = self._judged(self._aimed(state, ENOUGH), last)
+        return (state if state.averaging else self._aimed(state, ENOUGH_TO_ANNEAL)), census
+
+    def _judged(self, state: SemidualState, last: bool) -> tuple[SemidualState, Census | None]:
         work, n = self.work, self.work.count
-        if state.beam:
-            beam = narrowest(work, state.average, state.looks) or work.widest
-            state = replace(state, beam=max(beam, state.least))
         level_noise = SEARCHED_LEVEL_NOISE if state.beam else LEVEL_NOISE
         # Chance alone makes a χ² of √(2n) / tests: enough tests to see what is decided here.
         limit = state.noise / state.averaged if state.averaged else 0.0
@@ -156,6 +160,11 @@ class Schedule:
         if work.lead is not None:
             begun = replace(begun, batch=max(256, state.batch // 4))
         return begun, verdict
+
+    def _aimed(self, state: SemidualState, enough: float) -> SemidualState:
+        """The state with a beam that finds a share ``enough`` of the cells."""
+        beam = narrowest(self.work, state.average, enough, state.looks) or self.work.widest
+        return replace(state, beam=max(beam, state.least))
 
     def census(self, state: SemidualState, samples: int, *, every: bool = False) -> Census:
         """Fresh samples in the cells of the average; which ones, the seed and the looks tell.

@@ -89,7 +89,7 @@ def test_wider_beams_find_more_cells():
     assert found == sorted(found)
     assert found[0] < 0.9 < found[2]
     assert found[-1] == 1
-    beam = narrowest(work, potential)
+    beam = narrowest(work, potential, search.ENOUGH)
     assert recall(work, potential, beam) >= search.ENOUGH
 
 
