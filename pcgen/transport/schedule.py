@@ -16,7 +16,7 @@ from torch import Generator
 from pcgen.transport.beam import narrowest
 from pcgen.transport.evidence import Census, take_census
 from pcgen.transport.repairs import balanced, revived, unbalanced
-from pcgen.transport.search import ENOUGH, ENOUGH_TO_ANNEAL
+from pcgen.transport.search import ENOUGH
 from pcgen.transport.state import SemidualState
 from pcgen.transport.workspace import Workspace
 
@@ -30,9 +30,11 @@ LEVEL_NOISE = 0.35
 AVERAGE_NOISE = 1.6
 LEAST_NOISE = 0.8
 
-# Where cells are searched for, noise of a level is measured, and annealing begins near its end: to
-# average at once leaves less behind than two levels more, and takes two thirds of the samples.
+# Where cells are searched for, noise of a level is measured, and annealing begins near its end: at
+# 3 · 10⁴ atoms, to average at once took two thirds of the samples. An average outweighs what is
+# left of the rough start; to anneal again, with as few samples a level, does not.
 SEARCHED_LEVEL_NOISE = 1.6
+SEARCHED_NOISE = 4.0
 
 # With redrawn rows there is less noise, beside which more is seen of what is still to anneal.
 REDRAWN_NOISE = 3.0
@@ -97,13 +99,10 @@ class Schedule:
         """
         if not state.averaging and state.level + 1 < FIRST_LOOK and not last:
             return self._next_level(state), None
-        if not state.beam:
-            return self._judged(state, last)
-        state, census = self._judged(self._aimed(state, ENOUGH), last)
-        return (state if state.averaging else self._aimed(state, ENOUGH_TO_ANNEAL)), census
-
-    def _judged(self, state: SemidualState, last: bool) -> tuple[SemidualState, Census | None]:
         work, n = self.work, self.work.count
+        if state.beam:
+            beam = narrowest(work, state.average, ENOUGH, state.looks) or work.widest
+            state = replace(state, beam=max(beam, state.least))
         level_noise = SEARCHED_LEVEL_NOISE if state.beam else LEVEL_NOISE
         # Chance alone makes a χ² of √(2n) / tests: enough tests to see what is decided here.
         limit = state.noise / state.averaged if state.averaged else 0.0
@@ -138,6 +137,7 @@ class Schedule:
             return (cold if census.chi2 > COLD else replace(state, goal=first)), verdict
         if state.averaging:
             noisy = AVERAGE_NOISE if work.lead is None else REDRAWN_NOISE
+            noisy = SEARCHED_NOISE if state.beam else noisy
             behind = max(noisy * limit, self.tolerance)
             if census.chi2 > behind:
                 tests = max(4 * n, census.samples)
@@ -160,11 +160,6 @@ class Schedule:
         if work.lead is not None:
             begun = replace(begun, batch=max(256, state.batch // 4))
         return begun, verdict
-
-    def _aimed(self, state: SemidualState, enough: float) -> SemidualState:
-        """The state with a beam that finds a share ``enough`` of the cells."""
-        beam = narrowest(self.work, state.average, enough, state.looks) or self.work.widest
-        return replace(state, beam=max(beam, state.least))
 
     def census(self, state: SemidualState, samples: int, *, every: bool = False) -> Census:
         """Fresh samples in the cells of the average; which ones, the seed and the looks tell.

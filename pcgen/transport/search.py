@@ -44,9 +44,9 @@ SEARCH_FROM = 50_000
 # Share of the cells that must be found, and the share of the blocks at which it is given up: then
 # scoring all atoms, which a matrix product does without a tree, is no slower.
 ENOUGH = 0.97
-# While annealing, cells are soft and the potential is rough: at 10⁶ atoms just refined from their
-# blocks, 0.97 took a sixth of all blocks.
-ENOUGH_TO_ANNEAL = 0.8
+# In the first level after refinement, whose potential is rough: there 0.97 took a sixth of all
+# blocks of 10⁶ atoms. Kept for all of annealing, this left errors that averages did not forget.
+ENOUGH_TO_BEGIN = 0.8
 MOST_BLOCKS = 0.5
 
 # The last level, whose blocks are all visited, and the narrowest beam.
