@@ -84,6 +84,7 @@ SOLVE = Schema(
     meta={
         "key": str, "seed": int, "step": int, "samples": int, "looks": int, "batch": int,
         "averaging": bool, "level": int, "pace": int, "age": int, "goal": int, "averaged": int,
+        "beam": int, "least": int,
         "epsilon": float, "weight": float, "noise": float,
     },
     tensors={"potential": ("f", 1), "average": ("f", 1)},

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from pcgen import kernels
+from pcgen import checkpoint, kernels
 from pcgen.kernels import choice
 from pcgen.transport import (
     GaussianSource,
@@ -14,6 +14,7 @@ from pcgen.transport import (
 )
 from pcgen.transport.beam import narrowest, recall, with_tree
 from pcgen.transport.evidence import take_census
+from pcgen.transport.kept import KeptState
 from pcgen.transport.search import LANES, Tree, halved
 
 pytestmark = pytest.mark.skipif(not choice.native_usable(), reason="no C compiler")
@@ -139,14 +140,15 @@ def test_search_starts_near_the_answer(searched_from, monkeypatch):
     assert quick < solve(problem, low_discrepancy=False).evidence.samples
 
 
-def test_a_searched_solve_resumes_to_the_bit(searched_from):
+def test_a_searched_solve_resumes_to_the_bit(searched_from, tmp_path):
     problem = SemidiscreteProblem(GaussianSource(24), curved())
     states = []
     whole = solve(problem, on_step=states.append)
     middle = states[len(states) // 2]
     assert middle.beam
     tensors, rest = middle.to_tensors()
-    again = solve(problem, start=type(middle).from_tensors(tensors, rest))
+    checkpoint.save(tmp_path / "map.state", tensors, {**rest, "key": "this"})
+    again = solve(problem, start=KeptState(tmp_path / "map.state", "this", problem.count).read())
     assert torch.equal(again.potential, whole.potential)
     assert again.evidence == whole.evidence
 
