@@ -121,6 +121,14 @@ class Group:
         self.sum_([whole])
         return whole
 
+    def every(self, able: bool) -> bool:
+        """Whether all processes are able: their machines may differ, and they take the same way."""
+        import torch
+
+        count = torch.tensor([able], dtype=torch.int64)
+        self.sum_([count])
+        return count.item() == self.size
+
     def value(self, make: Callable[[], T]) -> T:
         """What ``make`` gives in the first process, plain JSON data, in every process."""
         if self.size == 1:

@@ -175,7 +175,7 @@ def redrawn_cells(
     lines, draws, worth = (
         np.ascontiguousarray(t.numpy(), np.float32) for t in (slopes, moves, importance)
     )
-    inverse = ctypes.c_float(min(1 / epsilon, LARGEST_INVERSE) if epsilon else LARGEST_INVERSE)
+    inverse = _sharpness(epsilon)
     shared = offset.float()
 
     def run(part: slice) -> tuple[NDArray[np.float64], float]:
@@ -210,9 +210,9 @@ def searched_cells(
         np.ascontiguousarray(t.numpy(), np.float32) for t in (x, blocks, offset, importance)
     )
     bounds, widths = np.array(starts, np.int32), np.array([*beams, 0], np.int32)
-    inverse = ctypes.c_float(min(1 / epsilon, LARGEST_INVERSE) if epsilon else LARGEST_INVERSE)
+    inverse = _sharpness(epsilon)
     fewest, most = SEARCHED_ROWS
-    chunk = min(most, max(fewest, VISITS * starts[1] // max(1, *beams, 1)))
+    chunk = min(most, max(fewest, VISITS * starts[1] // max([1, *beams])))
     best, score = np.empty(len(x), np.int32), np.empty(len(x), np.float32)
 
     def run(part: slice) -> tuple[NDArray[np.float64], float]:
@@ -228,6 +228,10 @@ def searched_cells(
     mass = torch.from_numpy(sum(mass for mass, _ in parts))
     found = torch.from_numpy(best).long(), torch.from_numpy(score)
     return mass, sum(square for _, square in parts), *found
+
+
+def _sharpness(epsilon: float) -> ctypes.c_float:
+    return ctypes.c_float(min(1 / epsilon, LARGEST_INVERSE) if epsilon else LARGEST_INVERSE)
 
 
 def _over_threads(run: Callable[[slice], T], batch: int, pairs: int) -> list[T]:

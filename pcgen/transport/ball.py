@@ -35,12 +35,12 @@ class BallDensity:
 
     def through(self, walls: Walls) -> tuple[Array, Array]:
         """See :class:`~pcgen.transport.domain.Density`; the field is x/|x|^dim Γ(|x|) / S."""
-        distance = (walls.centre * walls.normal).sum(1)
+        distance = walls.distance
         if self.dim == 2:
             low, high = walls.spans
             inside, turn, _ = _cut(distance, low, high, np.zeros(len(low)), np.ones(len(low)))
             return inside / np.pi, (distance * inside + turn) / (2 * np.pi)
-        wall, aside, low, high = walls.around(distance)
+        wall, aside, low, high = walls.around()
         count, d = len(distance), distance[wall]
         section = 1 - d**2
         inside, turn, arc = _cut(aside, low, high, d, section)

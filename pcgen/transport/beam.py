@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import torch
 from torch import Tensor
 
 from pcgen import kernels
-from pcgen.transport.search import MOST_BLOCKS, NARROWEST, Tree, searchable
+from pcgen.transport.search import MOST_BLOCKS, NARROWEST, Tree
 from pcgen.transport.workspace import Workspace
 
 # Samples scored against all atoms, and the number of their batch.
@@ -17,16 +16,14 @@ FIRST_CHECK = -(2**24)
 WIDER = 1.25
 
 
-def able_to_search(work: Workspace) -> bool:
-    """Whether a search pays, in every process."""
-    able = torch.tensor([searchable(work.atoms)], dtype=torch.int64)
-    work.group.sum_([able])
-    return able.item() == work.group.size
-
-
 def with_tree(work: Workspace) -> Workspace:
     """``work`` with the tree of its atoms."""
     return replace(work, tree=Tree.of(work.atoms))
+
+
+def wider(work: Workspace, beam: int) -> int:
+    """The beam of a verdict, and of what comes after one that misled."""
+    return min(work.widest, 2 * beam)
 
 
 def recall(work: Workspace, potential: Tensor, beam: int, looks: int = 0) -> float:

@@ -56,12 +56,12 @@ class NormalDensity:
 
     def through(self, walls: Walls) -> tuple[Array, Array]:
         """See :class:`~pcgen.transport.domain.Density`; the field is the radial one above."""
-        distance = (walls.centre * walls.normal).sum(1)
+        distance = walls.distance
         height = np.exp(-0.5 * distance**2) / np.sqrt(2 * np.pi)
         if self.dim == 2:
             low, high = walls.spans
             return height * _between(low, high), triangle_mass(distance, low, high)
-        wall, aside, low, high = walls.around(distance)
+        wall, aside, low, high = walls.around()
         count = len(distance)
         flux = np.bincount(wall, triangle_mass(aside, low, high), count)
         flow = np.bincount(wall, _edge_integral(distance[wall], aside, low, high - low), count)

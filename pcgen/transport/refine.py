@@ -22,12 +22,12 @@ import torch
 from torch import Generator, Tensor
 
 from pcgen import kernels
-from pcgen.transport.beam import able_to_search, narrowest, with_tree
+from pcgen.transport.beam import narrowest, with_tree
 from pcgen.transport.blocks import centred_blocks
 from pcgen.transport.evidence import batches
 from pcgen.transport.problem import SemidiscreteProblem
 from pcgen.transport.schedule import FIRST_LOOK
-from pcgen.transport.search import ENOUGH, ENOUGH_TO_BEGIN, LANES
+from pcgen.transport.search import ENOUGH, ENOUGH_TO_BEGIN, LANES, searchable
 from pcgen.transport.state import SemidualState
 from pcgen.transport.workspace import Workspace
 
@@ -52,7 +52,7 @@ def begin(
     """The first state of ``solver``, and the tree of the atoms where a search pays."""
     if isinstance(start, SemidualState):
         return (with_tree(work) if start.beam else work), start
-    if able_to_search(work):
+    if work.group.every(searchable(work.atoms)):
         searched = with_tree(work)
         state = solver.init(searched, start) if start else refined(solver, searched)
         if beam := narrowest(searched, state.potential, ENOUGH_TO_BEGIN):
@@ -98,7 +98,7 @@ def _barycentres(work: Workspace, means: Tensor, height: Tensor, weights: Tensor
     """(K, r) float64: the mean sample in the cell of each of the means, in working coordinates."""
     few = replace(work, atoms=means.to(work.atoms.dtype), weights=weights, tree=None)
     beam = 0
-    if able_to_search(few):
+    if work.group.every(searchable(few.atoms)):
         searched = with_tree(few)
         beam = narrowest(searched, height, ENOUGH)
         few = searched if beam else few

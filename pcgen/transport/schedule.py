@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 from torch import Generator
 
-from pcgen.transport.beam import narrowest
+from pcgen.transport.beam import narrowest, wider
 from pcgen.transport.evidence import Census, take_census
 from pcgen.transport.repairs import balanced, revived, unbalanced
 from pcgen.transport.search import ENOUGH
@@ -121,7 +121,7 @@ class Schedule:
             quick, census = census, self._verdict(state, tests, precise)
             state = replace(state, looks=state.looks + 1)
             if state.beam and census.chi2 - 3 * census.chi2_error > MISLED * quick.chi2:
-                state = replace(state, least=min(work.widest, 2 * state.beam))
+                state = replace(state, least=wider(work, state.beam))
             state, census = self._balanced(
                 state, census, lambda other: self._verdict(other, tests, precise)
             )
@@ -197,7 +197,7 @@ class Schedule:
         if not state.beam:
             return self.census(state, tests)
         exact = replace(self, work=self.work.whole).census(replace(state, beam=0), precise)
-        wide = replace(state, beam=min(self.work.widest, 2 * state.beam))
+        wide = replace(state, beam=wider(self.work, state.beam))
         return replace(self.census(wide, tests, every=True), judged=exact)
 
     def _balanced(

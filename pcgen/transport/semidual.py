@@ -55,7 +55,7 @@ from torch import Generator
 
 from pcgen.errors import InputError
 from pcgen.processes import ALONE, Group
-from pcgen.transport.beam import recall
+from pcgen.transport.beam import recall, wider
 from pcgen.transport.evidence import Census, Evidence, Status, transport_values
 from pcgen.transport.problem import SemidiscreteProblem
 from pcgen.transport.reach import check_reach
@@ -279,6 +279,9 @@ class SemidualSolver:
     ) -> SemidiscreteSolution:
         problem = work.problem
         exact, judged = status is Status.EXACT, census.judged
+        found = 1.0
+        if judged:
+            found = recall(work, state.average, wider(work, state.beam), state.looks)
         potential = state.average - state.average.mean()
         device = work.atoms.device
         generator = Generator(device=device).manual_seed(state.seed + TEST_SEEDS - 1)
@@ -293,7 +296,7 @@ class SemidualSolver:
             samples=state.samples,
             tests=0 if exact else census.samples + (judged.samples if judged else 0),
             searched=census.samples if judged else 0,
-            recall=recall(work, state.average, 2 * state.beam, state.looks) if judged else 1.0,
+            recall=found,
             steps=state.step,
             tolerance=self.tolerance,
             smoothing=state.epsilon * work.scale,

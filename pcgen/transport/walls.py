@@ -50,11 +50,14 @@ class Walls:
         low, high = (self.ends * along[:, None]).sum(2).T
         return low, high
 
-    def around(self, distance: Array) -> tuple[Index, Array, Array, Array]:
+    @property
+    def distance(self) -> Array:
+        """(W,) from the origin, along the normals."""
+        return np.asarray((self.centre * self.normal).sum(1))
+
+    def around(self) -> tuple[Index, Array, Array, Array]:
         """In 3D the edges (E,) of all walls, about the foot of the origin on each wall.
 
-        Args:
-            distance: (W,) of the walls from the origin, along their normals.
         Returns:
             the wall of each edge, its line's distance from the foot, positive where the edge runs
             counterclockwise, and where it begins and ends along the line.
@@ -64,7 +67,7 @@ class Walls:
         follow[stop - 1] = self.start
         wall = np.repeat(np.arange(len(self.start)), stop - self.start)
         normal = self.normal[wall]
-        begin = self.corners - distance[wall, None] * normal
+        begin = self.corners - self.distance[wall, None] * normal
         step = self.corners[follow] - self.corners
         length = np.linalg.norm(step, axis=1)
         step /= np.maximum(length, 1e-300)[:, None]

@@ -186,9 +186,7 @@ class Workspace:
             return None
         about_origin = self.middle is None
         lead = Lead.of(self.atoms, self.basis, self.problem.source) if about_origin else None
-        able = torch.tensor([lead is not None], dtype=torch.int64)
-        self.group.sum_([able])  # machines may differ; either all draw again or none
-        return lead if able.item() == self.group.size else None
+        return lead if self.group.every(lead is not None) else None
 
     def rows(self, done: int, count: int, step: int) -> Rows:
         """Like :meth:`draw`, with the leading coordinates drawn again where that is possible.
@@ -240,8 +238,8 @@ class Workspace:
 
     def searched(
         self, x: Tensor, potential: Tensor, beam: int, epsilon: float = 0.0
-    ) -> tuple[Tally, Tensor, Tensor]:
-        """Masses, and of each row (count, r) its cell and score, by the tree."""
+    ) -> tuple[Tally, Tensor]:
+        """Masses, and of each row (count, r) its cell, by the tree."""
         if self.tree is None:
             raise InputError(f"a search of beam {beam} needs the tree of the atoms")
         return self.tree.cells(x, potential, epsilon, self.weights, beam=beam, reach=self.spread)

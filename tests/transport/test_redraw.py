@@ -16,20 +16,14 @@ from pcgen.transport import (
 )
 from pcgen.transport.evidence import Census, take_census
 from pcgen.transport.tally import Rows, tally
+from tests.transport import manifold
+from tests.transport.manifold import draw
 
 pytestmark = pytest.mark.skipif(not choice.native_usable(), reason="no C compiler")
 
 
-def draw(seed):
-    return torch.Generator().manual_seed(seed)
-
-
 def curved(count=400, dim=40):
-    """Atoms on a manifold of 5 dimensions, so that a few directions matter most."""
-    z = torch.randn(count, 5, generator=draw(1))
-    return torch.sin(z @ torch.randn(5, dim, generator=draw(2))) + z @ torch.randn(
-        5, dim, generator=draw(3)
-    )
+    return manifold.curved(count, dim, inner=5)
 
 
 def workspace(source, atoms):

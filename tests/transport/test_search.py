@@ -16,20 +16,14 @@ from pcgen.transport.beam import narrowest, recall, with_tree
 from pcgen.transport.evidence import take_census
 from pcgen.transport.kept import KeptState
 from pcgen.transport.search import LANES, Tree, halved
+from tests.transport import manifold
+from tests.transport.manifold import draw
 
 pytestmark = pytest.mark.skipif(not choice.native_usable(), reason="no C compiler")
 
 
-def draw(seed):
-    return torch.Generator().manual_seed(seed)
-
-
 def curved(count=3000, dim=24):
-    """Atoms on a manifold of 4 dimensions."""
-    z = torch.randn(count, 4, generator=draw(1))
-    return torch.sin(z @ torch.randn(4, dim, generator=draw(2))) + z @ torch.randn(
-        4, dim, generator=draw(3)
-    )
+    return manifold.curved(count, dim, inner=4)
 
 
 def convex_potential(atoms):
