@@ -107,7 +107,7 @@ class NewtonSolver:
             raise InputError(
                 "the exact solver needs a ConvexDomain, a GridDensity, a UniformCube, a "
                 "UniformBall, a GaussianSource or a GaussianMeasure of full rank, in 2D or 3D, "
-                f"got {type(problem.source).__name__}; use SemidualSolver"
+                f"got {type(problem.source).__name__} in {problem.dim}D; use SemidualSolver"
             )
         distinct = problem.distinct
         atoms, shift = source.pull(problem.atoms[distinct.first].double().cpu().numpy())
