@@ -37,6 +37,9 @@ Mode = Literal["extended", "hard", "soft"]
 # Source samples on which typical gaps are measured, by a generator of their own.
 PILOT = 2048
 
+# The largest scale-free jump of usual steps inside a mode; from there on shares fade.
+USUAL_JUMP = 1.25
+
 # Draws per sample before a source that only meets the singular set is given up.
 MOST_REDRAWS = 100
 
@@ -100,9 +103,13 @@ class ExtendedMap:
             ``soft`` is the entropic map, the softmax mean of all atoms, which also mixes modes.
         neighbours: cells mixed with that of x, in ``extended``. The weight of cell j is
             (1 - δ_j / δ_last)², with δ the shortfall of its score and ``last`` the first cell not
-            mixed, so it fades to zero as another takes its place: the map is continuous off the
-            singular set.
-        largest_jump: cells whose scale-free jump is larger are across the singular set.
+            mixed, so it fades to zero as another takes its place.
+        largest_jump: cells whose scale-free jump is larger are across the singular set. The weight
+            of a cell fades with its jump, from USUAL_JUMP on to nothing at this one: where modes
+            touch, mixtures keep to atoms beside each other. On checkerboards of 1500 atoms 0.02 %
+            of the points are then off the squares by more than half the spacing of the atoms
+            (twelve sets, the worst 0.06), without it 0.06 (0.14). The price is that the map takes
+            small steps inside a mode too, the largest a sixth of the hard map's largest.
         band: x within this many typical wall distances of such a wall counts as rejected.
         singular: what :meth:`sample` does with rejected x: ``route`` keeps them, each on its side
             of the wall, which leaves the masses of the modes exact; ``reject`` draws again.
@@ -290,7 +297,8 @@ class ExtendedMap:
     def _shares(self, short: Tensor, jump: Tensor) -> Tensor:
         last = short[:, -1:] if short.shape[1] == self.neighbours + 2 else 2 * short[:, -1:]
         shares = (1 - short / last.clamp(min=1e-300)).clamp(min=0).square()
-        shares = torch.where(jump <= self.largest_jump, shares, torch.zeros_like(shares))
+        width = max(self.largest_jump - USUAL_JUMP, 1e-9)
+        shares *= ((self.largest_jump - jump) / width).clamp(0, 1)
         shares[:, 0] = 1
         return shares / shares.sum(1, keepdim=True)
 

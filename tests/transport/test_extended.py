@@ -85,25 +85,32 @@ def arc_of(points):
 
 # Squares that touch are told apart down to half the spacing of their atoms, √(8 / N) / 2; the roll
 # has a width of 0.06, and a distance of 1.26 between its turns.
+@pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize(
     ("name", "mode_of", "margin"),
-    [("checkerboard", square_of, 0.5 * (8 / 1500) ** 0.5), ("swiss-roll", arc_of, 0.3)],
+    [
+        ("checkerboard", square_of, 0.5 * (8 / 1500) ** 0.5),
+        ("swiss-roll", arc_of, 0.3),
+    ],
 )
-def test_touching_and_rolled_up_modes_are_covered_and_kept_apart(name, mode_of, margin):
-    atoms = DENSITIES[name](1500, torch.Generator().manual_seed(1))
+def test_touching_and_rolled_up_modes_are_covered_and_kept_apart(name, mode_of, margin, seed):
+    atoms = DENSITIES[name](1500, torch.Generator().manual_seed(seed))
     solution = NewtonSolver().solve(SemidiscreteProblem(UniformCube(2), atoms))
-    x = UniformCube(2).sample(10_000, torch.Generator().manual_seed(7))
+    x = UniformCube(2).sample(40_000, torch.Generator().manual_seed(7))
     mapped = ExtendedMap(solution)(x)
     _, distance = mode_of(mapped.points)
-    assert (distance > margin).float().mean() <= 0.001
+    # A thousandth is allowed; without shares that fade these boards have 0.0006 to 0.0008.
+    assert (distance > margin).float().mean() <= 0.0004
     labels, _ = mode_of(atoms)
-    assert mapped.figures(labels)["coverage"] == 1
+    figures = mapped.figures(labels)
+    assert figures["coverage"] == 1
+    assert figures["interpolated"] > 0.99
     with pytest.raises(InputError, match="labels must be one number for each"):
         mapped.figures(labels[:-1])
     share = torch.bincount(labels, minlength=8) / 1500
     counts = torch.bincount(labels[mapped.cell], minlength=8)
-    sigma = (10_000 * share * (1 - share)).sqrt()
-    assert ((counts - 10_000 * share).abs() < 3 * sigma).all()
+    sigma = (40_000 * share * (1 - share)).sqrt()
+    assert ((counts - 40_000 * share).abs() < 3 * sigma).all()
 
 
 def few_atoms_a_mode(size, dim, width=0.02):
@@ -191,13 +198,16 @@ def test_the_gap_is_the_distance_to_the_wall():
 
 
 def test_the_map_is_continuous_inside_a_mode():
-    """Along a path in the source, outputs move in small steps while the mode stays the same."""
+    """Along a path in the source, outputs move in small steps while the mode stays the same.
+
+    Small beside those of the hard map; not nothing, as the shares of far neighbours fade.
+    """
     solution, _, labels = solved(eight_gaussians)
     path = torch.linspace(-0.5, 0.5, 20001)[:, None] * torch.tensor([[0.3, 1.0]]) + 1.2
     hard, extended = (ExtendedMap(solution, mode)(path) for mode in ("hard", "extended"))
     same = labels[hard.cell][1:] == labels[hard.cell][:-1]
     largest = [mapped.points.diff(dim=0).norm(dim=1)[same].max() for mapped in (hard, extended)]
-    assert largest[1] < 0.1 * largest[0]
+    assert largest[1] < 0.2 * largest[0]
 
 
 def test_rejecting_draws_again_until_nothing_is_near_the_singular_set(generator):
