@@ -67,8 +67,9 @@ class Evidence:
         dual, primal: mean ½|x - y|² over the transport, by the dual potential and by the map;
             equal at the optimum. With standard errors.
         samples: source samples used to solve; tests: fresh ones used to judge.
-        searched: of these, samples whose cells were searched for, which tell dead cells and the
-            quantiles; χ² is of the others, scored against all atoms. 0 without a search.
+        searched: of these, samples whose cells were searched for, which tell dead cells and, the
+            first of them, the quantiles; χ² is of the others, scored against all atoms. 0 without
+            a search.
         recall: the share of cells that the search finds, 1 without one.
         redraws: how often the leading coordinates of each are drawn, see
             :mod:`pcgen.transport.redraw`.
@@ -123,6 +124,7 @@ class Census:
         samples: M, the sum of the counts.
         square: Σ over samples of Σ_i c_i² / ν_i; None for plain samples, where each c is 0 or 1.
         judged: the census that χ² is taken from, where that is another one.
+        found: (n,) float64, of cells without a sample, how many of ``looked`` more were in each.
     """
 
     counts: Tensor
@@ -130,6 +132,8 @@ class Census:
     samples: int
     square: float | None = None
     judged: Census | None = None
+    found: Tensor | None = None
+    looked: int = 0
 
     @property
     def chi2(self) -> float:
@@ -164,12 +168,21 @@ class Census:
     @property
     def dead_cells(self) -> Tensor:
         """(n,) bool, cells without a sample where at least :data:`DUE` were due."""
-        return (self.counts == 0) & (self.weights * self.effective >= DUE)
+        return self._unmet & (self._due >= DUE)
 
     @property
     def untested(self) -> int:
         """Cells without a sample where fewer were due."""
-        return int(((self.counts == 0) & (self.weights * self.effective < DUE)).sum())
+        return int((self._unmet & (self._due < DUE)).sum())
+
+    @property
+    def _unmet(self) -> Tensor:
+        unmet = self.counts == 0
+        return unmet if self.found is None else unmet & (self.found == 0)
+
+    @property
+    def _due(self) -> Tensor:
+        return self.weights * (self.effective + self.looked)
 
     def errors(self) -> dict[str, float]:
         """Largest and quantile relative errors, with the median that chance would show."""

@@ -18,6 +18,7 @@ from pcgen.transport.evidence import Census, take_census
 from pcgen.transport.repairs import balanced, revived, unbalanced
 from pcgen.transport.search import ENOUGH
 from pcgen.transport.state import SemidualState
+from pcgen.transport.unmet import COUNTED, met
 from pcgen.transport.workspace import Workspace
 
 # Fresh samples per cell before a cell without one is called dead: by chance e^-32, and a cell of
@@ -161,12 +162,11 @@ class Schedule:
             begun = replace(begun, batch=max(256, state.batch // 4))
         return begun, verdict
 
-    def census(self, state: SemidualState, samples: int, *, every: bool = False) -> Census:
+    def census(self, state: SemidualState, samples: int) -> Census:
         """Fresh samples in the cells of the average; which ones, the seed and the looks tell.
 
         Args:
             samples: as many plain ones; redrawn ones are worth several.
-            every: fewer will do if they have met every cell.
         """
         work = self.work
         if work.lead is None and not state.beam:
@@ -178,8 +178,6 @@ class Schedule:
         size, number = max(256, min(4096, samples // 64)), FIRST_TEST - state.looks * MOST_TESTS
         size = min(SEARCHED_TESTS, samples) if state.beam else size
         while found is None or census.effective < samples:
-            if found is not None and every and census.counts.min() > 0:
-                break
             rows = work.rows(0, size, number)
             number -= 1
             more = work.tally(rows, potential, 0.0, self.backend, state.beam)
@@ -192,13 +190,16 @@ class Schedule:
     def _verdict(self, state: SemidualState, tests: int, precise: int) -> Census:
         """A thorough census: of a search, χ² on ``precise`` samples scored against all atoms.
 
-        The search has to find each cell once, in at most ``tests`` samples.
+        A search has to find each cell once, in at most ``tests`` samples.
         """
         if not state.beam:
             return self.census(state, tests)
         exact = replace(self, work=self.work.whole).census(replace(state, beam=0), precise)
         wide = replace(state, beam=wider(self.work, state.beam))
-        return replace(self.census(wide, tests, every=True), judged=exact)
+        counted = self.census(wide, min(tests, COUNTED * self.work.count))
+        number = FIRST_TEST - state.looks * MOST_TESTS - MOST_TESTS // 2
+        every = met(self.work, state.average, wide.beam, counted, tests, number)
+        return replace(every, judged=exact)
 
     def _balanced(
         self, state: SemidualState, census: Census, judge: Callable[[SemidualState], Census]

@@ -145,8 +145,8 @@ class Tree:
         *,
         beam: int,
         reach: float,
-    ) -> tuple[Tally, Tensor]:
-        """The masses of the cells in rows x (count, dim), and the cell of each row.
+    ) -> tuple[Tally, Tensor, Tensor]:
+        """The masses of the cells in rows x (count, dim), and the cell of each row and its score.
 
         Args:
             potential, weights: (n,) float64; epsilon: as of :func:`pcgen.transport.tally.tally`.
@@ -154,7 +154,7 @@ class Tree:
         """
         importance = torch.zeros(LANES * self.widest)
         importance[: len(self.order)] = (1 / weights[self.order]).float()
-        mass, square, best, _ = kernels.searched_cells(
+        mass, square, best, score = kernels.searched_cells(
             x,
             self.blocks,
             self.offset(potential, reach),
@@ -165,7 +165,7 @@ class Tree:
         )
         own = torch.empty_like(potential)
         own[self.order] = mass[: len(own)]
-        return Tally(own, square, len(x)), self.order[best]
+        return Tally(own, square, len(x)), self.order[best], score
 
 
 def searchable(atoms: Tensor) -> bool:

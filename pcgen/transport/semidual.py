@@ -279,6 +279,7 @@ class SemidualSolver:
     ) -> SemidiscreteSolution:
         problem = work.problem
         exact, judged = status is Status.EXACT, census.judged
+        searched = census.samples + census.looked
         found = 1.0
         if judged:
             found = recall(work, state.average, wider(work, state.beam), state.looks)
@@ -294,8 +295,8 @@ class SemidualSolver:
             dead=census.dead,
             untested=census.untested,
             samples=state.samples,
-            tests=0 if exact else census.samples + (judged.samples if judged else 0),
-            searched=census.samples if judged else 0,
+            tests=0 if exact else searched + (judged.samples if judged else 0),
+            searched=searched if judged else 0,
             recall=found,
             steps=state.step,
             tolerance=self.tolerance,

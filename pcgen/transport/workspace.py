@@ -238,8 +238,8 @@ class Workspace:
 
     def searched(
         self, x: Tensor, potential: Tensor, beam: int, epsilon: float = 0.0
-    ) -> tuple[Tally, Tensor]:
-        """Masses, and of each row (count, r) its cell, by the tree."""
+    ) -> tuple[Tally, Tensor, Tensor]:
+        """Masses, and of each row (count, r) its cell and its score there, by the tree."""
         if self.tree is None:
             raise InputError(f"a search of beam {beam} needs the tree of the atoms")
         return self.tree.cells(x, potential, epsilon, self.weights, beam=beam, reach=self.spread)

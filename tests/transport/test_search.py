@@ -11,9 +11,10 @@ from pcgen.transport import (
     SemidiscreteProblem,
     SemidualSolver,
     search,
+    unmet,
 )
 from pcgen.transport.beam import narrowest, recall, with_tree
-from pcgen.transport.evidence import take_census
+from pcgen.transport.evidence import Census, take_census
 from pcgen.transport.kept import KeptState
 from pcgen.transport.search import LANES, Tree, halved
 from tests.transport import manifold
@@ -86,6 +87,32 @@ def test_wider_beams_find_more_cells():
     assert found[-1] == 1
     beam = narrowest(work, potential, search.ENOUGH)
     assert recall(work, potential, beam) >= search.ENOUGH
+
+
+@pytest.mark.parametrize("narrow", [1, 64])
+def test_cells_without_a_sample_are_found_as_by_all_scores(monkeypatch, narrow):
+    monkeypatch.setattr(unmet, "NARROWEST", narrow)
+    problem = SemidiscreteProblem(GaussianSource(24), curved())
+    work = with_tree(SemidualSolver().prepare(problem, draw(0)))
+    potential = convex_potential(work.atoms)
+    # So low that no sample is ever in this cell.
+    potential[7] -= 1e3
+
+    def census(samples, number):
+        cell = kernels.best_cells(work.draw(0, samples, number), work.atoms, potential)[1][:, 0]
+        return cell, torch.bincount(cell, minlength=len(potential)).double()
+
+    counts = census(3000, -5)[1]
+    few = Census(counts=counts, weights=work.weights, samples=3000)
+    found = unmet.met(work, potential, work.tree.widest, few, 33_000, -6)
+    assert found.looked == 30_000
+    new = census(30_000, -6)[1]
+    assert torch.equal(found.found > 0, (counts == 0) & (new > 0))
+    assert found.found[7] == 0
+    # 33,000 samples are eleven a cell, so those that none of them met are dead, not untested.
+    assert found.dead == ((counts + new) == 0).sum()
+    assert (few.dead, found.untested) == (0, 0)
+    assert found.counts is counts
 
 
 def test_atoms_without_structure_are_scored_in_full(searched_from):
