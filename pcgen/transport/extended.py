@@ -40,6 +40,9 @@ PILOT = 2048
 # The largest scale-free jump of usual steps inside a mode; from there on shares fade.
 USUAL_JUMP = 1.25
 
+# Atoms for each neighbour that is mixed.
+FEWEST_A_NEIGHBOUR = 4
+
 # Draws per sample before a source that only meets the singular set is given up.
 MOST_REDRAWS = 100
 
@@ -101,9 +104,9 @@ class ExtendedMap:
         solution: of a semi-discrete problem.
         mode: ``hard`` gives atoms; ``extended`` mixes neighbouring cells off the singular set;
             ``soft`` is the entropic map, the softmax mean of all atoms, which also mixes modes.
-        neighbours: cells mixed with that of x, in ``extended``. The weight of cell j is
-            (1 - δ_j / δ_last)², with δ the shortfall of its score and ``last`` the first cell not
-            mixed, so it fades to zero as another takes its place.
+        neighbours: cells mixed with that of x, in ``extended``; at most a quarter of all. The
+            weight of cell j is (1 - δ_j / δ_last)², with δ the shortfall of its score and ``last``
+            the first cell not mixed, so it fades to zero as another takes its place.
         largest_jump: cells whose scale-free jump is larger are across the singular set. The weight
             of a cell fades with its jump, from USUAL_JUMP on to nothing at this one: where modes
             touch, mixtures keep to atoms beside each other. On checkerboards of 1500 atoms 0.02 %
@@ -218,6 +221,11 @@ class ExtendedMap:
         return self.solution.envelope.atoms
 
     @property
+    def _mixed(self) -> int:
+        """Cells mixed with that of x: of few atoms fewer, or all mixtures would be their mean."""
+        return min(self.neighbours, max(1, len(self._atoms) // FEWEST_A_NEIGHBOUR))
+
+    @property
     def _precision(self) -> torch.dtype:
         return self.solution.envelope.dtype
 
@@ -263,7 +271,7 @@ class ExtendedMap:
             points = self._atoms[:1].expand(len(x), -1).clone()
             never = torch.zeros(len(x), dtype=torch.bool, device=first.device)
             return Mapped(points, cell, cell[:, None], share.double(), never, infinite, infinite)
-        k = min(self.neighbours + 2, count)
+        k = min(self._mixed + 2, count)
         index, short = self._ranked(x, k)
         atoms = self._atoms[index].double()
         distance = (atoms - atoms[:, :1]).norm(dim=2)
@@ -295,8 +303,10 @@ class ExtendedMap:
         )
 
     def _shares(self, short: Tensor, jump: Tensor) -> Tensor:
-        last = short[:, -1:] if short.shape[1] == self.neighbours + 2 else 2 * short[:, -1:]
-        shares = (1 - short / last.clamp(min=1e-300)).clamp(min=0).square()
+        # Of two atoms there is no third to end the mixture: it ends where most samples are.
+        whole = short.shape[1] == self._mixed + 2
+        last = short[:, -1:].clamp(min=1e-300) if whole else max(2 * self.typical[1], 1e-300)
+        shares = (1 - short / last).clamp(min=0).square()
         width = max(self.largest_jump - USUAL_JUMP, 1e-9)
         shares *= ((self.largest_jump - jump) / width).clamp(0, 1)
         shares[:, 0] = 1

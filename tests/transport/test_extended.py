@@ -138,6 +138,20 @@ def test_modes_of_few_atoms_are_not_mixed(size, dim):
     assert figures["interpolated"] > 0.9
 
 
+@pytest.mark.parametrize("count", [2, 3, 5, 9])
+def test_of_few_atoms_all_are_reached_and_mixed_two_by_two(count):
+    atoms = 4 * torch.rand(count, 2, generator=torch.Generator().manual_seed(count))
+    solution = NewtonSolver().solve(SemidiscreteProblem(UniformCube(2), atoms))
+    x = UniformCube(2).sample(20_000, torch.Generator().manual_seed(1))
+    mapped = ExtendedMap(solution)(x)
+    apart = torch.pdist(atoms).median()
+    assert (torch.cdist(atoms, mapped.points).amin(1) < 0.3 * apart).all()
+    assert mapped.figures()["interpolated"] > 0.5
+    assert ((mapped.shares > 0).sum(1) <= max(2, 1 + count // 4)).all()
+    # The mean of all would have none of the variance of the atoms.
+    assert mapped.points.var(0).sum() > 0.35 * atoms.var(0, correction=0).sum()
+
+
 def normal(count, dim):
     return torch.randn(count, dim, generator=torch.Generator().manual_seed(4))
 
