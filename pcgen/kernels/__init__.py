@@ -9,10 +9,10 @@
 * :func:`mean_log_sum_exp` - the log-likelihood of points under mixtures, with its gradient.
 
 ``dense.py`` is the reference: short and obviously right. ``keops.py``, ``kdtree.py``,
-``native.py`` (C, compiled on first use) and ``torch3d.py`` must match it in value, and where
-there is one in gradient. The backend is an
-argument: a name, or ``auto``, which chooses by the sizes measured in :mod:`pcgen.kernels.choice`
-and never changes its mind after an error.
+``native.py`` (C, compiled on first use by ``compiled.py``) and ``torch3d.py`` must match it in
+value, and where there is one in gradient. The backend is an argument: a name, or ``auto``, which
+chooses by the sizes measured in :mod:`pcgen.kernels.choice` and never changes its mind after an
+error.
 """
 
 from __future__ import annotations

@@ -39,9 +39,9 @@ def keops_usable() -> bool:
 
 def native_usable() -> bool:
     """A C compiler is there and compiles our loops."""
-    from pcgen.kernels import native
+    from pcgen.kernels import compiled
 
-    return native.usable()
+    return compiled.usable()
 
 
 def choose(operation: str, x: Tensor, y: Tensor, k: int) -> str:

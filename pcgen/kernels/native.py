@@ -1,53 +1,26 @@
-"""Loops over pairs of points in C, compiled once on the machine that runs them.
+"""Loops over pairs of points in C, called with arrays and tensors.
 
-``native.c`` and ``search.c`` beside this file say what they compute. They are compiled by the
-system's C compiler (``CC``, else cc, gcc or clang; about two seconds) for exactly this processor
-and kept in the user's cache. Without a compiler the backend is absent, ``auto`` means another one,
-and asking for ``native`` by name is an error that says so.
+``native.c`` and ``search.c`` beside this file say what they compute; see
+:mod:`pcgen.kernels.compiled` for how they get there.
 """
 
 from __future__ import annotations
 
 import ctypes
-import functools
-import hashlib
 import itertools
-import os
-import platform
-import shutil
-import subprocess
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pcgen.errors import BackendError, StorageError
-from pcgen.files import atomic_file, cache_folder
+from pcgen.errors import BackendError
+from pcgen.kernels.compiled import call
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-SOURCES = [Path(__file__).with_name(name) for name in ("native.c", "search.c")]
-HEADERS = [Path(__file__).with_name("exponential.h")]
-FLAGS = [
-    "-std=gnu11",
-    "-O3",
-    "-fopenmp-simd",
-    "-fno-math-errno",
-    "-fno-trapping-math",
-    "-fPIC",
-    "-shared",
-]
-# Tried in turn: compilers differ in how they are told to use all of this processor.
-TUNING: tuple[list[str], ...] = (
-    ["-march=native", "-mprefer-vector-width=512"],
-    ["-march=native"],
-    ["-mcpu=native"],
-    [],
-)
 # Below this many pairs of points a second thread costs more than it brings.
 PAIRS_PER_THREAD = 2**20
 # exp of less would meet denormal numbers, whose products are many times slower.
@@ -78,7 +51,7 @@ def prepare(clouds: Clouds) -> Clouds:
 def chamfer_table(x: Clouds, y: Clouds) -> NDArray[np.float64]:
     """All Chamfer distances between prepared clouds: (a, 3, n) and (b, 3, m) to (a, b)."""
     out = np.empty((len(x), len(y)))
-    _call("chamfer_table", x, len(x), x.shape[2], y, len(y), y.shape[2], out)
+    call("chamfer_table", x, len(x), x.shape[2], y, len(y), y.shape[2], out)
     return out
 
 
@@ -93,7 +66,7 @@ def chamfer_search(x: Clouds, y: Clouds, order: NDArray[np.int64]) -> NDArray[np
     """
     out = np.empty(len(y))
     x, order = np.ascontiguousarray(x), np.ascontiguousarray(order, np.int64)
-    _call("chamfer_search", x, x.shape[1], y, y.shape[2], order, len(order), out)
+    call("chamfer_search", x, x.shape[1], y, y.shape[2], order, len(order), out)
     return out
 
 
@@ -104,7 +77,7 @@ def annealed_table(
     out = np.empty((len(x), len(y)))
     levels = np.ascontiguousarray(levels, np.float32)
     sizes = (x, len(x), y, len(y), x.shape[2])
-    _call("annealed_table", *sizes, levels, len(levels), int(squared_cost), out)
+    call("annealed_table", *sizes, levels, len(levels), int(squared_cost), out)
     return out
 
 
@@ -124,7 +97,7 @@ def nearest(x: Tensor, y: Tensor, k: int) -> tuple[Tensor, Tensor]:
 
     def run(rows: slice) -> None:
         part = from_[rows], to[rows], distance[rows], index[rows]
-        _call("nearest_table", part[0], n, part[1], m, len(part[0]), part[2], part[3])
+        call("nearest_table", part[0], n, part[1], m, len(part[0]), part[2], part[3])
 
     _over_threads(run, batch, n * m)
     return torch.from_numpy(distance)[..., None].to(x.dtype), torch.from_numpy(index)[..., None]
@@ -147,7 +120,7 @@ def mean_log_sum_exp(features: Tensor, coefficients: Tensor) -> tuple[Tensor, Te
     def run(rows: slice) -> None:
         sizes = (len(value[rows]), m, few, many)
         out = value[rows], gradient[rows]
-        _call("log_sum_exp_table", from_[rows], table[rows], *sizes, lowest, *out)
+        call("log_sum_exp_table", from_[rows], table[rows], *sizes, lowest, *out)
 
     _over_threads(run, batch, m * many)
     return torch.from_numpy(value), torch.from_numpy(gradient)
@@ -185,7 +158,7 @@ def redrawn_cells(
             scores = torch.addmm(shared, x[top:bottom], atoms.T).numpy()
             sizes = (bottom - top, len(atoms), r, inverse, ctypes.c_float(WINDOW))
             tables = scores, lines, draws[top:bottom], worth
-            _call("redrawn_table", *tables, *sizes, mass, square)
+            call("redrawn_table", *tables, *sizes, mass, square)
         return mass, float(square[0])
 
     parts = _over_threads(run, len(x), len(atoms) * moves.shape[2] ** 2)
@@ -221,7 +194,7 @@ def searched_cells(
         out = (mass, square, best[part], score[part])
         mine, levels = points[part], len(starts) - 1
         of_tree = (tree, heights, bounds, levels, widths)
-        _call("search_table", mine, len(mine), x.shape[1], *of_tree, *sizes, worth, *out)
+        call("search_table", mine, len(mine), x.shape[1], *of_tree, *sizes, worth, *out)
         return mass, float(square[0])
 
     parts = _over_threads(run, len(x), LANES * sum(beams))
@@ -250,76 +223,3 @@ def _over_threads(run: Callable[[slice], T], batch: int, pairs: int) -> list[T]:
 def best_cells(x: Tensor, atoms: Tensor, offset: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """Refused: scores in high dimension are matrix products, which torch does best."""
     raise BackendError("the native backend has no best_cells; use dense or keops")
-
-
-@functools.cache
-def library() -> ctypes.CDLL:
-    """Load the compiled loops, compiling them if this machine has not yet.
-
-    Raises:
-        BackendError: no compiler, or it fails; the message holds its complaint.
-    """
-    compiler = _compiler()
-    if compiler is None:
-        raise BackendError(
-            "the native backend needs a C compiler and found none; install gcc or clang, "
-            "or choose another backend"
-        )
-    complaints = []
-    for tuning in TUNING:
-        path = cache_folder("native") / f"loops-{_key(compiler, tuning)}.so"
-        try:
-            if not path.is_file():
-                with atomic_file(path) as temporary:
-                    command = [compiler, *FLAGS, *tuning, *map(str, SOURCES)]
-                    command += ["-o", str(temporary), "-lm"]
-                    subprocess.run(command, capture_output=True, text=True, check=True)
-            return ctypes.CDLL(str(path))
-        except subprocess.CalledProcessError as error:
-            complaints.append(error.stderr.strip().partition("\n")[0])
-        except (OSError, StorageError) as error:
-            complaints.append(str(error))
-    raise BackendError(f"the native backend could not be compiled by {compiler}: {complaints[-1]}")
-
-
-@functools.cache
-def usable() -> bool:
-    """Whether this machine can compile and load the loops; tried once per process."""
-    try:
-        library()
-    except BackendError:
-        return False
-    return True
-
-
-def _compiler() -> str | None:
-    names = [os.environ.get("CC", ""), "cc", "gcc", "clang"]
-    return next((found for name in names if name and (found := shutil.which(name))), None)
-
-
-def _key(compiler: str, tuning: list[str]) -> str:
-    """Differs wherever the compiled code could: a home folder may serve many machines."""
-    version = subprocess.run([compiler, "--version"], capture_output=True, text=True).stdout
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        processor = next((line for line in lines if line.startswith(("flags", "Features"))), "")
-    except OSError:
-        processor = platform.processor()
-    texts = [path.read_text() for path in (*SOURCES, *HEADERS)]
-    parts = [*texts, version, platform.machine(), processor, *FLAGS, *tuning]
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
-
-
-def _call(name: str, *arguments: Any) -> None:
-    """Call a C function: arrays by address (contiguity checked), integers as int."""
-    plain: list[Any] = []
-    for argument in arguments:
-        if isinstance(argument, ctypes.c_float):
-            plain.append(argument)
-        elif isinstance(argument, np.ndarray):
-            assert argument.flags.c_contiguous
-            plain.append(ctypes.c_void_p(argument.ctypes.data))
-        else:
-            plain.append(ctypes.c_int(argument))
-    if getattr(library(), name)(*plain):
-        raise MemoryError(f"{name} could not allocate its scratch row")

@@ -10,9 +10,9 @@ from scipy.spatial.distance import cdist
 
 from pcgen import kernels
 from pcgen.errors import BackendError, InputError
-from pcgen.kernels import choice, native
+from pcgen.kernels import choice, compiled, native
 
-pytestmark = pytest.mark.skipif(not native.usable(), reason="no C compiler")
+pytestmark = pytest.mark.skipif(not compiled.usable(), reason="no C compiler")
 
 
 def draw(*shape, seed=0):
@@ -101,15 +101,15 @@ def test_more_neighbours_or_other_dimensions_are_refused_by_name():
 def test_without_a_compiler_auto_means_another_backend(monkeypatch):
     x = torch.zeros(1, 300, 3)
     assert choice.choose("nearest", x, x, 1) == "native"
-    monkeypatch.setattr(native, "usable", lambda: False)
+    monkeypatch.setattr(compiled, "usable", lambda: False)
     assert choice.choose("nearest", x, x, 1) == "kdtree"
 
 
 def test_without_a_compiler_native_by_name_says_what_to_install():
     code = (
-        "from pcgen.kernels import native\n"
-        "native._compiler = lambda: None\n"
-        "try: native.library()\n"
+        "from pcgen.kernels import compiled\n"
+        "compiled._compiler = lambda: None\n"
+        "try: compiled.library()\n"
         "except Exception as error: print(error)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
@@ -121,14 +121,14 @@ def test_a_broken_compiler_is_quoted(monkeypatch, tmp_path):
     compiler.write_text("#!/bin/sh\necho 'fatal: no such luck' >&2\nexit 1\n")
     compiler.chmod(0o755)
     monkeypatch.setenv("PCGEN_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(native, "_compiler", lambda: str(compiler))
+    monkeypatch.setattr(compiled, "_compiler", lambda: str(compiler))
     with pytest.raises(BackendError, match="no such luck"):
-        native.library.__wrapped__()
+        compiled.library.__wrapped__()
     assert not list((tmp_path / "cache").rglob("*.so"))
 
 
 def test_loading_the_loops_leaves_denormal_numbers_alone():
-    native.library()
+    compiled.library()
     assert np.float32(1e-40) * np.float32(0.5) > 0
 
 

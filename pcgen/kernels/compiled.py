@@ -1,0 +1,116 @@
+"""Our loops in C, compiled once on the machine that runs them.
+
+``native.c`` and ``search.c`` beside this file are compiled by the system's C compiler (``CC``,
+else cc, gcc or clang; about two seconds) for exactly this processor and kept in the user's cache.
+Without a compiler the ``native`` backend is absent, ``auto`` means another one, and asking for
+``native`` by name is an error that says so.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pcgen.errors import BackendError, StorageError
+from pcgen.files import atomic_file, cache_folder
+
+SOURCES = [Path(__file__).with_name(name) for name in ("native.c", "search.c")]
+HEADERS = [Path(__file__).with_name("exponential.h")]
+FLAGS = [
+    "-std=gnu11",
+    "-O3",
+    "-fopenmp-simd",
+    "-fno-math-errno",
+    "-fno-trapping-math",
+    "-fPIC",
+    "-shared",
+]
+# Tried in turn: compilers differ in how they are told to use all of this processor.
+TUNING: tuple[list[str], ...] = (
+    ["-march=native", "-mprefer-vector-width=512"],
+    ["-march=native"],
+    ["-mcpu=native"],
+    [],
+)
+
+
+@functools.cache
+def library() -> ctypes.CDLL:
+    """Load the compiled loops, compiling them if this machine has not yet.
+
+    Raises:
+        BackendError: no compiler, or it fails; the message holds its complaint.
+    """
+    compiler = _compiler()
+    if compiler is None:
+        raise BackendError(
+            "the native backend needs a C compiler and found none; install gcc or clang, "
+            "or choose another backend"
+        )
+    complaints = []
+    for tuning in TUNING:
+        path = cache_folder("native") / f"loops-{_key(compiler, tuning)}.so"
+        try:
+            if not path.is_file():
+                with atomic_file(path) as temporary:
+                    command = [compiler, *FLAGS, *tuning, *map(str, SOURCES)]
+                    command += ["-o", str(temporary), "-lm"]
+                    subprocess.run(command, capture_output=True, text=True, check=True)
+            return ctypes.CDLL(str(path))
+        except subprocess.CalledProcessError as error:
+            complaints.append(error.stderr.strip().partition("\n")[0])
+        except (OSError, StorageError) as error:
+            complaints.append(str(error))
+    raise BackendError(f"the native backend could not be compiled by {compiler}: {complaints[-1]}")
+
+
+@functools.cache
+def usable() -> bool:
+    """Whether this machine can compile and load the loops; tried once per process."""
+    try:
+        library()
+    except BackendError:
+        return False
+    return True
+
+
+def _compiler() -> str | None:
+    names = [os.environ.get("CC", ""), "cc", "gcc", "clang"]
+    return next((found for name in names if name and (found := shutil.which(name))), None)
+
+
+def _key(compiler: str, tuning: list[str]) -> str:
+    """Differs wherever the compiled code could: a home folder may serve many machines."""
+    version = subprocess.run([compiler, "--version"], capture_output=True, text=True).stdout
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        processor = next((line for line in lines if line.startswith(("flags", "Features"))), "")
+    except OSError:
+        processor = platform.processor()
+    texts = [path.read_text() for path in (*SOURCES, *HEADERS)]
+    parts = [*texts, version, platform.machine(), processor, *FLAGS, *tuning]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+
+
+def call(name: str, *arguments: Any) -> None:
+    """Call a C function: arrays by address (contiguity checked), integers as int."""
+    plain: list[Any] = []
+    for argument in arguments:
+        if isinstance(argument, ctypes.c_float):
+            plain.append(argument)
+        elif isinstance(argument, np.ndarray):
+            assert argument.flags.c_contiguous
+            plain.append(ctypes.c_void_p(argument.ctypes.data))
+        else:
+            plain.append(ctypes.c_int(argument))
+    if getattr(library(), name)(*plain):
+        raise MemoryError(f"{name} could not allocate its scratch row")
