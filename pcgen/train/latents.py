@@ -106,12 +106,11 @@ def _atoms(context: Context) -> tuple[Atoms, dict[str, float]]:
     if not (torch.isfinite(z).all() and torch.isfinite(image).all()):
         raise TrainingError("base: a latent is not a finite number; train the autoencoder again")
     atoms = Atoms(z=z, row=clouds.rows[shapes], label=clouds.label[shapes])
-    each = max(1, min(settings.base.variants, settings.base.most // len(shapes)))
-    near = settings.base.neighbours
+    each, near = settings.base.each(len(shapes)), settings.base.neighbours
 
     def measured() -> dict[str, float]:
         with progress.hushed():
-            return least_change(atoms, image, model, clouds, near, context.seed(STAGE, 3))
+            return least_change(atoms, image, model, clouds, settings.base, context.seed(STAGE, 3))
 
     # The first process decides: another machine might round the other way.
     progress.say("base           comparing variants with the training shapes")

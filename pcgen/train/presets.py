@@ -41,6 +41,10 @@ class BaseSettings:
         if self.tolerance <= 0 or self.jitter < 0:
             raise InputError("the base stage needs tolerance > 0 and jitter >= 0")
 
+    def each(self, shapes: int) -> int:
+        """Variants of each of so many shapes: as many as wanted, or as keep within ``most``."""
+        return max(1, min(self.variants, self.most // shapes))
+
 
 @dataclass(frozen=True, kw_only=True)
 class LatentFlowSettings:

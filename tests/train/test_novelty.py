@@ -5,9 +5,11 @@ import torch
 
 from pcgen.latent.autoencoder import proportions
 from pcgen.latent.mixture import Drawn
+from pcgen.train import novelty
 from pcgen.train.atoms import Atoms
 from pcgen.train.data import TrainingClouds
 from pcgen.train.novelty import ENOUGH, LEAST, SUSPECT, describe, least_change
+from pcgen.train.presets import BaseSettings
 
 SCALE = 2.0  # of the logarithm of proportions in a code, as of an autoencoder
 
@@ -30,8 +32,8 @@ def boxes(sizes, count, generator):
     return points * sizes[:, None]
 
 
-def found(spread, count=40, neighbours=12, code=0.0):
-    """On ``count`` boxes whose proportions have this standard deviation in logarithms.
+def latents_and_clouds(spread, count, code):
+    """Of ``count`` boxes whose proportions have this standard deviation in logarithms.
 
     With a ``code``, boxes are neighbours that are alike; without, any are.
     """
@@ -46,7 +48,13 @@ def found(spread, count=40, neighbours=12, code=0.0):
         rows=torch.arange(count) + 5, points=points, normals=None, label=atoms.label,
         categories=("box",),
     )  # fmt: skip
-    return least_change(atoms, z, Boxes(), clouds, neighbours, seed=1)
+    return atoms, clouds
+
+
+def found(spread, count=40, neighbours=12, code=0.0):
+    atoms, clouds = latents_and_clouds(spread, count, code)
+    settings = BaseSettings(neighbours=neighbours)
+    return least_change(atoms, atoms.z, Boxes(), clouds, settings, seed=1)
 
 
 def error(facts, count=40):
@@ -66,6 +74,29 @@ def test_where_neighbours_are_alike_the_least_change_makes_variants_new():
     assert facts["least_change"] in LEAST[1:]
     assert facts["novelty"] >= ENOUGH
     assert facts["replay"] <= facts["natural_replay"] + error(facts)
+
+
+def test_a_base_that_draws_copies_asks_for_more_change(monkeypatch):
+    copies = 1
+    shapes = latents_and_clouds(1.5, 40, 1.0)[0].z
+    bases = []
+
+    class Base:
+        def sample(self, count, generator):
+            spread = 3 * SCALE * torch.rand(count, 6, generator=generator)
+            return shapes[:1].expand(count, -1) if len(bases) <= copies else -spread
+
+    def fit(name, z, *, generator):
+        assert (name, len(z)) == ("ae-ot", 8 * 40)
+        bases.append(Base())
+        return bases[-1]
+
+    without = found(spread=1.5, neighbours=1, code=1.0)["least_change"]
+    monkeypatch.setattr(novelty.base, "fit", fit)
+    facts = found(spread=1.5, neighbours=1, code=1.0)
+    assert len(bases) == copies + 1
+    assert LEAST.index(facts["least_change"]) == LEAST.index(without) + copies
+    assert facts["drawn_replay"] <= facts["natural_replay"] + error(facts)
 
 
 def test_where_no_change_is_enough_the_largest_is_taken():
@@ -90,5 +121,7 @@ def test_of_few_shapes_nothing_is_asked(count):
 def test_what_was_found_is_said():
     facts = {"least_change": 0.5, "novelty": 0.987, "replay": 0.0312, "natural_replay": 0.04}
     figures = "novelty ratio 0.99, 3% replays (nature 4%)"
+    drawn = describe({**facts, "drawn_replay": 0.05})
+    assert "3% replays, of draws 5% (nature 4%)" in drawn
     assert describe(facts) == f"variants change their proportions by 0.5 at least: {figures}"
     assert describe({**facts, "least_change": 0.0}) == f"variants are left as they are: {figures}"
