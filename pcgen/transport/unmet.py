@@ -17,7 +17,7 @@ from torch import Tensor
 
 from pcgen import kernels
 from pcgen.transport.evidence import Census
-from pcgen.transport.search import NARROWEST
+from pcgen.transport.search import LANES, NARROWEST
 from pcgen.transport.workspace import Workspace
 
 # Samples a cell that are counted before those without one are looked for: 5 % of the cells then.
@@ -47,15 +47,20 @@ def met(
     found = torch.zeros_like(census.counts)
     narrow, more = max(NARROWEST, beam // NARROW), 0
 
+    def close(x: Tensor) -> Tensor:
+        """(m,) bool, rows x (m, r) that may be in a cell that is left."""
+        if len(left) > LANES * beam:  # of many rare atoms: the usual search takes less
+            return torch.ones(len(x), dtype=torch.bool)
+        score = kernels.best_cells(x, work.atoms[left], potential[left])[0][:, 0]
+        rival = work.searched(x, potential, narrow)[2]
+        return score >= rival - ROUNDING * rival.abs().max()
+
     def cells(x: Tensor) -> Tensor:
         """Of rows x (m, r): where one is in a cell that is left, that; elsewhere -1."""
-        score, cell = kernels.best_cells(x, work.atoms[left], potential[left])
-        _, _, rival = work.searched(x, potential, narrow)
-        close = score[:, 0] >= rival - ROUNDING * rival.abs().max()
-        mine = cell.new_full((len(x),), -1)
-        if close.any():
-            _, best, _ = work.searched(x[close], potential, beam)
-            mine[close] = torch.where(torch.isin(best, left), best, -1)
+        mine, some = torch.full((len(x),), -1), close(x)
+        if some.any():
+            best = work.searched(x[some], potential, beam)[1]
+            mine[some] = torch.where(torch.isin(best, left), best, -1)
         return mine
 
     while len(left) and census.samples + more < most:

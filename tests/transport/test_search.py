@@ -89,9 +89,10 @@ def test_wider_beams_find_more_cells():
     assert recall(work, potential, beam) >= search.ENOUGH
 
 
-@pytest.mark.parametrize("narrow", [1, 64])
-def test_cells_without_a_sample_are_found_as_by_all_scores(monkeypatch, narrow):
+@pytest.mark.parametrize(("narrow", "lanes"), [(1, LANES), (64, LANES), (64, 0)])
+def test_cells_without_a_sample_are_found_as_by_all_scores(monkeypatch, narrow, lanes):
     monkeypatch.setattr(unmet, "NARROWEST", narrow)
+    monkeypatch.setattr(unmet, "LANES", lanes)  # with none, every row is searched as usual
     problem = SemidiscreteProblem(GaussianSource(24), curved())
     work = with_tree(SemidualSolver().prepare(problem, draw(0)))
     potential = convex_potential(work.atoms)
