@@ -41,6 +41,16 @@ def test_every_benchmark_documents_itself(name, capsys):
     assert f"pcgen bench {name}" in capsys.readouterr().out
 
 
+def test_the_transport_benchmark_solves_to_its_target(capsys):
+    words = ["bench", "transport", "--atoms", "300", "--dim", "6", "--target-only", "--target"]
+    assert cli.main([*words, "0"]) == 2
+    assert "positive chi2, got 0" in capsys.readouterr().err
+    assert cli.main([*words, "0.1", "--tests", "20000"]) == 0
+    line = capsys.readouterr().out.splitlines()[-1]
+    assert line.startswith("pcgen to chi2 0.1 ")
+    assert float(line.split()[6]) < 0.15
+
+
 def test_no_command_shows_the_overview(capsys):
     assert cli.main([]) == 2
     assert "pcgen COMMAND" in capsys.readouterr().out
