@@ -1,5 +1,6 @@
 """Train → sample → interpolate on a small family of shapes, through the pipeline."""
 
+import argparse
 import json
 import os
 import signal
@@ -12,6 +13,7 @@ import pytest
 import torch
 
 from pcgen import pipeline
+from pcgen.bench import sampling
 from pcgen.errors import DataError, InputError, TrainingError
 from pcgen.generate import generate, most_points
 from pcgen.model import ShapeModel
@@ -250,3 +252,24 @@ def test_a_training_killed_at_random_moments_ends_at_the_same_weights(run, datas
     for name in STAGE_WEIGHTS:
         assert (run / name).read_bytes() == (out / name).read_bytes(), name
     assert isinstance(ShapeModel.load(out).sample(1, seed=0), Samples)
+
+
+def test_the_sampling_benchmark_is_the_mean_of_its_seeds(run, monkeypatch):
+    monkeypatch.setattr(sampling, "STEPS", (1, 2))
+    monkeypatch.setattr(sampling, "SOLVERS", ("student", "heun"))
+    parser = argparse.ArgumentParser()
+    sampling.add_arguments(parser)
+
+    def rows(*words):
+        result = sampling.run(parser.parse_args([str(run), "--points", "64", *words]))
+        assert len(sampling.describe(result).splitlines()) == 2 + 1 + 2 * 2
+        return result["rows"]
+
+    both, first, second = rows("--seeds", "2"), rows("--seeds", "1"), rows("--seeds=1", "--seed=1")
+    for mean, one, other in zip(both[1:], first[1:], second[1:], strict=True):
+        assert mean["mmd"] == pytest.approx((one["mmd"] + other["mmd"]) / 2)
+        assert mean["nna_error"] == pytest.approx(abs(one["nna"] - other["nna"]) / 2)
+        assert one["nna_error"] is None
+    assert both[0] == first[0]
+    with pytest.raises(InputError, match="--seeds must be at least 1"):
+        rows("--seeds", "0")

@@ -32,8 +32,9 @@ one neighbour of the shape                51.3 / 50.2          1.11 / 0.98      
 =====================================  ==================  ==================  ==================
 
 Draws from a base lie between variants and are copies more often than these, so where variants are
-changed, draws have the last word. Replays of 400 variants and of 400 draws from the AE-OT base on
-them, of the same seats after an hour (nature: 4 of 101), two seeds:
+changed, draws have the last word: they must not be copies more often than nature. Replays of 400
+variants and of 400 draws from the AE-OT base on them, of the same seats after an hour (nature: 4 of
+101), two seeds:
 
 ============  ==============  ==============
 least change  variants        draws
@@ -170,8 +171,8 @@ def least_change(
         if not enough(least, new=True):
             # Shapes of few kinds, stretched at will, fill their space: novelty has an end there.
             least = smallest(new=False)
-        larger = LEAST[LEAST.index(least) :]
-        least = next((one for one in larger if sampled(one).replays <= most), LEAST[-1])
+        larger, rarest = LEAST[LEAST.index(least) :], max(rate, 1 / counted)
+        least = next((one for one in larger if sampled(one).replays <= rarest), LEAST[-1])
     found = {
         "least_change": least,
         "novelty": tried(least).distance / nature.distance,

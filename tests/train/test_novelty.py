@@ -96,7 +96,7 @@ def test_a_base_that_draws_copies_asks_for_more_change(monkeypatch):
     facts = found(spread=1.5, neighbours=1, code=1.0)
     assert len(bases) == copies + 1
     assert LEAST.index(facts["least_change"]) == LEAST.index(without) + copies
-    assert facts["drawn_replay"] <= facts["natural_replay"] + error(facts)
+    assert facts["drawn_replay"] <= max(facts["natural_replay"], 1 / 40)
 
 
 def test_where_no_change_is_enough_the_largest_is_taken():
