@@ -8,6 +8,7 @@ some samples, the potential of each group as a whole is a small convex problem o
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -31,6 +32,7 @@ LEVELS = 16
 STEPS = 12
 REACH = 10  # the longest step, in units of the smoothing
 HALVINGS = 8
+CACHED = 2**17  # scores treated at once, 1 MiB
 
 
 @dataclass(frozen=True, eq=False)
@@ -177,13 +179,16 @@ def balance(best: Tensor, weights: Tensor) -> Tensor:
     epsilon = 0.1 * (best.amax(1) - best.mean(1)).mean().clamp(min=1e-300)
     enough = 0.1 * len(weights) / len(best)
     nearest, least = shift, _miss(best, weights)
+    miss = least
     for _ in range(LEVELS):
         if least <= enough:
             break
         shift = _smoothed(best, weights, shift, epsilon, enough)
-        miss = _miss(best + shift, weights)
+        before, miss = miss, _miss(best + shift, weights)
         if miss < least:
             nearest, least = shift, miss
+        elif miss == before:  # no sample changes its group any more: it is one of a few points
+            break
         epsilon = epsilon / 4
     return nearest - weights @ nearest
 
@@ -193,17 +198,14 @@ def _smoothed(
 ) -> Tensor:
     """Newton's method with line search at one smoothing ε, from ``shift``."""
     eye = torch.eye(len(weights), dtype=torch.float64, device=best.device)
-
-    def value(at: Tensor) -> Tensor:
-        return epsilon * ((best + at) / epsilon).logsumexp(1).mean() - weights @ at
-
-    now = value(shift)
+    now, mass = _value(best, weights, shift, epsilon)
     for _ in range(STEPS):
-        shares = torch.softmax((best + shift) / epsilon, 1)
-        mass = shares.mean(0)
         if ((mass - weights).square() / weights).sum() <= enough:
             break
-        hessian = (torch.diag(mass) - shares.T @ shares / len(best)) / epsilon
+        overlaps = _overlaps(best, shift, epsilon)
+        # Shares sum to one, so this diagonal is their mean: and no rounding makes it less than
+        # the rest of its row.
+        hessian = (torch.diag(overlaps.sum(1)) - overlaps) / epsilon
         # Singular along the constants, and zero where no share is shared. Not by lstsq, whose
         # last bits change with where its arguments lie in memory.
         hessian += (1e-9 * hessian.diagonal().mean() + 1e-300) * eye
@@ -211,14 +213,47 @@ def _smoothed(
         step -= step.mean()
         step *= min(1.0, (REACH * epsilon / step.abs().max().clamp(min=1e-300)).item())
         for _ in range(HALVINGS):
-            then = value(shift + step)
+            then, masses = _value(best, weights, shift + step, epsilon)
             if then < now:
                 break
             step = step / 2
         else:
             break
-        shift, now = shift + step, then
+        shift, now, mass = shift + step, then, masses
     return shift
+
+
+def _value(best: Tensor, weights: Tensor, shift: Tensor, epsilon: Tensor) -> tuple[Tensor, Tensor]:
+    """The smoothed semi-dual, and the mean shares of the groups (C,)."""
+    total, mass = torch.zeros_like(epsilon), torch.zeros_like(weights)
+    for top, whole, shares in _shares(best, shift, epsilon):
+        total += (top / epsilon + whole.log()).sum()
+        mass += (shares / whole[:, None]).sum(0)
+    return epsilon * total / len(best) - weights @ shift, mass / len(best)
+
+
+def _overlaps(best: Tensor, shift: Tensor, epsilon: Tensor) -> Tensor:
+    """The mean products of any two groups' shares, (C, C)."""
+    product = torch.zeros(len(shift), len(shift), dtype=torch.float64, device=best.device)
+    for _, whole, shares in _shares(best, shift, epsilon):
+        part = shares / whole[:, None]
+        product += part.T @ part
+    return product / len(best)
+
+
+def _shares(
+    best: Tensor, shift: Tensor, epsilon: Tensor
+) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """Of some rows after others: the best score, and exp((score - best) / ε) with its sum.
+
+    In parts that stay in the cache, and exponentials in single precision: there are hundreds of
+    passes over all rows. The differences that they are of are not rounded.
+    """
+    for part in best.split(max(1, CACHED // best.shape[1])):
+        scores = part + shift
+        top = scores.amax(1)
+        shares = scores.sub_(top[:, None]).div_(epsilon).float().exp_()
+        yield top, shares.sum(1), shares
 
 
 def _miss(best: Tensor, weights: Tensor) -> float:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from pcgen.transport import GaussianSource, SemidiscreteProblem, SemidualSolver
+from pcgen.transport import GaussianSource, SemidiscreteProblem, SemidualSolver, coarse
 from pcgen.transport.coarse import balance, best_of_groups, partition, partitions, shells
 from pcgen.transport.repairs import balanced, unbalanced
 
@@ -141,3 +141,21 @@ def test_uneven_clusters_in_the_plane_converge():
     atoms = centres[random.integers(0, 8, 400)] + 0.01 * random.standard_normal((400, 2))
     problem = SemidiscreteProblem(GaussianSource(2), np.float32(atoms), weights / weights.sum())
     SemidualSolver().solve(problem, torch.Generator().manual_seed(0)).require_converged()
+
+
+def test_balance_on_a_source_of_few_points_ends_where_no_share_can_change(monkeypatch):
+    generator = torch.Generator().manual_seed(3)
+    best = torch.rand(300, 12, generator=generator).repeat(200, 1)
+    weights = torch.rand(12, generator=generator).double() + 0.2
+    weights /= weights.sum()
+    levels, smoothed = [], coarse._smoothed
+
+    def counted(*arguments):
+        levels.append(arguments[3].item())
+        return smoothed(*arguments)
+
+    monkeypatch.setattr(coarse, "_smoothed", counted)
+    shift = coarse.balance(best, weights)
+    share = torch.bincount((best + shift).argmax(1), minlength=12) / len(best)
+    assert (share - weights).abs().max() <= 1.01 / 300  # as near as a point of 300 allows
+    assert len(levels) < coarse.LEVELS
