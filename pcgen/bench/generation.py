@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import shutil
 import time
 from pathlib import Path
@@ -113,13 +112,6 @@ def _train(args: argparse.Namespace, out: Path, minutes: float, base: str | None
     )
 
 
-def _standard_error(spread: dict[str, Any]) -> float | None:
-    """Of a mean over seeds; one seed has none."""
-    if spread["sd"] is None:
-        return None
-    return float(spread["sd"] / math.sqrt(len(spread["values"])))
-
-
 def _share(ours: Path, control: Path) -> None:
     """Give the control the finished stages that do not depend on the base."""
     for stage in SHARED:
@@ -128,6 +120,7 @@ def _share(ours: Path, control: Path) -> None:
 
 
 def _judged(args: argparse.Namespace, path: Path) -> dict[str, Any]:
+    from pcgen.evaluate.figures import standard_error
     from pcgen.evaluate.files import evaluate_files, request_for
     from pcgen.model import ShapeModel
 
@@ -141,7 +134,7 @@ def _judged(args: argparse.Namespace, path: Path) -> dict[str, Any]:
         )
         extra = ("novelty_ratio", "replay_rate", "replay_rate_test")
         figures[str(points)] = {key: result[key] for key in (*KEYS, *extra)}
-        figures[str(points)]["nna_cd_error"] = _standard_error(result["seeds"]["nna_cd"])
+        figures[str(points)]["nna_cd_error"] = standard_error(result["seeds"]["nna_cd"])
         real[str(points)] = {key: result["ceiling"][key] for key in KEYS}
     model = ShapeModel.load(path)
     model.sample(1, seed=args.seed)  # what the first call of all costs is no shape's

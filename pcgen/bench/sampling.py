@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import statistics
 import time
 from pathlib import Path
 from typing import Any
@@ -34,6 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
+    from pcgen.evaluate.figures import spread_of, standard_error
     from pcgen.evaluate.matrix import Work, pair_matrix
     from pcgen.model import ShapeModel
     from pcgen.shapes.store import Dataset
@@ -60,13 +60,15 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
                 )
                 seconds += time.process_time() - begin
                 scores.append(_score(samples.points, reference, within, work))
+            spread = spread_of(scores)
             rows.append(
                 {
                     "solver": solver,
                     "steps": steps,
                     "evaluations": steps * (2 if solver == "heun" else 1),
                     "cpu_seconds_a_shape": seconds / (args.seeds * len(test)),
-                    **_mean(scores),
+                    **{key: figure["mean"] for key, figure in spread.items()},
+                    "nna_error": standard_error(spread["nna"]),
                 }
             )
     return {
@@ -96,16 +98,6 @@ def describe(result: dict[str, Any]) -> str:
             f"{row['cov']:>6.3f} {row['mmd']:>8.5f} {cost}"
         )
     return "\n".join(lines)
-
-
-def _mean(scores: list[dict[str, float]]) -> dict[str, float | None]:
-    """Of each figure, and the standard error of the first, which one seed has not."""
-    found: dict[str, float | None] = {
-        key: statistics.fmean(score[key] for score in scores) for key in scores[0]
-    }
-    values = [score["nna"] for score in scores]
-    many = len(values) > 1
-    return found | {"nna_error": statistics.stdev(values) / len(values) ** 0.5 if many else None}
 
 
 def _score(clouds: Any, reference: Any, within: Any, work: Any) -> dict[str, float]:

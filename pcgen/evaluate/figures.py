@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -251,6 +252,13 @@ def spread_of(rows: Sequence[dict[str, float]]) -> dict[str, dict[str, Any]]:
         sd = float(np.std(values, ddof=1)) if len(values) > 1 else None
         spread[key] = {"mean": float(np.mean(values)), "sd": sd, "values": values}
     return spread
+
+
+def standard_error(spread: dict[str, Any]) -> float | None:
+    """Of the mean of one figure of :func:`spread_of`; one seed has none."""
+    if spread["sd"] is None:
+        return None
+    return float(spread["sd"] / math.sqrt(len(spread["values"])))
 
 
 def _channels(clouds: CloudSet, distance: str, scale: float) -> NDArray[np.float32]:

@@ -131,6 +131,9 @@ def least_change(
     error = max(math.sqrt(rate * (1 - rate) / counted), 1 / counted)
     most = rate + error
 
+    def variants(each: int, least: float, draw: Generator) -> Tensor:
+        return recombined(atoms, image, each, settings.neighbours, model.dim, draw, least).z
+
     def decoded(z: Tensor, draw: Generator) -> Newness:
         drawn = [model.draw_base(part, judge.points, draw)[1].points for part in z.split(32)]
         return judge.newness(torch.cat(drawn).numpy())
@@ -138,16 +141,14 @@ def least_change(
     @cache
     def tried(least: float) -> Newness:
         draw = Generator().manual_seed(seed)
-        made = recombined(atoms, image, judge.each, settings.neighbours, model.dim, draw, least)
-        return decoded(made.z[judge.queries], draw)
+        return decoded(variants(judge.each, least, draw)[judge.queries], draw)
 
     @cache
     def sampled(least: float) -> Newness:
         """Of draws from the base on such variants."""
         draw = Generator().manual_seed(seed)
-        each = settings.each(len(atoms.z))
-        made = recombined(atoms, image, each, settings.neighbours, model.dim, draw, least)
-        omega = base.fit(settings.name, made.z, generator=draw)
+        z = variants(settings.each(len(atoms.z)), least, draw)
+        omega = base.fit(settings.name, z, generator=draw)
         return decoded(omega.sample(DRAWS, draw), draw)
 
     def enough(least: float, *, new: bool) -> bool:

@@ -30,9 +30,10 @@ at atom i is h_i + ½|p_i|².
 from pcgen.transport.choose import AutoSolver, Solver
 from pcgen.transport.domain import ConvexDomain, GridDensity
 from pcgen.transport.evidence import Evidence, Status
-from pcgen.transport.extended import ExtendedMap, Mapped
+from pcgen.transport.extended import ExtendedMap
 from pcgen.transport.gaussian import GaussianMap, GaussianMeasure, bures_squared
 from pcgen.transport.line import LineSolver
+from pcgen.transport.mapped import Mapped
 from pcgen.transport.newton import NewtonSolver
 from pcgen.transport.potential import Potential, UpperEnvelope
 from pcgen.transport.problem import SemidiscreteProblem

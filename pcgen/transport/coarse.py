@@ -226,25 +226,22 @@ def _smoothed(
 def _value(best: Tensor, weights: Tensor, shift: Tensor, epsilon: Tensor) -> tuple[Tensor, Tensor]:
     """The smoothed semi-dual, and the mean shares of the groups (C,)."""
     total, mass = torch.zeros_like(epsilon), torch.zeros_like(weights)
-    for top, whole, shares in _shares(best, shift, epsilon):
-        total += (top / epsilon + whole.log()).sum()
-        mass += (shares / whole[:, None]).sum(0)
+    for level, shares in _shares(best, shift, epsilon):
+        total += level.sum()
+        mass += shares.sum(0)
     return epsilon * total / len(best) - weights @ shift, mass / len(best)
 
 
 def _overlaps(best: Tensor, shift: Tensor, epsilon: Tensor) -> Tensor:
     """The mean products of any two groups' shares, (C, C)."""
     product = torch.zeros(len(shift), len(shift), dtype=torch.float64, device=best.device)
-    for _, whole, shares in _shares(best, shift, epsilon):
-        part = shares / whole[:, None]
-        product += part.T @ part
+    for _, shares in _shares(best, shift, epsilon):
+        product += shares.T @ shares
     return product / len(best)
 
 
-def _shares(
-    best: Tensor, shift: Tensor, epsilon: Tensor
-) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """Of some rows after others: the best score, and exp((score - best) / ε) with its sum.
+def _shares(best: Tensor, shift: Tensor, epsilon: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    """Of some rows after others: the log-sum-exp of scores / ε, and their softmax.
 
     In parts that stay in the cache, and exponentials in single precision: there are hundreds of
     passes over all rows. The differences that they are of are not rounded.
@@ -253,7 +250,8 @@ def _shares(
         scores = part + shift
         top = scores.amax(1)
         shares = scores.sub_(top[:, None]).div_(epsilon).float().exp_()
-        yield top, shares.sum(1), shares
+        whole = shares.sum(1)
+        yield top / epsilon + whole.log(), shares.div_(whole[:, None])
 
 
 def _miss(best: Tensor, weights: Tensor) -> float:

@@ -29,7 +29,7 @@ NARROW = 16
 # Rows at once.
 BATCH = 2**16
 
-# Scores closer than this share of the largest coordinate of theirs are not told apart by rounding.
+# Scores closer than this share of the largest score may be equal but for rounding.
 ROUNDING = 1e-5
 
 
