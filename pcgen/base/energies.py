@@ -1,7 +1,7 @@
 """The relaxed Monge-Kantorovich energy E(ω) = W₂²(ω, ν) + λ D(ω, μ), estimated with error bars.
 
 Our reconstruction of Base Initialisation; μ = N(0, I). Between Gaussians both terms are closed
-forms. Otherwise W₂² is the centred exact assignment of samples (:mod:`pcgen.transport.discrete`),
+forms. Otherwise W₂² is the centred exact assignment of samples (:mod:`pcgen.transport.assignment`),
 which scores 0 on average where ω = ν. Latents are split into disjoint blocks, one estimate each,
 so the error bar includes the chance of which latents there were.
 """
@@ -18,7 +18,7 @@ import torch
 from pcgen.base.gaussian import GaussianBase, StandardBase, check_relaxation
 from pcgen.base.measure import BaseMeasure, check_dim, check_latents
 from pcgen.errors import InputError
-from pcgen.transport.discrete import centred_cost
+from pcgen.transport.assignment import centred_cost
 from pcgen.transport.gaussian import GaussianMeasure, bures_squared
 
 if TYPE_CHECKING:

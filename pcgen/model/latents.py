@@ -110,7 +110,7 @@ class LatentSampler:
         """Draw from the base, then follow the latent flow.
 
         With ``even``, the set visits the cells of all training shapes evenly, see
-        :mod:`pcgen.transport.visits`; else its draws are independent. A category is reached by
+        :class:`~pcgen.transport.EvenVisits`; else draws are independent. A category is reached by
         keeping the base points whose cell, under the semi-discrete map, belongs to one of its
         training shapes: exact, and the same for every base.
         """

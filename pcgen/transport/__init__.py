@@ -23,21 +23,21 @@ conjugate      conjugate moment measures (Vesseron, Béthune, Cuturi 2025)
 
 All solvers of the semi-discrete problem share one signature, :class:`Solver`, and hand back one
 :class:`SemidiscreteSolution`; :class:`AutoSolver` takes the exact one where there is one.
-:mod:`pcgen.transport.pictures` draws 2D problems. For the cost ½|x - y|² the dual potential
+:mod:`pcgen.transport.maps.plots` draws 2D problems. For the cost ½|x - y|² the dual potential
 at atom i is h_i + ½|p_i|².
 """
 
-from pcgen.transport.choose import AutoSolver, Solver
-from pcgen.transport.domain import ConvexDomain, GridDensity
+from pcgen.transport.auto import AutoSolver, Solver
 from pcgen.transport.evidence import Evidence, Status
-from pcgen.transport.extended import ExtendedMap
+from pcgen.transport.exact.densities import ConvexDomain, GridDensity
+from pcgen.transport.exact.newton import NewtonSolver
+from pcgen.transport.exact.univariate import LineSolver
 from pcgen.transport.gaussian import GaussianMap, GaussianMeasure, bures_squared
-from pcgen.transport.line import LineSolver
-from pcgen.transport.mapped import Mapped
-from pcgen.transport.newton import NewtonSolver
+from pcgen.transport.maps.extended import ExtendedMap
+from pcgen.transport.maps.pushforward import Mapped
+from pcgen.transport.maps.stratified import EvenVisits
 from pcgen.transport.potential import Potential, UpperEnvelope
 from pcgen.transport.problem import SemidiscreteProblem
-from pcgen.transport.semidual import SemidualSolver, SemidualState
 from pcgen.transport.solution import SemidiscreteSolution
 from pcgen.transport.sources import (
     GaussianSource,
@@ -46,7 +46,7 @@ from pcgen.transport.sources import (
     UniformCube,
     source_named,
 )
-from pcgen.transport.visits import EvenVisits
+from pcgen.transport.stochastic.semidual import SemidualSolver, SemidualState
 
 __all__ = [
     "AutoSolver",

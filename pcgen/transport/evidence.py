@@ -11,10 +11,10 @@ import torch
 from torch import Generator, Tensor
 
 from pcgen.processes import ALONE, Group
-from pcgen.transport.blocks import centred_blocks
+from pcgen.transport.chunking import centred_blocks
 from pcgen.transport.potential import UpperEnvelope
 from pcgen.transport.problem import SemidiscreteProblem
-from pcgen.transport.tally import Tally
+from pcgen.transport.stochastic.cell_masses import Tally
 
 # Samples drawn and scored at once: enough for a fast product, small beside the atoms.
 DRAW = 4096
@@ -72,7 +72,7 @@ class Evidence:
             a search.
         recall: the share of cells that the search finds, 1 without one.
         redraws: how often the leading coordinates of each are drawn, see
-            :mod:`pcgen.transport.redraw`.
+            :mod:`pcgen.transport.stochastic.lattice_sampling`.
         steps: iterations.
         tolerance: the χ² (or exact: relative mass error) that was asked for.
         smoothing: the ε of a score at which a stochastic solver ended, 0 when exact.

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from pcgen.datatypes import Source
 from pcgen.errors import InputError
-from pcgen.transport.blocks import ENTRIES, mean
+from pcgen.transport.chunking import ENTRIES, mean
 
 # Weights may miss the sum of one by rounding in float32, not by more.
 WEIGHT_SUM_TOLERANCE = 1e-4

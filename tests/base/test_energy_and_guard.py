@@ -15,7 +15,7 @@ from pcgen.base.gaussian import StandardBase, gaussian_from_moments
 from pcgen.base.guard import inspect
 from pcgen.base.measure import TensorMeasure
 from pcgen.errors import InputError, TrainingError
-from pcgen.transport.discrete import assignment_cost
+from pcgen.transport.assignment import assignment_cost
 
 
 def draw(seed):

@@ -8,7 +8,7 @@ from pcgen.base.choice import AutoSettings, separation, simplest
 from pcgen.base.energies import Estimate
 from pcgen.base.network import NetworkSettings
 from pcgen.errors import InputError, TrainingError
-from pcgen.transport.discrete import centred_cost
+from pcgen.transport.assignment import centred_cost
 
 
 def draw(seed):

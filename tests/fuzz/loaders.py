@@ -54,8 +54,8 @@ from pcgen.transport import (
     SemidiscreteSolution,
     SemidualSolver,
 )
-from pcgen.transport.kept import KeptState
-from pcgen.transport.state import SemidualState
+from pcgen.transport.stochastic.solve_checkpoint import KeptState
+from pcgen.transport.stochastic.state import SemidualState
 from tests.bench.curves import PREPARE, TRANSPORT
 from tests.fuzz import runs
 from tests.shapes.small_shapes import box_mesh, every_format

@@ -17,9 +17,9 @@ from pcgen.transport.conjugate.gaussian import (
     iterate_gaussian,
 )
 from pcgen.transport.conjugate.iteration import Status, damping_rule
-from pcgen.transport.conjugate.line import LineConjugate, conjugate_line
 from pcgen.transport.conjugate.measure import ConjugateNetwork
 from pcgen.transport.conjugate.network import ConjugateSettings, conjugate_network
+from pcgen.transport.conjugate.univariate import LineConjugate, conjugate_line
 
 __all__ = [
     "ConjugateNetwork",

@@ -20,13 +20,13 @@ from typing import TYPE_CHECKING
 import torch
 
 from pcgen.errors import InputError
+from pcgen.transport.assignment import centred_cost
 from pcgen.transport.conjugate.convex import ConvexPotential
 from pcgen.transport.conjugate.gaussian import conjugate_gaussian
 from pcgen.transport.conjugate.iteration import Status, check_damping, damping_rule, judge
 from pcgen.transport.conjugate.legendre import conjugate
 from pcgen.transport.conjugate.mala import mala
 from pcgen.transport.conjugate.measure import ConjugateNetwork, Coordinates
-from pcgen.transport.discrete import centred_cost
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor

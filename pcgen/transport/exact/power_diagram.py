@@ -1,0 +1,183 @@
+"""Power diagrams in 2D and 3D: cells of an upper envelope inside a convex domain, measured.
+
+The region above the envelope, {(x, u): u ≥ ⟨p_i, x⟩ + h_i, x in the domain}, is a convex polyhedron
+one dimension up. Qhull finds its vertices as the convex hull of the dual points; each vertex names
+the planes that meet there, so the wall between cells i and j is the polygon of the vertices that
+name both, and the domain needs no clipping. Atoms on a line or plane, equal heights or grids are
+no special case: the polyhedron is never flat.
+
+Masses follow from the walls by the divergence theorem: in :mod:`pcgen.transport.exact.facets` are
+    these,
+with a density comes what flows through each.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pcgen.errors import TransportError
+from pcgen.transport.exact.densities import ConvexDomain, Density
+from pcgen.transport.exact.facets import Walls, find_walls
+
+Array = NDArray[np.float64]
+Index = NDArray[np.int64]
+
+
+# Sines of angles between planes below which their vertex is Qhull's, and the largest correction of
+# it, as a share of the domain's size, that can be one of rounding.
+PARALLEL = 1e-6
+SHARPENED = 1e-6
+
+
+@dataclass(frozen=True, eq=False)
+class PowerCells:
+    """The cells of an envelope over a domain.
+
+    Attributes:
+        count: number of atoms n, with a cell or without.
+        walls: between cells, and of cells with the sides of the domain.
+        mass: (n,) of the cells under the density.
+        flux: (W,) the integral of the density over each wall.
+        corners: (V, dim) of the cells; owner: (V,) a cell that each is of.
+    """
+
+    count: int
+    walls: Walls
+    mass: Array
+    flux: Array
+    corners: Array
+    owner: Index
+
+    @property
+    def inner(self) -> NDArray[np.bool_]:
+        """(W,) which walls lie between two cells."""
+        return self.walls.outside < self.count
+
+
+def power_cells(
+    atoms: Array, offset: Array, domain: ConvexDomain, density: Density | None = None
+) -> PowerCells:
+    """Cut the domain into the cells where ⟨atom_i, x⟩ + offset_i is largest.
+
+    Args:
+        atoms: (n, dim) float64, distinct; offset: (n,).
+        density: on the domain; uniform on the domain when not given.
+    Raises:
+        TransportError: Qhull failed, as with atoms that nearly coincide.
+    """
+    points, active = _vertices(atoms, offset, domain)
+    walls = find_walls(atoms, domain.sides[0], points, active)
+    if density is None:
+        flux = walls.size / domain.volume
+        mass = _uniform_mass(len(atoms), walls, domain)
+    else:
+        flux, outflow = density.through(walls)
+        mass = _mass(len(atoms), walls, outflow)
+    owner = active.min(1)  # sides come after atoms, and Qhull's triangles may name sides alone
+    of_cell = owner < len(atoms)
+    return PowerCells(len(atoms), walls, mass, flux, points[of_cell], owner[of_cell])
+
+
+def _vertices(atoms: Array, offset: Array, domain: ConvexDomain) -> tuple[Array, Index]:
+    """Vertices (V, dim) of the cells, and the planes (V, dim + 1) that meet in each.
+
+    Planes 0 … n-1 are the atoms', then come the sides of the domain.
+    """
+    from scipy.spatial import ConvexHull, QhullError
+
+    normals, sides = domain.sides
+    middle = domain.moments[0]
+    # Units in which domain and envelope are of order one, where most atoms are: however far a few
+    # are, all duals then are of order one, as planes that steep lie that low in the middle.
+    size = np.ptp(domain.corners, axis=0).max()
+    centred = atoms - np.median(atoms, 0)
+    length = np.abs(centred).max(1)
+    slope = max(np.median(length), 1e-9 * length.max(), 1e-300)
+    p = centred / slope
+    h = (offset + centred @ middle) / (slope * size)
+    h -= h.max()
+    corners = (domain.corners - middle) / size
+    heights = (corners @ p.T + h).max(1) if len(p) * len(corners) < 1e7 else np.array([np.inf])
+    if not np.isfinite(heights).all():
+        heights = np.array([(corner @ p.T + h).max() for corner in corners])
+    top = heights.max() + 1.0
+    inner = np.append(np.zeros(domain.dim), h.max() + min(1.0, 0.5 * (top - h.max())))
+    planes = np.zeros((len(p) + len(normals) + 1, domain.dim + 2))
+    planes[: len(p), :-2], planes[: len(p), -2], planes[: len(p), -1] = p, -1, h
+    planes[len(p) : -1, :-2], planes[len(p) : -1, -1] = normals, -(sides - normals @ middle) / size
+    planes[-1, -2:] = 1, -top
+    distance = -(planes[:, :-1] @ inner + planes[:, -1])
+    try:
+        hull = ConvexHull(planes[:, :-1] / distance[:, None])
+    except QhullError as error:
+        raise TransportError(
+            f"the power diagram of {len(atoms)} atoms failed in Qhull; atoms that nearly coincide "
+            f"must be merged ({str(error).splitlines()[0]})"
+        ) from None
+    keep = (hull.simplices < len(planes) - 1).all(1)
+    equations = hull.equations[keep]
+    lifted = -equations[:, :-1] / equations[:, -1:] + inner
+    active = hull.simplices[keep].astype(np.int64)
+    return _sharpened(lifted[:, :-1] * size + middle, active, atoms, offset, domain), active
+
+
+def _sharpened(
+    points: Array, active: Index, atoms: Array, offset: Array, domain: ConvexDomain
+) -> Array:
+    """Vertices (V, dim) once more, from the planes that meet there.
+
+    Qhull's digits are relative to the largest slope: beside an atom a thousand times as far as the
+    others, those of small cells are few. Where planes are almost parallel, as in a vertex of more
+    than dim + 1 of them, which Qhull splits, they tell nothing better, and its point is kept.
+    """
+    n = len(atoms)
+    active = np.sort(active, axis=1)  # atoms first
+    of_cell = active[:, 0] < n  # of a split vertex some parts may name sides alone
+    every, points, active = points, points[of_cell], active[of_cell]
+    first, others = active[:, :1], active[:, 1:]
+    side = others >= n
+    atom = np.where(side, first, others)
+    rows = atoms[atom] - atoms[first]
+    right = offset[first] - offset[atom]
+    normals, sides = domain.sides
+    rows[side], right[side] = normals[others[side] - n], sides[others[side] - n]
+    length = np.linalg.norm(rows, axis=2)
+    rows, right = rows / length[:, :, None], right / length
+    residual = right - np.einsum("vij,vj->vi", rows, points)
+    clear = np.abs(np.linalg.det(rows)) > PARALLEL
+    step = np.zeros_like(points)
+    step[clear] = np.linalg.solve(rows[clear], residual[clear][:, :, None])[:, :, 0]
+    step[np.abs(step).max(1) > SHARPENED * np.ptp(domain.corners, axis=0).max()] = 0
+    sharp = every.copy()
+    sharp[of_cell] += step
+    return sharp
+
+
+def _uniform_mass(count: int, walls: Walls, domain: ConvexDomain) -> Array:
+    """vol = 1/dim Σ size · (distance of the wall from a point of the cell)."""
+    inner = walls.outside < count
+    weight = np.bincount(walls.inside, walls.size, count)
+    weight += np.bincount(walls.outside[inner], walls.size[inner], count)
+    centre = np.empty((count, domain.dim))
+    for axis in range(domain.dim):
+        moment = walls.size * walls.centre[:, axis]
+        total = np.bincount(walls.inside, moment, count)
+        total += np.bincount(walls.outside[inner], moment[inner], count)
+        centre[:, axis] = total / np.where(weight > 0, weight, 1)
+    here = ((walls.centre - centre[walls.inside]) * walls.normal).sum(1) * walls.size
+    volume = np.bincount(walls.inside, here, count)
+    other = walls.outside[inner]
+    there = ((centre[other] - walls.centre[inner]) * walls.normal[inner]).sum(1)
+    volume += np.bincount(other, there * walls.size[inner], count)
+    return volume / (domain.dim * domain.volume)
+
+
+def _mass(count: int, walls: Walls, outflow: Array) -> Array:
+    """What flows out of each cell, where a field whose divergence is the density flows."""
+    inner = walls.outside < count
+    mass: Array = np.bincount(walls.inside, outflow, count).astype(float)
+    mass -= np.bincount(walls.outside[inner], outflow[inner], count)
+    return mass

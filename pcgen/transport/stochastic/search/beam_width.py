@@ -1,0 +1,60 @@
+"""How wide to search for the cells of samples: as wide as a few of them, scored in full, show."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from torch import Tensor
+
+from pcgen import kernels
+from pcgen.transport.stochastic.search.tree import MOST_BLOCKS, NARROWEST, Tree
+from pcgen.transport.stochastic.workspace import Workspace
+
+# Samples scored against all atoms, and the number of their batch.
+CHECKED = 1024
+FIRST_CHECK = -(2**24)
+WIDER = 1.25
+
+
+def with_tree(work: Workspace) -> Workspace:
+    """``work`` with the tree of its atoms."""
+    return replace(work, tree=Tree.of(work.atoms))
+
+
+def wider(work: Workspace, beam: int) -> int:
+    """The beam of a verdict, and of what comes after one that misled."""
+    return min(work.widest, 2 * beam)
+
+
+def recall(work: Workspace, potential: Tensor, beam: int, looks: int = 0) -> float:
+    """Share of :data:`CHECKED` samples whose cell is found; ``looks`` tells others from these."""
+    return _found(work, potential, beam, *_checked(work, potential, looks))
+
+
+def narrowest(work: Workspace, potential: Tensor, enough: float, looks: int = 0) -> int:
+    """The narrowest beam that finds a share ``enough`` of cells; 0 if scoring all is as quick.
+
+    Args:
+        potential: (n,) in working units; looks: tells one set of samples from another.
+    """
+
+    def measured() -> int:
+        assert work.tree is not None
+        x, cell = _checked(work, potential, looks)
+        beam = NARROWEST
+        while beam < MOST_BLOCKS * work.tree.widest:
+            if _found(work, potential, beam, x, cell) >= enough:
+                return beam
+            beam = int(WIDER * beam)
+        return 0
+
+    return work.group.value(measured)
+
+
+def _checked(work: Workspace, potential: Tensor, looks: int) -> tuple[Tensor, Tensor]:
+    x = work.draw(0, CHECKED, FIRST_CHECK - looks)
+    return x, kernels.best_cells(x, work.atoms, potential)[1][:, 0]
+
+
+def _found(work: Workspace, potential: Tensor, beam: int, x: Tensor, cell: Tensor) -> float:
+    return (work.searched(x, potential, beam)[1] == cell).double().mean().item()

@@ -1,0 +1,123 @@
+"""Very many atoms: solved for the means of their blocks first, then searched for all of them.
+
+Where the cells of samples are searched for (:mod:`pcgen.transport.stochastic.search.tree`), wide
+soft cells would be the most to compute: they reach all atoms. So annealing does not begin at the
+spread of the scores. The means of the blocks of 16 atoms are a problem of a sixteenth as many
+atoms, which the solver takes first, if need be by the same way; its potential is carried on to the
+atoms to first order. For -h is the conjugate of the potential, a convex function of the atom, and
+its gradient at a mean is the barycentre b of that mean's cell::
+
+    h_i = h_k - ⟨b_k, p_i - c_k⟩
+
+What the second order leaves out is as large as scores vary in a block, which is the ε to anneal
+from.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Generator, Tensor
+
+from pcgen import kernels
+from pcgen.transport.chunking import centred_blocks
+from pcgen.transport.evidence import batches
+from pcgen.transport.problem import SemidiscreteProblem
+from pcgen.transport.stochastic.schedule import FIRST_LOOK
+from pcgen.transport.stochastic.search.beam_width import narrowest, with_tree
+from pcgen.transport.stochastic.search.tree import ENOUGH, ENOUGH_TO_BEGIN, LANES, searchable
+from pcgen.transport.stochastic.state import SemidualState
+from pcgen.transport.stochastic.workspace import Workspace
+
+if TYPE_CHECKING:
+    from pcgen.transport.solution import SemidiscreteSolution
+    from pcgen.transport.stochastic.semidual import SemidualSolver
+
+# The coarse problem's share of the tolerance. What its blocks miss all their atoms miss, and steps
+# among these mend it last: of 10⁵ atoms, solved to the whole of 0.02, 0.01 stayed behind.
+COARSE = 0.25
+
+# Samples a cell of the coarse problem for its barycentre: their noise moves a score by a third of
+# what annealing begins with.
+BARYCENTRE = 8
+
+FIRST_BARYCENTRE = -(2**25)
+
+
+def begin(
+    solver: SemidualSolver, work: Workspace, start: SemidiscreteSolution | SemidualState | None
+) -> tuple[Workspace, SemidualState]:
+    """The first state of ``solver``, and the tree of the atoms where a search pays."""
+    if isinstance(start, SemidualState):
+        return (with_tree(work) if start.beam else work), start
+    if work.group.every(searchable(work.atoms)):
+        searched = with_tree(work)
+        state = solver.init(searched, start) if start else refined(solver, searched)
+        if beam := narrowest(searched, state.potential, ENOUGH_TO_BEGIN):
+            return searched, replace(state, beam=beam)
+    return work, solver.init(work, start)
+
+
+def refined(solver: SemidualSolver, work: Workspace) -> SemidualState:
+    """The state to anneal from, by the solution for the means of the blocks."""
+    tree = work.tree
+    assert tree is not None
+    order, problem = tree.order, work.problem
+    owner = torch.empty_like(order)
+    owner[order] = torch.arange(work.count) // LANES
+    weights = torch.zeros(tree.widest, dtype=torch.float64).index_add_(0, owner, work.weights)
+    means = torch.zeros(tree.widest, work.atoms.shape[1], dtype=torch.float64)
+    means.index_add_(0, owner, work.atoms.double() * work.weights[:, None])
+    means /= weights[:, None]
+    there = (means @ (work.basis.T * work.scale) + problem.centre).to(problem.atoms.dtype)
+    coarse = SemidiscreteProblem(problem.source, there, weights)
+    generator = Generator().manual_seed(work.seed)
+    finer = replace(solver, tolerance=COARSE * solver.tolerance, max_samples=None, batch=None)
+    solution = finer.solve(coarse, generator, group=work.group)
+    height = solution.potential / work.scale + work.tilt(means)
+    barycentre = _barycentres(work, means, height, weights)
+    potential = height[owner]
+    for part, block in centred_blocks(work.atoms):
+        of = owner[part]
+        potential[part] -= ((block - means[of]) * barycentre[of]).sum(1)
+    potential -= potential.mean()
+    within = (tree.radius[0] * weights).sum().item()
+    state = solver.init(work)
+    return replace(
+        state,
+        level=FIRST_LOOK,
+        epsilon=work.spread * within,
+        potential=potential,
+        average=potential,
+    )
+
+
+def _barycentres(work: Workspace, means: Tensor, height: Tensor, weights: Tensor) -> Tensor:
+    """(K, r) float64: the mean sample in the cell of each of the means, in working coordinates."""
+    few = replace(work, atoms=means.to(work.atoms.dtype), weights=weights, tree=None)
+    beam = 0
+    if work.group.every(searchable(few.atoms)):
+        searched = with_tree(few)
+        beam = narrowest(searched, height, ENOUGH)
+        few = searched if beam else few
+
+    def cell(x: Tensor) -> Tensor:
+        if beam:
+            return few.searched(x, height, beam)[1]
+        return kernels.best_cells(x, few.atoms, height)[1][:, 0]
+
+    total, count = torch.zeros_like(means), torch.zeros(len(means), dtype=torch.float64)
+    for number, size in enumerate(batches(BARYCENTRE * len(means), 2**16)):
+        x = work.draw(0, size, FIRST_BARYCENTRE - number)
+        found = work.group.by_rows(cell, x)
+        total.index_add_(0, found, x.double())
+        count.index_add_(0, found, torch.ones(size, dtype=torch.float64))
+    # A cell that no sample met takes the barycentre of its neighbours in the order of the blocks.
+    group = torch.arange(len(means)) // LANES
+    around = torch.zeros(int(group[-1]) + 1, means.shape[1], dtype=torch.float64)
+    near = around.new_zeros(len(around)).index_add_(0, group, count).clamp(min=1)
+    around.index_add_(0, group, total)
+    met = (count > 0)[:, None]
+    return torch.where(met, total / count.clamp(min=1)[:, None], (around / near[:, None])[group])
