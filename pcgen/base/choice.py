@@ -142,11 +142,11 @@ class ChosenBase:
         return checkpoint.prefixed(tensors, "inner"), own
 
     @classmethod
-    def from_checkpoint(cls, tensors: dict[str, Tensor], meta: dict[str, Any]) -> ChosenBase:
-        from pcgen.base.fitting import from_checkpoint
-
+    def around(
+        cls, inner: BaseMeasure, tensors: dict[str, Tensor], meta: dict[str, Any]
+    ) -> ChosenBase:
+        """Restore it from its checkpoint, around the ``inner`` base restored from the same."""
         check_meta(meta, "auto")
-        inner = from_checkpoint(checkpoint.strip(tensors, "inner"), meta["inner"])
         table = tuple(config.from_plain(Row, row, "the table of auto") for row in meta["table"])
         return cls(inner, table, meta["reason"])
 

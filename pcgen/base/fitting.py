@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
-from pcgen import config
+from pcgen import checkpoint, config
 from pcgen.base.choice import AutoSettings, ChosenBase, choose
 from pcgen.base.conjugate import (
     ConjugateMomentBase,
@@ -92,6 +92,8 @@ FAMILIES: dict[str, Family] = {
         lambda x, s, g, v: choose(x, s, g, v, _candidate(g), frozenset(RELAXED)),
     ),
 }
+# Bases around another one, whose checkpoint lies within theirs.
+WRAPPERS: dict[str, Any] = {"constants-kept": ConstantsKept, "auto": ChosenBase}
 RELAXED: list[str] = [name for name, family in FAMILIES.items() if family.relaxed]
 LADDER = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
 """λ that ``guard="regularise"`` goes through until the guard passes."""
@@ -220,13 +222,17 @@ def from_checkpoint(tensors: dict[str, Tensor], meta: dict[str, Any]) -> BaseMea
         DataError: not a base's checkpoint, a damaged one, or one of a newer pcgen.
     """
     family = meta.get("family")
-    if family != "constants-kept" and (not isinstance(family, str) or family not in FAMILIES):
+    if not isinstance(family, str) or family not in {**FAMILIES, **WRAPPERS}:
         raise DataError(
             f"the checkpoint holds base {family!r}; this pcgen knows {', '.join(FAMILIES)}"
         )
-    measure: Any = ConstantsKept if family == "constants-kept" else FAMILIES[family].measure
     try:
-        omega: BaseMeasure = measure.from_checkpoint(tensors, meta)
+        omega: BaseMeasure
+        if family in WRAPPERS:
+            inner = from_checkpoint(checkpoint.strip(tensors, "inner"), meta["inner"])
+            omega = WRAPPERS[family].around(inner, tensors, meta)
+        else:
+            omega = FAMILIES[family].measure.from_checkpoint(tensors, meta)
         sizes = {size for tensor in tensors.values() for size in tensor.shape}
         count = next(k for k in range(2, 3 + len(sizes)) if k not in sizes)
         drawn = omega.sample(count, torch.Generator().manual_seed(0))

@@ -43,9 +43,6 @@ class BaseMeasure(Protocol):
 
     def to_checkpoint(self) -> tuple[dict[str, Tensor], dict[str, Any]]: ...
 
-    @classmethod
-    def from_checkpoint(cls, tensors: dict[str, Tensor], meta: dict[str, Any]) -> Self: ...
-
 
 @dataclass(frozen=True, kw_only=True)
 class TensorMeasure:
@@ -153,11 +150,11 @@ class ConstantsKept:
         )
 
     @classmethod
-    def from_checkpoint(cls, tensors: dict[str, Tensor], meta: dict[str, Any]) -> ConstantsKept:
-        from pcgen.base.fitting import from_checkpoint
-
+    def around(
+        cls, inner: BaseMeasure, tensors: dict[str, Tensor], meta: dict[str, Any]
+    ) -> ConstantsKept:
+        """Restore it from its checkpoint, around the ``inner`` base restored from the same."""
         check_meta(meta, "constants-kept")
-        inner = from_checkpoint(checkpoint.strip(tensors, "inner"), meta["inner"])
         return cls(inner, tensors["values"], tensors["varying"])
 
 
