@@ -12,7 +12,7 @@ opens, or, where none can, one line that says why and what to use instead.
   It runs long work through ``jobs`` (one worker thread; a newer wish replaces an older one).
 * ``drawing`` turns its state into arrays, ``window`` puts them into Open3D's GUI and calls the
   commands; ``probe`` asks in a process of its own whether that can work, and the window itself is
-  in another (``apart``), so that no driver takes the command down.
+  in another (``window_process``), so that no driver takes the command down.
 * ``stills`` makes the same pictures without a window: PNG, contact sheets, turntables.
 """
 

@@ -23,16 +23,16 @@ from pcgen.errors import BackendError, PcgenError
 
 # The child imports what its parent would, wherever it is started.
 _START = (
-    "import sys; sys.path[:] = sys.argv[3:]; from pcgen.viewer.apart import serve; "
+    "import sys; sys.path[:] = sys.argv[3:]; from pcgen.viewer.window_process import serve; "
     "serve(sys.argv[1], sys.argv[2])"
 )
 
 
-def run_apart(options: dict[str, Any], start: str = _START) -> None:
+def run_window(options: dict[str, Any], start: str = _START) -> None:
     """Open the window in a child and return when it is closed.
 
     Args:
-        options: of :func:`pcgen.viewer.show.open_window`, such as JSON can hold.
+        options: of :func:`open_window`, such as JSON can hold.
         start: what the child runs; it gets options, the path of its answer and ``sys.path``.
     Raises:
         BackendError: the child crashed. PcgenError: as the child raised it.
@@ -62,8 +62,6 @@ def run_apart(options: dict[str, Any], start: str = _START) -> None:
 
 def serve(options: str, answer: str) -> None:
     """The life of the child."""
-    from pcgen.viewer.show import open_window
-
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's affair
     threading.Thread(target=end_with_parent, daemon=True).start()
     told = {}
@@ -76,6 +74,44 @@ def serve(options: str, answer: str) -> None:
         with contextlib.suppress(OSError):
             stream.flush()
     os._exit(0)  # whatever a driver does when it is torn down has no part in the answer
+
+
+def open_window(
+    path: str,
+    *,
+    number: int,
+    seed: int,
+    steps: int,
+    points: int,
+    category: str | None,
+    reference: str | None,
+    software: bool,
+) -> None:
+    """Open a window in this process; see :func:`pcgen.viewer.show.show`.
+
+    Args:
+        software: the driver draws with the CPU.
+    """
+    from pcgen.viewer.controller import Controller
+    from pcgen.viewer.jobs import Jobs
+    from pcgen.viewer.sources import FileSource, open_source, training_of
+
+    source = open_source(path, points=points)
+    comparable = reference is not None or not isinstance(source, FileSource)
+    comparable = comparable or (isinstance(source, FileSource) and "run" in source.collection.meta)
+    controller = Controller(
+        source,
+        Jobs(deliver=lambda call: call()),
+        training=(lambda: training_of(source, reference)) if comparable else None,
+    )
+    state = controller.state
+    state.seed, state.steps, state.category = seed, steps, category
+    if isinstance(source, FileSource):
+        numbers = source.numbers(category)
+        state.index = numbers[number % len(numbers)]
+    from pcgen.viewer import window
+
+    window.run(controller, Path(path).name, software=software)
 
 
 def end_with_parent() -> None:
