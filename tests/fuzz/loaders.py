@@ -21,7 +21,6 @@ import torch
 from torch import nn
 
 from pcgen import base, checkpoint
-from pcgen.bench import scale
 from pcgen.bench.problems import _latents
 from pcgen.cli.transport import _read as read_atoms
 from pcgen.config import to_plain
@@ -56,7 +55,8 @@ from pcgen.transport import (
 )
 from pcgen.transport.stochastic.solve_checkpoint import KeptState
 from pcgen.transport.stochastic.state import SemidualState
-from tests.bench.curves import PREPARE, TRANSPORT
+from tests.benchmarks import scale
+from tests.benchmarks.curve_examples import PREPARE, TRANSPORT
 from tests.fuzz import runs
 from tests.shapes.small_shapes import box_mesh, every_format
 

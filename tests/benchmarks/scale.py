@@ -3,29 +3,31 @@
 The units: a mesh prepared, a shape seen by a training step of each loop, a cloud encoded or
 coupled, an atom fitted, a shape sampled, a cloud meshed, a pair of clouds compared. They are
 measured by the project's own code at the sizes of --preset, on the seats of the starter data,
-trained for a few steps: enough to time them, not to look at. The curves of `bench prepare --scale`
-and `bench transport --scale` are measured too, or read from their --json output.
+trained for a few steps: enough to time them, not to look at. The curves of
+`tests.benchmarks.scaling` are measured too, or read from its --json output.
 
 Then, for each target, the time, memory, storage and network of each stage by the formulas of
 assets/scale.md, which this command computes anew. Time is core-time of the machine it runs on.
 
 examples:
-  pcgen bench scale
-  pcgen bench scale --shapes 51300 --atoms 1000000 --processes 16
-  pcgen bench scale --prepare-curve prepare.json --transport-curve transport.json
+  python -m tests.benchmarks.scale
+  python -m tests.benchmarks.scale --shapes 51300 --atoms 1000000 --processes 16
+  python -m tests.benchmarks.scale --prepare-curve prepare.json --transport-curve transport.json
 """
 
 from __future__ import annotations
 
 import argparse
 import math
+import sys
 from pathlib import Path
 from typing import Any
 
-from pcgen.bench import scaling, units
-from pcgen.bench.scaling import Power
+from pcgen.cli import run_module
 from pcgen.errors import InputError
 from pcgen.files import parse_json, read_text
+from tests.benchmarks import scaling, units
+from tests.benchmarks.scaling import Power
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -37,8 +39,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--test", type=int, default=5_000, help="shapes evaluated, and generated")
     parser.add_argument("--processes", type=int, default=8, help="that train together")
     parser.add_argument("--preset", default="cpu-small", choices=("cpu-tiny", "cpu-small"))
-    parser.add_argument("--prepare-curve", type=Path, help="a file of bench prepare --scale --json")
-    parser.add_argument("--transport-curve", type=Path, help="likewise of bench transport")
+    parser.add_argument("--prepare-curve", type=Path, help="of tests.benchmarks.scaling")
+    parser.add_argument("--transport-curve", type=Path, help="likewise")
     parser.add_argument("--seed", type=int, default=0, help="of everything random")
 
 
@@ -69,7 +71,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def read_curve(path: Path, kind: str) -> dict[str, Any]:
-    """A curve that a benchmark with --scale printed; tried here, as the units take minutes.
+    """A curve that tests.benchmarks.scaling printed; tried here, as the units take minutes.
 
     Args:
         kind: ``prepare`` or ``transport``.
@@ -87,7 +89,9 @@ def read_curve(path: Path, kind: str) -> dict[str, Any]:
         if not all(math.isfinite(value) and value >= 0 for value in used):
             raise ValueError
     except (OSError, ValueError, LookupError, TypeError, ArithmeticError, AttributeError):
-        raise InputError(f"{path} must hold the --json output of bench {kind} --scale") from None
+        raise InputError(
+            f"{path} must hold the --json output of tests.benchmarks.scaling {kind}"
+        ) from None
     return dict(plain)
 
 
@@ -209,3 +213,9 @@ def _units(units: dict[str, Any]) -> str:
     lines += [f"  {name:<22}{1e3 * units[name]:>9.2f} ms" for name in names]
     lines.append(f"  fitting the base of n atoms: {Power(**units['fit'])} s")
     return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    raise SystemExit(
+        run_module(sys.modules[__name__], "python -m tests.benchmarks.scale", sys.argv[1:])
+    )

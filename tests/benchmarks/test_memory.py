@@ -5,8 +5,9 @@ import json
 import pytest
 import torch
 
-from pcgen.bench.memory import peak_bytes
-from pcgen.cli import main
+from pcgen.cli import run_module
+from tests.benchmarks import memory
+from tests.benchmarks.memory import peak_bytes
 
 
 def test_the_peak_is_what_lives_at_one_time():
@@ -42,7 +43,7 @@ def test_what_a_gradient_needs_is_counted():
 
 @pytest.mark.slow
 def test_every_loop_has_a_row_and_rows_cost_memory(capsys):
-    assert main(["bench", "memory", "--preset", "cpu-tiny", "--quiet", "--json"]) == 0
+    assert run_module(memory, "memory", ["--preset", "cpu-tiny", "--quiet", "--json"]) == 0
     rows = json.loads(capsys.readouterr().out.splitlines()[-1])["loops"]
     assert [row["loop"] for row in rows] == [
         "autoencoder", "latent-flow/teacher", "latent-flow/student",

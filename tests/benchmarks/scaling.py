@@ -2,13 +2,23 @@
 
 Costs are CPU seconds of one process, so that a curve measured on a shared machine is still one.
 A law is fitted to relative errors: at the largest size it is as wrong as at the smallest.
+assets/scale.md extrapolates from them.
+
+  prepare    CPU seconds of a mesh over its faces and points, and of a data set over its shapes
+  transport  seconds and samples to chi2 0.02 from N / 2 to 4 N atoms, and the time of a score
+
+examples:
+  python -m tests.benchmarks.scaling prepare --shapes 80 --json > prepare.json
+  python -m tests.benchmarks.scaling transport --json > transport.json
 """
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import os
 import shutil
+import sys
 import tempfile
 import time
 import tracemalloc
@@ -20,9 +30,40 @@ from typing import Any
 
 import numpy as np
 
+from pcgen.cli import run_module
+from pcgen.errors import InputError
 from pcgen.progress import say
 
 REPEATS = 3
+SUBDIVISIONS = (3, 4, 5, 6)
+PRODUCTS = (10_000, 100_000, 1_000_000)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("curve", choices=("prepare", "transport"))
+    parser.add_argument("--points", type=int, default=2048, help="of a cloud")
+    parser.add_argument("--shapes", type=int, default=200, help="of the largest data set")
+    parser.add_argument("--atoms", type=int, default=4096, help="N")
+    parser.add_argument("--dim", type=int, default=64, help="of atoms and source")
+    parser.add_argument("--target", type=float, default=0.02, help="chi2 to reach")
+    parser.add_argument("--seed", type=int, default=0, help="of everything random")
+
+
+def run(args: argparse.Namespace) -> dict[str, Any]:
+    import torch
+
+    if min(args.points, args.shapes, args.dim) < 1 or args.atoms < 2 or not args.target > 0:
+        raise InputError("expected 1 point, shape and dimension, 2 atoms and a positive target")
+    torch.set_num_threads(1)
+    if args.curve == "prepare":
+        shapes = [max(1, args.shapes // part) for part in (4, 2, 1)]
+        return prepare_curve(SUBDIVISIONS, (args.points, 15_000), shapes, args.seed)
+    sizes = [max(2, args.atoms // 2 * 2**level) for level in range(4)]
+    return transport_curve(sizes, PRODUCTS, (args.dim, 4 * args.dim), args.target, args.seed)
+
+
+def describe(result: dict[str, Any]) -> str:
+    return describe_prepare(result) if "sets" in result else describe_transport(result)
 
 
 @dataclass(frozen=True)
@@ -292,3 +333,9 @@ def seconds(value: float) -> str:
 def size(value: float) -> str:
     """A number of bytes in words: ``4.1 TB``."""
     return magnitude(value, [(1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB"), (1.0, "B")])
+
+
+if __name__ == "__main__":
+    raise SystemExit(
+        run_module(sys.modules[__name__], "python -m tests.benchmarks.scaling", sys.argv[1:])
+    )

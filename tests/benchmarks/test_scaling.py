@@ -5,10 +5,10 @@ import json
 import numpy as np
 import pytest
 
-from pcgen.bench import scale, scaling
-from pcgen.cli import main
+from pcgen.cli import run_module
 from pcgen.errors import InputError
-from tests.bench.curves import PREPARE, TRANSPORT
+from tests.benchmarks import scale, scaling
+from tests.benchmarks.curve_examples import PREPARE, TRANSPORT
 
 UNITS = {
     "preset": "cpu-small", "latent_dim": 100, "cloud_points": 4000, "variants": 8,
@@ -82,8 +82,8 @@ def test_magnitudes_are_words():
 
 
 def test_the_curves_are_measured(capsys):
-    words = ["bench", "prepare", "--scale", "--shapes", "8", "--points", "64", "--json", "--quiet"]
-    assert main(words) == 0
+    words = ["prepare", "--shapes", "8", "--points", "64", "--json", "--quiet"]
+    assert run_module(scaling, "scaling", words) == 0
     curve = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert curve["bytes_per_point"] == pytest.approx(18, rel=0.1)
     assert "core-s of a mesh" in scaling.describe_prepare(curve)
@@ -98,8 +98,8 @@ def test_the_curve_of_transport_is_of_solved_problems():
 
 def test_a_curve_of_something_else_is_refused(tmp_path, capsys):
     (tmp_path / "x.json").write_text("{}")
-    assert main(["bench", "scale", "--prepare-curve", str(tmp_path / "x.json")]) == 2
-    assert "--scale" in capsys.readouterr().err
+    assert run_module(scale, "scale", ["--prepare-curve", str(tmp_path / "x.json")]) == 2
+    assert "scaling prepare" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -109,7 +109,7 @@ def test_a_damaged_curve_is_refused_before_anything_is_measured(tmp_path, change
     (tmp_path / "x.json").write_text(json.dumps(PREPARE))
     assert scale.read_curve(tmp_path / "x.json", "prepare")["bytes_per_point"] == 18.0
     (tmp_path / "x.json").write_text(json.dumps(PREPARE | change))
-    with pytest.raises(InputError, match="bench prepare --scale"):
+    with pytest.raises(InputError, match="scaling prepare"):
         scale.read_curve(tmp_path / "x.json", "prepare")
 
 
@@ -117,14 +117,14 @@ def test_a_damaged_curve_is_refused_before_anything_is_measured(tmp_path, change
 def test_every_stage_is_timed(tmp_path, capsys):
     (tmp_path / "p.json").write_text(json.dumps(PREPARE))
     (tmp_path / "t.json").write_text(json.dumps(TRANSPORT))
-    words = ["bench", "scale", "--preset", "cpu-tiny", "--shapes", "1000", "--json", "--quiet"]
+    words = ["--preset", "cpu-tiny", "--shapes", "1000", "--json", "--quiet"]
     curves = [
         "--prepare-curve",
         str(tmp_path / "p.json"),
         "--transport-curve",
         str(tmp_path / "t.json"),
     ]
-    assert main(words + curves) == 0
+    assert run_module(scale, "scale", words + curves) == 0
     result = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert len(result["units"]["loops"]) == 5
     assert all(row["seconds"] > 0 for target in result["targets"] for row in target["rows"])

@@ -12,10 +12,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pcgen.bench import scaling
-from pcgen.bench.rehearsal import CLOUDS, loop_of, rehearse, shortened
-from pcgen.bench.scaling import cpu, fit_power
 from pcgen.progress import say
+from tests.benchmarks import scaling
+from tests.benchmarks.rehearsal import CLOUDS, loop_of, rehearse, shortened
+from tests.benchmarks.scaling import cpu, fit_power
 
 if TYPE_CHECKING:
     from pcgen.train.loop import Trainer

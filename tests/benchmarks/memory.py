@@ -8,19 +8,21 @@ cuts a batch into parts, and what its rows add with it. A CUDA device holds the 
 its context and what its allocator rounds up beside them; that was never measured.
 
 example:
-  pcgen bench memory --preset gpu
+  python -m tests.benchmarks.memory --preset gpu
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
+import sys
 import tempfile
 import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pcgen.bench.rehearsal import loop_of, rehearse, shortened
+from pcgen.cli import run_module
+from tests.benchmarks.rehearsal import loop_of, rehearse, shortened
 
 if TYPE_CHECKING:
     from torch import UntypedStorage
@@ -141,3 +143,9 @@ def peak_bytes(work: Any) -> int:
     with Counting():
         work()
     return peak
+
+
+if __name__ == "__main__":
+    raise SystemExit(
+        run_module(sys.modules[__name__], "python -m tests.benchmarks.memory", sys.argv[1:])
+    )
