@@ -28,4 +28,8 @@ cli                    thin shells over the pipeline
 =====================  =====================================================================
 """
 
+from pcgen import renamed
+
 __version__ = "0.1.0"
+
+renamed.install()

@@ -27,6 +27,7 @@ All solvers of the semi-discrete problem share one signature, :class:`Solver`, a
 at atom i is h_i + ½|p_i|².
 """
 
+from pcgen import renamed
 from pcgen.transport.auto import AutoSolver, Solver
 from pcgen.transport.evidence import Evidence, Status
 from pcgen.transport.exact.densities import ConvexDomain, GridDensity
@@ -75,3 +76,5 @@ __all__ = [
     "bures_squared",
     "source_named",
 ]
+
+__getattr__ = renamed.names(__name__)

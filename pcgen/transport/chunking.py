@@ -10,6 +10,9 @@ from torch import Tensor
 # Entries of a block: 32 MiB of float64.
 ENTRIES = 2**22
 
+# Samples drawn and scored at once: enough for a fast product, small beside the atoms.
+DRAW = 4096
+
 
 def centred_blocks(atoms: Tensor, centre: Tensor | None = None) -> Iterator[tuple[slice, Tensor]]:
     """Each block of atoms (n, dim), less ``centre`` (dim,), in float64, with where it belongs."""
@@ -34,3 +37,8 @@ def centred(atoms: Tensor, centre: Tensor, dtype: torch.dtype) -> Tensor:
     for part, block in centred_blocks(atoms, centre):
         out[part] = block
     return out
+
+
+def batches(total: int, size: int = DRAW) -> list[int]:
+    """``total`` cut into pieces of at most ``size``."""
+    return [min(size, total - done) for done in range(0, total, size)]

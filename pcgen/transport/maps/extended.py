@@ -26,8 +26,7 @@ from torch import Generator, Tensor
 
 from pcgen.errors import InputError, TransportError
 from pcgen.kernels.dense import score_rows
-from pcgen.transport.chunking import ENTRIES, centred_blocks
-from pcgen.transport.evidence import batches
+from pcgen.transport.chunking import ENTRIES, batches, centred_blocks
 from pcgen.transport.maps.local_scale import local_scales
 from pcgen.transport.maps.pushforward import Mapped
 from pcgen.transport.solution import SemidiscreteSolution

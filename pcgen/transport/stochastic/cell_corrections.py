@@ -14,8 +14,9 @@ import torch
 from torch import Tensor
 
 from pcgen import kernels
-from pcgen.transport.evidence import Census, batches
+from pcgen.transport.chunking import batches
 from pcgen.transport.stochastic.group_corrections import Groups, balance, best_of_groups
+from pcgen.transport.stochastic.mass_estimates import Census
 from pcgen.transport.stochastic.state import SemidualState
 from pcgen.transport.stochastic.workspace import Workspace
 

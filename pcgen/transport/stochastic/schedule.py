@@ -13,12 +13,12 @@ from dataclasses import dataclass, replace
 
 from torch import Generator
 
-from pcgen.transport.evidence import Census, take_census
 from pcgen.transport.stochastic.cell_corrections import balanced, revived, unbalanced
+from pcgen.transport.stochastic.mass_estimates import Census, take_census
 from pcgen.transport.stochastic.search.beam_width import narrowest, wider
 from pcgen.transport.stochastic.search.empty_cells import COUNTED, met
 from pcgen.transport.stochastic.search.tree import ENOUGH
-from pcgen.transport.stochastic.state import SemidualState
+from pcgen.transport.stochastic.state import FIRST_LOOK, SemidualState
 from pcgen.transport.stochastic.workspace import Workspace
 
 # Fresh samples per cell before a cell without one is called dead: by chance e^-32, and a cell of
@@ -63,9 +63,6 @@ MISLED = 1.5
 
 # Rows that are searched for at once in a test.
 SEARCHED_TESTS = 2**16
-
-# Levels before the first look: no problem was ready sooner.
-FIRST_LOOK = 3
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -58,16 +58,18 @@ from torch import Generator
 
 from pcgen.errors import InputError
 from pcgen.processes import ALONE, Group
-from pcgen.transport.evidence import Census, Evidence, Status, transport_values
+from pcgen.transport.evidence import Evidence, Status, transport_values
 from pcgen.transport.problem import SemidiscreteProblem
 from pcgen.transport.solution import SemidiscreteSolution
 from pcgen.transport.stochastic.cell_masses import Rows, Tally
 from pcgen.transport.stochastic.lattice_sampling import REDRAWS
-from pcgen.transport.stochastic.schedule import FIRST_LOOK, TEST_SEEDS, Schedule
-from pcgen.transport.stochastic.search.beam_width import recall, wider
-from pcgen.transport.stochastic.search.multiscale import begin
+from pcgen.transport.stochastic.mass_estimates import Census
+from pcgen.transport.stochastic.schedule import TEST_SEEDS, Schedule
+from pcgen.transport.stochastic.search.beam_width import narrowest, recall, wider, with_tree
+from pcgen.transport.stochastic.search.multiscale import COARSE, refined
+from pcgen.transport.stochastic.search.tree import ENOUGH_TO_BEGIN, searchable
 from pcgen.transport.stochastic.source_checks import check_reach
-from pcgen.transport.stochastic.state import SemidualState
+from pcgen.transport.stochastic.state import FIRST_LOOK, SemidualState
 from pcgen.transport.stochastic.workspace import Workspace
 
 # With redrawn rows, half as large batches in a few more steps take the fewest rows.
@@ -153,7 +155,7 @@ class SemidualSolver:
                 f"{work.count} distinct atoms; start from a solution instead"
             )
         check_reach(work)
-        work, state = begin(self, work, start)
+        work, state = self._begin(work, start)
         schedule = self.schedule(work)
         budget = self.max_samples or int(40 * work.count / self.tolerance)
         while True:
@@ -269,6 +271,33 @@ class SemidualSolver:
             weight=weight,
             averaged=state.averaged + state.batch,
             noise=noise,
+        )
+
+    def _begin(
+        self, work: Workspace, start: SemidiscreteSolution | SemidualState | None
+    ) -> tuple[Workspace, SemidualState]:
+        """The first state, and the workspace with the tree of the atoms where a search pays."""
+        if isinstance(start, SemidualState):
+            return (with_tree(work) if start.beam else work), start
+        if work.group.every(searchable(work.atoms)):
+            searched = with_tree(work)
+            state = self.init(searched, start) if start else self._refined(searched)
+            if beam := narrowest(searched, state.potential, ENOUGH_TO_BEGIN):
+                return searched, replace(state, beam=beam)
+        return work, self.init(work, start)
+
+    def _refined(self, work: Workspace) -> SemidualState:
+        """The state to anneal from, by the solution for the means of the tree's blocks."""
+        finer = replace(self, tolerance=COARSE * self.tolerance, max_samples=None, batch=None)
+        potential, epsilon = refined(
+            work, lambda problem, generator, group: finer.solve(problem, generator, group=group)
+        )
+        return replace(
+            self.init(work),
+            level=FIRST_LOOK,
+            epsilon=epsilon,
+            potential=potential,
+            average=potential,
         )
 
     def _tally(self, work: Workspace, state: SemidualState, epsilon: float) -> Tally:

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+# Levels of annealing before the first test: no problem was ready sooner.
+FIRST_LOOK = 3
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class SemidualState:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Generator, Tensor
@@ -22,7 +22,6 @@ from pcgen.transport.problem import SemidiscreteProblem
 from pcgen.transport.stochastic.cell_masses import Rows, Tally, tally
 from pcgen.transport.stochastic.group_corrections import Groups, partitions, shells
 from pcgen.transport.stochastic.lattice_sampling import Lead
-from pcgen.transport.stochastic.search.tree import Tree
 
 # Principal directions whose singular value is below this share of the largest carry no score
 # that float arithmetic could see.
@@ -37,6 +36,26 @@ PILOT = 1024
 # Share of the spread of the scores below which the mean of the source is taken to be zero; that of
 # PILOT samples misses it by a thirtieth.
 CENTRED = 0.2
+
+
+class CellSearch(Protocol):
+    """Finds the cells of samples without scoring all atoms, as the tree of the atoms does."""
+
+    @property
+    def widest(self) -> int:
+        """The beam that visits all atoms."""
+
+    def cells(
+        self,
+        x: Tensor,
+        potential: Tensor,
+        epsilon: float,
+        weights: Tensor,
+        *,
+        beam: int,
+        reach: float,
+    ) -> tuple[Tally, Tensor, Tensor]:
+        """The masses of the cells in rows x (count, r), and the cell and the score of each row."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +85,7 @@ class Workspace:
     seed: int
     low_discrepancy: bool
     group: Group = ALONE
-    tree: Tree | None = None
+    tree: CellSearch | None = None
 
     @classmethod
     def of(

@@ -5,10 +5,10 @@ import pytest
 import torch
 
 from pcgen.transport import AutoSolver, NewtonSolver, SemidiscreteProblem, UniformBall
-from pcgen.transport.evidence import take_census
 from pcgen.transport.exact.ball_density import BallDensity
 from pcgen.transport.exact.newton import hessian
 from pcgen.transport.exact.power_diagram import power_cells
+from pcgen.transport.stochastic.mass_estimates import take_census
 
 
 def rng(seed=0):

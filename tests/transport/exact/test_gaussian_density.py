@@ -16,12 +16,12 @@ from pcgen.transport import (
     SemidualSolver,
     Status,
 )
-from pcgen.transport.evidence import take_census
 from pcgen.transport.exact.gaussian_density import NormalDensity
 from pcgen.transport.exact.initial_potentials import round_potential
 from pcgen.transport.exact.measures import measurable
 from pcgen.transport.exact.newton import hessian
 from pcgen.transport.exact.power_diagram import power_cells
+from pcgen.transport.stochastic.mass_estimates import take_census
 
 
 def rng(seed=0):

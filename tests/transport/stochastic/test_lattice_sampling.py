@@ -14,8 +14,8 @@ from pcgen.transport import (
     SemidualSolver,
     UniformCube,
 )
-from pcgen.transport.evidence import Census, take_census
 from pcgen.transport.stochastic.cell_masses import Rows, tally
+from pcgen.transport.stochastic.mass_estimates import Census, take_census
 from tests.transport.stochastic import manifold
 from tests.transport.stochastic.manifold import draw
 

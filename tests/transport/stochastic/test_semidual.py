@@ -18,9 +18,9 @@ from pcgen.transport import (
     UniformBall,
     UniformCube,
 )
-from pcgen.transport.evidence import Census, take_census
 from pcgen.transport.sources import normal_quantile
 from pcgen.transport.stochastic.cell_corrections import revived
+from pcgen.transport.stochastic.mass_estimates import Census, take_census
 
 
 def normal(count, dim, seed=0):

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from pcgen import kernels
-from pcgen.transport.evidence import Census
+from pcgen.transport.stochastic.mass_estimates import Census
 from pcgen.transport.stochastic.search.tree import LANES, NARROWEST
 from pcgen.transport.stochastic.workspace import Workspace
 

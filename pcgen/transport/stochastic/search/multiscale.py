@@ -15,25 +15,22 @@ from.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Generator, Tensor
 
 from pcgen import kernels
-from pcgen.transport.chunking import centred_blocks
-from pcgen.transport.evidence import batches
+from pcgen.processes import Group
+from pcgen.transport.chunking import batches, centred_blocks
 from pcgen.transport.problem import SemidiscreteProblem
-from pcgen.transport.stochastic.schedule import FIRST_LOOK
+from pcgen.transport.solution import SemidiscreteSolution
 from pcgen.transport.stochastic.search.beam_width import narrowest, with_tree
-from pcgen.transport.stochastic.search.tree import ENOUGH, ENOUGH_TO_BEGIN, LANES, searchable
-from pcgen.transport.stochastic.state import SemidualState
+from pcgen.transport.stochastic.search.tree import ENOUGH, LANES, Tree, searchable
 from pcgen.transport.stochastic.workspace import Workspace
 
-if TYPE_CHECKING:
-    from pcgen.transport.solution import SemidiscreteSolution
-    from pcgen.transport.stochastic.semidual import SemidualSolver
+Solve = Callable[[SemidiscreteProblem, Generator, Group], SemidiscreteSolution]
 
 # The coarse problem's share of the tolerance. What its blocks miss all their atoms miss, and steps
 # among these mend it last: of 10⁵ atoms, solved to the whole of 0.02, 0.01 stayed behind.
@@ -46,24 +43,14 @@ BARYCENTRE = 8
 FIRST_BARYCENTRE = -(2**25)
 
 
-def begin(
-    solver: SemidualSolver, work: Workspace, start: SemidiscreteSolution | SemidualState | None
-) -> tuple[Workspace, SemidualState]:
-    """The first state of ``solver``, and the tree of the atoms where a search pays."""
-    if isinstance(start, SemidualState):
-        return (with_tree(work) if start.beam else work), start
-    if work.group.every(searchable(work.atoms)):
-        searched = with_tree(work)
-        state = solver.init(searched, start) if start else refined(solver, searched)
-        if beam := narrowest(searched, state.potential, ENOUGH_TO_BEGIN):
-            return searched, replace(state, beam=beam)
-    return work, solver.init(work, start)
+def refined(work: Workspace, solve: Solve) -> tuple[Tensor, float]:
+    """A potential (n,) in working units, and the ε to anneal from, from the means of the blocks.
 
-
-def refined(solver: SemidualSolver, work: Workspace) -> SemidualState:
-    """The state to anneal from, by the solution for the means of the blocks."""
+    Args:
+        solve: the problem of the means, to the share :data:`COARSE` of the tolerance.
+    """
     tree = work.tree
-    assert tree is not None
+    assert isinstance(tree, Tree)
     order, problem = tree.order, work.problem
     owner = torch.empty_like(order)
     owner[order] = torch.arange(work.count) // LANES
@@ -74,8 +61,7 @@ def refined(solver: SemidualSolver, work: Workspace) -> SemidualState:
     there = (means @ (work.basis.T * work.scale) + problem.centre).to(problem.atoms.dtype)
     coarse = SemidiscreteProblem(problem.source, there, weights)
     generator = Generator().manual_seed(work.seed)
-    finer = replace(solver, tolerance=COARSE * solver.tolerance, max_samples=None, batch=None)
-    solution = finer.solve(coarse, generator, group=work.group)
+    solution = solve(coarse, generator, work.group)
     height = solution.potential / work.scale + work.tilt(means)
     barycentre = _barycentres(work, means, height, weights)
     potential = height[owner]
@@ -84,14 +70,7 @@ def refined(solver: SemidualSolver, work: Workspace) -> SemidualState:
         potential[part] -= ((block - means[of]) * barycentre[of]).sum(1)
     potential -= potential.mean()
     within = (tree.radius[0] * weights).sum().item()
-    state = solver.init(work)
-    return replace(
-        state,
-        level=FIRST_LOOK,
-        epsilon=work.spread * within,
-        potential=potential,
-        average=potential,
-    )
+    return potential, work.spread * within
 
 
 def _barycentres(work: Workspace, means: Tensor, height: Tensor, weights: Tensor) -> Tensor:

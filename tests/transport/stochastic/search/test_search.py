@@ -11,7 +11,7 @@ from pcgen.transport import (
     SemidiscreteProblem,
     SemidualSolver,
 )
-from pcgen.transport.evidence import Census, take_census
+from pcgen.transport.stochastic.mass_estimates import Census, take_census
 from pcgen.transport.stochastic.search import empty_cells, tree
 from pcgen.transport.stochastic.search.beam_width import narrowest, recall, with_tree
 from pcgen.transport.stochastic.search.tree import LANES, Tree, halved

@@ -1,0 +1,125 @@
+"""Cell masses estimated on fresh samples, with χ², dead cells and quantiles of the errors."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Generator, Tensor
+
+from pcgen.processes import ALONE, Group
+from pcgen.transport.chunking import batches
+from pcgen.transport.potential import UpperEnvelope
+from pcgen.transport.problem import SemidiscreteProblem
+from pcgen.transport.stochastic.cell_masses import Tally
+
+# The share of the cells that are called rare.
+RAREST = 0.1
+
+# Samples due to a cell before none of them means that it is dead: by chance e^-10.
+DUE = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class Census:
+    """Fresh samples counted per cell, and the figures that follow.
+
+    Attributes:
+        counts: (n,) float64, samples met by each cell; of redrawn ones the mean over the redraws.
+        weights: (n,) float64, positive, the masses asked for.
+        samples: M, the sum of the counts.
+        square: Σ over samples of Σ_i c_i² / ν_i; None for plain samples, where each c is 0 or 1.
+        judged: the census that χ² is taken from, where that is another one.
+        found: (n,) float64, of cells without a sample, how many of ``looked`` more were in each.
+    """
+
+    counts: Tensor
+    weights: Tensor
+    samples: int
+    square: float | None = None
+    judged: Census | None = None
+    found: Tensor | None = None
+    looked: int = 0
+
+    @property
+    def chi2(self) -> float:
+        """Unbiased: Σ c(c-1) / (M (M-1) ν) - 1 from M samples, over pairs of different ones."""
+        if self.judged is not None:
+            return self.judged.chi2
+        c, m = self.counts, self.samples
+        same = (c / self.weights).sum().item() if self.square is None else self.square
+        return ((c * c / self.weights).sum().item() - same) / (m * (m - 1)) - 1
+
+    @property
+    def effective(self) -> float:
+        """Plain samples whose masses would vary as much."""
+        if self.square is None:
+            return self.samples
+        variance = Tally(self.counts, self.square, self.samples).variance(self.weights)
+        return self.samples * len(self.counts) / max(variance, 1e-9)
+
+    @property
+    def chi2_error(self) -> float:
+        """Standard error: √(2n) / M from chance alone, plus what a χ² of this size adds."""
+        if self.judged is not None:
+            return self.judged.chi2_error
+        noise = 2 * len(self.counts) / max(1.0, self.effective) ** 2
+        return math.sqrt(noise + 4 * max(self.chi2, 0.0) / self.effective)
+
+    @property
+    def dead(self) -> int:
+        """How many :attr:`dead_cells` there are."""
+        return int(self.dead_cells.sum())
+
+    @property
+    def dead_cells(self) -> Tensor:
+        """(n,) bool, cells without a sample where at least :data:`DUE` were due."""
+        return self._unmet & (self._due >= DUE)
+
+    @property
+    def untested(self) -> int:
+        """Cells without a sample where fewer were due."""
+        return int((self._unmet & (self._due < DUE)).sum())
+
+    @property
+    def _unmet(self) -> Tensor:
+        unmet = self.counts == 0
+        return unmet if self.found is None else unmet & (self.found == 0)
+
+    @property
+    def _due(self) -> Tensor:
+        return self.weights * (self.effective + self.looked)
+
+    def errors(self) -> dict[str, float]:
+        """Largest and quantile relative errors, with the median that chance would show."""
+        due = self.samples * self.weights
+        relative = (self.counts / due - 1).abs()
+        rarest = self.weights.argsort()[: math.ceil(RAREST * len(due))]
+        by_chance = self.samples / self.effective * self.counts / due.square()
+        rare = (relative.square() - by_chance)[rarest].mean().clamp(min=0).sqrt()
+        chance = 0.6745 / (self.effective * self.weights).sqrt()
+        return {
+            "worst": relative.max().item(),
+            "median": relative.quantile(0.5).item(),
+            "q95": relative.quantile(0.95).item(),
+            "noise": chance.quantile(0.5).item(),
+            "rare": rare.item(),
+        }
+
+
+def take_census(
+    problem: SemidiscreteProblem,
+    envelope: UpperEnvelope,
+    samples: int,
+    generator: Generator,
+    group: Group = ALONE,
+) -> Census:
+    """Draw ``samples`` fresh points and count the cells they fall in, shared by ``group``."""
+    count = problem.distinct.count
+    counts = torch.zeros(count, dtype=torch.float64, device=problem.atoms.device)
+    for size in batches(samples):
+        x = problem.source.sample(size, generator)
+        cell = group.by_rows(lambda rows: envelope.cells(rows)[1], x)[:, 0]
+        counts += torch.bincount(cell, minlength=count)
+    return Census(counts=counts, weights=problem.distinct.weights, samples=samples)
