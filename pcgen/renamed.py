@@ -25,19 +25,19 @@ _TRANSPORT = {
     "cells": "exact.power_diagram",
     "walls": "exact.facets",
     "domain": "exact.densities",
-    "ball": "exact.ball_density",
-    "normal": "exact.gaussian_density",
+    "ball": "exact.radial_densities",
+    "normal": "exact.radial_densities",
     "measurable": "exact.measures",
-    "starts": "exact.initial_potentials",
-    "raising": "exact.cell_recovery",
+    "starts": "exact.measures",
+    "raising": "exact.newton",
     "extended": "maps.extended",
-    "mapped": "maps.pushforward",
+    "mapped": "maps.extended",
     "modes": "maps.local_scale",
     "visits": "maps.stratified",
     "pictures": "maps.plots",
     "semidual": "stochastic.semidual",
     "state": "stochastic.state",
-    "reach": "stochastic.source_checks",
+    "reach": "stochastic.semidual",
     "workspace": "stochastic.workspace",
     "schedule": "stochastic.schedule",
     "tally": "stochastic.cell_masses",
@@ -56,11 +56,35 @@ MODULES = {
     **{f"pcgen.transport.{old}": f"pcgen.transport.{new}" for old, new in _TRANSPORT.items()},
 }
 
-# Of each module, by its new name: old names, and module and name they have now.
+_UNIVARIATE = "pcgen.transport.exact.univariate"
+_EXTENDED = "pcgen.transport.maps.extended"
+_STRATIFIED = "pcgen.transport.maps.stratified"
+_ESTIMATES = "pcgen.transport.stochastic.mass_estimates"
+_CONJUGATE = "pcgen.transport.conjugate.univariate"
+_ITERATION = "pcgen.transport.conjugate.iteration"
+
+# Of each module, by its new name: its old names, and where they are now.
 NAMES: dict[str, dict[str, tuple[str, str]]] = {
+    "pcgen.transport": {
+        "LineSolver": (_UNIVARIATE, "UnivariateSolver"),
+        "Mapped": (_EXTENDED, "PushForward"),
+        "EvenVisits": (_STRATIFIED, "StratifiedSampler"),
+    },
     "pcgen.transport.evidence": {
-        "Census": ("pcgen.transport.stochastic.mass_estimates", "Census"),
-        "take_census": ("pcgen.transport.stochastic.mass_estimates", "take_census"),
+        "Census": (_ESTIMATES, "MassEstimate"),
+        "take_census": (_ESTIMATES, "estimate_masses"),
+    },
+    "pcgen.transport.conjugate": {
+        "LineConjugate": (_CONJUGATE, "UnivariateConjugate"),
+        "conjugate_line": (_CONJUGATE, "conjugate_univariate"),
+        "Status": (_ITERATION, "IterationStatus"),
+    },
+    _UNIVARIATE: {"LineSolver": (_UNIVARIATE, "UnivariateSolver")},
+    _EXTENDED: {"Mapped": (_EXTENDED, "PushForward")},
+    _STRATIFIED: {"EvenVisits": (_STRATIFIED, "StratifiedSampler")},
+    _CONJUGATE: {
+        "LineConjugate": (_CONJUGATE, "UnivariateConjugate"),
+        "conjugate_line": (_CONJUGATE, "conjugate_univariate"),
     },
 }
 

@@ -13,7 +13,7 @@ from pcgen.base.gaussian import shrunken_covariance
 from pcgen.base.measure import FORMAT, check_meta
 from pcgen.errors import DataError
 from pcgen.transport.conjugate.convex import ConvexPotential
-from pcgen.transport.conjugate.iteration import Status
+from pcgen.transport.conjugate.iteration import IterationStatus
 from pcgen.transport.conjugate.measure import ConjugateNetwork, Coordinates
 from pcgen.transport.conjugate.network import ConjugateSettings, conjugate_network
 
@@ -151,7 +151,7 @@ def fit_conjugate(
         pushed = {"failed_pushed": lost}
         if lost > 0:
             notes.append(f"{lost:.1%} of the conjugates of its draws fail")
-    if solution.status is not Status.CONVERGED:
+    if solution.status is not IterationStatus.CONVERGED:
         notes.append(f"the iteration {solution.status.value}")
     if failed > 0:
         notes.append(f"{failed:.1%} of the conjugates of the fit failed")

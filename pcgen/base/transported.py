@@ -31,7 +31,7 @@ from pcgen.transport import (
     Evidence,
     ExtendedMap,
     GaussianSource,
-    Mapped,
+    PushForward,
     SemidiscreteProblem,
     SemidiscreteSolution,
     SemidualSolver,
@@ -161,7 +161,7 @@ class TransportedBase(TensorMeasure):
         pushed = torch.cat(points)
         return (pushed + self.relaxation * x) / (1 + self.relaxation), torch.cat(rejected)
 
-    def _restored(self, mapped: Mapped, generator: Generator) -> Tensor:
+    def _restored(self, mapped: PushForward, generator: Generator) -> Tensor:
         """Σ_j √s_j ε_j (p_j − m), see the head of this module."""
         shares = mapped.shares.float()
         noise = torch.randn(shares.shape, generator=generator, device=generator.device)

@@ -200,10 +200,14 @@ def _judge(
     import torch
 
     from pcgen.transport import GaussianSource, SemidiscreteProblem, UpperEnvelope
-    from pcgen.transport.stochastic.mass_estimates import take_census
+    from pcgen.transport.stochastic.mass_estimates import estimate_masses
 
     problem = SemidiscreteProblem(GaussianSource(args.dim), atoms)
     generator = torch.Generator().manual_seed(args.seed + 10**6)
     envelope = UpperEnvelope(atoms, potential.double())
-    census = take_census(problem, envelope, args.tests, generator)
-    return census.chi2, census.chi2_error, None if census.untested else census.dead / args.atoms
+    estimate = estimate_masses(problem, envelope, args.tests, generator)
+    return (
+        estimate.chi2,
+        estimate.chi2_error,
+        None if estimate.untested else estimate.dead / args.atoms,
+    )

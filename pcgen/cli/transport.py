@@ -77,7 +77,7 @@ def _run(args: argparse.Namespace, group: Any) -> dict[str, Any]:
     from pcgen.transport.maps.extended import ExtendedMap
     from pcgen.transport.maps.plots import draw
     from pcgen.transport.sources import source_named
-    from pcgen.transport.stochastic.solve_checkpoint import KeptState
+    from pcgen.transport.stochastic.solve_checkpoint import SolveCheckpoint
     from pcgen.transport.stochastic.state import SemidualState
 
     atoms, weights = _read(args.atoms)
@@ -99,7 +99,7 @@ def _run(args: argparse.Namespace, group: Any) -> dict[str, Any]:
     given.update(repr(settings).encode())
     if args.start:
         given.update(args.start.read_bytes())
-    kept = KeptState.beside(args.out, given.hexdigest(), problem.distinct.count, group)
+    kept = SolveCheckpoint.beside(args.out, given.hexdigest(), problem.distinct.count, group)
     generator = Generator().manual_seed(args.seed)
     begun = kept.read()
     if begun is not None:

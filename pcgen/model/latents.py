@@ -16,7 +16,7 @@ from pcgen.errors import DataError, InputError
 from pcgen.flow.networks import LatentSlope
 from pcgen.kernels import best_cells
 from pcgen.model.follow import Networks, check, follow
-from pcgen.transport import EvenVisits, SemidiscreteSolution
+from pcgen.transport import SemidiscreteSolution, StratifiedSampler
 
 # Base points drawn at a time: fixed, so that shape k does not depend on how many are asked for.
 CHUNK = 256
@@ -109,8 +109,8 @@ class LatentSampler:
     ) -> LatentDraw:
         """Draw from the base, then follow the latent flow.
 
-        With ``even``, the set visits the cells of all training shapes evenly, see
-        :class:`~pcgen.transport.EvenVisits`; else draws are independent. A category is reached by
+        With ``even``, the set visits the cells of all training shapes evenly and not independently,
+        see :class:`~pcgen.transport.StratifiedSampler`. A category is reached by
         keeping the base points whose cell, under the semi-discrete map, belongs to one of its
         training shapes: exact, and the same for every base.
         """
@@ -153,7 +153,7 @@ class LatentSampler:
         wanted = torch.ones(len(self._atoms), dtype=torch.bool)
         if category is not None:
             wanted = self._label == self.categories.index(category)
-        visits = EvenVisits(torch.bincount(self._shape, wanted.double()))
+        visits = StratifiedSampler(torch.bincount(self._shape, wanted.double()))
         kept: list[Tensor] = []
         cells: list[Tensor] = []
         have = 0

@@ -32,11 +32,10 @@ from pcgen.transport.auto import AutoSolver, Solver
 from pcgen.transport.evidence import Evidence, Status
 from pcgen.transport.exact.densities import ConvexDomain, GridDensity
 from pcgen.transport.exact.newton import NewtonSolver
-from pcgen.transport.exact.univariate import LineSolver
+from pcgen.transport.exact.univariate import UnivariateSolver
 from pcgen.transport.gaussian import GaussianMap, GaussianMeasure, bures_squared
-from pcgen.transport.maps.extended import ExtendedMap
-from pcgen.transport.maps.pushforward import Mapped
-from pcgen.transport.maps.stratified import EvenVisits
+from pcgen.transport.maps.extended import ExtendedMap, PushForward
+from pcgen.transport.maps.stratified import StratifiedSampler
 from pcgen.transport.potential import Potential, UpperEnvelope
 from pcgen.transport.problem import SemidiscreteProblem
 from pcgen.transport.solution import SemidiscreteSolution
@@ -52,17 +51,15 @@ from pcgen.transport.stochastic.semidual import SemidualSolver, SemidualState
 __all__ = [
     "AutoSolver",
     "ConvexDomain",
-    "EvenVisits",
     "Evidence",
     "ExtendedMap",
     "GaussianMap",
     "GaussianMeasure",
     "GaussianSource",
     "GridDensity",
-    "LineSolver",
-    "Mapped",
     "NewtonSolver",
     "Potential",
+    "PushForward",
     "SamplerSource",
     "SemidiscreteProblem",
     "SemidiscreteSolution",
@@ -70,8 +67,10 @@ __all__ = [
     "SemidualState",
     "Solver",
     "Status",
+    "StratifiedSampler",
     "UniformBall",
     "UniformCube",
+    "UnivariateSolver",
     "UpperEnvelope",
     "bures_squared",
     "source_named",

@@ -20,9 +20,9 @@ from torch import Generator
 
 from pcgen.errors import InputError, TransportError
 from pcgen.processes import ALONE, Group
-from pcgen.transport.exact.measures import measurable
+from pcgen.transport.exact.measures import exact_measure
 from pcgen.transport.exact.newton import NewtonSolver
-from pcgen.transport.exact.univariate import LineSolver, line_through
+from pcgen.transport.exact.univariate import UnivariateSolver, line_through
 from pcgen.transport.problem import SemidiscreteProblem
 from pcgen.transport.solution import SemidiscreteSolution
 from pcgen.transport.stochastic.semidual import SemidualSolver
@@ -70,7 +70,7 @@ def choose_method(problem: SemidiscreteProblem) -> Method:
     if direction is not None and shadow(direction) is not None:
         return "line"
     few = problem.distinct.count <= MOST_NEWTON_ATOMS.get(problem.dim, 0)
-    return "newton" if few and measurable(problem.source) is not None else "semidual"
+    return "newton" if few and exact_measure(problem.source) is not None else "semidual"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +83,7 @@ class AutoSolver:
     """
 
     method: Method = "auto"
-    line: LineSolver = field(default_factory=LineSolver)
+    line: UnivariateSolver = field(default_factory=UnivariateSolver)
     newton: NewtonSolver = field(default_factory=NewtonSolver)
     semidual: SemidualSolver = field(default_factory=SemidualSolver)
 

@@ -53,7 +53,7 @@ from pcgen.transport import (
     SemidiscreteSolution,
     SemidualSolver,
 )
-from pcgen.transport.stochastic.solve_checkpoint import KeptState
+from pcgen.transport.stochastic.solve_checkpoint import SolveCheckpoint
 from pcgen.transport.stochastic.state import SemidualState
 from tests.benchmarks import scale
 from tests.benchmarks.curve_examples import PREPARE, TRANSPORT
@@ -465,7 +465,7 @@ LOADERS = {
     },
     "plan": Loader(".json", lambda: [b'{"steps": 40}\n'], _read_plan),
     "map": Loader(".npz", _solution, SemidiscreteSolution.load),
-    "map.state": Loader(".state", _kept, lambda path: KeptState(path, "k", 4).read()),
+    "map.state": Loader(".state", _kept, lambda path: SolveCheckpoint(path, "k", 4).read()),
     "atoms.npy": Loader(
         ".npy",
         lambda: [_buffer(lambda h: np.save(h, CLOUDS[0].astype(np.float64)))],

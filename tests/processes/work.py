@@ -67,7 +67,7 @@ def solve(folder: Path, group: Group) -> None:
 def keep(folder: Path, group: Group, stop_after: int = 0) -> None:
     """Solve with a state beside the result, from what another job left of it."""
     solve_checkpoint.SAVE_EVERY_S = 0.0
-    state = solve_checkpoint.KeptState.beside(folder / "kept.npz", "key", 240, group)
+    state = solve_checkpoint.SolveCheckpoint.beside(folder / "kept.npz", "key", 240, group)
     solver, begun = SemidualSolver(batch=256), state.read()
 
     def on_step(now: SemidualState) -> None:

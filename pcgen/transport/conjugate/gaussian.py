@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from pcgen.errors import InputError
-from pcgen.transport.conjugate.iteration import Status, check_damping, damping_rule, judge
+from pcgen.transport.conjugate.iteration import IterationStatus, check_damping, damping_rule, judge
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
@@ -83,7 +83,7 @@ class GaussianIteration:
     measure: GaussianConjugate
     residuals: tuple[float, ...]
     dampings: tuple[float, ...]
-    status: Status
+    status: IterationStatus
 
 
 def iterate_gaussian(
@@ -127,7 +127,9 @@ def iterate_gaussian(
         mixed = (1 - eta) * hessian + eta * slope
         offset = (1 - eta) * hessian @ w.centre + eta * (slope @ mean - w.centre)
         w = GaussianConjugate(torch.linalg.solve(mixed, offset), torch.linalg.inv(mixed))
-    return GaussianIteration(w, tuple(residuals), tuple(dampings), status or Status.EXHAUSTED)
+    return GaussianIteration(
+        w, tuple(residuals), tuple(dampings), status or IterationStatus.EXHAUSTED
+    )
 
 
 def matrix_power(matrix: Tensor, power: float) -> Tensor:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pcgen.errors import InputError
-from pcgen.transport.conjugate.iteration import Status, check_damping, damping_rule, judge
+from pcgen.transport.conjugate.iteration import IterationStatus, check_damping, damping_rule, judge
 
 Array = NDArray[np.float64]
 
@@ -109,7 +109,7 @@ def _check_grid(nodes: Array) -> None:
 
 
 @dataclass(frozen=True)
-class LineConjugate:
+class UnivariateConjugate:
     """The answer on the line, with its evidence.
 
     Attributes:
@@ -126,7 +126,7 @@ class LineConjugate:
     target: Distribution
     residuals: tuple[float, ...]
     dampings: tuple[float, ...]
-    status: Status
+    status: IterationStatus
 
     def push(self, z: Array) -> Array:
         """(w*)'(z), the inverse of w'."""
@@ -139,13 +139,13 @@ class LineConjugate:
         return float(self.base.masses @ (0.5 * (gap[1:] + gap[:-1])))
 
 
-def conjugate_line(
+def conjugate_univariate(
     target: Distribution,
     *,
     damping: float | None = None,
     tolerance: float = 1e-9,
     max_steps: int = 2000,
-) -> LineConjugate:
+) -> UnivariateConjugate:
     """Iterate w' ← (1 − η) w' + η F_{P_w}⁻¹ ∘ F_ρ to its fixed point.
 
     Args:
@@ -172,7 +172,7 @@ def conjugate_line(
         if residuals[-1] < least:
             best, least = slope, residuals[-1]
         status = judge(residuals[since:], tolerance)
-        if status is Status.DIVERGED and damping is None and caution > LEAST_CAUTION:
+        if status is IterationStatus.DIVERGED and damping is None and caution > LEAST_CAUTION:
             slope, caution, since, status = best, caution / 2, len(residuals), None
             base = _gibbs(nodes, slope)
             aim = base.quantile(target.below, target.above)
@@ -182,8 +182,8 @@ def conjugate_line(
         eta = damping or caution * damping_rule(spread, spread)
         dampings.append(eta)
         slope = (1 - eta) * slope + eta * aim
-    return LineConjugate(
-        slope, base, target, tuple(residuals), tuple(dampings), status or Status.EXHAUSTED
+    return UnivariateConjugate(
+        slope, base, target, tuple(residuals), tuple(dampings), status or IterationStatus.EXHAUSTED
     )
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Generator, Tensor
 
 from pcgen.errors import InputError
-from pcgen.transport.exact.facets import Index, Walls
+from pcgen.transport.exact.facets import Facets, Index
 
 Array = NDArray[np.float64]
 
@@ -106,13 +106,13 @@ class ConvexDomain:
 
 
 class Density(Protocol):
-    """A density on a convex domain, known by what it does at walls."""
+    """A density on a convex domain, known by what it does at facets."""
 
-    def through(self, walls: Walls) -> tuple[Array, Array]:
-        """The integral of the density over each wall (W,), and the outflow through it (W,).
+    def flux_through(self, facets: Facets) -> tuple[Array, Array]:
+        """The integral of the density over each facet (W,), and the outflow through it (W,).
 
         Outflow is that of one field whose divergence is the density, in the direction of the
-        walls' normals: summed over the walls of a cell it is the cell's mass.
+        facets' normals: summed over the facets of a cell it is the cell's mass.
         """
 
 
@@ -168,16 +168,16 @@ class GridDensity:
         density = self.values[row, column]
         return density, before[row, column] + density * (points[:, 0] - x[column])
 
-    def through(self, walls: Walls) -> tuple[Array, Array]:
+    def flux_through(self, facets: Facets) -> tuple[Array, Array]:
         """See :class:`Density`; the field is (∫ ρ dx, 0).
 
-        Walls are cut at the grid lines; on a piece the field is linear, so its middle is exact.
+        Facets are cut at the grid lines; on a piece the field is linear, so its middle is exact.
         """
-        owner, middle, length = _cut(walls.ends, self)
+        owner, middle, length = _cut(facets.ends, self)
         rho, integral = self.at(middle)
-        count = len(walls.size)
+        count = len(facets.size)
         flux: Array = np.bincount(owner, rho * length, count).astype(float)
-        return flux, np.bincount(owner, integral * length, count) * walls.normal[:, 0]
+        return flux, np.bincount(owner, integral * length, count) * facets.normal[:, 0]
 
     def sample(self, count: int, generator: Generator) -> Tensor:
         """(count, 2) float32."""

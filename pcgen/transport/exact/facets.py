@@ -1,4 +1,4 @@
-"""The walls of cells in 2D and 3D: segments or convex polygons, from the vertices of a diagram."""
+"""The facets of cells in 2D and 3D: segments or convex polygons, from the vertices of a diagram."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ Index = NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
-class Walls:
-    """The walls of all cells; a wall's outside is another cell, or beyond a side of the domain.
+class Facets:
+    """The facets of all cells; a facet's outside is another cell, or beyond a side of the domain.
 
     Attributes:
         inside: (W,) the cell; outside: (W,) the cell across, or n + the number of the side.
         normal: (W, dim) unit vector from inside to outside.
         size: (W,) length in 2D, area in 3D.
         centre: (W, dim) centroid.
-        corners: (C, dim) of all walls, wall by wall: in 2D two each, in 3D a ring,
+        corners: (C, dim) of all facets, facet by facet: in 2D two each, in 3D a ring,
             counterclockwise seen from outside.
         start: (W,) where the corners of each begin.
     """
@@ -45,7 +45,7 @@ class Walls:
 
     @property
     def spans(self) -> tuple[Array, Array]:
-        """In 2D where each wall begins and ends, (W,) both, from the foot of the origin on it."""
+        """In 2D where each facet begins and ends, (W,) both, from the foot of the origin on it."""
         along = np.stack([-self.normal[:, 1], self.normal[:, 0]], 1)
         low, high = (self.ends * along[:, None]).sum(2).T
         return low, high
@@ -56,28 +56,28 @@ class Walls:
         return np.asarray((self.centre * self.normal).sum(1))
 
     def around(self) -> tuple[Index, Array, Array, Array]:
-        """In 3D the edges (E,) of all walls, about the foot of the origin on each wall.
+        """In 3D the edges (E,) of all facets, about the foot of the origin on each facet.
 
         Returns:
-            the wall of each edge, its line's distance from the foot, positive where the edge runs
+            the facet of each edge, its line's distance from the foot, positive where the edge runs
             counterclockwise, and where it begins and ends along the line.
         """
         stop = np.append(self.start[1:], len(self.corners))
         follow = np.arange(1, len(self.corners) + 1)
         follow[stop - 1] = self.start
-        wall = np.repeat(np.arange(len(self.start)), stop - self.start)
-        normal = self.normal[wall]
-        begin = self.corners - self.distance[wall, None] * normal
+        facet = np.repeat(np.arange(len(self.start)), stop - self.start)
+        normal = self.normal[facet]
+        begin = self.corners - self.distance[facet, None] * normal
         step = self.corners[follow] - self.corners
         length = np.linalg.norm(step, axis=1)
         step /= np.maximum(length, 1e-300)[:, None]
         aside = (np.cross(begin, step) * normal).sum(1)
         low = (begin * step).sum(1)
-        return wall, aside, low, low + length
+        return facet, aside, low, low + length
 
 
-def find_walls(atoms: Array, sides: Array, points: Array, active: Index) -> Walls:
-    """The walls between the planes that meet in the vertices of an envelope.
+def find_facets(atoms: Array, sides: Array, points: Array, active: Index) -> Facets:
+    """The facets between the planes that meet in the vertices of an envelope.
 
     Args:
         atoms: (n, dim), distinct; sides: (F, dim), outward unit normals of the domain.
@@ -105,7 +105,7 @@ def find_walls(atoms: Array, sides: Array, points: Array, active: Index) -> Wall
     measure = _segments if dim == 2 else _polygons
     size, centre, corners = measure(points[vertex], group, start, normal)
     start = 2 * np.arange(len(start)) if dim == 2 else start
-    return Walls(inside, outside, normal, size, centre, corners, start)
+    return Facets(inside, outside, normal, size, centre, corners, start)
 
 
 def _segments(

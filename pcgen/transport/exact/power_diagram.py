@@ -2,11 +2,11 @@
 
 The region above the envelope, {(x, u): u ≥ ⟨p_i, x⟩ + h_i, x in the domain}, is a convex polyhedron
 one dimension up. Qhull finds its vertices as the convex hull of the dual points; each vertex names
-the planes that meet there, so the wall between cells i and j is the polygon of the vertices that
+the planes that meet there, so the facet between cells i and j is the polygon of the vertices that
 name both, and the domain needs no clipping. Atoms on a line or plane, equal heights or grids are
 no special case: the polyhedron is never flat.
 
-Masses follow from the walls by the divergence theorem: in :mod:`pcgen.transport.exact.facets` are
+Masses follow from the facets by the divergence theorem: in :mod:`pcgen.transport.exact.facets` are
     these,
 with a density comes what flows through each.
 """
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from pcgen.errors import TransportError
 from pcgen.transport.exact.densities import ConvexDomain, Density
-from pcgen.transport.exact.facets import Walls, find_walls
+from pcgen.transport.exact.facets import Facets, find_facets
 
 Array = NDArray[np.float64]
 Index = NDArray[np.int64]
@@ -33,19 +33,19 @@ SHARPENED = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
-class PowerCells:
+class PowerDiagram:
     """The cells of an envelope over a domain.
 
     Attributes:
         count: number of atoms n, with a cell or without.
-        walls: between cells, and of cells with the sides of the domain.
+        facets: between cells, and of cells with the sides of the domain.
         mass: (n,) of the cells under the density.
-        flux: (W,) the integral of the density over each wall.
+        flux: (W,) the integral of the density over each facet.
         corners: (V, dim) of the cells; owner: (V,) a cell that each is of.
     """
 
     count: int
-    walls: Walls
+    facets: Facets
     mass: Array
     flux: Array
     corners: Array
@@ -53,13 +53,13 @@ class PowerCells:
 
     @property
     def inner(self) -> NDArray[np.bool_]:
-        """(W,) which walls lie between two cells."""
-        return self.walls.outside < self.count
+        """(W,) which facets lie between two cells."""
+        return self.facets.outside < self.count
 
 
-def power_cells(
+def power_diagram(
     atoms: Array, offset: Array, domain: ConvexDomain, density: Density | None = None
-) -> PowerCells:
+) -> PowerDiagram:
     """Cut the domain into the cells where ⟨atom_i, x⟩ + offset_i is largest.
 
     Args:
@@ -69,16 +69,16 @@ def power_cells(
         TransportError: Qhull failed, as with atoms that nearly coincide.
     """
     points, active = _vertices(atoms, offset, domain)
-    walls = find_walls(atoms, domain.sides[0], points, active)
+    facets = find_facets(atoms, domain.sides[0], points, active)
     if density is None:
-        flux = walls.size / domain.volume
-        mass = _uniform_mass(len(atoms), walls, domain)
+        flux = facets.size / domain.volume
+        mass = _uniform_mass(len(atoms), facets, domain)
     else:
-        flux, outflow = density.through(walls)
-        mass = _mass(len(atoms), walls, outflow)
+        flux, outflow = density.flux_through(facets)
+        mass = _mass(len(atoms), facets, outflow)
     owner = active.min(1)  # sides come after atoms, and Qhull's triangles may name sides alone
     of_cell = owner < len(atoms)
-    return PowerCells(len(atoms), walls, mass, flux, points[of_cell], owner[of_cell])
+    return PowerDiagram(len(atoms), facets, mass, flux, points[of_cell], owner[of_cell])
 
 
 def _vertices(atoms: Array, offset: Array, domain: ConvexDomain) -> tuple[Array, Index]:
@@ -156,28 +156,28 @@ def _sharpened(
     return sharp
 
 
-def _uniform_mass(count: int, walls: Walls, domain: ConvexDomain) -> Array:
-    """vol = 1/dim Σ size · (distance of the wall from a point of the cell)."""
-    inner = walls.outside < count
-    weight = np.bincount(walls.inside, walls.size, count)
-    weight += np.bincount(walls.outside[inner], walls.size[inner], count)
+def _uniform_mass(count: int, facets: Facets, domain: ConvexDomain) -> Array:
+    """vol = 1/dim Σ size · (distance of the facet from a point of the cell)."""
+    inner = facets.outside < count
+    weight = np.bincount(facets.inside, facets.size, count)
+    weight += np.bincount(facets.outside[inner], facets.size[inner], count)
     centre = np.empty((count, domain.dim))
     for axis in range(domain.dim):
-        moment = walls.size * walls.centre[:, axis]
-        total = np.bincount(walls.inside, moment, count)
-        total += np.bincount(walls.outside[inner], moment[inner], count)
+        moment = facets.size * facets.centre[:, axis]
+        total = np.bincount(facets.inside, moment, count)
+        total += np.bincount(facets.outside[inner], moment[inner], count)
         centre[:, axis] = total / np.where(weight > 0, weight, 1)
-    here = ((walls.centre - centre[walls.inside]) * walls.normal).sum(1) * walls.size
-    volume = np.bincount(walls.inside, here, count)
-    other = walls.outside[inner]
-    there = ((centre[other] - walls.centre[inner]) * walls.normal[inner]).sum(1)
-    volume += np.bincount(other, there * walls.size[inner], count)
+    here = ((facets.centre - centre[facets.inside]) * facets.normal).sum(1) * facets.size
+    volume = np.bincount(facets.inside, here, count)
+    other = facets.outside[inner]
+    there = ((centre[other] - facets.centre[inner]) * facets.normal[inner]).sum(1)
+    volume += np.bincount(other, there * facets.size[inner], count)
     return volume / (domain.dim * domain.volume)
 
 
-def _mass(count: int, walls: Walls, outflow: Array) -> Array:
+def _mass(count: int, facets: Facets, outflow: Array) -> Array:
     """What flows out of each cell, where a field whose divergence is the density flows."""
-    inner = walls.outside < count
-    mass: Array = np.bincount(walls.inside, outflow, count).astype(float)
-    mass -= np.bincount(walls.outside[inner], outflow[inner], count)
+    inner = facets.outside < count
+    mass: Array = np.bincount(facets.inside, outflow, count).astype(float)
+    mass -= np.bincount(facets.outside[inner], outflow[inner], count)
     return mass

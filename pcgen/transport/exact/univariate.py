@@ -26,7 +26,7 @@ FLATNESS = 1e-6
 
 
 @dataclass(frozen=True, kw_only=True)
-class LineSolver:
+class UnivariateSolver:
     """The closed form; in 1D, or where the atoms lie on a line of a source that knows its shadow.
 
     Attributes:
@@ -67,7 +67,7 @@ class LineSolver:
         if quantile is None and not alone:
             raise InputError(
                 f"{type(problem.source).__name__} has no known quantile function along this line; "
-                "pass LineSolver(quantile=...)"
+                "pass UnivariateSolver(quantile=...)"
             )
         place, order = (centred @ direction).sort()
         bounds = distinct.weights[order].cumsum(0)[:-1].clamp(0, 1)

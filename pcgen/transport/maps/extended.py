@@ -7,17 +7,19 @@ a mixture across it would be a shape of no mode.
 
 Both tests are free of the scale of the atoms, which the dihedral angle of AE-OT is not:
 
-* gap_j(x) = (s₁ - s_j) / |p₁ - p_j| is the distance from x to the wall between its cell and cell j,
+* gap_j(x) = (s₁ - s_j) / |p₁ - p_j| is the distance from x to the facet between its cell and cell
+j,
   in units of the source;
 * jump = |p_i - p_j| / √(σ_i σ_j) compares two atoms with the distances σ to their own near
   neighbours (:mod:`pcgen.transport.maps.local_scale`). Inside one mode it is about 1.
 
-The nearest wall of the singular set is rarely that of the next best cell: the longer the jump, the
+The nearest facet of the singular set is rarely that of the next best cell: the longer the jump, the
 further its score falls short at the same distance. All cells are asked for it.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
@@ -28,7 +30,6 @@ from pcgen.errors import InputError, TransportError
 from pcgen.kernels.dense import score_rows
 from pcgen.transport.chunking import ENTRIES, batches, centred_blocks
 from pcgen.transport.maps.local_scale import local_scales
-from pcgen.transport.maps.pushforward import Mapped
 from pcgen.transport.solution import SemidiscreteSolution
 
 Mode = Literal["extended", "hard", "soft"]
@@ -62,9 +63,9 @@ class ExtendedMap:
             of the points are then off the squares by more than half the spacing of the atoms
             (twelve sets, the worst 0.06), without it 0.06 (0.14). The price is that the map takes
             small steps inside a mode too, the largest a sixth of the hard map's largest.
-        band: x within this many typical wall distances of such a wall counts as rejected.
+        band: x within this many typical facet distances of such a facet counts as rejected.
         singular: what :meth:`sample` does with rejected x: ``route`` keeps them, each on its side
-            of the wall, which leaves the masses of the modes exact; ``reject`` draws again.
+            of the facet, which leaves the masses of the modes exact; ``reject`` draws again.
         epsilon: of ``soft``, in units of a score; by default the median shortfall of the second
             best cell.
         batch: points mapped at once.
@@ -112,7 +113,7 @@ class ExtendedMap:
 
     @cached_property
     def typical(self) -> tuple[float, float]:
-        """Median wall distance and median score shortfall of the second best cell."""
+        """Median facet distance and median score shortfall of the second best cell."""
         device = self._atoms.device
         x = self.solution.problem.source.sample(PILOT, Generator(device=device).manual_seed(0))
         index, short = self._ranked(x, 2)
@@ -120,17 +121,17 @@ class ExtendedMap:
         return (short[:, 1] / jump).median().item(), short[:, 1].median().item()
 
     def jump(self, one: Tensor, other: Tensor) -> Tensor:
-        """The scale-free jump of the map across the wall between two cells.
+        """The scale-free jump of the map across the facet between two cells.
 
         Args:
             one, other: (w,) int64, numbers of distinct atoms (``problem.distinct``).
         Returns:
-            (w,) float64; above ``largest_jump`` the wall belongs to the singular set.
+            (w,) float64; above ``largest_jump`` the facet belongs to the singular set.
         """
         distance = (self._atoms[one].double() - self._atoms[other].double()).norm(dim=1)
         return distance / (self.local_scale[one] * self.local_scale[other]).sqrt()
 
-    def __call__(self, x: Tensor, *, judge: bool = True) -> Mapped:
+    def __call__(self, x: Tensor, *, judge: bool = True) -> PushForward:
         """Map points of the source, (n, dim); memory for ``batch`` of them at once.
 
         Args:
@@ -139,7 +140,9 @@ class ExtendedMap:
         if len(x) <= self.batch:
             return self._map(x, judge)
         parts = [self._map(part, judge) for part in x.split(self.batch)]
-        return Mapped(*(torch.cat(column) for column in zip(*map(_columns, parts), strict=True)))
+        return PushForward(
+            *(torch.cat(column) for column in zip(*map(_columns, parts), strict=True))
+        )
 
     def sample(self, count: int, generator: Generator) -> Tensor:
         """Draw ``count`` points, (count, dim) in the type of the atoms.
@@ -189,7 +192,7 @@ class ExtendedMap:
         return index, short.clamp_(min=0)
 
     def _to_jump(self, x: Tensor, cell: Tensor) -> Tensor:
-        """Distance (n,) from x (n, dim), in distinct cells (n,), to the nearest wall of a jump.
+        """Distance (n,) from x (n, dim), in distinct cells (n,), to the nearest facet of a jump.
 
         In float64: squared distances between near atoms would drown in those of far ones.
         """
@@ -210,7 +213,7 @@ class ExtendedMap:
                 nearest[some] = torch.minimum(nearest[some], gap.amin(1))
         return nearest
 
-    def _map(self, x: Tensor, judge: bool) -> Mapped:
+    def _map(self, x: Tensor, judge: bool) -> PushForward:
         first = self.solution.problem.distinct.first
         count = len(self._atoms)
         if count == 1:
@@ -219,7 +222,9 @@ class ExtendedMap:
             infinite, share = x.new_full((len(x),), torch.inf).double(), torch.ones(len(x), 1)
             points = self._atoms[:1].expand(len(x), -1).clone()
             never = torch.zeros(len(x), dtype=torch.bool, device=first.device)
-            return Mapped(points, cell, cell[:, None], share.double(), never, infinite, infinite)
+            return PushForward(
+                points, cell, cell[:, None], share.double(), never, infinite, infinite
+            )
         k = min(self._mixed + 2, count)
         index, short = self._ranked(x, k)
         atoms = self._atoms[index].double()
@@ -241,7 +246,7 @@ class ExtendedMap:
             epsilon = self._epsilon or max(self.typical[1], 1e-30)
             shares = torch.softmax(-short / epsilon, 1)
             points = self.solution.envelope.smooth(x, epsilon)[1]
-        return Mapped(
+        return PushForward(
             points.to(self._atoms.dtype),
             first[index[:, 0]],
             first[index],
@@ -262,5 +267,55 @@ class ExtendedMap:
         return shares / shares.sum(1, keepdim=True)
 
 
-def _columns(mapped: Mapped) -> tuple[Tensor, ...]:
+def _columns(mapped: PushForward) -> tuple[Tensor, ...]:
     return tuple(vars(mapped).values())
+
+
+@dataclass(frozen=True, eq=False)
+class PushForward:
+    """Points and where they came from.
+
+    Attributes:
+        points: (n, dim) in the type of the atoms.
+        cell: (n,) int64, the atom whose cell each x is in.
+        neighbours: (n, k) int64 atoms that may be mixed, ``cell`` first.
+        shares: (n, k) float64, their weights, of sum one; zero across the singular set.
+        rejected: (n,) bool, x is close to a facet where the map jumps; all False when not judged.
+        gap: (n,) float64, distance from x to the facet of its next best cell, in source units.
+        jump: (n,) float64, scale-free jump of the map across that facet.
+    """
+
+    points: Tensor
+    cell: Tensor
+    neighbours: Tensor
+    shares: Tensor
+    rejected: Tensor
+    gap: Tensor
+    jump: Tensor
+
+    def figures(self, labels: Tensor | None = None) -> dict[str, float]:
+        """Shares of the points: rejected, interpolated, replayed; with labels also by mode.
+
+        Args:
+            labels: (N,) int64, the mode of each atom. Adds ``coverage``, the share of modes that
+                a point reached, and ``mixture``, the share of points that mix several modes.
+        Raises:
+            InputError: there are atoms without a label.
+        """
+        interpolated = (self.shares > 0).sum(1) > 1
+        figures = {
+            "rejected": self.rejected.double().mean().item(),
+            "interpolated": interpolated.double().mean().item(),
+            "replayed": (~interpolated).double().mean().item(),
+        }
+        if labels is not None:
+            if labels.ndim != 1 or len(labels) <= self.neighbours.max():
+                raise InputError(
+                    f"labels must be one number for each of the atoms, which are more than "
+                    f"{int(self.neighbours.max())}; got shape {tuple(labels.shape)}"
+                )
+            own = labels[self.neighbours]
+            foreign = (own != own[:, :1]) & (self.shares > 0)
+            figures["coverage"] = len(own[:, 0].unique()) / len(labels.unique())
+            figures["mixture"] = foreign.any(1).double().mean().item()
+        return figures

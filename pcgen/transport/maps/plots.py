@@ -14,9 +14,9 @@ from torch import Generator
 from pcgen.errors import InputError
 from pcgen.files import atomic_file
 from pcgen.transport.exact.densities import ConvexDomain
-from pcgen.transport.exact.gaussian_density import NormalDensity
-from pcgen.transport.exact.measures import measurable
-from pcgen.transport.exact.power_diagram import PowerCells, power_cells
+from pcgen.transport.exact.measures import exact_measure
+from pcgen.transport.exact.power_diagram import PowerDiagram, power_diagram
+from pcgen.transport.exact.radial_densities import GaussianDensity
 from pcgen.transport.maps.extended import ExtendedMap
 from pcgen.transport.solution import SemidiscreteSolution
 
@@ -33,12 +33,12 @@ class CellPicture:
 
     Attributes:
         polygons: the corners (k, 2) of each cell, in order; empty for a cell out of sight.
-        walls: (W, 2, 2) the walls between cells; jump: (W,) the scale-free jump across each.
-        singular: (W,) bool, the walls of the singular set.
+        facets: (W, 2, 2) the facets between cells; jump: (W,) the scale-free jump across each.
+        singular: (W,) bool, the facets of the singular set.
     """
 
     polygons: list[NDArray[np.float64]]
-    walls: NDArray[np.float64]
+    facets: NDArray[np.float64]
     jump: NDArray[np.float64]
     singular: NDArray[np.bool_]
 
@@ -55,12 +55,12 @@ def cell_picture(extended: ExtendedMap) -> CellPicture:
     distinct = solution.problem.distinct
     atoms = solution.problem.atoms[distinct.first].double().cpu().numpy()
     offset = distinct.gather(solution.potential).cpu().numpy()
-    cells = power_cells(atoms, offset, _window(solution))
+    cells = power_diagram(atoms, offset, _window(solution))
     inner = cells.inner
-    ends = cells.walls.ends
+    ends = cells.facets.ends
     if ends is None:
         raise InputError("a picture needs atoms in 2D")
-    pair = [torch.from_numpy(side[inner]) for side in (cells.walls.inside, cells.walls.outside)]
+    pair = [torch.from_numpy(side[inner]) for side in (cells.facets.inside, cells.facets.outside)]
     jump = extended.jump(*pair).cpu().numpy()
     return CellPicture(_polygons(cells), ends[inner], jump, jump > extended.largest_jump)
 
@@ -105,11 +105,11 @@ def draw(
         (~picture.singular, "white", 0.6 * crowd),
         (picture.singular, "#d00000", 2.2),
     ):
-        walls = list(picture.walls[chosen])
-        cells.add_collection(LineCollection(walls, colors=colour_of, linewidths=width))
+        facets = list(picture.facets[chosen])
+        cells.add_collection(LineCollection(facets, colors=colour_of, linewidths=width))
     all_shown = len(shown) == len(picture.polygons)
     number = f"{len(shown)}" if all_shown else f"{len(shown)} of {len(picture.polygons)}"
-    cells.set_title(f"{number} cells; singular set: {int(picture.singular.sum())} walls")
+    cells.set_title(f"{number} cells; singular set: {int(picture.singular.sum())} facets")
 
     base.scatter(*start.T, s=4, c=own, linewidths=0)
     base.set_title(f"base: {samples} samples, coloured by their atom")
@@ -142,18 +142,18 @@ def draw(
 
 
 def _window(solution: SemidiscreteSolution) -> ConvexDomain:
-    exact = measurable(solution.problem.source)
-    if exact is not None and not isinstance(exact.density, NormalDensity):
+    exact = exact_measure(solution.problem.source)
+    if exact is not None and not isinstance(exact.density, GaussianDensity):
         return exact.domain
     x = solution.problem.source.sample(4096, Generator().manual_seed(0)).double().numpy()
     mean, size = x.mean(0), WINDOW * x.std(0)
     return ConvexDomain.box(mean - size, mean + size)
 
 
-def _polygons(cells: PowerCells) -> list[NDArray[np.float64]]:
+def _polygons(cells: PowerDiagram) -> list[NDArray[np.float64]]:
     inner = cells.inner
-    ends: Any = cells.walls.ends
-    owner = np.concatenate([cells.walls.inside, cells.walls.outside[inner]]).repeat(2)
+    ends: Any = cells.facets.ends
+    owner = np.concatenate([cells.facets.inside, cells.facets.outside[inner]]).repeat(2)
     corners = np.concatenate([ends, ends[inner]]).reshape(-1, 2)
     order = np.argsort(owner, kind="stable")
     groups = np.split(corners[order], np.searchsorted(owner[order], np.arange(1, cells.count)))

@@ -23,7 +23,7 @@ PATIENCE = 64
 cells that it cannot be even."""
 
 
-class EvenVisits:
+class StratifiedSampler:
     """Counts the visits of groups of cells and says which draws to keep.
 
     Args:

@@ -15,8 +15,8 @@ from torch import Tensor
 
 from pcgen import kernels
 from pcgen.transport.chunking import batches
-from pcgen.transport.stochastic.group_corrections import Groups, balance, best_of_groups
-from pcgen.transport.stochastic.mass_estimates import Census
+from pcgen.transport.stochastic.group_corrections import Groups, best_of_groups, group_shifts
+from pcgen.transport.stochastic.mass_estimates import MassEstimate
 from pcgen.transport.stochastic.state import SemidualState
 from pcgen.transport.stochastic.workspace import Workspace
 
@@ -41,10 +41,10 @@ BALANCE_ENTRIES = 2**24  # scores of samples for groups, 128 MiB
 FIRST_BALANCE = -(2**20)
 
 
-def unbalanced(
+def groups_unbalanced(
     work: Workspace,
     state: SemidualState,
-    census: Census,
+    estimate: MassEstimate,
     groups: Groups,
     tolerance: float = 0.0,
 ) -> bool:
@@ -55,15 +55,15 @@ def unbalanced(
     """
     if groups.count < 2 or not state.averaged:
         return False
-    whole = Census(
-        counts=groups.masses(census.counts), weights=groups.weights, samples=census.samples
+    whole = MassEstimate(
+        counts=groups.masses(estimate.counts), weights=groups.weights, samples=estimate.samples
     )
     noise = groups.count / work.count * state.noise / state.averaged
-    noise += 2 * math.sqrt(2 * groups.count) / census.effective
+    noise += 2 * math.sqrt(2 * groups.count) / estimate.effective
     return whole.chi2 > max(noise, tolerance)
 
 
-def balanced(work: Workspace, state: SemidualState, groups: Groups) -> SemidualState:
+def balance_groups(work: Workspace, state: SemidualState, groups: Groups) -> SemidualState:
     """Shift the potential of each group so that it gets its mass on fresh samples."""
     samples = min(BALANCE_PER_CELL * work.count, BALANCE_ENOUGH)
     samples = max(samples, BALANCE_PER_GROUP * groups.count)
@@ -78,12 +78,12 @@ def balanced(work: Workspace, state: SemidualState, groups: Groups) -> SemidualS
     for number, size in enumerate(batches(samples)):
         x = work.draw(0, size, FIRST_BALANCE - state.looks * samples - number)
         parts.append(work.group.by_rows(best, x))
-    shift = groups.spread(balance(torch.cat(parts), groups.weights))
+    shift = groups.spread(group_shifts(torch.cat(parts), groups.weights))
     return replace(state, average=state.average + shift, potential=state.potential + shift)
 
 
-def revived(
-    work: Workspace, state: SemidualState, census: Census, backend: str = "auto"
+def revive_dead_cells(
+    work: Workspace, state: SemidualState, estimate: MassEstimate, backend: str = "auto"
 ) -> SemidualState:
     """Raise dead cells to where each alone would take its mass.
 
@@ -91,9 +91,9 @@ def revived(
     ones. But how far its score falls short of the best, sample by sample, is known: raised
     by the ν-quantile of that, it wins a share ν of the samples.
     """
-    dead = census.dead_cells.nonzero()[:MOST_REVIVED, 0]
+    dead = estimate.dead_cells.nonzero()[:MOST_REVIVED, 0]
     rare = math.ceil(REVIVAL_RANK / work.weights[dead].min().item())
-    samples = min(math.ceil(census.effective), max(REVIVAL_ENOUGH, rare))
+    samples = min(math.ceil(estimate.effective), max(REVIVAL_ENOUGH, rare))
     ranks = (work.weights[dead] * samples).ceil().long().clamp(max=MOST_RANKS)
     offset = state.average.to(work.atoms.dtype)
     shortest = offset.new_empty(0, len(dead))

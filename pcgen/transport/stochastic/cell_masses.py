@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 
 from pcgen import kernels
-from pcgen.transport.stochastic.lattice_sampling import Lead
+from pcgen.transport.stochastic.lattice_sampling import LeadingCoordinates
 
 
 @dataclass(frozen=True, eq=False)
-class Rows:
+class SampleBatch:
     """A batch of source samples in working coordinates.
 
     Attributes:
@@ -26,12 +26,12 @@ class Rows:
     def __len__(self) -> int:
         return len(self.x)
 
-    def __getitem__(self, part: slice) -> Rows:
-        return Rows(self.x[part], None if self.moves is None else self.moves[part])
+    def __getitem__(self, part: slice) -> SampleBatch:
+        return SampleBatch(self.x[part], None if self.moves is None else self.moves[part])
 
 
 @dataclass(frozen=True, eq=False)
-class Tally:
+class CellMasses:
     """Masses summed over independent rows.
 
     Attributes:
@@ -44,9 +44,9 @@ class Tally:
     square: float
     rows: int
 
-    def __add__(self, other: Tally) -> Tally:
+    def __add__(self, other: CellMasses) -> CellMasses:
         square, rows = self.square + other.square, self.rows + other.rows
-        return Tally(self.mass + other.mass, square, rows)
+        return CellMasses(self.mass + other.mass, square, rows)
 
     def variance(self, weights: Tensor) -> float:
         """Σ_i Var(c_i) / ν_i of one row: the χ² that the mean of M rows shows by chance, times M.
@@ -58,14 +58,14 @@ class Tally:
 
 
 def tally(
-    rows: Rows,
+    rows: SampleBatch,
     atoms: Tensor,
-    lead: Lead | None,
+    lead: LeadingCoordinates | None,
     potential: Tensor,
     weights: Tensor,
     epsilon: float,
     backend: str = "auto",
-) -> Tally:
+) -> CellMasses:
     """Share each row out among the cells.
 
     Args:
@@ -83,10 +83,10 @@ def tally(
             moves=rows.moves,
             importance=(1 / weights).to(rows.x.dtype),
         )
-        return Tally(mass, square, len(rows))
+        return CellMasses(mass, square, len(rows))
     if epsilon:
         _, mass = kernels.soft_cells(rows.x, atoms, potential, epsilon, backend=backend)
-        return Tally(mass, float("nan"), len(rows))
+        return CellMasses(mass, float("nan"), len(rows))
     _, cell = kernels.best_cells(rows.x, atoms, potential, backend=backend)
     mass = torch.bincount(cell[:, 0], minlength=len(atoms)).double()
-    return Tally(mass, (mass / weights).sum().item(), len(rows))
+    return CellMasses(mass, (mass / weights).sum().item(), len(rows))

@@ -122,13 +122,13 @@ def partitions(atoms: Tensor, weights: Tensor) -> tuple[Groups, ...]:
     Parts of one tight cluster cannot make up for its mass: to shift one kills cells at its border.
     """
     fine, many = partition(atoms, weights), partition(atoms, weights, MOST_CLUSTERS)
-    clusters = apart(atoms, many)
+    clusters = merge_near_groups(atoms, many)
     if not 1 < clusters.count < many.count:
         return (fine,)
     return clusters, (many if 2 * clusters.count > MOST_GROUPS else fine)
 
 
-def apart(atoms: Tensor, groups: Groups) -> Groups:
+def merge_near_groups(atoms: Tensor, groups: Groups) -> Groups:
     """Groups united until the centres of any two are :data:`APART` times a radius apart."""
     size = torch.bincount(groups.label, minlength=groups.count)
     centres = atoms.new_zeros(groups.count, atoms.shape[1]).index_add_(0, groups.label, atoms)
@@ -165,7 +165,7 @@ def best_of_groups(x: Tensor, atoms: Tensor, offset: Tensor, groups: Groups) -> 
     return best
 
 
-def balance(best: Tensor, weights: Tensor) -> Tensor:
+def group_shifts(best: Tensor, weights: Tensor) -> Tensor:
     """Shifts a (C,) such that group c is the best of ``best + a`` on a share weights_c of samples.
 
     Newton's method on the smoothed semi-dual of the groups, the smoothing annealed until the hard

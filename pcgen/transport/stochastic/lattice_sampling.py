@@ -1,4 +1,4 @@
-"""Rows of samples that share all but their leading coordinates: more samples for one product.
+"""Batches of samples that share all but their leading coordinates: more samples for one product.
 
 Scores ⟨p_i, x⟩ + h_i cost a product with all coordinates of x; those that move the cells most are
 the leading principal ones of the atoms. They are drawn 16 times for each x, on a small lattice
@@ -47,7 +47,7 @@ REDRAWS = DRAWS**GROUPS
 
 
 @dataclass(frozen=True, eq=False)
-class Lead:
+class LeadingCoordinates:
     """The coordinates that are drawn again, and the rest.
 
     Attributes:
@@ -64,7 +64,7 @@ class Lead:
     project: Tensor | None
 
     @classmethod
-    def of(cls, atoms: Tensor, basis: Tensor, source: Source) -> Lead | None:
+    def of(cls, atoms: Tensor, basis: Tensor, source: Source) -> LeadingCoordinates | None:
         """Choose the directions, or None where nothing is gained.
 
         Args:

@@ -1,4 +1,4 @@
-"""When the stochastic solver tests its average, and what it does on the verdict.
+"""When the stochastic solver tests its average, and what it does on the result.
 
 :mod:`pcgen.transport.stochastic.semidual` tells the whole; here are its decisions: a level more of
 annealing, averaging, more samples for the average, a repair, annealing again, or the end. Each is a
@@ -13,10 +13,14 @@ from dataclasses import dataclass, replace
 
 from torch import Generator
 
-from pcgen.transport.stochastic.cell_corrections import balanced, revived, unbalanced
-from pcgen.transport.stochastic.mass_estimates import Census, take_census
-from pcgen.transport.stochastic.search.beam_width import narrowest, wider
-from pcgen.transport.stochastic.search.empty_cells import COUNTED, met
+from pcgen.transport.stochastic.cell_corrections import (
+    balance_groups,
+    groups_unbalanced,
+    revive_dead_cells,
+)
+from pcgen.transport.stochastic.mass_estimates import MassEstimate, estimate_masses
+from pcgen.transport.stochastic.search.beam_width import narrowest_beam, wider_beam
+from pcgen.transport.stochastic.search.empty_cells import COUNTED, search_empty_cells
 from pcgen.transport.stochastic.search.tree import ENOUGH
 from pcgen.transport.stochastic.state import FIRST_LOOK, SemidualState
 from pcgen.transport.stochastic.workspace import Workspace
@@ -61,7 +65,7 @@ MOST_TESTS = 2**20
 # A search misleads where χ² is so many times what it says: it is made wider.
 MISLED = 1.5
 
-# Rows that are searched for at once in a test.
+# SampleBatch that are searched for at once in a test.
 SEARCHED_TESTS = 2**16
 
 
@@ -84,22 +88,22 @@ class Schedule:
         """A level is complete, or the average has its goal."""
         return state.age >= (state.goal if state.averaging else state.pace)
 
-    def look(
+    def assess(
         self, state: SemidualState, *, last: bool = False
-    ) -> tuple[SemidualState, Census | None]:
+    ) -> tuple[SemidualState, MassEstimate | None]:
         """Judge the average, and choose what to do next: anneal, average, or average more.
 
         Args:
             last: the budget is used up, so judge thoroughly.
         Returns:
-            the state to go on from, and a thorough census on which to stop or not; None where a
+            the state to go on from, and a thorough estimate on which to stop or not; None where a
             quick one said that it is too early.
         """
         if not state.averaging and state.level + 1 < FIRST_LOOK and not last:
             return self._next_level(state), None
         work, n = self.work, self.work.count
         if state.beam:
-            beam = narrowest(work, state.average, ENOUGH, state.looks) or work.widest
+            beam = narrowest_beam(work, state.average, ENOUGH, state.looks) or work.widest
             state = replace(state, beam=max(beam, state.least))
         level_noise = SEARCHED_LEVEL_NOISE if state.beam else LEVEL_NOISE
         # Chance alone makes a χ² of √(2n) / tests: enough tests to see what is decided here.
@@ -107,59 +111,59 @@ class Schedule:
         decided = max(self.tolerance, level_noise * limit)
         sharpness = 2.5 if work.lead is None else 5  # these tests are cheap
         fewest = n // 2 if state.beam else 4 * n
-        census = self.census(state, max(fewest, int(sharpness * math.sqrt(2 * n) / decided)))
+        estimate = self.estimate(state, max(fewest, int(sharpness * math.sqrt(2 * n) / decided)))
         state = replace(state, looks=state.looks + 1)
-        verdict = None
+        thorough = None
         least = 0.0 if work.lead is None else LEAST_NOISE * limit
-        if max(census.chi2, least) <= self.tolerance or last:
+        if max(estimate.chi2, least) <= self.tolerance or last:
             precise = int(5 * math.sqrt(2 * n) / self.tolerance)
             most = max(MOST_TESTS_PER_CELL * n, RARE_TESTS)
             rarest = min(TESTS_PER_CELL / work.weights.min().item(), most)
             tests = max(int(rarest), precise)
-            quick, census = census, self._verdict(state, tests, precise)
+            quick, estimate = estimate, self._thorough_estimate(state, tests, precise)
             state = replace(state, looks=state.looks + 1)
-            if state.beam and census.chi2 - 3 * census.chi2_error > MISLED * quick.chi2:
-                state = replace(state, least=wider(work, state.beam))
-            state, census = self._balanced(
-                state, census, lambda other: self._verdict(other, tests, precise)
+            if state.beam and estimate.chi2 - 3 * estimate.chi2_error > MISLED * quick.chi2:
+                state = replace(state, least=wider_beam(work, state.beam))
+            state, estimate = self._balance_groups(
+                state, estimate, lambda other: self._thorough_estimate(other, tests, precise)
             )
-            if last or (census.chi2 <= self.tolerance and census.dead == 0):
-                return state, census
-            verdict = census
-            if census.dead:
-                state = revived(work, state, census, self.backend)
+            if last or (estimate.chi2 <= self.tolerance and estimate.dead == 0):
+                return state, estimate
+            thorough = estimate
+            if estimate.dead:
+                state = revive_dead_cells(work, state, estimate, self.backend)
         first = math.ceil(0.5 * n / (self.tolerance * state.batch)) if work.lead is None else 0
         first = max(self.level_steps, first)
         if not state.averaged:  # a warm start, before its first step
             cold = replace(state, averaging=False, level=0, epsilon=self.epsilon * work.spread)
-            return (cold if census.chi2 > COLD else replace(state, goal=first)), verdict
+            return (cold if estimate.chi2 > COLD else replace(state, goal=first)), thorough
         if state.averaging:
             noisy = AVERAGE_NOISE if work.lead is None else REDRAWN_NOISE
             noisy = SEARCHED_NOISE if state.beam else noisy
             behind = max(noisy * limit, self.tolerance)
-            if census.chi2 > behind:
-                tests = max(4 * n, census.samples)
-                state, census = self._balanced(
-                    state, census, lambda other: self.census(other, tests)
+            if estimate.chi2 > behind:
+                tests = max(4 * n, estimate.samples)
+                state, estimate = self._balance_groups(
+                    state, estimate, lambda other: self.estimate(other, tests)
                 )
-            if census.chi2 > behind:
+            if estimate.chi2 > behind:
                 clusters = work.partitions[0]
-                if unbalanced(work, state, census, clusters, self.tolerance / 40):
+                if groups_unbalanced(work, state, estimate, clusters, self.tolerance / 40):
                     # Shifted so far that cells at the borders die; annealing mends these.
-                    return self._again(balanced(work, state, clusters), REHEAT**2), verdict
-                return self._again(state), verdict
+                    return self._again(balance_groups(work, state, clusters), REHEAT**2), thorough
+                return self._again(state), thorough
             # χ² falls as 1 / samples; a tenth more makes up for its noise.
-            growth = min(1.5, max(1.1, 1.1 * max(census.chi2, limit) / self.tolerance))
-            return replace(state, goal=math.ceil(growth * state.goal)), verdict
+            growth = min(1.5, max(1.1, 1.1 * max(estimate.chi2, limit) / self.tolerance))
+            return replace(state, goal=math.ceil(growth * state.goal)), thorough
         finest = state.epsilon < 2 * FINEST * work.spread
-        if census.chi2 > max(level_noise * limit, self.tolerance) and not finest:
-            return self._next_level(state), verdict
+        if estimate.chi2 > max(level_noise * limit, self.tolerance) and not finest:
+            return self._next_level(state), thorough
         begun = replace(self._next_level(state), averaging=True, goal=max(first, state.goal))
         if work.lead is not None:
             begun = replace(begun, batch=max(256, state.batch // 4))
-        return begun, verdict
+        return begun, thorough
 
-    def census(self, state: SemidualState, samples: int) -> Census:
+    def estimate(self, state: SemidualState, samples: int) -> MassEstimate:
         """Fresh samples in the cells of the average; which ones, the seed and the looks tell.
 
         Args:
@@ -170,49 +174,52 @@ class Schedule:
             device = work.atoms.device
             generator = Generator(device=device).manual_seed(state.seed + TEST_SEEDS + state.looks)
             envelope = work.envelope(state.average, self.backend)
-            return take_census(work.problem, envelope, samples, generator, work.group)
+            return estimate_masses(work.problem, envelope, samples, generator, work.group)
         potential, found = state.average, None
         size, number = max(256, min(4096, samples // 64)), FIRST_TEST - state.looks * MOST_TESTS
         size = min(SEARCHED_TESTS, samples) if state.beam else size
-        while found is None or census.effective < samples:
+        while found is None or estimate.effective < samples:
             rows = work.rows(0, size, number)
             number -= 1
             more = work.tally(rows, potential, 0.0, self.backend, state.beam)
             found = more if found is None else found + more
-            census = Census(
+            estimate = MassEstimate(
                 counts=found.mass, weights=work.weights, samples=found.rows, square=found.square
             )
-        return census
+        return estimate
 
-    def _verdict(self, state: SemidualState, tests: int, precise: int) -> Census:
-        """A thorough census: of a search, χ² on ``precise`` samples scored against all atoms.
+    def _thorough_estimate(self, state: SemidualState, tests: int, precise: int) -> MassEstimate:
+        """A thorough estimate: of a search, χ² on ``precise`` samples scored against all atoms.
 
         A search has to find each cell once, in at most ``tests`` samples.
         """
         if not state.beam:
-            return self.census(state, tests)
-        exact = replace(self, work=self.work.whole).census(replace(state, beam=0), precise)
-        wide = replace(state, beam=wider(self.work, state.beam))
-        counted = self.census(wide, min(tests, COUNTED * self.work.count))
+            return self.estimate(state, tests)
+        exact = replace(self, work=self.work.whole).estimate(replace(state, beam=0), precise)
+        wide = replace(state, beam=wider_beam(self.work, state.beam))
+        counted = self.estimate(wide, min(tests, COUNTED * self.work.count))
         number = FIRST_TEST - state.looks * MOST_TESTS - MOST_TESTS // 2
-        every = met(self.work, state.average, wide.beam, counted, tests, number)
-        return replace(every, judged=exact)
+        every = search_empty_cells(self.work, state.average, wide.beam, counted, tests, number)
+        return replace(every, exact=exact)
 
-    def _balanced(
-        self, state: SemidualState, census: Census, judge: Callable[[SemidualState], Census]
-    ) -> tuple[SemidualState, Census]:
+    def _balance_groups(
+        self,
+        state: SemidualState,
+        estimate: MassEstimate,
+        judge: Callable[[SemidualState], MassEstimate],
+    ) -> tuple[SemidualState, MassEstimate]:
         """Groups of atoms that miss their mass shifted, where ``judge`` says that it helped."""
         for groups in (self.work.shells, *self.work.partitions):
             # Shells with less than a quarter of the χ² are not worth the samples and tests.
             enough = self.tolerance / (4 if groups is self.work.shells else 40)
-            if groups is None or not unbalanced(self.work, state, census, groups, enough):
+            if groups is None or not groups_unbalanced(self.work, state, estimate, groups, enough):
                 continue
-            other = balanced(self.work, state, groups)
+            other = balance_groups(self.work, state, groups)
             judged = judge(other)
             state = replace(state, looks=state.looks + 1)
-            if judged.chi2 <= census.chi2 + census.chi2_error:
-                state, census = replace(other, looks=state.looks), judged
-        return state, census
+            if judged.chi2 <= estimate.chi2 + estimate.chi2_error:
+                state, estimate = replace(other, looks=state.looks), judged
+        return state, estimate
 
     def _again(self, state: SemidualState, reheat: float = REHEAT) -> SemidualState:
         """Anneal once more, from further up and at half the pace."""

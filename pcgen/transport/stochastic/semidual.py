@@ -56,21 +56,25 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Generator
 
-from pcgen.errors import InputError
+from pcgen.errors import InputError, TransportError
 from pcgen.processes import ALONE, Group
 from pcgen.transport.evidence import Evidence, Status, transport_values
 from pcgen.transport.problem import SemidiscreteProblem
 from pcgen.transport.solution import SemidiscreteSolution
-from pcgen.transport.stochastic.cell_masses import Rows, Tally
+from pcgen.transport.stochastic.cell_masses import CellMasses, SampleBatch
 from pcgen.transport.stochastic.lattice_sampling import REDRAWS
-from pcgen.transport.stochastic.mass_estimates import Census
+from pcgen.transport.stochastic.mass_estimates import MassEstimate
 from pcgen.transport.stochastic.schedule import TEST_SEEDS, Schedule
-from pcgen.transport.stochastic.search.beam_width import narrowest, recall, wider, with_tree
-from pcgen.transport.stochastic.search.multiscale import COARSE, refined
-from pcgen.transport.stochastic.search.tree import ENOUGH_TO_BEGIN, searchable
-from pcgen.transport.stochastic.source_checks import check_reach
+from pcgen.transport.stochastic.search.beam_width import (
+    narrowest_beam,
+    search_recall,
+    wider_beam,
+    with_tree,
+)
+from pcgen.transport.stochastic.search.multiscale import COARSE, multiscale_potential
+from pcgen.transport.stochastic.search.tree import ENOUGH_TO_BEGIN, search_pays
 from pcgen.transport.stochastic.state import FIRST_LOOK, SemidualState
-from pcgen.transport.stochastic.workspace import Workspace
+from pcgen.transport.stochastic.workspace import PILOT, Workspace
 
 # With redrawn rows, half as large batches in a few more steps take the fewest rows.
 REDRAWN_PACE = 4 / 3
@@ -147,14 +151,14 @@ class SemidualSolver:
         work = self.prepare(problem, generator, start, group)
         if work.count == 1:
             state = self.init(work)
-            certain = Census(counts=2 * work.weights, weights=work.weights, samples=2)
+            certain = MassEstimate(counts=2 * work.weights, weights=work.weights, samples=2)
             return self._solution(work, state, certain, Status.EXACT)
         if isinstance(start, SemidualState) and len(start.potential) != work.count:
             raise InputError(
                 f"a state must be one of this problem, got {len(start.potential)} potentials for "
                 f"{work.count} distinct atoms; start from a solution instead"
             )
-        check_reach(work)
+        check_source_extent(work)
         work, state = self._begin(work, start)
         schedule = self.schedule(work)
         budget = self.max_samples or int(40 * work.count / self.tolerance)
@@ -163,13 +167,13 @@ class SemidualSolver:
                 state = self.step(work, state)
                 if on_step is not None:
                     on_step(state)
-            state, census = schedule.look(state, last=state.samples >= budget)
-            if census is None:
+            state, estimate = schedule.assess(state, last=state.samples >= budget)
+            if estimate is None:
                 continue
-            if census.chi2 <= self.tolerance and census.dead == 0:
-                return self._solution(work, state, census, Status.CONVERGED)
+            if estimate.chi2 <= self.tolerance and estimate.dead == 0:
+                return self._solution(work, state, estimate, Status.CONVERGED)
             if state.samples >= budget:
-                return self._solution(work, state, census, Status.BUDGET)
+                return self._solution(work, state, estimate, Status.BUDGET)
 
     def prepare(
         self,
@@ -250,7 +254,7 @@ class SemidualSolver:
         else:
             epsilon = gain = state.epsilon * 2 ** (-age / state.pace)
             share = float(age)
-        found = self._tally(work, state, epsilon)
+        found = self._next_masses(work, state, epsilon)
         noise = state.noise
         if not math.isnan(found.square):
             share_of_batch = state.batch / (state.averaged + state.batch)
@@ -279,17 +283,17 @@ class SemidualSolver:
         """The first state, and the workspace with the tree of the atoms where a search pays."""
         if isinstance(start, SemidualState):
             return (with_tree(work) if start.beam else work), start
-        if work.group.every(searchable(work.atoms)):
+        if work.group.every(search_pays(work.atoms)):
             searched = with_tree(work)
             state = self.init(searched, start) if start else self._refined(searched)
-            if beam := narrowest(searched, state.potential, ENOUGH_TO_BEGIN):
+            if beam := narrowest_beam(searched, state.potential, ENOUGH_TO_BEGIN):
                 return searched, replace(state, beam=beam)
         return work, self.init(work, start)
 
     def _refined(self, work: Workspace) -> SemidualState:
         """The state to anneal from, by the solution for the means of the tree's blocks."""
         finer = replace(self, tolerance=COARSE * self.tolerance, max_samples=None, batch=None)
-        potential, epsilon = refined(
+        potential, epsilon = multiscale_potential(
             work, lambda problem, generator, group: finer.solve(problem, generator, group=group)
         )
         return replace(
@@ -300,21 +304,21 @@ class SemidualSolver:
             average=potential,
         )
 
-    def _tally(self, work: Workspace, state: SemidualState, epsilon: float) -> Tally:
+    def _next_masses(self, work: Workspace, state: SemidualState, epsilon: float) -> CellMasses:
         """The masses of the soft cells in the next batch."""
         now = state.samples, state.batch, state.step
-        rows = work.rows(*now) if state.averaging else Rows(work.draw(*now))
+        rows = work.rows(*now) if state.averaging else SampleBatch(work.draw(*now))
         return work.tally(rows, state.potential, epsilon, self.backend, state.beam)
 
     def _solution(
-        self, work: Workspace, state: SemidualState, census: Census, status: Status
+        self, work: Workspace, state: SemidualState, estimate: MassEstimate, status: Status
     ) -> SemidiscreteSolution:
         problem = work.problem
-        exact, judged = status is Status.EXACT, census.judged
-        searched = census.samples + census.looked
+        certain, scored = status is Status.EXACT, estimate.exact
+        searched = estimate.samples + estimate.searched_samples
         found = 1.0
-        if judged:
-            found = recall(work, state.average, wider(work, state.beam), state.looks)
+        if scored:
+            found = search_recall(work, state.average, wider_beam(work, state.beam), state.looks)
         potential = state.average - state.average.mean()
         device = work.atoms.device
         generator = Generator(device=device).manual_seed(state.seed + TEST_SEEDS - 1)
@@ -322,13 +326,13 @@ class SemidualSolver:
             method="semidual",
             status=status,
             cells=work.count,
-            chi2=0.0 if exact else census.chi2,
-            chi2_error=0.0 if exact else census.chi2_error,
-            dead=census.dead,
-            untested=census.untested,
+            chi2=0.0 if certain else estimate.chi2,
+            chi2_error=0.0 if certain else estimate.chi2_error,
+            dead=estimate.dead,
+            untested=estimate.untested,
             samples=state.samples,
-            tests=0 if exact else searched + (judged.samples if judged else 0),
-            searched=searched if judged else 0,
+            tests=0 if certain else searched + (scored.samples if scored else 0),
+            searched=searched if scored else 0,
             recall=found,
             steps=state.step,
             tolerance=self.tolerance,
@@ -336,9 +340,44 @@ class SemidualSolver:
             source=getattr(problem.source, "name", type(problem.source).__name__),
             dtype=str(work.atoms.dtype).removeprefix("torch."),
             backend=self.backend,
-            redraws=1 if (judged or census).square is None else REDRAWS,
-            **census.errors(),
+            redraws=1 if (scored or estimate).square is None else REDRAWS,
+            **estimate.errors(),
             **transport_values(problem, work.envelope(potential, self.backend), generator),
         )
         whole = problem.distinct.spread(work.to_problem(potential))
         return SemidiscreteSolution(problem, whole, evidence)
+
+
+def check_source_extent(work: Workspace) -> None:
+    """Refuse a source too thin to tell two atoms apart.
+
+    Raises:
+        TransportError: all samples lie in a subspace across which two atoms coincide.
+    """
+    count = max(PILOT, 4 * work.atoms.shape[1])
+    x = work.draw(0, count, -1).double()
+    spread = x - x.mean(0)
+    _, values, rows = torch.linalg.svd(spread, full_matrices=False)
+    if values[0] <= 1e-12 * x.abs().max():
+        raise TransportError(
+            f"all {count} samples of the source are one point, which no map can spread over "
+            f"{work.count} atoms; choose a source with a density"
+        )
+    seen = rows[values > 1e-6 * values[0].clamp(min=1e-300)]
+    if len(seen) == work.atoms.shape[1]:
+        return
+    shadow = (work.atoms.double() @ seen.T) / (1e-6 * work.atoms.double().std())
+    for shift in (0.0, 0.5):  # equal values may round apart, but not twice
+        _, inverse, copies = (
+            (shadow + shift).round().unique(dim=0, return_inverse=True, return_counts=True)
+        )
+        if not (copies > 1).any():
+            continue
+        place = int((copies > 1).nonzero()[0])
+        one, other = (inverse == place).nonzero()[:2, 0].tolist()
+        first = work.problem.distinct.first
+        raise TransportError(
+            f"the source has no extent along the difference of atoms {int(first[one])} and "
+            f"{int(first[other])}, so no potential can give each its mass; merge such atoms "
+            "or choose a source of full dimension"
+        )

@@ -28,7 +28,7 @@ _POSITIVE = ("batch", "pace", "step", "samples")
 
 
 @dataclass
-class KeptState:
+class SolveCheckpoint:
     """The state's file.
 
     Attributes:
@@ -45,7 +45,7 @@ class KeptState:
     _saved: float = field(default_factory=time.monotonic)
 
     @classmethod
-    def beside(cls, out: Path, key: str, count: int, group: Group = ALONE) -> KeptState:
+    def beside(cls, out: Path, key: str, count: int, group: Group = ALONE) -> SolveCheckpoint:
         """The state of the solve that is to write ``out``."""
         return cls(out.with_name(out.name + ".state"), key, count, group)
 

@@ -19,9 +19,9 @@ from pcgen.processes import ALONE, Group
 from pcgen.transport.chunking import centred_blocks, mean
 from pcgen.transport.potential import UpperEnvelope, working_dtype
 from pcgen.transport.problem import SemidiscreteProblem
-from pcgen.transport.stochastic.cell_masses import Rows, Tally, tally
+from pcgen.transport.stochastic.cell_masses import CellMasses, SampleBatch, tally
 from pcgen.transport.stochastic.group_corrections import Groups, partitions, shells
-from pcgen.transport.stochastic.lattice_sampling import Lead
+from pcgen.transport.stochastic.lattice_sampling import LeadingCoordinates
 
 # Principal directions whose singular value is below this share of the largest carry no score
 # that float arithmetic could see.
@@ -54,7 +54,7 @@ class CellSearch(Protocol):
         *,
         beam: int,
         reach: float,
-    ) -> tuple[Tally, Tensor, Tensor]:
+    ) -> tuple[CellMasses, Tensor, Tensor]:
         """The masses of the cells in rows x (count, r), and the cell and the score of each row."""
 
 
@@ -200,15 +200,19 @@ class Workspace:
         return shells(self.atoms, self.weights) if len(self.partitions) == 1 else None
 
     @cached_property
-    def lead(self) -> Lead | None:
+    def lead(self) -> LeadingCoordinates | None:
         """What is drawn again in each row, where the source and this machine allow it."""
         if not self.low_discrepancy or self.tree is not None:
             return None
         about_origin = self.middle is None
-        lead = Lead.of(self.atoms, self.basis, self.problem.source) if about_origin else None
+        lead = (
+            LeadingCoordinates.of(self.atoms, self.basis, self.problem.source)
+            if about_origin
+            else None
+        )
         return lead if self.group.every(lead is not None) else None
 
-    def rows(self, done: int, count: int, step: int) -> Rows:
+    def rows(self, done: int, count: int, step: int) -> SampleBatch:
         """Like :meth:`draw`, with the leading coordinates drawn again where that is possible.
 
         Args:
@@ -216,10 +220,10 @@ class Workspace:
                 rows are independent.
         """
         if self.lead is None:
-            return Rows(self.draw(done, count, step))
+            return SampleBatch(self.draw(done, count, step))
         source: Any = self.problem.source
         columns = self.atoms.shape[1] if self.lead.axes is None else source.dim
-        return Rows(*self.lead.rows(self._uniform(columns, done, count, step), source))
+        return SampleBatch(*self.lead.rows(self._uniform(columns, done, count, step), source))
 
     def draw(self, done: int, count: int, step: int) -> Tensor:
         """Samples ``done`` to ``done + count`` of the stream, (count, r); a function of the seed.
@@ -240,8 +244,8 @@ class Workspace:
         return self._project(x) if rotated is None else x.to(self.atoms.dtype)
 
     def tally(
-        self, rows: Rows, potential: Tensor, epsilon: float, backend: str, beam: int = 0
-    ) -> Tally:
+        self, rows: SampleBatch, potential: Tensor, epsilon: float, backend: str, beam: int = 0
+    ) -> CellMasses:
         """The masses of the cells, softened by ``epsilon``, in rows that the processes share.
 
         Args:
@@ -254,11 +258,11 @@ class Workspace:
             found = tally(mine, self.atoms, self.lead, potential, self.weights, epsilon, backend)
         square = found.mass.new_tensor([found.square])
         self.group.sum_([found.mass, square])
-        return Tally(found.mass, square.item(), len(rows))
+        return CellMasses(found.mass, square.item(), len(rows))
 
     def searched(
         self, x: Tensor, potential: Tensor, beam: int, epsilon: float = 0.0
-    ) -> tuple[Tally, Tensor, Tensor]:
+    ) -> tuple[CellMasses, Tensor, Tensor]:
         """Masses, and of each row (count, r) its cell and its score there, by the tree."""
         if self.tree is None:
             raise InputError(f"a search of beam {beam} needs the tree of the atoms")

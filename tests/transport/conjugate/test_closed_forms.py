@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from pcgen.errors import InputError, TransportError
-from pcgen.transport.conjugate import conjugate_gaussian, conjugate_line, iterate_gaussian
+from pcgen.transport.conjugate import conjugate_gaussian, conjugate_univariate, iterate_gaussian
 from pcgen.transport.conjugate.gaussian import GaussianConjugate, matrix_power
-from pcgen.transport.conjugate.iteration import Status, damping_rule, judge
+from pcgen.transport.conjugate.iteration import IterationStatus, damping_rule, judge
 from pcgen.transport.conjugate.univariate import Distribution
 
 
@@ -56,12 +56,12 @@ def test_the_undamped_iteration_halves_its_error_each_step():
 def test_the_undamped_iteration_diverges_when_the_base_is_wide_and_says_so():
     mean, covariance = problem(1.5)
     found = iterate_gaussian(mean, covariance, damping=1.0)
-    assert found.status is Status.DIVERGED
+    assert found.status is IterationStatus.DIVERGED
     with pytest.raises(TransportError, match="leave damping to the rule"):
         found.status.require_converged()
-    assert iterate_gaussian(mean, covariance).status is Status.CONVERGED
+    assert iterate_gaussian(mean, covariance).status is IterationStatus.CONVERGED
     # The bound 2 / (1 + λ_max) is sharp.
-    for eta, status in [(0.76, Status.CONVERGED), (0.82, Status.DIVERGED)]:
+    for eta, status in [(0.76, IterationStatus.CONVERGED), (0.82, IterationStatus.DIVERGED)]:
         assert iterate_gaussian(mean, covariance, damping=eta).status is status
 
 
@@ -74,15 +74,15 @@ def test_the_rule_stays_below_the_bound_of_stability():
 def test_residuals_that_end_in_rounding_errors_are_no_divergence(seed):
     mean, covariance = problem(3.0, seed=seed)
     found = iterate_gaussian(mean, covariance, tolerance=0.0)
-    assert found.status is Status.EXHAUSTED
+    assert found.status is IterationStatus.EXHAUSTED
     expected = conjugate_gaussian(mean, covariance)
     assert torch.allclose(found.measure.covariance, expected.covariance, atol=1e-8)
 
 
 def test_running_out_of_steps_is_not_convergence():
     found = iterate_gaussian(*problem(0.9), max_steps=3)
-    assert found.status is Status.EXHAUSTED
-    assert judge([1.0, 0.5, float("nan")], 1e-3) is Status.DIVERGED
+    assert found.status is IterationStatus.EXHAUSTED
+    assert judge([1.0, 0.5, float("nan")], 1e-3) is IterationStatus.DIVERGED
 
 
 def test_bad_gaussians_are_refused():
@@ -124,7 +124,7 @@ def two_modes(scale, cells=8000):
     [(0.25, 1.0), (0.45, 1.0), (1.0, 0.5), (2.0, 0.2), (0.25, None), (2.0, None)],
 )
 def test_two_modes_on_a_line_are_reached(scale, damping):
-    found = conjugate_line(two_modes(scale), damping=damping)
+    found = conjugate_univariate(two_modes(scale), damping=damping)
     found.status.require_converged()
     assert found.distance() < 2e-6 * max(1, scale**2)
     assert (np.diff(found.slope) >= 0).all()
@@ -137,7 +137,7 @@ def test_far_modes_of_unequal_mass_are_damped_until_they_converge(apart, scale):
     nodes = np.linspace(-half, half, 8001)
     z = nodes / scale
     left, right = np.exp(-0.5 * (z + apart) ** 2), np.exp(-0.5 * (z - apart) ** 2)
-    found = conjugate_line(Distribution.from_density(nodes, left + 2 * right))
+    found = conjugate_univariate(Distribution.from_density(nodes, left + 2 * right))
     found.status.require_converged()
     assert found.distance() < 1e-5 * max(1, scale**2)
     assert found.residuals[-1] == min(found.residuals)
@@ -145,13 +145,13 @@ def test_far_modes_of_unequal_mass_are_damped_until_they_converge(apart, scale):
 
 @pytest.mark.parametrize("scale", [1.0, 2.0])
 def test_two_wide_modes_on_a_line_diverge_undamped(scale):
-    assert conjugate_line(two_modes(scale), damping=1.0).status is Status.DIVERGED
+    assert conjugate_univariate(two_modes(scale), damping=1.0).status is IterationStatus.DIVERGED
 
 
 def test_the_line_agrees_with_the_gaussian_closed_form():
     nodes = np.linspace(-9, 11, 8001)
     target = Distribution.from_density(nodes, np.exp(-0.5 * ((nodes - 0.8) / 0.6) ** 2))
-    found = conjugate_line(target)
+    found = conjugate_univariate(target)
     expected = conjugate_gaussian(torch.tensor([0.8]), torch.tensor([[0.36]]))
     mean, variance = found.base.moments()
     assert mean == pytest.approx(float(expected.centre), abs=1e-5)
@@ -163,7 +163,7 @@ def test_the_line_agrees_with_the_gaussian_closed_form():
 def test_the_base_of_samples_is_pushed_onto_their_quantiles():
     rng = np.random.default_rng(0)
     samples = np.concatenate([rng.normal(-2, 0.3, 3000), rng.exponential(1.0, 2000)])
-    found = conjugate_line(Distribution.from_samples(samples))
+    found = conjugate_univariate(Distribution.from_samples(samples))
     found.status.require_converged()
     assert found.distance() < 0.01
 
@@ -201,4 +201,4 @@ def test_a_density_must_fit_its_grid():
         Distribution.from_samples(np.arange(5.0), cells=0)
     nodes = np.linspace(-3, 3, 401, dtype=np.float32)
     narrow = Distribution.from_density(nodes, np.exp(-0.5 * nodes**2))
-    assert conjugate_line(narrow).status is Status.CONVERGED
+    assert conjugate_univariate(narrow).status is IterationStatus.CONVERGED

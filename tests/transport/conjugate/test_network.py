@@ -9,7 +9,7 @@ from pcgen.errors import InputError
 from pcgen.transport.assignment import assignment_cost, centred_cost
 from pcgen.transport.conjugate import ConjugateSettings, conjugate_gaussian, conjugate_network
 from pcgen.transport.conjugate.convex import FLOOR, ConvexPotential
-from pcgen.transport.conjugate.iteration import Status
+from pcgen.transport.conjugate.iteration import IterationStatus
 from pcgen.transport.conjugate.legendre import conjugate
 from pcgen.transport.conjugate.mala import mala, split_r_hat
 from pcgen.transport.conjugate.network import Fit
@@ -146,9 +146,9 @@ def test_a_wide_base_diverges_undamped_and_not_under_the_rule():
     covariance = torch.cov(data.T)
     # λ_max of the base is 4: the undamped mean is multiplied by −4 at every step.
     wild = conjugate_network(data, covariance, ConjugateSettings(damping=1.0, **small), draw(0))
-    assert wild.status is Status.DIVERGED
+    assert wild.status is IterationStatus.DIVERGED
     tame = conjugate_network(data, covariance, ConjugateSettings(**small), draw(0))
-    assert tame.status is Status.CONVERGED
+    assert tame.status is IterationStatus.CONVERGED
     assert all(r.damping < 2 / (1 + r.largest) for r in tame.records)
 
 

@@ -12,17 +12,16 @@ from pcgen.transport import (
     ConvexDomain,
     GaussianSource,
     GridDensity,
-    LineSolver,
     NewtonSolver,
     SemidiscreteProblem,
     SemidualSolver,
     Status,
     UniformBall,
     UniformCube,
+    UnivariateSolver,
 )
-from pcgen.transport.exact.cell_recovery import raised
-from pcgen.transport.exact.newton import hessian
-from pcgen.transport.exact.power_diagram import power_cells
+from pcgen.transport.exact.newton import hessian, recover_cells
+from pcgen.transport.exact.power_diagram import power_diagram
 from pcgen.transport.sources import normal_quantile
 
 
@@ -48,7 +47,7 @@ def domains():
 def test_unit_interval_meets_the_closed_form():
     y = np.sort(rng().normal(size=20))
     weights = rng(1).dirichlet(np.ones(20))
-    unit = LineSolver(quantile=lambda p: p)
+    unit = UnivariateSolver(quantile=lambda p: p)
     solution = unit.solve(SemidiscreteProblem(UniformCube(1), y[:, None], weights))
     g = solution.potential.numpy() + y**2 / 2
     bounds = weights.cumsum()[:-1]
@@ -60,7 +59,7 @@ def test_two_atoms_in_a_gaussian_meet_the_closed_form():
     u, p = 1.7, 0.3
     atoms = np.zeros((2, 5))
     atoms[:, 0] = -u, u
-    solution = LineSolver().solve(SemidiscreteProblem(GaussianSource(5), atoms, [p, 1 - p]))
+    solution = UnivariateSolver().solve(SemidiscreteProblem(GaussianSource(5), atoms, [p, 1 - p]))
     g = solution.potential + 0.5 * torch.from_numpy(atoms).square().sum(1)
     expected = 2 * u * normal_quantile(torch.tensor(p, dtype=torch.float64)).item()
     assert (g[0] - g[1]).item() == pytest.approx(expected, abs=1e-12)
@@ -69,7 +68,7 @@ def test_two_atoms_in_a_gaussian_meet_the_closed_form():
 def test_atoms_on_a_line_in_space_are_solved_exactly():
     weights = rng(1).dirichlet(np.ones(12))
     atoms = rng().normal(size=(12, 1)) * np.array([[1.0, 2, 3, 4]]) + 7
-    solution = LineSolver().solve(SemidiscreteProblem(GaussianSource(4), atoms, weights))
+    solution = UnivariateSolver().solve(SemidiscreteProblem(GaussianSource(4), atoms, weights))
     x = torch.randn(200_000, 4, generator=torch.Generator().manual_seed(0))
     counts = np.bincount(solution.assign(x), minlength=12)
     sigma = np.sqrt(200_000 * weights * (1 - weights))
@@ -78,14 +77,14 @@ def test_atoms_on_a_line_in_space_are_solved_exactly():
 
 def test_atoms_off_the_line_are_sent_to_the_other_solvers():
     with pytest.raises(InputError, match="NewtonSolver"):
-        LineSolver().solve(SemidiscreteProblem(GaussianSource(2), rng().normal(size=(5, 2))))
+        UnivariateSolver().solve(SemidiscreteProblem(GaussianSource(2), rng().normal(size=(5, 2))))
 
 
 @pytest.mark.parametrize(("domain", "density"), domains())
 def test_masses_of_cells_agree_with_sampling_and_sum_to_one(domain, density):
     atoms = rng(5).normal(size=(40, domain.dim)) * 2 + 1
     offset = -0.15 * (atoms**2).sum(1)
-    cells = power_cells(atoms, offset, domain, density)
+    cells = power_diagram(atoms, offset, domain, density)
     assert cells.mass.sum() == pytest.approx(1, abs=2e-14)
     x = (density or domain).sample(200_000, torch.Generator().manual_seed(0)).double().numpy()
     counts = np.bincount((x @ atoms.T + offset).argmax(1), minlength=40)
@@ -97,12 +96,12 @@ def test_masses_of_cells_agree_with_sampling_and_sum_to_one(domain, density):
 def test_the_hessian_agrees_with_finite_differences(domain, density):
     atoms = rng(6).normal(size=(15, domain.dim))
     offset = -0.5 * (atoms**2).sum(1)
-    exact = hessian(atoms, power_cells(atoms, offset, domain, density)).toarray()
+    exact = hessian(atoms, power_diagram(atoms, offset, domain, density)).toarray()
     step = 1e-6
     columns = []
     for i in range(15):
         move = step * np.eye(15)[i]
-        up, down = (power_cells(atoms, offset + s * move, domain, density) for s in (1, -1))
+        up, down = (power_diagram(atoms, offset + s * move, domain, density) for s in (1, -1))
         columns.append((up.mass - down.mass) / (2 * step))
     assert np.allclose(exact, np.array(columns).T, atol=1e-5 * np.abs(exact).max())
 
@@ -113,7 +112,7 @@ def test_newton_meets_every_mass_to_1e_8(domain, density, weighted):
     weights = rng(8).dirichlet(np.ones(100)) if weighted else None
     problem = SemidiscreteProblem(density or domain, rng(7).normal(size=(100, domain.dim)), weights)
     solution = NewtonSolver().solve(problem).require_converged()
-    again = power_cells(problem.atoms.numpy(), solution.potential.numpy(), domain, density)
+    again = power_diagram(problem.atoms.numpy(), solution.potential.numpy(), domain, density)
     assert np.abs(again.mass / problem.weights.numpy() - 1).max() < 1e-8
     assert solution.evidence.steps <= 20
     gap = abs(solution.evidence.primal - solution.evidence.dual)
@@ -155,17 +154,17 @@ def test_weights_of_four_orders_of_magnitude_take_at_most_20_steps(make, seed):
 def test_lost_cells_are_raised_to_the_mass_asked_for(dim):
     atoms, domain = rng(5).normal(size=(40, dim)), ConvexDomain.box([-0.5] * dim, [0.5] * dim)
     potential = -0.15 * (atoms**2).sum(1)
-    before = power_cells(atoms, potential, domain)
+    before = power_diagram(atoms, potential, domain)
     lost = before.mass.argsort()[[10, 39]]
     potential[lost] -= 5
 
     def cut(potential):
-        return power_cells(atoms, potential, domain)
+        return power_diagram(atoms, potential, domain)
 
     least = np.zeros(40)
     least[lost] = 0.002
     assert (cut(potential).mass[lost] == 0).all()
-    again, cells = raised(atoms, potential, cut(potential), least, cut)
+    again, cells = recover_cells(atoms, potential, cut(potential), least, cut)
     assert ((cells.mass[lost] >= 0.002) & (cells.mass[lost] < 0.2)).all()
     assert np.array_equal(np.delete(again, lost), np.delete(potential, lost))
 
@@ -200,10 +199,10 @@ def test_cells_beside_far_outliers_keep_their_digits(dim, far):
     domain = ConvexDomain.box([-0.5] * dim, [0.5] * dim)
     atoms = rng(2).normal(size=(300, dim))
     alone = NewtonSolver().solve(SemidiscreteProblem(domain, atoms)).potential.numpy()
-    mass = power_cells(atoms, alone, domain).mass
+    mass = power_diagram(atoms, alone, domain).mass
     # Planes that steep, and that low, are below the others wherever these have cells.
     more = np.r_[atoms, far * np.eye(dim)[:1]]
-    with_far = power_cells(more, np.r_[alone, -far], domain).mass
+    with_far = power_diagram(more, np.r_[alone, -far], domain).mass
     assert with_far[-1] == 0
     assert np.abs(with_far[:-1] / mass - 1).max() < 1e-9
 
@@ -224,7 +223,7 @@ def test_the_stochastic_solver_agrees_with_newton():
     rough = SemidualSolver(tolerance=1e-3).solve(problem, generator).require_converged()
     exact = NewtonSolver().solve(problem)
     domain = ConvexDomain.box([-0.5, -0.5], [0.5, 0.5])
-    mass = power_cells(atoms, rough.potential.numpy(), domain).mass
+    mass = power_diagram(atoms, rough.potential.numpy(), domain).mass
     assert ((mass * 60 - 1) ** 2).mean() < 1e-3
     assert (mass > 0).all()
     assert torch.allclose(rough.potential, exact.potential, atol=0.02)

@@ -205,9 +205,9 @@ def test_the_gap_is_the_distance_to_the_wall():
     mapped = ExtendedMap(solution)(x)
     own, other = (solution.problem.atoms[mapped.neighbours[:, i]].double() for i in (0, 1))
     step = (other - own) / (other - own).norm(dim=1, keepdim=True)
-    wall = x + step * mapped.gap[:, None]
+    facet = x + step * mapped.gap[:, None]
     first, second = mapped.neighbours[:, 0], mapped.neighbours[:, 1]
-    at = [(wall * p).sum(1) + solution.potential[i] for p, i in ((own, first), (other, second))]
+    at = [(facet * p).sum(1) + solution.potential[i] for p, i in ((own, first), (other, second))]
     assert torch.allclose(at[0], at[1], atol=1e-9)
 
 

@@ -2,12 +2,12 @@
 
 import torch
 
-from pcgen.transport import EvenVisits
+from pcgen.transport import StratifiedSampler
 from pcgen.transport.maps.stratified import PATIENCE
 
 
 def first_kept(mass, count, generator):
-    visits, kept = EvenVisits(mass), []
+    visits, kept = StratifiedSampler(mass), []
     while len(kept) < count:
         groups = torch.multinomial(mass, 64, replacement=True, generator=generator)
         kept += groups[visits.keep(groups)].tolist()
@@ -46,6 +46,6 @@ def test_a_set_goes_on_with_what_a_shorter_one_began(generator):
 
 
 def test_a_source_that_meets_one_cell_only_is_not_waited_for():
-    visits = EvenVisits(torch.full((1000,), 0.001))
+    visits = StratifiedSampler(torch.full((1000,), 0.001))
     groups = torch.zeros(5 * (PATIENCE + 1), dtype=torch.int64)
     assert len(visits.keep(groups)) == 5

@@ -8,10 +8,10 @@ import torch
 
 from pcgen.transport import GaussianSource, SemidiscreteProblem, SemidualSolver
 from pcgen.transport.stochastic import group_corrections
-from pcgen.transport.stochastic.cell_corrections import balanced, unbalanced
+from pcgen.transport.stochastic.cell_corrections import balance_groups, groups_unbalanced
 from pcgen.transport.stochastic.group_corrections import (
-    balance,
     best_of_groups,
+    group_shifts,
     partition,
     partitions,
     shells,
@@ -28,7 +28,7 @@ def clusters(count=800, groups=16, dim=32):
 def test_balance_meets_the_weights_on_its_samples(generator):
     best = 3 * torch.randn(20_000, 12, generator=generator)
     weights = torch.from_numpy(np.random.default_rng(0).dirichlet(np.ones(12)))
-    shift = balance(best, weights)
+    shift = group_shifts(best, weights)
     share = torch.bincount((best + shift).argmax(1), minlength=12) / 20_000
     assert (share - weights).abs().max() < 0.005
 
@@ -38,7 +38,7 @@ def test_balance_tells_parts_of_tight_clusters_apart(generator, spread):
     cluster = torch.randn(10_000, 4, generator=generator).double().repeat_interleave(4, 1)
     best = cluster + spread * torch.randn(10_000, 16, generator=generator).double()
     weights = torch.from_numpy(np.random.default_rng(1).dirichlet(np.ones(16)))
-    shift = balance(best, weights)
+    shift = group_shifts(best, weights)
     share = torch.bincount((best + shift).argmax(1), minlength=16) / 10_000
     assert (share - weights).abs().max() < 0.002
 
@@ -83,10 +83,10 @@ def test_a_group_that_was_shifted_away_is_brought_back():
     shifted = states[-1].average + 0.2 * (label == 3)
     state = dataclasses.replace(states[-1], average=shifted, potential=shifted)
     groups = work.partitions[0]
-    assert unbalanced(work, state, solver.schedule(work).census(state, 30_000), groups)
-    back = balanced(work, state, groups)
-    census = solver.schedule(work).census(back, 60_000)
-    share = torch.bincount(label, census.counts, 16) / census.samples * 16
+    assert groups_unbalanced(work, state, solver.schedule(work).estimate(state, 30_000), groups)
+    back = balance_groups(work, state, groups)
+    estimate = solver.schedule(work).estimate(back, 60_000)
+    share = torch.bincount(label, estimate.counts, 16) / estimate.samples * 16
     assert (share - 1).abs().max() < 0.1
 
 

@@ -1,4 +1,4 @@
-"""Rows whose leading coordinates are drawn again: the same law, less variance, exact resumption."""
+"""Batches whose leading coordinates are drawn again: same law, less variance, exact resume."""
 
 import dataclasses
 
@@ -14,8 +14,8 @@ from pcgen.transport import (
     SemidualSolver,
     UniformCube,
 )
-from pcgen.transport.stochastic.cell_masses import Rows, tally
-from pcgen.transport.stochastic.mass_estimates import Census, take_census
+from pcgen.transport.stochastic.cell_masses import SampleBatch, tally
+from pcgen.transport.stochastic.mass_estimates import MassEstimate, estimate_masses
 from tests.transport.stochastic import manifold
 from tests.transport.stochastic.manifold import draw
 
@@ -37,7 +37,7 @@ def test_redrawn_rows_have_the_masses_of_plain_ones_and_vary_less(source, step):
     work = workspace(source(40), curved())
     offset = -0.02 * work.atoms.double().square().sum(1)
     lead = work.lead
-    plain = Rows(work._project(work.problem.source.sample(20_000, draw(9))))
+    plain = SampleBatch(work._project(work.problem.source.sample(20_000, draw(9))))
     found = tally(work.rows(0, 4000, step), work.atoms, lead, offset, work.weights, 0.0)
     other = tally(plain, work.atoms, None, offset, work.weights, 0.0)
     assert found.mass.sum().item() == pytest.approx(4000, rel=1e-4)
@@ -51,7 +51,7 @@ def test_redrawn_rows_have_the_masses_of_plain_ones_and_vary_less(source, step):
 def test_the_variance_of_plain_samples_is_the_number_of_cells():
     weights = torch.full((50,), 0.02, dtype=torch.float64)
     counts = torch.full((50,), 100.0, dtype=torch.float64)
-    plain = Census(counts=counts, weights=weights, samples=5000)
+    plain = MassEstimate(counts=counts, weights=weights, samples=5000)
     same = dataclasses.replace(plain, square=(counts / weights).sum().item())
     assert same.chi2 == pytest.approx(plain.chi2, abs=1e-12)
     assert same.effective == pytest.approx(5000 * 50 / 49)
@@ -64,12 +64,14 @@ def test_a_census_of_redrawn_rows_is_unbiased_and_its_error_right():
     for number in range(60):
         t = tally(work.rows(0, 200, -9 - number), work.atoms, work.lead, offset, work.weights, 0.0)
         given = {"counts": t.mass, "weights": work.weights, "samples": 200, "square": t.square}
-        found.append(Census(**given))
-    values = np.array([census.chi2 for census in found])
+        found.append(MassEstimate(**given))
+    values = np.array([estimate.chi2 for estimate in found])
     total = tally(work.rows(0, 40_000, -8), work.atoms, work.lead, offset, work.weights, 0.0)
     truth = ((total.mass / 40_000 - work.weights).square() / work.weights).sum().item()
     assert values.mean() == pytest.approx(truth, abs=4 * values.std() / 60**0.5)
-    assert np.mean([census.chi2_error for census in found]) == pytest.approx(values.std(), rel=0.6)
+    assert np.mean([estimate.chi2_error for estimate in found]) == pytest.approx(
+        values.std(), rel=0.6
+    )
 
 
 def test_the_solver_gets_below_the_limit_of_plain_samples_and_judges_itself_rightly():
@@ -77,10 +79,10 @@ def test_the_solver_gets_below_the_limit_of_plain_samples_and_judges_itself_righ
     solution = SemidualSolver(tolerance=0.01).solve(problem, draw(0)).require_converged()
     evidence = solution.evidence
     assert evidence.redraws == 16
-    census = take_census(problem, solution.envelope, 60_000, draw(99))
-    assert census.chi2 == pytest.approx(evidence.chi2, abs=4 * census.chi2_error + 0.002)
-    assert census.dead == 0
-    assert census.chi2 < 0.6 * 800 / evidence.samples
+    estimate = estimate_masses(problem, solution.envelope, 60_000, draw(99))
+    assert estimate.chi2 == pytest.approx(evidence.chi2, abs=4 * estimate.chi2_error + 0.002)
+    assert estimate.dead == 0
+    assert estimate.chi2 < 0.6 * 800 / evidence.samples
 
 
 def test_a_run_with_redrawn_rows_goes_on_exactly():

@@ -19,8 +19,8 @@ from pcgen.transport import (
     UniformCube,
 )
 from pcgen.transport.sources import normal_quantile
-from pcgen.transport.stochastic.cell_corrections import revived
-from pcgen.transport.stochastic.mass_estimates import Census, take_census
+from pcgen.transport.stochastic.cell_corrections import revive_dead_cells
+from pcgen.transport.stochastic.mass_estimates import MassEstimate, estimate_masses
 
 
 def normal(count, dim, seed=0):
@@ -35,9 +35,9 @@ def solve(atoms, *, source=None, weights=None, seed=0, start=None, **settings):
 
 
 def fresh(solution, samples, seed=99):
-    """An independent census: chi2 and dead cells."""
+    """An independent estimate: chi2 and dead cells."""
     generator = torch.Generator().manual_seed(seed)
-    return take_census(solution.problem, solution.envelope, samples, generator)
+    return estimate_masses(solution.problem, solution.envelope, samples, generator)
 
 
 @pytest.mark.parametrize(("mass", "u"), [(0.5, 1.0), (0.2, 3.0), (0.9, 0.1)])
@@ -54,10 +54,10 @@ def test_two_atoms_meet_the_closed_form(mass, u):
 @pytest.mark.parametrize("source", [GaussianSource, UniformCube, UniformBall])
 def test_every_atom_receives_its_mass(source, dim):
     solution = solve(normal(300, dim), source=source(dim)).require_converged()
-    census = fresh(solution, 60000)
-    assert census.dead == 0
-    assert census.chi2 < 0.02 + 3 * census.chi2_error
-    assert solution.evidence.chi2 == pytest.approx(census.chi2, abs=0.01)
+    estimate = fresh(solution, 60000)
+    assert estimate.dead == 0
+    assert estimate.chi2 < 0.02 + 3 * estimate.chi2_error
+    assert solution.evidence.chi2 == pytest.approx(estimate.chi2, abs=0.01)
 
 
 def test_the_statistical_limit_is_reached_in_high_dimension():
@@ -79,17 +79,17 @@ def test_the_statistical_limit_is_reached_in_high_dimension():
 )
 def test_hard_positions_of_atoms_converge(atoms):
     solution = solve(atoms, tolerance=0.05).require_converged()
-    census = fresh(solution, 30000)
-    assert census.chi2 < 0.05 + 3 * census.chi2_error
+    estimate = fresh(solution, 30000)
+    assert estimate.chi2 < 0.05 + 3 * estimate.chi2_error
 
 
 def test_unequal_weights_are_met():
     weights = np.random.default_rng(0).dirichlet(np.full(200, 1.0))
     solution = solve(normal(200, 12), weights=weights, tolerance=0.01)
-    census = fresh(solution, 200_000)
-    assert census.chi2 < 0.02
+    estimate = fresh(solution, 200_000)
+    assert estimate.chi2 < 0.02
     heavy = weights > 1 / 200
-    share = census.counts.numpy()[heavy] / census.samples / weights[heavy]
+    share = estimate.counts.numpy()[heavy] / estimate.samples / weights[heavy]
     assert np.abs(share - 1).max() < 0.4
 
 
@@ -105,9 +105,9 @@ def test_moving_the_source_moves_the_cells_with_it(offset):
     """Equal first potentials are far from the answer where the source is not about the origin."""
     away = SamplerSource(5, lambda n, g: torch.randn(n, 5, generator=g) + offset)
     solution = solve(normal(200, 5), source=away).require_converged()
-    census = fresh(solution, 30_000)
-    assert census.dead == 0
-    assert census.chi2 < 0.02 + 3 * census.chi2_error
+    estimate = fresh(solution, 30_000)
+    assert estimate.dead == 0
+    assert estimate.chi2 < 0.02 + 3 * estimate.chi2_error
     here = solve(normal(200, 5)).require_converged()
     assert solution.evidence.samples < 2 * here.evidence.samples
     again = solve(normal(200, 5), source=away, start=solution, tolerance=0.1)
@@ -234,10 +234,14 @@ def test_the_census_is_unbiased_and_its_error_right():
     actual = np.array([0.15, 0.2, 0.25, 0.4])
     truth = float(((actual - weights.numpy()) ** 2 / weights.numpy()).sum())
     draws = np.random.default_rng(0).multinomial(100, actual, size=4000)
-    found = [Census(counts=torch.tensor(c).double(), weights=weights, samples=100) for c in draws]
-    values = np.array([census.chi2 for census in found])
+    found = [
+        MassEstimate(counts=torch.tensor(c).double(), weights=weights, samples=100) for c in draws
+    ]
+    values = np.array([estimate.chi2 for estimate in found])
     assert values.mean() == pytest.approx(truth, abs=4 * values.std() / 4000**0.5)
-    assert np.mean([census.chi2_error for census in found]) == pytest.approx(values.std(), rel=0.3)
+    assert np.mean([estimate.chi2_error for estimate in found]) == pytest.approx(
+        values.std(), rel=0.3
+    )
 
 
 def test_a_source_that_is_one_point_is_refused():
@@ -282,10 +286,10 @@ def test_dead_cells_are_raised_to_their_mass():
     sunk = states[-1].average.clone()
     sunk[[3, 30]] -= 50
     state = dataclasses.replace(states[-1], average=sunk, potential=sunk)
-    census = solver.schedule(work).census(state, 10_000)
-    assert census.dead_cells.nonzero()[:, 0].tolist() == [3, 30]
-    repaired = revived(work, state, census)
-    again = solver.schedule(work).census(repaired, 20_000)
+    estimate = solver.schedule(work).estimate(state, 10_000)
+    assert estimate.dead_cells.nonzero()[:, 0].tolist() == [3, 30]
+    repaired = revive_dead_cells(work, state, estimate)
+    again = solver.schedule(work).estimate(repaired, 20_000)
     share = again.counts[[3, 30]] / again.samples * 50
     assert ((share > 0.7) & (share < 1.4)).all()
 
@@ -339,6 +343,6 @@ def test_the_evidence_tells_what_rare_atoms_miss():
     draw = torch.Generator().manual_seed(0)
     for true, expected in ((mass, 0.9), (weights, 0.0)):
         counts = torch.poisson(true * samples, generator=draw)
-        census = Census(counts=counts, weights=weights, samples=samples)
-        assert census.chi2 < 1e-3
-        assert census.errors()["rare"] == pytest.approx(expected, abs=0.05)
+        estimate = MassEstimate(counts=counts, weights=weights, samples=samples)
+        assert estimate.chi2 < 1e-3
+        assert estimate.errors()["rare"] == pytest.approx(expected, abs=0.05)

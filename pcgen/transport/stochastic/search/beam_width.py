@@ -7,7 +7,7 @@ from dataclasses import replace
 from torch import Tensor
 
 from pcgen import kernels
-from pcgen.transport.stochastic.search.tree import MOST_BLOCKS, NARROWEST, Tree
+from pcgen.transport.stochastic.search.tree import MOST_BLOCKS, NARROWEST, BlockTree
 from pcgen.transport.stochastic.workspace import Workspace
 
 # Samples scored against all atoms, and the number of their batch.
@@ -18,20 +18,20 @@ WIDER = 1.25
 
 def with_tree(work: Workspace) -> Workspace:
     """``work`` with the tree of its atoms."""
-    return replace(work, tree=Tree.of(work.atoms))
+    return replace(work, tree=BlockTree.of(work.atoms))
 
 
-def wider(work: Workspace, beam: int) -> int:
-    """The beam of a verdict, and of what comes after one that misled."""
+def wider_beam(work: Workspace, beam: int) -> int:
+    """The beam of a final test, and of what comes after one that misled."""
     return min(work.widest, 2 * beam)
 
 
-def recall(work: Workspace, potential: Tensor, beam: int, looks: int = 0) -> float:
+def search_recall(work: Workspace, potential: Tensor, beam: int, looks: int = 0) -> float:
     """Share of :data:`CHECKED` samples whose cell is found; ``looks`` tells others from these."""
     return _found(work, potential, beam, *_checked(work, potential, looks))
 
 
-def narrowest(work: Workspace, potential: Tensor, enough: float, looks: int = 0) -> int:
+def narrowest_beam(work: Workspace, potential: Tensor, enough: float, looks: int = 0) -> int:
     """The narrowest beam that finds a share ``enough`` of cells; 0 if scoring all is as quick.
 
     Args:

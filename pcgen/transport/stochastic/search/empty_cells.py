@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from pcgen import kernels
-from pcgen.transport.stochastic.mass_estimates import Census
+from pcgen.transport.stochastic.mass_estimates import MassEstimate
 from pcgen.transport.stochastic.search.tree import LANES, NARROWEST
 from pcgen.transport.stochastic.workspace import Workspace
 
@@ -26,25 +26,25 @@ COUNTED = 3
 # The narrow search, as a share of the usual one.
 NARROW = 16
 
-# Rows at once.
+# SampleBatch at once.
 BATCH = 2**16
 
 # Scores closer than this share of the largest score may be equal but for rounding.
 ROUNDING = 1e-5
 
 
-def met(
-    work: Workspace, potential: Tensor, beam: int, census: Census, most: int, number: int
-) -> Census:
-    """``census`` with the cells without a sample looked for in up to ``most`` samples in all.
+def search_empty_cells(
+    work: Workspace, potential: Tensor, beam: int, estimate: MassEstimate, most: int, number: int
+) -> MassEstimate:
+    """``estimate`` with the cells without a sample looked for in up to ``most`` samples in all.
 
     Args:
         potential: (n,) in working units; beam: of the usual search.
-        census: of plain samples, some for each cell.
+        estimate: of plain samples, some for each cell.
         number: of the first batch, negative; others count down from it.
     """
-    left = torch.nonzero(census.counts == 0)[:, 0]
-    found = torch.zeros_like(census.counts)
+    left = torch.nonzero(estimate.counts == 0)[:, 0]
+    found = torch.zeros_like(estimate.counts)
     narrow, more = max(NARROWEST, beam // NARROW), 0
 
     def close(x: Tensor) -> Tensor:
@@ -63,11 +63,11 @@ def met(
             mine[some] = torch.where(torch.isin(best, left), best, -1)
         return mine
 
-    while len(left) and census.samples + more < most:
-        size = min(BATCH, most - census.samples - more)
+    while len(left) and estimate.samples + more < most:
+        size = min(BATCH, most - estimate.samples - more)
         x = work.rows(0, size, number).x
         number, more = number - 1, more + size
         inside = work.group.by_rows(cells, x)
         found.index_add_(0, inside[inside >= 0], found.new_ones(int((inside >= 0).sum())))
         left = left[found[left] == 0]
-    return replace(census, found=found, looked=more)
+    return replace(estimate, searched_counts=found, searched_samples=more)

@@ -26,8 +26,8 @@ from pcgen.processes import Group
 from pcgen.transport.chunking import batches, centred_blocks
 from pcgen.transport.problem import SemidiscreteProblem
 from pcgen.transport.solution import SemidiscreteSolution
-from pcgen.transport.stochastic.search.beam_width import narrowest, with_tree
-from pcgen.transport.stochastic.search.tree import ENOUGH, LANES, Tree, searchable
+from pcgen.transport.stochastic.search.beam_width import narrowest_beam, with_tree
+from pcgen.transport.stochastic.search.tree import ENOUGH, LANES, BlockTree, search_pays
 from pcgen.transport.stochastic.workspace import Workspace
 
 Solve = Callable[[SemidiscreteProblem, Generator, Group], SemidiscreteSolution]
@@ -43,14 +43,14 @@ BARYCENTRE = 8
 FIRST_BARYCENTRE = -(2**25)
 
 
-def refined(work: Workspace, solve: Solve) -> tuple[Tensor, float]:
+def multiscale_potential(work: Workspace, solve: Solve) -> tuple[Tensor, float]:
     """A potential (n,) in working units, and the ε to anneal from, from the means of the blocks.
 
     Args:
         solve: the problem of the means, to the share :data:`COARSE` of the tolerance.
     """
     tree = work.tree
-    assert isinstance(tree, Tree)
+    assert isinstance(tree, BlockTree)
     order, problem = tree.order, work.problem
     owner = torch.empty_like(order)
     owner[order] = torch.arange(work.count) // LANES
@@ -77,9 +77,9 @@ def _barycentres(work: Workspace, means: Tensor, height: Tensor, weights: Tensor
     """(K, r) float64: the mean sample in the cell of each of the means, in working coordinates."""
     few = replace(work, atoms=means.to(work.atoms.dtype), weights=weights, tree=None)
     beam = 0
-    if work.group.every(searchable(few.atoms)):
+    if work.group.every(search_pays(few.atoms)):
         searched = with_tree(few)
-        beam = narrowest(searched, height, ENOUGH)
+        beam = narrowest_beam(searched, height, ENOUGH)
         few = searched if beam else few
 
     def cell(x: Tensor) -> Tensor:

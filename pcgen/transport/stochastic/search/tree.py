@@ -20,7 +20,7 @@ time                        12    17    21    26     37     48    540
 
 A solver that misses 3 % of the cells corrects itself by slightly wrong masses: among 10⁵ atoms a χ²
 that it took for 0.016 was 0.024, and one taken for 0.0125 was 0.0131; missing 12 %, its 0.020 was
-0.046. So the verdict is of all scores, see :mod:`pcgen.transport.stochastic.schedule`, and the
+0.046. So the final test uses all scores, see :mod:`pcgen.transport.stochastic.schedule`, and the
 samples go on until that is met. Tried and left out: blocks improved by exchanges between
 neighbours, radius 3 % less; two or four means a block, as many blocks less as they cost; small
 turns of each sample's leading coordinates, 0.3 of the variance, but a tenth more misses and twice
@@ -38,7 +38,7 @@ from torch import Generator, Tensor
 from pcgen import kernels
 from pcgen.kernels.choice import native_usable
 from pcgen.kernels.native import LANES
-from pcgen.transport.stochastic.cell_masses import Tally
+from pcgen.transport.stochastic.cell_masses import CellMasses
 
 # Atoms from which the search takes less time than redrawn rows with all scores: a third of it at
 # 10⁵ atoms, as much at 3 · 10⁴.
@@ -66,7 +66,7 @@ POWER_STEPS = 6
 
 
 @dataclass(frozen=True, eq=False)
-class Tree:
+class BlockTree:
     """Atoms in blocks of nearby ones, blocks in blocks.
 
     Attributes:
@@ -85,9 +85,9 @@ class Tree:
     counts: tuple[Tensor, ...]
 
     @classmethod
-    def of(cls, atoms: Tensor) -> Tree:
+    def of(cls, atoms: Tensor) -> BlockTree:
         """The tree of (n, dim) atoms, a function of these alone."""
-        order = halved(atoms)
+        order = block_order(atoms)
         places = atoms[order].float()
         members, counts = places, torch.ones(len(atoms), dtype=torch.float64)
         blocks, radii, sizes = [], [], [counts]
@@ -146,7 +146,7 @@ class Tree:
         *,
         beam: int,
         reach: float,
-    ) -> tuple[Tally, Tensor, Tensor]:
+    ) -> tuple[CellMasses, Tensor, Tensor]:
         """The masses of the cells in rows x (count, dim), and the cell of each row and its score.
 
         Args:
@@ -167,16 +167,16 @@ class Tree:
         )
         own = torch.empty_like(potential)
         own[self.order] = mass[: len(own)]
-        return Tally(own, square, len(x)), self.order[best], score
+        return CellMasses(own, square, len(x)), self.order[best], score
 
 
-def searchable(atoms: Tensor) -> bool:
+def search_pays(atoms: Tensor) -> bool:
     """Whether there are so many atoms that a search pays, and this machine has it."""
     many = len(atoms) >= SEARCH_FROM
     return many and atoms.dtype == torch.float32 and not atoms.is_cuda and native_usable()
 
 
-def halved(atoms: Tensor) -> Tensor:
+def block_order(atoms: Tensor) -> Tensor:
     """The atoms (n, dim) in the order of blocks: halved again and again across their longest axis.
 
     Halves hold a multiple of the largest power of 16 that fits, so that blocks of blocks are full.

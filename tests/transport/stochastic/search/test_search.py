@@ -11,11 +11,11 @@ from pcgen.transport import (
     SemidiscreteProblem,
     SemidualSolver,
 )
-from pcgen.transport.stochastic.mass_estimates import Census, take_census
+from pcgen.transport.stochastic.mass_estimates import MassEstimate, estimate_masses
 from pcgen.transport.stochastic.search import empty_cells, tree
-from pcgen.transport.stochastic.search.beam_width import narrowest, recall, with_tree
-from pcgen.transport.stochastic.search.tree import LANES, Tree, halved
-from pcgen.transport.stochastic.solve_checkpoint import KeptState
+from pcgen.transport.stochastic.search.beam_width import narrowest_beam, search_recall, with_tree
+from pcgen.transport.stochastic.search.tree import LANES, BlockTree, block_order
+from pcgen.transport.stochastic.solve_checkpoint import SolveCheckpoint
 from tests.transport.stochastic import manifold
 from tests.transport.stochastic.manifold import draw
 
@@ -41,13 +41,13 @@ def solve(problem, start=None, on_step=None, **settings):
 
 @pytest.mark.parametrize("count", [1, 16, 17, 500, 9000])
 def test_order_holds_every_atom_once(count):
-    order = halved(torch.randn(count, 3, generator=draw(0)))
+    order = block_order(torch.randn(count, 3, generator=draw(0)))
     assert torch.equal(order.sort().values, torch.arange(count))
 
 
 def test_blocks_are_of_nearby_atoms():
     atoms = curved(4096, 8)
-    tree = Tree.of(atoms)
+    tree = BlockTree.of(atoms)
     together = atoms[tree.order].view(-1, LANES, 8)
     within = (together - together.mean(1, keepdim=True)).square().sum(2).mean()
     assert within < 0.25 * (atoms - atoms.mean(0)).square().sum(1).mean()
@@ -59,7 +59,7 @@ def test_blocks_are_of_nearby_atoms():
 @pytest.mark.parametrize("epsilon", [0.0, 0.3])
 def test_widest_beam_scores_every_atom(count, epsilon):
     atoms = curved(count, 10)
-    tree = Tree.of(atoms)
+    tree = BlockTree.of(atoms)
     x = torch.randn(101, 10, generator=draw(4))
     offset = tree.offset(convex_potential(atoms), 1.0)
     importance = torch.rand(LANES * tree.widest, generator=draw(5))
@@ -80,12 +80,12 @@ def test_wider_beams_find_more_cells():
     problem = SemidiscreteProblem(GaussianSource(24), curved())
     work = with_tree(SemidualSolver().prepare(problem, draw(0)))
     potential = convex_potential(work.atoms)
-    found = [recall(work, potential, beam) for beam in (4, 12, 48, work.tree.widest)]
+    found = [search_recall(work, potential, beam) for beam in (4, 12, 48, work.tree.widest)]
     assert found == sorted(found)
     assert found[0] < 0.9 < found[2]
     assert found[-1] == 1
-    beam = narrowest(work, potential, tree.ENOUGH)
-    assert recall(work, potential, beam) >= tree.ENOUGH
+    beam = narrowest_beam(work, potential, tree.ENOUGH)
+    assert search_recall(work, potential, beam) >= tree.ENOUGH
 
 
 @pytest.mark.parametrize(("narrow", "lanes"), [(1, LANES), (64, LANES), (64, 0)])
@@ -98,15 +98,15 @@ def test_cells_without_a_sample_are_found_as_by_all_scores(monkeypatch, narrow, 
     # So low that no sample is ever in this cell.
     potential[7] -= 1e3
 
-    def census(samples, number):
+    def estimate(samples, number):
         cell = kernels.best_cells(work.draw(0, samples, number), work.atoms, potential)[1][:, 0]
         return cell, torch.bincount(cell, minlength=len(potential)).double()
 
-    counts = census(3000, -5)[1]
-    few = Census(counts=counts, weights=work.weights, samples=3000)
-    found = empty_cells.met(work, potential, work.tree.widest, few, 33_000, -6)
-    assert found.looked == 30_000
-    new = census(30_000, -6)[1]
+    counts = estimate(3000, -5)[1]
+    few = MassEstimate(counts=counts, weights=work.weights, samples=3000)
+    found = empty_cells.search_empty_cells(work, potential, work.tree.widest, few, 33_000, -6)
+    assert found.searched_samples == 30_000
+    new = estimate(30_000, -6)[1]
     assert torch.equal(found.found > 0, (counts == 0) & (new > 0))
     assert found.found[7] == 0
     # 33,000 samples are eleven a cell, so those that none of them met are dead, not untested.
@@ -147,10 +147,10 @@ def test_searched_solutions_hold_against_all_scores(searched_from, case):
     evidence = solution.evidence
     assert evidence.searched > 0
     assert evidence.recall > 0.95
-    census = take_census(problem, solution.envelope, 200_000, draw(99))
-    assert census.chi2 < 0.02 + 3 * census.chi2_error
-    assert evidence.chi2 == pytest.approx(census.chi2, abs=4 * evidence.chi2_error)
-    assert census.dead <= 1  # of 3000, with 67 samples each
+    estimate = estimate_masses(problem, solution.envelope, 200_000, draw(99))
+    assert estimate.chi2 < 0.02 + 3 * estimate.chi2_error
+    assert evidence.chi2 == pytest.approx(estimate.chi2, abs=4 * evidence.chi2_error)
+    assert estimate.dead <= 1  # of 3000, with 67 samples each
 
 
 @pytest.mark.slow
@@ -169,7 +169,9 @@ def test_a_searched_solve_resumes_to_the_bit(searched_from, tmp_path):
     assert middle.beam
     tensors, rest = middle.to_tensors()
     checkpoint.save(tmp_path / "map.state", tensors, {**rest, "key": "this"})
-    again = solve(problem, start=KeptState(tmp_path / "map.state", "this", problem.count).read())
+    again = solve(
+        problem, start=SolveCheckpoint(tmp_path / "map.state", "this", problem.count).read()
+    )
     assert torch.equal(again.potential, whole.potential)
     assert again.evidence == whole.evidence
 
@@ -190,8 +192,8 @@ def test_an_atom_far_from_its_block_keeps_its_mass(searched_from):
     atoms[::500] += 6 * torch.randn(6, 24, generator=draw(9))
     problem = SemidiscreteProblem(GaussianSource(24), atoms)
     solution = solve(problem).require_converged()
-    census = take_census(problem, solution.envelope, 300_000, draw(98))
-    mass = census.counts[::500] / census.samples * len(atoms)
+    estimate = estimate_masses(problem, solution.envelope, 300_000, draw(98))
+    mass = estimate.counts[::500] / estimate.samples * len(atoms)
     assert mass.min() > 0.5
     assert mass.max() < 1.6
-    assert census.dead == 0
+    assert estimate.dead == 0

@@ -5,10 +5,10 @@ import pytest
 import torch
 
 from pcgen.transport import AutoSolver, NewtonSolver, SemidiscreteProblem, UniformBall
-from pcgen.transport.exact.ball_density import BallDensity
 from pcgen.transport.exact.newton import hessian
-from pcgen.transport.exact.power_diagram import power_cells
-from pcgen.transport.stochastic.mass_estimates import take_census
+from pcgen.transport.exact.power_diagram import power_diagram
+from pcgen.transport.exact.radial_densities import BallDensity
+from pcgen.transport.stochastic.mass_estimates import estimate_masses
 
 
 def rng(seed=0):
@@ -17,7 +17,7 @@ def rng(seed=0):
 
 def cells_of(atoms, offset):
     density = BallDensity(atoms.shape[1])
-    return power_cells(atoms, offset, density.domain, density)
+    return power_diagram(atoms, offset, density.domain, density)
 
 
 @pytest.mark.parametrize("at", [0, 1e-12, 1e-3, 0.5, 0.99])
@@ -83,6 +83,6 @@ def test_atoms_are_met_exactly_in_few_steps(make, dim):
     assert solution.evidence.steps <= 20
     again = cells_of(problem.atoms.numpy(), solution.potential.numpy()).mass
     assert np.abs(again / problem.weights.numpy() - 1).max() < 2e-8
-    fresh = take_census(problem, solution.envelope, 200_000, torch.Generator().manual_seed(0))
+    fresh = estimate_masses(problem, solution.envelope, 200_000, torch.Generator().manual_seed(0))
     assert abs(fresh.chi2) < 5 * fresh.chi2_error
     assert NewtonSolver().solve(problem, start=solution).evidence.steps == 0

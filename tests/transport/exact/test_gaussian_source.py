@@ -10,18 +10,17 @@ from pcgen.transport import (
     AutoSolver,
     GaussianMeasure,
     GaussianSource,
-    LineSolver,
     NewtonSolver,
     SemidiscreteProblem,
     SemidualSolver,
     Status,
+    UnivariateSolver,
 )
-from pcgen.transport.exact.gaussian_density import NormalDensity
-from pcgen.transport.exact.initial_potentials import round_potential
-from pcgen.transport.exact.measures import measurable
+from pcgen.transport.exact.measures import exact_measure, radial_potential
 from pcgen.transport.exact.newton import hessian
-from pcgen.transport.exact.power_diagram import power_cells
-from pcgen.transport.stochastic.mass_estimates import take_census
+from pcgen.transport.exact.power_diagram import power_diagram
+from pcgen.transport.exact.radial_densities import GaussianDensity
+from pcgen.transport.stochastic.mass_estimates import estimate_masses
 
 
 def rng(seed=0):
@@ -29,8 +28,8 @@ def rng(seed=0):
 
 
 def cells_of(atoms, offset):
-    density = NormalDensity(atoms.shape[1])
-    return power_cells(atoms, offset, density.domain, density)
+    density = GaussianDensity(atoms.shape[1])
+    return power_diagram(atoms, offset, density.domain, density)
 
 
 @pytest.mark.parametrize("dim", [2, 3])
@@ -124,7 +123,7 @@ def test_hard_atoms_are_met_exactly_in_few_steps(make, dim):
     assert solution.evidence.steps <= 20
     again = cells_of(problem.atoms.numpy(), solution.potential.numpy()).mass
     assert np.abs(again / problem.weights.numpy() - 1).max() < 2e-8
-    fresh = take_census(problem, solution.envelope, 200_000, torch.Generator().manual_seed(0))
+    fresh = estimate_masses(problem, solution.envelope, 200_000, torch.Generator().manual_seed(0))
     assert abs(fresh.chi2) < 5 * fresh.chi2_error
     assert fresh.dead == 0
     gap = solution.evidence.primal - solution.evidence.dual
@@ -144,7 +143,7 @@ def test_two_atoms_meet_the_closed_form(dim):
 def test_atoms_on_a_line_agree_with_the_line_solver(dim):
     atoms = rng().normal(size=(30, 1)) * np.arange(1, dim + 1)
     problem = SemidiscreteProblem(GaussianSource(dim), atoms)
-    newton, line = NewtonSolver().solve(problem), LineSolver().solve(problem)
+    newton, line = NewtonSolver().solve(problem), UnivariateSolver().solve(problem)
     assert torch.allclose(newton.potential, line.potential, atol=1e-8)
 
 
@@ -157,15 +156,15 @@ def test_a_gaussian_of_any_mean_and_covariance_is_exact(dim):
     solution = AutoSolver().solve(problem, torch.Generator().manual_seed(0))
     assert solution.evidence.method == "newton"
     assert solution.evidence.converged
-    fresh = take_census(problem, solution.envelope, 200_000, torch.Generator().manual_seed(0))
+    fresh = estimate_masses(problem, solution.envelope, 200_000, torch.Generator().manual_seed(0))
     assert abs(fresh.chi2) < 5 * fresh.chi2_error
     again = NewtonSolver().solve(problem, start=solution)
     assert again.evidence.steps == 0
 
 
 def test_a_gaussian_without_density_is_left_to_the_stochastic_solver():
-    assert measurable(GaussianMeasure(torch.zeros(2), torch.ones(2, 1))) is None
-    assert measurable(GaussianSource(4)) is None
+    assert exact_measure(GaussianMeasure(torch.zeros(2), torch.ones(2, 1))) is None
+    assert exact_measure(GaussianSource(4)) is None
 
 
 @pytest.mark.parametrize("dim", [2, 3])
@@ -175,7 +174,7 @@ def test_first_cells_have_mass_however_far_the_atoms(dim, stretch):
     atoms[0] = 0
 
     def first(weights):
-        return round_potential(atoms, weights, NormalDensity(dim).radius)
+        return radial_potential(atoms, weights, GaussianDensity(dim).radius)
 
     assert cells_of(atoms, first(np.full(500, 1 / 500))).mass.min() > 0
     weights = rng(4).dirichlet(np.full(500, 0.3)) + 1e-9

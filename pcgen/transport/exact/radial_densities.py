@@ -1,4 +1,4 @@
-"""N(0, I) in the plane and in space: what flows through the walls of cells.
+"""N(0, I) in the plane and in space: what flows through the facets of cells.
 
 The field x/|x|^dim P(|X| < |x|) / S, S the length or area of the unit sphere, has the density as
 its divergence. In 2D it flows through a segment as much as the triangle with the origin has mass,
@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pcgen.transport.exact.densities import ConvexDomain
-from pcgen.transport.exact.facets import Walls
+from pcgen.transport.exact.facets import Facets
 
 Array = NDArray[np.float64]
 
@@ -38,7 +38,7 @@ SERIES = 1e-2
 
 
 @dataclass(frozen=True)
-class NormalDensity:
+class GaussianDensity:
     """N(0, I) on a box that holds all its mass, in 2D or 3D."""
 
     dim: int
@@ -54,17 +54,17 @@ class NormalDensity:
 
         return np.asarray(np.sqrt(2 * gammaincinv(self.dim / 2, np.clip(mass, 0, 1))))
 
-    def through(self, walls: Walls) -> tuple[Array, Array]:
+    def flux_through(self, facets: Facets) -> tuple[Array, Array]:
         """See :class:`~.densities.Density`; the field is the radial one above."""
-        distance = walls.distance
+        distance = facets.distance
         height = np.exp(-0.5 * distance**2) / np.sqrt(2 * np.pi)
         if self.dim == 2:
-            low, high = walls.spans
+            low, high = facets.spans
             return height * _between(low, high), triangle_mass(distance, low, high)
-        wall, aside, low, high = walls.around()
+        facet, aside, low, high = facets.around()
         count = len(distance)
-        flux = np.bincount(wall, triangle_mass(aside, low, high), count)
-        flow = np.bincount(wall, _edge_integral(distance[wall], aside, low, high - low), count)
+        flux = np.bincount(facet, triangle_mass(aside, low, high), count)
+        flow = np.bincount(facet, _edge_integral(distance[facet], aside, low, high - low), count)
         return height * np.maximum(flux, 0), distance / (4 * np.pi) * flow
 
 
@@ -131,3 +131,63 @@ def _derivative(s: Array) -> Array:
     root = np.sqrt(2 / np.pi)
     exact = (root * np.exp(-s / 2) - _kernel(s)) / (2 * np.maximum(s, SERIES))
     return np.where(s < SERIES, root * series, exact)
+
+
+@dataclass(frozen=True)
+class BallDensity:
+    """Uniform on the unit ball, in the box around it, in 2D or 3D."""
+
+    dim: int
+
+    @property
+    def domain(self) -> ConvexDomain:
+        """The box."""
+        return ConvexDomain.box([-1.0] * self.dim, [1.0] * self.dim)
+
+    def radius(self, mass: Array) -> Array:
+        """(n,) the radius within which there is a mass (n,)."""
+        return np.asarray(mass ** (1 / self.dim))
+
+    def flux_through(self, facets: Facets) -> tuple[Array, Array]:
+        """See :class:`~.densities.Density`; the field is x/|x|^dim Γ(|x|) / S."""
+        distance = facets.distance
+        if self.dim == 2:
+            low, high = facets.spans
+            inside, turn, _ = _cut(distance, low, high, np.zeros(len(low)), np.ones(len(low)))
+            return inside / np.pi, (distance * inside + turn) / (2 * np.pi)
+        facet, aside, low, high = facets.around()
+        count, d = len(distance), distance[facet]
+        section = 1 - d**2
+        inside, turn, arc = _cut(aside, low, high, d, section)
+        area = 0.5 * (aside * inside + np.maximum(section, 0) * turn)
+        flux = np.bincount(facet, area, count) * 3 / (4 * np.pi)
+        # ∫ Γ / r² dr from d on is ρ²/2 inside, 3/2 - d²/2 - 1/r beyond, and 1/d - 1/r where d > 1.
+        beyond = np.where(np.abs(d) < 1, d * (1.5 - 0.5 * d**2), np.sign(d)) * turn
+        flow = 0.5 * d * aside * inside + beyond - np.sign(d) * arc
+        return np.maximum(flux, 0), np.bincount(facet, flow, count) / (4 * np.pi)
+
+
+def _cut(
+    aside: Array, low: Array, high: Array, above: Array, disc: Array
+) -> tuple[Array, Array, Array]:
+    """Segments cut by a disc about the foot of the origin, which lies ``above`` their plane.
+
+    Args:
+        aside: (n,) signed distance of the segment's line from the foot; low, high: (n,) its ends.
+        disc: (n,) the squared radius; no disc where it is negative.
+    Returns:
+        the length inside, and of what is outside ∫ dθ and ∫ |above| / r dθ, signed as ``aside``.
+    """
+    half = np.sqrt(np.maximum(disc - aside**2, 0))
+    enter, leave = np.clip(-half, low, high), np.clip(half, low, high)
+    slope = np.abs(above) / np.maximum(np.hypot(above, aside), 1e-300)
+
+    def angles(t: Array) -> tuple[Array, Array]:
+        turn = np.arctan2(t, np.abs(aside))
+        return turn, np.arcsin(np.minimum(slope, 1) * np.sin(turn))
+
+    ends = [angles(t) for t in (low, enter, leave, high)]
+    turn, arc = (
+        np.sign(aside) * (ends[1][k] - ends[0][k] + ends[3][k] - ends[2][k]) for k in (0, 1)
+    )
+    return leave - enter, turn, arc
