@@ -43,7 +43,7 @@ T = TypeVar("T")
 PATIENCE = datetime.timedelta(minutes=30)
 
 
-class Place(NamedTuple):
+class ProcessPlace(NamedTuple):
     """Where torchrun put this process: of all, and of those on this machine."""
 
     rank: int = 0
@@ -52,21 +52,21 @@ class Place(NamedTuple):
     local_size: int = 1
 
 
-def place() -> Place:
+def place() -> ProcessPlace:
     """What the environment says; a process that torchrun did not start is alone.
 
     Raises:
         InputError: the variables contradict each other.
     """
     if os.environ.get("WORLD_SIZE", "1") in ("", "1"):
-        return Place()
+        return ProcessPlace()
     names = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
     words = [os.environ.get(name, "") for name in names]
     hint = "start the processes with torchrun, or unset WORLD_SIZE"
     if not all(word.isdigit() for word in words) or "MASTER_ADDR" not in os.environ:
         found = ", ".join(f"{n}={w!r}" for n, w in zip(names, words, strict=True))
         raise InputError(f"expected numbers in {found}, and MASTER_ADDR to be set; {hint}")
-    found_place = Place(*map(int, words))
+    found_place = ProcessPlace(*map(int, words))
     if found_place.rank >= found_place.size or found_place.local_rank >= found_place.local_size:
         raise InputError(f"there is no process {found_place.rank} of {found_place.size}; {hint}")
     return found_place

@@ -52,8 +52,28 @@ _TRANSPORT = {
     "conjugate.line": "conjugate.univariate",
 }
 
+_OTHERS = {
+    "base.guard": "base.collapse_guard",
+    "base.choice": "base.selection",
+    "base.dual": "base.dual_ascent",
+    "kernels.choice": "kernels.backends",
+    "viewer.jobs": "viewer.background",
+    "draws": "batch_random",
+    "explained": "overview",
+    "reconstruct.quiet": "reconstruct.denoise",
+    "reconstruct.solid": "reconstruct.watertight",
+    "reconstruct.skin": "reconstruct.boundary_surface",
+    "reconstruct.space": "reconstruct.cell_complex",
+    "reconstruct.crossings": "reconstruct.self_intersections",
+    "reconstruct.rays": "reconstruct.ray_scene",
+    "reconstruct.classic": "reconstruct.open3d_methods",
+    "reconstruct.volume": "reconstruct.inside_cells",
+    "reconstruct.embed": "reconstruct.embedding",
+}
+
 MODULES = {
     **{f"pcgen.transport.{old}": f"pcgen.transport.{new}" for old, new in _TRANSPORT.items()},
+    **{f"pcgen.{old}": f"pcgen.{new}" for old, new in _OTHERS.items()},
 }
 
 _UNIVARIATE = "pcgen.transport.exact.univariate"

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from pcgen.base.dual import DualAscent
+from pcgen.base.dual_ascent import DualAscent
 from pcgen.base.gaussian import GaussianBase, Structure, check_relaxation, check_structure
 from pcgen.base.measure import check_latents, normal
 from pcgen.errors import InputError

@@ -15,17 +15,17 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 
 from pcgen import checkpoint, config
-from pcgen.base.choice import AutoSettings, ChosenBase, choose
+from pcgen.base.collapse_guard import GuardReport, inspect
 from pcgen.base.conjugate import (
     ConjugateMomentBase,
     ConjugateMomentSettings,
     fit_conjugate,
 )
 from pcgen.base.gaussian import GaussianBase, GaussianSettings, StandardBase, fit_gaussian
-from pcgen.base.guard import GuardReport, inspect
 from pcgen.base.measure import BaseMeasure, ConstantsKept, check_latents
 from pcgen.base.mixture import MixtureBase, MixtureSettings, fit_mixture
 from pcgen.base.network import NetworkBase, NetworkSettings, fit_network
+from pcgen.base.selection import AutoSettings, ChosenBase, choose
 from pcgen.base.transported import TransportedBase, TransportedSettings, fit_transported
 from pcgen.base.uniform import UniformBase, UniformSettings, fit_uniform
 from pcgen.errors import DataError, InputError

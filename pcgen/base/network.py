@@ -19,7 +19,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from pcgen.base.dual import DualAscent
+from pcgen.base.dual_ascent import DualAscent
 from pcgen.base.energies import centred_blocks, split_blocks
 from pcgen.base.gaussian import GaussianSettings, check_relaxation, fit_gaussian
 from pcgen.base.measure import FORMAT, check_meta, normal

@@ -17,7 +17,7 @@ from multiprocessing.connection import Connection, wait
 from typing import Any
 
 from pcgen.errors import InputError
-from pcgen.jobs.common import Common
+from pcgen.jobs.shared_object import SharedObject
 
 #: An item of a foreign file that takes longer, in seconds of wall-clock, is given up.
 TIME_LIMIT_S = 300
@@ -76,7 +76,7 @@ class Workers:
             raise InputError(f"workers must be at least 1, got {count}")
         self._work, self._count = work, count
         self._limits = limits or Limits()
-        self._common = None if common is None else Common.save(common)
+        self._common = None if common is None else SharedObject.save(common)
         self._waiting: deque[_Try] = deque()
         self._busy: dict[Connection, _Busy] = {}
         self._idle: list[tuple[Any, Connection]] = []
@@ -224,7 +224,7 @@ def _one_thread() -> Iterator[None]:
                 os.environ[name] = value
 
 
-def _serve(pipe: Connection, work: Work, limits: Limits, common: Common | None) -> None:
+def _serve(pipe: Connection, work: Work, limits: Limits, common: SharedObject | None) -> None:
     """The life of a worker."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's affair
     if limits.memory:

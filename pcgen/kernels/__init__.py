@@ -9,9 +9,9 @@
 * :func:`mean_log_sum_exp` - the log-likelihood of points under mixtures, with its gradient.
 
 ``dense.py`` is the reference: short and obviously right. ``keops.py``, ``kdtree.py``,
-``native.py`` (C, compiled on first use by ``compiled.py``) and ``torch3d.py`` must match it in
-value, and where there is one in gradient. The backend is an argument: a name, or ``auto``, which
-chooses by the sizes measured in :mod:`pcgen.kernels.choice` and never changes its mind after an
+``native.py`` (C, compiled on first use by ``compiled.py``) and ``pytorch3d_knn.py`` must match it
+in value, and where there is one in gradient. The backend is an argument: a name, or ``auto``, which
+chooses by the sizes measured in :mod:`pcgen.kernels.backends` and never changes its mind after an
 error.
 """
 
@@ -23,7 +23,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from pcgen.errors import BackendError, InputError
-from pcgen.kernels.choice import BACKENDS, choose
+from pcgen.kernels.backends import BACKENDS, choose
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -32,15 +32,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pcgen.errors import InputError
-from pcgen.reconstruct.cloud import Cloud, joggled
+from pcgen.reconstruct.cloud import CleanCloud, joggled
 from pcgen.reconstruct.facets import facet_shape
-from pcgen.reconstruct.volume import Rooms, cells, circumradius, delaunay, inside, surface
+from pcgen.reconstruct.inside_cells import Rooms, cells, circumradius, delaunay, inside, surface
 
 SMALL = 1.3  # largest circumradius, in spacings, of cells and sheets that are material
 SEALED = Rooms(gate=2.0, width=1.1, opening=3.5, furnished=False)
 
 
-def wrap(cloud: Cloud) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+def wrap(cloud: CleanCloud) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """The boundary of small cells and of rooms behind narrow gates, and the small lone facets.
 
     Returns:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Generator, Tensor, nn
 
-from pcgen.draws import mine
+from pcgen.batch_random import mine
 from pcgen.latent.augment import augment
 from pcgen.latent.autoencoder import Autoencoder
 from pcgen.train.stage import Context, fit

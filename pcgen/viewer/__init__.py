@@ -9,10 +9,10 @@ opens, or, where none can, one line that says why and what to use instead.
 * ``controller`` is the viewer without a window: commands, and what is to be drawn.
   What it knows of a shape is put into words by ``facts``; mesh and nearest training shape come
   from ``extras``.
-  It runs long work through ``jobs`` (one worker thread; a newer wish replaces an older one).
+  It runs long work through ``background`` (one worker thread; a newer wish replaces an older one).
 * ``drawing`` turns its state into arrays, ``window`` puts them into Open3D's GUI and calls the
-  commands; ``probe`` asks in a process of its own whether that can work, and the window itself is
-  in another (``window_process``), so that no driver takes the command down.
+  commands; ``graphics_probe`` asks in a process of its own whether that can work, and the window
+  itself is in another (``window_process``), so that no driver takes the command down.
 * ``stills`` makes the same pictures without a window: PNG, contact sheets, turntables.
 """
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pcgen.errors import BackendError
 from pcgen.render.inputs import kind_of, open_collection
-from pcgen.viewer.probe import graphics
+from pcgen.viewer.graphics_probe import graphics
 from pcgen.viewer.window_process import run_window
 
 

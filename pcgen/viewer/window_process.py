@@ -92,8 +92,8 @@ def open_window(
     Args:
         software: the driver draws with the CPU.
     """
+    from pcgen.viewer.background import Jobs
     from pcgen.viewer.controller import Controller
-    from pcgen.viewer.jobs import Jobs
     from pcgen.viewer.sources import FileSource, open_source, training_of
 
     source = open_source(path, points=points)

@@ -8,7 +8,7 @@ import torch
 
 from pcgen.base import energy
 from pcgen.base.alternating import AlternatingSettings, alternate
-from pcgen.base.dual import DualAscent
+from pcgen.base.dual_ascent import DualAscent
 from pcgen.base.gaussian import gaussian_from_moments
 from pcgen.errors import InputError
 

@@ -11,8 +11,8 @@ import torch
 
 from pcgen import base
 from pcgen.base import energies
+from pcgen.base.collapse_guard import inspect
 from pcgen.base.gaussian import StandardBase, gaussian_from_moments
-from pcgen.base.guard import inspect
 from pcgen.base.measure import TensorMeasure
 from pcgen.errors import InputError, TrainingError
 from pcgen.transport.assignment import assignment_cost

@@ -8,7 +8,7 @@ import pytest
 
 from pcgen.errors import InputError, MissingPackage
 from pcgen.jobs import pool
-from pcgen.jobs.common import Common
+from pcgen.jobs.shared_object import Common
 from tests.jobs import killing
 
 

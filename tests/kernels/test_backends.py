@@ -9,7 +9,7 @@ from scipy.spatial.distance import cdist
 
 from pcgen import kernels
 from pcgen.errors import InputError
-from pcgen.kernels.choice import keops_usable, native_usable
+from pcgen.kernels.backends import keops_usable, native_usable
 
 keops = pytest.param(
     "keops", marks=[pytest.mark.slow, pytest.mark.skipif(not keops_usable(), reason="no compiler")]

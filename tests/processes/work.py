@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from pcgen import pipeline
-from pcgen.draws import mine, whole
+from pcgen.batch_random import mine, whole
 from pcgen.errors import DataError, ToldElsewhere
 from pcgen.processes import Group, joined
 from pcgen.train import loop

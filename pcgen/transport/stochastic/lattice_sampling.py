@@ -37,7 +37,7 @@ import torch
 from torch import Tensor
 
 from pcgen.datatypes import Source
-from pcgen.kernels.choice import native_usable
+from pcgen.kernels.backends import native_usable
 
 # Directions in a group, and groups: 8 directions in all, fewer where the atoms span less than 16.
 PER_GROUP = 4

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from pcgen.kernels import choice
+from pcgen.kernels import backends
 from pcgen.transport import (
     GaussianSource,
     SamplerSource,
@@ -19,7 +19,7 @@ from pcgen.transport.stochastic.mass_estimates import MassEstimate, estimate_mas
 from tests.transport.stochastic import manifold
 from tests.transport.stochastic.manifold import draw
 
-pytestmark = pytest.mark.skipif(not choice.native_usable(), reason="no C compiler")
+pytestmark = pytest.mark.skipif(not backends.native_usable(), reason="no C compiler")
 
 
 def curved(count=400, dim=40):

@@ -36,7 +36,7 @@ import torch
 from torch import Generator, Tensor
 
 from pcgen import kernels
-from pcgen.kernels.choice import native_usable
+from pcgen.kernels.backends import native_usable
 from pcgen.kernels.native import LANES
 from pcgen.transport.stochastic.cell_masses import CellMasses
 

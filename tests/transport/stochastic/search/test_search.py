@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from pcgen import checkpoint, kernels
-from pcgen.kernels import choice
+from pcgen.kernels import backends
 from pcgen.transport import (
     GaussianSource,
     SamplerSource,
@@ -19,7 +19,7 @@ from pcgen.transport.stochastic.solve_checkpoint import SolveCheckpoint
 from tests.transport.stochastic import manifold
 from tests.transport.stochastic.manifold import draw
 
-pytestmark = pytest.mark.skipif(not choice.native_usable(), reason="no C compiler")
+pytestmark = pytest.mark.skipif(not backends.native_usable(), reason="no C compiler")
 
 
 def curved(count=3000, dim=24):

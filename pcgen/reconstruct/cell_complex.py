@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from pcgen.reconstruct.inside_cells import Cells, cells, delaunay
 from pcgen.reconstruct.thicken import connected
-from pcgen.reconstruct.volume import Cells, cells, delaunay
 
 Points = NDArray[np.float64]
 Index = NDArray[np.int64]
@@ -31,7 +31,7 @@ _AIR = 0.01  # how high above the hull a cell of the air has its middle; thickne
 
 
 @dataclass(frozen=True, kw_only=True)
-class Space:
+class CellComplex:
     """Cells (C), facets (F), edges (E) and points (P); number P is the point at infinity.
 
     Attributes:
@@ -68,7 +68,7 @@ class Space:
         return one // 4, one % 4, other // 4, other % 4
 
 
-def space_around(points: Points) -> Space:
+def cell_complex_around(points: Points) -> CellComplex:
     """Args:
     points: (P, 3) distinct, not all in one plane.
     """
@@ -80,7 +80,7 @@ def space_around(points: Points) -> Space:
     meeting = np.argsort(all_cells.facets_of.reshape(-1), kind="stable").reshape(-1, 2)
     pairs = all_cells.corners[:, ENDS].reshape(-1, 2)
     unique, edge = np.unique(pairs[:, 0] * (infinity + 1) + pairs[:, 1], return_inverse=True)
-    return Space(
+    return CellComplex(
         points=points,
         cells=all_cells,
         meeting=meeting,
@@ -168,7 +168,7 @@ def _outward(points: Points, all_cells: Cells, finite: int) -> Points:
     return np.where((least < 0.02)[:, None], away, direction)
 
 
-def corner_groups(space: Space, open_: Mask) -> Index:
+def corner_groups(space: CellComplex, open_: Mask) -> Index:
     """The group (C, 4) of each corner: those of one point in cells joined by facets ``open_``."""
     cell, side, other, facing = space.links(open_)
     here = cell[:, None] * 4 + SIDES[side]
@@ -177,7 +177,7 @@ def corner_groups(space: Space, open_: Mask) -> Index:
     return connected(count, here.reshape(-1), there.reshape(-1)).reshape(-1, 4)
 
 
-def edge_groups(space: Space, open_: Mask) -> Index:
+def edge_groups(space: CellComplex, open_: Mask) -> Index:
     """The group (C, 6) of each edge: those of one edge in cells joined by facets ``open_``."""
     sides = EDGE[SIDES, np.roll(SIDES, -1, axis=1)]  # (4, 3): ends (0, 1), (1, 2), (2, 0)
     cell, side, other, facing = space.links(open_)

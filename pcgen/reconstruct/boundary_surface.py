@@ -10,7 +10,7 @@ derived neighbourhood of the walls: Rourke and Sanderson, "Introduction to piece
 topology", 1972, chapter 3.)
 
 The coarse surface joins the nodes of a nook to one a loop, and has but one triangle for each side
-of a wall. Which nook may be joined is for :mod:`pcgen.reconstruct.embed` to find out.
+of a wall. Which nook may be joined is for :mod:`pcgen.reconstruct.embedding` to find out.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from itertools import permutations
 
 import numpy as np
 
-from pcgen.reconstruct.space import (
+from pcgen.reconstruct.cell_complex import (
     EDGE,
     ENDS,
     FACING,
     SIDES,
+    CellComplex,
     Index,
     Mask,
     Points,
-    Space,
     corner_groups,
     edge_groups,
     unit,
@@ -57,7 +57,7 @@ class WallSides:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Skin:
+class BoundarySurface:
     """The finest surface, and what may be joined.
 
     Attributes:
@@ -83,7 +83,7 @@ class Skin:
     loop_point: Index
 
 
-def wall_sides(space: Space, walls: Mask, empty: Mask) -> WallSides:
+def wall_sides(space: CellComplex, walls: Mask, empty: Mask) -> WallSides:
     """Args:
     walls: (F,); empty: (C,).
     """
@@ -104,7 +104,7 @@ def wall_sides(space: Space, walls: Mask, empty: Mask) -> WallSides:
     )
 
 
-def skin_of(space: Space, walls: Mask, empty: Mask) -> Skin:
+def boundary_surface(space: CellComplex, walls: Mask, empty: Mask) -> BoundarySurface:
     """Args:
     walls: (F,) among them every facet between an empty and a full cell.
     empty: (C,) the infinite ones among them.
@@ -128,7 +128,7 @@ def skin_of(space: Space, walls: Mask, empty: Mask) -> Skin:
     loop_nook[side_loops] = nook[side_nodes]
     loop_point[side_loops] = sides.points
     start, place = numbers.places()
-    return Skin(
+    return BoundarySurface(
         sides=sides,
         side_nodes=side_nodes,
         side_loops=side_loops,
@@ -146,7 +146,7 @@ def skin_of(space: Space, walls: Mask, empty: Mask) -> Skin:
 class _Numbers:
     """Numbers for nodes: four to a cell, then three to a facet, then two to an edge."""
 
-    def __init__(self, space: Space) -> None:
+    def __init__(self, space: CellComplex) -> None:
         self.space = space
         self.facet = 4 * len(space.cells.corners)
         self.edge = self.facet + 3 * len(space.cells.facets)
@@ -179,7 +179,7 @@ class _Numbers:
         return start, np.concatenate(middles)
 
 
-def _loops(space: Space, walls: Mask, empty: Mask, open_: Mask) -> Index:
+def _loops(space: CellComplex, walls: Mask, empty: Mask, open_: Mask) -> Index:
     """The loop (C, 4, 4) at corner i of the edge from i to j of each cell.
 
     Edges of one wall meet in its corner; across a facet that is no wall, an edge stays the same.
@@ -200,7 +200,7 @@ def _loops(space: Space, walls: Mask, empty: Mask, open_: Mask) -> Index:
 
 
 def _patches(
-    space: Space, numbers: _Numbers, walls: Mask, empty: Mask, loops: Index
+    space: CellComplex, numbers: _Numbers, walls: Mask, empty: Mask, loops: Index
 ) -> tuple[Index, Index]:
     """The triangles that are no sides of walls, with the loops of their corners.
 

@@ -21,7 +21,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from pcgen.reconstruct.cloud import Cloud, spacing
+from pcgen.reconstruct.cloud import CleanCloud, spacing
 from pcgen.reconstruct.planes import estimate_normals, typical_offset
 
 Points = NDArray[np.float64]
@@ -51,7 +51,7 @@ SAME = 0.5  # cosine of normals above which near points are one layer
 MISFIT = 0.87
 
 
-def quiet(cloud: Cloud) -> Cloud:
+def denoise(cloud: CleanCloud) -> CleanCloud:
     """The cloud with planes it can trust, smoothed where it is noisy; what was done is noted.
 
     Given normals stay where the points lie in their planes. Where the points are noisy they lead

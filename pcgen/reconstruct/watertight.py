@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pcgen.errors import MeshError
-from pcgen.reconstruct.embed import embedded, filled, pieces_of, walls_among
-from pcgen.reconstruct.rays import RayScene
-from pcgen.reconstruct.space import space_around
+from pcgen.reconstruct.cell_complex import cell_complex_around
+from pcgen.reconstruct.embedding import embedded, filled, pieces_of, walls_among
+from pcgen.reconstruct.ray_scene import RayScene
 from pcgen.reconstruct.thicken import Layer, clean, compact, move_apart, thicken
 from pcgen.reconstruct.topology import face_components, topology
 
@@ -44,7 +44,7 @@ def close(
     if not len(clean(faces)):
         raise MeshError("no surface was found between the points; try another method")
     if delaunay:
-        space = space_around(vertices)
+        space = cell_complex_around(vertices)
         walls = walls_among(space, faces)
         if walls is not None:
             pieces = pieces_of(space, walls)

@@ -2,8 +2,8 @@
 
 Moving each vertex of a sewn surface (:mod:`pcgen.reconstruct.thicken`) out of its wall is simple
 and nearly right, but around one point in eight no single place sees all walls of its nook, and
-faces cross there. The finest surface of :mod:`pcgen.reconstruct.skin` never crosses itself, but
-has many times the faces. So: one vertex for each loop of walls wherever that works.
+faces cross there. The finest surface of :mod:`pcgen.reconstruct.boundary_surface` never crosses
+itself, but has many times the faces. So: one vertex for each loop of walls wherever that works.
 
 1. About a point with several nooks, the one that sees its walls worst stays where it is; the
    others move to where they see all of theirs; a second loop in a nook draws back into its walls.
@@ -20,11 +20,24 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pcgen.reconstruct.crossings import crossing_faces
-from pcgen.reconstruct.skin import Skin, WallSides, skin_of, wall_sides
-from pcgen.reconstruct.space import Index, Mask, Points, Space, edge_groups, unit, widest
+from pcgen.reconstruct.boundary_surface import (
+    BoundarySurface,
+    WallSides,
+    boundary_surface,
+    wall_sides,
+)
+from pcgen.reconstruct.cell_complex import (
+    CellComplex,
+    Index,
+    Mask,
+    Points,
+    edge_groups,
+    unit,
+    widest,
+)
+from pcgen.reconstruct.inside_cells import facet_keys
+from pcgen.reconstruct.self_intersections import crossing_faces
 from pcgen.reconstruct.thicken import clean, connected, subdivide, tetrahedra
-from pcgen.reconstruct.volume import facet_keys
 
 Faces = NDArray[np.int64]
 Values = NDArray[np.float64]
@@ -38,7 +51,7 @@ _ROUNDS = 12
 _FINE = 0.4  # how far at most a node lies towards its middle
 
 
-def walls_among(space: Space, faces: Faces) -> Mask | None:
+def walls_among(space: CellComplex, faces: Faces) -> Mask | None:
     """Which facets (F,) ``faces`` are, or None when some are no facets of the space."""
     count = len(space.points) + 1
     wanted = facet_keys(np.sort(clean(faces), axis=1), count)
@@ -47,7 +60,7 @@ def walls_among(space: Space, faces: Faces) -> Mask | None:
 
 
 def embedded(
-    space: Space, walls: Mask, full: Mask, thickness: float
+    space: CellComplex, walls: Mask, full: Mask, thickness: float
 ) -> tuple[Points, Faces, Index]:
     """The surface of sheets with ``thickness`` and of the cells ``full``.
 
@@ -57,11 +70,11 @@ def embedded(
     Returns:
         vertices and faces, closed and two-manifold, and the point (V,) each vertex lies at, -1 for
         the middle of an edge. Crossings that remain are for
-        :func:`~pcgen.reconstruct.crossings.crossing_faces` to count.
+        :func:`~pcgen.reconstruct.self_intersections.crossing_faces` to count.
     """
     empty = ~full
     one, two = empty[space.cells.cells_of].T
-    skin = skin_of(space, (walls & (one | two)) | (one != two), empty)
+    skin = boundary_surface(space, (walls & (one | two)) | (one != two), empty)
     placing = _Placing(skin, space, thickness)
     vertices, faces, names = placing.mesh()
     for step in range(_ROUNDS):
@@ -87,7 +100,7 @@ class _Placing:
     two of them run between the same two loops.
     """
 
-    def __init__(self, skin: Skin, space: Space, thickness: float) -> None:
+    def __init__(self, skin: BoundarySurface, space: CellComplex, thickness: float) -> None:
         self.skin, self.points = skin, np.concatenate([space.points, np.zeros((1, 3))])
         self.nodes, self.loops = len(skin.nook), len(skin.loop_nook)
         arm = skin.place - self.points[skin.start]
@@ -249,7 +262,7 @@ class Pieces:
     volume: Values
 
 
-def pieces_of(space: Space, walls: Mask) -> Pieces:
+def pieces_of(space: CellComplex, walls: Mask) -> Pieces:
     """Of walls in otherwise empty space."""
     empty = np.ones(len(space.cells.corners), bool)
     sides = wall_sides(space, walls, empty)
@@ -264,7 +277,7 @@ def pieces_of(space: Space, walls: Mask) -> Pieces:
     return Pieces(sides=sides, piece=piece, volume=volume)
 
 
-def filled(space: Space, walls: Mask, pieces: Pieces, kept: Mask) -> Mask:
+def filled(space: CellComplex, walls: Mask, pieces: Pieces, kept: Mask) -> Mask:
     """The cells (C,) of the rooms whose walls are not all ``kept`` (pieces,)."""
     cell, _, other, _ = space.links(~walls)
     room = connected(len(space.cells.corners), cell, other)

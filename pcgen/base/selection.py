@@ -23,8 +23,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from pcgen import checkpoint, config
+from pcgen.base.collapse_guard import inspect
 from pcgen.base.energies import Estimate, centred_blocks, split_blocks
-from pcgen.base.guard import inspect
 from pcgen.base.measure import FORMAT, BaseMeasure, check_meta
 from pcgen.errors import InputError
 
@@ -65,7 +65,7 @@ class AutoSettings:
 
 
 @dataclass(frozen=True)
-class Row:
+class Candidate:
     """One candidate.
 
     Attributes:
@@ -93,7 +93,7 @@ class ChosenBase:
     """The base that ``auto`` took, and its table; in all else the base itself."""
 
     inner: BaseMeasure
-    table: tuple[Row, ...]
+    table: tuple[Candidate, ...]
     reason: str
 
     @property
@@ -147,7 +147,9 @@ class ChosenBase:
     ) -> ChosenBase:
         """Restore it from its checkpoint, around the ``inner`` base restored from the same."""
         check_meta(meta, "auto")
-        table = tuple(config.from_plain(Row, row, "the table of auto") for row in meta["table"])
+        table = tuple(
+            config.from_plain(Candidate, row, "the table of auto") for row in meta["table"]
+        )
         return cls(inner, table, meta["reason"])
 
 
@@ -234,7 +236,7 @@ def choose(
     for index, ((family, options), score) in enumerate(zip(candidates, scores, strict=True)):
         energy = Estimate.mean(score)
         rows.append(
-            Row(
+            Candidate(
                 family,
                 options.get("relaxation", 0.0),
                 energy.value,

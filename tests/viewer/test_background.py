@@ -4,7 +4,7 @@ import queue
 import threading
 
 from pcgen.errors import InputError
-from pcgen.viewer.jobs import Jobs
+from pcgen.viewer.background import Jobs
 
 
 class Desk:

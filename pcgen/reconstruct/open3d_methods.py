@@ -1,6 +1,6 @@
 """The methods of the field, as Open3D has them: screened Poisson, alpha shapes, ball pivoting.
 
-Each takes a :class:`~pcgen.reconstruct.cloud.Cloud` and gives triangles; closing them to a
+Each takes a :class:`~pcgen.reconstruct.cloud.CleanCloud` and gives triangles; closing them to a
 watertight manifold is the same last step for every method.
 """
 
@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pcgen.errors import InputError
-from pcgen.reconstruct.cloud import Cloud, joggled
+from pcgen.reconstruct.cloud import CleanCloud, joggled
 from pcgen.reconstruct.facets import facet_shape
+from pcgen.reconstruct.inside_cells import cells, circumradius, delaunay, surface
 from pcgen.reconstruct.planes import estimate_normals, orient_normals
-from pcgen.reconstruct.volume import cells, circumradius, delaunay, surface
 
 Points = NDArray[np.float64]
 Faces = NDArray[np.int64]
@@ -25,7 +25,7 @@ _BALLS = (0.7, 1.2, 2.0)  # radii of the pivoting ball, in spacings
 ALPHA = 1.0  # largest circumradius of an alpha shape, in spacings
 
 
-def poisson(cloud: Cloud) -> tuple[Points, Faces]:
+def poisson(cloud: CleanCloud) -> tuple[Points, Faces]:
     """Screened Poisson surface (Kazhdan and Hoppe, 2013), its depth fitted to the spacing.
 
     The part that lies far from all points is cut off: Poisson closes every opening with a bubble.
@@ -44,7 +44,7 @@ def poisson(cloud: Cloud) -> tuple[Points, Faces]:
     return vertices, faces[distance < _TRIM * cloud.spacing]
 
 
-def pivoting(cloud: Cloud) -> tuple[Points, Faces]:
+def pivoting(cloud: CleanCloud) -> tuple[Points, Faces]:
     """Ball pivoting (Bernardini et al., 1999) with three radii: open surfaces stay open."""
     import open3d as o3d
 
@@ -55,7 +55,7 @@ def pivoting(cloud: Cloud) -> tuple[Points, Faces]:
     return np.asarray(mesh.vertices), np.asarray(mesh.triangles, np.int64)
 
 
-def alpha_shape(cloud: Cloud) -> tuple[Points, Faces]:
+def alpha_shape(cloud: CleanCloud) -> tuple[Points, Faces]:
     """The boundary of all small Delaunay tetrahedra, and the small facets that stand alone.
 
     Edelsbrunner and Muecke, "Three-dimensional alpha shapes" (1994), without its lone edges.
@@ -69,11 +69,11 @@ def alpha_shape(cloud: Cloud) -> tuple[Points, Faces]:
     return points, complex_.facets[surface(complex_, solid, small)]
 
 
-def _planes(cloud: Cloud) -> Points:
+def _planes(cloud: CleanCloud) -> Points:
     return estimate_normals(cloud.points, cloud.spacing) if cloud.planes is None else cloud.planes
 
 
-def _open3d_cloud(cloud: Cloud) -> Any:
+def _open3d_cloud(cloud: CleanCloud) -> Any:
     import open3d as o3d
 
     normals = cloud.normals

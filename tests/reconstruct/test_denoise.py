@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from pcgen.reconstruct.cloud import prepare_cloud
+from pcgen.reconstruct.denoise import denoise
 from pcgen.reconstruct.facets import planar_facets
 from pcgen.reconstruct.methods import MeshSettings, reconstruct
-from pcgen.reconstruct.quiet import quiet
 from pcgen.reconstruct.report import distance_to_mesh
-from pcgen.reconstruct.solid import close
 from pcgen.reconstruct.topology import topology
+from pcgen.reconstruct.watertight import close
 from tests.reconstruct.shapes import box, sphere, torus, tube
 
 
@@ -26,7 +26,7 @@ def test_points_of_a_surface_stay_as_they_are(shape):
     points, normals = shape(2048)
     for given in (normals, None):
         cloud = prepare_cloud(points, given)
-        same = quiet(cloud)
+        same = denoise(cloud)
         assert same.points is cloud.points
         assert same.normals is cloud.normals
         assert same.notes == ()
@@ -70,8 +70,8 @@ def test_less_noise_is_smoothed_where_normals_say_whose_it_is():
     """0.042 spacings off their planes: with normals a generated cloud, without them a shape."""
     points, normals = box(6000)
     points = noisy(points, 0.115)
-    assert not quiet(prepare_cloud(points)).noisy
-    assert quiet(prepare_cloud(points, tilted(normals, 15))).noisy
+    assert not denoise(prepare_cloud(points)).noisy
+    assert denoise(prepare_cloud(points, tilted(normals, 15))).noisy
 
 
 def test_predicted_normals_make_the_mesh_of_a_noisy_cloud_better():
@@ -97,7 +97,7 @@ def test_normals_that_do_not_fit_noisy_points_are_not_used(kind):
     wrong = np.random.default_rng(0).normal(size=points.shape)
     if kind == "equal":
         wrong = np.tile([0.6, 0.64, 0.48], (len(points), 1))
-    calm = quiet(prepare_cloud(points, wrong))
+    calm = denoise(prepare_cloud(points, wrong))
     assert calm.planes is None
     assert any("do not fit" in note for note in calm.notes)
 

@@ -21,7 +21,7 @@ _ALIGNED = 64  # bytes: what BLAS and vector loads like
 
 
 @dataclass(frozen=True)
-class Common:
+class SharedObject:
     """The place of a pickled object; can itself be pickled.
 
     Attributes:
@@ -32,7 +32,7 @@ class Common:
     spans: tuple[tuple[int, int], ...]
 
     @classmethod
-    def save(cls, value: Any) -> Common:
+    def save(cls, value: Any) -> SharedObject:
         """Write ``value``; :meth:`remove` it when the job is over."""
         buffers: list[pickle.PickleBuffer] = []
         data = pickle.dumps(value, 5, buffer_callback=buffers.append)

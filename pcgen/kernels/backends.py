@@ -19,7 +19,7 @@ BACKENDS = {
     "keops": "keops",
     "kdtree": "kdtree",
     "native": "native",
-    "pytorch3d": "torch3d",
+    "pytorch3d": "pytorch3d_knn",
 }
 
 # Pairs of points of one cloud pair, measured on one CPU core. Below the first the dense product

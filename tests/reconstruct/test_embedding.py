@@ -5,14 +5,14 @@ import numpy as np
 import pytest
 import trimesh
 
-from pcgen.reconstruct.crossings import crossing_faces
-from pcgen.reconstruct.embed import embedded
+from pcgen.reconstruct.cell_complex import cell_complex_around, widest
+from pcgen.reconstruct.embedding import embedded
+from pcgen.reconstruct.inside_cells import cells, delaunay
 from pcgen.reconstruct.methods import reconstruct
 from pcgen.reconstruct.report import volume
-from pcgen.reconstruct.solid import close
-from pcgen.reconstruct.space import space_around, widest
+from pcgen.reconstruct.self_intersections import crossing_faces
 from pcgen.reconstruct.topology import topology
-from pcgen.reconstruct.volume import cells, delaunay
+from pcgen.reconstruct.watertight import close
 from tests.reconstruct.shapes import sphere
 
 
@@ -164,9 +164,9 @@ def test_faces_that_are_no_delaunay_facets_are_sewn():
 
 def test_the_finest_surface_of_walls_never_crosses_itself(monkeypatch):
     # However little the directions see, opening every nook must do.
-    monkeypatch.setattr("pcgen.reconstruct.embed._SEES", 2.0)
+    monkeypatch.setattr("pcgen.reconstruct.embedding._SEES", 2.0)
     cloud, facets = random_walls(1)
-    space = space_around(cloud)
+    space = cell_complex_around(cloud)
     chosen = {tuple(f) for f in facets.tolist()}
     walls = np.array([tuple(f) in chosen for f in space.cells.facets.tolist()])
     vertices, faces, _ = embedded(space, walls, np.zeros(len(space.cells.corners), bool), 0.02)
@@ -175,7 +175,7 @@ def test_the_finest_surface_of_walls_never_crosses_itself(monkeypatch):
 
 def test_cells_around_a_cloud_fill_space_with_one_orientation():
     cloud = np.random.default_rng(2).normal(size=(80, 3))
-    space = space_around(cloud)
+    space = cell_complex_around(cloud)
     corners = cloud[space.cells.corners[: space.finite]]
     volumes = np.linalg.det(corners[:, 1:] - corners[:, :1])
     assert (np.sign(volumes) == space.sign[: space.finite]).all()

@@ -12,7 +12,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from pcgen.reconstruct.rays import RayScene
+from pcgen.reconstruct.ray_scene import RayScene
 from pcgen.reconstruct.thicken import compact
 
 Points = NDArray[np.float64]

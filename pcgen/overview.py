@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 STEPS = 8  # of the flow: enough to see a path
 
 
-def explained(
+def overview(
     model: ShapeModel,
     *,
     seed: int = 0,
