@@ -17,8 +17,7 @@ energy proves nothing by itself; ``pcgen bench base`` measures training steps to
 * :mod:`gaussian`, :mod:`mixture`, :mod:`uniform` - closed forms and shrinkage.
 * :mod:`transported` - AE-OT: the extended semi-discrete push-forward of N(0, I).
 * :mod:`conjugate` - conjugate moment measures; :mod:`network` - a reparametrised network.
-* :mod:`energies` - E(ω) and its terms with error bars; :mod:`alternating` - its minimiser over
-  Gaussians by alternating dual and base steps; :mod:`collapse_guard` - copies and collapse.
+* :mod:`energies` - E(ω) and its terms with error bars; :mod:`collapse_guard` - copies and collapse.
 * :mod:`selection` - ``auto``: family and λ on held-out latents, with the table it chose from.
 """
 

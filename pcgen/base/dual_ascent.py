@@ -1,8 +1,9 @@
-"""The dual half of the alternating fit: a potential over the latents that follows a moving base.
+"""Dual ascent for a base that is being fitted: a potential over the latents that follows it.
 
 A few steps of stochastic ascent per base step (the same relative mass error that
 :class:`pcgen.transport.SemidualSolver` descends), with a gain that does not die out, because the
-base goes on moving, and a running mean of the potential, which is what the map uses.
+base goes on moving, and a running mean of the potential, which is what the map uses. A Gaussian
+base that was fitted in this way shrank: docs/notes/base.md.
 """
 
 from __future__ import annotations

@@ -18,9 +18,9 @@ error.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pcgen.errors import BackendError, InputError
 from pcgen.kernels.backends import BACKENDS, choose
@@ -49,6 +49,18 @@ def backend_module(name: str) -> ModuleType:
     return importlib.import_module(f"pcgen.kernels.{BACKENDS[name]}")
 
 
+def _kernel(backend: str, operation: str) -> Callable[..., Any]:
+    """One operation of one backend.
+
+    Raises:
+        BackendError: the backend does not have it.
+    """
+    found: Callable[..., Any] | None = getattr(backend_module(backend), operation, None)
+    if found is None:
+        raise BackendError(f"the {backend} backend has no {operation}; use dense or auto")
+    return found
+
+
 def nearest(x: Tensor, y: Tensor, *, k: int = 1, backend: str = "auto") -> tuple[Tensor, Tensor]:
     """For each point of x its k nearest points of y, nearest first.
 
@@ -61,7 +73,7 @@ def nearest(x: Tensor, y: Tensor, *, k: int = 1, backend: str = "auto") -> tuple
     _check_clouds(x, y, k)
     if backend == "auto":
         backend = choose("nearest", x, y, k)
-    return backend_module(backend).nearest(x, y, k)
+    return _kernel(backend, "nearest")(x, y, k)
 
 
 def chamfer(x: Tensor, y: Tensor, *, backend: str = "auto") -> Tensor:
@@ -94,7 +106,7 @@ def best_cells(
         raise InputError(f"k must be between 1 and the number of atoms {len(atoms)}, got {k}")
     if backend == "auto":
         backend = choose("best_cells", x, atoms, k)
-    return backend_module(backend).best_cells(x, atoms, offset, k)
+    return _kernel(backend, "best_cells")(x, atoms, offset, k)
 
 
 def soft_cells(
@@ -113,7 +125,7 @@ def soft_cells(
         raise InputError(f"epsilon must be positive, got {epsilon}; best_cells is the limit 0")
     if backend == "auto":
         backend = choose("soft_cells", x, atoms, 1)
-    return backend_module(backend).soft_cells(x, atoms, offset, epsilon)
+    return _kernel(backend, "soft_cells")(x, atoms, offset, epsilon)
 
 
 def redrawn_cells(
@@ -150,9 +162,7 @@ def redrawn_cells(
         )
     if backend == "auto":
         backend = choose("redrawn_cells", x, atoms, 1)
-    if backend not in ("dense", "native"):
-        raise BackendError(f"the {backend} backend has no redrawn_cells; use native or dense")
-    found: tuple[Tensor, float] = backend_module(backend).redrawn_cells(
+    found: tuple[Tensor, float] = _kernel(backend, "redrawn_cells")(
         x, atoms, offset, epsilon, slopes, moves, importance
     )
     return found
@@ -186,7 +196,7 @@ def searched_cells(
         as :func:`redrawn_cells` gives, over the atoms in the order of the blocks, and of each
         point the atom with the largest score (batch,) int64 and that score (batch,).
     """
-    found: tuple[Tensor, float, Tensor, Tensor] = backend_module(backend).searched_cells(
+    found: tuple[Tensor, float, Tensor, Tensor] = _kernel(backend, "searched_cells")(
         x, blocks, offset, starts, beams, epsilon, importance
     )
     return found
@@ -204,7 +214,7 @@ def mean_log_sum_exp(
     """
     if backend == "auto":
         backend = choose("mean_log_sum_exp", features, coefficients, 1)
-    return backend_module(backend).mean_log_sum_exp(features, coefficients)
+    return _kernel(backend, "mean_log_sum_exp")(features, coefficients)
 
 
 def _pick(points: Tensor, index: Tensor) -> Tensor:

@@ -218,8 +218,3 @@ def _over_threads(run: Callable[[slice], T], batch: int, pairs: int) -> list[T]:
         return [run(parts[0])]
     with ThreadPoolExecutor(threads) as pool:  # the C code runs without Python's lock
         return list(pool.map(run, parts))
-
-
-def best_cells(x: Tensor, atoms: Tensor, offset: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """Refused: scores in high dimension are matrix products, which torch does best."""
-    raise BackendError("the native backend has no best_cells; use dense or keops")

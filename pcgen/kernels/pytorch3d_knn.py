@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from pcgen.errors import BackendError, MissingPackage
+from pcgen.errors import MissingPackage
 
 try:
     from pytorch3d.ops import knn_points
@@ -18,13 +18,3 @@ def nearest(x: Tensor, y: Tensor, k: int) -> tuple[Tensor, Tensor]:
     with torch.no_grad():
         found = knn_points(x.contiguous(), y.contiguous(), K=k, return_sorted=True)
     return found.dists, found.idx
-
-
-def best_cells(x: Tensor, atoms: Tensor, offset: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """Refused: PyTorch3D has no such kernel."""
-    raise BackendError("the pytorch3d backend has no best_cells; use dense or keops")
-
-
-def soft_cells(x: Tensor, atoms: Tensor, offset: Tensor, epsilon: float) -> tuple[Tensor, Tensor]:
-    """Refused: PyTorch3D has no such kernel."""
-    raise BackendError("the pytorch3d backend has no soft_cells; use dense or keops")
