@@ -81,6 +81,7 @@ def test_magnitudes_are_words():
     assert scaling.size(4.1e12) == "4.1 TB"
 
 
+@pytest.mark.slow
 def test_the_curves_are_measured(capsys):
     words = ["prepare", "--shapes", "8", "--points", "64", "--json", "--quiet"]
     assert run_module(scaling, "scaling", words) == 0

@@ -191,13 +191,13 @@ def test_walls_and_cells_of_the_picture_belong_to_the_map(tmp_path):
     solution = SemidualSolver(tolerance=0.05).solve(problem, torch.Generator().manual_seed(0))
     extended = ExtendedMap(solution)
     picture = cell_picture(extended)
-    middle = torch.from_numpy(picture.walls.mean(1))
+    middle = torch.from_numpy(picture.facets.mean(1))
     mapped = extended(middle)
     assert mapped.gap.max() < 1e-6  # the middle of a wall is on it
     assert np.allclose(mapped.jump.numpy(), picture.jump, rtol=1e-6)
     # Two modes left and right: the singular set is the line between them, near x = 0.
     assert 0 < picture.singular.sum() < len(picture.singular) / 2
-    assert np.abs(picture.walls[picture.singular][:, :, 0]).max() < 0.3
+    assert np.abs(picture.facets[picture.singular][:, :, 0]).max() < 0.3
     for cell, polygon in enumerate(picture.polygons):
         if len(polygon):
             inside = torch.from_numpy(polygon.mean(0)[None])

@@ -162,7 +162,7 @@ def test_balance_on_a_source_of_few_points_ends_where_no_share_can_change(monkey
         return smoothed(*arguments)
 
     monkeypatch.setattr(group_corrections, "_smoothed", counted)
-    shift = group_corrections.balance(best, weights)
+    shift = group_corrections.group_shifts(best, weights)
     share = torch.bincount((best + shift).argmax(1), minlength=12) / len(best)
     assert (share - weights).abs().max() <= 1.01 / 300  # as near as a point of 300 allows
     assert len(levels) < group_corrections.LEVELS

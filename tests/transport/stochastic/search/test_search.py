@@ -107,8 +107,8 @@ def test_cells_without_a_sample_are_found_as_by_all_scores(monkeypatch, narrow, 
     found = empty_cells.search_empty_cells(work, potential, work.tree.widest, few, 33_000, -6)
     assert found.searched_samples == 30_000
     new = estimate(30_000, -6)[1]
-    assert torch.equal(found.found > 0, (counts == 0) & (new > 0))
-    assert found.found[7] == 0
+    assert torch.equal(found.searched_counts > 0, (counts == 0) & (new > 0))
+    assert found.searched_counts[7] == 0
     # 33,000 samples are eleven a cell, so those that none of them met are dead, not untested.
     assert found.dead == ((counts + new) == 0).sum()
     assert (few.dead, found.untested) == (0, 0)
