@@ -1,7 +1,7 @@
-"""Random numbers of a whole batch, of which a process computes some rows.
+"""Random numbers for a whole batch of which this process computes some rows.
 
 A batch is the same however many processes share it: each draws the numbers of all rows from one
-generator and keeps those of its own. Code that draws for rows asks both questions here; with a
+generator and keeps those of its own rows. Code that draws for rows uses both functions; with a
 plain generator the rows at hand are the whole batch::
 
     t = mine(torch.rand(whole(len(x), generator), generator=generator), generator)

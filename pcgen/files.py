@@ -1,9 +1,9 @@
-"""Writing that leaves either the old file or the new one, and locks that name their owner.
+"""Atomic writing, which leaves either the old file or the new one, and locks with an owner.
 
 Everything the project writes goes through :func:`atomic_file` or :func:`atomic_folder`: written
 under a temporary name beside the target, flushed to disk, then renamed. A process that is killed
-leaves its temporary file behind; the next that writes into the folder removes it, as it does with
-all that nobody holds a lock on.
+leaves its temporary file behind. The next process that writes into the folder removes it, as it
+removes every temporary file without a lock.
 """
 
 from __future__ import annotations

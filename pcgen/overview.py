@@ -1,4 +1,4 @@
-"""How the first shape of a run came to be, in one picture: drawn, decoded, meshed, explained."""
+"""How a shape of a run is made, in one picture: drawn, decoded, meshed."""
 
 from __future__ import annotations
 

@@ -1,22 +1,12 @@
-"""One job in several processes, on one machine or many: who does what, and what they tell others.
+"""One job in several processes, on one machine or many: ranks, shares of a batch, and sums.
 
-``torchrun --nproc_per_node 2 -m pcgen train ...`` starts the processes and tells them of each
-other through the environment; :func:`joined` makes a :class:`Group` of them, and without torchrun
-one of a single process, in which every method does nothing. Every process holds the whole state
-and draws the same random numbers; each computes its rows of a batch, and sums over the batch are
-added up. So any number of processes takes the same steps, up to rounding, and a run can be gone
-on with by another number. Only the first process reads and writes the run and speaks; the others
-hear from it what it read, as JSON and safetensors, never as pickle. What they read themselves,
-the data set, is compared.
-
-The engine is torch.distributed itself, the one that Lightning Fabric and accelerate stand on:
-gloo between CPUs, NCCL between GPUs. Fabric would add 9 packages (16 MB), accelerate 10 (31 MB),
-and both would replace one statement here, the all-reduce of the gradients, and the casts of
-:mod:`pcgen.train.execution`: their data loaders shard files, where ours must draw one batch that
-does not depend on the number of processes; their wrapped modules hook ``forward``, where our
-losses call other methods; and neither has the sums of the transport solver, the comparison of data
-sets, or an error that ends all processes with one line: whoever fails first says why and leaves,
-which closes its connections, so the others leave too, and say nothing.
+``torchrun --nproc_per_node 2 -m pcgen train ...`` starts the processes and describes them in the
+environment; :func:`joined` makes a :class:`Group` of them. Without torchrun the group has one
+process, and every method does nothing. Each process holds the whole state and draws the same random
+numbers; it computes its rows of a batch, and sums over the batch are added up. So any number of
+processes takes the same steps, up to rounding, and a run can be resumed with another number. Only
+the first process reads and writes the run and reports; it sends the others what it read, as JSON
+and safetensors, never as pickle. Why torch.distributed: docs/notes/processes.md.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""The collapse guard: is a base a new measure, or a copy of the training latents, or a point?
+"""The collapse guard: tests whether a base copies the training latents or has collapsed.
 
 λ = 0 with a rich family has a trivial optimum, ω = ν of the training latents: energy 0, nothing
 learnt, every sample a replay. Rich families can also lose variance while their energy falls. Both
-are judged against latents that the fit has not seen, since real latents have near-duplicates too.
+are tested against latents that the fit has not seen, since real latents have near-duplicates too.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""Dual ascent for a base that is being fitted: a potential over the latents that follows it.
+"""Dual ascent for a base that is still moving: a potential over the latents that follows it.
 
 A few steps of stochastic ascent per base step (the same relative mass error that
-:class:`pcgen.transport.SemidualSolver` descends), with a gain that does not die out, because the
-base goes on moving, and a running mean of the potential, which is what the map uses. A Gaussian
-base that was fitted in this way shrank: docs/notes/base.md.
+:class:`pcgen.transport.SemidualSolver` descends), with a gain that does not vanish, because the
+base keeps moving, and a running mean of the potential, which the map uses. A Gaussian base fitted
+in this way shrank: docs/notes/base.md.
 """
 
 from __future__ import annotations

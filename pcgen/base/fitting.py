@@ -1,8 +1,8 @@
-"""From a family's name and latents to a base measure, and from a checkpoint back to it.
+"""Base measures by family name: fitted to latents, or restored from a checkpoint.
 
 The families are a plain dict: a name, the settings it takes, how many different latents it needs,
-and the function that fits it. To add a family is to add a line here and its module. Rich families,
-those that can run onto the training latents, pass the collapse guard before they are handed out.
+and the function that fits it. A new family is a line here and a module. Rich families, which can
+memorise the training latents, must pass the collapse guard.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What every base measure is: a source of latents with a name, a report and a checkpoint."""
+"""The interface of every base measure: a source of latents with a name, notes and a checkpoint."""
 
 from __future__ import annotations
 

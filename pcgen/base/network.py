@@ -1,12 +1,12 @@
-"""A reparametrised base: x = m + A z + net(z), fitted by the envelope theorem.
+"""A network base: x = m + A z + net(z), fitted by the envelope theorem.
 
 Our reconstruction of Base Initialisation for a rich family. By the envelope theorem the gradient
 of W₂²(ω, ν) is 2 E[J_fᵀ (f(z) − T(f(z)))] with the map T held fixed, so K dual steps for T
-alternate with one base step. The pull is λ E|f(z) − z|², an upper bound of λ W₂²(ω, N(0, I)) that
-is exact where f is the gradient of a convex function.
+alternate with one base step. The relaxation is λ E|f(z) − z|², an upper bound of λ W₂²(ω, N(0, I))
+that is exact where f is the gradient of a convex function.
 
-The family is rich enough to run onto the training latents one by one. The fit therefore starts at
-the shrunken Gaussian, watches W₂² to latents it does not see, and returns its best moment.
+The family can memorise the training latents one by one. So the fit starts at the shrunken Gaussian,
+monitors W₂² to held-out latents, and returns its best iterate.
 """
 
 from __future__ import annotations

@@ -1,16 +1,16 @@
-"""``auto``: family and relaxation λ chosen on held-out latents, with the table it chose from.
+"""``auto``: the family and the relaxation λ chosen on held-out latents, with a table.
 
-The held-out latents cannot be compared by E(ω) itself, since λ enters it. Each candidate (a family
-and a λ) is fitted without them and scored twice against them:
+E(ω) cannot compare held-out latents, since λ enters it. Each candidate, a family and a λ, is fitted
+without them and scored twice:
 
-1. by the centred W₂², on the same blocks for all: those stay that the best does not beat by more
-   than one standard error of the paired difference. In many dimensions that leaves many.
-2. by the nearest-neighbour test (the 1-NNA of shape generation): how far the shares of draws and
-   of latents whose nearest neighbour is of their own kind are from one half. Those stay that are
-   within its standard error of the best that is left.
+1. by the centred W₂² on the same blocks for all. A candidate stays unless the best beats it by more
+   than one standard error of the paired difference; in many dimensions many stay.
+2. by the nearest-neighbour test (1-NNA): how far the shares of draws and of latents whose nearest
+   neighbour is of their own kind are from one half. Those within its standard error of the best
+   stay.
 
-Of what stays the simplest is taken: families in the order given, the stronger pull first. A
-candidate that trips the collapse guard is shown and never taken.
+The simplest of these is taken: families in the order given, then the stronger relaxation. A
+candidate that fails the collapse guard is listed and never taken.
 """
 
 from __future__ import annotations

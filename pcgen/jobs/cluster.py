@@ -1,12 +1,12 @@
-"""The same work on a Ray cluster: Ray moves tasks and results, :mod:`workers` do them.
+"""The same work on a Ray cluster: Ray moves tasks and results, :mod:`workers` runs them.
 
-Each Ray worker keeps one process of :mod:`pcgen.jobs.workers` and gives it task after task. So
-a file that crashes its parser costs that process alone and is blamed as on one machine; and when
-a Ray worker or a whole machine dies, Ray gives its task to another.
+Each Ray worker keeps one process of :mod:`pcgen.jobs.workers` and gives it task after task. So a
+file that crashes its parser ends that process alone and is named as on one machine. When a Ray
+worker or a whole machine dies, Ray gives its task to another.
 
-Addresses are Ray's: ``HOST:6379`` or ``auto`` for a cluster that runs (``ray start --head``),
-``local`` to start one on this machine for this job. Every machine needs the same pcgen, and what
-tasks read under the same path or URL; what they write goes back to the process that asked.
+Addresses are Ray's: ``HOST:6379`` or ``auto`` for a running cluster (``ray start --head``),
+``local`` to start one on this machine for this job. Every machine needs the same pcgen, and the
+files that tasks read under the same path or URL; results go back to the process that asked.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""What all tasks of a job need, handed to processes of this machine without copies of arrays.
+"""An object that all tasks of a job need, shared between processes without copies of its arrays.
 
-It is pickled once into a private file; the arrays lie behind, and every process maps them. Only
+The object is pickled once into a private file; its arrays follow, and every process maps them. Only
 processes of one job read the file: no pickle of unknown origin is ever opened.
 """
 

@@ -1,7 +1,7 @@
-"""Worker processes that may die: a parser that crashes or hangs takes one item with it.
+"""Worker processes that may die: a parser that crashes or hangs loses one item.
 
 Each worker is a process of its own with a limit on the memory it may allocate and, per item, on
-its time. The parent never waits on a lock a dead worker holds: they share only pipes.
+its time. The parent never waits on a lock that a dead worker holds: they share only pipes.
 """
 
 from __future__ import annotations

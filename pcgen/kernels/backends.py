@@ -1,7 +1,7 @@
-"""Which backend ``auto`` means, by the sizes at which one overtook the other when measured.
+"""Which backend ``auto`` means, by the sizes at which one overtook another when measured.
 
-KeOps compiles each formula once (8-20 s with a C++ compiler), so it is chosen only where it
-wins by more than a little. On a CPU a dense product wins for scores in high dimension.
+KeOps compiles each formula once (8-20 s with a C++ compiler), so it is chosen only where it wins
+by more than a little. On a CPU a dense product wins for scores in high dimension.
 """
 
 from __future__ import annotations

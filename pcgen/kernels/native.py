@@ -1,7 +1,7 @@
 """Loops over pairs of points in C, called with arrays and tensors.
 
-``native.c`` and ``search.c`` beside this file say what they compute; see
-:mod:`pcgen.kernels.compiled` for how they get there.
+``native.c`` and ``search.c`` beside this file document what they compute;
+:mod:`pcgen.kernels.compiled` compiles them.
 """
 
 from __future__ import annotations

@@ -1,17 +1,11 @@
-"""Noisy clouds, such as generated ones, brought onto the surface that they scatter about.
+"""Noisy clouds, such as generated ones, projected onto the surface around which they scatter.
 
 A triangulation passes through its points, so noise beyond a small share of their spacing tears it
 into splinters. Such clouds, and only those, are projected onto local planes (moving least squares;
-Levin 2003, Alexa et al. 2003) and thinned to an even spacing, which spends points on smoothness:
-the more points the generator draws, the more there is to spend. The cloud is then ``noisy``, and
-the facets through it are closed more boldly.
-
-Noise also hides the planes: on what a run decodes, half of the normals estimated from the points
-are wrong by 12 to 58 degrees, half of those that it predicts by 1 to 49, and on each of 16 shapes
-by less. So given normals that fit decide the planes, after their neighbours have smoothed them,
-and neighbours of another plane, as across an edge, have no say (Oeztireli, Guennebaud and Gross,
-"Feature preserving point set surfaces", 2009). On six test shapes that brought the F-score of what
-a run decodes from 0.275 to 0.388 with 2048 points, sampled and scored as `pcgen bench mesh` does.
+Levin 2003, Alexa et al. 2003) and thinned to an even spacing, which trades points for smoothness:
+the more points the generator draws, the smoother the result. The cloud is then ``noisy``, and its
+facets are closed with wider tolerances. Normals that fit decide the planes; measurements:
+docs/notes/meshing.md.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""From any triangles to a mesh one can use: closed, filled, without crumbs, within a budget."""
+"""Any triangles to a usable mesh: closed, filled, without small fragments, within a face budget."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""W₂² between two sets of points, by exact assignment, and its centred form."""
+"""Exact W₂² between two sets of points by assignment, and its centred form."""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""Atoms in blocks, centred in float64: a million of them must not be copied in double precision."""
+"""Large tables of atoms and large draws in chunks, to bound the memory.
+
+Atoms are centred in float64 chunk by chunk: a million of them must not be copied in double
+precision.
+"""
 
 from __future__ import annotations
 

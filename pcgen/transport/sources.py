@@ -1,14 +1,14 @@
-"""Source measures: what a semi-discrete transport starts from.
+"""Source measures of semi-discrete transport.
 
-Any object with ``dim`` and ``sample(count, generator)`` is a source. The ones here may know more,
-and the solvers use it where it is there:
+Any object with ``dim`` and ``sample(count, generator)`` is a source. Solvers use these too, where a
+source has them:
 
 * ``name`` - written to files, read back by :func:`source_named`;
-* ``from_uniform(u)`` - coordinates are independent, and this is their quantile function, so a
-  low-discrepancy sequence can stand in for random numbers;
+* ``from_uniform(u)`` - the quantile function of independent coordinates, so that a low-discrepancy
+  sequence can replace random numbers;
 * ``line_quantile(direction)`` - the quantile function of ⟨direction, x⟩, for exact 1D transport;
 * ``rotated(k)`` - the law of the coordinates in any k orthonormal directions, where it does not
-  depend on them: a solver may then choose directions that suit the atoms.
+  depend on them, so that a solver can choose directions that suit the atoms.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Long work off the window's thread: one worker, the newest wish wins."""
+"""Long work off the window's thread: one worker, and a newer request replaces an older one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Can a window open here? Asked in a process of its own: a driver that crashes takes only that."""
+"""Tests in another process whether a window can open here, since a driver may crash it."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""The window in a process of its own: a driver that crashes takes that down, not the command.
+"""The window in a process of its own: a driver crash ends that process, not the command.
 
-The probe has seen a small window open, but a driver may still fail at a large scene, or hours
-later. The child gets its options as JSON and leaves its answer in a file; it ends with its parent,
-whose end of its stdin it watches.
+The probe has opened a small window, but a driver may still fail at a large scene, or hours later.
+The child gets its options as JSON and leaves its result in a file. It ends with its parent, by
+watching the end of its stdin.
 """
 
 from __future__ import annotations

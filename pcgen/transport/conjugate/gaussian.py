@@ -1,4 +1,4 @@
-"""Conjugate moment measures of Gaussians: the closed form, and the iteration that it is tested by.
+"""Conjugate moment measures of Gaussians: the closed form, and the iteration that it tests.
 
 ρ = N(m, Σ) is (∇w*)♯ P_w for w(x) = ½ (x − a)ᵀ Σ^{−1/3} (x − a) with a = (I + Σ^{1/3})⁻¹ m: the
 base P_w is N(a, Σ^{1/3}) and the map ∇w*(z) = Σ^{1/3} z + a. (The plain moment measure would

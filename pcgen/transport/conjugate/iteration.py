@@ -1,4 +1,4 @@
-"""What the three conjugate-moment solvers share: damping, the verdict, its remedy.
+"""What the three conjugate-moment solvers share: damping, the test for convergence, its remedy.
 
 Near the fixed point the map w ↦ G(w) multiplies the mean of P_w by −Cov(P_w) and the logarithm of
 its covariance by −1/2. Damped by η, the errors are multiplied by 1 − η(1 + λ) for each eigenvalue

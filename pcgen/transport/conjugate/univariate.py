@@ -1,8 +1,8 @@
-"""Conjugate moment measures on the line, by quantiles: w' = F_{P_w}⁻¹ ∘ F_ρ.
+"""Conjugate moment measures in one dimension, by quantiles: w' = F_{P_w}⁻¹ ∘ F_ρ.
 
-Exact up to the grid, so it is the oracle of the networks. All densities are constant on the cells
-of one uniform grid; outside it w is infinite, so P_w lives on the grid's interval. Each
-distribution function is kept from both ends, because 1 − F is needed far beyond where F rounds
+Exact up to the grid, so it is the reference for the networks. All densities are constant on the
+cells of one uniform grid; outside it w is infinite, so P_w lives on the grid's interval. Each
+distribution function is stored from both ends, because 1 − F is needed far beyond where F rounds
 to 1.
 """
 

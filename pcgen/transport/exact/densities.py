@@ -1,4 +1,4 @@
-"""Sources whose cells can be measured exactly: uniform on convex bodies, densities on a grid."""
+"""Sources with cells of exactly known mass: uniform on convex bodies, densities on a grid."""
 
 from __future__ import annotations
 

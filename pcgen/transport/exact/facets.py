@@ -1,4 +1,4 @@
-"""The facets of cells in 2D and 3D: segments or convex polygons, from the vertices of a diagram."""
+"""Facets of cells: segments in 2D, convex polygons in 3D, from the vertices of a diagram."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The sources whose cells the exact solver can measure, in coordinates where it does."""
+"""Sources that the exact solver can measure, and initial potentials that leave no cell empty."""
 
 from __future__ import annotations
 

@@ -1,22 +1,14 @@
 """Exact semi-discrete transport in 2D and 3D: damped Newton on exactly measured cells.
 
-For sources uniform on a convex body or ball, of a density on a grid, or Gaussian; of any other, the
-stochastic solver is the one.
+In: a source that is uniform on a convex body or ball, has a density on a grid, or is Gaussian. Out:
+a potential whose cells have their mass to rounding.
 
-The gradient of the semi-dual is mass - weight, and its Hessian the weighted Laplacian of the graph
-of facets, ∂mass_i/∂h_j = -∫_facet density / |p_i - p_j|. The damping of Kitagawa, Mérigot and
-Thibert (arXiv 1603.05579) keeps every cell alive, and with it the Hessian definite: linear
-convergence from any start whose cells all have mass, then quadratic.
-
-Steps aim at the square roots of the masses, not at the masses: a cell that is cut off grows from a
-corner, so in the plane its mass is about a square of its potential. And the few cells that a step
-would kill are raised again (:mod:`pcgen.transport.exact.newton`). At 500 atoms with weights
-of four orders of magnitude, uniform, normal and heavy-tailed in the plane, steps went from 14, 19
-and 27 to 9, 10 and 12; where the border has heavy cells and the middle light ones, from 24 to 16.
-
-From N(0, I), 2000 atoms normal, of Student's t with 2 degrees of freedom or of Cauchy's law take 5
-or 6 steps and half a second in 2D, 2 to 4 seconds in 3D; the stochastic solver ends 2D ones at its
-budget after half a minute, with χ² of 3 and 8.
+The gradient of the semi-dual is mass - weight, and its Hessian is the weighted Laplacian of the
+graph of facets, ∂mass_i/∂h_j = -∫_facet density / |p_i - p_j|. Damping (Kitagawa, Mérigot and
+Thibert, arXiv 1603.05579) keeps every cell non-empty, and with it the Hessian definite: linear
+convergence from any start whose cells all have mass, then quadratic. Steps aim at the square roots
+of the masses, and the few cells that a step would empty are recovered; docs/notes/exact.md has the
+reasons and measurements.
 """
 
 from __future__ import annotations

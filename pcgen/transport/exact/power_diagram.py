@@ -1,14 +1,13 @@
-"""Power diagrams in 2D and 3D: cells of an upper envelope inside a convex domain, measured.
+"""Power diagrams in 2D and 3D: the cells of an upper envelope in a convex domain, and their masses.
 
 The region above the envelope, {(x, u): u ≥ ⟨p_i, x⟩ + h_i, x in the domain}, is a convex polyhedron
-one dimension up. Qhull finds its vertices as the convex hull of the dual points; each vertex names
+one dimension up. Qhull finds its vertices as the convex hull of the dual points. Each vertex names
 the planes that meet there, so the facet between cells i and j is the polygon of the vertices that
-name both, and the domain needs no clipping. Atoms on a line or plane, equal heights or grids are
-no special case: the polyhedron is never flat.
+name both, and the domain needs no clipping. Atoms on a line or plane, equal heights and grids are
+no special case, since the polyhedron is never flat.
 
-Masses follow from the facets by the divergence theorem: in :mod:`pcgen.transport.exact.facets` are
-    these,
-with a density comes what flows through each.
+Masses follow from the facets by the divergence theorem. With a density, its flux through each facet
+is needed too (:mod:`pcgen.transport.exact.densities`).
 """
 
 from __future__ import annotations

@@ -1,15 +1,14 @@
-"""N(0, I) in the plane and in space: what flows through the facets of cells.
+"""Radial densities in 2D and 3D: N(0, I) and the uniform ball, and their flux through facets.
 
-The field x/|x|^dim P(|X| < |x|) / S, S the length or area of the unit sphere, has the density as
-its divergence. In 2D it flows through a segment as much as the triangle with the origin has mass,
-an angle less Owen's T (Owen 1956). In 3D the flow through a polygon at distance d is, with
-K(s) = erf(√(s/2)) / √s, in polar coordinates of its plane
+The field x/|x|^dim Γ(|x|) / S has the density as its divergence; Γ(r) is the mass within r and S
+the length or area of the unit sphere. For N(0, I) in 2D its flux through a segment is the mass of
+the triangle with the origin, an angle less Owen's T (Owen 1956). In 3D the flux through a polygon
+at distance d is, with K(s) = erf(√(s/2)) / √s, in polar coordinates of its plane
 
     d/4π ∮ (K(d²) - K(d² + ρ²)) dθ,        dθ = e dt / ρ²,   ρ² = e² + t²
 
-along its edges, at distances e; over ρ² the difference is an entire function, and Gauss-Legendre
-quadrature on pieces no longer than a standard deviation is exact to rounding. Cells of any size
-come out with an error of 1e-15 or less, and unbounded ones end at a box that misses 1e-23.
+along its edges, at distances e, by Gauss-Legendre quadrature. For the ball all integrals are
+elementary once facets or edges are cut where they leave it. Accuracy: docs/notes/exact.md.
 """
 
 from __future__ import annotations

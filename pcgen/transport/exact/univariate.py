@@ -1,4 +1,4 @@
-"""Exact transport onto atoms on a line, for any source whose shadow on the line has a quantile.
+"""Exact transport onto atoms on a line, for a source with a known quantile function along it.
 
 Sorted along the line, cell j ends where the source has the first B_j of its mass. With t the
 position of the atoms on the line, equal scores at that boundary q(B_j) give

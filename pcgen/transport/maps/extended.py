@@ -1,20 +1,13 @@
 """The extended semi-discrete map: new points between neighbouring atoms, none between modes.
 
-The hard map only ever returns atoms. The extended map (after AE-OT, An et al., ICLR 2020) mixes
-the atom of the cell of x with those of the next best cells, by how little their scores fall short,
-and leaves out cells across which the map jumps: there lies the singular set of the potential, and
-a mixture across it would be a shape of no mode.
+The hard map returns atoms only. The extended map (after AE-OT, An et al., ICLR 2020) mixes the atom
+of the cell of x with those of the next best cells, by how little their scores fall short. It leaves
+out cells across which the map jumps: there lies the singular set of the potential, and a mixture
+across it would belong to no mode.
 
-Both tests are free of the scale of the atoms, which the dihedral angle of AE-OT is not:
-
-* gap_j(x) = (s₁ - s_j) / |p₁ - p_j| is the distance from x to the facet between its cell and cell
-j,
-  in units of the source;
-* jump = |p_i - p_j| / √(σ_i σ_j) compares two atoms with the distances σ to their own near
-  neighbours (:mod:`pcgen.transport.maps.local_scale`). Inside one mode it is about 1.
-
-The nearest facet of the singular set is rarely that of the next best cell: the longer the jump, the
-further its score falls short at the same distance. All cells are asked for it.
+Both tests are free of the scale of the atoms: the gap from x to a facet, in units of the source,
+and the jump across it, relative to the local scales of both atoms
+(:mod:`pcgen.transport.maps.local_scale`). Definitions and measurements: docs/notes/extended-map.md.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Pictures of 2D problems: cells and singular set, the base, where it is pushed, and the flow."""
+"""Plots of 2D problems: cells and singular set, source samples, the push-forward, the flow."""
 
 from __future__ import annotations
 

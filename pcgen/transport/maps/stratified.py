@@ -1,11 +1,9 @@
-"""Small sets of draws that visit the cells of a transport evenly.
+"""Stratified draws: small sets that cover the cells of a transport evenly.
 
-A set of independent draws repeats itself: among 340 draws over 1,400 equal cells, every fifth
-shares its cell with another, and a page of 24 shapes learned from 66 shows twins. Here a draw is
-passed over while its cell has had more than its share, so each cell receives its mass in a small
-set too, up to one draw. Cells of equal mass are interchangeable, so every draw on its own still
-has the law of the source; only the draws of a set are no longer independent, as in stratified
-sampling.
+Independent draws repeat cells. Here a draw is skipped while its cell has had more than its share,
+so each cell receives its mass in a small set too, up to one draw. Cells of equal mass are
+interchangeable, so every single draw still has the law of the source; only the draws of a set are
+no longer independent, as in stratified sampling.
 """
 
 from __future__ import annotations

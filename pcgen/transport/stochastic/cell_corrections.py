@@ -1,8 +1,8 @@
-"""Two repairs of a stochastic iterate, by what one sample of scores tells at once.
+"""Two corrections of a stochastic iterate, from one sample of scores.
 
-Groups of atoms that miss their mass are shifted as a whole; dead cells are raised to where they
-win theirs. Both are cheap beside the steps that they replace: such errors lie in directions in
-which the semi-dual is nearly flat.
+Groups of atoms that miss their mass are shifted as a whole; dead cells are raised to the height at
+which they win their mass. Both are cheap beside the steps that they replace: such errors lie in
+directions in which the semi-dual is nearly flat.
 """
 
 from __future__ import annotations

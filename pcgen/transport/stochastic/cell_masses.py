@@ -1,4 +1,4 @@
-"""How much mass each cell gets from a batch of samples: the one place where samples meet atoms."""
+"""The mass that each cell gets from a batch of samples: the one place where samples meet atoms."""
 
 from __future__ import annotations
 

@@ -1,9 +1,8 @@
-"""A coarse correction: move whole groups of atoms so that each group gets its mass.
+"""Corrections by groups: shift whole groups of atoms so that each group gets its mass.
 
-Stochastic steps correct the balance between far-apart groups last: few samples lie near the walls
-between them, so the dual is nearly flat in that direction, and a potential can pass a χ² over all
-cells while a mode of fifty atoms misses a tenth of its mass. With the best score of each group on
-some samples, the potential of each group as a whole is a small convex problem of its own.
+Stochastic steps correct the balance between distant groups last, since few samples lie near the
+facets between them. With the best score of each group on some samples, the potential of each group
+as a whole is a small convex problem of its own. Reasons and figures: docs/notes/semidual.md.
 """
 
 from __future__ import annotations

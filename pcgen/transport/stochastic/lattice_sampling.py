@@ -1,32 +1,10 @@
 """Batches of samples that share all but their leading coordinates: more samples for one product.
 
-Scores ⟨p_i, x⟩ + h_i cost a product with all coordinates of x; those that move the cells most are
-the leading principal ones of the atoms. They are drawn 16 times for each x, on a small lattice
-with a random shift, at two additions a score; the product with the rest is formed once. This is
-stratification along the principal directions. On 4096 atoms of a curved manifold in 64
-dimensions, variance of the cell masses per row, plain Monte Carlo = 1, for hard cells:
-
-===================================================  ==========
-8 strata along the first direction                   0.45
-32, as good as an exact integral along that line     0.44
-16 lattice points in 2 directions                    0.25
-16 in 3; in 4                                        0.18; 0.12
-4 points in 4 directions times 4 in 4 more (here)    0.088
-8 times 8 in 8                                       0.038
-independent rows of the same cost as the 4 times 4   0.4
-===================================================  ==========
-
-So what an exact integral along one line could give is reached by few strata, and is little beside
-more directions. What was tried and left out, on the same problem:
-
-* strata of the radius: 8 gave 0.874 and 64, as good as the exact integral along rays, 0.872, each
-  at the cost of a row of its own; antithetic pairs 1.01;
-* control variates, the indicators of 32 or 256 coarse cells whose masses are known: 0.998, since
-  a coarse cell says next to nothing about which of its atoms wins;
-* the masses at an anchored potential as control variate (variance-reduced gradients): 0.016, 0.078
-  and 0.35 where the potential moved by 0.02, 0.1 and 0.5 of the median gap between the two best
-  scores. But the anchor's own masses carry the error of the samples that estimated them, which
-  averaging the iterates spends just as well.
+Scores ⟨p_i, x⟩ + h_i cost a product with all coordinates of x; the leading principal coordinates of
+the atoms move the cells most. Those are drawn 16 times for each x, on a small lattice with a random
+shift, at two additions a score; the product with the rest is formed once. This is stratification
+along the principal directions. It brings the variance of a row to 0.088 of plain Monte Carlo;
+measurements and alternatives: docs/notes/lattice-sampling.md.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Cell masses estimated on fresh samples, with χ², dead cells and quantiles of the errors."""
+"""Cell masses estimated on fresh samples: χ², dead cells, and quantiles of the errors."""
 
 from __future__ import annotations
 

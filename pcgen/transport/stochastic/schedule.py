@@ -1,8 +1,9 @@
-"""When the stochastic solver tests its average, and what it does on the result.
+"""When the stochastic solver tests its average, and what follows from a test.
 
-:mod:`pcgen.transport.stochastic.semidual` tells the whole; here are its decisions: a level more of
-annealing, averaging, more samples for the average, a repair, annealing again, or the end. Each is a
-function of the state and of tests whose numbers the state tells, so a resumed run takes the same.
+The next step is another level of annealing, averaging, more samples for the average, a correction,
+annealing again, or the end. Each decision is a function of the state and of tests whose samples the
+state determines, so a resumed run takes the same ones. The method is described in
+:mod:`pcgen.transport.stochastic.semidual`.
 """
 
 from __future__ import annotations

@@ -1,50 +1,15 @@
-"""The stochastic semi-dual solver, for any dimension and any source one can sample.
+"""The stochastic semi-dual solver, for any dimension and any source that can be sampled.
 
 The semi-dual E(h) = E_x max_i(⟨p_i, x⟩ + h_i) - Σ ν_i h_i is convex with gradient w - ν, the cell
-masses less the weights. Each step draws a batch of B points and moves h by the relative mass
-error of cells softened by ε,
+masses less the weights. Each step draws a batch of B points and moves h by the relative mass error
+of cells softened by ε,
 
     h_i ← h_i + c ε (1 - w_i(ε) / ν_i),        c = c₀ √(B/n),
 
-a stochastic Sinkhorn step: as ε bounds the curvature of the softened dual, the step suits it at
-every scale. Two phases share it.
-
-*Annealing.* ε starts at ε₀ R, where R is the spread of the scores over atoms and source, and is
-halved in each level of a fixed number of steps: first clusters receive their mass, then the atoms
-in them. It ends when the χ² of a level's average shows more noise than smoothing; in high
-dimension after few levels, for atoms in tight clusters or on a line after many.
-
-*Averaging.* ε and the step decay slowly, and the answer is the average of the iterates (Polyak and
-Juditsky 1992; Genans et al. 2025 for decreasing regularisation). It is judged on fresh samples by
-an unbiased χ² and by cells that no sample met. While it follows the limit n / samples, more
-samples are averaged; where it falls behind, what is left is not noise: ε is raised and annealed
-again at half the pace, which also ends lower.
-
-Two repairs use what a sample tells at once: groups and shells of atoms that miss their mass are
-shifted (:mod:`pcgen.transport.stochastic.group_corrections`), dead cells are raised to where they
-win it. When to test, and what follows from a test, is told by
-:mod:`pcgen.transport.stochastic.schedule`.
-
-In the averaging phase and in the tests the leading coordinates of each sample are drawn 16 times
-(:mod:`pcgen.transport.stochastic.lattice_sampling`), for sources whose coordinates are independent:
-a row then varies as little as 11 plain samples and costs two to three. Only there is it worth its
-cost: wide soft cells, in the early levels, vary little by themselves and pay an exponential for
-every redraw.
-
-Very many atoms are solved for the means of blocks of 16 first
-(:mod:`pcgen.transport.stochastic.search.multiscale`), and the cells of samples are searched for
-among them (:mod:`pcgen.transport.stochastic.search.tree`).
-
-Measured on 4096 atoms in 64 dimensions: soft cells cost a fifth more than hard ones and vary less,
-so the average gets *below* n / samples; a Sobol sequence in the principal coordinates of the
-atoms takes another 15 % off, at no cost, and in few dimensions far more; blocks of scores that
-stay in cache halve the time. What failed: a power law from the start, ε ~ t^-½, needs a hundred
-times the samples where atoms are clustered or dim is 2; halving ε further where the average falls
-behind only makes its steps too short; larger batches do not help either; steps damped for rare
-atoms (1 / max(ν_i, 1 / B)) leave these with many times their mass, undamped ones leave them dead,
-which the repair mends. With redrawn rows: annealing in batches of n / 4 spends more than it
-saves, in batches of n / 8 with as few steps it leaves what the average cannot forget. Annealing
-on fewer atoms first could save little: of 7.4 CPU seconds at 10⁴ atoms all its levels took 2.0.
+a stochastic Sinkhorn step: ε bounds the curvature of the softened dual, so the step suits it at
+every scale. First ε is annealed, then iterates are averaged (Genans et al. 2025) until fresh
+samples show the tolerance. Phases, corrections, measurements and what failed:
+docs/notes/semidual.md.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""The state of a long solve, in a file beside its result: what a kill leaves is gone on with.
+"""The checkpoint of a long solve, a file beside its result from which the solve resumes.
 
-While ``map.npz`` is made, ``map.npz.state`` holds a state of the last half minute. The same command
-reads it, goes on as if nothing had happened, bit for bit, and removes it in the end. A key says to
-which problem and settings a state belongs; another command begins anew and writes over it.
+While ``map.npz`` is solved, ``map.npz.state`` holds a state of the last half minute. The same
+command reads it, resumes bit for bit, and removes it at the end. A key names the problem and the
+settings that a state belongs to; another command starts anew and overwrites it.
 """
 
 from __future__ import annotations

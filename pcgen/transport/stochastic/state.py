@@ -1,4 +1,4 @@
-"""The state of the stochastic solver, and how it goes to a file and back."""
+"""The state of the stochastic solver, and its form in a file."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""A problem in the coordinates a stochastic solver works in, and its stream of source samples.
+"""A problem in the coordinates of the stochastic solver, and its stream of source samples.
 
-Scores ⟨p_i, x⟩ + h_i only see x through the span of the centred atoms, so x is expressed in the
-principal coordinates of the atoms: fewer columns when the atoms are few or lie in a subspace, the
-most telling ones first, where a low-discrepancy sequence helps most.
+Scores ⟨p_i, x⟩ + h_i see x only through the span of the centred atoms, so x is expressed in the
+principal coordinates of the atoms: fewer columns when the atoms are few or lie in a subspace, and
+the leading ones first, where a low-discrepancy sequence helps most.
 """
 
 from __future__ import annotations

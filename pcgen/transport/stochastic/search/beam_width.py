@@ -1,4 +1,4 @@
-"""How wide to search for the cells of samples: as wide as a few of them, scored in full, show."""
+"""The beam width of a search: as wide as some samples, scored against all atoms, require."""
 
 from __future__ import annotations
 

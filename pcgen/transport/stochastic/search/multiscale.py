@@ -1,16 +1,13 @@
-"""Very many atoms: solved for the means of their blocks first, then searched for all of them.
+"""A multiscale start for very many atoms: solved for the means of their blocks first.
 
-Where the cells of samples are searched for (:mod:`pcgen.transport.stochastic.search.tree`), wide
-soft cells would be the most to compute: they reach all atoms. So annealing does not begin at the
-spread of the scores. The means of the blocks of 16 atoms are a problem of a sixteenth as many
-atoms, which the solver takes first, if need be by the same way; its potential is carried on to the
-atoms to first order. For -h is the conjugate of the potential, a convex function of the atom, and
-its gradient at a mean is the barycentre b of that mean's cell::
+The means of the blocks of 16 atoms are a problem of a sixteenth as many atoms, solved first, if
+need be in the same way. Its potential is carried over to the atoms to first order: -h is the
+conjugate of the potential, a convex function of the atom, and its gradient at a mean is the
+barycentre b of that mean's cell::
 
     h_i = h_k - ⟨b_k, p_i - c_k⟩
 
-What the second order leaves out is as large as scores vary in a block, which is the ε to anneal
-from.
+The second order, left out, is as large as scores vary in a block: the ε to anneal from.
 """
 
 from __future__ import annotations

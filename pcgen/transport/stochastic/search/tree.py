@@ -1,30 +1,11 @@
-"""Search among very many atoms: a tree of blocks, and the beam whose misses do not matter.
+"""A tree of blocks of atoms, and a beam search in it for the cells of samples.
 
-A batch of samples scored against all of N atoms costs N products a sample, and the samples that a
-χ² needs grow as N: the square makes a million atoms a matter of days. But the cell of a sample is
-among atoms near where others with large scores are. So the atoms are put in blocks of 16 nearby
-ones, these in blocks of 16 again, and a sample visits, from the top down, the blocks with the best
-scores of their mean member. The potential of the mean, h̄, misses what the best member has above
-it; a multiple of the block's radius stands for that.
-
-How wide the beam must be depends on the dimension of the atoms, and is measured: the narrowest one
-that finds the cells of :data:`ENOUGH` of some samples scored against all atoms. On 10⁵ atoms of a
-9-dimensional manifold in 64 dimensions, microseconds a sample of one busy core:
-
-========================  ====  ====  ====  ====  =====  =====  =====
-leaf blocks visited        160   320   480   640    960   1280   6250
-of all atoms, per cent     2.6   5.1   7.7    10     15     20    100
-cells found, per cent     89.5  95.5  97.4  98.4   99.3   99.7    100
-time                        12    17    21    26     37     48    540
-========================  ====  ====  ====  ====  =====  =====  =====
-
-A solver that misses 3 % of the cells corrects itself by slightly wrong masses: among 10⁵ atoms a χ²
-that it took for 0.016 was 0.024, and one taken for 0.0125 was 0.0131; missing 12 %, its 0.020 was
-0.046. So the final test uses all scores, see :mod:`pcgen.transport.stochastic.schedule`, and the
-samples go on until that is met. Tried and left out: blocks improved by exchanges between
-neighbours, radius 3 % less; two or four means a block, as many blocks less as they cost; small
-turns of each sample's leading coordinates, 0.3 of the variance, but a tenth more misses and twice
-the loops.
+The cell of a sample belongs to an atom near others with large scores. So atoms are put in blocks of
+16 nearby ones, these in blocks of 16 again, and a sample visits, from the top down, the blocks with
+the best scores of their mean member. The potential of the mean misses what the best member has
+above it; a multiple of the block's radius makes up for that. The beam is the narrowest one that
+finds the cells of :data:`ENOUGH` of some samples; measurements and alternatives:
+docs/notes/search.md.
 """
 
 from __future__ import annotations
