@@ -191,7 +191,8 @@ def _guarded(
 
 
 def _noted(omega: Any, note: str) -> BaseMeasure:
-    return dataclasses.replace(omega, notes=(*omega.notes, note))
+    result: BaseMeasure = dataclasses.replace(omega, notes=(*omega.notes, note))
+    return result
 
 
 def _candidate(generator: Generator) -> Callable[..., BaseMeasure]:

@@ -179,7 +179,8 @@ class Moments:
         share = (mass / (mass + candidate.strength * len(pooled)))[:, None, None]
         if len(mass) == 1:
             share = torch.zeros_like(share)
-        return torch.linalg.cholesky(share * self.scatter + (1 - share) * pooled)
+        result: Tensor = torch.linalg.cholesky(share * self.scatter + (1 - share) * pooled)
+        return result
 
     def joint(self, x: Tensor, candidate: Candidate) -> Tensor:
         """log weight_k + log N(x; mean_k, covariance_k), (n, K) float64."""

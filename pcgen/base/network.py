@@ -82,7 +82,8 @@ class Reparametrisation(nn.Module):
 
     def forward(self, z: Tensor) -> Tensor:
         h = functional.silu(self.second(functional.silu(self.first(z))))
-        return self.mean + z @ self.root.T + self.last(h)
+        result: Tensor = self.mean + z @ self.root.T + self.last(h)
+        return result
 
 
 @dataclass(frozen=True)
@@ -110,7 +111,8 @@ class NetworkBase:
     def sample(self, count: int, generator: Generator) -> Tensor:
         z = normal(count, self.dim, generator)
         with torch.no_grad():
-            return self.f(z.to(self.f.mean.device)).to(z.device)
+            result: Tensor = self.f(z.to(self.f.mean.device)).to(z.device)
+            return result
 
     def describe(self) -> dict[str, Any]:
         return {"family": self.name, "notes": self.notes, "evidence": self.evidence}

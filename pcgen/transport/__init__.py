@@ -43,7 +43,8 @@ from pcgen.transport.sources import (
     UniformCube,
     source_named,
 )
-from pcgen.transport.stochastic.semidual import SemidualSolver, SemidualState
+from pcgen.transport.stochastic.semidual import SemidualSolver
+from pcgen.transport.stochastic.state import SemidualState
 
 __all__ = [
     "AutoSolver",

@@ -178,12 +178,12 @@ def _as_float(values: Any, name: str) -> Tensor:
         digits = array.dtype.itemsize > 4 if array.dtype.kind == "f" else _long(array)
         kind = np.float64 if digits else np.float32
         values = torch.from_numpy(np.ascontiguousarray(array, dtype=kind))
-    values = values.detach()
-    if values.dtype in (torch.float32, torch.float64):
-        return values
-    if values.is_complex() or values.dtype == torch.bool:
-        raise InputError(f"{name} must be numbers, got a tensor of type {values.dtype}")
-    return values.double() if not values.is_floating_point() and _long(values) else values.float()
+    found: Tensor = values.detach()
+    if found.dtype in (torch.float32, torch.float64):
+        return found
+    if found.is_complex() or found.dtype == torch.bool:
+        raise InputError(f"{name} must be numbers, got a tensor of type {found.dtype}")
+    return found.double() if not found.is_floating_point() and _long(found) else found.float()
 
 
 def _long(integers: Any) -> bool:
@@ -209,7 +209,8 @@ def _checked_weights(weights: Any, atoms: Tensor) -> Tensor:
         raise InputError(
             f"weights must sum to 1, got {total:.6g}; divide them by their sum if they are masses"
         )
-    return weights / total
+    result: Tensor = weights / total
+    return result
 
 
 def _check_memory(atoms: Tensor) -> None:

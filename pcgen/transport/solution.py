@@ -56,7 +56,8 @@ class SemidiscreteSolution:
 
     def map(self, x: Tensor) -> Tensor:
         """The optimal (hard) map: each point (n, dim) to the atom of its cell."""
-        return self.problem.atoms[self.assign(x)]
+        result: Tensor = self.problem.atoms[self.assign(x)]
+        return result
 
     def require_converged(self) -> SemidiscreteSolution:
         """Itself, or an error with cause and remedy.

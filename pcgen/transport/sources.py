@@ -99,7 +99,8 @@ class UniformBall:
         device = generator.device
         x = torch.randn(count, self.dim, generator=generator, device=device)
         radius = torch.rand(count, 1, generator=generator, device=device) ** (1 / self.dim)
-        return x * (radius / x.norm(dim=1, keepdim=True))
+        result: Tensor = x * (radius / x.norm(dim=1, keepdim=True))
+        return result
 
 
 @dataclass(frozen=True)
@@ -140,12 +141,14 @@ def source_named(name: str, dim: int) -> Source:
 
 def normal_quantile(p: Tensor) -> Tensor:
     """Φ⁻¹ in float64; p of 0 and 1 give -inf and inf."""
-    return torch.special.ndtri(p.double())
+    result: Tensor = torch.special.ndtri(p.double())
+    return result
 
 
 def normal_distribution(x: Tensor) -> Tensor:
     """Φ in float64."""
-    return torch.special.ndtr(x.double())
+    result: Tensor = torch.special.ndtr(x.double())
+    return result
 
 
 def _check_dim(dim: int) -> None:

@@ -142,7 +142,8 @@ def matrix_power(matrix: Tensor, power: float) -> Tensor:
     values = values.clamp(min=0)
     if power < 0 and values[0] <= 1e-14 * values[-1]:
         raise InputError("the covariance is singular; shrink it or drop constant directions")
-    return (vectors * values.pow(power)) @ vectors.T
+    result: Tensor = (vectors * values.pow(power)) @ vectors.T
+    return result
 
 
 def _checked(mean: Tensor, covariance: Tensor) -> tuple[Tensor, Tensor]:

@@ -97,7 +97,8 @@ def affine_potential(atoms: Array, domain: ConvexDomain) -> Array:
     normals, sides = domain.sides
     reach = ((centred @ matrix) @ normals.T / (sides - normals @ middle)).max()
     matrix = matrix / max(1.0, 1.02 * reach)
-    return -(centred @ middle) - 0.5 * ((centred @ matrix) * centred).sum(1)
+    result: Array = -(centred @ middle) - 0.5 * ((centred @ matrix) * centred).sum(1)
+    return result
 
 
 def radial_potential(atoms: Array, weights: Array, radius: Callable[[Array], Array]) -> Array:
@@ -123,7 +124,8 @@ def radial_potential(atoms: Array, weights: Array, radius: Callable[[Array], Arr
     steps = 0.5 * (slope[order][1:] + slope[order][:-1]) * np.diff(s[order])
     potential = np.zeros(len(s))
     potential[order[1:]] = -np.cumsum(steps)
-    return potential - potential.mean()
+    result: Array = potential - potential.mean()
+    return result
 
 
 def _scatter_root(p: Array) -> Array:
@@ -142,4 +144,5 @@ def _scatter_root(p: Array) -> Array:
         scatter *= dim / np.trace(scatter)
     values, vectors = np.linalg.eigh(scatter)
     values = np.maximum(values, 1e-6 * values[-1])
-    return (vectors / np.sqrt(values)) @ vectors.T
+    result: Array = (vectors / np.sqrt(values)) @ vectors.T
+    return result

@@ -88,7 +88,8 @@ def _between(low: Array, high: Array) -> Array:
     from scipy.special import ndtr
 
     flip = low > 0
-    return np.where(flip, ndtr(-low) - ndtr(-high), ndtr(high) - ndtr(low))
+    result: Array = np.where(flip, ndtr(-low) - ndtr(-high), ndtr(high) - ndtr(low))
+    return result
 
 
 def _edge_integral(distance: Array, aside: Array, low: Array, length: Array) -> Array:
@@ -129,7 +130,8 @@ def _derivative(s: Array) -> Array:
     series = -1 / 6 + s * (1 / 20 - s * (1 / 112 - s * (1 / 864 - s / 8448)))
     root = np.sqrt(2 / np.pi)
     exact = (root * np.exp(-s / 2) - _kernel(s)) / (2 * np.maximum(s, SERIES))
-    return np.where(s < SERIES, root * series, exact)
+    result: Array = np.where(s < SERIES, root * series, exact)
+    return result
 
 
 @dataclass(frozen=True)

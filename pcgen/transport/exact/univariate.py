@@ -117,4 +117,5 @@ def line_through(centred: Tensor) -> Tensor | None:
         return None
     direction = columns[:, -1]
     direction = torch.where(direction.abs() < 1e-9, 0.0, direction)
-    return direction / direction.norm()
+    result: Tensor | None = direction / direction.norm()
+    return result

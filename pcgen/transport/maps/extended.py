@@ -122,7 +122,8 @@ class ExtendedMap:
             (w,) float64; above ``largest_jump`` the facet belongs to the singular set.
         """
         distance = (self._atoms[one].double() - self._atoms[other].double()).norm(dim=1)
-        return distance / (self.local_scale[one] * self.local_scale[other]).sqrt()
+        result: Tensor = distance / (self.local_scale[one] * self.local_scale[other]).sqrt()
+        return result
 
     def __call__(self, x: Tensor, *, judge: bool = True) -> PushForward:
         """Map points of the source, (n, dim); memory for ``batch`` of them at once.

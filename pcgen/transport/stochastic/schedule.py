@@ -179,7 +179,7 @@ class Schedule:
         potential, found = state.average, None
         size, number = max(256, min(4096, samples // 64)), FIRST_TEST - state.looks * MOST_TESTS
         size = min(SEARCHED_TESTS, samples) if state.beam else size
-        while found is None or estimate.effective < samples:
+        while True:
             rows = work.rows(0, size, number)
             number -= 1
             more = work.tally(rows, potential, 0.0, self.backend, state.beam)
@@ -187,7 +187,8 @@ class Schedule:
             estimate = MassEstimate(
                 counts=found.mass, weights=work.weights, samples=found.rows, square=found.square
             )
-        return estimate
+            if estimate.effective >= samples:
+                return estimate
 
     def _thorough_estimate(self, state: SemidualState, tests: int, precise: int) -> MassEstimate:
         """A thorough estimate: of a search, χ² on ``precise`` samples scored against all atoms.

@@ -237,7 +237,8 @@ class Workspace:
         rotated = getattr(source, "rotated", None)
         if from_uniform is None or not self.low_discrepancy or device.type != "cpu" or step < 0:
             if rotated is not None:
-                return rotated(rank).sample(count, random).to(self.atoms.dtype)
+                result: Tensor = rotated(rank).sample(count, random).to(self.atoms.dtype)
+                return result
             return self._project(source.sample(count, random))
         columns = source.dim if rotated is None else rank
         x = from_uniform(self._uniform(columns, done, count, step))
@@ -310,4 +311,5 @@ class Workspace:
         if "engine" not in self.__dict__:
             engine = torch.quasirandom.SobolEngine(columns, scramble=True, seed=self.seed)
             self.__dict__["engine"] = engine
-        return self.__dict__["engine"]
+        result: torch.quasirandom.SobolEngine = self.__dict__["engine"]
+        return result

@@ -14,8 +14,9 @@ import torch
 from torch import Tensor
 
 from pcgen import kernels
+from pcgen.kernels.native import LANES
 from pcgen.transport.stochastic.mass_estimates import MassEstimate
-from pcgen.transport.stochastic.search.tree import LANES, NARROWEST
+from pcgen.transport.stochastic.search.tree import NARROWEST
 from pcgen.transport.stochastic.workspace import Workspace
 
 # Samples a cell that are counted before those without one are looked for: 5 % of the cells then.

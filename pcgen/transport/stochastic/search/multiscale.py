@@ -19,12 +19,13 @@ import torch
 from torch import Generator, Tensor
 
 from pcgen import kernels
+from pcgen.kernels.native import LANES
 from pcgen.processes import Group
 from pcgen.transport.chunking import batches, centred_blocks
 from pcgen.transport.problem import SemidiscreteProblem
 from pcgen.transport.solution import SemidiscreteSolution
 from pcgen.transport.stochastic.search.beam_width import narrowest_beam, with_tree
-from pcgen.transport.stochastic.search.tree import ENOUGH, LANES, BlockTree, search_pays
+from pcgen.transport.stochastic.search.tree import ENOUGH, BlockTree, search_pays
 from pcgen.transport.stochastic.workspace import Workspace
 
 Solve = Callable[[SemidiscreteProblem, Generator, Group], SemidiscreteSolution]
