@@ -29,12 +29,12 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# A process that dies is noticed at once, as its connection closes. This is for one that hangs.
+# For a process that hangs; one that dies is noticed at once, as its connection closes.
 PATIENCE = datetime.timedelta(minutes=30)
 
 
 class ProcessPlace(NamedTuple):
-    """Where torchrun put this process: of all, and of those on this machine."""
+    """The rank of this process among all, and among those on this machine."""
 
     rank: int = 0
     size: int = 1
@@ -43,7 +43,7 @@ class ProcessPlace(NamedTuple):
 
 
 def place() -> ProcessPlace:
-    """What the environment says; a process that torchrun did not start is alone.
+    """The ranks in the environment; a process that torchrun did not start is alone.
 
     Raises:
         InputError: the variables contradict each other.
@@ -64,7 +64,7 @@ def place() -> ProcessPlace:
 
 @dataclass(frozen=True)
 class Group:
-    """The processes of a job, seen from one of them.
+    """The processes of a job, as one of them sees them.
 
     Attributes:
         rank: this one, from 0; size: how many there are.
@@ -112,7 +112,7 @@ class Group:
         return whole
 
     def every(self, able: bool) -> bool:
-        """Whether all processes are able: their machines may differ, and they take the same way."""
+        """Whether all processes are able, as all must take the same path on different machines."""
         import torch
 
         count = torch.tensor([able], dtype=torch.int64)
@@ -129,7 +129,7 @@ class Group:
     def tensors(
         self, make: Callable[[], tuple[dict[str, Tensor], dict[str, Any]]]
     ) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """Tensors and JSON-ready rest, as of :func:`pcgen.checkpoint.load`, likewise."""
+        """Tensors and a JSON-ready rest, as of :func:`pcgen.checkpoint.load`, in every process."""
         if self.size == 1:
             return make()
         from safetensors.torch import load, save
@@ -185,7 +185,7 @@ class Group:
         except RuntimeError as error:
             raise TrainingError(
                 f"another process is lost ({str(error)[:160]}); was it killed, for its memory "
-                "perhaps? Run the same command again: it goes on from the last state"
+                "perhaps? Run the same command again: it resumes from the last state"
             ) from None
 
 

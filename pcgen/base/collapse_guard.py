@@ -31,7 +31,7 @@ LEAST_SPREAD = 0.1
 
 @dataclass(frozen=True)
 class GuardReport:
-    """What the guard saw.
+    """The result of the guard.
 
     Attributes:
         replay: share of draws that lie on a training latent.

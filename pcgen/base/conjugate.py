@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from torch import Generator, Tensor
 
 R_HAT = 1.1
-# Langevin steps for a draw: more than any fit asks for, and few enough to end.
+# Langevin steps for a draw: more than any fit needs, and few enough to end.
 LONGEST_WALK = 10_000
 
 
@@ -55,7 +55,7 @@ class ConjugateMomentBase:
         evidence: status, shares of conjugates that failed (in the fit; ``failed_pushed`` of the
             draws, where pushed), and each outer step's record, JSON-ready.
         notes: what a user should know.
-        pushes: counts this object's own draws; not kept in its file.
+        pushes: counts this object's own draws; not stored.
     """
 
     network: ConjugateNetwork
@@ -138,7 +138,7 @@ class ConjugateMomentBase:
 def fit_conjugate(
     latents: Tensor, settings: ConjugateMomentSettings, generator: Generator
 ) -> ConjugateMomentBase:
-    """Fit w to latents (N, dim); a failed iteration is said in the notes, not hidden."""
+    """Fit w to latents (N, dim); a failed iteration is reported in the notes."""
     x = latents.double()
     covariance, _ = shrunken_covariance(x - x.mean(0))
     fields = {f.name: getattr(settings, f.name) for f in dataclasses.fields(ConjugateSettings)}

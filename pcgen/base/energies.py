@@ -49,7 +49,7 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Energy:
-    """E(ω) with its two terms, both estimated apart.
+    """E(ω) with its two terms, estimated separately.
 
     Attributes:
         transport: W₂²(ω, ν).
@@ -125,7 +125,7 @@ def transport_term(
 def divergence_term(
     omega: BaseMeasure, kind: Divergence, *, generator: Generator, blocks: int = BLOCKS
 ) -> Estimate:
-    """D(ω, N(0, I)) of the kind asked for.
+    """D(ω, N(0, I)) of the requested kind.
 
     Raises:
         InputError: an unknown kind, or one that needs a density that this base does not have.

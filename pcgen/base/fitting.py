@@ -92,7 +92,7 @@ FAMILIES: dict[str, Family] = {
         lambda x, s, g, v: choose(x, s, g, v, _candidate(g), frozenset(RELAXED)),
     ),
 }
-# Bases around another one, whose checkpoint lies within theirs.
+# Bases around another base, whose checkpoint is part of theirs.
 WRAPPERS: dict[str, Any] = {"constants-kept": ConstantsKept, "auto": ChosenBase}
 RELAXED: list[str] = [name for name, family in FAMILIES.items() if family.relaxed]
 LADDER = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
@@ -101,9 +101,9 @@ _DAMAGE = (
     LookupError, TypeError, ValueError, AttributeError, RuntimeError, ArithmeticError,
     AssertionError, MemoryError, InputError,
 )  # fmt: skip
-"""What tensors and numbers that do not fit each other run into."""
+"""Errors of tensors and numbers that do not fit each other."""
 LEAST_GUARDED = 16
-"""With fewer different latents the guard's shares mean nothing."""
+"""With fewer different latents the guard's shares are meaningless."""
 
 
 def fit(
@@ -160,7 +160,7 @@ def fit(
 def _guarded(
     name: str, x: Tensor, settings: Any, generator: Generator, held: Tensor | None, guard: Guard
 ) -> BaseMeasure:
-    """Fit, look, and do what ``guard`` says about a base that copies or collapses."""
+    """Fit, test, and treat a base that copies or collapses as ``guard`` says."""
     family = FAMILIES[name]
     omega = family.fit(x, settings, generator, held)
     pushed = getattr(settings, "pushed", True)  # P_w itself is log-concave and copies nothing
@@ -184,8 +184,8 @@ def _guarded(
             stronger = dataclasses.replace(settings, relaxation=pull)
             omega = family.fit(x, stronger, generator, held)
             if look(omega).ok:
-                told = f"λ raised to {pull:g}, because {'; '.join(report.faults)}"
-                return _noted(omega, told)
+                note = f"λ raised to {pull:g}, because {'; '.join(report.faults)}"
+                return _noted(omega, note)
         look(omega).require_ok(name)
     return _noted(omega, f"collapse guard: {'; '.join(report.faults)}")
 
@@ -196,7 +196,7 @@ def _noted(omega: Any, note: str) -> BaseMeasure:
 
 
 def _candidate(generator: Generator) -> Callable[..., BaseMeasure]:
-    """How ``auto`` fits a candidate: unguarded, since it runs the guard itself."""
+    """How ``auto`` fits a candidate: without the guard, which ``auto`` runs itself."""
 
     def fit_one(
         name: str, latents: Tensor, settings: dict[str, Any], validation: Tensor | None
@@ -216,8 +216,8 @@ def _candidate(generator: Generator) -> Callable[..., BaseMeasure]:
 def from_checkpoint(tensors: dict[str, Tensor], meta: dict[str, Any]) -> BaseMeasure:
     """Restore any base from what its ``to_checkpoint`` gave.
 
-    Tensors that do not fit each other show only in a draw, so one is made and thrown away, of a
-    size that none of them has.
+    Tensors that do not fit each other fail only in a draw, so one is made and discarded, of a size
+    that none of them has.
 
     Raises:
         DataError: not a base's checkpoint, a damaged one, or one of a newer pcgen.

@@ -101,7 +101,7 @@ class TensorMeasure:
 
 @dataclass(frozen=True)
 class ConstantsKept:
-    """A measure on the coordinates that vary; the others keep the one value that they had.
+    """A measure on the coordinates that vary; the others have one constant value.
 
     Covariances, transports and networks all misbehave on a coordinate without variance, so
     :func:`pcgen.base.fit` leaves such coordinates out of every family alike.
@@ -127,7 +127,7 @@ class ConstantsKept:
     @property
     def notes(self) -> tuple[str, ...]:
         constant = self.dim - int(self.varying.sum())
-        return (f"{constant} of {self.dim} coordinates are constant and kept so", *self.inner.notes)
+        return (f"{constant} of {self.dim} coordinates are constant and stay so", *self.inner.notes)
 
     def sample(self, count: int, generator: Generator) -> Tensor:
         drawn = self.inner.sample(count, generator)

@@ -218,7 +218,7 @@ def _choose(
 
 
 def _simplest(candidates: list[Candidate], scores: list[Tensor]) -> Candidate:
-    """The fewest components, most pooled, that the held-out latents cannot tell from the best.
+    """The fewest components, most pooled, whose held-out likelihood is not clearly below the best.
 
     That is: whose mean loss against the best is below its own standard error (the rule of one
     standard error), since the maximum of many noisy likelihoods prefers too many components.

@@ -40,8 +40,8 @@ class NetworkSettings:
         dual_steps: K, dual steps before each.
         batch: draws in a step.
         learning_rate: of Adam.
-        check_every: base steps between looks at the latents that are held out.
-        held_out: share of the latents for those looks, when none are given; 0 looks never and
+        check_every: base steps between checks on the held-out latents.
+        held_out: share of the latents for those checks, when none are given; 0 disables them and
             returns the last step.
     """
 
@@ -92,7 +92,7 @@ class NetworkBase:
 
     Attributes:
         f: the network.
-        evidence: held-out W₂² at each look, and the step that was kept; JSON-ready.
+        evidence: held-out W₂² at each check, and the chosen step; JSON-ready.
         notes: what a user should know.
     """
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from torch import Generator, Tensor
 
 REPEATS = 4
-"""Draws of each base per block: its own chance should not decide."""
+"""Draws of each base per block, so that their own noise does not decide."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,8 +42,8 @@ class AutoSettings:
     Attributes:
         families: from simple to rich.
         relaxations: λ to try with the families that have one.
-        held_out: share of the latents to judge on, when none are given for it.
-        least: with fewer different latents to fit, or fewer than 8 to judge by, the Gaussian is
+        held_out: share of the latents held out, when no validation latents are given.
+        least: with fewer different latents to fit, or fewer than 8 to compare with, the Gaussian is
             taken.
     """
 
@@ -72,7 +72,7 @@ class Candidate:
         family, relaxation: which.
         energy, energy_error: centred W₂² to the held-out latents.
         behind, behind_error: its paired difference from the best candidate.
-        separation: how well neighbours tell its draws from the latents, 0 (not at all) to 1/2.
+        separation: how well neighbours distinguish its draws from the latents, from 0 to 1/2.
         faults: of the collapse guard.
         chosen: whether this is the one.
     """
@@ -195,7 +195,7 @@ def choose(
 
     Args:
         latents: (N, dim).
-        validation: (M, dim) latents to judge on; None holds out a share of ``latents``.
+        validation: (M, dim) latents to compare with; None holds out a share of ``latents``.
         fit: (family, latents, settings, validation) to a base.
         relaxed: the families that take a relaxation.
     """
@@ -207,8 +207,8 @@ def choose(
     different = len(torch.unique(train, dim=0))
     if different < settings.least or len(unseen) < 8:
         reason = (
-            f"auto: {different} different latents to fit and {len(unseen)} to judge by are too few "
-            "to choose on, so the Gaussian is taken"
+            f"auto: {different} different latents to fit and {len(unseen)} to compare with are "
+            "too few to choose on, so the Gaussian is taken"
         )
         return ChosenBase(fit("gaussian", latents, {}, None), (), reason)
     pairs = split_blocks(unseen, generator)

@@ -142,7 +142,7 @@ class TransportedBase(TensorMeasure):
         """Noise (n, dim) to draws (n, dim) and whether each lies near the singular set (n,).
 
         Args:
-            judge: without it none counts as near, which takes half the time.
+            judge: compute nearness; without it no draw counts as near, in half the time.
         """
         points, rejected = [], []
         for part in x.split(BATCH):

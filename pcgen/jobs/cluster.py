@@ -126,7 +126,7 @@ _own: tuple[str, Workers] | None = None
 
 
 def _process(job: _Job, task: Any) -> Iterator[Outcome]:
-    """The process of this Ray worker, begun with its first task of a pool."""
+    """The process of this Ray worker, started with its first task of a pool."""
     global _own
     if job.version != __version__:
         raise BackendError(
@@ -143,7 +143,7 @@ def _process(job: _Job, task: Any) -> Iterator[Outcome]:
 
 
 def _import_ray() -> Any:
-    # Without being asked, Ray reports its use to its makers.
+    # By default Ray reports usage statistics to its authors.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:
         import ray

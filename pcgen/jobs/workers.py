@@ -28,7 +28,7 @@ MEMORY_LIMIT = 8 * 2**30
 RETRIES = 2
 _FROM_OUTSIDE = (-signal.SIGKILL, -signal.SIGTERM, -signal.SIGHUP)
 
-#: Tells the parent which item is begun, so that it knows whom to blame.
+#: Tells the parent which item has started, so that it can name the one that failed.
 Announce = Callable[[int], None]
 Work = Callable[..., Any]
 

@@ -5,14 +5,13 @@
 * :func:`best_cells` - the k largest scores ⟨atom_i, x⟩ + h_i, never holding batch × N scores.
 * :func:`soft_cells` - the same scores through a softmax: log-sum-exp and summed shares.
 * :func:`redrawn_cells` - softmax shares of rows whose leading coordinates are drawn 16 times.
-* :func:`searched_cells` - the same among so many atoms that most are passed by, with a tree.
+* :func:`searched_cells` - the same among very many atoms, by beam search in a tree.
 * :func:`mean_log_sum_exp` - the log-likelihood of points under mixtures, with its gradient.
 
 ``dense.py`` is the reference: short and obviously right. ``keops.py``, ``kdtree.py``,
 ``native.py`` (C, compiled on first use by ``compiled.py``) and ``pytorch3d_knn.py`` must match it
 in value, and where there is one in gradient. The backend is an argument: a name, or ``auto``, which
-chooses by the sizes measured in :mod:`pcgen.kernels.backends` and never changes its mind after an
-error.
+chooses by measured sizes in :mod:`pcgen.kernels.backends` and does not fall back after an error.
 """
 
 from __future__ import annotations
@@ -179,10 +178,10 @@ def searched_cells(
     importance: Tensor,
     backend: str = "native",
 ) -> tuple[Tensor, float, Tensor, Tensor]:
-    """Entropic cells among the atoms that a beam meets on its way down a tree of blocks.
+    """Entropic cells among the atoms that a beam search visits in a tree of blocks.
 
     A block has 16 members: atoms on level 0, blocks of the level below above it. All blocks of the
-    last level are met, and of each other level those whose own score as a member is among the
+    last level are visited, and of each other level those whose own score as a member is among the
     best; so the result misses cells, the fewer the wider the beams.
 
     Args:

@@ -28,8 +28,8 @@ LOWEST_EXPONENT = -60.0
 # Shares of less than exp(-10) of the largest are left out of a softmax over many scores: all of
 # them together were below a thousandth of it where that was measured.
 WINDOW = 10.0
-# Rows that are searched together: so many visits to a block of the first level at once, where
-# there are so many rows; more would leave the cache with their scores.
+# Rows that are searched together: this many visits to a block of the first level at once, where
+# there are that many rows; the scores of more would leave the cache.
 VISITS = 16
 SEARCHED_ROWS = 512, 4096
 # A softmax this sharp in units of a score is the largest score alone.

@@ -26,7 +26,7 @@ def centred_cost(x: Tensor, x2: Tensor, y: Tensor, y2: Tensor) -> float:
     bias n^(−2/dim) of the plain estimate mostly cancels, and equal laws score 0 on average (Chizat
     et al., "Faster Wasserstein distance estimation with the Sinkhorn divergence", 2020). In many
     dimensions a positive distance comes out too small, by a third to a half at dim 64 to 256; the
-    order of distances is what it keeps. May come out below 0.
+    order of distances is right. The result may be below 0.
     """
     across = assignment_cost(x, y) + assignment_cost(x2, y2)
     within = assignment_cost(x, x2) + assignment_cost(y, y2)

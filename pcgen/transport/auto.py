@@ -31,15 +31,15 @@ from pcgen.transport.stochastic.state import SemidualState
 Method = Literal["auto", "line", "newton", "semidual"]
 METHODS = ("auto", "line", "newton", "semidual")
 
-# Above this Newton's factorisations take minutes; the stochastic solver does not mind.
+# Above this Newton's factorisations take minutes, and the stochastic solver is faster.
 MOST_NEWTON_ATOMS = {2: 50_000, 3: 5_000}
 
-# Atoms that need be looked at to say that all are not on a line.
+# Atoms that suffice to show that not all are on a line.
 MOST_LOOKED_AT = 4096
 
 
 class Solver(Protocol):
-    """What every solver is: frozen settings, and ``solve`` from a problem to a solution."""
+    """The interface of every solver: frozen settings, and ``solve``."""
 
     def solve(
         self,
@@ -49,13 +49,13 @@ class Solver(Protocol):
         start: SemidiscreteSolution | None = None,
         on_step: Callable[[Any], None] | None = None,
     ) -> SemidiscreteSolution:
-        """Solve, from the solution of a nearby problem if given, telling each iterate."""
+        """Solve, from the solution of a nearby problem if given; ``on_step`` gets each iterate."""
 
 
 def choose_method(problem: SemidiscreteProblem) -> Method:
     """The exact method where there is one, else ``semidual``.
 
-    ``line`` for atoms on a line of a source that knows its shadow there, and for one atom;
+    ``line`` for one atom, and for atoms on a line along which the source's quantiles are known;
     ``newton`` for uniform and Gaussian sources in 2D and 3D and for grid densities, of not too many
     atoms.
     """
@@ -75,7 +75,7 @@ def choose_method(problem: SemidiscreteProblem) -> Method:
 
 @dataclass(frozen=True, kw_only=True)
 class AutoSolver:
-    """The named or the best of the other solvers.
+    """The named solver, or the best one for the problem.
 
     Attributes:
         method: ``line``, ``newton``, ``semidual``, or ``auto``: see :func:`choose_method`.
@@ -113,7 +113,7 @@ class AutoSolver:
         """Solve by the chosen method; the evidence names it.
 
         Where ``auto`` took Newton's method and that ends short of its tolerance, as with atoms that
-        nearly coincide, the stochastic one goes on from there, and judges by its own.
+        nearly coincide, the stochastic solver continues from there, with its own criterion.
 
         Args:
             start: a solution of a nearby problem, or a state of the stochastic method.
@@ -123,7 +123,7 @@ class AutoSolver:
         solver = self.chosen(problem)
         if isinstance(start, SemidualState):
             if solver is self.line or self.method == "newton":
-                raise InputError("only the stochastic method goes on from a state")
+                raise InputError("only the stochastic method resumes from a state")
         elif solver is self.newton:
             try:
                 exact = self.newton.solve(problem, generator, start=start, on_step=on_step)

@@ -14,12 +14,12 @@ from torch import Tensor
 # Entries of a block: 32 MiB of float64.
 ENTRIES = 2**22
 
-# Samples drawn and scored at once: enough for a fast product, small beside the atoms.
+# Samples drawn and scored at once: enough for a fast product, small compared with the atoms.
 DRAW = 4096
 
 
 def centred_blocks(atoms: Tensor, centre: Tensor | None = None) -> Iterator[tuple[slice, Tensor]]:
-    """Each block of atoms (n, dim), less ``centre`` (dim,), in float64, with where it belongs."""
+    """Each block of atoms (n, dim), less ``centre`` (dim,), in float64, with its slice."""
     rows = max(1, ENTRIES // atoms.shape[1])
     for top in range(0, len(atoms), rows):
         part = slice(top, top + rows)

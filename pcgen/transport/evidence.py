@@ -32,11 +32,11 @@ class Status(StrEnum):
 
 
 REMEDIES = {
-    Status.BUDGET: "the sample budget is used up; raise max_samples or the tolerance, or go on "
-    "from this solution with start=solution",
+    Status.BUDGET: "the sample budget is used up; raise max_samples or the tolerance, or "
+    "continue from this solution with start=solution",
     Status.STEPS: "the step budget is used up; raise max_steps or the tolerance",
-    Status.STALLED: "Newton's method found no step that keeps every cell alive; atoms may nearly "
-    "coincide: merge them, or use the stochastic solver",
+    Status.STALLED: "Newton's method found no step that leaves every cell with mass; atoms "
+    "may nearly coincide: merge them, or use the stochastic solver",
 }
 
 
@@ -91,7 +91,7 @@ class Evidence(SamplingEvidence):
         dual, primal: mean ½|x - y|² over the transport, by the dual potential and by the map;
             equal at the optimum. With standard errors.
         steps: iterations.
-        tolerance: the χ² (or exact: relative mass error) that was asked for.
+        tolerance: the χ² (or exact: relative mass error) that was requested.
         source: its name.
         dtype, backend: of the scores.
     """
@@ -116,7 +116,7 @@ class Evidence(SamplingEvidence):
 
     @property
     def converged(self) -> bool:
-        """The tolerance was met with no dead cell."""
+        """The tolerance is reached and no cell is dead."""
         return self.status in (Status.EXACT, Status.CONVERGED)
 
 
@@ -129,7 +129,8 @@ def transport_values(
     """Dual and primal value of the mean of ½|x - y|², with standard errors, on fresh samples.
 
     Primal: E ½|x - T(x)|². Dual: E ½|x|² - E u(x) + Σ ν_i (½|p_i|² + h_i). Points and atoms are
-    taken about the mean c of the target, which changes neither and keeps digits when c is far.
+    taken about the mean c of the target, which changes neither value and preserves digits when c
+    is far from the origin.
     """
     atoms, weights = problem.distinct.of(problem.atoms), problem.distinct.weights
     constant = weights @ envelope.offset

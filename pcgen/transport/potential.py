@@ -41,7 +41,7 @@ class Potential(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class UpperEnvelope:
-    """u(x) = max_i ⟨atom_i, x⟩ + offset_i, evaluated about the atoms' centre to keep digits.
+    """u(x) = max_i ⟨atom_i, x⟩ + offset_i, evaluated about the atoms' centre to preserve digits.
 
     Attributes:
         atoms: (N, dim) float32 or float64.
@@ -60,7 +60,7 @@ class UpperEnvelope:
 
     @cached_property
     def dtype(self) -> torch.dtype:
-        """The precision that tells these atoms' scores apart."""
+        """The precision that distinguishes the scores of these atoms."""
         return working_dtype(self.atoms, self.centre)
 
     @cached_property
@@ -137,7 +137,7 @@ class UpperEnvelope:
 
 
 def working_dtype(atoms: Tensor, centre: Tensor | None = None) -> torch.dtype:
-    """float32 where it tells neighbouring atoms' scores apart, else float64.
+    """float32 where it distinguishes the scores of neighbouring atoms, else float64.
 
     Args:
         atoms: (N, dim); centre: (dim,) float64, their mean, zero when not given.

@@ -142,7 +142,7 @@ def _distinct(atoms: Tensor, weights: Tensor) -> Distinct:
     alike = (shared[inverse.reshape(-1)] > 1).nonzero()[0]
     label = np.arange(len(rows))
     if len(alike):
-        # +0.0 turns -0.0 into 0.0, which a comparison of bytes would tell apart.
+        # +0.0 turns -0.0 into 0.0, which a comparison of bytes would distinguish.
         some = np.ascontiguousarray(rows[alike] + 0.0)
         keys = some.view(np.dtype((np.void, some.dtype.itemsize * some.shape[1])))[:, 0]
         _, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
@@ -225,7 +225,7 @@ def _check_memory(atoms: Tensor) -> None:
 
 
 def _free_memory() -> int:
-    """Bytes the kernel can hand out without swapping, file caches included."""
+    """Bytes available without swapping, file caches included."""
     try:
         lines = Path("/proc/meminfo").read_text().splitlines()
         entries = dict(line.split(":", 1) for line in lines)

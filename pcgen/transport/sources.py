@@ -125,7 +125,7 @@ class SamplerSource:
 
 
 def source_named(name: str, dim: int) -> Source:
-    """The source a file names; one that only its maker can sample explains itself when asked."""
+    """The source that a file names; an unknown one raises an error when sampled."""
     known = {kind.name: kind for kind in (GaussianSource, UniformCube, UniformBall)}
     if name in known:
         return known[name](dim)

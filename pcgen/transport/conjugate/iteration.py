@@ -52,7 +52,7 @@ def damping_rule(smallest: float, largest: float) -> float:
 def judge(
     residuals: Sequence[float], tolerance: float, *, noise: float = 0.0
 ) -> IterationStatus | None:
-    """The verdict on an iteration so far, None while it may go on.
+    """The status of an iteration so far, None while it may continue.
 
     Diverged means: not finite, or three rises in a row that end at three times the best residual.
     (A mean that diverges may hide behind a covariance that converges for the first steps.) What

@@ -152,7 +152,7 @@ def conjugate_univariate(
         target: ρ, on a grid wide enough for P_w too: its standard deviation is about the cube
             root of ρ's.
         damping: η, or None for the rule with the current Var(P_w), halved where that diverges: a
-            base of modes far apart and of unequal mass reacts faster than its variance tells.
+            base of modes far apart and of unequal mass reacts faster than its variance suggests.
         tolerance: on the residual, in the unit of the grid.
     """
     check_damping(damping)

@@ -37,7 +37,7 @@ Array = NDArray[np.float64]
 # Masses are sums of signed areas of order one, so this much of the whole is rounding.
 ROUNDING = 1e-15
 
-# A relative mass error above which an iteration that stalls was badly begun.
+# A relative mass error above which a stalled iteration had a bad start.
 ROUGH = 0.1
 
 # The share of its weight that a cell has when it is raised.
@@ -62,7 +62,7 @@ class NewtonSolver:
             |mass_i - weight_i| of 1e-15.
         max_steps: Newton steps; a few times ten suffice unless weights or densities span orders
             of magnitude.
-        smallest_step: damping below which an iteration has stalled. From atoms in clusters much
+        smallest_step: damping below which an iteration has stalled. With atoms in clusters much
             tighter than their distances, where first cells are nearly empty, that can happen; the
             stochastic solver then makes a better start, once.
     """

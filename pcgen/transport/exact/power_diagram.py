@@ -126,11 +126,11 @@ def _vertices(atoms: Array, offset: Array, domain: ConvexDomain) -> tuple[Array,
 def _sharpened(
     points: Array, active: Index, atoms: Array, offset: Array, domain: ConvexDomain
 ) -> Array:
-    """Vertices (V, dim) once more, from the planes that meet there.
+    """Vertices (V, dim) recomputed from the planes that meet there.
 
-    Qhull's digits are relative to the largest slope: beside an atom a thousand times as far as the
-    others, those of small cells are few. Where planes are almost parallel, as in a vertex of more
-    than dim + 1 of them, which Qhull splits, they tell nothing better, and its point is kept.
+    Qhull's precision is relative to the largest slope: with one atom a thousand times as far as the
+    others, small cells have few digits. Where planes are almost parallel, as in a vertex of more
+    than dim + 1 of them, which Qhull splits, they give nothing better, and its point stays.
     """
     n = len(atoms)
     active = np.sort(active, axis=1)  # atoms first

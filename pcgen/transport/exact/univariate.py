@@ -49,7 +49,7 @@ class UnivariateSolver:
         Args:
             generator: draws the samples of the transport values.
             start, on_step: as other solvers have them; a closed form needs no start and takes no
-                steps to tell of.
+                steps to report.
         Raises:
             InputError: the atoms are not on a line, or no quantile function is known.
             TransportError: the source has an atom or a gap where a cell should end at infinity.

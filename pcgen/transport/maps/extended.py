@@ -36,7 +36,7 @@ USUAL_JUMP = 1.25
 # Atoms for each neighbour that is mixed.
 FEWEST_A_NEIGHBOUR = 4
 
-# Draws per sample before a source that only meets the singular set is given up.
+# Draws per sample before sampling gives up on a source that lies on the singular set.
 MOST_REDRAWS = 100
 
 
@@ -52,10 +52,8 @@ class ExtendedMap:
             the first cell not mixed, so it fades to zero as another takes its place.
         largest_jump: cells whose scale-free jump is larger are across the singular set. The weight
             of a cell fades with its jump, from USUAL_JUMP on to nothing at this one: where modes
-            touch, mixtures keep to atoms beside each other. On checkerboards of 1500 atoms 0.02 %
-            of the points are then off the squares by more than half the spacing of the atoms
-            (twelve sets, the worst 0.06), without it 0.06 (0.14). The price is that the map takes
-            small steps inside a mode too, the largest a sixth of the hard map's largest.
+            touch, mixtures use adjacent atoms only. In return the map takes small steps inside a
+            mode too, at most a sixth of the hard map's largest; docs/notes/extended-map.md.
         band: x within this many typical facet distances of such a facet counts as rejected.
         singular: what :meth:`sample` does with rejected x: ``route`` keeps them, each on its side
             of the facet, which leaves the masses of the modes exact; ``reject`` draws again.
@@ -129,7 +127,7 @@ class ExtendedMap:
         """Map points of the source, (n, dim); memory for ``batch`` of them at once.
 
         Args:
-            judge: tell which x are rejected; it takes longer than the rest.
+            judge: find which x are rejected, which takes longer than the rest.
         """
         if len(x) <= self.batch:
             return self._map(x, judge)
@@ -178,7 +176,7 @@ class ExtendedMap:
     def _ranked(self, x: Tensor, k: int) -> tuple[Tensor, Tensor]:
         """The k best cells of each x and the shortfall of their scores, both (n, k)."""
         _, index = self.solution.envelope.cells(x, k)
-        # Score differences in float64 from the atoms' differences: gaps are small beside scores.
+        # Score differences in float64 from the atoms' differences: gaps are small against scores.
         best = self._atoms[index[:, :1]].double()
         offset = self.solution.envelope.offset
         short = ((best - self._atoms[index].double()) * x.double()[:, None]).sum(2)
@@ -274,7 +272,7 @@ class PushForward:
         cell: (n,) int64, the atom whose cell each x is in.
         neighbours: (n, k) int64 atoms that may be mixed, ``cell`` first.
         shares: (n, k) float64, their weights, of sum one; zero across the singular set.
-        rejected: (n,) bool, x is close to a facet where the map jumps; all False when not judged.
+        rejected: (n,) bool, x is close to a facet where the map jumps; all False when not computed.
         gap: (n,) float64, distance from x to the facet of its next best cell, in source units.
         jump: (n,) float64, scale-free jump of the map across that facet.
     """

@@ -25,7 +25,7 @@ def local_scales(atoms: Tensor, batch: int) -> Tensor:
     """σ (n,) float64, one for a single atom.
 
     Args:
-        atoms: (n, dim) distinct, about their centre, in a type that tells them apart.
+        atoms: (n, dim) distinct, about their centre, in a type precise enough to distinguish them.
         batch: atoms compared with all others at once.
     """
     if len(atoms) < 2:

@@ -13,16 +13,16 @@ import math
 from torch import Tensor
 
 HEADROOM = 2.0
-"""A cell may have this many times its share, and one draw: with it, at most every second draw is
-passed over on average; without it, the last cell of a round would be waited for."""
+"""A cell may have this many times its share, plus one draw: then at most every second draw is
+skipped on average. Without headroom, a round would wait for its last cell."""
 
 PATIENCE = 64
-"""After so many draws passed over in a row the next is kept: the source then visits so few of the
-cells that it cannot be even."""
+"""After this many skipped draws in a row the next is kept: the source then visits too few of the
+cells to be even."""
 
 
 class StratifiedSampler:
-    """Counts the visits of groups of cells and says which draws to keep.
+    """Counts draws per group of cells and decides which draws to keep.
 
     Args:
         mass: (groups,) non-negative masses; their sum is taken for one.

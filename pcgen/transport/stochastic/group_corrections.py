@@ -40,8 +40,8 @@ class Groups:
 
     Attributes:
         label: (n,) int64; weights: (C,) float64, of each group.
-        place: (n,) float64, where each atom is on the line along which the groups lie, for shifts
-            that change from group to group without a step; None for groups that move as a whole.
+        place: (n,) float64, the position of each atom along the sequence of groups, for shifts that
+            change from group to group without a step; None for groups that move as a whole.
     """
 
     label: Tensor
@@ -54,7 +54,7 @@ class Groups:
         return len(self.weights)
 
     def masses(self, counts: Tensor) -> Tensor:
-        """Figures of the cells (n,) summed over each group, (C,)."""
+        """Values of the cells (n,) summed over each group, (C,)."""
         return counts.new_zeros(self.count).index_add_(0, self.label, counts)
 
     def spread(self, shift: Tensor) -> Tensor:
@@ -91,10 +91,8 @@ def partition(atoms: Tensor, weights: Tensor, most: int = MOST_GROUPS) -> Groups
 def shells(atoms: Tensor, weights: Tensor) -> Groups | None:
     """Shells of equal mass about the mean of the atoms, or None of few atoms or of one sphere.
 
-    Smoothed cells are too large at the border of the atoms: at a χ² of 0.02 the outermost tenth has
-    5 to 18 % more than its mass and the innermost as much less, a fifth to a half of the whole χ².
-    By shells this takes a few thousand samples to correct. They shift without a step between them,
-    since that would kill cells on either side.
+    Smoothed cells are too large at the border of the atoms; shells correct that with a few thousand
+    samples. They shift without a step between them, since a step would empty cells on either side.
     """
     count = min(MOST_SHELLS, len(atoms) // ATOMS_PER_GROUP)
     if count < 2:
@@ -116,9 +114,9 @@ def shells(atoms: Tensor, weights: Tensor) -> Groups | None:
 
 
 def partitions(atoms: Tensor, weights: Tensor) -> tuple[Groups, ...]:
-    """From coarse to fine: clusters that stand apart, where there are such, then their parts.
+    """From coarse to fine: well-separated clusters, where there are any, then their parts.
 
-    Parts of one tight cluster cannot make up for its mass: to shift one kills cells at its border.
+    Parts of one tight cluster cannot make up for its mass: a shift empties cells at its border.
     """
     fine, many = partition(atoms, weights), partition(atoms, weights, MOST_CLUSTERS)
     clusters = merge_near_groups(atoms, many)
@@ -128,7 +126,7 @@ def partitions(atoms: Tensor, weights: Tensor) -> tuple[Groups, ...]:
 
 
 def merge_near_groups(atoms: Tensor, groups: Groups) -> Groups:
-    """Groups united until the centres of any two are :data:`APART` times a radius apart."""
+    """Groups merged until the centres of any two are :data:`APART` times a radius apart."""
     size = torch.bincount(groups.label, minlength=groups.count)
     centres = atoms.new_zeros(groups.count, atoms.shape[1]).index_add_(0, groups.label, atoms)
     centres /= size[:, None]
@@ -168,7 +166,7 @@ def group_shifts(best: Tensor, weights: Tensor) -> Tensor:
     """Shifts a (C,) such that group c is the best of ``best + a`` on a share weights_c of samples.
 
     Newton's method on the smoothed semi-dual of the groups, the smoothing annealed until the hard
-    shares are as near as samples can tell; of all levels, and of no shift at all, the nearest.
+    shares are as near as samples can show. The result is the nearest of all levels and of no shift.
 
     Args:
         best: (M, C) scores; weights: (C,) float64.

@@ -33,7 +33,7 @@ class LeadingCoordinates:
         rest: (n, m), the atoms in the coordinates that are drawn once.
         axes: (dim,) int64, the coordinates of the source, the leading ones first; None where the
             law of the source is the same in all directions.
-        project: (dim - 2 r, m), from the rest of the source's axes; None likewise.
+        project: (dim - 2 r, m), from the rest of the source's axes; None in the same case.
     """
 
     slopes: Tensor

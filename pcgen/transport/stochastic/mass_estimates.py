@@ -27,7 +27,7 @@ class MassEstimate:
 
     Attributes:
         counts: (n,) float64, samples in each cell; of redrawn ones the mean over the redraws.
-        weights: (n,) float64, positive, the masses asked for.
+        weights: (n,) float64, positive, the required masses.
         samples: M, the sum of the counts.
         square: Σ over samples of Σ_i c_i² / ν_i; None for plain samples, where each c is 0 or 1.
         exact: the estimate that χ² is taken from, of samples scored against all atoms; None where

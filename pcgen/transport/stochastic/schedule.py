@@ -42,7 +42,7 @@ LEAST_NOISE = 0.8
 SEARCHED_LEVEL_NOISE = 1.6
 SEARCHED_NOISE = 4.0
 
-# With redrawn rows there is less noise, beside which more is seen of what is still to anneal.
+# Redrawn rows have less noise, so that more of what is still to anneal is visible.
 REDRAWN_NOISE = 3.0
 
 # Rare atoms ask for more tests, up to this many per cell, or in all: few cells are quickly tested.
@@ -58,12 +58,12 @@ COLD = 0.5
 # Below this share of the spread of scores, halving ε changes nothing in floating point.
 FINEST = 1e-9
 
-# Seeds of the tests, apart from those of the samples; numbers of batches of redrawn tests.
+# Seeds of the tests, distinct from those of the samples; numbers of batches of redrawn tests.
 TEST_SEEDS = 2**41
 FIRST_TEST = -(2**38)
 MOST_TESTS = 2**20
 
-# A search misleads where χ² is so many times what it says: it is made wider.
+# Where χ² is this many times the search's own estimate, the beam is made wider.
 MISLED = 1.5
 
 # SampleBatch that are searched for at once in a test.
@@ -72,11 +72,11 @@ SEARCHED_TESTS = 2**16
 
 @dataclass(frozen=True, kw_only=True)
 class Schedule:
-    """The decisions of one solve.
+    """The decisions of a solve.
 
     Attributes:
         work: the problem in working coordinates.
-        tolerance, epsilon, level_steps, backend: as of :class:`SemidualSolver`.
+        tolerance, epsilon, level_steps, backend: see :class:`SemidualSolver`.
     """
 
     work: Workspace
@@ -86,19 +86,19 @@ class Schedule:
     backend: str = "auto"
 
     def due(self, state: SemidualState) -> bool:
-        """A level is complete, or the average has its goal."""
+        """A level is complete, or the average has reached its goal."""
         return state.age >= (state.goal if state.averaging else state.pace)
 
     def assess(
         self, state: SemidualState, *, last: bool = False
     ) -> tuple[SemidualState, MassEstimate | None]:
-        """Judge the average, and choose what to do next: anneal, average, or average more.
+        """Test the average, and choose the next phase: anneal, average, or average more.
 
         Args:
-            last: the budget is used up, so judge thoroughly.
+            last: the budget is used up, so a thorough test is made.
         Returns:
-            the state to go on from, and a thorough estimate on which to stop or not; None where a
-            quick one said that it is too early.
+            the state to continue from, and a thorough estimate that decides whether to stop; None
+            where a quick estimate showed that it is too early.
         """
         if not state.averaging and state.level + 1 < FIRST_LOOK and not last:
             return self._next_level(state), None
@@ -165,10 +165,10 @@ class Schedule:
         return begun, thorough
 
     def estimate(self, state: SemidualState, samples: int) -> MassEstimate:
-        """Fresh samples in the cells of the average; which ones, the seed and the looks tell.
+        """Test the average on fresh samples, a function of the seed and the number of tests.
 
         Args:
-            samples: as many plain ones; redrawn ones are worth several.
+            samples: a number of plain samples; a redrawn one counts as several.
         """
         work = self.work
         if work.lead is None and not state.beam:
@@ -193,7 +193,7 @@ class Schedule:
     def _thorough_estimate(self, state: SemidualState, tests: int, precise: int) -> MassEstimate:
         """A thorough estimate: of a search, χ² on ``precise`` samples scored against all atoms.
 
-        A search has to find each cell once, in at most ``tests`` samples.
+        A search must find each cell once, in at most ``tests`` samples.
         """
         if not state.beam:
             return self.estimate(state, tests)
@@ -208,19 +208,19 @@ class Schedule:
         self,
         state: SemidualState,
         estimate: MassEstimate,
-        judge: Callable[[SemidualState], MassEstimate],
+        test: Callable[[SemidualState], MassEstimate],
     ) -> tuple[SemidualState, MassEstimate]:
-        """Groups of atoms that miss their mass shifted, where ``judge`` says that it helped."""
+        """Shift groups of atoms that miss their mass, where ``test`` shows that it helped."""
         for groups in (self.work.shells, *self.work.partitions):
             # Shells with less than a quarter of the χ² are not worth the samples and tests.
             enough = self.tolerance / (4 if groups is self.work.shells else 40)
             if groups is None or not groups_unbalanced(self.work, state, estimate, groups, enough):
                 continue
             other = balance_groups(self.work, state, groups)
-            judged = judge(other)
+            tested = test(other)
             state = replace(state, looks=state.looks + 1)
-            if judged.chi2 <= estimate.chi2 + estimate.chi2_error:
-                state, estimate = replace(other, looks=state.looks), judged
+            if tested.chi2 <= estimate.chi2 + estimate.chi2_error:
+                state, estimate = replace(other, looks=state.looks), tested
         return state, estimate
 
     def _again(self, state: SemidualState, reheat: float = REHEAT) -> SemidualState:

@@ -44,7 +44,7 @@ from pcgen.transport.stochastic.workspace import PILOT, Workspace
 # With redrawn rows, half as large batches in a few more steps take the fewest rows.
 REDRAWN_PACE = 4 / 3
 
-# Held to 4096, a level met only half of 10⁵ cells, and annealing had to begin again.
+# With at most 4096, a level sampled only half of 10⁵ cells, and annealing had to restart.
 LARGEST_BATCH = 2**16
 LARGEST_SEARCHED = 2**19
 
@@ -59,8 +59,8 @@ class SemidualSolver:
             statistical limit n / samples asks for.
         batch: points per step; by default n / 8 between 256 and LARGEST_BATCH, or n / 4, up to
             LARGEST_SEARCHED, where rows are not redrawn: small batches anneal with fewer samples,
-            larger ones waste less time between products, and a level must meet each cell as
-            often whatever n is.
+            larger ones waste less time between products, and a level must sample each cell
+            equally often for any n.
         epsilon: smoothing at the start, in units of the spread R of the scores.
         level_steps: steps in which ε is halved, and the time constant of the averaging phase.
         step_size: c₀, the share of a Sinkhorn step taken when the batch has n points.
@@ -106,12 +106,12 @@ class SemidualSolver:
         Args:
             generator: on the device of the atoms; seeds the stream and the tests.
             start: a solution of a nearby problem with the same number of atoms (a warm start), or
-                a state that an earlier run handed to ``on_step`` (going on exactly).
+                a state that an earlier run passed to ``on_step``, which resumes exactly.
             on_step: called with the state after every step, for progress or checkpoints.
             group: processes that give the same problem and an equally seeded generator; each
                 takes its share of every batch, and the masses of the cells are summed.
         Raises:
-            TransportError: the source cannot tell two atoms apart.
+            TransportError: the source has no extent along the difference of two atoms.
         """
         work = self.prepare(problem, generator, start, group)
         if work.count == 1:
@@ -155,7 +155,7 @@ class SemidualSolver:
         )
 
     def schedule(self, work: Workspace) -> Schedule:
-        """What decides, for a prepared problem, when to test, go on or stop."""
+        """The decisions when to test, continue or stop, for a prepared problem."""
         return Schedule(
             work=work,
             tolerance=self.tolerance,
@@ -165,7 +165,7 @@ class SemidualSolver:
         )
 
     def init(self, work: Workspace, start: SemidiscreteSolution | None = None) -> SemidualState:
-        """The first state: from zero, or from ``start``, which is looked at before any step."""
+        """The first state: from zero, or from ``start``, which is tested before any step."""
         n, device = work.count, work.atoms.device
         share, slower = (4, 1.0) if work.lead is None else (8, REDRAWN_PACE)
         largest = LARGEST_BATCH if work.tree is None else LARGEST_SEARCHED
@@ -209,7 +209,7 @@ class SemidualSolver:
         )
 
     def step(self, work: Workspace, state: SemidualState) -> SemidualState:
-        """One batch: soft cells, a move of the potential, and of the average."""
+        """One batch: the masses of soft cells, and an update of potential and average."""
         age = state.age + 1
         if state.averaging:
             decay = 1 + age / self.level_steps
@@ -227,7 +227,7 @@ class SemidualSolver:
         gain *= min(1.0, self.step_size * math.sqrt(state.batch / noise))
         move = gain * (1 - found.mass / (state.batch * work.weights))
         # One sample in a cell due 1e-6 of one would sink it by thousands of spreads, from where it
-        # never returns, and the digits of all other potentials drown in the distance.
+        # never returns, and the digits of all other potentials are lost.
         potential = state.potential + move.clamp(min=-work.spread)
         weight = state.weight + share
         return replace(
@@ -314,7 +314,7 @@ class SemidualSolver:
 
 
 def check_source_extent(work: Workspace) -> None:
-    """Refuse a source too thin to tell two atoms apart.
+    """Refuse a source without extent along the difference of two atoms.
 
     Raises:
         TransportError: all samples lie in a subspace across which two atoms coincide.

@@ -29,7 +29,7 @@ _POSITIVE = ("batch", "pace", "step", "samples")
 
 @dataclass
 class SolveCheckpoint:
-    """The state's file.
+    """The file of the state.
 
     Attributes:
         path: where it is.
@@ -50,7 +50,7 @@ class SolveCheckpoint:
         return cls(out.with_name(out.name + ".state"), key, count, group)
 
     def read(self) -> SemidualState | None:
-        """What an earlier process left of this very solve; None where there is nothing.
+        """The state of an earlier process that ran this same solve; None where there is none.
 
         Raises:
             DataError: the file is damaged.
@@ -59,7 +59,7 @@ class SolveCheckpoint:
         return SemidualState.from_tensors(tensors, rest) if tensors else None
 
     def keep(self, state: SemidualState) -> None:
-        """Write it, where the last one is old enough.
+        """Write the state, unless the last one is recent.
 
         Raises:
             StorageError: the disk is full, or the folder read-only.
@@ -70,7 +70,7 @@ class SolveCheckpoint:
             self._saved = time.monotonic()
 
     def remove(self) -> None:
-        """Remove it, now that the result is written."""
+        """Remove the file, once the result is written."""
         if self.group.first:
             with storage_errors(self.path):
                 self.path.unlink(missing_ok=True)
@@ -89,7 +89,7 @@ class SolveCheckpoint:
         return tensors, rest
 
     def _check(self, tensors: dict[str, Tensor], rest: dict[str, Any]) -> None:
-        """Refuse what no solver writes."""
+        """Refuse content that no solver writes."""
         fault = ""
         if set(tensors) != set(checkpoint.SOLVE.tensors) or rest.keys() | {"key"} != set(
             checkpoint.SOLVE.meta

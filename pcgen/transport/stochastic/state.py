@@ -12,20 +12,20 @@ FIRST_LOOK = 3
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class SemidualState:
-    """Where the iteration stands; with the problem and the solver it determines what follows.
+    """The state of the iteration; with the problem and the solver it determines all that follows.
 
     Attributes:
-        step: iterations done; samples: points drawn in them; looks: tests made.
+        step: iterations done; samples: points drawn in them; looks: number of tests.
         batch: points per step.
         averaging: the phase; level: levels annealed so far; pace: steps in a level.
-        age: steps in this level or of this average; goal: age of the average at the next look.
+        age: steps in this level or of this average; goal: age of the average at the next test.
         epsilon: smoothing at the start of this level or average, in units of a score.
-        potential: (n,) float64, the iterate; average: (n,) float64, what is answered; both, and
+        potential: (n,) float64, the iterate; average: (n,) float64, the result; both, and
             epsilon, in units of the workspace's scale.
         weight: the total weight in the average; averaged: the samples in it.
         noise: Σ_i Var(c_i) / ν_i of one of them; the χ² of their masses is noise / averaged.
         seed: of the streams of samples and of tests.
-        beam: how wide the cells of samples are searched for; 0 scores all atoms. least: not less.
+        beam: width of the search for cells; 0 scores all atoms. least: its minimum.
     """
 
     step: int = 0

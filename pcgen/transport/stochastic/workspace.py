@@ -72,8 +72,8 @@ class Workspace:
         basis: (dim, r) orthonormal, the principal directions of the atoms.
         seed: of the stream of samples.
         low_discrepancy: use a Sobol sequence where the source allows it.
-        group: the processes that share the scores of each batch; all draw all of it.
-        tree: of very many atoms, whose cells are searched for; see
+        group: the processes that share the scores of each batch; each draws the whole batch.
+        tree: for very many atoms, whose cells are searched for; see
             :mod:`pcgen.transport.stochastic.search.tree`.
     """
 
@@ -134,10 +134,10 @@ class Workspace:
 
     @cached_property
     def middle(self) -> Tensor | None:
-        """(dim,) float64, about where the mass of the source is; None where that is the origin.
+        """(dim,) float64, about the mean of the source; None where that is the origin.
 
-        Samples are taken about it. The annealing begins at equal potentials, which are near the
-        answer only for a source about the origin, and moves them by a few spreads at most.
+        Samples are centred there. Annealing starts at equal potentials, which are near the answer
+        only for a source centred at the origin, and moves them by a few spreads at most.
         """
         source = self.problem.source
         if getattr(source, "rotated", None) is not None:  # the same law in all directions
@@ -201,7 +201,7 @@ class Workspace:
 
     @cached_property
     def lead(self) -> LeadingCoordinates | None:
-        """What is drawn again in each row, where the source and this machine allow it."""
+        """The coordinates drawn again in each row, where source and machine allow it."""
         if not self.low_discrepancy or self.tree is not None:
             return None
         about_origin = self.middle is None
@@ -250,7 +250,7 @@ class Workspace:
         """The masses of the cells, softened by ``epsilon``, in rows that the processes share.
 
         Args:
-            beam: how wide to search for the cells; 0 scores all atoms.
+            beam: beam width of the search; 0 scores all atoms.
         """
         mine = rows[self.group.rows(len(rows))]
         if beam:
@@ -271,7 +271,7 @@ class Workspace:
 
     @property
     def widest(self) -> int:
-        """The beam that meets all atoms; 0 without a tree."""
+        """The beam width that visits all atoms; 0 without a tree."""
         return self.tree.widest if self.tree else 0
 
     @cached_property

@@ -22,20 +22,20 @@ def with_tree(work: Workspace) -> Workspace:
 
 
 def wider_beam(work: Workspace, beam: int) -> int:
-    """The beam of a final test, and of what comes after one that misled."""
+    """The beam of a final test, and of what follows a misleading one."""
     return min(work.widest, 2 * beam)
 
 
 def search_recall(work: Workspace, potential: Tensor, beam: int, looks: int = 0) -> float:
-    """Share of :data:`CHECKED` samples whose cell is found; ``looks`` tells others from these."""
+    """Share of :data:`CHECKED` samples whose cell is found; ``looks`` selects the samples."""
     return _found(work, potential, beam, *_checked(work, potential, looks))
 
 
 def narrowest_beam(work: Workspace, potential: Tensor, enough: float, looks: int = 0) -> int:
-    """The narrowest beam that finds a share ``enough`` of cells; 0 if scoring all is as quick.
+    """The narrowest beam that finds a share ``enough`` of cells; 0 if scoring all is as fast.
 
     Args:
-        potential: (n,) in working units; looks: tells one set of samples from another.
+        potential: (n,) in working units; looks: selects the set of samples.
     """
 
     def measured() -> int:

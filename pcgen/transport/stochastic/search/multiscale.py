@@ -30,12 +30,12 @@ from pcgen.transport.stochastic.workspace import Workspace
 
 Solve = Callable[[SemidiscreteProblem, Generator, Group], SemidiscreteSolution]
 
-# The coarse problem's share of the tolerance. What its blocks miss all their atoms miss, and steps
-# among these mend it last: of 10⁵ atoms, solved to the whole of 0.02, 0.01 stayed behind.
+# The coarse problem's share of the tolerance: what its blocks miss all their atoms miss, and steps
+# among these correct it last. Of 10⁵ atoms, solved to all of 0.02, 0.01 remained.
 COARSE = 0.25
 
-# Samples a cell of the coarse problem for its barycentre: their noise moves a score by a third of
-# what annealing begins with.
+# Samples per cell of the coarse problem for its barycentre: their noise moves a score by a third of
+# the initial smoothing.
 BARYCENTRE = 8
 
 FIRST_BARYCENTRE = -(2**25)
@@ -91,10 +91,12 @@ def _barycentres(work: Workspace, means: Tensor, height: Tensor, weights: Tensor
         found = work.group.by_rows(cell, x)
         total.index_add_(0, found, x.double())
         count.index_add_(0, found, torch.ones(size, dtype=torch.float64))
-    # A cell that no sample met takes the barycentre of its neighbours in the order of the blocks.
+    # A cell without a sample takes the barycentre of its neighbours in the order of the blocks.
     group = torch.arange(len(means)) // LANES
     around = torch.zeros(int(group[-1]) + 1, means.shape[1], dtype=torch.float64)
     near = around.new_zeros(len(around)).index_add_(0, group, count).clamp(min=1)
     around.index_add_(0, group, total)
-    met = (count > 0)[:, None]
-    return torch.where(met, total / count.clamp(min=1)[:, None], (around / near[:, None])[group])
+    sampled = (count > 0)[:, None]
+    return torch.where(
+        sampled, total / count.clamp(min=1)[:, None], (around / near[:, None])[group]
+    )

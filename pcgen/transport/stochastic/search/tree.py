@@ -67,7 +67,7 @@ class BlockTree:
 
     @classmethod
     def of(cls, atoms: Tensor) -> BlockTree:
-        """The tree of (n, dim) atoms, a function of these alone."""
+        """The tree of atoms (n, dim), a function of these alone."""
         order = block_order(atoms)
         places = atoms[order].float()
         members, counts = places, torch.ones(len(atoms), dtype=torch.float64)
@@ -92,7 +92,7 @@ class BlockTree:
 
     @property
     def widest(self) -> int:
-        """The beam that visits all atoms."""
+        """The beam width that visits all atoms."""
         return self.starts[1]
 
     def offset(self, potential: Tensor, reach: float) -> Tensor:
@@ -131,7 +131,7 @@ class BlockTree:
         """The masses of the cells in rows x (count, dim), and the cell of each row and its score.
 
         Args:
-            potential, weights: (n,) float64; epsilon: as of
+            potential, weights: (n,) float64; epsilon: see
                 :func:`pcgen.transport.stochastic.cell_masses.tally`.
             beam: leaf blocks that a row visits.
         """
@@ -152,7 +152,7 @@ class BlockTree:
 
 
 def search_pays(atoms: Tensor) -> bool:
-    """Whether there are so many atoms that a search pays, and this machine has it."""
+    """Whether a search is worthwhile for this many atoms, and this machine supports it."""
     many = len(atoms) >= SEARCH_FROM
     return many and atoms.dtype == torch.float32 and not atoms.is_cuda and native_usable()
 
