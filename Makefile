@@ -1,6 +1,6 @@
 # make demo   sets everything up and runs the main job on the starter data
 # make test   sets everything up and runs the tests
-# make setup  the part they share; make lint and make slow are what CI adds
+# make setup  the part they share; make lint and make slow are what CI adds; see CONTRIBUTING.md
 SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
@@ -10,7 +10,7 @@ OUT ?= demo
 LIBRARIES := libusb-1.0-0 libgl1 libgomp1 libx11-6 libvulkan1 mesa-vulkan-drivers
 TEST_PROGRAMS := xvfb xdotool imagemagick chromium
 
-.PHONY: demo test slow lint compat pytorch3d three setup setup-dev libraries test-programs clean
+.PHONY: demo test slow coverage lint compat pytorch3d three setup setup-dev libraries test-programs clean
 
 demo: setup
 	@echo "== the main job: about 15 minutes on two cores, then look at $(OUT)/gallery/index.html"
@@ -18,11 +18,16 @@ demo: setup
 
 test: setup-dev
 	@echo "== tests"
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --durations=15
 
 slow: setup-dev test-programs
 	@echo "== slow tests"
-	$(BIN)/python -m pytest -m "slow and not gpu and not pytorch3d"
+	$(BIN)/python -m pytest -m "slow and not gpu and not pytorch3d" --durations=15
+
+# The default tests again, with the lines of pcgen that they run: a half longer than make test.
+coverage: setup-dev
+	$(BIN)/python -m pip install --quiet -c constraints.txt pytest-cov
+	$(BIN)/python -m pytest --cov=pcgen --cov-report=term:skip-covered
 
 lint: setup-dev
 	@echo "== style, types, layers"
@@ -84,4 +89,4 @@ fi
 endef
 
 clean:
-	rm -rf $(VENV) .environments demo build *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) .environments demo build *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .coverage

@@ -10,7 +10,8 @@ Rooms, from the ground up; each imports only from those before it:
 =====================  =====================================================================
 errors                 every error a user can cause
 config, datatypes,     frozen settings; batches and protocols; safe writing and locks;
-files, progress, draws progress lines; random numbers of a batch that processes share
+files, progress,       progress lines; random numbers of a batch that processes share
+batch_random
 checkpoint, runtime,   tensors on disk without pickle; threads, memory, devices; what a run
 runfile, processes,    directory is; the processes that torchrun started; work over processes that
 jobs                   may die, here or on a Ray cluster
@@ -19,7 +20,8 @@ shapes                 mesh and cloud files, data-set layouts, surface sampling,
 transport              optimal transport: exact and stochastic semi-discrete, extended map, ...
 latent, base, flow     autoencoder; base measures; paths, velocities, characteristics
 reconstruct, render    points to meshes; pictures without a screen
-model, generate        a trained run, assembled: sample, decode, interpolate; by many processes
+model, generate,       a trained run, assembled: sample, decode, interpolate; by many processes;
+overview               one picture of how a shape came to be
 train, evaluate        the four training stages; the metrics of the field
 viewer, gallery,       the Open3D window; the static page; benchmarks
 bench
@@ -28,4 +30,8 @@ cli                    thin shells over the pipeline
 =====================  =====================================================================
 """
 
+from pcgen import renamed
+
 __version__ = "0.1.0"
+
+renamed.install()

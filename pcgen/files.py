@@ -1,9 +1,9 @@
-"""Writing that leaves either the old file or the new one, and locks that name their owner.
+"""Atomic writing, which leaves either the old file or the new one, and locks with an owner.
 
 Everything the project writes goes through :func:`atomic_file` or :func:`atomic_folder`: written
 under a temporary name beside the target, flushed to disk, then renamed. A process that is killed
-leaves its temporary file behind; the next that writes into the folder removes it, as it does with
-all that nobody holds a lock on.
+leaves its temporary file behind. The next process that writes into the folder removes it, as it
+removes every temporary file without a lock.
 """
 
 from __future__ import annotations
@@ -121,10 +121,10 @@ def _take_place(new: Path, path: Path) -> None:
 
 
 def cache_folder(name: str) -> Path:
-    """Where results that can be computed again are kept: ``$PCGEN_CACHE/NAME`` or the user's cache.
+    """Folder for results that can be computed again: ``$PCGEN_CACHE/NAME`` or the user's cache.
 
     Where that cannot be written, as in a container without a home, it is a folder of this user
-    alone in the temporary one: what lies in a cache may be loaded as code.
+    alone in the temporary one: content of a cache may be loaded as code.
     """
     root = os.environ.get("PCGEN_CACHE")
     if root:
@@ -225,7 +225,7 @@ def lock_file(path: Path | str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _held(lock: Path, what: Path) -> Iterator[None]:
-    """Hold the file ``lock``, which says by whom ``what`` is written."""
+    """Hold the file ``lock``, which names the process that writes ``what``."""
     handle = -1
     try:
         while handle < 0 or not os.fstat(handle).st_nlink:  # its last owner removed it just now

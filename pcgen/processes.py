@@ -1,22 +1,12 @@
-"""One job in several processes, on one machine or many: who does what, and what they tell others.
+"""One job in several processes, on one machine or many: ranks, shares of a batch, and sums.
 
-``torchrun --nproc_per_node 2 -m pcgen train ...`` starts the processes and tells them of each
-other through the environment; :func:`joined` makes a :class:`Group` of them, and without torchrun
-one of a single process, in which every method does nothing. Every process holds the whole state
-and draws the same random numbers; each computes its rows of a batch, and sums over the batch are
-added up. So any number of processes takes the same steps, up to rounding, and a run can be gone
-on with by another number. Only the first process reads and writes the run and speaks; the others
-hear from it what it read, as JSON and safetensors, never as pickle. What they read themselves,
-the data set, is compared.
-
-The engine is torch.distributed itself, the one that Lightning Fabric and accelerate stand on:
-gloo between CPUs, NCCL between GPUs. Fabric would add 9 packages (16 MB), accelerate 10 (31 MB),
-and both would replace one statement here, the all-reduce of the gradients, and the casts of
-:mod:`pcgen.train.execution`: their data loaders shard files, where ours must draw one batch that
-does not depend on the number of processes; their wrapped modules hook ``forward``, where our
-losses call other methods; and neither has the sums of the transport solver, the comparison of data
-sets, or an error that ends all processes with one line: whoever fails first says why and leaves,
-which closes its connections, so the others leave too, and say nothing.
+``torchrun --nproc_per_node 2 -m pcgen train ...`` starts the processes and describes them in the
+environment; :func:`joined` makes a :class:`Group` of them. Without torchrun the group has one
+process, and every method does nothing. Each process holds the whole state and draws the same random
+numbers; it computes its rows of a batch, and sums over the batch are added up. So any number of
+processes takes the same steps, up to rounding, and a run can be resumed with another number. Only
+the first process reads and writes the run and reports; it sends the others what it read, as JSON
+and safetensors, never as pickle. Why torch.distributed: docs/notes/processes.md.
 """
 
 from __future__ import annotations
@@ -39,12 +29,12 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# A process that dies is noticed at once, as its connection closes. This is for one that hangs.
+# For a process that hangs; one that dies is noticed at once, as its connection closes.
 PATIENCE = datetime.timedelta(minutes=30)
 
 
-class Place(NamedTuple):
-    """Where torchrun put this process: of all, and of those on this machine."""
+class ProcessPlace(NamedTuple):
+    """The rank of this process among all, and among those on this machine."""
 
     rank: int = 0
     size: int = 1
@@ -52,21 +42,21 @@ class Place(NamedTuple):
     local_size: int = 1
 
 
-def place() -> Place:
-    """What the environment says; a process that torchrun did not start is alone.
+def place() -> ProcessPlace:
+    """The ranks in the environment; a process that torchrun did not start is alone.
 
     Raises:
         InputError: the variables contradict each other.
     """
     if os.environ.get("WORLD_SIZE", "1") in ("", "1"):
-        return Place()
+        return ProcessPlace()
     names = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
     words = [os.environ.get(name, "") for name in names]
     hint = "start the processes with torchrun, or unset WORLD_SIZE"
     if not all(word.isdigit() for word in words) or "MASTER_ADDR" not in os.environ:
         found = ", ".join(f"{n}={w!r}" for n, w in zip(names, words, strict=True))
         raise InputError(f"expected numbers in {found}, and MASTER_ADDR to be set; {hint}")
-    found_place = Place(*map(int, words))
+    found_place = ProcessPlace(*map(int, words))
     if found_place.rank >= found_place.size or found_place.local_rank >= found_place.local_size:
         raise InputError(f"there is no process {found_place.rank} of {found_place.size}; {hint}")
     return found_place
@@ -74,7 +64,7 @@ def place() -> Place:
 
 @dataclass(frozen=True)
 class Group:
-    """The processes of a job, seen from one of them.
+    """The processes of a job, as one of them sees them.
 
     Attributes:
         rank: this one, from 0; size: how many there are.
@@ -122,7 +112,7 @@ class Group:
         return whole
 
     def every(self, able: bool) -> bool:
-        """Whether all processes are able: their machines may differ, and they take the same way."""
+        """Whether all processes are able, as all must take the same path on different machines."""
         import torch
 
         count = torch.tensor([able], dtype=torch.int64)
@@ -139,7 +129,7 @@ class Group:
     def tensors(
         self, make: Callable[[], tuple[dict[str, Tensor], dict[str, Any]]]
     ) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """Tensors and JSON-ready rest, as of :func:`pcgen.checkpoint.load`, likewise."""
+        """Tensors and a JSON-ready rest, as of :func:`pcgen.checkpoint.load`, in every process."""
         if self.size == 1:
             return make()
         from safetensors.torch import load, save
@@ -195,7 +185,7 @@ class Group:
         except RuntimeError as error:
             raise TrainingError(
                 f"another process is lost ({str(error)[:160]}); was it killed, for its memory "
-                "perhaps? Run the same command again: it goes on from the last state"
+                "perhaps? Run the same command again: it resumes from the last state"
             ) from None
 
 

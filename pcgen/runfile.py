@@ -1,4 +1,4 @@
-"""``run.json``, the first file of a run directory: read in one place, by whoever needs it.
+"""``run.json``, the first file of a run directory, read in one place.
 
 Light on purpose: the command line and the viewers ask what a run is before torch is imported.
 """

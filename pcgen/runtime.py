@@ -51,7 +51,7 @@ def flushed_denormals() -> Iterator[None]:
 
 
 def hand_out_zeroed_memory() -> None:
-    """Tell glibc to clear every block it hands out; elsewhere do nothing.
+    """Make glibc clear every block it allocates; elsewhere do nothing.
 
     Open3D 0.20 draws some frames from vertex buffers before they are filled when Mesa's software
     Vulkan is its driver. Old bytes there are triangles across the whole screen, thousands of
@@ -78,7 +78,7 @@ def pick_device(name: str = "auto", process: int = 0, processes: int = 1) -> str
     """``auto`` is CUDA where torch sees a device, else the CPU; a named one must exist.
 
     Args:
-        process: which of the ``processes`` of a job on this machine asks; each has a device of its
+        process: this one of the ``processes`` of a job on this machine; each has a device of its
             own if these are CUDA's.
     """
     import torch
@@ -88,7 +88,7 @@ def pick_device(name: str = "auto", process: int = 0, processes: int = 1) -> str
     if not name.startswith("cuda"):
         return name
     if not torch.cuda.is_available():
-        raise InputError(f"device {name} was asked for, but torch sees no CUDA device; use cpu")
+        raise InputError(f"device {name} was requested, but torch sees no CUDA device; use cpu")
     if processes == 1:
         return name
     devices = torch.cuda.device_count()

@@ -17,16 +17,15 @@ energy proves nothing by itself; ``pcgen bench base`` measures training steps to
 * :mod:`gaussian`, :mod:`mixture`, :mod:`uniform` - closed forms and shrinkage.
 * :mod:`transported` - AE-OT: the extended semi-discrete push-forward of N(0, I).
 * :mod:`conjugate` - conjugate moment measures; :mod:`network` - a reparametrised network.
-* :mod:`energies` - E(ω) and its terms with error bars; :mod:`alternating` - its minimiser over
-  Gaussians by alternating dual and base steps; :mod:`guard` - copies and collapse.
-* :mod:`choice` - ``auto``: family and λ on held-out latents, with the table it chose from.
+* :mod:`energies` - E(ω) and its terms with error bars; :mod:`collapse_guard` - copies and collapse.
+* :mod:`selection` - ``auto``: family and λ on held-out latents, with the table it chose from.
 """
 
-from pcgen.base.choice import AutoSettings, ChosenBase
+from pcgen.base.collapse_guard import GuardReport, inspect
 from pcgen.base.energies import Energy, Estimate, energy
 from pcgen.base.fitting import FAMILIES, fit, from_checkpoint
-from pcgen.base.guard import GuardReport, inspect
 from pcgen.base.measure import BaseMeasure
+from pcgen.base.selection import AutoSettings, ChosenBase
 
 __all__ = [
     "FAMILIES",

@@ -13,7 +13,7 @@ from pcgen.base.gaussian import shrunken_covariance
 from pcgen.base.measure import FORMAT, check_meta
 from pcgen.errors import DataError
 from pcgen.transport.conjugate.convex import ConvexPotential
-from pcgen.transport.conjugate.iteration import Status
+from pcgen.transport.conjugate.iteration import IterationStatus
 from pcgen.transport.conjugate.measure import ConjugateNetwork, Coordinates
 from pcgen.transport.conjugate.network import ConjugateSettings, conjugate_network
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from torch import Generator, Tensor
 
 R_HAT = 1.1
-# Langevin steps for a draw: more than any fit asks for, and few enough to end.
+# Langevin steps for a draw: more than any fit needs, and few enough to end.
 LONGEST_WALK = 10_000
 
 
@@ -55,7 +55,7 @@ class ConjugateMomentBase:
         evidence: status, shares of conjugates that failed (in the fit; ``failed_pushed`` of the
             draws, where pushed), and each outer step's record, JSON-ready.
         notes: what a user should know.
-        pushes: counts this object's own draws; not kept in its file.
+        pushes: counts this object's own draws; not stored.
     """
 
     network: ConjugateNetwork
@@ -138,7 +138,7 @@ class ConjugateMomentBase:
 def fit_conjugate(
     latents: Tensor, settings: ConjugateMomentSettings, generator: Generator
 ) -> ConjugateMomentBase:
-    """Fit w to latents (N, dim); a failed iteration is said in the notes, not hidden."""
+    """Fit w to latents (N, dim); a failed iteration is reported in the notes."""
     x = latents.double()
     covariance, _ = shrunken_covariance(x - x.mean(0))
     fields = {f.name: getattr(settings, f.name) for f in dataclasses.fields(ConjugateSettings)}
@@ -151,7 +151,7 @@ def fit_conjugate(
         pushed = {"failed_pushed": lost}
         if lost > 0:
             notes.append(f"{lost:.1%} of the conjugates of its draws fail")
-    if solution.status is not Status.CONVERGED:
+    if solution.status is not IterationStatus.CONVERGED:
         notes.append(f"the iteration {solution.status.value}")
     if failed > 0:
         notes.append(f"{failed:.1%} of the conjugates of the fit failed")

@@ -1,7 +1,7 @@
 """The relaxed Monge-Kantorovich energy E(ω) = W₂²(ω, ν) + λ D(ω, μ), estimated with error bars.
 
 Our reconstruction of Base Initialisation; μ = N(0, I). Between Gaussians both terms are closed
-forms. Otherwise W₂² is the centred exact assignment of samples (:mod:`pcgen.transport.discrete`),
+forms. Otherwise W₂² is the centred exact assignment of samples (:mod:`pcgen.transport.assignment`),
 which scores 0 on average where ω = ν. Latents are split into disjoint blocks, one estimate each,
 so the error bar includes the chance of which latents there were.
 """
@@ -18,7 +18,7 @@ import torch
 from pcgen.base.gaussian import GaussianBase, StandardBase, check_relaxation
 from pcgen.base.measure import BaseMeasure, check_dim, check_latents
 from pcgen.errors import InputError
-from pcgen.transport.discrete import centred_cost
+from pcgen.transport.assignment import centred_cost
 from pcgen.transport.gaussian import GaussianMeasure, bures_squared
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Energy:
-    """E(ω) with its two terms, both estimated apart.
+    """E(ω) with its two terms, estimated separately.
 
     Attributes:
         transport: W₂²(ω, ν).
@@ -125,7 +125,7 @@ def transport_term(
 def divergence_term(
     omega: BaseMeasure, kind: Divergence, *, generator: Generator, blocks: int = BLOCKS
 ) -> Estimate:
-    """D(ω, N(0, I)) of the kind asked for.
+    """D(ω, N(0, I)) of the requested kind.
 
     Raises:
         InputError: an unknown kind, or one that needs a density that this base does not have.

@@ -1,8 +1,8 @@
-"""From a family's name and latents to a base measure, and from a checkpoint back to it.
+"""Base measures by family name: fitted to latents, or restored from a checkpoint.
 
 The families are a plain dict: a name, the settings it takes, how many different latents it needs,
-and the function that fits it. To add a family is to add a line here and its module. Rich families,
-those that can run onto the training latents, pass the collapse guard before they are handed out.
+and the function that fits it. A new family is a line here and a module. Rich families, which can
+memorise the training latents, must pass the collapse guard.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
-from pcgen import config
-from pcgen.base.choice import AutoSettings, ChosenBase, choose
+from pcgen import checkpoint, config
+from pcgen.base.collapse_guard import GuardReport, inspect
 from pcgen.base.conjugate import (
     ConjugateMomentBase,
     ConjugateMomentSettings,
     fit_conjugate,
 )
 from pcgen.base.gaussian import GaussianBase, GaussianSettings, StandardBase, fit_gaussian
-from pcgen.base.guard import GuardReport, inspect
 from pcgen.base.measure import BaseMeasure, ConstantsKept, check_latents
 from pcgen.base.mixture import MixtureBase, MixtureSettings, fit_mixture
 from pcgen.base.network import NetworkBase, NetworkSettings, fit_network
+from pcgen.base.selection import AutoSettings, ChosenBase, choose
 from pcgen.base.transported import TransportedBase, TransportedSettings, fit_transported
 from pcgen.base.uniform import UniformBase, UniformSettings, fit_uniform
 from pcgen.errors import DataError, InputError
@@ -92,6 +92,8 @@ FAMILIES: dict[str, Family] = {
         lambda x, s, g, v: choose(x, s, g, v, _candidate(g), frozenset(RELAXED)),
     ),
 }
+# Bases around another base, whose checkpoint is part of theirs.
+WRAPPERS: dict[str, Any] = {"constants-kept": ConstantsKept, "auto": ChosenBase}
 RELAXED: list[str] = [name for name, family in FAMILIES.items() if family.relaxed]
 LADDER = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
 """λ that ``guard="regularise"`` goes through until the guard passes."""
@@ -99,9 +101,9 @@ _DAMAGE = (
     LookupError, TypeError, ValueError, AttributeError, RuntimeError, ArithmeticError,
     AssertionError, MemoryError, InputError,
 )  # fmt: skip
-"""What tensors and numbers that do not fit each other run into."""
+"""Errors of tensors and numbers that do not fit each other."""
 LEAST_GUARDED = 16
-"""With fewer different latents the guard's shares mean nothing."""
+"""With fewer different latents the guard's shares are meaningless."""
 
 
 def fit(
@@ -158,7 +160,7 @@ def fit(
 def _guarded(
     name: str, x: Tensor, settings: Any, generator: Generator, held: Tensor | None, guard: Guard
 ) -> BaseMeasure:
-    """Fit, look, and do what ``guard`` says about a base that copies or collapses."""
+    """Fit, test, and treat a base that copies or collapses as ``guard`` says."""
     family = FAMILIES[name]
     omega = family.fit(x, settings, generator, held)
     pushed = getattr(settings, "pushed", True)  # P_w itself is log-concave and copies nothing
@@ -182,18 +184,19 @@ def _guarded(
             stronger = dataclasses.replace(settings, relaxation=pull)
             omega = family.fit(x, stronger, generator, held)
             if look(omega).ok:
-                told = f"λ raised to {pull:g}, because {'; '.join(report.faults)}"
-                return _noted(omega, told)
+                note = f"λ raised to {pull:g}, because {'; '.join(report.faults)}"
+                return _noted(omega, note)
         look(omega).require_ok(name)
     return _noted(omega, f"collapse guard: {'; '.join(report.faults)}")
 
 
 def _noted(omega: Any, note: str) -> BaseMeasure:
-    return dataclasses.replace(omega, notes=(*omega.notes, note))
+    result: BaseMeasure = dataclasses.replace(omega, notes=(*omega.notes, note))
+    return result
 
 
 def _candidate(generator: Generator) -> Callable[..., BaseMeasure]:
-    """How ``auto`` fits a candidate: unguarded, since it runs the guard itself."""
+    """How ``auto`` fits a candidate: without the guard, which ``auto`` runs itself."""
 
     def fit_one(
         name: str, latents: Tensor, settings: dict[str, Any], validation: Tensor | None
@@ -213,20 +216,24 @@ def _candidate(generator: Generator) -> Callable[..., BaseMeasure]:
 def from_checkpoint(tensors: dict[str, Tensor], meta: dict[str, Any]) -> BaseMeasure:
     """Restore any base from what its ``to_checkpoint`` gave.
 
-    Tensors that do not fit each other show only in a draw, so one is made and thrown away, of a
-    size that none of them has.
+    Tensors that do not fit each other fail only in a draw, so one is made and discarded, of a size
+    that none of them has.
 
     Raises:
         DataError: not a base's checkpoint, a damaged one, or one of a newer pcgen.
     """
     family = meta.get("family")
-    if family != "constants-kept" and (not isinstance(family, str) or family not in FAMILIES):
+    if not isinstance(family, str) or family not in {**FAMILIES, **WRAPPERS}:
         raise DataError(
             f"the checkpoint holds base {family!r}; this pcgen knows {', '.join(FAMILIES)}"
         )
-    measure: Any = ConstantsKept if family == "constants-kept" else FAMILIES[family].measure
     try:
-        omega: BaseMeasure = measure.from_checkpoint(tensors, meta)
+        omega: BaseMeasure
+        if family in WRAPPERS:
+            inner = from_checkpoint(checkpoint.strip(tensors, "inner"), meta["inner"])
+            omega = WRAPPERS[family].around(inner, tensors, meta)
+        else:
+            omega = FAMILIES[family].measure.from_checkpoint(tensors, meta)
         sizes = {size for tensor in tensors.values() for size in tensor.shape}
         count = next(k for k in range(2, 3 + len(sizes)) if k not in sizes)
         drawn = omega.sample(count, torch.Generator().manual_seed(0))

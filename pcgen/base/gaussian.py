@@ -186,7 +186,8 @@ def gaussian_log_density(x: Tensor, mean: Tensor, root: Tensor) -> Tensor:
     """log N(x; mean, L Lᵀ) for a lower triangular L: (n, dim) to (n,) float64."""
     solved = torch.linalg.solve_triangular(root, (x.double() - mean.double()).T, upper=False)
     constant = len(root) * math.log(2 * math.pi) + 2 * root.diagonal().log().sum()
-    return -0.5 * (solved.square().sum(0) + constant)
+    result: Tensor = -0.5 * (solved.square().sum(0) + constant)
+    return result
 
 
 def relaxed_root(root: Tensor, relaxation: float) -> Tensor:

@@ -1,4 +1,4 @@
-"""What every base measure is: a source of latents with a name, a report and a checkpoint."""
+"""The interface of every base measure: a source of latents with a name, notes and a checkpoint."""
 
 from __future__ import annotations
 
@@ -42,9 +42,6 @@ class BaseMeasure(Protocol):
     def describe(self) -> dict[str, Any]: ...
 
     def to_checkpoint(self) -> tuple[dict[str, Tensor], dict[str, Any]]: ...
-
-    @classmethod
-    def from_checkpoint(cls, tensors: dict[str, Tensor], meta: dict[str, Any]) -> Self: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,7 +101,7 @@ class TensorMeasure:
 
 @dataclass(frozen=True)
 class ConstantsKept:
-    """A measure on the coordinates that vary; the others keep the one value that they had.
+    """A measure on the coordinates that vary; the others have one constant value.
 
     Covariances, transports and networks all misbehave on a coordinate without variance, so
     :func:`pcgen.base.fit` leaves such coordinates out of every family alike.
@@ -130,7 +127,7 @@ class ConstantsKept:
     @property
     def notes(self) -> tuple[str, ...]:
         constant = self.dim - int(self.varying.sum())
-        return (f"{constant} of {self.dim} coordinates are constant and kept so", *self.inner.notes)
+        return (f"{constant} of {self.dim} coordinates are constant and stay so", *self.inner.notes)
 
     def sample(self, count: int, generator: Generator) -> Tensor:
         drawn = self.inner.sample(count, generator)
@@ -153,11 +150,11 @@ class ConstantsKept:
         )
 
     @classmethod
-    def from_checkpoint(cls, tensors: dict[str, Tensor], meta: dict[str, Any]) -> ConstantsKept:
-        from pcgen.base.fitting import from_checkpoint
-
+    def around(
+        cls, inner: BaseMeasure, tensors: dict[str, Tensor], meta: dict[str, Any]
+    ) -> ConstantsKept:
+        """Restore it from its checkpoint, around the ``inner`` base restored from the same."""
         check_meta(meta, "constants-kept")
-        inner = from_checkpoint(checkpoint.strip(tensors, "inner"), meta["inner"])
         return cls(inner, tensors["values"], tensors["varying"])
 
 

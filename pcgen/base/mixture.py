@@ -1,10 +1,9 @@
 """Gaussian mixtures for few latents in many dimensions: shrunken covariances, held-out choice.
 
-Each component's covariance is drawn towards the pooled one with the weight of ``strength · dim``
-extra latents (the mode under an inverse Wishart prior), and the pooled one towards the sphere, by
-a multiple of Ledoit and Wolf's weight: theirs is best for squared error and lifts the smallest
-variances too much for a likelihood. Multiple, number of components and strength are chosen by the
-likelihood of latents held out from the fit; the final mixture is then fitted to all of them.
+Each component's covariance is shrunk towards the pooled one with the weight of ``strength · dim``
+extra latents (the mode under an inverse Wishart prior), and the pooled one towards the sphere by a
+multiple of Ledoit and Wolf's weight. The multiple, the number of components and the strength
+maximise the likelihood of held-out latents; the final mixture is then fitted to all latents.
 
 The relaxation λ moves every component along its own Wasserstein geodesic to N(0, I), which is the
 geodesic of the mixture in the sense of Delon and Desolneux ("A Wasserstein-type distance in the
@@ -180,7 +179,8 @@ class Moments:
         share = (mass / (mass + candidate.strength * len(pooled)))[:, None, None]
         if len(mass) == 1:
             share = torch.zeros_like(share)
-        return torch.linalg.cholesky(share * self.scatter + (1 - share) * pooled)
+        result: Tensor = torch.linalg.cholesky(share * self.scatter + (1 - share) * pooled)
+        return result
 
     def joint(self, x: Tensor, candidate: Candidate) -> Tensor:
         """log weight_k + log N(x; mean_k, covariance_k), (n, K) float64."""
@@ -218,7 +218,7 @@ def _choose(
 
 
 def _simplest(candidates: list[Candidate], scores: list[Tensor]) -> Candidate:
-    """The fewest components, most pooled, that the held-out latents cannot tell from the best.
+    """The fewest components, most pooled, whose held-out likelihood is not clearly below the best.
 
     That is: whose mean loss against the best is below its own standard error (the rule of one
     standard error), since the maximum of many noisy likelihoods prefers too many components.

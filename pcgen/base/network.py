@@ -1,12 +1,12 @@
-"""A reparametrised base: x = m + A z + net(z), fitted by the envelope theorem.
+"""A network base: x = m + A z + net(z), fitted by the envelope theorem.
 
 Our reconstruction of Base Initialisation for a rich family. By the envelope theorem the gradient
 of W₂²(ω, ν) is 2 E[J_fᵀ (f(z) − T(f(z)))] with the map T held fixed, so K dual steps for T
-alternate with one base step. The pull is λ E|f(z) − z|², an upper bound of λ W₂²(ω, N(0, I)) that
-is exact where f is the gradient of a convex function.
+alternate with one base step. The relaxation is λ E|f(z) − z|², an upper bound of λ W₂²(ω, N(0, I))
+that is exact where f is the gradient of a convex function.
 
-The family is rich enough to run onto the training latents one by one. The fit therefore starts at
-the shrunken Gaussian, watches W₂² to latents it does not see, and returns its best moment.
+The family can memorise the training latents one by one. So the fit starts at the shrunken Gaussian,
+monitors W₂² to held-out latents, and returns its best iterate.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from pcgen.base.dual import DualAscent
+from pcgen.base.dual_ascent import DualAscent
 from pcgen.base.energies import centred_blocks, split_blocks
 from pcgen.base.gaussian import GaussianSettings, check_relaxation, fit_gaussian
 from pcgen.base.measure import FORMAT, check_meta, normal
@@ -40,8 +40,8 @@ class NetworkSettings:
         dual_steps: K, dual steps before each.
         batch: draws in a step.
         learning_rate: of Adam.
-        check_every: base steps between looks at the latents that are held out.
-        held_out: share of the latents for those looks, when none are given; 0 looks never and
+        check_every: base steps between checks on the held-out latents.
+        held_out: share of the latents for those checks, when none are given; 0 disables them and
             returns the last step.
     """
 
@@ -82,7 +82,8 @@ class Reparametrisation(nn.Module):
 
     def forward(self, z: Tensor) -> Tensor:
         h = functional.silu(self.second(functional.silu(self.first(z))))
-        return self.mean + z @ self.root.T + self.last(h)
+        result: Tensor = self.mean + z @ self.root.T + self.last(h)
+        return result
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,7 @@ class NetworkBase:
 
     Attributes:
         f: the network.
-        evidence: held-out W₂² at each look, and the step that was kept; JSON-ready.
+        evidence: held-out W₂² at each check, and the chosen step; JSON-ready.
         notes: what a user should know.
     """
 
@@ -110,7 +111,8 @@ class NetworkBase:
     def sample(self, count: int, generator: Generator) -> Tensor:
         z = normal(count, self.dim, generator)
         with torch.no_grad():
-            return self.f(z.to(self.f.mean.device)).to(z.device)
+            result: Tensor = self.f(z.to(self.f.mean.device)).to(z.device)
+            return result
 
     def describe(self) -> dict[str, Any]:
         return {"family": self.name, "notes": self.notes, "evidence": self.evidence}

@@ -206,7 +206,7 @@ def _scored(
     rng: np.random.Generator,
 ) -> list[float]:
     """F-score, watertight, manifold, uncrossed, CPU seconds, done; a failure scores zero."""
-    from pcgen.reconstruct.crossings import crossing_faces
+    from pcgen.reconstruct.self_intersections import crossing_faces
     from pcgen.reconstruct.topology import topology
 
     if way is None:

@@ -9,12 +9,8 @@ The second table is the whole command on --shapes of them, or on --source, for e
 workers: shapes a second by the clock (leave the machine alone meanwhile), and the core-hours
 that the 51,300 meshes of ShapeNetCore would take at that rate: shapes / rate * workers.
 
-With --scale it measures curves instead: CPU seconds of a mesh over its faces and points, and of a
-data set over its shapes, each with the law fitted to it; assets/scale.md extrapolates from them.
-
 examples:
   pcgen bench prepare
-  pcgen bench prepare --scale
   pcgen bench prepare --workers 1,2,4 --shapes 400
   pcgen bench prepare --source ShapeNetCore.v2/03001627 --points 15000
 """
@@ -37,7 +33,6 @@ from pcgen.shapes.mesh_files import Mesh, face_areas
 SHAPENET_MESHES = 51_300
 SUFFIXES = (".obj", ".off", ".ply", ".stl", ".glb")
 SUBDIVISIONS = (3, 5, 6)  # 1,280, 20,480 and 81,920 faces
-SCALE_SUBDIVISIONS = (3, 4, 5, 6)
 REPEATS = 3
 
 
@@ -46,7 +41,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--points", type=int, default=2048, help="points of a cloud")
     parser.add_argument("--shapes", type=int, default=200, help="shapes of the second table")
     parser.add_argument("--workers", default="1,2", help="numbers, with commas")
-    parser.add_argument("--scale", action="store_true", help="scaling curves; seconds to minutes")
     parser.add_argument("--seed", type=int, default=0, help="of meshes and points")
 
 
@@ -54,11 +48,6 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     if args.points < 1 or args.shapes < 1:
         raise InputError(f"expected 1 point and 1 shape, got {args.points} and {args.shapes}")
     workers = [_count(word) for word in args.workers.split(",")]
-    if args.scale:
-        from pcgen.bench.scaling import prepare_curve
-
-        shapes = [max(1, args.shapes // part) for part in (4, 2, 1)]
-        return prepare_curve(SCALE_SUBDIVISIONS, (args.points, 15_000), shapes, args.seed)
     files = list(_files(args.seed))
     rows: list[dict[str, Any]] = []
     for mesh, suffix, data in files:
@@ -73,10 +62,6 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def describe(result: dict[str, Any]) -> str:
-    if "sets" in result:
-        from pcgen.bench.scaling import describe_prepare
-
-        return describe_prepare(result)
     lines = [f"{result['points']} points with normals, one core"]
     lines.append(f"{'file':<8}{'faces':>8}  {'way':<10}{'ms':>10}{'ratio':>8}{'area':>10}")
     for row in result["rows"]:

@@ -18,12 +18,8 @@ With --target-only just the first of these runs, with the solver's own budget: t
 problem. From 50,000 atoms on the cells of samples are searched for. No share of
 dead cells is shown where --tests, fewer than ten a cell, leave some unmet.
 
-With --scale it measures curves instead: seconds and samples to chi2 0.02 from N / 2 to 4 N atoms,
-and the time of a score at sizes up to a million atoms; assets/scale.md extrapolates from them.
-
 examples:
   pcgen bench transport
-  pcgen bench transport --scale
   pcgen bench transport --atoms 1000 --dim 128 --samples 200000
   pcgen bench transport --atoms 100000 --target-only
   pcgen bench transport --atoms 1000000 --target-only --target 0.1
@@ -40,7 +36,6 @@ from typing import Any
 from pcgen.errors import InputError
 
 TARGET = 0.02
-SCALE_PRODUCTS = (10_000, 100_000, 1_000_000)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -51,7 +46,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-rivals", action="store_true", help="ours only: seconds, not minutes")
     parser.add_argument("--target", type=float, default=TARGET, help="chi2 to reach")
     parser.add_argument("--target-only", action="store_true", help="ours, once, to that chi2")
-    parser.add_argument("--scale", action="store_true", help="scaling curves; a minute or two")
     parser.add_argument("--seed", type=int, default=0, help="of atoms and samples")
 
 
@@ -75,12 +69,6 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     if not args.target > 0:
         raise InputError(f"--target must be a positive chi2, got {args.target:g}")
     torch.set_num_threads(1)
-    if args.scale:
-        from pcgen.bench.scaling import transport_curve
-
-        sizes = [max(2, args.atoms // 2 * 2**level) for level in range(4)]
-        dims = (args.dim, 4 * args.dim)
-        return transport_curve(sizes, SCALE_PRODUCTS, dims, args.target, args.seed)
     atoms = curved_manifold(args.atoms, args.dim, args.seed)
     ours = f"pcgen to chi2 {args.target:g}"
     solvers: list[tuple[str, Callable[[], tuple[Any, float, int]]]] = [
@@ -123,10 +111,6 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def describe(result: dict[str, Any]) -> str:
-    if "solves" in result:
-        from pcgen.bench.scaling import describe_transport
-
-        return describe_transport(result)
     lines = [
         f"{result['atoms']} atoms in dimension {result['dim']}, one core",
         f"{'solver':<22}{'CPU s':>9}{'samples':>10}{'chi2':>17}{'dead':>8}{'floor':>7}{'ratio':>9}",
@@ -216,10 +200,14 @@ def _judge(
     import torch
 
     from pcgen.transport import GaussianSource, SemidiscreteProblem, UpperEnvelope
-    from pcgen.transport.evidence import take_census
+    from pcgen.transport.stochastic.mass_estimates import estimate_masses
 
     problem = SemidiscreteProblem(GaussianSource(args.dim), atoms)
     generator = torch.Generator().manual_seed(args.seed + 10**6)
     envelope = UpperEnvelope(atoms, potential.double())
-    census = take_census(problem, envelope, args.tests, generator)
-    return census.chi2, census.chi2_error, None if census.untested else census.dead / args.atoms
+    estimate = estimate_masses(problem, envelope, args.tests, generator)
+    return (
+        estimate.chi2,
+        estimate.chi2_error,
+        None if estimate.untested else estimate.dead / args.atoms,
+    )

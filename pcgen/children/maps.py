@@ -27,7 +27,7 @@ from pcgen.children.frames import Stretch
 from pcgen.children.matching import METHODS, match
 from pcgen.children.partners import find_partners
 from pcgen.config import digest
-from pcgen.draws import mine, whole
+from pcgen.batch_random import mine, whole
 from pcgen.errors import DataError, InputError, StorageError, TrainingError
 from pcgen.files import parse_json, read_text, write_json
 from pcgen.jobs import pool

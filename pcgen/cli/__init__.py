@@ -75,8 +75,17 @@ def _main(argv: Sequence[str] | None) -> int:
     chosen = module.choose(words[0]) if words and hasattr(module, "choose") else None
     if chosen is not None:
         module, name, words = chosen, f"{name} {words[0]}", words[1:]
+    return run_module(module, f"pcgen {name}", words)
+
+
+def run_module(module: Any, name: str, words: Sequence[str]) -> int:
+    """Parse ``words`` and run one command module; returns the exit code.
+
+    Args:
+        name: what the user typed to start it, for messages.
+    """
     parser = argparse.ArgumentParser(
-        prog=f"pcgen {name}", description=module.__doc__, formatter_class=HelpFormatter
+        prog=name, description=module.__doc__, formatter_class=HelpFormatter
     )
     module.add_arguments(parser)
     common = parser.add_argument_group("for every command")
@@ -106,12 +115,12 @@ def _run(module: Any, args: argparse.Namespace, name: str) -> int:
     except PcgenError as error:
         if args.debug:
             raise
-        print(f"pcgen {name}: {error}", file=sys.stderr)
+        print(f"{name}: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         if os.environ.get("RANK", "0") == "0":
             print(
-                f"\npcgen {name}: interrupted; what was finished is kept, the same command goes on",
+                f"\n{name}: interrupted; what was finished is kept, the same command goes on",
                 file=sys.stderr,
             )
         return 130
@@ -128,7 +137,7 @@ def _speaks(name: str) -> bool:
         InputError: several processes were started for a command that works in one.
     """
     job = os.environ.get("WORLD_SIZE", "1") not in ("", "1") and "MASTER_ADDR" in os.environ
-    if job and name not in SEVERAL_PROCESSES:
+    if job and name.removeprefix("pcgen ") not in SEVERAL_PROCESSES:
         raise InputError(
             f"only {' and '.join(SEVERAL_PROCESSES)} can be started by torchrun in several "
             "processes; run this command by itself"

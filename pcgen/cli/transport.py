@@ -74,11 +74,11 @@ def _run(args: argparse.Namespace, group: Any) -> dict[str, Any]:
         SemidiscreteSolution,
         SemidualSolver,
     )
-    from pcgen.transport.extended import ExtendedMap
-    from pcgen.transport.kept import KeptState
-    from pcgen.transport.pictures import draw
+    from pcgen.transport.maps.extended import ExtendedMap
+    from pcgen.transport.maps.plots import draw
     from pcgen.transport.sources import source_named
-    from pcgen.transport.state import SemidualState
+    from pcgen.transport.stochastic.solve_checkpoint import SolveCheckpoint
+    from pcgen.transport.stochastic.state import SemidualState
 
     atoms, weights = _read(args.atoms)
     if args.weights is not None:
@@ -99,7 +99,7 @@ def _run(args: argparse.Namespace, group: Any) -> dict[str, Any]:
     given.update(repr(settings).encode())
     if args.start:
         given.update(args.start.read_bytes())
-    kept = KeptState.beside(args.out, given.hexdigest(), problem.distinct.count, group)
+    kept = SolveCheckpoint.beside(args.out, given.hexdigest(), problem.distinct.count, group)
     generator = Generator().manual_seed(args.seed)
     begun = kept.read()
     if begun is not None:
@@ -199,7 +199,7 @@ def _progress(bars: ExitStack, problem: Any, tolerance: float, begun: Any) -> Ca
     from math import log10
 
     from pcgen import progress
-    from pcgen.transport.newton import NewtonState
+    from pcgen.transport.exact.newton import NewtonState
 
     expected = int(1.3 * problem.count / tolerance)
     digits = 0

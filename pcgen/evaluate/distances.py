@@ -60,10 +60,10 @@ def pick_backend(distance: str, points: int, backend: str = "auto") -> str:
         raise InputError(f"distance must be one of {', '.join(DISTANCES)}, got {distance!r}")
     known = DISTANCES[distance].backends
     if backend == "auto":
-        from pcgen.kernels import choice
+        from pcgen.kernels import backends
 
-        small = points * points <= choice.NATIVE_PAIRS or "kdtree" not in known
-        usable = "native" in known and small and choice.native_usable()
+        small = points * points <= backends.NATIVE_PAIRS or "kdtree" not in known
+        usable = "native" in known and small and backends.native_usable()
         return "native" if usable else next(name for name in known if name != "native")
     if backend not in known:
         raise BackendError(f"{distance} runs on {', '.join(known)}, not on {backend!r}")

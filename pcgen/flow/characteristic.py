@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, Tensor
 
-from pcgen.draws import mine, whole
+from pcgen.batch_random import mine, whole
 from pcgen.errors import InputError
 from pcgen.flow.integrate import heun
 

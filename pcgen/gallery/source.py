@@ -10,10 +10,10 @@ import numpy as np
 
 from pcgen import progress
 from pcgen.errors import DataError, InputError
-from pcgen.explained import explained
 from pcgen.gallery.build import build
 from pcgen.gallery.curves import Curves, read_curves
 from pcgen.gallery.meshes import MeshFiles, find_meshes
+from pcgen.overview import overview
 from pcgen.render.inputs import Collection, kind_of, open_collection, to_samples
 from pcgen.render.neighbours import Neighbour, Neighbours
 from pcgen.render.picture import Image
@@ -116,7 +116,7 @@ def _from_run(
         samples=samples,
         interpolation=model.interpolate(ends[0], ends[1], FRAMES, points=points, seed=seed),
         curves=read_curves(run),
-        explained=explained(model, seed=seed, category=category, size=420),
+        explained=overview(model, seed=seed, category=category, size=420),
         training=model.dataset_path,
         categories=model.categories,
     )

@@ -1,14 +1,14 @@
-"""Work divided over processes that may die: of this machine, or of a Ray cluster.
+"""Work divided over processes that may die, on this machine or a Ray cluster.
 
-What enters is a function and its tasks, what leaves is an :class:`~pcgen.jobs.workers.Outcome`
-for each, in the order they end. :func:`pool` chooses the engine:
+In: a function and its tasks. Out: an :class:`~pcgen.jobs.workers.Outcome` for each, in the order
+they end. :func:`pool` chooses the engine:
 
-* :mod:`workers`: processes of this machine, each under limits of time and memory;
-* :mod:`cluster`: machines of a Ray cluster, on each of which :mod:`workers` does the work. So a
-  file that kills its parser is found out, and blamed, in the same way everywhere.
+* :mod:`workers`: processes of this machine, each with limits on time and memory;
+* :mod:`cluster`: the machines of a Ray cluster, on each of which :mod:`workers` runs the tasks. So
+  a file that kills its parser is found and named in the same way everywhere.
 
-Workers give their results back and write nothing: the process that the user started is the only
-writer of a folder, holds its lock, and writes every piece once, however often it was tried.
+Workers return their results and write nothing. The process that the user started is the only
+writer of a folder, holds its lock, and writes every part once, however often it was tried.
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
-"""The same work on a Ray cluster: Ray moves tasks and results, :mod:`workers` do them.
+"""The same work on a Ray cluster: Ray moves tasks and results, :mod:`workers` runs them.
 
-Each Ray worker keeps one process of :mod:`pcgen.jobs.workers` and gives it task after task. So
-a file that crashes its parser costs that process alone and is blamed as on one machine; and when
-a Ray worker or a whole machine dies, Ray gives its task to another.
+Each Ray worker keeps one process of :mod:`pcgen.jobs.workers` and gives it task after task. So a
+file that crashes its parser ends that process alone and is named as on one machine. When a Ray
+worker or a whole machine dies, Ray gives its task to another.
 
-Addresses are Ray's: ``HOST:6379`` or ``auto`` for a cluster that runs (``ray start --head``),
-``local`` to start one on this machine for this job. Every machine needs the same pcgen, and what
-tasks read under the same path or URL; what they write goes back to the process that asked.
+Addresses are Ray's: ``HOST:6379`` or ``auto`` for a running cluster (``ray start --head``),
+``local`` to start one on this machine for this job. Every machine needs the same pcgen, and the
+files that tasks read under the same path or URL; results go back to the process that asked.
 """
 
 from __future__ import annotations
@@ -126,7 +126,7 @@ _own: tuple[str, Workers] | None = None
 
 
 def _process(job: _Job, task: Any) -> Iterator[Outcome]:
-    """The process of this Ray worker, begun with its first task of a pool."""
+    """The process of this Ray worker, started with its first task of a pool."""
     global _own
     if job.version != __version__:
         raise BackendError(
@@ -143,7 +143,7 @@ def _process(job: _Job, task: Any) -> Iterator[Outcome]:
 
 
 def _import_ray() -> Any:
-    # Without being asked, Ray reports its use to its makers.
+    # By default Ray reports usage statistics to its authors.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:
         import ray

@@ -1,7 +1,7 @@
-"""Worker processes that may die: a parser that crashes or hangs takes one item with it.
+"""Worker processes that may die: a parser that crashes or hangs loses one item.
 
 Each worker is a process of its own with a limit on the memory it may allocate and, per item, on
-its time. The parent never waits on a lock a dead worker holds: they share only pipes.
+its time. The parent never waits on a lock that a dead worker holds: they share only pipes.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from multiprocessing.connection import Connection, wait
 from typing import Any
 
 from pcgen.errors import InputError
-from pcgen.jobs.common import Common
+from pcgen.jobs.shared_object import SharedObject
 
 #: An item of a foreign file that takes longer, in seconds of wall-clock, is given up.
 TIME_LIMIT_S = 300
@@ -28,7 +28,7 @@ MEMORY_LIMIT = 8 * 2**30
 RETRIES = 2
 _FROM_OUTSIDE = (-signal.SIGKILL, -signal.SIGTERM, -signal.SIGHUP)
 
-#: Tells the parent which item is begun, so that it knows whom to blame.
+#: Tells the parent which item has started, so that it can name the one that failed.
 Announce = Callable[[int], None]
 Work = Callable[..., Any]
 
@@ -76,7 +76,7 @@ class Workers:
             raise InputError(f"workers must be at least 1, got {count}")
         self._work, self._count = work, count
         self._limits = limits or Limits()
-        self._common = None if common is None else Common.save(common)
+        self._common = None if common is None else SharedObject.save(common)
         self._waiting: deque[_Try] = deque()
         self._busy: dict[Connection, _Busy] = {}
         self._idle: list[tuple[Any, Connection]] = []
@@ -224,7 +224,7 @@ def _one_thread() -> Iterator[None]:
                 os.environ[name] = value
 
 
-def _serve(pipe: Connection, work: Work, limits: Limits, common: Common | None) -> None:
+def _serve(pipe: Connection, work: Work, limits: Limits, common: SharedObject | None) -> None:
     """The life of a worker."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's affair
     if limits.memory:

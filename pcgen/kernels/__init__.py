@@ -5,25 +5,24 @@
 * :func:`best_cells` - the k largest scores ⟨atom_i, x⟩ + h_i, never holding batch × N scores.
 * :func:`soft_cells` - the same scores through a softmax: log-sum-exp and summed shares.
 * :func:`redrawn_cells` - softmax shares of rows whose leading coordinates are drawn 16 times.
-* :func:`searched_cells` - the same among so many atoms that most are passed by, with a tree.
+* :func:`searched_cells` - the same among very many atoms, by beam search in a tree.
 * :func:`mean_log_sum_exp` - the log-likelihood of points under mixtures, with its gradient.
 
 ``dense.py`` is the reference: short and obviously right. ``keops.py``, ``kdtree.py``,
-``native.py`` (C, compiled on first use by ``compiled.py``) and ``torch3d.py`` must match it in
-value, and where there is one in gradient. The backend is an argument: a name, or ``auto``, which
-chooses by the sizes measured in :mod:`pcgen.kernels.choice` and never changes its mind after an
-error.
+``native.py`` (C, compiled on first use by ``compiled.py``) and ``pytorch3d_knn.py`` must match it
+in value, and where there is one in gradient. The backend is an argument: a name, or ``auto``, which
+chooses by measured sizes in :mod:`pcgen.kernels.backends` and does not fall back after an error.
 """
 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pcgen.errors import BackendError, InputError
-from pcgen.kernels.choice import BACKENDS, choose
+from pcgen.kernels.backends import BACKENDS, choose
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -49,6 +48,18 @@ def backend_module(name: str) -> ModuleType:
     return importlib.import_module(f"pcgen.kernels.{BACKENDS[name]}")
 
 
+def _kernel(backend: str, operation: str) -> Callable[..., Any]:
+    """One operation of one backend.
+
+    Raises:
+        BackendError: the backend does not have it.
+    """
+    found: Callable[..., Any] | None = getattr(backend_module(backend), operation, None)
+    if found is None:
+        raise BackendError(f"the {backend} backend has no {operation}; use dense or auto")
+    return found
+
+
 def nearest(x: Tensor, y: Tensor, *, k: int = 1, backend: str = "auto") -> tuple[Tensor, Tensor]:
     """For each point of x its k nearest points of y, nearest first.
 
@@ -61,7 +72,7 @@ def nearest(x: Tensor, y: Tensor, *, k: int = 1, backend: str = "auto") -> tuple
     _check_clouds(x, y, k)
     if backend == "auto":
         backend = choose("nearest", x, y, k)
-    return backend_module(backend).nearest(x, y, k)
+    return _kernel(backend, "nearest")(x, y, k)
 
 
 def chamfer(x: Tensor, y: Tensor, *, backend: str = "auto") -> Tensor:
@@ -94,7 +105,7 @@ def best_cells(
         raise InputError(f"k must be between 1 and the number of atoms {len(atoms)}, got {k}")
     if backend == "auto":
         backend = choose("best_cells", x, atoms, k)
-    return backend_module(backend).best_cells(x, atoms, offset, k)
+    return _kernel(backend, "best_cells")(x, atoms, offset, k)
 
 
 def soft_cells(
@@ -113,7 +124,7 @@ def soft_cells(
         raise InputError(f"epsilon must be positive, got {epsilon}; best_cells is the limit 0")
     if backend == "auto":
         backend = choose("soft_cells", x, atoms, 1)
-    return backend_module(backend).soft_cells(x, atoms, offset, epsilon)
+    return _kernel(backend, "soft_cells")(x, atoms, offset, epsilon)
 
 
 def redrawn_cells(
@@ -150,9 +161,7 @@ def redrawn_cells(
         )
     if backend == "auto":
         backend = choose("redrawn_cells", x, atoms, 1)
-    if backend not in ("dense", "native"):
-        raise BackendError(f"the {backend} backend has no redrawn_cells; use native or dense")
-    found: tuple[Tensor, float] = backend_module(backend).redrawn_cells(
+    found: tuple[Tensor, float] = _kernel(backend, "redrawn_cells")(
         x, atoms, offset, epsilon, slopes, moves, importance
     )
     return found
@@ -169,10 +178,10 @@ def searched_cells(
     importance: Tensor,
     backend: str = "native",
 ) -> tuple[Tensor, float, Tensor, Tensor]:
-    """Entropic cells among the atoms that a beam meets on its way down a tree of blocks.
+    """Entropic cells among the atoms that a beam search visits in a tree of blocks.
 
     A block has 16 members: atoms on level 0, blocks of the level below above it. All blocks of the
-    last level are met, and of each other level those whose own score as a member is among the
+    last level are visited, and of each other level those whose own score as a member is among the
     best; so the result misses cells, the fewer the wider the beams.
 
     Args:
@@ -186,7 +195,7 @@ def searched_cells(
         as :func:`redrawn_cells` gives, over the atoms in the order of the blocks, and of each
         point the atom with the largest score (batch,) int64 and that score (batch,).
     """
-    found: tuple[Tensor, float, Tensor, Tensor] = backend_module(backend).searched_cells(
+    found: tuple[Tensor, float, Tensor, Tensor] = _kernel(backend, "searched_cells")(
         x, blocks, offset, starts, beams, epsilon, importance
     )
     return found
@@ -204,7 +213,7 @@ def mean_log_sum_exp(
     """
     if backend == "auto":
         backend = choose("mean_log_sum_exp", features, coefficients, 1)
-    return backend_module(backend).mean_log_sum_exp(features, coefficients)
+    return _kernel(backend, "mean_log_sum_exp")(features, coefficients)
 
 
 def _pick(points: Tensor, index: Tensor) -> Tensor:

@@ -34,7 +34,7 @@ FLAGS = [
     "-fPIC",
     "-shared",
 ]
-# Tried in turn: compilers differ in how they are told to use all of this processor.
+# Tried in turn: compilers differ in the flag that enables all of this processor.
 TUNING: tuple[list[str], ...] = (
     ["-march=native", "-mprefer-vector-width=512"],
     ["-march=native"],

@@ -23,7 +23,7 @@ COLUMNS = 1024
 # exp of less is below 1e-17 of the largest share; far smaller arguments give denormal numbers,
 # which made the sum ten times slower.
 LOWEST_EXPONENT = -40.0
-LOWEST_LIKELIHOOD = -60.0  # likewise, where a gradient of few terms is summed
+LOWEST_LIKELIHOOD = -60.0  # the same, where a gradient of few terms is summed
 
 
 def nearest(x: Tensor, y: Tensor, k: int) -> tuple[Tensor, Tensor]:

@@ -7,8 +7,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pcgen.errors import BackendError
-
 
 def nearest(x: Tensor, y: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """See :func:`pcgen.kernels.nearest`."""
@@ -42,13 +40,3 @@ def chamfer_table(x: NDArray[np.float32], y: NDArray[np.float32]) -> NDArray[np.
             back, _ = tree.query(columns[b])
             out[a, b] = np.square(there).mean() + np.square(back).mean()
     return out
-
-
-def best_cells(x: Tensor, atoms: Tensor, offset: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """Refused: a tree does not help with scores in high dimension."""
-    raise BackendError("the kdtree backend has no best_cells; use dense or keops")
-
-
-def soft_cells(x: Tensor, atoms: Tensor, offset: Tensor, epsilon: float) -> tuple[Tensor, Tensor]:
-    """Refused: a tree does not help with scores in high dimension."""
-    raise BackendError("the kdtree backend has no soft_cells; use dense or keops")

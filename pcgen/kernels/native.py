@@ -1,7 +1,7 @@
 """Loops over pairs of points in C, called with arrays and tensors.
 
-``native.c`` and ``search.c`` beside this file say what they compute; see
-:mod:`pcgen.kernels.compiled` for how they get there.
+``native.c`` and ``search.c`` beside this file document what they compute;
+:mod:`pcgen.kernels.compiled` compiles them.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ LOWEST_EXPONENT = -60.0
 # Shares of less than exp(-10) of the largest are left out of a softmax over many scores: all of
 # them together were below a thousandth of it where that was measured.
 WINDOW = 10.0
-# Rows that are searched together: so many visits to a block of the first level at once, where
-# there are so many rows; more would leave the cache with their scores.
+# Rows that are searched together: this many visits to a block of the first level at once, where
+# there are that many rows; the scores of more would leave the cache.
 VISITS = 16
 SEARCHED_ROWS = 512, 4096
 # A softmax this sharp in units of a score is the largest score alone.
@@ -218,8 +218,3 @@ def _over_threads(run: Callable[[slice], T], batch: int, pairs: int) -> list[T]:
         return [run(parts[0])]
     with ThreadPoolExecutor(threads) as pool:  # the C code runs without Python's lock
         return list(pool.map(run, parts))
-
-
-def best_cells(x: Tensor, atoms: Tensor, offset: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """Refused: scores in high dimension are matrix products, which torch does best."""
-    raise BackendError("the native backend has no best_cells; use dense or keops")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Generator, Tensor
 
-from pcgen.draws import mine, whole
+from pcgen.batch_random import mine, whole
 
 
 def augment(

@@ -16,7 +16,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from pcgen import checkpoint
-from pcgen.draws import mine, whole
+from pcgen.batch_random import mine, whole
 from pcgen.errors import InputError
 from pcgen.latent.decoder import MixtureDecoder
 from pcgen.latent.encoder import ENCODERS, build_encoder

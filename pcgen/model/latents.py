@@ -13,7 +13,7 @@ from pcgen.errors import DataError, InputError
 from pcgen.flow.networks import LatentSlope
 from pcgen.model.coupling import LatentCoupling
 from pcgen.model.follow import Networks, check, follow
-from pcgen.transport import EvenVisits
+from pcgen.transport import StratifiedSampler
 
 # Base points drawn at a time: fixed, so that shape k does not depend on how many are asked for.
 CHUNK = 256
@@ -79,8 +79,8 @@ class LatentSampler:
     ) -> LatentDraw:
         """Draw from the base, then follow the latent flow.
 
-        With ``even``, the set visits the cells of all training shapes evenly, see
-        :mod:`pcgen.transport.visits`; else its draws are independent. A category is reached by
+        With ``even``, the set visits the cells of all training shapes evenly and not independently,
+        see :class:`~pcgen.transport.StratifiedSampler`. A category is reached by
         keeping the base points whose cell, under the semi-discrete map, belongs to one of its
         training shapes: exact, and the same for every base.
         """
@@ -130,7 +130,7 @@ class LatentSampler:
         wanted = torch.ones(len(self._label), dtype=torch.bool)
         if category is not None:
             wanted = self._label == self.categories.index(category)
-        visits = EvenVisits(torch.bincount(self._shape, wanted.double()))
+        visits = StratifiedSampler(torch.bincount(self._shape, wanted.double()))
         kept: list[Tensor] = []
         cells: list[Tensor] = []
         have = 0

@@ -4,19 +4,19 @@ In: a cloud (P, 3) with or without normals, in any unit. Out: a triangle mesh in
 a :class:`~pcgen.reconstruct.report.MeshReport` of how well the two agree.
 
 1. :mod:`~pcgen.reconstruct.cloud` drops what cannot be meshed and measures the spacing;
-   :mod:`~pcgen.reconstruct.quiet` smooths noisy clouds, such as generated ones.
+   :mod:`~pcgen.reconstruct.denoise` smooths noisy clouds, such as generated ones.
 2. A method of :mod:`~pcgen.reconstruct.methods` puts triangles through the points: by default the
    Delaunay facets that lie in the planes of their corners (:mod:`~pcgen.reconstruct.facets`, after
    Amenta and Bern 1999), where the planes come from a vote among neighbours that keeps edges
    sharp (:mod:`~pcgen.reconstruct.planes`); noisy points get a skin that seals their gaps
    (:mod:`~pcgen.reconstruct.wrap`). Poisson, alpha shapes and ball pivoting are there too.
    An implicit learned from the latent was tried and lost: ``assets/results.md``, Meshes.
-3. :mod:`~pcgen.reconstruct.embed` gives facets their thickness inside the Delaunay cells
-   (:mod:`~pcgen.reconstruct.space`, :mod:`~pcgen.reconstruct.skin`), so that the result is closed,
-   two-manifold and does not cross itself (:mod:`~pcgen.reconstruct.crossings` checks). Triangles
-   of other methods are sewn, :mod:`~pcgen.reconstruct.thicken`: closed and two-manifold too, but
-   they may cross at thin sheets. :mod:`~pcgen.reconstruct.solid` chooses, fills hollows, drops
-   crumbs, decimates.
+3. :mod:`~pcgen.reconstruct.embedding` gives facets their thickness inside the Delaunay cells
+   (:mod:`~pcgen.reconstruct.cell_complex`, :mod:`~pcgen.reconstruct.boundary_surface`), so that the
+   result is closed, two-manifold and does not cross itself
+   (:mod:`~pcgen.reconstruct.self_intersections` checks). Triangles of other methods are sewn,
+   :mod:`~pcgen.reconstruct.thicken`: closed and two-manifold too, but they may cross at thin
+   sheets. :mod:`~pcgen.reconstruct.watertight` chooses, fills hollows, drops crumbs, decimates.
 4. :mod:`~pcgen.reconstruct.export` writes and reopens; :mod:`~pcgen.reconstruct.batch` does so
    for many clouds and resumes.
 

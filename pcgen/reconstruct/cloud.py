@@ -18,7 +18,7 @@ _FEW = 0.005  # ... when it holds less than this share of the points
 
 
 @dataclass(frozen=True, kw_only=True)
-class Cloud:
+class CleanCloud:
     """Points in the box [-1, 1] along the longest side.
 
     Attributes:
@@ -45,7 +45,7 @@ class Cloud:
     joggle: float = JOGGLES[0]
 
 
-def joggled(points: NDArray[np.float64], cloud: Cloud) -> NDArray[np.float64]:
+def joggled(points: NDArray[np.float64], cloud: CleanCloud) -> NDArray[np.float64]:
     """Points (P, 3) shifted at random by less than one sees, always in the same way.
 
     In special positions, four in a plane say, Delaunay cells are too flat to work in.
@@ -56,7 +56,7 @@ def joggled(points: NDArray[np.float64], cloud: Cloud) -> NDArray[np.float64]:
 
 def prepare_cloud(
     points: NDArray[np.floating], normals: NDArray[np.floating] | None = None
-) -> Cloud:
+) -> CleanCloud:
     """Drop what cannot be meshed and normalise the rest.
 
     Args:
@@ -89,7 +89,7 @@ def prepare_cloud(
     extent = np.linalg.svd(unit - unit.mean(axis=0), compute_uv=False)
     if extent[1] < 1e-6 * extent[0]:
         raise InputError("all points of the cloud lie on one line; there is no surface to find")
-    return Cloud(
+    return CleanCloud(
         points=unit,
         normals=_unit_normals(normals, keep, notes),
         spacing=spacing(unit),

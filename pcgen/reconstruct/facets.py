@@ -14,11 +14,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pcgen.reconstruct.cloud import Cloud, joggled
+from pcgen.reconstruct.cloud import CleanCloud, joggled
 from pcgen.reconstruct.creases import find_creases
 from pcgen.reconstruct.holes import close_holes, facet_edges
-from pcgen.reconstruct.planes import estimate_normals, noise_width, settle
-from pcgen.reconstruct.volume import (
+from pcgen.reconstruct.inside_cells import (
     Cells,
     border,
     cells,
@@ -27,6 +26,7 @@ from pcgen.reconstruct.volume import (
     inside,
     surface,
 )
+from pcgen.reconstruct.planes import estimate_normals, noise_width, settle
 
 Points = NDArray[np.float64]
 Faces = NDArray[np.int64]
@@ -64,7 +64,7 @@ ROD = Thin(ragged=2, width=0.8, lone=3)
 TORN = Thin(ragged=1, width=0.9, lone=2)
 
 
-def planar_facets(cloud: Cloud) -> tuple[Points, Faces]:
+def planar_facets(cloud: CleanCloud) -> tuple[Points, Faces]:
     """The points with those of their creases, and the triangles through them."""
     points = cloud.points
     if cloud.rank == 2:
@@ -150,7 +150,7 @@ def facet_shape(
     return normal / np.maximum(double_area, 1e-300)[:, None], radius, double_area / 2
 
 
-def _flat(cloud: Cloud) -> Faces:
+def _flat(cloud: CleanCloud) -> Faces:
     """Triangles of points in one plane."""
     centred = cloud.points - cloud.points.mean(axis=0)
     axes = np.linalg.svd(centred, full_matrices=False)[2][:2]

@@ -14,14 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pcgen.errors import InputError, MeshError, PcgenError
-from pcgen.reconstruct.classic import alpha_shape, pivoting, poisson
-from pcgen.reconstruct.cloud import JOGGLES, Cloud, prepare_cloud
-from pcgen.reconstruct.crossings import crossing_faces
+from pcgen.reconstruct.cloud import JOGGLES, CleanCloud, prepare_cloud
+from pcgen.reconstruct.denoise import denoise
 from pcgen.reconstruct.facets import planar_facets
+from pcgen.reconstruct.open3d_methods import alpha_shape, pivoting, poisson
 from pcgen.reconstruct.planes import estimate_normals
-from pcgen.reconstruct.quiet import quiet
 from pcgen.reconstruct.report import MeshReport, distance_to_mesh, harmonic, measure
-from pcgen.reconstruct.solid import close, decimate
+from pcgen.reconstruct.self_intersections import crossing_faces
+from pcgen.reconstruct.watertight import close, decimate
 from pcgen.reconstruct.wrap import wrap
 from pcgen.shapes.mesh_files import Mesh
 from pcgen.shapes.surface import sample_surface
@@ -29,7 +29,7 @@ from pcgen.shapes.surface import sample_surface
 Points = NDArray[np.float64]
 Faces = NDArray[np.int64]
 
-METHODS: dict[str, Callable[[Cloud], tuple[Points, Faces]]] = {
+METHODS: dict[str, Callable[[CleanCloud], tuple[Points, Faces]]] = {
     "facets": planar_facets,
     "wrap": wrap,
     "poisson": poisson,
@@ -99,7 +99,7 @@ def reconstruct(
     settings = settings or MeshSettings()
     start = time.perf_counter()
     given = prepare_cloud(points, normals)
-    cloud = quiet(given)
+    cloud = denoise(given)
     method, vertices, faces, candidates = _best(cloud, settings)
     if settings.faces is not None:
         vertices, faces = decimate(vertices, faces, settings.faces)
@@ -117,7 +117,7 @@ def reconstruct(
     return Reconstruction(mesh=Mesh(vertices, faces), report=report)
 
 
-def _best(cloud: Cloud, settings: MeshSettings) -> tuple[str, Points, Faces, dict[str, float]]:
+def _best(cloud: CleanCloud, settings: MeshSettings) -> tuple[str, Points, Faces, dict[str, float]]:
     names: tuple[str, ...] = (settings.method,)
     if settings.method == "auto":
         names = AUTO_OF_NOISY if cloud.noisy else AUTO
@@ -142,7 +142,7 @@ def _best(cloud: Cloud, settings: MeshSettings) -> tuple[str, Points, Faces, dic
     return best, *found[best], scores
 
 
-def _closed(name: str, cloud: Cloud, settings: MeshSettings) -> tuple[Points, Faces]:
+def _closed(name: str, cloud: CleanCloud, settings: MeshSettings) -> tuple[Points, Faces]:
     """The mesh of one method; joggled more where faces cross, as flat cells make them."""
     of_cells = name in OF_CELLS and cloud.rank == 3
     least, best = np.inf, None
@@ -158,7 +158,7 @@ def _closed(name: str, cloud: Cloud, settings: MeshSettings) -> tuple[Points, Fa
     return best
 
 
-def agreement(vertices: Points, faces: Faces, cloud: Cloud, planes: Points | None) -> float:
+def agreement(vertices: Points, faces: Faces, cloud: CleanCloud, planes: Points | None) -> float:
     """How well a mesh in box units fits a cloud, 0 to 1: the criterion of ``auto``.
 
     The harmonic mean of two shares: of the points within 1 % of the box from the mesh; and of

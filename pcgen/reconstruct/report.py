@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pcgen.reconstruct.crossings import crossing_faces
-from pcgen.reconstruct.rays import RayScene
-from pcgen.reconstruct.solid import face_areas
+from pcgen.reconstruct.ray_scene import RayScene
+from pcgen.reconstruct.self_intersections import crossing_faces
 from pcgen.reconstruct.topology import topology
+from pcgen.reconstruct.watertight import face_areas
 from pcgen.shapes.mesh_files import Mesh
 from pcgen.shapes.surface import sample_surface
 

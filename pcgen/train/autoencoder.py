@@ -7,7 +7,7 @@ import dataclasses
 import torch
 from torch import Generator, Tensor, nn
 
-from pcgen.draws import mine
+from pcgen.batch_random import mine
 from pcgen.latent.augment import augment
 from pcgen.latent.autoencoder import Autoencoder
 from pcgen.train.children import load_maps

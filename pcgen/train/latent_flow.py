@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, Tensor, nn
 
-from pcgen.draws import mine
+from pcgen.batch_random import mine
 from pcgen.errors import DataError
 from pcgen.flow.characteristic import matching_loss, semigroup_loss
 from pcgen.flow.networks import LatentSlope

@@ -22,7 +22,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from pcgen import checkpoint, runtime
-from pcgen.draws import BatchGenerator
+from pcgen.batch_random import BatchGenerator
 from pcgen.errors import DataError, InputError, TrainingError
 from pcgen.files import atomic_file, parse_json, read_text
 from pcgen.train.execution import Execution
@@ -83,7 +83,7 @@ class Trainer:
         module: its parameters are trained in place.
         loss: ``loss(module, generator) -> scalar``; every random choice must come from the
             generator, or resume is not exact. A mean over the rows of a batch; draws for rows go
-            through :mod:`pcgen.draws`, as a part of the batch may be wanted.
+            through :mod:`pcgen.batch_random`, as a part of the batch may be wanted.
         average: the module that receives the moving average; by default a private copy. A
             loss that needs the average (a student's target) passes its own.
         execution: the processes, parts and precision in which a step is computed.

@@ -8,7 +8,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from pcgen import progress
-from pcgen.draws import mine
+from pcgen.batch_random import mine
 from pcgen.flow.characteristic import matching_loss, semigroup_loss
 from pcgen.flow.coupling import surface_targets
 from pcgen.flow.networks import BoundPointSlope, PointCondition, PointSlope

@@ -1,43 +1,40 @@
-"""Optimal transport from a source measure onto atoms, and what surrounds it.
+"""Optimal transport from a source measure onto atoms, and maps built from it.
 
-What enters: a source (anything with ``dim`` and ``sample``) and atoms with weights, the latents
-of shapes say. What leaves: a convex potential h whose cells W_i = {x : ⟨p_i, x⟩ + h_i is largest}
-hold the mass of their atoms, with evidence, and maps made of it. One family throughout::
+In: a source (anything with ``dim`` and ``sample``) and atoms with weights, such as the latents of
+shapes. Out: a convex potential h whose cells W_i = {x : ⟨p_i, x⟩ + h_i is largest} hold the mass
+of their atoms, with evidence, and maps built from it. All solvers are used alike::
 
     problem = SemidiscreteProblem(GaussianSource(64), atoms)
     solution = AutoSolver().solve(problem, generator).require_converged()
     points = ExtendedMap(solution).sample(100, generator)
 
-=============  ====================================================================================
-semidual       any dimension, any source: stochastic (Genans et al. 2025), annealed and averaged
-search         its way past 50,000 atoms: cells searched for in a tree, refined from coarse atoms
-line           exact where the atoms are on a line: quantiles
-newton         exact in 2D and 3D from uniform and Gaussian sources: power diagrams, damped Newton
-               (Kitagawa, Mérigot, Thibert 2019)
-gaussian       exact between Gaussians: the Bures map, full and low rank
-extended       hard, soft and extended maps; the singular set (Gu, Lei, Yau; An et al. 2020)
-modes          the scale of the atoms around each, which tells modes apart
-visits         small sets of draws that visit the cells evenly
-conjugate      conjugate moment measures (Vesseron, Béthune, Cuturi 2025)
-=============  ====================================================================================
+==========  ======================================================================================
+exact       quantiles on a line; power diagrams and damped Newton in 2D and 3D (Kitagawa,
+            Mérigot, Thibert 2019)
+stochastic  any dimension, any source: annealed and averaged stochastic steps (Genans et al. 2025);
+            search among more than 50,000 atoms
+maps        hard, soft and extended maps and the singular set (Gu, Lei, Yau; An et al. 2020);
+            stratified draws; plots
+conjugate   conjugate moment measures (Vesseron, Béthune, Cuturi 2025)
+==========  ======================================================================================
 
-All solvers of the semi-discrete problem share one signature, :class:`Solver`, and hand back one
-:class:`SemidiscreteSolution`; :class:`AutoSolver` takes the exact one where there is one.
-:mod:`pcgen.transport.pictures` draws 2D problems. For the cost ½|x - y|² the dual potential
-at atom i is h_i + ½|p_i|².
+The root holds what the parts share: problem, solution, evidence, sources, potential, Gaussian maps
+(Bures) and exact assignment. All semi-discrete solvers share one signature, :class:`Solver`, and
+return a :class:`SemidiscreteSolution`; :class:`AutoSolver` takes the exact solver where there is
+one. For the cost ½|x - y|² the dual potential at atom i is h_i + ½|p_i|².
 """
 
-from pcgen.transport.choose import AutoSolver, Solver
-from pcgen.transport.domain import ConvexDomain, GridDensity
+from pcgen import renamed
+from pcgen.transport.auto import AutoSolver, Solver
 from pcgen.transport.evidence import Evidence, Status
-from pcgen.transport.extended import ExtendedMap
+from pcgen.transport.exact.densities import ConvexDomain, GridDensity
+from pcgen.transport.exact.newton import NewtonSolver
+from pcgen.transport.exact.univariate import UnivariateSolver
 from pcgen.transport.gaussian import GaussianMap, GaussianMeasure, bures_squared
-from pcgen.transport.line import LineSolver
-from pcgen.transport.mapped import Mapped
-from pcgen.transport.newton import NewtonSolver
+from pcgen.transport.maps.extended import ExtendedMap, PushForward
+from pcgen.transport.maps.stratified import StratifiedSampler
 from pcgen.transport.potential import Potential, UpperEnvelope
 from pcgen.transport.problem import SemidiscreteProblem
-from pcgen.transport.semidual import SemidualSolver, SemidualState
 from pcgen.transport.solution import SemidiscreteSolution
 from pcgen.transport.sources import (
     GaussianSource,
@@ -46,22 +43,21 @@ from pcgen.transport.sources import (
     UniformCube,
     source_named,
 )
-from pcgen.transport.visits import EvenVisits
+from pcgen.transport.stochastic.semidual import SemidualSolver
+from pcgen.transport.stochastic.state import SemidualState
 
 __all__ = [
     "AutoSolver",
     "ConvexDomain",
-    "EvenVisits",
     "Evidence",
     "ExtendedMap",
     "GaussianMap",
     "GaussianMeasure",
     "GaussianSource",
     "GridDensity",
-    "LineSolver",
-    "Mapped",
     "NewtonSolver",
     "Potential",
+    "PushForward",
     "SamplerSource",
     "SemidiscreteProblem",
     "SemidiscreteSolution",
@@ -69,9 +65,13 @@ __all__ = [
     "SemidualState",
     "Solver",
     "Status",
+    "StratifiedSampler",
     "UniformBall",
     "UniformCube",
+    "UnivariateSolver",
     "UpperEnvelope",
     "bures_squared",
     "source_named",
 ]
+
+__getattr__ = renamed.names(__name__)

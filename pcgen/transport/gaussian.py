@@ -97,7 +97,8 @@ def bures_squared(source: GaussianMeasure, target: GaussianMeasure) -> float:
     """W₂² between two Gaussians of any rank."""
     shared = torch.linalg.svdvals(target.factor.T @ source.factor).sum()
     total = source.factor.square().sum() + target.factor.square().sum() - 2 * shared
-    return ((source.mean - target.mean).square().sum() + total.clamp(min=0)).item()
+    result: float = ((source.mean - target.mean).square().sum() + total.clamp(min=0)).item()
+    return result
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,7 +168,8 @@ def bures_matrix(source: Array, target: Array) -> Array:
         GaussianMeasure.of_covariance(zero, source), GaussianMeasure.of_covariance(zero, target)
     )
     matrix = between.matrix.numpy()
-    return (matrix + matrix.T) / 2
+    result: Array = (matrix + matrix.T) / 2
+    return result
 
 
 def _rank(matrix: Tensor) -> int:

@@ -16,7 +16,7 @@ from torch import Tensor
 from pcgen import kernels
 from pcgen.errors import InputError, TransportError
 from pcgen.kernels.dense import score_rows
-from pcgen.transport import blocks
+from pcgen.transport import chunking
 
 # Scores in float32 carry an error of about 1e-6 of the spread of the atoms; atoms closer together
 # than this share of it need float64.
@@ -41,7 +41,7 @@ class Potential(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class UpperEnvelope:
-    """u(x) = max_i ⟨atom_i, x⟩ + offset_i, evaluated about the atoms' centre to keep digits.
+    """u(x) = max_i ⟨atom_i, x⟩ + offset_i, evaluated about the atoms' centre to preserve digits.
 
     Attributes:
         atoms: (N, dim) float32 or float64.
@@ -56,16 +56,16 @@ class UpperEnvelope:
     @cached_property
     def centre(self) -> Tensor:
         """(dim,) float64, the mean of the atoms: ⟨centre, x⟩ is common to all scores."""
-        return blocks.mean(self.atoms)
+        return chunking.mean(self.atoms)
 
     @cached_property
     def dtype(self) -> torch.dtype:
-        """The precision that tells these atoms' scores apart."""
+        """The precision that distinguishes the scores of these atoms."""
         return working_dtype(self.atoms, self.centre)
 
     @cached_property
     def _centred(self) -> Tensor:
-        return blocks.centred(self.atoms, self.centre, self.dtype)
+        return chunking.centred(self.atoms, self.centre, self.dtype)
 
     def check_points(self, x: Tensor) -> None:
         """Refuse what is not (n, dim) numbers: a NaN would get a cell like any other point."""
@@ -137,7 +137,7 @@ class UpperEnvelope:
 
 
 def working_dtype(atoms: Tensor, centre: Tensor | None = None) -> torch.dtype:
-    """float32 where it tells neighbouring atoms' scores apart, else float64.
+    """float32 where it distinguishes the scores of neighbouring atoms, else float64.
 
     Args:
         atoms: (N, dim); centre: (dim,) float64, their mean, zero when not given.
@@ -153,7 +153,7 @@ def working_dtype(atoms: Tensor, centre: Tensor | None = None) -> torch.dtype:
     few = sample[:: max(1, len(sample) // 64)]
     scores, index = few.new_empty(len(few), 0), torch.empty((len(few), 0), dtype=torch.int64)
     index = index.to(few.device)
-    for part, block in blocks.centred_blocks(atoms, around):
+    for part, block in chunking.centred_blocks(atoms, around):
         half = -0.5 * block.square().sum(1)
         k = min(2, len(block))
         found, where = kernels.best_cells(few, block, half, k=k, backend="dense")

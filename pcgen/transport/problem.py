@@ -14,7 +14,7 @@ from torch import Tensor
 
 from pcgen.datatypes import Source
 from pcgen.errors import InputError
-from pcgen.transport.blocks import ENTRIES, mean
+from pcgen.transport.chunking import ENTRIES, mean
 
 # Weights may miss the sum of one by rounding in float32, not by more.
 WEIGHT_SUM_TOLERANCE = 1e-4
@@ -142,7 +142,7 @@ def _distinct(atoms: Tensor, weights: Tensor) -> Distinct:
     alike = (shared[inverse.reshape(-1)] > 1).nonzero()[0]
     label = np.arange(len(rows))
     if len(alike):
-        # +0.0 turns -0.0 into 0.0, which a comparison of bytes would tell apart.
+        # +0.0 turns -0.0 into 0.0, which a comparison of bytes would distinguish.
         some = np.ascontiguousarray(rows[alike] + 0.0)
         keys = some.view(np.dtype((np.void, some.dtype.itemsize * some.shape[1])))[:, 0]
         _, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
@@ -178,12 +178,12 @@ def _as_float(values: Any, name: str) -> Tensor:
         digits = array.dtype.itemsize > 4 if array.dtype.kind == "f" else _long(array)
         kind = np.float64 if digits else np.float32
         values = torch.from_numpy(np.ascontiguousarray(array, dtype=kind))
-    values = values.detach()
-    if values.dtype in (torch.float32, torch.float64):
-        return values
-    if values.is_complex() or values.dtype == torch.bool:
-        raise InputError(f"{name} must be numbers, got a tensor of type {values.dtype}")
-    return values.double() if not values.is_floating_point() and _long(values) else values.float()
+    found: Tensor = values.detach()
+    if found.dtype in (torch.float32, torch.float64):
+        return found
+    if found.is_complex() or found.dtype == torch.bool:
+        raise InputError(f"{name} must be numbers, got a tensor of type {found.dtype}")
+    return found.double() if not found.is_floating_point() and _long(found) else found.float()
 
 
 def _long(integers: Any) -> bool:
@@ -209,7 +209,8 @@ def _checked_weights(weights: Any, atoms: Tensor) -> Tensor:
         raise InputError(
             f"weights must sum to 1, got {total:.6g}; divide them by their sum if they are masses"
         )
-    return weights / total
+    result: Tensor = weights / total
+    return result
 
 
 def _check_memory(atoms: Tensor) -> None:
@@ -224,7 +225,7 @@ def _check_memory(atoms: Tensor) -> None:
 
 
 def _free_memory() -> int:
-    """Bytes the kernel can hand out without swapping, file caches included."""
+    """Bytes available without swapping, file caches included."""
     try:
         lines = Path("/proc/meminfo").read_text().splitlines()
         entries = dict(line.split(":", 1) for line in lines)

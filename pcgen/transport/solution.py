@@ -1,6 +1,6 @@
-"""What a solver hands back: the potential, the map it gives, and the evidence that it is right.
+"""The result of a solver: the potential, its map, and the evidence that it is right.
 
-The convention everywhere: the cell of atom i is where ⟨atom_i, x⟩ + potential_i is largest. For
+The cell of atom i is where ⟨atom_i, x⟩ + potential_i is largest, everywhere in this package. For
 the cost ½|x - y|² the dual potential at atom i is potential_i + ½|atom_i|².
 """
 
@@ -56,7 +56,8 @@ class SemidiscreteSolution:
 
     def map(self, x: Tensor) -> Tensor:
         """The optimal (hard) map: each point (n, dim) to the atom of its cell."""
-        return self.problem.atoms[self.assign(x)]
+        result: Tensor = self.problem.atoms[self.assign(x)]
+        return result
 
     def require_converged(self) -> SemidiscreteSolution:
         """Itself, or an error with cause and remedy.

@@ -1,14 +1,14 @@
-"""Source measures: what a semi-discrete transport starts from.
+"""Source measures of semi-discrete transport.
 
-Any object with ``dim`` and ``sample(count, generator)`` is a source. The ones here may know more,
-and the solvers use it where it is there:
+Any object with ``dim`` and ``sample(count, generator)`` is a source. Solvers use these too, where a
+source has them:
 
 * ``name`` - written to files, read back by :func:`source_named`;
-* ``from_uniform(u)`` - coordinates are independent, and this is their quantile function, so a
-  low-discrepancy sequence can stand in for random numbers;
+* ``from_uniform(u)`` - the quantile function of independent coordinates, so that a low-discrepancy
+  sequence can replace random numbers;
 * ``line_quantile(direction)`` - the quantile function of ⟨direction, x⟩, for exact 1D transport;
 * ``rotated(k)`` - the law of the coordinates in any k orthonormal directions, where it does not
-  depend on them: a solver may then choose directions that suit the atoms.
+  depend on them, so that a solver can choose directions that suit the atoms.
 """
 
 from __future__ import annotations
@@ -99,7 +99,8 @@ class UniformBall:
         device = generator.device
         x = torch.randn(count, self.dim, generator=generator, device=device)
         radius = torch.rand(count, 1, generator=generator, device=device) ** (1 / self.dim)
-        return x * (radius / x.norm(dim=1, keepdim=True))
+        result: Tensor = x * (radius / x.norm(dim=1, keepdim=True))
+        return result
 
 
 @dataclass(frozen=True)
@@ -124,7 +125,7 @@ class SamplerSource:
 
 
 def source_named(name: str, dim: int) -> Source:
-    """The source a file names; one that only its maker can sample explains itself when asked."""
+    """The source that a file names; an unknown one raises an error when sampled."""
     known = {kind.name: kind for kind in (GaussianSource, UniformCube, UniformBall)}
     if name in known:
         return known[name](dim)
@@ -140,12 +141,14 @@ def source_named(name: str, dim: int) -> Source:
 
 def normal_quantile(p: Tensor) -> Tensor:
     """Φ⁻¹ in float64; p of 0 and 1 give -inf and inf."""
-    return torch.special.ndtri(p.double())
+    result: Tensor = torch.special.ndtri(p.double())
+    return result
 
 
 def normal_distribution(x: Tensor) -> Tensor:
     """Φ in float64."""
-    return torch.special.ndtr(x.double())
+    result: Tensor = torch.special.ndtr(x.double())
+    return result
 
 
 def _check_dim(dim: int) -> None:

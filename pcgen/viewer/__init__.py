@@ -1,18 +1,17 @@
-"""The window: look at shapes before reading anything.
+"""The window: shapes on the screen, before reading anything.
 
-A path enters: a run, a data set, a samples file, a mesh, a cloud or a folder of them. A window
-opens, or, where none can, one line that says why and what to use instead.
+In: the path of a run, a data set, a samples file, a mesh, a cloud or a folder of them. Out: a
+window, or, where none can open, one line that says why and what to use instead.
 
-* ``sources`` turn the path into shapes: files are read one at a time, a run draws one per seed,
+* ``sources`` turns the path into shapes: files are read one at a time, a run draws one per seed,
   with its base points and the path of its flow.
-* ``state`` is what can be set and by which keys.
-* ``controller`` is the viewer without a window: commands, and what is to be drawn.
-  What it knows of a shape is put into words by ``facts``; mesh and nearest training shape come
-  from ``extras``.
-  It runs long work through ``jobs`` (one worker thread; a newer wish replaces an older one).
-* ``drawing`` turns its state into arrays, ``window`` puts them into Open3D's GUI and calls the
-  commands; ``probe`` asks in a process of its own whether that can work, and the window itself is
-  in another (``apart``), so that no driver takes the command down.
+* ``state`` holds what can be set, and the keys that set it.
+* ``controller`` is the viewer without a window: commands, and what is to be drawn. ``facts``
+  describes a shape in words; mesh and nearest training shape come from ``extras``. Long work runs
+  through ``background`` (one worker thread; a newer request replaces an older one).
+* ``drawing`` turns the state into arrays, ``window`` puts them into Open3D's GUI and calls the
+  commands. ``graphics_probe`` tests in another process whether that can work, and the window itself
+  runs in another (``window_process``), so that no driver ends the command.
 * ``stills`` makes the same pictures without a window: PNG, contact sheets, turntables.
 """
 

@@ -1,8 +1,8 @@
 """What the viewer does, without a window: state, commands, and what is to be drawn.
 
 A window calls the commands and draws :meth:`Controller.drawables`; tests do the same without
-one. Commands that take long go through :class:`~pcgen.viewer.jobs.Jobs` and change the state when
-their result arrives; every change ends in ``changed()``.
+one. Commands that take long go through :class:`~pcgen.viewer.background.Jobs` and change the state
+when their result arrives; every change ends in ``changed()``.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from pcgen.errors import InputError
 from pcgen.render.neighbours import Neighbour, Neighbours
 from pcgen.shapes.mesh_files import Mesh
 from pcgen.viewer import drawing
+from pcgen.viewer.background import Immediate, Jobs
 from pcgen.viewer.drawing import Drawable
 from pcgen.viewer.exporting import export, holds_mesh
 from pcgen.viewer.extras import Extras
 from pcgen.viewer.facts import facts_of, lack_of
-from pcgen.viewer.jobs import Immediate, Jobs
 from pcgen.viewer.sources import FileSource, Item, RunSource, Source
 from pcgen.viewer.state import COLOURS, MOST_STEPS, ViewState
 

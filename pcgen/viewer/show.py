@@ -6,8 +6,8 @@ from pathlib import Path
 
 from pcgen.errors import BackendError
 from pcgen.render.inputs import kind_of, open_collection
-from pcgen.viewer.apart import run_apart
-from pcgen.viewer.probe import graphics
+from pcgen.viewer.graphics_probe import graphics
+from pcgen.viewer.window_process import run_window
 
 
 def show(
@@ -50,44 +50,6 @@ def show(
         "software": found.software,
     }
     try:
-        run_apart(options)
+        run_window(options)
     except BackendError as error:
         raise BackendError(f"{error}; {instead}") from None
-
-
-def open_window(
-    path: str,
-    *,
-    number: int,
-    seed: int,
-    steps: int,
-    points: int,
-    category: str | None,
-    reference: str | None,
-    software: bool,
-) -> None:
-    """Open a window in this process; see :func:`show`.
-
-    Args:
-        software: the driver draws with the CPU.
-    """
-    from pcgen.viewer.controller import Controller
-    from pcgen.viewer.jobs import Jobs
-    from pcgen.viewer.sources import FileSource, open_source, training_of
-
-    source = open_source(path, points=points)
-    comparable = reference is not None or not isinstance(source, FileSource)
-    comparable = comparable or (isinstance(source, FileSource) and "run" in source.collection.meta)
-    controller = Controller(
-        source,
-        Jobs(deliver=lambda call: call()),
-        training=(lambda: training_of(source, reference)) if comparable else None,
-    )
-    state = controller.state
-    state.seed, state.steps, state.category = seed, steps, category
-    if isinstance(source, FileSource):
-        numbers = source.numbers(category)
-        state.index = numbers[number % len(numbers)]
-    from pcgen.viewer import window
-
-    window.run(controller, Path(path).name, software=software)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pcgen import progress, render
 from pcgen.errors import InputError
-from pcgen.explained import explained as explain
+from pcgen.overview import overview as explain
 from pcgen.render import bodies, palette
 from pcgen.render.camera import AZIMUTH, ELEVATION
 from pcgen.render.neighbours import Neighbour

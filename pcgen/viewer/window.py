@@ -26,7 +26,7 @@ from pcgen.viewer.controller import Controller
 from pcgen.viewer.dialogs import Dialogs, free_name
 from pcgen.viewer.drawing import Drawable
 from pcgen.viewer.panel import Panel
-from pcgen.viewer.screen import fitting
+from pcgen.viewer.screen_size import fitting
 from pcgen.viewer.state import KEYS
 
 SIZE = (1240, 740)  # also fits a laptop's screen below its bars

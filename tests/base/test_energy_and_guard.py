@@ -11,11 +11,11 @@ import torch
 
 from pcgen import base
 from pcgen.base import energies
+from pcgen.base.collapse_guard import inspect
 from pcgen.base.gaussian import StandardBase, gaussian_from_moments
-from pcgen.base.guard import inspect
 from pcgen.base.measure import TensorMeasure
 from pcgen.errors import InputError, TrainingError
-from pcgen.transport.discrete import assignment_cost
+from pcgen.transport.assignment import assignment_cost
 
 
 def draw(seed):
@@ -167,3 +167,20 @@ def test_the_guard_accepts_duplicates_among_the_latents():
     omega = base.fit("gaussian", latents, generator=draw(1))
     assert inspect(omega, latents, generator=draw(2)).ok
     assert not inspect(Replay(atoms=latents, noise=0.02), latents, generator=draw(2)).ok
+
+
+@pytest.mark.parametrize("pull", [0.2, 2.0])
+def test_the_relaxed_gaussian_is_the_minimiser(pull):
+    factor = torch.randn(4, 4, generator=draw(0), dtype=torch.float64) / 2
+    covariance = factor @ factor.T + 0.2 * torch.eye(4, dtype=torch.float64)
+    nu = gaussian_from_moments(torch.randn(4, generator=draw(1)), covariance)
+    fitted = gaussian_from_moments(nu.mean, covariance, relaxation=pull)
+
+    def total(omega):
+        return base.energy(omega, nu, generator=draw(2), relaxation=pull).total.value
+
+    best = total(fitted)
+    assert best < total(gaussian_from_moments(torch.zeros(4), torch.eye(4)))
+    for scale in [0.97, 1.03]:
+        assert total(gaussian_from_moments(fitted.mean, fitted.covariance * scale)) > best
+        assert total(gaussian_from_moments(fitted.mean * scale, fitted.covariance)) > best

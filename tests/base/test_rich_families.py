@@ -4,11 +4,11 @@ import pytest
 import torch
 
 from pcgen import base, checkpoint
-from pcgen.base.choice import AutoSettings, separation, simplest
 from pcgen.base.energies import Estimate
 from pcgen.base.network import NetworkSettings
+from pcgen.base.selection import AutoSettings, separation, simplest
 from pcgen.errors import InputError, TrainingError
-from pcgen.transport.discrete import centred_cost
+from pcgen.transport.assignment import centred_cost
 
 
 def draw(seed):
@@ -145,7 +145,7 @@ def test_auto_never_takes_what_the_guard_refuses(monkeypatch):
     free = base.fit("auto", latents, generator=draw(1), settings=settings)
     assert free.name != "standard"
     # A guard that faults every draw leaves only the standard base, which copies nothing.
-    monkeypatch.setattr("pcgen.base.guard.EXCESS", -10)
+    monkeypatch.setattr("pcgen.base.collapse_guard.EXCESS", -10)
     held = base.fit("auto", latents, generator=draw(1), settings=settings)
     assert held.name == "standard"
     assert all(row.faults for row in held.table if not row.chosen)

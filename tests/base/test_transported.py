@@ -8,7 +8,7 @@ import torch
 from pcgen import base, checkpoint
 from pcgen.base.transported import TransportedSettings
 from pcgen.errors import InputError
-from pcgen.transport.discrete import centred_cost
+from pcgen.transport.assignment import centred_cost
 
 
 def draw(seed):

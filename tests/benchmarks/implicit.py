@@ -43,14 +43,14 @@ from pcgen.model import ShapeModel
 from pcgen.model.follow import weights
 from pcgen.reconstruct import MESH_POINTS
 from pcgen.reconstruct.cloud import joggled, prepare_cloud
+from pcgen.reconstruct.denoise import quiet
 from pcgen.reconstruct.facets import facet_shape
+from pcgen.reconstruct.inside_cells import cells, circumradius, delaunay, surface
 from pcgen.reconstruct.methods import MeshSettings, reconstruct
-from pcgen.reconstruct.quiet import quiet
 from pcgen.reconstruct.report import harmonic, volume
-from pcgen.reconstruct.solid import close, drop_crumbs
 from pcgen.reconstruct.thicken import compact
 from pcgen.reconstruct.topology import topology
-from pcgen.reconstruct.volume import cells, circumradius, delaunay, surface
+from pcgen.reconstruct.watertight import close, drop_crumbs
 from pcgen.runfile import read_run
 from pcgen.shapes.mesh_files import Mesh, read_mesh, write_mesh
 from pcgen.shapes.store import Dataset

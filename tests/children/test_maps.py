@@ -286,7 +286,7 @@ def test_all_maps_are_planned_once(tmp_path):
 
 
 def test_a_batch_shared_by_processes_is_the_batch_of_one(tmp_path):
-    from pcgen.draws import BatchGenerator
+    from pcgen.batch_random import BatchGenerator
 
     points, _ = boxes(6)
     maps = build(points, tmp_path)

@@ -33,14 +33,14 @@ import pcgen.model
 import pcgen.reconstruct.batch
 import pcgen.reconstruct.inputs
 import pcgen.train.training
-import pcgen.transport.choose
-import pcgen.transport.pictures  # noqa: F401 - all imported before the forks, to save them the time
+import pcgen.transport.auto
+import pcgen.transport.maps.plots  # noqa: F401 - all imported before the forks, to save them the time
 from pcgen.cli import main
 from pcgen.files import TEMPORARY_PREFIX
 from pcgen.shapes import prepare as prepare_module
 from pcgen.shapes.writer import write_dataset
 from pcgen.train import loop
-from pcgen.transport import kept
+from pcgen.transport.stochastic import solve_checkpoint
 from tests.boxes import boxes
 from tests.shapes.small_shapes import box_mesh, obj_bytes
 
@@ -127,7 +127,7 @@ class Stage:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         prepare_module.PIECE_SIZE = 2
-        loop.SAVE_EVERY_S = kept.SAVE_EVERY_S = 0.0
+        loop.SAVE_EVERY_S = solve_checkpoint.SAVE_EVERY_S = 0.0
         (folder / "meshes").mkdir()
         for number in range(5):
             path = folder / "meshes" / f"box{number}.obj"

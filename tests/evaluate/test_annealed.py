@@ -7,13 +7,13 @@ from scipy.spatial.distance import cdist
 
 from pcgen.errors import InputError
 from pcgen.evaluate.annealed import VARIANTS, annealed_table
-from pcgen.kernels import choice
+from pcgen.kernels import backends
 from tests.evaluate.shapes import surfaces
 
 BACKENDS = [
     "dense",
     pytest.param(
-        "native", marks=pytest.mark.skipif(not choice.native_usable(), reason="no compiler")
+        "native", marks=pytest.mark.skipif(not backends.native_usable(), reason="no compiler")
     ),
 ]
 

@@ -8,11 +8,11 @@ from scipy.spatial.distance import cdist
 
 from pcgen.errors import BackendError, InputError
 from pcgen.evaluate.distances import DCD_ALPHA, DISTANCES, estimate_normals, pick_backend
-from pcgen.kernels import choice
+from pcgen.kernels import backends
 from tests.evaluate.shapes import surfaces
 
 FAST = [
-    name for name in ("native", "kdtree", "dense") if name != "native" or choice.native_usable()
+    name for name in ("native", "kdtree", "dense") if name != "native" or backends.native_usable()
 ]
 
 
@@ -101,11 +101,11 @@ def test_estimated_normals_of_a_sphere_are_its_radii():
 
 
 def test_auto_names_the_measured_backend(monkeypatch):
-    monkeypatch.setattr(choice, "native_usable", lambda: True)
+    monkeypatch.setattr(backends, "native_usable", lambda: True)
     assert pick_backend("cd", 2048) == "native"
     assert pick_backend("cd", 15_000) == "kdtree"
     assert pick_backend("emd_pointflow", 15_000) == "native"
-    monkeypatch.setattr(choice, "native_usable", lambda: False)
+    monkeypatch.setattr(backends, "native_usable", lambda: False)
     assert pick_backend("cd", 2048) == "kdtree"
     assert pick_backend("emd_pointflow", 2048) == "dense"
     assert pick_backend("emd_exact", 2048) == "pot"
@@ -119,7 +119,7 @@ def test_a_backend_that_a_distance_lacks_is_refused():
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not choice.keops_usable(), reason="no compiler")
+@pytest.mark.skipif(not backends.keops_usable(), reason="no compiler")
 def test_chamfer_on_keops_is_that_of_the_tree():
     x, y = surfaces(3, 90)[0], surfaces(2, 70, seed=1)[0]
     table = DISTANCES["cd"].table

@@ -21,7 +21,6 @@ import torch
 from torch import nn
 
 from pcgen import base, checkpoint
-from pcgen.bench import scale
 from pcgen.bench.problems import _latents
 from pcgen.cli.transport import _read as read_atoms
 from pcgen.config import to_plain
@@ -54,9 +53,10 @@ from pcgen.transport import (
     SemidiscreteSolution,
     SemidualSolver,
 )
-from pcgen.transport.kept import KeptState
-from pcgen.transport.state import SemidualState
-from tests.bench.curves import PREPARE, TRANSPORT
+from pcgen.transport.stochastic.solve_checkpoint import SolveCheckpoint
+from pcgen.transport.stochastic.state import SemidualState
+from tests.benchmarks import scale
+from tests.benchmarks.curve_examples import PREPARE, TRANSPORT
 from tests.fuzz import runs
 from tests.shapes.small_shapes import box_mesh, every_format
 
@@ -465,7 +465,7 @@ LOADERS = {
     },
     "plan": Loader(".json", lambda: [b'{"steps": 40}\n'], _read_plan),
     "map": Loader(".npz", _solution, SemidiscreteSolution.load),
-    "map.state": Loader(".state", _kept, lambda path: KeptState(path, "k", 4).read()),
+    "map.state": Loader(".state", _kept, lambda path: SolveCheckpoint(path, "k", 4).read()),
     "atoms.npy": Loader(
         ".npy",
         lambda: [_buffer(lambda h: np.save(h, CLOUDS[0].astype(np.float64)))],

@@ -8,7 +8,7 @@ import pytest
 
 from pcgen.errors import InputError, MissingPackage
 from pcgen.jobs import pool
-from pcgen.jobs.common import Common
+from pcgen.jobs.shared_object import SharedObject
 from tests.jobs import killing
 
 
@@ -44,7 +44,7 @@ def test_arrays_common_to_all_tasks_are_mapped_and_not_copied():
 
 def test_what_is_common_comes_back_as_it_was_and_leaves_no_file(tmp_path):
     value = {"a": np.arange(6.0).reshape(2, 3), "b": ["x", None], "c": np.zeros((0, 3))}
-    common = Common.save(value)
+    common = SharedObject.save(value)
     found = common.load()
     assert np.array_equal(found["a"], value["a"])
     assert found["b"] == value["b"]

@@ -8,8 +8,8 @@ import torch
 from scipy.spatial.distance import cdist
 
 from pcgen import kernels
-from pcgen.errors import InputError
-from pcgen.kernels.choice import keops_usable, native_usable
+from pcgen.errors import BackendError, InputError
+from pcgen.kernels.backends import keops_usable, native_usable
 
 keops = pytest.param(
     "keops", marks=[pytest.mark.slow, pytest.mark.skipif(not keops_usable(), reason="no compiler")]
@@ -134,3 +134,10 @@ def test_a_missing_backend_names_its_extra():
 
     with pytest.raises(MissingPackage, match=r"pcgen\[pytorch3d\]"):
         kernels.nearest(*clouds(3, 3), backend="pytorch3d")
+
+
+@pytest.mark.parametrize("backend", ["kdtree", "native"])
+def test_an_operation_that_a_backend_lacks_is_refused(backend):
+    x = torch.zeros(2, 3)
+    with pytest.raises(BackendError, match=f"the {backend} backend has no soft_cells"):
+        kernels.soft_cells(x, x, torch.zeros(2), 0.1, backend=backend)

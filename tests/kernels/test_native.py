@@ -10,7 +10,7 @@ from scipy.spatial.distance import cdist
 
 from pcgen import kernels
 from pcgen.errors import BackendError, InputError
-from pcgen.kernels import choice, compiled, native
+from pcgen.kernels import backends, compiled, native
 
 pytestmark = pytest.mark.skipif(not compiled.usable(), reason="no C compiler")
 
@@ -100,9 +100,9 @@ def test_more_neighbours_or_other_dimensions_are_refused_by_name():
 
 def test_without_a_compiler_auto_means_another_backend(monkeypatch):
     x = torch.zeros(1, 300, 3)
-    assert choice.choose("nearest", x, x, 1) == "native"
+    assert backends.choose("nearest", x, x, 1) == "native"
     monkeypatch.setattr(compiled, "usable", lambda: False)
-    assert choice.choose("nearest", x, x, 1) == "kdtree"
+    assert backends.choose("nearest", x, x, 1) == "kdtree"
 
 
 def test_without_a_compiler_native_by_name_says_what_to_install():

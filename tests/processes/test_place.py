@@ -6,7 +6,7 @@ import torch
 from pcgen import processes, runtime
 from pcgen.cli import main
 from pcgen.errors import InputError
-from pcgen.processes import ALONE, Place
+from pcgen.processes import ALONE, ProcessPlace
 
 TORCHRUN = {"RANK": "1", "WORLD_SIZE": "4", "LOCAL_RANK": "1", "LOCAL_WORLD_SIZE": "2"}
 
@@ -21,13 +21,13 @@ def torchrun(monkeypatch):
 
 def test_without_torchrun_a_process_is_alone(monkeypatch):
     monkeypatch.delenv("WORLD_SIZE", raising=False)
-    assert processes.place() == Place(0, 1, 0, 1)
+    assert processes.place() == ProcessPlace(0, 1, 0, 1)
     with processes.joined() as group:
         assert group is ALONE
 
 
 def test_torchrun_tells_the_place(torchrun):
-    assert processes.place() == Place(1, 4, 1, 2)
+    assert processes.place() == ProcessPlace(1, 4, 1, 2)
 
 
 @pytest.mark.parametrize("name", ["RANK", "LOCAL_RANK", "MASTER_ADDR"])

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from pcgen.draws import BatchGenerator, mine, whole
+from pcgen.batch_random import BatchGenerator, mine, whole
 from pcgen.errors import InputError
 from pcgen.flow.characteristic import StudentSettings, matching_loss, semigroup_loss
 from pcgen.flow.networks import LatentSlope

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from pcgen import pipeline
-from pcgen.draws import mine, whole
+from pcgen.batch_random import mine, whole
 from pcgen.errors import DataError, ToldElsewhere
 from pcgen.processes import Group, joined
 from pcgen.train import loop
@@ -21,8 +21,8 @@ from pcgen.transport import (
     SemidiscreteProblem,
     SemidualSolver,
     SemidualState,
-    kept,
 )
+from pcgen.transport.stochastic import solve_checkpoint
 
 KINDS = ("plain", "redrawn")  # rows of samples
 SETTINGS = LoopSettings(steps=40, batch=8, rate=1e-2, log_every=5)
@@ -66,8 +66,8 @@ def solve(folder: Path, group: Group) -> None:
 
 def keep(folder: Path, group: Group, stop_after: int = 0) -> None:
     """Solve with a state beside the result, from what another job left of it."""
-    kept.SAVE_EVERY_S = 0.0
-    state = kept.KeptState.beside(folder / "kept.npz", "key", 240, group)
+    solve_checkpoint.SAVE_EVERY_S = 0.0
+    state = solve_checkpoint.SolveCheckpoint.beside(folder / "kept.npz", "key", 240, group)
     solver, begun = SemidualSolver(batch=256), state.read()
 
     def on_step(now: SemidualState) -> None:

@@ -3,9 +3,9 @@ import pytest
 import trimesh
 
 from pcgen.reconstruct.report import volume
-from pcgen.reconstruct.solid import close
 from pcgen.reconstruct.thicken import move_apart, thicken
 from pcgen.reconstruct.topology import fans, is_watertight, topology
+from pcgen.reconstruct.watertight import close
 
 QUAD = np.array([[0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 1, 0]], float)
 FAN_OF_THREE = np.array([[0, 0, 0], [0, 0, 1], [1, 0, 0], [-1, 1, 0], [-1, -1, 0]], float)

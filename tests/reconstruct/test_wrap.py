@@ -8,7 +8,7 @@ from pcgen.reconstruct import wrap as module
 from pcgen.reconstruct.cloud import prepare_cloud
 from pcgen.reconstruct.methods import AUTO_OF_NOISY, MeshSettings, reconstruct
 from tests.reconstruct.shapes import box, square
-from tests.reconstruct.test_quiet import noisy
+from tests.reconstruct.test_denoise import noisy
 
 VOLUME = 8 * 0.6 * 0.4
 

@@ -16,11 +16,11 @@ from pcgen.transport import (
     GaussianSource,
     SemidiscreteProblem,
     SemidualSolver,
-    kept,
 )
-from pcgen.transport.choose import choose_method
-from pcgen.transport.pictures import cell_picture, draw
+from pcgen.transport.auto import choose_method
+from pcgen.transport.maps.plots import cell_picture, draw
 from pcgen.transport.sources import UniformCube
+from pcgen.transport.stochastic import solve_checkpoint
 
 
 @pytest.fixture
@@ -191,13 +191,13 @@ def test_walls_and_cells_of_the_picture_belong_to_the_map(tmp_path):
     solution = SemidualSolver(tolerance=0.05).solve(problem, torch.Generator().manual_seed(0))
     extended = ExtendedMap(solution)
     picture = cell_picture(extended)
-    middle = torch.from_numpy(picture.walls.mean(1))
+    middle = torch.from_numpy(picture.facets.mean(1))
     mapped = extended(middle)
     assert mapped.gap.max() < 1e-6  # the middle of a wall is on it
     assert np.allclose(mapped.jump.numpy(), picture.jump, rtol=1e-6)
     # Two modes left and right: the singular set is the line between them, near x = 0.
     assert 0 < picture.singular.sum() < len(picture.singular) / 2
-    assert np.abs(picture.walls[picture.singular][:, :, 0]).max() < 0.3
+    assert np.abs(picture.facets[picture.singular][:, :, 0]).max() < 0.3
     for cell, polygon in enumerate(picture.polygons):
         if len(polygon):
             inside = torch.from_numpy(polygon.mean(0)[None])
@@ -210,9 +210,9 @@ def test_a_solve_that_was_stopped_goes_on_to_the_same_bits(atoms, tmp_path, caps
     """Stopped in each phase, twice; what another command left is not gone on with."""
     words = (atoms, "--method", "semidual", "--tolerance", 0.05, "--quiet")
     assert main(["transport", *map(str, words), "--out", str(tmp_path / "whole.npz")]) == 0
-    monkeypatch.setattr(kept, "SAVE_EVERY_S", 0.0)
+    monkeypatch.setattr(solve_checkpoint, "SAVE_EVERY_S", 0.0)
     out, left = tmp_path / "map.npz", tmp_path / "map.npz.state"
-    keep, steps = kept.KeptState.keep, []
+    keep, steps = solve_checkpoint.SolveCheckpoint.keep, []
 
     def stop_at(stop):
         def keep_or_stop(self, state):
@@ -224,14 +224,14 @@ def test_a_solve_that_was_stopped_goes_on_to_the_same_bits(atoms, tmp_path, caps
         return keep_or_stop
 
     for seed, stop in ((1, 3), (0, 5), (0, 40)):  # the first is of another seed
-        monkeypatch.setattr(kept.KeptState, "keep", stop_at(stop))
+        monkeypatch.setattr(solve_checkpoint.SolveCheckpoint, "keep", stop_at(stop))
         stopped = main(["transport", *map(str, words), "--out", str(out), "--seed", str(seed)])
         assert stopped == 130
         assert "the same command goes on" in capsys.readouterr().err
         assert left.exists()
         assert not out.exists()
     assert steps == [1, 2, 3, *range(1, 6), *range(6, 41)]
-    monkeypatch.setattr(kept.KeptState, "keep", keep)
+    monkeypatch.setattr(solve_checkpoint.SolveCheckpoint, "keep", keep)
     assert main(["transport", *map(str, words), "--out", str(out)]) == 0
     assert out.read_bytes() == (tmp_path / "whole.npz").read_bytes()
     assert not left.exists()
@@ -239,8 +239,8 @@ def test_a_solve_that_was_stopped_goes_on_to_the_same_bits(atoms, tmp_path, caps
 
 @pytest.mark.parametrize("change", [{"epsilon": float("nan")}, {"batch": 0}, {"more": 1}, "short"])
 def test_a_damaged_state_is_refused_in_one_line(atoms, tmp_path, capsys, monkeypatch, change):
-    monkeypatch.setattr(kept, "SAVE_EVERY_S", 0.0)
-    monkeypatch.setattr(kept.KeptState, "remove", lambda self: None)
+    monkeypatch.setattr(solve_checkpoint, "SAVE_EVERY_S", 0.0)
+    monkeypatch.setattr(solve_checkpoint.SolveCheckpoint, "remove", lambda self: None)
     out, left = tmp_path / "map.npz", tmp_path / "map.npz.state"
     words = (atoms, "--out", out, "--method", "semidual", "--tolerance", 0.5)
     run(capsys, *words)

@@ -13,7 +13,7 @@ from PIL import Image
 
 from pcgen.cli import main
 from pcgen.errors import BackendError, InputError
-from pcgen.viewer import apart, probe, show
+from pcgen.viewer import graphics_probe, show, window_process
 
 CRASH = "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)"
 
@@ -100,22 +100,24 @@ def test_without_a_display_one_line_offers_the_gallery(samples_file, monkeypatch
 )
 def test_a_driver_may_do_anything_to_the_probe(monkeypatch, code, expected):
     monkeypatch.setenv("DISPLAY", ":0")
-    problem = probe.graphics(code).problem
+    problem = graphics_probe.graphics(code).problem
     assert expected in problem if expected else problem == ""
 
 
 def test_a_driver_that_never_answers_is_given_up(monkeypatch):
     monkeypatch.setenv("DISPLAY", ":0")
-    monkeypatch.setattr(probe, "PATIENCE_S", 0.2)
-    assert "no answer" in probe.graphics("import time; time.sleep(60)").problem
+    monkeypatch.setattr(graphics_probe, "PATIENCE_S", 0.2)
+    assert "no answer" in graphics_probe.graphics("import time; time.sleep(60)").problem
 
 
 def test_a_window_that_crashes_leaves_one_line_and_the_offer_of_the_gallery(
     samples_file, monkeypatch, capsys
 ):
     module = sys.modules[show.__module__]
-    monkeypatch.setattr(module, "graphics", probe.Graphics)
-    monkeypatch.setattr(module, "run_apart", lambda options: apart.run_apart(options, CRASH))
+    monkeypatch.setattr(module, "graphics", graphics_probe.Graphics)
+    monkeypatch.setattr(
+        module, "run_window", lambda options: window_process.run_window(options, CRASH)
+    )
     assert main(["view", str(samples_file)]) == 2
     error = capsys.readouterr().err
     assert "the window crashed (signal 11)" in error
@@ -129,20 +131,20 @@ def test_what_the_process_of_the_window_refuses_is_told_by_the_command(samples_f
         "category": "sofa", "reference": None, "software": True,
     }  # fmt: skip
     with pytest.raises(InputError, match="no category 'sofa'"):
-        apart.run_apart(options)
+        window_process.run_window(options)
     with pytest.raises(BackendError, match="ended with code 3"):
-        apart.run_apart({}, "import sys; sys.exit(3)")
+        window_process.run_window({}, "import sys; sys.exit(3)")
 
 
 def test_the_window_ends_with_the_command(tmp_path):
     """However the command ends: even a killed one leaves no window behind."""
     child = (
         "import os, sys, threading, time; sys.path[:] = sys.argv[3:]; "
-        "from pcgen.viewer.apart import end_with_parent; "
+        "from pcgen.viewer.window_process import end_with_parent; "
         "threading.Thread(target=end_with_parent, daemon=True).start(); "
         f"open({str(tmp_path / 'pid')!r}, 'w').write(str(os.getpid()) + ' '); time.sleep(600)"
     )
-    code = f"from pcgen.viewer.apart import run_apart; run_apart({{}}, {child!r})"
+    code = f"from pcgen.viewer.window_process import run_window; run_window({{}}, {child!r})"
     parent = subprocess.Popen(
         [sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     )
@@ -177,7 +179,7 @@ def _state(pid):
 
 def test_a_software_driver_is_recognised(monkeypatch):
     monkeypatch.setenv("DISPLAY", ":0")
-    assert probe.graphics("print('device: llvmpipe'); print('window opened')").software
+    assert graphics_probe.graphics("print('device: llvmpipe'); print('window opened')").software
 
 
 @pytest.mark.parametrize(

@@ -11,25 +11,28 @@ fixed point: G(w) is the Brenier potential with ∇G♯ρ = P_w; step to (1 − 
 * :mod:`iteration` - damping rule, divergence, and the verdict with its remedy.
 """
 
+from pcgen import renamed
 from pcgen.transport.conjugate.gaussian import (
     GaussianConjugate,
     conjugate_gaussian,
     iterate_gaussian,
 )
-from pcgen.transport.conjugate.iteration import Status, damping_rule
-from pcgen.transport.conjugate.line import LineConjugate, conjugate_line
+from pcgen.transport.conjugate.iteration import IterationStatus, damping_rule
 from pcgen.transport.conjugate.measure import ConjugateNetwork
 from pcgen.transport.conjugate.network import ConjugateSettings, conjugate_network
+from pcgen.transport.conjugate.univariate import UnivariateConjugate, conjugate_univariate
 
 __all__ = [
     "ConjugateNetwork",
     "ConjugateSettings",
     "GaussianConjugate",
-    "LineConjugate",
-    "Status",
+    "IterationStatus",
+    "UnivariateConjugate",
     "conjugate_gaussian",
-    "conjugate_line",
     "conjugate_network",
+    "conjugate_univariate",
     "damping_rule",
     "iterate_gaussian",
 ]
+
+__getattr__ = renamed.names(__name__)

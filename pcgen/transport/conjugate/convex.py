@@ -83,7 +83,8 @@ class ConvexPotential(nn.Module):
         for layer in range(len(slopes) - 2, -1, -1):
             delta = (delta @ self._positive_pass(layer)) * slopes[layer]
             total = total + delta @ self.inputs[layer]
-        return self._curvature() * v + self.centre + self.scale / self.unit * total
+        result: Tensor = self._curvature() * v + self.centre + self.scale / self.unit * total
+        return result
 
     def _hidden(self, v: Tensor) -> tuple[Tensor, list[Tensor]]:
         """The last hidden layer (n, width), and the derivative of every layer's softplus."""
@@ -106,7 +107,8 @@ class ConvexPotential(nn.Module):
 
     def _positive_pass(self, layer: int) -> Tensor:
         weight = self.passes[layer]
-        return functional.softplus(weight) / weight.shape[1]
+        result: Tensor = functional.softplus(weight) / weight.shape[1]
+        return result
 
     def _positive_output(self) -> Tensor:
         return functional.softplus(self.output) / math.sqrt(len(self.output))

@@ -1,4 +1,4 @@
-"""Conjugate moment measures of Gaussians: the closed form, and the iteration that it is tested by.
+"""Conjugate moment measures of Gaussians: the closed form, and the iteration that it tests.
 
 ρ = N(m, Σ) is (∇w*)♯ P_w for w(x) = ½ (x − a)ᵀ Σ^{−1/3} (x − a) with a = (I + Σ^{1/3})⁻¹ m: the
 base P_w is N(a, Σ^{1/3}) and the map ∇w*(z) = Σ^{1/3} z + a. (The plain moment measure would
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from pcgen.errors import InputError
-from pcgen.transport.conjugate.iteration import Status, check_damping, damping_rule, judge
+from pcgen.transport.conjugate.iteration import IterationStatus, check_damping, damping_rule, judge
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
@@ -83,7 +83,7 @@ class GaussianIteration:
     measure: GaussianConjugate
     residuals: tuple[float, ...]
     dampings: tuple[float, ...]
-    status: Status
+    status: IterationStatus
 
 
 def iterate_gaussian(
@@ -127,7 +127,9 @@ def iterate_gaussian(
         mixed = (1 - eta) * hessian + eta * slope
         offset = (1 - eta) * hessian @ w.centre + eta * (slope @ mean - w.centre)
         w = GaussianConjugate(torch.linalg.solve(mixed, offset), torch.linalg.inv(mixed))
-    return GaussianIteration(w, tuple(residuals), tuple(dampings), status or Status.EXHAUSTED)
+    return GaussianIteration(
+        w, tuple(residuals), tuple(dampings), status or IterationStatus.EXHAUSTED
+    )
 
 
 def matrix_power(matrix: Tensor, power: float) -> Tensor:
@@ -140,7 +142,8 @@ def matrix_power(matrix: Tensor, power: float) -> Tensor:
     values = values.clamp(min=0)
     if power < 0 and values[0] <= 1e-14 * values[-1]:
         raise InputError("the covariance is singular; shrink it or drop constant directions")
-    return (vectors * values.pow(power)) @ vectors.T
+    result: Tensor = (vectors * values.pow(power)) @ vectors.T
+    return result
 
 
 def _checked(mean: Tensor, covariance: Tensor) -> tuple[Tensor, Tensor]:

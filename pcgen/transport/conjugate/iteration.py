@@ -1,4 +1,4 @@
-"""What the three conjugate-moment solvers share: damping, the verdict, its remedy.
+"""What the three conjugate-moment solvers share: damping, the test for convergence, its remedy.
 
 Near the fixed point the map w ↦ G(w) multiplies the mean of P_w by −Cov(P_w) and the logarithm of
 its covariance by −1/2. Damped by η, the errors are multiplied by 1 − η(1 + λ) for each eigenvalue
@@ -18,7 +18,7 @@ SHAPE_RATE = 1.5
 """1 + 1/2: how fast the covariance part reacts to an undamped step."""
 
 
-class Status(enum.Enum):
+class IterationStatus(enum.Enum):
     """How an iteration ended, with the remedy."""
 
     CONVERGED = "converged"
@@ -31,7 +31,7 @@ class Status(enum.Enum):
         Raises:
             TransportError: with cause and remedy.
         """
-        if self is not Status.CONVERGED:
+        if self is not IterationStatus.CONVERGED:
             raise TransportError(f"the conjugate-moment iteration {self.value}")
 
 
@@ -49,8 +49,10 @@ def damping_rule(smallest: float, largest: float) -> float:
     return min(1.0, 2 / (min(rates) + max(rates)))
 
 
-def judge(residuals: Sequence[float], tolerance: float, *, noise: float = 0.0) -> Status | None:
-    """The verdict on an iteration so far, None while it may go on.
+def judge(
+    residuals: Sequence[float], tolerance: float, *, noise: float = 0.0
+) -> IterationStatus | None:
+    """The status of an iteration so far, None while it may continue.
 
     Diverged means: not finite, or three rises in a row that end at three times the best residual.
     (A mean that diverges may hide behind a covariance that converges for the first steps.) What
@@ -58,13 +60,13 @@ def judge(residuals: Sequence[float], tolerance: float, *, noise: float = 0.0) -
     """
     last = residuals[-1]
     if not math.isfinite(last):
-        return Status.DIVERGED
+        return IterationStatus.DIVERGED
     if last <= tolerance:
-        return Status.CONVERGED
+        return IterationStatus.CONVERGED
     tail = residuals[-4:]
     rising = len(tail) == 4 and all(a < b for a, b in itertools.pairwise(tail))
     if rising and last > max(noise, 3 * min(residuals)):
-        return Status.DIVERGED
+        return IterationStatus.DIVERGED
     return None
 
 

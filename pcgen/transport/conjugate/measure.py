@@ -1,6 +1,6 @@
-"""What a fit with a network hands back: the base P_w, the map ∇w*, and their coordinates.
+"""The result of a fit with a network: the base P_w, the map ∇w*, and their coordinates.
 
-Everything happens in coordinates v = Λ^(−1/6) Vᵀ (x − m) of the data's mean m and (shrunken)
+All computations use coordinates v = Λ^(−1/6) Vᵀ (x − m) of the data's mean m and (shrunken)
 covariance V Λ Vᵀ: there the Gaussian answer is W(v) = ½|v|² + c·v with P_W of covariance I. With
 M = Λ^(1/3) and b = Λ^(1/6) Vᵀ m the map is ∇W*(M v_z + b).
 """

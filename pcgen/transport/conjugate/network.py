@@ -20,13 +20,13 @@ from typing import TYPE_CHECKING
 import torch
 
 from pcgen.errors import InputError
+from pcgen.transport.assignment import centred_cost
 from pcgen.transport.conjugate.convex import ConvexPotential
 from pcgen.transport.conjugate.gaussian import conjugate_gaussian
-from pcgen.transport.conjugate.iteration import Status, check_damping, damping_rule, judge
+from pcgen.transport.conjugate.iteration import IterationStatus, check_damping, damping_rule, judge
 from pcgen.transport.conjugate.legendre import conjugate
 from pcgen.transport.conjugate.mala import mala
 from pcgen.transport.conjugate.measure import ConjugateNetwork, Coordinates
-from pcgen.transport.discrete import centred_cost
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
@@ -120,7 +120,7 @@ class NetworkSolution:
 
     network: ConjugateNetwork
     records: tuple[StepRecord, ...]
-    status: Status
+    status: IterationStatus
 
 
 @dataclass
@@ -288,9 +288,9 @@ def conjugate_network(
     fit = Fit(data.float(), covariance, settings, generator)
     for _ in fit:
         gaps = [record.gap for record in fit.records]
-        if judge(gaps, -math.inf, noise=GAP_NOISE) is Status.DIVERGED:
-            return NetworkSolution(fit.network(), tuple(fit.records), Status.DIVERGED)
+        if judge(gaps, -math.inf, noise=GAP_NOISE) is IterationStatus.DIVERGED:
+            return NetworkSolution(fit.network(), tuple(fit.records), IterationStatus.DIVERGED)
     last = gaps[-LAST_GAPS:]
     close = sum(last) / len(last) <= settings.tolerance
-    status = Status.CONVERGED if close else Status.EXHAUSTED
+    status = IterationStatus.CONVERGED if close else IterationStatus.EXHAUSTED
     return NetworkSolution(fit.network(), tuple(fit.records), status)

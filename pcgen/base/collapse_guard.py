@@ -1,0 +1,130 @@
+"""The collapse guard: tests whether a base copies the training latents or has collapsed.
+
+λ = 0 with a rich family has a trivial optimum, ω = ν of the training latents: energy 0, nothing
+learnt, every sample a replay. Rich families can also lose variance while their energy falls. Both
+are tested against latents that the fit has not seen, since real latents have near-duplicates too.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from pcgen.base.measure import BaseMeasure, check_dim, check_latents
+from pcgen.errors import TrainingError
+
+if TYPE_CHECKING:
+    from torch import Generator, Tensor
+
+DRAWS = 512
+REPLAY_RADIUS = 0.5
+"""A draw replays a latent when it is closer than this share of that latent's distance to the
+nearest other one."""
+EXCESS = 0.1
+"""Replays may exceed those of unseen latents by this share plus three standard errors."""
+LEAST_NOVELTY = 0.25
+LEAST_SPREAD = 0.1
+
+
+@dataclass(frozen=True)
+class GuardReport:
+    """The result of the guard.
+
+    Attributes:
+        replay: share of draws that lie on a training latent.
+        replay_reference: the same for unseen latents (held out, or each left out in turn).
+        novelty: median distance of draws to the nearest training latent, over the reference's.
+        spread: variance of the draws summed over coordinates, over that of the latents.
+        faults: sentences, empty when the base passes.
+    """
+
+    replay: float
+    replay_reference: float
+    novelty: float
+    spread: float
+    faults: tuple[str, ...]
+
+    @property
+    def ok(self) -> bool:
+        return not self.faults
+
+    def require_ok(self, name: str) -> None:
+        """Refuse a base that failed.
+
+        Raises:
+            TrainingError: with the faults and the remedy.
+        """
+        if self.faults:
+            raise TrainingError(
+                f"base {name} is refused: {'; '.join(self.faults)}. Use more latents, a larger "
+                "relaxation, or a simpler family such as gmm or gaussian"
+            )
+
+    def plain(self) -> dict[str, Any]:
+        """JSON-ready."""
+        return asdict(self)
+
+
+def inspect(
+    omega: BaseMeasure,
+    latents: Tensor,
+    *,
+    generator: Generator,
+    validation: Tensor | None = None,
+) -> GuardReport:
+    """Compare draws of ω with training latents (N, dim), N at least 3.
+
+    Args:
+        validation: (M, dim) latents the fit has not seen; None leaves each latent out in turn.
+    """
+    latents = check_latents(latents, least=3, family="the collapse guard")
+    check_dim(omega, latents.shape[1], "the latents")
+    latents = torch.unique(latents, dim=0)  # a copy within the set would make its radius 0
+    draws = omega.sample(DRAWS, generator).to(latents.device)
+    spacing, neighbour = _nearest_other(latents)
+    distance, index = _nearest(draws, latents)
+    replays = distance < REPLAY_RADIUS * spacing[index]
+    if validation is None or len(validation) == 0:
+        # Leaving latent j out also widens the radius of the neighbour whose nearest was j.
+        radius, _ = _nearest_other(latents, skip=neighbour)
+        reference_distance, reference = spacing, spacing < REPLAY_RADIUS * radius
+    else:
+        unseen = check_latents(validation)
+        check_dim(omega, unseen.shape[1], "the validation latents")
+        reference_distance, at = _nearest(unseen, latents)
+        reference = reference_distance < REPLAY_RADIUS * spacing[at]
+    share, usual = float(replays.double().mean()), float(reference.double().mean())
+    novelty = float(distance.median() / reference_distance.median().clamp(min=1e-12))
+    spread = float(draws.var(0).sum() / latents.var(0).sum())
+    faults = []
+    noise = math.sqrt(0.25 / len(reference) + 0.25 / DRAWS)
+    noise *= 2 * math.sqrt(max(usual * (1 - usual), 0.01))
+    if share > usual + EXCESS + 3 * noise:
+        faults.append(f"{share:.0%} of its draws replay training latents ({usual:.0%} is usual)")
+    if novelty < LEAST_NOVELTY:
+        faults.append(f"its draws are {novelty:.2f} times as far from training as unseen latents")
+    if spread < LEAST_SPREAD:
+        faults.append(f"it has collapsed to {spread:.1%} of the latents' variance")
+    return GuardReport(share, usual, novelty, spread, tuple(faults))
+
+
+def _nearest(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    found = torch.cdist(x, y).min(1)
+    return found.values, found.indices
+
+
+def _nearest_other(x: Tensor, skip: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """Distance and index of the nearest other row.
+
+    With ``skip`` (n,), the answer for each row j is instead that of row skip[j], with j left out.
+    """
+    table = torch.cdist(x, x)
+    table.fill_diagonal_(torch.inf)
+    if skip is not None:
+        table = table[skip].clone()
+        table[torch.arange(len(x)), torch.arange(len(x))] = torch.inf
+    found = table.min(1)
+    return found.values, found.indices

@@ -1,0 +1,286 @@
+"""Thickness for walls of Delaunay facets, such that no face crosses another.
+
+Moving each vertex of a sewn surface (:mod:`pcgen.reconstruct.thicken`) out of its wall is simple
+and nearly right, but around one point in eight no single place sees all walls of its nook, and
+faces cross there. The finest surface of :mod:`pcgen.reconstruct.boundary_surface` never crosses
+itself, but has many times the faces. So: one vertex for each loop of walls wherever that works.
+
+1. About a point with several nooks, the one that sees its walls worst stays where it is; the
+   others move to where they see all of theirs; a second loop in a nook draws back into its walls.
+2. Where faces cross, vertices move less far, thrice.
+3. Where they still do, their nooks get the finest surface, until nothing crosses.
+
+The result is embedded unless cells are as flat as rounding; :func:`embedded` says what is left.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pcgen.reconstruct.boundary_surface import (
+    BoundarySurface,
+    WallSides,
+    boundary_surface,
+    wall_sides,
+)
+from pcgen.reconstruct.cell_complex import (
+    CellComplex,
+    Index,
+    Mask,
+    Points,
+    edge_groups,
+    unit,
+    widest,
+)
+from pcgen.reconstruct.inside_cells import facet_keys
+from pcgen.reconstruct.self_intersections import crossing_faces
+from pcgen.reconstruct.thicken import clean, connected, subdivide, tetrahedra
+
+Faces = NDArray[np.int64]
+Values = NDArray[np.float64]
+
+_SEES = 0.1  # least product of a direction with the normals of all walls it sees
+_STEP = 0.3  # a vertex moves at most this share of the shortest edge of its walls
+_DRAW_BACK = 2.0  # how much farther a second loop moves than a first
+_SHRINK, _SMALLER = 3, 0.4  # rounds of moving less far, and how much less
+_MOVED = 3  # rounds after those that open the nooks of moved vertices only
+_ROUNDS = 12
+_FINE = 0.4  # how far at most a node lies towards its middle
+
+
+def walls_among(space: CellComplex, faces: Faces) -> Mask | None:
+    """Which facets (F,) ``faces`` are, or None when some are no facets of the space."""
+    count = len(space.points) + 1
+    wanted = facet_keys(np.sort(clean(faces), axis=1), count)
+    walls = np.isin(facet_keys(space.cells.facets, count), wanted)
+    return walls if walls.sum() == len(wanted) else None
+
+
+def embedded(
+    space: CellComplex, walls: Mask, full: Mask, thickness: float
+) -> tuple[Points, Faces, Index]:
+    """The surface of sheets with ``thickness`` and of the cells ``full``.
+
+    Args:
+        walls: (F,) sheets, and whatever bounds full cells.
+        full: (C,) cells of material, none of them infinite.
+    Returns:
+        vertices and faces, closed and two-manifold, and the point (V,) each vertex lies at, -1 for
+        the middle of an edge. Crossings that remain are for
+        :func:`~pcgen.reconstruct.self_intersections.crossing_faces` to count.
+    """
+    empty = ~full
+    one, two = empty[space.cells.cells_of].T
+    skin = boundary_surface(space, (walls & (one | two)) | (one != two), empty)
+    placing = _Placing(skin, space, thickness)
+    vertices, faces, names = placing.mesh()
+    for step in range(_ROUNDS):
+        shrinking = step < _SHRINK
+        pairs = crossing_faces(vertices, faces, quick=shrinking)
+        if not len(pairs) and shrinking:
+            pairs = crossing_faces(vertices, faces)
+        if not len(pairs):
+            break
+        crossing = names[np.unique(faces[pairs])]
+        if shrinking:
+            placing.shrink(crossing)
+        elif not placing.open(crossing, step - _SHRINK):
+            break
+        vertices, faces, names = placing.mesh()
+    return vertices, faces, placing.origin(names)
+
+
+class _Placing:
+    """Which nooks are open, and where the vertices lie.
+
+    Vertices are named by nodes, then loops, then seams. A seam needs a vertex of its own where
+    two of them run between the same two loops.
+    """
+
+    def __init__(self, skin: BoundarySurface, space: CellComplex, thickness: float) -> None:
+        self.skin, self.points = skin, np.concatenate([space.points, np.zeros((1, 3))])
+        self.nodes, self.loops = len(skin.nook), len(skin.loop_nook)
+        arm = skin.place - self.points[skin.start]
+        length = np.linalg.norm(arm, axis=1, keepdims=True)
+        self.fine = self.points[skin.start] + arm * np.minimum(
+            _FINE, thickness / np.maximum(length, 1e-300)
+        )
+        self.opened = np.zeros(int(skin.nook.max()) + 1, bool)
+        normals = skin.sides.normals(self.points)
+        self._place_loops(normals, thickness)
+        self._place_seams(normals, thickness)
+
+    def _place_loops(self, normals: Points, thickness: float) -> None:
+        skin, sides = self.skin, self.skin.sides
+        self.direction, sees = widest(normals, skin.side_loops, self.loops)
+        shortest = np.full(self.loops, np.inf)
+        back = np.zeros((self.loops, 3))
+        for i in range(3):
+            for j in (i - 1, i - 2):
+                arm = self.points[sides.points[:, j]] - self.points[sides.points[:, i]]
+                np.minimum.at(shortest, skin.side_loops[:, i], np.linalg.norm(arm, axis=1))
+                np.add.at(back, skin.side_loops[:, i], unit(arm))
+        size = np.bincount(skin.side_loops.reshape(-1), minlength=self.loops)
+        second = ~_first_of_each(skin.loop_nook, -size)
+        self.direction[second] = unit(back)[second]
+        nooks = np.bincount(skin.loop_point)[skin.loop_point]
+        worst = _first_of_each(skin.loop_point, np.where(second, np.inf, sees))
+        self.stays = ~second & worst & ((sees < _SEES) | (nooks == 1))
+        self.opened[skin.loop_nook[~second & (sees < _SEES) & ~self.stays]] = True
+        stayed = np.zeros(len(self.points), bool)
+        stayed[skin.loop_point[self.stays]] = True
+        far = thickness / 2 * np.where(second, _DRAW_BACK, 1.0)
+        far *= np.where(stayed[skin.loop_point], 2.0, 1.0)
+        self.second, self.far = second, np.minimum(far, _STEP * shortest)
+
+    def _place_seams(self, normals: Points, thickness: float) -> None:
+        """Away from both walls of a seam."""
+        seams, sides = self.skin.seams, self.skin.sides
+        count = int(seams.max()) + 1
+        away, along, length = np.zeros((count, 3)), np.zeros((count, 3)), np.full(count, np.inf)
+        for i in range(3):
+            a, b, c = (self.points[sides.points[:, (i + k) % 3]] for k in range(3))
+            edge = unit(b - a)
+            inwards = (c - a) - ((c - a) * edge).sum(axis=1, keepdims=True) * edge
+            np.add.at(away, seams[:, i], normals)
+            np.add.at(along, seams[:, i], unit(inwards))
+            length[seams[:, i]] = np.linalg.norm(b - a, axis=1)
+        # Where both are the two sides of one wall, away is out of its rim.
+        rim = np.linalg.norm(away, axis=1) < 0.2
+        self.seam_direction = unit(np.where(rim[:, None], -along, away))
+        self.seam_far = np.minimum(thickness / 2, 0.2 * length)
+
+    def _named(self, nodes: Index, loops: Index) -> Index:
+        joined = np.where(loops >= 0, self.nodes + loops, -1)
+        return np.where(self.opened[self.skin.nook[nodes]], nodes, joined)
+
+    def mesh(self) -> tuple[Points, Faces, Index]:
+        """Vertices, faces, and the name of each vertex."""
+        skin = self.skin
+        walls = self._named(skin.side_nodes, skin.side_loops)
+        self.doubled, middle = self._doubled_seams(walls)
+        faces, _ = subdivide(walls, middle)
+        patches = self._named(skin.patches, skin.patch_loops)
+        patches = patches[(patches >= 0).all(axis=1)]
+        faces = np.concatenate([faces, patches])
+        collapsed = (faces == np.roll(faces, 1, axis=1)).any(axis=1)
+        names, renumbered = np.unique(faces[~collapsed], return_inverse=True)
+        return self._positions(names), renumbered.reshape(-1, 3).astype(np.int64), names
+
+    def origin(self, names: Index) -> Index:
+        """The point (n,) of nodes and loops, -1 for seams."""
+        known = np.concatenate([self.skin.start, self.skin.loop_point])
+        inside = names < len(known)
+        return np.where(inside, known[np.where(inside, names, 0)], -1)
+
+    def _positions(self, names: Index) -> Points:
+        skin, first_seam = self.skin, self.nodes + self.loops
+        result = np.empty((len(names), 3))
+        node, seam = names < self.nodes, names >= first_seam
+        result[node] = self.fine[names[node]]
+        loop = names[~node & ~seam] - self.nodes
+        far = np.where(self.stays[loop], 0.0, self.far[loop])
+        result[~node & ~seam] = (
+            self.points[skin.loop_point[loop]] + far[:, None] * self.direction[loop]
+        )
+        at = names[seam] - first_seam
+        ends = self.points[skin.loop_point[self.doubled[at]]].mean(axis=1)
+        result[seam] = ends + self.seam_far[at][:, None] * self.seam_direction[at]
+        return result
+
+    def _doubled_seams(self, walls: Index) -> tuple[Index, Index]:
+        """Seams with the same ends as another: their two loops (seams, 2), and (S, 3) the names
+        of the vertices in their middles, -1 elsewhere.
+        """
+        seams = self.skin.seams.reshape(-1)
+        ends = np.sort(np.stack([walls, np.roll(walls, -1, axis=1)], axis=2).reshape(-1, 2), axis=1)
+        joined = (ends >= self.nodes).all(axis=1)
+        rows = np.unique(np.c_[ends[joined], seams[joined]], axis=0)
+        _, inverse, repeats = np.unique(
+            rows[:, :2], axis=0, return_inverse=True, return_counts=True
+        )
+        rows = rows[repeats[inverse.reshape(-1)] > 1]
+        loops = np.full((int(seams.max()) + 1, 2), -1)
+        loops[rows[:, 2]] = rows[:, :2] - self.nodes
+        named = joined & (loops[seams, 0] >= 0)
+        middle = np.where(named, self.nodes + self.loops + seams, -1)
+        return loops, middle.reshape(-1, 3)
+
+    def shrink(self, names: Index) -> None:
+        """Move less far; but a second loop must stay farther from the point than a first."""
+        loop, seam = self._split(names)
+        loop = loop[~self.second[loop]]
+        self.far[loop] *= _SMALLER
+        self.seam_far[seam] *= _SMALLER
+
+    def open(self, names: Index, step: int) -> bool:
+        """Open nooks: at first of the loops that moved, then of all, then of the ends of seams.
+
+        Returns:
+            whether any was still joined.
+        """
+        loop, seam = self._split(names)
+        chosen = loop[~self.stays[loop]] if step < _MOVED else loop
+        if not len(chosen):
+            chosen = loop
+        if len(seam) and (step > 1 or not len(chosen)):
+            chosen = np.r_[chosen, self.doubled[seam].reshape(-1)]
+        nooks = self.skin.loop_nook[chosen]
+        changed = bool((~self.opened[nooks]).any())
+        self.opened[nooks] = True
+        return changed
+
+    def _split(self, names: Index) -> tuple[Index, Index]:
+        first_seam = self.nodes + self.loops
+        loop = names[(names >= self.nodes) & (names < first_seam)] - self.nodes
+        return loop, names[names >= first_seam] - first_seam
+
+
+def _first_of_each(group: Index, rank: Values | Index) -> Mask:
+    """Which element of each group comes first by ``rank``."""
+    order = np.lexsort((rank, group))
+    first = np.r_[True, group[order][1:] != group[order][:-1]]
+    result = np.zeros(len(group), bool)
+    result[order[first]] = True
+    return result
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pieces:
+    """The connected pieces of the two sides of walls.
+
+    Attributes:
+        sides: the sides; piece: (S,) the piece of each.
+        volume: (pieces,) as of :class:`~pcgen.reconstruct.thicken.Layer`.
+    """
+
+    sides: WallSides
+    piece: Index
+    volume: Values
+
+
+def pieces_of(space: CellComplex, walls: Mask) -> Pieces:
+    """Of walls in otherwise empty space."""
+    empty = np.ones(len(space.cells.corners), bool)
+    sides = wall_sides(space, walls, empty)
+    _, seam = np.unique(edge_groups(space, ~walls).reshape(-1)[sides.edges], return_inverse=True)
+    seam = seam.reshape(-1)
+    count = len(sides.cells)
+    side = np.repeat(np.arange(count), 3)
+    label = connected(count + int(seam.max()) + 1, side, count + seam)
+    piece = np.unique(label[:count], return_inverse=True)[1].reshape(-1)
+    # Sides look into the empty cells, so away from the material, as those of a layer do.
+    volume = np.bincount(piece, tetrahedra(space.points, sides.points)).astype(np.float64)
+    return Pieces(sides=sides, piece=piece, volume=volume)
+
+
+def filled(space: CellComplex, walls: Mask, pieces: Pieces, kept: Mask) -> Mask:
+    """The cells (C,) of the rooms whose walls are not all ``kept`` (pieces,)."""
+    cell, _, other, _ = space.links(~walls)
+    room = connected(len(space.cells.corners), cell, other)
+    full = np.isin(room, room[pieces.sides.cells[~kept[pieces.piece]]])
+    full[room == room[space.finite]] = False
+    return full

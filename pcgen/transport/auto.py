@@ -1,0 +1,139 @@
+"""The solver for any problem: exact where that is possible, stochastic elsewhere.
+
+==========================================  ========  ============================================
+atoms                                       method    source
+==========================================  ========  ============================================
+on a line in any dimension, or one          line      Gaussian; uniform along an axis
+in 2D up to 50,000, in 3D up to 5,000       newton    Gaussian; uniform on a convex body or ball
+in 2D up to 50,000                          newton    a density on a grid
+all others                                  semidual  any that can be sampled
+==========================================  ========  ============================================
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+from torch import Generator
+
+from pcgen.errors import InputError, TransportError
+from pcgen.processes import ALONE, Group
+from pcgen.transport.exact.measures import exact_measure
+from pcgen.transport.exact.newton import NewtonSolver
+from pcgen.transport.exact.univariate import UnivariateSolver, line_through
+from pcgen.transport.problem import SemidiscreteProblem
+from pcgen.transport.solution import SemidiscreteSolution
+from pcgen.transport.stochastic.semidual import SemidualSolver
+from pcgen.transport.stochastic.state import SemidualState
+
+Method = Literal["auto", "line", "newton", "semidual"]
+METHODS = ("auto", "line", "newton", "semidual")
+
+# Above this Newton's factorisations take minutes, and the stochastic solver is faster.
+MOST_NEWTON_ATOMS = {2: 50_000, 3: 5_000}
+
+# Atoms that suffice to show that not all are on a line.
+MOST_LOOKED_AT = 4096
+
+
+class Solver(Protocol):
+    """The interface of every solver: frozen settings, and ``solve``."""
+
+    def solve(
+        self,
+        problem: SemidiscreteProblem,
+        generator: Generator,
+        *,
+        start: SemidiscreteSolution | None = None,
+        on_step: Callable[[Any], None] | None = None,
+    ) -> SemidiscreteSolution:
+        """Solve, from the solution of a nearby problem if given; ``on_step`` gets each iterate."""
+
+
+def choose_method(problem: SemidiscreteProblem) -> Method:
+    """The exact method where there is one, else ``semidual``.
+
+    ``line`` for one atom, and for atoms on a line along which the source's quantiles are known;
+    ``newton`` for uniform and Gaussian sources in 2D and 3D and for grid densities, of not too many
+    atoms.
+    """
+    if problem.distinct.count == 1:
+        return "line"
+    places = problem.distinct.of(problem.atoms)
+    some = places[:MOST_LOOKED_AT].double()
+    direction = line_through(some - some.mean(0))
+    if direction is not None and len(places) > len(some):
+        direction = line_through(places.double() - problem.centre)
+    shadow = getattr(problem.source, "line_quantile", lambda _: None)
+    if direction is not None and shadow(direction) is not None:
+        return "line"
+    few = problem.distinct.count <= MOST_NEWTON_ATOMS.get(problem.dim, 0)
+    return "newton" if few and exact_measure(problem.source) is not None else "semidual"
+
+
+@dataclass(frozen=True, kw_only=True)
+class AutoSolver:
+    """The named solver, or the best one for the problem.
+
+    Attributes:
+        method: ``line``, ``newton``, ``semidual``, or ``auto``: see :func:`choose_method`.
+        line, newton, semidual: the settings each would run with.
+    """
+
+    method: Method = "auto"
+    line: UnivariateSolver = field(default_factory=UnivariateSolver)
+    newton: NewtonSolver = field(default_factory=NewtonSolver)
+    semidual: SemidualSolver = field(default_factory=SemidualSolver)
+
+    def __post_init__(self) -> None:
+        if self.method not in METHODS:
+            raise InputError(f"method must be one of {', '.join(METHODS)}, got {self.method!r}")
+
+    def chosen(self, problem: SemidiscreteProblem) -> Solver:
+        """The solver that this problem goes to."""
+        method = choose_method(problem) if self.method == "auto" else self.method
+        solvers: dict[str, Solver] = {
+            "line": self.line,
+            "newton": self.newton,
+            "semidual": self.semidual,
+        }
+        return solvers[method]
+
+    def solve(
+        self,
+        problem: SemidiscreteProblem,
+        generator: Generator,
+        *,
+        start: SemidiscreteSolution | SemidualState | None = None,
+        on_step: Callable[[Any], None] | None = None,
+        group: Group = ALONE,
+    ) -> SemidiscreteSolution:
+        """Solve by the chosen method; the evidence names it.
+
+        Where ``auto`` took Newton's method and that ends short of its tolerance, as with atoms that
+        nearly coincide, the stochastic solver continues from there, with its own criterion.
+
+        Args:
+            start: a solution of a nearby problem, or a state of the stochastic method.
+            group: processes that share the samples of the stochastic method; an exact one is
+                solved by each of them.
+        """
+        solver = self.chosen(problem)
+        if isinstance(start, SemidualState):
+            if solver is self.line or self.method == "newton":
+                raise InputError("only the stochastic method resumes from a state")
+        elif solver is self.newton:
+            try:
+                exact = self.newton.solve(problem, generator, start=start, on_step=on_step)
+            except TransportError:
+                if self.method == "newton":
+                    raise
+            else:
+                if self.method == "newton" or exact.evidence.converged:
+                    return exact
+                start = exact
+        elif solver is self.line:
+            return self.line.solve(problem, generator, start=start, on_step=on_step)
+        return self.semidual.solve(problem, generator, start=start, on_step=on_step, group=group)

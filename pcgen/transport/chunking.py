@@ -1,0 +1,48 @@
+"""Large tables of atoms and large draws in chunks, to bound the memory.
+
+Atoms are centred in float64 chunk by chunk: a million of them must not be copied in double
+precision.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+# Entries of a block: 32 MiB of float64.
+ENTRIES = 2**22
+
+# Samples drawn and scored at once: enough for a fast product, small compared with the atoms.
+DRAW = 4096
+
+
+def centred_blocks(atoms: Tensor, centre: Tensor | None = None) -> Iterator[tuple[slice, Tensor]]:
+    """Each block of atoms (n, dim), less ``centre`` (dim,), in float64, with its slice."""
+    rows = max(1, ENTRIES // atoms.shape[1])
+    for top in range(0, len(atoms), rows):
+        part = slice(top, top + rows)
+        block = atoms[part].double()
+        yield part, block if centre is None else block - centre
+
+
+def mean(atoms: Tensor, weights: Tensor | None = None) -> Tensor:
+    """(dim,) float64, with ``weights`` (n,) of sum one or uniform."""
+    total = torch.zeros(atoms.shape[1], dtype=torch.float64, device=atoms.device)
+    for part, block in centred_blocks(atoms):
+        total += block.sum(0) / len(atoms) if weights is None else weights[part] @ block
+    return total
+
+
+def centred(atoms: Tensor, centre: Tensor, dtype: torch.dtype) -> Tensor:
+    """Atoms less their centre, (n, dim) in ``dtype``."""
+    out = torch.empty(atoms.shape, dtype=dtype, device=atoms.device)
+    for part, block in centred_blocks(atoms, centre):
+        out[part] = block
+    return out
+
+
+def batches(total: int, size: int = DRAW) -> list[int]:
+    """``total`` cut into pieces of at most ``size``."""
+    return [min(size, total - done) for done in range(0, total, size)]

@@ -1,0 +1,1 @@
+"""The stochastic semi-dual solver, for any source that can be sampled, in any dimension."""

@@ -1,0 +1,127 @@
+"""Cell masses estimated on fresh samples: χ², dead cells, and quantiles of the errors."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Generator, Tensor
+
+from pcgen.processes import ALONE, Group
+from pcgen.transport.chunking import batches
+from pcgen.transport.potential import UpperEnvelope
+from pcgen.transport.problem import SemidiscreteProblem
+from pcgen.transport.stochastic.cell_masses import CellMasses
+
+# The share of the cells that are called rare.
+RAREST = 0.1
+
+# Expected samples of a cell before none of them means that it is dead: by chance e^-10.
+EXPECTED = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class MassEstimate:
+    """Fresh samples counted per cell, and the errors of the masses that follow.
+
+    Attributes:
+        counts: (n,) float64, samples in each cell; of redrawn ones the mean over the redraws.
+        weights: (n,) float64, positive, the required masses.
+        samples: M, the sum of the counts.
+        square: Σ over samples of Σ_i c_i² / ν_i; None for plain samples, where each c is 0 or 1.
+        exact: the estimate that χ² is taken from, of samples scored against all atoms; None where
+            this one is of such samples.
+        searched_counts: (n,) float64, of cells without a sample, how many of
+            ``searched_samples`` more fell in each.
+    """
+
+    counts: Tensor
+    weights: Tensor
+    samples: int
+    square: float | None = None
+    exact: MassEstimate | None = None
+    searched_counts: Tensor | None = None
+    searched_samples: int = 0
+
+    @property
+    def chi2(self) -> float:
+        """Unbiased: Σ c(c-1) / (M (M-1) ν) - 1 from M samples, over pairs of different ones."""
+        if self.exact is not None:
+            return self.exact.chi2
+        c, m = self.counts, self.samples
+        same = (c / self.weights).sum().item() if self.square is None else self.square
+        return ((c * c / self.weights).sum().item() - same) / (m * (m - 1)) - 1
+
+    @property
+    def effective(self) -> float:
+        """Plain samples whose masses would vary as much."""
+        if self.square is None:
+            return self.samples
+        variance = CellMasses(self.counts, self.square, self.samples).variance(self.weights)
+        return self.samples * len(self.counts) / max(variance, 1e-9)
+
+    @property
+    def chi2_error(self) -> float:
+        """Standard error: √(2n) / M from chance alone, plus what a χ² of this size adds."""
+        if self.exact is not None:
+            return self.exact.chi2_error
+        noise = 2 * len(self.counts) / max(1.0, self.effective) ** 2
+        return math.sqrt(noise + 4 * max(self.chi2, 0.0) / self.effective)
+
+    @property
+    def dead(self) -> int:
+        """How many :attr:`dead_cells` there are."""
+        return int(self.dead_cells.sum())
+
+    @property
+    def dead_cells(self) -> Tensor:
+        """(n,) bool, cells without a sample where at least :data:`EXPECTED` were expected."""
+        return self._empty & (self._expected >= EXPECTED)
+
+    @property
+    def untested(self) -> int:
+        """Cells without a sample where fewer were expected."""
+        return int((self._empty & (self._expected < EXPECTED)).sum())
+
+    @property
+    def _empty(self) -> Tensor:
+        empty = self.counts == 0
+        return empty if self.searched_counts is None else empty & (self.searched_counts == 0)
+
+    @property
+    def _expected(self) -> Tensor:
+        return self.weights * (self.effective + self.searched_samples)
+
+    def errors(self) -> dict[str, float]:
+        """Largest and quantile relative errors, with the median that chance would show."""
+        expected = self.samples * self.weights
+        relative = (self.counts / expected - 1).abs()
+        rarest = self.weights.argsort()[: math.ceil(RAREST * len(expected))]
+        by_chance = self.samples / self.effective * self.counts / expected.square()
+        rare = (relative.square() - by_chance)[rarest].mean().clamp(min=0).sqrt()
+        chance = 0.6745 / (self.effective * self.weights).sqrt()
+        return {
+            "worst": relative.max().item(),
+            "median": relative.quantile(0.5).item(),
+            "q95": relative.quantile(0.95).item(),
+            "noise": chance.quantile(0.5).item(),
+            "rare": rare.item(),
+        }
+
+
+def estimate_masses(
+    problem: SemidiscreteProblem,
+    envelope: UpperEnvelope,
+    samples: int,
+    generator: Generator,
+    group: Group = ALONE,
+) -> MassEstimate:
+    """Draw ``samples`` fresh points and count the cells they fall in, shared by ``group``."""
+    count = problem.distinct.count
+    counts = torch.zeros(count, dtype=torch.float64, device=problem.atoms.device)
+    for size in batches(samples):
+        x = problem.source.sample(size, generator)
+        cell = group.by_rows(lambda rows: envelope.cells(rows)[1], x)[:, 0]
+        counts += torch.bincount(cell, minlength=count)
+    return MassEstimate(counts=counts, weights=problem.distinct.weights, samples=samples)

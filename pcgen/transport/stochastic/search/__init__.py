@@ -1,0 +1,1 @@
+"""Search for the cells of samples among very many atoms, and multiscale initialisation."""

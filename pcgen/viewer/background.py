@@ -1,0 +1,108 @@
+"""Long work off the window's thread: one worker, and a newer request replaces an older one."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from pcgen.errors import PcgenError
+
+
+@dataclass
+class _Job:
+    channel: str
+    label: str
+    work: Callable[[], Any]
+    done: Callable[[Any], None]
+    number: int
+
+
+@dataclass
+class Jobs:
+    """A queue of work in which a channel holds one wish: a newer one replaces it.
+
+    Attributes:
+        deliver: runs a function on the window's thread; results come back through it.
+        failed: told what went wrong, on the window's thread.
+        busy: the label of what is being done, "" when idle; safe to read from any thread.
+    """
+
+    deliver: Callable[[Callable[[], None]], None]
+    failed: Callable[[str], None] = print
+    busy: str = ""
+    _newest: dict[str, int] = field(default_factory=dict)
+    _number: int = 0
+    _queue: queue.SimpleQueue[_Job | None] = field(default_factory=queue.SimpleQueue)
+    _thread: threading.Thread | None = None
+
+    def submit(
+        self, channel: str, label: str, work: Callable[[], Any], done: Callable[[Any], None]
+    ) -> None:
+        """Do ``work`` in the background, then ``done(result)`` on the window's thread.
+
+        If something newer was submitted to the channel meanwhile, the result is dropped; if it
+        was submitted before the work began, the work is not even started.
+        """
+        self._number += 1
+        self._newest[channel] = self._number
+        self._queue.put(_Job(channel, label, work, done, self._number))
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, daemon=True, name="pcgen-viewer")
+            self._thread.start()
+
+    def cancel(self, channel: str) -> None:
+        """Forget what the channel wished for."""
+        self._newest.pop(channel, None)
+
+    def close(self) -> None:
+        """End the worker after what it is doing."""
+        self._newest.clear()
+        self._queue.put(None)
+
+    def _run(self) -> None:
+        while (job := self._queue.get()) is not None:
+            if not self._current(job):
+                continue
+            self.busy = job.label
+            try:
+                result = job.work()
+            except PcgenError as error:
+                self._report(str(error))
+            except Exception as error:
+                traceback.print_exc()  # a defect of ours: the window stays, the terminal tells
+                self._report(f"unexpected {type(error).__name__}: {error}")
+            else:
+                self.deliver(lambda job=job, result=result: self._finish(job, result))  # type: ignore[misc]
+            finally:
+                self.busy = ""
+
+    def _finish(self, job: _Job, result: Any) -> None:
+        if self._current(job):
+            job.done(result)
+
+    def _current(self, job: _Job) -> bool:
+        return self._newest.get(job.channel) == job.number
+
+    def _report(self, message: str) -> None:
+        self.deliver(lambda: self.failed(message))
+
+
+class Immediate(Jobs):
+    """Does everything at once, on the caller's thread: for scripts and tests."""
+
+    def __init__(self, failed: Callable[[str], None]) -> None:
+        super().__init__(deliver=lambda call: call(), failed=failed)
+
+    def submit(
+        self, channel: str, label: str, work: Callable[[], Any], done: Callable[[Any], None]
+    ) -> None:
+        try:
+            result = work()
+        except PcgenError as error:
+            self.failed(str(error))
+        else:
+            done(result)

@@ -1,0 +1,63 @@
+"""Tests in another process whether a window can open here, since a driver may crash it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+
+PATIENCE_S = 60.0
+
+_CODE = """
+from open3d.visualization import gui
+application = gui.Application.instance
+application.initialize()
+window = application.create_window("probe", 64, 64)
+assert window is not None
+for _ in range(3):
+    application.run_one_tick()
+print("window opened", flush=True)
+import os
+os._exit(0)
+"""
+
+
+@dataclass(frozen=True)
+class Graphics:
+    """What this machine can show.
+
+    Attributes:
+        problem: why no window can be opened, in a few words; "" where one can.
+        software: the driver draws with the CPU.
+    """
+
+    problem: str = ""
+    software: bool = False
+
+
+def graphics(code: str = _CODE) -> Graphics:
+    """Open a small window in another process and see what becomes of it.
+
+    Args:
+        code: what the other process runs; it prints ``window opened`` when all is well.
+    """
+    if sys.platform.startswith("linux") and not (
+        os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    ):
+        return Graphics("there is no display")
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, timeout=PATIENCE_S
+        )
+    except subprocess.TimeoutExpired:
+        return Graphics(f"the graphics driver gave no answer within {PATIENCE_S:.0f} s")
+    said = done.stderr + done.stdout
+    if "headless" in said:  # Open3D 0.20 then "opens" windows that nobody will ever see
+        return Graphics(f"the display {os.environ.get('DISPLAY', '')} does not answer")
+    if done.returncode == 0 and "window opened" in done.stdout:
+        return Graphics(software="llvmpipe" in said or "software device" in said)
+    if done.returncode < 0:
+        return Graphics(f"the graphics driver crashed (signal {-done.returncode})")
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    return Graphics(lines[-1][:160] if lines else f"its start ended with {done.returncode}")

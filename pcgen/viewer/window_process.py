@@ -1,0 +1,120 @@
+"""The window in a process of its own: a driver crash ends that process, not the command.
+
+The probe has opened a small window, but a driver may still fail at a large scene, or hours later.
+The child gets its options as JSON and leaves its result in a file. It ends with its parent, by
+watching the end of its stdin.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from pathlib import Path
+from typing import Any
+
+from pcgen import errors
+from pcgen.errors import BackendError, PcgenError
+
+# The child imports what its parent would, wherever it is started.
+_START = (
+    "import sys; sys.path[:] = sys.argv[3:]; from pcgen.viewer.window_process import serve; "
+    "serve(sys.argv[1], sys.argv[2])"
+)
+
+
+def run_window(options: dict[str, Any], start: str = _START) -> None:
+    """Open the window in a child and return when it is closed.
+
+    Args:
+        options: of :func:`open_window`, such as JSON can hold.
+        start: what the child runs; it gets options, the path of its answer and ``sys.path``.
+    Raises:
+        BackendError: the child crashed. PcgenError: as the child raised it.
+    """
+    with tempfile.TemporaryDirectory(prefix="pcgen-") as folder:
+        answer = Path(folder) / "answer.json"
+        words = [sys.executable, "-c", start, json.dumps(options), str(answer), *sys.path]
+        child = subprocess.Popen(words, stdin=subprocess.PIPE)
+        try:
+            code = child.wait()
+        except BaseException:  # Ctrl-C
+            child.kill()
+            child.wait()
+            raise
+        finally:
+            assert child.stdin is not None
+            child.stdin.close()
+        if answer.exists():
+            told = json.loads(answer.read_text(encoding="utf-8"))
+            if told:
+                raise getattr(errors, told["error"])(told["message"])
+            return
+    if code < 0:
+        raise BackendError(f"the window crashed (signal {-code}), most likely in its driver")
+    raise BackendError(f"the window ended with code {code}")
+
+
+def serve(options: str, answer: str) -> None:
+    """The life of the child."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's affair
+    threading.Thread(target=end_with_parent, daemon=True).start()
+    told = {}
+    try:
+        open_window(**json.loads(options))
+    except PcgenError as error:
+        told = {"error": type(error).__name__, "message": str(error)}
+    Path(answer).write_text(json.dumps(told), encoding="utf-8")
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError):
+            stream.flush()
+    os._exit(0)  # whatever a driver does when it is torn down has no part in the answer
+
+
+def open_window(
+    path: str,
+    *,
+    number: int,
+    seed: int,
+    steps: int,
+    points: int,
+    category: str | None,
+    reference: str | None,
+    software: bool,
+) -> None:
+    """Open a window in this process; see :func:`pcgen.viewer.show.show`.
+
+    Args:
+        software: the driver draws with the CPU.
+    """
+    from pcgen.viewer.background import Jobs
+    from pcgen.viewer.controller import Controller
+    from pcgen.viewer.sources import FileSource, open_source, training_of
+
+    source = open_source(path, points=points)
+    comparable = reference is not None or not isinstance(source, FileSource)
+    comparable = comparable or (isinstance(source, FileSource) and "run" in source.collection.meta)
+    controller = Controller(
+        source,
+        Jobs(deliver=lambda call: call()),
+        training=(lambda: training_of(source, reference)) if comparable else None,
+    )
+    state = controller.state
+    state.seed, state.steps, state.category = seed, steps, category
+    if isinstance(source, FileSource):
+        numbers = source.numbers(category)
+        state.index = numbers[number % len(numbers)]
+    from pcgen.viewer import window
+
+    window.run(controller, Path(path).name, software=software)
+
+
+def end_with_parent() -> None:
+    """Wait for the end of stdin, then end the process."""
+    sys.stdin.buffer.read()
+    os._exit(1)

@@ -1,0 +1,51 @@
+"""Even visits: no cell twice before its share, the law of each draw kept, no endless waiting."""
+
+import torch
+
+from pcgen.transport import StratifiedSampler
+from pcgen.transport.maps.stratified import PATIENCE
+
+
+def first_kept(mass, count, generator):
+    visits, kept = StratifiedSampler(mass), []
+    while len(kept) < count:
+        groups = torch.multinomial(mass, 64, replacement=True, generator=generator)
+        kept += groups[visits.keep(groups)].tolist()
+    return kept[:count]
+
+
+def test_a_small_set_meets_no_cell_twice(generator):
+    kept = first_kept(torch.full((100,), 0.01), 50, generator)
+    assert len(set(kept)) == 50
+
+
+def test_cells_get_their_mass_up_to_the_headroom(generator):
+    mass = torch.tensor([0.5, 0.3, 0.2])
+    kept = torch.tensor(first_kept(mass, 300, generator))
+    counts = torch.bincount(kept, minlength=3)
+    assert (counts <= 1 + 2 * 300 * mass).all()
+    assert (counts > 0).all()
+
+
+def test_every_place_in_a_set_keeps_the_law_of_the_source(generator):
+    cells, sets, size = 8, 4000, 4
+    mass = torch.full((cells,), 1 / cells)
+    table = torch.zeros(size, cells)
+    for _ in range(sets):
+        for place, group in enumerate(first_kept(mass, size, generator)):
+            table[place, group] += 1
+    expected = sets / cells
+    chi2 = ((table - expected).square() / expected).sum(1)
+    assert (chi2 < 24).all()  # 7 degrees of freedom: one in a thousand
+
+
+def test_a_set_goes_on_with_what_a_shorter_one_began(generator):
+    mass = torch.rand(20, generator=generator)
+    short, long = (first_kept(mass, count, torch.Generator().manual_seed(5)) for count in (7, 30))
+    assert long[:7] == short
+
+
+def test_a_source_that_meets_one_cell_only_is_not_waited_for():
+    visits = StratifiedSampler(torch.full((1000,), 0.001))
+    groups = torch.zeros(5 * (PATIENCE + 1), dtype=torch.int64)
+    assert len(visits.keep(groups)) == 5

@@ -1,0 +1,199 @@
+"""The search for cells among many atoms: exact when wide, and a solver that it does not mislead."""
+
+import pytest
+import torch
+
+from pcgen import checkpoint, kernels
+from pcgen.kernels import backends
+from pcgen.transport import (
+    GaussianSource,
+    SamplerSource,
+    SemidiscreteProblem,
+    SemidualSolver,
+)
+from pcgen.transport.stochastic.mass_estimates import MassEstimate, estimate_masses
+from pcgen.transport.stochastic.search import empty_cells, tree
+from pcgen.transport.stochastic.search.beam_width import narrowest_beam, search_recall, with_tree
+from pcgen.transport.stochastic.search.tree import LANES, BlockTree, block_order
+from pcgen.transport.stochastic.solve_checkpoint import SolveCheckpoint
+from tests.transport.stochastic import manifold
+from tests.transport.stochastic.manifold import draw
+
+pytestmark = pytest.mark.skipif(not backends.native_usable(), reason="no C compiler")
+
+
+def curved(count=3000, dim=24):
+    return manifold.curved(count, dim, inner=4)
+
+
+def convex_potential(atoms):
+    return -0.3 * atoms.double().square().sum(1)
+
+
+@pytest.fixture
+def searched_from(monkeypatch):
+    monkeypatch.setattr(tree, "SEARCH_FROM", 1000)
+
+
+def solve(problem, start=None, on_step=None, **settings):
+    return SemidualSolver(**settings).solve(problem, draw(0), start=start, on_step=on_step)
+
+
+@pytest.mark.parametrize("count", [1, 16, 17, 500, 9000])
+def test_order_holds_every_atom_once(count):
+    order = block_order(torch.randn(count, 3, generator=draw(0)))
+    assert torch.equal(order.sort().values, torch.arange(count))
+
+
+def test_blocks_are_of_nearby_atoms():
+    atoms = curved(4096, 8)
+    tree = BlockTree.of(atoms)
+    together = atoms[tree.order].view(-1, LANES, 8)
+    within = (together - together.mean(1, keepdim=True)).square().sum(2).mean()
+    assert within < 0.25 * (atoms - atoms.mean(0)).square().sum(1).mean()
+    # The stated radii are those of the blocks.
+    assert tree.radius[0].square().mean().item() == pytest.approx(within.item(), rel=1e-4)
+
+
+@pytest.mark.parametrize("count", [40, 700, 9001])
+@pytest.mark.parametrize("epsilon", [0.0, 0.3])
+def test_widest_beam_scores_every_atom(count, epsilon):
+    atoms = curved(count, 10)
+    tree = BlockTree.of(atoms)
+    x = torch.randn(101, 10, generator=draw(4))
+    offset = tree.offset(convex_potential(atoms), 1.0)
+    importance = torch.rand(LANES * tree.widest, generator=draw(5))
+    arguments = (x, tree.blocks, offset, tree.starts, tree.beams(tree.widest), epsilon)
+    native = kernels.searched_cells(*arguments, importance=importance)
+    dense = kernels.searched_cells(*arguments, importance=importance, backend="dense")
+    # Shares below exp(-10) of the largest are left out.
+    torch.testing.assert_close(native[0], dense[0], atol=0.01 if epsilon else 0, rtol=0)
+    assert native[1] == pytest.approx(dense[1], rel=2e-3)
+    torch.testing.assert_close(native[2], dense[2])
+    torch.testing.assert_close(native[3], dense[3], atol=1e-4, rtol=1e-5)
+    if epsilon == 0:
+        best = kernels.best_cells(x, atoms, convex_potential(atoms))[1][:, 0]
+        torch.testing.assert_close(tree.order[native[2]], best)
+
+
+def test_wider_beams_find_more_cells():
+    problem = SemidiscreteProblem(GaussianSource(24), curved())
+    work = with_tree(SemidualSolver().prepare(problem, draw(0)))
+    potential = convex_potential(work.atoms)
+    found = [search_recall(work, potential, beam) for beam in (4, 12, 48, work.tree.widest)]
+    assert found == sorted(found)
+    assert found[0] < 0.9 < found[2]
+    assert found[-1] == 1
+    beam = narrowest_beam(work, potential, tree.ENOUGH)
+    assert search_recall(work, potential, beam) >= tree.ENOUGH
+
+
+@pytest.mark.parametrize(("narrow", "lanes"), [(1, LANES), (64, LANES), (64, 0)])
+def test_cells_without_a_sample_are_found_as_by_all_scores(monkeypatch, narrow, lanes):
+    monkeypatch.setattr(empty_cells, "NARROWEST", narrow)
+    monkeypatch.setattr(empty_cells, "LANES", lanes)  # with none, every row is searched as usual
+    problem = SemidiscreteProblem(GaussianSource(24), curved())
+    work = with_tree(SemidualSolver().prepare(problem, draw(0)))
+    potential = convex_potential(work.atoms)
+    # So low that no sample is ever in this cell.
+    potential[7] -= 1e3
+
+    def estimate(samples, number):
+        cell = kernels.best_cells(work.draw(0, samples, number), work.atoms, potential)[1][:, 0]
+        return cell, torch.bincount(cell, minlength=len(potential)).double()
+
+    counts = estimate(3000, -5)[1]
+    few = MassEstimate(counts=counts, weights=work.weights, samples=3000)
+    found = empty_cells.search_empty_cells(work, potential, work.tree.widest, few, 33_000, -6)
+    assert found.searched_samples == 30_000
+    new = estimate(30_000, -6)[1]
+    assert torch.equal(found.searched_counts > 0, (counts == 0) & (new > 0))
+    assert found.searched_counts[7] == 0
+    # 33,000 samples are eleven a cell, so those that none of them met are dead, not untested.
+    assert found.dead == ((counts + new) == 0).sum()
+    assert (few.dead, found.untested) == (0, 0)
+    assert found.counts is counts
+
+
+def test_atoms_without_structure_are_scored_in_full(searched_from):
+    # In 64 dimensions every atom is as near to every other.
+    atoms = torch.randn(1500, 64, generator=draw(6))
+    states = []
+    solution = solve(SemidiscreteProblem(GaussianSource(64), atoms), on_step=states.append)
+    assert not states[0].beam
+    assert solution.evidence.searched == 0
+    solution.require_converged()
+
+
+SLOW = [pytest.param(case, marks=pytest.mark.slow) for case in ("uneven weights", "clusters")]
+
+
+@pytest.mark.parametrize("case", ["curved", "off-centre sampler", *SLOW])
+def test_searched_solutions_hold_against_all_scores(searched_from, case):
+    atoms, weights, source = curved(), None, GaussianSource(24)
+    if case == "uneven weights":
+        weights = torch.rand(len(atoms), generator=draw(7)).double() + 0.1
+        weights /= weights.sum()
+    if case == "clusters":
+        atoms = atoms * 0.1 + 10 * torch.randn(6, 24, generator=draw(8)).repeat(500, 1)
+    if case == "off-centre sampler":
+
+        def sample(count, generator):
+            return 5 + 2 * torch.rand(count, 24, generator=generator)
+
+        source = SamplerSource(24, sample)
+    problem = SemidiscreteProblem(source, atoms, weights)
+    solution = solve(problem).require_converged()
+    evidence = solution.evidence
+    assert evidence.searched > 0
+    assert evidence.recall > 0.95
+    estimate = estimate_masses(problem, solution.envelope, 200_000, draw(99))
+    assert estimate.chi2 < 0.02 + 3 * estimate.chi2_error
+    assert evidence.chi2 == pytest.approx(estimate.chi2, abs=4 * evidence.chi2_error)
+    assert estimate.dead <= 1  # of 3000, with 67 samples each
+
+
+@pytest.mark.slow
+def test_search_starts_near_the_answer(searched_from, monkeypatch):
+    problem = SemidiscreteProblem(GaussianSource(24), curved())
+    quick = solve(problem, low_discrepancy=False).evidence.samples
+    monkeypatch.setattr(tree, "SEARCH_FROM", 10**6)
+    assert quick < solve(problem, low_discrepancy=False).evidence.samples
+
+
+def test_a_searched_solve_resumes_to_the_bit(searched_from, tmp_path):
+    problem = SemidiscreteProblem(GaussianSource(24), curved())
+    states = []
+    whole = solve(problem, on_step=states.append)
+    middle = states[len(states) // 2]
+    assert middle.beam
+    tensors, rest = middle.to_tensors()
+    checkpoint.save(tmp_path / "map.state", tensors, {**rest, "key": "this"})
+    again = solve(
+        problem, start=SolveCheckpoint(tmp_path / "map.state", "this", problem.count).read()
+    )
+    assert torch.equal(again.potential, whole.potential)
+    assert again.evidence == whole.evidence
+
+
+def test_a_warm_start_is_searched_too(searched_from):
+    problem = SemidiscreteProblem(GaussianSource(24), curved())
+    first = solve(problem, tolerance=0.05)
+    states = []
+    second = solve(problem, start=first, on_step=states.append)
+    assert states[0].beam
+    assert states[0].averaging
+    assert second.require_converged().evidence.chi2 < first.evidence.chi2
+
+
+@pytest.mark.slow
+def test_an_atom_far_from_its_block_keeps_its_mass(searched_from):
+    atoms = curved()
+    atoms[::500] += 6 * torch.randn(6, 24, generator=draw(9))
+    problem = SemidiscreteProblem(GaussianSource(24), atoms)
+    solution = solve(problem).require_converged()
+    estimate = estimate_masses(problem, solution.envelope, 300_000, draw(98))
+    mass = estimate.counts[::500] / estimate.samples * len(atoms)
+    assert mass.min() > 0.5
+    assert mass.max() < 1.6
+    assert estimate.dead == 0
