@@ -14,7 +14,9 @@ interpolation; here each point walks its geodesic for a time of its own, so part
 * :mod:`matching` - one map between two clouds;
 * :mod:`maps` - the maps of a set: planned within a budget, computed in processes, kept on disk;
 * :mod:`masks` - which part of a shape a child takes from its partner;
-* :mod:`drawing` - children of maps, in batches.
+* :mod:`drawing` - children of maps, in batches;
+* :mod:`newness` and :mod:`rule` - how far they go from their parents: until they are as new as
+  the training shapes are beside each other.
 
 Sources: R. McCann, A convexity principle for interacting gases, Advances in Mathematics 128
 (1997), for displacement interpolation; the maps start from a binary space partition of both
@@ -23,5 +25,6 @@ clouds, as in BSP-OT (B. Genest, N. Bonneel et al., 2025).
 
 from pcgen.children.drawing import Children, Reach
 from pcgen.children.maps import Maps, MapSettings
+from pcgen.children.rule import Choice
 
-__all__ = ["Children", "MapSettings", "Maps", "Reach"]
+__all__ = ["Children", "Choice", "MapSettings", "Maps", "Reach"]

@@ -1,9 +1,10 @@
 """The maps of a set: which are worth their time, computed in processes and kept.
 
-A folder of maps holds ``plan.json``, written before the first map is computed: how many of them
-fit in the budget on this machine. Everything else follows from the shapes, the settings and the
-seed, so the maps are the same for any number of processes, and after any number of kills. Pieces
-are written as they are done and joined in ``maps.safetensors`` at the end.
+A folder of maps holds ``plan.json``, written before the first map is computed: how many pilot
+maps and maps fit in the budget on this machine. Everything else follows from the shapes, the
+settings and the seed, so the maps are the same for any number of processes, and after any number
+of kills. Pieces are written as they are done and joined in ``maps.safetensors`` at the end;
+``choice.json`` says what reach was chosen, see :mod:`pcgen.children.rule`.
 """
 
 from __future__ import annotations
@@ -11,8 +12,9 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,20 +24,26 @@ from torch import Generator, Tensor
 
 from pcgen import checkpoint, progress
 from pcgen.checkpoint import Schema
+from pcgen.children import rule
 from pcgen.children.drawing import Children, Pairs, Reach, draw_blend
 from pcgen.children.frames import Stretch
 from pcgen.children.matching import METHODS, match
-from pcgen.children.partners import find_partners
-from pcgen.config import digest
+from pcgen.children.partners import Partners, find_partners
+from pcgen.children.rule import GOAL, Choice, Nature
+from pcgen.config import digest, from_plain, to_plain
 from pcgen.batch_random import mine, whole
 from pcgen.errors import DataError, InputError, StorageError, TrainingError
-from pcgen.files import parse_json, read_text, write_json
+from pcgen.files import lock, parse_json, read_text, write_json
 from pcgen.jobs import pool
 from pcgen.jobs.workers import Announce
 
-VERSION = 1
+VERSION = 2
 PIECE = 8  # maps in a task: what a kill may cost each process, half a second
 TRIALS = 3  # maps that are timed
+#: Pilot maps of a step that the rule tries: at most and, of a small budget, at least; the share
+#: of a budget that they may take, and the steps that are expected to be tried.
+PILOTS, FEWEST_PILOTS = 96, 24
+PILOT_SHARE, TRIES = 0.25, 4
 FEWEST = 16  # points of a map
 MOST = 2**15 - 1
 EXTENT_POINTS = 4096  # of a shape, that tell its extents
@@ -56,7 +64,9 @@ class MapSettings:
 
     Attributes:
         points: of a map; clouds with fewer give all they have.
-        partners: that a shape's partners are drawn from, the nearest so many.
+        partners: that a shape's partners are drawn from, the nearest so many; None lets
+            :mod:`pcgen.children.rule` decide, with ``farthest`` as the most.
+        goal: novelty that the rule asks for, 1 being that of training shapes left out.
         per_shape: maps that start at each shape, if the budget allows.
         method, sweeps: see :func:`pcgen.children.matching.match`.
         normal_weight: of normals in the cost, 0 for positions alone; a normal of length one then
@@ -64,7 +74,9 @@ class MapSettings:
     """
 
     points: int = 2048
-    partners: int = 12
+    partners: int | None = None
+    farthest: int = 128
+    goal: float = GOAL
     per_shape: int = 8
     method: str = "slabs"
     sweeps: int = 12
@@ -73,9 +85,12 @@ class MapSettings:
     def __post_init__(self) -> None:
         if not FEWEST <= self.points <= MOST:
             raise InputError(f"points of a map must be in [{FEWEST}, {MOST}], got {self.points}")
-        for name in ("partners", "per_shape", "sweeps"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} must be at least 1, got {getattr(self, name)}")
+        for name in ("partners", "farthest", "per_shape", "sweeps"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise InputError(f"{name} must be at least 1, got {value}")
+        if not 0 < self.goal < 10:
+            raise InputError(f"goal must be a positive ratio, got {self.goal}")
         if self.method not in METHODS:
             raise InputError(f"method must be one of {', '.join(METHODS)}, got {self.method!r}")
         if self.normal_weight < 0:
@@ -141,6 +156,18 @@ class Clouds:
             normals = self.normals[rows[:, None], places].float()
         return self.points[rows[:, None], places].float(), normals
 
+    def cubes(self, count: int) -> Iterator[Tensor]:
+        """The first ``count`` points of all shapes in the cube frame, some shapes at a time."""
+        start = 0
+        for part in _blocks(self.points, count):
+            rows = torch.arange(start, start + len(part))
+            yield self.stretch[rows].cube(part)
+            start += len(part)
+
+    def map_points(self, settings: MapSettings) -> int:
+        """Points of a map: those asked for, or all that a cloud has."""
+        return min(settings.points, int(self.points.shape[1]))
+
     def key(self, settings: MapSettings, seed: int) -> str:
         """A short text that only the same shapes, settings and seed share."""
         found = hashlib.sha256(f"{VERSION} {digest(settings)} {seed} {self.points.shape}".encode())
@@ -180,13 +207,13 @@ class Maps:
         pairing: what is matched; map k takes point ``start[k, 0] + i`` of shape ``pair[k, 0]`` to
             point ``start[k, 1] + to[k, i]`` of ``pair[k, 1]``.
         to: (M, n) int16.
-        reach: how far :meth:`draw` goes by default.
+        choice: how far :meth:`draw` goes by default, and why.
     """
 
     clouds: Clouds
     pairing: Pairing
     to: Tensor
-    reach: Reach
+    choice: Choice
     _side: _Sides = field(repr=False)
 
     @classmethod
@@ -216,18 +243,28 @@ class Maps:
         clouds = Clouds.of(points, normals, label)
         key = clouds.key(settings, seed)
         done = folder / "maps.safetensors"
-        if done.exists():
-            pairing, to = _read(done, key, clouds)
-        else:
-            pairing = plan_pairs(clouds, settings, seed)
-            count = _planned(clouds, pairing, settings, seed, folder, key, budget_seconds)
-            pairing = pairing[slice(0, count)]
-            to = _compute(clouds, pairing, settings, seed, folder, key, workers)
-            _write(done, key, pairing, to)
-        for piece in folder.glob("piece-*.safetensors"):
-            piece.unlink()
-        reach = Reach(partners=settings.partners)
-        return cls(clouds, pairing, to, reach, _Sides.of(pairing, clouds.label))
+        job = _Job(clouds, settings, seed, key, workers)
+        with lock(folder):
+            if done.exists():
+                pairing, to = _read(done, key, clouds)
+                choice = _read_choice(folder, key)
+            else:
+                plan = job.planned(folder, budget_seconds)
+                found = job.partners()
+                choice = job.chosen(folder, found, plan)
+                pairing = plan_pairs(clouds, found, settings, choice.reach.partners, seed)
+                pairing = pairing[slice(0, plan.maps)]
+                to = job.computed(pairing, folder, "maps")
+                _write(done, key, pairing, to)
+            for rest in folder.glob("*-piece-*.safetensors"):
+                rest.unlink()
+        progress.say(choice.line())
+        return cls(clouds, pairing, to, choice, _Sides.of(pairing, clouds.label))
+
+    @property
+    def reach(self) -> Reach:
+        """How far :meth:`draw` goes by default."""
+        return self.choice.reach
 
     def __len__(self) -> int:
         return len(self.pairing)
@@ -344,36 +381,31 @@ class _Sides:
         return chosen, torch.where(none, 0, self.side[place])
 
 
-def plan_pairs(clouds: Clouds, settings: MapSettings, seed: int) -> Pairing:
+def plan_pairs(
+    clouds: Clouds, found: Partners, settings: MapSettings, partners: int, seed: int
+) -> Pairing:
     """All the maps that the settings ask for, in the order in which they are worth their time.
 
-    Every shape gets a first map before any gets a second one, each to another of its partners, and
-    from other points.
+    Every shape gets a first map before any gets a second one, each to another of its nearest
+    ``partners``, and from other points.
     """
-    cubes = (
-        clouds.stretch[torch.arange(start, start + len(part))].cube(part)
-        for start, part in _numbered(clouds.points, settings.points)
-    )
     count = len(clouds)
-    if count < 2:
-        nothing = torch.zeros(0).long()
-        return Pairing(nothing.view(0, 2), nothing.bool(), nothing, nothing.view(0, 2))
-    most = min(settings.partners, count - 1)
-    found = find_partners(cubes, clouds.label, most)
-    many = found.counts
+    nothing = torch.zeros(0).long()
+    parts = [Pairing(nothing.view(0, 2), nothing.bool(), nothing, nothing.view(0, 2))]
+    many = found.counts.clamp_max(partners)
+    most = min(partners, found.row.shape[1])
     generator = torch.Generator().manual_seed(seed)
     wish = torch.rand(count, most, generator=generator)
     wish[torch.arange(most) >= many[:, None]] = torch.inf
     ranks = wish.argsort(dim=1, stable=True)  # of each shape its own order of partners
-    n = min(settings.points, clouds.points.shape[1])
-    parts = []
-    for slot in range(settings.per_shape):
+    n, available = clouds.map_points(settings), clouds.points.shape[1]
+    for slot in range(settings.per_shape if most else 0):
         rows = torch.randperm(count, generator=generator)
         rows = rows[many[rows] > 0]
         rank = ranks[rows, slot % many[rows]]
-        start = torch.tensor([slot * n, (slot + 1) * n]).expand(len(rows), -1)
+        start = torch.tensor([slot * n, (slot + 1) * n]).expand(len(rows), -1) % available
         pair = torch.stack([rows, found.row[rows, rank]], 1)
-        parts.append(Pairing(pair, found.mirror[rows, rank], rank, start % clouds.points.shape[1]))
+        parts.append(Pairing(pair, found.mirror[rows, rank], rank, start))
     return Pairing(
         torch.cat([part.pair for part in parts]),
         torch.cat([part.flipped for part in parts]),
@@ -382,37 +414,142 @@ def plan_pairs(clouds: Clouds, settings: MapSettings, seed: int) -> Pairing:
     )
 
 
-def _planned(
-    clouds: Clouds,
-    pairing: Pairing,
-    settings: MapSettings,
-    seed: int,
-    folder: Path,
-    key: str,
-    budget: float | None,
-) -> int:
-    """How many of the maps are computed: decided once and written down."""
-    plan = folder / "plan.json"
-    if plan.exists():
-        try:
-            held = parse_json(read_text(plan))
-            was, count = str(held["key"]), int(held["maps"])
-        except (OSError, ValueError, KeyError, TypeError):
-            raise DataError(f"{plan} is damaged; remove {folder} and run again") from None
-        _check_key(was, key, folder)
-        return min(count, len(pairing))
-    count = len(pairing)
-    if budget is not None and count:
-        taken = [
-            _seconds(lambda k=k: _work((settings, [_task(clouds, pairing, settings, seed, k)])))
-            for k in range(min(TRIALS, count))
-        ]
-        count = max(1, min(count, int(budget / max(min(taken), 1e-6))))
-    write_json(plan, {"key": key, "maps": count})
-    return count
+@dataclass(frozen=True)
+class _Plan:
+    """How many maps are computed, for each step that the rule tries and in the end."""
+
+    pilot: int
+    maps: int
 
 
-def _seconds(work: Any) -> float:
+@dataclass(frozen=True)
+class _Job:
+    """What the work on a folder needs throughout."""
+
+    clouds: Clouds
+    settings: MapSettings
+    seed: int
+    key: str
+    workers: int | None
+
+    def partners(self) -> Partners:
+        """The nearest partners of every shape, as many as the settings may ask for."""
+        wanted = self.settings.partners or self.settings.farthest
+        most = min(wanted, max(0, len(self.clouds) - 1))
+        return find_partners(self.clouds.cubes(self.settings.points), self.clouds.label, most)
+
+    def planned(self, folder: Path, budget: float | None) -> _Plan:
+        """Decided once and written down."""
+        path = folder / "plan.json"
+        if path.exists():
+            try:
+                held = parse_json(read_text(path))
+                was, plan = str(held["key"]), _Plan(int(held["pilot"]), int(held["maps"]))
+            except (OSError, ValueError, KeyError, TypeError):
+                raise DataError(f"{path} is damaged; remove {folder} and run again") from None
+            _check_key(was, self.key, folder)
+            return plan
+        plan = _Plan(PILOTS, len(self.clouds) * self.settings.per_shape)
+        if budget is not None and len(self.clouds):
+            each = self._seconds_a_map()
+            tries = 0 if self.settings.partners else TRIES
+            pilot = int(min(PILOTS, max(FEWEST_PILOTS, PILOT_SHARE * budget / TRIES / each)))
+            left = budget / each - tries * pilot
+            plan = _Plan(pilot, max(1, min(plan.maps, int(left))))
+        write_json(path, {"key": self.key, "pilot": plan.pilot, "maps": plan.maps})
+        return plan
+
+    def _seconds_a_map(self) -> float:
+        count = len(self.clouds)
+        rows = torch.arange(min(TRIALS, count))
+        pair = torch.stack([rows, (rows + 1) % count], 1)
+        pairing = Pairing(pair, rows > count, rows, torch.zeros_like(pair))
+        trials = [_seconds(partial(self._match, [k], pairing)) for k in rows.tolist()]
+        return max(1e-4, min(trials))
+
+    def _match(self, numbers: list[int], pairing: Pairing) -> Any:
+        return _work((self.settings, [self._task(pairing, number) for number in numbers]))
+
+    def chosen(self, folder: Path, found: Partners, plan: _Plan) -> Choice:
+        """What reach the rule chooses, once; or the settings'."""
+        path = folder / "choice.json"
+        if path.exists():
+            return _read_choice(folder, self.key)
+        most = int(found.counts.max()) if len(self.clouds) else 0
+        n = min(rule.POINTS, self.clouds.points.shape[1] // 2)
+        if self.settings.partners or most == 0:
+            reach = Reach(partners=self.settings.partners or 1)
+            choice = Choice(reach=reach, passed=True, figures={})
+        else:
+            generator = torch.Generator().manual_seed(self.seed)
+            # From the end of the clouds: maps begin at the front, and a child that shares points
+            # with its measure would seem less new than it is.
+            last = slice(self.clouds.points.shape[1] - 2 * n, self.clouds.points.shape[1])
+            nature = Nature(self.clouds.points[slice(0, len(self.clouds)), last].float(), generator)
+
+            def pilot(reach: Reach) -> Children:
+                pairing = plan_pairs(
+                    self.clouds, found, self.settings, reach.partners, self.seed + 1
+                )[slice(0, plan.pilot)]
+                to = self.computed(pairing, folder, f"pilot-{reach.partners}")
+                choice = Choice(reach=reach, passed=False, figures={})
+                trial = Maps(
+                    self.clouds, pairing, to, choice, _Sides.of(pairing, self.clouds.label)
+                )
+                draw = torch.Generator().manual_seed(self.seed)
+                rows = pairing.pair[torch.arange(rule.SHAPES) % len(pairing), 0]
+                return trial.of_shapes(rows, min(n, to.shape[1]), draw)
+
+            choice = rule.choose(rule.ladder(most, Reach()), nature, pilot, goal=self.settings.goal)
+        write_json(path, {"key": self.key, **to_plain(choice)})
+        return choice
+
+    def computed(self, pairing: Pairing, folder: Path, name: str) -> Tensor:
+        """(M, n) int16, what is not in ``folder`` yet computed and kept there."""
+        total, n = len(pairing), self.clouds.map_points(self.settings)
+        to = torch.zeros(total, n, dtype=torch.int16)
+        missing = []
+        for start in range(0, total, PIECE):
+            held = _read_piece(_piece(folder, name, start), self.key, min(PIECE, total - start), n)
+            if held is None:
+                missing.append(start)
+            else:
+                to[start : start + PIECE] = held
+
+        def job(start: int) -> tuple[MapSettings, list[Task]]:
+            numbers = range(start, min(start + PIECE, total))
+            return self.settings, [self._task(pairing, number) for number in numbers]
+
+        done = total - sum(min(PIECE, total - start) for start in missing)
+        with progress.bar(name, total, done) as bar:
+            for start, found in _results(missing, job, self.workers):
+                to[start : start + PIECE] = torch.from_numpy(found)
+                piece = {"to": to[start : start + PIECE].clone()}
+                checkpoint.save(_piece(folder, name, start), piece, {"key": self.key})
+                bar.advance(len(found))
+        return to
+
+    def _task(self, pairing: Pairing, number: int) -> Task:
+        """Both clouds of a map in the cube, and the seed of its solver."""
+        rows, start = pairing.pair[number], pairing.start[number]
+        n = self.clouds.map_points(self.settings)
+        points, normals = self.clouds.gather(rows, start[:, None] + torch.arange(n))
+        pairs = Pairs(
+            (points[:1], points[1:]),
+            None if normals is None else (normals[:1], normals[1:]),
+            (self.clouds.stretch[rows[:1]], self.clouds.stretch[rows[1:]]),
+            pairing.flipped[number : number + 1],
+        )
+        sides = list(pairs.in_cube())
+        weight = self.settings.normal_weight
+        if weight and normals is not None:
+            weighted = [weight * part for part in pairs.normals_in_cube()]
+            sides = [torch.cat(both, 2) for both in zip(sides, weighted, strict=True)]
+        a, b = (side[0].numpy() for side in sides)
+        return a, b, (self.seed * 1_000_003 + number) % 2**31
+
+
+def _seconds(work: Callable[[], Any]) -> float:
     start = time.process_time()
     work()
     return time.process_time() - start
@@ -421,64 +558,10 @@ def _seconds(work: Any) -> float:
 Task = tuple[np.ndarray, np.ndarray, int]
 
 
-def _task(clouds: Clouds, pairing: Pairing, settings: MapSettings, seed: int, number: int) -> Task:
-    """Both clouds of a map in the cube, and the seed of its solver."""
-    rows, start = pairing.pair[number], pairing.start[number]
-    n = min(settings.points, clouds.points.shape[1])
-    points, normals = clouds.gather(rows, start[:, None] + torch.arange(n))
-    pairs = Pairs(
-        (points[:1], points[1:]),
-        None if normals is None else (normals[:1], normals[1:]),
-        (clouds.stretch[rows[:1]], clouds.stretch[rows[1:]]),
-        pairing.flipped[number : number + 1],
-    )
-    sides = list(pairs.in_cube())
-    if settings.normal_weight and normals is not None:
-        weighted = [settings.normal_weight * part for part in pairs.normals_in_cube()]
-        sides = [torch.cat(both, 2) for both in zip(sides, weighted, strict=True)]
-    a, b = (side[0].numpy() for side in sides)
-    return a, b, (seed * 1_000_003 + number) % 2**31
-
-
 def _work(job: tuple[MapSettings, list[Task]], announce: Announce | None = None) -> Any:
     """The maps of a piece, in whatever process."""
     settings, tasks = job
     return np.stack([match(a, b, settings.method, settings.sweeps, seed) for a, b, seed in tasks])
-
-
-def _compute(
-    clouds: Clouds,
-    pairing: Pairing,
-    settings: MapSettings,
-    seed: int,
-    folder: Path,
-    key: str,
-    workers: int | None,
-) -> Tensor:
-    """(M, n) int16, what is not in ``folder`` yet computed and kept there."""
-    total = len(pairing)
-    n = min(settings.points, clouds.points.shape[1])
-    to = torch.zeros(total, n, dtype=torch.int16)
-    missing = []
-    for start in range(0, total, PIECE):
-        held = _read_piece(_piece(folder, start), key, min(PIECE, total - start), n)
-        if held is None:
-            missing.append(start)
-        else:
-            to[start : start + PIECE] = held
-
-    def job(start: int) -> tuple[MapSettings, list[Task]]:
-        numbers = range(start, min(start + PIECE, total))
-        return settings, [_task(clouds, pairing, settings, seed, k) for k in numbers]
-
-    with progress.bar("maps", total, total - sum(min(PIECE, total - s) for s in missing)) as bar:
-        for start, found in _results(missing, job, workers):
-            to[start : start + PIECE] = torch.from_numpy(found)
-            checkpoint.save(
-                _piece(folder, start), {"to": to[start : start + PIECE].clone()}, {"key": key}
-            )
-            bar.advance(len(found))
-    return to
 
 
 def _results(starts: list[int], job: Any, workers: int | None) -> Iterator[tuple[int, Any]]:
@@ -511,8 +594,8 @@ def _take(items: Iterator[int], count: int) -> list[int]:
     return [item for item, _ in zip(items, range(count), strict=False)]
 
 
-def _piece(folder: Path, start: int) -> Path:
-    return folder / f"piece-{start:08d}.safetensors"
+def _piece(folder: Path, name: str, start: int) -> Path:
+    return folder / f"{name}-piece-{start:08d}.safetensors"
 
 
 def _read_piece(path: Path, key: str, count: int, n: int) -> Tensor | None:
@@ -546,19 +629,24 @@ def _read(path: Path, key: str, clouds: Clouds) -> tuple[Pairing, Tensor]:
     return pairing, to
 
 
+def _read_choice(folder: Path, key: str) -> Choice:
+    path = folder / "choice.json"
+    try:
+        held = parse_json(read_text(path))
+        was = held.pop("key")
+        choice = from_plain(Choice, held, str(path))
+    except (OSError, ValueError, KeyError, AttributeError, InputError):
+        raise DataError(f"{path} is damaged; remove {folder} and run again") from None
+    _check_key(was, key, folder)
+    return choice
+
+
 def _check_key(was: str, key: str, folder: Path) -> None:
     if was != key:
         raise DataError(
             f"{folder} holds maps of other shapes, other settings or another seed; remove it or "
             "choose another folder"
         )
-
-
-def _numbered(points: Any, most: int) -> Iterator[tuple[int, Tensor]]:
-    start = 0
-    for part in _blocks(points, most):
-        yield start, part
-        start += len(part)
 
 
 def _blocks(points: Any, most: int) -> Iterator[Tensor]:

@@ -59,6 +59,9 @@ def find_partners(blocks: Iterator[Tensor], label: Tensor, most: int) -> Partner
         label: (N,) category of each shape.
         most: partners per shape, K.
     """
+    if not len(label):
+        nothing = torch.zeros(0, most).long()
+        return Partners(nothing, nothing.bool(), nothing)
     pairs = [(occupied(part), occupied(mirrored(part))) for part in blocks]
     plain, mirror = (torch.cat(parts) for parts in zip(*pairs, strict=True))
     count = len(plain)

@@ -70,7 +70,7 @@ def onto_surface(
 
     tree = cKDTree(surface.double().numpy())
     few = min(4, len(surface))
-    distance, index = tree.query(points.double().numpy(), k=few)
+    _, index = tree.query(points.double().numpy(), k=few)
     index = torch.from_numpy(np.asarray(index).reshape(len(points), few))
     if normals is None:
         return surface[index].mean(1), None

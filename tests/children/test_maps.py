@@ -9,6 +9,7 @@ from pcgen.children import Maps, MapSettings, Reach
 from pcgen.children.frames import box, cube, mirrored
 from pcgen.children.maps import plan_pairs
 from pcgen.children.matching import improve, match, partitioned
+from pcgen.children.partners import find_partners
 from pcgen.errors import DataError, InputError, TrainingError
 from tests.children.conftest import SETTINGS, boxes, build
 
@@ -135,7 +136,7 @@ def test_a_kill_costs_no_more_than_a_piece(tmp_path, monkeypatch):
     monkeypatch.setattr("pcgen.children.maps.match", dies)
     with pytest.raises(KeyboardInterrupt):
         build(points, tmp_path / "cut")
-    assert len(list((tmp_path / "cut").glob("piece-*"))) == 2
+    assert len(list((tmp_path / "cut").glob("*piece*"))) == 2
     calls = 0
     monkeypatch.setattr("pcgen.children.maps.match", lambda *a: (_count(), match(*a))[1])
 
@@ -146,7 +147,7 @@ def test_a_kill_costs_no_more_than_a_piece(tmp_path, monkeypatch):
     again = build(points, tmp_path / "cut")
     assert calls == 24 - 16
     assert torch.equal(again.to, whole.to)
-    assert not list((tmp_path / "cut").glob("piece-*"))
+    assert not list((tmp_path / "cut").glob("*piece*"))
 
 
 def test_finished_maps_are_read_and_not_made_again(tmp_path, monkeypatch):
@@ -160,7 +161,7 @@ def test_a_damaged_piece_is_made_again(tmp_path, monkeypatch):
     points, _ = boxes(6)
     whole = build(points, tmp_path / "whole")
     (tmp_path / "cut").mkdir()
-    (tmp_path / "cut" / "piece-00000000.safetensors").write_bytes(b"nonsense")
+    (tmp_path / "cut" / "maps-piece-00000000.safetensors").write_bytes(b"nonsense")
     assert torch.equal(build(points, tmp_path / "cut").to, whole.to)
 
 
@@ -174,7 +175,7 @@ def test_maps_of_other_shapes_are_refused(tmp_path):
 
 def test_a_budget_buys_the_maps_it_says(tmp_path):
     points, _ = boxes(30)
-    settings = MapSettings(points=512, per_shape=8)
+    settings = MapSettings(points=512, partners=12, per_shape=8)
     start = time.process_time()
     maps = build(points, tmp_path, settings=settings, budget_seconds=0.3)
     assert 1 <= len(maps) < 240
@@ -280,7 +281,8 @@ def test_normals_in_the_cost_change_the_map(tmp_path):
 def test_all_maps_are_planned_once(tmp_path):
     points, _ = boxes(7)
     maps = build(points, tmp_path)
-    plan = plan_pairs(maps.clouds, SETTINGS, 0)
+    found = find_partners(maps.clouds.cubes(256), maps.clouds.label, 4)
+    plan = plan_pairs(maps.clouds, found, SETTINGS, 4, 0)
     assert torch.equal(plan.pair, maps.pairing.pair)
     assert len(plan) == 14
 
