@@ -13,6 +13,7 @@ is symmetric in x: a mirror image has the same cells in another order.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
@@ -67,6 +68,17 @@ def sketch(clouds: Clouds, reach: float = 1.0) -> Sketches:
         found = np.sqrt(squared[..., 0].numpy()) * np.float32(1 - 2.0**-10)
         apart[start : start + PART] = np.minimum(found, np.float32(6e4))
     return Sketches(reach=reach, cells=sparse.vstack(rows, format="csr"), apart=apart)
+
+
+def joined(parts: Sequence[Sketches]) -> Sketches:
+    """Sketches with one reach, one after the other."""
+    from scipy import sparse
+
+    return Sketches(
+        reach=parts[0].reach,
+        cells=sparse.vstack([part.cells for part in parts], format="csr"),
+        apart=np.concatenate([part.apart for part in parts]),
+    )
 
 
 def lower_bounds(first: Sketches, second: Sketches, *, mirrors: bool) -> NDArray[np.float32]:

@@ -200,9 +200,14 @@ class Newness:
     draws: NDArray[np.float64] | None
 
     @property
-    def ratio(self) -> float | None:
+    def novelty_ratio(self) -> float | None:
         """The novelty ratio; None where real shapes are training shapes."""
         return novelty_ratio(self.found, self.real)
+
+    @property
+    def replays(self) -> NDArray[np.bool_] | None:
+        """(n,) whether each is a replay."""
+        return None if self.draws is None else replays(self.found, self.draws)
 
     @property
     def replay_rate(self) -> float | None:
@@ -235,13 +240,17 @@ class NoveltyJudge:
         work: Work | None = None,
     ) -> None:
         work = work or Work()
-        self.frames = {
+        self._frames = {
             name: _InFrame(frame, training, again, real, work) for name, frame in frames.items()
         }
 
     def of(self, clouds: Clouds) -> dict[str, Newness]:
         """How new clouds (n, P, 3) are, by the name of the frame."""
-        return {name: known.of(clouds) for name, known in self.frames.items()}
+        return {name: known.of(clouds) for name, known in self._frames.items()}
+
+    def of_real(self) -> dict[str, Newness]:
+        """How new the real shapes are."""
+        return {name: known.of_real() for name, known in self._frames.items()}
 
 
 def newness(
@@ -301,6 +310,9 @@ class _InFrame:
     def of(self, clouds: Clouds) -> Newness:
         found = self._nearest(_framed(clouds, self._frame), None)
         return Newness(found=found, real=self.real, draws=self.draws)
+
+    def of_real(self) -> Newness:
+        return Newness(found=self.real, real=self.real, draws=self.draws)
 
     @cached_property
     def _sketches(self) -> Sketches:

@@ -9,7 +9,7 @@ from pcgen.evaluate import novelty
 from pcgen.evaluate.distances import chamfer_table
 from pcgen.evaluate.matrix import Work
 from pcgen.shapes.normalise import proportion_free
-from tests.evaluate.shapes import surfaces
+from tests.evaluate.shapes import blobs, surfaces
 
 
 @pytest.mark.parametrize("backend", ["auto", "kdtree"])
@@ -62,16 +62,6 @@ def test_a_query_passes_over_its_own_row(backend):
     table[own, own] = np.inf
     assert (found.index == table.argmin(1)).all()
     assert np.allclose(found.distance, table.min(1), rtol=1e-5)
-
-
-def blobs(count, points=80, *, seed=0, draws=1):
-    """Clouds without symmetry (draws, count, points, 3): a few balls at random places each."""
-    rng = np.random.default_rng(seed)
-    places = rng.uniform(-1, 1, (count, 5, 3))
-    part = rng.integers(0, 5, (count, points))
-    centres = places[np.arange(count)[:, None], part]
-    noise = 0.1 * rng.normal(size=(draws, count, points, 3))
-    return (centres + noise).astype(np.float32)
 
 
 def brute_force(queries, training, own=None):
@@ -128,7 +118,7 @@ def test_newness_in_both_frames_is_that_of_brute_force(frame):
     assert (draws <= plain + 1e-9).all()
     mine, theirs = (brute_force(framed(sets), one) for sets in (clouds, real))
     assert (found.found.index == mine[0]).all()
-    assert found.ratio == pytest.approx(np.median(mine[2]) / np.median(theirs[2]), rel=1e-4)
+    assert found.novelty_ratio == pytest.approx(np.median(mine[2]) / np.median(theirs[2]), rel=1e-4)
     assert found.replay_rate == (mine[2] < 1.2 * plain[mine[0]]).mean()
     assert found.replay_rate_real == (theirs[2] < 1.2 * plain[theirs[0]]).mean()
 
@@ -148,7 +138,7 @@ def test_copies_are_found_out_without_proportions(change):
     assert (free.found.index == np.arange(30)).all()
     assert (free.found.mirrored == (change[0] < 0)).all()
     assert free.replay_rate > 0.7  # two draws of such a cloud differ by their boxes too
-    assert free.ratio < 0.5
+    assert free.novelty_ratio < 0.5
     assert free.replay_rate_real == 0
     if change[1] < 1:
         assert box.replay_rate == 0  # in the box they pass for new
