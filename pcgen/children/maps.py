@@ -23,6 +23,7 @@ import torch
 from torch import Generator, Tensor
 
 from pcgen import checkpoint, progress
+from pcgen.batch_random import mine, whole
 from pcgen.checkpoint import Schema
 from pcgen.children import rule
 from pcgen.children.drawing import Children, Pairs, Reach, draw_blend
@@ -31,7 +32,6 @@ from pcgen.children.matching import METHODS, match
 from pcgen.children.partners import Partners, find_partners
 from pcgen.children.rule import GOAL, Choice, Nature
 from pcgen.config import digest, from_plain, to_plain
-from pcgen.batch_random import mine, whole
 from pcgen.errors import DataError, InputError, StorageError, TrainingError
 from pcgen.files import lock, parse_json, read_text, write_json
 from pcgen.jobs import pool
