@@ -45,9 +45,9 @@ class Yardstick:
     def __init__(self, points: Tensor, frame: str) -> None:
         """Take clouds (N, 2n, 3) in the box frame: n points to compare with, n for a second draw,
         which tells how far two draws of one surface are apart."""
-        from pcgen.kernels import choice
+        from pcgen.kernels import backends
 
-        self._native = choice.native_usable()
+        self._native = backends.native_usable()
         self.count = points.shape[1] // 2
         first, second = FRAMES[frame](points).split([self.count, points.shape[1] - self.count], 1)
         self.frame = frame

@@ -1,13 +1,11 @@
 """Pairs (x₀, x₁): base points to surface points, once per shape.
 
-Source of the idea: "Not-So-Optimal Transport Flows for 3D Point Cloud Generation" (ICLR 2025)
-computes one transport per shape between dense supersets, offline, and draws subsets in training.
-
 Two finite samples of one surface are further apart (0.06 at 2048 points) than the base, a mixture
-on the surface, is from it. A bijection between them is therefore mostly noise to a regression. The
-method ``surface`` takes most of it out: each base point is matched with several surface points,
-and their mean is put back onto the surface. What is left says where the base is off the surface,
-and where its points are too dense or too sparse.
+on the surface, is from it. A bijection between them is therefore mostly noise to a regression, and
+so is the nearest of finitely many surface points: both move a point along the surface by about its
+distance to the next one. The method ``tangent`` takes that noise out: a base point goes to the
+tangent plane of the nearest surface point, which is the limit of the transport when the base is
+thin and its density is right. What was measured is in docs/notes/point-flow.md.
 """
 
 from __future__ import annotations
@@ -19,40 +17,26 @@ from torch import Tensor
 
 from pcgen.errors import InputError
 
-METHODS = ("surface", "nearest", "exact", "bsp", "none")
-COPIES = 2
-"""Of each base point, that are matched with surface points of their own by ``surface``."""
-PLANS = 32
-"""Binary space partitions that such a matching is the best of."""
+METHODS = ("tangent", "nearest", "exact", "bsp", "none")
 
 
 def surface_targets(
-    start: Tensor, surface: Tensor, normals: Tensor | None, seed: int = 0, method: str = "surface"
+    start: Tensor, surface: Tensor, normals: Tensor | None, method: str = "tangent", seed: int = 0
 ) -> tuple[Tensor, Tensor | None]:
     """Where the points of one shape's base belong on its surface.
 
     Args:
         start: (n, dim).
-        surface: (m, dim) points of the surface, with ``normals`` or None. ``surface`` wants
-            COPIES · n of them or more, and takes fewer; a bijection wants n or more.
-        method: of METHODS; all but ``surface`` are those of :func:`match_points`.
+        surface: (m, dim) points of the surface, with ``normals`` or None; a bijection wants m ≥ n.
+        method: of METHODS; all but ``tangent`` are those of :func:`match_points`.
     Returns:
         (n, dim), and the normals there.
     """
     if method == "tangent":
         return onto_surface(start, surface, normals)
-    if method != "surface":
-        end = surface if method == "nearest" else surface[: len(start)]
-        index = match_points(start, end, method=method, seed=seed)
-        return end[index], None if normals is None else normals[index]
-    copies = max(1, min(COPIES, len(surface) // len(start)))
-    spread = torch.from_numpy(np.random.default_rng(seed).normal(size=(copies, *start.shape)))
-    # Copies that are not quite equal, so that partitions can tell them apart.
-    many = (start.double() + 1e-4 * spread).transpose(0, 1).reshape(-1, start.shape[1])
-    ends = surface[torch.arange(len(many)) % len(surface)]
-    index = match_points(many, ends.double(), method="bsp", seed=seed)
-    mean = ends[index].view(len(start), copies, -1).mean(1)
-    return onto_surface(mean, surface, normals)
+    end = surface if method == "nearest" else surface[: len(start)]
+    index = match_points(start, end, method=method, seed=seed)
+    return end[index], None if normals is None else normals[index]
 
 
 def onto_surface(
@@ -130,7 +114,7 @@ def _exact(a: NDArray[np.float64], b: NDArray[np.float64], seed: int) -> NDArray
 def _bsp(a: NDArray[np.float64], b: NDArray[np.float64], seed: int) -> NDArray[np.int64]:
     from ot.bsp import compute_bspot_bijection
 
-    return compute_bspot_bijection(a, b, n_plans=PLANS, seed=seed)[1]
+    return compute_bspot_bijection(a, b, n_plans=64, seed=seed)[1]
 
 
 def _none(a: NDArray[np.float64], b: NDArray[np.float64], seed: int) -> NDArray[np.int64]:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from pcgen.kernels import nearest
+from pcgen.latent.autoencoder import Local
 from pcgen.latent.mixture import Drawn, MixtureBatch
 
 TIME_FEATURES = 11
@@ -66,15 +67,22 @@ class PointCondition:
         scale: (batch,), the mean distance between neighbours; lengths are divided by it.
         centre: (batch, n, dim), of the component that each point started in.
         factor: (batch, n, dim, dim), A in the covariance of that component.
+        code: (batch, n, c), of the patch of the shape that each point started in.
+        mean: (batch, n, dim), of that patch; size: (batch, dim), its extent along the axes.
     """
 
     near: Tensor
     scale: Tensor
     centre: Tensor
     factor: Tensor
+    code: Tensor
+    mean: Tensor
+    size: Tensor
 
     @classmethod
-    def of(cls, mixture: MixtureBatch, start: Drawn, neighbours: int) -> PointCondition:
+    def of(
+        cls, mixture: MixtureBatch, start: Drawn, local: Local, neighbours: int
+    ) -> PointCondition:
         """Of clouds as :meth:`MixtureBatch.sample` drew them.
 
         A cloud of fewer points than ``neighbours`` + 1 has all others as neighbours, or itself.
@@ -86,14 +94,17 @@ class PointCondition:
         scale = squared[..., first:].clamp_min(0).sqrt().mean((1, 2)).clamp_min(1e-6)
         rows = torch.arange(len(points), device=points.device)[:, None]
         return cls(
-            index[..., first:], scale, mixture.centre[rows, start.part],
-            mixture.factor[rows, start.part],
-        )  # fmt: skip
+            near=index[..., first:],
+            scale=scale,
+            centre=mixture.centre[rows, start.part],
+            factor=mixture.factor[rows, start.part],
+            code=local.code,
+            mean=local.mean,
+            size=local.size,
+        )
 
     def __getitem__(self, rows: Tensor) -> PointCondition:
-        return PointCondition(
-            self.near[rows], self.scale[rows], self.centre[rows], self.factor[rows]
-        )
+        return PointCondition(*(getattr(self, f.name)[rows] for f in fields(self)))
 
     def to(self, device: str) -> PointCondition:
         """On another device."""
@@ -103,17 +114,19 @@ class PointCondition:
 class PointSlope(nn.Module):
     """Points look at their neighbours: edge convolutions on the graph of nearest points.
 
-    All that enters is relative: offsets to neighbours and to the component that a point started
-    in, over the spacing of the cloud. The field of view is as many hops as there are ``blocks``
-    and one more. So the network can mend and sharpen a surface, and cannot remember a shape.
+    All that enters is local: offsets to neighbours and to the component that a point started in,
+    over the spacing of the cloud, and the code of its patch. The field of view is as many hops as
+    there are ``blocks`` and one more. So the network can mend and sharpen a surface, and cannot remember a shape.
     Output: velocity (batch, n, dim) and, as the same forward pass, an unsigned normal, or
     zero where the data had none. Edge convolution: Wang et al., "Dynamic Graph CNN", ACM TOG 2019.
     """
 
-    def __init__(self, dim: int, width: int, blocks: int) -> None:
+    def __init__(self, dim: int, code: int, width: int, blocks: int) -> None:
         super().__init__()
         self.dim = dim
-        self.own = nn.Linear(dim + dim * dim, width)
+        self.own = nn.Sequential(
+            nn.Linear(3 * dim + dim * dim + code, 2 * width), nn.SiLU(), nn.Linear(2 * width, width)
+        )
         self.offsets = nn.Sequential(
             nn.Linear(dim, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU()
         )
@@ -138,7 +151,17 @@ class PointSlope(nn.Module):
         near, told = condition.near, time_features(t, s)
         offset = (gathered(x, near) - x[:, :, None]) / unit[..., None]
         edges = self.offsets(offset)
-        own = torch.cat([x - condition.centre, condition.factor.flatten(-2)], -1) / unit
+        size = condition.size[:, None]
+        own = torch.cat(
+            [
+                (x - condition.centre) / unit,
+                condition.factor.flatten(-2) / unit,
+                (x - condition.mean) / size,
+                size.log().expand_as(x),
+                condition.code,
+            ],
+            -1,
+        )
         h = self.own(own) + self.enter(edges.mean(2))
         h = self.mix[0](h, told)
         for block, mix in zip(self.blocks, self.mix[1:], strict=True):

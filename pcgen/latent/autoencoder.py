@@ -63,9 +63,9 @@ class AutoencoderSettings:
     encoder: str = "patches"
     levels: int = 8
     code: int = 12
-    neighbours: int = 16
-    patch_parts: int = 3
-    patch_width: int = 96
+    neighbours: int = 24
+    patch_parts: int = 4
+    patch_width: int = 128
     tokens: int = 32
     latent_dim: int = 128
     width: int = 512
@@ -164,6 +164,21 @@ def build_codec(settings: AutoencoderSettings, centres: Tensor) -> Codec:
     return GlobalCodec(settings.encoder, code, settings.width, settings.thickness, centres)
 
 
+@dataclass(frozen=True)
+class Local:
+    """What latents say around some points.
+
+    Attributes:
+        code: (batch, n, c), what the patch of each point looks like.
+        mean: (batch, n, dim), where that patch lies in the box.
+        size: (batch, dim), its extent along the axes, which the code does not tell.
+    """
+
+    code: Tensor
+    mean: Tensor
+    size: Tensor
+
+
 class Autoencoder(nn.Module):
     """``encode`` clouds, ``decode`` latents, ``loss`` of both on two draws of one surface.
 
@@ -216,10 +231,31 @@ class Autoencoder(nn.Module):
 
     def decode(self, z: Tensor) -> MixtureBatch:
         """(batch, latent_dim) to a mixture each, whose likelihood the training raises."""
+        code, sizes = self._parted(z)
+        return self.codec.decode(code).stretched(sizes)
+
+    def local(self, z: Tensor, part: Tensor) -> Local:
+        """What a latent says around points of components ``part`` (batch, n), see :class:`Local`.
+
+        A code that is not local says nothing there.
+        """
+        code, sizes = self._parted(z)
+        if isinstance(self.codec, PatchCodec):
+            looks, mean = self.codec.local(code, part)
+            return Local(looks, mean * sizes[:, None], sizes * self.codec.scale)
+        nothing = z.new_zeros(*part.shape, 0)
+        return Local(nothing, z.new_zeros(*part.shape, self.dim), sizes)
+
+    @property
+    def local_numbers(self) -> int:
+        """Numbers in the code of a patch, 0 where a code is not local."""
+        return self.codec.code if isinstance(self.codec, PatchCodec) else 0
+
+    def _parted(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """Codes, and extents along the axes over the longest one, of latents."""
         code, logs = z.split([z.shape[1] - self.dim, self.dim], dim=1)
         logs = logs / EXTENT_SCALE
-        sizes = (logs - logs.amax(1, keepdim=True)).exp().clamp_min(FLATTEST)
-        return self.codec.decode(code).stretched(sizes)
+        return code, (logs - logs.amax(1, keepdim=True)).exp().clamp_min(FLATTEST)
 
     def noisy(self, z: Tensor, generator: Generator) -> Tensor:
         """Latents with the noise that the decoder is trained under.

@@ -139,14 +139,32 @@ class PatchCodec(nn.Module):
         looks = self.patch(self.point(around).max(2).values)
         return torch.cat([POSITION_SCALE * mean.flatten(1), looks.flatten(1)], 1)
 
+    def local(self, code: Tensor, part: Tensor) -> tuple[Tensor, Tensor]:
+        """What the codec knows around points of components ``part`` (batch, n).
+
+        Returns:
+            the code of their patches (batch, n, code) and the means of these (batch, n, dim).
+        """
+        positions, looks = self._parted(code)
+        rows = torch.arange(len(code), device=code.device)[:, None]
+        patch = part // self.parts
+        return looks[rows, patch], positions[rows, patch]
+
+    def _parted(self, code: Tensor) -> tuple[Tensor, Tensor]:
+        """Means (batch, patches, dim) and looks (batch, patches, code) of codes."""
+        positions, looks = code.split([self.position_numbers, self.patches * self.code], dim=1)
+        return (
+            positions.view(len(code), self.patches, self.dim) / POSITION_SCALE,
+            looks.view(len(code), self.patches, self.code),
+        )
+
     def decode(self, code: Tensor) -> MixtureBatch:
         """(batch, code_dim) to mixtures of patches · parts components of equal weight a patch."""
-        positions, looks = code.split([self.position_numbers, self.patches * self.code], dim=1)
-        mean = positions.view(len(code), self.patches, 1, self.dim) / POSITION_SCALE
-        raw = self.head(self.body(looks.view(len(code), self.patches, self.code)))
+        mean, looks = self._parted(code)
+        raw = self.head(self.body(looks))
         local = components(raw.view(len(code), self.patches, self.parts, -1), self.thickness)
         return MixtureBatch(
-            centre=(mean + self.scale * local.centre).flatten(1, 2),
+            centre=(mean[:, :, None] + self.scale * local.centre).flatten(1, 2),
             factor=(self.scale * local.factor).flatten(1, 2),
             log_weight=local.log_weight.flatten(1).log_softmax(-1),
             thickness=self.thickness,

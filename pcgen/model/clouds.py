@@ -54,7 +54,9 @@ class CloudDecoder:
         self._neighbours = int(flow["neighbours"])
         self._networks = Networks(
             run_dir / "point-flow",
-            lambda: PointSlope(self.dim, flow["width"], flow["blocks"]),
+            lambda: PointSlope(
+                self.dim, self._autoencoder.local_numbers, flow["width"], flow["blocks"]
+            ),
             flow["blocks"],
             device,
         )
@@ -96,8 +98,12 @@ class CloudDecoder:
             return whole[..., :points, :].cpu()
 
         begin = apart(start.points)
+        part = apart(start.part)
         condition = PointCondition.of(
-            mixture.repeated(clouds), Drawn(begin, apart(start.part), begin), self._neighbours
+            mixture.repeated(clouds),
+            Drawn(begin, part, begin),
+            self._autoencoder.local(z.repeat_interleave(clouds, 0), part),
+            self._neighbours,
         )
         path = []
         end = begin

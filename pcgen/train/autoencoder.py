@@ -27,7 +27,7 @@ def train(context: Context) -> dict[str, object]:
 
     maps, children = load_maps(context), settings.children
     points = min(sizes.points + sizes.scored, maps.to.shape[1])
-    reach = dataclasses.replace(children.reach, copies=children.copies)
+    reach = dataclasses.replace(maps.reach, copies=max(maps.reach.copies, children.copies))
     batch = settings.autoencoder_loop.batch
 
     def loss(module: nn.Module, generator: Generator) -> Tensor:

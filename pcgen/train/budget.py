@@ -18,12 +18,12 @@ from pcgen.train.loop import LoopSettings, Trainer
 # left goes to encoding, couplings and checkpoints.
 SHARES = {
     "children": 0.05,
-    "autoencoder": 0.45,
+    "autoencoder": 0.48,
     "base": 0.06,
     "latent-flow/teacher": 0.04,
     "latent-flow/student": 0.03,
-    "point-flow/teacher": 0.08,
-    "point-flow/student": 0.04,
+    "point-flow/teacher": 0.18,
+    "point-flow/student": 0.06,
 }
 TRIAL_STEPS = 12
 

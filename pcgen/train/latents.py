@@ -147,7 +147,7 @@ def _latents(context: Context) -> Latents:
     z, parent, mirrored = [], [], []
     with progress.bar("encoding", len(shapes)) as bar:
         for chunk in shapes.split(CHUNK):
-            children = maps.of_shapes(chunk, points, draw, settings.children.reach)
+            children = maps.of_shapes(chunk, points, draw)
             z.append(context.group.by_rows(model.encode, children.points))
             parent.append(clouds.rows[children.parent])
             mirrored.append(children.mirrored)

@@ -38,10 +38,15 @@ class CoupledClouds:
 def train(context: Context) -> dict[str, object]:
     """Train ``point-flow/teacher`` and ``point-flow/student``."""
     settings = context.run.settings.point_flow
-    pairs = couple(context, load_autoencoder(context))
+    model = load_autoencoder(context)
+    pairs = couple(context, model)
+
+    # Losses are in squared spacings of points: in squared box units they would be nothing beside
+    # that of the normals.
+    spacing = float(pairs.condition.scale.square().mean())
 
     def build() -> PointSlope:
-        slope = PointSlope(pairs.start.shape[-1], settings.width, settings.blocks)
+        slope = PointSlope(model.dim, model.local_numbers, settings.width, settings.blocks)
         if pairs.normal is None:
             slope.forget_normals()
         return slope
@@ -59,7 +64,7 @@ def train(context: Context) -> dict[str, object]:
     def teacher_loss(module: nn.Module, draw: Generator) -> Tensor:
         data = batch(settings.teacher.batch, draw)
         slope = BoundPointSlope(module, data.condition)
-        loss = matching_loss(slope, data.start, data.end, draw)
+        loss = matching_loss(slope, data.start, data.end, draw) / spacing
         return loss + settings.normal_weight * _normal_loss(slope.normal, data.normal)
 
     def student_loss(
@@ -76,7 +81,7 @@ def train(context: Context) -> dict[str, object]:
             settings.characteristic,
             draw,
         )
-        return loss + settings.normal_weight * _normal_loss(slope.normal, data.normal)
+        return loss / spacing + settings.normal_weight * _normal_loss(slope.normal, data.normal)
 
     loops = (settings.teacher, settings.student)
     fit_teacher_and_student(context, STAGE, build, teacher_loss, student_loss, loops=loops)
@@ -118,7 +123,7 @@ def couple(context: Context, model: Autoencoder) -> CoupledClouds:
             whole, up = augment(drawn, settings.augment, draw, up)
             z = model.noisy(model.encode(whole[:, :points]), draw)
             mixture, start = model.draw_base(z, points, draw)
-            end, normal = torch.zeros_like(start.points), torch.zeros_like(start.points)
+            end, facing = torch.zeros_like(start.points), torch.zeros_like(start.points)
             for row in range(len(chunk))[context.group.rows(len(chunk))]:
                 end[row], there = surface_targets(
                     start.points[row],
@@ -128,16 +133,18 @@ def couple(context: Context, model: Autoencoder) -> CoupledClouds:
                     method=flow.coupling,
                 )
                 if there is not None:
-                    normal[row] = there
-            context.group.sum_([end, normal])
+                    facing[row] = there
+            context.group.sum_([end, facing])
             bar.advance(len(chunk))
             starts.append(start.points)
-            conditions.append(PointCondition.of(mixture, start, flow.neighbours))
+            local = model.local(z, start.part)
+            conditions.append(PointCondition.of(mixture, start, local, flow.neighbours))
             ends.append(end)
             if up is not None:
-                normals.append(normal)
+                normals.append(facing)
     condition = PointCondition(
         *(torch.cat([getattr(part, f.name) for part in conditions]) for f in fields(PointCondition))
     )
-    normal = torch.cat(normals) if normals else None
-    return CoupledClouds(torch.cat(starts), condition, torch.cat(ends), normal)
+    return CoupledClouds(
+        torch.cat(starts), condition, torch.cat(ends), torch.cat(normals) if normals else None
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass, field
 
-from pcgen.children import MapSettings, Reach
+from pcgen.children import MapSettings
 from pcgen.errors import InputError
 from pcgen.flow.characteristic import StudentSettings
 from pcgen.latent.autoencoder import AutoencoderSettings
@@ -18,12 +18,10 @@ class ChildrenSettings:
 
     Attributes:
         maps: which are computed.
-        reach: how far children go from their parents.
         copies: share of the batches of the autoencoder that are training shapes themselves.
     """
 
     maps: MapSettings = field(default_factory=MapSettings)
-    reach: Reach = field(default_factory=Reach)
     copies: float = 0.25
 
     def __post_init__(self) -> None:
@@ -97,11 +95,15 @@ class PointFlowSettings:
     blocks: int = 2
     pairs: int = 500
     points: int = 2048
-    coupling: str = "surface"
+    coupling: str = "tangent"
     neighbours: int = 12
     normal_weight: float = 0.02
-    teacher: LoopSettings = field(default_factory=lambda: LoopSettings(steps=2000, batch=2))
-    student: LoopSettings = field(default_factory=lambda: LoopSettings(steps=700, batch=2))
+    teacher: LoopSettings = field(
+        default_factory=lambda: LoopSettings(steps=2000, batch=2, rate=4e-3)
+    )
+    student: LoopSettings = field(
+        default_factory=lambda: LoopSettings(steps=700, batch=2, rate=2e-3)
+    )
     characteristic: StudentSettings = field(default_factory=lambda: StudentSettings(grid=8))
 
 
