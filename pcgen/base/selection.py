@@ -115,21 +115,6 @@ class ChosenBase:
         rows = [asdict(row) for row in self.table]
         return {**self.inner.describe(), "notes": self.notes, "table": rows}
 
-    def table_text(self) -> str:
-        """The table for people."""
-        lines = [
-            f"{'family':<18}{'λ':>6}{'held-out W₂²':>24}{'behind the best':>24}{'separation':>12}  "
-        ]
-        for row in self.table:
-            energy = str(Estimate(row.energy, row.energy_error))
-            behind = str(Estimate(row.behind, row.behind_error))
-            mark = "chosen" if row.chosen else "; ".join(row.faults)
-            lines.append(
-                f"{row.family:<18}{row.relaxation:>6g}{energy:>24}{behind:>24}"
-                f"{row.separation:>12.3f}  {mark}"
-            )
-        return "\n".join(line.rstrip() for line in lines)
-
     def to_checkpoint(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         tensors, meta = self.inner.to_checkpoint()
         own = {
