@@ -65,7 +65,7 @@ class AutoSettings:
 
 
 @dataclass(frozen=True)
-class Candidate:
+class CandidateScore:
     """One candidate.
 
     Attributes:
@@ -93,7 +93,7 @@ class ChosenBase:
     """The base that ``auto`` took, and its table; in all else the base itself."""
 
     inner: BaseMeasure
-    table: tuple[Candidate, ...]
+    table: tuple[CandidateScore, ...]
     reason: str
 
     @property
@@ -133,7 +133,7 @@ class ChosenBase:
         """Restore it from its checkpoint, around the ``inner`` base restored from the same."""
         check_meta(meta, "auto")
         table = tuple(
-            config.from_plain(Candidate, row, "the table of auto") for row in meta["table"]
+            config.from_plain(CandidateScore, row, "the table of auto") for row in meta["table"]
         )
         return cls(inner, table, meta["reason"])
 
@@ -221,7 +221,7 @@ def choose(
     for index, ((family, options), score) in enumerate(zip(candidates, scores, strict=True)):
         energy = Estimate.mean(score)
         rows.append(
-            Candidate(
+            CandidateScore(
                 family,
                 options.get("relaxation", 0.0),
                 energy.value,
