@@ -169,7 +169,7 @@ def _training(
     pairs = _Pairs(omega, train, args.coupling, generator)
     held = test[: problems.TEST]
     looks = sorted({*(look for look in LOOKS if look < args.steps), args.steps})
-    met = 0
+    reached = 0
     for step in range(args.steps + 1):
         if step in looks:
             with torch.no_grad():
@@ -180,8 +180,8 @@ def _training(
                 )
             error = energy_distance(made, held)
             yield step, error
-            met = met + 1 if error <= target else 0
-            if met == 2:
+            reached = reached + 1 if error <= target else 0
+            if reached == 2:
                 return
         start, end = pairs.draw(generator)
         loss = matching_loss(network, start, end, generator)

@@ -1,4 +1,4 @@
-"""Quality of generated shapes over training time, beside the standard Gaussian as a base.
+"""Quality of generated shapes over training time, with the standard Gaussian as control.
 
 For each budget one run is trained with the preset's base and evaluated as `pcgen evaluate` does,
 on 512 points a shape and on all 2048, with several sampling seeds and one evaluation of each flow.

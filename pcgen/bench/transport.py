@@ -42,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--atoms", type=int, default=4096, help="N, at least 2")
     parser.add_argument("--dim", type=int, default=64, help="of atoms and base")
     parser.add_argument("--samples", type=int, default=2**21, help="budget of each solver")
-    parser.add_argument("--tests", type=int, default=2**17, help="fresh samples to judge by")
+    parser.add_argument("--tests", type=int, default=2**17, help="fresh samples of the final test")
     parser.add_argument("--no-rivals", action="store_true", help="ours only: seconds, not minutes")
     parser.add_argument("--target", type=float, default=TARGET, help="chi2 to reach")
     parser.add_argument("--target-only", action="store_true", help="ours, once, to that chi2")
