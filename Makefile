@@ -24,7 +24,7 @@ slow: setup-dev test-programs
 	@echo "== slow tests"
 	$(BIN)/python -m pytest -m "slow and not gpu and not pytorch3d" --durations=15
 
-# The default tests again, with the lines of pcgen that they run: a half longer than make test.
+# The default tests again, with the lines of pcgen that they run.
 coverage: setup-dev
 	$(BIN)/python -m pip install --quiet -c constraints.txt pytest-cov
 	$(BIN)/python -m pytest --cov=pcgen --cov-report=term:skip-covered

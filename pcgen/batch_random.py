@@ -16,7 +16,7 @@ class BatchGenerator(Generator):
     """A generator that knows which rows of a batch are computed here.
 
     Attributes:
-        batch: rows in all; 0 where whoever draws is not sharing a batch.
+        batch: rows in all; 0 where no batch is shared.
         rows: those computed here.
     """
 

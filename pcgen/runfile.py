@@ -64,7 +64,7 @@ def _refusal(path: Path, plain: Mapping[str, Any]) -> str:
 
 
 def training_command(path: Path, plain: Mapping[str, Any]) -> str:
-    """The command that trains a run of the same options beside ``path``."""
+    """The command that trains a run with the same options next to ``path``."""
     words = ["pcgen", "train", str(plain.get("dataset", "DATASET"))]
     words += ["--out", f"{path}-{FORMAT}"]
     for option, key in (("--preset", "preset"), ("--seed", "seed")):

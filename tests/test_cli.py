@@ -103,7 +103,7 @@ def test_a_keyboard_interrupt_says_how_to_go_on(monkeypatch, capsys):
 
     monkeypatch.setattr("pcgen.pipeline.sample", interrupted)
     assert cli.main(["sample", "run", "--count", "1", "--out", "x.npz"]) == 130
-    assert "the same command goes on" in capsys.readouterr().err
+    assert "the same command resumes" in capsys.readouterr().err
 
 
 def test_the_choices_of_train_are_those_of_the_rooms_behind_it():

@@ -65,7 +65,7 @@ class AutoSettings:
 
 
 @dataclass(frozen=True)
-class Candidate:
+class CandidateScore:
     """One candidate.
 
     Attributes:
@@ -93,7 +93,7 @@ class ChosenBase:
     """The base that ``auto`` took, and its table; in all else the base itself."""
 
     inner: BaseMeasure
-    table: tuple[Candidate, ...]
+    table: tuple[CandidateScore, ...]
     reason: str
 
     @property
@@ -115,21 +115,6 @@ class ChosenBase:
         rows = [asdict(row) for row in self.table]
         return {**self.inner.describe(), "notes": self.notes, "table": rows}
 
-    def table_text(self) -> str:
-        """The table for people."""
-        lines = [
-            f"{'family':<18}{'λ':>6}{'held-out W₂²':>24}{'behind the best':>24}{'separation':>12}  "
-        ]
-        for row in self.table:
-            energy = str(Estimate(row.energy, row.energy_error))
-            behind = str(Estimate(row.behind, row.behind_error))
-            mark = "chosen" if row.chosen else "; ".join(row.faults)
-            lines.append(
-                f"{row.family:<18}{row.relaxation:>6g}{energy:>24}{behind:>24}"
-                f"{row.separation:>12.3f}  {mark}"
-            )
-        return "\n".join(line.rstrip() for line in lines)
-
     def to_checkpoint(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         tensors, meta = self.inner.to_checkpoint()
         own = {
@@ -148,7 +133,7 @@ class ChosenBase:
         """Restore it from its checkpoint, around the ``inner`` base restored from the same."""
         check_meta(meta, "auto")
         table = tuple(
-            config.from_plain(Candidate, row, "the table of auto") for row in meta["table"]
+            config.from_plain(CandidateScore, row, "the table of auto") for row in meta["table"]
         )
         return cls(inner, table, meta["reason"])
 
@@ -236,7 +221,7 @@ def choose(
     for index, ((family, options), score) in enumerate(zip(candidates, scores, strict=True)):
         energy = Estimate.mean(score)
         rows.append(
-            Candidate(
+            CandidateScore(
                 family,
                 options.get("relaxation", 0.0),
                 energy.value,

@@ -1,5 +1,5 @@
-"""Benchmarks: one module each, a command module that ``pcgen bench NAME`` runs.
+"""Benchmarks: one command module each, run by ``pcgen bench NAME``.
 
-Each prints a table whose rows were measured in one run, so that ratios between rows mean something
-on a shared machine, and says in its docstring what is compared with what.
+Each prints a table whose rows are measured in one run, so that ratios between rows are meaningful
+on a shared machine. Its docstring says what is compared with what.
 """

@@ -1,22 +1,22 @@
 """Learning efficiency: training steps to a fixed error, per base measure.
 
-For each density (or file of latents) and each base, the same velocity network learns the flow
-from the base to the data: the straight-line path, the same optimiser, the same batches, three
-seeds. Every so often 1,000 samples of 8 Euler steps are compared with held-out data by the energy
-distance. The error to reach is what two true samples of that size stay below in 19 of 20 cases,
-so that a test could not tell them apart, and it counts if it holds at two looks running.
+For each density (or file of latents) and each base, the same velocity network learns the flow from
+the base to the data: the straight-line path, the same optimiser, the same batches, three seeds. At
+regular intervals 1,000 samples of 8 Euler steps are compared with held-out data by the energy
+distance. The target error is the one that two true samples of that size stay below in 19 of 20
+cases, so that a test could not distinguish them. It must be reached at two checks in a row.
 
-The table gives, per base: the energy W2(base, data)^2, the error before any training, the median
-steps over the seeds, and the ratio to N(0, I): above 1 the base learns faster. "0" means that the
-base itself is within the error, so that nothing was left to learn; ">2000" that it was not
-reached. Data are shifted and scaled as a whole to unit variance first, so that N(0, I) is not
-handicapped by units. The time to fit a base is in the table and not in the steps.
+The table shows, per base: the energy W2(base, data)^2, the error before training, the median steps
+over the seeds, and the ratio to N(0, I): above 1 the base learns faster. "0" means that the base
+itself is within the error; ">2000" that the error was not reached. All data are first shifted and
+scaled to unit variance, so that N(0, I) is not handicapped by units. The steps do not include the
+time to fit a base, which has its own column.
 
 `digits` are latents of real 2D shapes: handwritten digits as 2D clouds, under an autoencoder that
-is trained first. `--latents RUN` takes the latents of the 3D shapes that a run learned, judged on
-those of its test split.
+is trained first. `--latents RUN` takes the latents of the 3D shapes that a run learned, and
+compares with those of its test split.
 
-Base Initialisation here is our reconstruction of the idea; the table is shown as it comes out.
+Base Initialisation here is our reconstruction of the idea.
 
 examples:
   pcgen bench base
@@ -169,7 +169,7 @@ def _training(
     pairs = _Pairs(omega, train, args.coupling, generator)
     held = test[: problems.TEST]
     looks = sorted({*(look for look in LOOKS if look < args.steps), args.steps})
-    met = 0
+    reached = 0
     for step in range(args.steps + 1):
         if step in looks:
             with torch.no_grad():
@@ -180,8 +180,8 @@ def _training(
                 )
             error = energy_distance(made, held)
             yield step, error
-            met = met + 1 if error <= target else 0
-            if met == 2:
+            reached = reached + 1 if error <= target else 0
+            if reached == 2:
                 return
         start, end = pairs.draw(generator)
         loss = matching_loss(network, start, end, generator)

@@ -1,8 +1,8 @@
-"""Handwritten digits as 2D point clouds, and their latents: real shapes that take seconds.
+"""Handwritten digits as 2D point clouds, and their latents: real shapes in seconds.
 
 The 1,797 digits of 8 × 8 pixels that scikit-learn ships (Alpaydin and Kaynak, "Optical Recognition
-of Handwritten Digits", UCI) become clouds as a mesh does: points drawn by ink, each digit in its
-own box. The autoencoder is the one of 3D shapes; it takes points of any dimension.
+of Handwritten Digits", UCI) become clouds as a mesh does: points sampled by ink, each digit in its
+own box. The autoencoder is that of the 3D shapes; it takes points of any dimension.
 """
 
 from __future__ import annotations

@@ -1,20 +1,20 @@
-"""Quality of generated shapes over training time, beside the standard Gaussian as a base.
+"""Quality of generated shapes over training time, with the standard Gaussian as control.
 
-For each budget one run is trained with the preset's base and judged as `pcgen evaluate` does, on
-512 points a shape and on all 2048, with several sampling seeds; one evaluation of each flow. Its
-control keeps the very same autoencoder and point flow and learns the latents from N(0, I)
-instead, with the same budget for its latent flow. `real` scores training shapes as if generated:
-the ceiling. "±" is the standard error of 1-NNA over the sampling seeds, for one training: a set of
-few test shapes needs many seeds (of 23 shapes, three leave 4 points, twelve 2).
+For each budget one run is trained with the preset's base and evaluated as `pcgen evaluate` does,
+on 512 points a shape and on all 2048, with several sampling seeds and one evaluation of each flow.
+The control has the same autoencoder and point flow and learns the latents from N(0, I) instead,
+with the same budget for its latent flow. `real` scores training shapes as if generated: the
+ceiling. "±" is the standard error of 1-NNA over the sampling seeds, for one training: a set of few
+test shapes needs many seeds (of 23 shapes, three leave 4 points, twelve 2).
 
 Novelty ratio, replay rate and that of the test shapes stand in two frames: each shape's box, and
 `p-free`, with each axis stretched to the full box, where a training shape in other proportions
-counts as itself. A run that was judged before the second frame came shows nan there.
+counts as itself. A run that was evaluated before the second frame came shows nan there.
 
-Budgets are minutes on this machine when it has nothing else to do; use --threads 1 for
-core-minutes. CPU seconds a shape are those of sampling 2048 points.
+Budgets are minutes on this machine when it is idle; use --threads 1 for core-minutes. CPU seconds a
+shape are those of sampling 2048 points.
 
-Everything is kept under --out: what is trained or judged already is not done again.
+All results stay under --out: finished trainings and evaluations are not repeated.
 
 example:
   pcgen bench generation datasets/ldraw --out runs/learning --minutes 5,15,30,60 --threads 1
@@ -34,6 +34,7 @@ from pcgen.errors import InputError
 from pcgen.files import write_json
 
 CONTROL = "standard"
+OURS = "bi"  # in folder names alone, so that runs made before are found
 POINTS = (512, 2048)
 TIMED_SHAPES = 20
 KEYS = ("nna_cd", "nna_cd_generated", "nna_cd_reference", "cov_cd", "mmd_cd")
@@ -55,19 +56,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
+    from pcgen.train.presets import preset
+
     try:
         budgets = [float(word) for word in args.minutes.split(",")]
     except ValueError:
         raise InputError(
-            f"--minutes wants numbers separated by commas, got {args.minutes!r}"
+            f"--minutes must be numbers separated by commas, got {args.minutes!r}"
         ) from None
+    family = preset(args.preset).base.name
     rows = []
     for minutes in budgets:
-        ours, control = (args.out / f"{minutes:g}-{name}" for name in ("bi", CONTROL))
+        ours, control = (args.out / f"{minutes:g}-{name}" for name in (OURS, CONTROL))
         _train(args, ours, minutes, None)
         _share(ours, control)
         _train(args, control, minutes, CONTROL)
-        for base, path in (("bi", ours), (CONTROL, control)):
+        for base, path in ((family, ours), (CONTROL, control)):
             rows.append({"minutes": minutes, "base": base, **_judged(args, path)})
     return {"dataset": str(args.dataset), "seeds": args.seeds, "rows": rows}
 

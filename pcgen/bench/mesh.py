@@ -1,14 +1,14 @@
-"""Points to meshes: our methods and Open3D's own, on the same shapes, in one run.
+"""Points to meshes: our methods and Open3D's, on the same shapes, in one run.
 
-Each mesh is sampled (2048 points by area), meshed again from the points alone, and compared with
-the original in the box of side 2: 20,000 points on each, F-score at 0.02 (1 % of the box). Then
-with the true normals, and with more points. Shares of watertight, of manifold and of uncrossed
-results (no face crosses another), and CPU seconds a shape, stand beside. "original" compares two
-draws of the same mesh: the most that this F-score can reach.
+Each mesh is sampled (2048 points by area), reconstructed from the points alone, and compared with
+the original in the box of side 2: 20,000 points on each, F-score at 0.02 (1 % of the box). The same
+is done with the true normals, and with more points. The table also shows the shares of watertight,
+manifold and non-intersecting results, and CPU seconds a shape. "original" compares two samples of
+the same mesh: the highest F-score that can be reached.
 
-With --run, each mesh also goes through a trained run: its points are encoded and decoded again,
-and the decoded points are meshed without normals and with the normals that the run predicts. Those
-rows measure the run's errors too; what they show is what more points and predicted normals bring.
+With --run, each mesh also goes through a trained run: its points are encoded and decoded, and the
+decoded points are meshed without normals and with the normals that the run predicts. These rows
+include the errors of the run; they show what more points and predicted normals bring.
 
 examples:
   pcgen bench mesh MESHES --shapes 40

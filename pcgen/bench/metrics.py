@@ -1,11 +1,10 @@
-"""Distances between clouds: every backend on the same pairs, beside what else one would use.
+"""Distances between clouds: every backend on the same pairs, with other libraries for comparison.
 
-For each way, CPU milliseconds a pair on one core, the ratio to the fastest of its distance, and
-the largest relative difference from a float64 computation. Trees are built once per cloud where
-the library allows it. Ways that are not installed are listed as absent.
+For each method: CPU milliseconds a pair on one core, the ratio to the fastest of its distance, and
+the largest relative difference from a float64 computation. Trees are built once per cloud where the
+library allows it. Methods that are not installed are listed as absent.
 
-An annealed EMD has no float64 row of its own here (the tests hold one); its rows are compared
-with the torch recursion.
+An annealed EMD is compared with the torch recursion; its float64 version is in the tests.
 
 examples:
   pcgen bench metrics

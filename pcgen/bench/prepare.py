@@ -1,13 +1,13 @@
-"""Meshes to clouds: our reader and sampler beside trimesh's and Open3D's, then more workers.
+"""Meshes to clouds: our reader and sampler, trimesh's and Open3D's, then more workers.
 
-The first table is one core: CPU milliseconds to read a mesh file, draw its points with normals
-and bring them into the box frame, per format and size; "area" is the relative difference of the
-surface area from the known one, so that a fast way that loses faces shows. The meshes are
-wrinkled spheres, their OBJ files written like ShapeNet's (normals, groups, materials).
+The first table is for one core: CPU milliseconds to read a mesh file, sample points with normals
+and transform them to the box frame, per format and size. "area" is the relative difference from the
+known surface area, which shows a fast reader that loses faces. The meshes are wrinkled spheres, and
+their OBJ files are written like ShapeNet's (normals, groups, materials).
 
 The second table is the whole command on --shapes of them, or on --source, for each number of
-workers: shapes a second by the clock (leave the machine alone meanwhile), and the core-hours
-that the 51,300 meshes of ShapeNetCore would take at that rate: shapes / rate * workers.
+workers: shapes a second by the clock (the machine should be idle), and the core-hours that the
+51,300 meshes of ShapeNetCore would take at that rate: shapes / rate * workers.
 
 examples:
   pcgen bench prepare

@@ -1,4 +1,4 @@
-"""What `bench base` learns: 2D densities, and latents of digits, of a run or of a file."""
+"""The data sets of ``bench base``: 2D densities, and latents of digits, of a run or of a file."""
 
 from __future__ import annotations
 

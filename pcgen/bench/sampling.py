@@ -1,9 +1,9 @@
 """Quality and time over the number of evaluations, for the student and for its teacher.
 
-Draws as many shapes as the test split has from one run, with 1, 2, 4, 8 and 16 steps of each
-flow, and scores them by Chamfer distance, mean of several sampling seeds; "±" is the standard
-error of 1-NNA over these. Heun evaluates twice a step. Time is CPU time a shape, also as a ratio to
-the student's single step. `real` scores training shapes as if generated.
+Draws as many shapes as the test split has from one run, with 1, 2, 4, 8 and 16 steps of each flow,
+and scores them by Chamfer distance, mean of several sampling seeds. "±" is the standard error of
+1-NNA over the seeds. Heun evaluates twice a step. Time is CPU time a shape, also as a ratio to the
+student's single step. `real` scores training shapes as if generated.
 
 examples:
   pcgen bench sampling runs/chairs --points 512

@@ -1,22 +1,22 @@
 """Semi-discrete solvers on one problem: ours, POT's and OTT-JAX's.
 
-4096 atoms on a curved 9-dimensional manifold in 64 dimensions, base N(0, I). For each solver the
-CPU seconds, source samples, and, counted on the same fresh samples by the same code, the chi2 of
-the cell masses (unbiased) and the dead cells. "floor" is chi2 in units of N / samples, what
-perfectly averaged hard cells of independent samples would show; ours goes below it, as the
-leading coordinates of each sample are drawn 16 times (its time counts that, its samples do not).
+4096 atoms on a curved 9-dimensional manifold in 64 dimensions, source N(0, I). For each solver the
+table shows CPU seconds, source samples, and, on the same fresh samples by the same code, the chi2
+of the cell masses (unbiased) and the dead cells. "floor" is chi2 in units of N / samples, which
+perfectly averaged hard cells of independent samples would have. Ours is below it, since the leading
+coordinates of each sample are drawn 16 times (the time includes that, the samples do not).
 
-Ours runs twice: to chi2 <= 0.02 (--target) with its own stop rule (its tests included in the
-time), and through the whole budget of samples. "ratio" is the time of a rival over our time to
-that chi2; where the rival does not reach it, it is only a lower bound, marked >, and grows with
---samples. All of it takes ten minutes of one core.
+Ours runs twice: to chi2 <= 0.02 (--target) with its own stopping rule (its tests included in the
+time), and through the whole budget of samples. "ratio" is the time of another solver over our time
+to that chi2. Where the other solver does not reach it, the ratio is only a lower bound, marked >,
+and grows with --samples. Everything takes ten minutes of one core.
 
 POT: solve_semidiscrete with its defaults (10,000 batches of 32), and with batches of 1024. OTT-JAX
-(extra: bench): hard cells, batches of 512, POT's step rule; its compilation is not counted.
+(extra: bench): hard cells, batches of 512, POT's step rule; compilation is not counted.
 
-With --target-only just the first of these runs, with the solver's own budget: the time of a large
-problem. From 50,000 atoms on the cells of samples are searched for. No share of
-dead cells is shown where --tests, fewer than ten a cell, leave some unmet.
+With --target-only only the first of these runs, with the solver's own budget: the time of a large
+problem. From 50,000 atoms on the cells of samples are searched for. The share of dead cells is left
+out where --tests, fewer than ten a cell, leave some cells without a sample.
 
 examples:
   pcgen bench transport
@@ -42,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--atoms", type=int, default=4096, help="N, at least 2")
     parser.add_argument("--dim", type=int, default=64, help="of atoms and base")
     parser.add_argument("--samples", type=int, default=2**21, help="budget of each solver")
-    parser.add_argument("--tests", type=int, default=2**17, help="fresh samples to judge by")
+    parser.add_argument("--tests", type=int, default=2**17, help="fresh samples of the final test")
     parser.add_argument("--no-rivals", action="store_true", help="ours only: seconds, not minutes")
     parser.add_argument("--target", type=float, default=TARGET, help="chi2 to reach")
     parser.add_argument("--target-only", action="store_true", help="ours, once, to that chi2")

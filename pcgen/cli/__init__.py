@@ -120,7 +120,7 @@ def _run(module: Any, args: argparse.Namespace, name: str) -> int:
     except KeyboardInterrupt:
         if os.environ.get("RANK", "0") == "0":
             print(
-                f"\n{name}: interrupted; what was finished is kept, the same command goes on",
+                f"\n{name}: interrupted; finished work is kept, and the same command resumes",
                 file=sys.stderr,
             )
         return 130

@@ -1,7 +1,7 @@
-"""Benchmarks, side by side with the libraries a user would pick instead, in one run.
+"""Benchmarks against the libraries a user would otherwise take, in one run.
 
-Figures are ratios between rows of one table: the machine's own speed divides out. Nothing here
-is part of the tests. `pcgen bench NAME --help` describes one.
+Results are ratios between rows of one table: the speed of the machine divides out. The tests do not
+run them. `pcgen bench NAME --help` describes one.
 
   transport    semi-discrete solvers: ours, POT's, OTT-JAX's
   autoencoder  encoder architectures at equal training time
@@ -12,8 +12,8 @@ is part of the tests. `pcgen bench NAME --help` describes one.
   sampling     quality and time over the number of evaluations, per solver
   generation   quality over training time, with the standard Gaussian as control
 
-What larger sets would take is planned in a checkout, by python -m tests.benchmarks.scale and
-python -m tests.benchmarks.memory.
+In a checkout, python -m tests.benchmarks.scale and python -m tests.benchmarks.memory plan larger
+data sets.
 """
 
 from __future__ import annotations

@@ -5,14 +5,14 @@ The result is a .npz with atoms, weights, potential (float64) and evidence (a JS
 cell of atom i is where <atom_i, x> + potential_i is largest, and the optimal map sends that cell
 to atom i. The source "gaussian" is N(0, I), "uniform" the cube [-1/2, 1/2]^dim.
 
-The method is exact where that is possible (atoms on a line; 2D and 3D, of up to 50,000 and 5,000
-atoms) and stochastic elsewhere. Evidence, on exact cells or fresh samples: chi2 of the cell masses
-(unbiased), the largest and typical relative cell errors beside what chance alone shows, those of
-the rarest atoms where they are larger, dead cells, the primal and dual transport value, the
-samples used and why it stopped.
+The method is exact where that is possible (atoms on a line; up to 50,000 atoms in 2D and 5,000 in
+3D) and stochastic elsewhere. The evidence, from exact cells or fresh samples: chi2 of the cell
+masses (unbiased), the largest and typical relative errors of the cells and those of sampling noise
+alone, the errors of the rarest atoms where they are larger, dead cells, the primal and dual
+transport value, the samples used and why the solver stopped.
 
-Started by torchrun, several processes share the samples of the stochastic method, whose state is
-kept in FILE.npz.state until it is done: the same command goes on from there, to the same bits.
+Started by torchrun, several processes share the samples of the stochastic method. Its state is
+saved in FILE.npz.state until it ends: the same command resumes from there, bit for bit.
 
 Examples:
   pcgen transport latents.npy --out map.npz
@@ -48,7 +48,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--max-samples", metavar="N", type=positive, help="budget; by default 40 N / tolerance"
     )
-    parser.add_argument("--start", metavar="FILE.npz", type=Path, help="an earlier result, warm")
+    parser.add_argument(
+        "--start", metavar="FILE.npz", type=Path, help="an earlier result to start from"
+    )
     parser.add_argument("--picture", metavar="FILE.png", type=Path, help="for atoms in 2D")
     parser.add_argument("--seed", type=natural, default=0, help="of all samples")
 
@@ -99,27 +101,27 @@ def _run(args: argparse.Namespace, group: Any) -> dict[str, Any]:
     given.update(repr(settings).encode())
     if args.start:
         given.update(args.start.read_bytes())
-    kept = SolveCheckpoint.beside(args.out, given.hexdigest(), problem.distinct.count, group)
+    saved = SolveCheckpoint.beside(args.out, given.hexdigest(), problem.distinct.count, group)
     generator = Generator().manual_seed(args.seed)
-    begun = kept.read()
-    if begun is not None:
-        progress.say(f"goes on after {begun.samples} samples, from {kept.path}")
+    resumed = saved.read()
+    if resumed is not None:
+        progress.say(f"resumes after {resumed.samples} samples, from {saved.path}")
     with ExitStack() as bars:
-        told = _progress(bars, problem, args.tolerance, begun)
+        report = _progress(bars, problem, args.tolerance, resumed)
 
         def on_step(state: Any) -> None:
-            told(state)
+            report(state)
             if isinstance(state, SemidualState):
-                kept.keep(state)
+                saved.save(state)
 
         solution = solver.solve(
-            problem, generator, start=begun or start, on_step=on_step, group=group
+            problem, generator, start=resumed or start, on_step=on_step, group=group
         )
     if group.first:
         solution.save(args.out)
     if args.picture is not None and group.first:
         draw(solution, args.picture, seed=args.seed)
-    kept.remove()
+    saved.remove()
     mapped = ExtendedMap(solution)(problem.source.sample(4096, generator))
     evidence = to_plain(solution.evidence)
     return {
@@ -139,8 +141,10 @@ def describe(result: dict[str, Any]) -> str:
     from pcgen.transport.evidence import REMEDIES, Status
 
     r = result
-    met = "every cell has its mass" if r["status"] == "exact" else "tolerance met, no dead cell"
-    why = REMEDIES.get(Status(r["status"]), met)
+    reached = (
+        "every cell has its mass" if r["status"] == "exact" else "tolerance reached, no dead cell"
+    )
+    why = REMEDIES.get(Status(r["status"]), reached)
     lines = [f"{r['atoms']} atoms in dimension {r['dim']}, source {r['source']}, {_method(r)}"]
     if r["copies"]:
         lines.append(f"copies       {r['copies']} atoms equal others: solved as one, summed")
@@ -165,7 +169,7 @@ def _method(r: dict[str, Any]) -> str:
 
 
 def _masses(r: dict[str, Any]) -> list[str]:
-    """How well the cells have their masses: measured, or counted on fresh samples."""
+    """The errors of the cell masses: measured, or estimated on fresh samples."""
     errors = f"median {r['median']:.2g}, 95 % {r['q95']:.2g}, largest {r['worst']:.2g}"
     dead = f"dead cells   {r['dead']} of {r['cells']}"
     if r["method"] == "line":
@@ -173,7 +177,7 @@ def _masses(r: dict[str, Any]) -> list[str]:
     if r["method"] == "newton":
         return [f"cell errors  {errors}, measured exactly  (tolerance {r['tolerance']:.3g})", dead]
     rare = []
-    if r["rare"] > 2 * max(r["chi2"], r["tolerance"]) ** 0.5:  # as much as of equal weights, twice
+    if r["rare"] > 2 * max(r["chi2"], r["tolerance"]) ** 0.5:  # twice as much as for equal weights
         rare = [f"rare atoms   error {r['rare']:.2g} of the rarest tenth, chance taken out"]
     untested = f"; {r['untested']} too rare to tell" if r["untested"] else ""
     redrawn = f", leading coordinates drawn {r['redraws']} times" if r["redraws"] > 1 else ""
@@ -182,20 +186,22 @@ def _masses(r: dict[str, Any]) -> list[str]:
         redrawn = ""
         searched = [
             f"search       finds {r['recall']:.1%} of the cells; dead cells and cell errors are "
-            f"of {r['searched']} samples searched for, chi2 of others, scored in full"
+            f"of {r['searched']} searched samples, chi2 of others, scored in full"
         ]
     return [
         f"chi2         {r['chi2']:.3g} ± {r['chi2_error']:.2g}  (tolerance {r['tolerance']:.3g})",
         f"cell errors  {errors}; chance alone: median {r['noise']:.2g}",
         *rare,
         dead + untested,
-        f"judged on    {r['tests']} fresh samples{redrawn}",
+        f"tested on    {r['tests']} fresh samples{redrawn}",
         *searched,
     ]
 
 
-def _progress(bars: ExitStack, problem: Any, tolerance: float, begun: Any) -> Callable[[Any], None]:
-    """What tells each step of a solver in a bar: of samples, or of the digits Newton has."""
+def _progress(
+    bars: ExitStack, problem: Any, tolerance: float, resumed: Any
+) -> Callable[[Any], None]:
+    """Shows each step of a solver in a bar: of samples, or of the correct digits of Newton."""
     from math import log10
 
     from pcgen import progress
@@ -211,7 +217,7 @@ def _progress(bars: ExitStack, problem: Any, tolerance: float, begun: Any) -> Ca
             open_bars[name] = bars.enter_context(progress.bar(name, total, done))
         return open_bars[name]
 
-    def told(state: Any) -> None:
+    def report(state: Any) -> None:
         nonlocal digits
         if isinstance(state, NewtonState):
             weights = problem.distinct.weights.cpu().numpy()
@@ -220,12 +226,12 @@ def _progress(bars: ExitStack, problem: Any, tolerance: float, begun: Any) -> Ca
             digits += gained
             bar("digits", 8).advance(gained, f"Newton step {state.step}, error {error:.1g}")
             return
-        done = min(begun.samples, expected) if begun else 0
+        done = min(resumed.samples, expected) if resumed else 0
         phase = "averaging" if state.averaging else f"level {state.level}"
         more = min(state.batch, max(0, expected - state.samples))
         bar("samples", expected, done).advance(more, phase)
 
-    return told
+    return report
 
 
 def _read(path: Path) -> tuple[Any, Any]:

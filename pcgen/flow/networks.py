@@ -116,7 +116,8 @@ class PointSlope(nn.Module):
 
     All that enters is local: offsets to neighbours and to the component that a point started in,
     over the spacing of the cloud, and the code of its patch. The field of view is as many hops as
-    there are ``blocks`` and one more. So the network can mend and sharpen a surface, and cannot remember a shape.
+    there are ``blocks`` and one more. So the network can mend and sharpen a surface, and cannot
+    remember a shape.
     Output: velocity (batch, n, dim) and, as the same forward pass, an unsigned normal, or
     zero where the data had none. Edge convolution: Wang et al., "Dynamic Graph CNN", ACM TOG 2019.
     """

@@ -135,7 +135,7 @@ def mesh_one(
     except PcgenError as error:
         return Made(entry | {"error": str(error)}, {})
     except Exception as error:
-        # One shape that meets a defect of ours or of a library must not stop the others.
+        # One shape that triggers a defect of ours or of a library must not stop the others.
         return Made(entry | {"error": f"unexpected {type(error).__name__}: {error}"}, {})
     names = [f"{cloud.name}.{kind}" for kind in kinds]
     entry |= {"files": names, "unit": cloud.unit, "report": to_plain(result.report)}
@@ -159,14 +159,14 @@ def _run(
             if outcome.death is None:
                 yield outcome.result
                 continue
-            # A library took its process down; the others go on, this shape is reported.
+            # A library ended its process; the others continue, and this shape is reported.
             cloud, key = outcome.task
             error = f"its process died while meshing it: {outcome.death.reason}"
             yield Made({"name": cloud.name, "key": key, "error": error}, {})
 
 
 def _write(out: Path, made: Made) -> None:
-    """The files of a mesh, then the report that says they are there."""
+    """The files of a mesh, then the report that marks them complete."""
     for kind, data in made.files.items():
         with atomic_file(out / f"{made.entry['name']}.{kind}") as temporary:
             temporary.write_bytes(data)

@@ -254,7 +254,7 @@ class Pieces:
 
     Attributes:
         sides: the sides; piece: (S,) the piece of each.
-        volume: (pieces,) as of :class:`~pcgen.reconstruct.thicken.Layer`.
+        volume: (pieces,) as in :class:`~pcgen.reconstruct.thicken.Layer`.
     """
 
     sides: WallSides

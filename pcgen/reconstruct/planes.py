@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 NEIGHBOURS = 30
 PROPOSERS = 14
 _BLOCK = 256  # points at a time: bounds the memory at about 50 MB
-_QUIET = 0.3  # quantile of the offsets of neighbours that tells noise from shape
+_QUIET = 0.3  # quantile of the offsets of neighbours that separates noise from shape
 _FINE, _COARSE = 0.05, 0.3  # width of agreement in spacings: noise-free points, and at most
 
 

@@ -145,12 +145,6 @@ def normal_quantile(p: Tensor) -> Tensor:
     return result
 
 
-def normal_distribution(x: Tensor) -> Tensor:
-    """Φ in float64."""
-    result: Tensor = torch.special.ndtr(x.double())
-    return result
-
-
 def _check_dim(dim: int) -> None:
     if not (isinstance(dim, int) and dim >= 1):
         raise InputError(f"a source's dimension must be an integer of at least 1, got {dim!r}")

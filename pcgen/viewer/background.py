@@ -23,11 +23,11 @@ class _Job:
 
 @dataclass
 class Jobs:
-    """A queue of work in which a channel holds one wish: a newer one replaces it.
+    """A queue of work in which a channel holds one request: a newer one replaces it.
 
     Attributes:
         deliver: runs a function on the window's thread; results come back through it.
-        failed: told what went wrong, on the window's thread.
+        failed: called with the error message, on the window's thread.
         busy: the label of what is being done, "" when idle; safe to read from any thread.
     """
 
@@ -55,7 +55,7 @@ class Jobs:
             self._thread.start()
 
     def cancel(self, channel: str) -> None:
-        """Forget what the channel wished for."""
+        """Drop the request of the channel."""
         self._newest.pop(channel, None)
 
     def close(self) -> None:
@@ -73,7 +73,7 @@ class Jobs:
             except PcgenError as error:
                 self._report(str(error))
             except Exception as error:
-                traceback.print_exc()  # a defect of ours: the window stays, the terminal tells
+                traceback.print_exc()  # a defect of ours: the window stays, the terminal shows it
                 self._report(f"unexpected {type(error).__name__}: {error}")
             else:
                 self.deliver(lambda job=job, result=result: self._finish(job, result))  # type: ignore[misc]

@@ -1,4 +1,4 @@
-"""Words over the scene: what is shown, at the top; what is being done or to be told, below.
+"""Captions over the scene: what is shown, at the top; work in progress and messages, below.
 
 They lie over the picture, so that the panel's widgets stay where they are while words change.
 """
@@ -76,7 +76,7 @@ class Captions:
     def show_busy(self, label: str, now: float) -> bool:
         """Say what is being done, "" for nothing; True where the layout changed."""
         if label:
-            # How long it takes is not known: a bar that runs says that something happens.
+            # The duration is unknown: a moving bar shows that work is in progress.
             self._progress.value = (now / 1.5) % 1.0
             self.tell(f"{label} ...")
         if bool(label) == self._progress.visible:

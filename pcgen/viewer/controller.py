@@ -253,7 +253,7 @@ class Controller:
         self.changed()
 
     def export(self, path: Path | str, as_mesh: bool | None = None) -> None:
-        """Write the shape: the ending says what, see :mod:`pcgen.viewer.exporting`.
+        """Write the shape in the format of the suffix, see :mod:`pcgen.viewer.exporting`.
 
         Args:
             as_mesh: a ``.ply`` holds the mesh; by default where the mesh is shown. What has no

@@ -39,7 +39,7 @@ class Dialogs:
         """
         Args:
             large: id of the font of titles.
-            act: calls a function with arguments and tells what it refuses.
+            act: calls a function with arguments and reports what it refuses.
             closed: called when a dialog is gone.
         """
         self._window, self._controller, self._large = window, controller, large

@@ -119,8 +119,8 @@ _KEPT_LIGHTS = 24
 def lit(points: NDArray[Any]) -> tuple[Array, float]:
     """Share (n,) of the sky that each point sees, and the ball radius that suits the spacing.
 
-    Takes a tenth of a second, so it is kept for the last clouds, and called by whoever brings a
-    shape in the background. :func:`lit_mesh` likewise.
+    Takes a tenth of a second, so results for the last clouds are cached, and the background job
+    that loads a shape calls it. The same holds for :func:`lit_mesh`.
     """
     return _kept(points, _light_cloud)
 

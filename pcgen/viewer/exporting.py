@@ -1,4 +1,4 @@
-"""What is shown, to a file: the ending says what it becomes.
+"""The shown shape to a file, in the format of its suffix.
 
 Meshes and clouds stand where ``pcgen mesh`` would put them, in the unit of their file or, of a
 run, of its data set; a samples file (``.npz``) holds the box frame and names the run.

@@ -1,4 +1,4 @@
-"""The panel beside the scene: everything a user can set."""
+"""The panel next to the scene: everything a user can set."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Panel:
         """
         Args:
             em: font size in pixels.
-            act: calls a function with arguments and tells what it refuses.
+            act: calls a function with arguments and reports what it refuses.
             command: runs a command of :data:`pcgen.viewer.controller.KEYS`.
         """
         self.controller, self.em, self._command = controller, em, command
@@ -130,7 +130,7 @@ class Panel:
         self.widget.add_child(faint(text))
 
     def _beside(self, text: str) -> Any:
-        """A label at the height of the words in the widget that it stands beside."""
+        """A label at the height of the text in the widget next to it."""
         column = gui.Vert(0, gui.Margins(0, round(0.25 * self.em), 0, 0))
         column.add_child(faint(text))
         return column
@@ -176,7 +176,7 @@ class Panel:
     # ---- following ----
 
     def refresh(self) -> None:
-        """Show what the controller says."""
+        """Show the state of the controller."""
         control, state = self.controller, self.controller.state
         self._updating = True
         for layer, box in self._layers.items():

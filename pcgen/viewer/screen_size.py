@@ -1,4 +1,4 @@
-"""The size of the screen, which Open3D does not tell before a window is open."""
+"""The size of the screen, which Open3D does not report before a window is open."""
 
 from __future__ import annotations
 

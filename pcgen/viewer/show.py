@@ -1,4 +1,4 @@
-"""Open the window, or say in one line why not."""
+"""Open the window, or report in one line why it cannot open."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def show(
         BackendError: no window can be opened here, or its driver crashed.
         InputError, DataError: see :func:`pcgen.viewer.sources.open_source`.
     """
-    # A wrong path is told before graphics are tried.
+    # A wrong path is reported before graphics are tried.
     if kind_of(path) == "folder":
         open_collection(path)
     instead = (

@@ -37,7 +37,7 @@ class Item:
         latent: what the run decodes into it, or None; seed: that drew it, or None.
         steps: evaluations of the flow that brought it.
         place: takes points and mesh to the unit that exports have.
-        origin: what a samples file says of where it comes from.
+        origin: the origin that a samples file states.
         serial: another one for every shape; a copy that learned its mesh keeps it.
     """
 

@@ -36,7 +36,7 @@ LARGE = 21  # pixels of the letters of names and titles, where the others have 1
 # A driver that is behind skips frames without a word, also the last one after an event; so that
 # is drawn again, after waits that grow from the first to the last of these seconds.
 FIRST_WAIT, LAST_WAIT, GROWTH = 0.05, 30.0, 1.5
-# While work goes on, in seconds: drawing all the time would take the CPU from it.
+# While work is in progress, in seconds: constant drawing would take the CPU from it.
 PROGRESS_EVERY = 0.1
 
 MODIFIERS = (gui.KeyName.LEFT_CONTROL, gui.KeyName.RIGHT_CONTROL, gui.KeyName.ALT, gui.KeyName.META)
@@ -98,7 +98,7 @@ class Window:
     # ---- events ----
 
     def _do(self, act: Any, *arguments: Any) -> None:
-        """Call the controller; what it refuses is told in the panel."""
+        """Call the controller; the panel shows what it refuses."""
         try:
             act(*arguments)
         except PcgenError as error:
@@ -107,7 +107,7 @@ class Window:
             self._tell_defect(error)
 
     def _guarded(self, call: Callable[[], None]) -> None:
-        """A defect of ours is told in terminal and panel; the window stays."""
+        """Report a defect in terminal and panel; the window stays open."""
         try:
             call()
         except Exception as error:
@@ -200,7 +200,7 @@ class Window:
     # ---- showing ----
 
     def refresh(self) -> None:
-        """Bring scene and panel to what the controller says."""
+        """Update scene and panel to the state of the controller."""
         control = self.controller
         scene = self._scene.scene
         wanted = {drawable.name: drawable for drawable in control.drawables()}

@@ -51,9 +51,9 @@ def run_window(options: dict[str, Any], start: str = _START) -> None:
             assert child.stdin is not None
             child.stdin.close()
         if answer.exists():
-            told = json.loads(answer.read_text(encoding="utf-8"))
-            if told:
-                raise getattr(errors, told["error"])(told["message"])
+            error = json.loads(answer.read_text(encoding="utf-8"))
+            if error:
+                raise getattr(errors, error["error"])(error["message"])
             return
     if code < 0:
         raise BackendError(f"the window crashed (signal {-code}), most likely in its driver")
@@ -64,12 +64,12 @@ def serve(options: str, answer: str) -> None:
     """The life of the child."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's affair
     threading.Thread(target=end_with_parent, daemon=True).start()
-    told = {}
+    failure = {}
     try:
         open_window(**json.loads(options))
     except PcgenError as error:
-        told = {"error": type(error).__name__, "message": str(error)}
-    Path(answer).write_text(json.dumps(told), encoding="utf-8")
+        failure = {"error": type(error).__name__, "message": str(error)}
+    Path(answer).write_text(json.dumps(failure), encoding="utf-8")
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError):
             stream.flush()

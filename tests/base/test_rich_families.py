@@ -76,7 +76,7 @@ def test_the_guard_says_regularises_or_refuses():
     assert quiet.notes == ()
 
 
-def test_auto_takes_the_gaussian_for_gaussian_latents_and_shows_its_table():
+def test_auto_takes_the_gaussian_for_gaussian_latents_and_keeps_its_table():
     g = draw(0)
     latents = 0.5 + torch.randn(600, 8, generator=g) * torch.linspace(0.3, 2, 8)
     omega = base.fit("auto", latents, generator=g)
@@ -85,9 +85,6 @@ def test_auto_takes_the_gaussian_for_gaussian_latents_and_shows_its_table():
     assert sum(row.chosen for row in omega.table) == 1
     families = {row.family for row in omega.table}
     assert families == {"standard", "gaussian", "gmm", "ae-ot"}
-    text = omega.table_text()
-    assert len(text.splitlines()) == len(omega.table) + 1
-    assert "chosen" in text
 
 
 def test_auto_takes_a_richer_family_where_one_gaussian_is_wrong(tmp_path):

@@ -20,7 +20,7 @@ def test_the_control_shares_all_but_the_base_and_nothing_is_done_twice(
     words += ["cpu-tiny", "--minutes", "0.1", "--seeds", "2", "--threads", "1", "--json", "--quiet"]
     assert main(words) == 0
     result = json.loads(capsys.readouterr().out.splitlines()[-1])
-    assert [row["base"] for row in result["rows"]] == ["bi", "standard"]
+    assert [row["base"] for row in result["rows"]] == ["ae-ot", "standard"]
     ours, control = tmp_path / "out" / "0.1-bi", tmp_path / "out" / "0.1-standard"
     for stage in generation.SHARED:
         for weights in (ours / stage).rglob("weights.safetensors"):

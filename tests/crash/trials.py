@@ -227,7 +227,7 @@ def interrupt(stage: Stage, command: str, draw: random.Random, number: int) -> s
         at = draw.randint(1, usual.changes)
         ended = run(words, at_change=at, sent=signal.SIGINT)
         lines = ended.said.strip().splitlines()
-        if ended.code != 130 or len(lines) != 1 or "the same command goes on" not in lines[0]:
+        if ended.code != 130 or len(lines) != 1 or "the same command resumes" not in lines[0]:
             return f"Ctrl-C at change {at} ended with {ended.code}: {ended.said}"
         left = [str(p) for p in Path(folder).rglob(f"{TEMPORARY_PREFIX}*") if p.is_file()]
         return f"it left {left}" if left else _goes_on(words, Path(folder), wanted)

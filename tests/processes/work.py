@@ -71,7 +71,7 @@ def keep(folder: Path, group: Group, stop_after: int = 0) -> None:
     solver, begun = SemidualSolver(batch=256), state.read()
 
     def on_step(now: SemidualState) -> None:
-        state.keep(now)
+        state.save(now)
         if now.step == stop_after:
             raise KeyboardInterrupt
 

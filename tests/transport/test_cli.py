@@ -212,7 +212,7 @@ def test_a_solve_that_was_stopped_goes_on_to_the_same_bits(atoms, tmp_path, caps
     assert main(["transport", *map(str, words), "--out", str(tmp_path / "whole.npz")]) == 0
     monkeypatch.setattr(solve_checkpoint, "SAVE_EVERY_S", 0.0)
     out, left = tmp_path / "map.npz", tmp_path / "map.npz.state"
-    keep, steps = solve_checkpoint.SolveCheckpoint.keep, []
+    keep, steps = solve_checkpoint.SolveCheckpoint.save, []
 
     def stop_at(stop):
         def keep_or_stop(self, state):
@@ -224,14 +224,14 @@ def test_a_solve_that_was_stopped_goes_on_to_the_same_bits(atoms, tmp_path, caps
         return keep_or_stop
 
     for seed, stop in ((1, 3), (0, 5), (0, 40)):  # the first is of another seed
-        monkeypatch.setattr(solve_checkpoint.SolveCheckpoint, "keep", stop_at(stop))
+        monkeypatch.setattr(solve_checkpoint.SolveCheckpoint, "save", stop_at(stop))
         stopped = main(["transport", *map(str, words), "--out", str(out), "--seed", str(seed)])
         assert stopped == 130
-        assert "the same command goes on" in capsys.readouterr().err
+        assert "the same command resumes" in capsys.readouterr().err
         assert left.exists()
         assert not out.exists()
     assert steps == [1, 2, 3, *range(1, 6), *range(6, 41)]
-    monkeypatch.setattr(solve_checkpoint.SolveCheckpoint, "keep", keep)
+    monkeypatch.setattr(solve_checkpoint.SolveCheckpoint, "save", keep)
     assert main(["transport", *map(str, words), "--out", str(out)]) == 0
     assert out.read_bytes() == (tmp_path / "whole.npz").read_bytes()
     assert not left.exists()

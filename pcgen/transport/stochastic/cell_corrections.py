@@ -26,16 +26,16 @@ MOST_REVIVED = 1024
 MOST_RANKS = 256
 FIRST_REVIVAL = -2
 
-# Plain samples to revive on: as many as the tests were worth, where that is no matter; of many
-# cells, that a dead one's quantile is the second least. The tests' 32 a cell, which redrawn rows
-# make a tenth as dear, would be twice the rows of a whole solve of 10⁵ cells.
+# Plain samples for the revival of dead cells: as many as the tests count for, up to this number; of
+# many cells, enough that the quantile of a dead cell is the second least. The 32 tests a cell, ten
+# times cheaper with redrawn rows, would be twice the rows of a whole solve of 10⁵ cells.
 REVIVAL_ENOUGH = 2**18
 REVIVAL_RANK = 2
 
 # Samples to balance groups of atoms on, and the number of their first batch.
 BALANCE_PER_CELL = 16
 BALANCE_PER_GROUP = 2500  # a relative error of 2 %
-BALANCE_ENOUGH = 2**16  # the groups do not become more with the cells
+BALANCE_ENOUGH = 2**16  # the number of groups does not grow with that of the cells
 SHELLS_ENOUGH = 2**14  # they are few, and what they correct is smooth
 BALANCE_ENTRIES = 2**24  # scores of samples for groups, 128 MiB
 FIRST_BALANCE = -(2**20)
@@ -48,10 +48,10 @@ def groups_unbalanced(
     groups: Groups,
     tolerance: float = 0.0,
 ) -> bool:
-    """Whether groups of atoms miss their masses by more than samples and tests explain.
+    """Whether groups of atoms miss their masses by more than sampling noise explains.
 
     Args:
-        tolerance: χ² over the groups that does not matter.
+        tolerance: χ² over the groups that is ignored.
     """
     if groups.count < 2 or not state.averaged:
         return False
@@ -85,7 +85,7 @@ def balance_groups(work: Workspace, state: SemidualState, groups: Groups) -> Sem
 def revive_dead_cells(
     work: Workspace, state: SemidualState, estimate: MassEstimate, backend: str = "auto"
 ) -> SemidualState:
-    """Raise dead cells to where each alone would take its mass.
+    """Raise each dead cell to the height at which it alone would take its mass.
 
     A dead cell rises by one small step per batch, in the averaging phase by ever smaller
     ones. But how far its score falls short of the best, sample by sample, is known: raised

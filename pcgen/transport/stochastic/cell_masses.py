@@ -57,10 +57,10 @@ class CellMasses:
         return self.square / self.rows - (mean.square() / weights).sum().item()
 
 
-def tally(
+def cell_masses(
     rows: SampleBatch,
     atoms: Tensor,
-    lead: LeadingCoordinates | None,
+    leading: LeadingCoordinates | None,
     potential: Tensor,
     weights: Tensor,
     epsilon: float,
@@ -69,17 +69,17 @@ def tally(
     """Share each row out among the cells.
 
     Args:
-        atoms: (n, r) in working coordinates; lead: of these, where the rows have moves.
+        atoms: (n, r) in working coordinates; leading: of these, where the rows have moves.
         potential: (n,) float64; weights: (n,) float64, positive.
         epsilon: smoothing of the cells in units of a score, 0 for hard cells.
     """
-    if rows.moves is not None and lead is not None:
+    if rows.moves is not None and leading is not None:
         mass, square = kernels.redrawn_cells(
             rows.x,
-            lead.rest,
+            leading.rest,
             potential,
             epsilon,
-            slopes=lead.slopes,
+            slopes=leading.slopes,
             moves=rows.moves,
             importance=(1 / weights).to(rows.x.dtype),
         )

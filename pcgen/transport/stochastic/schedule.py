@@ -110,12 +110,12 @@ class Schedule:
         # Chance alone makes a χ² of √(2n) / tests: enough tests to see what is decided here.
         limit = state.noise / state.averaged if state.averaged else 0.0
         decided = max(self.tolerance, level_noise * limit)
-        sharpness = 2.5 if work.lead is None else 5  # these tests are cheap
+        sharpness = 2.5 if work.leading is None else 5  # these tests are cheap
         fewest = n // 2 if state.beam else 4 * n
         estimate = self.estimate(state, max(fewest, int(sharpness * math.sqrt(2 * n) / decided)))
         state = replace(state, looks=state.looks + 1)
         thorough = None
-        least = 0.0 if work.lead is None else LEAST_NOISE * limit
+        least = 0.0 if work.leading is None else LEAST_NOISE * limit
         if max(estimate.chi2, least) <= self.tolerance or last:
             precise = int(5 * math.sqrt(2 * n) / self.tolerance)
             most = max(MOST_TESTS_PER_CELL * n, RARE_TESTS)
@@ -133,13 +133,13 @@ class Schedule:
             thorough = estimate
             if estimate.dead:
                 state = revive_dead_cells(work, state, estimate, self.backend)
-        first = math.ceil(0.5 * n / (self.tolerance * state.batch)) if work.lead is None else 0
+        first = math.ceil(0.5 * n / (self.tolerance * state.batch)) if work.leading is None else 0
         first = max(self.level_steps, first)
         if not state.averaged:  # a warm start, before its first step
             cold = replace(state, averaging=False, level=0, epsilon=self.epsilon * work.spread)
             return (cold if estimate.chi2 > COLD else replace(state, goal=first)), thorough
         if state.averaging:
-            noisy = AVERAGE_NOISE if work.lead is None else REDRAWN_NOISE
+            noisy = AVERAGE_NOISE if work.leading is None else REDRAWN_NOISE
             noisy = SEARCHED_NOISE if state.beam else noisy
             behind = max(noisy * limit, self.tolerance)
             if estimate.chi2 > behind:
@@ -160,7 +160,7 @@ class Schedule:
         if estimate.chi2 > max(level_noise * limit, self.tolerance) and not finest:
             return self._next_level(state), thorough
         begun = replace(self._next_level(state), averaging=True, goal=max(first, state.goal))
-        if work.lead is not None:
+        if work.leading is not None:
             begun = replace(begun, batch=max(256, state.batch // 4))
         return begun, thorough
 
@@ -171,7 +171,7 @@ class Schedule:
             samples: a number of plain samples; a redrawn one counts as several.
         """
         work = self.work
-        if work.lead is None and not state.beam:
+        if work.leading is None and not state.beam:
             device = work.atoms.device
             generator = Generator(device=device).manual_seed(state.seed + TEST_SEEDS + state.looks)
             envelope = work.envelope(state.average, self.backend)
@@ -182,7 +182,7 @@ class Schedule:
         while True:
             rows = work.rows(0, size, number)
             number -= 1
-            more = work.tally(rows, potential, 0.0, self.backend, state.beam)
+            more = work.cell_masses(rows, potential, 0.0, self.backend, state.beam)
             found = more if found is None else found + more
             estimate = MassEstimate(
                 counts=found.mass, weights=work.weights, samples=found.rows, square=found.square

@@ -56,10 +56,10 @@ class SemidualSolver:
     Attributes:
         tolerance: χ² of the cell masses to reach; 0.02 is a typical relative error of 14 %.
         max_samples: budget of source samples; by default 40 n / tolerance, forty times what the
-            statistical limit n / samples asks for.
+            statistical limit n / samples requires.
         batch: points per step; by default n / 8 between 256 and LARGEST_BATCH, or n / 4, up to
             LARGEST_SEARCHED, where rows are not redrawn: small batches anneal with fewer samples,
-            larger ones waste less time between products, and a level must sample each cell
+            larger ones spend less time between products, and a level must sample each cell
             equally often for any n.
         epsilon: smoothing at the start, in units of the spread R of the scores.
         level_steps: steps in which ε is halved, and the time constant of the averaging phase.
@@ -101,7 +101,7 @@ class SemidualSolver:
         on_step: Callable[[SemidualState], None] | None = None,
         group: Group = ALONE,
     ) -> SemidiscreteSolution:
-        """Iterate until the tolerance is met on fresh samples, or the budget is used up.
+        """Iterate until fresh samples confirm the tolerance, or the budget is used up.
 
         Args:
             generator: on the device of the atoms; seeds the stream and the tests.
@@ -167,7 +167,7 @@ class SemidualSolver:
     def init(self, work: Workspace, start: SemidiscreteSolution | None = None) -> SemidualState:
         """The first state: from zero, or from ``start``, which is tested before any step."""
         n, device = work.count, work.atoms.device
-        share, slower = (4, 1.0) if work.lead is None else (8, REDRAWN_PACE)
+        share, slower = (4, 1.0) if work.leading is None else (8, REDRAWN_PACE)
         largest = LARGEST_BATCH if work.tree is None else LARGEST_SEARCHED
         batch = self.batch or min(largest, max(256, n // share))
         pace = int(slower * self.level_steps)
@@ -195,7 +195,7 @@ class SemidualSolver:
             )
         potential = work.problem.distinct.gather(start.potential.to(device))
         potential = potential.nan_to_num(neginf=potential[potential.isfinite()].min().item())
-        potential = work.to_own(potential)
+        potential = work.to_working(potential)
         return SemidualState(
             batch=batch,
             averaging=True,
@@ -273,7 +273,7 @@ class SemidualSolver:
         """The masses of the soft cells in the next batch."""
         now = state.samples, state.batch, state.step
         rows = work.rows(*now) if state.averaging else SampleBatch(work.draw(*now))
-        return work.tally(rows, state.potential, epsilon, self.backend, state.beam)
+        return work.cell_masses(rows, state.potential, epsilon, self.backend, state.beam)
 
     def _solution(
         self, work: Workspace, state: SemidualState, estimate: MassEstimate, status: Status

@@ -58,7 +58,7 @@ class SolveCheckpoint:
         tensors, rest = self.group.tensors(self._read)
         return SemidualState.from_tensors(tensors, rest) if tensors else None
 
-    def keep(self, state: SemidualState) -> None:
+    def save(self, state: SemidualState) -> None:
         """Write the state, unless the last one is recent.
 
         Raises:

@@ -19,7 +19,7 @@ from pcgen.processes import ALONE, Group
 from pcgen.transport.chunking import centred_blocks, mean
 from pcgen.transport.potential import UpperEnvelope, working_dtype
 from pcgen.transport.problem import SemidiscreteProblem
-from pcgen.transport.stochastic.cell_masses import CellMasses, SampleBatch, tally
+from pcgen.transport.stochastic.cell_masses import CellMasses, SampleBatch, cell_masses
 from pcgen.transport.stochastic.group_corrections import Groups, partitions, shells
 from pcgen.transport.stochastic.lattice_sampling import LeadingCoordinates
 
@@ -133,7 +133,7 @@ class Workspace:
         return len(self.atoms)
 
     @cached_property
-    def middle(self) -> Tensor | None:
+    def source_mean(self) -> Tensor | None:
         """(dim,) float64, about the mean of the source; None where that is the origin.
 
         Samples are centred there. Annealing starts at equal potentials, which are near the answer
@@ -151,25 +151,25 @@ class Workspace:
         wide = (around @ self._covariance * around).sum(1).mean()
         return mean if far > CENTRED**2 * wide else None
 
-    def to_own(self, potential: Tensor) -> Tensor:
-        """A potential (n,) of the problem's atoms, in the units and about the middle used here."""
+    def to_working(self, potential: Tensor) -> Tensor:
+        """A potential (n,) of the problem's atoms, in working units and about the source mean."""
         return potential / self.scale + self._tilt
 
     def to_problem(self, potential: Tensor) -> Tensor:
-        """The inverse of :meth:`to_own`."""
+        """The inverse of :meth:`to_working`."""
         return (potential - self._tilt) * self.scale
 
     @cached_property
     def _tilt(self) -> Tensor | float:
-        """(n,) float64, the scores at the middle, of mean zero."""
+        """(n,) float64, the scores at the source mean, of mean zero."""
         scores = self.tilt(self.atoms)
         return scores - scores.mean() if isinstance(scores, Tensor) else scores
 
     def tilt(self, atoms: Tensor) -> Tensor | float:
-        """(n,) float64, the scores of atoms (n, r) at the middle of the source."""
-        if self.middle is None:
+        """(n,) float64, the scores of atoms (n, r) at the source mean."""
+        if self.source_mean is None:
             return 0.0
-        along = self.basis.T @ self.middle
+        along = self.basis.T @ self.source_mean
         return torch.cat([block @ along for _, block in centred_blocks(atoms)])
 
     @cached_property
@@ -200,17 +200,17 @@ class Workspace:
         return shells(self.atoms, self.weights) if len(self.partitions) == 1 else None
 
     @cached_property
-    def lead(self) -> LeadingCoordinates | None:
+    def leading(self) -> LeadingCoordinates | None:
         """The coordinates drawn again in each row, where source and machine allow it."""
         if not self.low_discrepancy or self.tree is not None:
             return None
-        about_origin = self.middle is None
-        lead = (
+        about_origin = self.source_mean is None
+        leading = (
             LeadingCoordinates.of(self.atoms, self.basis, self.problem.source)
             if about_origin
             else None
         )
-        return lead if self.group.every(lead is not None) else None
+        return leading if self.group.every(leading is not None) else None
 
     def rows(self, done: int, count: int, step: int) -> SampleBatch:
         """Like :meth:`draw`, with the leading coordinates drawn again where that is possible.
@@ -219,11 +219,11 @@ class Workspace:
             step: as in :meth:`draw`; a negative one takes no points of the sequence, so that the
                 rows are independent.
         """
-        if self.lead is None:
+        if self.leading is None:
             return SampleBatch(self.draw(done, count, step))
         source: Any = self.problem.source
-        columns = self.atoms.shape[1] if self.lead.axes is None else source.dim
-        return SampleBatch(*self.lead.rows(self._uniform(columns, done, count, step), source))
+        columns = self.atoms.shape[1] if self.leading.axes is None else source.dim
+        return SampleBatch(*self.leading.rows(self._uniform(columns, done, count, step), source))
 
     def draw(self, done: int, count: int, step: int) -> Tensor:
         """Samples ``done`` to ``done + count`` of the stream, (count, r); a function of the seed.
@@ -244,7 +244,7 @@ class Workspace:
         x = from_uniform(self._uniform(columns, done, count, step))
         return self._project(x) if rotated is None else x.to(self.atoms.dtype)
 
-    def tally(
+    def cell_masses(
         self, rows: SampleBatch, potential: Tensor, epsilon: float, backend: str, beam: int = 0
     ) -> CellMasses:
         """The masses of the cells, softened by ``epsilon``, in rows that the processes share.
@@ -256,7 +256,9 @@ class Workspace:
         if beam:
             found = self.searched(mine.x, potential, beam, epsilon)[0]
         else:
-            found = tally(mine, self.atoms, self.lead, potential, self.weights, epsilon, backend)
+            found = cell_masses(
+                mine, self.atoms, self.leading, potential, self.weights, epsilon, backend
+            )
         square = found.mass.new_tensor([found.square])
         self.group.sum_([found.mass, square])
         return CellMasses(found.mass, square.item(), len(rows))
@@ -285,8 +287,8 @@ class Workspace:
         return UpperEnvelope(atoms, self.to_problem(potential), backend)
 
     def _project(self, x: Tensor) -> Tensor:
-        if self.middle is not None:
-            x = x.double() - self.middle
+        if self.source_mean is not None:
+            x = x.double() - self.source_mean
         return x.to(self.atoms.dtype) @ self.basis.to(self.atoms.dtype)
 
     def _uniform(self, columns: int, done: int, count: int, step: int) -> Tensor:

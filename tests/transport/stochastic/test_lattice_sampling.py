@@ -14,7 +14,7 @@ from pcgen.transport import (
     SemidualSolver,
     UniformCube,
 )
-from pcgen.transport.stochastic.cell_masses import SampleBatch, tally
+from pcgen.transport.stochastic.cell_masses import SampleBatch, cell_masses
 from pcgen.transport.stochastic.mass_estimates import MassEstimate, estimate_masses
 from tests.transport.stochastic import manifold
 from tests.transport.stochastic.manifold import draw
@@ -36,10 +36,10 @@ def workspace(source, atoms):
 def test_redrawn_rows_have_the_masses_of_plain_ones_and_vary_less(source, step):
     work = workspace(source(40), curved())
     offset = -0.02 * work.atoms.double().square().sum(1)
-    lead = work.lead
+    leading = work.leading
     plain = SampleBatch(work._project(work.problem.source.sample(20_000, draw(9))))
-    found = tally(work.rows(0, 4000, step), work.atoms, lead, offset, work.weights, 0.0)
-    other = tally(plain, work.atoms, None, offset, work.weights, 0.0)
+    found = cell_masses(work.rows(0, 4000, step), work.atoms, leading, offset, work.weights, 0.0)
+    other = cell_masses(plain, work.atoms, None, offset, work.weights, 0.0)
     assert found.mass.sum().item() == pytest.approx(4000, rel=1e-4)
     mean = (found.mass + other.mass) / (found.rows + other.rows)
     sigma = (mean * (1 - mean) * (1 / other.rows + 1 / found.rows)).sqrt()
@@ -62,11 +62,15 @@ def test_a_census_of_redrawn_rows_is_unbiased_and_its_error_right():
     offset = -0.02 * work.atoms.double().square().sum(1)
     found = []
     for number in range(60):
-        t = tally(work.rows(0, 200, -9 - number), work.atoms, work.lead, offset, work.weights, 0.0)
+        t = cell_masses(
+            work.rows(0, 200, -9 - number), work.atoms, work.leading, offset, work.weights, 0.0
+        )
         given = {"counts": t.mass, "weights": work.weights, "samples": 200, "square": t.square}
         found.append(MassEstimate(**given))
     values = np.array([estimate.chi2 for estimate in found])
-    total = tally(work.rows(0, 40_000, -8), work.atoms, work.lead, offset, work.weights, 0.0)
+    total = cell_masses(
+        work.rows(0, 40_000, -8), work.atoms, work.leading, offset, work.weights, 0.0
+    )
     truth = ((total.mass / 40_000 - work.weights).square() / work.weights).sum().item()
     assert values.mean() == pytest.approx(truth, abs=4 * values.std() / 60**0.5)
     assert np.mean([estimate.chi2_error for estimate in found]) == pytest.approx(
@@ -99,12 +103,12 @@ def test_a_run_with_redrawn_rows_goes_on_exactly():
 
 def test_rows_are_plain_where_nothing_is_gained_or_nothing_can_be_redrawn(monkeypatch):
     few = torch.randn(50, 3, generator=draw(0))
-    assert workspace(GaussianSource(3), few).lead is None
+    assert workspace(GaussianSource(3), few).leading is None
     sampler = SamplerSource(40, lambda n, g: torch.randn(n, 40, generator=g))
-    assert workspace(sampler, curved()).lead is None
-    assert workspace(GaussianSource(40), curved().double() * 1e-9 + 1).lead is not None
+    assert workspace(sampler, curved()).leading is None
+    assert workspace(GaussianSource(40), curved().double() * 1e-9 + 1).leading is not None
     monkeypatch.setattr("pcgen.transport.stochastic.lattice_sampling.native_usable", lambda: False)
-    assert workspace(GaussianSource(40), curved()).lead is None
+    assert workspace(GaussianSource(40), curved()).leading is None
 
 
 def test_pot_confirms_the_potential_by_duality():

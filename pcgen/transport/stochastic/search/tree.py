@@ -132,7 +132,7 @@ class BlockTree:
 
         Args:
             potential, weights: (n,) float64; epsilon: see
-                :func:`pcgen.transport.stochastic.cell_masses.tally`.
+                :func:`pcgen.transport.stochastic.cell_masses.cell_masses`.
             beam: leaf blocks that a row visits.
         """
         importance = torch.zeros(LANES * self.widest)
