@@ -37,13 +37,13 @@ from pcgen.files import lock, parse_json, read_text, write_json
 from pcgen.jobs import pool
 from pcgen.jobs.workers import Announce
 
-VERSION = 2
+VERSION = 3
 PIECE = 8  # maps in a task: what a kill may cost each process, half a second
 TRIALS = 3  # maps that are timed
 #: Pilot maps of a step that the rule tries: at most and, of a small budget, at least; the share
 #: of a budget that they may take, and the steps that are expected to be tried.
 PILOTS, FEWEST_PILOTS = 96, 24
-PILOT_SHARE, TRIES = 0.25, 4
+PILOT_SHARE, TRIES = 0.25, 5
 FEWEST = 16  # points of a map
 MOST = 2**15 - 1
 EXTENT_POINTS = 4096  # of a shape, that tell its extents

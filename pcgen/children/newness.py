@@ -21,8 +21,10 @@ from pcgen.children.frames import box, cube, mirrored
 FRAMES: dict[str, Callable[[Tensor], Tensor]] = {"box": box, "cube": cube}
 REPLAY_FACTOR = 1.2
 COARSE_POINTS = 64  # of a cloud, to guess which training shapes are near
-#: Without the compiled search, the nearest is looked for among so many that are near coarsely.
-CANDIDATES = 64
+#: The nearest is looked for among so many that are nearest coarsely, at a sixth of the time of a
+#: whole search. With 128 of 1,401, 8 of 100 test shapes found one a little farther, 29 instead of
+#: 28 replayed; children and nature are compared by the same search.
+CANDIDATES = 256
 
 
 @dataclass(frozen=True)
@@ -82,19 +84,15 @@ class Yardstick:
         if self._native:
             training = native.prepare(self.clouds)
             guess = native.chamfer_table(native.prepare(coarse), native.prepare(self._coarse))
-            for row, query in enumerate(native.prepare(queries)):
-                order = guess[row].argsort()
-                order = order[order != passed[row]]
-                if len(order):
-                    out[row] = native.chamfer_search(query, training, order)
-                    if passed[row] >= 0:
-                        out[row, passed[row]] = np.inf
-            return out
-        guess = kdtree.chamfer_table(coarse, self._coarse)
+        else:
+            guess = kdtree.chamfer_table(coarse, self._coarse)
+        prepared = native.prepare(queries)
         for row, query in enumerate(queries):
             near = guess[row].argsort()
             near = near[near != passed[row]][:CANDIDATES]
-            if len(near):
+            if len(near) and self._native:
+                out[row, near] = native.chamfer_search(prepared[row], training, near)[near]
+            elif len(near):
                 out[row, near] = kdtree.chamfer_table(query[None], self.clouds[near])[0]
         return out
 

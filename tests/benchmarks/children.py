@@ -1,0 +1,134 @@
+"""How good children of training shapes are, beside the test shapes: the tables of
+``docs/notes/children.md``.
+
+    python tests/benchmarks/children.py DATASET MAPS [--categories A,B] [--budget-seconds S]
+                                        [--partners 1,4,12,40]
+
+Maps are built in, or read from, the folder MAPS. One line a reach: in both frames novelty beside
+test shapes, in brackets beside training shapes left out, and replays; where there are test shapes
+enough, 1-NNA (generated / reference side) and coverage by Chamfer distance at 512 points.
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pcgen.children import Children, Maps, MapSettings, Reach
+from pcgen.children.frames import box
+from pcgen.children.masks import KINDS
+from pcgen.children.newness import FRAMES, Yardstick
+from pcgen.kernels import kdtree, native
+from pcgen.kernels.choice import native_usable
+from pcgen.runtime import configure
+from pcgen.shapes.store import Dataset
+from pcgen.train.data import TrainingClouds
+
+POINTS = 512
+FEWEST = 60  # test shapes, for 1-NNA to say anything
+LEFT_OUT = 600
+
+
+def table(x: Tensor, y: Tensor) -> np.ndarray:
+    """All Chamfer distances between clouds (a, n, 3) and (b, n, 3)."""
+    first, second = (np.ascontiguousarray(cloud.numpy()) for cloud in (x, y))
+    if native_usable():
+        return native.chamfer_table(native.prepare(first), native.prepare(second))
+    return kdtree.chamfer_table(first, second)
+
+
+class Bench:
+    """Test shapes of a set, and what children are compared with."""
+
+    def __init__(self, dataset: Dataset, categories: tuple[str, ...]) -> None:
+        self.training, test = (
+            TrainingClouds.load(dataset, categories, split, 10_000) for split in ("train", "test")
+        )
+        # Yardsticks take the last points: maps begin at the first ones.
+        self.sticks = {f: Yardstick(self.training.points[:, -2 * POINTS :], f) for f in FRAMES}
+        self.test = box(test.points[:, -POINTS:])
+        self.within = table(self.test, self.test)
+        np.fill_diagonal(self.within, np.inf)
+        draw = np.random.default_rng(0)
+        count = len(self.training)
+        rows = np.sort(draw.choice(count, min(count, LEFT_OUT), replace=False))
+        self.nature = {f: stick.leave_one_out(rows) for f, stick in self.sticks.items()}
+        self.unseen = {f: stick.measure(self.test) for f, stick in self.sticks.items()}
+
+    def header(self) -> str:
+        return "\n".join(
+            f"{frame}: test shapes {np.median(unseen.distance):.4f}, replays "
+            f"{unseen.replayed.mean():.1%} of {len(unseen.distance)}; training shapes left out "
+            f"{np.median(nature.distance):.4f}, {nature.replayed.mean():.1%} of "
+            f"{len(nature.distance)}"
+            for frame, unseen, nature in (
+                (frame, self.unseen[frame], self.nature[frame]) for frame in FRAMES
+            )
+        )
+
+    def line(self, name: str, children: Children) -> str:
+        words = [f"{name:<32}"]
+        for frame, stick in self.sticks.items():
+            found = stick.measure(children.points)
+            median = np.median(found.distance)
+            ratios = [median / np.median(x[frame].distance) for x in (self.unseen, self.nature)]
+            words.append(f"{frame} {ratios[0]:.2f} ({ratios[1]:.2f}) {found.replayed.mean():5.1%}")
+        if len(self.test) >= FEWEST:
+            words.append(self._match(children.points[: len(self.test)]))
+        return "  ".join(words)
+
+    def _match(self, points: Tensor) -> str:
+        generated = table(points, points)
+        np.fill_diagonal(generated, np.inf)
+        across = table(self.test, points)
+        own = 100 * (generated.min(1) <= across.min(0)).mean()
+        real = 100 * (self.within.min(1) <= across.min(1)).mean()
+        covered = 100 * len(set(across.argmin(0))) / len(self.test)
+        return f"1-NNA {(own + real) / 2:.1f} ({own:.1f} / {real:.1f})  COV {covered:.1f}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("dataset", type=Path)
+    parser.add_argument("maps", type=Path)
+    parser.add_argument("--categories", default="")
+    parser.add_argument("--budget-seconds", type=float)
+    parser.add_argument("--partners", default="")
+    parser.add_argument("--count", type=int, default=400)
+    chosen = parser.parse_args()
+    configure(1)
+    dataset = Dataset.open(chosen.dataset)
+    names = tuple(chosen.categories.split(",")) if chosen.categories else dataset.categories
+    bench = Bench(dataset, names)
+    print(bench.header(), flush=True)
+    of = bench.training
+    maps = Maps.build(
+        of.points, of.normals, of.label, MapSettings(), chosen.maps,
+        budget_seconds=chosen.budget_seconds,
+    )  # fmt: skip
+    print(maps.choice.line())
+    reach = maps.reach
+    trials: dict[str, Reach] = {"as chosen": reach}
+    trials |= {f"{k} partners": replace(reach, partners=int(k)) for k in _items(chosen.partners)}
+    trials |= {f"mask {kind}": replace(reach, kinds=(kind,)) for kind in KINDS[1:]}
+    trials["masks of all kinds"] = replace(reach, kinds=KINDS)
+    trials |= {f"width {w}": replace(reach, width=w) for w in (0.06, 0.25)}
+    trials |= {f"cuts {c}": replace(reach, cuts=c) for c in ((0.1, 0.9), (0.4, 0.6))}
+    trials["a tenth are copies"] = replace(reach, copies=0.1)
+    for name, trial in trials.items():
+        draw = torch.Generator().manual_seed(1)
+        children = maps.draw(max(chosen.count, len(bench.test)), POINTS, draw, trial)
+        print(bench.line(name, children), flush=True)
+
+
+def _items(text: str) -> list[str]:
+    return [item for item in text.split(",") if item]
+
+
+if __name__ == "__main__":
+    main()
