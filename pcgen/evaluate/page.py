@@ -259,6 +259,7 @@ def _picture(
     Image.fromarray(image).save(buffer, "WEBP", quality=QUALITY)
     data = base64.b64encode(buffer.getvalue()).decode("ascii")
     more = f"<br>{escape(text).replace(escape(REPLAY), '<br><b>replay</b>')}"
+    more = more.replace(", ", "<br>").replace(" : ", "&nbsp;:&nbsp;")  # lines break between words
     alt = escape(f"{caption} {clouds.names[row]}", quote=True)
     return (
         f"<figure><img width='{PICTURE}' height='{PICTURE}' alt='{alt}' title='{alt}' "

@@ -188,7 +188,7 @@ def test_a_stretched_and_mirrored_copy_stands_beside_its_original(tmp_path, plai
     write_page(page, [found])
     text = page.read_text()
     # Each of the six is shown at random and at one of the ends.
-    assert text.count("mirrored, stretched") == 12
+    assert text.count("mirrored<br>stretched") == 12
     assert text.count("<b>replay</b>") >= 8
     for k in range(6):
         assert f"nearest training shape {k}" in text
