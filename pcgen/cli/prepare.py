@@ -58,7 +58,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--format",
         default="auto",
-        choices=["auto", "shapenet", "modelnet", "pc15k", "shapenetpart", "hdf5", "folder"],
+        choices=[
+            "auto",
+            "shapenet",
+            "modelnet",
+            "pc15k",
+            "shapenetpart",
+            "partnet",
+            "hdf5",
+            "folder",
+        ],
         help="how SOURCE is laid out",
     )
     add("--categories", type=names, metavar="A,B", help="keep these only; names or synsets")
@@ -71,6 +80,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--splits", type=Path, metavar="FILE", help="a CSV that says which shape is for what")
     add_work(parser, "one a core")
     add("--seed", type=natural, default=0, help="of the surface sampling")
+    add("--up", choices=["y", "z", "x"], default="y", help="the axis of SOURCE that points up")
+    add("--unit", default="", metavar="NAME", help="of SOURCE, such as mm; told with exports")
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
@@ -86,6 +97,8 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         workers=args.workers,
         ray=args.ray,
         seed=args.seed,
+        up=args.up,
+        unit=args.unit,
     )
     return {"dataset": str(args.out), **report}
 
@@ -98,6 +111,9 @@ def describe(result: dict[str, Any]) -> str:
     for category, splits in result["categories"].items():
         parts = ", ".join(f"{count} {split}" for split, count in splits.items())
         lines.append(f"  {category:<20} {sum(splits.values()):>6}  ({parts})")
+    read = ", ".join(f"{count} {suffix}" for suffix, count in result["read_files"].items())
+    lines.append(f"read from {read}; normals {result['normals']}")
+    lines += [f"  {remark}" for remark in result["remarks"]]
     rejected = result["rejected"]
     if rejected:
         lines.append(f"{len(rejected)} left out:")
