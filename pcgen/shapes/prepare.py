@@ -257,8 +257,8 @@ def _of_one_split(
 ) -> tuple[list[Row], list[str]]:
     """Rows, those of one content in one split, and what there is to say.
 
-    Splits by hash are ours to change: copies go to training if one of them is there. Those of a
-    table or a layout stay as published. A split is not emptied for it.
+    Splits by hash are ours to change: copies go where the first of them is, or elsewhere if that
+    would leave a split empty. Those of a table or a layout stay as published.
     """
     groups: dict[str, list[int]] = {}
     for number, content in enumerate(contents):
@@ -272,9 +272,11 @@ def _of_one_split(
     across = []
     for group in several:
         splits = Counter(rows[k].split for k in group)
-        target = "train" if "train" in splits else min(splits)
-        spared = all(left[s] > n for s, n in splits.items() if s != target)
-        if len(splits) > 1 and movable and spared:
+        choices = dict.fromkeys([rows[group[0]].split, *sorted(splits)])
+        target = next(
+            (c for c in choices if all(left[s] > n for s, n in splits.items() if s != c)), None
+        )
+        if len(splits) > 1 and movable and target is not None:
             for k in group:
                 left[rows[k].split] -= 1
                 left[target] += 1

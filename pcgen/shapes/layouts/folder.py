@@ -34,6 +34,7 @@ _FLAT = re.compile(r"(?P<synset>\d{8})[-_](?P<model>.+)")
 _SHARD = re.compile(
     r"\d{3}-\d{3}|abc_\d{4}_.*|(?:chunk|shard|batch|volume)[-_ ]?\d+", re.IGNORECASE
 )
+_FORMAT = re.compile(r"(?:glb|gltf|stl|ply|off)s?|hf-objaverse-v\d", re.IGNORECASE)
 # Words that name a file of a model, or a folder of such files, and no model.
 _VERSION = (
     r"raw|normali[sz]ed|simplified|lod\d*|decimated|watertight|manifold|remeshed|(?:low|high)"
@@ -53,7 +54,8 @@ def find(listing: Listing) -> Found:
     every = [entry for entry in listing.entries if is_shape(entry)]
     root = _common_folder(every)
     shapes, remarks = _of_models([e for e in every if e.suffix not in HDF5], len(root))
-    name = next((part for part in reversed(root) if not _GENERIC.fullmatch(part)), listing.name)
+    own = (part for part in reversed(root) if not _GENERIC.fullmatch(part))
+    name = next((part for part in own if not _FORMAT.fullmatch(part)), listing.name)
     placed = [_place(entry, len(root)) for entry in shapes]
     by_folder: dict[str, list[Entry]] = defaultdict(list)
     for entry, (folders, _) in zip(shapes, placed, strict=True):
