@@ -207,7 +207,7 @@ def test_the_official_split_goes_by_synset_where_a_model_is_in_two(tmp_path):
             ("2691156", "x", "train"), ("03001627", "x", "test"), ("3001627", "y", "val"),
         ])
     )  # fmt: skip
-    plan, items = planned(fill(tmp_path, files))
+    _, items = planned(fill(tmp_path, files))
     # y of the airplanes is matched by its model alone, which is all that its table says of it.
     assert splits(items) == {
         "airplane/x": "train", "chair/x": "test", "chair/y": "val", "airplane/y": "val",
