@@ -30,7 +30,9 @@ from numpy.typing import NDArray
 from pcgen import progress
 from pcgen.errors import InputError, PcgenError
 from pcgen.files import read_text
-from pcgen.shapes.mesh_files import MESH_SUFFIXES, Mesh, read_mesh
+from pcgen.shapes.formats import MESH_SUFFIXES
+from pcgen.shapes.mesh_files import Mesh
+from pcgen.shapes.reading import read_mesh
 
 if TYPE_CHECKING:
     from pcgen.model import ShapeModel

@@ -149,8 +149,8 @@ def _cpu(way: Callable[[Path, int], float], path: Path, points: int) -> float:
 
 
 def _ours(path: Path, points: int) -> float:
-    from pcgen.shapes.mesh_files import read_mesh
     from pcgen.shapes.normalise import box_frame
+    from pcgen.shapes.reading import read_mesh
     from pcgen.shapes.surface import sample_surface
 
     mesh = read_mesh(path)

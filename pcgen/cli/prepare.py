@@ -7,13 +7,17 @@ SOURCE is a folder, a zip archive (read in place, never unpacked), a file of clo
   modelnet      <class>/<train or test>/<name>.off, broken first lines included
   pc15k         PointFlow's <synset>/<split>/<model>.npy
   shapenetpart  <synset>/points/<model>.pts, or its text files
-  hdf5          arrays (N, P, 3), such as DPM's {synset}/{split}
-  folder        any nesting of OBJ, OFF, PLY, STL, GLB, glTF, .npy, .xyz, .pts and .pcd files;
-                folders of the first level are categories
+  partnet       <annotation>/objs/<part>.obj, the parts of a shape as one
+  hdf5          arrays (N, P, 3): DPM's {synset}/{split}, or data, normal and label in several
+                files with shape_names.txt (ModelNet40, ScanObjectNN)
+  folder        any nesting of OBJ, OFF, PLY, STL, GLB, glTF, .npy, .npz, .pt, .h5, .xyz, .pts,
+                .pcd, .asc files and text clouds; folders of the first level are categories, where
+                they hold more than one model each; of several versions of a model one is used
 
 Meshes become clouds by area-weighted sampling, with normals; each shape is moved and scaled into
-the box [-1, 1] and keeps the way back. Whatever cannot be read is named with its reason here and
-in DATASET/report.json, and the rest goes on. The work appears under its name only when it is
+the box [-1, 1] and keeps the way back. A data set has +Y up: --up z turns a source that has Z up,
+and exports turn back. Whatever cannot be read is named with its reason here and in
+DATASET/report.json, and the rest goes on. The work appears under its name only when it is
 whole; killed before, the same command goes on from DATASET.part. The result is the same, byte
 for byte, whatever the number of workers, on this machine or on a Ray cluster.
 
@@ -24,8 +28,9 @@ also made, and copied again by the commands that read it: once, to be memory-map
 
 Splits come from --splits FILE: ShapeNet's official table (id,synsetId,subSynsetId,modelId,split)
 or a table with the columns file,split and perhaps category. Without it a table split.csv,
-splits.csv, all.csv or manifest.csv at the top of SOURCE is used, else the folders named train,
-val and test, else 80/10/10 by the hash of each shape's id.
+splits.csv, all.csv or manifest.csv at the top of SOURCE is used, or lists of names such as
+train.txt and <synset>/val.lst, else the folders and array files named train, val and test, else
+80/10/10 by the hash of each shape's id, exact copies together.
 
 examples:
   pcgen prepare starter --out furniture
@@ -58,7 +63,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--format",
         default="auto",
-        choices=["auto", "shapenet", "modelnet", "pc15k", "shapenetpart", "hdf5", "folder"],
+        choices=[
+            "auto",
+            "shapenet",
+            "modelnet",
+            "pc15k",
+            "shapenetpart",
+            "partnet",
+            "hdf5",
+            "folder",
+        ],
         help="how SOURCE is laid out",
     )
     add("--categories", type=names, metavar="A,B", help="keep these only; names or synsets")
@@ -71,6 +85,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--splits", type=Path, metavar="FILE", help="a CSV that says which shape is for what")
     add_work(parser, "one a core")
     add("--seed", type=natural, default=0, help="of the surface sampling")
+    add("--up", choices=["y", "z", "x"], default="y", help="the axis of SOURCE that points up")
+    add("--unit", default="", metavar="NAME", help="of SOURCE, such as mm; told with exports")
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
@@ -86,6 +102,8 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         workers=args.workers,
         ray=args.ray,
         seed=args.seed,
+        up=args.up,
+        unit=args.unit,
     )
     return {"dataset": str(args.out), **report}
 
@@ -98,6 +116,9 @@ def describe(result: dict[str, Any]) -> str:
     for category, splits in result["categories"].items():
         parts = ", ".join(f"{count} {split}" for split, count in splits.items())
         lines.append(f"  {category:<20} {sum(splits.values()):>6}  ({parts})")
+    read = ", ".join(f"{count} {suffix}" for suffix, count in result["read_files"].items())
+    lines.append(f"read from {read}; normals {result['normals']}")
+    lines += [f"  {remark}" for remark in result["remarks"]]
     rejected = result["rejected"]
     if rejected:
         lines.append(f"{len(rejected)} left out:")

@@ -114,16 +114,18 @@ def draw_generated(
 def read_any(path: Path) -> Clouds:
     """Clouds of any origin; see ``read_clouds`` for what is read and refused."""
     from pcgen.shapes.cloud_files import CLOUD_SUFFIXES, read_clouds
+    from pcgen.shapes.formats import MESH_SUFFIXES
 
     if not path.exists():
         raise InputError(f"nothing is at {path}")
-    if path.is_dir() and not any(file.suffix.lower() in CLOUD_SUFFIXES for file in path.iterdir()):
+    known = (*CLOUD_SUFFIXES, *MESH_SUFFIXES)
+    if path.is_dir() and not any(file.suffix.lower() in known for file in path.iterdir()):
         inner = next((child for child in sorted(path.iterdir()) if child.is_dir()), None)
         hint = (
             f"name the folder that does, such as {inner}; to compare with a collection of other "
             f"files, make a data set of it: pcgen prepare {path} --out DATASET"
             if inner
-            else f"clouds are files ending in {', '.join(CLOUD_SUFFIXES)}"
+            else f"clouds are files ending in {', '.join(known)}"
         )
         raise InputError(f"{path} holds no clouds itself; {hint}")
     return read_clouds(path)

@@ -23,7 +23,7 @@ from pcgen.shapes.arrays import scratch
 
 if TYPE_CHECKING:
     from pcgen.shapes.cloud_files import Clouds
-    from pcgen.shapes.items import Cloud
+    from pcgen.shapes.reading import Cloud
     from pcgen.shapes.store import Dataset
 
 Rows = NDArray[np.int64]
@@ -153,7 +153,12 @@ def _from_dataset(
     data: Dataset, rows: Rows, part: slice, protocol: Protocol, normals: bool
 ) -> CloudSet:
     size = (len(rows), part.stop - part.start, 3)
-    points, directions = scratch(size), scratch(size) if normals and data.has_normals else None
+    known = (
+        normals
+        and data.has_normals
+        and all(data.known_normals(int(row)) is not None for row in rows)
+    )
+    points, directions = scratch(size), scratch(size) if known else None
     done = 0
     for chunk in _chunks(rows):
         place = slice(done, done + len(chunk))

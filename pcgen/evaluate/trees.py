@@ -16,12 +16,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from pcgen import progress
 from pcgen.errors import DataError, InputError, MeshError
-from pcgen.shapes.items import Cloud, Item, cloud_size, open_item
+from pcgen.shapes.items import HDF5, Item, cloud_size, open_item
 from pcgen.shapes.layouts import SPLIT_NAMES, Found, hdf5, pc15k
+from pcgen.shapes.reading import Cloud
 from pcgen.shapes.store import Dataset, Row
 from pcgen.shapes.tree import Listing, scan
-
-HDF5 = (".h5", ".hdf5")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,7 +51,7 @@ class Tree(Dataset):
     def _cloud(self, row: int) -> NDArray[np.float64]:
         item = self.items[row]
         try:
-            cloud = open_item(item)
+            cloud = open_item(item).shape
         except (InputError, MeshError) as error:
             raise DataError(f"{self.path}: {item.where}: {error}") from None
         assert isinstance(cloud, Cloud)  # both layouts hold nothing else

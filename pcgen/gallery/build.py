@@ -22,7 +22,8 @@ from pcgen.render import palette
 from pcgen.render.camera import AZIMUTH, ELEVATION
 from pcgen.render.files import encode
 from pcgen.render.picture import Image
-from pcgen.shapes.mesh_files import Mesh, read_mesh
+from pcgen.shapes.mesh_files import Mesh
+from pcgen.shapes.reading import read_mesh
 from pcgen.shapes.samples import Samples
 
 STRIP_THUMBNAIL = 120

@@ -9,7 +9,7 @@ from typing import Any
 from pcgen.errors import InputError
 from pcgen.files import parse_json, read_text
 from pcgen.render.inputs import natural
-from pcgen.shapes.mesh_files import MESH_SUFFIXES
+from pcgen.shapes.formats import MESH_SUFFIXES
 
 MANIFEST = "meshes.json"
 # Of several formats of one mesh, the page is drawn from the one that is quickest to read.

@@ -15,7 +15,7 @@ from pcgen.gallery.build import build
 from pcgen.gallery.curves import Curves, read_curves
 from pcgen.gallery.meshes import MeshFiles, find_meshes
 from pcgen.overview import overview
-from pcgen.render.inputs import Collection, kind_of, open_collection, to_samples
+from pcgen.render.inputs import Collection, kind_of, open_collection, readable, to_samples
 from pcgen.render.picture import Image
 from pcgen.runfile import learned_from
 from pcgen.shapes.samples import Samples
@@ -123,7 +123,8 @@ def _from_run(
 
 
 def _from_files(collection: Collection, count: int | None, points: int) -> Content:
-    samples = to_samples(collection, count, points)
+    collection, faults = readable(collection, count)
+    samples = to_samples(collection, points=points)
     drawn = collection.kind == "samples"
     run = Path(str(collection.meta.get("run", "")))
     learned = learned_from(run) if drawn else None
@@ -134,6 +135,7 @@ def _from_files(collection: Collection, count: int | None, points: int) -> Conte
         curves=read_curves(run) if learned else {},
         training=learned.dataset if learned else None,
         categories=learned.categories if learned else (),
+        notes=[f"Left out, as it cannot be read: {fault}" for fault in faults],
     )
 
 

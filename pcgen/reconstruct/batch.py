@@ -24,6 +24,7 @@ from pcgen.jobs import pool
 from pcgen.jobs.workers import Announce
 from pcgen.reconstruct.export import check_formats, checked_bytes
 from pcgen.reconstruct.methods import MeshSettings, reconstruct
+from pcgen.shapes.places import Place
 
 MANIFEST = "meshes.json"
 
@@ -37,6 +38,7 @@ class NamedCloud:
         scale, centre: own units are ``points * scale + centre``.
         fault: why there are no points to mesh; becomes the error of its entry.
         unit: the name of the own unit where known ("mm"), else "".
+        up: the axis that points up in own units; in ``points`` it is y.
     """
 
     name: str
@@ -47,6 +49,7 @@ class NamedCloud:
     centre: tuple[float, float, float] = (0.0, 0.0, 0.0)
     unit: str = ""
     fault: str = ""
+    up: str = "y"
 
 
 def mesh_all(
@@ -129,8 +132,9 @@ def mesh_one(
     try:
         if cloud.fault:
             raise InputError(cloud.fault)
-        points = np.asarray(cloud.points, np.float64) * cloud.scale + np.asarray(cloud.centre)
-        result = reconstruct(points, cloud.normals, settings)
+        place = Place(cloud.scale, cloud.centre, cloud.up)
+        normals = None if cloud.normals is None else place.turn(cloud.normals)
+        result = reconstruct(place.restore(cloud.points), normals, settings)
         files = {kind: checked_bytes(result.mesh, f".{kind}", cloud.name) for kind in kinds}
     except PcgenError as error:
         return Made(entry | {"error": str(error)}, {})
@@ -179,7 +183,10 @@ def _key(cloud: NamedCloud, settings: MeshSettings, kinds: Sequence[str]) -> str
     for array in (cloud.points, cloud.normals):
         if array is not None:
             content.update(np.ascontiguousarray(array).tobytes())
-    place = (cloud.scale, list(cloud.centre), list(kinds), __version__, content.hexdigest())
+    turned = [cloud.up] if cloud.up != "y" else []
+    place = (
+        cloud.scale, list(cloud.centre), list(kinds), __version__, content.hexdigest(), *turned
+    )  # fmt: skip
     return digest([to_plain(settings), *place])
 
 

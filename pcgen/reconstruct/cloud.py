@@ -73,14 +73,13 @@ def prepare_cloud(
     notes: list[str] = []
     finite = np.flatnonzero(np.isfinite(given).all(axis=1))
     _note(notes, len(given) - len(finite), "points with NaN or infinity dropped")
-    keep = finite[_inliers(given[finite])]
-    _note(notes, len(finite) - len(keep), "outliers dropped")
+    # Repeats first: where every point is there seven times, its neighbours are itself.
+    distinct = finite[_distinct(given[finite])]
+    _note(notes, len(finite) - len(distinct), "repeated points dropped")
+    keep = distinct[_inliers(given[distinct])]
+    _note(notes, len(distinct) - len(keep), "outliers dropped")
     centre, scale = _box(given[keep])
     unit = (given[keep] - centre) / scale
-    _, first = np.unique(np.round(unit / _SAME).astype(np.int64), axis=0, return_index=True)
-    _note(notes, len(keep) - len(first), "repeated points dropped")
-    first = np.sort(first)
-    unit, keep = unit[first], keep[first]
     if len(unit) < MINIMUM:
         raise InputError(
             f"a cloud needs at least {MINIMUM} distinct finite points to carry a surface, "
@@ -114,6 +113,18 @@ def _box(points: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
     low, high = points.min(axis=0), points.max(axis=0)
     side = float((high - low).max())
     return (low + high) / 2, side / 2 if side > 0 else 1.0
+
+
+def _distinct(points: NDArray[np.float64]) -> NDArray[np.intp]:
+    """Indices of the first point at each place, to a millionth of the size without outliers."""
+    if not len(points):
+        return np.arange(0)
+    low, middle, high = np.percentile(points, (1, 50, 99), axis=0)
+    side = float((high - low).max()) or float(np.ptp(points, axis=0).max()) or 1.0
+    # Far outliers may leave the range of int64; they are as far from each other as from all.
+    places = np.clip((points - middle) / (_SAME * side / 2), -(2.0**62), 2.0**62)
+    _, first = np.unique(np.round(places).astype(np.int64), axis=0, return_index=True)
+    return np.sort(first)
 
 
 def _inliers(points: NDArray[np.float64]) -> NDArray[np.intp]:

@@ -8,7 +8,8 @@ import numpy as np
 
 from pcgen.errors import InputError, MeshError
 from pcgen.reconstruct.topology import is_watertight, merged
-from pcgen.shapes.mesh_files import WRITE_SUFFIXES, Mesh, mesh_bytes, read_mesh
+from pcgen.shapes.mesh_files import WRITE_SUFFIXES, Mesh, far_offset, mesh_bytes
+from pcgen.shapes.reading import read_mesh
 
 FORMATS = tuple(suffix[1:] for suffix in WRITE_SUFFIXES)
 
@@ -38,7 +39,12 @@ def checked_bytes(mesh: Mesh, suffix: str, name: str = "mesh") -> bytes:
     """
     data = mesh_bytes(mesh, suffix, name=name)
     try:
-        fault = difference(mesh, read_mesh(data, suffix=suffix))
+        offset = far_offset(mesh.used_vertices())
+        found = read_mesh(data, suffix=suffix)
+        shifted = Mesh(mesh.vertices - offset, mesh.faces)
+        if suffix.lower() != ".stl":
+            found = Mesh(found.vertices - offset, found.faces)
+        fault = difference(shifted, found)
     except MeshError as error:
         fault = str(error)
     if fault:

@@ -71,7 +71,8 @@ def _of_file(path: Path, frames: Path | str | None) -> list[NamedCloud]:
                 category=category,
                 scale=place.scale,
                 centre=place.centre,
-                unit="of the data set" if category in places else "of the points",
+                unit=place.unit or ("of the data set" if category in places else "of the points"),
+                up=place.up,
             )
         )
     return result

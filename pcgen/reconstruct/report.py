@@ -9,10 +9,11 @@ from numpy.typing import NDArray
 
 from pcgen.reconstruct.ray_scene import RayScene
 from pcgen.reconstruct.self_intersections import crossing_faces
-from pcgen.reconstruct.topology import topology
+from pcgen.reconstruct.topology import open_edges, topology
 from pcgen.reconstruct.watertight import face_areas
-from pcgen.shapes.mesh_files import Mesh
+from pcgen.shapes.mesh_files import Mesh, far_offset
 from pcgen.shapes.surface import sample_surface
+from pcgen.shapes.writer import as_point
 
 SAMPLES = 20_000
 
@@ -31,6 +32,8 @@ class MeshReport:
         f_score: harmonic mean of the shares of points and of surface closer than ``threshold``,
             which is 1 % of the longest side of the box of the points.
         seconds: from points to finished mesh.
+        offset: subtracted where single precision would lose the shape: in STL files, and to judge
+            what is closed; zero unless the shape is far from the origin.
     """
 
     method: str
@@ -51,6 +54,7 @@ class MeshReport:
     seconds: float
     candidates: dict[str, float]
     notes: tuple[str, ...] = ()
+    offset: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
 
 def measure(
@@ -65,7 +69,13 @@ def measure(
 ) -> MeshReport:
     from scipy.spatial import cKDTree
 
-    shape = topology(vertices, faces)
+    offset = far_offset(vertices)
+    shape = topology(vertices - offset, faces)
+    if offset.any():
+        x, y, z = offset
+        notes = (*notes, f"far from the origin; of STL files ({x:g}, {y:g}, {z:g}) is subtracted")
+    if not shape.watertight:
+        notes = (*notes, f"not watertight: {open_edges(vertices - offset, faces)}")
     to_mesh = distance_to_mesh(points, vertices, faces)
     surface, _ = sample_surface(Mesh(vertices, faces), SAMPLES, np.random.default_rng(0))
     to_points = cKDTree(points).query(surface)[0]
@@ -89,6 +99,7 @@ def measure(
         seconds=seconds,
         candidates=candidates,
         notes=notes,
+        offset=as_point(offset),
     )
 
 

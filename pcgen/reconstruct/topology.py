@@ -62,6 +62,18 @@ def is_watertight(faces: NDArray[np.int64]) -> bool:
     return bool((np.diff(ordered) > 0).all() and np.array_equal(ordered, np.sort(back)))
 
 
+def open_edges(vertices: NDArray[np.float64], faces: NDArray[np.int64]) -> str:
+    """In words, which edges keep a mesh from being watertight."""
+    if not len(faces):
+        return "it has no faces"
+    edges = merged(vertices, faces)[:, [[0, 1], [1, 2], [2, 0]]].reshape(-1, 2)
+    count = np.unique(np.sort(edges, axis=1), axis=0, return_counts=True)[1]
+    alone, many = int((count == 1).sum()), int((count > 2).sum())
+    if alone or many:
+        return f"{alone} edges lie in one face only, {many} in more than two"
+    return "neighbouring faces are wound in opposite ways"
+
+
 def fans(faces: NDArray[np.int64]) -> int:
     """How many fans of faces there are around vertices: as many as vertices on a manifold."""
     node = np.arange(3 * len(faces)).reshape(-1, 3)

@@ -1,7 +1,7 @@
 """What can be looked at: a samples file, a data set, a mesh, clouds, or a folder of those.
 
 Meshes and data sets are read shape by shape when asked for, so 50,000 open as fast as one; files
-of clouds are read whole, by :mod:`pcgen.shapes.cloud_files`. A run is looked at by drawing samples
+of clouds are read whole, by :mod:`pcgen.shapes.reading`. A run is looked at by drawing samples
 from it, which is left to the rooms above.
 
 Everything is shown in the per-shape box frame. Samples that say where they come from are in it
@@ -19,13 +19,15 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from pcgen.errors import InputError, MeshError
+from pcgen import progress
+from pcgen.errors import InputError, PcgenError
 from pcgen.runfile import is_run
-from pcgen.shapes.cloud_files import CLOUD_SUFFIXES, Clouds, read_clouds
-from pcgen.shapes.formats.points import POINT_SUFFIXES
-from pcgen.shapes.mesh_files import MESH_SUFFIXES, Mesh, read_mesh
+from pcgen.shapes.cloud_files import CLOUD_SUFFIXES, cloud_files
+from pcgen.shapes.formats import MESH_SUFFIXES, POINT_SUFFIXES, UNUSABLE
+from pcgen.shapes.mesh_files import Mesh
 from pcgen.shapes.normalise import box_frame
 from pcgen.shapes.places import BOX, Place, places_of_samples
+from pcgen.shapes.reading import SUFFIXES, Content, open_file, unreadable
 from pcgen.shapes.samples import Samples
 
 if TYPE_CHECKING:
@@ -35,7 +37,7 @@ FOLDER_SUFFIXES = (*MESH_SUFFIXES, *POINT_SUFFIXES)  # files of one shape each
 SURFACE_POINTS = 4096  # drawn from a mesh that is shown as points
 DATASET_POINTS = 4096  # of a data set's shape
 
-Kind = Literal["run", "dataset", "samples", "folder", "mesh", "cloud"]
+Kind = Literal["run", "dataset", "samples", "folder", "file"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,16 +97,14 @@ def kind_of(path: Path | str) -> Kind:
             return "dataset"
         return "folder"
     suffix = path.suffix.lower()
-    if suffix == ".npz":
-        return "samples"
-    if suffix == ".ply":
-        return "cloud" if _is_scan(path) else "mesh"
-    if suffix in MESH_SUFFIXES:
-        return "mesh"
-    if suffix in CLOUD_SUFFIXES:
-        return "cloud"
-    known = ", ".join(dict.fromkeys((*MESH_SUFFIXES, *CLOUD_SUFFIXES)))
-    raise InputError(f"cannot look at {path}: files end in {known}, got {suffix or 'no ending'!r}")
+    if suffix in UNUSABLE:
+        raise InputError(f"cannot look at {path}: {unreadable(suffix)}")
+    if suffix not in SUFFIXES:
+        known = ", ".join(SUFFIXES)
+        raise InputError(
+            f"cannot look at {path}: files end in {known}, got {suffix or 'no ending'!r}"
+        )
+    return "samples" if suffix == ".npz" else "file"
 
 
 def open_collection(path: Path | str) -> Collection:
@@ -119,27 +119,46 @@ def open_collection(path: Path | str) -> Collection:
         raise InputError(f"{path} is a run; draw samples from it with: pcgen sample {path}")
     if kind == "dataset":
         return _dataset(path)
-    if kind == "samples":
-        return _clouds(read_clouds(path), path, kind)
     if kind == "folder":
         return _folder(path)
-    if kind == "cloud":
-        return _clouds(read_clouds(path, faulty="drop"), path, kind)
-    return Collection(
-        path=path, kind=kind, names=[path.stem], load=lambda _: read_shape(path), meta={},
-        files=[path],
-    )  # fmt: skip
+    # Of samples, what is not finite is the generator's doing, and is told instead of mended.
+    content = open_file(path, faulty="refuse" if kind == "samples" else "drop")
+    return _of_content(content, path, kind)
 
 
 def read_shape(path: Path) -> Shape:
     """One mesh or one scan from a file, in the per-shape box frame."""
-    suffix = path.suffix.lower()
-    if suffix in POINT_SUFFIXES or (suffix == ".ply" and _is_scan(path)):
-        return _clouds(read_clouds(path, faulty="drop"), path, "cloud").load(0)
-    try:
-        return from_mesh(path.stem, read_mesh(path))
-    except MeshError as error:
-        raise MeshError(f"{path}: {error}") from None
+    return _of_content(open_file(path), path, "file").load(0)
+
+
+def readable(collection: Collection, count: int | None = None) -> tuple[Collection, list[str]]:
+    """The first ``count`` shapes that can be read, and what is wrong with those before them.
+
+    Raises:
+        InputError: none can be.
+    """
+    shapes: dict[int, Shape] = {}
+    faults = []
+    for number in range(len(collection)):
+        if count is not None and len(shapes) == count:
+            break
+        try:
+            shapes[number] = collection.load(number)
+        except PcgenError as error:
+            faults.append(str(error))
+            progress.say(f"left out: {error}")
+    if not shapes:
+        raise InputError(f"nothing in {collection.path} can be read: {'; '.join(faults[:3])}")
+    kept = list(shapes)
+    return Collection(
+        path=collection.path,
+        kind=collection.kind,
+        names=[collection.names[k] for k in kept],
+        load=lambda number: shapes[kept[number]],
+        meta=collection.meta,
+        files=[collection.files[k] for k in kept] if collection.files else (),
+        categories=[collection.categories[k] for k in kept] if collection.categories else (),
+    ), faults
 
 
 def from_mesh(name: str, mesh: Mesh, category: str = "", count: int = SURFACE_POINTS) -> Shape:
@@ -188,20 +207,21 @@ def to_samples(collection: Collection, count: int | None = None, points: int = 2
     )
 
 
-def _clouds(clouds: Clouds, path: Path, kind: Kind) -> Collection:
-    """Clouds that are read already. Many of one file are numbered, as a run's samples are."""
-    many = len(clouds) > 1
-    names = [str(number + 1) for number in range(len(clouds))] if many else list(clouds.names)
-    if path.is_dir():
-        names = list(clouds.names)
-
-    places = places_of_samples(clouds.meta)
+def _of_content(content: Content, path: Path, kind: Kind) -> Collection:
+    """Shapes that are read already. Many of one file are numbered, as a run's samples are."""
+    for note in content.notes:
+        progress.say(f"{path}: {note}")
+    many = len(content.shapes) > 1 and not path.is_dir()
+    names = [str(k + 1) for k in range(len(content.shapes))] if many else list(content.names)
+    places = places_of_samples(content.meta)
 
     def load(number: int) -> Shape:
-        points, normals = clouds.clouds[number]
-        category = str(clouds.categories[number])
+        shape, category = content.shapes[number], str(content.categories[number])
+        if isinstance(shape, Mesh):
+            return from_mesh(names[number], shape, category)
+        points, normals = shape
         place = places.get(category, BOX)
-        if not clouds.meta:
+        if not content.meta:
             place = box_place(points)
             points = (points - np.asarray(place.centre)) / place.scale
         return Shape(
@@ -212,9 +232,11 @@ def _clouds(clouds: Clouds, path: Path, kind: Kind) -> Collection:
             place=place,
         )
 
+    meshes = any(isinstance(shape, Mesh) for shape in content.shapes)
     return Collection(
-        path=path, kind=kind, names=names, load=load, meta=dict(clouds.meta),
-        categories=[str(name) for name in clouds.categories],
+        path=path, kind=kind, names=names, load=load, meta=dict(content.meta),
+        files=[path] if meshes and not path.is_dir() else (),
+        categories=[str(name) for name in content.categories],
     )  # fmt: skip
 
 
@@ -238,9 +260,9 @@ def _stored(dataset: Dataset, number: int) -> Shape:
     return Shape(
         name=row.id,
         points=dataset.points([number], count)[0],
-        normals=dataset.normals([number], count)[0] if dataset.has_normals else None,
+        normals=dataset.known_normals(number, count),
         category=row.category,
-        place=Place(row.scale, row.centre),
+        place=Place(row.scale, row.centre, dataset.up, dataset.unit),
     )
 
 
@@ -260,7 +282,14 @@ def _folder(path: Path) -> Collection:
         if FOLDER_SUFFIXES.index(suffix) < FOLDER_SUFFIXES.index(best.suffix.lower()):
             found[category, file.stem] = file
     if not found and any(file.suffix.lower() in CLOUD_SUFFIXES for file in path.iterdir()):
-        return _clouds(read_clouds(path, faulty="drop"), path, "folder")
+        parts = [open_file(file) for file in cloud_files(path)]
+        whole = Content(
+            [shape for part in parts for shape in part.shapes],
+            [name for part in parts for name in part.names],
+            [category for part in parts for category in part.categories],
+            notes=tuple(note for part in parts for note in part.notes),
+        )
+        return _of_content(whole, path, "folder")
     if not found:
         raise InputError(
             f"{path} holds nothing to look at: no run.json, dataset.json, mesh or cloud file "
@@ -284,12 +313,3 @@ def natural(name: str) -> list[tuple[int, str]]:
     """Sort key in which ``shape-10`` comes after ``shape-9``."""
     parts = re.split(r"(\d+)", name)
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts]
-
-
-def _is_scan(path: Path) -> bool:
-    """A PLY file whose header names no faces."""
-    if not path.is_file():
-        return False  # a pipe is not opened here; whoever reads the mesh says so
-    with path.open("rb") as handle:
-        header = handle.read(65536).split(b"end_header")[0]
-    return re.search(rb"element face\s+[1-9]", header) is None

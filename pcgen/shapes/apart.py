@@ -31,8 +31,7 @@ Arrays = dict[str, NDArray[Any]]
 
 #: A function of a path that gives arrays by name, and raises a known error for everything else.
 READERS = {
-    "gltf": ("pcgen.shapes.mesh_files", "parse_gltf"),
-    "torch": ("pcgen.shapes.cloud_files", "parse_torch"),
+    "torch": ("pcgen.shapes.stacks", "parse_torch"),
 }
 
 

@@ -123,17 +123,23 @@ def read_npy(path: Path | str) -> NDArray[Any]:
         return read_array(handle, path.stat().st_size, str(path))
 
 
-def read_npz(path: Path | str, limit: int = ARRAY_LIMIT) -> dict[str, NDArray[Any]]:
-    """Read all arrays of an ``.npz`` archive.
+def read_npz(
+    path: Path | str | IO[bytes], limit: int = ARRAY_LIMIT, where: str = ""
+) -> dict[str, NDArray[Any]]:
+    """Read all arrays of an ``.npz`` archive, a file or a stream that ``where`` names.
 
     Raises:
         InputError: no archive, a damaged one, pickled content, or more than ``limit`` bytes.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise InputError(f"no file at {path}")
+    source: Any = path
+    if isinstance(path, str | Path):
+        source = path = Path(path)
+        if not path.is_file():
+            raise InputError(f"no file at {path}")
+    else:
+        path = Path(where)
     try:
-        with zipfile.ZipFile(path) as archive:
+        with zipfile.ZipFile(source) as archive:
             fault = archive_fault(archive, limit)
             if fault:
                 raise InputError(f"{path}: {fault}")

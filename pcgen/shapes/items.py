@@ -9,21 +9,25 @@ import posixpath
 import urllib.parse
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pcgen import remote
 from pcgen.errors import InputError, MeshError
+from pcgen.files import parse_json
 from pcgen.shapes.arrays import read_array, read_header
-from pcgen.shapes.formats.ply import read_ply
-from pcgen.shapes.formats.points import POINT_SUFFIXES, read_points
-from pcgen.shapes.mesh_files import MESH_SUFFIXES, Mesh, check_mesh, read_mesh
+from pcgen.shapes.formats import LOOSE_SUFFIXES, MESH_SUFFIXES, POINT_SUFFIXES
+from pcgen.shapes.formats.text import looks_like_points
+from pcgen.shapes.mesh_files import Mesh
+from pcgen.shapes.reading import Cloud, Opened, checked, open_bytes
+from pcgen.shapes.stacks import Stack, cloud_of, find_stacks, hdf5_cloud, only_stack
 from pcgen.shapes.tree import Entry, open_archive, read_entry
 
 #: What an item may be: meshes, scans, and arrays of one cloud (P, 3) or many (N, P, 3).
-SHAPE_SUFFIXES = (*MESH_SUFFIXES, *POINT_SUFFIXES, ".npy")
+SHAPE_SUFFIXES = (*MESH_SUFFIXES, *POINT_SUFFIXES, ".npy", ".npz", ".pt", ".pth", ".h5", ".hdf5")
+HDF5 = (".h5", ".hdf5")
 
 
 @dataclass(frozen=True)
@@ -35,10 +39,12 @@ class Item:
         category: its name.
         split: what the layout says, or None.
         entry: the file it is in.
-        names: what a splits file may call it, besides its id.
-        array: name of the array inside the file (HDF5).
+        names: what a splits file may call it, besides its id, the surest first.
+        array: name of the array inside the file (HDF5, ``.npz``).
+        normals: name of the array of its normals, likewise.
         row: which cloud of an array (N, P, 3); None where the file is the shape.
         siblings: the files that a glTF may refer to, by path.
+        parts: further files that make up the shape together with ``entry``.
         points: how many the cloud has, where the layout knows.
     """
 
@@ -48,8 +54,10 @@ class Item:
     entry: Entry
     names: tuple[str, ...] = ()
     array: str | None = None
+    normals: str | None = None
     row: int | None = None
     siblings: tuple[Entry, ...] = ()
+    parts: tuple[Entry, ...] = ()
     points: int | None = None
 
     @property
@@ -60,88 +68,87 @@ class Item:
         return f"{self.entry.where}{array}{row}"
 
 
-class Cloud(NamedTuple):
-    """A point cloud as it came: points (P, 3) float64, and unit normals (P, 3) or None."""
-
-    points: NDArray[np.float64]
-    normals: NDArray[np.float64] | None = None
-
-
-def open_item(item: Item) -> Mesh | Cloud:
-    """Read one shape and check it.
+def open_item(item: Item) -> Opened:
+    """Read one shape and check it, as :mod:`pcgen.shapes.reading` says.
 
     Raises:
         MeshError, InputError: the reason for which it cannot be used.
     """
     entry, suffix = item.entry, item.entry.suffix
-    if suffix in (".h5", ".hdf5"):
-        return check_cloud(Cloud(_read_hdf5_row(entry, item.array or "", item.row or 0)))
-    if suffix == ".npy":
-        return check_cloud(Cloud(_read_array_row(entry, item.row)))
-    data = read_entry(entry)
-    if not data:
-        raise MeshError("the file is empty")
-    if suffix in (*POINT_SUFFIXES, ".txt"):
-        return check_cloud(Cloud(*read_points(data, suffix)))
-    if suffix == ".ply":
-        ply = read_ply(data)
-        if ply.faces is None:
-            return check_cloud(Cloud(ply.vertices, ply.normals))
-        mesh = Mesh(ply.vertices, ply.faces)
-        check_mesh(mesh)
-        return mesh
-    return read_mesh(data, suffix=suffix, sibling=functools.partial(_sibling, item))
-
-
-def check_cloud(cloud: Cloud) -> Cloud:
-    """Refuse points that are none, not (P, 3), not finite or all in one place.
-
-    Normals that are not finite or have no length are dropped, all of them, and others are
-    brought to unit length.
-    """
-    points = shaped_cloud(cloud).points
-    if not np.isfinite(points).all():
-        raise MeshError(f"{int((~np.isfinite(points)).any(1).sum())} points are NaN or infinite")
-    extent = float(np.ptp(points, 0).max())
-    if not (extent > 0 and np.isfinite(extent)):
-        raise MeshError("all points lie in one place" if extent == 0 else "points are too far out")
-    normals = cloud.normals
-    if normals is not None:
-        lengths = np.linalg.norm(normals, axis=1, keepdims=True)
-        usable = bool(np.isfinite(lengths).all() and (lengths > 0).all())
-        normals = normals / lengths if usable else None
-    return Cloud(points, normals)
-
-
-def shaped_cloud(cloud: Cloud) -> Cloud:
-    """Refuse points that are none or not numbers (P, 3); the numbers may be any."""
-    points = cloud.points
-    if points.ndim != 2 or points.shape[1] != 3 or points.dtype.kind not in "fiu":
-        raise MeshError(f"a cloud must be numbers of shape (P, 3), got {points.shape}")
-    if len(points) == 0:
-        raise MeshError("no points")
-    return Cloud(points.astype(np.float64), cloud.normals)
+    if suffix in (*HDF5, ".npy", ".npz", ".pt", ".pth"):
+        return Opened(*checked(_array_cloud(item), "drop"))
+    sibling = functools.partial(_sibling, item)
+    if not item.parts:
+        return open_bytes(read_entry(entry), suffix, sibling)
+    wanted = _listed_parts(item)
+    opened = [
+        open_bytes(read_entry(part), part.suffix, sibling)
+        for part in (entry, *item.parts)
+        if not wanted or part.stem in wanted
+    ]
+    meshes = [one.shape for one in opened if isinstance(one.shape, Mesh)]
+    if len(meshes) < max(len(opened), 1):
+        raise MeshError(f"{len(opened) - len(meshes)} of its {len(opened)} parts are no meshes")
+    counts = np.cumsum([0, *(len(mesh.vertices) for mesh in meshes)])
+    faces = [mesh.faces + n for mesh, n in zip(meshes, counts[:-1], strict=True)]
+    whole = Mesh(np.concatenate([mesh.vertices for mesh in meshes]), np.concatenate(faces))
+    return Opened(whole, tuple(note for one in opened for note in one.notes))
 
 
 def cloud_size(item: Item) -> int | None:
-    """How many points a cloud has, from its header alone; None for meshes and broken files."""
+    """How many usable points a cloud has; None for meshes and broken files.
+
+    Of arrays the header says it, of scans the file: what a scanner did not see does not count.
+    """
     entry, suffix = item.entry, item.entry.suffix
     if item.points is not None:
         return item.points
     try:
         if suffix == ".npy":
             return array_shape(entry)[-2]
-        if suffix in (*POINT_SUFFIXES, ".txt"):
-            return len(read_points(read_entry(entry), suffix)[0])
+        if suffix in MESH_SUFFIXES and suffix != ".ply":
+            return None
         if suffix == ".ply":
             from pcgen.shapes.formats.ply import read_header as read_ply_header
 
             _, elements, _ = read_ply_header(_head(entry))
-            counts = {element.name: element.count for element in elements}
-            return None if "face" in counts else counts.get("vertex")
+            if any(e.count and e.name in ("face", "tristrips") for e in elements):
+                return None
+        shape = open_item(item).shape
+        return len(shape.points) if isinstance(shape, Cloud) else None
     except (InputError, MeshError, IndexError):
-        pass
-    return None
+        return None
+
+
+def is_shape(entry: Entry) -> bool:
+    """Whether a file of a folder is a shape: by its suffix, of text files by their first lines."""
+    if entry.suffix in SHAPE_SUFFIXES:
+        return True
+    if entry.suffix not in LOOSE_SUFFIXES:
+        return False
+    try:
+        return looks_like_points(_head(entry, 4096))
+    except (InputError, MeshError, OSError):
+        return False
+
+
+def stacks_of(entry: Entry) -> list[Stack]:
+    """The arrays of clouds in a ``.npy``, ``.npz`` or PyTorch file, from its headers alone.
+
+    Raises:
+        InputError: none that can be used, and why.
+    """
+    if entry.suffix == ".npy":
+        shape = array_shape(entry)
+        found = find_stacks({"": shape})
+        if not found:
+            from pcgen.shapes.stacks import advice
+
+            raise InputError(
+                f"an array of clouds must be (N, P, 3) or (P, 3), got {shape}{advice(shape)}"
+            )
+        return found
+    return [only_stack({n: array.shape for n, array in _arrays(entry).items()}, entry.where)]
 
 
 def array_shape(entry: Entry) -> tuple[int, ...]:
@@ -163,12 +170,39 @@ def _head(entry: Entry, size: int = 65536) -> bytes:
         return handle.read(size)
 
 
-def _read_array_row(entry: Entry, row: int | None) -> NDArray[Any]:
-    array = _open_array(entry)
-    wanted = 2 if row is None else 3
-    if array.ndim != wanted or array.shape[-1] != 3:
+def _array_cloud(item: Item) -> Cloud:
+    entry, row = item.entry, item.row
+    if entry.suffix in HDF5:
+        if entry.member is not None:
+            raise InputError("HDF5 cannot be read from inside an archive; unpack it first")
+        path = remote.on_disk(entry.file)
+        return hdf5_cloud(path, item.array or "", row, item.normals)
+    if entry.suffix == ".npy":
+        array, normals = _open_array(entry), None
+    else:
+        arrays = _arrays(entry)
+        stack = only_stack({name: a.shape for name, a in arrays.items()}, entry.where)
+        array = arrays[stack.array]
+        normals = None if stack.normals is None else arrays[stack.normals]
+    if array.ndim != (2 if row is None else 3):
         raise MeshError(f"the array must be (P, 3) or (N, P, 3) numbers, got {array.shape}")
-    return np.array(array if row is None else array[row])
+    take = np.array if row is None else lambda whole: np.array(whole[row])
+    return cloud_of(take(array), None if normals is None else take(normals))
+
+
+@functools.lru_cache(maxsize=1)
+def _arrays(entry: Entry) -> dict[str, NDArray[Any]]:
+    """All arrays of a ``.npz`` or PyTorch file; those of the last one stay in memory."""
+    from pcgen.shapes.apart import read_apart
+    from pcgen.shapes.arrays import read_npz
+
+    if entry.suffix != ".npz":
+        if entry.member is not None:
+            raise InputError("PyTorch files are not read inside an archive; unpack it first")
+        return read_apart("torch", remote.on_disk(entry.file))
+    if entry.member is None:
+        return read_npz(remote.on_disk(entry.file))
+    return read_npz(io.BytesIO(read_entry(entry)), where=entry.where)
 
 
 @functools.lru_cache(maxsize=1)
@@ -187,18 +221,6 @@ def _open_array(entry: Entry) -> NDArray[Any]:
         raise InputError(f"the array file is truncated or damaged ({error})") from None
 
 
-def _read_hdf5_row(entry: Entry, array: str, row: int) -> NDArray[Any]:
-    import h5py
-
-    if entry.member is not None:
-        raise InputError("HDF5 cannot be read from inside an archive; unpack it first")
-    try:
-        with h5py.File(remote.on_disk(entry.file), "r") as handle:
-            return np.asarray(handle[array][row])
-    except (OSError, LookupError, ValueError, RuntimeError, TypeError) as error:
-        raise InputError(f"the HDF5 file is damaged ({error})") from None
-
-
 def _sibling(item: Item, name: str) -> bytes:
     """A file that a glTF names beside itself; only what is in the source can be had."""
     folder = posixpath.dirname(item.entry.path)
@@ -207,3 +229,22 @@ def _sibling(item: Item, name: str) -> bytes:
         if entry.path == wanted:
             return read_entry(entry)
     raise MeshError(f"it refers to {Path(name).name}, which is not beside it")
+
+
+def _listed_parts(item: Item) -> set[str]:
+    """The parts that PartNet's ``result.json`` names at its leaves; none where it is absent."""
+    for entry in item.siblings:
+        if entry.path.endswith("result.json"):
+            found: set[str] = set()
+            try:
+                waiting = list(parse_json(read_entry(entry)))
+                while waiting:
+                    node = waiting.pop()
+                    children = node.get("children", [])
+                    waiting += children
+                    if not children:
+                        found.update(map(str, node.get("objs", [])))
+            except (ValueError, TypeError, AttributeError, RecursionError, InputError):
+                return set()
+            return found
+    return set()

@@ -1,43 +1,31 @@
-"""Triangle meshes in and out: OBJ, OFF, PLY, STL, GLB and glTF in; GLB, PLY, OBJ, STL out.
+"""Triangle meshes, what makes one usable, and their files: GLB, PLY, OBJ, STL.
 
-A mesh here is geometry alone: one list of vertices, one of triangles. Scene graphs are flattened
-with their transforms, instances repeated, lines and points dropped, materials never opened.
+A mesh here is geometry alone: one list of vertices, one of triangles. How meshes are read is in
+:mod:`pcgen.shapes.reading`.
 """
 
 from __future__ import annotations
 
 import functools
-import io
-import logging
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pcgen.errors import InputError, MeshError
-from pcgen.files import atomic_file, parse_json
-from pcgen.shapes.formats.obj import read_obj
-from pcgen.shapes.formats.off import read_off
-from pcgen.shapes.formats.ply import read_ply
-from pcgen.shapes.formats.stl import read_stl
+from pcgen.files import atomic_file
+from pcgen.shapes.formats.polygons import check_range
 
-if TYPE_CHECKING:
-    from trimesh import Trimesh
-
-MESH_SUFFIXES = (".obj", ".off", ".ply", ".stl", ".glb", ".gltf")
 WRITE_SUFFIXES = (".glb", ".ply", ".obj", ".stl")
 GLTF_VERTICES, GLTF_INDICES = 34962, 34963  # what a buffer view of glTF 2.0 holds
+_FAR = 1000.0  # sizes of a shape from the origin; single precision then has 4 digits for it
 GLTF_GREY = [0.6, 0.6, 0.6, 1.0]
 
 #: Larger files are refused before they are read, in bytes. The largest meshes of ModelNet40 and
 #: ShapeNet stay below 0.3 GB.
 FILE_LIMIT = 2 * 2**30
-
-#: Finds the file that a glTF names beside itself; gets the name as it stands in the file.
-Sibling = Callable[[str], bytes]
 
 
 @dataclass(frozen=True)
@@ -64,59 +52,6 @@ class Mesh:
         return self.vertices[used]
 
 
-def read_mesh(
-    source: Path | str | bytes, *, suffix: str | None = None, sibling: Sibling | None = None
-) -> Mesh:
-    """Read and check one mesh.
-
-    Args:
-        source: a path, or the content of a file. A glTF is read by a library, hence, by its
-            path, in a process of its own; its content is read here.
-        suffix: such as ``.obj``; needed with bytes, else taken from the path.
-        sibling: gives the files that the content of a glTF refers to; those of a path are in
-            its own folder.
-    Raises:
-        MeshError: not a mesh of that format, or one that :func:`check_mesh` refuses.
-        InputError: no such file, an unknown suffix, or a file beyond :data:`FILE_LIMIT`.
-    """
-    if not isinstance(source, bytes):
-        path = Path(source)
-        suffix = (suffix or path.suffix).lower()
-        if suffix in (".glb", ".gltf") and path.is_file():
-            from pcgen.shapes.apart import read_apart
-
-            return Mesh(**read_apart("gltf", path))
-        source = read_file(path)
-    suffix = (suffix or "").lower()
-    if suffix not in MESH_SUFFIXES:
-        raise InputError(f"mesh files end in {', '.join(MESH_SUFFIXES)}, got {suffix!r}")
-    if not source:
-        raise MeshError("the file is empty")
-    if suffix == ".obj":
-        mesh = Mesh(*read_obj(source))
-    elif suffix == ".off":
-        mesh = Mesh(*read_off(source))
-    elif suffix == ".ply":
-        ply = read_ply(source)
-        if ply.faces is None:
-            raise MeshError("no faces: the PLY file is a point cloud")
-        mesh = Mesh(ply.vertices, ply.faces)
-    elif suffix == ".stl":
-        mesh = Mesh(*read_stl(source))
-    else:
-        mesh = _read_gltf(source, suffix, sibling)
-    check_mesh(mesh)
-    return mesh
-
-
-def parse_gltf(path: Path) -> dict[str, NDArray[Any]]:
-    """The vertices and faces of a glTF file, read in this process; see :func:`read_mesh`."""
-    mesh = read_mesh(
-        read_file(path), suffix=path.suffix, sibling=lambda name: _read_beside(path, name)
-    )
-    return {"vertices": mesh.vertices, "faces": mesh.faces}
-
-
 def check_mesh(mesh: Mesh) -> None:
     """Refuse a mesh that has no surface to draw points from.
 
@@ -125,13 +60,12 @@ def check_mesh(mesh: Mesh) -> None:
     """
     if len(mesh.faces) == 0:
         raise MeshError("no faces")
-    low, high = int(mesh.faces.min()), int(mesh.faces.max())
-    if low < 0 or high >= len(mesh.vertices):
-        bad = low if low < 0 else high
-        raise MeshError(
-            f"face index {bad} is out of range: there are {len(mesh.vertices)} vertices"
-        )
-    finite = np.isfinite(mesh.vertices).all(1)
+    check_range(mesh.faces, len(mesh.vertices))
+    finite = np.asarray(np.isfinite(mesh.vertices).all(1))
+    if not finite.all():
+        used = np.zeros(len(finite), bool)
+        used[mesh.faces] = True
+        finite |= ~used  # what no face touches is no part of the shape
     if not finite.all():
         raise MeshError(f"{int((~finite).sum())} vertices are NaN or infinite")
     with np.errstate(over="ignore", invalid="ignore"):
@@ -156,6 +90,20 @@ def face_crosses(mesh: Mesh) -> NDArray[np.float64]:
     ux, uy, uz = x[b] - x[a], y[b] - y[a], z[b] - z[a]
     vx, vy, vz = x[c] - x[a], y[c] - y[a], z[c] - z[a]
     return np.stack([uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx], 1)
+
+
+def far_offset(vertices: NDArray[np.float64]) -> NDArray[np.float64]:
+    """What to subtract (3,) before vertices (V, 3) are kept in single precision; mostly zero.
+
+    Survey coordinates (UTM) are a thousand sizes and more from the origin: there single precision
+    leaves no digits for the shape. The offset is a round number near the centre.
+    """
+    low, high = vertices.min(0), vertices.max(0)
+    size = float((high - low).max())
+    if not (size > 0 and np.abs([low, high]).max() > _FAR * size):
+        return np.zeros(3)
+    unit = 10.0 ** np.floor(np.log10(size))
+    return np.asarray(np.round((low + high) / 2 / unit) * unit)
 
 
 def write_mesh(
@@ -186,6 +134,9 @@ def mesh_bytes(
 ) -> bytes:
     """One mesh as the content of a file that ends in ``suffix``.
 
+    A shape far from the origin keeps its digits: PLY in double precision, OBJ as text, GLB by the
+    translation of its node. STL can hold none of these and loses :func:`far_offset`.
+
     Args:
         name: of the object, which GLB keeps.
         normals: (V, 3) unit normals at the vertices (GLB, PLY and OBJ keep them).
@@ -203,19 +154,35 @@ def mesh_bytes(
         raise InputError(f"colours must be ({count}, 3) or ({count}, 4), got {colours.shape}")
     import trimesh
 
+    offset = far_offset(mesh.vertices[mesh.faces.ravel()]) if len(mesh.faces) else np.zeros(3)
+    far = bool(offset.any())
+    if far and suffix == ".ply" and normals is None and colours is None:
+        return _double_ply(mesh)
+    shifted = mesh.vertices - offset if far and suffix in (".glb", ".stl") else mesh.vertices
     solid = trimesh.Trimesh(
-        mesh.vertices, mesh.faces, process=False, vertex_normals=normals, vertex_colors=colours
+        shifted, mesh.faces, process=False, vertex_normals=normals, vertex_colors=colours
     )
     options: dict[str, Any] = {}
     if suffix in (".ply", ".obj", ".glb"):
         options["vertex_normal" if suffix == ".ply" else "include_normals"] = normals is not None
     if suffix == ".glb":
-        options["tree_postprocessor"] = functools.partial(_finish_gltf, name)
+        options["tree_postprocessor"] = functools.partial(_finish_gltf, name, offset)
     data: Any = solid.export(file_type=suffix[1:], **options)
     return data.encode() if isinstance(data, str) else bytes(data)
 
 
-def _finish_gltf(name: str, tree: dict[str, Any]) -> None:
+def _double_ply(mesh: Mesh) -> bytes:
+    header = (
+        f"ply\nformat binary_little_endian 1.0\nelement vertex {len(mesh.vertices)}\n"
+        "property double x\nproperty double y\nproperty double z\n"
+        f"element face {len(mesh.faces)}\nproperty list uchar int vertex_indices\nend_header\n"
+    )
+    faces = np.empty(len(mesh.faces), [("count", "u1"), ("corners", "<i4", 3)])
+    faces["count"], faces["corners"] = 3, mesh.faces
+    return header.encode() + mesh.vertices.astype("<f8").tobytes() + faces.tobytes()
+
+
+def _finish_gltf(name: str, offset: NDArray[np.float64], tree: dict[str, Any]) -> None:
     """What trimesh leaves out of glTF: a name, the use of each buffer view, and a plain material.
 
     Without a material the standard means bare metal, which viewers draw nearly black.
@@ -227,6 +194,8 @@ def _finish_gltf(name: str, tree: dict[str, Any]) -> None:
     for named in (*tree["meshes"], *tree["nodes"]):
         if "mesh" in named or "primitives" in named:
             named["name"] = name
+        if "mesh" in named and offset.any():
+            named["translation"] = offset.tolist()
     parts = [part for mesh in tree["meshes"] for part in mesh["primitives"]]
     if any("COLOR_0" in part["attributes"] for part in parts):
         return  # trimesh reads a material in place of the colours
@@ -248,81 +217,3 @@ def read_file(path: Path, limit: int = FILE_LIMIT) -> bytes:
     if len(data) > size:
         raise InputError(f"{path} holds more than its {size} bytes; copy it to an ordinary file")
     return data
-
-
-def _read_gltf(data: bytes, suffix: str, sibling: Sibling | None) -> Mesh:
-    import trimesh
-
-    _refuse_compressed(data)
-    logging.getLogger("trimesh").setLevel(logging.CRITICAL)
-    try:
-        scene = trimesh.load_scene(
-            io.BytesIO(data),
-            file_type=suffix[1:],
-            resolver=_Resolver(sibling),  # type: ignore[arg-type]
-            process=False,
-            skip_materials=True,
-        )
-        return _flatten(scene)
-    except MeshError:
-        raise
-    except Exception as error:  # a parser of foreign bytes: it may fail in any way
-        reason = f"{type(error).__name__}: {error}"[:200]
-        raise MeshError(f"not a readable {suffix} file ({reason})") from None
-
-
-def _flatten(scene: Any) -> Mesh:
-    """All triangles of a trimesh scene in world coordinates."""
-    vertices, faces, offset = [], [], 0
-    for node in sorted(scene.graph.nodes_geometry):
-        transform, name = scene.graph[node]
-        part: Trimesh = scene.geometry[name]
-        if not hasattr(part, "faces") or len(part.faces) == 0:
-            continue  # lines and points
-        moved = np.asarray(part.vertices, np.float64) @ transform[:3, :3].T + transform[:3, 3]
-        corners = np.asarray(part.faces, np.int64)
-        if np.linalg.det(transform[:3, :3]) < 0:
-            corners = corners[:, ::-1]  # a mirror turns faces inside out
-        vertices.append(moved)
-        faces.append(corners + offset)
-        offset += len(moved)
-    if not faces:
-        raise MeshError("no faces")
-    return Mesh(np.concatenate(vertices), np.concatenate(faces))
-
-
-def _refuse_compressed(data: bytes) -> None:
-    """glTF extensions that replace the geometry itself cannot be skipped."""
-    start = data.find(b"{") if data[:4] == b"glTF" else 0
-    length = int.from_bytes(data[12:16], "little") if data[:4] == b"glTF" else len(data)
-    try:
-        tree = parse_json(data[start : start + length])
-        needed = tree.get("extensionsRequired", [])
-    except (ValueError, AttributeError, RecursionError):
-        raise MeshError("not a readable glTF file: its JSON part is damaged") from None
-    for name in needed if isinstance(needed, list) else []:
-        if name in ("KHR_draco_mesh_compression", "EXT_meshopt_compression"):
-            raise MeshError(f"its geometry is compressed with {name}; export it uncompressed")
-
-
-class _Resolver:
-    """What trimesh asks for the files that a glTF names."""
-
-    def __init__(self, sibling: Sibling | None) -> None:
-        self._sibling = sibling
-
-    def get(self, name: str) -> bytes:
-        if self._sibling is None:
-            raise MeshError(f"it needs the file {name}, which cannot be found from here")
-        return self._sibling(name)
-
-    __getitem__ = get
-
-
-def _read_beside(path: Path, name: str) -> bytes:
-    """A file in the folder of ``path`` or below it, never outside."""
-    folder = path.parent.resolve()
-    target = (folder / name).resolve()
-    if not target.is_relative_to(folder):
-        raise MeshError(f"it refers to {name}, outside its own folder; refused")
-    return read_file(target)

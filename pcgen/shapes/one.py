@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pcgen.errors import InputError, MeshError
+from pcgen import progress
+from pcgen.shapes.mesh_files import Mesh
 from pcgen.shapes.normalise import box_frame
-
-if TYPE_CHECKING:
-    from pcgen.shapes.mesh_files import Mesh
-
-MESHES = (".obj", ".off", ".stl", ".glb", ".gltf")
+from pcgen.shapes.reading import open_file
 
 
 def read_shape(path: Path | str, *, points: int, seed: int = 0) -> NDArray[np.float32]:
@@ -24,34 +20,19 @@ def read_shape(path: Path | str, *, points: int, seed: int = 0) -> NDArray[np.fl
     A file of several clouds gives its first.
 
     Raises:
-        InputError: unknown ending, or a file with nothing in it; DataError, MeshError: damaged.
+        InputError: see :func:`pcgen.shapes.reading.open_file`.
     """
-    from pcgen.shapes.cloud_files import read_clouds
     from pcgen.shapes.surface import sample_surface
 
-    path = Path(path)
     rng = np.random.default_rng(seed)
-    if not path.is_file():
-        raise InputError(f"no file {path}; expected a mesh or a cloud")
-    mesh = _mesh(path)
-    if mesh is not None:
-        cloud, _ = sample_surface(mesh, points, rng)
+    content = open_file(path)
+    for note in content.notes:
+        progress.say(f"{path}: {note}")
+    shape = content.shapes[0]
+    if isinstance(shape, Mesh):
+        cloud, _ = sample_surface(shape, points, rng)
     else:
-        whole = read_clouds(path).clouds[0].points
+        whole = shape.points
         cloud = whole[rng.choice(len(whole), points, replace=len(whole) < points)]
     batch = np.asarray(cloud, np.float64)[None]
     return box_frame(batch).apply(batch)[0].astype(np.float32)
-
-
-def _mesh(path: Path) -> Mesh | None:
-    """The mesh in a file; None for a cloud. A PLY may be either."""
-    from pcgen.shapes.mesh_files import read_mesh
-
-    if path.suffix.lower() in MESHES:
-        return read_mesh(path)
-    if path.suffix.lower() != ".ply":
-        return None
-    try:
-        return read_mesh(path)
-    except MeshError:
-        return None

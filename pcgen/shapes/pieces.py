@@ -24,14 +24,17 @@ from pcgen.errors import DataError, InputError, MeshError, PcgenError
 from pcgen.files import atomic_file, parse_json, read_text, storage_errors, write_json
 from pcgen.jobs.workers import Announce
 from pcgen.shapes.arrays import npy_header, read_npy, write_npy
-from pcgen.shapes.items import Cloud, Item, open_item
+from pcgen.shapes.axes import raised
+from pcgen.shapes.items import Item, open_item
 from pcgen.shapes.mesh_files import Mesh
 from pcgen.shapes.normalise import box_frame
+from pcgen.shapes.reading import Cloud
 from pcgen.shapes.store import Row, shape_hash
 from pcgen.shapes.surface import sample_surface
 from pcgen.shapes.tree import check_visible
 from pcgen.shapes.writer import as_point
 
+TRAINABLE = 96  # points a shape: two thirds of them, 64, are the least to learn from
 PIECE_SIZE = 32  # shapes: a second or two of work, the most that a kill costs
 
 
@@ -47,6 +50,7 @@ class Piece:
         points: how many to store of each.
         seed: of the data set.
         skip: positions of items known to kill the worker, and why.
+        up: the axis of the source that points up.
     """
 
     number: int
@@ -56,6 +60,7 @@ class Piece:
     points: int
     seed: int
     skip: dict[int, str] = field(default_factory=dict)
+    up: str = "y"
 
     @property
     def record(self) -> Path:
@@ -96,7 +101,7 @@ def convert(piece: Piece, announce: Announce) -> Converted:
         try:
             # Broken numbers are looked for by name; a worker's warnings would reach nobody.
             with np.errstate(all="ignore"), warnings.catch_warnings(action="ignore"):
-                shape = convert_item(item, piece.points, piece.seed)
+                shape = convert_item(item, piece.points, piece.seed, piece.up)
         except (PcgenError, MemoryError, ArithmeticError, LookupError, ValueError) as error:
             record.append({"reason": _reason(error)})
             continue
@@ -108,8 +113,10 @@ def convert(piece: Piece, announce: Announce) -> Converted:
                 "centre": shape.centre,
                 "scale": shape.scale,
                 "plain": shape_hash(shape.points, None),
-                "full": shape_hash(shape.points, half),
+                "full": shape_hash(shape.points, normals[-1]),
                 "normals": half is not None,
+                "notes": list(shape.notes),
+                "content": shape.content,
             }
         )
     arrays: dict[str, NDArray[Any]] = {}
@@ -127,15 +134,21 @@ def write_piece(piece: Piece, made: Converted) -> None:
 
 @dataclass(frozen=True)
 class Shape:
-    """One shape as it is stored: box frame, and the way back."""
+    """One shape as it is stored: box frame, and the way back.
+
+    Attributes:
+        notes: what was not understood in its file; content: a hash of what was.
+    """
 
     points: NDArray[np.float32]
     normals: NDArray[np.float16] | None
     centre: tuple[float, float, float]
     scale: float
+    notes: tuple[str, ...] = ()
+    content: str = ""
 
 
-def convert_item(item: Item, count: int, seed: int) -> Shape:
+def convert_item(item: Item, count: int, seed: int, up: str = "y") -> Shape:
     """Read an item and draw ``count`` points of it.
 
     Meshes are sampled by area and framed by the box of their surface; of clouds a random subset
@@ -145,19 +158,34 @@ def convert_item(item: Item, count: int, seed: int) -> Shape:
         MeshError, InputError: why it cannot be used.
     """
     generator = np.random.default_rng(shape_seed(item.id, seed))
-    shape = open_item(item)
-    cloud, extent = (
-        (Cloud(*sample_surface(shape, count, generator)), shape.used_vertices())
-        if isinstance(shape, Mesh)
-        else (_subset(shape, count, generator), shape.points)
+    shape, notes = open_item(item)
+    content = _content_hash(shape)
+    if isinstance(shape, Mesh):
+        cloud, extent = Cloud(*sample_surface(shape, count, generator)), shape.used_vertices()
+    else:
+        try:
+            cloud, extent = _subset(shape, count, generator), shape.points
+        except InputError as error:
+            raise InputError(": ".join((*notes, str(error)))) from None
+    cloud = Cloud(
+        raised(cloud.points, up), None if cloud.normals is None else raised(cloud.normals, up)
     )
     try:
-        frame = box_frame(extent[None])
+        frame = box_frame(raised(extent, up)[None])
     except InputError as error:
         raise MeshError(str(error)) from None
     stored = ((cloud.points - frame.centre[0]) / frame.scale[0]).astype(np.float32)
     half = None if cloud.normals is None else cloud.normals.astype(np.float16)
-    return Shape(stored, half, as_point(frame.centre[0]), float(frame.scale[0]))
+    return Shape(stored, half, as_point(frame.centre[0]), float(frame.scale[0]), notes, content)
+
+
+def _content_hash(shape: Mesh | Cloud) -> str:
+    """Equal for shapes that were read as the same numbers, under whatever name."""
+    arrays = (shape.vertices, shape.faces) if isinstance(shape, Mesh) else (shape.points,)
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()[:32]
 
 
 def shape_seed(name: str, seed: int) -> int:
@@ -267,7 +295,12 @@ def _damaged(path: Path, piece: Piece) -> DataError:
 def _subset(cloud: Cloud, count: int, generator: np.random.Generator) -> Cloud:
     have = len(cloud.points)
     if have < count:
-        raise InputError(f"it has {have} points, {count} are needed; prepare with --points {have}")
+        remedy = (
+            f"prepare with --points {have}"
+            if have >= TRAINABLE
+            else f"fewer than the {TRAINABLE} that training needs; leave it out or scan it again"
+        )
+        raise InputError(f"it has {have} points, {count} are needed; {remedy}")
     if have == count:
         return cloud
     chosen = generator.permutation(have)[:count]

@@ -15,19 +15,31 @@ from numpy.typing import NDArray
 
 from pcgen.errors import DataError
 from pcgen.runfile import learned_from
+from pcgen.shapes.axes import lowered
 from pcgen.shapes.store import Dataset
 
 
 @dataclass(frozen=True)
 class Place:
-    """Own units are ``points * scale + centre``."""
+    """Own units are ``points * scale + centre``, and then the axis ``up`` points up.
+
+    Attributes:
+        unit: the name of the own unit where it is known, such as ``mm``; else "".
+    """
 
     scale: float = 1.0
     centre: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    up: str = "y"
+    unit: str = ""
 
     def restore(self, points: NDArray[np.floating]) -> NDArray[np.float64]:
-        """Points (n, 3) of the box in the own unit."""
-        return np.asarray(points, np.float64) * self.scale + np.asarray(self.centre)
+        """Points (n, 3) of the box in the own unit and on the own axes."""
+        moved = np.asarray(points, np.float64) * self.scale + np.asarray(self.centre)
+        return lowered(moved, self.up)
+
+    def turn(self, normals: NDArray[np.floating]) -> NDArray[np.float64]:
+        """Normals (n, 3) of the box on the own axes."""
+        return lowered(np.asarray(normals, np.float64), self.up)
 
 
 BOX = Place()
@@ -45,7 +57,8 @@ def category_places(dataset: Path | str) -> dict[str, Place]:
         rows = [row for row in opened.rows if row.category == category]
         x, y, z = np.median([row.centre for row in rows], axis=0)
         scale = float(np.median([row.scale for row in rows]))
-        result[category] = Place(scale, (float(x), float(y), float(z)))
+        centre = (float(x), float(y), float(z))
+        result[category] = Place(scale, centre, opened.up, opened.unit)
     return result
 
 

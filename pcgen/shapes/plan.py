@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
 
 from pcgen.config import digest, to_plain
-from pcgen.errors import DataError
+from pcgen.errors import DataError, InputError
 from pcgen.remote import is_url
+from pcgen.shapes.axes import AXES
 from pcgen.shapes.items import Item, cloud_size
-from pcgen.shapes.layouts import Found, find_items
+from pcgen.shapes.layouts import Found, find_items, ignored, passed_over
 from pcgen.shapes.splits import apply_table, find_table, read_table, split_by_hash
 from pcgen.shapes.starter import starter_path
-from pcgen.shapes.tree import Listing, Rejected, scan
+from pcgen.shapes.tree import Listing, Rejected, read_entry, scan
 
+BY_HASH = "80/10/10 by the hash of the id"
 POINTS = 15_000  # of a mesh; the number of PointFlow's data, on which the field's figures rest
 
 
@@ -28,6 +29,7 @@ class Settings:
         seed: of the surface sampling.
         categories: those to keep, by the names used in the data set; empty for all.
         splits: where the splits come from, in words.
+        up: the axis that points up in the source; unit: its name, "" where nobody says it.
     """
 
     format: str
@@ -35,6 +37,8 @@ class Settings:
     seed: int
     categories: tuple[str, ...]
     splits: str
+    up: str = "y"
+    unit: str = ""
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,7 @@ class Plan:
 
     Attributes:
         source: as the user named it; place: where that is, for any process on any machine.
+        remarks: sentences for people: what was not read, and what to do about it.
     """
 
     settings: Settings
@@ -52,6 +57,7 @@ class Plan:
     rule: str
     source: str
     place: str
+    remarks: tuple[str, ...] = ()
 
     @property
     def source_hash(self) -> str:
@@ -73,27 +79,37 @@ def make_plan(
     points: int | None = None,
     splits: Path | str | None = None,
     seed: int = 0,
+    up: str = "y",
+    unit: str = "",
 ) -> Plan:
     """Find the shapes of a source and settle everything but their content."""
+    if up not in AXES:
+        raise InputError(f"up must be one of {', '.join(AXES)}, got {up!r}")
     folder = starter_path() if str(source) == "starter" else source
     listing = scan(folder)
     layout, found = find_items(listing, format)
     rejected = [*listing.rejected, *found.rejected]
-    items, origin = _with_splits(listing, found, splits, rejected)
+    remarks = [*found.remarks, *passed_over(listing, found)]
+    found = replace(found, items=_without_doubles(found.items, rejected))
+    items, origin = _with_table(listing, found, splits, rejected, remarks)
     items, kept = _of_categories(items, found, categories, rejected)
-    items = _without_doubles(items, rejected)
+    items = sorted(split_by_hash(items), key=lambda item: item.id)
     if not items:
-        raise DataError(f"nothing usable in {folder}. {summary(rejected)}")
+        said = "".join(f". {remark}" for remark in remarks)
+        raise DataError(f"nothing usable in {folder}. {summary(rejected)}{said}")
     count = points or _default_points(items)
-    settings = Settings(format=layout, points=count, seed=seed, categories=kept, splits=origin)
+    settings = Settings(
+        format=layout, points=count, seed=seed, categories=kept, splits=origin, up=up, unit=unit
+    )
     return Plan(
         settings=settings,
         items=tuple(items),
         rejected=tuple(rejected),
-        ignored=_ignored(listing, found),
+        ignored=ignored(listing, found),
         rule=found.rule,
         source=str(source),
         place=str(folder) if is_url(folder) else str(Path(folder).absolute()),
+        remarks=tuple(remarks),
     )
 
 
@@ -104,29 +120,38 @@ def summary(rejected: list[Rejected], most: int = 5) -> str:
     return f"Left out: {'; '.join(lines)}{more}" if lines else "It holds no shapes at all"
 
 
-def _with_splits(
-    listing: Listing, found: Found, splits: Path | str | None, rejected: list[Rejected]
+def _with_table(
+    listing: Listing,
+    found: Found,
+    splits: Path | str | None,
+    rejected: list[Rejected],
+    remarks: list[str],
 ) -> tuple[list[Item], str]:
-    """Items with their splits, and in words where these are from."""
-    own = all(item.split for item in found.items) and bool(found.items)
-    table = read_table(splits, str(splits)) if splits else None if own else find_table(listing)
+    """Items with the splits of a table, or as they were; and in words where splits are from."""
     items = found.items
+    own = all(item.split for item in items) and bool(items)
+    table = read_table(splits, str(splits)) if splits else None if own else find_table(listing)
     if table is not None:
-        items, outside = apply_table(items, table)
-        if not items and splits:
+        kept, outside = apply_table(items, table)
+        if not kept and splits:
             raise DataError(
-                f"the splits file {table.origin} names none of the {len(found.items)} shapes; "
+                f"the splits file {table.origin} names none of the {len(items)} shapes; "
                 "its modelId or file column must match them"
             )
-        if items or splits:
+        if 2 * len(kept) < len(items):
+            row = next(iter(table.rows), "")
+            remarks.append(
+                f"the splits file {table.origin} names {len(kept) or 'none'} of {len(items)} "
+                f"shapes; {'the others are left out' if kept else 'it is not used'}. It has names "
+                f"like {row!r}, the shapes are called {items[0].id!r}"
+            )
+        if kept:
             rejected += outside
-            return items, f"the file {Path(table.origin).name}"
-        items = found.items  # a table of something else
+            return kept, f"the file {Path(table.origin).name}"
     if own:
         return items, "the layout"
     some = any(item.split for item in items)
-    rule = "80/10/10 by the hash of the id"
-    return split_by_hash(items), f"the layout, else {rule}" if some else rule
+    return items, f"the layout, else {BY_HASH}" if some else BY_HASH
 
 
 def _of_categories(
@@ -149,37 +174,50 @@ def _of_categories(
 
 
 def _without_doubles(items: list[Item], rejected: list[Rejected]) -> list[Item]:
-    """Items in the order of their ids; of two with one id the first file is kept."""
+    """Items in the order of their ids, each with an id of its own.
+
+    Of two files of one name in a folder, or of one content, the first is kept; other shapes that
+    share an id get the folders of their file into theirs.
+    """
     kept: dict[str, Item] = {}
     for item in sorted(items, key=lambda item: (item.id, item.where)):
-        if item.id in kept:
-            first = kept[item.id].where
-            rejected.append(
-                Rejected(item.where, f"two shapes with one id, {item.id}: kept {first}")
-            )
-        else:
-            kept[item.id] = item
-    return list(kept.values())
+        first = kept.get(item.id)
+        if first is not None and (_is_same_name(first, item) or _is_copy(first, item)):
+            reason = f"two shapes with one id, {item.id}: kept {first.where}"
+            rejected.append(Rejected(item.where, reason))
+            continue
+        if first is not None:
+            path = str(PurePosixPath(item.entry.path).with_suffix(""))
+            more = [word for word in (item.array, item.row) if word is not None]
+            item = replace(item, id="/".join((item.category, path, *map(str, more))))
+        kept[item.id] = item
+    return [kept[name] for name in sorted(kept)]
+
+
+def _is_same_name(first: Item, item: Item) -> bool:
+    """Whether two files differ in their endings alone."""
+    one, other = (PurePosixPath(i.entry.path).with_suffix("") for i in (first, item))
+    return one == other and (first.array, first.row) == (item.array, item.row)
+
+
+def _is_copy(first: Item, item: Item) -> bool:
+    if first.row is not None or first.entry.size != item.entry.size:
+        return False
+    try:
+        return read_entry(first.entry) == read_entry(item.entry)
+    except InputError:
+        return False
 
 
 def _default_points(items: list[Item]) -> int:
-    """15,000, or what all but the smallest twentieth of the clouds have, if that is less."""
+    """15,000, or what all but the smallest twentieth of the shapes have, if that is less.
+
+    A mesh has as many as are wanted, so a scan among many meshes does not decide for them.
+    """
     sizes: dict[tuple[str, str | None], int | None] = {}
     for item in items:
         key = (item.entry.path, item.array)
         if key not in sizes:
             sizes[key] = cloud_size(item)
-    counts = sorted(size for size in sizes.values() if size)
-    return min(POINTS, counts[len(counts) // 20]) if counts else POINTS
-
-
-def _ignored(listing: Listing, found: Found) -> dict[str, int]:
-    """How many files of each kind were passed over, the most frequent kinds first."""
-    used = {item.entry.path for item in found.items}
-    named = {item.item for item in found.rejected}
-    others = Counter(
-        entry.suffix or "(none)"
-        for entry in listing.entries
-        if entry.path not in used and entry.where not in named
-    )
-    return dict(sorted(others.most_common(20)))
+    counts = sorted(sizes[item.entry.path, item.array] or POINTS for item in items)
+    return min(POINTS, counts[len(counts) // 20])

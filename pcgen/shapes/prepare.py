@@ -7,6 +7,7 @@ the plan, and if it is its own, goes on from the pieces; else it starts anew.
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections import Counter
 from dataclasses import replace
@@ -30,7 +31,8 @@ from pcgen.shapes.pieces import (
     rows_of,
     write_piece,
 )
-from pcgen.shapes.plan import Plan, make_plan, summary
+from pcgen.shapes.plan import BY_HASH, Plan, make_plan, summary
+from pcgen.shapes.store import Row
 from pcgen.shapes.tree import Rejected
 from pcgen.shapes.writer import write_records
 
@@ -46,6 +48,8 @@ def prepare(
     workers: int | None = None,
     ray: str | None = None,
     seed: int = 0,
+    up: str = "y",
+    unit: str = "",
 ) -> dict[str, Any]:
     """Make the data set ``out`` from meshes or clouds.
 
@@ -63,6 +67,8 @@ def prepare(
         workers: processes; by default the cores we may use, or all of the cluster.
         ray: the address of a Ray cluster that does the work; see :mod:`pcgen.jobs.cluster`.
         seed: of the sampling.
+        up: the axis of the source that points up; the data set has +Y up, exports go back.
+        unit: the name of the source's unit, for the reports of exports.
     Returns:
         the report, which is also written as ``report.json``.
     Raises:
@@ -71,13 +77,16 @@ def prepare(
     """
     if is_url(out):
         options = {"format": format, "categories": categories, "points": points, "splits": splits}
+        options |= {"up": up, "unit": unit}
         return _published(
-            source, str(out), options | {"workers": workers, "ray": ray, "seed": seed}
+            source,
+            str(out),
+            options | {"workers": workers, "ray": ray, "seed": seed},
         )
     out = Path(out)
     if points is not None and points < 1:
         raise InputError(f"points must be at least 1, got {points}")
-    plan = make_plan(source, format, categories, points, splits, seed)
+    plan = make_plan(source, format, categories, points, splits, seed, up, unit)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         return _existing(out, plan)
     part = out.with_name(out.name + ".part")
@@ -106,7 +115,8 @@ def _existing(out: Path, plan: Plan) -> dict[str, Any]:
     """The report of a data set that is there already, if it is the one that was asked for."""
     try:
         meta = parse_json((out / "dataset.json").read_text())
-        if meta["settings"] == to_plain(plan.settings) and meta["source_hash"] == plan.source_hash:
+        made = {"up": "y", "unit": "", **meta["settings"]}
+        if made == to_plain(plan.settings) and meta["source_hash"] == plan.source_hash:
             progress.say(f"{out} is there already, made from the same shapes; nothing to do")
             report: dict[str, Any] = parse_json((out / "report.json").read_text())
             return report
@@ -139,6 +149,7 @@ def _open_part(part: Path, plan: Plan) -> list[Piece]:
             items=plan.items[start : start + PIECE_SIZE],
             points=settings.points,
             seed=settings.seed,
+            up=settings.up,
         )
         for number, start in enumerate(range(0, len(plan.items), PIECE_SIZE))
     ]
@@ -190,12 +201,15 @@ def _finish(part: Path, plan: Plan, pieces: list[Piece]) -> dict[str, Any]:
             f"nothing usable in {plan.source}. {summary(rejected)} (all: {part}/report.json)"
         )
     bare = sum(not outcome["normals"] for outcome in accepted)
-    names = ["points"] if bare else ["points", "normals"]
+    known = bare < len(accepted)
+    names = ["points", "normals"] if known else ["points"]
     counts = [
         (piece, sum("reason" not in outcome for outcome in record)) for piece, record in records
     ]
     assemble(part, counts, plan.settings.points, names)
-    rows = [row for piece, record in records for row in rows_of(piece, record, not bare)]
+    rows = [row for piece, record in records for row in rows_of(piece, record, known)]
+    by_hash = plan.settings.splits.endswith(BY_HASH)
+    rows, copies = _of_one_split(rows, [outcome.get("content") for outcome in accepted], by_hash)
     meta = {"settings": to_plain(plan.settings), "source_hash": plan.source_hash}
     described = write_records(part, rows, meta)
     splits = Counter((row.category, row.split) for row in rows)
@@ -205,15 +219,73 @@ def _finish(part: Path, plan: Plan, pieces: list[Piece]) -> dict[str, Any]:
         "rule": plan.rule,
         "count": len(rows),
         "points_per_shape": plan.settings.points,
-        "normals": f"left out: {bare} shapes have none" if bare else "of the surface",
+        "normals": _about_normals(bare, len(accepted)),
         "categories": {
             category: {split: n for (name, split), n in sorted(splits.items()) if name == category}
             for category in described["categories"]
         },
         "content_hash": described["content_hash"],
         "rejected": [to_plain(item) for item in rejected],
+        "read_files": dict(Counter(item.entry.suffix for item in plan.items).most_common()),
         "ignored_files": plan.ignored,
+        "remarks": [*plan.remarks, *copies, *_notes(accepted)],
     }
     write_json(part / "report.json", report)
     shutil.rmtree(part / "pieces")
     return report
+
+
+def _about_normals(bare: int, count: int) -> str:
+    if bare == count:
+        return "none: they are known of no shape"
+    if not bare:
+        return "of the surface"
+    return f"known of {count - bare} shapes; {bare} shapes have none, and zeros in their place"
+
+
+def _notes(accepted: list[dict[str, Any]]) -> list[str]:
+    """What was not understood in some shapes: each kind once, with how many have it."""
+    kinds: dict[str, list[str]] = {}
+    for outcome in accepted:
+        for note in outcome.get("notes", ()):
+            kinds.setdefault(re.sub(r"\d+", "N", str(note)), []).append(str(note))
+    return [f"in {len(notes)} shapes: {notes[0]}" for notes in kinds.values()]
+
+
+def _of_one_split(
+    rows: list[Row], contents: list[str | None], movable: bool
+) -> tuple[list[Row], list[str]]:
+    """Rows, those of one content in one split, and what there is to say.
+
+    Splits by hash are ours to change: copies go where the first of them is, or elsewhere if that
+    would leave a split empty. Those of a table or a layout stay as published.
+    """
+    groups: dict[str, list[int]] = {}
+    for number, content in enumerate(contents):
+        if content:
+            groups.setdefault(content, []).append(number)
+    several = [group for group in groups.values() if len(group) > 1]
+    if not several:
+        return rows, []
+    copies = sum(len(group) - 1 for group in several)
+    left, rows = Counter(row.split for row in rows), list(rows)
+    across = []
+    for group in several:
+        splits = Counter(rows[k].split for k in group)
+        choices = dict.fromkeys([rows[group[0]].split, *sorted(splits)])
+        target = next(
+            (c for c in choices if all(left[s] > n for s, n in splits.items() if s != c)), None
+        )
+        if len(splits) > 1 and movable and target is not None:
+            for k in group:
+                left[rows[k].split] -= 1
+                left[target] += 1
+                rows[k] = rows[k]._replace(split=target)
+        elif len(splits) > 1:
+            across.append(group)
+    said = f"{copies} shapes are exact copies of others, such as {rows[several[0][1]].id}"
+    if across:
+        one, other = (next(rows[k].id for k in across[0] if rows[k].split == s) for s in
+                      sorted({rows[k].split for k in across[0]})[:2])  # fmt: skip
+        said += f"; {len(across)} of them are in two splits, such as {one} and {other}"
+    return rows, [said]

@@ -4,7 +4,8 @@
 ``dataset.json``      format version, counts, content hash, the settings it was made with
 ``index.csv``         one row a shape: id, category, split, source, sha256, centre, scale
 ``points.npy``        (count, P, 3) float32, in each shape's box frame
-``normals.npy``       (count, P, 3) float16 unit vectors; absent where clouds came without
+``normals.npy``       (count, P, 3) float16 unit vectors, zero where a shape or a point came
+                      without; absent where all did
 ``report.json``       what was read, what was rejected and why
 ====================  ==========================================================================
 
@@ -31,6 +32,7 @@ from pcgen.datatypes import Frame
 from pcgen.errors import DataError, InputError
 from pcgen.files import check_regular, parse_json, read_text
 from pcgen.shapes.arrays import read_header
+from pcgen.shapes.axes import AXES
 
 FORMAT = "pcgen-dataset"
 VERSION = 1
@@ -131,6 +133,17 @@ class Dataset:
     def has_normals(self) -> bool:
         return bool(self.meta["has_normals"])
 
+    @property
+    def up(self) -> str:
+        """The axis that points up in the source; in the data set it is y."""
+        up = _settings(self.meta).get("up", "y")
+        return up if up in AXES else "y"
+
+    @property
+    def unit(self) -> str:
+        """The name of the source's unit, "" where nobody said it."""
+        return str(_settings(self.meta).get("unit", ""))
+
     def select(
         self, *, split: str | None = None, categories: Iterable[str] | None = None
     ) -> NDArray[np.int64]:
@@ -175,6 +188,11 @@ class Dataset:
             raise DataError(f"{self.path} has no normals: it was made from clouds without them")
         rows, window = self._rows(rows), self._window(part, count)
         return np.array(self.mapped_normals[rows, window], np.float32)
+
+    def known_normals(self, row: int, count: int | None = None) -> NDArray[np.float32] | None:
+        """The normals (count, 3) of one row; None where its source had none."""
+        normals = self.normals([row], count)[0] if self.has_normals else None
+        return normals if normals is not None and normals.any() else None
 
     def frame(self, rows: ArrayLike) -> Frame:
         """The frame of some rows: ``points * scale + centre`` are the shape's own units."""
@@ -250,6 +268,11 @@ def index_hash(rows: Iterable[Row]) -> str:
     return digest.hexdigest()
 
 
+def _settings(meta: dict[str, Any]) -> dict[str, Any]:
+    found = meta.get("settings")
+    return found if isinstance(found, dict) else {}
+
+
 def _read_meta(path: Path) -> dict[str, Any]:
     try:
         meta = parse_json(read_text(path))
@@ -279,11 +302,11 @@ def _remedy(folder: Path, meta: dict[str, Any]) -> str:
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         source = "SOURCE"
     words = ["pcgen", "prepare", source, "--out", f"{folder}-{VERSION}"]
-    settings = meta.get("settings")
-    for key in ("format", "points", "seed"):
-        if isinstance(settings, dict) and key in settings:
+    settings = _settings(meta)
+    for key in ("format", "points", "seed", "up", "unit"):
+        if settings.get(key, "") != "":
             words += [f"--{key}", str(settings[key])]
-    if isinstance(settings, dict) and settings.get("categories"):
+    if settings.get("categories"):
         words += ["--categories", ",".join(map(str, settings["categories"]))]
     return f"Prepare it again with: {shlex.join(words)}"
 

@@ -23,6 +23,7 @@ from pcgen.shapes.mesh_files import FILE_LIMIT
 #: Archives with more members than this are refused; ShapeNetCore.v2 as a whole has 1.5 million.
 MEMBER_COUNT_LIMIT = 10_000_000
 DEPTH_LIMIT = 100  # of folders in folders
+ARCHIVES = (".zip", ".7z", ".rar", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz")
 
 
 @dataclass(frozen=True)
@@ -258,11 +259,17 @@ def _add_archive(file: str, size: int, path: str, found: _Found, mount: str | No
         mount = beside if itself else f"{beside}{own.stem}/"
     for info, name in named:
         reason = _refusal(name, info)
+        if not reason and name.lower().endswith(ARCHIVES) and not _is_hidden(name):
+            reason = f"an archive within an archive; unpack {Path(file).name} first"
         if reason:
             found.rejected.append(Rejected(f"{path}:{info.filename}", reason))
-        elif not any(part.startswith(".") or part == "__MACOSX" for part in name.split("/")):
+        elif not _is_hidden(name):
             entry = Entry(mount + name, info.file_size, file, info.filename, info.CRC)
             found.entries.append(entry)
+
+
+def _is_hidden(name: str) -> bool:
+    return any(part.startswith(".") or part == "__MACOSX" for part in name.split("/"))
 
 
 def _refusal(name: str, info: zipfile.ZipInfo) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from pcgen import progress, render
-from pcgen.errors import InputError
+from pcgen.errors import InputError, PcgenError
 from pcgen.evaluate.neighbours import Neighbour
 from pcgen.overview import overview as explain
 from pcgen.render import bodies, palette
@@ -93,7 +93,19 @@ def _items(source: Source, first: int, count: int, steps: int, category: str | N
         raise InputError(
             f"there is no shape {first} in {source.collection.path}; the last is {len(numbers) - 1}"
         )
-    return [source.load(number) for number in numbers[first : first + count]]
+    if count == 1 or source.collection.kind != "folder":
+        return [source.load(number) for number in numbers[first : first + count]]
+    items: list[Item] = []
+    for number in numbers[first:]:
+        if len(items) == count:
+            break
+        try:
+            items.append(source.load(number))
+        except PcgenError as error:
+            progress.say(f"left out: {error}")
+    if not items:
+        raise InputError(f"no shape of {source.collection.path} can be read")
+    return items
 
 
 def _body(source: Source, item: Item, drawn_as: str, colour: str) -> bodies.Body:

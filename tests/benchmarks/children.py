@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from pcgen.kernels.choice import native_usable
 from torch import Tensor
 
 from pcgen.children import Children, Maps, MapSettings, Reach
@@ -24,7 +25,6 @@ from pcgen.children.frames import box
 from pcgen.children.masks import KINDS
 from pcgen.children.newness import FRAMES, Yardstick
 from pcgen.kernels import kdtree, native
-from pcgen.kernels.choice import native_usable
 from pcgen.runtime import configure
 from pcgen.shapes.store import Dataset
 from pcgen.train.data import TrainingClouds

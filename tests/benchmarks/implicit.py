@@ -52,7 +52,8 @@ from pcgen.reconstruct.thicken import compact
 from pcgen.reconstruct.topology import topology
 from pcgen.reconstruct.watertight import close, drop_crumbs
 from pcgen.runfile import read_run
-from pcgen.shapes.mesh_files import Mesh, read_mesh, write_mesh
+from pcgen.shapes.mesh_files import Mesh, write_mesh
+from pcgen.shapes.reading import read_mesh
 from pcgen.shapes.store import Dataset
 from pcgen.shapes.surface import sample_surface
 from pcgen.shapes.tree import read_entry, scan

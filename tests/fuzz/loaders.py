@@ -34,10 +34,10 @@ from pcgen.shapes.cloud_files import read_clouds
 from pcgen.shapes.items import Item, cloud_size, open_item
 from pcgen.shapes.layouts import find_items
 from pcgen.shapes.layouts.hdf5 import list_arrays
-from pcgen.shapes.mesh_files import read_mesh
 from pcgen.shapes.pieces import Piece, convert, read_record, write_piece
 from pcgen.shapes.plan import Plan, make_plan
 from pcgen.shapes.prepare import _finish, _open_part
+from pcgen.shapes.reading import read_mesh
 from pcgen.shapes.samples import Samples
 from pcgen.shapes.splits import read_table
 from pcgen.shapes.store import Dataset, _remedy
@@ -157,8 +157,13 @@ def _read_hdf5(path: Path) -> None:
     """As a layout lists it and a worker of prepare reads it: both are processes of their own."""
     arrays = list_arrays(str(path), lambda _: None)
     entry = Entry(path.name, path.stat().st_size, str(path), None, 0)
-    for name, _, _ in arrays if isinstance(arrays, list) else ():
-        open_item(Item(id="a/b", category="a", split=None, entry=entry, array=name, row=0))
+    for stack in arrays if isinstance(arrays, list) else ():
+        open_item(
+            Item(
+                id="a/b", category="a", split=None, entry=entry, array=stack.array,
+                normals=stack.normals, row=0,
+            )
+        )  # fmt: skip
 
 
 def _archive() -> list[bytes]:

@@ -14,14 +14,14 @@ import torch
 
 from pcgen import base, checkpoint
 from pcgen.errors import DataError, InputError, MeshError, PcgenError, TrainingError
-from pcgen.jobs import workers
 from pcgen.model import ShapeModel
 from pcgen.runfile import read_run
 from pcgen.shapes import apart
 from pcgen.shapes.arrays import read_npz
-from pcgen.shapes.cloud_files import parse_torch, read_clouds
+from pcgen.shapes.cloud_files import read_clouds
 from pcgen.shapes.layouts.hdf5 import list_arrays
-from pcgen.shapes.mesh_files import read_mesh
+from pcgen.shapes.reading import read_mesh
+from pcgen.shapes.stacks import parse_torch
 from pcgen.shapes.tree import scan
 from pcgen.train.run import Run
 from tests.fuzz.runs import goes_on_from, lay, run_files
@@ -55,21 +55,10 @@ def test_a_triangle_is_read_and_a_circle_of_nodes_is_not():
         read_mesh(glb([{"mesh": 0, "children": [1]}, {"mesh": 0, "children": [0]}]), suffix=".glb")
 
 
-@pytest.fixture
-def short_limits(monkeypatch):
-    """A helper with two gigabytes, for this test alone."""
-    monkeypatch.setattr(workers, "MEMORY_LIMIT", 2 * 2**30)
-    monkeypatch.setattr(apart, "_helper", None)
-    yield
-    if apart._helper is not None:
-        apart._helper.kill()
-
-
-@pytest.mark.usefixtures("short_limits")
 def test_a_mesh_that_promises_gigabytes_is_refused_and_the_next_is_read(tmp_path):
     many = {"componentType": 5126, "count": 2_000_000_000, "type": "VEC3"}
     (tmp_path / "a.glb").write_bytes(glb([{"mesh": 0}], [many, many]))
-    with pytest.raises(PcgenError, match=r"MemoryError|more memory"):
+    with pytest.raises(PcgenError, match="more memory"):
         read_mesh(tmp_path / "a.glb")
     (tmp_path / "b.glb").write_bytes(glb([{"mesh": 0}]))
     assert len(read_mesh(tmp_path / "b.glb").faces) == 1
@@ -80,9 +69,9 @@ def test_a_reader_that_dies_is_named_with_its_cause(tmp_path, monkeypatch, signa
     kill = f"import os, signal; os.kill(os.getpid(), signal.{signal})"
     monkeypatch.setattr(apart, "_START", kill)
     monkeypatch.setattr(apart, "_helper", None)
-    (tmp_path / "a.glb").write_bytes(glb([{"mesh": 0}]))
+    torch.save(torch.zeros(1, 3, 3), tmp_path / "a.pt")
     with pytest.raises(InputError, match=reason):
-        read_mesh(tmp_path / "a.glb")
+        read_clouds(tmp_path / "a.pt")
 
 
 def repacked(path, replace, compression=zipfile.ZIP_STORED):

@@ -11,7 +11,8 @@ import trimesh
 
 from pcgen.errors import InputError
 from pcgen.shapes.cloud_files import read_clouds
-from pcgen.shapes.formats.points import read_pcd, read_xyz
+from pcgen.shapes.formats.pcd import read_pcd
+from pcgen.shapes.formats.text import read_text
 from pcgen.shapes.samples import Samples
 
 RNG = np.random.default_rng(3)
@@ -98,7 +99,7 @@ def test_normals_are_told_from_colours(tmp_path):
 
 def test_text_may_be_separated_by_commas_or_tabs():
     for mark in (b",", b"\t", b";"):
-        points, _ = read_xyz(b"1%s2%s3\n4%s5%s6\n".replace(b"%s", mark))
+        points = read_text(b"1%s2%s3\n4%s5%s6\n".replace(b"%s", mark)).vertices
         assert points.tolist() == [[1, 2, 3], [4, 5, 6]]
 
 
@@ -113,13 +114,13 @@ def test_pcd_in_all_three_codings_with_normals():
         ("binary", rows.tobytes()),
         ("binary_compressed", sizes + packed),
     ):
-        points, normals = read_pcd(pcd_text(fields, rows, data, body))
-        assert np.allclose(points, POINTS[0], atol=1e-6)
-        assert np.allclose(normals, NORMALS[0], atol=1e-6)
+        raw = read_pcd(pcd_text(fields, rows, data, body))
+        assert np.allclose(raw.vertices, POINTS[0], atol=1e-6)
+        assert np.allclose(raw.normals, NORMALS[0], atol=1e-6)
 
 
 def test_lzf_references_repeat_what_was_written():
-    from pcgen.shapes.formats.points import _unpack_lzf
+    from pcgen.shapes.formats.pcd import _unpack_lzf
 
     # three literals, then 6 bytes from 3 back: (length - 2) << 5 | offset high, offset low
     assert _unpack_lzf(b"\x02abc" + bytes([(6 - 2) << 5, 2]), 9) == b"abcabcabc"
@@ -162,7 +163,7 @@ def test_a_file_that_could_run_code_is_refused_and_not_run(tmp_path):
         ("a.ply", b"ply", "end_header"),
         ("a.npy", b"\x93NUMPY", "not a NumPy"),
         ("a.pt", b"PK", "not a readable PyTorch"),
-        ("a.blend", b"", "files ending in"),
+        ("a.blend", b"", "glTF"),
     ],
 )
 def test_what_is_no_cloud_is_refused_by_name(tmp_path, name, data, reason):

@@ -67,7 +67,7 @@ def test_shapenet_v2_unpacked(tmp_path):
     assert "no model_normalized.obj" in found.rejected[0].reason
     assert found.aliases["03001627"] == "chair"
     assert found.aliases["plane"] == "airplane"
-    assert isinstance(open_item(items["chair/1006be"]), Mesh)
+    assert isinstance(open_item(items["chair/1006be"]).shape, Mesh)
 
 
 def test_shapenet_v2_in_one_zip_a_synset_with_a_taxonomy(tmp_path):
@@ -82,7 +82,7 @@ def test_shapenet_v2_in_one_zip_a_synset_with_a_taxonomy(tmp_path):
     assert sorted({item.category for item in items.values()}) == ["airplane", "armchair"]
     assert items["armchair/1006be"].where.startswith("03001627.zip:03001627/1006be/")
     assert [entry.item for entry in found.rejected] == ["03001627/broken"]
-    assert isinstance(open_item(items["armchair/2f00aa"]), Mesh)
+    assert isinstance(open_item(items["armchair/2f00aa"]).shape, Mesh)
 
 
 @pytest.mark.parametrize("prefix", ["", "ShapeNetCore.v2/"])
@@ -124,7 +124,7 @@ def test_modelnet_with_broken_headers(tmp_path):
         "bath tub/bathtub_0107": "test",
         "chair/chair_0001": "train",
     }
-    assert isinstance(open_item(items["bath tub/bathtub_0001"]), Mesh)
+    assert isinstance(open_item(items["bath tub/bathtub_0001"]).shape, Mesh)
 
 
 def test_pc15k_keeps_its_order(tmp_path):
@@ -134,7 +134,7 @@ def test_pc15k_keeps_its_order(tmp_path):
     name, items, found = found_in(fill(tmp_path, files))
     assert name == "pc15k"
     assert items["chair/val1"].split == "val"
-    assert np.array_equal(open_item(items["chair/val1"]).points, np.float64(CLOUD + 1))
+    assert np.array_equal(open_item(items["chair/val1"]).shape.points, np.float64(CLOUD + 1))
     assert found.aliases["03001627"] == "chair"
 
 
@@ -154,7 +154,7 @@ def test_dpm_hdf5(tmp_path):
     ]
     item = items["airplane/train/000002"]
     assert item.split == "train"
-    assert np.allclose(open_item(item).points, CLOUD + 2)
+    assert np.allclose(open_item(item).shape.points, CLOUD + 2)
 
 
 def test_an_hdf5_file_that_is_none_is_rejected(tmp_path):
@@ -194,7 +194,7 @@ def test_shapenetpart_points_and_text(tmp_path):
     assert name == "shapenetpart"
     item = items["Knife/bcd"]
     assert item.split == "val"
-    assert np.allclose(open_item(item).normals, unit, atol=1e-4)
+    assert np.allclose(open_item(item).shape.normals, unit, atol=1e-4)
     assert found.aliases["knife"] == "Knife"
 
 
@@ -276,7 +276,7 @@ def test_a_zip_of_any_meshes_made_on_windows(tmp_path):
             handle.writestr(info, BOX)
     _, items, _ = found_in(archive)
     assert sorted(items) == ["cups/a", "cups/b", "jars/c", "jars/d"]
-    assert isinstance(open_item(items["jars/d"]), Mesh)
+    assert isinstance(open_item(items["jars/d"]).shape, Mesh)
 
 
 def test_a_named_format_that_does_not_fit_says_what_it_expects(tmp_path):
@@ -291,4 +291,4 @@ def test_gltf_in_an_archive_finds_its_buffer_there(tmp_path):
     every = every_format(box_mesh())
     members = {"car/box.gltf": every[".gltf"], "car/gltf_buffer.bin": every["buffer"]}
     _, items, _ = found_in(zipped(tmp_path / "kit.zip", members))
-    assert isinstance(open_item(items["car/box"]), Mesh)
+    assert isinstance(open_item(items["car/box"]).shape, Mesh)

@@ -190,12 +190,14 @@ def test_a_file_that_kills_its_parser_is_rejected(tmp_path, boxes, monkeypatch):
     assert "crashed the parser (SIGABRT)" in report["rejected"][0]["reason"]
 
 
-def test_mixed_normals_are_left_out_and_hashes_still_hold(tmp_path, boxes):
+def test_one_scan_does_not_take_the_normals_of_the_others(tmp_path, boxes):
     np.save(boxes / "flat box" / "cloud.npy", np.random.default_rng(0).normal(size=(40, 3)))
     report = prepare(boxes, tmp_path / "set", points=40, workers=1)
     assert "1 shapes have none" in report["normals"]
     dataset = Dataset.open(tmp_path / "set")
-    assert not dataset.has_normals
+    assert dataset.has_normals
+    known = [dataset.known_normals(row) is not None for row in range(dataset.count)]
+    assert [row.id.endswith("cloud") for row in dataset.rows] == [not one for one in known]
     dataset.verify()
 
 
@@ -207,7 +209,7 @@ def test_clouds_keep_all_their_points_unless_told(tmp_path):
     assert report["points_per_shape"] == 70
     assert dataset.categories == ("blobs",)
     assert np.allclose(dataset.frame([5]).restore(dataset.points([5])), clouds[5], atol=1e-5)
-    with pytest.raises(DataError, match="has 70 points, 71 are needed; prepare with --points 70"):
+    with pytest.raises(DataError, match="has 70 points, 71 are needed; fewer than"):
         prepare(tmp_path / "blobs.npy", tmp_path / "more", points=71, workers=1)
     prepare(tmp_path / "blobs.npy", tmp_path / "fewer", points=30, workers=1)
     some = Dataset.open(tmp_path / "fewer")

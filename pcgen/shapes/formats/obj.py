@@ -1,4 +1,4 @@
-"""Wavefront OBJ: vertices and faces; materials, groups, lines and points are passed over."""
+"""Wavefront OBJ: vertices and faces; materials and groups are passed over."""
 
 from __future__ import annotations
 
@@ -6,37 +6,62 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pcgen.errors import MeshError
-from pcgen.shapes.formats.polygons import fan
+from pcgen.shapes.formats.polygons import triangles
+from pcgen.shapes.formats.raw import Raw, Sibling, numbers
 
 
-def read_obj(data: bytes) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Vertices (V, 3) and triangles (F, 3) of an OBJ file; polygons become fans.
+def read_obj(data: bytes, sibling: Sibling | None = None) -> Raw:
+    """Vertices and triangles of an OBJ file; without a face line it is a scan.
 
     The material library is never opened. Relative (negative) indices count back from the last
     vertex before their line, as the format says.
 
     Raises:
-        MeshError: no vertex or face line, or one that is not numbers.
+        MeshError: no vertex line, one that is not numbers, or only free-form surfaces.
     """
     lines = _lines(data)
     vertex_lines = [line[2:] for line in lines if line[:2] == b"v "]
     face_lines = [line[2:] for line in lines if line[:2] == b"f "]
     if not vertex_lines:
         raise MeshError("no vertex line ('v x y z') in the OBJ file")
-    if not face_lines:
-        raise MeshError("no faces: no face line ('f a b c') in the OBJ file")
+    notes = _left_out(data, bool(face_lines))
     try:
-        vertices = np.loadtxt(vertex_lines, np.float64, usecols=(0, 1, 2), ndmin=2)
+        vertices = numbers(vertex_lines, 3)
     except ValueError as error:
         raise MeshError(f"a vertex line of the OBJ file is not three numbers ({error})") from None
-    if len(vertices) != len(vertex_lines):
-        raise MeshError("a vertex line of the OBJ file is empty")
+    if not face_lines:
+        return Raw(vertices, normals=_normals(lines, len(vertices)), notes=notes)
     corners, sizes = _corners(face_lines)
     if (corners < 0).any():
         kinds = np.array([line[:2] for line in lines])
         before = np.cumsum(kinds == b"v ")[kinds == b"f "]
         corners = np.where(corners < 0, corners + np.repeat(before, sizes) + 1, corners)
-    return vertices, fan(corners - 1, sizes)
+    faces, crossed = triangles(vertices, corners - 1, sizes)
+    return Raw(vertices, faces, notes=(*notes, *crossed))
+
+
+def _left_out(data: bytes, has_faces: bool) -> tuple[str, ...]:
+    notes = []
+    for word, what in ((b"surf", "free-form surfaces"), (b"curv", "curves"), (b"l", "lines")):
+        count = data.count(b"\n" + word + b" ")
+        if count and not has_faces:
+            raise MeshError(
+                f"no faces: it is made of {count} {what} ({word.decode()!r}); export it as polygons"
+            )
+        if count:
+            notes.append(f"{count} {what} of the OBJ file are no polygons; left out")
+    return tuple(notes)
+
+
+def _normals(lines: list[bytes], count: int) -> NDArray[np.float64] | None:
+    """Those of a scan, where there is one a point."""
+    found = [line[3:] for line in lines if line[:3] == b"vn "]
+    if len(found) != count:
+        return None
+    try:
+        return numbers(found, 3)
+    except ValueError:
+        return None
 
 
 def _lines(data: bytes) -> list[bytes]:
@@ -73,7 +98,8 @@ def _uniform_corners(lines: list[bytes], text: bytes) -> NDArray[np.int64] | Non
     gives None and goes the slower way.
     """
     shape = lines[0].translate(None, b"0123456789")
-    if len(set(shape.strip().split(b" "))) != 1 or b"-" in shape or not lines[0].strip():
+    alike = {word.translate(None, b"0123456789") for word in lines[0].split()}
+    if len(alike) != 1 or b"-" in shape:
         return None
     if text.translate(None, b"0123456789") != b"\n".join([shape] * len(lines)):
         return None

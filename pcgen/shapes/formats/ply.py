@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pcgen.errors import MeshError
-from pcgen.shapes.formats.polygons import fan
+from pcgen.shapes.formats.polygons import triangles
+from pcgen.shapes.formats.raw import Raw, Sibling
 
 _TYPES = {
     **dict.fromkeys(("char", "int8"), "i1"),
@@ -23,19 +24,8 @@ _TYPES = {
     **dict.fromkeys(("long", "int64"), "i8"),
     **dict.fromkeys(("ulong", "uint64"), "u8"),
 }
+_KNOWN = ("vertex", "face", "tristrips")
 _ORDERS = {"ascii": "", "binary_little_endian": "<", "binary_big_endian": ">"}
-
-
-@dataclass(frozen=True)
-class Ply:
-    """What a PLY file holds: vertices (V, 3), their normals or None, triangles or None.
-
-    ``faces`` is None where the header names no face element: the file is a scan, not a mesh.
-    """
-
-    vertices: NDArray[np.float64]
-    normals: NDArray[np.float64] | None
-    faces: NDArray[np.int64] | None
 
 
 @dataclass(frozen=True)
@@ -56,8 +46,8 @@ class _Element:
         return any(item.count_kind for item in self.properties)
 
 
-def read_ply(data: bytes) -> Ply:
-    """Read a PLY file.
+def read_ply(data: bytes, sibling: Sibling | None = None) -> Raw:
+    """Read a PLY file: a mesh of faces and triangle strips or, where it has none, a scan.
 
     Raises:
         MeshError: not PLY, a damaged header, or fewer values than it promises.
@@ -74,22 +64,59 @@ def read_ply(data: bytes) -> Ply:
     if not {"x", "y", "z"} <= vertex.keys():
         raise MeshError("the PLY file has no vertices with x, y and z")
     vertices = np.stack([vertex[axis].astype(np.float64) for axis in "xyz"], 1)
+    notes = tuple(
+        f"{element.count} {element.name!r} of the PLY file are not understood; left out"
+        for element in elements
+        if element.count and element.name not in _KNOWN
+    )
+    corners, sizes = _polygons(columns)
+    if len(sizes):
+        faces, crossed = triangles(vertices, corners, sizes)
+        return Raw(vertices, faces, notes=(*notes, *crossed))
     normals = None
     if {"nx", "ny", "nz"} <= vertex.keys():
         normals = np.stack([vertex[f"n{axis}"].astype(np.float64) for axis in "xyz"], 1)
-    faces = None
-    if "face" in columns:
-        lists = columns["face"].get("vertex_indices", columns["face"].get("vertex_index"))
-        if lists is None:
-            raise MeshError("the faces of the PLY file have no vertex_indices")
-        corners, sizes = lists
-        faces = fan(corners.astype(np.int64), sizes)
-    return Ply(vertices, normals, faces)
+    return Raw(vertices, normals=normals, notes=notes)
+
+
+def _polygons(columns: dict[str, dict[str, Any]]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The corners and sizes of all faces, strips being cut into triangles."""
+    corners, sizes = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+    for element in ("face", "tristrips"):
+        found = columns.get(element, {})
+        lists = found.get("vertex_indices", found.get("vertex_index"))
+        if lists is not None and isinstance(lists, tuple):
+            values = lists[0].astype(np.int64)
+            if element == "tristrips":
+                values = _strips(values, lists[1])
+            corners.append(values)
+            sizes.append(lists[1] if element == "face" else np.full(len(values) // 3, 3))
+        elif any(len(column[-1] if isinstance(column, tuple) else column)
+                 for column in found.values()):  # fmt: skip
+            raise MeshError(f"the {element} elements of the PLY file have no vertex_indices")
+    return np.concatenate(corners), np.concatenate(sizes)
+
+
+def _strips(values: NDArray[np.int64], sizes: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The triangles of strips, one after another; -1 and the end of a list end a strip."""
+    ends = np.zeros(len(values) + 1, bool)
+    ends[np.cumsum(sizes)] = True
+    start = ends[:-1] | (values == -1)
+    start[1:] |= values[:-1] == -1
+    k = np.arange(len(values))
+    parity = (k - np.maximum.accumulate(np.where(start, k, 0))) % 2
+    first = k[:-2]
+    whole = (values[first] >= 0) & (values[first + 1] >= 0) & (values[first + 2] >= 0)
+    whole &= ~start[first + 1] & ~start[first + 2]
+    first, odd = first[whole], parity[first[whole]]
+    return np.stack([values[first], values[first + 1 + odd], values[first + 2 - odd]], 1).ravel()
 
 
 def read_header(data: bytes) -> tuple[str, list[_Element], int]:
     """Byte order ("" for text), the elements, and where the body begins."""
     start = data[:65536]
+    if start.startswith(b"ply\r") and start[4:5] != b"\n":
+        start = start.replace(b"\r", b"\n")  # lines as old Macs end them
     mark = start.find(b"end_header")
     end = start.find(b"\n", mark)
     if not start.startswith(b"ply") or mark < 0 or end < 0:

@@ -1,22 +1,110 @@
-"""Polygons of any number of corners as triangles."""
+"""Polygons of any number of corners as triangles, concave ones too."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pcgen.errors import MeshError
 
-def fan(corners: NDArray[np.int64], sizes: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Triangles (first, i, i + 1) of each polygon, in the order of the polygons.
+Faces = NDArray[np.int64]
+#: A triangle may face backwards by this share of its polygon: rounding, and quads not quite flat.
+_BACKWARDS = 1e-6
+
+
+def check_range(corners: NDArray[np.int64], count: int) -> None:
+    """Refuse corner numbers that none of ``count`` vertices has."""
+    if corners.size:
+        low, high = int(corners.min()), int(corners.max())
+        if low < 0 or high >= count:
+            bad = low if low < 0 else high
+            raise MeshError(f"face index {bad} is out of range: there are {count} vertices")
+
+
+def triangles(
+    vertices: NDArray[np.float64], corners: NDArray[np.int64], sizes: NDArray[np.int64]
+) -> tuple[Faces, tuple[str, ...]]:
+    """The triangles of all polygons, and what could not be done right.
+
+    Convex polygons, and all others that a fan from the first corner covers, become fans, in their
+    order. The rest follow them, cut by manifold3d in the plane of their mean normal.
 
     Args:
-        corners: (sum of sizes,) vertex numbers of all polygons, one after another.
+        vertices: (V, 3). corners: (sum of sizes,) vertex numbers, polygon after polygon.
         sizes: (polygons,) corners of each; those with fewer than three are dropped.
-    Returns:
-        (F, 3) with F = sum of (size - 2) over the rest.
+    Raises:
+        MeshError: a corner that is no vertex, or no polygon with three corners.
     """
+    check_range(corners, len(vertices))
+    faces = fan(corners, sizes)
+    if len(sizes) and not len(faces):
+        raise MeshError("no faces: none of them has three corners")
+    if not (sizes > 3).any():
+        return faces, ()
+    owner = np.repeat(np.arange(len(sizes)), np.maximum(sizes - 2, 0))
+    several = sizes[owner] > 3
+    concave = _uncovered(vertices, faces[several], owner[several])
+    if not len(concave):
+        return faces, ()
+    starts = np.cumsum(sizes) - sizes
+    cut, crossed = [], 0
+    for number in concave:
+        polygon = corners[starts[number] : starts[number] + sizes[number]]
+        found = _cut(vertices[polygon])
+        crossed += found is None
+        cut.append(fan(polygon, sizes[[number]]) if found is None else polygon[found])
+    notes = (f"{crossed} faces cross themselves; their surface is a guess",) if crossed else ()
+    return np.concatenate([faces[~np.isin(owner, concave)], *cut]), notes
+
+
+def fan(corners: NDArray[np.int64], sizes: NDArray[np.int64]) -> Faces:
+    """Triangles (first, i, i + 1) of each polygon, (F, 3) with F = sum of (size - 2)."""
     starts = np.cumsum(sizes) - sizes
     counts = np.maximum(sizes - 2, 0)
     first = np.repeat(starts, counts)
     step = np.arange(len(first)) - np.repeat(np.cumsum(counts) - counts, counts)
     return corners[np.stack([first, first + step + 1, first + step + 2], 1)]
+
+
+def _uncovered(
+    vertices: NDArray[np.float64], faces: Faces, owner: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Polygons some triangle of whose fan faces against their mean normal.
+
+    The triangles of a fan sum to the polygon, with signs. Where none is negative they do not
+    overlap, and the fan is right, concave or not.
+    """
+    x, y, z = np.ascontiguousarray(vertices.T)
+    a, b, c = np.ascontiguousarray(faces.T)
+    ux, uy, uz = x[b] - x[a], y[b] - y[a], z[b] - z[a]
+    vx, vy, vz = x[c] - x[a], y[c] - y[a], z[c] - z[a]
+    with np.errstate(all="ignore"):
+        crosses = np.stack([uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx], 1)
+        first = np.flatnonzero(np.r_[True, owner[1:] != owner[:-1]])
+        means = np.add.reduceat(crosses, first, axis=0)
+        each = np.repeat(means, np.diff(np.r_[first, len(owner)]), axis=0)
+        backward = np.einsum("ij,ij->i", crosses, each) < -_BACKWARDS * np.square(each).sum(1)
+        # What cancels out altogether has no mean normal to face.
+        backward |= np.abs(each).max(1) < _BACKWARDS * np.abs(crosses).max(1)
+        return np.unique(owner[backward])
+
+
+def _cut(corners: NDArray[np.float64]) -> Faces | None:
+    """Triangles of one polygon (n, 3) by corner number; None where it crosses itself."""
+    import manifold3d
+
+    arms = corners - corners[0]
+    mean = np.cross(arms[1:-1], arms[2:]).sum(0)
+    length = float(np.linalg.norm(mean))
+    if not (np.isfinite(length) and length > 0):
+        return None
+    normal = mean / length
+    axis = np.eye(3)[np.abs(normal).argmin()]
+    right = np.cross(axis, normal)
+    right /= np.linalg.norm(right)
+    flat = np.stack([arms @ right, arms @ np.cross(normal, right)], 1)
+    found = np.asarray(manifold3d.triangulate([flat]), np.int64).reshape(-1, 3)
+    u, v = flat[found[:, 1]] - flat[found[:, 0]], flat[found[:, 2]] - flat[found[:, 0]]
+    areas = u[:, 0] * v[:, 1] - u[:, 1] * v[:, 0]
+    covered = abs(float(np.abs(areas).sum()) - length) < 1e-6 * length
+    return found if len(found) and covered else None

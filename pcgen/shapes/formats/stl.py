@@ -8,12 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pcgen.errors import MeshError
+from pcgen.shapes.formats.raw import Raw, Sibling, numbers
 
 _FACET = np.dtype([("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("attribute", "<u2")])
 _VERTEX = re.compile(rb"vertex[ \t]+([^\n]*)", re.IGNORECASE)
 
 
-def read_stl(data: bytes) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+def read_stl(data: bytes, sibling: Sibling | None = None) -> Raw:
     """Vertices (3 F, 3), corners of the faces in turn, and triangles (F, 3).
 
     Raises:
@@ -21,16 +22,17 @@ def read_stl(data: bytes) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """
     # Many binary files begin with "solid" too, so the length decides.
     count = int.from_bytes(data[80:84], "little") if len(data) >= 84 else 0
-    if len(data) >= 84 + count * _FACET.itemsize and (count or data[:5].lower() != b"solid"):
+    text = data[:512].lstrip()[:5].lower() == b"solid"
+    if len(data) >= 84 + count * _FACET.itemsize and (count or not text):
         facets = np.frombuffer(data, _FACET, count, 84)
         corners = facets["corners"].reshape(-1, 3).astype(np.float64)
-    elif data[:5].lower() == b"solid":
+    elif text:
         corners = _read_text(data)
     else:
         raise MeshError(f"no STL file, or truncated: {count} facets do not fit {len(data)} bytes")
     if not len(corners):
         raise MeshError("no faces: the STL file has no facet")
-    return corners, np.arange(len(corners)).reshape(-1, 3)
+    return Raw(corners, np.arange(len(corners)).reshape(-1, 3))
 
 
 def _read_text(data: bytes) -> NDArray[np.float64]:
@@ -40,9 +42,6 @@ def _read_text(data: bytes) -> NDArray[np.float64]:
     if not lines:
         return np.zeros((0, 3))
     try:
-        corners = np.loadtxt(lines, np.float64, ndmin=2)
+        return numbers(lines, 3)
     except ValueError as error:
-        raise MeshError(f"a vertex line of the STL file is not numbers ({error})") from None
-    if corners.shape != (len(lines), 3):
-        raise MeshError("a vertex line of the STL file is not three numbers")
-    return corners
+        raise MeshError(f"a vertex line of the STL file is not three numbers ({error})") from None

@@ -11,16 +11,21 @@ in the order of :data:`LAYOUTS`; ``folder`` takes everything and comes last.
 
 from __future__ import annotations
 
+import functools
 import importlib
+import re
+import unicodedata
+from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol, cast
 
 from pcgen.errors import DataError, InputError
-from pcgen.shapes.items import Item
+from pcgen.shapes.formats import UNUSABLE
+from pcgen.shapes.items import HDF5, SHAPE_SUFFIXES, Item
 from pcgen.shapes.tree import Listing, Rejected
 
-LAYOUTS = ("shapenet", "modelnet", "pc15k", "shapenetpart", "hdf5", "folder")
+LAYOUTS = ("shapenet", "modelnet", "pc15k", "shapenetpart", "partnet", "hdf5", "folder")
 
 #: Folder names that mean a split, and the split they mean.
 SPLIT_NAMES: Mapping[str, str] = {
@@ -43,12 +48,14 @@ class Found:
         rejected: what looks like a shape or a category and is none.
         aliases: other names of categories (synset numbers, synonyms) and the name used here.
         rule: one sentence for the report on how categories and splits were read off.
+        remarks: further sentences for people: what was passed over, and how much of it.
     """
 
     items: list[Item]
     rejected: list[Rejected] = field(default_factory=list)
     aliases: dict[str, str] = field(default_factory=dict)
     rule: str = ""
+    remarks: tuple[str, ...] = ()
 
 
 class Layout(Protocol):
@@ -74,6 +81,56 @@ def find_items(listing: Listing, layout: str = "auto") -> tuple[str, Found]:
         if layout != "auto" or name == "folder" or module.recognises(listing):
             found = module.find(listing)
             if not found.items and not found.rejected and not listing.rejected:
-                raise DataError(f"no shapes in {listing.name}: expected {module.EXPECTED}")
-            return name, found
+                seen = "".join(f". {line}" for line in passed_over(listing, found))
+                raise DataError(f"no shapes in {listing.name}: expected {module.EXPECTED}{seen}")
+            if layout == "auto" and name != "folder" and not _covers(found, listing):
+                continue  # one file that looks like a layout must not decide for all others
+            return name, _in_one_form(found)
     raise AssertionError("folder takes every source")
+
+
+def split_in(stem: str) -> str | None:
+    """The split that the name of a file means: ``ply_data_train0``, ``test_objectdataset``."""
+    words = re.findall(r"[a-z]+", stem.lower())
+    splits = {SPLIT_NAMES[word] for word in words if word in SPLIT_NAMES}
+    return splits.pop() if len(splits) == 1 else None
+
+
+def ignored(listing: Listing, found: Found) -> dict[str, int]:
+    """How many files of each kind were passed over, the most frequent kinds first."""
+    used = {entry.path for item in found.items for entry in (item.entry, *item.parts)}
+    named = {item.item for item in found.rejected}
+    others = Counter(
+        ".tar.gz" if entry.path.lower().endswith(".tar.gz") else entry.suffix or "(none)"
+        for entry in listing.entries
+        if entry.path not in used and entry.where not in named
+    )
+    return dict(others.most_common(50))
+
+
+def passed_over(listing: Listing, found: Found) -> list[str]:
+    """In words: files of shapes that are not read, and how to have them read."""
+    lines = []
+    for suffix, count in ignored(listing, found).items():
+        reason = UNUSABLE.get("." + suffix.rsplit(".", 1)[-1])
+        if reason:
+            lines.append(f"{count} {suffix} not read: {reason}")
+    return lines
+
+
+def _covers(found: Found, listing: Listing) -> bool:
+    """Whether a layout explains most files of shapes in a source, those it rejects included."""
+    shapes = sum(entry.suffix in SHAPE_SUFFIXES for entry in listing.entries)
+    used = {entry.path for item in found.items for entry in (item.entry, *item.parts)}
+    of_hdf5 = all(item.entry.suffix in HDF5 for item in found.items)
+    most = 1 if of_hdf5 else 2
+    return (len(used) + len(found.rejected)) * most >= shapes
+
+
+def _in_one_form(found: Found) -> Found:
+    """Names in one form of Unicode: a zip from a Mac spells ü with two letters."""
+    if all(item.id.isascii() for item in found.items):
+        return found
+    form = functools.partial(unicodedata.normalize, "NFC")
+    items = [replace(i, id=form(i.id), category=form(i.category)) for i in found.items]
+    return replace(found, items=items)

@@ -3,57 +3,97 @@
 The folders on the first level are the categories, where they hold more than one shape each on
 average; where most hold a single one, each shape has a folder of its own and there is one
 category, named after the source. Folders named train, val or test mean splits wherever they
-stand; folders named like synsets get their names. One folder around everything is passed over.
+stand; folders named like synsets get their names, and so do files named ``<synset>-<model>``. One
+folder around everything is passed over, and so are the numbered ones of Objaverse and ABC. Tables
+of models that a set brings along (:mod:`pcgen.shapes.layouts.models`) name categories.
+
+Files that are versions of one model, such as ``raw_model.obj`` and ``normalized_model.obj`` in a
+folder, are one shape: the best of them.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import os.path
+import re
 from collections import defaultdict
 
-from pcgen.errors import InputError
-from pcgen.shapes.items import SHAPE_SUFFIXES, Item, array_shape
-from pcgen.shapes.layouts import SPLIT_NAMES, Found
+from pcgen.errors import InputError, MeshError
+from pcgen.shapes.formats import MESH_SUFFIXES
+from pcgen.shapes.items import HDF5, SHAPE_SUFFIXES, Item, is_shape, stacks_of
+from pcgen.shapes.layouts import SPLIT_NAMES, Found, hdf5, split_in
+from pcgen.shapes.layouts.models import categories_of_models
 from pcgen.shapes.layouts.synsets import aliases_of, category_of, synset_names
 from pcgen.shapes.tree import Entry, Listing, Rejected
 
 EXPECTED = f"files ending in {', '.join(SHAPE_SUFFIXES)}, in subfolders by category or in none"
 
 _BUFFERS = (".bin", ".gltf", ".glb")  # what a glTF may refer to for its geometry
+_FLAT = re.compile(r"(?P<synset>\d{8})[-_](?P<model>.+)")
+# Folders that a set is cut into for its size, not by what is in them.
+_SHARD = re.compile(
+    r"\d{3}-\d{3}|abc_\d{4}_.*|(?:chunk|shard|batch|volume)[-_ ]?\d+", re.IGNORECASE
+)
+_FORMAT = re.compile(r"(?:glb|gltf|stl|ply|off)s?|hf-objaverse-v\d", re.IGNORECASE)
+# Words that name a file of a model, or a folder of such files, and no model.
+_VERSION = (
+    r"raw|normali[sz]ed|simplified|lod\d*|decimated|watertight|manifold|remeshed|(?:low|high)"
+    r"(?:poly)?|orig|original|cleaned|clean|(?:non|un)?textured|collision|visual|converted|\d+k"
+)
+_WORD = r"models?|mesh(?:es)?|objects?|objs?|shapes?|untitled|scene|surface|solid|geometry|scan"
+_WORD += r"|points?|pointclouds?|clouds?|point|pc|google|poisson|tsdf|source|full"
+_GENERIC = re.compile(rf"(?:{_VERSION}|{_WORD})(?:[-_. ]+(?:{_VERSION}|{_WORD}))*", re.IGNORECASE)
+_ENDING = re.compile(rf"(?P<base>.+?)(?:[-_. ]+(?:{_VERSION}))+", re.IGNORECASE)
 
 
 def recognises(listing: Listing) -> bool:
-    return any(entry.suffix in SHAPE_SUFFIXES for entry in listing.entries)
+    return any(is_shape(entry) for entry in listing.entries)
 
 
 def find(listing: Listing) -> Found:
-    shapes = [entry for entry in listing.entries if entry.suffix in SHAPE_SUFFIXES]
-    root = _common_folder(shapes)
-    name = root[-1] if root else listing.name
+    every = [entry for entry in listing.entries if is_shape(entry)]
+    root = _common_folder(every)
+    shapes, remarks = _of_models([e for e in every if e.suffix not in HDF5], len(root))
+    own = (part for part in reversed(root) if not _GENERIC.fullmatch(part))
+    name = next((part for part in own if not _FORMAT.fullmatch(part)), listing.name)
     placed = [_place(entry, len(root)) for entry in shapes]
     by_folder: dict[str, list[Entry]] = defaultdict(list)
     for entry, (folders, _) in zip(shapes, placed, strict=True):
         if folders:
             by_folder[folders[0]].append(entry)
+    shards = {folder for folder in by_folder if _SHARD.fullmatch(folder)}
     single = sum(len(group) == 1 for group in by_folder.values())
-    folders_are_categories = single * 2 <= len(by_folder)
+    folders_are_categories = single * 2 <= len(by_folder) and len(shards) * 2 <= len(by_folder)
     buffers, names = _buffers(listing), synset_names(listing)
+    models = categories_of_models(listing)
     items: list[Item] = []
     rejected: list[Rejected] = []
+    synsets: set[str] = set()
     for entry, (folders, split) in zip(shapes, placed, strict=True):
-        category = category_of(folders[0] if folders and folders_are_categories else name, names)
-        rest = folders[1:] if folders and folders_are_categories else folders
+        by_name = bool(folders) and folders_are_categories and folders[0] not in shards
+        category = category_of(folders[0] if by_name else name, names)
+        rest = folders[1:] if by_name else folders
+        own, called = entry.stem, [entry.path, entry.path.rsplit("/", 1)[-1], entry.stem]
+        flat = _FLAT.fullmatch(entry.stem)
+        if flat and flat["synset"] in names:
+            synsets.add(flat["synset"])
+            category, own = category_of(flat["synset"], names), flat["model"]
+            called = [f"{flat['synset']}/{own}", *called, own]
+        elif folders and _GENERIC.fullmatch(entry.stem):
+            called += ["/".join(folders), folders[-1]]
+        known = next((models[word] for word in (own, *folders) if word in models), None)
+        category, rest = (known, folders) if known else (category, rest)
         item = Item(
-            id="/".join((category, *rest, entry.stem)),
+            id="/".join((category, *rest, own)),
             category=category,
             split=split,
             entry=entry,
-            names=(entry.path, entry.path.rsplit("/", 1)[-1], entry.stem),
+            names=tuple(called),
             siblings=buffers.get(os.path.dirname(entry.path), ())
             if entry.suffix == ".gltf"
             else (),
         )
-        items += _rows(item, rejected) if entry.suffix == ".npy" else [item]
+        items += _rows(item, rejected) if entry.suffix in _ARRAYS else [item]
     if folders_are_categories:
         rejected += _barren(listing, root, set(by_folder))
     rule = (
@@ -61,8 +101,70 @@ def find(listing: Listing) -> Found:
         if folders_are_categories and by_folder
         else f"one category, named after {name}"
     )
-    aliases = aliases_of({*by_folder, name} & names.keys(), names)
-    return Found(items, rejected, aliases, rule)
+    if models:
+        rule = f"categories are those of the set's own table, else: {rule}"
+    synsets |= {*by_folder, name} & names.keys()
+    found = Found(items, rejected, aliases_of(synsets, names), rule, remarks)
+    if len(every) > len(shapes) and any(entry.suffix in HDF5 for entry in every):
+        more = hdf5.find(listing)
+        found = dataclasses.replace(
+            found, items=items + more.items, rejected=rejected + more.rejected
+        )
+    return found
+
+
+_ARRAYS = (".npy", ".npz", ".pt", ".pth")
+
+
+def _of_models(shapes: list[Entry], depth: int) -> tuple[list[Entry], tuple[str, ...]]:
+    """One file of each model, and how many were passed over as other versions.
+
+    Args:
+        depth: of the folder that everything is in; files in it are models of their own.
+    """
+    groups: dict[tuple[str, ...], list[Entry]] = defaultdict(list)
+    for entry in shapes:
+        groups[_model(entry, depth)].append(entry)
+    kept = {min(group, key=_rank).path for group in groups.values()}
+    left = len(shapes) - len(kept)
+    if not left:
+        return shapes, ()
+    example = next(sorted(group, key=_rank) for group in groups.values() if len(group) > 1)
+    remark = (
+        f"{left} files are other versions of a model that is there, such as {example[1].path} "
+        f"beside {example[0].path}; one of each is used"
+    )
+    return [entry for entry in shapes if entry.path in kept], (remark,)
+
+
+def _model(entry: Entry, depth: int) -> tuple[str, ...]:
+    """What tells the model of a file from others: its folder, or its name without its version."""
+    folders = entry.parts[:-1]
+    if _GENERIC.fullmatch(entry.stem) and len(folders) > depth:
+        while len(folders) > depth + 1 and _GENERIC.fullmatch(folders[-1]):
+            folders = folders[:-1]
+        return (*folders, "")
+    version = _ENDING.fullmatch(entry.stem)
+    if version is None:
+        return (*folders, entry.parts[-1])
+    return (*folders, version["base"] + entry.suffix)
+
+
+def _rank(entry: Entry) -> tuple[int, int, int, str]:
+    """The best version first: a mesh, normalised, plain, raw, then those made smaller."""
+    stem, suffixes = entry.stem.lower(), (*MESH_SUFFIXES, *SHAPE_SUFFIXES)
+    words = re.split(r"[-_. ]+", stem)
+    quality = 1
+    if any(re.fullmatch("normali[sz]ed", word) for word in words):
+        quality = 0
+    elif any(re.fullmatch("raw|orig|original|converted|visual", word) for word in words):
+        quality = 2
+    elif any(re.fullmatch(_VERSION, word) for word in words):
+        quality = 3
+    cloud = entry.suffix not in MESH_SUFFIXES
+    place = suffixes.index(entry.suffix) if entry.suffix in suffixes else len(suffixes)
+    # Of clouds, points.npz is what occupancy networks call samples of space.
+    return cloud, quality + (stem == "points"), place, entry.path
 
 
 def _common_folder(shapes: list[Entry]) -> tuple[str, ...]:
@@ -85,28 +187,24 @@ def _place(entry: Entry, depth: int) -> tuple[tuple[str, ...], str | None]:
 
 
 def _rows(item: Item, rejected: list[Rejected]) -> list[Item]:
-    """The clouds of a ``.npy``: one of (P, 3), or N of (N, P, 3)."""
+    """The clouds of a file of arrays: one of (P, 3), or N of (N, P, 3)."""
     try:
-        shape = array_shape(item.entry)
-    except (InputError, OSError) as error:
+        (stack,) = stacks_of(item.entry)
+    except (InputError, MeshError, OSError, MemoryError) as error:
         rejected.append(Rejected(item.where, str(error)))
         return []
-    if len(shape) == 2:
-        return [item]
-    if len(shape) != 3 or shape[2] != 3 or 0 in shape:
-        reason = f"an array of clouds must be (N, P, 3) or (P, 3), got {shape}"
-        rejected.append(Rejected(item.where, reason))
-        return []
+    if len(stack.shape) == 2:
+        return [dataclasses.replace(item, points=stack.points)]
     return [
-        Item(
+        dataclasses.replace(
+            item,
             id=f"{item.id}/{row:06d}",
-            category=item.category,
-            split=item.split,
-            entry=item.entry,
+            split=item.split or split_in(item.entry.stem),
             names=(f"{item.entry.path}[{row}]",),
             row=row,
+            points=stack.points,
         )
-        for row in range(shape[0])
+        for row in range(stack.shape[0])
     ]
 
 

@@ -1,68 +1,108 @@
-"""HDF5 files of clouds, such as DPM's: arrays ``{synset}/{split}`` of (N, P, 3).
+"""HDF5 files of clouds: DPM's ``{synset}/{split}``, ModelNet40's and ScanObjectNN's ``data``.
 
-Any array (N, P, 3) in any file counts. The groups around it name category and split; without
-one the file's name is the category.
+Any array (N, P, 3) in any file counts, but not the normals and colours beside one. The groups
+around it name category and split. Where an array has no name of its own (``data``, ``points``),
+the array of labels beside it and ``shape_names.txt`` give the categories, and the file's name the
+split, as in ``ply_data_train0.h5``.
 """
 
 from __future__ import annotations
 
-from typing import Any
+import re
+from pathlib import Path
 
-from pcgen.errors import InputError
+from pcgen.errors import InputError, MeshError
 from pcgen.jobs.workers import Announce, Workers, foreign_limits
 from pcgen.remote import on_disk
-from pcgen.shapes.items import Item
-from pcgen.shapes.layouts import SPLIT_NAMES, Found
+from pcgen.shapes.formats.raw import plain
+from pcgen.shapes.items import HDF5, Item
+from pcgen.shapes.layouts import SPLIT_NAMES, Found, split_in
 from pcgen.shapes.layouts.synsets import aliases_of, category_of, synset_names
-from pcgen.shapes.tree import Listing, Rejected
+from pcgen.shapes.stacks import POINTS, Stack, list_hdf5
+from pcgen.shapes.tree import Listing, Rejected, read_entry
 
 EXPECTED = "a .hdf5 or .h5 file with arrays (N, P, 3), such as {synset}/{split}"
 
-_SUFFIXES = (".h5", ".hdf5")
-_COMPRESSION_LIMIT = 1000  # a header that promises more than so many times the file is damaged
+_CLASSES = re.compile(r"(?:.*[/_-])?(?:shape_names|class_names|categories|classes)\.txt", re.I)
 
 
 def recognises(listing: Listing) -> bool:
-    return any(entry.suffix in _SUFFIXES for entry in listing.entries)
+    return any(entry.suffix in HDF5 for entry in listing.entries)
 
 
 def find(listing: Listing) -> Found:
-    names = synset_names(listing)
+    names, classes = synset_names(listing), _classes(listing)
     items: list[Item] = []
     rejected: list[Rejected] = []
     synsets: set[str] = set()
-    files = [entry for entry in listing.entries if entry.suffix in _SUFFIXES]
+    labelled = False
+    files = [entry for entry in listing.entries if entry.suffix in HDF5]
     contents = _contents([entry.file for entry in files if entry.member is None])
     for entry in files:
-        arrays = contents.get(entry.file, "inside an archive it cannot be read; unpack it first")
-        if isinstance(arrays, str):
-            rejected.append(Rejected(entry.where, arrays))
+        stacks = contents.get(entry.file, "inside an archive it cannot be read; unpack it first")
+        if isinstance(stacks, str):
+            rejected.append(Rejected(entry.where, stacks))
             continue
-        for array, count, points in arrays:
-            groups = [part for part in array.split("/") if part.lower() not in SPLIT_NAMES]
-            splits = [part.lower() for part in array.split("/") if part.lower() in SPLIT_NAMES]
+        own = [s.array for s in stacks if s.array.rsplit("/", 1)[-1].lower() in POINTS]
+        for stack in stacks:
+            parts = stack.array.split("/")
+            groups = [part for part in parts if part.lower() not in SPLIT_NAMES]
+            splits = [part.lower() for part in parts if part.lower() in SPLIT_NAMES]
+            split = SPLIT_NAMES[splits[0]] if splits else split_in(entry.stem)
+            inner = groups[1:]
             synset = groups[0] if groups else entry.stem
-            category = category_of(synset, names)
-            synsets.add(synset)
-            items += [
-                Item(
-                    id="/".join((category, *groups[1:], *splits, f"{row:06d}")),
-                    category=category,
-                    split=SPLIT_NAMES[splits[0]] if splits else None,
-                    entry=entry,
-                    array=array,
-                    row=row,
-                    points=points,
+            if stack.array in own:
+                # The array's name says nothing: the file or the group around it is the name.
+                inner = [entry.stem, *groups[:-1]]
+                synset = groups[0] if len(groups) > 1 else _topic(entry.stem) or listing.name
+            for row in range(stack.shape[0] if len(stack.shape) == 3 else 1):
+                category = category_of(synset, names)
+                if stack.labels:
+                    category = classes.get(stack.labels[row], f"class {stack.labels[row]}")
+                    labelled = True
+                else:
+                    synsets.add(synset)
+                number = [f"{row:06d}"] if len(stack.shape) == 3 else []
+                items.append(
+                    Item(
+                        id="/".join((category, *inner, *splits, *number)),
+                        category=category,
+                        split=split,
+                        entry=entry,
+                        array=stack.array,
+                        normals=stack.normals,
+                        row=row if number else None,
+                        points=stack.points,
+                    )
                 )
-                for row in range(count)
-            ]
     rule = "categories and splits are groups of the HDF5 file"
+    if labelled:
+        rule = "categories are labels of the HDF5 files, splits are in their names"
     return Found(items, rejected, aliases_of(synsets, names), rule)
 
 
-def _contents(paths: list[str]) -> dict[str, list[tuple[str, int, int]] | str]:
+def _classes(listing: Listing) -> dict[int, str]:
+    """What a label means: the lines of ``shape_names.txt``."""
+    for entry in listing.entries:
+        if _CLASSES.fullmatch(entry.path):
+            try:
+                text = plain(read_entry(entry)).decode("utf-8", "replace")
+            except (InputError, MeshError):
+                continue
+            return dict(enumerate(line.strip() for line in text.splitlines() if line.strip()))
+    return {}
+
+
+def _topic(stem: str) -> str:
+    """What a file is of, by its name: without the words that mean a split, and numbers."""
+    words = re.split(r"[-_. ]+", stem)
+    kept = [w for w in words if re.sub(r"\d+$", "", w).lower() not in ("", *SPLIT_NAMES)]
+    return "_".join(kept)
+
+
+def _contents(paths: list[str]) -> dict[str, list[Stack] | str]:
     """What is in each file, or why that cannot be said; found out in a process that may die."""
-    found: dict[str, list[tuple[str, int, int]] | str] = {}
+    found: dict[str, list[Stack] | str] = {}
     with Workers(list_arrays, 1, limits=foreign_limits()) as worker:
         for path in paths:
             worker.submit(path)
@@ -71,27 +111,10 @@ def _contents(paths: list[str]) -> dict[str, list[tuple[str, int, int]] | str]:
     return found
 
 
-def list_arrays(path: str, announce: Announce) -> list[tuple[str, int, int]] | str:
-    """Name, N and P of each array (N, P, 3) of a file, or why there is none."""
-    import h5py
-
-    found: list[tuple[str, int, int]] = []
-    local = on_disk(path)
-    most = local.stat().st_size * _COMPRESSION_LIMIT
-
-    def visit(name: str | bytes, node: Any) -> None:
-        numbers = isinstance(node, h5py.Dataset) and node.dtype.kind in "fiu"
-        if numbers and node.ndim == 3 and node.shape[2] == 3 and isinstance(name, str):
-            if node.external or node.is_virtual:
-                raise InputError(f"the numbers of {name} are said to be in other files; refused")
-            if node.nbytes > most:
-                raise InputError(f"{name} promises {node.nbytes} bytes, more than can be there")
-            found.append((name, int(node.shape[0]), int(node.shape[1])))
-
+def list_arrays(path: str, announce: Announce) -> list[Stack] | str:
+    """The arrays of clouds in a file, or why there is none."""
     announce(0)
     try:
-        with h5py.File(local, "r") as handle:
-            handle.visititems(visit)
-    except (OSError, RuntimeError, ValueError, KeyError, InputError) as error:
-        return f"not a readable HDF5 file ({error})"
-    return sorted(found) or "no array of shape (N, P, 3) in it"
+        return list_hdf5(Path(on_disk(path)))
+    except InputError as error:
+        return str(error)

@@ -39,7 +39,7 @@ def find(listing: Listing) -> Found:
                     category=category,
                     split=SPLIT_NAMES[match["split"].lower()],
                     entry=entry,
-                    names=(model, f"{synset}/{model}", entry.path),
+                    names=(f"{synset}/{model}", model, entry.path),
                 )
             )
     return Found(

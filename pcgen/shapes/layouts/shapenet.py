@@ -49,7 +49,7 @@ def find(listing: Listing) -> Found:
                 category=category,
                 split=None,
                 entry=entry,
-                names=(model, f"{synset}/{model}", entry.path),
+                names=(f"{synset}/{model}", model, entry.path),
             )
         )
     return Found(

@@ -48,7 +48,7 @@ def find(listing: Listing) -> Found:
                 category=category,
                 split=splits.get(f"{synset}/{model}"),
                 entry=entry,
-                names=(model, f"{synset}/{model}", entry.path),
+                names=(f"{synset}/{model}", model, entry.path),
             )
         )
     return Found(items, aliases=aliases_of(synsets, names), rule="categories are synsets")

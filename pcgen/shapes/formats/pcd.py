@@ -1,60 +1,17 @@
-"""Point clouds without faces: XYZ and PTS text, and PCD of the Point Cloud Library."""
+"""PCD of the Point Cloud Library: text, binary, and packed by LZF."""
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pcgen.errors import MeshError
-
-POINT_SUFFIXES = (".xyz", ".pts", ".pcd")
-
-Points = tuple[NDArray[np.float64], NDArray[np.float64] | None]
-
-_SEPARATORS = re.compile(rb"[,;\t]")
+from pcgen.shapes.formats.raw import Raw, Sibling
 
 
-def read_points(data: bytes, suffix: str) -> Points:
-    """Points (P, 3), and normals (P, 3) or None where the file has none.
-
-    Raises:
-        MeshError: not of the format that the suffix names.
-    """
-    return read_pcd(data) if suffix == ".pcd" else read_xyz(data)
-
-
-def read_xyz(data: bytes) -> Points:
-    """Lines of ``x y z``, or ``x y z nx ny nz``, with anything after; PTS has a count first.
-
-    Six or more columns are taken for normals where columns 4 to 6 have unit length (within 1 %);
-    colours do not.
-    """
-    lines = [line for line in data.splitlines() if line.strip() and not line.startswith(b"#")]
-    if any(_SEPARATORS.search(line) for line in lines[:2]):
-        lines = [_SEPARATORS.sub(b" ", line) for line in lines]
-    if lines and len(lines[0].split()) == 1:
-        lines = lines[1:]  # the count of PTS
-    if not lines:
-        raise MeshError("no points: the file has no line 'x y z'")
-    width = len(lines[0].split())
-    try:
-        table = np.loadtxt(lines, np.float64, usecols=range(min(width, 6)), ndmin=2)
-    except (ValueError, OverflowError) as error:
-        raise MeshError(f"a line is not numbers 'x y z' ({error})") from None
-    if table.shape[1] < 3:
-        raise MeshError(f"lines must be 'x y z' with at least three numbers, got {width}")
-    if table.shape[1] == 6:
-        with np.errstate(over="ignore", invalid="ignore"):
-            lengths = np.linalg.norm(table[:, 3:], axis=1)
-        if (np.abs(lengths - 1) < 0.01).all():
-            return table[:, :3], table[:, 3:]
-    return table[:, :3], None
-
-
-def read_pcd(data: bytes) -> Points:
+def read_pcd(data: bytes, sibling: Sibling | None = None) -> Raw:
     """A PCD file: text, binary, or binary_compressed.
 
     Raises:
@@ -62,13 +19,14 @@ def read_pcd(data: bytes) -> Points:
     """
     header, body = _pcd_header(data)
     try:
-        names = header["FIELDS"]
+        names = header.get("FIELDS") or header["COLUMNS"]
         counts = [int(word) for word in header.get("COUNT", ["1"] * len(names))]
         kinds = [
             np.dtype({"F": "f", "I": "i", "U": "u"}[kind] + size).newbyteorder("<")
             for kind, size in zip(header["TYPE"], header["SIZE"], strict=True)
         ]
-        total = int(header["POINTS"][0])
+        size = [int(header[key][0]) for key in ("WIDTH", "HEIGHT") if key in header]
+        total = int(header["POINTS"][0]) if "POINTS" in header else int(np.prod(size))
         columns = _pcd_columns(header["DATA"][0], body, names, counts, kinds, total)
         with np.errstate(invalid="ignore"):  # NaN is common in PCD; whoever uses it checks
             points = np.stack([columns[axis] for axis in "xyz"], 1).astype(np.float64)
@@ -76,8 +34,8 @@ def read_pcd(data: bytes) -> Points:
         raise MeshError(f"the PCD file is damaged or has no x, y, z ({error})") from None
     if {"normal_x", "normal_y", "normal_z"} <= columns.keys():
         normals = np.stack([columns[f"normal_{axis}"] for axis in "xyz"], 1).astype(np.float64)
-        return points, normals
-    return points, None
+        return Raw(points, normals=normals)
+    return Raw(points)
 
 
 def _pcd_header(data: bytes) -> tuple[dict[str, list[str]], bytes]:

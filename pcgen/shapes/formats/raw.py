@@ -1,0 +1,63 @@
+"""What every reader gives, and what readers of text share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pcgen.errors import MeshError
+
+#: Finds the file that a glTF names beside itself; gets the name as it stands in the file.
+Sibling = Callable[[str], bytes]
+
+
+class Raw(NamedTuple):
+    """What a file of one shape holds.
+
+    Attributes:
+        vertices: (V, 3) float64, in the file's unit.
+        faces: (F, 3) int64 vertex numbers; none where the file is a scan.
+        normals: (V, 3) at the vertices, of any length, or None.
+        notes: what was not understood or left out, in words.
+    """
+
+    vertices: NDArray[np.float64]
+    faces: NDArray[np.int64] = np.zeros((0, 3), np.int64)
+    normals: NDArray[np.float64] | None = None
+    notes: tuple[str, ...] = ()
+
+
+Reader = Callable[[bytes, Sibling | None], Raw]
+
+
+def plain(data: bytes) -> bytes:
+    """Text without a byte order mark, in UTF-8; anything else as it is."""
+    if data.startswith(b"\xef\xbb\xbf"):
+        return data[3:]
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        try:
+            return data.decode("utf-16").encode()
+        except UnicodeDecodeError:
+            raise MeshError("it begins like UTF-16 text but is damaged") from None
+    return data
+
+
+def numbers(lines: list[bytes], columns: int) -> NDArray[np.float64]:
+    """The first ``columns`` numbers of each line, (lines, columns); decimal commas are understood.
+
+    Raises:
+        ValueError: a line has fewer, or something else.
+    """
+    try:
+        table = np.loadtxt(lines, np.float64, usecols=range(columns), ndmin=2)
+    except ValueError:
+        if not any(b"," in line for line in lines[:100]):
+            raise
+        lines = [line.replace(b",", b".") for line in lines]
+        table = np.loadtxt(lines, np.float64, usecols=range(columns), ndmin=2)
+    if len(table) != len(lines):
+        raise ValueError("an empty line")
+    return table

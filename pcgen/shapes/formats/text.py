@@ -1,0 +1,132 @@
+"""Text clouds: XYZ, PTS, and the TXT and CSV of other programs, with or without normals."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pcgen.errors import MeshError
+from pcgen.shapes.formats.raw import Raw, Sibling, plain
+
+_SEPARATORS = re.compile(rb"[,;\t]")
+_NUMBER = re.compile(rb"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|[+-]?(?:nan|inf)", re.IGNORECASE)
+_DECIMAL_COMMA = re.compile(rb"[+-]?\d*,\d+(?:[eE][+-]?\d+)?")
+_WORD = re.compile(rb"[^\s;]+")
+_SEEN = 100  # lines from which the separators are told
+#: Names of columns in a header line, as programs write them.
+_COLUMNS = {
+    **dict.fromkeys(("x", "px", "points:0", "x_coordinate", "//x"), 0),
+    **dict.fromkeys(("y", "py", "points:1", "y_coordinate"), 1),
+    **dict.fromkeys(("z", "pz", "points:2", "z_coordinate"), 2),
+    **dict.fromkeys(("nx", "normal_x", "normalx", "normals:0"), 3),
+    **dict.fromkeys(("ny", "normal_y", "normaly", "normals:1"), 4),
+    **dict.fromkeys(("nz", "normal_z", "normalz", "normals:2"), 5),
+}
+
+
+def read_text(data: bytes, sibling: Sibling | None = None) -> Raw:
+    """Lines of ``x y z``, or ``x y z nx ny nz``, with anything after; PTS has a count first.
+
+    Words are separated by spaces, tabs, commas or semicolons; ``0,5 1,25 2,0`` has decimal
+    commas. A header line is understood where it names x, y and z, and passed over elsewhere. Six
+    or more columns without one are taken for normals where columns 4 to 6 have unit length
+    (within 1 %); colours do not.
+
+    Raises:
+        MeshError: no line, or one that is not numbers.
+    """
+    lines = [line for line in data.splitlines() if line.strip() and not line.startswith(b"#")]
+    if not lines:
+        raise MeshError("no points: the file has no line 'x y z'")
+    names, lines, notes = _header(lines)
+    lines = _separated(lines)
+    if lines and len(lines[0].split()) == 1:
+        lines = lines[1:]  # the count of PTS
+    if not lines:
+        raise MeshError("no points: the file has no line 'x y z'")
+    width = len(lines[0].split())
+    places = _places(names, width)
+    try:
+        table = np.loadtxt(lines, np.float64, usecols=places, ndmin=2)
+    except (ValueError, OverflowError) as error:
+        raise MeshError(f"a line is not numbers 'x y z' ({error})") from None
+    if table.shape[1] < 3:
+        raise MeshError(f"lines must be 'x y z' with at least three numbers, got {width}")
+    if table.shape[1] == 6 and (names or unit_rows(table[:, 3:])):
+        return Raw(table[:, :3], normals=table[:, 3:], notes=notes)
+    return Raw(table[:, :3], notes=notes)
+
+
+def unit_rows(table: NDArray[np.float64]) -> bool:
+    """Whether rows (n, 3) are unit vectors, within 1 %; zeros and NaN stand for unknown ones."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        lengths = np.linalg.norm(table, axis=1)
+    known = np.isfinite(lengths) & (lengths > 0)
+    return bool(known.any() and (np.abs(lengths[known] - 1) < 0.01).all())
+
+
+def looks_like_points(start: bytes) -> bool:
+    """Whether a text file that may be anything begins like a cloud: three numbers a line."""
+    whole = plain(start).splitlines()
+    lines = [line for line in whole[: max(len(whole) - 1, 1)] if line.strip()]
+    lines = [line for line in lines if not line.startswith(b"#")]
+    if lines and not _is_numbers(lines[0]) and not {b"x", b"y", b"z"} <= set(_names(lines[0])):
+        return False
+    lines = lines[1:] if lines and not _is_numbers(lines[0]) else lines
+    if lines and len(lines[0].split()) == 1 and lines[0].strip().isdigit():
+        lines = lines[1:]
+    few = _separated(lines[:5])
+    return bool(few) and all(_is_numbers(line) and len(line.split()) >= 3 for line in few)
+
+
+def _header(lines: list[bytes]) -> tuple[list[bytes], list[bytes], tuple[str, ...]]:
+    """The names of the columns, where a first line gives them, and the lines after it."""
+    if _is_numbers(lines[0]) or len(lines) == 1:
+        return [], lines, ()
+    names = _names(lines[0])
+    if {b"x", b"y", b"z"} <= set(names):
+        return names, lines[1:], ()
+    if _is_numbers(lines[1]):
+        return [], lines[1:], ("a first line that is no numbers was passed over",)
+    return [], lines, ()
+
+
+def _names(line: bytes) -> list[bytes]:
+    """The columns that a header names, by the names of this module: x, y, z, nx, ny, nz."""
+    words = [word.strip(b'"/ ').lower() for word in re.split(rb"[\s,;]+", line.strip())]
+    own = (b"x", b"y", b"z", b"nx", b"ny", b"nz")
+    known = {name.encode(): own[place] for name, place in _COLUMNS.items()}
+    return [known.get(word, word) for word in words]
+
+
+def _places(names: list[bytes], width: int) -> list[int]:
+    """Which columns are x, y, z and, where there may be some, the normal."""
+    if not names:
+        return list(range(min(width, 6)))
+    own = (b"x", b"y", b"z", b"nx", b"ny", b"nz")
+    return [names.index(name) for name in (own if b"nz" in names else own[:3]) if name in names]
+
+
+def _is_numbers(line: bytes) -> bool:
+    return all(_NUMBER.fullmatch(word) for word in re.split(rb"[\s,;]+", line.strip(b" \t,;\r")))
+
+
+def _separated(lines: list[bytes]) -> list[bytes]:
+    """The lines with spaces between their numbers and decimal points in them."""
+    seen = lines[:_SEEN]
+    if not any(_SEPARATORS.search(line) for line in seen):
+        return lines
+    words = [_WORD.findall(line) for line in seen]
+    several = [row for row in words if len(row) > 1]
+    decimal = (
+        bool(several)
+        and all(len(row) >= 3 for row in several)
+        and all(b"," not in word or _DECIMAL_COMMA.fullmatch(word) for row in words for word in row)
+        and not any(b"." in line for line in seen)
+        and any(b"," in word for row in words for word in row)
+    )
+    if decimal:
+        return [line.replace(b",", b".").replace(b";", b" ") for line in lines]
+    return [_SEPARATORS.sub(b" ", line) for line in lines]

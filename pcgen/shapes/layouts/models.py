@@ -1,0 +1,44 @@
+"""Tables that a set brings along and that say which model is what."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import zlib
+from typing import Any
+
+from pcgen.errors import InputError
+from pcgen.files import parse_json
+from pcgen.shapes.tree import Listing, read_entry
+
+_LIMIT = 512 * 2**20
+_NAMES = ("super-category", "super_category", "category")
+
+
+def categories_of_models(listing: Listing) -> dict[str, str]:
+    """Category by model, of 3D-FUTURE's ``model_info.json`` and of Objaverse's LVIS annotations.
+
+    A table that cannot be read costs names, not shapes.
+    """
+    found: dict[str, str] = {}
+    for entry in listing.entries:
+        name = entry.path.rsplit("/", 1)[-1]
+        if name not in ("model_info.json", "lvis-annotations.json", "lvis-annotations.json.gz"):
+            continue
+        try:
+            data = read_entry(entry, _LIMIT)
+            if name.endswith(".gz"):
+                data = gzip.GzipFile(fileobj=io.BytesIO(data)).read(_LIMIT)
+            table: Any = parse_json(data)
+            if isinstance(table, dict):
+                for category, models in table.items():
+                    found.update((str(model), str(category)) for model in models)
+            else:
+                for row in table:
+                    words = [row.get(key) for key in _NAMES]
+                    if any(words) and "model_id" in row:
+                        found[str(row["model_id"])] = str(next(filter(None, words))).strip()
+        except (ValueError, TypeError, AttributeError, KeyError, InputError, RecursionError,
+                OSError, EOFError, zlib.error):  # fmt: skip
+            continue
+    return {model: category.replace("/", " or ") for model, category in found.items() if category}
