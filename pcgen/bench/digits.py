@@ -50,7 +50,15 @@ def train_digits(clouds: Tensor, seed: int, steps: int = STEPS) -> Autoencoder:
     from pcgen.latent.autoencoder import Autoencoder, AutoencoderSettings
     from pcgen.train.loop import LoopSettings, Trainer
 
-    sizes = AutoencoderSettings(latent_dim=16, width=256, parts=32, thickness=0.03, points=256)
+    sizes = AutoencoderSettings(
+        encoder="basis-points",
+        latent_dim=16,
+        width=256,
+        parts=32,
+        thickness=0.03,
+        points=256,
+        scored=256,
+    )
     model = Autoencoder.untrained(sizes, clouds, seed)
 
     def loss(module: nn.Module, generator: Generator) -> Tensor:

@@ -3,10 +3,11 @@
 Stages, in order; each reads what the earlier ones left and nothing else:
 
 ===============  =============================================================================
-autoencoder      clouds to latents to mixtures (:mod:`pcgen.latent`)
-base             latents of the training shapes and of variants as new as nature (:mod:`atoms`,
-                 :mod:`novelty`), the base ω, and the semi-discrete map from ω to them
-                 (:mod:`pcgen.base`, :mod:`pcgen.transport`); no gradient descent
+children         maps between training shapes, and how far their children go
+                 (:mod:`pcgen.children`)
+autoencoder      clouds of children and shapes to latents to mixtures (:mod:`pcgen.latent`)
+base             latents of children, the base ω in their coordinates, and the semi-discrete map
+                 from ω to them (:mod:`pcgen.base`, :mod:`pcgen.transport`)
 latent-flow      ω to latents, teacher then one-step student (:mod:`pcgen.flow`)
 point-flow       base points of a latent to its surface, teacher then one-step student
 ===============  =============================================================================

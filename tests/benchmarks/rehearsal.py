@@ -30,7 +30,7 @@ def shortened(settings: Settings, steps: int) -> Settings:
     return dataclasses.replace(
         settings,
         autoencoder_loop=short(settings.autoencoder_loop),
-        base=dataclasses.replace(settings.base, variants=2, tolerance=0.2),
+        base=dataclasses.replace(settings.base, children=2, tolerance=0.2),
         latent_flow=flow(settings.latent_flow, pool=1024),
         point_flow=flow(settings.point_flow, pairs=CLOUDS),
     )

@@ -59,7 +59,7 @@ def measure(preset: str, seed: int) -> dict[str, Any]:
     fits = []
     for count in sizes:
         say(f"a base of {count} atoms")
-        z = GaussianSource(settings.autoencoder.latent_dim).sample(count, generator)
+        z = GaussianSource(settings.base.coordinates).sample(count, generator)
         fits.append(cpu(partial(base.fit, settings.base.name, z, generator=generator), 1))
     flows = {"latent-flow": settings.latent_flow, "point-flow": settings.point_flow}
     batches = {"autoencoder": settings.autoencoder_loop.batch} | {
@@ -69,9 +69,9 @@ def measure(preset: str, seed: int) -> dict[str, Any]:
     }
     return {
         "preset": preset,
-        "latent_dim": settings.autoencoder.latent_dim,
+        "latent_dim": settings.base.coordinates,
         "cloud_points": settings.cloud_points,
-        "variants": settings_of(preset).base.variants,
+        "variants": settings_of(preset).base.children,
         "pair_points": min(settings.point_flow.points, settings.cloud_points),
         "pool": settings_of(preset).latent_flow.pool,
         "loops": {

@@ -11,13 +11,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import torch
-from pcgen.train.atoms import Atoms
 
 from pcgen import base, checkpoint, progress
 from pcgen.config import to_plain
 from pcgen.flow.networks import LatentSlope, PointSlope
 from pcgen.latent.autoencoder import Autoencoder
 from pcgen.model import ShapeModel
+from pcgen.model.coupling import Latents
 from pcgen.runfile import STAGES
 from pcgen.shapes.writer import write_dataset
 from pcgen.train.latents import couple
@@ -27,17 +27,19 @@ from pcgen.train.run import RunConfig
 from pcgen.train.training import train
 from tests.boxes import boxes
 
-DIM, PARTS, ATOMS = 6, 3, 5
+#: Coordinates of latents; levels, code and so numbers of a latent; latents.
+DIM, LEVELS, CODE, ATOMS = 3, 1, 2, 5
+LATENT_DIM = 2**LEVELS * (3 + CODE) + 3
 #: Loaders by name: the stage that begins with a file, or none where generating does.
 READ = {
     "sample.run": ("", "run.json"),
     "sample.autoencoder": ("", "autoencoder/weights.safetensors"),
-    "sample.atoms": ("", "base/atoms.safetensors"),
+    "sample.latents": ("", "base/latents.safetensors"),
     "sample.base": ("", "base/base.safetensors"),
     "sample.map": ("", "base/map.npz"),
     "sample.latent-flow": ("", "latent-flow/student/weights.safetensors"),
     "sample.point-flow": ("", "point-flow/student/weights.safetensors"),
-    "train.atoms": ("latent-flow", "base/atoms.safetensors"),
+    "train.latents": ("latent-flow", "base/latents.safetensors"),
     "train.base": ("latent-flow", "base/base.safetensors"),
     "train.map": ("latent-flow", "base/map.npz"),
     "train.teacher": ("latent-flow", "latent-flow/teacher/weights.safetensors"),
@@ -53,13 +55,11 @@ def settings() -> Settings:
     return dataclasses.replace(
         tiny,
         autoencoder=dataclasses.replace(
-            tiny.autoencoder, latent_dim=DIM, width=8, parts=PARTS, points=32
+            tiny.autoencoder, levels=LEVELS, code=CODE, patch_width=4, points=32, scored=16
         ),
         autoencoder_loop=loop,
         latent_flow=dataclasses.replace(tiny.latent_flow, pool=8, **sizes),
-        point_flow=dataclasses.replace(
-            tiny.point_flow, pairs=2, points=32, batch_points=16, **sizes
-        ),
+        point_flow=dataclasses.replace(tiny.point_flow, pairs=2, points=32, **sizes),
         cloud_points=64,
     )
 
@@ -85,18 +85,22 @@ def run_files() -> dict[str, bytes]:
         networks = {"autoencoder": Autoencoder.untrained(chosen.autoencoder, clouds, 0)}
         for part in ("teacher", "student"):
             networks[f"latent-flow/{part}"] = LatentSlope(DIM, 4, 1)
-            networks[f"point-flow/{part}"] = PointSlope(3, DIM, PARTS, 4, 1)
+            networks[f"point-flow/{part}"] = PointSlope(3, CODE, 4, 1)
         for name, network in networks.items():
             meta = {"step": 1, "settings": {}}
             checkpoint.save(run / name / "weights.safetensors", network.state_dict(), meta)
-        z = torch.randn(ATOMS, DIM, generator=draw)
-        rows = torch.arange(ATOMS) % 4
-        Atoms(z=z, row=rows, label=torch.zeros(ATOMS, dtype=torch.int64)).save(
-            run / "base" / "atoms.safetensors"
+        parent = (torch.arange(ATOMS) % 4)[:, None].expand(-1, 2)
+        latents = Latents.of(
+            torch.randn(ATOMS, LATENT_DIM, generator=draw),
+            parent.contiguous(),
+            torch.zeros(ATOMS, 2, dtype=torch.bool),
+            torch.zeros(ATOMS, dtype=torch.int64),
+            DIM,
         )
-        omega = base.fit("gaussian", z, generator=draw)
+        latents.save(run / "base" / "latents.safetensors")
+        omega = base.fit("gaussian", latents.y, generator=draw)
         checkpoint.save(run / "base" / "base.safetensors", *omega.to_checkpoint())
-        couple(omega, z, 0.5, 0).save(run / "base" / "map.npz")
+        couple(omega, latents.y, 0.5, 0, 4096).save(run / "base" / "map.npz")
         files = {p.relative_to(run).as_posix(): p.read_bytes() for p in run.rglob("*.*")}
         return files | {f"{stage}/done.json": b"{}\n" for stage in STAGES} | {"run.json": _config()}
 
