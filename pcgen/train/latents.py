@@ -39,17 +39,17 @@ def train(context: Context) -> dict[str, object]:
     latents = _latents(context)
     draw = torch.Generator().manual_seed(context.seed(STAGE, 1))
     y = latents.y
-    progress.say(
-        f"base           fitting {settings.name} to {len(y)} latents in {y.shape[1]} coordinates"
-    )
+    # There is nothing to fit to a single latent, which a set of one shape may have.
+    family = settings.name if len(torch.unique(y, dim=0)) > 1 else "standard"
+    progress.say(f"base           fitting {family} to {len(y)} latents in {y.shape[1]} coordinates")
     # Half of the time each.
     seconds = max(context.seconds(STAGE) or 0.0, FEWEST_SECONDS) / 2
     fitted, coupled = (
         max(16_384, int(seconds * products / y.numel()))
         for products in (FIT_PRODUCTS, MAP_PRODUCTS)
     )
-    budget = {"max_samples": fitted} if settings.name == "ae-ot" else None
-    omega = base.fit(settings.name, y, generator=draw, settings=budget)
+    budget = {"max_samples": fitted} if family == "ae-ot" else None
+    omega = base.fit(family, y, generator=draw, settings=budget)
     for note in omega.notes:
         progress.say(f"base           {note}")
     solution = couple(omega, y, settings.tolerance, context.seed(STAGE, 2), coupled, context.group)
