@@ -87,6 +87,8 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     rows = []
     for name in names:
         context, model, maps = _train(args, name, dataset, args.out / names[0])
+        if not len(maps):
+            raise InputError(f"{args.dataset} has no two training shapes of a category to pair")
         plan = context.run.stage("autoencoder") / "plan.json"
         steps = json.loads(plan.read_text(encoding="utf-8"))["steps"]
         rows.append(
@@ -200,8 +202,10 @@ def _judged(
         for clouds in (between, rebuilt)
     ]
 
-    reach = dataclasses.replace(maps.reach, copies=0.0)
-    children = maps.draw(MOST, min(POINTS, maps.to.shape[1]), draw, reach).points.numpy()
+    # Of shapes that a map begins at: others would be given as they are.
+    parents = maps.pairing.pair[torch.arange(MOST) % max(1, len(maps)), 0]
+    reach, count = dataclasses.replace(maps.reach, copies=0.0), min(POINTS, maps.to.shape[1])
+    children = maps.of_shapes(parents, count, draw, reach).points.numpy()
     judge = NoveltyJudge(
         dataset.points(training, NOVELTY_POINTS, part="last"),
         real=dataset.points(test, NOVELTY_POINTS, part="last"),

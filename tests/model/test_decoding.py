@@ -38,7 +38,9 @@ def test_more_points_of_a_shape_begin_with_those_of_fewer(model, points, solver)
         whole, part = getattr(most, field.name), getattr(some, field.name)
         axis = 2 if field.name == "trace" else 1
         assert part.shape[axis] == points
-        assert torch.equal(part, whole.narrow(axis, 0, points)), field.name
+        # But for the last bits, as products of matrices of other sizes differ in them.
+        assert torch.allclose(part, whole.narrow(axis, 0, points), atol=1e-5), field.name
+    assert torch.equal(some.base, most.base[:, :points])
 
 
 def test_each_cloud_of_a_dense_shape_is_even(model):
