@@ -162,6 +162,7 @@ def _latents(context: Context) -> Latents:
         torch.cat(mirrored),
         clouds.label[shapes],
         settings.base.coordinates,
+        dict(zip(clouds.rows.tolist(), clouds.ids, strict=True)) if clouds.ids else None,
     )
 
 
