@@ -89,7 +89,13 @@ SOLVE = Schema(
     },
     tensors={"potential": ("f", 1), "average": ("f", 1)},
 )  # fmt: skip
-ATOMS = Schema(tensors={"z": ("f", 2), "row": ("i", 1), "label": ("i", 1)})
+LATENTS = Schema(
+    meta={"scale": float},
+    tensors={
+        "z": ("f", 2), "parent": ("i", 2), "mirrored": ("i", 2), "label": ("i", 1),
+        "mean": ("f", 1), "axes": ("f", 2),
+    },
+)  # fmt: skip
 
 
 def load(

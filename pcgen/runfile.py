@@ -14,8 +14,8 @@ from pcgen.errors import DataError
 from pcgen.files import parse_json, read_text
 
 NAME = "run.json"
-FORMAT = 1
-STAGES = ("autoencoder", "base", "latent-flow", "point-flow")
+FORMAT = 2
+STAGES = ("children", "autoencoder", "base", "latent-flow", "point-flow")
 
 
 class Learned(NamedTuple):

@@ -7,6 +7,11 @@ with the same budget for its latent flow. `real` scores training shapes as if ge
 ceiling. "±" is the standard error of 1-NNA over the sampling seeds, for one training: a set of few
 test shapes needs many seeds (of 23 shapes, three leave 4 points, twelve 2).
 
+Novelty ratio, replay rate and that of the test shapes are given in two frames: each shape's box,
+    and
+`p-free`, with each axis stretched to the full box, where a training shape in other proportions
+counts as itself. A run that was evaluated before the second frame existed shows nan there.
+
 Budgets are minutes on this machine when it is idle; use --threads 1 for core-minutes. CPU seconds a
 shape are those of sampling 2048 points.
 
@@ -20,6 +25,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import shutil
 import time
 from pathlib import Path
@@ -33,6 +39,8 @@ OURS = "bi"  # in folder names alone, so that runs made before are found
 POINTS = (512, 2048)
 TIMED_SHAPES = 20
 KEYS = ("nna_cd", "nna_cd_generated", "nna_cd_reference", "cov_cd", "mmd_cd")
+NOVELTY = ("novelty_ratio", "replay_rate", "replay_rate_test")
+ENDINGS = ("", "_proportion_free")  # of the keys of the two frames of novelty
 # What a control shares with the run it is compared with.
 SHARED = ("autoencoder", "point-flow")
 
@@ -75,7 +83,8 @@ def describe(result: dict[str, Any]) -> str:
         "seeds; 1-NNA in per cent, 50 is ideal",
         f"{'minutes':>7} {'base':<9} {'points':>6} {'1-NNA':>6} {'±':>4} {'gen':>5} {'ref':>5} "
         f"{'COV':>5} "
-        f"{'MMD':>8} {'novelty':>8} {'replay':>7} {'test':>5} {'CPU s':>6}",
+        f"{'MMD':>8} {'novelty':>8} {'replay':>7} {'test':>5} {'p-free':>8} {'replay':>7} "
+        f"{'test':>5} {'CPU s':>6}",
     ]
     real = result["rows"][0]["real"]
     lines += [_line("", "real", points, real[str(points)], None) for points in POINTS]
@@ -95,10 +104,11 @@ def _line(minutes: str, base: str, points: int, figures: dict[str, Any], cpu: fl
     line += f"{shares} {figures['mmd_cd']:>8.5f}"
     if cpu is None:
         return line
-    return (
-        f"{line} {figures['novelty_ratio']:>8.2f} {100 * figures['replay_rate']:>7.1f} "
-        f"{100 * figures['replay_rate_test']:>5.1f} {cpu:>6.3f}"
-    )
+    for ending in ENDINGS:
+        values = [figures.get(key + ending) for key in NOVELTY]
+        ratio, rate, test = (math.nan if value is None else value for value in values)
+        line += f" {ratio:>8.2f} {100 * rate:>7.1f} {100 * test:>5.1f}"
+    return f"{line} {cpu:>6.3f}"
 
 
 def _train(args: argparse.Namespace, out: Path, minutes: float, base: str | None) -> None:
@@ -136,7 +146,7 @@ def _judged(args: argparse.Namespace, path: Path) -> dict[str, Any]:
         result = evaluate_files(
             request_for([path], args.dataset, points=points, seeds=args.seeds, seed=args.seed)
         )
-        extra = ("novelty_ratio", "replay_rate", "replay_rate_test")
+        extra = [key + ending for ending in ENDINGS for key in NOVELTY]
         figures[str(points)] = {key: result[key] for key in (*KEYS, *extra)}
         figures[str(points)]["nna_cd_error"] = standard_error(result["seeds"]["nna_cd"])
         real[str(points)] = {key: result["ceiling"][key] for key in KEYS}

@@ -12,7 +12,12 @@ Every figure (a fraction in the JSON) comes with its sd over sampling seeds, the
 this set size, and the ceiling: the same figure for real training shapes scored as if generated.
 1-NNA is best at 0.5. Novelty stands beside it, because a method that replays its training set
 scores at the ceiling: a generator is as new as nature when its replay rate is no higher than the
-test shapes' and its ratio at least 0.9.
+test shapes' and its ratio at least 0.9. It is judged in two frames: the protocol's, which is each
+shape's box for most, and proportion-free, where each axis is stretched to the full box, so that a
+training shape in other proportions is no new shape. In both, mirror images of the training shapes
+in x count as training shapes. The JSON has the first under novelty_ratio, replay_rate and
+replay_rate_test, the second under the same names with _proportion_free, and both, with the training
+shape nearest to each sample, under novelty.
 
 protocols (frame, reference split, points):
   box        each cloud in its own box [-1, 1]; --split and --points as you like

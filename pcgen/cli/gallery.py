@@ -3,8 +3,8 @@
 INPUT is a run (shapes are drawn from it), a samples file, a data set, a mesh, or a folder of
 meshes. The folder holds index.html with everything to look at inside, and meshes/ with the files
 to download. Shapes stand in the order drawn, none left out, each beside its nearest training
-shape with the Chamfer distance, where the training data is at hand. Each can be turned with the
-mouse, a finger or the arrow keys.
+shape (sought without proportions, mirror images included) with the Chamfer distance, where the
+training data is at hand. Each can be turned with the mouse, a finger or the arrow keys.
 
 examples:
   pcgen gallery runs/chairs --count 64 --out gallery

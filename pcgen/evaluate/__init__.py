@@ -10,7 +10,9 @@ if generated) and the novelty (a method that replays its training set scores at 
   (``annealed``), exact assignment, density-aware CD, normals. ``matrix`` computes tables of them
   in blocks, over processes, kept by content; ``cache`` keeps their folder small.
 * ``set_metrics``: 1-NNA (Lopez-Paz & Oquab 2017; Yang et al., PointFlow, 2019), COV, MMD and JSD
-  (Achlioptas et al. 2018). ``novelty``: nearest training shapes and replays.
+  (Achlioptas et al. 2018). ``novelty``: nearest training shapes and replays, in the box
+  and without proportions, by an exact search (``bounds``); ``neighbours`` finds the training shapes
+  that samples are shown beside.
 * ``evaluation`` puts them together; ``reconstruction`` judges an autoencoder; ``page`` is the
   report that people look at.
 """

@@ -20,10 +20,12 @@ from pcgen.evaluate import novelty
 from pcgen.evaluate.checks import suspicions
 from pcgen.evaluate.clouds import CloudSet, RealSets, Trials, pair_up
 from pcgen.evaluate.figures import (
+    ENDINGS,
     Measured,
     NoveltySearch,
     Settings,
     mean_of,
+    novelty_figures,
     per_category,
     spread_of,
 )
@@ -43,8 +45,8 @@ class Evaluation:
         summary: the evaluation JSON, plain data.
         generated: the shapes of the first trial; reference: those they met in it.
         nearest_reference: (n,) of each generated shape, with its distance.
-        nearest_training, test_training: likewise, or None without a training set.
-        training: the training set, or None; draws: (N,) its two-draw distances, or None.
+        newness: of the generated shapes, by frame; empty without a training set.
+        training: the training set, or None.
         ceiling_distance: of training shapes scored as generated to the nearest reference shape.
     """
 
@@ -52,10 +54,8 @@ class Evaluation:
     generated: CloudSet
     reference: CloudSet
     nearest_reference: novelty.Nearest
-    nearest_training: novelty.Nearest | None
-    test_training: novelty.Nearest | None
+    newness: dict[str, novelty.Newness]
     training: CloudSet | None
-    draws: Table | None
     ceiling_distance: Table | None = None
 
 
@@ -89,17 +89,18 @@ def evaluate(
     shown, met = pool.take(mine), real.reference.take(theirs)
     search = NoveltySearch(real, settings.work)
     warnings = [*doubts, *pool.remarks, *real.reference.remarks]
-    warnings += suspicions(shown, met, first["cd"].across, search.test_rate)
+    warnings += suspicions(shown, met, first["cd"].across, search.test_rates["replay_rate_test"])
     near = [search.of(pool.take(chosen)) for chosen in trials.generated]
     for row, found in zip(rows, near, strict=True):
-        row.update(search.figures(found))
+        row.update(novelty_figures(found))
     summary: dict[str, Any] = {"samples": pool.source, "reference": real.path}
     summary |= mean_of(rows)
-    summary["replay_rate_test"] = search.test_rate
+    summary |= search.test_rates
     summary["seeds"] = {"count": len(rows), "rule": trials.rule, **spread_of(rows)}
-    ceiling, noise = measured.ceiling(real, trials, list(rows[0]), search.test_rate)
+    ceiling, noise = measured.ceiling(real, trials, list(rows[0]), search.test_rates)
     summary["noise"] = noise or _rule_of_thumb(trials.size)
     summary["ceiling"] = ceiling
+    summary["novelty"] = _novelty(summary, near[0], shown, real.training, settings.protocol)
     summary["categories"] = per_category(shown, met, first)
     summary["reconstruction"] = None
     summary["protocol"] = _spelled_out(settings, real, trials, measured.backends)
@@ -112,10 +113,8 @@ def evaluate(
         generated=shown,
         reference=met,
         nearest_reference=novelty.Nearest(index=across.argmin(1), distance=across.min(1)),
-        nearest_training=near[0],
-        test_training=search.test,
+        newness=near[0],
         training=real.training,
-        draws=search.draws,
         ceiling_distance=measured.ceiling_distance,
     )
 
@@ -210,21 +209,63 @@ def _rule_of_thumb(size: int) -> dict[str, Any]:
     return {"size": size, "how": how, "nna_cd": {"mean": 0.5, "sd": NNA_SD / size**0.5}}
 
 
-def _spelled_out(
-    settings: Settings, real: RealSets, trials: Trials, backends: dict[str, str]
-) -> dict[str, Any]:
-    protocol = settings.protocol
+def _frame_text(protocol: Protocol) -> str:
     frames = {
         "own": "the shapes' own units",
         "box": f"each cloud's own box, longest side {protocol.side:g}" if protocol.side else "",
         "stored": "as the clouds came",
     }
+    return frames[protocol.frame]
+
+
+def _novelty(
+    summary: dict[str, Any],
+    first: dict[str, novelty.Newness],
+    shown: CloudSet,
+    training: CloudSet | None,
+    protocol: Protocol,
+) -> dict[str, Any] | None:
+    """The figures of both frames, and what is nearest to each shape of the first trial."""
+    if training is None or not first:
+        return None
+    frames = {
+        "box": _frame_text(protocol),
+        "proportion_free": "each axis of each cloud stretched to the full box, axes under 0.1 of "
+        "the longest as if they were that long",
+    }
+    rows = {}
+    for name, newness in first.items():
+        found, ending = newness.found, ENDINGS[name]
+        again = newness.replays
+        rows[name] = {
+            "frame": frames[name],
+            "ratio": summary["novelty_ratio" + ending],
+            "replay_rate": summary["replay_rate" + ending],
+            "replay_rate_test": summary["replay_rate_test" + ending],
+            "nearest": [
+                {
+                    "sample": str(shown.names[k]),
+                    "training": str(training.names[row]),
+                    "mirrored": bool(found.mirrored[k]),
+                    "distance": float(found.distance[k]),
+                    "replay": None if again is None else bool(again[k]),
+                }
+                for k, row in enumerate(found.index)
+            ],
+        }
+    return {"mirror_images": "in x, of all training shapes", **rows}
+
+
+def _spelled_out(
+    settings: Settings, real: RealSets, trials: Trials, backends: dict[str, str]
+) -> dict[str, Any]:
+    protocol = settings.protocol
     training = real.training
     return {
         "name": protocol.name,
         "based_on": protocol.based_on,
         "points": protocol.points,
-        "normalisation": frames[protocol.frame],
+        "normalisation": _frame_text(protocol),
         "reference_points": real.reference_points,
         "split": protocol.split,
         "sizes": {

@@ -20,6 +20,8 @@ from pcgen.evaluate.protocol import PROTOCOLS, Protocol
 
 Table = NDArray[np.float64]
 EMD_NAMES = (*VARIANTS, "emd_exact")
+# What the keys of a frame's novelty end in.
+ENDINGS = {"box": "", "proportion_free": "_proportion_free"}
 SMALL_CATEGORY = 10  # shapes below which a category has no row: its figures would be noise
 
 
@@ -126,13 +128,13 @@ class Measured:
         return rows, first
 
     def ceiling(
-        self, real: RealSets, met: Trials, keys: Sequence[str], test_rate: float | None
+        self, real: RealSets, met: Trials, keys: Sequence[str], test_rates: dict[str, Any]
     ) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
         """Training shapes scored as generated, and the noise between real sets of that size.
 
         Args:
             met: the trials of the generated shapes, for their size and their reference shapes.
-            keys: the figures of the generated shapes; test_rate: replays among test shapes.
+            keys: the figures of the generated shapes; test_rates: replays among test shapes.
         """
         if real.training is None:
             return None, None
@@ -143,8 +145,11 @@ class Measured:
         rows, first = self.trials(real.training, real.reference, trials, "training")
         result: dict[str, Any] = mean_of(rows)
         # What a method that replays its training set is bound to show beside those figures.
-        result |= {"novelty_ratio": 0.0, "replay_rate": 1.0 if "replay_rate" in keys else None}
-        result["replay_rate_test"] = test_rate
+        for ending in ENDINGS.values():
+            known = "replay_rate" + ending in keys
+            result["novelty_ratio" + ending] = 0.0
+            result["replay_rate" + ending] = 1.0 if known else None
+        result |= test_rates
         result["seeds"] = {"count": len(rows), "rule": trials.rule, **spread_of(rows)}
         tables = first["cd"]
         self.ceiling_distance = tables.across.min(1)
@@ -178,14 +183,15 @@ class Measured:
 
 
 class NoveltySearch:
-    """Nearest training shapes, of the generated and of the test shapes."""
+    """Nearest training shapes, of the generated and of the test shapes, in both frames.
+
+    The frame called ``box`` is the protocol's, which is each shape's box for most.
+    """
 
     def __init__(self, real: RealSets, work: Work) -> None:
-        self._real, self._work = real, work
         self.notes: list[str] = []
-        self.test: novelty.Nearest | None = None
-        self.draws: Table | None = None
-        self.test_rate: float | None = None
+        self.test: dict[str, novelty.Newness] = {}
+        self._judge: novelty.NoveltyJudge | None = None
         training, again = real.training, real.training_again
         if training is None:
             self.notes.append(
@@ -193,31 +199,41 @@ class NoveltySearch:
                 "set with --reference, or the training clouds with --training"
             )
             return
-        self.test = novelty.nearest_training(real.reference.points, training.points, work)
+        self._judge = novelty.NoveltyJudge(
+            training.points,
+            None if again is None else again.points,
+            real.reference.points,
+            frames={**novelty.FRAMES, "box": novelty.as_given},
+            work=work,
+        )
+        self.test = self._judge.of_real()
         if again is None:
             self.notes.append(
                 "the training shapes have too few points for two independent draws, so there is "
                 "no replay rate"
             )
-            return
-        self.draws = novelty.two_draw(training.points, again.points, work)
-        self.test_rate = novelty.replay_rate(self.test, self.draws)
 
-    def of(self, clouds: CloudSet) -> novelty.Nearest | None:
-        if self._real.training is None:
-            return None
-        return novelty.nearest_training(clouds.points, self._real.training.points, self._work)
+    @property
+    def test_rates(self) -> dict[str, float | None]:
+        """The share of replays among the test shapes in each frame, by its key."""
+        return {
+            f"replay_rate_test{ending}": self.test[name].replay_rate if self.test else None
+            for name, ending in ENDINGS.items()
+        }
 
-    def figures(self, found: novelty.Nearest | None) -> dict[str, float]:
-        if found is None or self.test is None:
-            return {}
-        figures: dict[str, float] = {}
-        ratio = novelty.novelty_ratio(found, self.test)
-        if ratio is not None:
-            figures["novelty_ratio"] = ratio
-        if self.draws is not None:
-            figures["replay_rate"] = novelty.replay_rate(found, self.draws)
-        return figures
+    def of(self, clouds: CloudSet) -> dict[str, novelty.Newness]:
+        return {} if self._judge is None else self._judge.of(clouds.points)
+
+
+def novelty_figures(found: dict[str, novelty.Newness]) -> dict[str, float]:
+    """The figures of both frames by their keys, those that are known."""
+    figures = {}
+    for name, newness in found.items():
+        for key in ("novelty_ratio", "replay_rate"):
+            value = getattr(newness, key)
+            if value is not None:
+                figures[key + ENDINGS[name]] = value
+    return figures
 
 
 def per_category(
@@ -241,7 +257,8 @@ def per_category(
 def mean_of(rows: Sequence[dict[str, float]]) -> dict[str, float | None]:
     """The mean of every figure; novelty is there too, None where it is not known."""
     means = {key: float(np.mean([row[key] for row in rows])) for key in rows[0]}
-    return {**means, **{key: means.get(key) for key in ("novelty_ratio", "replay_rate")}}
+    keys = [name + end for end in ENDINGS.values() for name in ("novelty_ratio", "replay_rate")]
+    return {**means, **{key: means.get(key) for key in keys}}
 
 
 def spread_of(rows: Sequence[dict[str, float]]) -> dict[str, dict[str, Any]]:

@@ -110,19 +110,22 @@ def run_tasks(
     tasks: Sequence[Task],
     work: Work,
     label: str,
+    helpers: Callable[[], Sequence[Array]] | None = None,
 ) -> Iterator[tuple[Task, NDArray[np.float64]]]:
     """Yield ``(task, compute(arrays, kind, task))`` for every task, from the cache where possible.
 
     Args:
         compute: a function of a module, for other processes to find.
         kind: names all that the values depend on besides the arrays.
+        helpers: gives further arrays, put behind the others, that spare work and change no value;
+            called where something is to be computed.
     """
     key = content_key(kind, arrays)
     with _folder(work.cache, key) as folder:
         finished = folder.with_suffix(".npz")
         done = _read_finished(finished, tasks) if work.cache else None
         if done is None:
-            done = _compute_missing(compute, kind, arrays, tasks, work, label, folder)
+            done = _compute_missing(compute, kind, arrays, tasks, work, label, folder, helpers)
             if work.cache:
                 with atomic_file(finished) as temporary, temporary.open("wb") as handle:
                     blocks: dict[str, Any] = {_name(task): done[task] for task in tasks}
@@ -156,9 +159,12 @@ def _compute_missing(
     work: Work,
     label: str,
     folder: Path,
+    helpers: Callable[[], Sequence[Array]] | None,
 ) -> dict[Task, NDArray[np.float64]]:
     done = {task: found for task in tasks if (found := _read_block(folder, task)) is not None}
     missing = [task for task in tasks if task not in done]
+    if helpers is not None and missing:
+        arrays = [*arrays, *helpers()]
     keep = folder if work.cache else None
     with progress.bar(label, len(tasks), len(done)) as bar:
         start, here = time.monotonic(), 0

@@ -1,7 +1,8 @@
 """The report that people look at: one HTML file with its pictures inside, no script, no network.
 
-It shows what the figures cannot: samples chosen at random, each beside its nearest training and
-its nearest reference shape, then the farthest and the closest. Nothing is picked by hand.
+It shows what the figures cannot: samples chosen at random, each beside its nearest training shape,
+sought without proportions, and its nearest reference shape, then the farthest and the closest.
+Nothing is picked by hand.
 """
 
 from __future__ import annotations
@@ -15,14 +16,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pcgen import progress
 from pcgen.evaluate import words
 from pcgen.evaluate.charts import Mark, Series, accuracies, histogram
 from pcgen.evaluate.clouds import CloudSet
 from pcgen.evaluate.evaluation import Evaluation
-from pcgen.evaluate.novelty import REPLAY_FACTOR, Nearest
+from pcgen.evaluate.neighbours import relate
+from pcgen.evaluate.novelty import MIRROR
 from pcgen.evaluate.page_style import STYLE
 from pcgen.files import atomic_file
 
@@ -187,6 +188,14 @@ def _shapes(evaluation: Evaluation, heading: str) -> Iterator[str]:
         ("The worst: farthest from any reference shape", order[::-1][:ends]),
         ("The best: closest to a reference shape", order[:ends]),
     ]
+    if evaluation.newness:
+        yield (
+            "<p class='small'>Beside each sample stands the training shape that is nearest once "
+            "both are stretched to the full box along each axis, mirror images included. It is "
+            "drawn in its own proportions, and mirrored where its mirror image was nearer. "
+            "“Stretched” says by which factors along x, y and z, the largest 1, it gets the "
+            "proportions of the sample.</p>"
+        )
     total = sum(len(rows) for _, rows in groups)
     with progress.bar("pictures", total) as bar:
         for group, rows in groups:
@@ -200,13 +209,12 @@ def _shapes(evaluation: Evaluation, heading: str) -> Iterator[str]:
 
 def _histograms(evaluation: Evaluation) -> Iterator[str]:
     yield "<div class='charts'>"
-    mine, test = evaluation.nearest_training, evaluation.test_training
-    if mine is not None and test is not None:
+    for name, newness in evaluation.newness.items():
         series = [
-            Series(values=test.distance, name="test shapes", style="real"),
-            Series(values=mine.distance, name="generated", style="made"),
+            Series(values=newness.real.distance, name="test shapes", style="real"),
+            Series(values=newness.found.distance, name="generated", style="made"),
         ]
-        yield histogram(series, "CD to the nearest training shape")
+        yield histogram(series, f"CD to the nearest training shape, {words.FRAMES[name]}")
     series = [Series(values=evaluation.nearest_reference.distance, name="generated", style="made")]
     if evaluation.ceiling_distance is not None:
         real = Series(values=evaluation.ceiling_distance, name="training shapes", style="real")
@@ -219,32 +227,34 @@ def _card(evaluation: Evaluation, row: int) -> str:
     generated, training = evaluation.generated, evaluation.training
     name = str(generated.category[row]) or str(generated.names[row])
     parts = [_picture(generated, row, "generated", name, "generated")]
-    found = evaluation.nearest_training
-    if training is not None and found is not None:
-        replay = _is_replay(found, evaluation.draws, row)
-        text = f"CD {found.distance[row]:.3g}" + (REPLAY if replay else "")
+    newness = evaluation.newness.get("proportion_free")
+    if training is not None and newness is not None:
+        found, again = newness.found, newness.replays
+        near = int(found.index[row])
+        relation = relate(generated.points[row], training.points[near], bool(found.mirrored[row]))
+        text = f"CD {found.distance[row]:.3g}" + (f", {relation}" if str(relation) else "")
+        text += REPLAY if again is not None and again[row] else ""
         parts.append(
-            _picture(training, int(found.index[row]), "training", "nearest training", text)
+            _picture(
+                training, near, "training", "nearest training", text, mirrored=relation.mirrored
+            )
         )
-    near = evaluation.nearest_reference
-    text = f"CD {near.distance[row]:.3g}"
-    parts.append(
-        _picture(evaluation.reference, int(near.index[row]), "reference", "nearest reference", text)
-    )
+    closest = evaluation.nearest_reference
+    text, met = f"CD {closest.distance[row]:.3g}", int(closest.index[row])
+    parts.append(_picture(evaluation.reference, met, "reference", "nearest reference", text))
     return f"<div class='card n{len(parts)}'>{''.join(parts)}</div>"
 
 
-def _is_replay(found: Nearest, draws: NDArray[np.float64] | None, row: int) -> bool:
-    return draws is not None and bool(found.distance[row] < REPLAY_FACTOR * draws[found.index[row]])
-
-
-def _picture(clouds: CloudSet, row: int, kind: str, caption: str, text: str) -> str:
+def _picture(
+    clouds: CloudSet, row: int, kind: str, caption: str, text: str, *, mirrored: bool = False
+) -> str:
     from PIL import Image
 
     from pcgen import render
 
-    normals = None if clouds.normals is None else clouds.normals[row]
-    image = render.cloud(clouds.points[row], normals, size=PICTURE, colour=COLOURS[kind])
+    face = MIRROR if mirrored else np.float32(1)
+    normals = None if clouds.normals is None else clouds.normals[row] * face
+    image = render.cloud(clouds.points[row] * face, normals, size=PICTURE, colour=COLOURS[kind])
     buffer = io.BytesIO()
     Image.fromarray(image).save(buffer, "WEBP", quality=QUALITY)
     data = base64.b64encode(buffer.getvalue()).decode("ascii")
@@ -257,6 +267,16 @@ def _picture(clouds: CloudSet, row: int, kind: str, caption: str, text: str) -> 
     )
 
 
+def _without_shapes(summary: dict[str, Any]) -> dict[str, Any]:
+    """The summary without what is nearest to each shape, which is for programs to read."""
+    kept = {
+        name: {key: value for key, value in part.items() if key != "nearest"}
+        for name, part in (summary["novelty"] or {}).items()
+        if isinstance(part, dict)
+    }
+    return summary | {"novelty": kept or None}
+
+
 def _method(summaries: Summaries, names: Sequence[str]) -> Iterator[str]:
     yield "<section><h2>How it was measured</h2><ul class='small'>"
     for note in words.all_notes(summaries):
@@ -267,7 +287,7 @@ def _method(summaries: Summaries, names: Sequence[str]) -> Iterator[str]:
         yield "</li>"
     yield "</ul>"
     for label, summary in zip(names, summaries, strict=True):
-        text = json.dumps(summary, indent=1)
+        text = json.dumps(_without_shapes(summary), indent=1)
         yield f"<details><summary>{escape(label)}: all figures as JSON</summary>"
         yield f"<pre>{escape(text)}</pre></details>"
     yield f"<p class='small'>pcgen {escape(summaries[0]['version'])}</p></section>"

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pcgen.evaluate.figures import ENDINGS
+
 Summary = dict[str, Any]
 SPLIT = 0.2  # difference of the two halves of 1-NNA from which the average hides something
 NEW_RATIO = 0.9
@@ -42,9 +44,21 @@ DISTANCE_LABELS = {
     "emd_pytorchemd": "EMD, PyTorchEMD's",
     "emd_exact": "EMD, exact",
 }
-NOVELTY = (
-    Figure(key="novelty_ratio", label="Novelty ratio", best="≥ 0.9", percent=False),
-    Figure(key="replay_rate", label="Replay rate", best="≤ test shapes'"),
+FRAMES = {"box": "in the box", "proportion_free": "proportion-free"}
+NOVELTY = tuple(
+    figure
+    for name, where in FRAMES.items()
+    for figure in (
+        Figure(
+            key="novelty_ratio" + ENDINGS[name],
+            label=f"Novelty ratio, {where}",
+            best="≥ 0.9",
+            percent=False,
+        ),
+        Figure(
+            key="replay_rate" + ENDINGS[name], label=f"Replay rate, {where}", best="≤ test shapes'"
+        ),
+    )
 )
 
 
@@ -91,9 +105,9 @@ def noise_cell(figure: Figure, summary: Summary) -> str:
 
 def test_cell(figure: Figure, summary: Summary) -> str:
     """Novelty of the real test shapes, the figures to compare with."""
-    if figure.key == "replay_rate":
-        return figure.text(summary.get("replay_rate_test"))
-    if figure.key == "novelty_ratio" and summary.get("novelty_ratio") is not None:
+    if figure.key.startswith("replay_rate"):
+        return figure.text(summary.get(figure.key.replace("rate", "rate_test", 1)))
+    if figure.key.startswith("novelty_ratio") and summary.get(figure.key) is not None:
         return figure.text(1.0)
     return noise_cell(figure, summary)
 
@@ -126,26 +140,40 @@ def verdict(summary: Summary) -> list[str]:
             f"The average hides a split: {100 * mine:.0f} % on generated and {100 * theirs:.0f} % "
             "on reference shapes. Generated shapes are more scattered than real ones."
         )
-    ratio, rate, test = (
-        summary.get(key) for key in ("novelty_ratio", "replay_rate", "replay_rate_test")
-    )
-    if ratio is None:
-        said.append("No training set is known, so nothing is said about novelty.")
-    elif rate is None or test is None:
-        new = "as new as" if ratio >= NEW_RATIO else "closer to the training set than"
-        said.append(f"Generated shapes are {new} the test shapes (novelty ratio {ratio:.2f}).")
-    else:
-        new = ratio >= NEW_RATIO and rate <= test
-        if new and ratio > FAR_RATIO and apart > 2:
-            said.append(
-                f"No sign of replays, but farther from the training set than real shapes are "
-                f"(novelty ratio {ratio:.2f}): flaws rather than novelty."
-            )
-            return said
-        said.append(
-            f"{'As new as nature' if new else 'Not as new as nature'}: novelty ratio {ratio:.2f}, "
-            f"{100 * rate:.1f} % replays against {100 * test:.1f} % among the real test shapes."
-        )
+    return [*said, *_newness(summary, apart)]
+
+
+def _newness(summary: Summary, apart: float) -> list[str]:
+    """Sentences about novelty in both frames.
+
+    Args:
+        apart: how far 1-NNA is above that of two real sets, in standard deviations.
+    """
+    keys = ("novelty_ratio", "replay_rate", "replay_rate_test")
+    known = {name: [summary.get(key + ending) for key in keys] for name, ending in ENDINGS.items()}
+    ratios = {name: row[0] for name, row in known.items() if row[0] is not None}
+    if not ratios:
+        return ["No training set is known, so nothing is said about novelty."]
+    values = {name: f"{FRAMES[name]} novelty ratio {ratio:.2f}" for name, ratio in ratios.items()}
+    for name, (_, rate, test) in known.items():
+        if name in values and rate is not None and test is not None:
+            values[name] += f", {100 * rate:.1f} % replays (test shapes {100 * test:.1f} %)"
+    figures = "; ".join(values.values())
+
+    def new(name: str) -> bool:
+        _, rate, test = known[name]
+        return ratios[name] >= NEW_RATIO and (rate is None or test is None or rate <= test)
+
+    if all(map(new, ratios)):
+        if apart > 2 and max(ratios.values()) > FAR_RATIO:
+            return [
+                "No sign of replays, but farther from the training set than real shapes are: "
+                f"flaws rather than novelty ({figures})."
+            ]
+        return [f"As new as nature: {figures}."]
+    said = [f"Not as new as nature: {figures}."]
+    if set(FRAMES) <= set(ratios) and new("box"):
+        said.append("Much of what passes for new in the box is a training shape stretched.")
     return said
 
 
@@ -166,7 +194,8 @@ def yardsticks(summaries: Sequence[Summary]) -> list[tuple[str, Summary]]:
     """
     found: dict[str, tuple[str, Summary]] = {}
     for label, summary in zip(labels(summaries), summaries, strict=True):
-        real = [summary.get(key) for key in ("ceiling", "noise", "replay_rate_test")]
+        keys = ("ceiling", "noise", *(f"replay_rate_test{end}" for end in ENDINGS.values()))
+        real = [summary.get(key) for key in keys]
         found.setdefault(json.dumps(real), (f" for {label}", summary))
     return list(found.values()) if len(found) > 1 else [("", summaries[0])]
 

@@ -2,10 +2,12 @@
 
 Source of the idea: "Not-So-Optimal Transport Flows for 3D Point Cloud Generation" (ICLR 2025)
 computes one transport per shape between dense supersets, offline, and draws subsets in training.
-Here the base is a mixture that lies on the surface already, with the density of the points right.
-Two finite samples of one surface are further apart (0.06 at 2048 points) than the mixture is from
-it, so a bijection between them is mostly noise to a regression; the projection to the nearest
-surface point has none, and is the limit of the transport when the base is thin.
+
+Two finite samples of one surface are further apart (0.06 at 2048 points) than the base, a mixture
+on the surface, is from it. A bijection between them is therefore mostly noise to a regression. The
+method ``surface`` takes most of it out: each base point is matched with several surface points,
+and their mean is put back onto the surface. What is left says where the base is off the surface,
+and where its points are too dense or too sparse.
 """
 
 from __future__ import annotations
@@ -17,7 +19,67 @@ from torch import Tensor
 
 from pcgen.errors import InputError
 
-METHODS = ("nearest", "exact", "bsp", "none")
+METHODS = ("surface", "nearest", "exact", "bsp", "none")
+COPIES = 2
+"""Of each base point, that are matched with surface points of their own by ``surface``."""
+PLANS = 32
+"""Binary space partitions that such a matching is the best of."""
+
+
+def surface_targets(
+    start: Tensor, surface: Tensor, normals: Tensor | None, seed: int = 0, method: str = "surface"
+) -> tuple[Tensor, Tensor | None]:
+    """Where the points of one shape's base belong on its surface.
+
+    Args:
+        start: (n, dim).
+        surface: (m, dim) points of the surface, with ``normals`` or None. ``surface`` wants
+            COPIES · n of them or more, and takes fewer; a bijection wants n or more.
+        method: of METHODS; all but ``surface`` are those of :func:`match_points`.
+    Returns:
+        (n, dim), and the normals there.
+    """
+    if method == "tangent":
+        return onto_surface(start, surface, normals)
+    if method != "surface":
+        end = surface if method == "nearest" else surface[: len(start)]
+        index = match_points(start, end, method=method, seed=seed)
+        return end[index], None if normals is None else normals[index]
+    copies = max(1, min(COPIES, len(surface) // len(start)))
+    spread = torch.from_numpy(np.random.default_rng(seed).normal(size=(copies, *start.shape)))
+    # Copies that are not quite equal, so that partitions can tell them apart.
+    many = (start.double() + 1e-4 * spread).transpose(0, 1).reshape(-1, start.shape[1])
+    ends = surface[torch.arange(len(many)) % len(surface)]
+    index = match_points(many, ends.double(), method="bsp", seed=seed)
+    mean = ends[index].view(len(start), copies, -1).mean(1)
+    return onto_surface(mean, surface, normals)
+
+
+def onto_surface(
+    points: Tensor, surface: Tensor, normals: Tensor | None
+) -> tuple[Tensor, Tensor | None]:
+    """Points (n, dim) moved to the tangent plane of the nearest of many surface points.
+
+    A point beyond the border of the surface is also pulled towards it. Without normals the nearest
+    few surface points are averaged instead.
+
+    Returns:
+        (n, dim), and the normals there.
+    """
+    from scipy.spatial import cKDTree
+
+    tree = cKDTree(surface.double().numpy())
+    few = min(4, len(surface))
+    _, index = tree.query(points.double().numpy(), k=few)
+    index = torch.from_numpy(np.asarray(index).reshape(len(points), few))
+    if normals is None:
+        return surface[index].mean(1), None
+    foot, normal = surface[index[:, 0]], normals[index[:, 0]]
+    off = points - foot
+    along = off - (off * normal).sum(1, keepdim=True) * normal
+    spacing = float(np.median(tree.query(surface[: len(points)].double().numpy(), k=2)[0][:, 1]))
+    length = along.norm(dim=1, keepdim=True).clamp_min(1e-9)
+    return foot + along * (2 * spacing / length).clamp_max(1.0), normal
 
 
 def match_points(start: Tensor, end: Tensor, *, method: str = "exact", seed: int = 0) -> Tensor:
@@ -27,13 +89,13 @@ def match_points(start: Tensor, end: Tensor, *, method: str = "exact", seed: int
         start, end: (n, dim); for ``nearest`` end may have any number of points, the more the
             better.
         method: ``nearest`` projects onto the surface; ``exact`` is SciPy's assignment (O(n³) at
-            worst: 27 ms at 512, 1 s at 2048), ``bsp`` POT's binary space partitions (68 ms at
-            2048, approximate) and ``none`` a random permutation, all three bijections.
+            worst: 27 ms at 512, 1 s at 2048), ``bsp`` POT's binary space partitions (approximate,
+            far quicker) and ``none`` a random permutation, all three bijections.
     Returns:
         (n,) int64 with start[i] matched to end[index[i]].
     """
-    if method not in METHODS:
-        raise InputError(f"coupling must be one of {', '.join(METHODS)}, got {method!r}")
+    if method not in METHODS[1:]:
+        raise InputError(f"coupling must be one of {', '.join(METHODS[1:])}, got {method!r}")
     fits = start.shape == end.shape or method == "nearest"
     if start.ndim != 2 or end.ndim != 2 or start.shape[1] != end.shape[1] or not fits:
         raise InputError(
@@ -68,7 +130,7 @@ def _exact(a: NDArray[np.float64], b: NDArray[np.float64], seed: int) -> NDArray
 def _bsp(a: NDArray[np.float64], b: NDArray[np.float64], seed: int) -> NDArray[np.int64]:
     from ot.bsp import compute_bspot_bijection
 
-    return compute_bspot_bijection(a, b, n_plans=64, seed=seed)[1]
+    return compute_bspot_bijection(a, b, n_plans=PLANS, seed=seed)[1]
 
 
 def _none(a: NDArray[np.float64], b: NDArray[np.float64], seed: int) -> NDArray[np.int64]:

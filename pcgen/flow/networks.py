@@ -7,12 +7,13 @@ trained on the diagonal is a valid start for its student.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor, nn
 
-from pcgen.latent.mixture import MixtureBatch
+from pcgen.kernels import nearest
+from pcgen.latent.mixture import Drawn, MixtureBatch
 
 TIME_FEATURES = 11
 
@@ -58,41 +59,67 @@ class LatentSlope(nn.Module):
 
 @dataclass(frozen=True)
 class PointCondition:
-    """What the points of a shape are told, computed once per shape.
+    """What the points of a shape know of their surroundings, computed once per cloud.
 
     Attributes:
-        z: (batch, latent_dim).
-        mixture: the base measure of each shape.
-        part: (batch, n) int64, the component each point started in.
+        near: (batch, n, k) int64, the nearest other points of each at the start.
+        scale: (batch,), the mean distance between neighbours; lengths are divided by it.
+        centre: (batch, n, dim), of the component that each point started in.
+        factor: (batch, n, dim, dim), A in the covariance of that component.
     """
 
-    z: Tensor
-    mixture: MixtureBatch
-    part: Tensor
+    near: Tensor
+    scale: Tensor
+    centre: Tensor
+    factor: Tensor
+
+    @classmethod
+    def of(cls, mixture: MixtureBatch, start: Drawn, neighbours: int) -> PointCondition:
+        """Of clouds as :meth:`MixtureBatch.sample` drew them.
+
+        A cloud of fewer points than ``neighbours`` + 1 has all others as neighbours, or itself.
+        """
+        points = start.points
+        k = min(neighbours, max(1, points.shape[1] - 1))
+        squared, index = nearest(points, points, k=min(k + 1, points.shape[1]))
+        first = min(1, points.shape[1] - 1)  # a point is the nearest to itself
+        scale = squared[..., first:].clamp_min(0).sqrt().mean((1, 2)).clamp_min(1e-6)
+        rows = torch.arange(len(points), device=points.device)[:, None]
+        return cls(
+            index[..., first:], scale, mixture.centre[rows, start.part],
+            mixture.factor[rows, start.part],
+        )  # fmt: skip
+
+    def __getitem__(self, rows: Tensor) -> PointCondition:
+        return PointCondition(
+            self.near[rows], self.scale[rows], self.centre[rows], self.factor[rows]
+        )
+
+    def to(self, device: str) -> PointCondition:
+        """On another device."""
+        return PointCondition(*(getattr(self, f.name).to(device) for f in fields(self)))
 
 
 class PointSlope(nn.Module):
-    """Points move on their own, told their latent and the component they started in.
+    """Points look at their neighbours: edge convolutions on the graph of nearest points.
 
-    The component's geometry and a learned code, both from the latent, enter as one vector per
-    component, gathered to its points: cheap, and local enough for edges to be sharp.
+    All that enters is relative: offsets to neighbours and to the component that a point started
+    in, over the spacing of the cloud. The field of view is as many hops as there are ``blocks``
+    and one more. So the network can mend and sharpen a surface, and cannot remember a shape.
     Output: velocity (batch, n, dim) and, as the same forward pass, an unsigned normal, or
-    zero where the data had none.
+    zero where the data had none. Edge convolution: Wang et al., "Dynamic Graph CNN", ACM TOG 2019.
     """
 
-    def __init__(
-        self, dim: int, latent_dim: int, parts: int, width: int, blocks: int, code: int = 16
-    ) -> None:
+    def __init__(self, dim: int, width: int, blocks: int) -> None:
         super().__init__()
-        self.parts, self.dim, self.code = parts, dim, code
-        self.local_codes = nn.Sequential(
-            nn.Linear(latent_dim, 256), nn.SiLU(), nn.Linear(256, parts * code)
+        self.dim = dim
+        self.own = nn.Linear(dim + dim * dim, width)
+        self.offsets = nn.Sequential(
+            nn.Linear(dim, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU()
         )
-        self.identity = nn.Parameter(0.1 * torch.randn(parts, code))
-        self.part = nn.Linear(code + dim + dim * dim + 1, width)
-        self.enter = nn.Linear(2 * dim, width)
-        self.global_code = nn.Sequential(nn.Linear(latent_dim, 128), nn.SiLU())
-        self.blocks = nn.ModuleList(_Block(width, TIME_FEATURES + 128) for _ in range(blocks))
+        self.enter = nn.Linear(width, width)
+        self.blocks = nn.ModuleList(_EdgeBlock(dim, width) for _ in range(blocks))
+        self.mix = nn.ModuleList(_Block(width, TIME_FEATURES) for _ in range(blocks + 1))
         self.leave = _zero(nn.Linear(width, dim))
         self.normal = nn.Linear(width, dim)
 
@@ -107,26 +134,38 @@ class PointSlope(nn.Module):
         self, x: Tensor, t: Tensor, s: Tensor, condition: PointCondition
     ) -> tuple[Tensor, Tensor]:
         """(batch, n, dim) each; the normal is not normalised."""
-        mixture, part = condition.mixture, condition.part
-        codes = self.local_codes(condition.z).view(-1, self.parts, self.code) + self.identity
-        geometry = torch.cat(
-            [
-                codes,
-                mixture.centre,
-                4 * mixture.factor.flatten(-2),
-                # A pruned component has no weight; its row is never gathered, but must be finite.
-                mixture.log_weight[..., None].clamp_min(-12) + math.log(self.parts),
-            ],
-            -1,
-        )
-        rows = torch.arange(len(x), device=x.device)[:, None]
-        offset = 4 * (x - mixture.centre[rows, part])
-        h = self.enter(torch.cat([x, offset], -1)) + self.part(geometry)[rows, part]
-        told = torch.cat([time_features(t, s), self.global_code(condition.z)], -1)
-        for block in self.blocks:
-            h = block(h, told)
+        unit = condition.scale[:, None, None]
+        near, told = condition.near, time_features(t, s)
+        offset = (gathered(x, near) - x[:, :, None]) / unit[..., None]
+        edges = self.offsets(offset)
+        own = torch.cat([x - condition.centre, condition.factor.flatten(-2)], -1) / unit
+        h = self.own(own) + self.enter(edges.mean(2))
+        h = self.mix[0](h, told)
+        for block, mix in zip(self.blocks, self.mix[1:], strict=True):
+            h = mix(h + block(h, offset, near), told)
         h = nn.functional.silu(h)
-        return self.leave(h), self.normal(h)
+        return unit * self.leave(h), self.normal(h)
+
+
+class _EdgeBlock(nn.Module):
+    """W mean over neighbours j of silu(A hⱼ + B (xⱼ − xᵢ)): what the neighbours see."""
+
+    def __init__(self, dim: int, width: int) -> None:
+        super().__init__()
+        self.other = nn.Linear(width, width)
+        self.offset = nn.Linear(dim, width, bias=False)
+        self.leave = nn.Linear(width, width)
+
+    def forward(self, h: Tensor, offset: Tensor, near: Tensor) -> Tensor:
+        edges = nn.functional.silu(gathered(self.other(h), near) + self.offset(offset))
+        return self.leave(edges.mean(2))
+
+
+def gathered(values: Tensor, index: Tensor) -> Tensor:
+    """Rows ``index`` (batch, n, k) of ``values`` (batch, m, width): (batch, n, k, width)."""
+    batch, n, k = index.shape
+    flat = index.reshape(batch, n * k, 1).expand(-1, -1, values.shape[2])
+    return values.gather(1, flat).view(batch, n, k, -1)
 
 
 class BoundPointSlope:

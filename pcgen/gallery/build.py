@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from pcgen import __version__, progress
 from pcgen.errors import MeshError, StorageError
+from pcgen.evaluate.neighbours import Neighbour
 from pcgen.files import atomic_folder
 from pcgen.gallery import pack, page
 from pcgen.gallery.curves import Curves, section
@@ -20,7 +21,6 @@ from pcgen.gallery.meshes import MeshFiles, find_meshes
 from pcgen.render import palette
 from pcgen.render.camera import AZIMUTH, ELEVATION
 from pcgen.render.files import encode
-from pcgen.render.neighbours import Neighbour
 from pcgen.render.picture import Image
 from pcgen.shapes.mesh_files import Mesh, read_mesh
 from pcgen.shapes.samples import Samples
@@ -96,7 +96,9 @@ def build(
             blobs=blobs,
             sections=sections,
             footer=f"Made with pcgen {__version__}. Nothing on this page was selected by hand; "
-            "distances are Chamfer distances (squared, both sides added) in each shape's box.",
+            "distances are Chamfer distances (squared, both sides added) of shapes stretched to "
+            "the full box along each axis, mirror images included: a training shape in other "
+            "proportions is near. It is shown in its own proportions.",
         )
         (folder / "index.html").write_text(text, encoding="utf-8")
     return Path(out) / "index.html"
@@ -123,6 +125,7 @@ def _item(
         item["nearest"] = {
             "id": neighbour.id,
             "distance": neighbour.distance,
+            "note": str(neighbour.relation),
             "cloud": other.header,
         }
         blobs[f"near-{number}"] = other.data

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from pcgen import progress, render
-from pcgen.render.neighbours import Neighbours
+from pcgen.evaluate.neighbours import Neighbours
 from pcgen.runfile import learned_from
 from pcgen.shapes.samples import Samples
 from pcgen.shapes.store import Dataset
@@ -16,6 +16,7 @@ PICTURE = 200  # pixels
 def contact_sheet(samples: Samples, dataset: Path, out: Path, *, columns: int = 6) -> Path:
     """A picture of all samples in the order drawn, each beside its nearest training shape.
 
+    That is sought without proportions, mirror images included, and drawn in its own proportions.
     Of the categories that their run learned, where the samples name it.
     """
     learned = learned_from(Path(str(samples.meta.get("run", ""))))
@@ -27,11 +28,12 @@ def contact_sheet(samples: Samples, dataset: Path, out: Path, *, columns: int = 
         left = render.cloud(points, normals, size=PICTURE)
         right = render.cloud(found.points, size=PICTURE, colour="training")
         pictures.append(render.pair(left, right))
-        captions.append(f"sample {number} | nearest, CD {found.distance:.4f}")
+        captions.append(f"sample {number} | nearest, CD {found.distance:.4f}\n{found.relation}")
     rows = range(0, len(pictures), columns)
     picture = render.sheet(
         [pictures[row : row + columns] for row in rows],
         [captions[row : row + columns] for row in rows],
-        title="Samples in the order drawn, each beside the nearest training shape",
+        title="Samples in the order drawn, each beside the training shape nearest without "
+        "proportions",
     )
     return render.save(picture, out)

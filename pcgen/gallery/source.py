@@ -10,12 +10,12 @@ import numpy as np
 
 from pcgen import progress
 from pcgen.errors import DataError, InputError
+from pcgen.evaluate.neighbours import Neighbour, Neighbours
 from pcgen.gallery.build import build
 from pcgen.gallery.curves import Curves, read_curves
 from pcgen.gallery.meshes import MeshFiles, find_meshes
 from pcgen.overview import overview
 from pcgen.render.inputs import Collection, kind_of, open_collection, to_samples
-from pcgen.render.neighbours import Neighbour, Neighbours
 from pcgen.render.picture import Image
 from pcgen.runfile import learned_from
 from pcgen.shapes.samples import Samples

@@ -105,7 +105,7 @@ def call(name: str, *arguments: Any) -> None:
     """Call a C function: arrays by address (contiguity checked), integers as int."""
     plain: list[Any] = []
     for argument in arguments:
-        if isinstance(argument, ctypes.c_float):
+        if isinstance(argument, ctypes.c_float | ctypes.c_double):
             plain.append(argument)
         elif isinstance(argument, np.ndarray):
             assert argument.flags.c_contiguous

@@ -85,11 +85,11 @@ int chamfer_table(const float *x, int few, int n, const float *y, int many, int 
 }
 
 /* Distances of one cloud x to the clouds of y, tried in the given order: exact for the least of
- * all; of the others only something above it is known. */
+ * all, where that is not above limit; of the others only something above it is known. */
 int chamfer_search(const float *x, int n, const float *y, int m, const int64_t *order, int count,
-                   double *out)
+                   double limit, double *out)
 {
-    double best = INFINITY;
+    double best = limit;
     float *column = malloc(sizeof(float) * (size_t)m);
     if (!column)
         return 1;

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import itertools
+import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, TypeVar
@@ -55,18 +56,22 @@ def chamfer_table(x: Clouds, y: Clouds) -> NDArray[np.float64]:
     return out
 
 
-def chamfer_search(x: Clouds, y: Clouds, order: NDArray[np.int64]) -> NDArray[np.float64]:
+def chamfer_search(
+    x: Clouds, y: Clouds, order: NDArray[np.int64], limit: float = math.inf
+) -> NDArray[np.float64]:
     """Distances of the prepared cloud x, (3, n), to the clouds y, exact only for the nearest.
 
     Args:
         order: all clouds of y; the work is least when likely ones come first.
+        limit: larger distances are of no interest.
     Returns:
-        (clouds,) the distance where it is the smallest of all; elsewhere a lower bound of it that
-        is still larger. So min and argmin are exact.
+        (clouds,) the distance where it is the smallest of all and not above the limit; elsewhere a
+        lower bound of it that is still larger. So min and argmin are exact.
     """
     out = np.empty(len(y))
     x, order = np.ascontiguousarray(x), np.ascontiguousarray(order, np.int64)
-    call("chamfer_search", x, x.shape[1], y, y.shape[2], order, len(order), out)
+    most = ctypes.c_double(limit)
+    call("chamfer_search", x, x.shape[1], y, y.shape[2], order, len(order), most, out)
     return out
 
 

@@ -1,4 +1,4 @@
-"""Encoder and decoder together, and the loss that trains them.
+"""A codec and the proportions together, and the loss that trains them.
 
 A latent is a code of the shape with its proportions taken out, followed by the proportions: the
 cloud is encoded after each axis was stretched to the full box, and what the code decodes to is
@@ -9,6 +9,7 @@ stretch does, and proportions are varied, blended and transported as the plain n
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -17,9 +18,15 @@ from torch import Generator, Tensor, nn
 from pcgen import checkpoint
 from pcgen.batch_random import mine, whole
 from pcgen.errors import InputError
-from pcgen.latent.decoder import MixtureDecoder, numbers_per_part
-from pcgen.latent.encoder import build_encoder
+from pcgen.latent.decoder import MixtureDecoder
+from pcgen.latent.encoder import ENCODERS, build_encoder
 from pcgen.latent.mixture import Drawn, MixtureBatch
+from pcgen.latent.patches import PatchCodec
+from pcgen.latent.tokens import TokenCodec
+
+CODECS = ("patches", "tokens", *ENCODERS)
+"""What turns clouds into codes and back: local patches, tokens, or one global code by one of
+:data:`pcgen.latent.encoder.ENCODERS`."""
 
 # Extents below this share of the longest one count as this share: noise on a flat shape must not
 # be stretched to the size of the box.
@@ -33,35 +40,67 @@ class AutoencoderSettings:
     """Sizes of the autoencoder.
 
     Attributes:
-        encoder: a key of :data:`pcgen.latent.encoder.ENCODERS`.
-        latent_dim: numbers per shape, its proportions (one for each axis) included.
-        width: of the hidden layers.
-        parts: Gaussians per shape.
+        encoder: one of :data:`CODECS`.
+        levels: of ``patches``: there are 2^levels of them.
+        code: of ``patches`` and ``tokens``: numbers for what each looks like.
+        neighbours: of ``patches``: points that a code is read off.
+        patch_parts: of ``patches``: Gaussians of each.
+        patch_width: of ``patches``: of the hidden layers.
+        tokens: how many ``tokens``.
+        latent_dim: of a global code: its numbers, proportions (one for each axis) included.
+        width: of a global code and of ``tokens``: of the hidden layers.
+        parts: of a global code and of ``tokens``: Gaussians per shape.
         thickness: floor under their standard deviations, in box units (the box has side 2).
         latent_noise: standard deviation added to the code in training, where it has variance
-            one; makes neighbouring codes decode alike.
-        points: per shape and step, to encode and, disjointly, to score.
+            one; makes neighbouring codes decode alike. Positions of patches get none.
+        points: per shape and step, to encode; scored: likewise, to score, other ones.
         prune: weight of the sparsest components that the base of the point flow does without.
         reach: how many standard deviations from a component's centre its points may start.
         fuzz: of the thickness, how much a drawn point is moved off its component. The likelihood
             needs the thickness; drawn in full it is a blur that tells generated clouds apart.
     """
 
-    encoder: str = "basis-points"
+    encoder: str = "patches"
+    levels: int = 8
+    code: int = 12
+    neighbours: int = 16
+    patch_parts: int = 3
+    patch_width: int = 96
+    tokens: int = 32
     latent_dim: int = 128
     width: int = 512
     parts: int = 256
     thickness: float = 0.012
     latent_noise: float = 0.1
-    points: int = 768
-    prune: float = 0.06
-    reach: float = 1.7
-    fuzz: float = 0.5
+    points: int = 1536
+    scored: int = 512
+    prune: float = 0.03
+    reach: float = 1.5
+    fuzz: float = 0.3
 
     def __post_init__(self) -> None:
-        for name in ("latent_dim", "width", "parts", "points"):
+        sizes = (
+            "latent_dim",
+            "width",
+            "parts",
+            "points",
+            "scored",
+            "code",
+            "neighbours",
+            "patch_parts",
+        )
+        for name in (*sizes, "tokens"):
             if getattr(self, name) < 1:
                 raise InputError(f"autoencoder {name} must be at least 1")
+        if self.encoder not in CODECS:
+            raise InputError(f"encoder must be one of {', '.join(CODECS)}, got {self.encoder!r}")
+        if not 0 <= self.levels <= 12 or self.patch_width < 4:
+            raise InputError(
+                "patches need 0 <= levels <= 12 and patch_width >= 4, got "
+                f"{self.levels} and {self.patch_width}"
+            )
+        if self.encoder == "tokens" and self.parts % self.tokens:
+            raise InputError(f"{self.parts} parts cannot be shared by {self.tokens} tokens")
         if self.thickness <= 0:
             raise InputError(f"thickness must be positive, got {self.thickness}")
         if not (0 <= self.prune < 1 and self.reach > 0 and self.fuzz >= 0):
@@ -71,21 +110,76 @@ class AutoencoderSettings:
             )
 
 
+class GlobalCodec(nn.Module):
+    """One code for the whole shape: an encoder of :mod:`.encoder`, an MLP to all components."""
+
+    position_numbers = 0
+
+    def __init__(self, kind: str, code_dim: int, width: int, thickness: float, centres: Tensor):
+        super().__init__()
+        self.code_dim = code_dim
+        self.encoder = build_encoder(kind, centres.shape[1], code_dim, width)
+        self.decoder = MixtureDecoder(code_dim, width, thickness, centres)
+
+    def encode(self, points: Tensor) -> Tensor:
+        """(batch, n, dim) to (batch, code_dim)."""
+        return self.encoder(points)
+
+    def decode(self, code: Tensor) -> MixtureBatch:
+        """(batch, code_dim) to mixtures."""
+        return self.decoder(code)
+
+
+Codec = PatchCodec | TokenCodec | GlobalCodec
+
+
+def build_codec(settings: AutoencoderSettings, centres: Tensor) -> Codec:
+    """The codec that ``settings`` ask for.
+
+    Args:
+        centres: (parts, dim) where the components of a global code or of tokens start.
+    """
+    dim = centres.shape[1]
+    if settings.encoder == "patches":
+        return PatchCodec(
+            dim,
+            levels=settings.levels,
+            code=settings.code,
+            neighbours=settings.neighbours,
+            cloud_points=settings.points,
+            parts=settings.patch_parts,
+            width=settings.patch_width,
+            thickness=settings.thickness,
+        )
+    if settings.encoder == "tokens":
+        return TokenCodec(
+            settings.tokens, settings.code, settings.width, settings.thickness, centres
+        )
+    code = settings.latent_dim - dim
+    if code < 1:
+        raise InputError(
+            f"latent_dim must be more than the {dim} that hold the proportions, "
+            f"got {settings.latent_dim}"
+        )
+    return GlobalCodec(settings.encoder, code, settings.width, settings.thickness, centres)
+
+
 class Autoencoder(nn.Module):
-    """``encode`` clouds, ``decode`` latents, ``loss`` of both on two draws of one surface."""
+    """``encode`` clouds, ``decode`` latents, ``loss`` of both on two draws of one surface.
+
+    Attributes:
+        dim: of the points; latent_dim: numbers in a latent, a code and then ``dim`` proportions.
+    """
 
     def __init__(self, settings: AutoencoderSettings, centres: Tensor) -> None:
         super().__init__()
         self.settings = settings
         self.dim = centres.shape[1]
-        code = settings.latent_dim - self.dim
-        if code < 1:
-            raise InputError(
-                f"latent_dim must be more than the {self.dim} that hold the proportions, "
-                f"got {settings.latent_dim}"
-            )
-        self.encoder = build_encoder(settings.encoder, self.dim, code, settings.width)
-        self.decoder = MixtureDecoder(code, settings.width, settings.thickness, centres)
+        self.codec = build_codec(settings, centres)
+
+    @property
+    def latent_dim(self) -> int:
+        return self.codec.code_dim + self.dim
 
     @classmethod
     def untrained(cls, settings: AutoencoderSettings, clouds: Any, seed: int) -> Autoencoder:
@@ -106,11 +200,15 @@ class Autoencoder(nn.Module):
         Raises:
             ValueError: they are of another network.
         """
-        bias = weights.get("decoder.head.bias", torch.zeros(0))
-        each = bias.numel() // settings.parts
-        dim = next((d for d in range(1, 5) if numbers_per_part(d) == each), 3)
-        model = checkpoint.filled(lambda: cls(settings, torch.zeros(settings.parts, dim)), weights)
-        return model.eval().requires_grad_(False)
+        faults: list[ValueError] = []
+        for dim in (3, 2, 1, 4):
+            centres = torch.zeros(settings.parts, dim)
+            try:
+                model = checkpoint.filled(partial(cls, settings, centres), weights)
+                return model.eval().requires_grad_(False)
+            except ValueError as error:
+                faults.append(error)
+        raise faults[0]
 
     def encode(self, points: Tensor) -> Tensor:
         """(batch, n, dim) in the box frame, any n, to (batch, latent_dim)."""
@@ -121,14 +219,18 @@ class Autoencoder(nn.Module):
         code, logs = z.split([z.shape[1] - self.dim, self.dim], dim=1)
         logs = logs / EXTENT_SCALE
         sizes = (logs - logs.amax(1, keepdim=True)).exp().clamp_min(FLATTEST)
-        return self.decoder(code).stretched(sizes)
+        return self.codec.decode(code).stretched(sizes)
 
     def noisy(self, z: Tensor, generator: Generator) -> Tensor:
-        """Latents with the noise that the decoder is trained under; proportions stay."""
+        """Latents with the noise that the decoder is trained under.
+
+        Proportions and positions of patches stay.
+        """
         rows = whole(len(z), generator)
         drawn = mine(torch.randn(rows, z.shape[1], generator=generator), generator)
         noise = self.settings.latent_noise * drawn
         noise[:, z.shape[1] - self.dim :] = 0
+        noise[:, : self.codec.position_numbers] = 0
         return z + noise.to(z)
 
     def draw_base(self, z: Tensor, count: int, generator: Generator) -> tuple[MixtureBatch, Drawn]:
@@ -146,18 +248,22 @@ class Autoencoder(nn.Module):
         return mixture, drawn
 
     def loss(self, points: Tensor, generator: Generator) -> Tensor:
-        """Negative log-likelihood of one half of the points, given the other half's latent.
+        """Negative log-likelihood of some of the points, given the latent of the others.
+
+        Of fewer points than ``points`` + ``scored``, as large shares are encoded and scored.
 
         Two disjoint draws keep the code about the surface and not about the sample.
         """
         # The extents are those of all the points, or a tip that one half missed would rescale it.
         sizes = proportions(points)
-        seen, scored = points.chunk(2, dim=1)
+        count, chosen = points.shape[1], self.settings
+        first = max(1, count * chosen.points // (chosen.points + chosen.scored))
+        seen, scored = points[:, :first], points[:, first:]
         z = self.noisy(self._encode(seen, sizes), generator)
         return -self.decode(z).log_likelihood(scored).mean()
 
     def _encode(self, points: Tensor, sizes: Tensor) -> Tensor:
-        code = self.encoder(points / sizes[:, None])
+        code = self.codec.encode(points / sizes[:, None])
         return torch.cat([code, EXTENT_SCALE * sizes.log()], dim=1)
 
 

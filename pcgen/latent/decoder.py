@@ -1,4 +1,4 @@
-"""Latents to mixtures of Gaussians: an MLP that starts as the mean of the training clouds."""
+"""Numbers to mixtures of Gaussians, and the network that decodes a global code into them."""
 
 from __future__ import annotations
 
@@ -11,49 +11,61 @@ from pcgen.latent.mixture import MixtureBatch
 INITIAL_SIZE = 0.15
 
 
+def component_numbers(dim: int) -> int:
+    """How many numbers describe a component: centre, lower triangular factor and weight."""
+    return dim + dim * (dim + 1) // 2 + 1
+
+
+def components(raw: Tensor, thickness: float) -> MixtureBatch:
+    """(..., K, component_numbers) to mixtures of K components, each with weights of its own."""
+    numbers = raw.shape[-1]
+    dim = next(d for d in range(1, numbers) if component_numbers(d) == numbers)
+    rows, columns = torch.tril_indices(dim, dim, device=raw.device)
+    factor = raw.new_zeros(*raw.shape[:-1], dim, dim)
+    factor[..., rows, columns] = raw[..., dim:-1]
+    return MixtureBatch(
+        centre=raw[..., :dim],
+        factor=factor,
+        log_weight=raw[..., -1].log_softmax(-1),
+        thickness=thickness,
+    )
+
+
+def initial_components(centres: Tensor, size: float) -> Tensor:
+    """(K, component_numbers): round components of one size at ``centres`` (K, dim)."""
+    parts, dim = centres.shape
+    rows, columns = torch.tril_indices(dim, dim)
+    start = torch.zeros(parts, component_numbers(dim))
+    start[:, :dim] = centres
+    start[:, dim:-1] = size * (rows == columns).float()
+    return start
+
+
 class MixtureDecoder(nn.Module):
-    """z (batch, latent_dim) to K components of dimension ``dim``.
+    """A code (batch, code_dim) to K components of dimension ``dim``, by an MLP.
 
     Args:
         thickness: floor under the standard deviations, in box units.
         centres: (K, dim) where the components start, e.g. random training points.
     """
 
-    def __init__(self, latent_dim: int, width: int, thickness: float, centres: Tensor) -> None:
+    def __init__(self, code_dim: int, width: int, thickness: float, centres: Tensor) -> None:
         super().__init__()
         self.parts, self.dim = centres.shape
         self.thickness = thickness
         self.body = nn.Sequential(
-            nn.Linear(latent_dim, width),
+            nn.Linear(code_dim, width),
             nn.SiLU(),
             nn.Linear(width, width),
             nn.SiLU(),
             nn.Linear(width, width),
             nn.SiLU(),
         )
-        per_part = numbers_per_part(self.dim)
-        self.head = nn.Linear(width, self.parts * per_part)
+        self.head = nn.Linear(width, self.parts * component_numbers(self.dim))
         nn.init.normal_(self.head.weight, std=0.01)
-        rows, columns = torch.tril_indices(self.dim, self.dim)
-        start = torch.zeros(self.parts, per_part)
-        start[:, : self.dim] = centres
-        start[:, self.dim : -1] = INITIAL_SIZE * (rows == columns).float()
         with torch.no_grad():
-            self.head.bias.copy_(start.flatten())
+            self.head.bias.copy_(initial_components(centres, INITIAL_SIZE).flatten())
 
-    def forward(self, z: Tensor) -> MixtureBatch:
-        raw = self.head(self.body(z)).view(len(z), self.parts, -1)
-        rows, columns = torch.tril_indices(self.dim, self.dim, device=z.device)
-        factor = raw.new_zeros(len(z), self.parts, self.dim, self.dim)
-        factor[..., rows, columns] = raw[..., self.dim : -1]
-        return MixtureBatch(
-            centre=raw[..., : self.dim],
-            factor=factor,
-            log_weight=raw[..., -1].log_softmax(-1),
-            thickness=self.thickness,
-        )
-
-
-def numbers_per_part(dim: int) -> int:
-    """What describes one component: its centre, its lower triangular factor, its weight."""
-    return dim + dim * (dim + 1) // 2 + 1
+    def forward(self, code: Tensor) -> MixtureBatch:
+        raw = self.head(self.body(code)).view(len(code), self.parts, -1)
+        return components(raw, self.thickness)

@@ -79,18 +79,17 @@ class PointNetEncoder(nn.Module):
         return self.body(_pooled(self.each(points)))
 
 
-class AttentionEncoder(nn.Module):
-    """A few learned queries attend to all points, then to each other; an MLP.
+class Perceiver(nn.Module):
+    """Learned queries attend to all points, then to each other: one vector a query.
 
     The layout of Set Transformer (Lee et al., ICML 2019) and Perceiver: cost linear in the number
     of points. Positions enter with their sines and cosines at three octaves.
     """
 
-    def __init__(
-        self, dim: int, latent_dim: int, width: int, queries: int = 16, heads: int = 4
-    ) -> None:
+    def __init__(self, dim: int, width: int, queries: int, heads: int = 4) -> None:
         super().__init__()
-        inner = max(1, width // 4 // heads) * heads
+        self.dim, self.heads = dim, heads
+        self.inner = inner = max(1, width // 4 // heads) * heads
         self.each = nn.Sequential(
             nn.Linear(7 * dim, inner), nn.SiLU(), nn.Linear(inner, inner), nn.LayerNorm(inner)
         )
@@ -100,17 +99,28 @@ class AttentionEncoder(nn.Module):
             inner, heads, 2 * inner, dropout=0.0, activation="gelu", batch_first=True,
             norm_first=True,
         )  # fmt: skip
-        self.body = nn.Sequential(
-            nn.Linear(queries * inner, width), nn.SiLU(), *_last(width, latent_dim)
-        )
 
     def forward(self, points: Tensor) -> Tensor:
+        """(batch, n, dim) to (batch, queries, inner)."""
         turns = [points * torch.pi * 2**octave for octave in range(3)]
         waves = [wave(turn) for turn in turns for wave in (torch.sin, torch.cos)]
         each = self.each(torch.cat([points, *waves], -1))
         queries = self.queries.expand(len(points), -1, -1)
-        tokens = queries + self.across(queries, each, each, need_weights=False)[0]
-        return self.body(self.within(tokens).flatten(1))
+        return self.within(queries + self.across(queries, each, each, need_weights=False)[0])
+
+
+class AttentionEncoder(nn.Module):
+    """A few learned queries attend to all points, see :class:`Perceiver`; an MLP."""
+
+    def __init__(self, dim: int, latent_dim: int, width: int, queries: int = 16) -> None:
+        super().__init__()
+        self.read = Perceiver(dim, width, queries)
+        self.body = nn.Sequential(
+            nn.Linear(queries * self.read.inner, width), nn.SiLU(), *_last(width, latent_dim)
+        )
+
+    def forward(self, points: Tensor) -> Tensor:
+        return self.body(self.read(points).flatten(1))
 
 
 class NeighbourhoodEncoder(nn.Module):

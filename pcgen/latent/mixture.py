@@ -62,6 +62,16 @@ class MixtureBatch:
         """Mean log-density of ``points`` (batch, n, dim) under each mixture: (batch,)."""
         return _MeanLogSumExp.apply(_features(points), self._coefficients())
 
+    def repeated(self, times: int) -> MixtureBatch:
+        """Each mixture so many times in a row."""
+        return dataclasses.replace(
+            self,
+            **{
+                name: getattr(self, name).repeat_interleave(times, 0)
+                for name in ("centre", "factor", "log_weight")
+            },
+        )
+
     def stretched(self, sizes: Tensor) -> MixtureBatch:
         """Stretched by ``sizes`` (batch, dim) along the axes; the thickness stays."""
         return dataclasses.replace(

@@ -13,6 +13,7 @@ from pcgen.config import from_plain
 from pcgen.errors import InputError
 from pcgen.flow.networks import BoundPointSlope, PointCondition, PointSlope
 from pcgen.latent.autoencoder import Autoencoder, AutoencoderSettings
+from pcgen.latent.mixture import Drawn
 from pcgen.model.follow import Networks, check, follow, weights
 
 
@@ -45,16 +46,15 @@ class CloudDecoder:
         settings = config["settings"]
         sizes = from_plain(AutoencoderSettings, settings["autoencoder"])
         self.device = device
-        self.latent_dim = sizes.latent_dim
         tensors = weights(run_dir / "autoencoder")
         self._autoencoder = Autoencoder.trained(sizes, tensors).to(device)
-        self.dim = self._autoencoder.dim
+        self.dim, self.latent_dim = self._autoencoder.dim, self._autoencoder.latent_dim
         flow = settings["point_flow"]
+        self._cloud_points = int(flow["points"])
+        self._neighbours = int(flow["neighbours"])
         self._networks = Networks(
             run_dir / "point-flow",
-            lambda: PointSlope(
-                self.dim, self.latent_dim, sizes.parts, flow["width"], flow["blocks"]
-            ),
+            lambda: PointSlope(self.dim, flow["width"], flow["blocks"]),
             flow["blocks"],
             device,
         )
@@ -70,7 +70,11 @@ class CloudDecoder:
         trace: bool = False,
         solver: str = "student",
     ) -> Decoded:
-        """Latents (batch, latent_dim) to clouds of any number of points, with normals."""
+        """Latents (batch, latent_dim) to clouds of any number of points, with normals.
+
+        The point flow knows clouds of one density: fewer points are the first of such a cloud,
+        more are several clouds of the same shape.
+        """
         check(points, steps)
         if latents.ndim != 2 or latents.shape[1] != self.latent_dim:
             raise InputError(
@@ -78,20 +82,35 @@ class CloudDecoder:
             )
         draw = torch.Generator().manual_seed(seed)
         z = latents.to(self.device)
-        mixture, start = self._autoencoder.draw_base(z, points, draw)
-        condition = PointCondition(z=z, mixture=mixture, part=start.part)
+        clouds = -(-points // self._cloud_points)
+        mixture, start = self._autoencoder.draw_base(z, clouds * self._cloud_points, draw)
+        batch, dim = len(z), self.dim
+
+        def apart(values: Tensor) -> Tensor:
+            """(batch, clouds · n, ...) to (batch · clouds, n, ...)."""
+            return values.reshape(batch * clouds, self._cloud_points, *values.shape[2:])
+
+        def joined(values: Tensor) -> Tensor:
+            """The inverse of ``apart``, without the points that were not asked for."""
+            whole = values.reshape(*values.shape[:-3], batch, -1, dim)
+            return whole[..., :points, :].cpu()
+
+        begin = apart(start.points)
+        condition = PointCondition.of(
+            mixture.repeated(clouds), Drawn(begin, apart(start.part), begin), self._neighbours
+        )
         path = []
-        end = start.points
+        end = begin
         slope = BoundPointSlope(self._networks.under(solver), condition)
-        for end in follow(slope, start.points, steps, solver, "point-flow"):
+        for end in follow(slope, begin, steps, solver, "point-flow"):
             if trace:
                 path.append(end)
         return Decoded(
-            points=end.cpu(),
-            normals=nn.functional.normalize(slope.normal, dim=-1).cpu(),
-            base=start.points.cpu(),
-            part=start.part.cpu(),
-            trace=torch.stack(path).cpu() if trace else None,
+            points=joined(end),
+            normals=joined(nn.functional.normalize(slope.normal, dim=-1)),
+            base=start.points[:, :points].cpu(),
+            part=start.part[:, :points].cpu(),
+            trace=joined(torch.stack(path)) if trace else None,
         )
 
     @torch.no_grad()

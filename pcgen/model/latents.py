@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,13 +9,11 @@ from typing import Any
 import torch
 from torch import Generator, Tensor, nn
 
-from pcgen import base, checkpoint
-from pcgen.base import BaseMeasure
 from pcgen.errors import DataError, InputError
 from pcgen.flow.networks import LatentSlope
-from pcgen.kernels import best_cells
+from pcgen.model.coupling import LatentCoupling
 from pcgen.model.follow import Networks, check, follow
-from pcgen.transport import SemidiscreteSolution, StratifiedSampler
+from pcgen.transport import StratifiedSampler
 
 # Base points drawn at a time: fixed, so that shape k does not depend on how many are asked for.
 CHUNK = 256
@@ -29,39 +26,17 @@ class LatentDraw:
     """Latents with their story.
 
     Attributes:
-        z: (count, latent_dim), ready to decode; base: where each started.
+        z: (count, latent_dim), ready to decode; base: (count, d) where each started.
         category: index of the category of the cell that each started in.
-        row: data-set row of the training shape whose cell that is.
+        parent: (count, 2) data-set rows of the parents of the child whose cell that is; twice the
+            same where it is a training shape. mirrored: (count, 2), whether a parent is mirrored.
     """
 
     z: Tensor
     base: Tensor
     category: Tensor
-    row: Tensor
-
-
-def check_fit(
-    atoms: Mapping[str, Tensor],
-    potential: Tensor,
-    omega: BaseMeasure,
-    dim: int,
-    categories: int,
-) -> None:
-    """Refuse files of the base stage that do not fit each other or the run.
-
-    Args:
-        atoms: ``z``, ``row`` and ``label``; dim: of the latents; categories: how many.
-    Raises:
-        ValueError: with what does not fit.
-    """
-    z, labels = atoms["z"], atoms["label"]
-    sizes = {len(atoms["row"]), len(labels), len(potential)}
-    if sizes != {len(z)} or len(z) == 0 or z.shape[1] != dim:
-        raise ValueError("the atoms, their labels and the potential have different sizes")
-    if int(labels.min()) < 0 or int(labels.max()) >= categories:
-        raise ValueError("an atom has a category that the run does not know")
-    if omega.dim != dim:
-        raise ValueError(f"the base has dimension {omega.dim}")
+    parent: Tensor
+    mirrored: Tensor
 
 
 class LatentSampler:
@@ -75,23 +50,18 @@ class LatentSampler:
             ValueError: files of the run do not fit each other.
         """
         self.device = device
-        self.dim = dim
         self.categories: tuple[str, ...] = tuple(config["categories"])
         self.conditional = bool(config["conditional"])
-        folder = run_dir / "base"
-        atoms, _ = checkpoint.load(folder / "atoms.safetensors", checkpoint.ATOMS)
-        self._atoms, self._row, self._label = atoms["z"], atoms["row"], atoms["label"]
-        self._base = base.from_checkpoint(
-            *checkpoint.load(folder / "base.safetensors", checkpoint.BASE)
-        )
-        self._potential = SemidiscreteSolution.load(folder / "map.npz").potential
-        check_fit(atoms, self._potential, self._base, dim, len(self.categories))
-        self._shape = torch.unique(self._row, return_inverse=True)[1]
+        self._coupling = LatentCoupling.load(run_dir / "base", dim, len(self.categories))
+        latents = self._coupling.latents
+        self.dim = latents.axes.shape[1]
+        self._label = latents.label
+        self._shape = torch.unique(latents.parent[:, 0], return_inverse=True)[1]
         sizes = config["settings"]["latent_flow"]
         classes = len(self.categories) if self.conditional else 0
         self._networks = Networks(
             run_dir / "latent-flow",
-            lambda: LatentSlope(dim, sizes["width"], sizes["blocks"], classes),
+            lambda: LatentSlope(self.dim, sizes["width"], sizes["blocks"], classes),
             sizes["blocks"],
             device,
         )
@@ -123,16 +93,23 @@ class LatentSampler:
             one_hot = nn.functional.one_hot(label, len(self.categories)).float().to(self.device)
         chunks = start.split(CHUNK)
         told = [None] * len(chunks) if one_hot is None else one_hot.split(CHUNK)
-        z = torch.cat(
+        y = torch.cat(
             [
                 self._carried(x, label_here, steps, solver)
                 for x, label_here in zip(chunks, told, strict=True)
             ]
         )
-        return LatentDraw(z=z, base=start, category=label, row=self._row[cell])
+        latents = self._coupling.latents
+        return LatentDraw(
+            z=latents.lifted(y, cell),
+            base=start,
+            category=label,
+            parent=latents.parent[cell],
+            mirrored=latents.mirrored[cell],
+        )
 
     def _carried(self, start: Tensor, one_hot: Tensor | None, steps: int, solver: str) -> Tensor:
-        """Up to CHUNK base points (n, latent_dim) to latents.
+        """Up to CHUNK base points (n, d) to coordinates of latents.
 
         The network always sees CHUNK rows: products of other sizes differ in their last bits.
         """
@@ -150,7 +127,7 @@ class LatentSampler:
             raise InputError(
                 f"no category {category!r} in this run; it has {', '.join(self.categories)}"
             )
-        wanted = torch.ones(len(self._atoms), dtype=torch.bool)
+        wanted = torch.ones(len(self._label), dtype=torch.bool)
         if category is not None:
             wanted = self._label == self.categories.index(category)
         visits = StratifiedSampler(torch.bincount(self._shape, wanted.double()))
@@ -164,8 +141,8 @@ class LatentSampler:
                     f"none of {CHUNK * empty} points of the base is in a cell of {category}; "
                     "train on more shapes of that category, or sample without --category"
                 )
-            x = self._base.sample(CHUNK, draw)
-            cell = best_cells(x, self._atoms, self._potential)[1][:, 0]
+            x = self._coupling.omega.sample(CHUNK, draw)
+            cell = self._coupling.assign(x)
             fits = wanted[cell]
             x, cell = x[fits], cell[fits]
             empty = 0 if len(x) else empty + 1

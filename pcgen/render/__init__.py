@@ -11,7 +11,6 @@ random, so that a picture in a paper, a README or a test can be made again on an
   :func:`explain` shows how one shape came from its base.
 * ``bodies`` cleans what comes in (NaN, one point, millions of faces), ``raster`` finds what each
   pixel sees, ``light`` what each place receives, ``picture`` puts them together.
-* ``neighbours`` finds the training shapes that samples are shown beside.
 """
 
 from __future__ import annotations

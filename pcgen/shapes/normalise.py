@@ -1,4 +1,5 @@
-"""The frames of the field: per-shape box, per-shape sphere, PointFlow's global one.
+"""The frames of the field: per-shape box, per-shape sphere, PointFlow's global one; and our own,
+without proportions.
 
 A frame is a :class:`pcgen.datatypes.Frame`; ``frame.apply`` normalises, ``frame.restore`` takes
 back. The data store keeps its clouds in the box frame, from which the others are reached by way
@@ -15,6 +16,8 @@ from numpy.typing import NDArray
 from pcgen.datatypes import Frame
 from pcgen.errors import InputError
 
+FLAT = 0.1  # of the longest side, below which an axis says nothing about proportions
+
 
 def box_frame(points: NDArray[np.floating]) -> Frame:
     """Per shape: centre of the bounding box, half of its longest side (LION's table 2, DPM).
@@ -27,6 +30,20 @@ def box_frame(points: NDArray[np.floating]) -> Frame:
     low, high = _clouds(points).min(1), points.max(1)
     low, high = low.astype(np.float64), high.astype(np.float64)
     return Frame(centre=(low + high) / 2, scale=_positive((high - low).max(1) / 2))
+
+
+def proportion_free(points: NDArray[np.floating], flat: float = FLAT) -> NDArray[np.float32]:
+    """Clouds (count, n, dim) with each axis stretched to the full box [-1, 1], one shape at a time.
+
+    A shape and a stretched copy of it become the same. An axis shorter than ``flat`` times the
+    longest one is stretched as if it were that long: thickness, and the noise on it, stays small.
+    """
+    low, high = _clouds(points).min(1, keepdims=True), points.max(1, keepdims=True)
+    low, high = low.astype(np.float64), high.astype(np.float64)
+    side = high - low
+    side = np.maximum(side, flat * side.max(2, keepdims=True))
+    moved = (points - (low + high) / 2) / np.where(side > 0, side / 2, 1)
+    return np.asarray(moved, np.float32)
 
 
 def sphere_frame(points: NDArray[np.floating]) -> Frame:

@@ -1,6 +1,8 @@
-"""Stage 1: the autoencoder, on augmented clouds."""
+"""Stage 2: the autoencoder, on augmented children of training shapes and on these themselves."""
 
 from __future__ import annotations
+
+import dataclasses
 
 import torch
 from torch import Generator, Tensor, nn
@@ -8,6 +10,7 @@ from torch import Generator, Tensor, nn
 from pcgen.batch_random import mine
 from pcgen.latent.augment import augment
 from pcgen.latent.autoencoder import Autoencoder
+from pcgen.train.children import load_maps
 from pcgen.train.stage import Context, fit
 
 STAGE = "autoencoder"
@@ -22,13 +25,15 @@ def train(context: Context) -> dict[str, object]:
     def build() -> Autoencoder:
         return Autoencoder.untrained(sizes, clouds.points, context.seed(STAGE))
 
-    points = min(2 * sizes.points, clouds.points.shape[1])
+    maps, children = load_maps(context), settings.children
+    points = min(sizes.points + sizes.scored, maps.to.shape[1])
+    reach = dataclasses.replace(children.reach, copies=children.copies)
     batch = settings.autoencoder_loop.batch
 
     def loss(module: nn.Module, generator: Generator) -> Tensor:
         assert isinstance(module, Autoencoder)
         shapes = mine(torch.randint(len(clouds), (batch,), generator=generator), generator)
-        drawn, _ = clouds.draw(shapes, points, generator)
+        drawn = maps.of_shapes(shapes, points, generator, reach).points
         moved, _ = augment(drawn.to(context.device), settings.augment, generator)
         return module.loss(moved, generator)
 

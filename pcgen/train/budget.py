@@ -17,7 +17,9 @@ from pcgen.train.loop import LoopSettings, Trainer
 # Shares of a budget by training loop, chosen by hand from learning curves on two cores; what is
 # left goes to encoding, couplings and checkpoints.
 SHARES = {
-    "autoencoder": 0.72,
+    "children": 0.05,
+    "autoencoder": 0.45,
+    "base": 0.06,
     "latent-flow/teacher": 0.04,
     "latent-flow/student": 0.03,
     "point-flow/teacher": 0.08,

@@ -1,4 +1,4 @@
-"""Stage 3: the latent flow from the base to the latents, teacher and one-step student."""
+"""Stage 4: the latent flow from the base to the latents, teacher and one-step student."""
 
 from __future__ import annotations
 
@@ -7,23 +7,20 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, Tensor, nn
 
-from pcgen import base, checkpoint
 from pcgen.batch_random import mine
 from pcgen.errors import DataError
 from pcgen.flow.characteristic import matching_loss, semigroup_loss
 from pcgen.flow.networks import LatentSlope
-from pcgen.kernels import best_cells
-from pcgen.model.latents import check_fit
-from pcgen.train.atoms import Atoms
+from pcgen.train.latents import load_coupling
 from pcgen.train.stage import Context, fit_teacher_and_student
-from pcgen.transport import SemidiscreteSolution
 
 STAGE = "latent-flow"
 
 
 @dataclass(frozen=True)
 class Pairs:
-    """Coupled draws, one a row: base point, the atom whose cell it lies in, its category."""
+    """Coupled draws, one a row: base point, coordinates of the latent whose cell it lies in, and
+    its category."""
 
     start: Tensor
     end: Tensor
@@ -76,27 +73,14 @@ def train(context: Context) -> dict[str, object]:
 @torch.no_grad()
 def _pairs(context: Context) -> Pairs:
     settings = context.run.settings.latent_flow
-    folder = context.run.stage("base")
-    group = context.group
-    read = context.read(folder / "atoms.safetensors", checkpoint.ATOMS)
-    atoms = Atoms(read["z"], read["row"], read["label"])
-    stored = folder / "base.safetensors"
-    omega = base.from_checkpoint(*group.tensors(lambda: checkpoint.load(stored, checkpoint.BASE)))
-
-    def potential_of_map() -> tuple[dict[str, Tensor], dict[str, object]]:
-        return {"h": SemidiscreteSolution.load(folder / "map.npz").potential}, {}
-
-    potential = group.tensors(potential_of_map)[0]["h"]
-    try:
-        check_fit(read, potential, omega, atoms.z.shape[1], len(context.clouds.categories))
-    except ValueError as error:
-        raise DataError(
-            f"{folder} holds files that do not fit each other ({error}); remove it to train the "
-            "base again"
-        ) from None
+    coupling = load_coupling(context)
     draw = torch.Generator().manual_seed(context.seed(STAGE, 3))
-    start = omega.sample(settings.pool, draw)
+    start = coupling.omega.sample(settings.pool, draw)
     if not torch.isfinite(start).all():
-        raise DataError(f"{stored}: the base draws numbers that are not finite; train it again")
-    cell = group.by_rows(lambda x: best_cells(x, atoms.z, potential)[1], start)[:, 0]
-    return Pairs(start=start, end=atoms.z[cell], label=atoms.label[cell])
+        raise DataError(
+            f"{context.run.stage('base')}: the base draws numbers that are not finite; train it "
+            "again"
+        )
+    cell = context.group.by_rows(lambda x: coupling.assign(x)[:, None], start)[:, 0]
+    latents = coupling.latents
+    return Pairs(start=start, end=latents.y[cell], label=latents.label[cell])

@@ -1,20 +1,19 @@
-"""Stage 2: latents of the training shapes, the base ω, and the map from ω to the latents."""
+"""Stage 3: latents of children, the base ω, and the map from ω to the latents."""
 
 from __future__ import annotations
 
 import dataclasses
 
 import torch
-from torch import Generator, Tensor
+from torch import Tensor
 
 from pcgen import base, checkpoint, progress
 from pcgen.base import BaseMeasure
 from pcgen.errors import DataError, TrainingError
-from pcgen.latent.augment import mirrored
 from pcgen.latent.autoencoder import Autoencoder
+from pcgen.model.coupling import FILES, LatentCoupling, Latents
 from pcgen.processes import ALONE, Group
-from pcgen.train.atoms import Atoms, recombined
-from pcgen.train.novelty import describe, least_change
+from pcgen.train.children import load_maps
 from pcgen.train.stage import Context
 from pcgen.transport import (
     SamplerSource,
@@ -24,50 +23,74 @@ from pcgen.transport import (
 )
 
 STAGE = "base"
-POOL = 65_536
-"""Points of the base that stand for it in the coupling."""
-MOST_PRODUCTS = 1e12
-"""Multiply-adds that the coupling may spend on scores: about a minute of one core."""
+CHUNK = 64
+"""Children that are encoded at a time."""
+FIT_PRODUCTS, MAP_PRODUCTS = 5e9, 2e9
+"""Samples times latents times coordinates of a second of one core: from N(0, I), and from a base
+whose draws cost as much as their scores."""
+FEWEST_SECONDS = 30.0
+"""For both transports, where the budget is small or there is none."""
 
 
 def train(context: Context) -> dict[str, object]:
-    """Write ``atoms``, ``base`` and ``map`` under ``base/``; returns the evidence."""
+    """Write latents, base and map under ``base/``; returns the evidence."""
     run, settings = context.run, context.run.settings.base
     folder = run.stage(STAGE)
-    atoms, newness = _atoms(context)
+    latents = _latents(context)
     draw = torch.Generator().manual_seed(context.seed(STAGE, 1))
-    progress.say(f"base           fitting {settings.name} to {len(atoms.z)} latents")
-    omega = base.fit(settings.name, atoms.z, generator=draw)
+    y = latents.y
+    progress.say(
+        f"base           fitting {settings.name} to {len(y)} latents in {y.shape[1]} coordinates"
+    )
+    # Half of the time each.
+    seconds = max(context.seconds(STAGE) or 0.0, FEWEST_SECONDS) / 2
+    fitted, coupled = (
+        max(16_384, int(seconds * products / y.numel()))
+        for products in (FIT_PRODUCTS, MAP_PRODUCTS)
+    )
+    budget = {"max_samples": fitted} if settings.name == "ae-ot" else None
+    omega = base.fit(settings.name, y, generator=draw, settings=budget)
     for note in omega.notes:
         progress.say(f"base           {note}")
-    solution = couple(omega, atoms.z, settings.tolerance, context.seed(STAGE, 2), context.group)
+    solution = couple(omega, y, settings.tolerance, context.seed(STAGE, 2), coupled, context.group)
     if context.group.first:
-        atoms.save(folder / "atoms.safetensors")
-        checkpoint.save(folder / "base.safetensors", *omega.to_checkpoint())
-        solution.save(folder / "map.npz")
+        latents.save(folder / FILES[0])
+        checkpoint.save(folder / FILES[1], *omega.to_checkpoint())
+        solution.save(folder / FILES[2])
     evidence = dataclasses.asdict(solution.evidence)
     progress.say(f"base           {_describe(evidence)}")
-    return {"atoms": newness, "base": omega.describe(), "map": evidence}
+    if not solution.evidence.converged:
+        progress.say(
+            "base           the map from the base to the latents did not converge in its share of "
+            "the budget; categories and shapes may be drawn unevenly. A larger --budget-minutes "
+            "gives it more"
+        )
+    return {
+        "coordinates": y.shape[1],
+        "explained": explained(latents),
+        "base": omega.describe(),
+        "map": evidence,
+    }
+
+
+def explained(latents: Latents) -> float:
+    """The share of the variance of latents that their coordinates hold."""
+    whole = (latents.z - latents.mean).square().sum()
+    return float((latents.y / latents.scale).square().sum() / whole.clamp_min(1e-12))
 
 
 def couple(
-    omega: BaseMeasure, atoms: Tensor, tolerance: float, seed: int, group: Group = ALONE
+    omega: BaseMeasure,
+    y: Tensor,
+    tolerance: float,
+    seed: int,
+    most_samples: int,
+    group: Group = ALONE,
 ) -> SemidiscreteSolution:
-    """The semi-discrete transport from a base to latents: one code path for every base.
-
-    The solver draws from a pool of the base's points, since a draw of a rich base costs as much
-    as all of its scores, and within a budget of products, so that no base holds up a training.
-    """
+    """The semi-discrete transport from a base to coordinates of latents, for every base."""
     draw = torch.Generator().manual_seed(seed)
-    pool = omega.sample(POOL, draw)
-
-    def redraw(count: int, generator: Generator) -> Tensor:
-        return pool[torch.randint(POOL, (count,), generator=generator)]
-
-    problem = SemidiscreteProblem(SamplerSource(omega.dim, redraw), atoms)
-    wanted, affordable = 40 * len(atoms) / tolerance, MOST_PRODUCTS / atoms.numel()
-    budget = max(4096, int(min(wanted, affordable)))
-    solver = SemidualSolver(tolerance=tolerance, max_samples=budget)
+    problem = SemidiscreteProblem(SamplerSource(omega.dim, omega.sample), y)
+    solver = SemidualSolver(tolerance=tolerance, max_samples=most_samples)
     return solver.solve(problem, draw, group=group)
 
 
@@ -81,43 +104,65 @@ def load_autoencoder(context: Context) -> Autoencoder:
         raise DataError(f"{weights}: {error}; train the stage again") from None
 
 
+def load_coupling(context: Context) -> LatentCoupling:
+    """What this stage left, read by the first process for all.
+
+    Raises:
+        DataError: a file is damaged, or they do not fit each other.
+    """
+    folder, group = context.run.stage(STAGE), context.group
+    categories = len(context.clouds.categories)
+
+    def read(name: str, schema: checkpoint.Schema) -> tuple[dict[str, Tensor], dict[str, object]]:
+        return group.tensors(lambda: checkpoint.load(folder / name, schema))
+
+    def potential() -> tuple[dict[str, Tensor], dict[str, object]]:
+        return {"h": SemidiscreteSolution.load(folder / FILES[2]).potential}, {}
+
+    latents = Latents.of_checkpoint(*read(FILES[0], checkpoint.LATENTS))
+    omega = base.from_checkpoint(*read(FILES[1], checkpoint.BASE))
+    coupling = LatentCoupling(latents, omega, group.tensors(potential)[0]["h"])
+    try:
+        latents.check(latents.z.shape[1], categories)
+        coupling.check()
+    except ValueError as error:
+        raise DataError(
+            f"{folder} holds files that do not fit each other ({error}); remove it to train the "
+            "base again"
+        ) from None
+    return coupling
+
+
 @torch.no_grad()
-def _atoms(context: Context) -> tuple[Atoms, dict[str, float]]:
-    """Variants of the training shapes, and how new they are."""
+def _latents(context: Context) -> Latents:
+    """Latents of children: ``each`` of every training shape."""
     clouds, settings = context.clouds, context.run.settings
-    model = load_autoencoder(context)
+    model, maps = load_autoencoder(context), load_maps(context)
     draw = torch.Generator().manual_seed(context.seed(STAGE))
     shapes = torch.arange(len(clouds))
     if len(shapes) > settings.base.most:
         shapes = torch.randperm(len(shapes), generator=draw)[: settings.base.most]
-    points = min(settings.base.points, clouds.points.shape[1])
-    codes, images = [], []
+    shapes = shapes.repeat(settings.base.each(len(shapes)))
+    points = min(settings.base.points, maps.to.shape[1])
+    z, parent, mirrored = [], [], []
     with progress.bar("encoding", len(shapes)) as bar:
-        for chunk in shapes.split(64):
-            drawn, _ = clouds.draw(chunk, points, draw)
-            code = context.group.by_rows(model.encode, drawn)
-            codes.append(code)
-            # The autoencoder knows mirror images from its augmentation, or not at all.
-            if settings.augment > 0:
-                code = context.group.by_rows(model.encode, mirrored(drawn))
-            images.append(code)
+        for chunk in shapes.split(CHUNK):
+            children = maps.of_shapes(chunk, points, draw, settings.children.reach)
+            z.append(context.group.by_rows(model.encode, children.points))
+            parent.append(clouds.rows[children.parent])
+            mirrored.append(children.mirrored)
             bar.advance(len(chunk))
-    z, image = torch.cat(codes), torch.cat(images)
-    if not (torch.isfinite(z).all() and torch.isfinite(image).all()):
+    found = torch.cat(z)
+    if not torch.isfinite(found).all():
         raise TrainingError("base: a latent is not a finite number; train the autoencoder again")
-    atoms = Atoms(z=z, row=clouds.rows[shapes], label=clouds.label[shapes])
-    each, near = settings.base.each(len(shapes)), settings.base.neighbours
-
-    def measured() -> dict[str, float]:
-        with progress.hushed():
-            return least_change(atoms, image, model, clouds, settings.base, context.seed(STAGE, 3))
-
-    # The first process decides: another machine might round the other way.
-    progress.say("base           comparing variants with the training shapes")
-    newness = context.group.value(measured)
-    progress.say(f"base           {describe(newness)}")
-    least = newness["least_change"]
-    return recombined(atoms, image, each, near, model.dim, draw, least), newness
+    # As the file holds them, so that sampling sees what training saw.
+    return Latents.of(
+        found.half().float(),
+        torch.cat(parent),
+        torch.cat(mirrored),
+        clouds.label[shapes],
+        settings.base.coordinates,
+    )
 
 
 def _describe(evidence: dict[str, object]) -> str:

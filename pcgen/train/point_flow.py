@@ -1,8 +1,8 @@
-"""Stage 4: the point flow from the mixture of a latent to its surface, teacher and student."""
+"""Stage 5: the point flow from the mixture of a latent to its surface, teacher and student."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Generator, Tensor, nn
@@ -10,7 +10,7 @@ from torch import Generator, Tensor, nn
 from pcgen import progress
 from pcgen.batch_random import mine
 from pcgen.flow.characteristic import matching_loss, semigroup_loss
-from pcgen.flow.coupling import match_points
+from pcgen.flow.coupling import surface_targets
 from pcgen.flow.networks import BoundPointSlope, PointCondition, PointSlope
 from pcgen.latent.augment import augment
 from pcgen.latent.autoencoder import Autoencoder
@@ -25,22 +25,12 @@ class CoupledClouds:
     """Base points and surface points, matched; one row a cloud.
 
     Attributes:
-        z: (count, latent_dim), with the noise the decoder was trained under.
-        start, end: (count, n, dim); part: (count, n), the component of each start.
+        start, end: (count, n, dim); condition: the surroundings of each start.
         normal: (count, n, dim) at ``end``, or None.
     """
 
-    z: Tensor
     start: Tensor
-    part: Tensor
-    end: Tensor
-    normal: Tensor | None
-
-
-@dataclass(frozen=True)
-class Batch:
     condition: PointCondition
-    start: Tensor
     end: Tensor
     normal: Tensor | None
 
@@ -48,31 +38,23 @@ class Batch:
 def train(context: Context) -> dict[str, object]:
     """Train ``point-flow/teacher`` and ``point-flow/student``."""
     settings = context.run.settings.point_flow
-    model = load_autoencoder(context)
-    pairs = couple(context, model)
-    model = model.to(context.device)
-    sizes = context.run.settings.autoencoder
+    pairs = couple(context, load_autoencoder(context))
 
     def build() -> PointSlope:
-        dim = pairs.start.shape[-1]
-        slope = PointSlope(dim, sizes.latent_dim, sizes.parts, settings.width, settings.blocks)
+        slope = PointSlope(pairs.start.shape[-1], settings.width, settings.blocks)
         if pairs.normal is None:
             slope.forget_normals()
         return slope
 
-    def batch(size: int, draw: Generator) -> Batch:
-        shapes = mine(torch.randint(len(pairs.z), (size,), generator=draw), draw)
-        points = torch.randperm(pairs.start.shape[1], generator=draw)[: settings.batch_points]
-
-        def chosen(values: Tensor) -> Tensor:
-            return values[shapes][:, points].to(context.device)
-
-        z = pairs.z[shapes].to(context.device)
-        with torch.no_grad():
-            mixture = model.decode(z)
-        condition = PointCondition(z=z, mixture=mixture, part=chosen(pairs.part))
-        normal = None if pairs.normal is None else chosen(pairs.normal)
-        return Batch(condition, chosen(pairs.start), chosen(pairs.end), normal)
+    def batch(size: int, draw: Generator) -> CoupledClouds:
+        shapes = mine(torch.randint(len(pairs.start), (size,), generator=draw), draw)
+        normal = None if pairs.normal is None else pairs.normal[shapes].to(context.device)
+        return CoupledClouds(
+            pairs.start[shapes].to(context.device),
+            pairs.condition[shapes].to(context.device),
+            pairs.end[shapes].to(context.device),
+            normal,
+        )
 
     def teacher_loss(module: nn.Module, draw: Generator) -> Tensor:
         data = batch(settings.teacher.batch, draw)
@@ -99,7 +81,7 @@ def train(context: Context) -> dict[str, object]:
     loops = (settings.teacher, settings.student)
     fit_teacher_and_student(context, STAGE, build, teacher_loss, student_loss, loops=loops)
     moved = (pairs.end - pairs.start).norm(dim=-1).mean()
-    return {"pairs": len(pairs.z), "mean_displacement": float(moved)}
+    return {"pairs": len(pairs.start), "mean_displacement": float(moved)}
 
 
 def _normal_loss(predicted: Tensor, true: Tensor | None) -> Tensor:
@@ -117,39 +99,45 @@ def _normal_loss(predicted: Tensor, true: Tensor | None) -> Tensor:
 def couple(context: Context, model: Autoencoder) -> CoupledClouds:
     """Draw clouds, augment them, decode their noisy latents and match base to surface.
 
+    The surfaces are those of training shapes: children have seams, which are not to be learned.
     Recomputed on resume rather than stored: everything comes from one seed.
     """
     settings, clouds = context.run.settings, context.clouds
     flow = settings.point_flow
     draw = torch.Generator().manual_seed(context.seed(STAGE, 3))
     points = min(flow.points, clouds.points.shape[1])
-    # A projection wants the surface as dense as it is known, a bijection as many points as base.
-    surface = clouds.points.shape[1] if flow.coupling == "nearest" else points
+    surface = clouds.points.shape[1]
     count = max(flow.pairs, 1)
     rows = torch.cat(
         [torch.randperm(len(clouds), generator=draw) for _ in range(-(-count // len(clouds)))]
     )[:count]
-    chunks: list[CoupledClouds] = []
+    starts, conditions, ends, normals = [], [], [], []
     with progress.bar("coupling", count) as bar:
         for chunk in rows.split(32):
-            drawn, normals = clouds.draw(chunk, surface, draw)
-            whole, normals = augment(drawn, settings.augment, draw, normals)
+            drawn, up = clouds.draw(chunk, surface, draw)
+            whole, up = augment(drawn, settings.augment, draw, up)
             z = model.noisy(model.encode(whole[:, :points]), draw)
-            _, start = model.draw_base(z, points, draw)
-            index = torch.zeros(start.part.shape, dtype=torch.int64)
+            mixture, start = model.draw_base(z, points, draw)
+            end, normal = torch.zeros_like(start.points), torch.zeros_like(start.points)
             for row in range(len(chunk))[context.group.rows(len(chunk))]:
-                index[row] = match_points(
-                    start.points[row], whole[row], method=flow.coupling, seed=int(chunk[row])
+                end[row], there = surface_targets(
+                    start.points[row],
+                    whole[row],
+                    None if up is None else up[row],
+                    seed=int(chunk[row]),
+                    method=flow.coupling,
                 )
-            context.group.sum_([index])
+                if there is not None:
+                    normal[row] = there
+            context.group.sum_([end, normal])
             bar.advance(len(chunk))
-            at = torch.arange(len(chunk))[:, None]
-            end = whole[at, index]
-            normals = None if normals is None else normals[at, index]
-            chunks.append(CoupledClouds(z, start.points, start.part, end, normals))
-
-    def joined(name: str) -> Tensor:
-        return torch.cat([getattr(chunk, name) for chunk in chunks])
-
-    normal = None if clouds.normals is None else joined("normal")
-    return CoupledClouds(joined("z"), joined("start"), joined("part"), joined("end"), normal)
+            starts.append(start.points)
+            conditions.append(PointCondition.of(mixture, start, flow.neighbours))
+            ends.append(end)
+            if up is not None:
+                normals.append(normal)
+    condition = PointCondition(
+        *(torch.cat([getattr(part, f.name) for part in conditions]) for f in fields(PointCondition))
+    )
+    normal = torch.cat(normals) if normals else None
+    return CoupledClouds(torch.cat(starts), condition, torch.cat(ends), normal)

@@ -5,10 +5,30 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass, field
 
+from pcgen.children import MapSettings, Reach
 from pcgen.errors import InputError
 from pcgen.flow.characteristic import StudentSettings
 from pcgen.latent.autoencoder import AutoencoderSettings
 from pcgen.train.loop import LoopSettings
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChildrenSettings:
+    """Children of the training shapes, see :mod:`pcgen.children`.
+
+    Attributes:
+        maps: which are computed.
+        reach: how far children go from their parents.
+        copies: share of the batches of the autoencoder that are training shapes themselves.
+    """
+
+    maps: MapSettings = field(default_factory=MapSettings)
+    reach: Reach = field(default_factory=Reach)
+    copies: float = 0.25
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.copies <= 1:
+            raise InputError(f"copies must be a share in [0, 1], got {self.copies}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,33 +37,32 @@ class BaseSettings:
 
     Attributes:
         name: family of :func:`pcgen.base.fit`.
-        variants: latents per training shape, its code or its mirror image's with other
-            proportions, see :mod:`.latents`.
-        neighbours: the proportions are those of one of this many nearest codes.
+        children: latents per training shape, each of a child of it.
         most: at most this many latents.
         points: per cloud that is encoded.
+        coordinates: principal directions of the latents in which the base and the transport live.
         tolerance: χ² of cell masses at which the semi-dual solver stops.
-        jitter: standard deviation added to a latent when it is a target of the latent flow.
+        jitter: standard deviation added to coordinates that are a target of the latent flow.
     """
 
     name: str = "ae-ot"
-    variants: int = 8
-    neighbours: int = 12
+    children: int = 8
     most: int = 20_000
     points: int = 2048
+    coordinates: int = 128
     tolerance: float = 0.05
     jitter: float = 0.1
 
     def __post_init__(self) -> None:
-        for name in ("variants", "neighbours", "most", "points"):
+        for name in ("children", "most", "points", "coordinates"):
             if getattr(self, name) < 1:
                 raise InputError(f"base {name} must be at least 1, got {getattr(self, name)}")
         if self.tolerance <= 0 or self.jitter < 0:
             raise InputError("the base stage needs tolerance > 0 and jitter >= 0")
 
     def each(self, shapes: int) -> int:
-        """Variants of each of so many shapes: as many as wanted, or as keep within ``most``."""
-        return max(1, min(self.variants, self.most // shapes))
+        """Children of each of so many shapes: as many as wanted, or as keep within ``most``."""
+        return max(1, min(self.children, self.most // shapes))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,21 +87,21 @@ class PointFlowSettings:
 
     Attributes:
         pairs: clouds for which a transport is computed, augmented copies included.
-        points: per transport; more are truer and slower (n³).
-        coupling: ``nearest``, ``exact``, ``bsp`` or ``none``, see :mod:`pcgen.flow.coupling`.
-        batch_points: drawn from them for a step.
+        points: of a cloud; a shape of more points is decoded as several such clouds.
+        coupling: of base points with surface points, see :mod:`pcgen.flow.coupling`.
+        neighbours: that each point looks at.
         normal_weight: of the squared sine between predicted and true normal.
     """
 
-    width: int = 128
-    blocks: int = 4
+    width: int = 32
+    blocks: int = 2
     pairs: int = 500
-    points: int = 1024
-    coupling: str = "nearest"
-    batch_points: int = 512
+    points: int = 2048
+    coupling: str = "surface"
+    neighbours: int = 12
     normal_weight: float = 0.02
-    teacher: LoopSettings = field(default_factory=lambda: LoopSettings(steps=2000, batch=16))
-    student: LoopSettings = field(default_factory=lambda: LoopSettings(steps=700, batch=16))
+    teacher: LoopSettings = field(default_factory=lambda: LoopSettings(steps=2000, batch=2))
+    student: LoopSettings = field(default_factory=lambda: LoopSettings(steps=700, batch=2))
     characteristic: StudentSettings = field(default_factory=lambda: StudentSettings(grid=8))
 
 
@@ -95,8 +114,11 @@ class Settings:
         augment: amount of :func:`pcgen.latent.augment.augment`.
     """
 
+    children: ChildrenSettings = field(default_factory=ChildrenSettings)
     autoencoder: AutoencoderSettings = field(default_factory=AutoencoderSettings)
-    autoencoder_loop: LoopSettings = field(default_factory=lambda: LoopSettings(steps=4000))
+    autoencoder_loop: LoopSettings = field(
+        default_factory=lambda: LoopSettings(steps=8000, batch=8, rate=3e-3)
+    )
     base: BaseSettings = field(default_factory=BaseSettings)
     latent_flow: LatentFlowSettings = field(default_factory=LatentFlowSettings)
     point_flow: PointFlowSettings = field(default_factory=PointFlowSettings)
@@ -107,12 +129,14 @@ class Settings:
 def _cpu_tiny() -> Settings:
     loop = LoopSettings(steps=60, batch=8, log_every=10)
     return Settings(
-        autoencoder=AutoencoderSettings(latent_dim=16, width=64, parts=32, points=256),
+        autoencoder=AutoencoderSettings(
+            levels=4, code=8, patch_width=32, latent_dim=16, width=64, parts=32, points=256
+        ),
         autoencoder_loop=dataclasses.replace(loop, rate=3e-3),
-        base=BaseSettings(variants=3, points=512, tolerance=0.2),
+        base=BaseSettings(children=3, points=512, tolerance=0.2, coordinates=16),
         latent_flow=LatentFlowSettings(width=64, blocks=1, pool=512, teacher=loop, student=loop),
         point_flow=PointFlowSettings(
-            width=32, blocks=1, pairs=12, points=256, batch_points=128, teacher=loop, student=loop
+            width=16, blocks=1, pairs=12, points=256, teacher=loop, student=loop
         ),
         cloud_points=1024,
     )
@@ -124,18 +148,18 @@ def _gpu() -> Settings:
     # point flow 4.3, where each of the 64 clouds of 2048 points has 0.07, and --accumulate less.
     flow = LoopSettings(steps=100_000, batch=512, rate=5e-4, average=0.9999)
     return Settings(
-        autoencoder=AutoencoderSettings(latent_dim=256, width=1024, parts=512, points=2048),
+        autoencoder=AutoencoderSettings(
+            patch_width=256, latent_dim=256, width=1024, parts=512, points=2048
+        ),
         autoencoder_loop=LoopSettings(steps=100_000, batch=128, rate=5e-4, average=0.9999),
-        base=BaseSettings(variants=4, most=200_000, tolerance=0.02),
+        base=BaseSettings(children=4, most=200_000, coordinates=256, tolerance=0.02),
         latent_flow=LatentFlowSettings(
             width=1024, blocks=6, pool=500_000, teacher=flow, student=flow
         ),
         point_flow=PointFlowSettings(
-            width=256,
-            blocks=6,
+            width=128,
+            blocks=4,
             pairs=20_000,
-            points=2048,
-            batch_points=2048,
             teacher=dataclasses.replace(flow, batch=64),
             student=dataclasses.replace(flow, batch=64, steps=30_000),
         ),

@@ -13,7 +13,7 @@ from pcgen.config import from_plain, to_plain
 from pcgen.errors import InputError
 from pcgen.runfile import STAGES
 from pcgen.shapes.store import Dataset
-from pcgen.train import autoencoder, latent_flow, latents, point_flow
+from pcgen.train import autoencoder, children, latent_flow, latents, point_flow
 from pcgen.train import presets as settings_of
 from pcgen.train.budget import check_budget
 from pcgen.train.data import TrainingClouds
@@ -23,7 +23,7 @@ from pcgen.train.presets import Settings
 from pcgen.train.run import Run, RunConfig, check_dataset
 from pcgen.train.stage import Context
 
-TRAINERS = (autoencoder.train, latents.train, latent_flow.train, point_flow.train)
+TRAINERS = (children.train, autoencoder.train, latents.train, latent_flow.train, point_flow.train)
 
 
 def check_batches(settings: Settings, execution: Execution) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from pcgen.errors import InputError
-from pcgen.render.neighbours import Neighbour, Neighbours
+from pcgen.evaluate.neighbours import Neighbour, Neighbours
 from pcgen.shapes.mesh_files import Mesh
 from pcgen.viewer import drawing
 from pcgen.viewer.background import Immediate, Jobs

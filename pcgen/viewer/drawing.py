@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pcgen.evaluate.neighbours import Neighbour
 from pcgen.render import bodies, palette
 from pcgen.render.camera import AZIMUTH, ELEVATION, orbit_axes
 from pcgen.render.display import simplify
-from pcgen.render.neighbours import Neighbour
 from pcgen.render.picture import KEY_FROM, Studio
 from pcgen.shapes.mesh_files import Mesh
 from pcgen.viewer.sources import Item

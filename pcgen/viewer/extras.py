@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from pcgen.errors import InputError
-from pcgen.render.neighbours import Neighbour, Neighbours
+from pcgen.evaluate.neighbours import Neighbour, Neighbours
 from pcgen.shapes.mesh_files import Mesh
 from pcgen.viewer import drawing
 from pcgen.viewer.sources import Item, RunSource, Source, reconstructed

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Set
 
-from pcgen.render.neighbours import Neighbour
+from pcgen.evaluate.neighbours import Neighbour
 from pcgen.viewer.sources import Item
 
 
@@ -35,7 +35,9 @@ def facts_of(
         facts.append(("from base to shape, on average", f"{item.way:.3g}{longer}"))
     if nearest is not None and "training" in layers:
         facts.append(("nearest training shape", nearest.id))
-        facts.append(("Chamfer distance", f"{nearest.distance:.4g}"))
+        if note := str(nearest.relation):
+            facts.append(("to lie on the sample", note))
+        facts.append(("Chamfer distance, proportion-free", f"{nearest.distance:.4g}"))
     return facts
 
 

@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pcgen.errors import DataError, InputError
+from pcgen.evaluate.neighbours import Neighbours
 from pcgen.reconstruct import MESH_POINTS
 from pcgen.render.explain import stretch
 from pcgen.render.inputs import Collection, kind_of, open_collection
-from pcgen.render.neighbours import Neighbours
 from pcgen.runfile import learned_from
 from pcgen.shapes.mesh_files import Mesh
 from pcgen.shapes.places import BOX, Place, places_of_run

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from pcgen import progress, render
 from pcgen.errors import InputError
+from pcgen.evaluate.neighbours import Neighbour
 from pcgen.overview import overview as explain
 from pcgen.render import bodies, palette
 from pcgen.render.camera import AZIMUTH, ELEVATION
-from pcgen.render.neighbours import Neighbour
 from pcgen.render.picture import Image
 from pcgen.viewer.drawing import cloud_colours
 from pcgen.viewer.sources import (
@@ -115,6 +115,12 @@ def _neighbours(
     return None if training is None else [training.nearest(item.points) for item in items]
 
 
+def _relation(found: Neighbour) -> str:
+    """The proportion-free distance, and what is done to the training shape."""
+    note = str(found.relation)
+    return f"CD {found.distance:.4g}" + (f", {note}" if note else "")
+
+
 def _page(
     items: list[Item],
     pictures: list[Image],
@@ -136,7 +142,7 @@ def _page(
         ]  # fmt: skip
         pictures = [render.pair(*two) for two in zip(pictures, sides, strict=True)]
         captions = [
-            f"{text}\nnearest: {found.id.split('/')[-1]}\nChamfer distance {found.distance:.4g}"
+            f"{text}\nnearest: {found.id.split('/')[-1]}\n{_relation(found)}"
             for text, found in zip(captions, near, strict=True)
         ]
     columns = COLUMNS if near is None else COLUMNS // 2

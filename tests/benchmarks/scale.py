@@ -104,6 +104,7 @@ def plan(
     args: dict[str, Any],
 ) -> dict[str, Any]:
     """Time (core-seconds), memory (of a process), storage and network (bytes) of each stage."""
+    from pcgen.evaluate.bounds import BYTES
     from pcgen.evaluate.novelty import PART
     from pcgen.train.data import IN_MEMORY
 
@@ -155,9 +156,11 @@ def plan(
         },
         {
             "stage": "evaluate: novelty",
-            "seconds": 2.0 * test * n * units["compare"],
-            "memory": min(n, PART) * 2048 * 12.0,
-            "storage": n * 2048 * 12.0,
+            # Generated and test shapes in two frames, mirror images too; a tenth is compared.
+            "seconds": 0.1 * 8.0 * test * n * units["compare"],
+            # Sketches, and lower bounds of all pairs.
+            "memory": min(n, PART) * (BYTES + 8.0 * test),
+            "storage": 4.0 * n * 2048 * 12.0,  # two draws in two frames
         },
     ]
     return {"shapes": n, "rows": [_complete(row) for row in rows]}

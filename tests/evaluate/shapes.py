@@ -15,6 +15,16 @@ def surfaces(count, points=64, *, seed=0, draws=1):
     return (clouds * sides).astype(np.float32)
 
 
+def blobs(count, points=80, *, seed=0, draws=1):
+    """Clouds without symmetry (draws, count, points, 3): a few balls at random places each."""
+    rng = np.random.default_rng(seed)
+    places = rng.uniform(-1, 1, (count, 5, 3))
+    part = rng.integers(0, 5, (count, points))
+    centres = places[np.arange(count)[:, None], part]
+    noise = 0.1 * rng.normal(size=(draws, count, points, 3))
+    return (centres + noise).astype(np.float32)
+
+
 def some(count, points=64, *, seed=0, category=None):
     clouds = surfaces(count, points, seed=seed)[0]
     names = np.zeros(0, "U1") if category is None else np.asarray(category)

@@ -11,7 +11,7 @@ from pcgen.evaluate.clouds import CloudSet, RealSets, pair_up, same_again
 from pcgen.evaluate.evaluation import evaluate
 from pcgen.evaluate.figures import Settings
 from pcgen.evaluate.protocol import PROTOCOLS
-from tests.evaluate.shapes import some, surfaces
+from tests.evaluate.shapes import blobs, some, surfaces
 
 POINTS = 64
 BOX = PROTOCOLS["box"].changed(points=POINTS)
@@ -45,6 +45,36 @@ def test_every_key_of_the_file_format_is_there_with_its_spread():
     assert summary["protocol"]["sizes"] == {"compared": 30, "reference": 30, "training": 100}
     assert summary["protocol"]["points"] == POINTS
     assert json.loads(json.dumps(summary, allow_nan=False)) == summary
+
+
+def test_both_frames_of_novelty_are_there():
+    summary = judged(some(90), real())
+    for ending, name in (("", "box"), ("_proportion_free", "proportion_free")):
+        frame = summary["novelty"][name]
+        assert frame["ratio"] == summary["novelty_ratio" + ending]
+        assert frame["replay_rate"] == summary["replay_rate" + ending]
+        assert frame["replay_rate_test"] == summary["replay_rate_test" + ending]
+        assert summary["ceiling"]["replay_rate_test" + ending] == frame["replay_rate_test"]
+        assert len(frame["nearest"]) == 30
+        assert set(frame["nearest"][0]) == {"sample", "training", "mirrored", "distance", "replay"}
+        assert summary["seeds"]["novelty_ratio" + ending]["mean"] == frame["ratio"]
+
+
+def test_stretched_training_shapes_are_new_in_the_box_alone():
+    training, again, copies = (PROTOCOLS["box"].normalise(c) for c in blobs(40, 300, draws=3))
+    sets = RealSets(
+        reference=CloudSet(points=PROTOCOLS["box"].normalise(blobs(40, 300, seed=1)[0])),
+        training=CloudSet(points=training),
+        training_again=CloudSet(points=again),
+    )
+    factors = np.random.default_rng(0).permuted(np.tile([1, 0.5, 0.3], (40, 1)), axis=1)
+    made = CloudSet(points=PROTOCOLS["box"].normalise(copies * factors[:, None]))
+    settings = Settings(protocol=BOX.changed(points=300))
+    summary = evaluate([made], sets, settings).summary
+    assert summary["replay_rate"] == 0
+    assert summary["replay_rate_proportion_free"] > 0.7
+    assert summary["replay_rate_test_proportion_free"] == 0
+    assert summary["novelty_ratio_proportion_free"] < 0.5 * summary["novelty_ratio"]
 
 
 def test_samples_of_the_same_law_stand_at_the_ceiling():

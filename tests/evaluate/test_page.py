@@ -11,7 +11,7 @@ from pcgen.evaluate.evaluation import evaluate
 from pcgen.evaluate.figures import Settings
 from pcgen.evaluate.page import write_page
 from pcgen.evaluate.protocol import PROTOCOLS
-from tests.evaluate.shapes import some, surfaces
+from tests.evaluate.shapes import blobs, some, surfaces
 
 SETTINGS = Settings(protocol=PROTOCOLS["box"].changed(points=64))
 
@@ -25,6 +25,9 @@ def summary(**figures):
         "novelty_ratio": 1.0,
         "replay_rate": 0.1,
         "replay_rate_test": 0.12,
+        "novelty_ratio_proportion_free": 1.0,
+        "replay_rate_proportion_free": 0.1,
+        "replay_rate_test_proportion_free": 0.15,
     }
     return base | figures
 
@@ -41,8 +44,15 @@ def summary(**figures):
         ({"nna_cd": 0.9, "novelty_ratio": 1.9}, "flaws rather than novelty"),
         ({"replay_rate": 0.13}, "Not as new as nature"),
         ({"novelty_ratio": 0.89}, "Not as new as nature"),
-        ({"novelty_ratio": None}, "nothing is said about novelty"),
-        ({"replay_rate": None}, "as new as the test shapes"),
+        (
+            {"novelty_ratio": None, "novelty_ratio_proportion_free": None},
+            "nothing is said about novelty",
+        ),
+        ({"replay_rate": None}, "As new as nature"),
+        ({"novelty_ratio_proportion_free": 0.36}, "Not as new as nature"),
+        ({"novelty_ratio_proportion_free": 0.36}, "is a training shape stretched"),
+        ({"replay_rate_proportion_free": 0.88}, "88.0 % replays (test shapes 15.0 %)"),
+        ({"replay_rate_proportion_free": 0.88, "replay_rate": 0.5}, "Not as new as nature"),
     ],
 )
 def test_the_verdict_follows_the_figures(figures, expected):
@@ -162,3 +172,30 @@ def test_the_pictures_are_rendered(tmp_path):
     pictures = re.findall(r"base64,([^']+)", (tmp_path / "page.html").read_text())
     assert len(set(pictures)) >= 4
     assert all(len(picture) > 2000 for picture in pictures)
+
+
+def test_a_stretched_and_mirrored_copy_stands_beside_its_original(tmp_path, plain_pictures):
+    first, again, other = blobs(20, 320, draws=3)
+    copies = other[:6] * np.array([-1, 0.5, 1], np.float32)
+    real = RealSets(
+        reference=CloudSet(points=blobs(6, 320, seed=1)[0]),
+        training=CloudSet(points=first, names=np.array([f"shape {k}" for k in range(20)])),
+        training_again=CloudSet(points=again),
+    )
+    settings = Settings(protocol=PROTOCOLS["box"].changed(points=320))
+    found = evaluate([CloudSet(points=copies)], real, settings)
+    page = tmp_path / "page.html"
+    write_page(page, [found])
+    text = page.read_text()
+    # Each of the six is shown at random and at one of the ends.
+    assert text.count("mirrored, stretched") == 12
+    assert text.count("<b>replay</b>") >= 8
+    for k in range(6):
+        assert f"nearest training shape {k}" in text
+    assert "Novelty ratio, in the box" in text
+    assert "Novelty ratio, proportion-free" in text
+    assert "CD to the nearest training shape, in the box" in text
+    assert "CD to the nearest training shape, proportion-free" in text
+    near = found.summary["novelty"]["proportion_free"]["nearest"]
+    assert [row["training"] for row in near] == [f"shape {k}" for k in range(6)]
+    assert all(row["mirrored"] for row in near)

@@ -11,6 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import torch
+from pcgen.train.atoms import Atoms
 
 from pcgen import base, checkpoint, progress
 from pcgen.config import to_plain
@@ -19,7 +20,6 @@ from pcgen.latent.autoencoder import Autoencoder
 from pcgen.model import ShapeModel
 from pcgen.runfile import STAGES
 from pcgen.shapes.writer import write_dataset
-from pcgen.train.atoms import Atoms
 from pcgen.train.latents import couple
 from pcgen.train.loop import LoopSettings
 from pcgen.train.presets import Settings, preset

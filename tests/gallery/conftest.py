@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from pcgen.evaluate.neighbours import Neighbour, Relation
 from pcgen.gallery import MeshFiles
-from pcgen.render.neighbours import Neighbour
 from pcgen.shapes.mesh_files import Mesh, write_mesh
 from pcgen.shapes.samples import Samples
 
@@ -27,7 +27,10 @@ def samples():
 @pytest.fixture(scope="session")
 def nearest():
     points, _ = ellipsoids(5, seed=3)
-    return [Neighbour(k, f"train <{k}>", "egg", 0.01 + 0.001 * k, points[k]) for k in range(5)]
+    relation = Relation(mirrored=True, stretch=(1.0, 0.5, 1.0))
+    return [
+        Neighbour(k, f"train <{k}>", "egg", 0.01 + 0.001 * k, points[k], relation) for k in range(5)
+    ]
 
 
 @pytest.fixture(scope="session")

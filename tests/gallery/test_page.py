@@ -71,6 +71,9 @@ def test_every_sample_is_on_the_page_in_its_order(built, samples, nearest):
     data, reader = page_data(built)
     assert [item["category"] for item in data["items"]] == list(samples.category)
     assert [item["nearest"]["id"] for item in data["items"]] == [n.id for n in nearest]
+    assert {item["nearest"]["note"] for item in data["items"]} == {
+        "mirrored, stretched 1 : 0.5 : 1"
+    }
     assert [item["nearest"]["distance"] for item in data["items"]] == [n.distance for n in nearest]
     ids = reader.ids()
     assert len(ids) == len(set(ids))

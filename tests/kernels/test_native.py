@@ -89,6 +89,12 @@ def test_a_search_finds_the_nearest_cloud_in_any_order():
             assert found.argmin() == table[row].argmin()
             assert found.min() == table[row].min()
             assert (found <= table[row]).all()
+            limit = float(np.median(table[row]))
+            within = native.chamfer_search(first[row], second, order, limit)
+            assert within.argmin() == table[row].argmin()
+            assert within.min() == table[row].min()
+            none = native.chamfer_search(first[row], second, order, 0.9 * table[row].min())
+            assert (none > 0.9 * table[row].min()).all()
 
 
 def test_more_neighbours_or_other_dimensions_are_refused_by_name():

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from pcgen.errors import InputError
+from pcgen.evaluate.neighbours import Relation
 from pcgen.reconstruct import MESH_POINTS
 from pcgen.render.camera import AZIMUTH, ELEVATION, orbit_axes
 from pcgen.shapes.cloud_files import read_clouds
@@ -37,7 +38,8 @@ class Training:
     def nearest(self, cloud):
         self.searches += 1
         corners = np.array(np.meshgrid([-1, 1], [-1, 1], [-1, 1]), np.float32).reshape(3, 8).T
-        return SimpleNamespace(row=5, id="box", category="", distance=0.25, points=corners)
+        return SimpleNamespace(row=5, id="box", category="", distance=0.25, points=corners,
+                               relation=Relation(mirrored=True))  # fmt: skip
 
 
 def test_a_run_shows_the_first_seed_as_points(run_source):
@@ -164,7 +166,8 @@ def test_every_layer_shows_when_asked_and_hides_again(run_source):
     # FakeModel moves every coordinate by a half.
     assert ("from base to shape, on average", "0.866") in controller.facts()
     assert ("nearest training shape", "box") in controller.facts()
-    assert ("Chamfer distance", "0.25") in controller.facts()
+    assert ("Chamfer distance, proportion-free", "0.25") in controller.facts()
+    assert ("to lie on the sample", "mirrored") in controller.facts()
     for layer in LAYERS:
         controller.toggle(layer)
     assert drawn(controller) == {}

@@ -317,6 +317,7 @@ const Page = (() => {
     if (item.nearest) {
       find("#training-name").textContent = item.nearest.id;
       find("#training-distance").textContent = distance(item.nearest.distance);
+      find("#training-note").textContent = item.nearest.note && ` (${item.nearest.note})`;
       training.show(embedded(`near-${number}`, item.nearest.cloud), item.nearest.cloud,
                     { colour: data.colours.training });
     } else {

@@ -7,7 +7,7 @@ import pytest
 from scipy.spatial import cKDTree
 
 from pcgen.errors import InputError
-from pcgen.render.neighbours import Neighbours
+from pcgen.evaluate.neighbours import Neighbours, relate
 
 
 class Shapes:
@@ -41,18 +41,62 @@ def chamfer(a, b):
     return (there**2).mean() + (back**2).mean()
 
 
+def proportion_free(cloud):
+    low, high = cloud.min(0), cloud.max(0)
+    side = np.maximum(high - low, 0.1 * (high - low).max())
+    return (cloud - (low + high) / 2) / (side / 2)
+
+
 @pytest.mark.parametrize("row", [1, 4, 20])
-def test_the_nearest_training_shape_is_that_of_brute_force(row):
+@pytest.mark.parametrize("sign", [1, -1])
+def test_the_nearest_training_shape_is_that_of_brute_force(row, sign):
     shapes = Shapes()
-    sample = shapes.clouds[row] * np.float32(1.07)
+    noise = 0.02 * np.random.default_rng(1).normal(size=shapes.clouds[row].shape)
+    sample = (shapes.clouds[row] + noise).astype(np.float32)
+    sample *= np.array([sign, 0.7, 0.9], np.float32)
     found = Neighbours(shapes).nearest(sample)
-    train = [k for k in range(30) if k % 3]
-    table = {k: chamfer(sample, shapes.clouds[k]) for k in train}
+    query = proportion_free(sample)
+    table = {
+        (k, face): chamfer(query, proportion_free(shapes.clouds[k]) * [face, 1, 1])
+        for k in range(30)
+        if k % 3
+        for face in (1, -1)
+    }
     best = min(table, key=table.get)
-    assert found.row == best
-    assert found.id == f"s{best}"
+    assert (found.row, found.id) == (best[0], f"s{best[0]}")
+    assert found.row == row
     assert found.distance == pytest.approx(table[best], rel=1e-4)
-    assert (found.points == shapes.clouds[best]).all()
+    face = -1 if found.relation.mirrored else 1
+    assert face == sign
+    assert (found.points == shapes.clouds[row] * np.array([face, 1, 1], np.float32)).all()
+
+
+def test_what_is_said_of_a_copy_is_how_it_was_made():
+    shapes = Shapes()
+    cloud = shapes.clouds[7] / np.abs(shapes.clouds[7]).max(0)
+    shapes.clouds[7] = cloud
+    assert str(Neighbours(shapes).nearest(cloud).relation) == ""
+    image = Neighbours(shapes).nearest(cloud * np.array([-1, 1, 1], np.float32))
+    assert str(image.relation) == "mirrored"
+    both = Neighbours(shapes).nearest(cloud * np.array([-0.25, 0.5, 0.5], np.float32))
+    assert str(both.relation) == "mirrored, stretched 0.5 : 1 : 1"
+    assert (both.points == image.points).all()
+
+
+def test_the_mirror_image_of_a_symmetric_shape_is_not_spoken_of():
+    draw = np.random.default_rng(0)
+    ball = draw.normal(size=(2, 2000, 3)).astype(np.float32)
+    ball /= np.linalg.norm(ball, axis=2, keepdims=True)
+    for seed in range(5):
+        one, other = ball[:, draw.permutation(2000)[:500]]
+        assert not relate(one, other, mirrored=bool(seed % 2)).mirrored
+
+
+def test_a_flat_shape_has_a_relation():
+    flat = np.random.default_rng(0).uniform(-1, 1, (50, 3)).astype(np.float32)
+    flat[:, 1] = 0
+    thin = flat * np.array([1, 1, 0.5], np.float32)
+    assert relate(thin, flat, False).stretch == pytest.approx((1, 1, 0.5), abs=0.05)
 
 
 def test_shapes_of_other_splits_are_never_found():

@@ -1,0 +1,65 @@
+"""Masks: which part of a shape a child takes from its partner, and how sharply it ends.
+
+A mask is a score of every point, cut at a quantile of the shape's own scores, with a logistic
+step of some width. So a cut takes a known share of the shape, wherever its points are.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Generator, Tensor
+
+from pcgen.batch_random import mine, whole
+
+KINDS = ("step", "ball", "slab", "symmetric")
+
+#: Spread of the direction of a step along x, y and z: mostly upwards, since what stands is made of
+#: layers (a foot, a seat, a back).
+UPWARDS = (0.4, 1.0, 0.4)
+
+
+def draw_masks(
+    points: Tensor,
+    kinds: tuple[str, ...],
+    cuts: tuple[float, float],
+    width: float,
+    generator: Generator,
+) -> Tensor:
+    """One mask a cloud, of a kind drawn at random.
+
+    Args:
+        points: (batch, n, 3) in the cube frame.
+        kinds: of :data:`KINDS`. ``step`` is a soft cut across a random direction, ``symmetric``
+            one that treats left and right alike, ``ball`` takes what is near a point of the
+            shape, ``slab`` what lies between two cuts.
+        cuts: the range that the share of the shape below the cut is drawn from.
+        width: of the logistic step, in units of the cube (whose side is 2).
+    Returns:
+        (batch, n) in [0, 1].
+    """
+    batch, total = len(points), whole(len(points), generator)
+
+    def drawn(*size: int, normal: bool = False) -> Tensor:
+        make = torch.randn if normal else torch.rand
+        return mine(make(total, *size, generator=generator), generator).to(points)
+
+    kind = (drawn() * len(kinds)).long().clamp_max(len(kinds) - 1)
+    direction = drawn(3, normal=True) * points.new_tensor(UPWARDS)
+    direction = torch.nn.functional.normalize(direction, dim=1)
+    middle = (drawn() * points.shape[1]).long().clamp_max(points.shape[1] - 1)
+    centre = points[torch.arange(batch), middle][:, None]
+    share = cuts[0] + (cuts[1] - cuts[0]) * drawn()
+
+    along = (points * direction[:, None]).sum(2)
+    folded = torch.cat([points[..., :1].abs(), points[..., 1:]], 2)
+    scores = {
+        "step": along,
+        "symmetric": (folded * direction[:, None]).sum(2),
+        "ball": -(points - centre).norm(dim=2),
+        "slab": -((points - centre) * direction[:, None]).sum(2).abs(),
+    }
+    score = torch.stack([scores[name] for name in kinds])[kind, torch.arange(batch)]
+    order = score.sort(1).values
+    place = (share * points.shape[1]).long().clamp(0, points.shape[1] - 1)
+    edge = order.gather(1, place[:, None])
+    return torch.sigmoid((score - edge) / width)

@@ -1,0 +1,153 @@
+"""A local code: where the patches of a shape lie, and what each looks like.
+
+The cloud is cut into K cells of equal mass by repeated splits at the median, along fixed axes in a
+fixed order. Cell k of one shape therefore corresponds to cell k of another, as under the
+Knothe-Rosenblatt rearrangement that transports one measure to the other. The code holds for each
+cell its mean, and a few numbers that one small network reads off the points around the mean.
+Another network decodes these into a few Gaussians beside the mean.
+
+The positions are part of the code, so the structure of a shape is stored and not remembered by the
+networks, which see nothing but neighbourhoods. Unseen shapes are therefore represented about as
+well as training shapes. :mod:`docs/notes/autoencoder.md` has the comparison with global codes.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from pcgen.kernels import nearest
+from pcgen.latent.decoder import component_numbers, components, initial_components
+from pcgen.latent.mixture import MixtureBatch
+
+POSITION_SCALE = 4.0
+"""Of a position in the code, so that positions weigh more than details in distances of codes."""
+TILT = (0.12, 0.08)
+"""The axes of the splits are tilted by this much: points of a plane that is parallel to the box
+would otherwise all have the same coordinate, and the split among them would be arbitrary."""
+SCALE = 2.8
+"""Side of the neighbourhood of a mean, over K^(-1/2): K patches that cover a surface in the box."""
+
+
+def split_axes(dim: int) -> Tensor:
+    """(dim, dim): the direction of the splits at levels 0, 1, ..., dim − 1, then again.
+
+    The vertical axis, the second one, comes first.
+    """
+    order = [1, 0, *range(2, dim)] if dim > 1 else [0]
+    eye = torch.eye(dim)
+    return torch.stack(
+        [
+            eye[a] + sum(t * eye[(a + i) % dim] for i, t in enumerate(TILT[: dim - 1], 1))
+            for a in order
+        ]
+    )
+
+
+@torch.no_grad()
+def equal_mass_cells(points: Tensor, levels: int) -> Tensor:
+    """Cut clouds into 2^levels cells of equally many points.
+
+    Args:
+        points: (batch, n, dim), in any order. If n is no multiple of the number of cells, some
+            points are left out, or used twice, evenly along the first axis.
+    Returns:
+        (batch, 2^levels, m) int64, the points of each cell. The order of the cells is that of the
+        splits: the first half of the cells lies below the second along the first axis.
+    """
+    batch, count, dim = points.shape
+    cells = 2**levels
+    each = max(1, count // cells)
+    along = points @ split_axes(dim).to(points).T
+    ranks = torch.linspace(0, count - 1, each * cells, device=points.device).round().long()
+    index = along[..., 0].argsort(dim=1, stable=True)[:, ranks]
+    for level in range(levels):
+        index = index.view(batch, 2**level, -1)
+        values = along[..., level % dim].gather(1, index.flatten(1)).view(index.shape)
+        index = index.gather(2, values.argsort(dim=2, stable=True))
+    return index.view(batch, cells, each)
+
+
+class PatchCodec(nn.Module):
+    """Clouds that fill the box to codes, and codes to mixtures.
+
+    Args:
+        dim: of the points.
+        levels: of the splits; there are 2^levels patches.
+        code: numbers for what a patch looks like.
+        neighbours: points that it is read off, of a cloud of ``cloud_points``.
+        parts: Gaussians of a patch.
+        width: of the hidden layers.
+        thickness: floor under the standard deviations, in box units.
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        *,
+        levels: int,
+        code: int,
+        neighbours: int,
+        cloud_points: int,
+        parts: int,
+        width: int,
+        thickness: float,
+    ) -> None:
+        super().__init__()
+        self.dim, self.levels, self.code = dim, levels, code
+        self.neighbours, self.cloud_points = neighbours, cloud_points
+        self.parts, self.thickness = parts, thickness
+        self.patches = 2**levels
+        self.scale = SCALE * self.patches**-0.5
+        self.point = nn.Sequential(
+            nn.Linear(dim, width // 4), nn.SiLU(), nn.Linear(width // 4, width // 2)
+        )
+        self.patch = nn.Sequential(
+            nn.Linear(width // 2, width),
+            nn.SiLU(),
+            nn.Linear(width, code),
+            nn.LayerNorm(code, elementwise_affine=False),
+        )
+        self.body = nn.Sequential(
+            nn.Linear(code, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU()
+        )
+        self.head = nn.Linear(width, parts * component_numbers(dim))
+        nn.init.normal_(self.head.weight, std=0.02)
+        start = initial_components(0.4 * torch.randn(parts, dim), 0.4)
+        with torch.no_grad():
+            self.head.bias.copy_(start.flatten())
+
+    @property
+    def code_dim(self) -> int:
+        """Numbers in a code: first the positions of all patches, then what they look like."""
+        return self.patches * (self.dim + self.code)
+
+    @property
+    def position_numbers(self) -> int:
+        """Numbers at the start of a code that are positions."""
+        return self.patches * self.dim
+
+    def encode(self, points: Tensor) -> Tensor:
+        """(batch, n, dim) to (batch, code_dim)."""
+        rows = torch.arange(len(points), device=points.device)[:, None, None]
+        with torch.no_grad():
+            mean = points[rows, equal_mass_cells(points, self.levels)].mean(2)
+            # Of a denser cloud more points, so that the network sees as much of the surface.
+            k = round(self.neighbours * points.shape[1] / self.cloud_points)
+            _, index = nearest(mean, points, k=min(max(k, 1), points.shape[1]))
+            around = (points[rows, index] - mean[:, :, None]) / self.scale
+        looks = self.patch(self.point(around).max(2).values)
+        return torch.cat([POSITION_SCALE * mean.flatten(1), looks.flatten(1)], 1)
+
+    def decode(self, code: Tensor) -> MixtureBatch:
+        """(batch, code_dim) to mixtures of patches · parts components of equal weight a patch."""
+        positions, looks = code.split([self.position_numbers, self.patches * self.code], dim=1)
+        mean = positions.view(len(code), self.patches, 1, self.dim) / POSITION_SCALE
+        raw = self.head(self.body(looks.view(len(code), self.patches, self.code)))
+        local = components(raw.view(len(code), self.patches, self.parts, -1), self.thickness)
+        return MixtureBatch(
+            centre=(mean + self.scale * local.centre).flatten(1, 2),
+            factor=(self.scale * local.factor).flatten(1, 2),
+            log_weight=local.log_weight.flatten(1).log_softmax(-1),
+            thickness=self.thickness,
+        )

@@ -1,0 +1,33 @@
+"""Boxes and rods with exact maps, and a quick way to build maps."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from pcgen.children import Maps, MapSettings
+
+SETTINGS = MapSettings(points=256, partners=4, per_shape=2, sweeps=4)
+
+
+def boxes(count: int, n: int = 512, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
+    """Surfaces of boxes of random proportions, in the box frame, and their normals."""
+    draw = torch.Generator().manual_seed(seed)
+    points = 2 * torch.rand(count, n, 3, generator=draw) - 1
+    axis = torch.randint(3, (count, n, 1), generator=draw)
+    sign = torch.where(torch.rand(count, n, 1, generator=draw) < 0.5, -1.0, 1.0)
+    points = points.scatter(2, axis, sign)
+    sizes = 0.2 + 0.8 * torch.rand(count, 3, generator=draw)
+    sizes = sizes / sizes.amax(1, keepdim=True)
+    return points * sizes[:, None], torch.zeros(count, n, 3).scatter(2, axis, sign)
+
+
+def build(points, folder: Path, normals=None, label=None, settings=SETTINGS, **options) -> Maps:
+    label = torch.zeros(len(points), dtype=torch.long) if label is None else torch.tensor(label)
+    options = {"workers": 1, **options}
+    return Maps.build(points, normals, label, settings, folder, **options)
+
+
+@pytest.fixture
+def generator() -> torch.Generator:
+    return torch.Generator().manual_seed(0)

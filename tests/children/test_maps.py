@@ -1,0 +1,302 @@
+import json
+import time
+
+import numpy as np
+import pytest
+import torch
+
+from pcgen.children import Maps, MapSettings, Reach
+from pcgen.children.frames import box, cube, mirrored
+from pcgen.children.maps import plan_pairs
+from pcgen.children.matching import improve, match, partitioned
+from pcgen.children.partners import find_partners
+from pcgen.errors import DataError, InputError, TrainingError
+from tests.children.conftest import SETTINGS, boxes, build
+
+COPIES = Reach(copies=1.0)
+
+
+@pytest.mark.parametrize("method", ["slabs", "exact"])
+def test_a_map_takes_each_point_once(method):
+    x, _ = boxes(2, 101)
+    to = match(x[0].numpy(), x[1].numpy(), method, 8, 0)
+    assert sorted(to.tolist()) == list(range(101))
+
+
+def test_a_map_undoes_a_shuffle():
+    x, _ = boxes(1, 200)
+    order = torch.randperm(200)
+    for method in ("slabs", "exact"):
+        to = match(x[0].numpy(), x[0][order].numpy(), method, 24, 0)
+        moved = (x[0] - x[0][order][to.astype(int)]).norm(dim=1)
+        assert moved.mean() < (0.15 if method == "slabs" else 1e-6)
+
+
+def test_sweeps_only_ever_improve():
+    x, y = boxes(2, 300)[0].numpy()
+    draw = np.random.default_rng(0)
+    to = partitioned(x, y, draw)
+    cost = [((x - y[to]) ** 2).sum(1).mean()]
+    for _ in range(20):
+        improve(x, y, to, draw)
+        cost.append(((x - y[to]) ** 2).sum(1).mean())
+    assert (np.diff(cost) <= 1e-9).all()
+    least = match(x, y, "exact", 0, 0)
+    assert cost[-1] < 1.1 * ((x - y[least]) ** 2).sum(1).mean()
+
+
+def test_a_map_follows_from_its_seed_alone():
+    x, y, z = boxes(3, 128)[0].numpy()
+    first = match(x, y, "slabs", 4, 5)
+    match(y, z, "slabs", 4, 5)
+    assert (match(x, y, "slabs", 4, 5) == first).all()
+    assert (match(x, y, "slabs", 4, 6) != first).any()
+
+
+def test_children_of_boxes_are_boxes_that_were_not_there(tmp_path, generator):
+    points, _ = boxes(8)
+    children = build(points, tmp_path).draw(20, 128, generator)
+    assert children.points.shape == (20, 128, 3)
+    assert torch.allclose(children.points, box(children.points), atol=1e-5)
+    # Proportion-free all boxes are the one cube, and so are their children.
+    on_a_side = cube(children.points).abs().amax(2)
+    assert (on_a_side > 0.8).float().mean() > 0.95
+    assert (children.parent[:, 0] != children.parent[:, 1]).all()
+
+
+def test_a_child_lies_between_its_parents_where_the_mask_says(tmp_path, generator):
+    points, _ = boxes(6)
+    maps = build(points, tmp_path)
+    sharp = Reach(cuts=(0.5, 0.5), width=1e-5, kinds=("step",))
+    child = maps.draw(1, 256, generator, sharp)
+    a, b = (cube(points[row][None])[0] for row in child.parent[0])
+    a, b = (mirrored(x) if flip else x for x, flip in zip((a, b), child.mirrored[0], strict=True))
+    near = torch.cdist(cube(child.points)[0], torch.cat([a, b])).amin(1)
+    assert near.median() < 0.1
+
+
+def test_a_copy_is_its_parent(tmp_path, generator):
+    points, normals = boxes(4)
+    copies = build(points, tmp_path, normals).draw(10, 100, generator, COPIES)
+    assert (copies.parent[:, 0] == copies.parent[:, 1]).all()
+    for child, row, flip in zip(
+        copies.points, copies.parent[:, 0], copies.mirrored[:, 0], strict=True
+    ):
+        parent = mirrored(points[row]) if flip else points[row]
+        assert torch.cdist(child, parent).amin(1).mean() < 0.1
+    assert torch.allclose(copies.normals.norm(dim=2), torch.ones(10, 100))
+
+
+def test_normals_of_children_of_boxes_are_those_of_a_box(tmp_path, generator):
+    points, normals = boxes(8)
+    children = build(points, tmp_path, normals).draw(10, 256, generator)
+    length = children.normals.norm(dim=2)
+    assert ((length - 1).abs() < 1e-5).float().mean() > 0.99
+    side = cube(children.points).abs().argmax(2)
+    agreement = children.normals.abs().gather(2, side[..., None])
+    assert agreement.mean() > 0.8
+
+
+def test_normals_without_length_stay_zero(tmp_path, generator):
+    points, _ = boxes(4)
+    children = build(points, tmp_path, torch.zeros_like(points)).draw(4, 64, generator)
+    assert (children.normals == 0).all()
+
+
+def test_maps_do_not_depend_on_the_number_of_processes(tmp_path):
+    points, _ = boxes(12)
+    one = build(points, tmp_path / "one")
+    two = build(points, tmp_path / "two", workers=2)
+    assert torch.equal(one.to, two.to)
+    assert torch.equal(one.pairing.pair, two.pairing.pair)
+
+
+def test_children_follow_from_the_generator(tmp_path):
+    points, normals = boxes(6)
+    maps = build(points, tmp_path, normals)
+    first, second, third = (
+        maps.draw(5, 64, torch.Generator().manual_seed(seed)) for seed in (1, 1, 2)
+    )
+    assert torch.equal(first.points, second.points)
+    assert not torch.equal(first.points, third.points)
+
+
+def test_a_kill_costs_no_more_than_a_piece(tmp_path, monkeypatch):
+    points, _ = boxes(12)
+    whole = build(points, tmp_path / "whole")
+    calls = 0
+
+    def dies(*arguments):
+        nonlocal calls
+        calls += 1
+        if calls > 17:
+            raise KeyboardInterrupt
+        return match(*arguments)
+
+    monkeypatch.setattr("pcgen.children.maps.match", dies)
+    with pytest.raises(KeyboardInterrupt):
+        build(points, tmp_path / "cut")
+    assert len(list((tmp_path / "cut").glob("*piece*"))) == 2
+    calls = 0
+    monkeypatch.setattr("pcgen.children.maps.match", lambda *a: (_count(), match(*a))[1])
+
+    def _count():
+        nonlocal calls
+        calls += 1
+
+    again = build(points, tmp_path / "cut")
+    assert calls == 24 - 16
+    assert torch.equal(again.to, whole.to)
+    assert not list((tmp_path / "cut").glob("*piece*"))
+
+
+def test_finished_maps_are_read_and_not_made_again(tmp_path, monkeypatch):
+    points, _ = boxes(6)
+    first = build(points, tmp_path)
+    monkeypatch.setattr("pcgen.children.maps.match", lambda *_: pytest.fail("made again"))
+    assert torch.equal(build(points, tmp_path).to, first.to)
+
+
+def test_a_damaged_piece_is_made_again(tmp_path, monkeypatch):
+    points, _ = boxes(6)
+    whole = build(points, tmp_path / "whole")
+    (tmp_path / "cut").mkdir()
+    (tmp_path / "cut" / "maps-piece-00000000.safetensors").write_bytes(b"nonsense")
+    assert torch.equal(build(points, tmp_path / "cut").to, whole.to)
+
+
+def test_maps_of_other_shapes_are_refused(tmp_path):
+    build(boxes(6)[0], tmp_path)
+    with pytest.raises(DataError, match="other shapes"):
+        build(boxes(6, seed=1)[0], tmp_path)
+    with pytest.raises(DataError, match="other settings"):
+        build(boxes(6)[0], tmp_path, settings=MapSettings(points=128))
+
+
+def test_a_budget_buys_the_maps_it_says(tmp_path):
+    points, _ = boxes(30)
+    settings = MapSettings(points=512, partners=12, per_shape=8)
+    start = time.process_time()
+    maps = build(points, tmp_path, settings=settings, budget_seconds=0.3)
+    assert 1 <= len(maps) < 240
+    assert time.process_time() - start < 2
+    assert json.loads((tmp_path / "plan.json").read_text())["maps"] == len(maps)
+    # Shapes without a map of their own are the partners of others, or copied.
+    children = maps.of_shapes(torch.arange(30), 64, torch.Generator().manual_seed(0))
+    assert children.points.isfinite().all()
+
+
+def test_every_shape_gets_a_first_map_before_any_gets_a_second(tmp_path):
+    pairing = build(boxes(10)[0], tmp_path).pairing
+    assert sorted(pairing.pair[:10, 0].tolist()) == list(range(10))
+
+
+def test_maps_of_a_shape_go_to_different_partners_from_different_points(tmp_path):
+    pairing = build(boxes(10)[0], tmp_path).pairing
+    for row in range(10):
+        own = pairing.pair[:, 0] == row
+        assert len(set(pairing.pair[own, 1].tolist())) == 2
+        assert len(set(pairing.start[own, 0].tolist())) == 2
+
+
+def test_reach_chooses_among_partners_by_rank(tmp_path, generator):
+    points, _ = boxes(10)
+    settings = MapSettings(points=64, partners=6, per_shape=6, sweeps=2)
+    maps = build(points, tmp_path, settings=settings)
+    rank = {tuple(pair): int(r) for pair, r in zip(maps.pairing.pair.tolist(), maps.pairing.rank)}  # noqa: B905
+    near = maps.draw(100, 16, generator, Reach(partners=1)).parent.tolist()
+    assert all(0 in (rank.get((a, b)), rank.get((b, a))) for a, b in near)
+    far = maps.draw(200, 16, generator, Reach(partners=6)).parent.tolist()
+    assert len({tuple(pair) for pair in far}) > 40
+
+
+def test_children_are_of_the_category_of_their_first_parent(tmp_path, generator):
+    points, _ = boxes(11)
+    label = [0, *[1] * 10]
+    maps = build(points, tmp_path, label=label)
+    rows = torch.arange(11).repeat(5)
+    children = maps.of_shapes(rows, 32, generator)
+    assert torch.equal(children.parent[:, 0], rows)
+    partners = children.parent[children.parent[:, 0] != 0, 1]
+    assert (partners != 0).all()
+
+
+def test_a_lone_shape_has_copies(tmp_path, generator):
+    points, _ = boxes(1)
+    children = build(points, tmp_path).draw(3, 50, generator)
+    assert (children.parent == 0).all()
+
+
+def test_no_shape_has_no_children(tmp_path, generator):
+    with pytest.raises(InputError, match="at least one shape"):
+        build(torch.zeros(0, 100, 3), tmp_path).draw(1, 10, generator)
+
+
+def test_clouds_with_few_points_give_all_they_have(tmp_path, generator):
+    maps = build(boxes(3, 40)[0], tmp_path)
+    assert maps.to.shape[1] == 40
+    with pytest.raises(InputError, match="1 to 40 points"):
+        maps.draw(1, 41, generator)
+    with pytest.raises(TrainingError, match="16 points"):
+        build(boxes(3, 10)[0], tmp_path / "fewer")
+
+
+def test_flat_shapes_have_flat_children(tmp_path, generator):
+    points, _ = boxes(5)
+    points[..., 2] = 0
+    children = build(points, tmp_path).draw(10, 100, generator)
+    assert children.points.isfinite().all()
+    assert (children.points[..., 2] == 0).all()
+
+
+def test_duplicates_and_single_points_are_no_obstacle(tmp_path, generator):
+    points, _ = boxes(2)
+    points = torch.cat([points, points, torch.zeros(1, 512, 3)])
+    assert build(points, tmp_path).draw(20, 64, generator).points.isfinite().all()
+
+
+def test_half_precision_normals_are_enough(tmp_path, generator):
+    points, normals = boxes(4)
+    children = build(points, tmp_path, normals.half()).draw(4, 64, generator)
+    assert children.normals.dtype == torch.float32
+
+
+def test_normals_in_the_cost_change_the_map(tmp_path):
+    points, normals = boxes(4, 256)
+    plain = build(points, tmp_path / "plain", normals)
+    settings = MapSettings(points=256, partners=4, per_shape=2, sweeps=4, normal_weight=1.0)
+    weighted = build(points, tmp_path / "weighted", normals, settings=settings)
+    assert not torch.equal(plain.to, weighted.to)
+
+    def agreement(maps: Maps) -> float:
+        pair, start = maps.pairing.pair, maps.pairing.start
+        here = (start[:, :1] + torch.arange(256)) % 256
+        there = (start[:, 1:] + maps.to.long()) % 256
+        product = normals[pair[:, :1], here] * normals[pair[:, 1:], there]
+        return float(product.sum(2).abs().mean())
+
+    assert agreement(weighted) > agreement(plain)
+
+
+def test_all_maps_are_planned_once(tmp_path):
+    points, _ = boxes(7)
+    maps = build(points, tmp_path)
+    found = find_partners(maps.clouds.cubes(256), maps.clouds.label, 4)
+    plan = plan_pairs(maps.clouds, found, SETTINGS, 4, 0)
+    assert torch.equal(plan.pair, maps.pairing.pair)
+    assert len(plan) == 14
+
+
+def test_a_batch_shared_by_processes_is_the_batch_of_one(tmp_path):
+    from pcgen.batch_random import BatchGenerator
+
+    points, _ = boxes(6)
+    maps = build(points, tmp_path)
+    whole = maps.draw(6, 32, torch.Generator().manual_seed(3))
+    parts = []
+    for rows in (slice(0, 3), slice(3, 6)):
+        shared = BatchGenerator()
+        shared.manual_seed(3)
+        shared.batch, shared.rows = 6, rows
+        parts.append(maps.draw(3, 32, shared).points)
+    assert torch.equal(torch.cat(parts), whole.points)

@@ -1,0 +1,132 @@
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from pcgen.children import MapSettings, Reach
+from pcgen.children.newness import Newness
+from pcgen.children.rule import Figures, choose, figures_of, ladder
+from pcgen.errors import DataError
+from tests.children.conftest import boxes, build
+
+RULE = MapSettings(points=128, per_shape=2, sweeps=2)
+
+
+def newness(distances, replayed=()) -> Newness:
+    distance = np.asarray(distances, float)
+    hit = np.zeros(len(distance), bool)
+    hit[list(replayed)] = True
+    return Newness(distance, np.zeros(len(distance), int), hit)
+
+
+def test_figures_are_ratios_of_medians_and_shares():
+    figures = figures_of(newness([1, 2, 3, 4, 5], [0]), newness([1, 2, 3, 4], [0, 1]))
+    assert figures.novelty == pytest.approx(3 / 2.5)
+    assert (figures.replays, figures.nature) == (0.2, 0.5)
+    assert 0 < figures.error < 0.5
+
+
+def test_copies_are_replays_at_no_distance():
+    children = newness(np.arange(1, 101), range(10))
+    figures = figures_of(children, newness([50, 50]), copies=0.2)
+    mixed = np.concatenate([np.arange(1, 101), np.zeros(25)])
+    assert figures.novelty * 50 == pytest.approx(np.median(mixed), abs=1)
+    assert figures.replays == pytest.approx(0.2 + 0.8 * 0.1)
+
+
+def test_nature_that_repeats_itself_asks_for_nothing():
+    assert figures_of(newness([0.0, 0.1]), newness([0.0, 0.0], [0, 1])).passes(0.95)
+
+
+def test_the_ladder_doubles_partners_and_then_cuts_in_the_middle():
+    steps = ladder(10, Reach())
+    assert [step.partners for step in steps] == [1, 2, 4, 10, 10, 10]
+    assert steps[-1].cuts == (0.5, 0.5)
+    assert [step.partners for step in ladder(1, Reach())] == [1, 1, 1]
+
+
+class _Nature:
+    """Novelty rises with partners; measured children are just their reach."""
+
+    def __init__(self, wanted: int) -> None:
+        self.wanted, self.seen = wanted, []
+
+    def figures(self, reach):
+        self.seen.append(reach.partners)
+        novelty = reach.partners / self.wanted
+        return {"box": Figures(novelty=novelty, replays=0.0, nature=0.1, error=0.01)}
+
+    def with_copies(self, reach, goal):
+        return 0.1, self.figures(reach)
+
+
+@pytest.mark.parametrize(("wanted", "partners"), [(1, 1), (3, 4), (30, 32), (64, 64)])
+def test_the_first_step_that_passes_is_chosen(wanted, partners):
+    nature = _Nature(wanted)
+    choice = choose(ladder(64, Reach()), nature, lambda reach: reach, goal=1.0)
+    assert choice.reach.partners == partners
+    assert choice.passed
+    assert choice.reach.copies == (0.1 if partners == 1 else 0)
+    assert len(nature.seen) <= 6
+    assert f"{partners} nearest partners" in choice.line()
+
+
+def test_the_farthest_is_chosen_where_none_passes():
+    choice = choose(ladder(64, Reach()), _Nature(100), lambda reach: reach, goal=1.0)
+    assert choice.reach == Reach(partners=64, cuts=(0.5, 0.5))
+    assert not choice.passed
+    assert "the newest there are" in choice.line()
+
+
+def test_more_replays_than_nature_do_not_pass():
+    figures = Figures(novelty=2.0, replays=0.2, nature=0.1, error=0.05)
+    assert not figures.passes(0.95)
+
+
+@pytest.mark.parametrize("count", [2, 3, 10])
+def test_small_sets_get_a_choice(tmp_path, generator, count):
+    maps = build(boxes(count)[0], tmp_path, settings=RULE)
+    assert 1 <= maps.reach.partners < count
+    assert set(maps.choice.figures) == {"box", "cube"}
+    assert maps.draw(5, 64, generator).points.isfinite().all()
+
+
+def test_identical_shapes_get_a_choice(tmp_path, generator):
+    points = boxes(1)[0].expand(5, -1, -1)
+    assert build(points, tmp_path, settings=RULE).draw(5, 64, generator).points.isfinite().all()
+
+
+def test_boxes_have_boxes_for_children_proportion_free(tmp_path):
+    """All boxes are one cube there: replays are as many as nature's, and refuse nothing."""
+    cube = build(boxes(24)[0], tmp_path, settings=RULE).choice.figures["cube"]
+    assert cube.nature == 1.0
+    assert cube.passes(0.95)
+
+
+def test_a_lone_shape_is_told_that_there_is_nothing_to_compare(tmp_path):
+    assert "too few shapes" in build(boxes(1)[0], tmp_path, settings=RULE).choice.line()
+
+
+def test_a_choice_is_made_once(tmp_path, monkeypatch):
+    points, _ = boxes(6)
+    first = build(points, tmp_path, settings=RULE).choice
+    monkeypatch.setattr("pcgen.children.rule.choose", lambda *_, **__: pytest.fail("again"))
+    assert build(points, tmp_path, settings=RULE).choice == first
+    (tmp_path / "maps.safetensors").unlink()
+    assert build(points, tmp_path, settings=RULE).choice == first
+
+
+def test_a_damaged_choice_is_told(tmp_path):
+    points, _ = boxes(3)
+    build(points, tmp_path, settings=RULE)
+    (tmp_path / "choice.json").write_text(json.dumps({"key": "x"}))
+    with pytest.raises(DataError, match="damaged"):
+        build(points, tmp_path, settings=RULE)
+
+
+def test_the_choice_does_not_depend_on_the_number_of_processes(tmp_path):
+    points, _ = boxes(8)
+    one, two = (build(points, tmp_path / str(n), settings=RULE, workers=n, seed=4) for n in (1, 2))
+    assert one.choice == two.choice
+    assert torch.equal(one.to, two.to)
