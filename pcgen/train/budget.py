@@ -19,10 +19,10 @@ from pcgen.train.loop import LoopSettings, Trainer
 SHARES = {
     "children": 0.05,
     "autoencoder": 0.48,
-    "base": 0.06,
+    "base": 0.08,
     "latent-flow/teacher": 0.04,
     "latent-flow/student": 0.03,
-    "point-flow/teacher": 0.18,
+    "point-flow/teacher": 0.16,
     "point-flow/student": 0.06,
 }
 TRIAL_STEPS = 12

@@ -42,12 +42,10 @@ def train(context: Context) -> dict[str, object]:
     progress.say(
         f"base           fitting {settings.name} to {len(y)} latents in {y.shape[1]} coordinates"
     )
-    # Half of the time each.
-    seconds = max(context.seconds(STAGE) or 0.0, FEWEST_SECONDS) / 2
-    fitted, coupled = (
-        max(16_384, int(seconds * products / y.numel()))
-        for products in (FIT_PRODUCTS, MAP_PRODUCTS)
-    )
+    # A third of the time for the base, whose noise costs nothing to draw.
+    seconds = max(context.seconds(STAGE) or 0.0, FEWEST_SECONDS) / 3
+    fitted = max(16_384, int(seconds * FIT_PRODUCTS / y.numel()))
+    coupled = max(16_384, int(2 * seconds * MAP_PRODUCTS / y.numel()))
     budget = {"max_samples": fitted} if settings.name == "ae-ot" else None
     omega = base.fit(settings.name, y, generator=draw, settings=budget)
     for note in omega.notes:
@@ -142,7 +140,8 @@ def _latents(context: Context) -> Latents:
     shapes = torch.arange(len(clouds))
     if len(shapes) > settings.base.most:
         shapes = torch.randperm(len(shapes), generator=draw)[: settings.base.most]
-    shapes = shapes.repeat(settings.base.each(len(shapes)))
+    each = settings.base.each(len(shapes))
+    shapes = _fertile(shapes, clouds.label, maps.with_children(), draw).repeat(each)
     points = min(settings.base.points, maps.to.shape[1])
     z, parent, mirrored = [], [], []
     with progress.bar("encoding", len(shapes)) as bar:
@@ -164,6 +163,23 @@ def _latents(context: Context) -> Latents:
         settings.base.coordinates,
         dict(zip(clouds.rows.tolist(), clouds.ids, strict=True)) if clouds.ids else None,
     )
+
+
+def _fertile(shapes: Tensor, label: Tensor, able: Tensor, draw: torch.Generator) -> Tensor:
+    """Each of ``shapes``, or another one of its category that a map was computed for.
+
+    A small budget has no map for some shapes; their only children would be copies. Categories
+    keep their shares.
+    """
+    chosen = shapes.clone()
+    for category in label[shapes[~able[shapes]]].unique():
+        there = shapes[able[shapes] & (label[shapes] == category)]
+        missing = ~able[shapes] & (label[shapes] == category)
+        if len(there):
+            chosen[missing] = there[
+                torch.randint(len(there), (int(missing.sum()),), generator=draw)
+            ]
+    return chosen
 
 
 def _describe(evidence: dict[str, object]) -> str:
