@@ -140,7 +140,7 @@ def figures_of(children: Newness, nature: Newness, copies: float = 0.0) -> Figur
     natural = float(nature.replayed.mean())
     error = np.hypot(_error(children.replayed), _error(nature.replayed))
     novelty = median / base if base > 0 else 1.0  # nature repeats itself: nothing is too close
-    spread = np.hypot(*(_median_error(found.distance) for found in (children, nature)))
+    spread = np.hypot(_median_error(children.distance), _median_error(nature.distance))
     return Figures(
         novelty=novelty,
         novelty_error=float(novelty * spread),
