@@ -138,9 +138,9 @@ def figures_of(children: Newness, nature: Newness, copies: float = 0.0) -> Figur
     base = float(np.median(nature.distance))
     replays = copies + (1 - copies) * float(children.replayed.mean())
     natural = float(nature.replayed.mean())
-    error = float(np.hypot(_error(children.replayed), _error(nature.replayed)))
+    error = np.hypot(_error(children.replayed), _error(nature.replayed))
     novelty = median / base if base > 0 else 1.0  # nature repeats itself: nothing is too close
-    spread = float(np.hypot(_median_error(children.distance), _median_error(nature.distance)))
+    spread = np.hypot(_median_error(children.distance), _median_error(nature.distance))
     return Figures(
         novelty=novelty,
         novelty_error=float(novelty * spread),
