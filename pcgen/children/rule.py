@@ -33,7 +33,7 @@ from torch import Generator, Tensor
 from pcgen.children.drawing import Children, Reach
 from pcgen.children.newness import FRAMES, Newness, Yardstick
 
-GOAL = 0.95
+GOAL = 0.9
 POINTS = 512  # that clouds are compared by
 SHAPES = 256  # children, and training shapes left out, that are measured
 #: Ranges of cuts beyond the farthest partners: a cut in the middle is as far from both parents as

@@ -17,8 +17,8 @@ from pcgen.train.loop import LoopSettings, Trainer
 # Shares of a budget by training loop, chosen by hand from learning curves on two cores; what is
 # left goes to encoding, couplings and checkpoints.
 SHARES = {
-    "children": 0.05,
-    "autoencoder": 0.48,
+    "children": 0.07,
+    "autoencoder": 0.46,
     "base": 0.08,
     "latent-flow/teacher": 0.04,
     "latent-flow/student": 0.03,

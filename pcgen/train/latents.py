@@ -46,7 +46,9 @@ def train(context: Context) -> dict[str, object]:
     seconds = max(context.seconds(STAGE) or 0.0, FEWEST_SECONDS) / 3
     fitted = max(16_384, int(seconds * FIT_PRODUCTS / y.numel()))
     coupled = max(16_384, int(2 * seconds * MAP_PRODUCTS / y.numel()))
-    budget = {"max_samples": fitted} if settings.name == "ae-ot" else None
+    budget = None
+    if settings.name == "ae-ot":
+        budget = {"max_samples": fitted, "neighbours": settings.mixed}
     omega = base.fit(settings.name, y, generator=draw, settings=budget)
     for note in omega.notes:
         progress.say(f"base           {note}")
