@@ -149,7 +149,7 @@ def _cpu_tiny() -> Settings:
 
 def _gpu() -> Settings:
     # Sized for ShapeNet's categories on one device; never run on one so far. Tensors of a step by
-    # `pcgen bench memory`, 20 bytes a weight among them: autoencoder 0.2 GiB, latent flow 0.3,
+    # `tests.benchmarks.memory`, 20 bytes a weight among them: autoencoder 0.2 GiB, latent flow 0.3,
     # point flow 4.3, where each of the 64 clouds of 2048 points has 0.07, and --accumulate less.
     flow = LoopSettings(steps=100_000, batch=512, rate=5e-4, average=0.9999)
     return Settings(
