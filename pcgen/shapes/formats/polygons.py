@@ -33,14 +33,14 @@ def triangles(
         vertices: (V, 3). corners: (sum of sizes,) vertex numbers, polygon after polygon.
         sizes: (polygons,) corners of each; those with fewer than three are dropped.
     Raises:
-        MeshError: a corner that is no vertex, or no polygon with three corners.
+        MeshError: no polygon with three corners; of larger polygons, a corner that is no vertex.
     """
-    check_range(corners, len(vertices))
     faces = fan(corners, sizes)
     if len(sizes) and not len(faces):
         raise MeshError("no faces: none of them has three corners")
-    if not (sizes > 3).any():
+    if int(sizes.max(initial=0)) <= 3:
         return faces, ()
+    check_range(corners, len(vertices))
     owner = np.repeat(np.arange(len(sizes)), np.maximum(sizes - 2, 0))
     several = sizes[owner] > 3
     concave = _uncovered(vertices, faces[several], owner[several])
