@@ -14,6 +14,7 @@ import torch
 
 from pcgen import base, checkpoint
 from pcgen.errors import DataError, InputError, MeshError, PcgenError, TrainingError
+from pcgen.jobs import workers
 from pcgen.model import ShapeModel
 from pcgen.runfile import read_run
 from pcgen.shapes import apart

@@ -280,4 +280,4 @@ def test_a_mesh_among_clouds_gives_points_of_its_surface(tmp_path, capsys):
     assert len(cloud.points) == SURFACE_POINTS
     on_a_side = np.isclose(cloud.points, 0) | np.isclose(cloud.points, [2, 3, 4])
     assert on_a_side.any(1).all()
-    assert "is a mesh" in capsys.readouterr().err
+    assert "a mesh, of which 15000 points" in capsys.readouterr().err

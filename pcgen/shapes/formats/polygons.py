@@ -59,6 +59,8 @@ def triangles(
 
 def fan(corners: NDArray[np.int64], sizes: NDArray[np.int64]) -> Faces:
     """Triangles (first, i, i + 1) of each polygon, (F, 3) with F = sum of (size - 2)."""
+    if len(sizes) and (sizes == 3).all():
+        return corners.reshape(-1, 3)
     starts = np.cumsum(sizes) - sizes
     counts = np.maximum(sizes - 2, 0)
     first = np.repeat(starts, counts)
