@@ -13,6 +13,7 @@ from pcgen.shapes.formats.raw import Raw, Sibling, plain
 _SEPARATORS = re.compile(rb"[,;\t]")
 _NUMBER = re.compile(rb"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|[+-]?(?:nan|inf)", re.IGNORECASE)
 _DECIMAL_COMMA = re.compile(rb"[+-]?\d*,\d+(?:[eE][+-]?\d+)?")
+_LOOSE_COMMA = re.compile(rb",(?=\s|$)")
 _WORD = re.compile(rb"[^\s;]+")
 _SEEN = 100  # lines from which the separators are told
 #: Names of columns in a header line, as programs write them.
@@ -118,7 +119,7 @@ def _separated(lines: list[bytes]) -> list[bytes]:
     seen = lines[:_SEEN]
     if not any(_SEPARATORS.search(line) for line in seen):
         return lines
-    words = [_WORD.findall(line) for line in seen]
+    words = [[word.rstrip(b",") for word in _WORD.findall(line)] for line in seen]
     several = [row for row in words if len(row) > 1]
     decimal = (
         bool(several)
@@ -128,5 +129,6 @@ def _separated(lines: list[bytes]) -> list[bytes]:
         and any(b"," in word for row in words for word in row)
     )
     if decimal:
-        return [line.replace(b",", b".").replace(b";", b" ") for line in lines]
+        spaced = [_LOOSE_COMMA.sub(b" ", line).replace(b";", b" ") for line in lines]
+        return [line.replace(b",", b".") for line in spaced]
     return [_SEPARATORS.sub(b" ", line) for line in lines]

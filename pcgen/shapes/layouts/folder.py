@@ -54,8 +54,8 @@ def find(listing: Listing) -> Found:
     every = [entry for entry in listing.entries if is_shape(entry)]
     root = _common_folder(every)
     shapes, remarks = _of_models([e for e in every if e.suffix not in HDF5], len(root))
-    own = (part for part in reversed(root) if not _GENERIC.fullmatch(part))
-    name = next((part for part in own if not _FORMAT.fullmatch(part)), listing.name)
+    around = (part for part in reversed(root) if not _GENERIC.fullmatch(part))
+    name = next((part for part in around if not _FORMAT.fullmatch(part)), listing.name)
     placed = [_place(entry, len(root)) for entry in shapes]
     by_folder: dict[str, list[Entry]] = defaultdict(list)
     for entry, (folders, _) in zip(shapes, placed, strict=True):
