@@ -15,6 +15,7 @@ _NUMBER = re.compile(rb"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|[+-]?(?:nan|in
 _DECIMAL_COMMA = re.compile(rb"[+-]?\d*,\d+(?:[eE][+-]?\d+)?")
 _LOOSE_COMMA = re.compile(rb",(?=\s|$)")
 _WORD = re.compile(rb"[^\s;]+")
+LEAST = 16  # lines of a text file that may be a cloud
 _SEEN = 100  # lines from which the separators are told
 #: Names of columns in a header line, as programs write them.
 _COLUMNS = {
@@ -69,7 +70,10 @@ def unit_rows(table: NDArray[np.float64]) -> bool:
 
 
 def looks_like_points(start: bytes) -> bool:
-    """Whether a text file that may be anything begins like a cloud: three numbers a line."""
+    """Whether a text file that may be anything begins like a cloud: three numbers a line.
+
+    Matrices and lists of boxes or labels look like it too, but have fewer than 16 lines.
+    """
     whole = plain(start).splitlines()
     lines = [line for line in whole[: max(len(whole) - 1, 1)] if line.strip()]
     lines = [line for line in lines if not line.startswith(b"#")]
@@ -78,8 +82,8 @@ def looks_like_points(start: bytes) -> bool:
     lines = lines[1:] if lines and not _is_numbers(lines[0]) else lines
     if lines and len(lines[0].split()) == 1 and lines[0].strip().isdigit():
         lines = lines[1:]
-    few = _separated(lines[:5])
-    return bool(few) and all(_is_numbers(line) and len(line.split()) >= 3 for line in few)
+    few = _separated(lines[:LEAST])
+    return len(few) == LEAST and all(_is_numbers(line) and len(line.split()) >= 3 for line in few)
 
 
 def _header(lines: list[bytes]) -> tuple[list[bytes], list[bytes], tuple[str, ...]]:
