@@ -259,6 +259,11 @@ class Maps:
             for rest in folder.glob("*-piece-*.safetensors"):
                 rest.unlink()
         progress.say(choice.line())
+        return cls.of(clouds, pairing, to, choice)
+
+    @classmethod
+    def of(cls, clouds: Clouds, pairing: Pairing, to: Tensor, choice: Choice) -> Maps:
+        """Maps that are at hand."""
         return cls(clouds, pairing, to, choice, _Sides.of(pairing, clouds.label))
 
     @property
@@ -497,9 +502,7 @@ class _Job:
                 )[slice(0, plan.pilot)]
                 to = self.computed(pairing, folder, f"pilot-{reach.partners}")
                 choice = Choice(reach=reach, passed=False, figures={})
-                trial = Maps(
-                    self.clouds, pairing, to, choice, _Sides.of(pairing, self.clouds.label)
-                )
+                trial = Maps.of(self.clouds, pairing, to, choice)
                 draw = torch.Generator().manual_seed(self.seed)
                 rows = pairing.pair[torch.arange(rule.SHAPES) % len(pairing), 0]
                 return trial.of_shapes(rows, min(n, to.shape[1]), draw)

@@ -75,7 +75,7 @@ class CloudDecoder:
         """Latents (batch, latent_dim) to clouds of any number of points, with normals.
 
         The point flow knows clouds of one density: fewer points are the first of such a cloud,
-        more are several clouds of the same shape.
+        more are several clouds of the same shape. So more points begin with those of fewer.
         """
         check(points, steps)
         if latents.ndim != 2 or latents.shape[1] != self.latent_dim:
@@ -85,7 +85,7 @@ class CloudDecoder:
         draw = torch.Generator().manual_seed(seed)
         z = latents.to(self.device)
         clouds = -(-points // self._cloud_points)
-        mixture, start = self._autoencoder.draw_base(z, clouds * self._cloud_points, draw)
+        mixture, start = self._autoencoder.draw_base(z, self._cloud_points, draw, clouds)
         batch, dim = len(z), self.dim
 
         def apart(values: Tensor) -> Tensor:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
+from torch import Tensor
 
 from pcgen import progress
-from pcgen.children import Maps
+from pcgen.children import Choice, Maps
+from pcgen.children.maps import Clouds, Pairing
+from pcgen.config import from_plain, to_plain
 from pcgen.train.stage import Context
 
 STAGE = "children"
@@ -28,8 +33,23 @@ def train(context: Context) -> dict[str, object]:
 
 
 def load_maps(context: Context) -> Maps:
-    """The maps of the run, with its clouds."""
-    return _build(context, None, 1)
+    """The maps of the run, with its clouds; read by the first process for all."""
+    if context.group.size == 1:
+        return _build(context, None, 1)
+    clouds = context.clouds
+
+    def read() -> tuple[dict[str, Tensor], dict[str, Any]]:
+        maps = _build(context, None, 1)
+        return {**vars(maps.pairing), "to": maps.to}, to_plain(maps.choice)
+
+    tensors, choice = context.group.tensors(read)
+    to = tensors.pop("to")
+    return Maps.of(
+        Clouds.of(clouds.points, clouds.normals, clouds.label),
+        Pairing(**tensors),
+        to,
+        from_plain(Choice, choice),
+    )
 
 
 def _build(context: Context, seconds: float | None, workers: int) -> Maps:
