@@ -38,7 +38,7 @@ POINTS = 512  # that clouds are compared by
 SHAPES = 256  # children, and training shapes left out, that are measured
 #: Ranges of cuts beyond the farthest partners: a cut in the middle is as far from both parents as
 #: can be.
-LATER_CUTS = ((0.4, 0.6), (0.5, 0.5))
+LATER_CUTS = ((0.5, 0.5),)
 #: What copies are mixed in by.
 SHARE = 0.05
 
