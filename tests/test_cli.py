@@ -111,11 +111,11 @@ def test_the_choices_of_train_are_those_of_the_rooms_behind_it():
     """Spelled out in the command, which may not import those rooms to show its help."""
     from pcgen.base import FAMILIES
     from pcgen.cli import train
-    from pcgen.latent.encoder import ENCODERS
+    from pcgen.latent.autoencoder import CODECS
     from pcgen.train.presets import PRESETS
 
     assert set(train.BASES) == set(FAMILIES)
-    assert set(train.ENCODERS) == set(ENCODERS)
+    assert set(train.CODECS) == set(CODECS)
     parser = argparse.ArgumentParser()
     train.add_arguments(parser)
     choices = {action.dest: action.choices for action in parser._actions}

@@ -19,12 +19,15 @@ from pcgen.generate import generate, most_points
 from pcgen.model import ShapeModel
 from pcgen.runfile import read_run
 from pcgen.shapes.samples import Samples
+from pcgen.shapes.store import Dataset
 from pcgen.shapes.writer import write_dataset
 from tests.boxes import boxes
 
 ROOT = Path(__file__).parent.parent
 STAGE_WEIGHTS = (
+    "children/maps.safetensors",
     "autoencoder/weights.safetensors",
+    "base/latents.safetensors",
     "base/base.safetensors",
     "latent-flow/student/weights.safetensors",
     "point-flow/student/weights.safetensors",
@@ -94,6 +97,18 @@ def test_a_category_can_be_asked_for(run, name):
     drawn = ShapeModel.load(run).draw(10, seed=0, category=name)
     model = ShapeModel.load(run)
     assert {model.categories[int(label)] for label in drawn.category} == {name}
+
+
+def test_the_parents_of_a_draw_are_training_rows_of_its_category(run, dataset):
+    data, model = Dataset.open(dataset), ShapeModel.load(run)
+    drawn = model.draw(40, seed=0)
+    assert drawn.parent.shape == drawn.mirrored.shape == (40, 2)
+    training = set(data.select(split="train").tolist())
+    assert len(training) < len(data.rows)
+    assert set(drawn.parent.flatten().tolist()) <= training
+    for parents, label in zip(drawn.parent, drawn.category, strict=True):
+        assert {data.rows[int(row)].category for row in parents} == {model.categories[int(label)]}
+    assert len(drawn.parent[:, 0].unique()) > 10  # the set visits all shapes evenly
 
 
 def test_an_unknown_category_lists_the_known_ones(run):

@@ -4,7 +4,7 @@ Results are ratios between rows of one table: the speed of the machine divides o
 run them. `pcgen bench NAME --help` describes one.
 
   transport    semi-discrete solvers: ours, POT's, OTT-JAX's
-  autoencoder  encoder architectures at equal training time
+  autoencoder  codes of shapes at equal training time
   base         training steps to a fixed error, per base measure
   metrics      Chamfer and EMD backends
   mesh         points to mesh: F-score, watertight share, time

@@ -30,7 +30,7 @@ from typing import Any
 from pcgen.cli.arguments import location, names, natural, positive
 from pcgen.runfile import STAGES
 
-ENCODERS = ("basis-points", "pointnet", "attention", "neighbourhood")
+CODECS = ("patches", "tokens", "basis-points", "pointnet", "attention", "neighbourhood")
 BASES = (
     "standard",
     "gaussian",
@@ -61,7 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--encoder",
-        choices=ENCODERS,
+        choices=CODECS,
         help="of the autoencoder (the preset's if not given); see pcgen bench autoencoder",
     )
     parser.add_argument(

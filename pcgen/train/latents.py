@@ -39,17 +39,17 @@ def train(context: Context) -> dict[str, object]:
     latents = _latents(context)
     draw = torch.Generator().manual_seed(context.seed(STAGE, 1))
     y = latents.y
-    progress.say(
-        f"base           fitting {settings.name} to {len(y)} latents in {y.shape[1]} coordinates"
-    )
+    # There is nothing to fit to a single latent, which a set of one shape may have.
+    family = settings.name if len(torch.unique(y, dim=0)) > 1 else "standard"
+    progress.say(f"base           fitting {family} to {len(y)} latents in {y.shape[1]} coordinates")
     # A third of the time for the base, whose noise costs nothing to draw.
     seconds = max(context.seconds(STAGE) or 0.0, FEWEST_SECONDS) / 3
     fitted = max(16_384, int(seconds * FIT_PRODUCTS / y.numel()))
     coupled = max(16_384, int(2 * seconds * MAP_PRODUCTS / y.numel()))
     budget = None
-    if settings.name == "ae-ot":
+    if family == "ae-ot":
         budget = {"max_samples": fitted, "neighbours": settings.mixed}
-    omega = base.fit(settings.name, y, generator=draw, settings=budget)
+    omega = base.fit(family, y, generator=draw, settings=budget)
     for note in omega.notes:
         progress.say(f"base           {note}")
     solution = couple(omega, y, settings.tolerance, context.seed(STAGE, 2), coupled, context.group)

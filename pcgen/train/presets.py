@@ -133,9 +133,18 @@ class Settings:
 
 def _cpu_tiny() -> Settings:
     loop = LoopSettings(steps=60, batch=8, log_every=10)
+    maps = MapSettings(points=512, farthest=8, per_shape=2)
     return Settings(
+        children=ChildrenSettings(maps=maps),
         autoencoder=AutoencoderSettings(
-            levels=4, code=8, patch_width=32, latent_dim=16, width=64, parts=32, points=256
+            levels=4,
+            code=8,
+            patch_width=32,
+            latent_dim=16,
+            width=64,
+            parts=32,
+            points=256,
+            scored=256,
         ),
         autoencoder_loop=dataclasses.replace(loop, rate=3e-3),
         base=BaseSettings(children=3, points=512, tolerance=0.2, coordinates=16),

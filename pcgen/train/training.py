@@ -59,8 +59,8 @@ def train(
         dataset: a prepared data set; out: the run directory.
         preset: see :data:`pcgen.train.presets.PRESETS`.
         categories: to train on; None for all. conditional: tell the latent flow which.
-        base: family of :func:`pcgen.base.fit`; encoder: a key of
-            :data:`pcgen.latent.encoder.ENCODERS`; None for the preset's.
+        base: family of :func:`pcgen.base.fit`; encoder: one of
+            :data:`pcgen.latent.autoencoder.CODECS`; None for the preset's.
         budget_minutes: wall-clock time to divide over the stages; None for the preset's steps.
         threads: of torch; None for all cores. device: ``auto``, ``cpu`` or a CUDA device.
         stage: one of ``STAGES``, or None for all.

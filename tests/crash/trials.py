@@ -50,8 +50,8 @@ NEEDS = {"sample": ["train"], "mesh": ["sample"], "evaluate": ["sample"], "galle
 #: What a process does to the file system, by the names of Python's audit events.
 CHANGES = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate", "os.chmod", "open"}
 #: Files that are complete whenever they are there.
-WHOLE = (".npz", ".glb", ".obj", ".png", ".html", "weights.safetensors", "atoms.safetensors",
-         "base.safetensors")  # fmt: skip
+WHOLE = (".npz", ".glb", ".obj", ".png", ".html", "weights.safetensors", "maps.safetensors",
+         "latents.safetensors", "base.safetensors")  # fmt: skip
 TIMES = ("seconds", "mean_seconds", "resumed")
 
 

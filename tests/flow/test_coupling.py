@@ -1,4 +1,4 @@
-"""Bijections between clouds, against an exact small case."""
+"""Bijections between clouds, against an exact small case, and projections onto surfaces."""
 
 import itertools
 
@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from pcgen.errors import InputError
-from pcgen.flow.coupling import match_points
+from pcgen.flow.coupling import METHODS, match_points, onto_surface, surface_targets
 
 
 def test_the_exact_matching_is_the_cheapest_of_all_permutations(generator):
@@ -47,3 +47,84 @@ def test_points_that_are_no_numbers_are_refused(method):
 def test_nothing_cannot_be_the_nearest():
     with pytest.raises(InputError, match="no end points"):
         match_points(torch.zeros(4, 3), torch.zeros(0, 3), method="nearest")
+
+
+def square(generator, count=20_000):
+    """Points of the square [-1, 1]² at height 0.5 and normals, of either sign."""
+    points = torch.rand(count, 3, generator=generator) * 2 - 1
+    points[:, 1] = 0.5
+    normals = torch.zeros(count, 3)
+    normals[:, 1] = torch.where(torch.rand(count, generator=generator) < 0.5, -1.0, 1.0)
+    return points, normals
+
+
+def test_points_above_a_plane_fall_straight_onto_it(generator):
+    surface, normals = square(generator)
+    start = torch.rand(300, 3, generator=generator) * 1.8 - 0.9
+    start[:, 1] = 0.5 + 0.02 * torch.randn(300, generator=generator)
+    end, facing = onto_surface(start, surface, normals)
+    foot = start.clone()
+    foot[:, 1] = 0.5
+    # To the point below it, and not to one of the finitely many points nearby, 0.008 away; but
+    # for the few that lie in the largest gaps between these, which pass for a border.
+    aside = (end - foot).norm(dim=1)
+    assert (aside < 1e-6).float().mean() > 0.9
+    assert aside.max() < 0.015
+    assert (end[:, 1] - 0.5).abs().max() < 1e-6
+    assert torch.equal(facing.abs(), torch.tensor([0.0, 1.0, 0.0]).expand(300, -1))
+
+
+def test_points_beyond_the_border_are_pulled_to_it(generator):
+    surface, normals = square(generator)
+    start = torch.tensor([[1.5, 0.5, 0.0], [1.5, 0.6, 0.0], [0.0, 0.5, -3.0]])
+    end, _ = onto_surface(start, surface, normals)
+    border = torch.tensor([[1.0, 0.5, 0.0], [1.0, 0.5, 0.0], [0.0, 0.5, -1.0]])
+    assert torch.allclose(end, border, atol=0.05)
+    assert (end[:, 1] == 0.5).all()
+
+
+def test_a_point_of_the_surface_stays(generator):
+    surface, normals = square(generator, 500)
+    assert torch.allclose(onto_surface(surface[:50], surface, normals)[0], surface[:50], atol=1e-6)
+
+
+def test_without_normals_a_few_surface_points_are_averaged(generator):
+    surface, _ = square(generator, 500)
+    start = torch.rand(20, 3, generator=generator)
+    nearest = torch.cdist(start, surface).topk(4, largest=False).indices
+    end, facing = onto_surface(start, surface, None)
+    assert torch.allclose(end, surface[nearest].mean(1), atol=1e-6)
+    assert facing is None
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+@pytest.mark.parametrize("told", [True, False])
+def test_a_surface_of_few_points_is_one(count, told, generator):
+    surface, normals = square(generator, count)
+    start = torch.rand(6, 3, generator=generator)
+    end, _ = onto_surface(start, surface, normals if told else None)
+    assert torch.isfinite(end).all()
+    assert torch.allclose(end[:, 1], torch.full((6,), 0.5))
+
+
+def test_equal_surface_points_are_a_point(generator):
+    surface, normals = torch.zeros(9, 3), torch.eye(3)[[1] * 9]
+    end, _ = onto_surface(torch.rand(5, 3, generator=generator), surface, normals)
+    assert torch.allclose(end, torch.zeros(5, 3), atol=1e-6)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_gives_targets_and_their_normals(method, generator):
+    surface, normals = square(generator, 400)
+    start = torch.rand(64, 3, generator=generator)
+    end, facing = surface_targets(start, surface, normals, method, seed=1)
+    assert end.shape == facing.shape == (64, 3)
+    assert torch.allclose(end[:, 1], torch.full((64,), 0.5))
+    assert surface_targets(start, surface, None, method)[1] is None
+    if method in ("exact", "bsp", "none"):  # bijections: no surface point twice
+        assert len(torch.unique(end, dim=0)) == 64
+
+
+def test_an_unknown_method_lists_the_known_ones(generator):
+    with pytest.raises(InputError, match="nearest"):
+        surface_targets(torch.zeros(4, 3), torch.zeros(4, 3), None, "magic")

@@ -1,5 +1,6 @@
 """Files made to do harm: none is run, none fills the memory, none reads what it should not."""
 
+import dataclasses
 import io
 import json
 import pickle
@@ -11,10 +12,12 @@ import h5py
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load as parsed
 
 from pcgen import base, checkpoint
 from pcgen.errors import DataError, InputError, MeshError, PcgenError, TrainingError
 from pcgen.jobs import workers
+from pcgen.latent.autoencoder import Autoencoder, AutoencoderSettings
 from pcgen.model import ShapeModel
 from pcgen.runfile import read_run
 from pcgen.shapes import apart
@@ -206,14 +209,19 @@ def test_a_checkpoint_that_breaks_its_schema_is_refused_by_name(tmp_path, tensor
 
 
 def test_tensors_of_another_kind_or_number_of_dimensions_are_refused(tmp_path):
-    fine = {"z": torch.zeros(2, 3), "row": torch.zeros(2).long(), "label": torch.zeros(2).long()}
-    for name, tensor in {"z": torch.zeros(2), "row": torch.zeros(2), "label": None}.items():
+    pairs = torch.zeros(2, 2).long()
+    fine = {
+        "z": torch.zeros(2, 3), "parent": pairs, "mirrored": pairs, "label": pairs[0],
+        "mean": torch.zeros(3), "axes": torch.zeros(3, 1),
+    }  # fmt: skip
+    bad = {"z": torch.zeros(2), "parent": torch.zeros(2, 2), "label": None, "axes": pairs}
+    for name, tensor in bad.items():
         found = {k: v for k, v in (fine | {name: tensor}).items() if v is not None}
-        checkpoint.save(tmp_path / "a.safetensors", found, {})
+        checkpoint.save(tmp_path / "a.safetensors", found, {"scale": 1.0})
         with pytest.raises(DataError, match=f"{name}"):
-            checkpoint.load(tmp_path / "a.safetensors", checkpoint.ATOMS)
-    checkpoint.save(tmp_path / "a.safetensors", fine, {})
-    checkpoint.load(tmp_path / "a.safetensors", checkpoint.ATOMS)
+            checkpoint.load(tmp_path / "a.safetensors", checkpoint.LATENTS)
+    checkpoint.save(tmp_path / "a.safetensors", fine, {"scale": 1.0})
+    checkpoint.load(tmp_path / "a.safetensors", checkpoint.LATENTS)
 
 
 def test_the_state_of_another_optimiser_is_refused():
@@ -243,9 +251,10 @@ def set_in(plain, keys, value):
 @pytest.mark.parametrize(
     ("keys", "value"),
     [
-        (("autoencoder", "parts"), 10**9),
-        (("autoencoder", "width"), 2**24),
-        (("autoencoder", "latent_dim"), 2**30),
+        (("autoencoder", "patch_parts"), 10**9),
+        (("autoencoder", "patch_width"), 2**24),
+        (("autoencoder", "code"), 2**30),
+        (("autoencoder", "levels"), 12),
         (("latent_flow", "width"), 2**24),
         (("latent_flow", "blocks"), 10**9),
         (("point_flow", "width"), 2**40),
@@ -261,6 +270,19 @@ def test_sizes_that_the_weights_do_not_have_cost_nothing(tmp_path, keys, value):
     begin = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with pytest.raises(DataError, match="damaged or of another version"):
         ShapeModel.load(tmp_path)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - begin < 200_000  # kB
+
+
+@pytest.mark.parametrize("kind", ["basis-points", "tokens"])
+@pytest.mark.parametrize(
+    "change", [{"parts": 10**9}, {"width": 2**24}, {"latent_dim": 2**30, "code": 2**30}]
+)
+def test_nor_do_sizes_of_the_other_codecs(kind, change):
+    small = AutoencoderSettings(encoder=kind, parts=8, width=16, tokens=4, latent_dim=8)
+    weights = Autoencoder.untrained(small, torch.rand(2, 9, 3), 0).state_dict()
+    begin = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(ValueError, match="of another network"):
+        Autoencoder.trained(dataclasses.replace(small, **change), weights)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - begin < 200_000  # kB
 
 
@@ -295,14 +317,16 @@ def test_what_is_not_finite_is_named_instead_of_a_finished_stage(tmp_path):
 
 
 def test_a_stage_is_not_trained_on_files_that_do_not_fit(tmp_path):
-    """Labels beyond the categories, a potential for other atoms, a teacher of another size."""
-    atoms = {"z": torch.zeros(5, 6), "row": torch.zeros(5).long(), "label": torch.full((5,), 9)}
+    """Labels beyond the categories, latents of another number, a teacher of another size."""
+    latents = parsed(run_files()["base/latents.safetensors"])
     teacher = {"enter.weight": torch.zeros(2, 2)}
     for name, tensors, reason in (
-        ("base/atoms.safetensors", atoms, "do not fit each other"),
-        ("latent-flow/teacher/weights.safetensors", teacher, "of another network"),
-    ):
+        ("base/latents", {**latents, "label": torch.full((5,), 9)}, "do not fit each other"),
+        ("base/latents", {k: v[:4] if len(v) == 5 else v for k, v in latents.items()},
+         "do not fit each other"),
+        ("latent-flow/teacher/weights", teacher, "of another network"),
+    ):  # fmt: skip
         path = tmp_path / "file.safetensors"
-        checkpoint.save(path, tensors, {"step": 1, "settings": {}})
+        checkpoint.save(path, tensors, {"step": 1, "settings": {}, "scale": 1.0})
         with pytest.raises(DataError, match=reason):
-            goes_on_from(name, "latent-flow")(path)
+            goes_on_from(f"{name}.safetensors", "latent-flow")(path)

@@ -1,17 +1,21 @@
 """Invariances of the encoders, and that a few steps learn."""
 
+import dataclasses
+
 import pytest
 import torch
 
 from pcgen.errors import InputError
 from pcgen.latent.augment import augment
 from pcgen.latent.autoencoder import (
+    CODECS,
     FLATTEST,
     Autoencoder,
     AutoencoderSettings,
     proportions,
 )
 from pcgen.latent.encoder import ENCODERS, build_encoder
+from pcgen.latent.mixture import MixtureBatch
 
 KINDS = list(ENCODERS)
 
@@ -41,10 +45,13 @@ def test_basis_points_of_a_denser_sample_of_one_surface_are_nearly_the_same(gene
     assert change < 0.02
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", CODECS)
 @pytest.mark.parametrize("dim", [2, 3])
 def test_some_steps_raise_the_likelihood(kind, dim, generator):
-    settings = AutoencoderSettings(encoder=kind, latent_dim=8, width=64, parts=16, points=128)
+    settings = AutoencoderSettings(
+        encoder=kind, latent_dim=8, width=64, parts=16, points=128, scored=128, levels=3, code=4,
+        neighbours=16, patch_width=32, tokens=8,
+    )  # fmt: skip
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         model = Autoencoder(settings, torch.randn(16, dim, generator=generator) * 0.3)
@@ -63,13 +70,19 @@ def test_some_steps_raise_the_likelihood(kind, dim, generator):
     assert losses[-1] < losses[0] - 0.4
 
 
-def small_model(generator, dim=3):
-    settings = AutoencoderSettings(latent_dim=8, width=32, parts=16)
-    return Autoencoder(settings, torch.randn(16, dim, generator=generator) * 0.3)
+def small_model(generator, kind="basis-points", dim=3):
+    settings = AutoencoderSettings(
+        encoder=kind, latent_dim=8, width=32, parts=16, points=256, scored=128, levels=3, code=4,
+        neighbours=12, patch_width=16, tokens=4,
+    )  # fmt: skip
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return Autoencoder(settings, torch.randn(16, dim, generator=generator) * 0.3)
 
 
-def test_a_stretched_shape_keeps_its_code_and_decodes_stretched(generator):
-    model = small_model(generator)
+@pytest.mark.parametrize("kind", CODECS)
+def test_a_stretched_shape_keeps_its_code_and_decodes_stretched(kind, generator):
+    model = small_model(generator, kind)
     cube = torch.rand(2, 400, 3, generator=generator) * 2 - 1
     cube[:, 0], cube[:, 1] = -1, 1  # it fills the box exactly
     sizes = torch.tensor([[1.0, 0.5, 0.25], [0.4, 1.0, 0.8]])
@@ -77,8 +90,7 @@ def test_a_stretched_shape_keeps_its_code_and_decodes_stretched(generator):
     assert torch.allclose(flat[:, :-3], z[:, :-3], atol=1e-4)
     assert torch.allclose((flat[:, -3:] - z[:, -3:]).diff(dim=1), 2 * sizes.log().diff(dim=1))
     whole, stretched = model.decode(z), model.decode(flat)
-    ratio = stretched.centre / whole.centre
-    assert torch.allclose(ratio, sizes[:, None].expand_as(ratio), rtol=1e-3)
+    assert torch.allclose(stretched.centre, whole.centre * sizes[:, None], rtol=1e-3, atol=1e-5)
 
 
 def test_a_flat_shape_is_not_stretched_to_the_size_of_the_box(generator):
@@ -87,17 +99,66 @@ def test_a_flat_shape_is_not_stretched_to_the_size_of_the_box(generator):
     assert torch.isfinite(small_model(generator).encode(sheet)).all()
 
 
-def test_latent_noise_leaves_the_proportions_alone(generator):
-    model = small_model(generator)
-    z = torch.randn(5, 8, generator=generator)
-    moved = model.noisy(z, generator)
-    assert torch.equal(moved[:, -3:], z[:, -3:])
-    assert (moved[:, :-3] != z[:, :-3]).all()
+@pytest.mark.parametrize("kind", CODECS)
+def test_noise_leaves_proportions_and_positions_alone_and_is_as_strong_as_asked(kind, generator):
+    model = small_model(generator, kind)
+    z = torch.randn(500, model.latent_dim, generator=generator)
+    added = model.noisy(z, generator) - z
+    first = 8 * 3 if kind == "patches" else 0
+    assert (added[:, :first] == 0).all()
+    assert (added[:, -3:] == 0).all()
+    assert added[:, first:-3].std() == pytest.approx(model.settings.latent_noise, rel=0.05)
+
+
+@pytest.mark.parametrize("kind", CODECS)
+def test_the_loss_scores_points_that_were_not_encoded(kind, generator, monkeypatch):
+    """Two thirds and one third here, of as many points as there are."""
+    model, seen = small_model(generator, kind), []
+    encode, score = model.codec.encode, MixtureBatch.log_likelihood
+    monkeypatch.setattr(model.codec, "encode", lambda x: seen.append(x) or encode(x))
+    monkeypatch.setattr(
+        MixtureBatch, "log_likelihood", lambda self, x: seen.append(x) or score(self, x)
+    )
+    points = torch.rand(2, 90, 3, generator=generator) * 2 - 1
+    assert torch.isfinite(model.loss(points, generator))
+    encoded, scored = seen
+    assert torch.equal(encoded * proportions(points)[:, None], points[:, :60])
+    assert torch.equal(scored, points[:, 60:])
 
 
 def test_a_latent_without_room_for_a_code_is_refused(generator):
     with pytest.raises(InputError, match="more than the 3"):
-        Autoencoder(AutoencoderSettings(latent_dim=3), torch.zeros(4, 3))
+        Autoencoder(AutoencoderSettings(encoder="attention", latent_dim=3), torch.zeros(4, 3))
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"encoder": "magic"}, "patches, tokens, basis-points"),
+        ({"levels": 13}, "levels <= 12"),
+        ({"patch_width": 3}, "patch_width >= 4"),
+        ({"encoder": "tokens", "tokens": 7, "parts": 16}, "16 parts cannot be shared by 7"),
+        ({"scored": 0}, "scored must be at least 1"),
+        ({"neighbours": 0}, "neighbours must be at least 1"),
+        ({"thickness": 0.0}, "thickness must be positive"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused_in_words(changes, said):
+    with pytest.raises(InputError, match=said):
+        AutoencoderSettings(**changes)
+
+
+@pytest.mark.parametrize("kind", CODECS)
+@pytest.mark.parametrize("dim", [2, 3])
+def test_weights_tell_the_dimension_of_the_points(kind, dim, generator):
+    model = small_model(generator, kind, dim)
+    again = Autoencoder.trained(model.settings, model.state_dict())
+    points = torch.rand(1, 300, dim, generator=generator)
+    assert (again.dim, again.latent_dim) == (dim, model.latent_dim)
+    assert torch.equal(again.encode(points), model.encode(points))
+    other = dataclasses.replace(model.settings, code=5, latent_dim=12)
+    with pytest.raises(ValueError, match="of another network"):
+        Autoencoder.trained(other, model.state_dict())
 
 
 def test_an_unknown_encoder_is_named():

@@ -30,10 +30,13 @@ def generator_for(rows, seed=5):
     return generator
 
 
-def autoencoder_loss():
+def autoencoder_loss(kind):
     clouds = torch.from_numpy(boxes(9, 400)[0])
     torch.manual_seed(0)
-    sizes = AutoencoderSettings(latent_dim=8, width=16, parts=8, points=64)
+    sizes = AutoencoderSettings(
+        encoder=kind, latent_dim=8, width=16, parts=8, points=64, scored=64, levels=2, code=4,
+        patch_width=8, tokens=4,
+    )  # fmt: skip
     module = Autoencoder(sizes, clouds[0, :8])
     data = TrainingClouds(torch.arange(9), clouds, None, torch.zeros(9, dtype=torch.int64), ("a",))
 
@@ -62,7 +65,9 @@ def flow_losses(kind):
 
 
 LOSSES = {
-    "autoencoder": autoencoder_loss,
+    **{
+        kind: lambda kind=kind: autoencoder_loss(kind) for kind in ("patches", "tokens", "pointnet")
+    },
     "teacher": lambda: flow_losses("teacher"),
     "student": lambda: flow_losses("student"),
 }
