@@ -1,9 +1,10 @@
 """The whole way of the data, one function a stage. Read this file first.
 
 A mesh file becomes a cloud in :func:`prepare`; clouds become children, latents, a base and two
-flows in :func:`train`; noise becomes latents becomes clouds in :func:`sample`; clouds become meshes in
-:func:`mesh`; and :func:`evaluate` and :func:`gallery` look at them. Every function takes and
-leaves files (see the README for their formats), so each can be run alone; :func:`demo` runs all.
+flows in :func:`train`; noise becomes latents becomes clouds in :func:`sample`; clouds become
+meshes in :func:`mesh`; and :func:`evaluate` and :func:`gallery` look at them. Every function takes
+and leaves files (see the README for their formats), so each can be run alone; :func:`demo` runs
+all.
 
 A data set may be given by its URL wherever one is read: then its copy in the cache is used.
 Heavy packages are imported inside the functions, so that importing this module costs nothing.

@@ -1,8 +1,8 @@
 """The autoencoder: a point cloud in, a latent z, a mixture of flat Gaussians out.
 
 * :mod:`patches` - the codec of a training: equal-mass cells, their positions, a local code of each.
-* :mod:`tokens`, :mod:`encoder` - other codecs to compare with: a few tokens that points attend to, and
-  one global code by an encoder that is invariant to the order of the points and to their number.
+* :mod:`tokens`, :mod:`encoder` - other codecs to compare with: a few tokens that points attend
+  to, and one global code, invariant to the order of the points and to their number.
 * :mod:`mixture` - batches of anisotropic Gaussian mixtures: likelihood, samples, normals.
 * :mod:`decoder` - numbers to mixtures.
 * :mod:`autoencoder` - a codec and the proportions of a shape together, with their settings.
