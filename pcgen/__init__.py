@@ -22,7 +22,8 @@ latent, base, flow     autoencoder; base measures; paths, velocities, characteri
 reconstruct, render    points to meshes; pictures without a screen
 model, generate,       a trained run, assembled: sample, decode, interpolate; by many processes;
 overview               one picture of how a shape came to be
-train, evaluate        the four training stages; the metrics of the field
+children               new shapes by optimal transport between two training shapes
+train, evaluate        the five training stages; the metrics of the field
 viewer, gallery,       the Open3D window; the static page; benchmarks
 bench
 pipeline               one function per stage: the file to read first

@@ -90,7 +90,7 @@ SOLVE = Schema(
     tensors={"potential": ("f", 1), "average": ("f", 1)},
 )  # fmt: skip
 LATENTS = Schema(
-    meta={"scale": float},
+    meta={"scale": float, "names": dict},
     tensors={
         "z": ("f", 2), "parent": ("i", 2), "mirrored": ("i", 2), "label": ("i", 1),
         "mean": ("f", 1), "axes": ("f", 2),

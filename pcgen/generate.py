@@ -54,7 +54,8 @@ def generate(
     names = [model.categories[int(label)] for label in drawn.category]
     options: dict[str, Any] = {"points": points, "seed": seed, "steps": steps, "solver": solver}
     if ray is None and (workers in (None, 1) or count <= PIECE_SIZE):
-        return model.decode_samples(drawn.z, category=names, **options)
+        samples = model.decode_samples(drawn.z, category=names, **options)
+        return samples.with_meta(parents=drawn.parent_ids)
     starts = range(0, count, PIECE_SIZE)
     common = (model, options, torch.get_num_threads())
     parts: dict[int, Samples] = {}
@@ -73,7 +74,7 @@ def generate(
                 )
             parts[outcome.task[0]] = outcome.result
             bar.advance(len(outcome.result))
-    return _joined([parts[start] for start in starts])
+    return _joined([parts[start] for start in starts]).with_meta(parents=drawn.parent_ids)
 
 
 def most_points() -> int:

@@ -1,9 +1,10 @@
 """The whole way of the data, one function a stage. Read this file first.
 
-A mesh file becomes a cloud in :func:`prepare`; clouds become latents, a base and two flows in
-:func:`train`; noise becomes latents becomes clouds in :func:`sample`; clouds become meshes in
-:func:`mesh`; and :func:`evaluate` and :func:`gallery` look at them. Every function takes and
-leaves files (see the README for their formats), so each can be run alone; :func:`demo` runs all.
+A mesh file becomes a cloud in :func:`prepare`; clouds become children, latents, a base and two
+flows in :func:`train`; noise becomes latents becomes clouds in :func:`sample`; clouds become
+meshes in :func:`mesh`; and :func:`evaluate` and :func:`gallery` look at them. Every function takes
+and leaves files (see the README for their formats), so each can be run alone; :func:`demo` runs
+all.
 
 A data set may be given by its URL wherever one is read: then its copy in the cache is used.
 Heavy packages are imported inside the functions, so that importing this module costs nothing.
@@ -33,7 +34,7 @@ def prepare(source: Path | str, out: Path | str, **options: Any) -> dict[str, An
 
 
 def train(dataset: Path | str, out: Path, **options: Any) -> dict[str, Any]:
-    """A data set to a run: autoencoder, base, latent flow, point flow; resumes what is there.
+    """A data set to a run: children, autoencoder, base, two flows; resumes what is there.
 
     ``options`` are those of :func:`pcgen.train.training.train`: preset, categories, base,
     budget, seed and so on. Each stage is one module of :mod:`pcgen.train`.

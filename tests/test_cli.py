@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -119,3 +120,15 @@ def test_the_choices_of_train_are_those_of_the_rooms_behind_it():
     train.add_arguments(parser)
     choices = {action.dest: action.choices for action in parser._actions}
     assert set(choices["preset"]) == set(PRESETS)
+
+
+def test_threads_wait_passively_unless_the_user_says_otherwise(monkeypatch):
+    for name in cli.PASSIVE_WAITING:
+        monkeypatch.delenv(name, raising=False)
+    cli.main(["--version"])
+    assert all(os.environ[name] == value for name, value in cli.PASSIVE_WAITING.items())
+    monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")
+    monkeypatch.delenv("GOMP_SPINCOUNT")
+    cli.main(["--version"])
+    assert os.environ["OMP_WAIT_POLICY"] == "ACTIVE"
+    assert "GOMP_SPINCOUNT" not in os.environ

@@ -22,7 +22,7 @@ from pcgen.base.conjugate import (
     fit_conjugate,
 )
 from pcgen.base.gaussian import GaussianBase, GaussianSettings, StandardBase, fit_gaussian
-from pcgen.base.measure import BaseMeasure, ConstantsKept, check_latents
+from pcgen.base.measure import BaseMeasure, ConstantCoordinates, check_latents
 from pcgen.base.mixture import MixtureBase, MixtureSettings, fit_mixture
 from pcgen.base.network import NetworkBase, NetworkSettings, fit_network
 from pcgen.base.selection import AutoSettings, ChosenBase, choose
@@ -93,7 +93,7 @@ FAMILIES: dict[str, Family] = {
     ),
 }
 # Bases around another base, whose checkpoint is part of theirs.
-WRAPPERS: dict[str, Any] = {"constants-kept": ConstantsKept, "auto": ChosenBase}
+WRAPPERS: dict[str, Any] = {"constants-kept": ConstantCoordinates, "auto": ChosenBase}
 RELAXED: list[str] = [name for name, family in FAMILIES.items() if family.relaxed]
 LADDER = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
 """λ that ``guard="regularise"`` goes through until the guard passes."""
@@ -154,7 +154,7 @@ def fit(
         None if held is None else held[:, varying],
         guard,
     )
-    return ConstantsKept(inner, torch.where(varying, 0.0, x[0]), varying)
+    return ConstantCoordinates(inner, torch.where(varying, 0.0, x[0]), varying)
 
 
 def _guarded(

@@ -100,7 +100,7 @@ class TensorMeasure:
 
 
 @dataclass(frozen=True)
-class ConstantsKept:
+class ConstantCoordinates:
     """A measure on the coordinates that vary; the others have one constant value.
 
     Covariances, transports and networks all misbehave on a coordinate without variance, so
@@ -152,7 +152,7 @@ class ConstantsKept:
     @classmethod
     def around(
         cls, inner: BaseMeasure, tensors: dict[str, Tensor], meta: dict[str, Any]
-    ) -> ConstantsKept:
+    ) -> ConstantCoordinates:
         """Restore it from its checkpoint, around the ``inner`` base restored from the same."""
         check_meta(meta, "constants-kept")
         return cls(inner, tensors["values"], tensors["varying"])

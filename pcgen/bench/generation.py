@@ -7,9 +7,9 @@ with the same budget for its latent flow. `real` scores training shapes as if ge
 ceiling. "±" is the standard error of 1-NNA over the sampling seeds, for one training: a set of few
 test shapes needs many seeds (of 23 shapes, three leave 4 points, twelve 2).
 
-Novelty ratio, replay rate and that of the test shapes stand in two frames: each shape's box, and
-`p-free`, with each axis stretched to the full box, where a training shape in other proportions
-counts as itself. A run that was evaluated before the second frame came shows nan there.
+Novelty ratio, replay rate and that of the test shapes are given in two frames: each shape's box,
+and `p-free`, with each axis stretched to the full box, where a training shape in other proportions
+counts as itself. A run that was evaluated before the second frame existed shows nan there.
 
 Budgets are minutes on this machine when it is idle; use --threads 1 for core-minutes. CPU seconds a
 shape are those of sampling 2048 points.

@@ -26,7 +26,7 @@ class Reach:
 
     partners: int = 12
     copies: float = 0.0
-    cuts: tuple[float, float] = (0.3, 0.7)
+    cuts: tuple[float, float] = (0.45, 0.55)
     width: float = 0.12
     kinds: tuple[str, ...] = ("step",)
 

@@ -274,6 +274,10 @@ class Maps:
     def __len__(self) -> int:
         return len(self.pairing)
 
+    def with_children(self) -> Tensor:
+        """(N,) bool, of which shapes :meth:`of_shapes` gives more than copies."""
+        return self._side.first.diff() > 0
+
     def draw(
         self, count: int, points: int, generator: Generator, reach: Reach | None = None
     ) -> Children:

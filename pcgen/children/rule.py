@@ -33,12 +33,12 @@ from torch import Generator, Tensor
 from pcgen.children.drawing import Children, Reach
 from pcgen.children.newness import FRAMES, Newness, Yardstick
 
-GOAL = 0.95
+GOAL = 0.9
 POINTS = 512  # that clouds are compared by
 SHAPES = 256  # children, and training shapes left out, that are measured
 #: Ranges of cuts beyond the farthest partners: a cut in the middle is as far from both parents as
 #: can be.
-LATER_CUTS = ((0.4, 0.6), (0.5, 0.5))
+LATER_CUTS = ((0.5, 0.5),)
 #: What copies are mixed in by.
 SHARE = 0.05
 
@@ -140,7 +140,7 @@ def figures_of(children: Newness, nature: Newness, copies: float = 0.0) -> Figur
     natural = float(nature.replayed.mean())
     error = np.hypot(_error(children.replayed), _error(nature.replayed))
     novelty = median / base if base > 0 else 1.0  # nature repeats itself: nothing is too close
-    spread = np.hypot(*(_median_error(found.distance) for found in (children, nature)))
+    spread = np.hypot(_median_error(children.distance), _median_error(nature.distance))
     return Figures(
         novelty=novelty,
         novelty_error=float(novelty * spread),

@@ -1,7 +1,8 @@
 """Train a generator on a data set.
 
-Four stages run one after the other, each resumable at any moment: the autoencoder, the base
-measure with its semi-discrete map, the latent flow and the point flow. The run directory holds
+Five stages run one after the other, each resumable at any moment: the maps between training shapes
+that children are drawn from, the autoencoder, the base measure with its semi-discrete map, the
+latent flow and the point flow. The run directory holds
 settings, weights (safetensors), learning curves (metrics.jsonl) and the evidence of the map.
 Give the same command again to go on after an interruption; nothing finished is done twice, and
 the weights are those of an uninterrupted run on the same machine with as many threads. A budget

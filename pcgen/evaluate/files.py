@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,7 +27,6 @@ from pcgen.evaluate.protocol import protocol_named
 from pcgen.evaluate.real import read_real, standardisation
 from pcgen.files import cache_folder, write_json
 from pcgen.runfile import is_run
-from pcgen.shapes.axes import seems_turned
 
 RECONSTRUCTIONS = 100  # shapes that the autoencoder of a run is judged on
 
@@ -166,12 +164,7 @@ class _Judge:
             standardised=frame,
             categories=request.categories,
         )
-        real = self._sets(request.categories)
-        axis = seems_turned(generated.points, real.reference.points)
-        if axis:
-            said = f"{path} seems to have {axis} up where the reference has y: turn it first"
-            generated = dataclasses.replace(generated, remarks=(*generated.remarks, said))
-        return evaluate([generated], real, self._settings)
+        return evaluate([generated], self._sets(request.categories), self._settings)
 
     def run(self, path: Path) -> Evaluation:
         """Judge a run by samples that it draws, one set a seed, and its autoencoder."""

@@ -33,7 +33,6 @@ def contact_sheet(samples: Samples, dataset: Path, out: Path, *, columns: int = 
     picture = render.sheet(
         [pictures[row : row + columns] for row in rows],
         [captions[row : row + columns] for row in rows],
-        title="Samples in the order drawn, each beside the training shape nearest without "
-        "proportions",
+        title="Samples in the order drawn, each beside the nearest training shape",
     )
     return render.save(picture, out)

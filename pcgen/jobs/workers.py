@@ -19,12 +19,12 @@ from typing import Any
 from pcgen.errors import InputError
 from pcgen.jobs.shared_object import SharedObject
 
-#: An item of a foreign file that takes longer, in seconds of wall-clock, is given up.
+#: Wall-clock seconds after which an item of a foreign file is abandoned.
 TIME_LIMIT_S = 300
-#: What one worker that reads foreign files may allocate, in bytes; mapped files do not count.
+#: Bytes that a worker which reads foreign files may allocate; mapped files do not count.
 MEMORY_LIMIT = 8 * 2**30
-#: How often a task is tried again whose worker was killed by somebody: the system short of
-#: memory, or a person. A crash of the worker's own is not tried again, it would come again.
+#: How often a task is retried whose worker was killed from outside: by the system when memory is
+#: short, or by a person. A crash of the worker itself is not retried, since it would repeat.
 RETRIES = 2
 _FROM_OUTSIDE = (-signal.SIGKILL, -signal.SIGTERM, -signal.SIGHUP)
 
@@ -35,7 +35,7 @@ Work = Callable[..., Any]
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """Of one item: wall-clock seconds, and bytes its worker may allocate; 0 for none."""
+    """Limits per item: wall-clock seconds, and bytes its worker may allocate; 0 for none."""
 
     time_s: int = 0
     memory: int = 0
@@ -48,7 +48,7 @@ def foreign_limits() -> Limits:
 
 @dataclass(frozen=True)
 class Death:
-    """A worker died: while it was at ``item`` (None: before its first), for this ``reason``."""
+    """The death of a worker during ``item`` (None: before its first), and the ``reason``."""
 
     item: int | None
     reason: str
@@ -56,7 +56,7 @@ class Death:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one task: a result, or the death of its worker."""
+    """The outcome of one task: a result, or the death of its worker."""
 
     task: Any
     result: Any = None
@@ -124,7 +124,7 @@ class Workers:
                 process.start()
             theirs.close()
         self._busy[pipe] = _Busy(process, attempt)
-        with contextlib.suppress(BrokenPipeError):  # it died at once; hearing finds out
+        with contextlib.suppress(BrokenPipeError):  # it died at once, which the next read finds
             pipe.send(attempt.task)
 
     def _hear(self, pipe: Connection) -> Outcome | None:
@@ -156,7 +156,7 @@ class Workers:
 
 
 def death_reason(code: int | None, time_limit_s: int) -> str:
-    """In words, by the exit code of a process that died while it read something."""
+    """The cause of a process's death in words, from its exit code."""
     if code == -signal.SIGALRM:
         return f"reading it took longer than {time_limit_s} s"
     if code in _FROM_OUTSIDE:
@@ -200,7 +200,7 @@ class _Busy:
 
 
 def _context(module: str) -> Any:
-    """Processes that inherit no threads and no locks; a fork server makes them in a moment."""
+    """Processes that inherit no threads and no locks; a fork server starts them quickly."""
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
@@ -225,20 +225,20 @@ def _one_thread() -> Iterator[None]:
 
 
 def _serve(pipe: Connection, work: Work, limits: Limits, common: SharedObject | None) -> None:
-    """The life of a worker."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's affair
+    """The main loop of a worker."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C
     if limits.memory:
         limit_memory(limits.memory)
     parent = os.getppid()
 
     def announce(item: int) -> None:
         if os.getppid() != parent:
-            os._exit(1)  # a killed parent wants no more work done
+            os._exit(1)  # the parent was killed, so its work ends
         # SIGALRM ends a process wherever it is, in C code too, and without its parent's help.
         signal.alarm(limits.time_s)
         pipe.send(("item", item))
 
-    with contextlib.suppress(EOFError, OSError):  # the parent has gone
+    with contextlib.suppress(EOFError, OSError):  # the parent has ended
         shared = () if common is None else (common.load(),)
         while True:
             task = pipe.recv()

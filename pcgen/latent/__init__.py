@@ -1,10 +1,11 @@
 """The autoencoder: a point cloud in, a latent z, a mixture of flat Gaussians out.
 
-* :mod:`encoder` - clouds (batch, n, dim) to latents (batch, latent_dim), invariant to the order
-  of the points and to their number. Two architectures under one signature.
+* :mod:`patches` - the codec of a training: equal-mass cells, their positions, a local code of each.
+* :mod:`tokens`, :mod:`encoder` - other codecs to compare with: a few tokens that points attend
+  to, and one global code, invariant to the order of the points and to their number.
 * :mod:`mixture` - batches of anisotropic Gaussian mixtures: likelihood, samples, normals.
-* :mod:`decoder` - latents to mixtures.
-* :mod:`autoencoder` - the two together, with their settings.
+* :mod:`decoder` - numbers to mixtures.
+* :mod:`autoencoder` - a codec and the proportions of a shape together, with their settings.
 * :mod:`augment` - stretches, shears and mirror images that stay plausible shapes.
 
 Why a mixture: it is trained by maximum likelihood, so the density of the points is right and not

@@ -8,7 +8,7 @@ Another network decodes these into a few Gaussians beside the mean.
 
 The positions are part of the code, so the structure of a shape is stored and not remembered by the
 networks, which see nothing but neighbourhoods. Unseen shapes are therefore represented about as
-well as training shapes. :mod:`docs/notes/autoencoder.md` has the comparison with global codes.
+well as training shapes. docs/notes/local-codes.md has the comparison with global codes.
 """
 
 from __future__ import annotations

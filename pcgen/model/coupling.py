@@ -13,7 +13,8 @@ surface: they are exchanged at the borders of cells, and never averaged.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,7 @@ class Latents:
         parent: (N, 2) int64, data-set rows of the parents; twice the same for a training shape.
         mirrored: (N, 2) bool, whether each parent is mirrored in x.
         label: (N,) int64, its category.
+        names: the id of each row that is a parent; may be empty.
         mean: (latent_dim,); axes: (latent_dim, d), orthonormal columns.
         scale: coordinates are multiplied by it, so that their mean variance is one.
     """
@@ -49,9 +51,18 @@ class Latents:
     mean: Tensor
     axes: Tensor
     scale: float
+    names: Mapping[int, str] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, z: Tensor, parent: Tensor, mirrored: Tensor, label: Tensor, most: int) -> Latents:
+    def of(
+        cls,
+        z: Tensor,
+        parent: Tensor,
+        mirrored: Tensor,
+        label: Tensor,
+        most: int,
+        names: Mapping[int, str] | None = None,
+    ) -> Latents:
         """With at most ``most`` coordinates, fewer where latents or their numbers are few."""
         mean = z.mean(0)
         centred = (z - mean).double()
@@ -69,7 +80,7 @@ class Latents:
         axes = axes * torch.where(largest < 0, -1.0, 1.0)
         variance = float(values.sum()) / (len(z) * keep)
         scale = variance**-0.5 if variance > 1e-12 else 1.0
-        return cls(z, parent, mirrored, label, mean, axes.float(), scale)
+        return cls(z, parent, mirrored, label, mean, axes.float(), scale, dict(names or {}))
 
     @cached_property
     def y(self) -> Tensor:
@@ -84,13 +95,21 @@ class Latents:
         """Coordinates (n, d) with the details of latents ``cell`` (n,): (n, latent_dim)."""
         return self.z[cell] + (y - self.y[cell]) @ self.axes.T / self.scale
 
+    def parents(self, pairs: Tensor) -> list[list[str]]:
+        """The ids of rows (count, 2), once where both are one shape."""
+        return [
+            [self.names.get(row, f"row {row}") for row in dict.fromkeys(pair)]
+            for pair in pairs.tolist()
+        ]
+
     def save(self, path: Path) -> None:
         """Write one file; codes in half precision, which is finer than their noise in training."""
         tensors = {
             "z": self.z.half(), "parent": self.parent, "mirrored": self.mirrored.to(torch.uint8),
             "label": self.label, "mean": self.mean, "axes": self.axes,
         }  # fmt: skip
-        checkpoint.save(path, tensors, {"scale": self.scale})
+        names = {str(row): name for row, name in self.names.items()}
+        checkpoint.save(path, tensors, {"scale": self.scale, "names": names})
 
     @classmethod
     def load(cls, path: Path) -> Latents:
@@ -111,6 +130,7 @@ class Latents:
             mean=tensors["mean"],
             axes=tensors["axes"],
             scale=float(meta["scale"]),
+            names={int(row): str(name) for row, name in meta["names"].items()},
         )
 
     def check(self, latent_dim: int, categories: int) -> None:

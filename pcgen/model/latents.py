@@ -30,6 +30,7 @@ class LatentDraw:
         category: index of the category of the cell that each started in.
         parent: (count, 2) data-set rows of the parents of the child whose cell that is; twice the
             same where it is a training shape. mirrored: (count, 2), whether a parent is mirrored.
+        parent_ids: ids of the parents, one or two a shape.
     """
 
     z: Tensor
@@ -37,6 +38,7 @@ class LatentDraw:
     category: Tensor
     parent: Tensor
     mirrored: Tensor
+    parent_ids: list[list[str]]
 
 
 class LatentSampler:
@@ -106,6 +108,7 @@ class LatentSampler:
             category=label,
             parent=latents.parent[cell],
             mirrored=latents.mirrored[cell],
+            parent_ids=latents.parents(latents.parent[cell]),
         )
 
     def _carried(self, start: Tensor, one_hot: Tensor | None, steps: int, solver: str) -> Tensor:

@@ -81,7 +81,7 @@ class ShapeModel:
             steps=steps,
             solver=solver,
             category=[self.categories[int(label)] for label in drawn.category],
-        )
+        ).with_meta(parents=drawn.parent_ids)
 
     def sample_latents(
         self, count: int, *, seed: int, category: str | None = None, steps: int = 1

@@ -291,6 +291,11 @@ def _folder(path: Path) -> Collection:
         )
         return _of_content(whole, path, "folder")
     if not found:
+        other = next(
+            (f.suffix.lower() for f in path.rglob("*") if f.suffix.lower() in UNUSABLE), ""
+        )
+        if other:
+            raise InputError(f"{path} holds nothing to look at: {unreadable(other)}")
         raise InputError(
             f"{path} holds nothing to look at: no run.json, dataset.json, mesh or cloud file "
             f"({', '.join(FOLDER_SUFFIXES)}) in it or one folder below"

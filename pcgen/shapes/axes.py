@@ -25,18 +25,3 @@ def raised(points: NDArray[np.float64], up: str) -> NDArray[np.float64]:
 def lowered(points: NDArray[np.float64], up: str) -> NDArray[np.float64]:
     """The way back from :func:`raised`."""
     return points if up == "y" else points @ _OWN[up]
-
-
-def seems_turned(points: NDArray[np.floating], others: NDArray[np.floating]) -> str:
-    """The axis of one set (N, P, 3) that seems to be Y of another (M, P, 3); "" if all is well.
-
-    Told by the mean sizes of the shapes along their axes: with Y and another axis exchanged, they
-    must fit at least four times as well as they stand.
-    """
-    one, other = (np.ptp(s, axis=1).mean(0) for s in (points, others))
-    one, other = one / np.linalg.norm(one), other / np.linalg.norm(other)
-    here = float(np.abs(one - other).max())
-    orders = {"z": [0, 2, 1], "x": [1, 0, 2]}
-    apart = {axis: float(np.abs(one[order] - other).max()) for axis, order in orders.items()}
-    best = min(apart, key=lambda axis: apart[axis])
-    return best if here > 0.15 and apart[best] < here / 4 else ""

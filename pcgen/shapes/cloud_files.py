@@ -13,7 +13,7 @@ from pcgen import progress
 from pcgen.errors import InputError
 from pcgen.shapes.formats import ARRAY_SUFFIXES, MESH_SUFFIXES, POINT_SUFFIXES
 from pcgen.shapes.mesh_files import Mesh
-from pcgen.shapes.reading import Cloud, Content, Faulty, open_file
+from pcgen.shapes.reading import Cloud, Faulty, open_file
 from pcgen.shapes.samples import Samples
 
 #: Files that hold clouds as a rule; meshes are read too, and give points of their surface.
@@ -76,13 +76,19 @@ def read_clouds(path: Path | str, *, faulty: Faulty = "refuse") -> Clouds:
     """
     path = Path(path)
     files = cloud_files(path) if path.is_dir() else [path]
-    parts = [_clouds_of(open_file(file, faulty=faulty), file) for file in files]
-    if len(parts) == 1:
-        return parts[0]
+    contents = [open_file(file, faulty=faulty) for file in files]
+    meshes = sum(isinstance(shape, Mesh) for part in contents for shape in part.shapes)
+    if meshes:
+        several = f"{meshes} meshes" if meshes > 1 else "a mesh"
+        progress.say(f"{path}: {several}, of which {SURFACE_POINTS} points of the surface are used")
+    for file, part in zip(files, contents, strict=True):
+        for note in part.notes:
+            progress.say(f"{file}: {note}")
     return Clouds(
-        [cloud for part in parts for cloud in part.clouds],
-        [name for part in parts for name in part.names],
-        [category for part in parts for category in part.categories],
+        [_cloud_of(shape) for part in contents for shape in part.shapes],
+        [name for part in contents for name in part.names],
+        [category for part in contents for category in part.categories],
+        dict(contents[0].meta) if len(contents) == 1 else {},
     )
 
 
@@ -102,16 +108,9 @@ def cloud_files(folder: Path) -> list[Path]:
     raise InputError(f"no file in {folder} ends in {', '.join((*CLOUD_SUFFIXES, *MESH_SUFFIXES))}")
 
 
-def _clouds_of(content: Content, path: Path) -> Clouds:
+def _cloud_of(shape: Mesh | Cloud) -> Cloud:
     from pcgen.shapes.surface import sample_surface
 
-    clouds = []
-    for shape in content.shapes:
-        if isinstance(shape, Mesh):
-            drawn = sample_surface(shape, SURFACE_POINTS, np.random.default_rng(0))
-            progress.say(f"{path} is a mesh: {SURFACE_POINTS} points of its surface are used")
-            shape = Cloud(*drawn)
-        clouds.append(shape)
-    for note in content.notes:
-        progress.say(f"{path}: {note}")
-    return Clouds(clouds, content.names, content.categories, dict(content.meta))
+    if isinstance(shape, Cloud):
+        return shape
+    return Cloud(*sample_surface(shape, SURFACE_POINTS, np.random.default_rng(0)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +57,10 @@ class Samples:
 
     def __len__(self) -> int:
         return len(self.points)
+
+    def with_meta(self, **more: Any) -> Samples:
+        """With more entries in ``meta``."""
+        return replace(self, meta=self.meta | more)
 
     def save(self, path: Path | str) -> Path:
         """Write the ``.npz`` atomically and give its path; equal samples give equal bytes."""

@@ -17,12 +17,12 @@ from pcgen.train.loop import LoopSettings, Trainer
 # Shares of a budget by training loop, chosen by hand from learning curves on two cores; what is
 # left goes to encoding, couplings and checkpoints.
 SHARES = {
-    "children": 0.05,
-    "autoencoder": 0.48,
-    "base": 0.06,
+    "children": 0.07,
+    "autoencoder": 0.46,
+    "base": 0.08,
     "latent-flow/teacher": 0.04,
     "latent-flow/student": 0.03,
-    "point-flow/teacher": 0.18,
+    "point-flow/teacher": 0.16,
     "point-flow/student": 0.06,
 }
 TRIAL_STEPS = 12

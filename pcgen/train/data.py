@@ -48,6 +48,7 @@ class TrainingClouds:
             IN_MEMORY bytes stay in the file, see :class:`Mapped`.
         normals: likewise float16, or None.
         label: (count,) int64, index into ``categories``.
+        ids: of each, in the data set; empty where they are not known.
     """
 
     rows: Tensor
@@ -55,6 +56,7 @@ class TrainingClouds:
     normals: Tensor | Mapped | None
     label: Tensor
     categories: tuple[str, ...]
+    ids: tuple[str, ...] = ()
 
     @classmethod
     def load(
@@ -86,6 +88,7 @@ class TrainingClouds:
             normals=normals,
             label=torch.tensor([categories.index(name) for name in names]),
             categories=categories,
+            ids=tuple(dataset.rows[int(row)].id for row in rows),
         )
 
     def __len__(self) -> int:

@@ -42,14 +42,15 @@ def train(context: Context) -> dict[str, object]:
     # There is nothing to fit to a single latent, which a set of one shape may have.
     family = settings.name if len(torch.unique(y, dim=0)) > 1 else "standard"
     progress.say(f"base           fitting {family} to {len(y)} latents in {y.shape[1]} coordinates")
-    # Half of the time each.
-    seconds = max(context.seconds(STAGE) or 0.0, FEWEST_SECONDS) / 2
-    fitted, coupled = (
-        max(16_384, int(seconds * products / y.numel()))
-        for products in (FIT_PRODUCTS, MAP_PRODUCTS)
-    )
-    budget = {"max_samples": fitted} if family == "ae-ot" else None
-    omega = base.fit(family, y, generator=draw, settings=budget)
+    # A third of the time for the base, whose noise costs nothing to draw.
+    seconds = max(context.seconds(STAGE) or 0.0, FEWEST_SECONDS) / 3
+    fitted = max(16_384, int(seconds * FIT_PRODUCTS / y.numel()))
+    coupled = max(16_384, int(2 * seconds * MAP_PRODUCTS / y.numel()))
+    budget = None
+    if family == "ae-ot":
+        budget = {"max_samples": fitted, "neighbours": settings.mixed}
+    # Latents are of children: a draw beside one of them is no replay of a training shape.
+    omega = base.fit(family, y, generator=draw, settings=budget, guard="off")
     for note in omega.notes:
         progress.say(f"base           {note}")
     solution = couple(omega, y, settings.tolerance, context.seed(STAGE, 2), coupled, context.group)
@@ -142,7 +143,8 @@ def _latents(context: Context) -> Latents:
     shapes = torch.arange(len(clouds))
     if len(shapes) > settings.base.most:
         shapes = torch.randperm(len(shapes), generator=draw)[: settings.base.most]
-    shapes = shapes.repeat(settings.base.each(len(shapes)))
+    each = settings.base.each(len(shapes))
+    shapes = _fertile(shapes, clouds.label, maps.with_children(), draw).repeat(each)
     points = min(settings.base.points, maps.to.shape[1])
     z, parent, mirrored = [], [], []
     with progress.bar("encoding", len(shapes)) as bar:
@@ -162,7 +164,25 @@ def _latents(context: Context) -> Latents:
         torch.cat(mirrored),
         clouds.label[shapes],
         settings.base.coordinates,
+        dict(zip(clouds.rows.tolist(), clouds.ids, strict=True)) if clouds.ids else None,
     )
+
+
+def _fertile(shapes: Tensor, label: Tensor, able: Tensor, draw: torch.Generator) -> Tensor:
+    """Each of ``shapes``, or another one of its category that a map was computed for.
+
+    A small budget has no map for some shapes; their only children would be copies. Categories
+    keep their shares.
+    """
+    chosen = shapes.clone()
+    for category in label[shapes[~able[shapes]]].unique():
+        there = shapes[able[shapes] & (label[shapes] == category)]
+        missing = ~able[shapes] & (label[shapes] == category)
+        if len(there):
+            chosen[missing] = there[
+                torch.randint(len(there), (int(missing.sum()),), generator=draw)
+            ]
+    return chosen
 
 
 def _describe(evidence: dict[str, object]) -> str:

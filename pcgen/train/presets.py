@@ -38,6 +38,8 @@ class BaseSettings:
         children: latents per training shape, each of a child of it.
         most: at most this many latents.
         points: per cloud that is encoded.
+        mixed: latents that an AE-OT base may mix in one draw. The details of a sample are those
+            of one latent, so that a mixture of many is further from it than another shape is.
         coordinates: principal directions of the latents in which the base and the transport live.
         tolerance: χ² of cell masses at which the semi-dual solver stops.
         jitter: standard deviation added to coordinates that are a target of the latent flow.
@@ -47,12 +49,13 @@ class BaseSettings:
     children: int = 8
     most: int = 20_000
     points: int = 2048
+    mixed: int = 4
     coordinates: int = 128
     tolerance: float = 0.05
     jitter: float = 0.1
 
     def __post_init__(self) -> None:
-        for name in ("children", "most", "points", "coordinates"):
+        for name in ("children", "most", "points", "mixed", "coordinates"):
             if getattr(self, name) < 1:
                 raise InputError(f"base {name} must be at least 1, got {getattr(self, name)}")
         if self.tolerance <= 0 or self.jitter < 0:
@@ -155,7 +158,7 @@ def _cpu_tiny() -> Settings:
 
 def _gpu() -> Settings:
     # Sized for ShapeNet's categories on one device; never run on one so far. Tensors of a step by
-    # `pcgen bench memory`, 20 bytes a weight among them: autoencoder 0.2 GiB, latent flow 0.3,
+    # `tests.benchmarks.memory`, 20 bytes a weight among them: autoencoder 0.2 GiB, latent flow 0.3,
     # point flow 4.3, where each of the 64 clouds of 2048 points has 0.07, and --accumulate less.
     flow = LoopSettings(steps=100_000, batch=512, rate=5e-4, average=0.9999)
     return Settings(

@@ -16,7 +16,7 @@ from pcgen.datatypes import Source
 from pcgen.errors import InputError
 from pcgen.transport.chunking import ENTRIES, mean
 
-# Weights may miss the sum of one by rounding in float32, not by more.
+# Weights may differ from a sum of one by rounding in float32, not by more.
 WEIGHT_SUM_TOLERANCE = 1e-4
 FARTHEST = 1e100  # a coordinate; float64 squares end at 1e154, and the extent at its inverse
 LARGEST_IN_FLOAT32 = 2**24  # integers up to here
@@ -90,7 +90,7 @@ class SemidiscreteProblem:
 
     @cached_property
     def distinct(self) -> Distinct:
-        """The atoms that a solver sees: each place once, none without weight."""
+        """The distinct atoms with weight, which the solvers use."""
         return _distinct(self.atoms, self.weights)
 
     @cached_property
@@ -101,7 +101,7 @@ class SemidiscreteProblem:
 
 @dataclass(frozen=True, eq=False)
 class Distinct:
-    """The places of a problem's atoms, each once.
+    """The distinct atoms of a problem.
 
     Attributes:
         first: (n,) int64, the lowest atom index at each place, places in that order.
@@ -115,20 +115,20 @@ class Distinct:
 
     @property
     def count(self) -> int:
-        """Number of places n."""
+        """Number n of distinct atoms."""
         return len(self.first)
 
     def spread(self, potential: Tensor) -> Tensor:
-        """A potential (n,) of the places as one (N,) of the atoms; -inf without weight."""
+        """A potential (n,) of the distinct atoms as one (N,) of all; -inf without weight."""
         whole = torch.cat([potential.double(), potential.new_full((1,), -np.inf).double()])
         return whole[self.place]
 
     def of(self, atoms: Tensor) -> Tensor:
-        """The places (n, dim) out of the problem's atoms; these themselves where all are."""
+        """The distinct atoms (n, dim) among the problem's; all of them where all are distinct."""
         return atoms if self.count == len(atoms) else atoms[self.first]
 
     def gather(self, potential: Tensor) -> Tensor:
-        """The potential (n,) of the places out of one (N,) of the atoms."""
+        """The potential (n,) of the distinct atoms, from one (N,) of all."""
         return potential.double()[self.first]
 
 
@@ -165,7 +165,7 @@ def _hashes(rows: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     step = max(1, ENTRIES // rows.shape[1])
     for top in range(0, len(rows), step):
         bits = np.ascontiguousarray(rows[top : top + step] + 0.0).view(kind).astype(np.uint64)
-        bits ^= bits >> np.uint64(29)  # sums of odd multiples alone would see few of the bits
+        bits ^= bits >> np.uint64(29)  # sums of odd multiples alone depend on few of the bits
         hashes[top : top + step] = (bits * factors).sum(1, dtype=np.uint64)
     return hashes
 
@@ -187,7 +187,7 @@ def _as_float(values: Any, name: str) -> Tensor:
 
 
 def _long(integers: Any) -> bool:
-    """Whether float32 would round some of an array or tensor, and make one of two neighbours."""
+    """Whether float32 would round some integers, and so merge neighbours."""
     if integers.dtype.itemsize <= 2 or 0 in integers.shape:
         return False
     return max(-int(integers.min()), int(integers.max())) > LARGEST_IN_FLOAT32

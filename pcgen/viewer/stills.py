@@ -130,7 +130,7 @@ def _neighbours(
 def _relation(found: Neighbour) -> str:
     """The proportion-free distance, and what is done to the training shape."""
     note = str(found.relation)
-    return f"CD {found.distance:.4g}" + (f", {note}" if note else "")
+    return f"CD {found.distance:.4g}" + (f"\n{note}" if note else "")
 
 
 def _page(

@@ -17,7 +17,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from pcgen.kernels.choice import native_usable
 from torch import Tensor
 
 from pcgen.children import Children, Maps, MapSettings, Reach
@@ -25,6 +24,7 @@ from pcgen.children.frames import box
 from pcgen.children.masks import KINDS
 from pcgen.children.newness import FRAMES, Yardstick
 from pcgen.kernels import kdtree, native
+from pcgen.kernels.backends import native_usable
 from pcgen.runtime import configure
 from pcgen.shapes.store import Dataset
 from pcgen.train.data import TrainingClouds

@@ -52,9 +52,9 @@ def test_nature_that_repeats_itself_asks_for_nothing():
 
 def test_the_ladder_takes_more_partners_and_then_cuts_in_the_middle():
     steps = ladder(10, Reach())
-    assert [step.partners for step in steps] == [1, 2, 3, 4, 6, 9, 10, 10, 10]
+    assert [step.partners for step in steps] == [1, 2, 3, 4, 6, 9, 10, 10]
     assert steps[-1].cuts == (0.5, 0.5)
-    assert [step.partners for step in ladder(1, Reach())] == [1, 1, 1]
+    assert [step.partners for step in ladder(1, Reach())] == [1, 1]
 
 
 class _Nature:

@@ -16,6 +16,7 @@ from safetensors.torch import load as parsed
 
 from pcgen import base, checkpoint
 from pcgen.errors import DataError, InputError, MeshError, PcgenError, TrainingError
+from pcgen.jobs import workers
 from pcgen.latent.autoencoder import Autoencoder, AutoencoderSettings
 from pcgen.model import ShapeModel
 from pcgen.runfile import read_run
@@ -24,7 +25,7 @@ from pcgen.shapes.arrays import read_npz
 from pcgen.shapes.cloud_files import read_clouds
 from pcgen.shapes.layouts.hdf5 import list_arrays
 from pcgen.shapes.reading import read_mesh
-from pcgen.shapes.stacks import parse_torch
+from pcgen.shapes.stacks import Stack, parse_torch
 from pcgen.shapes.tree import scan
 from pcgen.train.run import Run
 from tests.fuzz.runs import goes_on_from, lay, run_files
@@ -56,6 +57,16 @@ def test_a_triangle_is_read_and_a_circle_of_nodes_is_not():
     assert len(read_mesh(glb([{"mesh": 0}]), suffix=".glb").faces) == 1
     with pytest.raises(MeshError, match="not a readable"):
         read_mesh(glb([{"mesh": 0, "children": [1]}, {"mesh": 0, "children": [0]}]), suffix=".glb")
+
+
+@pytest.fixture
+def short_limits(monkeypatch):
+    """A helper with two gigabytes, for this test alone."""
+    monkeypatch.setattr(workers, "MEMORY_LIMIT", 2 * 2**30)
+    monkeypatch.setattr(apart, "_helper", None)
+    yield
+    if apart._helper is not None:
+        apart._helper.kill()
 
 
 def test_a_mesh_that_promises_gigabytes_is_refused_and_the_next_is_read(tmp_path):
@@ -163,7 +174,7 @@ def test_hdf5_that_borrows_the_numbers_of_another_file_is_refused(tmp_path):
         handle.create_virtual_dataset("chair", layout)
     for name in ("a.h5", "c.h5"):
         assert "in other files; refused" in str(list_arrays(str(tmp_path / name), lambda _: None))
-    assert list_arrays(str(tmp_path / "b.h5"), lambda _: None) == [("chair", 1, 64)]
+    assert list_arrays(str(tmp_path / "b.h5"), lambda _: None) == [Stack("chair", (1, 64, 3))]
 
 
 def test_json_of_any_depth_is_refused_in_words(tmp_path):

@@ -104,9 +104,9 @@ def test_a_file_that_reads_back_differently_is_noticed():
     assert difference(mesh, mesh) == ""
     assert "faces instead" in difference(mesh, Mesh(mesh.vertices, mesh.faces[:-1]))
     assert "moved" in difference(mesh, Mesh(mesh.vertices + 1, mesh.faces))
-    far = Mesh(mesh.vertices * 1e-3 + 1e5, mesh.faces)
+    tiny = Mesh(mesh.vertices * 1e-46, mesh.faces)  # nothing of it is left in single precision
     with pytest.raises(MeshError, match="not written"):
-        checked_bytes(far, ".stl")
+        checked_bytes(tiny, ".stl")
 
 
 def test_an_unknown_format_is_refused_before_any_work(tmp_path):
@@ -198,6 +198,7 @@ def test_samples_of_a_run_get_the_median_size_of_their_category(tmp_path, monkey
 
     class Set:
         categories, rows = ("crate",), [Row(10.0), Row(20.0), Row(60.0)]
+        up, unit = "y", ""
 
     monkeypatch.setattr("pcgen.shapes.places.Dataset.open", lambda path: Set)
     run = tmp_path / "run"
@@ -239,3 +240,12 @@ def test_samples_of_a_run_that_are_thin_for_a_mesh_are_told_of(count, meta, told
     Samples(points=points[None], meta=meta).save(tmp_path / "s.npz")
     named_clouds(tmp_path / "s.npz")
     assert ("pcgen sample runs/a --points 16000" in capsys.readouterr().err) == told
+
+
+def test_a_cloud_of_a_raised_data_set_is_meshed_on_its_own_axes(tmp_path):
+    points, normals = box(800)
+    cloud = NamedCloud(name="a", points=points * [1, 3, 1], normals=normals, unit="mm", up="z")
+    manifest = mesh_all([cloud], tmp_path, formats=("ply",))
+    own = trimesh.load(tmp_path / "a.ply", process=False)
+    assert own.extents.argmax() == 2
+    assert manifest["meshes"][0]["unit"] == "mm"

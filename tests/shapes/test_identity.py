@@ -82,6 +82,27 @@ def test_versions_are_told_by_the_ends_of_names_and_by_folders(tmp_path):
     ]
 
 
+def test_a_folder_for_each_format_is_no_category_and_holds_the_same_models(tmp_path):
+    files = {f"OBJ format/{k}.obj": box(k) for k in range(3)}
+    files |= {f"STL format/{k}.stl": b"x" for k in range(3)} | {"FBX format/0.fbx": b"x"}
+    plan, items = planned(fill(tmp_path / "kit", files))
+    assert sorted(item.where for item in items.values()) == [
+        f"OBJ format/{k}.obj" for k in range(3)
+    ]
+    assert {item.category for item in items.values()} == {"kit"}
+    assert any("1 .fbx" in remark for remark in plan.remarks)
+
+
+def test_text_files_of_a_few_numbers_are_no_clouds(tmp_path):
+    files = {"a.obj": box(), "pose.txt": "1 0 0 0\n0 1 0 0\n0 0 1 0\n0 0 0 1\n", "b.txt": text()}
+    _, items = planned(fill(tmp_path, files))
+    assert sorted(item.entry.path for item in items.values()) == ["a.obj", "b.txt"]
+    (tmp_path / "only").mkdir()
+    (tmp_path / "only" / "pose.txt").write_bytes((tmp_path / "pose.txt").read_bytes())
+    with pytest.raises(DataError, match=r"1 \.txt not read: a cloud has 16 lines"):
+        make_plan(tmp_path / "only")
+
+
 def test_several_hdf5_files_with_normals_labels_and_splits_in_their_names(tmp_path):
     for name, count in (("train0", 6), ("train1", 6), ("test0", 4)):
         points = DRAW.normal(size=(count, 20, 3)).astype("f4")

@@ -201,6 +201,13 @@ def test_one_scan_does_not_take_the_normals_of_the_others(tmp_path, boxes):
     dataset.verify()
 
 
+@pytest.mark.parametrize(("have", "remedy"), [(40, "fewer than the 96"), (500, "--points 500")])
+def test_advice_on_points_can_be_followed(tmp_path, have, remedy):
+    np.save(tmp_path / "a.npy", np.random.default_rng(0).normal(size=(have, 3)))
+    with pytest.raises(DataError, match=f"has {have} points, 1000 are needed; .*{remedy}"):
+        prepare(tmp_path / "a.npy", tmp_path / "set", points=1000, workers=1)
+
+
 def test_clouds_keep_all_their_points_unless_told(tmp_path):
     clouds = np.random.default_rng(0).normal(size=(12, 70, 3)).astype(np.float32)
     np.save(tmp_path / "blobs.npy", clouds)

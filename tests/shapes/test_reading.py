@@ -194,6 +194,7 @@ def test_a_file_without_faces_is_a_scan_in_every_format(tmp_path):
         "0,5 1,25 -2,0\n1 2,5 3\n-4,0 0 1e-1\n",
         "0,5;1,25;-2,0\n1;2,5;3\n-4,0;0;0,1\n",
         "0,5\t1,25\t-2,0\n1\t2,5\t3\n-4,0\t0\t0,1\n",
+        "0,5, 1,25, -2,0\n1, 2,5, 3\n-4,0, 0, 0,1\n",
         "0.5, 1.25, -2.0\n1, 2.5, 3\n-4.0, 0, 0.1\n",
         "0.5,1.25,-2.0\n1,2.5,3\n-4.0,0,0.1\n",
         "0.5;1.25;-2.0\n1;2.5;3\n-4.0;0;0.1\n",
@@ -280,4 +281,4 @@ def test_a_mesh_among_clouds_gives_points_of_its_surface(tmp_path, capsys):
     assert len(cloud.points) == SURFACE_POINTS
     on_a_side = np.isclose(cloud.points, 0) | np.isclose(cloud.points, [2, 3, 4])
     assert on_a_side.any(1).all()
-    assert "is a mesh" in capsys.readouterr().err
+    assert "a mesh, of which 15000 points" in capsys.readouterr().err

@@ -38,7 +38,7 @@ _HARMLESS = re.compile(
     r"(?:KHR|EXT|ADOBE|NV|WEB3D|AGI|ASOBO|CESIUM|MPEG|FB|MSFT|MOZ|OMI|GODOT|GRIFFEL)_"
     r"(?:.*(?:material|texture|light|image|sound|audio|xmp|metadata|feature|animation|interactiv|"
     r"physics|collision|rigid|shape|select|hover|outline|ngon|manifold|environment|anchor|link|"
-    r"spawn|avatar|packing|techniques|primitive_restart).*)|VRM.*"
+    r"spawn|avatar|packing|techniques).*)|VRM.*"
 )
 
 

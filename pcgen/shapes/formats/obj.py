@@ -24,7 +24,8 @@ def read_obj(data: bytes, sibling: Sibling | None = None) -> Raw:
     face_lines = [line[2:] for line in lines if line[:2] == b"f "]
     if not vertex_lines:
         raise MeshError("no vertex line ('v x y z') in the OBJ file")
-    notes = _left_out(data, bool(face_lines))
+    others = len(lines) - len(vertex_lines) - len(face_lines)
+    notes = _left_out(data, bool(face_lines)) if others else ()
     try:
         vertices = numbers(vertex_lines, 3)
     except ValueError as error:
@@ -43,7 +44,8 @@ def read_obj(data: bytes, sibling: Sibling | None = None) -> Raw:
 def _left_out(data: bytes, has_faces: bool) -> tuple[str, ...]:
     notes = []
     for word, what in ((b"surf", "free-form surfaces"), (b"curv", "curves"), (b"l", "lines")):
-        count = data.count(b"\n" + word + b" ")
+        line = b"\n" + word + b" "
+        count = data.count(line) if line in data else 0
         if count and not has_faces:
             raise MeshError(
                 f"no faces: it is made of {count} {what} ({word.decode()!r}); export it as polygons"

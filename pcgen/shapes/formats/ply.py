@@ -81,12 +81,12 @@ def read_ply(data: bytes, sibling: Sibling | None = None) -> Raw:
 
 def _polygons(columns: dict[str, dict[str, Any]]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """The corners and sizes of all faces, strips being cut into triangles."""
-    corners, sizes = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+    corners, sizes = [], []
     for element in ("face", "tristrips"):
         found = columns.get(element, {})
         lists = found.get("vertex_indices", found.get("vertex_index"))
         if lists is not None and isinstance(lists, tuple):
-            values = lists[0].astype(np.int64)
+            values = lists[0].astype(np.int64, copy=False)
             if element == "tristrips":
                 values = _strips(values, lists[1])
             corners.append(values)
@@ -94,6 +94,10 @@ def _polygons(columns: dict[str, dict[str, Any]]) -> tuple[NDArray[np.int64], ND
         elif any(len(column[-1] if isinstance(column, tuple) else column)
                  for column in found.values()):  # fmt: skip
             raise MeshError(f"the {element} elements of the PLY file have no vertex_indices")
+    if not corners:
+        return np.zeros(0, np.int64), np.zeros(0, np.int64)
+    if len(corners) == 1:
+        return corners[0], sizes[0]
     return np.concatenate(corners), np.concatenate(sizes)
 
 

@@ -33,14 +33,14 @@ def triangles(
         vertices: (V, 3). corners: (sum of sizes,) vertex numbers, polygon after polygon.
         sizes: (polygons,) corners of each; those with fewer than three are dropped.
     Raises:
-        MeshError: a corner that is no vertex, or no polygon with three corners.
+        MeshError: no polygon with three corners; of larger polygons, a corner that is no vertex.
     """
-    check_range(corners, len(vertices))
     faces = fan(corners, sizes)
     if len(sizes) and not len(faces):
         raise MeshError("no faces: none of them has three corners")
-    if not (sizes > 3).any():
+    if int(sizes.max(initial=0)) <= 3:
         return faces, ()
+    check_range(corners, len(vertices))
     owner = np.repeat(np.arange(len(sizes)), np.maximum(sizes - 2, 0))
     several = sizes[owner] > 3
     concave = _uncovered(vertices, faces[several], owner[several])
@@ -59,6 +59,8 @@ def triangles(
 
 def fan(corners: NDArray[np.int64], sizes: NDArray[np.int64]) -> Faces:
     """Triangles (first, i, i + 1) of each polygon, (F, 3) with F = sum of (size - 2)."""
+    if len(sizes) and (sizes == 3).all():
+        return corners.reshape(-1, 3)
     starts = np.cumsum(sizes) - sizes
     counts = np.maximum(sizes - 2, 0)
     first = np.repeat(starts, counts)

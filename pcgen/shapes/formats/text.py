@@ -13,7 +13,9 @@ from pcgen.shapes.formats.raw import Raw, Sibling, plain
 _SEPARATORS = re.compile(rb"[,;\t]")
 _NUMBER = re.compile(rb"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|[+-]?(?:nan|inf)", re.IGNORECASE)
 _DECIMAL_COMMA = re.compile(rb"[+-]?\d*,\d+(?:[eE][+-]?\d+)?")
+_LOOSE_COMMA = re.compile(rb",(?=\s|$)")
 _WORD = re.compile(rb"[^\s;]+")
+LEAST = 16  # lines of a text file that may be a cloud
 _SEEN = 100  # lines from which the separators are told
 #: Names of columns in a header line, as programs write them.
 _COLUMNS = {
@@ -68,7 +70,10 @@ def unit_rows(table: NDArray[np.float64]) -> bool:
 
 
 def looks_like_points(start: bytes) -> bool:
-    """Whether a text file that may be anything begins like a cloud: three numbers a line."""
+    """Whether a text file that may be anything begins like a cloud: three numbers a line.
+
+    Matrices and lists of boxes or labels look like it too, but have fewer than 16 lines.
+    """
     whole = plain(start).splitlines()
     lines = [line for line in whole[: max(len(whole) - 1, 1)] if line.strip()]
     lines = [line for line in lines if not line.startswith(b"#")]
@@ -77,8 +82,8 @@ def looks_like_points(start: bytes) -> bool:
     lines = lines[1:] if lines and not _is_numbers(lines[0]) else lines
     if lines and len(lines[0].split()) == 1 and lines[0].strip().isdigit():
         lines = lines[1:]
-    few = _separated(lines[:5])
-    return bool(few) and all(_is_numbers(line) and len(line.split()) >= 3 for line in few)
+    few = _separated(lines[:LEAST])
+    return len(few) == LEAST and all(_is_numbers(line) and len(line.split()) >= 3 for line in few)
 
 
 def _header(lines: list[bytes]) -> tuple[list[bytes], list[bytes], tuple[str, ...]]:
@@ -118,7 +123,7 @@ def _separated(lines: list[bytes]) -> list[bytes]:
     seen = lines[:_SEEN]
     if not any(_SEPARATORS.search(line) for line in seen):
         return lines
-    words = [_WORD.findall(line) for line in seen]
+    words = [[word.rstrip(b",") for word in _WORD.findall(line)] for line in seen]
     several = [row for row in words if len(row) > 1]
     decimal = (
         bool(several)
@@ -128,5 +133,6 @@ def _separated(lines: list[bytes]) -> list[bytes]:
         and any(b"," in word for row in words for word in row)
     )
     if decimal:
-        return [line.replace(b",", b".").replace(b";", b" ") for line in lines]
+        spaced = [_LOOSE_COMMA.sub(b" ", line).replace(b";", b" ") for line in lines]
+        return [line.replace(b",", b".") for line in spaced]
     return [_SEPARATORS.sub(b" ", line) for line in lines]

@@ -21,7 +21,8 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol, cast
 
 from pcgen.errors import DataError, InputError
-from pcgen.shapes.formats import UNUSABLE
+from pcgen.shapes.formats import LOOSE_SUFFIXES, UNUSABLE
+from pcgen.shapes.formats.text import LEAST
 from pcgen.shapes.items import HDF5, SHAPE_SUFFIXES, Item
 from pcgen.shapes.tree import Listing, Rejected
 
@@ -81,7 +82,7 @@ def find_items(listing: Listing, layout: str = "auto") -> tuple[str, Found]:
         if layout != "auto" or name == "folder" or module.recognises(listing):
             found = module.find(listing)
             if not found.items and not found.rejected and not listing.rejected:
-                seen = "".join(f". {line}" for line in passed_over(listing, found))
+                seen = "".join(f". {line}" for line in passed_over(listing, found, loose=True))
                 raise DataError(f"no shapes in {listing.name}: expected {module.EXPECTED}{seen}")
             if layout == "auto" and name != "folder" and not _covers(found, listing):
                 continue  # one file that looks like a layout must not decide for all others
@@ -108,11 +109,17 @@ def ignored(listing: Listing, found: Found) -> dict[str, int]:
     return dict(others.most_common(50))
 
 
-def passed_over(listing: Listing, found: Found) -> list[str]:
-    """In words: files of shapes that are not read, and how to have them read."""
+def passed_over(listing: Listing, found: Found, loose: bool = False) -> list[str]:
+    """In words: files of shapes that are not read, and how to have them read.
+
+    Args:
+        loose: tell of text files too, which may be anything.
+    """
     lines = []
     for suffix, count in ignored(listing, found).items():
         reason = UNUSABLE.get("." + suffix.rsplit(".", 1)[-1])
+        if loose and suffix in LOOSE_SUFFIXES:
+            reason = f"a cloud has {LEAST} lines 'x y z' or more"
         if reason:
             lines.append(f"{count} {suffix} not read: {reason}")
     return lines

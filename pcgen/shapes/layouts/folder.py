@@ -34,7 +34,12 @@ _FLAT = re.compile(r"(?P<synset>\d{8})[-_](?P<model>.+)")
 _SHARD = re.compile(
     r"\d{3}-\d{3}|abc_\d{4}_.*|(?:chunk|shard|batch|volume)[-_ ]?\d+", re.IGNORECASE
 )
-_FORMAT = re.compile(r"(?:glb|gltf|stl|ply|off)s?|hf-objaverse-v\d", re.IGNORECASE)
+# Folders of one format; where all on the first level are, a model has a file in each.
+_FORMAT = re.compile(
+    r"(?:obj|glb|gltf|glTF2|stl|ply|off|xyz|pcd|fbx|dae)s?(?:[-_ ](?:format|files?|models?))?"
+    r"|hf-objaverse-v\d",
+    re.IGNORECASE,
+)
 # Words that name a file of a model, or a folder of such files, and no model.
 _VERSION = (
     r"raw|normali[sz]ed|simplified|lod\d*|decimated|watertight|manifold|remeshed|(?:low|high)"
@@ -54,14 +59,14 @@ def find(listing: Listing) -> Found:
     every = [entry for entry in listing.entries if is_shape(entry)]
     root = _common_folder(every)
     shapes, remarks = _of_models([e for e in every if e.suffix not in HDF5], len(root))
-    own = (part for part in reversed(root) if not _GENERIC.fullmatch(part))
-    name = next((part for part in own if not _FORMAT.fullmatch(part)), listing.name)
+    around = (part for part in reversed(root) if not _GENERIC.fullmatch(part))
+    name = next((part for part in around if not _FORMAT.fullmatch(part)), listing.name)
     placed = [_place(entry, len(root)) for entry in shapes]
     by_folder: dict[str, list[Entry]] = defaultdict(list)
     for entry, (folders, _) in zip(shapes, placed, strict=True):
         if folders:
             by_folder[folders[0]].append(entry)
-    shards = {folder for folder in by_folder if _SHARD.fullmatch(folder)}
+    shards = {f for f in by_folder if _SHARD.fullmatch(f) or _FORMAT.fullmatch(f)}
     single = sum(len(group) == 1 for group in by_folder.values())
     folders_are_categories = single * 2 <= len(by_folder) and len(shards) * 2 <= len(by_folder)
     buffers, names = _buffers(listing), synset_names(listing)
@@ -123,8 +128,11 @@ def _of_models(shapes: list[Entry], depth: int) -> tuple[list[Entry], tuple[str,
         depth: of the folder that everything is in; files in it are models of their own.
     """
     groups: dict[tuple[str, ...], list[Entry]] = defaultdict(list)
+    first = {entry.parts[depth] for entry in shapes}
+    by_format = len(first) > 1 and all(map(_FORMAT.fullmatch, first))
     for entry in shapes:
-        groups[_model(entry, depth)].append(entry)
+        inner = (*entry.parts[depth + 1 : -1], entry.stem)
+        groups[inner if by_format else _model(entry, depth)].append(entry)
     kept = {min(group, key=_rank).path for group in groups.values()}
     left = len(shapes) - len(kept)
     if not left:

@@ -262,7 +262,7 @@ class Fit:
         return order[:size].to(self.points.device)
 
     def network(self) -> ConjugateNetwork:
-        """The fit as it stands."""
+        """The current fit."""
         potential = copy.deepcopy(self.potential).requires_grad_(False)
         return ConjugateNetwork(
             self.coordinates, potential, self.chains, self.step, self.settings.walk

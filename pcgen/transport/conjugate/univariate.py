@@ -19,7 +19,7 @@ from pcgen.transport.conjugate.iteration import IterationStatus, check_damping, 
 Array = NDArray[np.float64]
 
 LEAST_CAUTION = 1 / 64
-"""The share of the rule's damping below which halving it helps no more."""
+"""The share of the rule's damping below which halving it no longer helps."""
 
 GRID_ERROR = 1e-3
 """Steps of a grid may differ from their mean by this share: float32 nodes do, far from zero."""
@@ -84,7 +84,7 @@ class Distribution:
         return np.diff(self.below)
 
     def quantile(self, below: Array, above: Array) -> Array:
-        """Where the given masses lie below and above; each is trusted where it is the smaller."""
+        """The points with the given masses below and above; the smaller of the two is used."""
         left = np.interp(below, self.below, self.nodes)
         right = np.interp(above, self.above[::-1], self.nodes[::-1])
         return np.where(below <= above, left, right)
@@ -110,7 +110,7 @@ def _check_grid(nodes: Array) -> None:
 
 @dataclass(frozen=True)
 class UnivariateConjugate:
-    """The answer on the line, with its evidence.
+    """The result in one dimension, with its evidence.
 
     Attributes:
         slope: (n + 1,) w' at the nodes of ``base``.

@@ -16,9 +16,12 @@ from pcgen.transport.sources import GaussianSource, UniformBall, UniformCube
 
 Array = NDArray[np.float64]
 
-# Of the standard deviations of a Gaussian, smallest to largest; below, it has no density to speak
-# of in its flattest direction.
+# Ratio of the smallest to the largest standard deviation of a Gaussian, below which it counts as
+# singular.
 FLATTEST = 1e-6
+
+# Fixed-point steps of Tyler's scatter.
+SCATTER_STEPS = 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +47,7 @@ class ExactMeasure:
     def first_potential(self, atoms: Array, weights: Array) -> Array:
         """A potential (n,) that leaves no cell of atoms (n, dim), as pulled, empty.
 
-        An affine image of heavy tails would crowd the others in the middle of a normal law.
+        An affine image of heavy tails would crowd the other atoms in the middle of a normal law.
         """
         if isinstance(self.density, GaussianDensity | BallDensity):
             return radial_potential(atoms, weights, self.density.radius)
@@ -52,7 +55,7 @@ class ExactMeasure:
 
 
 def exact_measure(source: Source) -> ExactMeasure | None:
-    """How the cells of a source are measured exactly, or None where they cannot be."""
+    """The exact measure of a source, or None where its cells cannot be measured exactly."""
     if isinstance(source, ConvexDomain):
         return ExactMeasure(source)
     if isinstance(source, GridDensity):
@@ -74,9 +77,6 @@ def exact_measure(source: Source) -> ExactMeasure | None:
             factor = vectors * np.sqrt(values)
             return ExactMeasure(normal.domain, normal, source.mean.cpu().numpy(), factor)
     return None
-
-
-SCATTER_STEPS = 20
 
 
 def affine_potential(atoms: Array, domain: ConvexDomain) -> Array:
@@ -106,8 +106,8 @@ def radial_potential(atoms: Array, weights: Array, radius: Callable[[Array], Arr
 
     With ψ convex the cells of h_i = -ψ(p_i) contain ∇ψ(p_i). Here ψ depends on s = √(pᵀAp) alone,
     p taken from the median and A the inverse root of Tyler's scatter, which has no moments to be
-    led by outliers; ψ' is the ``radius`` that the source has at the rank of s. So far atoms have
-    cells at its border or in its tail, however far they are.
+    led by outliers; ψ' is the ``radius`` that the source has at the rank of s. So distant atoms
+    have cells at its border or in its tail, at any distance.
     """
     p = atoms - np.median(atoms, 0)
     matrix = _scatter_root(p)

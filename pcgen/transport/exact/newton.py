@@ -34,13 +34,17 @@ from pcgen.transport.stochastic.semidual import SemidualSolver
 
 Array = NDArray[np.float64]
 
-# Masses are sums of signed areas of order one, so this much of the whole is rounding.
+# Masses are sums of signed areas of order one, so this share of the total is rounding.
 ROUNDING = 1e-15
 
 # A relative mass error above which a stalled iteration had a bad start.
 ROUGH = 0.1
 
-# The share of its weight that a cell has when it is raised.
+# More lost cells than this show that the step is too long; rounds of recovery.
+MOST_RECOVERED = 100
+ROUNDS = 8
+
+# The share of its weight that a recovered cell has.
 LEAST = 0.05
 
 
@@ -108,7 +112,7 @@ class NewtonSolver:
         else:
             first = source.first_potential(atoms, weights)
         state, status = self._iterate(atoms, weights, first, source, on_step)
-        # Short of its tolerance by rounding it needs no other start.
+        # Where only rounding prevents the tolerance, no other start is needed.
         if status is Status.STALLED and _error(state.cells.mass, weights) > ROUGH:
             rough = SemidualSolver(tolerance=0.1, max_samples=2000 * len(atoms))
             better = distinct.gather(rough.solve(problem, generator).potential).cpu().numpy()
@@ -213,7 +217,7 @@ def _root(mass: Array) -> Array:
 
 
 def _error(mass: Array, weights: Array) -> float:
-    """The largest relative error that is more than rounding; infinite where a mass is no number."""
+    """The largest relative error that is more than rounding; infinite where a mass is NaN."""
     wrong = np.maximum(np.abs(mass - weights) - ROUNDING, 0) / weights
     return float(np.nan_to_num(wrong, nan=np.inf).max())
 
@@ -261,11 +265,6 @@ def _solve_laplacian(laplacian: Any, residual: Array) -> Array:
     )
 
 
-# With more lost cells than this the step is too long.
-MOST_RECOVERED = 100
-ROUNDS = 8
-
-
 def recover_cells(
     atoms: Array,
     potential: Array,
@@ -273,13 +272,13 @@ def recover_cells(
     least: Array,
     cut: Callable[[Array], PowerDiagram],
 ) -> tuple[Array, PowerDiagram]:
-    """Raise each cell whose mass is below ``least`` (n,) until it has that, if that can be.
+    """Raise each cell whose mass is below ``least`` (n,) until it has that mass, if possible.
 
     Args:
         atoms: (n, dim); potential: (n,); cells: theirs.
         cut: the cells of another potential.
     Returns:
-        the potential (n,) and its cells, some perhaps below ``least`` still.
+        the potential (n,) and its cells, of which some may still be below ``least``.
     """
     rise = np.zeros(len(atoms))
     potential = potential.copy()
@@ -289,7 +288,7 @@ def recover_cells(
             break
         above = (cells.corners * atoms[cells.owner]).sum(1) + potential[cells.owner]
         short = above[:, None] - (cells.corners @ atoms[lost].T + potential[lost])
-        # At its own corners a cell falls short by nothing but rounding.
+        # At its own corners a cell falls short only by rounding.
         short[short <= 1e-12 * np.abs(short).max(0)] = np.inf
         nearest, second = np.partition(short, 1, axis=0)[:2]
         usable = np.isfinite(second)
