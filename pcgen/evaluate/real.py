@@ -23,7 +23,7 @@ from pcgen.shapes.arrays import scratch
 
 if TYPE_CHECKING:
     from pcgen.shapes.cloud_files import Clouds
-    from pcgen.shapes.reading import Cloud
+    from pcgen.shapes.clouds import Cloud
     from pcgen.shapes.store import Dataset
 
 Rows = NDArray[np.int64]

@@ -16,9 +16,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from pcgen import progress
 from pcgen.errors import DataError, InputError, MeshError
+from pcgen.shapes.clouds import Cloud
 from pcgen.shapes.items import HDF5, Item, cloud_size, open_item
 from pcgen.shapes.layouts import SPLIT_NAMES, Found, hdf5, pc15k
-from pcgen.shapes.reading import Cloud
 from pcgen.shapes.store import Dataset, Row
 from pcgen.shapes.tree import Listing, scan
 

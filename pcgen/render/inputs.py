@@ -23,11 +23,12 @@ from pcgen import progress
 from pcgen.errors import InputError, PcgenError
 from pcgen.runfile import is_run
 from pcgen.shapes.cloud_files import CLOUD_SUFFIXES, cloud_files
+from pcgen.shapes.clouds import Content
 from pcgen.shapes.formats import MESH_SUFFIXES, POINT_SUFFIXES, UNUSABLE
 from pcgen.shapes.mesh_files import Mesh
 from pcgen.shapes.normalise import box_frame
 from pcgen.shapes.places import BOX, Place, places_of_samples
-from pcgen.shapes.reading import SUFFIXES, Content, open_file, unreadable
+from pcgen.shapes.reading import SUFFIXES, open_file, unreadable
 from pcgen.shapes.samples import Samples
 
 if TYPE_CHECKING:

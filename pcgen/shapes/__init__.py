@@ -15,6 +15,7 @@ same for content that lies in an archive or behind a URL.
 * One treatment of what is faulty: points of a scan that are not finite are left out and counted,
   unknown normals are zero, and what can change the shape and is not understood is refused by
   name, or counted where the rest is sound.
+* What comes out is in :mod:`clouds`, below all readers: a mesh, or points with normals.
 * Arrays of clouds (``.npy``, ``.npz``, PyTorch, HDF5) are in :mod:`stacks`, which tells points from
   normals, labels and colours by name and shape. :mod:`cloud_files` and :mod:`one` make clouds of
   whatever was opened.

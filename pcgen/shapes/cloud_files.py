@@ -11,9 +11,10 @@ import numpy as np
 
 from pcgen import progress
 from pcgen.errors import InputError
+from pcgen.shapes.clouds import Cloud, Faulty
 from pcgen.shapes.formats import ARRAY_SUFFIXES, MESH_SUFFIXES, POINT_SUFFIXES
 from pcgen.shapes.mesh_files import Mesh
-from pcgen.shapes.reading import Cloud, Faulty, open_file
+from pcgen.shapes.reading import open_file
 from pcgen.shapes.samples import Samples
 
 #: Files that hold clouds as a rule; meshes are read too, and give points of their surface.

@@ -18,11 +18,12 @@ from pcgen import remote
 from pcgen.errors import InputError, MeshError
 from pcgen.files import parse_json
 from pcgen.shapes.arrays import read_array, read_header
+from pcgen.shapes.clouds import Cloud, Opened, checked
 from pcgen.shapes.formats import LOOSE_SUFFIXES, MESH_SUFFIXES, POINT_SUFFIXES
 from pcgen.shapes.formats.text import looks_like_points
 from pcgen.shapes.mesh_files import Mesh
-from pcgen.shapes.reading import Cloud, Opened, checked, open_bytes
-from pcgen.shapes.stacks import Stack, cloud_of, find_stacks, hdf5_cloud, only_stack
+from pcgen.shapes.reading import open_bytes
+from pcgen.shapes.stacks import Stack, advice, cloud_of, find_stacks, hdf5_cloud, only_stack
 from pcgen.shapes.tree import Entry, open_archive, read_entry
 
 #: What an item may be: meshes, scans, and arrays of one cloud (P, 3) or many (N, P, 3).
@@ -142,8 +143,6 @@ def stacks_of(entry: Entry) -> list[Stack]:
         shape = array_shape(entry)
         found = find_stacks({"": shape})
         if not found:
-            from pcgen.shapes.stacks import advice
-
             raise InputError(
                 f"an array of clouds must be (N, P, 3) or (P, 3), got {shape}{advice(shape)}"
             )

@@ -25,10 +25,10 @@ from pcgen.files import atomic_file, parse_json, read_text, storage_errors, writ
 from pcgen.jobs.workers import Announce
 from pcgen.shapes.arrays import npy_header, read_npy, write_npy
 from pcgen.shapes.axes import raised
+from pcgen.shapes.clouds import Cloud
 from pcgen.shapes.items import Item, open_item
 from pcgen.shapes.mesh_files import Mesh
 from pcgen.shapes.normalise import box_frame
-from pcgen.shapes.reading import Cloud
 from pcgen.shapes.store import Row, shape_hash
 from pcgen.shapes.surface import sample_surface
 from pcgen.shapes.tree import check_visible

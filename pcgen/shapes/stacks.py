@@ -21,9 +21,9 @@ from numpy.typing import NDArray
 from pcgen.errors import InputError, MeshError
 from pcgen.shapes.apart import read_apart
 from pcgen.shapes.arrays import ARCHIVE_ERRORS, ARRAY_LIMIT, archive_fault, read_npy, read_npz
+from pcgen.shapes.clouds import Cloud, Content, Faulty, checked
 from pcgen.shapes.formats.text import unit_rows
 from pcgen.shapes.mesh_files import Mesh
-from pcgen.shapes.reading import Cloud, Content, Faulty, checked
 from pcgen.shapes.samples import Samples
 
 if TYPE_CHECKING:

@@ -8,8 +8,9 @@ import pytest
 import trimesh
 
 from pcgen.errors import MeshError
+from pcgen.shapes.clouds import Cloud
 from pcgen.shapes.mesh_files import face_areas
-from pcgen.shapes.reading import Cloud, open_bytes, read_mesh
+from pcgen.shapes.reading import open_bytes, read_mesh
 
 BOX = trimesh.creation.box((2, 3, 4))
 CORNERS = (BOX.vertices + np.array([1, 1.5, 2])).astype("<f4")

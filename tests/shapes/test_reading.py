@@ -6,10 +6,11 @@ import trimesh
 
 from pcgen.errors import InputError, MeshError
 from pcgen.shapes.cloud_files import SURFACE_POINTS, read_clouds
+from pcgen.shapes.clouds import Cloud
 from pcgen.shapes.formats import READERS, UNUSABLE
 from pcgen.shapes.mesh_files import Mesh, face_areas
 from pcgen.shapes.one import read_shape
-from pcgen.shapes.reading import Cloud, open_bytes, open_file
+from pcgen.shapes.reading import open_bytes, open_file
 
 BOX = trimesh.creation.box((2, 3, 4))
 CORNERS = BOX.vertices + np.array([1, 1.5, 2])
