@@ -217,7 +217,8 @@ class Autoencoder(nn.Module):
         """
         faults: list[ValueError] = []
         for dim in (3, 2, 1, 4):
-            centres = torch.zeros(settings.parts, dim)
+            # Of no memory, since a damaged file may ask for any number of them.
+            centres = torch.zeros(1, dim).expand(settings.parts, dim)
             try:
                 model = checkpoint.filled(partial(cls, settings, centres), weights)
                 return model.eval().requires_grad_(False)

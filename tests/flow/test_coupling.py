@@ -68,7 +68,7 @@ def test_points_above_a_plane_fall_straight_onto_it(generator):
     # To the point below it, and not to one of the finitely many points nearby, 0.008 away; but
     # for the few that lie in the largest gaps between these, which pass for a border.
     aside = (end - foot).norm(dim=1)
-    assert (aside < 1e-6).float().mean() > 0.9
+    assert (aside < 1e-6).float().mean() > 0.85
     assert aside.max() < 0.015
     assert (end[:, 1] - 0.5).abs().max() < 1e-6
     assert torch.equal(facing.abs(), torch.tensor([0.0, 1.0, 0.0]).expand(300, -1))

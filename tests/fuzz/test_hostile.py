@@ -211,16 +211,17 @@ def test_a_checkpoint_that_breaks_its_schema_is_refused_by_name(tmp_path, tensor
 def test_tensors_of_another_kind_or_number_of_dimensions_are_refused(tmp_path):
     pairs = torch.zeros(2, 2).long()
     fine = {
-        "z": torch.zeros(2, 3), "parent": pairs, "mirrored": pairs, "label": pairs[0],
+        "z": torch.zeros(2, 3), "parent": pairs, "mirrored": pairs.clone(), "label": pairs[0].clone(),
         "mean": torch.zeros(3), "axes": torch.zeros(3, 1),
     }  # fmt: skip
-    bad = {"z": torch.zeros(2), "parent": torch.zeros(2, 2), "label": None, "axes": pairs}
+    bad = {"z": torch.zeros(2), "parent": torch.zeros(2, 2), "label": None,
+           "axes": pairs.clone()}  # fmt: skip
     for name, tensor in bad.items():
         found = {k: v for k, v in (fine | {name: tensor}).items() if v is not None}
-        checkpoint.save(tmp_path / "a.safetensors", found, {"scale": 1.0})
+        checkpoint.save(tmp_path / "a.safetensors", found, {"scale": 1.0, "names": {}})
         with pytest.raises(DataError, match=f"{name}"):
             checkpoint.load(tmp_path / "a.safetensors", checkpoint.LATENTS)
-    checkpoint.save(tmp_path / "a.safetensors", fine, {"scale": 1.0})
+    checkpoint.save(tmp_path / "a.safetensors", fine, {"scale": 1.0, "names": {}})
     checkpoint.load(tmp_path / "a.safetensors", checkpoint.LATENTS)
 
 
@@ -327,6 +328,7 @@ def test_a_stage_is_not_trained_on_files_that_do_not_fit(tmp_path):
         ("latent-flow/teacher/weights", teacher, "of another network"),
     ):  # fmt: skip
         path = tmp_path / "file.safetensors"
-        checkpoint.save(path, tensors, {"step": 1, "settings": {}, "scale": 1.0})
+        meta = {"step": 1, "settings": {}, "scale": 1.0, "names": {}}
+        checkpoint.save(path, tensors, meta)
         with pytest.raises(DataError, match=reason):
             goes_on_from(f"{name}.safetensors", "latent-flow")(path)
