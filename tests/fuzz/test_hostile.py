@@ -211,8 +211,8 @@ def test_a_checkpoint_that_breaks_its_schema_is_refused_by_name(tmp_path, tensor
 def test_tensors_of_another_kind_or_number_of_dimensions_are_refused(tmp_path):
     pairs = torch.zeros(2, 2).long()
     fine = {
-        "z": torch.zeros(2, 3), "parent": pairs, "mirrored": pairs.clone(), "label": pairs[0].clone(),
-        "mean": torch.zeros(3), "axes": torch.zeros(3, 1),
+        "z": torch.zeros(2, 3), "parent": pairs, "mirrored": pairs.clone(),
+        "label": pairs[0].clone(), "mean": torch.zeros(3), "axes": torch.zeros(3, 1),
     }  # fmt: skip
     bad = {"z": torch.zeros(2), "parent": torch.zeros(2, 2), "label": None,
            "axes": pairs.clone()}  # fmt: skip
