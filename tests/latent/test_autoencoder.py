@@ -151,11 +151,12 @@ def test_settings_that_cannot_be_are_refused_in_words(changes, said):
 @pytest.mark.parametrize("kind", CODECS)
 @pytest.mark.parametrize("dim", [2, 3])
 def test_weights_tell_the_dimension_of_the_points(kind, dim, generator):
-    model = small_model(generator, kind, dim).eval()
+    model = small_model(generator, kind, dim)
     again = Autoencoder.trained(model.settings, model.state_dict())
     points = torch.rand(1, 300, dim, generator=generator)
     assert (again.dim, again.latent_dim) == (dim, model.latent_dim)
-    assert torch.equal(again.encode(points), model.encode(points))
+    # Attention takes another way without gradients, with other last bits.
+    assert torch.allclose(again.encode(points), model.encode(points), atol=1e-5)
     other = dataclasses.replace(model.settings, code=5, latent_dim=12)
     with pytest.raises(ValueError, match="of another network"):
         Autoencoder.trained(other, model.state_dict())
