@@ -11,7 +11,9 @@ import pytest
 
 from pcgen.cli import main
 from pcgen.errors import DataError
+from pcgen.shapes.axes import likely_up
 from pcgen.shapes.items import open_item
+from pcgen.shapes.mesh_files import Mesh
 from pcgen.shapes.places import category_places
 from pcgen.shapes.plan import make_plan
 from pcgen.shapes.prepare import prepare
@@ -404,3 +406,31 @@ def test_a_source_with_another_axis_up_is_raised_and_lowered_again(tmp_path, up)
     turned = place.turn(dataset.normals([0])[0])
     sides = np.abs(own - mesh.vertices.mean(0)) / (np.array(size) / 2)
     assert (sides[np.arange(400), np.abs(turned).argmax(1)] > 0.99).all()
+
+
+@pytest.mark.parametrize(("turned", "said"), [((0, 1, 2), False), ((0, 2, 1), True)])
+def test_a_set_that_looks_as_if_it_lay_on_its_side_is_told_where_nobody_named_an_axis(
+    tmp_path, turned, said
+):
+    files = {}
+    for k in range(24):  # tables on one foot, the long way up
+        top, foot = box_mesh((2.0, 0.1, 2.0 + k / 9), (0, 1, 0)), box_mesh((0.3, 1, 0.3), (0, 0, 0))
+        whole = np.concatenate([top.vertices, foot.vertices])[:, list(turned)]
+        faces = np.concatenate([top.faces, foot.faces + len(top.vertices)])
+        files[f"{k}.obj"] = obj_bytes(Mesh(whole, faces))
+    source = fill(tmp_path / "tables", files)
+    report = prepare(source, tmp_path / "silent", points=300, workers=1)
+    assert any("prepare them with --up z" in line for line in report["remarks"]) is said
+    named = prepare(source, tmp_path / "named", points=300, workers=1, up="yz"[said])
+    assert named["remarks"] == []
+
+
+def test_the_axis_up_is_not_guessed_from_few_shapes_or_even_ones():
+    draw = np.random.default_rng(0)
+    even = draw.normal(size=(40, 500, 3))
+    steep = even.copy()
+    steep[..., 0] = np.exp(steep[..., 0])
+    assert likely_up(even) == ""
+    assert likely_up(steep) == "x"
+    assert likely_up(steep[:19]) == ""
+    assert likely_up(steep[..., [1, 0, 2]]) == ""  # Y, as it should be
