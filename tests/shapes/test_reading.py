@@ -354,20 +354,3 @@ def test_normals_under_any_name_are_no_shapes_and_corners_of_a_mesh_no_scan(tmp_
     np.savez(tmp_path / "b.npz", vertices=points[0], faces=np.zeros((9, 3), int))
     with pytest.raises(InputError, match=r"b\.npz: it holds a mesh, vertices and faces; save"):
         open_file(tmp_path / "b.npz")
-
-
-@pytest.mark.parametrize(
-    ("shape", "advice"),
-    [
-        ((40, 4), r"save points\[\.\.\., :3\]"),
-        ((2, 40, 9), r"save points\[\.\.\., :3\]"),
-        ((3, 40), r"save points\.T"),
-        ((2, 3, 40), r"save points\.transpose\(0, 2, 1\)"),
-        ((5, 60), r"save points\.reshape\(5, -1, 3\)"),
-        ((1, 2, 40, 3), r"save points\.reshape\(-1, 40, 3\)"),
-    ],
-)
-def test_arrays_of_another_shape_are_refused_with_what_to_save(tmp_path, shape, advice):
-    np.save(tmp_path / "a.npy", np.random.default_rng(0).normal(size=shape))
-    with pytest.raises(InputError, match=advice):
-        open_file(tmp_path / "a.npy")
