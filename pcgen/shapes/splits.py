@@ -57,7 +57,10 @@ def read_table(source: Path | str | bytes, origin: str) -> SplitTable:
     """
     try:
         data = source if isinstance(source, bytes) else read_file(Path(source), _TABLE_LIMIT)
-        reader = csv.DictReader(io.StringIO(plain(data).decode("utf-8"), newline=""))
+        text = plain(data).decode("utf-8")
+        first = text.partition("\n")[0]
+        mark = max(",;\t", key=first.count)  # as Excel writes it in some countries
+        reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=mark)
         columns = {(name or "").strip(): name for name in reader.fieldnames or ()}
         found: dict[str, tuple[str, str | None]] = {}
         if {"modelId", "split"} <= columns.keys():
@@ -85,15 +88,20 @@ def read_table(source: Path | str | bytes, origin: str) -> SplitTable:
     return SplitTable(origin, found)
 
 
-def find_table(listing: Listing) -> SplitTable | None:
-    """The splits file that a source brings along, or its lists of names, if it does."""
+def find_table(listing: Listing, remarks: list[str]) -> SplitTable | None:
+    """The splits file that a source brings along, or its lists of names, if it does.
+
+    Args:
+        remarks: is told of a file that is called a splits file and is none.
+    """
     for name in OWN_TABLES:
         for entry in listing.entries:
             if entry.path == name:
                 try:
                     return read_table(read_entry(entry, _TABLE_LIMIT), entry.path)
-                except (DataError, InputError):
-                    continue  # a table of something else
+                except (DataError, InputError) as error:
+                    if name.startswith("split"):  # others may be tables of anything
+                        remarks.append(f"{error}; it is not used")
     return _find_lists(listing)
 
 
@@ -152,10 +160,11 @@ def apply_table(items: Iterable[Item], table: SplitTable) -> tuple[list[Item], l
 def _names_of(item: Item) -> list[str]:
     """What a table may call a shape, the surest first: whole paths, then ends of them."""
     path = item.entry.path if item.row is None else f"{item.entry.path}[{item.row}]"
-    whole = [*item.names, item.id, path, _bare(path)]
-    parts = _bare(path).split("/")
-    ends = ["/".join(parts[k:]) for k in range(1, len(parts))]
-    return list(dict.fromkeys(_form(name) for name in (*whole, *ends)))
+    whole = [*item.names, item.id]
+    for one in dict.fromkeys((path, item.entry.path)):  # then what is said of all of its file
+        parts = _bare(one).split("/")
+        whole += [one, *("/".join(parts[k:]) for k in range(len(parts)))]
+    return list(dict.fromkeys(_form(name) for name in whole))
 
 
 def _form(name: str) -> str:
