@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
-import re
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -15,7 +14,7 @@ from pcgen.errors import DataError, InputError, MeshError
 from pcgen.shapes.formats.raw import plain
 from pcgen.shapes.formats.text import looks_like_points
 from pcgen.shapes.items import Item
-from pcgen.shapes.layouts import SPLIT_NAMES
+from pcgen.shapes.layouts import SPLIT_NAMES, split_in
 from pcgen.shapes.mesh_files import read_file
 from pcgen.shapes.reading import SUFFIXES
 from pcgen.shapes.tree import Listing, Rejected, read_entry
@@ -114,9 +113,8 @@ def _find_lists(listing: Listing) -> SplitTable | None:
     rows: dict[str, tuple[str, str | None]] = {}
     origins = []
     for entry in listing.entries:
-        words = re.findall(r"[a-z]+", entry.stem.lower())
-        splits = {SPLIT_NAMES[word] for word in words if word in SPLIT_NAMES}
-        if entry.suffix not in (".txt", ".lst") or len(splits) != 1 or entry.size > _TABLE_LIMIT:
+        split = split_in(entry.stem) if entry.suffix in (".txt", ".lst") else None
+        if split is None or entry.size > _TABLE_LIMIT:
             continue
         try:
             data = plain(read_entry(entry, _TABLE_LIMIT))
@@ -129,7 +127,7 @@ def _find_lists(listing: Listing) -> SplitTable | None:
         origins.append(entry.path)
         folder = entry.path.rpartition("/")[0]
         for name in map(_form, names):
-            value = (next(iter(splits)), None)
+            value = (split, None)
             for key in {name, _bare(name)}:
                 if folder:
                     rows[f"{folder}/{key}"] = value

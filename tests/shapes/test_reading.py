@@ -327,6 +327,21 @@ def test_text_whose_columns_cannot_be_told_is_refused():
         opened("\u22121 2 3\n" + "1 2 3\n4 5 6\n" * 10, ".xyz")
 
 
+def test_facets_beyond_those_that_stl_promises_are_told():
+    facet = np.array([0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 2, 0], "<f4").tobytes() + b"\0\0"
+    found = opened(b"x".ljust(80) + (1).to_bytes(4, "little") + 3 * facet, ".stl")
+    assert np.isclose(face_areas(found.shape).sum(), 2)
+    assert found.notes == ("the STL file promises 1 facets; 2 more after them are left out",)
+
+
+@pytest.mark.parametrize("prefix", ["n", "normal_"])
+def test_normals_of_a_ply_scan_have_two_spellings(prefix):
+    names = ["x", "y", "z", *(prefix + axis for axis in "xyz")]
+    head = "".join(f"property float {name}\n" for name in names)
+    text = f"ply\nformat ascii 1.0\nelement vertex 2\n{head}end_header\n0 0 0 0 0 2\n1 0 0 0 3 0\n"
+    assert opened(text, ".ply").shape.normals.tolist() == [[0, 0, 1], [0, 1, 0]]
+
+
 def test_six_columns_that_are_no_normals_are_left_out_and_said(tmp_path):
     points = np.random.default_rng(0).normal(size=(3, 40, 3))
     coloured = np.concatenate([points, 255 * np.abs(points)], 2)
