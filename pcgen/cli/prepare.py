@@ -85,7 +85,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--splits", type=Path, metavar="FILE", help="a CSV that says which shape is for what")
     add_work(parser, "one a core")
     add("--seed", type=natural, default=0, help="of the surface sampling")
-    add("--up", choices=["y", "z", "x"], default="y", help="the axis of SOURCE that points up")
+    add("--up", choices=["y", "z", "x"], help="the axis of SOURCE that points up; without it Y")
     add("--unit", default="", metavar="NAME", help="of SOURCE, such as mm; told with exports")
 
 

@@ -27,6 +27,9 @@ from pcgen.base import BaseMeasure
 from pcgen.kernels import best_cells
 from pcgen.transport import SemidiscreteSolution
 
+FLOW_SHARE = 0.25
+"""How far a sample goes from the latent of its cell towards the end of its flow. The details are
+those of that latent, and a shape far from it is none: docs/notes/local-codes.md has the figures."""
 FILES = ("latents.safetensors", "base.safetensors", "map.npz")
 
 

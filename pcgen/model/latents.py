@@ -11,7 +11,7 @@ from torch import Generator, Tensor, nn
 
 from pcgen.errors import DataError, InputError
 from pcgen.flow.networks import LatentSlope
-from pcgen.model.coupling import LatentCoupling
+from pcgen.model.coupling import FLOW_SHARE, LatentCoupling
 from pcgen.model.follow import Networks, check, follow
 from pcgen.transport import StratifiedSampler
 
@@ -103,7 +103,7 @@ class LatentSampler:
         )
         latents = self._coupling.latents
         return LatentDraw(
-            z=latents.lifted(y, cell),
+            z=latents.lifted(torch.lerp(latents.y[cell], y, FLOW_SHARE), cell),
             base=start,
             category=label,
             parent=latents.parent[cell],

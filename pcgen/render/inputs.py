@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from pcgen import progress
 from pcgen.errors import InputError, PcgenError
 from pcgen.runfile import is_run
-from pcgen.shapes.cloud_files import CLOUD_SUFFIXES, cloud_files
+from pcgen.shapes.cloud_files import CLOUD_SUFFIXES, cloud_files, tell_passed_over
 from pcgen.shapes.clouds import Content
 from pcgen.shapes.formats import MESH_SUFFIXES, POINT_SUFFIXES, UNUSABLE
 from pcgen.shapes.mesh_files import Mesh
@@ -274,16 +274,26 @@ def _folder(path: Path) -> Collection:
     none, the arrays of clouds in the folder.
     """
     found: dict[tuple[str, str], Path] = {}
-    for file in sorted((*path.glob("*"), *path.glob("*/*"))):
+    every = sorted(f for f in (*path.glob("*"), *path.glob("*/*")) if f.is_file())
+    for file in every:
         suffix = file.suffix.lower()
-        if suffix not in FOLDER_SUFFIXES or not file.is_file() or file.name.startswith("."):
+        if suffix not in FOLDER_SUFFIXES or file.name.startswith("."):
             continue
         category = "" if file.parent == path else file.parent.name
         best = found.setdefault((category, file.stem), file)
         if FOLDER_SUFFIXES.index(suffix) < FOLDER_SUFFIXES.index(best.suffix.lower()):
             found[category, file.stem] = file
     if not found and any(file.suffix.lower() in CLOUD_SUFFIXES for file in path.iterdir()):
-        parts = [open_file(file) for file in cloud_files(path)]
+        parts, faults = [], []
+        for file in cloud_files(path):
+            try:
+                parts.append(open_file(file))
+            except InputError as error:
+                faults.append(f"left out: {error}")
+        if not parts:
+            raise InputError(faults[0].removeprefix("left out: "))
+        for fault in faults:
+            progress.say(fault)
         whole = Content(
             [shape for part in parts for shape in part.shapes],
             [name for part in parts for name in part.names],
@@ -303,6 +313,7 @@ def _folder(path: Path) -> Collection:
         )
     keys = sorted(found, key=lambda key: (key[0], natural(key[1])))
     files = [found[key] for key in keys]
+    tell_passed_over(path, every, files)
 
     def load(number: int) -> Shape:
         shape = read_shape(files[number])

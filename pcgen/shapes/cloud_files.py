@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,9 +13,15 @@ import numpy as np
 from pcgen import progress
 from pcgen.errors import InputError
 from pcgen.shapes.clouds import Cloud, Faulty
-from pcgen.shapes.formats import ARRAY_SUFFIXES, MESH_SUFFIXES, POINT_SUFFIXES
+from pcgen.shapes.formats import (
+    ARRAY_SUFFIXES,
+    LOOSE_SUFFIXES,
+    MESH_SUFFIXES,
+    POINT_SUFFIXES,
+    UNUSABLE,
+)
 from pcgen.shapes.mesh_files import Mesh
-from pcgen.shapes.reading import open_file
+from pcgen.shapes.reading import SUFFIXES, open_file, unreadable
 from pcgen.shapes.samples import Samples
 
 #: Files that hold clouds as a rule; meshes are read too, and give points of their surface.
@@ -96,7 +103,7 @@ def read_clouds(path: Path | str, *, faulty: Faulty = "refuse") -> Clouds:
 def cloud_files(folder: Path) -> list[Path]:
     """The files of clouds in a folder, by name, or of meshes where it has no other.
 
-    Hidden ones, such as half-written ones, are left out.
+    Hidden ones, such as half-written ones, are left out; what else is left out is said.
 
     Raises:
         InputError: there are none.
@@ -105,8 +112,21 @@ def cloud_files(folder: Path) -> list[Path]:
     for suffixes in (CLOUD_SUFFIXES, MESH_SUFFIXES):
         found = [file for file in files if file.suffix.lower() in suffixes]
         if found:
+            tell_passed_over(folder, files, found)
             return found
     raise InputError(f"no file in {folder} ends in {', '.join((*CLOUD_SUFFIXES, *MESH_SUFFIXES))}")
+
+
+def tell_passed_over(folder: Path, files: Sequence[Path], used: Sequence[Path]) -> None:
+    """Say by suffix which files of shapes are not used; versions of used ones go without it."""
+    names = {file.with_suffix("") for file in used}
+    left = Counter(file.suffix.lower() for file in files if file.with_suffix("") not in names)
+    for suffix, count in sorted(left.items()):
+        if suffix in UNUSABLE:
+            progress.say(f"{folder}: {count} {unreadable(suffix)}")
+        elif suffix in SUFFIXES and suffix not in LOOSE_SUFFIXES:
+            kinds = ", ".join(sorted({file.suffix.lower() for file in used}))
+            progress.say(f"{folder}: {count} {suffix} passed over beside {kinds}; name it alone")
 
 
 def _cloud_of(shape: Mesh | Cloud) -> Cloud:

@@ -18,12 +18,20 @@ from pcgen import remote
 from pcgen.errors import InputError, MeshError
 from pcgen.files import parse_json
 from pcgen.shapes.arrays import read_array, read_header
-from pcgen.shapes.clouds import Cloud, Opened, checked
+from pcgen.shapes.clouds import Cloud, Opened
 from pcgen.shapes.formats import LOOSE_SUFFIXES, MESH_SUFFIXES, POINT_SUFFIXES
 from pcgen.shapes.formats.text import looks_like_points
 from pcgen.shapes.mesh_files import Mesh
 from pcgen.shapes.reading import open_bytes
-from pcgen.shapes.stacks import Stack, advice, cloud_of, find_stacks, hdf5_cloud, only_stack
+from pcgen.shapes.stacks import (
+    Stack,
+    advice,
+    cloud_of,
+    find_stacks,
+    hdf5_cloud,
+    only_stack,
+    with_labels,
+)
 from pcgen.shapes.tree import Entry, open_archive, read_entry
 
 #: What an item may be: meshes, scans, and arrays of one cloud (P, 3) or many (N, P, 3).
@@ -77,7 +85,7 @@ def open_item(item: Item) -> Opened:
     """
     entry, suffix = item.entry, item.entry.suffix
     if suffix in (*HDF5, ".npy", ".npz", ".pt", ".pth"):
-        return Opened(*checked(_array_cloud(item), "drop"))
+        return _array_cloud(item)
     sibling = functools.partial(_sibling, item)
     if not item.parts:
         return open_bytes(read_entry(entry), suffix, sibling)
@@ -133,6 +141,11 @@ def is_shape(entry: Entry) -> bool:
         return False
 
 
+def packed(entry: Entry) -> str:
+    """Why a file that only a library reads from disk is not read inside an archive."""
+    return f"{entry.suffix} files cannot be read inside an archive; unpack {Path(entry.file).name}"
+
+
 def stacks_of(entry: Entry) -> list[Stack]:
     """The arrays of clouds in a ``.npy``, ``.npz`` or PyTorch file, from its headers alone.
 
@@ -147,7 +160,8 @@ def stacks_of(entry: Entry) -> list[Stack]:
                 f"an array of clouds must be (N, P, 3) or (P, 3), got {shape}{advice(shape)}"
             )
         return found
-    return [only_stack({n: array.shape for n, array in _arrays(entry).items()}, entry.where)]
+    arrays = _arrays(entry)
+    return [with_labels(arrays, only_stack({n: a.shape for n, a in arrays.items()}, entry.where))]
 
 
 def array_shape(entry: Entry) -> tuple[int, ...]:
@@ -169,11 +183,11 @@ def _head(entry: Entry, size: int = 65536) -> bytes:
         return handle.read(size)
 
 
-def _array_cloud(item: Item) -> Cloud:
+def _array_cloud(item: Item) -> Opened:
     entry, row = item.entry, item.row
     if entry.suffix in HDF5:
         if entry.member is not None:
-            raise InputError("HDF5 cannot be read from inside an archive; unpack it first")
+            raise InputError(packed(entry))
         path = remote.on_disk(entry.file)
         return hdf5_cloud(path, item.array or "", row, item.normals)
     if entry.suffix == ".npy":
@@ -197,7 +211,7 @@ def _arrays(entry: Entry) -> dict[str, NDArray[Any]]:
 
     if entry.suffix != ".npz":
         if entry.member is not None:
-            raise InputError("PyTorch files are not read inside an archive; unpack it first")
+            raise InputError(packed(entry))
         return read_apart("torch", remote.on_disk(entry.file))
     if entry.member is None:
         return read_npz(remote.on_disk(entry.file))

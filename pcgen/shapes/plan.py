@@ -89,7 +89,7 @@ def make_plan(
     listing = scan(folder)
     layout, found = find_items(listing, format)
     rejected = [*listing.rejected, *found.rejected]
-    remarks = [*found.remarks, *passed_over(listing, found)]
+    remarks = [*found.remarks, *passed_over(listing, found, loose=not found.items)]
     found = replace(found, items=_without_doubles(found.items, rejected))
     items, origin = _with_table(listing, found, splits, rejected, remarks)
     items, kept = _of_categories(items, found, categories, rejected)
@@ -130,7 +130,9 @@ def _with_table(
     """Items with the splits of a table, or as they were; and in words where splits are from."""
     items = found.items
     own = all(item.split for item in items) and bool(items)
-    table = read_table(splits, str(splits)) if splits else None if own else find_table(listing)
+    table = (
+        read_table(splits, str(splits)) if splits else None if own else find_table(listing, remarks)
+    )
     if table is not None:
         kept, outside = apply_table(items, table)
         if not kept and splits:

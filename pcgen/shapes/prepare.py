@@ -14,6 +14,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from pcgen import progress
 from pcgen.config import to_plain
 from pcgen.errors import DataError, InputError, StorageError
@@ -21,6 +23,7 @@ from pcgen.files import TEMPORARY_PREFIX, lock, parse_json, storage_errors, writ
 from pcgen.jobs import pool
 from pcgen.jobs.workers import foreign_limits
 from pcgen.remote import folder_for, is_url
+from pcgen.shapes.axes import likely_up
 from pcgen.shapes.fetch import is_published, publish
 from pcgen.shapes.pieces import (
     PIECE_SIZE,
@@ -36,6 +39,8 @@ from pcgen.shapes.store import Row
 from pcgen.shapes.tree import Rejected
 from pcgen.shapes.writer import write_records
 
+_UPRIGHT = ("shapenet", "pc15k", "shapenetpart", "partnet")  # sets that are known to have Y up
+
 
 def prepare(
     source: Path | str,
@@ -48,7 +53,7 @@ def prepare(
     workers: int | None = None,
     ray: str | None = None,
     seed: int = 0,
-    up: str = "y",
+    up: str | None = None,
     unit: str = "",
 ) -> dict[str, Any]:
     """Make the data set ``out`` from meshes or clouds.
@@ -67,7 +72,8 @@ def prepare(
         workers: processes; by default the cores we may use, or all of the cluster.
         ray: the address of a Ray cluster that does the work; see :mod:`pcgen.jobs.cluster`.
         seed: of the sampling.
-        up: the axis of the source that points up; the data set has +Y up, exports go back.
+        up: the axis of the source that points up; the data set has +Y up, exports go back. None
+            takes Y, and says where the shapes look otherwise.
         unit: the name of the source's unit, for the reports of exports.
     Returns:
         the report, which is also written as ``report.json``.
@@ -86,14 +92,14 @@ def prepare(
     out = Path(out)
     if points is not None and points < 1:
         raise InputError(f"points must be at least 1, got {points}")
-    plan = make_plan(source, format, categories, points, splits, seed, up, unit)
+    plan = make_plan(source, format, categories, points, splits, seed, up or "y", unit)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         return _existing(out, plan)
     part = out.with_name(out.name + ".part")
     with lock(part), storage_errors(part):
         pieces = _open_part(part, plan)
         _run(pieces, workers, ray)
-        report = _finish(part, plan, pieces)
+        report = _finish(part, plan, pieces, up is not None)
         if out.exists():
             out.rmdir()
         part.replace(out)
@@ -185,7 +191,7 @@ def _run(pieces: list[Piece], workers: int | None, ray: str | None) -> None:
                 working.submit(replace(piece, skip=skip))
 
 
-def _finish(part: Path, plan: Plan, pieces: list[Piece]) -> dict[str, Any]:
+def _finish(part: Path, plan: Plan, pieces: list[Piece], up_is_given: bool) -> dict[str, Any]:
     """Arrays, index, description and report of a whole data set."""
     records = [(piece, read_record(piece) or []) for piece in pieces]
     rejected = list(plan.rejected)
@@ -208,6 +214,7 @@ def _finish(part: Path, plan: Plan, pieces: list[Piece]) -> dict[str, Any]:
     ]
     assemble(part, counts, plan.settings.points, names)
     rows = [row for piece, record in records for row in rows_of(piece, record, known)]
+    lying = [] if up_is_given or plan.settings.format in _UPRIGHT else _lying(part)
     by_hash = plan.settings.splits.endswith(BY_HASH)
     rows, copies = _of_one_split(rows, [outcome.get("content") for outcome in accepted], by_hash)
     meta = {"settings": to_plain(plan.settings), "source_hash": plan.source_hash}
@@ -228,11 +235,23 @@ def _finish(part: Path, plan: Plan, pieces: list[Piece]) -> dict[str, Any]:
         "rejected": [to_plain(item) for item in rejected],
         "read_files": dict(Counter(item.entry.suffix for item in plan.items).most_common()),
         "ignored_files": plan.ignored,
-        "remarks": [*plan.remarks, *copies, *_notes(accepted)],
+        "remarks": [*plan.remarks, *lying, *copies, *_notes(accepted)],
     }
     write_json(part / "report.json", report)
     shutil.rmtree(part / "pieces")
     return report
+
+
+def _lying(part: Path) -> list[str]:
+    """What there is to say where nobody named the axis up and the shapes show another than Y."""
+    points = np.load(part / "points.npy", mmap_mode="r")
+    axis = likely_up(shape[:2000] for shape in points[:: max(len(points) // 256, 1)])
+    if not axis:
+        return []
+    return [
+        f"the shapes look as if {axis.upper()} pointed up, and are taken as if Y did: if so, "
+        f"prepare them with --up {axis}; else --up y says that all is well"
+    ]
 
 
 def _about_normals(bare: int, count: int) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
-import re
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -15,7 +14,7 @@ from pcgen.errors import DataError, InputError, MeshError
 from pcgen.shapes.formats.raw import plain
 from pcgen.shapes.formats.text import looks_like_points
 from pcgen.shapes.items import Item
-from pcgen.shapes.layouts import SPLIT_NAMES
+from pcgen.shapes.layouts import SPLIT_NAMES, split_in
 from pcgen.shapes.mesh_files import read_file
 from pcgen.shapes.reading import SUFFIXES
 from pcgen.shapes.tree import Listing, Rejected, read_entry
@@ -57,7 +56,10 @@ def read_table(source: Path | str | bytes, origin: str) -> SplitTable:
     """
     try:
         data = source if isinstance(source, bytes) else read_file(Path(source), _TABLE_LIMIT)
-        reader = csv.DictReader(io.StringIO(plain(data).decode("utf-8"), newline=""))
+        text = plain(data).decode("utf-8")
+        first = text.partition("\n")[0]
+        mark = max(",;\t", key=first.count)  # as Excel writes it in some countries
+        reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=mark)
         columns = {(name or "").strip(): name for name in reader.fieldnames or ()}
         found: dict[str, tuple[str, str | None]] = {}
         if {"modelId", "split"} <= columns.keys():
@@ -85,15 +87,20 @@ def read_table(source: Path | str | bytes, origin: str) -> SplitTable:
     return SplitTable(origin, found)
 
 
-def find_table(listing: Listing) -> SplitTable | None:
-    """The splits file that a source brings along, or its lists of names, if it does."""
+def find_table(listing: Listing, remarks: list[str]) -> SplitTable | None:
+    """The splits file that a source brings along, or its lists of names, if it does.
+
+    Args:
+        remarks: is told of a file that is called a splits file and is none.
+    """
     for name in OWN_TABLES:
         for entry in listing.entries:
             if entry.path == name:
                 try:
                     return read_table(read_entry(entry, _TABLE_LIMIT), entry.path)
-                except (DataError, InputError):
-                    continue  # a table of something else
+                except (DataError, InputError) as error:
+                    if name.startswith("split"):  # others may be tables of anything
+                        remarks.append(f"{error}; it is not used")
     return _find_lists(listing)
 
 
@@ -106,9 +113,8 @@ def _find_lists(listing: Listing) -> SplitTable | None:
     rows: dict[str, tuple[str, str | None]] = {}
     origins = []
     for entry in listing.entries:
-        words = re.findall(r"[a-z]+", entry.stem.lower())
-        splits = {SPLIT_NAMES[word] for word in words if word in SPLIT_NAMES}
-        if entry.suffix not in (".txt", ".lst") or len(splits) != 1 or entry.size > _TABLE_LIMIT:
+        split = split_in(entry.stem) if entry.suffix in (".txt", ".lst") else None
+        if split is None or entry.size > _TABLE_LIMIT:
             continue
         try:
             data = plain(read_entry(entry, _TABLE_LIMIT))
@@ -121,7 +127,7 @@ def _find_lists(listing: Listing) -> SplitTable | None:
         origins.append(entry.path)
         folder = entry.path.rpartition("/")[0]
         for name in map(_form, names):
-            value = (next(iter(splits)), None)
+            value = (split, None)
             for key in {name, _bare(name)}:
                 if folder:
                     rows[f"{folder}/{key}"] = value
@@ -152,10 +158,11 @@ def apply_table(items: Iterable[Item], table: SplitTable) -> tuple[list[Item], l
 def _names_of(item: Item) -> list[str]:
     """What a table may call a shape, the surest first: whole paths, then ends of them."""
     path = item.entry.path if item.row is None else f"{item.entry.path}[{item.row}]"
-    whole = [*item.names, item.id, path, _bare(path)]
-    parts = _bare(path).split("/")
-    ends = ["/".join(parts[k:]) for k in range(1, len(parts))]
-    return list(dict.fromkeys(_form(name) for name in (*whole, *ends)))
+    whole = [*item.names, item.id]
+    for one in dict.fromkeys((path, item.entry.path)):  # then what is said of all of its file
+        parts = _bare(one).split("/")
+        whole += [one, *("/".join(parts[k:]) for k in range(len(parts)))]
+    return list(dict.fromkeys(_form(name) for name in whole))
 
 
 def _form(name: str) -> str:

@@ -1,17 +1,19 @@
 """Arrays of clouds: ``.npy``, ``.npz``, PyTorch and HDF5 files, of one cloud or of many.
 
 An array (P, 3) is a cloud, (N, P, 3) are many; with six columns, the last three are normals where
-they have unit length. Beside it in the same file or group, ``normal`` holds its normals and
-``label`` its classes; colours are passed over.
+they have unit length, else they are left out, which is said. Beside it in the same file or group,
+``normal`` holds its normals and ``label`` its classes; colours are passed over.
 """
 
 from __future__ import annotations
 
 import posixpath
+import re
 import warnings
 import zipfile
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,9 +23,8 @@ from numpy.typing import NDArray
 from pcgen.errors import InputError, MeshError
 from pcgen.shapes.apart import read_apart
 from pcgen.shapes.arrays import ARCHIVE_ERRORS, ARRAY_LIMIT, archive_fault, read_npy, read_npz
-from pcgen.shapes.clouds import Cloud, Content, Faulty, checked
+from pcgen.shapes.clouds import Cloud, Content, Faulty, Opened, checked
 from pcgen.shapes.formats.text import unit_rows
-from pcgen.shapes.mesh_files import Mesh
 from pcgen.shapes.samples import Samples
 
 if TYPE_CHECKING:
@@ -35,9 +36,10 @@ POINTS = (
     "points", "data", "point_cloud", "pointcloud", "point_clouds", "pointclouds", "pc", "pcd",
     "pcs", "xyz", "pos", "clouds", "vertices", "surface_points", "samples", "x", "arr_0",
 )  # fmt: skip
-NORMALS = ("normal", "normals", "surface_normals", "nrm", "n")
 LABELS = ("label", "labels", "cls", "class", "classes", "category", "y")
-COLOURS = ("color", "colors", "colour", "colours", "rgb", "rgbs", "scores")
+_NORMAL = re.compile(r".*normals?|nrm|n")
+_NO_POINTS = re.compile(rf"{_NORMAL.pattern}|.*colou?rs?|.*rgbs?|scores")  # one a point, though
+_FACES = ("faces", "face", "triangles", "tris")
 #: Where a file has one of these, its points are samples of space.
 _SPACE = ("occupancies", "occupancy", "occ", "sdf", "sdfs")
 _COMPRESSION_LIMIT = 1000  # a header that promises more than so many times the file is damaged
@@ -50,13 +52,13 @@ class Stack:
     Attributes:
         array: its name in the file, with groups; shape: (P, C) or (N, P, C).
         normals: the name of the array of its normals, or None.
-        labels: the class of each cloud, where an array says it.
+        labels: the class of each cloud, by number or name, where an array says it.
     """
 
     array: str
     shape: tuple[int, ...]
     normals: str | None = None
-    labels: tuple[int, ...] = ()
+    labels: tuple[int | str, ...] = ()
 
     @property
     def points(self) -> int:
@@ -67,16 +69,18 @@ def find_stacks(shapes: Mapping[str, tuple[int, ...]]) -> list[Stack]:
     """The arrays of clouds among arrays of these shapes, with the normals that belong to them.
 
     Raises:
-        InputError: the points are samples of space with occupancies, not of a surface.
+        InputError: the points are samples of space with occupancies, or the corners of a mesh.
     """
     found = []
     for name, shape in sorted(shapes.items()):
         group, own = posixpath.split(name)
         beside = {posixpath.basename(n).lower(): n for n in shapes if posixpath.dirname(n) == group}
-        if own.lower() in (*NORMALS, *COLOURS) and any(
-            shapes[n][:-1] == shape[:-1] for k, n in beside.items() if k not in (*NORMALS, *COLOURS)
+        if _NO_POINTS.fullmatch(own.lower()) and any(
+            shapes[n][:-1] == shape[:-1] for k, n in beside.items() if not _NO_POINTS.fullmatch(k)
         ):
             continue
+        if own.lower() in _FACES and len(shape) == 2:
+            raise InputError("it holds a mesh, vertices and faces; save it as OBJ or PLY")
         if len(shape) not in (2, 3) or shape[-1] not in (3, 6) or 0 in shape:
             continue
         if any(word in beside for word in _SPACE):
@@ -84,7 +88,8 @@ def find_stacks(shapes: Mapping[str, tuple[int, ...]]) -> list[Stack]:
                 "its points are samples of space with occupancies or distances, not of a surface; "
                 "use the file of surface points, such as pointcloud.npz"
             )
-        normals = [n for k, n in beside.items() if k in NORMALS and shapes[n] == (*shape[:-1], 3)]
+        fits = (*shape[:-1], 3)
+        normals = [n for k, n in beside.items() if _NORMAL.fullmatch(k) and shapes[n] == fits]
         found.append(Stack(name, shape, normals[0] if normals else None))
     return found
 
@@ -111,20 +116,23 @@ def only_stack(shapes: Mapping[str, tuple[int, ...]], path: Path | str) -> Stack
     )
 
 
-def cloud_of(points: NDArray[Any], normals: NDArray[Any] | None = None) -> Cloud:
-    """A cloud of rows (P, 3), or of (P, 6) whose last columns are unit normals.
+def cloud_of(
+    points: NDArray[Any], normals: NDArray[Any] | None = None, faulty: Faulty = "drop"
+) -> Opened:
+    """The cloud of rows (P, 3), or of (P, 6) whose last columns are unit normals or left out.
 
     Raises:
-        MeshError: another shape, with what to save instead.
+        MeshError: another shape, or what :func:`pcgen.shapes.clouds.checked` refuses.
     """
+    said: tuple[str, ...] = ()
     if points.ndim == 2 and points.shape[1] == 6:
-        if not unit_rows(points[:, 3:].astype(np.float64)):
-            raise MeshError(
-                f"a cloud must be (P, 3), got {points.shape} without unit normals in the last "
-                "columns; save points[..., :3]: colours do not belong to the points"
-            )
-        points, normals = points[:, :3], points[:, 3:].astype(np.float64)
-    return Cloud(points, normals)
+        points, last = points[:, :3], points[:, 3:].astype(np.float64)
+        if unit_rows(last):
+            normals = last
+        else:
+            said = ("columns 4 to 6 are no unit normals, perhaps colours; left out",)
+    cloud, notes = checked(Cloud(points, normals), faulty)
+    return Opened(cloud, (*said, *notes))
 
 
 def open_stacks(path: Path, faulty: Faulty) -> Content:
@@ -159,42 +167,46 @@ def _content(
 ) -> Content:
     """The clouds of one array; the first that cannot be used is named by its number."""
     if array.ndim == 2:
-        _refuse_flat(array.shape, path)
-        cloud, notes = checked(cloud_of(array, normals), faulty)
-        return Content([cloud], [path.stem], [""], notes=notes)
+        if (said := advice(array.shape)) and len(array):
+            raise InputError(f"{path} must hold (N, P, 3) or (P, 3), got {array.shape}{said}")
+        return _numbered([cloud_of(array, normals, faulty)], path)
     if array.ndim != 3 or array.shape[2] not in (3, 6) or len(array) == 0:
         wanted = f"{path} must hold (N, P, 3) or (P, 3), got {array.shape}"
         raise InputError(f"{wanted}{advice(array.shape)}")
-    clouds: list[Mesh | Cloud] = []
-    said: list[str] = []
+    opened = []
     for number, points in enumerate(array):
         own = None if normals is None else normals[number]
         try:
-            cloud, notes = checked(cloud_of(points, own), faulty)
+            opened.append(cloud_of(points, own, faulty))
         except MeshError as error:
             raise MeshError(f"cloud {number} of {len(array)}: {error}") from None
-        clouds.append(cloud)
-        said += notes
+    return _numbered(opened, path)
+
+
+def _numbered(opened: Sequence[Opened], path: Path) -> Content:
+    """One cloud under the name of its file, or many with numbers; each note once, with a count."""
+    clouds = [one.shape for one in opened]
     names = [f"{path.stem}-{number:04d}" for number in range(len(clouds))]
-    return Content(clouds, names, [""] * len(clouds), notes=tuple(said))
-
-
-def _refuse_flat(shape: tuple[int, ...], path: Path) -> None:
-    if shape[1] > 6 and shape[1] % 3 == 0:
-        raise InputError(
-            f"{path} must hold (N, P, 3) or (P, 3), got {shape}; if these are {shape[0]} "
-            f"clouds, save points.reshape({shape[0]}, -1, 3)"
-        )
+    said = Counter(note for one in opened for note in one.notes)
+    notes = (f"{n} clouds: {note}" if n > 1 else note for note, n in said.items())
+    names = names if len(clouds) > 1 else [path.stem]
+    return Content(clouds, names, [""] * len(clouds), notes=tuple(notes))
 
 
 def advice(shape: Sequence[int]) -> str:
     """What the usual wrong shapes need."""
-    if len(shape) == 3 and shape[0] == 0:
+    if len(shape) > 1 and shape[0] == 0:
         return "; it holds no cloud"
-    if len(shape) == 3 and shape[1] == 3:
+    if len(shape) == 2 and shape[0] == 3 and shape[1] not in (3, 6):
+        return "; save points.T: coordinates come last"
+    if len(shape) == 3 and shape[1] == 3 and shape[2] not in (3, 6):
         return "; save points.transpose(0, 2, 1): coordinates come last"
-    if len(shape) == 3 and shape[2] == 4:
-        return "; save points[..., :3]: normals or colours do not belong to the points"
+    if len(shape) in (2, 3) and shape[-1] in (4, 5, *range(7, 16)):
+        return "; save points[..., :3], or [..., :6] with unit normals: nothing else is understood"
+    if len(shape) == 2 and shape[1] > 6 and shape[1] % 3 == 0:
+        return f"; if these are {shape[0]} clouds, save points.reshape({shape[0]}, -1, 3)"
+    if len(shape) == 4 and shape[-1] in (3, 6):
+        return f"; save points.reshape(-1, {shape[2]}, {shape[3]})"
     return ""
 
 
@@ -223,31 +235,40 @@ def list_hdf5(path: Path) -> list[Stack]:
     try:
         with h5py.File(path, "r") as handle:
             handle.visititems(visit)
+            arrays = {name: handle[name] for name in shapes}
             stacks = [
-                Stack(s.array, s.shape, s.normals, _labels(handle, s, shapes))
+                with_labels(arrays, s)
                 for s in find_stacks(shapes)
                 if len(s.shape) == 3 or posixpath.basename(s.array).lower() in POINTS
             ]
     except (OSError, RuntimeError, ValueError, KeyError, TypeError, InputError) as error:
         raise InputError(f"not a readable HDF5 file ({error})") from None
     if not stacks:
-        raise InputError("no array of shape (N, P, 3) in it")
+        listed = ", ".join(f"{n} {s}{advice(s)}" for n, s in shapes.items() if len(s) > 1)
+        raise InputError(f"no array of shape (N, P, 3) in it; it has {listed or 'none'}")
     return stacks
 
 
-def _labels(handle: Any, stack: Stack, shapes: Mapping[str, tuple[int, ...]]) -> tuple[int, ...]:
-    if len(stack.shape) != 3:
-        return ()
-    group = posixpath.dirname(stack.array)
-    for name, shape in shapes.items():
-        fits = shape in ((stack.shape[0],), (stack.shape[0], 1))
-        named = posixpath.dirname(name) == group and posixpath.basename(name).lower() in LABELS
-        if fits and named and handle[name].dtype.kind in "iu":
-            return tuple(int(value) for value in np.asarray(handle[name]).ravel())
-    return ()
+def with_labels(arrays: Mapping[str, Any], stack: Stack) -> Stack:
+    """A stack with the classes of its clouds, whole numbers or words, from the array beside it."""
+    group, count = posixpath.dirname(stack.array), stack.shape[0]
+    for name in (posixpath.join(group, label) for label in LABELS if len(stack.shape) == 3):
+        if name in arrays and arrays[name].shape in ((count,), (count, 1)):
+            values = np.asarray(arrays[name]).ravel()
+            if values.dtype.kind in "SU":
+                return replace(stack, labels=tuple(values.astype("U").tolist()))
+            if values.dtype.kind in "iuf" and (values == np.round(values)).all():
+                return replace(stack, labels=tuple(map(int, values)))
+    return stack
 
 
-def hdf5_cloud(path: Path, array: str, row: int | None, normals: str | None = None) -> Cloud:
+def hdf5_cloud(
+    path: Path,
+    array: str,
+    row: int | None,
+    normals: str | None = None,
+    faulty: Faulty = "drop",
+) -> Opened:
     """One cloud of an HDF5 file."""
     import h5py
 
@@ -256,26 +277,17 @@ def hdf5_cloud(path: Path, array: str, row: int | None, normals: str | None = No
             take: Callable[[str], NDArray[Any]] = lambda name: np.asarray(  # noqa: E731
                 handle[name][() if row is None else row]
             )
-            return cloud_of(take(array), None if normals is None else take(normals))
+            return cloud_of(take(array), None if normals is None else take(normals), faulty)
     except (OSError, LookupError, ValueError, RuntimeError, TypeError) as error:
         raise InputError(f"the HDF5 file is damaged ({error})") from None
 
 
 def _of_hdf5(path: Path, faulty: Faulty) -> Content:
-    parts = []
+    opened = []
     for stack in list_hdf5(path):
         rows: list[int | None] = [None] if len(stack.shape) == 2 else list(range(stack.shape[0]))
-        parts += [(stack, row) for row in rows]
-    clouds: list[Mesh | Cloud] = []
-    notes: list[str] = []
-    for stack, row in parts:
-        cloud, said = checked(hdf5_cloud(path, stack.array, row, stack.normals), faulty)
-        clouds.append(cloud)
-        notes += said
-    if len(clouds) == 1:
-        return Content(clouds, [path.stem], [""], notes=tuple(notes))
-    names = [f"{path.stem}-{number:04d}" for number in range(len(clouds))]
-    return Content(clouds, names, [""] * len(clouds), notes=tuple(notes))
+        opened += [hdf5_cloud(path, stack.array, row, stack.normals, faulty) for row in rows]
+    return _numbered(opened, path)
 
 
 def parse_torch(path: Path) -> dict[str, NDArray[Any]]:
@@ -305,7 +317,10 @@ def parse_torch(path: Path) -> dict[str, NDArray[Any]]:
     if isinstance(content, torch.Tensor):
         content = {"": content}
     if not isinstance(content, dict):
-        raise InputError(f"{path} must hold a tensor (N, P, 3), got {type(content).__name__}")
+        listed = "; save torch.stack(clouds), or a file each" if isinstance(content, list) else ""
+        raise InputError(
+            f"{path} must hold a tensor (N, P, 3), got {type(content).__name__}{listed}"
+        )
     tensors = {str(k): v for k, v in content.items() if isinstance(v, torch.Tensor)}
     return {name: _as_array(tensor, path) for name, tensor in tensors.items()}
 

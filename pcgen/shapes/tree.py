@@ -97,6 +97,10 @@ class _Found:
     empty: list[str] = field(default_factory=list)
     rejected: list[Rejected] = field(default_factory=list)
 
+    def listing(self, name: str) -> Listing:
+        entries = tuple(sorted(self.entries, key=lambda entry: (entry.path, entry.where)))
+        return Listing(name, entries, tuple(sorted(self.empty)), tuple(self.rejected))
+
 
 def scan(source: Path | str) -> Listing:
     """List a folder (links followed, never in circles), an archive, or a single file.
@@ -116,8 +120,7 @@ def scan(source: Path | str) -> Listing:
         _add_file(source, source.name, found, mount="")
     else:
         raise DataError(f"nothing at {source}; name a folder, an archive or a file of shapes")
-    entries = tuple(sorted(found.entries, key=lambda entry: (entry.path, entry.where)))
-    return Listing(name, entries, tuple(sorted(found.empty)), tuple(found.rejected))
+    return found.listing(name)
 
 
 def _scan_url(url: str) -> Listing:
@@ -132,11 +135,8 @@ def _scan_url(url: str) -> Listing:
             _add_archive(file.url, file.size, file.name, found, "" if alone else None)
         else:
             found.entries.append(Entry(file.name, file.size, file.url, None, file.stamp))
-    entries = tuple(sorted(found.entries, key=lambda entry: (entry.path, entry.where)))
     name = PurePosixPath(url.rstrip("/").split("://")[1])
-    return Listing(
-        (name.stem if alone else name.name) or "shapes", entries, rejected=tuple(found.rejected)
-    )
+    return found.listing((name.stem if alone else name.name) or "shapes")
 
 
 def check_visible(source: str) -> None:

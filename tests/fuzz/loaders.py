@@ -390,7 +390,7 @@ def _piece(suffix: str) -> Loader:
         for made in part.glob("*.npy"):
             made.unlink()
         if read_record(piece) is not None:
-            _finish(part, plan, [piece])
+            _finish(part, plan, [piece], True)
 
     return Loader(Path(suffix).suffix, lambda: [_piece_files()[name]], read)
 

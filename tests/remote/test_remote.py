@@ -100,7 +100,7 @@ def test_a_published_data_set_is_copied_once_and_again_when_it_changes(source, t
     report = prepare(source, url, points=60, workers=1)
     system = fsspec.filesystem("memory")
     assert {path.rsplit("/")[-1] for path in system.ls("/sets/boxes", detail=False)} == {
-        "dataset.json", "index.csv", "points.npy", "report.json",
+        "dataset.json", "index.csv", "normals.npy", "points.npy", "report.json",
     }  # fmt: skip
     folder = at_hand(url)
     assert Dataset.open(folder).content_hash == report["content_hash"]
@@ -109,7 +109,7 @@ def test_a_published_data_set_is_copied_once_and_again_when_it_changes(source, t
     assert at_hand(url) == folder
     Dataset.open(folder).verify()
     prepare(source, "memory://sets/other", points=50, workers=1)
-    for name in ("points.npy", "index.csv", "report.json", "dataset.json"):
+    for name in ("points.npy", "normals.npy", "index.csv", "report.json", "dataset.json"):
         system.copy(f"/sets/other/{name}", f"/sets/boxes/{name}")
     assert Dataset.open(at_hand(url)).points_per_shape == 50
 

@@ -54,6 +54,27 @@ def test_samples_that_say_where_they_come_from_keep_their_frame(tmp_path):
     assert np.allclose(open_collection(tmp_path / "other.npz").load(1).points, BOX[1], atol=1e-6)
 
 
+def test_a_bad_array_does_not_hide_the_others_of_its_folder(tmp_path, capsys):
+    np.save(tmp_path / "a.npy", POINTS[0])
+    (tmp_path / "b.npy").write_bytes(b"no")
+    assert open_collection(tmp_path).names == ["a"]
+    assert "left out: " in (said := capsys.readouterr().err)
+    assert "b.npy" in said
+    (tmp_path / "a.npy").write_bytes(b"no")
+    with pytest.raises(InputError, match=r"a\.npy"):
+        open_collection(tmp_path)
+
+
+def test_a_folder_of_meshes_tells_what_it_does_not_show(tmp_path, capsys):
+    trimesh.creation.box().export(tmp_path / "one.stl")
+    np.save(tmp_path / "two.npy", POINTS)
+    (tmp_path / "three.dae").write_text("x")
+    assert open_collection(tmp_path).names == ["one"]
+    said = capsys.readouterr().err
+    assert "1 .npy passed over beside .stl; name it alone" in said
+    assert "1 .dae is not read; open it in Blender" in said
+
+
 def test_a_folder_shows_each_shape_once_by_its_best_file(tmp_path):
     (tmp_path / "chairs").mkdir()
     trimesh.creation.box().export(tmp_path / "chairs" / "one.glb")

@@ -223,8 +223,11 @@ def test_mutated_files_are_read_or_refused_in_words(tmp_path, name):
     ("shape", "advice"),
     [
         ((5, 3, 40), "transpose"),
-        ((5, 40, 6), r"points\[\.\.\., :3\]"),
+        ((40, 4), r"points\[\.\.\., :3\]"),
+        ((5, 40, 9), r"points\[\.\.\., :3\]"),
+        ((3, 40), r"points\.T"),
         ((5, 120), r"reshape\(5, -1, 3\)"),
+        ((1, 5, 40, 3), r"reshape\(-1, 40, 3\)"),
         ((0, 40, 3), "holds no cloud"),
     ],
 )
@@ -242,3 +245,16 @@ def test_the_cloud_that_cannot_be_used_is_named(tmp_path, suffix):
     np.save(path, points) if suffix == ".npy" else np.savez(path, points=points)
     with pytest.raises(InputError, match="cloud 2 of 4: all points lie in one place"):
         read_clouds(path)
+
+
+def test_what_a_folder_of_clouds_holds_besides_is_told_and_versions_are_not(tmp_path, capsys):
+    points = np.random.default_rng(0).normal(size=(30, 3))
+    np.savetxt(tmp_path / "a.xyz", points)
+    for name in ("a.obj", "b.obj", "c.fbx", "d.txt", ".e.obj"):
+        (tmp_path / name).write_text("x")
+    assert len(read_clouds(tmp_path)) == 1
+    said = capsys.readouterr().err.splitlines()
+    assert said == [
+        f"{tmp_path}: 1 .fbx is not read; open it in Blender and export it as glTF",
+        f"{tmp_path}: 1 .obj passed over beside .xyz; name it alone",
+    ]

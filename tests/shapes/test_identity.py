@@ -11,7 +11,9 @@ import pytest
 
 from pcgen.cli import main
 from pcgen.errors import DataError
+from pcgen.shapes.axes import likely_up
 from pcgen.shapes.items import open_item
+from pcgen.shapes.mesh_files import Mesh
 from pcgen.shapes.places import category_places
 from pcgen.shapes.plan import make_plan
 from pcgen.shapes.prepare import prepare
@@ -261,6 +263,72 @@ def test_a_table_that_names_nothing_or_little_is_told(tmp_path):
     assert "'cup/0'" in plan.remarks[0]
 
 
+def test_a_splits_file_that_is_none_is_told_and_not_used(tmp_path):
+    files = {f"cup/{k}.obj": box() for k in range(5)}
+    plan, items = planned(fill(tmp_path, {**files, "split.csv": "name,part\n1,train\n"}))
+    assert len(items) == 5
+    (remark,) = plan.remarks
+    assert "split.csv is not a splits file" in remark
+    assert remark.endswith("it has name, part; it is not used")
+
+
+@pytest.mark.parametrize("mark", [";", "\t", ","])
+def test_a_splits_file_of_a_spreadsheet_may_have_its_separators_and_mark(tmp_path, mark):
+    rows = [("file", "split"), ("cup/0.obj", "train"), ("cup\\1", "val"), ("2", "test")]
+    table = "\r\n".join(mark.join(row) for row in rows)
+    files = {f"cup/{k}.obj": box() for k in range(3)}
+    files["splits.csv"] = table.encode("utf-8-sig")
+    _, items = planned(fill(tmp_path, files))
+    assert splits(items) == {"cup/0": "train", "cup/1": "val", "cup/2": "test"}
+
+
+def test_lists_of_hdf5_files_split_all_clouds_in_them(tmp_path):
+    for k in range(2):
+        (tmp_path / "h5").mkdir(exist_ok=True)
+        with h5py.File(tmp_path / "h5" / f"part{k}.h5", "w") as handle:
+            handle["xyz"] = np.stack([cloud(4 * k + row) for row in range(4)])
+            handle["labels"] = np.array([[0.0], [1], [1], [0]])  # as PyTorch saves them
+    fill(tmp_path, {
+        "train_files.txt": "h5/part0.h5\n", "test_files.txt": "h5/part1.h5\n",
+        "meta/class_names.txt": "cat\ndog\n",
+    })  # fmt: skip
+    _, items = planned(tmp_path)
+    assert splits(items) == {
+        f"{name}/part{k}/{row:06d}": "test" if k else "train"
+        for k in range(2)
+        for row, name in enumerate(["cat", "dog", "dog", "cat"])
+    }
+
+
+def test_labels_in_npz_give_categories_by_number_or_name(tmp_path):
+    points = np.stack([cloud(k) for k in range(3)])
+    npz(tmp_path / "a" / "train.npz", pc=points, label=np.array([1, 0, 7]))
+    fill(tmp_path / "a", {"shape_names.txt": "cat\ndog\n"})
+    _, items = planned(tmp_path / "a")
+    assert list(items) == ["cat/train/000001", "class 7/train/000002", "dog/train/000000"]
+    assert np.allclose(open_item(items["cat/train/000001"]).shape.points, points[1])
+    npz(tmp_path / "b" / "s.npz", points=points, category=np.array(["cup", "mug", "cup"]))
+    _, items = planned(tmp_path / "b")
+    assert list(items) == ["cup/s/000000", "cup/s/000002", "mug/s/000001"]
+
+
+def test_what_an_archive_holds_and_only_libraries_read_is_named_with_what_to_do(tmp_path):
+    with zipfile.ZipFile(tmp_path / "all.zip", "w") as archive:
+        for name, content in (("a/x.obj", box()), ("a/s.h5", b"x"), ("a/s.pt", b"x")):
+            archive.writestr(name, content)
+    plan, _ = planned(tmp_path / "all.zip")
+    assert {(r.item, r.reason) for r in plan.rejected} == {
+        (f"all.zip:a/s{s}", f"{s} files cannot be read inside an archive; unpack all.zip")
+        for s in (".h5", ".pt")
+    }
+
+
+def test_text_files_that_are_no_clouds_are_told_where_there_is_nothing_else(tmp_path):
+    source = fill(tmp_path, {"airplane/a.txt": "1 2 3\n4 5 6\n"})
+    with pytest.raises(DataError, match=r"1 \.txt not read: a cloud has 16 lines"):
+        make_plan(source)
+
+
 @pytest.mark.parametrize("count", range(1, 12))
 def test_sets_of_any_size_can_be_trained_on(tmp_path, count):
     for name in ("a", "bb", "some other"):
@@ -338,3 +406,31 @@ def test_a_source_with_another_axis_up_is_raised_and_lowered_again(tmp_path, up)
     turned = place.turn(dataset.normals([0])[0])
     sides = np.abs(own - mesh.vertices.mean(0)) / (np.array(size) / 2)
     assert (sides[np.arange(400), np.abs(turned).argmax(1)] > 0.99).all()
+
+
+@pytest.mark.parametrize(("turned", "said"), [((0, 1, 2), False), ((0, 2, 1), True)])
+def test_a_set_that_looks_as_if_it_lay_on_its_side_is_told_where_nobody_named_an_axis(
+    tmp_path, turned, said
+):
+    files = {}
+    for k in range(24):  # tables on one foot, the long way up
+        top, foot = box_mesh((2.0, 0.1, 2.0 + k / 9), (0, 1, 0)), box_mesh((0.3, 1, 0.3), (0, 0, 0))
+        whole = np.concatenate([top.vertices, foot.vertices])[:, list(turned)]
+        faces = np.concatenate([top.faces, foot.faces + len(top.vertices)])
+        files[f"{k}.obj"] = obj_bytes(Mesh(whole, faces))
+    source = fill(tmp_path / "tables", files)
+    report = prepare(source, tmp_path / "silent", points=300, workers=1)
+    assert any("prepare them with --up z" in line for line in report["remarks"]) is said
+    named = prepare(source, tmp_path / "named", points=300, workers=1, up="yz"[said])
+    assert named["remarks"] == []
+
+
+def test_the_axis_up_is_not_guessed_from_few_shapes_or_even_ones():
+    draw = np.random.default_rng(0)
+    even = draw.normal(size=(40, 500, 3))
+    steep = even.copy()
+    steep[..., 0] = np.exp(steep[..., 0])
+    assert likely_up(even) == ""
+    assert likely_up(steep) == "x"
+    assert likely_up(steep[:19]) == ""
+    assert likely_up(steep[..., [1, 0, 2]]) == ""  # Y, as it should be

@@ -1,5 +1,6 @@
 """One rule for every file: the geometry that is there, or the reason why not, in words."""
 
+import h5py
 import numpy as np
 import pytest
 import trimesh
@@ -283,3 +284,88 @@ def test_a_mesh_among_clouds_gives_points_of_its_surface(tmp_path, capsys):
     on_a_side = np.isclose(cloud.points, 0) | np.isclose(cloud.points, [2, 3, 4])
     assert on_a_side.any(1).all()
     assert "a mesh, of which 15000 points" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("shift", range(10))
+def test_a_polygon_with_a_hole_on_a_bridge_keeps_its_hole(shift):
+    outer = [(0, 0), (4, 0), (4, 4), (0, 4)]
+    rows = "".join(f"v {x} {y} 1\n" for x, y in [*outer, (1, 1), (1, 3), (3, 3), (3, 1)])
+    loop = np.roll([1, 2, 3, 4, 1, 5, 6, 7, 8, 5], shift)
+    mesh = opened(f"{rows}f {' '.join(map(str, loop))}\n", ".obj").shape
+    assert np.isclose(face_areas(mesh).sum(), 16 - 4)
+
+
+def test_corners_that_repeat_and_spikes_do_not_change_a_polygon():
+    corners = [(0, 0), (0, 0), (2, 0), (3, 0), (2, 0), (2, 1), (1, 1), (1, 1), (1, 2), (0, 2)]
+    rows = "".join(f"v {x} {y} 0\n" for x, y in corners)
+    for loop in (range(1, 11), range(10, 0, -1)):
+        mesh = opened(f"{rows}f {' '.join(map(str, loop))}\n", ".obj").shape
+        assert np.isclose(face_areas(mesh).sum(), 3)
+
+
+def test_a_header_with_units_or_other_names_says_which_columns_are_the_points():
+    rows = [(0.5 + k, 1.25 - k, k * k) for k in range(20)]
+    for head, mark in (
+        ("time;X [m];Y [m];Z [m]", ";"),
+        ("time,x(m),y(m),z(m)", ","),
+        ("Point\tEasting\tNorthing\tElevation", "\t"),
+        ('"id","x","y","z"', ","),
+    ):
+        quote = '"' if head.startswith('"') else ""
+        lines = [mark.join(f"{quote}{v}{quote}" for v in (k, *row)) for k, row in enumerate(rows)]
+        found = opened("\n".join([head, *lines]), ".csv")
+        assert np.allclose(found.shape.points, rows)
+        assert found.notes == ()
+    lines = ["a,b,c", *(",".join(map(str, row)) for row in rows)]
+    assert "columns 1 to 3 are x, y, z" in opened("\n".join(lines), ".csv").notes[0]
+
+
+def test_text_whose_columns_cannot_be_told_is_refused():
+    with pytest.raises(MeshError, match="names 3 columns, its lines have 6; decimal commas"):
+        opened("x,y,z\n" + "0,5,1,25,3,0\n" * 20, ".csv")
+    with pytest.raises(MeshError, match="a line is not numbers"):  # a minus sign of typography
+        opened("\u22121 2 3\n" + "1 2 3\n4 5 6\n" * 10, ".xyz")
+
+
+def test_facets_beyond_those_that_stl_promises_are_told():
+    facet = np.array([0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 2, 0], "<f4").tobytes() + b"\0\0"
+    found = opened(b"x".ljust(80) + (1).to_bytes(4, "little") + 3 * facet, ".stl")
+    assert np.isclose(face_areas(found.shape).sum(), 2)
+    assert found.notes == ("the STL file promises 1 facets; 2 more after them are left out",)
+
+
+@pytest.mark.parametrize("prefix", ["n", "normal_"])
+def test_normals_of_a_ply_scan_have_two_spellings(prefix):
+    names = ["x", "y", "z", *(prefix + axis for axis in "xyz")]
+    head = "".join(f"property float {name}\n" for name in names)
+    text = f"ply\nformat ascii 1.0\nelement vertex 2\n{head}end_header\n0 0 0 0 0 2\n1 0 0 0 3 0\n"
+    assert opened(text, ".ply").shape.normals.tolist() == [[0, 0, 1], [0, 1, 0]]
+
+
+def test_six_columns_that_are_no_normals_are_left_out_and_said(tmp_path):
+    points = np.random.default_rng(0).normal(size=(3, 40, 3))
+    coloured = np.concatenate([points, 255 * np.abs(points)], 2)
+    np.save(tmp_path / "one.npy", coloured[0])
+    np.save(tmp_path / "three.npy", coloured)
+    with h5py.File(tmp_path / "three.h5", "w") as handle:
+        handle["data"] = coloured
+    for name, count in (("one.npy", 1), ("three.npy", 3), ("three.h5", 3)):
+        found = open_file(tmp_path / name)
+        assert [shape.normals for shape in found.shapes] == [None] * count
+        assert np.allclose(found.shapes[-1].points, points[count - 1])
+        (note,) = found.notes
+        assert "columns 4 to 6 are no unit normals, perhaps colours; left out" in note
+        assert note.startswith("3 clouds: ") == (count == 3)
+
+
+def test_normals_under_any_name_are_no_shapes_and_corners_of_a_mesh_no_scan(tmp_path):
+    points = np.random.default_rng(0).normal(size=(3, 40, 3))
+    normals = points / np.linalg.norm(points, axis=2, keepdims=True)
+    with h5py.File(tmp_path / "a.h5", "w") as handle:
+        handle.update({"data": points, "point_normals": normals, "vertex_colors": normals})
+    found = open_file(tmp_path / "a.h5").shapes
+    assert len(found) == 3
+    assert np.allclose(found[1].normals, normals[1])
+    np.savez(tmp_path / "b.npz", vertices=points[0], faces=np.zeros((9, 3), int))
+    with pytest.raises(InputError, match=r"b\.npz: it holds a mesh, vertices and faces; save"):
+        open_file(tmp_path / "b.npz")

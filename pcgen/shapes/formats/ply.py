@@ -74,8 +74,10 @@ def read_ply(data: bytes, sibling: Sibling | None = None) -> Raw:
         faces, crossed = triangles(vertices, corners, sizes)
         return Raw(vertices, faces, notes=(*notes, *crossed))
     normals = None
-    if {"nx", "ny", "nz"} <= vertex.keys():
-        normals = np.stack([vertex[f"n{axis}"].astype(np.float64) for axis in "xyz"], 1)
+    for prefix in ("n", "normal_"):
+        if {f"{prefix}{axis}" for axis in "xyz"} <= vertex.keys():
+            columns_of = [vertex[f"{prefix}{axis}"].astype(np.float64) for axis in "xyz"]
+            normals = np.stack(columns_of, 1)
     return Raw(vertices, normals=normals, notes=notes)
 
 

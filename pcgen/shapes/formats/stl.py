@@ -22,17 +22,20 @@ def read_stl(data: bytes, sibling: Sibling | None = None) -> Raw:
     """
     # Many binary files begin with "solid" too, so the length decides.
     count = int.from_bytes(data[80:84], "little") if len(data) >= 84 else 0
+    notes: tuple[str, ...] = ()
     text = data[:512].lstrip()[:5].lower() == b"solid"
     if len(data) >= 84 + count * _FACET.itemsize and (count or not text):
         facets = np.frombuffer(data, _FACET, count, 84)
         corners = facets["corners"].reshape(-1, 3).astype(np.float64)
+        if left := (len(data) - 84) // _FACET.itemsize - count:
+            notes = (f"the STL file promises {count} facets; {left} more after them are left out",)
     elif text:
         corners = _read_text(data)
     else:
         raise MeshError(f"no STL file, or truncated: {count} facets do not fit {len(data)} bytes")
     if not len(corners):
         raise MeshError("no faces: the STL file has no facet")
-    return Raw(corners, np.arange(len(corners)).reshape(-1, 3))
+    return Raw(corners, np.arange(len(corners)).reshape(-1, 3), notes=notes)
 
 
 def _read_text(data: bytes) -> NDArray[np.float64]:

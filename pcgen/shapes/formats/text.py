@@ -15,13 +15,14 @@ _NUMBER = re.compile(rb"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|[+-]?(?:nan|in
 _DECIMAL_COMMA = re.compile(rb"[+-]?\d*,\d+(?:[eE][+-]?\d+)?")
 _LOOSE_COMMA = re.compile(rb",(?=\s|$)")
 _WORD = re.compile(rb"[^\s;]+")
+_UNIT = re.compile(rb"[\s_]*[\[(][^\])]*[\])]|_m+(?=[\s,;]|$)")  # of a column, such as [m]
 LEAST = 16  # lines of a text file that may be a cloud
 _SEEN = 100  # lines from which the separators are told
 #: Names of columns in a header line, as programs write them.
 _COLUMNS = {
-    **dict.fromkeys(("x", "px", "points:0", "x_coordinate", "//x"), 0),
-    **dict.fromkeys(("y", "py", "points:1", "y_coordinate"), 1),
-    **dict.fromkeys(("z", "pz", "points:2", "z_coordinate"), 2),
+    **dict.fromkeys(("x", "px", "points:0", "x_coordinate", "//x", "easting", "east"), 0),
+    **dict.fromkeys(("y", "py", "points:1", "y_coordinate", "northing", "north"), 1),
+    **dict.fromkeys(("z", "pz", "points:2", "z_coordinate", "elevation", "height"), 2),
     **dict.fromkeys(("nx", "normal_x", "normalx", "normals:0"), 3),
     **dict.fromkeys(("ny", "normal_y", "normaly", "normals:1"), 4),
     **dict.fromkeys(("nz", "normal_z", "normalz", "normals:2"), 5),
@@ -39,6 +40,7 @@ def read_text(data: bytes, sibling: Sibling | None = None) -> Raw:
     Raises:
         MeshError: no line, or one that is not numbers.
     """
+    data = data.replace(b'"', b"")
     lines = [line for line in data.splitlines() if line.strip() and not line.startswith(b"#")]
     if not lines:
         raise MeshError("no points: the file has no line 'x y z'")
@@ -49,6 +51,11 @@ def read_text(data: bytes, sibling: Sibling | None = None) -> Raw:
     if not lines:
         raise MeshError("no points: the file has no line 'x y z'")
     width = len(lines[0].split())
+    if names and width >= 2 * len(names):
+        raise MeshError(
+            f"its header names {len(names)} columns, its lines have {width}; decimal commas need "
+            "another separator, such as ';'"
+        )
     places = _places(names, width)
     try:
         table = np.loadtxt(lines, np.float64, usecols=places, ndmin=2)
@@ -93,13 +100,16 @@ def _header(lines: list[bytes]) -> tuple[list[bytes], list[bytes], tuple[str, ..
     names = _names(lines[0])
     if {b"x", b"y", b"z"} <= set(names):
         return names, lines[1:], ()
-    if _is_numbers(lines[1]):
-        return [], lines[1:], ("a first line that is no numbers was passed over",)
+    words = re.split(rb"[\s,;]+", lines[0].strip())
+    if _is_numbers(lines[1]) and sum(map(bool, map(_NUMBER.fullmatch, words))) < 2:
+        said = "a first line that is no numbers was passed over; columns 1 to 3 are x, y, z"
+        return [], lines[1:], (said,)
     return [], lines, ()
 
 
 def _names(line: bytes) -> list[bytes]:
     """The columns that a header names, by the names of this module: x, y, z, nx, ny, nz."""
+    line = _UNIT.sub(b"", line)
     words = [word.strip(b'"/ ').lower() for word in re.split(rb"[\s,;]+", line.strip())]
     own = (b"x", b"y", b"z", b"nx", b"ny", b"nz")
     known = {name.encode(): own[place] for name, place in _COLUMNS.items()}

@@ -22,7 +22,7 @@ from pcgen.errors import InputError, MeshError
 from pcgen.shapes.formats import MESH_SUFFIXES
 from pcgen.shapes.items import HDF5, SHAPE_SUFFIXES, Item, is_shape, stacks_of
 from pcgen.shapes.layouts import SPLIT_NAMES, Found, hdf5, split_in
-from pcgen.shapes.layouts.models import categories_of_models
+from pcgen.shapes.layouts.models import categories_of_models, class_of, classes_of_labels
 from pcgen.shapes.layouts.synsets import aliases_of, category_of, synset_names
 from pcgen.shapes.tree import Entry, Listing, Rejected
 
@@ -70,7 +70,7 @@ def find(listing: Listing) -> Found:
     single = sum(len(group) == 1 for group in by_folder.values())
     folders_are_categories = single * 2 <= len(by_folder) and len(shards) * 2 <= len(by_folder)
     buffers, names = _buffers(listing), synset_names(listing)
-    models = categories_of_models(listing)
+    models, classes = categories_of_models(listing), classes_of_labels(listing)
     items: list[Item] = []
     rejected: list[Rejected] = []
     synsets: set[str] = set()
@@ -98,7 +98,7 @@ def find(listing: Listing) -> Found:
             if entry.suffix == ".gltf"
             else (),
         )
-        items += _rows(item, rejected) if entry.suffix in _ARRAYS else [item]
+        items += _rows(item, classes, rejected) if entry.suffix in _ARRAYS else [item]
     if folders_are_categories:
         rejected += _barren(listing, root, set(by_folder))
     rule = (
@@ -194,8 +194,8 @@ def _place(entry: Entry, depth: int) -> tuple[tuple[str, ...], str | None]:
     return kept, splits[0] if splits else None
 
 
-def _rows(item: Item, rejected: list[Rejected]) -> list[Item]:
-    """The clouds of a file of arrays: one of (P, 3), or N of (N, P, 3)."""
+def _rows(item: Item, classes: dict[int, str], rejected: list[Rejected]) -> list[Item]:
+    """The clouds of a file of arrays: one of (P, 3), or N of (N, P, 3), with their classes."""
     try:
         (stack,) = stacks_of(item.entry)
     except (InputError, MeshError, OSError, MemoryError) as error:
@@ -203,10 +203,14 @@ def _rows(item: Item, rejected: list[Rejected]) -> list[Item]:
         return []
     if len(stack.shape) == 2:
         return [dataclasses.replace(item, points=stack.points)]
+    name = item.id.removeprefix(f"{item.category}/")
+    labels = [class_of(label, classes) for label in stack.labels]
+    categories = labels or [item.category] * stack.shape[0]
     return [
         dataclasses.replace(
             item,
-            id=f"{item.id}/{row:06d}",
+            id=f"{categories[row]}/{name}/{row:06d}",
+            category=categories[row],
             split=item.split or split_in(item.entry.stem),
             names=(f"{item.entry.path}[{row}]",),
             row=row,

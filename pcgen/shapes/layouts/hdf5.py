@@ -11,19 +11,17 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from pcgen.errors import InputError, MeshError
+from pcgen.errors import InputError
 from pcgen.jobs.workers import Announce, Workers, foreign_limits
 from pcgen.remote import on_disk
-from pcgen.shapes.formats.raw import plain
-from pcgen.shapes.items import HDF5, Item
+from pcgen.shapes.items import HDF5, Item, packed
 from pcgen.shapes.layouts import SPLIT_NAMES, Found, split_in
+from pcgen.shapes.layouts.models import class_of, classes_of_labels
 from pcgen.shapes.layouts.synsets import aliases_of, category_of, synset_names
 from pcgen.shapes.stacks import POINTS, Stack, list_hdf5
-from pcgen.shapes.tree import Listing, Rejected, read_entry
+from pcgen.shapes.tree import Listing, Rejected
 
 EXPECTED = "a .hdf5 or .h5 file with arrays (N, P, 3), such as {synset}/{split}"
-
-_CLASSES = re.compile(r"(?:.*[/_-])?(?:shape_names|class_names|categories|classes)\.txt", re.I)
 
 
 def recognises(listing: Listing) -> bool:
@@ -31,7 +29,7 @@ def recognises(listing: Listing) -> bool:
 
 
 def find(listing: Listing) -> Found:
-    names, classes = synset_names(listing), _classes(listing)
+    names, classes = synset_names(listing), classes_of_labels(listing)
     items: list[Item] = []
     rejected: list[Rejected] = []
     synsets: set[str] = set()
@@ -39,7 +37,7 @@ def find(listing: Listing) -> Found:
     files = [entry for entry in listing.entries if entry.suffix in HDF5]
     contents = _contents([entry.file for entry in files if entry.member is None])
     for entry in files:
-        stacks = contents.get(entry.file, "inside an archive it cannot be read; unpack it first")
+        stacks = contents.get(entry.file, "") if entry.member is None else packed(entry)
         if isinstance(stacks, str):
             rejected.append(Rejected(entry.where, stacks))
             continue
@@ -58,7 +56,7 @@ def find(listing: Listing) -> Found:
             for row in range(stack.shape[0] if len(stack.shape) == 3 else 1):
                 category = category_of(synset, names)
                 if stack.labels:
-                    category = classes.get(stack.labels[row], f"class {stack.labels[row]}")
+                    category = class_of(stack.labels[row], classes)
                     labelled = True
                 else:
                     synsets.add(synset)
@@ -79,18 +77,6 @@ def find(listing: Listing) -> Found:
     if labelled:
         rule = "categories are labels of the HDF5 files, splits are in their names"
     return Found(items, rejected, aliases_of(synsets, names), rule)
-
-
-def _classes(listing: Listing) -> dict[int, str]:
-    """What a label means: the lines of ``shape_names.txt``."""
-    for entry in listing.entries:
-        if _CLASSES.fullmatch(entry.path):
-            try:
-                text = plain(read_entry(entry)).decode("utf-8", "replace")
-            except (InputError, MeshError):
-                continue
-            return dict(enumerate(line.strip() for line in text.splitlines() if line.strip()))
-    return {}
 
 
 def _topic(stem: str) -> str:

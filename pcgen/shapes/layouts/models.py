@@ -4,15 +4,37 @@ from __future__ import annotations
 
 import gzip
 import io
+import re
 import zlib
 from typing import Any
 
-from pcgen.errors import InputError
+from pcgen.errors import InputError, MeshError
 from pcgen.files import parse_json
+from pcgen.shapes.formats.raw import plain
 from pcgen.shapes.tree import Listing, read_entry
 
+_CLASSES = re.compile(r"(?:.*[/_-])?(?:shape_names|class_names|categories|classes)\.txt", re.I)
 _LIMIT = 512 * 2**20
 _NAMES = ("super-category", "super_category", "category")
+
+
+def classes_of_labels(listing: Listing) -> dict[int, str]:
+    """What the number of a class means: the lines of ``shape_names.txt``."""
+    for entry in listing.entries:
+        if _CLASSES.fullmatch(entry.path):
+            try:
+                text = plain(read_entry(entry, _LIMIT)).decode("utf-8", "replace")
+            except (InputError, MeshError):
+                continue
+            return dict(enumerate(line.strip() for line in text.splitlines() if line.strip()))
+    return {}
+
+
+def class_of(label: int | str, classes: dict[int, str]) -> str:
+    """The category of a label, a number or a name already."""
+    if isinstance(label, str):
+        return label.replace("/", " or ") or "shapes"
+    return classes.get(label, f"class {label}")
 
 
 def categories_of_models(listing: Listing) -> dict[str, str]:
