@@ -35,6 +35,22 @@ class Decoded:
     trace: Tensor | None = None
 
 
+MOST_CLOUD_POINTS = 2**17
+"""Of one cloud of a point flow; a damaged run may ask for any number."""
+
+
+def _whole(settings: dict[str, Any], name: str, most: int) -> int:
+    """A size that a run was trained with.
+
+    Raises:
+        ValueError: it is no whole number from 1 to ``most``.
+    """
+    value = settings[name]
+    if type(value) is not int or not 1 <= value <= most:
+        raise ValueError(f"point_flow.{name} must be from 1 to {most}, got {str(value)[:40]}")
+    return value
+
+
 class CloudDecoder:
     """The autoencoder and the point flow of a run.
 
@@ -50,8 +66,8 @@ class CloudDecoder:
         self._autoencoder = Autoencoder.trained(sizes, tensors).to(device)
         self.dim, self.latent_dim = self._autoencoder.dim, self._autoencoder.latent_dim
         flow = settings["point_flow"]
-        self._cloud_points = int(flow["points"])
-        self._neighbours = int(flow["neighbours"])
+        self._cloud_points = _whole(flow, "points", MOST_CLOUD_POINTS)
+        self._neighbours = _whole(flow, "neighbours", MOST_CLOUD_POINTS)
         self._networks = Networks(
             run_dir / "point-flow",
             lambda: PointSlope(
