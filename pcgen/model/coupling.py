@@ -125,6 +125,14 @@ class Latents:
 
     @classmethod
     def of_checkpoint(cls, tensors: dict[str, Tensor], meta: dict[str, Any]) -> Latents:
+        """From the content of a file of :data:`pcgen.checkpoint.LATENTS`.
+
+        Raises:
+            ValueError: its scale is no length, or a name is not that of a row.
+        """
+        scale = float(meta["scale"])
+        if not 0 < scale < float("inf"):
+            raise ValueError(f"the scale of coordinates must be positive, got {scale}")
         return cls(
             z=tensors["z"].float(),
             parent=tensors["parent"],
@@ -132,7 +140,7 @@ class Latents:
             label=tensors["label"],
             mean=tensors["mean"],
             axes=tensors["axes"],
-            scale=float(meta["scale"]),
+            scale=scale,
             names={int(row): str(name) for row, name in meta["names"].items()},
         )
 

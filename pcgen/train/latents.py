@@ -120,10 +120,12 @@ def load_coupling(context: Context) -> LatentCoupling:
     def potential() -> tuple[dict[str, Tensor], dict[str, object]]:
         return {"h": SemidiscreteSolution.load(folder / FILES[2]).potential}, {}
 
-    latents = Latents.of_checkpoint(*read(FILES[0], checkpoint.LATENTS))
+    stored = read(FILES[0], checkpoint.LATENTS)
     omega = base.from_checkpoint(*read(FILES[1], checkpoint.BASE))
-    coupling = LatentCoupling(latents, omega, group.tensors(potential)[0]["h"])
+    h = group.tensors(potential)[0]["h"]
     try:
+        latents = Latents.of_checkpoint(*stored)
+        coupling = LatentCoupling(latents, omega, h)
         latents.check(latents.z.shape[1], categories)
         coupling.check()
     except ValueError as error:
