@@ -11,9 +11,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from pcgen.shapes.normalise import FLAT
+
 #: Extents below this share of the longest one count as this share: noise on a flat shape must
 #: not be stretched to the size of the cube.
-FLATTEST = 0.1
+FLATTEST = FLAT
 
 
 @dataclass(frozen=True)

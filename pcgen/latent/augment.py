@@ -42,8 +42,3 @@ def augment(
         return moved, None
     turned = normals @ torch.linalg.inv(matrix).to(points)
     return moved, torch.nn.functional.normalize(turned, dim=-1)
-
-
-def mirrored(points: Tensor) -> Tensor:
-    """The mirror images in x of clouds (batch, n, dim) in the box frame."""
-    return torch.cat([-points[..., :1], points[..., 1:]], dim=-1)

@@ -23,6 +23,7 @@ from pcgen.latent.encoder import ENCODERS, build_encoder
 from pcgen.latent.mixture import Drawn, MixtureBatch
 from pcgen.latent.patches import PatchCodec
 from pcgen.latent.tokens import TokenCodec
+from pcgen.shapes.normalise import FLAT
 
 CODECS = ("patches", "tokens", *ENCODERS)
 """What turns clouds into codes and back: local patches, tokens, or one global code by one of
@@ -30,7 +31,7 @@ CODECS = ("patches", "tokens", *ENCODERS)
 
 # Extents below this share of the longest one count as this share: noise on a flat shape must not
 # be stretched to the size of the box.
-FLATTEST = 0.1
+FLATTEST = FLAT
 # Of the logarithm of an extent in a latent, so that it varies about as much as a code's number.
 EXTENT_SCALE = 2.0
 

@@ -3,32 +3,32 @@ import torch
 from pcgen.children.frames import FLATTEST, Stretch, box, cube
 
 
-def test_a_stretched_copy_falls_onto_its_original():
-    x = 2 * torch.rand(2, 50, 3) - 1
+def test_a_stretched_copy_falls_onto_its_original(generator):
+    x = 2 * torch.rand(2, 50, 3, generator=generator) - 1
     stretched = x * torch.tensor([1.0, 3.0, 0.4]) + 5
     assert torch.allclose(cube(x), cube(stretched), atol=1e-5)
     assert torch.allclose(cube(x).amax(1), torch.ones(2, 3))
 
 
-def test_a_flat_axis_is_not_stretched_to_the_cube():
-    x = torch.randn(1, 50, 3)
+def test_a_flat_axis_is_not_stretched_to_the_cube(generator):
+    x = torch.randn(1, 50, 3, generator=generator)
     x[..., 2] = 0
     assert (cube(x)[..., 2] == 0).all()
-    thin = x + 1e-3 * torch.randn(1, 50, 3)
+    thin = x + 1e-3 * torch.randn(1, 50, 3, generator=generator)
     assert cube(thin)[..., 2].abs().max() < 0.1
     assert float(Stretch.of(thin).proportions[0, 2]) == torch.tensor(FLATTEST)
 
 
-def test_the_box_keeps_proportions():
-    x = torch.rand(1, 200, 3) * torch.tensor([1.0, 4.0, 2.0])
+def test_the_box_keeps_proportions(generator):
+    x = torch.rand(1, 200, 3, generator=generator) * torch.tensor([1.0, 4.0, 2.0])
     inside = box(x)
     sides = (inside.amax(1) - inside.amin(1))[0]
     assert torch.isclose(sides.max(), torch.tensor(2.0))
     assert torch.allclose(sides / sides.max(), torch.tensor([0.25, 1.0, 0.5]), atol=0.03)
 
 
-def test_normals_stay_at_right_angles_to_a_stretched_plane():
-    along = torch.randn(1, 40, 2)
+def test_normals_stay_at_right_angles_to_a_stretched_plane(generator):
+    along = torch.randn(1, 40, 2, generator=generator)
     plane = torch.stack([along[..., 0], along[..., 1], along[..., 0] + 2 * along[..., 1]], 2)
     normal = torch.nn.functional.normalize(torch.tensor([-1.0, -2.0, 1.0]), dim=0)
     stretch = Stretch.of(plane * torch.tensor([1.0, 1.0, 0.3]))
