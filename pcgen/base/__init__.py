@@ -23,7 +23,7 @@ energy proves nothing by itself; ``pcgen bench base`` measures training steps to
 
 from pcgen.base.collapse_guard import GuardReport, inspect
 from pcgen.base.energies import Energy, Estimate, energy
-from pcgen.base.fitting import FAMILIES, fit, from_checkpoint
+from pcgen.base.fitting import FAMILIES, fit, from_checkpoint, on_device
 from pcgen.base.measure import BaseMeasure
 from pcgen.base.selection import AutoSettings, ChosenBase
 
@@ -39,4 +39,5 @@ __all__ = [
     "fit",
     "from_checkpoint",
     "inspect",
+    "on_device",
 ]

@@ -26,6 +26,8 @@ nearest other one."""
 EXCESS = 0.1
 """Replays may exceed those of unseen latents by this share plus three standard errors."""
 LEAST_NOVELTY = 0.25
+TABLE_ENTRIES = 2**25
+"""Of a block of distances: 128 MiB of float32."""
 LEAST_SPREAD = 0.1
 
 
@@ -84,12 +86,12 @@ def inspect(
     check_dim(omega, latents.shape[1], "the latents")
     latents = torch.unique(latents, dim=0)  # a copy within the set would make its radius 0
     draws = omega.sample(DRAWS, generator).to(latents.device)
-    spacing, neighbour = _nearest_other(latents)
+    spacing, neighbour = nearest_other(latents)
     distance, index = _nearest(draws, latents)
     replays = distance < REPLAY_RADIUS * spacing[index]
     if validation is None or len(validation) == 0:
         # Leaving latent j out also widens the radius of the neighbour whose nearest was j.
-        radius, _ = _nearest_other(latents, skip=neighbour)
+        radius, _ = nearest_other(latents, skip=neighbour)
         reference_distance, reference = spacing, spacing < REPLAY_RADIUS * radius
     else:
         unseen = check_latents(validation)
@@ -112,19 +114,27 @@ def inspect(
 
 
 def _nearest(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    found = torch.cdist(x, y).min(1)
-    return found.values, found.indices
+    parts = [torch.cdist(rows, y).min(1) for rows in x.split(_rows(y))]
+    return torch.cat([part.values for part in parts]), torch.cat([part.indices for part in parts])
 
 
-def _nearest_other(x: Tensor, skip: Tensor | None = None) -> tuple[Tensor, Tensor]:
-    """Distance and index of the nearest other row.
+def nearest_other(x: Tensor, skip: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """Distance and index of the nearest other row of x (n, dim): both (n,).
 
     With ``skip`` (n,), the answer for each row j is instead that of row skip[j], with j left out.
+    Memory is that of a block of rows of the table of distances, not of the whole.
     """
-    table = torch.cdist(x, x)
-    table.fill_diagonal_(torch.inf)
-    if skip is not None:
-        table = table[skip].clone()
-        table[torch.arange(len(x)), torch.arange(len(x))] = torch.inf
-    found = table.min(1)
-    return found.values, found.indices
+    values, indices = [], []
+    for own in torch.arange(len(x), device=x.device).split(_rows(x)):
+        asked = own if skip is None else skip[own]
+        table = torch.cdist(x[asked], x)
+        table.scatter_(1, asked[:, None], torch.inf)
+        table.scatter_(1, own[:, None], torch.inf)
+        found = table.min(1)
+        values.append(found.values)
+        indices.append(found.indices)
+    return torch.cat(values), torch.cat(indices)
+
+
+def _rows(y: Tensor) -> int:
+    return max(1, TABLE_ENTRIES // len(y))

@@ -79,7 +79,7 @@ class ConjugateMomentBase:
         found = self.network.push(z)
         self.pushes.draws += count
         self.pushes.failed += int(found.failed.sum())
-        return found.points  # failed ones too: without them the rest would be biased
+        return found.points.to(z.device)  # failed ones too: without them the rest would be biased
 
     def describe(self) -> dict[str, Any]:
         return {
@@ -118,7 +118,7 @@ class ConjugateMomentBase:
         check_meta(meta, "conjugate-moment")
         try:
             coordinates = Coordinates(tensors["mean"], tensors["axes"], tensors["values"])
-            zeros = torch.zeros(len(coordinates.mean))
+            zeros = torch.zeros_like(coordinates.mean)
             # Its widths are those of its weights: others would only cost memory.
             layers = range(sum(name.startswith("potential.biases.") for name in tensors))
             hidden = tuple(tensors[f"potential.biases.{k}"].numel() for k in layers)

@@ -178,5 +178,5 @@ GAUSSIANS = (StandardBase, GaussianBase)
 
 def _gaussian(measure: BaseMeasure) -> GaussianMeasure:
     if isinstance(measure, GaussianBase):
-        return GaussianMeasure.of_covariance(measure.mean, measure.covariance)
+        return GaussianMeasure.of_covariance(measure.mean.cpu(), measure.covariance.cpu())
     return GaussianMeasure(torch.zeros(measure.dim), torch.eye(measure.dim))

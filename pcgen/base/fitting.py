@@ -245,6 +245,14 @@ def from_checkpoint(tensors: dict[str, Tensor], meta: dict[str, Any]) -> BaseMea
     return omega
 
 
+def on_device(omega: BaseMeasure, device: str) -> BaseMeasure:
+    """The same base with its tensors on ``device``; draws stay where their generator is."""
+    if device == "cpu":
+        return omega
+    tensors, meta = omega.to_checkpoint()
+    return from_checkpoint({name: tensor.to(device) for name, tensor in tensors.items()}, meta)
+
+
 def _settings(family: Family, name: str, settings: Any) -> Any:
     if settings is None:
         return family.settings()

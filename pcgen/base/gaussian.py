@@ -92,7 +92,7 @@ class GaussianBase(TensorMeasure):
     def covariance(self) -> Tensor:
         """(dim, dim) float64."""
         factor = self.factor.double()
-        return factor @ factor.T + self.noise**2 * torch.eye(self.dim, dtype=torch.float64)
+        return factor @ factor.T + self.noise**2 * torch.eye(self.dim).to(factor)
 
     def sample(self, count: int, generator: Generator) -> Tensor:
         z = normal(count, self.factor.shape[1], generator)
@@ -125,7 +125,7 @@ def fit_gaussian(latents: Tensor, settings: GaussianSettings) -> GaussianBase:
     if settings.structure == "diagonal":
         covariance = covariance.diagonal().diag()
     elif settings.structure == "isotropic":
-        covariance = covariance.trace() / len(mean) * torch.eye(len(mean), dtype=x.dtype)
+        covariance = covariance.trace() / len(mean) * torch.eye(len(mean)).to(x)
     notes = []
     if weight > 0.5 and settings.shrinkage is None and settings.structure != "isotropic":
         notes.append(
@@ -178,7 +178,7 @@ def shrunken_covariance(centred: Tensor, shrinkage: float | None = None) -> tupl
         weight = 1.0 if distance <= 0 else float((spread / distance).clamp(0, 1))
     else:
         weight = shrinkage
-    eye = torch.eye(dim, dtype=centred.dtype)
+    eye = torch.eye(dim).to(centred)
     return (1 - weight) * sample + weight * level * eye, weight
 
 

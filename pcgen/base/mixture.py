@@ -174,7 +174,7 @@ class Moments:
         # Components that sit on copies of one latent each have no scatter: a sphere that is small
         # beside the whole takes its place.
         between = (self.weights @ (self.means - self.weights @ self.means).square()).mean()
-        pooled = pooled + LEAST_SCATTER * between * torch.eye(len(pooled), dtype=pooled.dtype)
+        pooled = pooled + LEAST_SCATTER * between * torch.eye(len(pooled)).to(pooled)
         pooled = _rounded(pooled, self.count, candidate.rounding)
         share = (mass / (mass + candidate.strength * len(pooled)))[:, None, None]
         if len(mass) == 1:
@@ -289,7 +289,7 @@ def _rounded(covariance: Tensor, count: int, rounding: float) -> Tensor:
     distance = (squares - dim * level**2).clamp(min=1e-300)
     spread = (squares + (dim * level) ** 2) / count
     weight = rounding * float((spread / distance).clamp(1e-6, 1))
-    return (1 - weight) * covariance + weight * level * torch.eye(dim, dtype=covariance.dtype)
+    return (1 - weight) * covariance + weight * level * torch.eye(dim).to(covariance)
 
 
 def _joint(x: Tensor, weights: Tensor, means: Tensor, roots: Tensor) -> Tensor:
@@ -303,7 +303,7 @@ def _spread_out(x: Tensor, number: int, generator: Generator) -> Tensor:
     device = generator.device
     first = int(torch.randint(len(x), (1,), generator=generator, device=device))
     chosen = [x[first]]
-    nearest = torch.full((len(x),), torch.inf, dtype=x.dtype)
+    nearest = x.new_full((len(x),), torch.inf)
     for _ in range(number - 1):
         nearest = torch.minimum(nearest, (x - chosen[-1]).square().sum(1))
         if nearest.sum() <= 0:

@@ -74,7 +74,8 @@ class Reparametrisation(nn.Module):
         self.last = nn.Linear(hidden, dim)
         with torch.no_grad():
             for layer in (self.first, self.second):
-                drawn = torch.randn(tuple(layer.weight.shape), generator=generator)
+                shape, home = tuple(layer.weight.shape), generator.device
+                drawn = torch.randn(shape, generator=generator, device=home)
                 layer.weight.copy_(drawn * (2 / layer.in_features) ** 0.5)
                 layer.bias.zero_()
             self.last.weight.zero_()
@@ -134,7 +135,7 @@ class NetworkBase:
             # Its width is that of its weights: another one would only cost memory.
             hidden = tensors["first.bias"].numel()
             f = Reparametrisation(tensors["mean"], tensors["root"], hidden, torch.Generator())
-            f.load_state_dict(tensors)
+            f.to(tensors["mean"].device).load_state_dict(tensors)
             return cls(f.requires_grad_(False), meta["evidence"], tuple(meta["notes"]))
         except (KeyError, RuntimeError) as error:
             raise DataError(f"a damaged network base ({error}); fit it again") from None
@@ -153,7 +154,7 @@ def fit_network(
     unseen = latents[order[:held].to(latents.device)] if validation is None else validation
     pairs = split_blocks(unseen, generator) if len(unseen) >= 8 and settings.held_out else []
     start = fit_gaussian(train, GaussianSettings())
-    f = Reparametrisation(start.mean, start.factor, settings.hidden, generator)
+    f = Reparametrisation(start.mean, start.factor, settings.hidden, generator).to(train.device)
     optimiser = torch.optim.Adam(f.parameters(), lr=settings.learning_rate)
     dual = DualAscent(train)
     looks: list[tuple[int, float]] = []

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from pcgen import checkpoint, config
-from pcgen.base.collapse_guard import inspect
+from pcgen.base.collapse_guard import inspect, nearest_other
 from pcgen.base.energies import Estimate, centred_blocks, split_blocks
 from pcgen.base.measure import FORMAT, BaseMeasure, check_meta
 from pcgen.errors import InputError
@@ -158,10 +158,8 @@ def separation(draws: Tensor, latents: Tensor) -> float:
         draws, latents: (n, dim), equally many.
     """
     both = torch.cat([draws.to(latents.device), latents])
-    table = torch.cdist(both, both)
-    table.fill_diagonal_(torch.inf)
     kind = torch.arange(len(both), device=both.device) < len(draws)
-    own = (kind[table.argmin(1)] == kind).double()
+    own = (kind[nearest_other(both)[1]] == kind).double()
     return float(((own[kind].mean() - 0.5).abs() + (own[~kind].mean() - 0.5).abs()) / 2)
 
 

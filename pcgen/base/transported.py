@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 BATCH = 128
 """Draws mapped at once: so few that their neighbours stay in the cache, which halves the time."""
+DEVICE_BATCH = 4096
 MOST_REDRAWS = 100
 MOST_PRODUCTS = 2e11
 """Multiply-adds that a fit may spend on scores: ten to twenty seconds of one core."""
@@ -145,7 +146,7 @@ class TransportedBase(TensorMeasure):
             judge: compute nearness; without it no draw counts as near, in half the time.
         """
         points, rejected = [], []
-        for part in x.split(BATCH):
+        for part in x.split(DEVICE_BATCH if self.atoms.is_cuda else BATCH):
             mapped = self.extended(part.to(self.atoms.device), judge=judge)
             made = mapped.points
             if self.mode == "extended" and self.restore:

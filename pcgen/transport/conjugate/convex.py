@@ -48,10 +48,11 @@ class ConvexPotential(nn.Module):
         self.register_buffer("unit", unit.float())
         self.scale = float(unit.double().square().mean())
         # softplus(free) is 1 − FLOOR at the start, so that κ starts at 1.
-        self.free = nn.Parameter(torch.full((dim,), math.log(math.expm1(1 - FLOOR))))
+        self.free = nn.Parameter(self.unit.new_full((dim,), math.log(math.expm1(1 - FLOOR))))
 
         def draw(*shape: int, gain: float) -> nn.Parameter:
-            return nn.Parameter(gain * torch.randn(*shape, generator=generator))
+            drawn = torch.randn(*shape, generator=generator, device=generator.device)
+            return nn.Parameter(gain * drawn.to(self.unit))
 
         # W varies by unit² along each direction: without this the narrow ones start too stiff.
         share = unit.float() / unit.float().square().mean().sqrt()
@@ -63,10 +64,10 @@ class ConvexPotential(nn.Module):
         self.passes = nn.ParameterList(
             [draw(after, before, gain=0.5) for before, after in itertools.pairwise(hidden)]
         )
-        self.output = nn.Parameter(torch.full((hidden[-1],), OUTPUT_START))
+        self.output = nn.Parameter(self.unit.new_full((hidden[-1],), OUTPUT_START))
         # The hidden layers start with a slope of their own; the linear term takes it back.
-        self.centre = nn.Parameter(torch.zeros(dim))
-        own = self.gradient(torch.zeros(1, dim))[0].detach()
+        self.centre = nn.Parameter(self.unit.new_zeros(dim))
+        own = self.gradient(self.unit.new_zeros(1, dim))[0].detach()
         self.centre = nn.Parameter(centre.float() - own)
 
     def forward(self, v: Tensor) -> Tensor:

@@ -65,7 +65,7 @@ def conjugate_gaussian(mean: Tensor, covariance: Tensor) -> GaussianConjugate:
     """
     mean, covariance = _checked(mean, covariance)
     third = matrix_power(covariance, 1 / 3)
-    eye = torch.eye(len(mean), dtype=torch.float64)
+    eye = torch.eye(len(mean)).to(covariance)
     return GaussianConjugate(torch.linalg.solve(eye + third, mean), third)
 
 

@@ -87,8 +87,9 @@ class ConjugateNetwork:
         device = generator.device
         rows = torch.randint(len(self.chains), (count,), generator=generator, device=device)
         if count == 0:
-            return self.chains[:0]
-        return self.coordinates.outward(self._walk(rows.to(self.chains.device), generator).points)
+            return self.chains[:0].to(device)
+        walked = self._walk(rows.to(self.chains.device), generator)
+        return self.coordinates.outward(walked.points).to(device)
 
     def diagnose(self, generator: Generator, steps: int = 200) -> Chains:
         """A longer run of the stored chains, for its acceptance rate and R̂."""
@@ -103,7 +104,7 @@ class ConjugateNetwork:
 
     def push(self, z: Tensor, *, tolerance: float = 1e-3, max_iterations: int = 500) -> Conjugate:
         """∇w*(z) of (n, dim), with the failures counted."""
-        slope = self.coordinates.slope(self.coordinates.inward(z))
+        slope = self.coordinates.slope(self.coordinates.inward(z.to(self.chains.device)))
         start = slope - self.potential.centre.detach()
         found = conjugate(
             self.potential.gradient,
