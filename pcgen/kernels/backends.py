@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import importlib.util
 import shutil
+import warnings
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -37,6 +38,44 @@ def keops_usable() -> bool:
     return importlib.util.find_spec("pykeops") is not None and shutil.which("g++") is not None
 
 
+@functools.cache
+def keops_usable_on_cuda() -> bool:
+    """KeOps can compile for CUDA and launch what it compiled; a warning says so where it cannot.
+
+    Without NVRTC on the loader's path KeOps turns CUDA off in silence, and its CPU code would then
+    read addresses of the device, which ends the process. The same holds for a cache folder that
+    cannot be written. So it is asked once, and found out on the smallest case.
+    """
+    reason = _keops_fault()
+    if reason:
+        warnings.warn(
+            f"KeOps cannot be used on the CUDA device ({reason}), so neighbours are found by dense "
+            "distances, which are slower; pcgen doctor says how to get it",
+            stacklevel=2,
+        )
+    return not reason
+
+
+def _keops_fault() -> str:
+    if not keops_usable():
+        return "pykeops or a C++ compiler is missing"
+    import torch
+
+    try:
+        import pykeops
+
+        if not pykeops.config.gpu_available:
+            return "it finds no NVRTC or CUDA driver"
+        from pcgen.kernels import keops
+
+        # A compilation that fails here, for want of CUDA's headers, say, would fail in a training.
+        tiny = torch.zeros(1, 2, 3, device="cuda")
+        keops.nearest(tiny, tiny, 1)
+    except Exception as error:  # of many kinds: a folder, a compiler, a driver
+        return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+    return ""
+
+
 def native_usable() -> bool:
     """A C compiler is there and compiles our loops."""
     from pcgen.kernels import compiled
@@ -48,7 +87,7 @@ def choose(operation: str, x: Tensor, y: Tensor, k: int) -> str:
     """Name the backend for ``operation`` on these sizes; see the measurements above."""
     if operation == "nearest" and x.shape[-1] <= 3:
         if x.is_cuda:
-            return "keops" if keops_usable() else "dense"
+            return "keops" if keops_usable_on_cuda() else "dense"
         pairs = x.shape[1] * y.shape[1]
         simple = k == 1 and x.shape[-1] == 3 and str(x.dtype) == "torch.float32"
         if simple and SMALL_PAIRS <= pairs <= NATIVE_PAIRS and native_usable():

@@ -165,9 +165,10 @@ def mean_log_sum_exp(features: Tensor, coefficients: Tensor) -> tuple[Tensor, Te
     batch, count, _ = features.shape
     gradient = torch.empty_like(coefficients)
     value = features.new_empty(batch)
-    group = batch if features.is_cuda else 1
-    for start in range(0, batch, group):
-        rows = slice(start, start + group)
+    if features.is_cuda:
+        return _fused_log_sum_exp(features, coefficients)
+    for start in range(batch):
+        rows = slice(start, start + 1)
         scores = torch.bmm(features[rows], coefficients[rows])
         top = scores.amax(2, keepdim=True)
         scores.sub_(top).clamp_min_(LOWEST_LIKELIHOOD).exp_()
@@ -175,3 +176,13 @@ def mean_log_sum_exp(features: Tensor, coefficients: Tensor) -> tuple[Tensor, Te
         value[rows] = (total.log() + top).mean((1, 2))
         torch.bmm((features[rows] / (total * count)).transpose(1, 2), scores, out=gradient[rows])
     return value, gradient
+
+
+def _fused_log_sum_exp(features: Tensor, coefficients: Tensor) -> tuple[Tensor, Tensor]:
+    """All of the batch at once; softmax is one kernel of CUDA, so that fewer passes are made."""
+    scores = torch.bmm(features, coefficients)
+    top, place = scores.max(2, keepdim=True)
+    shares = scores.softmax(2)
+    # The largest share is at least 1 / K, so that its logarithm keeps all digits.
+    value = (top - shares.gather(2, place).log()).mean((1, 2))
+    return value, torch.bmm(features.transpose(1, 2) / features.shape[1], shares)
