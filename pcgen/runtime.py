@@ -6,8 +6,12 @@ import contextlib
 import ctypes
 import os
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from pcgen.errors import InputError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 # glibc's mallopt keys. Training allocates and frees large tensors; handing each back to the
 # kernel cost 23 % of one run, keeping them cost 2 %.
@@ -89,12 +93,63 @@ def pick_device(name: str = "auto", process: int = 0, processes: int = 1) -> str
         return name
     if not torch.cuda.is_available():
         raise InputError(f"device {name} was requested, but torch sees no CUDA device; use cpu")
-    if processes == 1:
-        return name
     devices = torch.cuda.device_count()
-    if name != "cuda" or processes > devices:
+    index = name.removeprefix("cuda").removeprefix(":")
+    if name != "cuda" and not (index.isdigit() and int(index) < devices):
+        raise InputError(
+            f"device {name} was requested, but torch sees {devices}: cuda:0"
+            + (f" to cuda:{devices - 1}" if devices > 1 else "")
+        )
+    if processes == 1:
+        return _usable(name)
+    # Schedulers such as Slurm show each process one device of its own, which is cuda:0 to it.
+    alone = devices == 1 and name in ("cuda", "cuda:0") and _narrowed()
+    if not alone and (name != "cuda" or processes > devices):
         raise InputError(
             f"{processes} processes on this machine need a CUDA device each, and torch sees "
             f"{devices}; start at most {devices} with --nproc_per_node, and name the device cuda"
         )
-    return f"cuda:{process}"
+    return _usable("cuda:0" if alone else f"cuda:{process}")
+
+
+def _narrowed() -> bool:
+    """Whether something chose the devices that this process sees, as a scheduler does."""
+    names = ("CUDA_VISIBLE_DEVICES", "SLURM_STEP_GPUS", "SLURM_GPUS_ON_NODE")
+    return any(os.environ.get(name) for name in names)
+
+
+def _usable(name: str) -> str:
+    """The device, if this build of torch has code for it."""
+    import torch
+
+    try:
+        torch.zeros(1, device=name).add_(1).item()
+    except RuntimeError as error:
+        reason = str(error).strip().splitlines()[0][:160]
+        raise InputError(
+            f"device {name} cannot be used ({reason}); it may be too old for this torch, or its "
+            "memory taken. Use --device cpu, another device, or another build of torch"
+        ) from None
+    # What is made on "cuda" without a number, and NCCL's own buffers, go to this one.
+    torch.cuda.set_device(name)
+    return name
+
+
+def staged(values: Tensor, device: object) -> Tensor:
+    """A tensor on ``device``; the host does not wait for the copy.
+
+    A copy from pageable memory waits until the device has reached it in its queue.
+    """
+    import torch
+
+    home = torch.device(device)  # type: ignore[call-overload]
+    if home.type != "cuda" or values.is_cuda:
+        return values.to(home)
+    return values.pin_memory().to(home, non_blocking=True)
+
+
+def free_bytes(device: str) -> int:
+    """Memory of a CUDA device that nobody uses; 0 of the CPU."""
+    import torch
+
+    return int(torch.cuda.mem_get_info(device)[0]) if device.startswith("cuda") else 0

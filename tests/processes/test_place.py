@@ -51,11 +51,28 @@ def test_a_command_for_one_process_is_refused_in_several(torchrun, capsys, tmp_p
 def test_every_process_on_a_machine_needs_a_gpu(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(runtime, "_usable", lambda name: name)
     assert runtime.pick_device("auto", 1, 2) == "cuda:1"
     assert runtime.pick_device("cuda:1") == "cuda:1"
     for name in ("auto", "cuda"):
         with pytest.raises(InputError, match=r"3 processes .* sees 2"):
             runtime.pick_device(name, 0, 3)
+    with pytest.raises(
+        InputError, match="cuda:7 was requested, but torch sees 2: cuda:0 to cuda:1"
+    ):
+        runtime.pick_device("cuda:7")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(InputError, match="sees no CUDA device"):
         runtime.pick_device("cuda", 1, 2)
+
+
+def test_a_process_that_is_shown_one_device_takes_it(monkeypatch):
+    """As srun does with --gpus-per-task: each process sees a cuda:0 of its own."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(runtime, "_usable", lambda name: name)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    with pytest.raises(InputError, match="4 processes"):
+        runtime.pick_device("auto", 3, 4)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3")
+    assert runtime.pick_device("auto", 3, 4) == "cuda:0"
