@@ -33,14 +33,14 @@ def save(path: Path | str, tensors: dict[str, Tensor], meta: dict[str, Any]) -> 
     from safetensors.torch import save as to_bytes
 
     path = Path(path)
-    fault = _not_finite(tensors)
+    whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    fault = _not_finite(whole)
     if fault:
         step = f", step {meta['step']}" if "step" in meta else ""
         raise TrainingError(
             f"{path.parent.name}{step}: {fault}, so {path.name} was not written and what was "
             "there stays; lower the learning rate, or choose another --seed"
         )
-    whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     with atomic_file(path) as temporary:
         # Written by us and not by the library: its own errors do not tell a full disk from others.
         temporary.write_bytes(to_bytes(whole, metadata={"meta": json.dumps(meta)}))

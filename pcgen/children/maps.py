@@ -10,6 +10,7 @@ of kills. Pieces are written as they are done and joined in ``maps.safetensors``
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import hashlib
 import time
 from collections.abc import Callable, Iterator
@@ -36,6 +37,7 @@ from pcgen.errors import DataError, InputError, StorageError, TrainingError
 from pcgen.files import lock, parse_json, read_text, write_json
 from pcgen.jobs import pool
 from pcgen.jobs.workers import Announce
+from pcgen.runtime import staged
 
 VERSION = 3
 PIECE = 8  # maps in a task: what a kill may cost each process, half a second
@@ -274,6 +276,26 @@ class Maps:
     def __len__(self) -> int:
         return len(self.pairing)
 
+    def on_device(self, device: str, *, normals: bool = True) -> Maps:
+        """The same maps with clouds and all on a device; mapped clouds stay in their file.
+
+        Args:
+            normals: whether children shall have them.
+        """
+        clouds = self.clouds if normals else dataclasses.replace(self.clouds, normals=None)
+        if device == "cpu" or not isinstance(clouds.points, Tensor):
+            return dataclasses.replace(self, clouds=clouds)
+        stretch = Stretch(clouds.stretch.centre.to(device), clouds.stretch.half.to(device))
+        there = Clouds(
+            clouds.points.to(device),
+            None if clouds.normals is None else clouds.normals.to(device),
+            clouds.label.to(device),
+            stretch,
+        )
+        pairing = Pairing(*(value.to(device) for value in vars(self.pairing).values()))
+        side = _Sides(*(value.to(device) for value in vars(self._side).values()))
+        return Maps(there, pairing, self.to.to(device), self.choice, side)
+
     def with_children(self) -> Tensor:
         """(N,) bool, of which shapes :meth:`of_shapes` gives more than copies."""
         return self._side.first.diff() > 0
@@ -310,12 +332,15 @@ class Maps:
             )
         reach = reach or self.reach
         total = whole(len(rows), generator)
-        chance = mine(torch.rand(total, 4, generator=generator), generator)
+        device = self.to.device
+        rows = staged(rows, device)
+        chance = staged(mine(torch.rand(total, 4, generator=generator), generator), device)
         first = int(torch.randint(most, (1,), generator=generator))
         chosen, side = self._side.pick(rows, chance[:, 0], reach.partners)
         copy = (chosen < 0) | (chance[:, 1] < reach.copies)
         flip = chance[:, 3] < 0.5
-        pairs, other = self._pairs(rows, chosen, side, copy, (first + torch.arange(points)) % most)
+        window = (first + torch.arange(points, device=device)) % most
+        pairs, other = self._pairs(rows, chosen, side, copy, window)
         child, normals = draw_blend(pairs, reach, copy, chance[:, 2], flip, generator)
         return Children(
             child,
@@ -380,7 +405,7 @@ class _Sides:
         -1 where it has none. And the side that the row is on."""
         if not len(self.map):
             return torch.full_like(rows, -1), torch.zeros_like(rows)
-        within = torch.cat([torch.zeros(1).long(), (self.rank < partners).cumsum(0)])
+        within = torch.cat([self.rank.new_zeros(1), (self.rank < partners).cumsum(0)])
         begin, end = self.first[rows], self.first[rows + 1]
         many = (within[end] - within[begin]).clamp_min(1)
         place = begin + torch.minimum((chance * many).long(), many - 1)

@@ -10,6 +10,7 @@ import torch
 from torch import Generator, Tensor
 
 from pcgen.batch_random import mine, whole
+from pcgen.runtime import staged
 
 KINDS = ("step", "ball", "slab", "symmetric")
 
@@ -37,17 +38,19 @@ def draw_masks(
     Returns:
         (batch, n) in [0, 1].
     """
-    batch, total = len(points), whole(len(points), generator)
+    batch, total, home = len(points), whole(len(points), generator), points.device
+    each = torch.arange(batch, device=home)
 
     def drawn(*size: int, normal: bool = False) -> Tensor:
         make = torch.randn if normal else torch.rand
-        return mine(make(total, *size, generator=generator), generator).to(points)
+        drawn = mine(make(total, *size, generator=generator), generator)
+        return staged(drawn.to(points.dtype), points.device)
 
     kind = (drawn() * len(kinds)).long().clamp_max(len(kinds) - 1)
-    direction = drawn(3, normal=True) * points.new_tensor(UPWARDS)
+    direction = drawn(3, normal=True) * staged(points.new_tensor(UPWARDS, device="cpu"), home)
     direction = torch.nn.functional.normalize(direction, dim=1)
     middle = (drawn() * points.shape[1]).long().clamp_max(points.shape[1] - 1)
-    centre = points[torch.arange(batch), middle][:, None]
+    centre = points[each, middle][:, None]
     share = cuts[0] + (cuts[1] - cuts[0]) * drawn()
 
     along = (points * direction[:, None]).sum(2)
@@ -58,7 +61,7 @@ def draw_masks(
         "ball": -(points - centre).norm(dim=2),
         "slab": -((points - centre) * direction[:, None]).sum(2).abs(),
     }
-    score = torch.stack([scores[name] for name in kinds])[kind, torch.arange(batch)]
+    score = torch.stack([scores[name] for name in kinds])[kind, each]
     order = score.sort(1).values
     place = (share * points.shape[1]).long().clamp(0, points.shape[1] - 1)
     edge = order.gather(1, place[:, None])

@@ -52,6 +52,17 @@ def add_work(parser: Any, alone: str) -> None:
     )
 
 
+def add_device(parser: Any, default: str = "auto") -> None:
+    """Add --device, as :func:`pcgen.runtime.pick_device` understands it."""
+    parser.add_argument(
+        "--device",
+        default=default,
+        metavar="NAME",
+        help="auto (a CUDA device where torch sees one), cpu, cuda or cuda:N; CUDA was simulated "
+        "only, see docs/notes/device.md",
+    )
+
+
 def _integer(text: str) -> int:
     try:
         return int(text)

@@ -28,7 +28,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from pcgen.cli.arguments import location, names, natural, positive
+from pcgen.cli.arguments import add_device, location, names, natural, positive
 from pcgen.runfile import STAGES
 
 CODECS = ("patches", "tokens", "basis-points", "pointnet", "attention", "neighbourhood")
@@ -73,15 +73,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--resume", action="store_true", help="go on with the run's own settings, as stored"
     )
     parser.add_argument("--seed", type=natural, default=0, help="of everything random")
-    parser.add_argument("--device", default="auto", help="auto, cpu or cuda (never tried)")
+    add_device(parser)
     parser.add_argument(
         "--threads", type=positive, help="of torch; PCGEN_THREADS or all cores if not given"
     )
     parser.add_argument(
         "--precision",
-        choices=("float32", "bfloat16"),
-        default="float32",
-        help="of the products of linear layers; all else stays float32",
+        choices=("auto", "float32", "tf32", "bfloat16"),
+        default="auto",
+        help="of the products of linear layers; all else stays float32. auto: the run's own, of a "
+        "new run tf32 on a CUDA device and float32 on a CPU",
     )
     parser.add_argument(
         "--accumulate",

@@ -16,6 +16,7 @@ from torch import Generator, Tensor
 from pcgen.batch_random import mine, whole
 from pcgen.errors import InputError
 from pcgen.flow.integrate import heun
+from pcgen.runtime import staged
 
 # F(x, t, s) with the condition bound already; t and s are (batch,).
 Slope = Callable[[Tensor, Tensor, Tensor], Tensor]
@@ -57,7 +58,8 @@ def matching_loss(slope: Slope, start: Tensor, end: Tensor, generator: Generator
         start, end: (batch, ...) coupled base and data.
     """
     _check_pairs(start, end)
-    t = mine(torch.rand(whole(len(start), generator), generator=generator), generator).to(start)
+    t = mine(torch.rand(whole(len(start), generator), generator=generator), generator)
+    t = staged(t.to(start.dtype), start.device)
     x = torch.lerp(start, end, _like(t, start))
     return (slope(x, t, t) - (end - start)).square().mean()
 
@@ -85,8 +87,9 @@ def semigroup_loss(
     low, high = low.where(~longest, 0), high.where(~longest, grid)
     walk = torch.randint(1, settings.teacher_steps + 1, (batch,), generator=generator)
     low, high, walk = (mine(drawn, generator) for drawn in (low, high, walk))
-    t, s = (low / grid).to(start), (high / grid).to(start)
-    middle = (torch.minimum(low + walk, high) / grid).to(start)
+    middle = torch.minimum(low + walk, high)
+    times = (torch.stack([low, high, middle]) / grid).to(start.dtype)
+    t, s, middle = staged(times, start.device).unbind()
     x = torch.lerp(start, end, _like(t, start))
     with torch.no_grad():
         there, velocity = x, velocity_of(teacher)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pcgen.errors import InputError
+from pcgen.kernels import nearest
 
 METHODS = ("tangent", "nearest", "exact", "bsp", "none")
 
@@ -50,20 +51,31 @@ def onto_surface(
     Returns:
         (n, dim), and the normals there.
     """
-    from scipy.spatial import cKDTree
-
-    tree = cKDTree(surface.double().numpy())
     few = min(4, len(surface))
-    _, index = tree.query(points.double().numpy(), k=few)
-    index = torch.from_numpy(np.asarray(index).reshape(len(points), few))
+    _, index = _neighbours(points, surface, few)
     if normals is None:
         return surface[index].mean(1), None
     foot, normal = surface[index[:, 0]], normals[index[:, 0]]
     off = points - foot
     along = off - (off * normal).sum(1, keepdim=True) * normal
-    spacing = float(np.median(tree.query(surface[: len(points)].double().numpy(), k=2)[0][:, 1]))
+    between = _neighbours(surface[: len(points)], surface, 2)[0][:, 1]
+    spacing = between.quantile(0.5) if between.is_cuda else float(np.median(between.numpy()))
     length = along.norm(dim=1, keepdim=True).clamp_min(1e-9)
     return foot + along * (2 * spacing / length).clamp_max(1.0), normal
+
+
+def _neighbours(points: Tensor, surface: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """Distances and indices (n, k) of the nearest surface points; on a CPU in float64."""
+    if points.is_cuda:
+        squared, index = nearest(points[None], surface[None], k=k)
+        return squared[0].sqrt(), index[0]
+    from scipy.spatial import cKDTree
+
+    tree = cKDTree(surface.double().numpy())
+    distance, place = tree.query(points.double().numpy(), k=k)
+    shape = len(points), k
+    found = np.asarray(distance).reshape(shape), np.asarray(place).reshape(shape)
+    return torch.from_numpy(found[0]), torch.from_numpy(found[1])
 
 
 def match_points(start: Tensor, end: Tensor, *, method: str = "exact", seed: int = 0) -> Tensor:

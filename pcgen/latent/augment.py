@@ -10,6 +10,7 @@ import torch
 from torch import Generator, Tensor
 
 from pcgen.batch_random import mine, whole
+from pcgen.runtime import staged
 
 
 def augment(
@@ -34,11 +35,11 @@ def augment(
     matrix[:, :, 0] *= mirror[:, None]
     if dim >= 3:
         matrix[:, 2, 1] = shear  # z leans with height: a reclined back rest
-    moved = points @ matrix.transpose(1, 2).to(points)
+    moved = points @ staged(matrix.to(points.dtype), points.device).transpose(1, 2)
     low, high = moved.amin(1, keepdim=True), moved.amax(1, keepdim=True)
     size = (high - low).amax(2, keepdim=True).clamp_min(1e-6)
     moved = (moved - (low + high) / 2) / (size / 2)
     if normals is None:
         return moved, None
-    turned = normals @ torch.linalg.inv(matrix).to(points)
+    turned = normals @ staged(torch.linalg.inv(matrix).to(points.dtype), points.device)
     return moved, torch.nn.functional.normalize(turned, dim=-1)

@@ -8,6 +8,7 @@ stretch does, and proportions are varied, blended and transported as the plain n
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -23,6 +24,7 @@ from pcgen.latent.encoder import ENCODERS, build_encoder
 from pcgen.latent.mixture import Drawn, MixtureBatch
 from pcgen.latent.patches import PatchCodec
 from pcgen.latent.tokens import TokenCodec
+from pcgen.runtime import staged
 from pcgen.shapes.normalise import FLAT
 
 CODECS = ("patches", "tokens", *ENCODERS)
@@ -269,10 +271,14 @@ class Autoencoder(nn.Module):
         noise = self.settings.latent_noise * drawn
         noise[:, z.shape[1] - self.dim :] = 0
         noise[:, : self.codec.position_numbers] = 0
-        return z + noise.to(z)
+        return z + staged(noise.to(z.dtype), z.device)
 
     def draw_base(
-        self, z: Tensor, count: int, generator: Generator, clouds: int = 1
+        self,
+        z: Tensor,
+        count: int,
+        generator: Generator | Sequence[Generator],
+        clouds: int = 1,
     ) -> tuple[MixtureBatch, Drawn]:
         """The base of each shape in point space, and ``count`` points of it: where a point
         flow starts. Or several such ``clouds``, one after the other along the points.

@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Generator, Tensor
 
 from pcgen.kernels import mean_log_sum_exp
+from pcgen.runtime import staged
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,7 @@ class MixtureBatch:
         with torch.no_grad():
             log_volume = 0.5 * torch.logdet(self.covariance())
             sparsest_first = (log_volume - self.log_weight).argsort(-1, descending=True)
-            mass = self.log_weight.exp().gather(-1, sparsest_first).cumsum(-1)
+            mass = _running_sum(self.log_weight.exp().gather(-1, sparsest_first))
             drop = torch.zeros_like(mass, dtype=torch.bool).scatter(
                 -1, sparsest_first, mass <= share
             )
@@ -99,7 +101,7 @@ class MixtureBatch:
     def sample(
         self,
         count: int,
-        generator: Generator,
+        generator: Generator | Sequence[Generator],
         *,
         reach: float = float("inf"),
         fuzz: float = 1.0,
@@ -111,6 +113,7 @@ class MixtureBatch:
         order is random, so that the first half of the points is a fair, smaller cloud.
 
         Args:
+            generator: of all mixtures, or one of each.
             reach: points further out than this many standard deviations are pulled back to it.
             fuzz: of the thickness that is added to points; with 1 and no reach, the law of the
                 points is that of :meth:`log_likelihood`.
@@ -118,15 +121,15 @@ class MixtureBatch:
         weight = self.log_weight.exp()
         batch, parts = weight.shape
         device = weight.device
-        offset = torch.rand(batch, 1, generator=generator).to(device)
-        order = torch.rand(batch, count, generator=generator).argsort(1).to(device)
+        offset = staged(_drawn(torch.rand, (batch, 1), generator), device)
+        order = staged(_drawn(torch.rand, (batch, count), generator), device).argsort(1)
         ticks = (order + offset) / count
-        edges = weight.cumsum(1)
+        edges = _running_sum(weight)
         edges = edges / edges[:, -1:]
         part = torch.searchsorted(edges, ticks.to(edges.dtype)).clamp_max(parts - 1)
-        local = torch.randn(batch, count, self.dim, generator=generator).to(device)
+        local = staged(_drawn(torch.randn, (batch, count, self.dim), generator), device)
         local = local * (reach / local.norm(dim=-1, keepdim=True)).clamp_max(1.0)
-        off = torch.randn(batch, count, self.dim, generator=generator).to(device)
+        off = staged(_drawn(torch.randn, (batch, count, self.dim), generator), device)
         points = self.place(part, local) + fuzz * self.thickness * off
         return Drawn(points=points, part=part, local=local)
 
@@ -150,14 +153,33 @@ class MixtureBatch:
             - 0.5 * self.dim * math.log(2 * math.pi)
             - 0.5 * (pull * self.centre).sum(-1)
         )
-        rows, columns = torch.triu_indices(self.dim, self.dim)
+        rows, columns = torch.triu_indices(self.dim, self.dim, device=precision.device)
         double = torch.where(rows == columns, -0.5, -1.0).to(precision)
         quadratic = precision[..., rows, columns] * double
         return torch.cat([quadratic, pull, constant[..., None]], -1).transpose(1, 2)
 
 
+def _drawn(
+    make: Callable[..., Tensor], size: tuple[int, ...], generator: Generator | Sequence[Generator]
+) -> Tensor:
+    """Random numbers (batch, ...), by one generator or of each row by its own."""
+    if isinstance(generator, Generator):
+        return make(*size, generator=generator)
+    return torch.cat([make(1, *size[1:], generator=own) for own in generator])
+
+
+def _running_sum(values: Tensor) -> Tensor:
+    """Cumulative sums over the last dimension; on CUDA by a product, as ``cumsum`` may add in
+    another order each time."""
+    if not values.is_cuda:
+        return values.cumsum(-1)
+    size = values.shape[-1]
+    return values @ torch.ones(size, size, dtype=values.dtype, device=values.device).triu()
+
+
 def _features(points: Tensor) -> Tensor:
-    rows, columns = torch.triu_indices(points.shape[-1], points.shape[-1])
+    dim = points.shape[-1]
+    rows, columns = torch.triu_indices(dim, dim, device=points.device)
     ones = torch.ones_like(points[..., :1])
     return torch.cat([points[..., rows] * points[..., columns], points, ones], -1)
 

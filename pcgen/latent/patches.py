@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from pcgen.kernels import nearest
 from pcgen.latent.decoder import component_numbers, components, initial_components
 from pcgen.latent.mixture import MixtureBatch
+from pcgen.runtime import staged
 
 POSITION_SCALE = 4.0
 """Of a position in the code, so that positions weigh more than details in distances of codes."""
@@ -58,7 +59,7 @@ def equal_mass_cells(points: Tensor, levels: int) -> Tensor:
     batch, count, dim = points.shape
     cells = 2**levels
     each = max(1, count // cells)
-    along = points @ split_axes(dim).to(points).T
+    along = points @ staged(split_axes(dim).to(points.dtype), points.device).T
     ranks = torch.linspace(0, count - 1, each * cells, device=points.device).round().long()
     index = along[..., 0].argsort(dim=1, stable=True)[:, ranks]
     for level in range(levels):

@@ -10,6 +10,7 @@ from torch import Generator, Tensor, nn
 from pcgen.batch_random import mine
 from pcgen.latent.augment import augment
 from pcgen.latent.autoencoder import Autoencoder
+from pcgen.runtime import staged
 from pcgen.train.children import load_maps
 from pcgen.train.stage import Context, fit
 
@@ -25,7 +26,9 @@ def train(context: Context) -> dict[str, object]:
     def build() -> Autoencoder:
         return Autoencoder.untrained(sizes, clouds.points, context.seed(STAGE))
 
-    maps, children = load_maps(context), settings.children
+    # Nobody looks at the normals of these children.
+    maps = load_maps(context).on_device(context.device, normals=False)
+    children = settings.children
     points = min(sizes.points + sizes.scored, maps.to.shape[1])
     reach = dataclasses.replace(maps.reach, copies=max(maps.reach.copies, children.copies))
     batch = settings.autoencoder_loop.batch
@@ -34,7 +37,7 @@ def train(context: Context) -> dict[str, object]:
         assert isinstance(module, Autoencoder)
         shapes = mine(torch.randint(len(clouds), (batch,), generator=generator), generator)
         drawn = maps.of_shapes(shapes, points, generator, reach).points
-        moved, _ = augment(drawn.to(context.device), settings.augment, generator)
+        moved, _ = augment(staged(drawn, context.device), settings.augment, generator)
         return module.loss(moved, generator)
 
     fit(

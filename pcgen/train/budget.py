@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from pcgen.errors import DataError, InputError
 from pcgen.files import parse_json, read_text, write_json
@@ -91,8 +92,9 @@ def _planned(plan: Path) -> int | None:
     return steps
 
 
-def _duration(step: Callable[[], object]) -> float:
-    clock = time.process_time if torch.get_num_threads() == 1 else time.monotonic
+def _duration(step: Callable[[], float | Tensor]) -> float:
+    alone = torch.get_num_threads() == 1 and not torch.cuda.is_initialized()
+    clock = time.process_time if alone else time.monotonic
     start = clock()
-    step()
+    float(step())  # on a device, where it is computed
     return clock() - start

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
 from pcgen.errors import InputError
 from pcgen.processes import ALONE, Group
 
-PRECISIONS = ("float32", "bfloat16")
+PRECISIONS = ("float32", "tf32", "bfloat16")
 
 
 @dataclass(frozen=True)
@@ -25,9 +26,10 @@ class Execution:
         group: the processes that share each batch.
         accumulate: parts, one after the other, into which a process cuts its rows of a batch; the
             gradients are added up, so a step needs the memory of a part.
-        precision: ``float32``, or ``bfloat16`` for the products of linear layers: their operands
-            are rounded to 8 bits, everything else (weights, sums, losses, geometry, optimiser)
-            stays float32. Not autocast, which would also round the covariances of mixtures.
+        precision: of the products of linear layers. ``bfloat16`` rounds their operands to 8 bits,
+            ``tf32`` to 11 on a CUDA device that can, and not on a CPU. Everything else (weights,
+            sums, losses, geometry, optimiser) stays float32. Not autocast, which would also round
+            the covariances of mixtures.
     """
 
     group: Group = ALONE
@@ -66,7 +68,8 @@ class Execution:
 
     def rounding(self) -> contextlib.AbstractContextManager[Any]:
         """The context in which a loss is computed and differentiated."""
-        return _Bfloat16Products() if self.precision == "bfloat16" else contextlib.nullcontext()
+        modes = {"bfloat16": _Bfloat16Products, "tf32": _Tf32Products}
+        return modes.get(self.precision, contextlib.nullcontext)()
 
 
 class _Bfloat16Products(TorchFunctionMode):
@@ -80,3 +83,23 @@ class _Bfloat16Products(TorchFunctionMode):
             product = func(x.to(torch.bfloat16), weight.to(torch.bfloat16)).to(x.dtype)
             return product if bias is None else product + bias
         return func(*args, **(kwargs or {}))
+
+
+class _Tf32Products(TorchFunctionMode):
+    """``linear`` and the backward pass multiply in TF32, where the device has it.
+
+    No other product does: the scores of mixtures are small differences of large numbers.
+    """
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        if func not in (functional.linear, Tensor.backward):
+            return func(*args, **(kwargs or {}))
+        products = torch.backends.cuda.matmul
+        before = products.allow_tf32
+        products.allow_tf32 = True
+        try:
+            return func(*args, **(kwargs or {}))
+        finally:
+            products.allow_tf32 = before

@@ -7,10 +7,13 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, Tensor, nn
 
+from pcgen import base
 from pcgen.batch_random import mine
 from pcgen.errors import DataError
 from pcgen.flow.characteristic import matching_loss, semigroup_loss
 from pcgen.flow.networks import LatentSlope
+from pcgen.kernels import best_cells
+from pcgen.runtime import staged
 from pcgen.train.latents import load_coupling
 from pcgen.train.stage import Context, fit_teacher_and_student
 
@@ -39,12 +42,14 @@ def train(context: Context) -> dict[str, object]:
 
     def batch(size: int, draw: Generator) -> tuple[Tensor, Tensor, Tensor | None]:
         index = mine(torch.randint(len(pairs.start), (size,), generator=draw), draw)
+        index = staged(index, context.device)
         end = pairs.end[index]
-        end = end + jitter * mine(torch.randn(size, end.shape[1], generator=draw), draw)
+        noise = mine(torch.randn(size, end.shape[1], generator=draw), draw)
+        end = end + staged(jitter * noise, context.device)
         label = None
         if classes:
-            label = nn.functional.one_hot(pairs.label[index], classes).float().to(context.device)
-        return pairs.start[index].to(context.device), end.to(context.device), label
+            label = nn.functional.one_hot(pairs.label[index], classes).float()
+        return pairs.start[index], end, label
 
     def teacher_loss(module: nn.Module, draw: Generator) -> Tensor:
         start, end, label = batch(settings.teacher.batch, draw)
@@ -74,13 +79,15 @@ def train(context: Context) -> dict[str, object]:
 def _pairs(context: Context) -> Pairs:
     settings = context.run.settings.latent_flow
     coupling = load_coupling(context)
-    draw = torch.Generator().manual_seed(context.seed(STAGE, 3))
-    start = coupling.omega.sample(settings.pool, draw)
+    device = context.device
+    draw = torch.Generator(device=device).manual_seed(context.seed(STAGE, 3))
+    start = base.on_device(coupling.omega, device).sample(settings.pool, draw)
     if not torch.isfinite(start).all():
         raise DataError(
             f"{context.run.stage('base')}: the base draws numbers that are not finite; train it "
             "again"
         )
-    cell = context.group.by_rows(lambda x: coupling.assign(x)[:, None], start)[:, 0]
     latents = coupling.latents
-    return Pairs(start=start, end=latents.y[cell], label=latents.label[cell])
+    y, potential = latents.y.to(device), coupling.potential.to(device)
+    cell = context.group.by_rows(lambda x: best_cells(x, y, potential)[1], start)[:, 0]
+    return Pairs(start=start, end=y[cell], label=latents.label.to(device)[cell])

@@ -13,6 +13,7 @@ from pcgen.errors import DataError, TrainingError
 from pcgen.latent.autoencoder import Autoencoder
 from pcgen.model.coupling import FILES, LatentCoupling, Latents
 from pcgen.processes import ALONE, Group
+from pcgen.runtime import staged
 from pcgen.train.children import load_maps
 from pcgen.train.stage import Context
 from pcgen.transport import (
@@ -28,6 +29,9 @@ CHUNK = 64
 FIT_PRODUCTS, MAP_PRODUCTS = 5e9, 2e9
 """Samples times latents times coordinates of a second of one core: from N(0, I), and from a base
 whose draws cost as much as their scores."""
+DEVICE_SPEED = 1000
+"""Of a CUDA device, in cores: 5e12 products a second of the 2e13 that an H100 can form, a guess by
+the bytes that scores move; never measured."""
 FEWEST_SECONDS = 30.0
 """For both transports, where the budget is small or there is none."""
 
@@ -37,13 +41,14 @@ def train(context: Context) -> dict[str, object]:
     run, settings = context.run, context.run.settings.base
     folder = run.stage(STAGE)
     latents = _latents(context)
-    draw = torch.Generator().manual_seed(context.seed(STAGE, 1))
-    y = latents.y
+    draw = torch.Generator(device=context.device).manual_seed(context.seed(STAGE, 1))
+    y = latents.y.to(context.device)
     # There is nothing to fit to a single latent, which a set of one shape may have.
     family = settings.name if len(torch.unique(y, dim=0)) > 1 else "standard"
     progress.say(f"base           fitting {family} to {len(y)} latents in {y.shape[1]} coordinates")
     # A third of the time for the base, whose noise costs nothing to draw.
     seconds = max(context.seconds(STAGE) or 0.0, FEWEST_SECONDS) / 3
+    seconds *= DEVICE_SPEED if y.is_cuda else 1
     fitted = max(16_384, int(seconds * FIT_PRODUCTS / y.numel()))
     coupled = max(16_384, int(2 * seconds * MAP_PRODUCTS / y.numel()))
     budget = None
@@ -89,7 +94,7 @@ def couple(
     group: Group = ALONE,
 ) -> SemidiscreteSolution:
     """The semi-discrete transport from a base to coordinates of latents, for every base."""
-    draw = torch.Generator().manual_seed(seed)
+    draw = torch.Generator(device=y.device).manual_seed(seed)
     problem = SemidiscreteProblem(SamplerSource(omega.dim, omega.sample), y)
     solver = SemidualSolver(tolerance=tolerance, max_samples=most_samples)
     return solver.solve(problem, draw, group=group)
@@ -140,7 +145,8 @@ def load_coupling(context: Context) -> LatentCoupling:
 def _latents(context: Context) -> Latents:
     """Latents of children: ``each`` of every training shape."""
     clouds, settings = context.clouds, context.run.settings
-    model, maps = load_autoencoder(context), load_maps(context)
+    model = load_autoencoder(context).to(context.device)
+    maps = load_maps(context)
     draw = torch.Generator().manual_seed(context.seed(STAGE))
     shapes = torch.arange(len(clouds))
     if len(shapes) > settings.base.most:
@@ -152,7 +158,8 @@ def _latents(context: Context) -> Latents:
     with progress.bar("encoding", len(shapes)) as bar:
         for chunk in shapes.split(CHUNK):
             children = maps.of_shapes(chunk, points, draw)
-            z.append(context.group.by_rows(model.encode, children.points))
+            points_there = staged(children.points, context.device)
+            z.append(context.group.by_rows(model.encode, points_there).cpu())
             parent.append(clouds.rows[children.parent])
             mirrored.append(children.mirrored)
             bar.advance(len(chunk))

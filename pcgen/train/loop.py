@@ -68,7 +68,7 @@ class LoopSettings:
 
 @dataclass(frozen=True)
 class Step:
-    """What one optimiser step did."""
+    """What one optimiser step did; on a device ``loss`` is the mean of the last logged steps."""
 
     number: int
     loss: float
@@ -117,6 +117,10 @@ class Trainer:
         self.done = 0
         self._seconds = 0.0
         self._history: list[dict[str, float]] = []
+        # On a device, looking at a number waits for all work before it: losses and norms of
+        # gradients are kept there, and looked at where they are logged.
+        self._at_once = all(p.device.type == "cpu" for p in parameters)
+        self._unseen: list[Tensor] = []
         if self.group.value((folder / "state.safetensors").exists):
             self._restore()
 
@@ -129,12 +133,17 @@ class Trainer:
         saved = begun = time.monotonic()
         before = self._seconds
         recent: list[float] = []
+        shown = math.nan
         while self.done < self.settings.steps:
             loss = self.step()
-            recent.append(loss)
+            if self._at_once:
+                shown = float(loss)
+                recent.append(shown)
             self._seconds = before + time.monotonic() - begun
             if self.done % self.settings.log_every == 0 or self.done == self.settings.steps:
+                recent = recent or self._looked_at()
                 mean = sum(recent) / len(recent)
+                shown = shown if self._at_once else mean
                 self._history.append(
                     {"step": self.done, "loss": mean, "seconds": round(self._seconds, 2)}
                 )
@@ -144,7 +153,7 @@ class Trainer:
                 if time.monotonic() - saved >= SAVE_EVERY_S:
                     self.save()
                     saved = time.monotonic()
-            yield Step(self.done, loss, self._seconds)
+            yield Step(self.done, shown, self._seconds)
         self.save()
         if self.group.first:
             checkpoint.save(
@@ -153,30 +162,50 @@ class Trainer:
                 {"step": self.done, "settings": self.settings.__dict__},
             )
 
-    def step(self) -> float:
-        """One optimiser step; returns its loss. Public, so that a test can look at one."""
+    def step(self) -> float | Tensor:
+        """One optimiser step; returns its loss, on a device as a tensor that is still computed.
+
+        Public, so that a test can look at one.
+        """
         with runtime.flushed_denormals():
             return self._step()
 
-    def _step(self) -> float:
+    def _step(self) -> float | Tensor:
         rate = self.settings.rate_at(self.done)
         for group in self.optimiser.param_groups:
             group["lr"] = rate
         self.optimiser.zero_grad()
         loss = self._differentiate()
-        self._guard(bool(torch.isfinite(loss)), "the loss")
+        if self._at_once:
+            self._guard(bool(torch.isfinite(loss)), "the loss")
         norm = nn.utils.clip_grad_norm_(self._parameters, self.settings.clip)
-        self._guard(bool(torch.isfinite(norm)), self._name_of_bad_gradient)
+        if self._at_once:
+            self._guard(bool(torch.isfinite(norm)), self._name_of_bad_gradient)
+        else:
+            self._unseen.append(torch.stack([loss, norm.to(loss)]))
         self.optimiser.step()
         self._move_average()
         self.done += 1
-        return float(loss)
+        return float(loss) if self._at_once else loss
+
+    def _looked_at(self) -> list[float]:
+        """The losses of the steps on a device since the last call, in one copy.
+
+        Raises:
+            TrainingError: a loss or a gradient was not finite; no state was saved since.
+        """
+        seen = torch.stack(self._unseen).tolist()
+        self._unseen.clear()
+        for number, (loss, norm) in enumerate(seen, self.done - len(seen)):
+            self._guard(math.isfinite(loss), "the loss", number)
+            self._guard(math.isfinite(norm), "the norm of the gradient", number)
+        return [loss for loss, _ in seen]
 
     def _differentiate(self) -> Tensor:
         """The mean loss of the batch, its gradient left in the parameters: part by part, each
         weighed by its rows, then summed over the processes."""
         generator, batch = self.generator, self.settings.batch
-        begun, total = generator.get_state(), torch.zeros(())
+        begun, total = generator.get_state(), None
         generator.batch = batch
         for rows in self.execution.parts(batch):
             generator.set_state(begun)
@@ -184,7 +213,8 @@ class Trainer:
             with self.execution.rounding():
                 loss = self.loss(self.module, generator) * ((rows.stop - rows.start) / batch)
                 loss.backward()
-            total = total.to(loss) + loss.detach()
+            total = loss.detach() if total is None else total + loss.detach()
+        assert total is not None
         gradients = [p.grad for p in self._parameters if p.grad is not None]
         self.group.sum_([*gradients, total])
         return total
@@ -239,11 +269,12 @@ class Trainer:
         ):
             theirs_buffer.copy_(buffer)
 
-    def _guard(self, fine: bool, what: str | Callable[[], str]) -> None:
+    def _guard(self, fine: bool, what: str | Callable[[], str], step: int | None = None) -> None:
         if not fine:
             name = what if isinstance(what, str) else what()
+            step = self.done if step is None else step
             raise TrainingError(
-                f"{self.folder.name}: {name} is not a finite number at step {self.done}; the last "
+                f"{self.folder.name}: {name} is not a finite number at step {step}; the last "
                 "good state is kept. Lower the learning rate, or look at the data for outliers"
             )
 

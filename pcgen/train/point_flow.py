@@ -7,13 +7,14 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Generator, Tensor, nn
 
-from pcgen import progress
+from pcgen import progress, runtime
 from pcgen.batch_random import mine
 from pcgen.flow.characteristic import matching_loss, semigroup_loss
 from pcgen.flow.coupling import surface_targets
 from pcgen.flow.networks import BoundPointSlope, PointCondition, PointSlope
 from pcgen.latent.augment import augment
 from pcgen.latent.autoencoder import Autoencoder
+from pcgen.runtime import staged
 from pcgen.train.latents import load_autoencoder
 from pcgen.train.stage import Context, fit_teacher_and_student
 
@@ -38,7 +39,7 @@ class CoupledClouds:
 def train(context: Context) -> dict[str, object]:
     """Train ``point-flow/teacher`` and ``point-flow/student``."""
     settings = context.run.settings.point_flow
-    model = load_autoencoder(context)
+    model = load_autoencoder(context).to(context.device)
     pairs = couple(context, model)
 
     # Losses are in squared spacings of points: in squared box units they would be nothing beside
@@ -53,6 +54,7 @@ def train(context: Context) -> dict[str, object]:
 
     def batch(size: int, draw: Generator) -> CoupledClouds:
         shapes = mine(torch.randint(len(pairs.start), (size,), generator=draw), draw)
+        shapes = staged(shapes, pairs.start.device)
         normal = None if pairs.normal is None else pairs.normal[shapes].to(context.device)
         return CoupledClouds(
             pairs.start[shapes].to(context.device),
@@ -100,6 +102,13 @@ def _normal_loss(predicted: Tensor, true: Tensor | None) -> Tensor:
     return (1 - cosine.square()).mean()
 
 
+def _home(device: str, condition: PointCondition, times: float) -> str:
+    """Where so many times a condition, with what belongs to it, are kept: the device if they fill
+    at most a third of it, which leaves room to join them and for a step."""
+    held = sum(getattr(condition, f.name).nbytes for f in fields(condition))
+    return device if 4 * times * held < runtime.free_bytes(device) else "cpu"
+
+
 @torch.no_grad()
 def couple(context: Context, model: Autoencoder) -> CoupledClouds:
     """Draw clouds, augment them, decode their noisy latents and match base to surface.
@@ -116,10 +125,15 @@ def couple(context: Context, model: Autoencoder) -> CoupledClouds:
     rows = torch.cat(
         [torch.randperm(len(clouds), generator=draw) for _ in range(-(-count // len(clouds)))]
     )[:count]
-    starts, conditions, ends, normals = [], [], [], []
+    starts: list[Tensor] = []
+    conditions: list[PointCondition] = []
+    ends: list[Tensor] = []
+    normals: list[Tensor] = []
     with progress.bar("coupling", count) as bar:
         for chunk in rows.split(32):
             drawn, up = clouds.draw(chunk, surface, draw)
+            drawn = staged(drawn, context.device)
+            up = None if up is None else staged(up, context.device)
             whole, up = augment(drawn, settings.augment, draw, up)
             z = model.noisy(model.encode(whole[:, :points]), draw)
             mixture, start = model.draw_base(z, points, draw)
@@ -136,12 +150,15 @@ def couple(context: Context, model: Autoencoder) -> CoupledClouds:
                     facing[row] = there
             context.group.sum_([end, facing])
             bar.advance(len(chunk))
-            starts.append(start.points)
             local = model.local(z, start.part)
-            conditions.append(PointCondition.of(mixture, start, local, flow.neighbours))
-            ends.append(end)
+            condition = PointCondition.of(mixture, start, local, flow.neighbours)
+            if not starts:
+                home = _home(context.device, condition, count / len(chunk))
+            starts.append(start.points.to(home))
+            conditions.append(condition.to(home))
+            ends.append(end.to(home))
             if up is not None:
-                normals.append(facing)
+                normals.append(facing.to(home))
     condition = PointCondition(
         *(torch.cat([getattr(part, f.name) for part in conditions]) for f in fields(PointCondition))
     )

@@ -11,7 +11,7 @@ from typing import Any
 from pcgen import processes, runtime
 from pcgen.config import from_plain, to_plain
 from pcgen.errors import InputError
-from pcgen.runfile import STAGES
+from pcgen.runfile import STAGES, is_run
 from pcgen.shapes.store import Dataset
 from pcgen.train import autoencoder, children, latent_flow, latents, point_flow
 from pcgen.train import presets as settings_of
@@ -50,7 +50,7 @@ def train(
     device: str = "auto",
     stage: str | None = None,
     resume: bool = False,
-    precision: str = "float32",
+    precision: str = "auto",
     accumulate: int = 1,
 ) -> dict[str, Any]:
     """Train all stages, or one, of the run ``out``; finished ones are left alone.
@@ -65,7 +65,8 @@ def train(
         threads: of torch; None for all cores. device: ``auto``, ``cpu`` or a CUDA device.
         stage: one of ``STAGES``, or None for all.
         resume: take every setting from the run itself.
-        precision, accumulate: see :class:`pcgen.train.execution.Execution`.
+        precision, accumulate: see :class:`pcgen.train.execution.Execution`; ``auto`` is the run's
+            own, and of a new run tf32 on a CUDA device and float32 on a CPU.
     Started by torchrun, the processes train together; see :mod:`pcgen.processes`.
 
     Raises:
@@ -76,10 +77,15 @@ def train(
         if stage is not None and stage not in STAGES:
             raise InputError(f"stage must be one of {', '.join(STAGES)}, got {stage!r}")
         check_budget(budget_minutes)
-        execution = Execution(group, accumulate, precision)
         here = processes.place()
         used = runtime.configure(threads, here.local_size)
         device = runtime.pick_device(device, here.local_rank, here.local_size)
+        if precision == "auto":
+            usual = "tf32" if device.startswith("cuda") else "float32"
+            precision = group.value(
+                lambda: Run.open(out).config.precision if is_run(out) else usual
+            )
+        execution = Execution(group, accumulate, precision)
         source = Dataset.open(dataset)
 
         def begun() -> dict[str, Any]:
