@@ -50,6 +50,11 @@ def generate(
         StorageError: a process died again and again, most likely for memory.
     """
     _check_size(count, points)
+    if model.device != "cpu" and (ray is not None or workers not in (None, 1)):
+        raise InputError(
+            f"one process drives {model.device}, in batches; leave out --workers and --ray, or use "
+            "--device cpu"
+        )
     drawn = model.draw(count, seed=seed, category=category, steps=steps, solver=solver, even=even)
     names = [model.categories[int(label)] for label in drawn.category]
     options: dict[str, Any] = {"points": points, "seed": seed, "steps": steps, "solver": solver}

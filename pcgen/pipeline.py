@@ -51,6 +51,7 @@ def sample(
     *,
     count: int,
     seed: int = 0,
+    device: str = "cpu",
     **options: Any,
 ) -> Samples:
     """New shapes from a run, written to ``out`` as a samples file.
@@ -62,7 +63,7 @@ def sample(
     from pcgen.generate import generate
     from pcgen.model import ShapeModel
 
-    samples = generate(ShapeModel.load(run), count, seed=seed, **options)
+    samples = generate(ShapeModel.load(run, device), count, seed=seed, **options)
     samples.save(out)
     progress.say(f"sampled {count} shapes to {out}")
     return samples
@@ -78,6 +79,7 @@ def interpolate(
     points: int = 2048,
     category: str | None = None,
     seed: int = 0,
+    device: str = "cpu",
 ) -> Samples:
     """A path between two shapes, given by seeds or by files, written to ``out``."""
     import torch
@@ -85,7 +87,7 @@ def interpolate(
     from pcgen.model import ShapeModel
     from pcgen.shapes.one import read_shape
 
-    model = ShapeModel.load(run)
+    model = ShapeModel.load(run, device)
     if files is not None:
         clouds = [torch.from_numpy(read_shape(file, points=4096))[None] for file in files]
         ends = [model.encode(cloud)[0] for cloud in clouds]

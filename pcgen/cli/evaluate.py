@@ -54,7 +54,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from pcgen.cli.arguments import add_work, location, names, natural, positive
+from pcgen.cli.arguments import add_device, add_work, location, names, natural, positive
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -104,6 +104,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=("auto", "native", "kdtree", "keops", "pytorch3d", "dense"),
         help="for CD and its relatives; all agree to rounding",
     )
+    add_device(work)
     work.add_argument("--cache", type=Path, help="folder for finished tables; else the user's")
     work.add_argument("--no-cache", action="store_true", help="keep no tables")
 
@@ -130,6 +131,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         workers=args.workers,
         ray=args.ray,
         backend=args.backend,
+        device=args.device,
         cache=None if args.no_cache else args.cache or "user",
     )
 

@@ -19,7 +19,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from pcgen.cli.arguments import location, natural, positive
+from pcgen.cli.arguments import add_device, location, natural, positive
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -43,6 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     drawn.add_argument("--steps", type=positive, default=1, help="steps of each flow")
     drawn.add_argument("--points", type=positive, default=2048, help="points a shape")
     drawn.add_argument("--category", help="only shapes of this category")
+    add_device(drawn)
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
@@ -60,6 +61,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         points=args.points,
         category=args.category,
         title=args.title,
+        device=args.device,
     )
 
 

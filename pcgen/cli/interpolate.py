@@ -15,7 +15,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from pcgen.cli.arguments import natural, positive
+from pcgen.cli.arguments import add_device, natural, positive
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,6 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--points", type=positive, default=2048, help="points a frame")
     parser.add_argument("--category", help="draw both seeds from this category")
     parser.add_argument("--seed", type=natural, default=0, help="of the base noise")
+    add_device(parser)
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
@@ -42,6 +43,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         points=args.points,
         category=args.category,
         seed=args.seed,
+        device=args.device,
     )
     return {"out": str(args.out), "frames": args.frames}
 

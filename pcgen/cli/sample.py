@@ -19,7 +19,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from pcgen.cli.arguments import add_work, natural, positive
+from pcgen.cli.arguments import add_device, add_work, natural, positive
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -43,6 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--seed", type=natural, default=0, help="of everything random")
     add_work(parser, "this one alone")
+    add_device(parser)
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
@@ -60,6 +61,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         even=not args.independent,
         workers=args.workers,
         ray=args.ray,
+        device=args.device,
     )
     return {"out": str(args.out), "count": len(samples), "points": args.points}
 

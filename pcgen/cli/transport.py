@@ -31,7 +31,7 @@ from typing import Any
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    from pcgen.cli.arguments import natural, positive
+    from pcgen.cli.arguments import add_device, natural, positive
 
     parser.add_argument("atoms", metavar="ATOMS", type=Path, help=".npy (N, dim), or .npz")
     parser.add_argument("--out", metavar="FILE.npz", type=Path, required=True, help="the result")
@@ -53,6 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--picture", metavar="FILE.png", type=Path, help="for atoms in 2D")
     parser.add_argument("--seed", type=natural, default=0, help="of all samples")
+    add_device(parser, "cpu")
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
@@ -67,7 +68,7 @@ def _run(args: argparse.Namespace, group: Any) -> dict[str, Any]:
 
     from torch import Generator
 
-    from pcgen import __version__, progress
+    from pcgen import __version__, processes, progress, runtime
     from pcgen.config import to_plain
     from pcgen.errors import InputError
     from pcgen.transport import (
@@ -89,20 +90,29 @@ def _run(args: argparse.Namespace, group: Any) -> dict[str, Any]:
         raise InputError(f"{args.atoms} must hold an array (N, dim), got {atoms.shape}")
     if args.picture is not None and atoms.shape[1] != 2:
         raise InputError(f"--picture needs atoms in 2D, got dimension {atoms.shape[1]}")
-    problem = SemidiscreteProblem(source_named(args.source, atoms.shape[1]), atoms, weights)
+    here = processes.place()
+    device = runtime.pick_device(args.device, here.local_rank, here.local_size)
+    source = source_named(args.source, atoms.shape[1])
+    problem = SemidiscreteProblem(source, atoms, weights)
+    if device != "cpu":
+        there = problem.atoms.to(device), problem.weights.to(device)
+        problem = SemidiscreteProblem(source, *there)
     stochastic = SemidualSolver(tolerance=args.tolerance, max_samples=args.max_samples)
     solver = AutoSolver(method=args.method, semidual=stochastic)
     start = SemidiscreteSolution.load(args.start) if args.start else None
 
-    given = sha256(problem.atoms.contiguous().numpy())
-    given.update(problem.weights.contiguous().numpy())
+    given = sha256(problem.atoms.contiguous().cpu().numpy())
+    given.update(problem.weights.contiguous().cpu().numpy())
     group.same(lambda: given.hexdigest()[:12], f"{args.atoms} has other contents")
     settings = args.source, args.tolerance, args.method, args.max_samples, args.seed, __version__
     given.update(repr(settings).encode())
     if args.start:
         given.update(args.start.read_bytes())
+    # The samples of a device are others than those of a CPU, and so is a state.
+    if device != "cpu":
+        given.update(b"cuda")
     saved = SolveCheckpoint.beside(args.out, given.hexdigest(), problem.distinct.count, group)
-    generator = Generator().manual_seed(args.seed)
+    generator = Generator(device=device).manual_seed(args.seed)
     resumed = saved.read()
     if resumed is not None:
         progress.say(f"resumes after {resumed.samples} samples, from {saved.path}")

@@ -19,7 +19,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from pcgen.cli.arguments import location, natural, positive
+from pcgen.cli.arguments import add_device, location, natural, positive
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,6 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     drawn.add_argument("--seed", type=natural, default=0, help="of the first shape drawn")
     drawn.add_argument("--steps", type=positive, default=1, help="evaluations of each flow")
     drawn.add_argument("--points", type=positive, default=2048, help="points a shape")
+    add_device(drawn)
     still = parser.add_argument_group("pictures without a window")
     still.add_argument("--png", type=Path, help="write a still, of several shapes a sheet")
     still.add_argument("--gif", type=Path, help="write a turntable of the first shape")
@@ -64,6 +65,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         "steps": args.steps,
         "points": args.points,
         "category": args.category,
+        "device": args.device,
         "reference": None if args.reference is None else at_hand(args.reference),
     }
     if args.png is None and args.gif is None and args.explain is None:

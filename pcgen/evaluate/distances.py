@@ -65,9 +65,22 @@ def pick_backend(distance: str, points: int, backend: str = "auto") -> str:
         small = points * points <= backends.NATIVE_PAIRS or "kdtree" not in known
         usable = "native" in known and small and backends.native_usable()
         return "native" if usable else next(name for name in known if name != "native")
-    if backend not in known:
+    if placed(backend)[0] not in known:
         raise BackendError(f"{distance} runs on {', '.join(known)}, not on {backend!r}")
     return backend
+
+
+def on_device(device: str) -> str:
+    """The backend that computes on a CUDA device, as its name and place: ``keops@cuda:0``."""
+    from pcgen.kernels import backends
+
+    return f"{'keops' if backends.keops_usable_on_cuda() else 'dense'}@{device}"
+
+
+def placed(backend: str) -> tuple[str, str]:
+    """The name of a backend and the device that it computes on."""
+    name, _, device = backend.partition("@")
+    return name, device or "cpu"
 
 
 def chamfer_table(x: Clouds, y: Clouds, backend: str) -> Table:
@@ -84,9 +97,11 @@ def chamfer_table(x: Clouds, y: Clouds, backend: str) -> Table:
 
     from pcgen import kernels
 
-    others = torch.from_numpy(np.ascontiguousarray(y))
-    rows = [torch.from_numpy(np.array(cloud)).expand(len(y), -1, -1) for cloud in x]
-    return np.array([kernels.chamfer(row, others, backend=backend).numpy() for row in rows], float)
+    name, device = placed(backend)
+    others = torch.from_numpy(np.ascontiguousarray(y)).to(device)
+    rows = [torch.from_numpy(np.array(cloud)).to(device).expand(len(y), -1, -1) for cloud in x]
+    found = torch.stack([kernels.chamfer(row, others, backend=name) for row in rows])
+    return found.cpu().numpy().astype(float)
 
 
 def density_aware(x: Clouds, y: Clouds, backend: str) -> Table:
@@ -149,9 +164,12 @@ def _by_neighbours(pair: Callable[..., float], x: Clouds, y: Clouds, backend: st
     from pcgen import kernels
 
     def nearest(a: Clouds, b: Clouds) -> tuple[Table, NDArray[np.int64]]:
-        first, second = (torch.from_numpy(np.ascontiguousarray(c[None, :, :3])) for c in (a, b))
-        squared, index = kernels.nearest(first, second, backend=backend)
-        return squared[0, :, 0].double().numpy(), index[0, :, 0].numpy()
+        name, device = placed(backend)
+        first, second = (
+            torch.from_numpy(np.ascontiguousarray(c[None, :, :3])).to(device) for c in (a, b)
+        )
+        squared, index = kernels.nearest(first, second, backend=name)
+        return squared[0, :, 0].cpu().double().numpy(), index[0, :, 0].cpu().numpy()
 
     return np.array([[pair(a, b, nearest(a, b), nearest(b, a)) for b in y] for a in x])
 

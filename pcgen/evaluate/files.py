@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from pcgen import progress
+from pcgen import progress, runtime
 from pcgen.errors import InputError
 from pcgen.evaluate.cache import prune
 from pcgen.evaluate.clouds import CloudSet, RealSets
+from pcgen.evaluate.distances import on_device
 from pcgen.evaluate.evaluation import Evaluation, evaluate
 from pcgen.evaluate.figures import Settings
 from pcgen.evaluate.inputs import (
@@ -39,7 +40,7 @@ class Request:
         samples: files of clouds or runs, each judged alone and shown side by side.
         reference: a data set or a file of clouds; training: likewise, see ``real.read_real``.
         categories: only these; None for all, or those a run was trained on.
-        steps: of a run's flows.
+        steps: of a run's flows; device: that draws from a run.
         standardised: a data set in whose training mean and std the samples are expressed.
         settings: the protocol and what is computed.
     """
@@ -49,6 +50,7 @@ class Request:
     training: Path | None = None
     categories: tuple[str, ...] | None = None
     steps: int = 1
+    device: str = "cpu"
     standardised: Path | None = None
     settings: Settings = field(default_factory=Settings)
 
@@ -81,6 +83,7 @@ def request_for(
     ray: str | None = None,
     backend: str = "auto",
     cache: Path | str | None = "user",
+    device: str = "cpu",
 ) -> Request:
     """A :class:`Request` from plain values.
 
@@ -88,9 +91,14 @@ def request_for(
         protocol: by name; with another split or number of points it becomes a custom one.
         workers: None for one a core; ray: a cluster's address; cache: a folder, ``user`` for
             the user's, None for none.
+        device: for the shapes of a run and, where it is a CUDA device and no backend is named, for
+            CD and its relatives, in this process.
     """
     if cache == "user":
         cache = cache_folder("distances")
+    device = runtime.pick_device(device)
+    if device.startswith("cuda") and backend == "auto":
+        backend, workers = on_device(device), 1
     work = Work(
         workers=workers,
         ray=ray,
@@ -111,6 +119,7 @@ def request_for(
         training=training,
         categories=None if categories is None else tuple(categories),
         steps=steps,
+        device=device,
         standardised=standardised,
         settings=settings,
     )
@@ -173,7 +182,7 @@ class _Judge:
         request = self._request
         progress.say(f"evaluating {path}")
         check_roles(path, request.reference)
-        model = ShapeModel.load(path)
+        model = ShapeModel.load(path, request.device)
         real = self._sets(_categories_of(model.categories, request))
         sets = _draw(model, request, len(real.reference))
         evaluation = evaluate(sets, real, self._settings)

@@ -53,6 +53,7 @@ def gallery(
     points: int = 2048,
     category: str | None = None,
     title: str = "",
+    device: str = "cpu",
 ) -> dict[str, Any]:
     """Make the page of whatever stands at ``source``.
 
@@ -63,13 +64,13 @@ def gallery(
         reference: data set whose training shapes stand beside the samples; by default the one
             of the run, where it is still there.
         interpolation: samples file with a path between two shapes; a run makes its own.
-        seed, steps, points, category: of the samples drawn from a run.
+        seed, steps, points, category: of the samples drawn from a run, on ``device``.
     Returns:
         the page's path and what is on it.
     """
     source, kind = Path(source), kind_of(source)
     if kind == "run":
-        content = _from_run(source, count or MANY, seed, steps, points, category)
+        content = _from_run(source, count or MANY, seed, steps, points, category, device)
     else:
         if category is not None:
             raise InputError("--category chooses what a run draws; filter others on the page")
@@ -104,11 +105,17 @@ def gallery(
 
 
 def _from_run(
-    run: Path, count: int, seed: int, steps: int, points: int, category: str | None
+    run: Path,
+    count: int,
+    seed: int,
+    steps: int,
+    points: int,
+    category: str | None,
+    device: str = "cpu",
 ) -> Content:
     from pcgen.model import ShapeModel
 
-    model = ShapeModel.load(run)
+    model = ShapeModel.load(run, device)
     progress.say(f"drawing {count} shapes from {run}")
     samples = model.sample(count, seed=seed, points=points, steps=steps, category=category)
     ends = model.sample_latents(2, seed=seed, category=category)

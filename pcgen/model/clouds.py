@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 
 from pcgen.config import from_plain
 from pcgen.errors import InputError
@@ -83,7 +84,7 @@ class CloudDecoder:
         latents: Tensor,
         *,
         points: int = 2048,
-        seed: int = 0,
+        seed: int | Sequence[int] = 0,
         steps: int = 1,
         trace: bool = False,
         solver: str = "student",
@@ -92,13 +93,18 @@ class CloudDecoder:
 
         The point flow knows clouds of one density: fewer points are the first of such a cloud,
         more are several clouds of the same shape. So more points begin with those of fewer.
+        ``seed`` is that of the noise of all shapes, or of each one by itself.
         """
         check(points, steps)
         if latents.ndim != 2 or latents.shape[1] != self.latent_dim:
             raise InputError(
                 f"latents must be (batch, {self.latent_dim}), got {tuple(latents.shape)}"
             )
-        draw = torch.Generator().manual_seed(seed)
+        draw: Generator | list[Generator]
+        if isinstance(seed, int):
+            draw = Generator().manual_seed(seed)
+        else:
+            draw = [Generator().manual_seed(own) for own in seed]
         z = latents.to(self.device)
         clouds = -(-points // self._cloud_points)
         mixture, start = self._autoencoder.draw_base(z, self._cloud_points, draw, clouds)

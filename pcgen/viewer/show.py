@@ -19,11 +19,13 @@ def show(
     points: int = 2048,
     category: str | None = None,
     reference: Path | str | None = None,
+    device: str = "cpu",
 ) -> None:
     """Open a window on ``path`` and return when it is closed.
 
     Args:
         number: the shape to begin with; seed, steps, points, category: of a run's shapes.
+        device: that a run draws on.
         reference: data set whose training shapes are compared with; by default the run's.
     Raises:
         BackendError: no window can be opened here, or its driver crashed.
@@ -47,6 +49,7 @@ def show(
         "points": points,
         "category": category,
         "reference": None if reference is None else str(reference),
+        "device": device,
         "software": found.software,
     }
     try:

@@ -190,7 +190,7 @@ class RunSource:
 Source = FileSource | RunSource
 
 
-def open_source(path: Path | str, *, points: int = 2048) -> Source:
+def open_source(path: Path | str, *, points: int = 2048, device: str = "cpu") -> Source:
     """Open anything the viewer can show; a run is loaded, which takes seconds.
 
     Raises:
@@ -200,7 +200,7 @@ def open_source(path: Path | str, *, points: int = 2048) -> Source:
         return FileSource(open_collection(path))
     from pcgen.model import ShapeModel
 
-    return RunSource(ShapeModel.load(path), points)
+    return RunSource(ShapeModel.load(path, device), points)
 
 
 def training_of(source: Source, reference: Path | str | None) -> Neighbours | None:

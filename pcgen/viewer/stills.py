@@ -44,6 +44,7 @@ def stills(
     points: int = 2048,
     category: str | None = None,
     reference: Path | str | None = None,
+    device: str = "cpu",
 ) -> list[Path]:
     """Draw shapes of ``path`` into files and give the files.
 
@@ -56,7 +57,7 @@ def stills(
         colour: ``plain``, ``height``, ``normal`` or ``part``.
         size: pixels of one picture's side; reference: see :func:`pcgen.viewer.show`.
     """
-    source = open_source(path, points=points)
+    source = open_source(path, points=points, device=device)
     items = _items(source, seed if source.draws else number, count, steps, category)
     written = []
     if png is not None:

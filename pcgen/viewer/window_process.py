@@ -86,17 +86,18 @@ def open_window(
     category: str | None,
     reference: str | None,
     software: bool,
+    device: str = "cpu",
 ) -> None:
     """Open a window in this process; see :func:`pcgen.viewer.show.show`.
 
     Args:
-        software: the driver draws with the CPU.
+        software: the driver draws with the CPU; device: that a run draws on.
     """
     from pcgen.viewer.background import Jobs
     from pcgen.viewer.controller import Controller
     from pcgen.viewer.sources import FileSource, open_source, training_of
 
-    source = open_source(path, points=points)
+    source = open_source(path, points=points, device=device)
     comparable = reference is not None or not isinstance(source, FileSource)
     comparable = comparable or (isinstance(source, FileSource) and "run" in source.collection.meta)
     controller = Controller(

@@ -161,7 +161,7 @@ def run_folder(tmp_path, monkeypatch):
     folder = tmp_path / "eggs"
     folder.mkdir()
     (folder / "run.json").write_text("{}")
-    loads = types.SimpleNamespace(load=lambda path: Model())
+    loads = types.SimpleNamespace(load=lambda path, device: Model())
     monkeypatch.setitem(sys.modules, "pcgen.model", types.SimpleNamespace(ShapeModel=loads))
     return folder
 
