@@ -15,6 +15,8 @@ import contextlib
 import datetime
 import json
 import os
+import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,8 +31,11 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# For a process that hangs; one that dies is noticed at once, as its connection closes.
+# For a message that does not come. A process that is gone is noticed sooner: over gloo at once, as
+# its connection closes; over NCCL, or where it is stopped, as its heart no longer beats.
 PATIENCE = datetime.timedelta(minutes=30)
+BEAT_S = 5.0
+SILENT_BEATS = 9
 
 
 class ProcessPlace(NamedTuple):
@@ -192,6 +197,66 @@ class Group:
 ALONE = Group()
 
 
+class _Heartbeat:
+    """Tells the others that this process is alive, and ends it when another one is not.
+
+    Silence is counted in beats of this process: a job that was stopped as a whole goes on.
+    """
+
+    def __init__(self, here: ProcessPlace) -> None:
+        import torch.distributed as dist
+
+        self._here, self._over = here, threading.Event()
+        # A connection of its own: the other one may wait for a message.
+        self._store = dist.TCPStore(
+            os.environ["MASTER_ADDR"],
+            int(os.environ["MASTER_PORT"]),
+            is_master=False,
+            timeout=datetime.timedelta(seconds=BEAT_S * SILENT_BEATS),
+        )
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._thread.start()
+
+    def end(self) -> None:
+        """Leave, so that nobody waits for another beat."""
+        self._over.set()
+        self._thread.join()
+        with contextlib.suppress(RuntimeError):
+            self._store.add(f"pcgen/left/{self._here.rank}", 1)
+
+    def _watch(self) -> None:
+        others = [rank for rank in range(self._here.size) if rank != self._here.rank]
+        heard, silent = dict.fromkeys(others, -1), dict.fromkeys(others, 0)
+        while not self._over.wait(BEAT_S):
+            for rank, beats in self._beats(others).items():
+                silent[rank] = silent[rank] + 1 if beats == heard[rank] else 0
+                heard[rank] = beats
+                if silent[rank] >= SILENT_BEATS and not self._over.is_set():
+                    self._give_up(rank)
+
+    def _beats(self, others: list[int]) -> dict[int, int]:
+        """How often each of the others has beaten; as before where the book is gone."""
+        try:
+            self._store.add(f"pcgen/beats/{self._here.rank}", 1)
+            counts = {rank: int(self._store.add(f"pcgen/beats/{rank}", 0)) for rank in others}
+            left = [rank for rank in others if self._store.add(f"pcgen/left/{rank}", 0)]
+        except RuntimeError:
+            return {}
+        return {rank: beats for rank, beats in counts.items() if rank not in left}
+
+    def _give_up(self, rank: int) -> None:
+        """End this process, which waits for a message that will not come."""
+        if _failures(self._store) == 1:
+            print(
+                f"pcgen: another process is lost (process {rank} of {self._here.size} gave no sign "
+                f"of life for {BEAT_S * SILENT_BEATS:.0f} s); was it killed, for its memory "
+                "perhaps? Run the same command again: it resumes from the last state",
+                file=sys.stderr,
+                flush=True,
+            )
+        os._exit(2)
+
+
 @contextlib.contextmanager
 def joined() -> Iterator[Group]:
     """Meet the other processes of this job, if torchrun started some, for as long as the block.
@@ -224,6 +289,7 @@ def joined() -> Iterator[Group]:
         ) from None
     if here.rank:
         progress.set_quiet(True)
+    heartbeat = _Heartbeat(here)
     try:
         yield Group(here.rank, here.size)
     except PcgenError as error:
@@ -233,6 +299,7 @@ def joined() -> Iterator[Group]:
             error.args = (f"process {here.rank} of {here.size}: {error}",)
         raise
     finally:
+        heartbeat.end()
         dist.destroy_process_group()
 
 

@@ -150,7 +150,7 @@ def test_bfloat16_rounds_products_and_nothing_else(tmp_path):
 
 
 def test_an_unknown_precision_is_refused():
-    with pytest.raises(InputError, match="float32, bfloat16"):
+    with pytest.raises(InputError, match="float32, tf32, bfloat16"):
         Execution(precision="float16")
 
 

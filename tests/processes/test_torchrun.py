@@ -98,6 +98,7 @@ def close(folder, other, tolerance):
     [
         ("fail", "DataError process 1 of 2: a file is damaged"),
         ("die", "TrainingError another process is lost"),
+        ("hang", "another process is lost (process 1 of 2 gave no sign of life for 5 s)"),
         ("differ", "other random numbers"),
     ],
 )

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from pcgen import pipeline
+from pcgen import pipeline, processes
 from pcgen.batch_random import mine, whole
 from pcgen.errors import DataError, ToldElsewhere
 from pcgen.processes import Group, joined
@@ -115,6 +115,13 @@ def die(folder: Path, group: Group) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
 
 
+def hang(folder: Path, group: Group) -> None:
+    """A process that neither dies nor answers, as under NCCL one that died."""
+    for step in trainer(folder / "hung", group).steps():
+        if step.number == 12 and group.rank == 1:
+            os.kill(os.getpid(), signal.SIGSTOP)
+
+
 def differ(folder: Path, group: Group) -> None:
     """Random numbers that depend on the process, as a careless loss would draw them."""
     one = trainer(folder / "differing", group)
@@ -131,6 +138,7 @@ def differ(folder: Path, group: Group) -> None:
 def main() -> int:
     action, folder = sys.argv[1], Path(sys.argv[2])
     torch.set_num_threads(1)
+    processes.BEAT_S, processes.SILENT_BEATS = 1.0, 5
     if action == "data":  # each process has a data set of its own
         rank = os.environ["RANK"]
         try:
@@ -151,7 +159,7 @@ def main() -> int:
                 train(folder, group)
                 keep(folder, group)
             else:
-                {"fail": fail, "die": die, "differ": differ}[action](folder, group)
+                {"fail": fail, "die": die, "hang": hang, "differ": differ}[action](folder, group)
         # Threads that outlive the group abort the interpreter when it ends, now and then.
         names = [path.read_text() for path in Path("/proc/self/task").glob("*/comm")]
         assert not any("gloo" in name for name in names), names
