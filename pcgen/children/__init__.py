@@ -6,7 +6,7 @@ optimal transport, a map T. A child moves part of A to B and leaves the rest whe
 
     x ↦ (1 − m(x)) x + m(x) T(x)   with a smooth mask 0 ≤ m ≤ 1,
 
-and gets proportions between those of its parents. With a constant m this is McCann's displacement
+and keeps the proportions of A. With a constant m this is McCann's displacement
 interpolation; here each point walks its geodesic for a time of its own, so parts stay joined.
 
 * :mod:`frames` - the box, and the cube in which proportions are taken out;

@@ -28,7 +28,7 @@ class Reach:
     copies: float = 0.0
     cuts: tuple[float, float] = (0.45, 0.55)
     width: float = 0.12
-    kinds: tuple[str, ...] = ("step",)
+    kinds: tuple[str, ...] = ("step", "symmetric")
 
     def __post_init__(self) -> None:
         if self.partners < 1 or not 0 <= self.copies <= 1 or self.width <= 0:
@@ -90,15 +90,16 @@ class Pairs:
         return x, torch.where((x * y).sum(-1, keepdim=True) < 0, -y, y)
 
 
-def blend(
-    pairs: Pairs, mask: Tensor, between: Tensor, flip: Tensor
-) -> tuple[Tensor, Tensor | None]:
-    """Children of matched parents.
+def blend(pairs: Pairs, mask: Tensor, flip: Tensor) -> tuple[Tensor, Tensor | None]:
+    """Children of matched parents, in the proportions of the first.
+
+    Proportions between those of both parents would be as smooth a choice, but a set has few
+    proportions and repeats them: such children are told from test shapes more easily, see
+    docs/notes/children.md.
 
     Args:
         mask: (batch, n), 0 where a point stays with the first parent and 1 where it moves to the
             second.
-        between: (batch,) in [0, 1], whose proportions: 0 the first parent's.
         flip: (batch,) bool, whether to mirror the child.
     Returns:
         points (batch, n, 3) in the box frame, and normals or None.
@@ -108,8 +109,7 @@ def blend(
     child = x + share * (y - x)
     # Parts of two shapes need not fill the cube together.
     fitted = Stretch.of(child)
-    logs = [stretch.proportions.log() for stretch in pairs.stretch]
-    sizes = torch.lerp(logs[0], logs[1], between[:, None]).exp()
+    sizes = pairs.stretch[0].proportions
     points = fitted.cube(child) * sizes[:, None]
     span = points.amax(1, keepdim=True) - points.amin(1, keepdim=True)
     points = points / (span.amax(2, keepdim=True).clamp_min(1e-6) / 2)
@@ -122,8 +122,8 @@ def blend(
 
 
 def draw_blend(
-    pairs: Pairs, reach: Reach, copy: Tensor, between: Tensor, flip: Tensor, generator: Generator
+    pairs: Pairs, reach: Reach, copy: Tensor, flip: Tensor, generator: Generator
 ) -> tuple[Tensor, Tensor | None]:
     """:func:`blend` under masks that are drawn; those of ``copy`` (batch,) bool are 0."""
     mask = draw_masks(pairs.in_cube()[0], reach.kinds, reach.cuts, reach.width, generator)
-    return blend(pairs, mask * ~copy[:, None], between * ~copy, flip)
+    return blend(pairs, mask * ~copy[:, None], flip)

@@ -334,14 +334,14 @@ class Maps:
         total = whole(len(rows), generator)
         device = self.to.device
         rows = staged(rows, device)
-        chance = staged(mine(torch.rand(total, 4, generator=generator), generator), device)
+        chance = staged(mine(torch.rand(total, 3, generator=generator), generator), device)
         first = int(torch.randint(most, (1,), generator=generator))
         chosen, side = self._side.pick(rows, chance[:, 0], reach.partners)
         copy = (chosen < 0) | (chance[:, 1] < reach.copies)
-        flip = chance[:, 3] < 0.5
+        flip = chance[:, 2] < 0.5
         window = (first + torch.arange(points, device=device)) % most
         pairs, other = self._pairs(rows, chosen, side, copy, window)
-        child, normals = draw_blend(pairs, reach, copy, chance[:, 2], flip, generator)
+        child, normals = draw_blend(pairs, reach, copy, flip, generator)
         return Children(
             child,
             normals,

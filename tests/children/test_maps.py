@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from pcgen.children import Maps, MapSettings, Reach
-from pcgen.children.frames import box, cube, mirrored
+from pcgen.children.frames import Stretch, box, cube, mirrored
 from pcgen.children.maps import plan_pairs
 from pcgen.children.matching import improve, match, partitioned
 from pcgen.children.partners import find_partners
@@ -73,6 +73,14 @@ def test_a_child_lies_between_its_parents_where_the_mask_says(tmp_path, generato
     a, b = (mirrored(x) if flip else x for x, flip in zip((a, b), child.mirrored[0], strict=True))
     near = torch.cdist(cube(child.points)[0], torch.cat([a, b])).amin(1)
     assert near.median() < 0.1
+
+
+def test_a_child_keeps_the_proportions_of_the_shape_that_was_cut(tmp_path, generator):
+    points, _ = boxes(8)
+    children = build(points, tmp_path).draw(20, 256, generator)
+    for child, row in zip(children.points, children.parent[:, 0], strict=True):
+        own = Stretch.of(points[row][None]).proportions
+        assert torch.allclose(Stretch.of(child[None]).proportions, own, atol=0.1)
 
 
 def test_a_copy_is_its_parent(tmp_path, generator):
