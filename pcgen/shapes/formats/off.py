@@ -1,70 +1,156 @@
-"""Object File Format: its many first words, and the first lines of ModelNet: ``OFF490926 …``."""
+"""Object File Format, text and binary, with its many first words; ModelNet begins ``OFF490926 …``.
+
+trimesh reads the word OFF and no other, and makes fans of concave polygons.
+"""
 
 from __future__ import annotations
 
 import re
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pcgen.errors import MeshError
 from pcgen.shapes.formats.polygons import triangles
 from pcgen.shapes.formats.raw import Raw, Sibling, numbers
 
 # ST (texture), C (colour) and N (normal) announce more numbers a vertex, 4 a homogeneous
-# coordinate, n another dimension; Geomview fixes an order, MeshLab writes another.
+# coordinate, n another dimension; Geomview fixes an order, MeshLab writes another. The word itself
+# may be missing.
 _MAGIC = re.compile(
-    rb"\s*(?P<more>(?:ST|[CN])*)(?P<four>4?)(?P<any>n?)OFF(?!\s*BINARY)|"
-    rb"\s*(?P<small>(?:st|[cn])*4?off)(?!\s*binary)"
+    rb"\s*(?:(?P<kind>(?:ST|[CN])*4?)(?P<any>n?)OFF|(?P<small>(?:st|[cn])*4?)off|(?=\d+\s+\d))"
+    rb"(?P<binary>\s*BINARY\s*?\n)?",
 )
 _COMMENT = re.compile(rb"#[^\n\r]*")
+Table = NDArray[np.float64]
+Integers = NDArray[np.int64]
 
 
 def read_off(data: bytes, sibling: Sibling | None = None) -> Raw:
-    """Vertices and triangles of a text OFF file; with no face it is a scan.
+    """Vertices and triangles of an OFF file; with no face it is a scan.
 
-    Counts may stand on the line of the magic word, glued to it or not, or after it.
+    Counts may stand on the line of the magic word, glued to it or not, or after it. Where lines
+    are not one vertex or one face each, the file is read as a stream of numbers, in which the
+    magic word alone says how many numbers a vertex has.
 
     Raises:
-        MeshError: not OFF, binary OFF, not in 3D, or fewer numbers than the counts promise.
+        MeshError: not OFF, not in 3D, or fewer numbers than the counts promise.
     """
-    if b"#" in data:
-        data = _COMMENT.sub(b"", data)
     magic = _MAGIC.match(data)
+    if b"#" in data and not (magic and magic["binary"]):
+        data = _COMMENT.sub(b"", data)
+        magic = _MAGIC.match(data)
     if magic is None:
-        hint = " (binary OFF; save it as text)" if b"BINARY" in data[:40].upper() else ""
-        raise MeshError(f"no text OFF file: it must begin with OFF{hint}")
-    kind = (magic["more"] or magic["small"] or b"").upper()
-    lines = [line for line in (raw.strip() for raw in data[magic.end() :].splitlines()) if line]
-    if magic["any"] and (not lines or lines.pop(0) != b"3"):
-        raise MeshError("nOFF of another dimension than 3; only shapes in 3D are read")
+        raise MeshError("no OFF file: it must begin with OFF")
+    kind, body = (magic["kind"] or magic["small"] or b"").upper(), data[magic.end() :]
+    width = 4 if b"4" in kind else 3
+    normal = 3 if b"N" in kind else 0
+    columns = width + normal + 4 * (b"C" in kind) + 2 * (b"ST" in kind)
     try:
-        vertex_count, face_count = (int(word) for word in lines[0].split()[:2])
-    except (ValueError, IndexError):
-        raise MeshError("the counts after the word OFF are not two or three integers") from None
-    promised = f"OFF promises {vertex_count} vertices and {face_count or 'no'} faces"
-    if vertex_count < 1 or face_count < 0:
-        raise MeshError(f"no faces and no points: {promised}")
-    if len(lines) < 1 + vertex_count + face_count:
-        raise MeshError(f"{promised}, but has only {len(lines) - 1} lines; it is truncated")
-    width = 4 if magic["four"] or b"4" in kind else 3
-    normals = None
-    try:
-        table = numbers(lines[1 : 1 + vertex_count], width + 3 * (b"N" in kind and not face_count))
-        words = [line.split() for line in lines[1 + vertex_count : 1 + vertex_count + face_count]]
-        sizes = np.array([int(face[0]) for face in words], np.int64)
-        # What follows the corners of a face is its colour.
-        flat = [int(word) for face in words for word in face[1 : 1 + max(int(face[0]), 0)]]
-        corners = np.array(flat, np.int64)
-    except (ValueError, OverflowError) as error:
-        raise MeshError(f"a line of the OFF file is not numbers ({error})") from None
+        if magic["binary"]:
+            table, corners, sizes = _read_binary(body, columns, bool(magic["any"]))
+        else:
+            body = _without_dimension(body) if magic["any"] else body
+            table, corners, sizes = _read_lines(body, width, normal) or _read_stream(body, columns)
+    except (ValueError, IndexError, OverflowError) as error:
+        raise MeshError(f"the OFF file is truncated or damaged ({error})") from None
     vertices = table[:, :3]
     if width == 4:
         with np.errstate(all="ignore"):
             vertices = vertices / table[:, 3:4]
-    if not face_count:
-        normals = table[:, width:] if table.shape[1] > width else None
-        return Raw(vertices, normals=normals)
+    if not len(sizes):
+        return Raw(vertices, normals=table[:, width : width + 3] if normal else None)
     if sizes.min() < 0 or sizes.sum() != len(corners):
         raise MeshError("a face of the OFF file has fewer corners than it says")
     faces, notes = triangles(vertices, corners, sizes)
     return Raw(vertices, faces, notes=notes)
+
+
+def _without_dimension(body: bytes) -> bytes:
+    dimension, rest = body.split(None, 1)
+    if dimension != b"3":
+        raise MeshError("nOFF of another dimension than 3; only shapes in 3D are read")
+    return rest
+
+
+def _counts(words: list[bytes]) -> tuple[int, int]:
+    try:
+        vertices, faces = (int(word) for word in words[:2])
+    except ValueError:
+        raise MeshError("the counts after the word OFF are not two or three integers") from None
+    return _checked(vertices, faces)
+
+
+def _checked(vertices: int, faces: int) -> tuple[int, int]:
+    if vertices < 1 or faces < 0:
+        promised = f"OFF promises {vertices} vertices and {faces or 'no'} faces"
+        raise MeshError(f"no faces and no points: {promised}")
+    return vertices, faces
+
+
+def _read_lines(body: bytes, width: int, normal: int) -> tuple[Table, Integers, Integers] | None:
+    """Vertices, corners and sizes of a file with a line each; None where it has none."""
+    lines = [line for line in (raw.strip() for raw in body.splitlines()) if line]
+    first = lines[0].split() if lines else []
+    if len(first) not in (2, 3):
+        return None
+    count, face_count = _counts(first)
+    columns = width if face_count else width + normal  # of a mesh, normals do not matter
+    end = 1 + count
+    faces = lines[end : end + face_count]
+    if len(faces) < face_count or len(lines) < end:
+        return None
+    if len(lines[1].split()) != len(lines[count].split()):
+        return None
+    try:
+        words = [line.split() for line in faces]
+        sizes = np.array([int(face[0]) for face in words], np.int64)
+        # What follows the corners of a face is its colour.
+        flat = [int(word) for face in words for word in face[1 : 1 + max(int(face[0]), 0)]]
+        return numbers(lines[1:end], columns), np.array(flat, np.int64), sizes
+    except (ValueError, OverflowError):
+        return None
+
+
+def _read_stream(body: bytes, columns: int) -> tuple[Table, Integers, Integers]:
+    """The same from numbers whose lines mean nothing; no face has a colour."""
+    words = body.split()
+    count, face_count = _counts(words)
+    if len(words) < 3 + count * columns + face_count:
+        raise ValueError(
+            f"OFF promises {count} vertices and {face_count or 'no'} faces, but has only "
+            f"{len(words) - 3} numbers"
+        )
+    end = 3 + count * columns
+    table = np.array(words[3:end], np.float64).reshape(count, columns)
+    values, sizes, flat, place = list(map(int, words[end:])), [], [], 0
+    for _ in range(face_count):
+        sizes.append(values[place])
+        flat += values[place + 1 : place + 1 + max(sizes[-1], 0)]
+        place += 1 + max(sizes[-1], 0)
+    if place != len(values):
+        raise ValueError(f"its faces have {place} numbers, {len(values)} are there")
+    return table, np.array(flat, np.int64), np.array(sizes, np.int64)
+
+
+def _read_binary(
+    body: bytes, columns: int, has_dimension: bool
+) -> tuple[Table, Integers, Integers]:
+    """The same from Geomview's binary form: big-endian, every face followed by its colour."""
+    start = 4 * has_dimension
+    if has_dimension and body[:4] != b"\0\0\0\3":
+        raise MeshError("nOFF of another dimension than 3; only shapes in 3D are read")
+    count, face_count = _checked(*np.frombuffer(body, ">i4", 2, start).tolist())
+    table = np.frombuffer(body, ">f4", count * columns, start + 12).reshape(count, columns)
+    left = body[start + 12 + table.nbytes :]
+    values = np.frombuffer(left[: len(left) // 4 * 4], ">i4").astype(np.int64)
+    sizes, flat, place = [], [], 0
+    for _ in range(face_count):
+        size = max(int(values[place]), 0)
+        sizes.append(size)
+        flat.append(values[place + 1 : place + 1 + size])
+        place += 2 + size + max(int(values[place + 1 + size]), 0)
+    if place > len(values):
+        raise ValueError("its last face is cut off")
+    corners = np.concatenate(flat) if flat else np.zeros(0, np.int64)
+    return table.astype(np.float64), corners, np.array(sizes, np.int64)
