@@ -1,7 +1,11 @@
-"""Polygon File Format, text and both binaries: a mesh, or a scan with or without normals."""
+"""Polygon File Format, text and both binaries: a mesh, or a scan with or without normals.
+
+trimesh and Open3D pass over elements and properties that they do not know without a word.
+"""
 
 from __future__ import annotations
 
+import struct
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,7 +28,14 @@ _TYPES = {
     **dict.fromkeys(("long", "int64"), "i8"),
     **dict.fromkeys(("ulong", "uint64"), "u8"),
 }
-_KNOWN = ("vertex", "face", "tristrips")
+_CODES = {
+    "i1": "b", "u1": "B", "i2": "h", "u2": "H", "i4": "i", "u4": "I", "i8": "q", "u8": "Q",
+    "f4": "f", "f8": "d",
+}  # fmt: skip
+_WIDTHS = {code: int(code[1]) for code in _CODES}
+_VERTICES = ("vertex", "vertices", "point", "points")
+_FACES = ("face", "faces", "tristrips")
+_CORNERS = ("vertex_indices", "vertex_index", "indices", "vertex_ids", "vertices")
 _ORDERS = {"ascii": "", "binary_little_endian": "<", "binary_big_endian": ">"}
 
 
@@ -54,27 +65,26 @@ def read_ply(data: bytes, sibling: Sibling | None = None) -> Raw:
     """
     order, elements, body = read_header(data)
     try:
-        if order:
-            columns = _read_binary(data, body, order, elements)
-        else:
-            columns = _read_text(data[body:], elements)
-    except (ValueError, OverflowError, IndexError) as error:
+        if not order:
+            data, order, elements, body = *_numbers_of(data[body:], elements), 0
+        columns = _read_elements(data, body, order, elements)
+    except (ValueError, OverflowError, IndexError, struct.error) as error:
         raise MeshError(f"the PLY file is truncated or damaged ({error})") from None
-    vertex = columns.get("vertex", {})
+    vertex = next((columns[name] for name in _VERTICES if name in columns), {})
     if not {"x", "y", "z"} <= vertex.keys():
         raise MeshError("the PLY file has no vertices with x, y and z")
     vertices = np.stack([vertex[axis].astype(np.float64) for axis in "xyz"], 1)
     notes = tuple(
         f"{element.count} {element.name!r} of the PLY file are not understood; left out"
         for element in elements
-        if element.count and element.name not in _KNOWN
+        if element.count and element.name not in (*_VERTICES, *_FACES)
     )
     corners, sizes = _polygons(columns)
     if len(sizes):
         faces, crossed = triangles(vertices, corners, sizes)
         return Raw(vertices, faces, notes=(*notes, *crossed))
     normals = None
-    for prefix in ("n", "normal_"):
+    for prefix in ("n", "normal_", "normal"):
         if {f"{prefix}{axis}" for axis in "xyz"} <= vertex.keys():
             columns_of = [vertex[f"{prefix}{axis}"].astype(np.float64) for axis in "xyz"]
             normals = np.stack(columns_of, 1)
@@ -84,15 +94,18 @@ def read_ply(data: bytes, sibling: Sibling | None = None) -> Raw:
 def _polygons(columns: dict[str, dict[str, Any]]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """The corners and sizes of all faces, strips being cut into triangles."""
     corners, sizes = [], []
-    for element in ("face", "tristrips"):
+    for element in _FACES:
         found = columns.get(element, {})
-        lists = found.get("vertex_indices", found.get("vertex_index"))
-        if lists is not None and isinstance(lists, tuple):
-            values = lists[0].astype(np.int64, copy=False)
+        lists = {name: column for name, column in found.items() if isinstance(column, tuple)}
+        if len(lists) == 1 and "tex" not in next(iter(lists)):  # whatever else it is called
+            lists = dict.fromkeys(_CORNERS[:1], *lists.values())
+        name = next((name for name in _CORNERS if name in lists), None)
+        if name is not None:
+            values = lists[name][0].astype(np.int64, copy=False)
             if element == "tristrips":
-                values = _strips(values, lists[1])
+                values = _strips(values, lists[name][1])
             corners.append(values)
-            sizes.append(lists[1] if element == "face" else np.full(len(values) // 3, 3))
+            sizes.append(np.full(len(values) // 3, 3) if element == "tristrips" else lists[name][1])
         elif any(len(column[-1] if isinstance(column, tuple) else column)
                  for column in found.values()):  # fmt: skip
             raise MeshError(f"the {element} elements of the PLY file have no vertex_indices")
@@ -135,7 +148,7 @@ def read_header(data: bytes) -> tuple[str, list[_Element], int]:
             if words[:1] == ["format"]:
                 order = _ORDERS[words[1]]
             elif words[:1] == ["element"]:
-                elements.append(_Element(words[1], int(words[2]), ()))
+                elements.append(_Element(words[1].lower(), int(words[2]), ()))
             elif words[:1] == ["property"]:
                 elements[-1] = _with_property(elements[-1], words[1:])
         except (KeyError, IndexError, ValueError):
@@ -146,61 +159,35 @@ def read_header(data: bytes) -> tuple[str, list[_Element], int]:
 
 
 def _with_property(element: _Element, words: list[str]) -> _Element:
-    if words[0] == "list":
-        count_kind, kind = _TYPES[words[1]], _TYPES[words[2]]
-        if count_kind[0] == "f":
-            raise ValueError("a count must be an integer")
-        item = _Property(words[3], kind, count_kind)
+    if words[0].lower() == "list":
+        item = _Property(words[3].lower(), _TYPES[words[2].lower()], _TYPES[words[1].lower()])
     else:
-        item = _Property(words[1], _TYPES[words[0]], None)
+        item = _Property(words[1].lower(), _TYPES[words[0].lower()], None)
     return _Element(element.name, element.count, (*element.properties, item))
 
 
-def _read_text(body: bytes, elements: list[_Element]) -> dict[str, dict[str, Any]]:
-    lines = [line for line in body.splitlines() if line.strip()]
-    columns: dict[str, dict[str, Any]] = {}
-    for element in elements:
-        chunk, lines = lines[: element.count], lines[element.count :]
-        if len(chunk) < element.count:
-            raise ValueError(f"{element.count} lines of {element.name}, found {len(chunk)}")
-        if not element.has_list:
-            names = [item.name for item in element.properties]
-            table = np.loadtxt(chunk, ndmin=2) if chunk else np.zeros((0, len(names)))
-            columns[element.name] = {name: table[:, k] for k, name in enumerate(names)}
-            continue
-        values = [[float(word) for word in line.split()] for line in chunk]
-        columns[element.name] = _split_rows(values, element)
-    return columns
+def _numbers_of(body: bytes, elements: list[_Element]) -> tuple[bytes, str, list[_Element]]:
+    """The numbers of a text body as a binary one, in which every value is a double."""
+    if b"," in body:
+        body = body.replace(b",", b".")
+    words = np.array(body.split(), "<f8")
+    wide = [
+        _Element(
+            element.name,
+            element.count,
+            tuple(_Property(p.name, "f8", p.count_kind and "f8") for p in element.properties),
+        )
+        for element in elements
+    ]
+    return words.tobytes(), "<", wide
 
 
-def _split_rows(values: list[list[float]], element: _Element) -> dict[str, Any]:
-    """Rows with lists in them, by walking each row once."""
-    found: dict[str, Any] = {}
-    offset = np.zeros(len(values), np.int64)
-    for item in element.properties:
-        if item.count_kind is None:
-            found[item.name] = np.array([row[k] for row, k in zip(values, offset, strict=True)])
-            offset += 1
-            continue
-        sizes = np.array([int(row[k]) for row, k in zip(values, offset, strict=True)], np.int64)
-        flat = [
-            number
-            for row, k, size in zip(values, offset, sizes, strict=True)
-            for number in row[k + 1 : k + 1 + size]
-        ]
-        if len(flat) != sizes.sum() or (len(sizes) and sizes.min() < 0):
-            raise ValueError(f"a list of {element.name} is shorter than its count")
-        found[item.name] = (np.array(flat), sizes)
-        offset += sizes + 1
-    return found
-
-
-def _read_binary(
+def _read_elements(
     data: bytes, start: int, order: str, elements: list[_Element]
 ) -> dict[str, dict[str, Any]]:
     columns: dict[str, dict[str, Any]] = {}
     for element in elements:
-        if element.has_list:
+        if element.has_list and element.count:
             columns[element.name], start = _read_lists(data, start, order, element)
             continue
         kind = np.dtype([(item.name, order + item.kind) for item in element.properties])
@@ -213,64 +200,72 @@ def _read_binary(
 def _read_lists(
     data: bytes, start: int, order: str, element: _Element
 ) -> tuple[dict[str, Any], int]:
-    """An element with lists: at once where all rows have the first row's sizes, else by row."""
-    if element.count == 0:
-        empty = (np.zeros(0), np.zeros(0, np.int64))
-        return {i.name: empty if i.count_kind else empty[0] for i in element.properties}, start
-    sizes = _row_sizes(data, start, order, element)
-    fields: list[tuple[str, str] | tuple[str, str, tuple[int]]] = []
-    for k, item in enumerate(element.properties):
-        if item.count_kind is None:
-            fields.append((f"v{k}", order + item.kind))
-        else:
-            fields.append((f"n{k}", order + item.count_kind))
-            fields.append((f"v{k}", order + item.kind, (sizes[k],)))
-    kind = np.dtype(fields)
-    if start + element.count * kind.itemsize <= len(data):
-        table = np.frombuffer(data, kind, element.count, start)
-        lists = [k for k, item in enumerate(element.properties) if item.count_kind]
-        if all((table[f"n{k}"] == sizes[k]).all() for k in lists):
-            found: dict[str, Any] = {}
-            for k, item in enumerate(element.properties):
-                values = table[f"v{k}"]
-                if item.count_kind is None:
-                    found[item.name] = values
-                else:
-                    found[item.name] = (values.ravel(), np.full(len(table), sizes[k], np.int64))
+    """An element with lists, each as its values, row after row, and the sizes of the rows."""
+    lists, count = [item.name for item in element.properties if item.count_kind], element.count
+    first, _ = _sizes_at(data, start, order, element)
+    kind = _row_kind(order, element, first)
+    if start + count * kind.itemsize <= len(data):
+        table = np.frombuffer(data, kind, count, start)
+        if all((table[f"{name} count"] == n).all() for name, n in zip(lists, first, strict=True)):
+            found: dict[str, Any] = {item.name: table[item.name] for item in element.properties}
+            for name, size in zip(lists, first, strict=True):
+                found[name] = found[name].ravel(), np.full(count, size, np.int64)
             return found, start + table.nbytes
-    return _read_rows(data, start, order, element)
+    places = np.empty(count, np.int64)
+    sizes = np.empty((count, len(lists)), np.int64)
+    groups: dict[tuple[int, ...], list[int]] = {}
+    for row in range(count):
+        places[row] = start
+        own, start = _sizes_at(data, start, order, element)
+        sizes[row] = own
+        groups.setdefault(own, []).append(row)
+    begins = np.cumsum(sizes, 0) - sizes
+    flat = {
+        item.name: np.empty(sizes[:, lists.index(item.name)].sum() if item.count_kind else count,
+                            item.kind)
+        for item in element.properties
+    }  # fmt: skip
+    for own, rows in groups.items():
+        kind = _row_kind(order, element, own)
+        raw = np.frombuffer(data, np.uint8)[places[rows][:, None] + np.arange(kind.itemsize)]
+        table = raw.view(kind)[:, 0]
+        for name, values in flat.items():
+            k = lists.index(name) if name in lists else -1
+            values[rows if k < 0 else begins[rows, k][:, None] + np.arange(own[k])] = table[name]
+    return {
+        name: (values, sizes[:, lists.index(name)]) if name in lists else values
+        for name, values in flat.items()
+    }, start
 
 
-def _row_sizes(data: bytes, start: int, order: str, element: _Element) -> dict[int, int]:
-    sizes: dict[int, int] = {}
-    for k, item in enumerate(element.properties):
-        if item.count_kind is not None:
-            sizes[k] = int(np.frombuffer(data, order + item.count_kind, 1, start)[0])
-            start += np.dtype(item.count_kind).itemsize
-        width = np.dtype(item.kind).itemsize
-        start += width * sizes.get(k, 1)
-        if start > len(data) or sizes.get(k, 0) < 0:
-            raise ValueError("a list is longer than the file")
-    return sizes
+def _row_kind(order: str, element: _Element, sizes: tuple[int, ...]) -> np.dtype[Any]:
+    """One row whose lists have these sizes."""
+    fields: list[Any] = []
+    left = iter(sizes)
+    for item in element.properties:
+        if item.count_kind is None:
+            fields.append((item.name, order + item.kind))
+        else:
+            fields.append((f"{item.name} count", order + item.count_kind))
+            fields.append((item.name, order + item.kind, (next(left),)))
+    return np.dtype(fields)
 
 
-def _read_rows(
+def _sizes_at(
     data: bytes, start: int, order: str, element: _Element
-) -> tuple[dict[str, Any], int]:
-    pieces: dict[int, list[NDArray[Any]]] = {k: [] for k in range(len(element.properties))}
-    counts: dict[int, list[int]] = {k: [] for k in pieces}
-    kinds = [np.dtype(order + item.kind) for item in element.properties]
-    for _ in range(element.count):
-        sizes = _row_sizes(data, start, order, element)
-        for k, item in enumerate(element.properties):
-            if item.count_kind is not None:
-                start += np.dtype(item.count_kind).itemsize
-                counts[k].append(sizes[k])
-            values = np.frombuffer(data, kinds[k], sizes.get(k, 1), start)
-            pieces[k].append(values)
-            start += values.nbytes
-    found: dict[str, Any] = {}
-    for k, item in enumerate(element.properties):
-        flat = np.concatenate(pieces[k])
-        found[item.name] = flat if item.count_kind is None else (flat, np.array(counts[k]))
-    return found, start
+) -> tuple[tuple[int, ...], int]:
+    """The sizes of the lists of the row at ``start``, and where the next row is."""
+    sizes = []
+    for item in element.properties:
+        size = 1
+        if item.count_kind is not None:
+            (number,) = struct.unpack_from(order + _CODES[item.count_kind], data, start)
+            size = int(number)
+            if size < 0 or size != number:
+                raise ValueError(f"a list of {number} values")
+            sizes.append(size)
+            start += _WIDTHS[item.count_kind]
+        start += size * _WIDTHS[item.kind]
+    if start > len(data):
+        raise ValueError("a list is longer than the file")
+    return tuple(sizes), start
