@@ -13,6 +13,12 @@ from pcgen.errors import MeshError
 from pcgen.shapes.formats.polygons import triangles
 from pcgen.shapes.formats.raw import Raw, Sibling, numbers
 
+#: What an OBJ file may have beside faces; ``bzp`` and ``bsp`` are the first version's patches.
+_NO_FACES = {
+    b"surf": "free-form surfaces", b"bzp": "Bézier patches", b"bsp": "B-spline patches",
+    b"curv": "curves", b"l": "lines", b"p": "points",
+}  # fmt: skip
+
 
 def read_obj(data: bytes, sibling: Sibling | None = None) -> Raw:
     """Vertices and triangles of an OBJ file; without a face line it is a scan.
@@ -23,8 +29,11 @@ def read_obj(data: bytes, sibling: Sibling | None = None) -> Raw:
     Raises:
         MeshError: no vertex line, one that is not numbers, or only free-form surfaces.
     """
-    lines = _lines(data)
+    data = _plain_lines(data)
+    lines = data.split(b"\n")
     vertex_lines = [line[2:] for line in lines if line[:2] == b"v "]
+    if b"\nfo " in data:  # the first version's word for a face
+        lines = [b"f " + line[3:] if line[:3] == b"fo " else line for line in lines]
     face_lines = [line[2:] for line in lines if line[:2] == b"f "]
     if not vertex_lines:
         raise MeshError("no vertex line ('v x y z') in the OBJ file")
@@ -47,15 +56,15 @@ def read_obj(data: bytes, sibling: Sibling | None = None) -> Raw:
 
 def _left_out(data: bytes, has_faces: bool) -> tuple[str, ...]:
     notes = []
-    for word, what in ((b"surf", "free-form surfaces"), (b"curv", "curves"), (b"l", "lines")):
+    for word, what in _NO_FACES.items():
         line = b"\n" + word + b" "
         count = data.count(line) if line in data else 0
-        if count and not has_faces:
+        if count and not has_faces and word != b"p":
             raise MeshError(
                 f"no faces: it is made of {count} {what} ({word.decode()!r}); export it as polygons"
             )
         if count:
-            notes.append(f"{count} {what} of the OBJ file are no polygons; left out")
+            notes.append(f"{count} {what} ({word.decode()!r}) of the OBJ file are left out")
     return tuple(notes)
 
 
@@ -70,14 +79,14 @@ def _normals(lines: list[bytes], count: int) -> NDArray[np.float64] | None:
         return None
 
 
-def _lines(data: bytes) -> list[bytes]:
-    """The lines, continued ones joined, with one kind of end and of space and none in front."""
+def _plain_lines(data: bytes) -> bytes:
+    """Lines with one kind of end and of space and none in front, continued ones joined."""
     for old, new in ((b"\r\n", b"\n"), (b"\r", b"\n"), (b"\\\n", b" "), (b"\t", b" ")):
         if old in data:
             data = data.replace(old, new)
-    lines = data.split(b"\n")
-    indented = data[:1] == b" " or b"\n " in data
-    return [line.lstrip() for line in lines] if indented else lines
+    if data[:1] == b" " or b"\n " in data:
+        data = b"\n".join(line.lstrip() for line in data.split(b"\n"))
+    return data
 
 
 def _corners(lines: list[bytes]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -31,21 +31,23 @@ def triangles(
 
     Args:
         vertices: (V, 3). corners: (sum of sizes,) vertex numbers, polygon after polygon.
-        sizes: (polygons,) corners of each; those with fewer than three are dropped.
+        sizes: (polygons,) corners of each; those with fewer than three are left out and counted.
     Raises:
         MeshError: no polygon with three corners; of larger polygons, a corner that is no vertex.
     """
     faces = fan(corners, sizes)
     if len(sizes) and not len(faces):
         raise MeshError("no faces: none of them has three corners")
+    thin = int((sizes < 3).sum())
+    notes = [f"{thin} faces have fewer than three corners; left out"] if thin else []
     if int(sizes.max(initial=0)) <= 3:
-        return faces, ()
+        return faces, tuple(notes)
     check_range(corners, len(vertices))
     owner = np.repeat(np.arange(len(sizes)), np.maximum(sizes - 2, 0))
     several = sizes[owner] > 3
     concave = _uncovered(vertices, faces[several], owner[several])
     if not len(concave):
-        return faces, ()
+        return faces, tuple(notes)
     starts = np.cumsum(sizes) - sizes
     cut, crossed = [], 0
     for number in concave:
@@ -53,8 +55,9 @@ def triangles(
         found = _cut(vertices[polygon])
         crossed += found is None
         cut.append(fan(polygon, sizes[[number]]) if found is None else polygon[found])
-    notes = (f"{crossed} faces cross themselves; their surface is a guess",) if crossed else ()
-    return np.concatenate([faces[~np.isin(owner, concave)], *cut]), notes
+    if crossed:
+        notes.append(f"{crossed} faces cross themselves; their surface is a guess")
+    return np.concatenate([faces[~np.isin(owner, concave)], *cut]), tuple(notes)
 
 
 def fan(corners: NDArray[np.int64], sizes: NDArray[np.int64]) -> Faces:

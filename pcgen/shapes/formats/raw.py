@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -51,13 +52,14 @@ def numbers(lines: list[bytes], columns: int) -> NDArray[np.float64]:
     Raises:
         ValueError: a line has fewer, or something else.
     """
-    try:
-        table = np.loadtxt(lines, np.float64, usecols=range(columns), ndmin=2)
-    except ValueError:
-        if not any(b"," in line for line in lines[:100]):
-            raise
-        lines = [line.replace(b",", b".") for line in lines]
-        table = np.loadtxt(lines, np.float64, usecols=range(columns), ndmin=2)
+    with warnings.catch_warnings(action="ignore"):  # of no numbers, which the count below shows
+        try:
+            table = np.loadtxt(lines, np.float64, usecols=range(columns), ndmin=2)
+        except ValueError:
+            if not any(b"," in line for line in lines[:100]):
+                raise
+            lines = [line.replace(b",", b".") for line in lines]
+            table = np.loadtxt(lines, np.float64, usecols=range(columns), ndmin=2)
     if len(table) != len(lines):
         raise ValueError("an empty line")
     return table

@@ -5,17 +5,18 @@ from __future__ import annotations
 import re
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pcgen.errors import MeshError
+from pcgen.shapes.formats.polygons import triangles
 from pcgen.shapes.formats.raw import Raw, Sibling, numbers
 
 _FACET = np.dtype([("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("attribute", "<u2")])
 _VERTEX = re.compile(rb"vertex[ \t]+([^\n]*)", re.IGNORECASE)
+_LOOP_END = re.compile(rb"endloop", re.IGNORECASE)
 
 
 def read_stl(data: bytes, sibling: Sibling | None = None) -> Raw:
-    """Vertices (3 F, 3), corners of the faces in turn, and triangles (F, 3).
+    """Vertices, corners of the faces in turn, and triangles (F, 3); of all solids of the file.
 
     Raises:
         MeshError: neither binary STL of the promised length nor text with whole facets.
@@ -30,7 +31,7 @@ def read_stl(data: bytes, sibling: Sibling | None = None) -> Raw:
         if left := (len(data) - 84) // _FACET.itemsize - count:
             notes = (f"the STL file promises {count} facets; {left} more after them are left out",)
     elif text:
-        corners = _read_text(data)
+        return _read_text(data.replace(b"\r", b"\n"))
     else:
         raise MeshError(f"no STL file, or truncated: {count} facets do not fit {len(data)} bytes")
     if not len(corners):
@@ -38,13 +39,19 @@ def read_stl(data: bytes, sibling: Sibling | None = None) -> Raw:
     return Raw(corners, np.arange(len(corners)).reshape(-1, 3), notes=notes)
 
 
-def _read_text(data: bytes) -> NDArray[np.float64]:
-    lines = _VERTEX.findall(data.replace(b"\r", b"\n"))
-    if len(lines) % 3:
-        raise MeshError(f"the STL file has {len(lines)} vertex lines, no multiple of three")
+def _read_text(data: bytes) -> Raw:
+    lines = _VERTEX.findall(data)
     if not lines:
-        return np.zeros((0, 3))
+        raise MeshError("no faces: the STL file has no facet")
     try:
-        return numbers(lines, 3)
+        corners = numbers(lines, 3)
     except ValueError as error:
         raise MeshError(f"a vertex line of the STL file is not three numbers ({error})") from None
+    loops = data.count(b"endloop") or len(_LOOP_END.findall(data))
+    if len(lines) == 3 * loops or not (loops or len(lines) % 3):
+        return Raw(corners, np.arange(len(corners)).reshape(-1, 3))
+    sizes = [len(_VERTEX.findall(loop)) for loop in _LOOP_END.split(data)]
+    if sizes[-1]:
+        raise MeshError(f"the STL file ends within a facet: {len(lines)} vertices, {loops} loops")
+    faces, notes = triangles(corners, np.arange(len(corners)), np.array(sizes[:-1], np.int64))
+    return Raw(corners, faces, notes=notes)
