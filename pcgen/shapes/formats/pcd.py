@@ -23,7 +23,7 @@ def read_pcd(data: bytes, sibling: Sibling | None = None) -> Raw:
     """
     header, body = _pcd_header(data)
     try:
-        names = header.get("FIELDS") or header["COLUMNS"]
+        names = [name.lower() for name in header.get("FIELDS") or header["COLUMNS"]]
         counts = [int(word) for word in header.get("COUNT", ["1"] * len(names))]
         kinds = [
             np.dtype({"F": "f", "I": "i", "U": "u"}[kind] + size).newbyteorder("<")

@@ -145,4 +145,27 @@ def _separated(lines: list[bytes]) -> list[bytes]:
     if decimal:
         spaced = [_LOOSE_COMMA.sub(b" ", line).replace(b";", b" ") for line in lines]
         return [line.replace(b",", b".") for line in spaced]
+    if _may_be_halves(seen):
+        raise MeshError(
+            "its commas may separate numbers or be decimal: '0,5,1,25' may be two numbers or four; "
+            "write it with decimal points, or with ';' between the numbers"
+        )
     return [_SEPARATORS.sub(b" ", line) for line in lines]
+
+
+def _may_be_halves(lines: list[bytes]) -> bool:
+    """Whether each number of a line may have been split in two by its own decimal comma.
+
+    Then every second word is a fraction: digits without a sign, some of them many or with a zero
+    in front, as coordinates and colours in whole numbers do not have them.
+    """
+    rows = [line.strip().split(b",") for line in lines]
+    if any(len(row) < 6 or len(row) % 2 for row in rows):
+        return False
+    whole = [word.strip() for row in rows for word in row[::2]]
+    parts = [word.strip() for row in rows for word in row[1::2]]
+    return (
+        all(word.lstrip(b"+-").isdigit() for word in whole)
+        and all(map(bytes.isdigit, parts))
+        and any((word[:1] == b"0" and len(word) > 1) or len(word) > 3 for word in parts)
+    )
