@@ -44,22 +44,27 @@ LOOSE_SUFFIXES = (".txt", ".csv")
 ARRAY_SUFFIXES = (".npy", ".npz", ".pt", ".pth", ".h5", ".hdf5")
 
 _BLENDER = "open it in Blender and export it as glTF"
+_ASSIMP = "convert it with: assimp export IN OUT.obj"
 _CAD = "mesh it in a CAD program such as FreeCAD and export that as STL or OBJ"
 _SCAN = "convert it with: pdal translate IN OUT.ply"
+_MESHIO = "convert it with: meshio convert IN OUT.ply"
 _UNPACK = "unpack it first, or make it a zip archive"
+_SPLAT = "it holds Gaussians; export it as PLY"
+_VOLUME = "it holds no surface or points of one"
 #: Files of shapes that are not read, and what to do about them.
 UNUSABLE: dict[str, str] = {
-    **dict.fromkeys(
-        (".fbx", ".dae", ".blend", ".3ds", ".x3d", ".wrl", ".abc", ".lwo", ".ac", ".dxf"), _BLENDER
-    ),
-    **dict.fromkeys((".usd", ".usda", ".usdc", ".usdz"), _BLENDER),
+    **dict.fromkeys((".fbx", ".blend", ".abc", ".usd", ".usda", ".usdc", ".usdz"), _BLENDER),
+    **dict.fromkeys((".dae", ".3ds", ".x3d", ".wrl", ".lwo", ".ac", ".dxf", ".3mf", ".amf"),
+                    _ASSIMP),
     **dict.fromkeys((".max", ".ma", ".mb", ".c4d", ".skp"), "export it as glTF or OBJ there"),
     **dict.fromkeys((".step", ".stp", ".iges", ".igs", ".brep", ".3dm", ".ifc", ".sldprt"), _CAD),
     **dict.fromkeys((".las", ".laz", ".e57", ".ptx"), _SCAN),
-    **dict.fromkeys((".vtk", ".vtp", ".vtu", ".msh", ".mesh", ".3mf", ".amf", ".ctm"),
-                    "convert it to PLY, with MeshLab or meshio"),
+    **dict.fromkeys((".vtk", ".vtu", ".msh", ".mesh"), _MESHIO),
+    **dict.fromkeys((".vtp", ".ctm"), "open it in ParaView or MeshLab and save it as PLY"),
+    ".drc": "decode it with: draco_decoder -i IN -o OUT.ply",
     **dict.fromkeys((".tar", ".tgz", ".gz", ".bz2", ".xz", ".7z", ".rar", ".zst"), _UNPACK),
     **dict.fromkeys((".pkl", ".pickle"), "it could run code; save its arrays with numpy.savez"),
     **dict.fromkeys((".mat", ".tfrecord", ".lmdb"), "save its clouds as .npy, (N, P, 3)"),
-    **dict.fromkeys((".binvox", ".vox", ".nii", ".splat"), "it holds no surface or points of one"),
+    **dict.fromkeys((".splat", ".ksplat", ".spz"), _SPLAT),
+    **dict.fromkeys((".binvox", ".vox", ".nii"), _VOLUME),
 }  # fmt: skip

@@ -89,6 +89,12 @@ def _split(data: bytes) -> tuple[dict[str, Any], bytes | None]:
     return tree, binary
 
 
+def _compressed(name: str) -> MeshError:
+    return MeshError(
+        f"its geometry is compressed with {name}; decode it with: gltf-transform cp IN OUT.glb"
+    )
+
+
 class _Scene:
     def __init__(self, tree: dict[str, Any], binary: bytes | None, sibling: Sibling | None) -> None:
         self._tree, self._binary, self._sibling = tree, binary, sibling
@@ -143,9 +149,7 @@ class _Scene:
                 continue
             if name in _COMPRESSED:
                 if name in required:
-                    raise MeshError(
-                        f"its geometry is compressed with {name}; export it uncompressed"
-                    )
+                    raise _compressed(name)
             elif name in required:
                 raise MeshError(f"it requires the extension {name}, which is not understood")
             else:
@@ -230,7 +234,7 @@ class _Scene:
         numbers = [part["attributes"]["POSITION"], part.get("indices")]
         accessors = [self._list("accessors")[n] for n in numbers if n is not None]
         if _DRACO in part.get("extensions", {}) and any("bufferView" not in a for a in accessors):
-            raise MeshError(f"its geometry is compressed with {_DRACO}; export it uncompressed")
+            raise _compressed(_DRACO)
 
     def _corners(self, part: dict[str, Any], count: int) -> NDArray[np.int64]:
         if "indices" not in part:
@@ -265,8 +269,8 @@ class _Scene:
         joints, shares = np.concatenate(chosen, 1).astype(np.int64), np.concatenate(weights, 1)
         if joints.max(initial=0) >= len(worlds):
             raise MeshError(f"joint {joints.max()} is out of range: the skin has {len(worlds)}")
-        total = shares.sum(1, keepdims=True)
-        return joints, shares / np.where(total > 0, total, 1), worlds
+        shares[~(shares.sum(1) > 0), 0] = 1.0  # as viewers place what hangs on nothing
+        return joints, shares / shares.sum(1, keepdims=True), worlds
 
     def _places(self, number: int) -> list[Floats]:
         """The world matrix of a node, or one an instance."""
@@ -349,7 +353,7 @@ class _Scene:
         view = self._list("bufferViews")[number]
         for name in _COMPRESSED & view.get("extensions", {}).keys():
             if self._list("buffers")[view["buffer"]].get("uri") is None and view["buffer"] > 0:
-                raise MeshError(f"its geometry is compressed with {name}; export it uncompressed")
+                raise _compressed(name)
         buffer = self._buffer(view["buffer"])
         size = kind.itemsize * width
         stride = int(view.get("byteStride") or size)
