@@ -223,7 +223,7 @@ def test_gltf_finds_its_buffer_beside_itself_but_never_outside(tmp_path, box, bo
 def test_compressed_gltf_says_what_to_do(box_files):
     tree = json.loads(box_files[".gltf"])
     tree["extensionsRequired"] = ["KHR_draco_mesh_compression"]
-    with pytest.raises(MeshError, match="export it uncompressed"):
+    with pytest.raises(MeshError, match="gltf-transform cp"):
         read_mesh(json.dumps(tree).encode(), suffix=".gltf")
 
 
@@ -260,13 +260,13 @@ def test_an_unusable_mesh_is_refused_with_its_reason(mesh, reason):
         (".obj", b"v 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 9\n", "out of range"),
         (".obj", b"v nan 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 3\n", "NaN"),
         (".off", b"PK\x03\x04", "must begin with OFF"),
-        (".off", b"OFF BINARY\n", "must begin with OFF"),
+        (".off", b"OFF BINARY\n", "truncated"),
         (".off", b"OFF\n3 1 0\n0 0 0\n", "truncated"),
         (".off", b"OFF\n3 0 0\n", "no faces"),
         (".off", b"OFF\nmany\n", "counts"),
         (".ply", b"ply\n", "end_header"),
         (".stl", b"solid nothing\nendsolid nothing\n", "no facet"),
-        (".stl", b"solid x\nvertex 1 2 3\nvertex 1 2 3\n", "multiple of three"),
+        (".stl", b"solid x\nvertex 1 2 3\nvertex 1 2 3\n", "within a facet"),
         (".stl", b"solid x\nvertex 1 2\nvertex 1 2\nvertex 3 4\n", "not three numbers"),
         (".stl", b"\0" * 80 + b"\x05\0\0\0" + b"\0" * 50, "5 facets do not fit 134 bytes"),
         (".glb", b"glTF\x02\x00\x00\x00", "not a readable"),

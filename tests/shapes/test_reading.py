@@ -122,7 +122,7 @@ def test_every_first_word_of_off(word, more):
 
 
 @pytest.mark.parametrize(
-    ("word", "reason"), [("nOFF\n4", "another dimension"), ("OFF BINARY", "save it as text")]
+    ("word", "reason"), [("nOFF\n4", "another dimension"), ("OFF BINARY", "truncated")]
 )
 def test_off_that_is_not_read_says_why(word, reason):
     with pytest.raises(MeshError, match=reason):
@@ -153,7 +153,7 @@ def test_ply_strips_are_triangles_and_unknown_elements_are_counted():
     ("suffix", "text", "reason"),
     [
         (".ply", PLY.replace("\n3 1 3 0\n", "\n3 1 99 0\n"), "face index 99 is out of range"),
-        (".ply", PLY.replace("vertex_indices", "corners"), "no vertex_indices"),
+        (".ply", PLY.replace("vertex_indices", "texcoord"), "no vertex_indices"),
         (".obj", "v 0 0 0\nv 1 0 0\nf 1 2\n", "three corners"),
         (".obj", "v 0 0 0\nv 1 0 0\ncurv 0 1 1 2\nsurf 0 1 0 1 1 2\n", "free-form surfaces"),
         (".obj", "v 0 0 0\nv 1 0 0\nl 1 2\n", "1 lines"),
