@@ -6,22 +6,30 @@ import csv
 import hashlib
 import io
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from pcgen.errors import DataError, InputError, MeshError
+from pcgen.files import parse_json
 from pcgen.shapes.formats.raw import plain
 from pcgen.shapes.formats.text import looks_like_points
 from pcgen.shapes.items import Item
 from pcgen.shapes.layouts import SPLIT_NAMES, split_in
 from pcgen.shapes.mesh_files import read_file
 from pcgen.shapes.reading import SUFFIXES
-from pcgen.shapes.tree import Listing, Rejected, read_entry
+from pcgen.shapes.tree import Entry, Listing, Rejected, read_entry
 
-#: A table of one of these names at the top of a source is used without being asked for.
+#: Tables at the top of a source are used without being asked for, those of these names first.
 OWN_TABLES = ("split.csv", "splits.csv", "all.csv", "manifest.csv")
 
+_MODEL_COLUMNS = ("modelId", "model_id")
+_FILE_COLUMNS = ("file", "filename", "path", "object_path", "name", "model", "id", "object_id")
+# In JSON: what holds the name of a model, and what the folder of the models beside it.
+_MODEL_KEYS = ("anno_id", "modelId", "model_id", "file", "path", "name", "id")
+_JSON_LISTS = ("pcn", "completion3d", "dataset")  # that hold the splits under other names
+_SYNSET_KEYS = ("taxonomy_id", "synsetId", "synset")
 _TABLE_LIMIT = 256 * 2**20
 _TRAIN, _VAL = 0.8, 0.9  # by hash: up to 0.8 train, up to 0.9 val, then test
 
@@ -38,18 +46,18 @@ class SplitTable:
     rows: dict[str, tuple[str, str | None]]
 
     def row(self, item: Item) -> tuple[str, str | None] | None:
-        """The row of a shape, by the surest of its names that is in the table."""
-        for name in _names_of(item):
-            found = self.rows.get(name)
-            if found is not None:
-                return found if found[0] else None
-        return None
+        """The row of a shape, by the surest of its names that the table has in one split.
+
+        A row without a split is one that the table has in several.
+        """
+        found = [self.rows[name] for name in _names_of(item) if name in self.rows]
+        return next((row for row in found if row[0]), found[0] if found else None)
 
 
 def read_table(source: Path | str | bytes, origin: str) -> SplitTable:
     """Read ``id,synsetId,subSynsetId,modelId,split`` (ShapeNet), or ``file[,category],split``.
 
-    Columns may come in any order and among others.
+    Columns may come in any order and among others; model, path, name and id are understood too.
 
     Raises:
         DataError: no such file, or no such columns.
@@ -62,21 +70,26 @@ def read_table(source: Path | str | bytes, origin: str) -> SplitTable:
         reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=mark)
         columns = {(name or "").strip(): name for name in reader.fieldnames or ()}
         found: dict[str, tuple[str, str | None]] = {}
-        if {"modelId", "split"} <= columns.keys():
+        model_column = next((c for c in _MODEL_COLUMNS if c in columns), None)
+        file_column = next((c for c in _FILE_COLUMNS if c in columns), None)
+        if model_column and "split" in columns:
             for row in reader:
-                model = _cell(row, columns["modelId"])
-                value = (_split_name(_cell(row, columns["split"])), None)
+                model = _cell(row, columns[model_column])
+                value: tuple[str, str | None] = (_split_name(_cell(row, columns["split"])), None)
                 if "synsetId" in columns:
                     synset = _cell(row, columns["synsetId"])
                     # Spreadsheets drop the leading zero of a synset.
                     found[f"{synset.zfill(8)}/{model}"] = found[f"{synset}/{model}"] = value
                 if found.setdefault(model, value) != value:
                     found[model] = ("", None)
-        elif {"file", "split"} <= columns.keys():
+        elif file_column and "split" in columns:
             for row in reader:
                 category = _cell(row, columns["category"]) if "category" in columns else ""
                 split = _split_name(_cell(row, columns["split"]))
-                found[_form(_cell(row, columns["file"]))] = (split, category or None)
+                name = _form(_cell(row, columns[file_column]))
+                value = (split, category or None)
+                if found.setdefault(name, value) != value:
+                    found[name] = ("", None)
         else:
             raise ValueError(f"it has {', '.join(columns) or 'none'}")
     except (InputError, MeshError, ValueError, csv.Error) as error:
@@ -93,50 +106,84 @@ def find_table(listing: Listing, remarks: list[str]) -> SplitTable | None:
     Args:
         remarks: is told of a file that is called a splits file and is none.
     """
-    for name in OWN_TABLES:
-        for entry in listing.entries:
-            if entry.path == name:
-                try:
-                    return read_table(read_entry(entry, _TABLE_LIMIT), entry.path)
-                except (DataError, InputError) as error:
-                    if name.startswith("split"):  # others may be tables of anything
-                        remarks.append(f"{error}; it is not used")
+    top = [e for e in listing.entries if "/" not in e.path and e.suffix in (".csv", ".tsv")]
+    rank = {name: number for number, name in enumerate(OWN_TABLES)}
+    for entry in sorted(top, key=lambda entry: rank.get(entry.path, len(rank))):
+        try:
+            return read_table(read_entry(entry, _TABLE_LIMIT), entry.path)
+        except (DataError, InputError) as error:
+            if "split" in entry.stem:  # others may be tables of anything
+                remarks.append(f"{error}; it is not used")
     return _find_lists(listing)
 
 
 def _find_lists(listing: Listing) -> SplitTable | None:
-    """Files such as ``train.txt``, ``modelnet40_test.txt`` or ``<synset>/val.lst``: a name a line.
+    """Files such as ``train.txt``, ``<synset>/val.lst``, ``shuffled_test_file_list.json``.
 
-    A name may be a path, with or without an ending; one in a list that lies in a folder may be
-    of that folder.
+    In text, a name is the first word of a line; in JSON see :func:`_json_names`. A name may be a
+    path, with or without an ending; one in a list that lies in a folder may be of that folder.
     """
     rows: dict[str, tuple[str, str | None]] = {}
     origins = []
     for entry in listing.entries:
-        split = split_in(entry.stem) if entry.suffix in (".txt", ".lst") else None
-        if split is None or entry.size > _TABLE_LIMIT:
-            continue
-        try:
-            data = plain(read_entry(entry, _TABLE_LIMIT))
-        except (InputError, MeshError):
-            continue
-        lines = data.decode("utf-8", "replace").splitlines()
-        names = [line.split()[0].split(",")[0] for line in lines if line.strip()]
-        if not names or looks_like_points(data[:4096]):
+        found = _listed(entry)
+        if not found:
             continue
         origins.append(entry.path)
         folder = entry.path.rpartition("/")[0]
-        for name in map(_form, names):
-            value = (split, None)
-            for key in {name, _bare(name)}:
-                if folder:
-                    rows[f"{folder}/{key}"] = value
-                if rows.setdefault(key, value) != value:
-                    rows[key] = ("", None)
+        for split, name in found:
+            value, bare = (split, None), _bare(_form(name))
+            for key in {_form(name), bare, "/".join(bare.split("/")[-2:])}:
+                for one in (key, f"{folder}/{key}") if folder else (key,):
+                    if rows.setdefault(one, value) != value:
+                        rows[one] = ("", None)
     if not rows:
         return None
     several = f" and {len(origins) - 1} more lists" if len(origins) > 1 else ""
     return SplitTable(f"{origins[0]}{several}", rows)
+
+
+def _listed(entry: Entry) -> list[tuple[str, str]]:
+    """The names in a list, each with its split; none where the file is no list."""
+    split, stem = split_in(entry.stem), entry.stem.lower()
+    of_json = entry.suffix == ".json" and (split or "split" in stem or stem in _JSON_LISTS)
+    if entry.size > _TABLE_LIMIT or "id2" in stem:  # names of the rows of an HDF5 file
+        return []
+    if not of_json and not (split and entry.suffix in (".txt", ".lst")):
+        return []
+    try:
+        data = plain(read_entry(entry, _TABLE_LIMIT))
+        if of_json:
+            return list(_json_names(parse_json(data), split))
+    except (InputError, MeshError, ValueError, RecursionError):
+        return []
+    if split is None or looks_like_points(data[:4096]):
+        return []
+    lines = data.decode("utf-8", "replace").splitlines()
+    return [(split, line.split()[0].split(",")[0]) for line in lines if line.strip()]
+
+
+def _json_names(
+    value: Any, split: str | None, place: tuple[str, ...] = ()
+) -> Iterator[tuple[str, str]]:
+    """Split and name of every model: of lists, of objects with a key for each split or synset, and
+    of objects for each model or taxonomy."""
+    if isinstance(value, str | int) and split:
+        yield split, "/".join((*place, str(value)))
+    elif isinstance(value, list):
+        for one in value:
+            yield from _json_names(one, split, place)
+    elif isinstance(value, dict):
+        place = (*place, *(str(value[key]) for key in _SYNSET_KEYS if key in value))
+        model = next((value[key] for key in _MODEL_KEYS if key in value), None)
+        own = SPLIT_NAMES.get(str(value.get("split", "")).lower(), split)
+        if isinstance(model, str | int) and own:
+            yield own, "/".join((*place, str(model)))
+            return
+        for key, one in value.items():
+            known = SPLIT_NAMES.get(key.lower())
+            if isinstance(one, list | dict):
+                yield from _json_names(one, known or split, place if known else (*place, key))
 
 
 def apply_table(items: Iterable[Item], table: SplitTable) -> tuple[list[Item], list[Rejected]]:
@@ -144,8 +191,9 @@ def apply_table(items: Iterable[Item], table: SplitTable) -> tuple[list[Item], l
     kept, rejected = [], []
     for item in items:
         row = table.row(item)
-        if row is None:
-            rejected.append(Rejected(item.where, f"it is not in the splits file {table.origin}"))
+        if row is None or not row[0]:
+            fault = "in two splits of" if row else "not in"
+            rejected.append(Rejected(item.where, f"it is {fault} the splits file {table.origin}"))
             continue
         split, category = row
         if category and category != item.category:

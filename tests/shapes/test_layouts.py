@@ -12,6 +12,7 @@ from pcgen.shapes.items import open_item
 from pcgen.shapes.layouts import find_items
 from pcgen.shapes.layouts.synsets import CORE_NAMES
 from pcgen.shapes.mesh_files import Mesh
+from pcgen.shapes.plan import make_plan
 from pcgen.shapes.tree import scan
 from tests.shapes.small_shapes import box_mesh, every_format, obj_bytes, off_bytes
 
@@ -193,7 +194,7 @@ def test_shapenetpart_points_and_text(tmp_path):
     name, items, found = found_in(fill(tmp_path / "b", files))
     assert name == "shapenetpart"
     item = items["Knife/bcd"]
-    assert item.split == "val"
+    assert make_plan(tmp_path / "b").items[0].split == "val"
     assert np.allclose(open_item(item).shape.normals, unit, atol=1e-4)
     assert found.aliases["knife"] == "Knife"
 

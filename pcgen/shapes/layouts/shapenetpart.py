@@ -1,17 +1,15 @@
 """ShapeNetPart: clouds in ``<synset>/points/<model>.pts``, or ``<synset>/<model>.txt``.
 
 The text files hold position, normal and part label; ``synsetoffset2category.txt`` names the
-synsets and ``train_test_split/shuffled_*_file_list.json`` the splits.
+synsets.
 """
 
 from __future__ import annotations
 
 import re
 
-from pcgen.errors import InputError
-from pcgen.files import parse_json
 from pcgen.shapes.items import Item
-from pcgen.shapes.layouts import SPLIT_NAMES, Found
+from pcgen.shapes.layouts import Found
 from pcgen.shapes.layouts.synsets import aliases_of, category_of, synset_names
 from pcgen.shapes.tree import Listing, read_entry
 
@@ -20,7 +18,6 @@ EXPECTED = "<synset>/points/<model>.pts, or <synset>/<model>.txt with synsetoffs
 _PTS = re.compile(r"(?:.*/)?(?P<synset>\d{8})/points/(?P<model>[^/]+)\.pts")
 _TXT = re.compile(r"(?:.*/)?(?P<synset>\d{8})/(?P<model>[^/]+)\.txt")
 _NAMES = "synsetoffset2category.txt"
-_LIST = re.compile(r"(?:.*/)?shuffled_(?P<split>\w+)_file_list\.json")
 _TABLE_LIMIT = 64 * 2**20
 
 
@@ -33,7 +30,6 @@ def recognises(listing: Listing) -> bool:
 
 def find(listing: Listing) -> Found:
     names = {**synset_names(listing), **_own_names(listing)}
-    splits = _splits(listing)
     items, synsets = [], set()
     for entry in listing.entries:
         match = _PTS.fullmatch(entry.path) or _TXT.fullmatch(entry.path)
@@ -46,7 +42,7 @@ def find(listing: Listing) -> Found:
             Item(
                 id=f"{category}/{model}",
                 category=category,
-                split=splits.get(f"{synset}/{model}"),
+                split=None,
                 entry=entry,
                 names=(f"{synset}/{model}", model, entry.path),
             )
@@ -62,19 +58,4 @@ def _own_names(listing: Listing) -> dict[str, tuple[str, ...]]:
                 name, _, synset = line.partition("\t")
                 if synset.strip():
                     found[synset.strip()] = (name.strip(), name.strip().lower())
-    return found
-
-
-def _splits(listing: Listing) -> dict[str, str]:
-    """Split by ``<synset>/<model>``; a list that cannot be read leaves its shapes without one."""
-    found: dict[str, str] = {}
-    for entry in listing.entries:
-        match = _LIST.fullmatch(entry.path)
-        if not match or match["split"] not in SPLIT_NAMES:
-            continue
-        try:
-            for path in parse_json(read_entry(entry, _TABLE_LIMIT)):
-                found["/".join(str(path).split("/")[-2:])] = SPLIT_NAMES[match["split"]]
-        except (ValueError, TypeError, InputError, RecursionError):
-            continue
     return found
