@@ -27,7 +27,7 @@ _LEAST, _SKEW, _RATIO, _VOTE = 20, 0.3, 2.0, 0.65
 
 
 def likely_up(shapes: Iterable[NDArray[np.floating]]) -> str:
-    """The axis that shapes (n, 3) show to point up, another than Y; "" where that is not clear."""
+    """The axis that shapes (n, 3) show to point up; "" where that is not clear."""
     found = []
     for points in shapes:
         centred = np.asarray(points, np.float64) - np.mean(points, 0, np.float64)
@@ -39,7 +39,7 @@ def likely_up(shapes: Iterable[NDArray[np.floating]]) -> str:
     mean, votes = skew.mean(0), np.bincount(skew.argmax(1), minlength=3) / len(skew)
     first = int(mean.argmax())
     clear = mean[first] > max(_SKEW, _RATIO * float(np.sort(mean)[1])) and votes[first] > _VOTE
-    return "xyz"[first] if clear and first != 1 else ""
+    return "xyz"[first] if clear else ""
 
 
 def raised(points: NDArray[np.float64], up: str) -> NDArray[np.float64]:

@@ -23,7 +23,7 @@ from pcgen.files import TEMPORARY_PREFIX, lock, parse_json, storage_errors, writ
 from pcgen.jobs import pool
 from pcgen.jobs.workers import foreign_limits
 from pcgen.remote import folder_for, is_url
-from pcgen.shapes.axes import likely_up
+from pcgen.shapes import evidence
 from pcgen.shapes.fetch import is_published, publish
 from pcgen.shapes.pieces import (
     PIECE_SIZE,
@@ -214,7 +214,10 @@ def _finish(part: Path, plan: Plan, pieces: list[Piece], up_is_given: bool) -> d
     ]
     assemble(part, counts, plan.settings.points, names)
     rows = [row for piece, record in records for row in rows_of(piece, record, known)]
-    lying = [] if up_is_given or plan.settings.format in _UPRIGHT else _lying(part)
+    frames = evidence.about_units(rows)
+    if plan.settings.format not in _UPRIGHT:
+        mapped = np.load(part / "points.npy", mmap_mode="r")
+        frames += evidence.about_up(rows, mapped, up_is_given)
     by_hash = plan.settings.splits.endswith(BY_HASH)
     rows, copies = _of_one_split(rows, [outcome.get("content") for outcome in accepted], by_hash)
     meta = {"settings": to_plain(plan.settings), "source_hash": plan.source_hash}
@@ -235,23 +238,11 @@ def _finish(part: Path, plan: Plan, pieces: list[Piece], up_is_given: bool) -> d
         "rejected": [to_plain(item) for item in rejected],
         "read_files": dict(Counter(item.entry.suffix for item in plan.items).most_common()),
         "ignored_files": plan.ignored,
-        "remarks": [*plan.remarks, *lying, *copies, *_notes(accepted)],
+        "remarks": [*plan.remarks, *frames, *copies, *_notes(accepted)],
     }
     write_json(part / "report.json", report)
     shutil.rmtree(part / "pieces")
     return report
-
-
-def _lying(part: Path) -> list[str]:
-    """What there is to say where nobody named the axis up and the shapes show another than Y."""
-    points = np.load(part / "points.npy", mmap_mode="r")
-    axis = likely_up(shape[:2000] for shape in points[:: max(len(points) // 256, 1)])
-    if not axis:
-        return []
-    return [
-        f"the shapes look as if {axis.upper()} pointed up, and are taken as if Y did: if so, "
-        f"prepare them with --up {axis}; else --up y says that all is well"
-    ]
 
 
 def _about_normals(bare: int, count: int) -> str:

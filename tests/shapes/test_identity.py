@@ -433,4 +433,4 @@ def test_the_axis_up_is_not_guessed_from_few_shapes_or_even_ones():
     assert likely_up(even) == ""
     assert likely_up(steep) == "x"
     assert likely_up(steep[:19]) == ""
-    assert likely_up(steep[..., [1, 0, 2]]) == ""  # Y, as it should be
+    assert likely_up(steep[..., [1, 0, 2]]) == "y"
