@@ -39,6 +39,9 @@ POINTS = (
 LABELS = ("label", "labels", "cls", "class", "classes", "category", "y")
 _NORMAL = re.compile(r".*normals?|nrm|n")
 _NO_POINTS = re.compile(rf"{_NORMAL.pattern}|.*colou?rs?|.*rgbs?|scores")  # one a point, though
+#: Arrays of completion sets, such as MVP's ``incomplete_pcds`` and ``complete_pcds``.
+_PARTIAL = re.compile(r"(?:^|[/_])(?:partial|incomplete)", re.IGNORECASE)
+_WHOLE = re.compile(r"(?:^|[/_])(?:complete|gt|ground_?truth)", re.IGNORECASE)
 _FACES = ("faces", "face", "triangles", "tris")
 #: Where a file has one of these, its points are samples of space.
 _SPACE = ("occupancies", "occupancy", "occ", "sdf", "sdfs")
@@ -53,12 +56,14 @@ class Stack:
         array: its name in the file, with groups; shape: (P, C) or (N, P, C).
         normals: the name of the array of its normals, or None.
         labels: the class of each cloud, by number or name, where an array says it.
+        partial: how many arrays beside it hold parts of its shapes, which are left out.
     """
 
     array: str
     shape: tuple[int, ...]
     normals: str | None = None
     labels: tuple[int | str, ...] = ()
+    partial: int = 0
 
     @property
     def points(self) -> int:
@@ -72,7 +77,12 @@ def find_stacks(shapes: Mapping[str, tuple[int, ...]]) -> list[Stack]:
         InputError: the points are samples of space with occupancies, or the corners of a mesh.
     """
     found = []
+    parts = [name for name in shapes if _PARTIAL.search(name)]
+    if not any(_WHOLE.search(name) for name in shapes if name not in parts):
+        parts = []
     for name, shape in sorted(shapes.items()):
+        if name in parts:
+            continue
         group, own = posixpath.split(name)
         beside = {posixpath.basename(n).lower(): n for n in shapes if posixpath.dirname(n) == group}
         if _NO_POINTS.fullmatch(own.lower()) and any(
@@ -90,7 +100,7 @@ def find_stacks(shapes: Mapping[str, tuple[int, ...]]) -> list[Stack]:
             )
         fits = (*shape[:-1], 3)
         normals = [n for k, n in beside.items() if _NORMAL.fullmatch(k) and shapes[n] == fits]
-        found.append(Stack(name, shape, normals[0] if normals else None))
+        found.append(Stack(name, shape, normals[0] if normals else None, partial=len(parts)))
     return found
 
 
@@ -253,8 +263,11 @@ def with_labels(arrays: Mapping[str, Any], stack: Stack) -> Stack:
     """A stack with the classes of its clouds, whole numbers or words, from the array beside it."""
     group, count = posixpath.dirname(stack.array), stack.shape[0]
     for name in (posixpath.join(group, label) for label in LABELS if len(stack.shape) == 3):
-        if name in arrays and arrays[name].shape in ((count,), (count, 1)):
-            values = np.asarray(arrays[name]).ravel()
+        shape = arrays[name].shape if name in arrays else ()
+        # MVP has a label for each of the 26 parts of a whole shape.
+        every = shape[0] // count if shape and stack.partial and shape[0] % count == 0 else 1
+        if every and shape in ((count * every,), (count * every, 1)):
+            values = np.asarray(arrays[name]).ravel()[::every]
             if values.dtype.kind in "SU":
                 return replace(stack, labels=tuple(values.astype("U").tolist()))
             if values.dtype.kind in "iuf" and (values == np.round(values)).all():

@@ -24,7 +24,7 @@ from pcgen.errors import DataError, InputError
 from pcgen.shapes.formats import LOOSE_SUFFIXES, UNUSABLE
 from pcgen.shapes.formats.text import LEAST
 from pcgen.shapes.items import HDF5, SHAPE_SUFFIXES, Item
-from pcgen.shapes.tree import Listing, Rejected
+from pcgen.shapes.tree import Entry, Listing, Rejected
 
 LAYOUTS = ("shapenet", "modelnet", "pc15k", "shapenetpart", "partnet", "hdf5", "folder")
 
@@ -38,6 +38,10 @@ SPLIT_NAMES: Mapping[str, str] = {
     "test": "test",
     "testing": "test",
 }
+
+#: Folders and endings of names by which completion sets tell whole shapes from parts of them.
+WHOLE = ("complete", "completes", "gt", "ground_truth", "groundtruth")
+_PARTIAL = ("partial", "partials", "incomplete", "incompletes")
 
 
 @dataclass(frozen=True)
@@ -88,6 +92,25 @@ def find_items(listing: Listing, layout: str = "auto") -> tuple[str, Found]:
                 continue  # one file that looks like a layout must not decide for all others
             return name, _in_one_form(found)
     raise AssertionError("folder takes every source")
+
+
+def whole_shapes(entries: list[Entry]) -> tuple[list[Entry], tuple[str, ...]]:
+    """The files of a completion set that hold whole shapes, and how many hold parts of them.
+
+    A part says so by its folder or the end of its name; where nothing says that it is whole, all
+    are kept.
+    """
+
+    def tells(entry: Entry, words: tuple[str, ...]) -> bool:
+        *folders, name = entry.path.lower().split("/")
+        end = re.split(r"[-_. ]", name.rsplit(".", 1)[0])[-1]
+        return end in words or any(folder in words for folder in folders)
+
+    partial = {entry.path for entry in entries if tells(entry, _PARTIAL)}
+    if not partial or not any(tells(e, WHOLE) for e in entries if e.path not in partial):
+        return entries, ()
+    remark = f"{len(partial)} partial clouds of a completion set are left out; the whole ones count"
+    return [entry for entry in entries if entry.path not in partial], (remark,)
 
 
 def split_in(stem: str) -> str | None:

@@ -21,7 +21,7 @@ from collections import defaultdict
 from pcgen.errors import InputError, MeshError
 from pcgen.shapes.formats import MESH_SUFFIXES
 from pcgen.shapes.items import HDF5, SHAPE_SUFFIXES, Item, is_shape, stacks_of
-from pcgen.shapes.layouts import SPLIT_NAMES, Found, hdf5, split_in
+from pcgen.shapes.layouts import SPLIT_NAMES, WHOLE, Found, hdf5, split_in, whole_shapes
 from pcgen.shapes.layouts.models import categories_of_models, class_of, classes_of_labels
 from pcgen.shapes.layouts.synsets import aliases_of, category_of, synset_names
 from pcgen.shapes.tree import Entry, Listing, Rejected
@@ -44,9 +44,12 @@ _FORMAT = re.compile(
 _VERSION = (
     r"raw|normali[sz]ed|simplified|lod\d*|decimated|watertight|manifold|remeshed|(?:low|high)"
     r"(?:poly)?|orig|original|cleaned|clean|(?:non|un)?textured|collision|visual|converted|\d+k"
+    r"|v\d+(?:\.\d+)?|ver(?:sion)?\d+|rev\d+|copy|final|fixed|repaired"
 )
 _WORD = r"models?|mesh(?:es)?|objects?|objs?|shapes?|untitled|scene|surface|solid|geometry|scan"
 _WORD += r"|points?|pointclouds?|clouds?|point|pc|google|poisson|tsdf|source|full"
+_NUMBERED = re.compile(r"(?:v|ver|version|rev)(\d+(?:\.\d+)?)")
+_SERIES = 4  # more files that differ in such a number alone are models, not versions
 _GENERIC = re.compile(rf"(?:{_VERSION}|{_WORD})(?:[-_. ]+(?:{_VERSION}|{_WORD}))*", re.IGNORECASE)
 _ENDING = re.compile(rf"(?P<base>.+?)(?:[-_. ]+(?:{_VERSION}))+", re.IGNORECASE)
 
@@ -56,12 +59,14 @@ def recognises(listing: Listing) -> bool:
 
 
 def find(listing: Listing) -> Found:
-    every = [entry for entry in listing.entries if is_shape(entry)]
+    every, remarks = whole_shapes([entry for entry in listing.entries if is_shape(entry)])
+    dropped = WHOLE if remarks else ()
     root = _common_folder(every)
-    shapes, remarks = _of_models([e for e in every if e.suffix not in HDF5], len(root))
+    shapes, versions = _of_models([e for e in every if e.suffix not in HDF5], len(root))
+    remarks += versions
     around = (part for part in reversed(root) if not _GENERIC.fullmatch(part))
     name = next((part for part in around if not _FORMAT.fullmatch(part)), listing.name)
-    placed = [_place(entry, len(root)) for entry in shapes]
+    placed = [_place(entry, len(root), dropped) for entry in shapes]
     by_folder: dict[str, list[Entry]] = defaultdict(list)
     for entry, (folders, _) in zip(shapes, placed, strict=True):
         if folders:
@@ -70,6 +75,7 @@ def find(listing: Listing) -> Found:
     single = sum(len(group) == 1 for group in by_folder.values())
     folders_are_categories = single * 2 <= len(by_folder) and len(shards) * 2 <= len(by_folder)
     buffers, names = _buffers(listing), synset_names(listing)
+    folders_are_categories |= bool(by_folder) and by_folder.keys() <= names.keys()
     models, classes = categories_of_models(listing), classes_of_labels(listing)
     items: list[Item] = []
     rejected: list[Rejected] = []
@@ -113,7 +119,10 @@ def find(listing: Listing) -> Found:
     if len(every) > len(shapes) and any(entry.suffix in HDF5 for entry in every):
         more = hdf5.find(listing)
         found = dataclasses.replace(
-            found, items=items + more.items, rejected=rejected + more.rejected
+            found,
+            items=items + more.items,
+            rejected=rejected + more.rejected,
+            remarks=tuple(dict.fromkeys((*found.remarks, *more.remarks))),
         )
     return found
 
@@ -133,16 +142,22 @@ def _of_models(shapes: list[Entry], depth: int) -> tuple[list[Entry], tuple[str,
     for entry in shapes:
         inner = (*entry.parts[depth + 1 : -1], entry.stem)
         groups[inner if by_format else _model(entry, depth)].append(entry)
-    kept = {min(group, key=_rank).path for group in groups.values()}
+    kept = {entry.path for group in groups.values() for entry in _best(group)}
     left = len(shapes) - len(kept)
     if not left:
         return shapes, ()
-    example = next(sorted(group, key=_rank) for group in groups.values() if len(group) > 1)
+    example = next(sorted(g, key=_rank) for g in groups.values() if len(_best(g)) < len(g))
     remark = (
         f"{left} files are other versions of a model that is there, such as {example[1].path} "
         f"beside {example[0].path}; one of each is used"
     )
     return [entry for entry in shapes if entry.path in kept], (remark,)
+
+
+def _best(group: list[Entry]) -> list[Entry]:
+    """The best version of a model; all, where they are a series and no versions."""
+    numbered = sum(bool(_NUMBERED.fullmatch(re.split(r"[-_. ]+", e.stem)[-1])) for e in group)
+    return group if numbered > _SERIES else [min(group, key=_rank)]
 
 
 def _model(entry: Entry, depth: int) -> tuple[str, ...]:
@@ -158,21 +173,24 @@ def _model(entry: Entry, depth: int) -> tuple[str, ...]:
     return (*folders, version["base"] + entry.suffix)
 
 
-def _rank(entry: Entry) -> tuple[int, int, int, str]:
-    """The best version first: a mesh, normalised, plain, raw, then those made smaller."""
+def _rank(entry: Entry) -> tuple[int, int, float, int, str]:
+    """The best version first: a mesh, normalised, plain, raw, then those made smaller; the last
+    of numbered ones."""
     stem, suffixes = entry.stem.lower(), (*MESH_SUFFIXES, *SHAPE_SUFFIXES)
     words = re.split(r"[-_. ]+", stem)
     quality = 1
+    numbered = [float(found[1]) for word in words if (found := _NUMBERED.fullmatch(word))]
     if any(re.fullmatch("normali[sz]ed", word) for word in words):
         quality = 0
     elif any(re.fullmatch("raw|orig|original|converted|visual", word) for word in words):
         quality = 2
-    elif any(re.fullmatch(_VERSION, word) for word in words):
+    elif any(re.fullmatch(_VERSION, w) and not _NUMBERED.fullmatch(w) for w in words):
         quality = 3
     cloud = entry.suffix not in MESH_SUFFIXES
     place = suffixes.index(entry.suffix) if entry.suffix in suffixes else len(suffixes)
     # Of clouds, points.npz is what occupancy networks call samples of space.
-    return cloud, quality + (stem == "points"), place, entry.path
+    newest = -numbered[-1] if numbered else 0.0
+    return cloud, quality + (stem == "points"), newest, place, entry.path
 
 
 def _common_folder(shapes: list[Entry]) -> tuple[str, ...]:
@@ -186,11 +204,14 @@ def _common_folder(shapes: list[Entry]) -> tuple[str, ...]:
     return parts
 
 
-def _place(entry: Entry, depth: int) -> tuple[tuple[str, ...], str | None]:
-    """The folders of a shape below the common one, without the one that names its split."""
+def _place(
+    entry: Entry, depth: int, dropped: tuple[str, ...]
+) -> tuple[tuple[str, ...], str | None]:
+    """The folders of a shape below the common one, without those that name its split or are
+    dropped."""
     folders = entry.parts[depth:-1]
     splits = [SPLIT_NAMES[part.lower()] for part in folders if part.lower() in SPLIT_NAMES]
-    kept = tuple(part for part in folders if part.lower() not in SPLIT_NAMES)
+    kept = tuple(part for part in folders if part.lower() not in (*SPLIT_NAMES, *dropped))
     return kept, splits[0] if splits else None
 
 

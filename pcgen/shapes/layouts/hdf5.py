@@ -12,14 +12,15 @@ import re
 from pathlib import Path
 
 from pcgen.errors import InputError
+from pcgen.files import parse_json
 from pcgen.jobs.workers import Announce, Workers, foreign_limits
 from pcgen.remote import on_disk
 from pcgen.shapes.items import HDF5, Item, packed
-from pcgen.shapes.layouts import SPLIT_NAMES, Found, split_in
+from pcgen.shapes.layouts import SPLIT_NAMES, WHOLE, Found, split_in, whole_shapes
 from pcgen.shapes.layouts.models import class_of, classes_of_labels
 from pcgen.shapes.layouts.synsets import aliases_of, category_of, synset_names
 from pcgen.shapes.stacks import POINTS, Stack, list_hdf5
-from pcgen.shapes.tree import Listing, Rejected
+from pcgen.shapes.tree import Listing, Rejected, read_entry
 
 EXPECTED = "a .hdf5 or .h5 file with arrays (N, P, 3), such as {synset}/{split}"
 
@@ -34,30 +35,40 @@ def find(listing: Listing) -> Found:
     rejected: list[Rejected] = []
     synsets: set[str] = set()
     labelled = False
-    files = [entry for entry in listing.entries if entry.suffix in HDF5]
+    files, remarks = whole_shapes([e for e in listing.entries if e.suffix in HDF5])
+    ids = _row_names(listing)
+    parts_left = 0
     contents = _contents([entry.file for entry in files if entry.member is None])
     for entry in files:
         stacks = contents.get(entry.file, "") if entry.member is None else packed(entry)
         if isinstance(stacks, str):
             rejected.append(Rejected(entry.where, stacks))
             continue
+        parts_left += sum(stack.partial for stack in stacks)
+        folders = [p for p in entry.parts[:-1] if p.lower() not in (*SPLIT_NAMES, *WHOLE)]
+        around = next((p for p in entry.parts[:-1] if p.lower() in SPLIT_NAMES), "").lower()
+        listed = ids.get((*entry.parts[:-1], _plain(entry.stem)), [])
         own = [s.array for s in stacks if s.array.rsplit("/", 1)[-1].lower() in POINTS]
         for stack in stacks:
             parts = stack.array.split("/")
             groups = [part for part in parts if part.lower() not in SPLIT_NAMES]
             splits = [part.lower() for part in parts if part.lower() in SPLIT_NAMES]
-            split = SPLIT_NAMES[splits[0]] if splits else split_in(entry.stem)
+            split = SPLIT_NAMES.get(splits[0] if splits else around) or split_in(entry.stem)
             inner = groups[1:]
             synset = groups[0] if groups else entry.stem
             if stack.array in own:
                 # The array's name says nothing: the file or the group around it is the name.
                 inner = [entry.stem, *groups[:-1]]
-                synset = groups[0] if len(groups) > 1 else _topic(entry.stem) or listing.name
+                topic = folders[-1] if folders else _topic(entry.stem) or listing.name
+                synset = groups[0] if len(groups) > 1 else topic
+            names_of_rows = listed if len(listed) == stack.shape[0] else []
             for row in range(stack.shape[0] if len(stack.shape) == 3 else 1):
                 category = category_of(synset, names)
-                if stack.labels:
+                if stack.labels and (classes or not names_of_rows):
                     category = class_of(stack.labels[row], classes)
                     labelled = True
+                elif "/" in (names_of_rows[row] if names_of_rows else ""):
+                    category = category_of(names_of_rows[row].split("/")[-2], names)
                 else:
                     synsets.add(synset)
                 number = [f"{row:06d}"] if len(stack.shape) == 3 else []
@@ -70,13 +81,42 @@ def find(listing: Listing) -> Found:
                         array=stack.array,
                         normals=stack.normals,
                         row=row if number else None,
+                        names=tuple(names_of_rows[row : row + 1]),
                         points=stack.points,
                     )
                 )
     rule = "categories and splits are groups of the HDF5 file"
     if labelled:
         rule = "categories are labels of the HDF5 files, splits are in their names"
-    return Found(items, rejected, aliases_of(synsets, names), rule)
+    if parts_left:
+        said = f"{parts_left} arrays of partial clouds are left out; the whole ones beside count"
+        remarks = (*remarks, said)
+    return Found(items, rejected, aliases_of(synsets, names), rule, remarks)
+
+
+def _row_names(listing: Listing) -> dict[tuple[str, ...], list[str]]:
+    """What the rows of an HDF5 file are called, by its folder and plain name.
+
+    ``ply_data_train_0_id2file.json`` is of ``ply_data_train0.h5``: a path for each row.
+    """
+    found = {}
+    for entry in listing.entries:
+        if match := re.fullmatch(r"(.+?)[-_]?id2(?:file|name)", entry.stem):
+            if entry.suffix != ".json":
+                continue
+            try:
+                names = parse_json(read_entry(entry))
+            except (ValueError, InputError, RecursionError):
+                continue
+            if isinstance(names, list) and all(isinstance(name, str) for name in names):
+                key = (*entry.parts[:-1], _plain(match[1]))
+                if "/" in "".join(names) or key not in found:
+                    found[key] = [name.rsplit(".", 1)[0] for name in names]
+    return found
+
+
+def _plain(stem: str) -> str:
+    return re.sub(r"[-_]", "", stem.lower())
 
 
 def _topic(stem: str) -> str:
