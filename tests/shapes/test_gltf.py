@@ -263,3 +263,87 @@ def test_an_accessor_beyond_its_buffer_and_version_1_are_refused():
         read(glb.bytes(meshes=[{"primitives": [part]}]))
     with pytest.raises(MeshError, match="version 1"):
         read_mesh(b'{"asset": {"version": "1.0"}, "meshes": {}}', suffix=".gltf")
+
+
+def test_mirrored_nodes_keep_their_outside_outside():
+    glb = Glb()
+    mirrored = [{"mesh": 0, "scale": [-1, 1, 1]}]
+    data = glb.bytes(meshes=[{"primitives": [glb.part()]}], nodes=mirrored)
+    assert np.allclose(box(data), [-2, 0, 0, 0, 3, 4, 52, 24])
+    glb = Glb()
+    data = glb.bytes(
+        meshes=[{"primitives": [glb.part()]}],
+        nodes=[{"children": [1], "scale": [-1, -1, 1]}, {"mesh": 0, "scale": [-1, 1, 1]}],
+    )
+    assert np.allclose(box(data), [0, -3, 0, 2, 0, 4, 52, 24])
+
+
+def test_sparse_indices_patch_corners():
+    glb = Glb()
+    wrong = FACES.copy()
+    wrong[:3] = 0
+    part = glb.part(corners=wrong)
+    glb.accessors[part["indices"]]["sparse"] = {
+        "count": 3,
+        "indices": {"bufferView": glb.view(np.arange(3, dtype="<u2")), "componentType": 5123},
+        "values": {"bufferView": glb.view(FACES[:3])},
+    }
+    assert np.allclose(box(glb.bytes(meshes=[{"primitives": [part]}])), PLAIN)
+
+
+def test_morph_targets_may_be_quantised_and_sparse():
+    glb = Glb(extensionsRequired=["KHR_mesh_quantization"])
+    part = glb.part()
+    moved = glb.add(np.tile(np.array([[127, 0, 0]], "i1"), (8, 1)), normalized=True)
+    rows = glb.add(np.zeros((8, 3), "<f4"))
+    glb.accessors[rows]["sparse"] = {
+        "count": 1,
+        "indices": {"bufferView": glb.view(np.zeros(1, "u1")), "componentType": 5121},
+        "values": {"bufferView": glb.view(np.array([[0, 0, 9]], "<f4"))},
+    }
+    del glb.accessors[rows]["bufferView"]
+    part["targets"] = [{"POSITION": moved}, {"POSITION": rows}]
+    data = glb.bytes(meshes=[{"primitives": [part]}], nodes=[{"mesh": 0, "weights": [10, 0]}])
+    assert np.allclose(box(data), [10, 0, 0, 12, 3, 4, 52, 24])
+    data = glb.bytes(meshes=[{"primitives": [part], "weights": [0, 1]}])
+    assert np.allclose(box(data)[3:6], [2, 3, max(4, CORNERS[0, 2] + 9)])
+
+
+def test_what_hangs_on_no_bone_hangs_on_the_first_and_bones_may_have_matrices():
+    glb = Glb()
+    joints, weights = np.zeros((8, 4), "<u2"), np.zeros((8, 4), "<f4")
+    joints[:, 0] = 1
+    weights[:4, 1] = 1.0  # the second of four is joint 0
+    part = glb.part(attributes={"JOINTS_0": glb.add(joints), "WEIGHTS_0": glb.add(weights)})
+    moved = np.eye(4)
+    moved[:3, 3] = [5, 0, 0]
+    data = glb.bytes(
+        meshes=[{"primitives": [part]}],
+        nodes=[{"mesh": 0, "skin": 0}, {"matrix": moved.T.ravel().tolist()}, {}],
+        scenes=[{"nodes": [0, 1, 2]}],
+        skins=[{"joints": [1, 1]}],
+    )
+    assert np.allclose(box(data), [5, 0, 0, 7, 3, 4, 52, 24])
+
+
+def test_two_parts_and_two_instances_of_a_mesh_stand_side_by_side():
+    glb = Glb()
+    parts = [glb.part(), glb.part(CORNERS + np.float32(10))]
+    data = glb.bytes(
+        meshes=[{"primitives": parts}],
+        nodes=[{"mesh": 0}, {"mesh": 0, "translation": [0, 0, 100]}],
+        scenes=[{"nodes": [0, 1]}],
+    )
+    assert np.allclose(box(data), [0, 0, 0, 12, 13, 114, 208, 96])
+    solid = trimesh.load(trimesh.util.wrap_as_stream(data), file_type="glb").to_mesh()
+    assert np.allclose([solid.area, solid.volume], [208, 96])
+
+
+@pytest.mark.parametrize("mode", [5, 6])
+def test_strips_and_fans_without_indices(mode):
+    glb = Glb()
+    ring = np.array([[0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 1, 0]], "<f4")
+    part = glb.part(ring[[0, 1, 3, 2]] if mode == 5 else ring, None, mode=mode)
+    mesh = read(glb.bytes(meshes=[{"primitives": [part]}])).shape
+    assert face_areas(mesh).sum() == pytest.approx(1)
+    assert (mesh.triangles()[:, 1] - mesh.triangles()[:, 0]).shape == (2, 3)

@@ -1,5 +1,7 @@
 """One rule for every file: the geometry that is there, or the reason why not, in words."""
 
+from pathlib import Path
+
 import h5py
 import numpy as np
 import pytest
@@ -11,7 +13,7 @@ from pcgen.shapes.clouds import Cloud
 from pcgen.shapes.formats import READERS, UNUSABLE
 from pcgen.shapes.mesh_files import Mesh, face_areas
 from pcgen.shapes.one import read_shape
-from pcgen.shapes.reading import open_bytes, open_file
+from pcgen.shapes.reading import SUFFIXES, open_bytes, open_file
 
 BOX = trimesh.creation.box((2, 3, 4))
 CORNERS = BOX.vertices + np.array([1, 1.5, 2])
@@ -271,6 +273,11 @@ def test_what_is_not_read_is_told_with_the_way_to_convert_it(tmp_path, suffix):
     (tmp_path / f"a{suffix}").write_bytes(b"x")
     with pytest.raises(InputError, match=f"a\\{suffix} cannot be read: \\{suffix} is not read; .+"):
         open_file(tmp_path / f"a{suffix}")
+
+
+def test_the_table_of_formats_names_every_suffix():
+    table = (Path(__file__).parents[2] / "docs" / "formats.md").read_text()
+    assert [suffix for suffix in SUFFIXES if f"`{suffix}`" not in table] == []
 
 
 def test_no_suffix_is_both_read_and_refused():
