@@ -24,14 +24,19 @@ def set_quiet(quiet: bool) -> None:
 
 
 @contextlib.contextmanager
-def hushed() -> Iterator[None]:
-    """Say nothing inside: for parts of a stage whose own lines would hide the stage's."""
+def shown(show: bool) -> Iterator[None]:
+    """Show progress inside, or not, whatever the process shows otherwise."""
     before = _quiet
-    set_quiet(True)
+    set_quiet(not show)
     try:
         yield
     finally:
         set_quiet(before)
+
+
+def hushed() -> contextlib.AbstractContextManager[None]:
+    """Say nothing inside: for parts of a stage whose own lines would hide the stage's."""
+    return shown(False)
 
 
 class Bar(Protocol):

@@ -13,7 +13,8 @@ import numpy as np
 from pcgen.errors import InputError
 from pcgen.files import atomic_file
 from pcgen.reconstruct.export import checked_bytes
-from pcgen.shapes.mesh_files import Mesh, far_offset
+from pcgen.shapes.cloud_writing import write_cloud
+from pcgen.shapes.mesh_files import Mesh
 from pcgen.shapes.samples import Samples
 from pcgen.viewer.sources import Item
 
@@ -54,22 +55,6 @@ def export(item: Item, path: Path, *, as_mesh: bool) -> Path:
         meta = {"name": item.name, "seed": item.seed, **item.origin}
         Samples(points=item.points[None], category=category, normals=normals, meta=meta).save(path)
     else:
-        _write_cloud(item, path)
+        turned = None if item.normals is None else item.place.turn(item.normals)
+        write_cloud(path, item.place.restore(item.points), turned)
     return path
-
-
-def _write_cloud(item: Item, path: Path) -> None:
-    rows = item.place.restore(item.points)
-    far = bool(far_offset(rows).any())
-    if item.normals is not None:
-        rows = np.concatenate([rows, item.place.turn(item.normals)], axis=1)
-    rows = rows.astype("<f8" if far else "<f4")
-    with atomic_file(path) as temporary:
-        if path.suffix.lower() == ".xyz":
-            np.savetxt(temporary, rows, fmt="%.12g" if far else "%.6g")
-            return
-        names = ["x", "y", "z", "nx", "ny", "nz"][: rows.shape[1]]
-        header = ["ply", "format binary_little_endian 1.0", f"element vertex {len(rows)}"]
-        kind = "double" if far else "float"
-        header += [*(f"property {kind} {name}" for name in names), "end_header", ""]
-        temporary.write_bytes("\n".join(header).encode() + rows.tobytes())
