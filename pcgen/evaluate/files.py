@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from pcgen.evaluate.figures import Settings
 from pcgen.evaluate.inputs import (
     check_roles,
     draw_generated,
+    from_clouds,
     is_dataset,
     open_shapes,
     read_generated,
@@ -28,6 +29,12 @@ from pcgen.evaluate.protocol import protocol_named
 from pcgen.evaluate.real import read_real, standardisation
 from pcgen.files import cache_folder, write_json
 from pcgen.runfile import is_run
+from pcgen.shapes.cloud_files import Clouds
+from pcgen.shapes.clouds import Cloud
+from pcgen.shapes.samples import Samples
+
+if TYPE_CHECKING:
+    from pcgen.model import ShapeModel
 
 RECONSTRUCTIONS = 100  # shapes that the autoencoder of a run is judged on
 
@@ -37,7 +44,8 @@ class Request:
     """What to judge and against what.
 
     Attributes:
-        samples: files of clouds or runs, each judged alone and shown side by side.
+        samples: files of clouds, runs, or either of them loaded, each judged alone and shown
+            side by side.
         reference: a data set or a file of clouds; training: likewise, see ``real.read_real``.
         categories: only these; None for all, or those a run was trained on.
         steps: of a run's flows; device: that draws from a run.
@@ -45,7 +53,7 @@ class Request:
         settings: the protocol and what is computed.
     """
 
-    samples: tuple[Path, ...]
+    samples: tuple[Path | Samples | ShapeModel, ...]
     reference: Path
     training: Path | None = None
     categories: tuple[str, ...] | None = None
@@ -65,7 +73,7 @@ class Request:
 
 
 def request_for(
-    samples: Sequence[Path],
+    samples: Sequence[Path | Samples | ShapeModel],
     reference: Path,
     *,
     training: Path | None = None,
@@ -133,12 +141,7 @@ def evaluate_files(
     Returns:
         the evaluation of the one entry, or ``{"runs": [...]}`` in the order given.
     """
-    judge = _Judge(request)
-    evaluations = [
-        judge.run(path) if is_run(path) else judge.file(path) for path in request.samples
-    ]
-    if request.settings.work.cache is not None:
-        prune(request.settings.work.cache)
+    evaluations = judge(request)
     summaries = [evaluation.summary for evaluation in evaluations]
     result = summaries[0] if len(summaries) == 1 else {"runs": summaries}
     if out is not None:
@@ -148,6 +151,22 @@ def evaluate_files(
 
         write_page(page, evaluations)
     return result
+
+
+def judge(request: Request) -> list[Evaluation]:
+    """Judge every entry of ``samples``, in their order."""
+    judging = _Judge(request)
+    evaluations = []
+    for entry in request.samples:
+        if isinstance(entry, Samples):
+            evaluations.append(judging.loaded(entry))
+        elif not isinstance(entry, Path) or is_run(entry):
+            evaluations.append(judging.run(entry))
+        else:
+            evaluations.append(judging.file(entry))
+    if request.settings.work.cache is not None:
+        prune(request.settings.work.cache)
+    return evaluations
 
 
 class _Judge:
@@ -175,14 +194,40 @@ class _Judge:
         )
         return evaluate([generated], self._sets(request.categories), self._settings)
 
-    def run(self, path: Path) -> Evaluation:
+    def loaded(self, samples: Samples) -> Evaluation:
+        """Judge samples that are in memory."""
+        request = self._request
+        count = len(samples)
+        clouds = Clouds(
+            [Cloud(points.astype(np.float64)) for points in samples.points]
+            if samples.normals is None
+            else [
+                Cloud(points.astype(np.float64), normals.astype(np.float64))
+                for points, normals in zip(samples.points, samples.normals, strict=True)
+            ],
+            [str(number) for number in range(count)],
+            [str(name) for name in samples.category],
+            samples.meta,
+        )
+        source = f"{count} shapes" + (f" of {samples.meta['run']}" if "run" in samples.meta else "")
+        generated = from_clouds(
+            clouds,
+            source,
+            self._settings.protocol,
+            self._settings.seed,
+            categories=request.categories,
+        )
+        return evaluate([generated], self._sets(request.categories), self._settings)
+
+    def run(self, entry: Path | ShapeModel) -> Evaluation:
         """Judge a run by samples that it draws, one set a seed, and its autoencoder."""
         from pcgen.model import ShapeModel
 
         request = self._request
+        path = entry if isinstance(entry, Path) else entry.run_dir
         progress.say(f"evaluating {path}")
         check_roles(path, request.reference)
-        model = ShapeModel.load(path, request.device)
+        model = ShapeModel.load(entry, request.device) if isinstance(entry, Path) else entry
         real = self._sets(_categories_of(model.categories, request))
         sets = _draw(model, request, len(real.reference))
         evaluation = evaluate(sets, real, self._settings)

@@ -69,6 +69,18 @@ def _page(evaluations: Sequence[Evaluation]) -> Iterator[str]:
     yield "</main></body></html>"
 
 
+def figures_page(evaluations: Sequence[Evaluation]) -> str:
+    """The verdict, the chart and the table alone, as a page without pictures."""
+    summaries = [evaluation.summary for evaluation in evaluations]
+    names = words.labels(summaries)
+    parts = ["<!doctype html><html lang='en'><head><meta charset='utf-8'>"]
+    parts.append(f"<style>{STYLE} main {{ padding: 4px 20px }}</style></head><body><main>")
+    for summary in summaries:
+        parts.append(f"<p class='verdict'>{escape(' '.join(words.verdict(summary)))}</p>")
+    parts += _figures(summaries, names)
+    return "\n".join([*parts, "</main></body></html>"])
+
+
 def _figures(summaries: Summaries, names: Sequence[str]) -> Iterator[str]:
     first = summaries[0]
     yield "<section><h2>Figures</h2>"
