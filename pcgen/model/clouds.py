@@ -14,7 +14,7 @@ from pcgen.config import from_plain
 from pcgen.errors import InputError
 from pcgen.flow.networks import BoundPointSlope, PointCondition, PointSlope
 from pcgen.latent.autoencoder import Autoencoder, AutoencoderSettings
-from pcgen.latent.mixture import Drawn
+from pcgen.latent.mixture import Drawn, MixtureBatch
 from pcgen.model.follow import Networks, check, follow, weights
 
 
@@ -96,10 +96,7 @@ class CloudDecoder:
         ``seed`` is that of the noise of all shapes, or of each one by itself.
         """
         check(points, steps)
-        if latents.ndim != 2 or latents.shape[1] != self.latent_dim:
-            raise InputError(
-                f"latents must be (batch, {self.latent_dim}), got {tuple(latents.shape)}"
-            )
+        self._check(latents)
         draw: Generator | list[Generator]
         if isinstance(seed, int):
             draw = Generator().manual_seed(seed)
@@ -140,6 +137,22 @@ class CloudDecoder:
             part=start.part[:, :points].cpu(),
             trace=joined(torch.stack(path)) if trace else None,
         )
+
+    @torch.no_grad()
+    def mixture(self, latents: Tensor) -> MixtureBatch:
+        """The likelihood that the autoencoder gives to points, one mixture a latent.
+
+        Raises:
+            InputError: latents that are not (batch, latent_dim).
+        """
+        self._check(latents)
+        return self._autoencoder.decode(latents.to(self.device))
+
+    def _check(self, latents: Tensor) -> None:
+        if latents.ndim != 2 or latents.shape[1] != self.latent_dim:
+            raise InputError(
+                f"latents must be (batch, {self.latent_dim}), got {tuple(latents.shape)}"
+            )
 
     @torch.no_grad()
     def encode(self, points: Tensor) -> Tensor:

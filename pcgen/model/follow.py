@@ -38,7 +38,7 @@ def follow(slope: Slope, start: Tensor, steps: int, solver: str, stage: str) -> 
 
 
 class Networks:
-    """The teacher and the student of a flow, frozen."""
+    """The teacher and the student of a flow, frozen; a packed run has no teacher."""
 
     def __init__(self, folder: Path, build: Any, blocks: int, device: str) -> None:
         """``build`` makes an untrained network of so many blocks; weights are the folder's.
@@ -47,7 +47,8 @@ class Networks:
             ValueError: the weights are of another network.
         """
         self._of = {}
-        for name in ("teacher", "student"):
+        packed = not (folder / "teacher").is_dir()
+        for name in ("student",) if packed else ("teacher", "student"):
             tensors = weights(folder / name)
             if not 0 <= blocks <= len(tensors):
                 raise ValueError(f"{blocks} blocks cannot be made of {len(tensors)} tensors")
@@ -55,8 +56,17 @@ class Networks:
             self._of[name] = network.eval().requires_grad_(False).to(device)
 
     def under(self, solver: str) -> Any:
-        """The student for its own jumps, the teacher under a stepper."""
-        return self._of["student" if solver == "student" else "teacher"]
+        """The student for its own jumps, the teacher under a stepper.
+
+        Raises:
+            InputError: a stepper was asked for, and the run was packed without its teacher.
+        """
+        name = "student" if solver == "student" else "teacher"
+        if name not in self._of:
+            raise InputError(
+                f"solver {solver} needs the teacher, which a packed run has not; use student"
+            )
+        return self._of[name]
 
 
 def weights(folder: Path) -> dict[str, Tensor]:

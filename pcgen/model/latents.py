@@ -13,7 +13,7 @@ from pcgen.base import on_device
 from pcgen.errors import DataError, InputError
 from pcgen.flow.networks import LatentSlope
 from pcgen.kernels import best_cells
-from pcgen.model.coupling import FLOW_SHARE, LatentCoupling
+from pcgen.model.coupling import FLOW_SHARE, LatentCoupling, Latents
 from pcgen.model.follow import Networks, check, follow
 from pcgen.transport import StratifiedSampler
 
@@ -71,6 +71,11 @@ class LatentSampler:
             sizes["blocks"],
             device,
         )
+
+    @property
+    def known(self) -> Latents:
+        """The latents of children that the base was fitted to."""
+        return self._coupling.latents
 
     @torch.no_grad()
     def draw(

@@ -29,6 +29,8 @@ class ShapeModel:
         draw: latents of new shapes, :meth:`.latents.LatentSampler.draw`.
         decode: latents to clouds, :meth:`.clouds.CloudDecoder.decode`.
         encode: clouds to latents, :meth:`.clouds.CloudDecoder.encode`.
+        mixture: latents to likelihoods of points, :meth:`.clouds.CloudDecoder.mixture`.
+        known: latents of the children that it learned from, with their coordinates.
         latent_dim: of the latents; dim: of the points; device: that the networks are on.
     """
 
@@ -39,8 +41,9 @@ class ShapeModel:
         self.device = device
         clouds = CloudDecoder(run_dir, config, device)
         self.latent_dim, self.dim = clouds.latent_dim, clouds.dim
-        self.draw = LatentSampler(run_dir, config, clouds.latent_dim, device).draw
-        self.decode, self.encode = clouds.decode, clouds.encode
+        sampler = LatentSampler(run_dir, config, clouds.latent_dim, device)
+        self.draw, self.known = sampler.draw, sampler.known
+        self.decode, self.encode, self.mixture = clouds.decode, clouds.encode, clouds.mixture
 
     @classmethod
     def load(cls, run_dir: Path | str, device: str = "cpu") -> ShapeModel:

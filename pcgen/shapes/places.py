@@ -13,7 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pcgen.errors import DataError
+from pcgen.config import from_plain
+from pcgen.errors import DataError, InputError
+from pcgen.files import parse_json, read_text
 from pcgen.runfile import learned_from
 from pcgen.shapes.axes import lowered
 from pcgen.shapes.store import Dataset
@@ -44,6 +46,8 @@ class Place:
 
 BOX = Place()
 
+PLACES = "places.json"  # in a run that was packed: the places of its categories
+
 
 def category_places(dataset: Path | str) -> dict[str, Place]:
     """The median centre and scale of each category of a data set.
@@ -64,6 +68,8 @@ def category_places(dataset: Path | str) -> dict[str, Place]:
 
 def places_of_run(run: Path | str) -> dict[str, Place]:
     """Those of the data set that a run learned from; none where run or data set are gone."""
+    if (Path(run) / PLACES).is_file():
+        return _packed_places(Path(run) / PLACES)
     learned = learned_from(run)
     if learned is None:
         return {}
@@ -71,6 +77,19 @@ def places_of_run(run: Path | str) -> dict[str, Place]:
         return category_places(learned.dataset)
     except DataError:
         return {}  # the box it is
+
+
+def _packed_places(path: Path) -> dict[str, Place]:
+    """Those that were packed with a run.
+
+    Raises:
+        DataError: the file is damaged.
+    """
+    try:
+        plain = parse_json(read_text(path))
+        return {str(name): from_plain(Place, place, str(path)) for name, place in plain.items()}
+    except (InputError, ValueError, OSError, AttributeError) as error:
+        raise DataError(f"{path} is damaged ({error}); pack the run again") from None
 
 
 def places_of_samples(meta: Mapping[str, Any]) -> dict[str, Place]:
