@@ -81,19 +81,29 @@ def interpolate(
     seed: int = 0,
     device: str = "cpu",
 ) -> Samples:
-    """A path between two shapes, given by seeds or by files, written to ``out``."""
-    import torch
+    """The way between two shapes, given by seeds or by files, written to ``out``.
 
+    It goes along the optimal-transport map of their points, see :mod:`pcgen.editing.between`.
+    """
+    from pcgen.editing.between import POINTS, interpolated
     from pcgen.model import ShapeModel
+    from pcgen.model.pack import find_run
     from pcgen.shapes.one import read_shape
 
-    model = ShapeModel.load(run, device)
+    model = ShapeModel.load(find_run(run), device)
     if files is not None:
-        clouds = [torch.from_numpy(read_shape(file, points=4096))[None] for file in files]
-        ends = [model.encode(cloud)[0] for cloud in clouds]
+        ends = [read_shape(file, points=POINTS) for file in files]
     else:
-        ends = [model.sample_latents(1, seed=end, category=category)[0] for end in seeds]
-    path = model.interpolate(ends[0], ends[1], frames, points=points, seed=seed)
+        ends = [
+            model.sample(1, seed=end, points=POINTS, category=category).points[0] for end in seeds
+        ]
+    path = model.decode_samples(
+        interpolated(model, ends[0], ends[1], frames, seed),
+        points=points,
+        seed=seed,
+        same_noise=True,
+        category=["interpolation"] * frames,
+    )
     path.save(out)
     return path
 
