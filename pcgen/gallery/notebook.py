@@ -1,0 +1,127 @@
+"""Shapes that turn, as a piece of HTML for a notebook: no file, no network, no WebGL.
+
+The piece is an ``iframe`` that carries its own document, so that it disturbs nothing around it. It
+draws with the painter's algorithm of the gallery (``static/scene.js`` without three.js).
+"""
+
+from __future__ import annotations
+
+import html
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pcgen.gallery import pack
+from pcgen.gallery.page import STATIC
+from pcgen.render import palette
+from pcgen.render.camera import AZIMUTH, ELEVATION, fit
+
+MOST = 12  # shapes that are shown
+SIDE = 180  # pixels of one among several; one alone is twice as large
+
+STYLE = """
+body { margin: 0; font: 13px/1.4 system-ui, sans-serif; color: #292b30; background: #f8f7f4; }
+main { display: grid; grid-template-columns: repeat(auto-fill, minmax(%dpx, 1fr)); gap: 6px;
+  padding: 6px; }
+figure { margin: 0; max-width: %dpx; }
+canvas { width: 100%%; aspect-ratio: 1; display: block; cursor: grab; touch-action: none; }
+figcaption { text-align: center; }
+p { margin: 0 8px 6px; color: #6d7076; }
+"""
+
+
+@dataclass(frozen=True)
+class Exhibit:
+    """One shape to show.
+
+    Attributes:
+        points: (n, 3), or the vertices of a mesh. normals: (n, 3), or None.
+        faces: (f, 3) of a mesh, or None for a cloud.
+        caption: a few words under it. colour: a name of :data:`pcgen.render.palette.NAMED`.
+    """
+
+    points: NDArray[np.floating[Any]]
+    normals: NDArray[np.floating[Any]] | None = None
+    faces: NDArray[np.int64] | None = None
+    caption: str = ""
+    colour: str = "generated"
+
+
+def turnable(exhibits: Sequence[Exhibit], note: str = "") -> str:
+    """HTML that shows the first :data:`MOST` shapes; each turns under the mouse or arrow keys.
+
+    Args:
+        note: a line under them; how many are left out is added.
+    """
+    shown = list(exhibits[:MOST])
+    if len(exhibits) > MOST:
+        note = f"{note} The first {MOST} of {len(exhibits)} are shown.".strip()
+    packed = [_packed(one) for one in shown]
+    data = {
+        "azimuth": AZIMUTH,
+        "elevation": ELEVATION,
+        "colours": {name: list(colour) for name, colour in palette.NAMED.items()},
+        "items": [
+            {"header": one.header, "colour": exhibit.colour}
+            for one, exhibit in zip(packed, shown, strict=True)
+        ],
+    }
+    side = SIDE if len(shown) > 1 else 2 * SIDE
+    figures = "".join(
+        f'<figure><canvas tabindex="0" aria-label="A shape; arrow keys turn it"></canvas>'
+        f"<figcaption>{html.escape(one.caption)}</figcaption></figure>"
+        for one in shown
+    )
+    blobs = "".join(
+        f'<script type="text/plain" id="shape-{number}">{one.data}</script>'
+        for number, one in enumerate(packed)
+    )
+    text = json.dumps(data, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
+    scripts = "".join((STATIC / name).read_text(encoding="utf-8") for name in
+                      ("scene.js", "turn.js"))  # fmt: skip
+    document = (
+        f"<!doctype html><meta charset='utf-8'><style>{STYLE % (side, side)}</style>"
+        f"<main>{figures}</main><p>{html.escape(note)}</p>"
+        f'<script type="application/json" id="data">{text}</script>{blobs}'
+        f"<script>{scripts}</script>"
+    )
+    columns = max(1, 900 // SIDE)
+    rows = -(-len(shown) // columns)
+    height = rows * (side + 30) + (30 if note else 8)
+    return framed(document, height)
+
+
+def framed(document: str, height: int) -> str:
+    """A whole HTML document inside another one, apart from it."""
+    return (
+        f'<iframe srcdoc="{html.escape(document)}" style="width:100%;height:{height}px;border:0" '
+        'loading="lazy"></iframe>'
+    )
+
+
+def table(rows: Sequence[tuple[str, str]], caption: str = "") -> str:
+    """A plain table of two columns."""
+    body = "".join(
+        f"<tr><th style='text-align:left'>{html.escape(name)}</th>"
+        f"<td style='text-align:left'>{html.escape(value)}</td></tr>"
+        for name, value in rows
+    )
+    title = f"<caption style='text-align:left'>{html.escape(caption)}</caption>" if caption else ""
+    return f"<table>{title}<tbody>{body}</tbody></table>"
+
+
+def _packed(one: Exhibit) -> pack.Packed:
+    """The shape, with what the script needs to aim at it."""
+    if one.faces is None:
+        packed = pack.cloud(one.points, one.normals, one.colour, thumbnail=0)
+    else:
+        packed = pack.mesh(np.asarray(one.points, np.float64), one.faces)
+    points = np.asarray(one.points, np.float64)
+    cameras = fit(points, np.arange(0.0, 360.0, 45.0))  # it is turned: every side must fit
+    packed.header["target"] = ((points.min(0) + points.max(0)) / 2).tolist()
+    packed.header["distance"] = cameras[0].distance
+    return packed
