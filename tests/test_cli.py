@@ -102,7 +102,7 @@ def test_a_keyboard_interrupt_says_how_to_go_on(monkeypatch, capsys):
     def interrupted(*args, **kwargs):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("pcgen.pipeline.sample", interrupted)
+    monkeypatch.setattr("pcgen.api.load", interrupted)
     assert cli.main(["sample", "run", "--count", "1", "--out", "x.npz"]) == 130
     assert "the same command resumes" in capsys.readouterr().err
 

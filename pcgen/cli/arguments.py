@@ -36,6 +36,26 @@ def location(text: str) -> Path | str:
     return text if "://" in text else Path(text)
 
 
+def samples_file(text: str) -> Path:
+    """A path that ends in ``.npz``: told before the work, not after it."""
+    path = Path(text)
+    if path.suffix != ".npz":
+        raise argparse.ArgumentTypeError(f"samples are written as .npz, got the name {text}")
+    return path
+
+
+def add_run(parser: Any) -> None:
+    """Add the run that a command draws from, by its path or name."""
+    parser.add_argument(
+        "run", help="a run made by pcgen train, or one that comes with pcgen: seats"
+    )
+
+
+def add_out(parser: Any) -> None:
+    """Add the samples file that a command writes."""
+    parser.add_argument("--out", type=samples_file, required=True, help="the .npz to write")
+
+
 def add_work(parser: Any, alone: str) -> None:
     """Add --workers and --ray, as :func:`pcgen.jobs.pool` understands them.
 

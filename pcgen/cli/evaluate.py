@@ -110,13 +110,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
-    from pcgen import pipeline
+    import pcgen
 
-    return pipeline.evaluate(
-        args.samples,
-        args.reference,
-        out=args.out,
-        page=args.html,
+    score = pcgen.evaluate(
+        args.samples if len(args.samples) > 1 else args.samples[0],
+        reference=args.reference,
         training=args.training,
         categories=args.category,
         protocol=args.protocol,
@@ -133,7 +131,13 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         backend=args.backend,
         device=args.device,
         cache=None if args.no_cache else args.cache or "user",
+        progress=not args.quiet,
     )
+    if args.out is not None:
+        score.save(args.out)
+    if args.html is not None:
+        score.save_html(args.html, progress=not args.quiet)
+    return score.summary()
 
 
 def describe(result: dict[str, Any]) -> str:

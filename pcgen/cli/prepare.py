@@ -90,9 +90,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
-    from pcgen import pipeline
+    import pcgen
 
-    report = pipeline.prepare(
+    data = pcgen.prepare(
         args.source,
         args.out,
         format=args.format,
@@ -104,8 +104,9 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         seed=args.seed,
         up=args.up,
         unit=args.unit,
+        progress=not args.quiet,
     )
-    return {"dataset": str(args.out), **report}
+    return {"dataset": str(args.out), **data.report}
 
 
 def describe(result: dict[str, Any]) -> str:

@@ -8,6 +8,7 @@ of workers.
 For meshes draw more points: --points 16000 is what `pcgen demo` takes.
 
 examples:
+  pcgen sample seats --count 12 --out seats.npz
   pcgen sample runs/chairs --count 64 --out chairs.npz
   pcgen sample runs/all --count 16 --category lamp --points 20000 --out lamps.npz
   pcgen sample runs/chairs --count 64 --steps 8 --solver heun --out teacher.npz
@@ -16,16 +17,15 @@ examples:
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import Any
 
-from pcgen.cli.arguments import add_device, add_work, natural, positive
+from pcgen.cli.arguments import add_device, add_out, add_run, add_work, natural, positive
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("run", type=Path, help="a run made by pcgen train")
+    add_run(parser)
     parser.add_argument("--count", type=positive, required=True, help="number of shapes")
-    parser.add_argument("--out", type=Path, required=True, help="the .npz to write")
+    add_out(parser)
     parser.add_argument("--points", type=positive, default=2048, help="points a shape, any number")
     parser.add_argument("--steps", type=positive, default=1, help="steps of each flow")
     parser.add_argument(
@@ -47,23 +47,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
-    from pcgen import pipeline
+    import pcgen
 
-    samples = pipeline.sample(
-        args.run,
-        args.out,
-        count=args.count,
-        points=args.points,
-        steps=args.steps,
-        category=args.category,
-        solver=args.solver,
+    shapes = pcgen.load(args.run, device=args.device).sample(
+        args.count,
         seed=args.seed,
-        even=not args.independent,
+        points=args.points,
+        category=args.category,
+        steps=args.steps,
+        solver=args.solver,
+        independent=args.independent,
         workers=args.workers,
         ray=args.ray,
-        device=args.device,
+        progress=not args.quiet,
     )
-    return {"out": str(args.out), "count": len(samples), "points": args.points}
+    shapes.save(args.out)
+    return {"out": str(args.out), "count": len(shapes), "points": args.points}
 
 
 def describe(result: dict[str, Any]) -> str:

@@ -24,8 +24,6 @@ Examples:
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -57,31 +55,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
-    from pcgen import processes
-
-    with processes.joined() as group, group.lock_file(args.out):
-        return _run(args, group)
-
-
-def _run(args: argparse.Namespace, group: Any) -> dict[str, Any]:
-    from hashlib import sha256
-
     from torch import Generator
 
-    from pcgen import __version__, processes, progress, runtime
-    from pcgen.config import to_plain
+    from pcgen import ot, processes
     from pcgen.errors import InputError
-    from pcgen.transport import (
-        AutoSolver,
-        SemidiscreteProblem,
-        SemidiscreteSolution,
-        SemidualSolver,
-    )
-    from pcgen.transport.maps.extended import ExtendedMap
-    from pcgen.transport.maps.plots import draw
     from pcgen.transport.sources import source_named
-    from pcgen.transport.stochastic.solve_checkpoint import SolveCheckpoint
-    from pcgen.transport.stochastic.state import SemidualState
 
     atoms, weights = _read(args.atoms)
     if args.weights is not None:
@@ -90,59 +68,30 @@ def _run(args: argparse.Namespace, group: Any) -> dict[str, Any]:
         raise InputError(f"{args.atoms} must hold an array (N, dim), got {atoms.shape}")
     if args.picture is not None and atoms.shape[1] != 2:
         raise InputError(f"--picture needs atoms in 2D, got dimension {atoms.shape[1]}")
-    here = processes.place()
-    device = runtime.pick_device(args.device, here.local_rank, here.local_size)
-    source = source_named(args.source, atoms.shape[1])
-    problem = SemidiscreteProblem(source, atoms, weights)
-    if device != "cpu":
-        there = problem.atoms.to(device), problem.weights.to(device)
-        problem = SemidiscreteProblem(source, *there)
-    stochastic = SemidualSolver(tolerance=args.tolerance, max_samples=args.max_samples)
-    solver = AutoSolver(method=args.method, semidual=stochastic)
-    start = SemidiscreteSolution.load(args.start) if args.start else None
-
-    given = sha256(problem.atoms.contiguous().cpu().numpy())
-    given.update(problem.weights.contiguous().cpu().numpy())
-    group.same(lambda: given.hexdigest()[:12], f"{args.atoms} has other contents")
-    settings = args.source, args.tolerance, args.method, args.max_samples, args.seed, __version__
-    given.update(repr(settings).encode())
-    if args.start:
-        given.update(args.start.read_bytes())
-    # The samples of a device are others than those of a CPU, and so is a state.
-    if device != "cpu":
-        given.update(b"cuda")
-    saved = SolveCheckpoint.beside(args.out, given.hexdigest(), problem.distinct.count, group)
-    generator = Generator(device=device).manual_seed(args.seed)
-    resumed = saved.read()
-    if resumed is not None:
-        progress.say(f"resumes after {resumed.samples} samples, from {saved.path}")
-    with ExitStack() as bars:
-        report = _progress(bars, problem, args.tolerance, resumed)
-
-        def on_step(state: Any) -> None:
-            report(state)
-            if isinstance(state, SemidualState):
-                saved.save(state)
-
-        solution = solver.solve(
-            problem, generator, start=resumed or start, on_step=on_step, group=group
-        )
-    if group.first:
-        solution.save(args.out)
-    if args.picture is not None and group.first:
-        draw(solution, args.picture, seed=args.seed)
-    saved.remove()
-    mapped = ExtendedMap(solution)(problem.source.sample(4096, generator))
-    evidence = to_plain(solution.evidence)
+    problem = ot.Problem(source_named(args.source, atoms.shape[1]), atoms, weights)
+    solution = ot.solve(
+        problem,
+        method=args.method,
+        tolerance=args.tolerance,
+        max_samples=args.max_samples,
+        start=args.start,
+        out=args.out,
+        seed=args.seed,
+        device=args.device,
+        progress=not args.quiet,
+    )
+    if args.picture is not None and processes.place().rank == 0:
+        ot.plot(solution, args.picture, seed=args.seed)
+    where = solution.problem.atoms.device
+    generator = Generator(device=where).manual_seed(args.seed + 1)
+    fresh = problem.source.sample(4096, generator)
+    copies = problem.count - problem.distinct.count - int((problem.weights == 0).sum())
     return {
         "out": str(args.out),
         "picture": str(args.picture) if args.picture else None,
-        "atoms": problem.count,
-        "dim": problem.dim,
-        "copies": problem.count - problem.distinct.count - int((problem.weights == 0).sum()),
-        "converged": solution.evidence.converged,
-        **evidence,
-        "extended": mapped.figures(),
+        "copies": copies,
+        **solution.summary(),
+        "extended": ot.ExtendedMap(solution)(fresh).figures(),
     }
 
 
@@ -206,42 +155,6 @@ def _masses(r: dict[str, Any]) -> list[str]:
         f"tested on    {r['tests']} fresh samples{redrawn}",
         *searched,
     ]
-
-
-def _progress(
-    bars: ExitStack, problem: Any, tolerance: float, resumed: Any
-) -> Callable[[Any], None]:
-    """Shows each step of a solver in a bar: of samples, or of the correct digits of Newton."""
-    from math import log10
-
-    from pcgen import progress
-    from pcgen.transport.exact.newton import NewtonState
-
-    expected = int(1.3 * problem.count / tolerance)
-    digits = 0
-    open_bars: dict[str, progress.Bar] = {}
-
-    def bar(name: str, total: int, done: int = 0) -> progress.Bar:
-        if name not in open_bars:
-            bars.close()
-            open_bars[name] = bars.enter_context(progress.bar(name, total, done))
-        return open_bars[name]
-
-    def report(state: Any) -> None:
-        nonlocal digits
-        if isinstance(state, NewtonState):
-            weights = problem.distinct.weights.cpu().numpy()
-            error = float(abs(state.cells.mass / weights - 1).max())
-            gained = max(0, min(8, int(-log10(max(error, 1e-9)))) - digits)
-            digits += gained
-            bar("digits", 8).advance(gained, f"Newton step {state.step}, error {error:.1g}")
-            return
-        done = min(resumed.samples, expected) if resumed else 0
-        phase = "averaging" if state.averaging else f"level {state.level}"
-        more = min(state.batch, max(0, expected - state.samples))
-        bar("samples", expected, done).advance(more, phase)
-
-    return report
 
 
 def _read(path: Path) -> tuple[Any, Any]:

@@ -55,34 +55,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
-    from pcgen import viewer
-    from pcgen.shapes.fetch import at_hand
+    import pcgen
 
-    source = at_hand(args.input)
-    options = {
-        "number": args.number,
-        "seed": args.seed,
-        "steps": args.steps,
-        "points": args.points,
-        "category": args.category,
-        "device": args.device,
-        "reference": None if args.reference is None else at_hand(args.reference),
-    }
-    if args.png is None and args.gif is None and args.explain is None:
-        viewer.show(source, **options)
-        return {"input": str(args.input), "pictures": []}
-    written = viewer.stills(
-        source,
+    written = pcgen.view(
+        args.input,
         png=args.png,
         gif=args.gif,
-        explained=args.explain,
+        explain=args.explain,
+        reference=args.reference,
+        number=args.number,
         count=args.count,
+        category=args.category,
         drawn_as=args.drawn_as,
         colour=args.colour,
         size=args.size,
         azimuth=args.azimuth,
         elevation=args.elevation,
-        **options,
+        seed=args.seed,
+        steps=args.steps,
+        points=args.points,
+        device=args.device,
+        progress=not args.quiet,
     )
     return {"input": str(args.input), "pictures": [str(path) for path in written]}
 

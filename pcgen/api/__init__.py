@@ -1,0 +1,44 @@
+"""What ``import pcgen`` gives: a few functions and frozen objects, for programs and notebooks.
+
+Every function takes a path, as text or :class:`~pathlib.Path`, or the object itself, has explicit
+keywords, shows nothing unless ``progress=True``, and gives a frozen object with ``save``,
+``summary()``, a text and an HTML representation. The commands call these functions.
+
+* :mod:`data` - :func:`prepare` and :class:`Data`, a data set.
+* :mod:`training` - :func:`train`; :mod:`model` - :func:`load` and :class:`Model`, a trained run.
+* :mod:`shapes` - :class:`Shape`, :class:`Shapes`; :mod:`meshes` - :class:`SurfaceMesh`.
+* :mod:`score` - :func:`evaluate`, :class:`Score`.
+* :mod:`bases` - :func:`fit_base`, :class:`Base`.
+* :mod:`pcgen.ot` has semi-discrete optimal transport in the same manner.
+"""
+
+from pcgen.api.bases import Base, fit_base
+from pcgen.api.data import Data, open_data, prepare
+from pcgen.api.looking import view
+from pcgen.api.meshes import SurfaceMesh
+from pcgen.api.meshing import mesh
+from pcgen.api.model import Model, load
+from pcgen.api.score import Comparison, Figure, Score, evaluate
+from pcgen.api.shapes import Shape, Shapes, read_shapes
+from pcgen.api.training import train
+
+__all__ = [
+    "Base",
+    "Comparison",
+    "Data",
+    "Figure",
+    "Model",
+    "Score",
+    "Shape",
+    "Shapes",
+    "SurfaceMesh",
+    "evaluate",
+    "fit_base",
+    "load",
+    "mesh",
+    "open_data",
+    "prepare",
+    "read_shapes",
+    "train",
+    "view",
+]

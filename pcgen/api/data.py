@@ -1,0 +1,227 @@
+"""A data set, and how one is made."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pcgen import pipeline
+from pcgen.api.shapes import Shape, Shapes
+from pcgen.errors import InputError
+from pcgen.files import atomic_folder, parse_json, read_text
+from pcgen.progress import shown
+from pcgen.shapes.fetch import at_hand
+from pcgen.shapes.places import Place
+from pcgen.shapes.samples import Samples
+from pcgen.shapes.store import Dataset, Part
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Data:
+    """A prepared data set: shapes as point clouds, each in its box [-1, 1], +Y up.
+
+    Attributes:
+        dataset: the folder, opened read-only.
+        report: what was read, what was left out and why; empty where the folder has no report.
+    """
+
+    dataset: Dataset
+    report: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def open(cls, path: Path | str) -> Data:
+        """Open the data set in a folder, or behind a URL.
+
+        Raises:
+            DataError: there is none, or it is damaged.
+        """
+        dataset = Dataset.open(at_hand(path))
+        try:
+            report = parse_json(read_text(dataset.path / "report.json"))
+        except (OSError, ValueError):
+            report = {}
+        return cls(dataset, report if isinstance(report, dict) else {})
+
+    @property
+    def path(self) -> Path:
+        return self.dataset.path
+
+    @property
+    def categories(self) -> tuple[str, ...]:
+        return self.dataset.categories
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        return self.dataset.splits
+
+    def __len__(self) -> int:
+        return self.dataset.count
+
+    def __getitem__(self, number: int) -> Shape:
+        """One shape, with all its points."""
+        if not -len(self) <= number < len(self):
+            raise IndexError(f"there are {len(self)} shapes, no number {number}")
+        row = number % len(self)
+        found = self.dataset.rows[row]
+        return Shape(
+            points=self.dataset.points([row])[0],
+            normals=self.dataset.known_normals(row),
+            category=found.category,
+            name=found.id,
+            place=Place(found.scale, found.centre, self.dataset.up, self.dataset.unit),
+        )
+
+    def rows(
+        self, *, split: str | None = None, categories: Sequence[str] | None = None
+    ) -> NDArray[np.int64]:
+        """The numbers of the shapes of one split, of some categories, or of both.
+
+        Raises:
+            DataError: an unknown name, or no shape is left.
+        """
+        return self.dataset.select(split=split, categories=categories)
+
+    def points(
+        self,
+        *,
+        split: str | None = None,
+        categories: Sequence[str] | None = None,
+        count: int | None = None,
+        part: Part = "all",
+    ) -> NDArray[np.float32]:
+        """Clouds (n, count, 3) in each shape's box.
+
+        Args:
+            count: points of each shape; None for all that are stored.
+            part: ``all``, ``first`` (two thirds of the points) or ``last`` (the rest): two
+                independent draws of every surface.
+        Raises:
+            DataError: an unknown split or category. InputError: more points than are stored.
+        """
+        chosen = self.rows(split=split, categories=categories)
+        return self.dataset.points(chosen, count, part=part)
+
+    def shapes(
+        self,
+        *,
+        split: str | None = None,
+        categories: Sequence[str] | None = None,
+        count: int | None = None,
+        points: int | None = None,
+    ) -> Shapes:
+        """The first ``count`` shapes, of ``points`` points each; all by default."""
+        chosen = self.rows(split=split, categories=categories)[:count]
+        rows = [self.dataset.rows[int(row)] for row in chosen]
+        normals = self.dataset.normals(chosen, points) if self.dataset.has_normals else None
+        samples = Samples(
+            points=self.dataset.points(chosen, points),
+            normals=normals,
+            category=np.array([row.category for row in rows], np.str_),
+            meta={"dataset": str(self.path)},
+        )
+        return Shapes(samples, names=tuple(row.id for row in rows))
+
+    def save(self, path: Path | str) -> Path:
+        """Copy the data set to a new folder and give its path."""
+        path = Path(path)
+        with atomic_folder(path) as folder:
+            shutil.copytree(self.path, folder, dirs_exist_ok=True)
+        return path
+
+    def summary(self) -> dict[str, Any]:
+        """Counts by category and split, as plain data."""
+        table: dict[str, dict[str, int]] = {}
+        for row in self.dataset.rows:
+            splits = table.setdefault(row.category, {})
+            splits[row.split] = splits.get(row.split, 0) + 1
+        return {
+            "path": str(self.path),
+            "shapes": len(self),
+            "points": self.dataset.points_per_shape,
+            "normals": self.dataset.has_normals,
+            "categories": {name: table[name] for name in sorted(table)},
+            "left_out": len(self.report.get("rejected", ())),
+        }
+
+    def __repr__(self) -> str:
+        said = self.summary()
+        rows = ", ".join(f"{name} {sum(n.values())}" for name, n in said["categories"].items())
+        return f"Data({said['path']!r}: {len(self)} shapes of {said['points']} points; {rows})"
+
+    def _repr_html_(self) -> str:
+        from pcgen.gallery.notebook import table
+
+        said = self.summary()
+        rows = [
+            (name or "(none)", ", ".join(f"{count} {split}" for split, count in splits.items()))
+            for name, splits in said["categories"].items()
+        ]
+        title = f"{said['path']}: {said['shapes']} shapes of {said['points']} points"
+        return table(rows, title)
+
+
+def prepare(
+    source: Path | str,
+    out: Path | str,
+    *,
+    format: str = "auto",
+    categories: Sequence[str] | None = None,
+    points: int | None = None,
+    splits: Path | str | None = None,
+    up: str | None = None,
+    unit: str = "",
+    seed: int = 0,
+    workers: int | None = None,
+    ray: str | None = None,
+    progress: bool = False,
+) -> Data:
+    """Make a data set of meshes or point clouds.
+
+    Args:
+        source: a folder, archive or file, or its URL, or the word ``starter``.
+        out: the folder to make, or its URL. Where it is there, made the same way, it is opened.
+        format: how ``source`` is laid out; see ``pcgen prepare --help``.
+        categories: names to keep; None for all.
+        points: to store of each shape; None for 15,000, or as many as clouds have, if fewer.
+        splits: a CSV that says which shape is for what.
+        up: the axis of ``source`` that points up; None takes Y. unit: its name, such as ``mm``.
+        seed: of the surface sampling.
+        workers: processes; None for one a core. ray: the address of a cluster that does the work.
+        progress: show it on stderr.
+    Raises:
+        DataError: no source, or nothing usable in it. InputError: a wrong argument.
+        StorageError: ``out`` holds something else or cannot be written.
+
+    Example:
+        >>> data = pcgen.prepare("starter", "furniture", points=6000)  # doctest: +SKIP
+    """
+    with shown(progress):
+        pipeline.prepare(
+            source,
+            out,
+            format=format,
+            categories=None if categories is None else list(categories),
+            points=points,
+            splits=splits,
+            workers=workers,
+            ray=ray,
+            seed=seed,
+            up=up,
+            unit=unit,
+        )
+        return Data.open(out)
+
+
+def open_data(data: Data | Path | str) -> Data:
+    """The data set itself, or the one at a path."""
+    if isinstance(data, Data):
+        return data
+    if isinstance(data, str | Path):
+        return Data.open(data)
+    raise InputError(f"expected a data set or its path, got {type(data).__name__}")

@@ -1,0 +1,108 @@
+"""Looking at things: a window, or pictures without one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pcgen import viewer
+from pcgen.api.data import Data
+from pcgen.api.model import Model, is_run_name
+from pcgen.api.shapes import Shape, Shapes, read_shapes
+from pcgen.errors import InputError
+from pcgen.progress import shown
+from pcgen.render.camera import AZIMUTH, ELEVATION
+from pcgen.shapes.fetch import at_hand
+
+
+def view(
+    what: Any,
+    *,
+    png: Path | str | None = None,
+    gif: Path | str | None = None,
+    explain: Path | str | None = None,
+    reference: Data | Path | str | None = None,
+    number: int = 0,
+    count: int = 1,
+    category: str | None = None,
+    drawn_as: str = "auto",
+    colour: str = "plain",
+    size: int = 640,
+    azimuth: float = AZIMUTH,
+    elevation: float = ELEVATION,
+    seed: int = 0,
+    steps: int = 1,
+    points: int = 2048,
+    device: str = "cpu",
+    progress: bool = False,
+) -> list[Path]:
+    """Open a window and return when it is closed; with ``png``, ``gif`` or ``explain`` write
+    pictures instead, which needs no display.
+
+    Args:
+        what: a model, a data set, shapes, a shape, or the path of any of these, of a mesh, of a
+            cloud or of a folder of them.
+        png: a still, of several shapes a sheet. gif: a turntable of the first shape.
+        explain: how the first shape of a model came to be.
+        reference: a data set to compare with; None takes the one a model learned from.
+        number: the shape to begin with. count: shapes in ``png``. category: only these.
+        drawn_as: ``points``, ``mesh`` or ``auto``. colour: ``plain``, ``height``, ``normal`` or
+            ``part``. size: pixels of a picture's side. azimuth, elevation: degrees.
+        seed, steps, points: of the shapes that a model draws; device: that draws them.
+        progress: show it on stderr.
+    Returns:
+        the pictures that were written.
+    Raises:
+        BackendError: no window can be opened here. InputError: nothing to look at.
+    """
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as folder, shown(progress):
+        source = _path(what, Path(folder))
+        compared = None if reference is None else _path(reference, Path(folder))
+        if png is None and gif is None and explain is None:
+            viewer.show(
+                source,
+                number=number,
+                seed=seed,
+                steps=steps,
+                points=points,
+                device=device,
+                category=category,
+                reference=compared,
+            )
+            return []
+        return viewer.stills(
+            source,
+            png=png,
+            gif=gif,
+            explained=explain,
+            number=number,
+            count=count,
+            drawn_as=drawn_as,
+            colour=colour,
+            size=size,
+            azimuth=azimuth,
+            elevation=elevation,
+            seed=seed,
+            steps=steps,
+            points=points,
+            device=device,
+            category=category,
+            reference=compared,
+        )
+
+
+def _path(what: Any, folder: Path) -> Path:
+    """Where it lies; shapes in memory are written into ``folder``, as the window is a process."""
+    if isinstance(what, Model):
+        return what.path
+    if isinstance(what, Data):
+        return what.path
+    if isinstance(what, Shape | Shapes):
+        return read_shapes(what).save(folder / "shapes.npz")
+    if is_run_name(what):
+        return Model.find(what)
+    if isinstance(what, str | Path):
+        return at_hand(what)
+    raise InputError(f"nothing to look at in {type(what).__name__}; give shapes or a path")

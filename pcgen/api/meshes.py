@@ -1,0 +1,94 @@
+"""A triangle mesh of a shape, with its report."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pcgen.config import to_plain
+from pcgen.reconstruct.methods import MeshSettings, reconstruct
+from pcgen.reconstruct.report import MeshReport
+from pcgen.shapes.mesh_files import Mesh
+from pcgen.shapes.places import Place
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class SurfaceMesh:
+    """A closed mesh; :meth:`pcgen.Shape.mesh` makes one.
+
+    Attributes:
+        mesh: vertices (V, 3) float64 in the shape's own unit, faces (F, 3) int64.
+        report: whether it is watertight, how well it fits the points, and more.
+        unit: the name of the unit, "" where nobody said it. up: the axis that points up.
+        name: of the shape.
+    """
+
+    mesh: Mesh
+    report: MeshReport
+    unit: str = ""
+    up: str = "y"
+    name: str = ""
+
+    @property
+    def vertices(self) -> NDArray[np.float64]:
+        return self.mesh.vertices
+
+    @property
+    def faces(self) -> NDArray[np.int64]:
+        return self.mesh.faces
+
+    def save(self, path: Path | str) -> Path:
+        """Write it in the format that the suffix names and give the path.
+
+        It is read back and compared before it is written.
+
+        Raises:
+            InputError: an unknown suffix. MeshError: what is read back is another mesh.
+        """
+        from pcgen.files import atomic_file
+        from pcgen.reconstruct.export import checked_bytes
+
+        path = Path(path)
+        data = checked_bytes(self.mesh, path.suffix, path.stem)
+        with atomic_file(path) as temporary:
+            temporary.write_bytes(data)
+        return path
+
+    def summary(self) -> dict[str, Any]:
+        """The report as plain data."""
+        return {"name": self.name, "unit": self.unit, **to_plain(self.report)}
+
+    def __repr__(self) -> str:
+        closed = "watertight" if self.report.watertight else "open"
+        return (
+            f"SurfaceMesh({self.name + ': ' if self.name else ''}{len(self.faces):,} faces, "
+            f"{closed}, F-score {self.report.f_score:.3f})"
+        )
+
+    def _repr_html_(self) -> str:
+        from pcgen.gallery.notebook import Exhibit, turnable
+        from pcgen.shapes.axes import raised
+
+        upright = raised(self.vertices, self.up)
+        return turnable([Exhibit(upright, faces=self.faces, caption=repr(self), colour="mesh")])
+
+
+def surface(
+    points: NDArray[np.floating],
+    normals: NDArray[np.floating] | None,
+    place: Place,
+    settings: MeshSettings,
+    name: str = "",
+) -> SurfaceMesh:
+    """A closed mesh through points (P, 3) of the box frame, in the unit of ``place``.
+
+    Raises:
+        InputError: no surface in the points. MeshError: the method failed.
+    """
+    turned = None if normals is None else place.turn(normals)
+    made = reconstruct(place.restore(points), turned, settings)
+    return SurfaceMesh(made.mesh, made.report, place.unit, place.up, name)

@@ -1,0 +1,358 @@
+"""A trained run as an object that draws, encodes, completes and varies shapes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pcgen.api.shapes import Shape, Shapes, read_shape
+from pcgen.errors import InputError
+from pcgen.model import ShapeModel
+from pcgen.model.pack import find_run, is_run_name, pack
+from pcgen.progress import shown
+from pcgen.runfile import read_run
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+ENCODED_POINTS = 2048  # of a cloud that is read from a file, for its latent
+BATCH = 16  # clouds that are encoded at a time
+
+__all__ = ["Model", "is_run_name", "load"]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Model:
+    """A trained model; :func:`pcgen.train` and :func:`pcgen.load` give it.
+
+    It is held in memory: what was loaded goes on working where the run's folder is deleted.
+
+    Attributes:
+        shape_model: the networks, the base and the latents of the run.
+    """
+
+    shape_model: ShapeModel
+
+    @classmethod
+    def load(cls, run: Path | str, *, device: str = "auto") -> Model:
+        """See :func:`load`."""
+        return cls(ShapeModel.load(find_run(run), device))
+
+    @staticmethod
+    def find(run: Path | str) -> Path:
+        """The folder of a run, given by its path or, of a run that comes with pcgen, its name."""
+        return find_run(run)
+
+    @property
+    def path(self) -> Path:
+        """The folder that it was loaded from."""
+        return self.shape_model.run_dir
+
+    @property
+    def categories(self) -> tuple[str, ...]:
+        return self.shape_model.categories
+
+    @property
+    def latent_dim(self) -> int:
+        """Numbers in a latent."""
+        return self.shape_model.latent_dim
+
+    def sample(
+        self,
+        count: int,
+        *,
+        seed: int = 0,
+        points: int = 2048,
+        category: str | None = None,
+        steps: int = 1,
+        solver: str = "student",
+        independent: bool = False,
+        workers: int | None = None,
+        ray: str | None = None,
+        progress: bool = False,
+    ) -> Shapes:
+        """Draw new shapes.
+
+        Args:
+            count: how many; the same seed gives the same shapes, whatever the workers.
+            seed: of everything random.
+            points: of each; 16,000 are good for meshes.
+            category: only shapes of it; None for all.
+            steps: evaluations of each flow. solver: ``student`` (one step is enough), or the
+                teacher's flow by ``euler`` or ``heun``.
+            independent: draw each shape on its own; else a set visits the cells of the base
+                evenly, so that a small one holds no twins.
+            workers: processes; None for this one. ray: the address of a cluster that does the
+                work. progress: show it on stderr.
+        Returns:
+            shapes in their boxes, with normals where the run learned them; ``meta`` names the
+            parents of each.
+        Raises:
+            InputError: an unknown category or solver, or more points than memory holds.
+
+        Example:
+            >>> shapes = model.sample(12, seed=0, points=16_000)  # doctest: +SKIP
+        """
+        from pcgen.generate import generate
+
+        with shown(progress):
+            return Shapes(
+                generate(
+                    self.shape_model,
+                    count,
+                    seed=seed,
+                    points=points,
+                    steps=steps,
+                    category=category,
+                    solver=solver,
+                    even=not independent,
+                    workers=workers,
+                    ray=ray,
+                )
+            )
+
+    def encode(self, shapes: Any, *, progress: bool = False) -> NDArray[np.float32]:
+        """The latents of any shapes.
+
+        Args:
+            shapes: :class:`pcgen.Shapes`, a :class:`pcgen.Shape`, an array (n, P, 3) or (P, 3) in
+                any frame, the path of a cloud, mesh or samples file, or a list of shapes, arrays
+                (P, 3) and paths. Each is brought to its box, and should have +Y up.
+            progress: show it on stderr.
+        Returns:
+            (n, latent_dim) float32.
+        Raises:
+            InputError: NaN, another shape, or a file that cannot be read.
+
+        Example:
+            >>> z = model.encode(["chair.ply", "stool.glb"])  # doctest: +SKIP
+        """
+        from pcgen.progress import track
+
+        clouds = _clouds(shapes)
+        with shown(progress):
+            parts = [
+                self._encoded(clouds[start : start + BATCH])
+                for start in track(range(0, len(clouds), BATCH), "encode", -(-len(clouds) // BATCH))
+            ]
+        return np.concatenate(parts)
+
+    def _encoded(self, clouds: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+        import torch
+
+        if len({len(cloud) for cloud in clouds}) > 1:
+            return np.concatenate([self._encoded([cloud]) for cloud in clouds])
+        return self.shape_model.encode(torch.from_numpy(np.stack(clouds))).numpy()
+
+    def decode(
+        self,
+        latents: Any,
+        *,
+        points: int = 2048,
+        seed: int = 0,
+        steps: int = 1,
+        solver: str = "student",
+        category: str = "",
+    ) -> Shapes:
+        """Latents (n, latent_dim), or one (latent_dim,), back to shapes.
+
+        Args:
+            points: of each shape. seed: of the noise that points start from.
+            steps, solver: see :meth:`sample`. category: what to call the shapes.
+        Raises:
+            InputError: latents of another size, or NaN among them.
+        """
+        z = self._latents(latents)
+        samples = self.shape_model.decode_samples(
+            z, points=points, seed=seed, steps=steps, solver=solver, category=[category] * len(z)
+        )
+        return Shapes(samples)
+
+    def _latents(self, latents: Any) -> Tensor:
+        import torch
+
+        try:
+            z = torch.as_tensor(latents, dtype=torch.float32)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise InputError(f"latents must be numbers (n, {self.latent_dim}): {error}") from None
+        z = z[None] if z.ndim == 1 else z
+        if z.ndim != 2 or z.shape[1] != self.latent_dim or not len(z):
+            raise InputError(
+                f"latents of this model are (n, {self.latent_dim}), got {tuple(z.shape)}; "
+                "model.encode(shapes) gives them"
+            )
+        if not torch.isfinite(z).all():
+            raise InputError("a latent holds NaN or infinity")
+        return z
+
+    def vary(
+        self,
+        shape: Any,
+        count: int = 4,
+        *,
+        amount: float = 0.3,
+        points: int = 2048,
+        category: str | None = None,
+        seed: int = 0,
+    ) -> Shapes:
+        """Shapes near a given one: each takes a part of it from a shape that the model draws.
+
+        Args:
+            shape: a :class:`pcgen.Shape`, an array (P, 3), or the path of a file; +Y up.
+            count: how many.
+            amount: the share that is replaced, from 0 (the shape, encoded and decoded) to 1 (a
+                new shape).
+            points: of each. category: of the shapes that parts are taken from; None for all.
+            seed: of everything random.
+        Raises:
+            InputError: an amount outside [0, 1], NaN, or an unknown category.
+
+        Example:
+            >>> near = model.vary("chair.ply", 6, amount=0.3)  # doctest: +SKIP
+        """
+        from pcgen.editing.between import varied
+
+        given = read_shape(shape)
+        z = varied(
+            self.shape_model, given.points, count, amount=amount, category=category, seed=seed
+        )
+        return self._made(z, given.category, points, seed)
+
+    def mix(
+        self,
+        shape: Any,
+        other: Any,
+        *,
+        part: str | Sequence[float] = "top",
+        share: float = 0.5,
+        points: int = 2048,
+        seed: int = 0,
+    ) -> Shape:
+        """One shape with a part of another one.
+
+        Args:
+            shape, other: a :class:`pcgen.Shape`, an array (P, 3), or the path of a file; +Y up.
+            part: which part ``other`` gives: ``top``, ``bottom``, ``left``, ``right``, ``front``,
+                ``back``, or the direction (x, y, z) it lies in.
+            share: of the points that it gives, between 0 and 1.
+            points: of the result. seed: of everything random.
+        Returns:
+            a shape with the proportions of ``shape``.
+        Raises:
+            InputError: an unknown part, a share that is not between 0 and 1, or NaN.
+
+        Example:
+            >>> stool = model.mix("armchair.ply", "stool.ply", part="bottom")  # doctest: +SKIP
+        """
+        from pcgen.editing.between import mixed
+
+        one, two = read_shape(shape), read_shape(other)
+        z = mixed(self.shape_model, one.points, two.points, part=part, share=share, seed=seed)
+        return self._made(z, one.category, points, seed)[0]
+
+    def interpolate(
+        self,
+        start: Any,
+        end: Any,
+        *,
+        frames: int = 12,
+        points: int = 2048,
+        seed: int = 0,
+    ) -> Shapes:
+        """The way from one shape to another, along the optimal-transport map of their points.
+
+        Args:
+            start, end: a :class:`pcgen.Shape`, an array (P, 3), or the path of a file; +Y up.
+            frames: shapes, both ends included. points: of each.
+            seed: of the noise, which all frames share, so that points keep their identity.
+        Raises:
+            InputError: fewer than 2 frames, or NaN.
+
+        Example:
+            >>> way = model.interpolate("old.ply", "new.glb", frames=24)  # doctest: +SKIP
+        """
+        from pcgen.editing.between import interpolated
+
+        one, two = read_shape(start), read_shape(end)
+        z = interpolated(self.shape_model, one.points, two.points, frames, seed)
+        return self._made(z, "interpolation", points, seed, same_noise=True)
+
+    def _made(
+        self, z: Tensor, category: str, points: int, seed: int, *, same_noise: bool = False
+    ) -> Shapes:
+        samples = self.shape_model.decode_samples(
+            z, points=points, seed=seed, same_noise=same_noise, category=[category] * len(z)
+        )
+        return Shapes(samples)
+
+    def save(self, path: Path | str, *, half: bool = True) -> Path:
+        """Write what sampling needs of the run into a new folder, and give its path.
+
+        Args:
+            half: in half precision, which halves the size.
+        Raises:
+            DataError: the run's folder is gone. StorageError: ``path`` is not empty.
+        """
+        return pack(self.path, path, half=half)
+
+    def summary(self) -> dict[str, Any]:
+        """Where it is, what it learned from, and its sizes, as plain data."""
+        model = self.shape_model
+        said: dict[str, Any] = {
+            "run": str(self.path),
+            "categories": list(self.categories),
+            "dataset": str(model.dataset_path),
+            "latent_dim": self.latent_dim,
+            "known_shapes": len(model.known.z),
+        }
+        try:
+            run = read_run(self.path)
+        except Exception:
+            return said | {"deleted": True}
+        return said | {key: run.get(key) for key in ("preset", "seed", "budget_minutes", "version")}
+
+    def __repr__(self) -> str:
+        names = ", ".join(self.categories[:6]) + (" ..." if len(self.categories) > 6 else "")
+        return f"Model({str(self.path)!r}: {names}; latents of {self.latent_dim} numbers)"
+
+    def _repr_html_(self) -> str:
+        from pcgen.gallery.notebook import table
+
+        rows = [(name, str(value)) for name, value in self.summary().items() if value is not None]
+        return table(rows, repr(self))
+
+
+def _clouds(shapes: Any) -> list[NDArray[np.float32]]:
+    """Clouds (P, 3) in their boxes, of whatever can be encoded."""
+    if isinstance(shapes, Shapes):
+        return [shape.points for shape in shapes]
+    if isinstance(shapes, list | tuple):
+        return [cloud for one in shapes for cloud in _clouds(one)]
+    if hasattr(shapes, "detach"):
+        shapes = shapes.detach().cpu().numpy()
+    if isinstance(shapes, np.ndarray) and shapes.ndim == 3:
+        return [read_shape(cloud).points for cloud in shapes]
+    if isinstance(shapes, str | Path) and Path(shapes).suffix.lower() == ".npz":
+        return [shape.points for shape in Shapes.load(shapes)]
+    shape = read_shape(shapes)
+    return [shape.points]
+
+
+def load(run: Model | Path | str, *, device: str = "auto") -> Model:
+    """Load a trained model.
+
+    Args:
+        run: the folder of a run, or the name of a model that comes with pcgen: ``seats``.
+        device: ``auto``, ``cpu`` or ``cuda``.
+    Raises:
+        DataError: no run there, or one that is not finished or damaged.
+
+    Example:
+        >>> shapes = pcgen.load("seats").sample(12)  # doctest: +SKIP
+    """
+    return run if isinstance(run, Model) else Model.load(run, device=device)

@@ -1,0 +1,391 @@
+"""Judging shapes: figures with their errors, and a report."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pcgen.api.data import Data
+from pcgen.api.model import Model
+from pcgen.api.shapes import Shapes, read_shapes
+from pcgen.errors import InputError
+from pcgen.evaluate import words
+from pcgen.evaluate.evaluation import Evaluation
+from pcgen.evaluate.figures import ENDINGS, standard_error
+from pcgen.evaluate.novelty import Newness
+from pcgen.files import write_json
+from pcgen.progress import shown
+from pcgen.shapes.samples import Samples
+
+BOOTSTRAPS = 400
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A number with its standard error; it can be used as a number.
+
+    Attributes:
+        value: the figure. error: its standard error, None where nothing tells it.
+        how: what the error was estimated from.
+    """
+
+    value: float
+    error: float | None
+    how: str = ""
+
+    def __float__(self) -> float:
+        return self.value
+
+    def __repr__(self) -> str:
+        return f"{self.value:.3g}" if self.error is None else f"{self.value:.3g} ± {self.error:.2g}"
+
+    def __format__(self, form: str) -> str:
+        return format(self.value, form) if form else repr(self)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Score:
+    """The metrics of one set of shapes; :func:`evaluate` gives it.
+
+    ``novelty`` and ``replay_rate`` are proportion-free: a stretched copy of a training shape is no
+    new shape. Those of the protocol's own frame end in ``_box``. None where no training set is
+    known.
+
+    Attributes:
+        evaluation: all figures and the clouds behind them.
+    """
+
+    evaluation: Evaluation
+
+    @property
+    def nna_cd(self) -> Figure:
+        """1-NNA under the Chamfer distance, a fraction; 0.5 is best."""
+        figure = self._figure("nna_cd")
+        if figure.error is not None:
+            return figure
+        noise = self.evaluation.summary["noise"]["nna_cd"]["sd"]
+        return Figure(figure.value, float(noise), "what chance shows at this set size")
+
+    @property
+    def cov_cd(self) -> Figure:
+        """Coverage under the Chamfer distance, a fraction."""
+        return self._figure("cov_cd")
+
+    @property
+    def mmd_cd(self) -> Figure:
+        """Minimum matching distance, a squared Chamfer distance."""
+        return self._figure("mmd_cd")
+
+    @property
+    def jsd(self) -> Figure:
+        """Jensen-Shannon divergence of the occupied cells."""
+        return self._figure("jsd")
+
+    @property
+    def novelty(self) -> Figure | None:
+        """Median distance to the nearest training shape over that of the test shapes; 1 is as new
+        as nature. Proportion-free."""
+        return self._novelty("proportion_free")
+
+    @property
+    def novelty_box(self) -> Figure | None:
+        """Likewise, in each shape's box."""
+        return self._novelty("box")
+
+    @property
+    def replay_rate(self) -> Figure | None:
+        """The share of shapes that copy a training shape, proportion-free."""
+        return self._replays("proportion_free")
+
+    @property
+    def replay_rate_box(self) -> Figure | None:
+        """Likewise, in each shape's box."""
+        return self._replays("box")
+
+    @property
+    def figures(self) -> dict[str, Figure]:
+        """Every figure by its name in the evaluation JSON."""
+        return {key: self._figure(key) for key in self.evaluation.summary["seeds"]
+                if key not in ("count", "rule")}  # fmt: skip
+
+    def save(self, path: Path | str) -> Path:
+        """Write the evaluation as JSON and give its path."""
+        write_json(path, self.summary())
+        return Path(path)
+
+    def save_html(self, path: Path | str, *, progress: bool = False) -> Path:
+        """Write the report, one page with its pictures inside, and give its path."""
+        return _write_page(path, [self.evaluation], progress)
+
+    def summary(self) -> dict[str, Any]:
+        """The evaluation JSON, as ``pcgen evaluate --json`` prints it."""
+        return self.evaluation.summary
+
+    def __str__(self) -> str:
+        """The table and the verdict that ``pcgen evaluate`` prints."""
+        return words.table([self.evaluation.summary])
+
+    def __repr__(self) -> str:
+        said = [f"1-NNA {self.nna_cd}"]
+        if self.novelty is not None:
+            said.append(f"novelty {self.novelty}")
+        if self.replay_rate is not None:
+            said.append(f"replays {self.replay_rate}")
+        size = self.evaluation.summary["protocol"]["sizes"]["compared"]
+        return f"Score({', '.join(said)}; {size} shapes a set)"
+
+    def _repr_html_(self) -> str:
+        return _html([self.evaluation])
+
+    def _figure(self, key: str) -> Figure:
+        summary = self.evaluation.summary
+        found = summary["seeds"].get(key)
+        value = summary.get(key)
+        if found is None or value is None:
+            raise InputError(f"this evaluation has no figure {key}")
+        error = standard_error(found)
+        how = "" if error is None else f"{summary['seeds']['count']} sampling seeds"
+        return Figure(float(value), error, how)
+
+    def _newness(self, frame: str) -> Newness | None:
+        return self.evaluation.newness.get(frame)
+
+    def _novelty(self, frame: str) -> Figure | None:
+        newness = self._newness(frame)
+        value = self.evaluation.summary.get("novelty_ratio" + ENDINGS[frame])
+        if newness is None or value is None:
+            return None
+        error = _ratio_error(newness.found.distance, newness.real.distance)
+        return Figure(float(value), error, "a bootstrap over generated and test shapes")
+
+    def _replays(self, frame: str) -> Figure | None:
+        newness = self._newness(frame)
+        value = self.evaluation.summary.get("replay_rate" + ENDINGS[frame])
+        if newness is None or value is None:
+            return None
+        # Of a share p of n, with one more of either kind: a rate of zero has an error too.
+        count = len(newness.found.distance)
+        share = (value * count + 1) / (count + 2)
+        error = math.sqrt(share * (1 - share) / count)
+        return Figure(float(value), error, "a share of so many shapes")
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Comparison:
+    """Several sets judged against the same reference, side by side."""
+
+    scores: tuple[Score, ...]
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+    def __getitem__(self, number: int) -> Score:
+        return self.scores[number]
+
+    def __iter__(self) -> Iterator[Score]:
+        return iter(self.scores)
+
+    def save(self, path: Path | str) -> Path:
+        """Write all evaluations as one JSON and give its path."""
+        write_json(path, self.summary())
+        return Path(path)
+
+    def save_html(self, path: Path | str, *, progress: bool = False) -> Path:
+        """Write one report of all and give its path."""
+        return _write_page(path, [score.evaluation for score in self.scores], progress)
+
+    def summary(self) -> dict[str, Any]:
+        """``{"runs": [...]}``, one evaluation JSON each."""
+        return {"runs": [score.summary() for score in self.scores]}
+
+    def __str__(self) -> str:
+        return words.table([score.summary() for score in self.scores])
+
+    def __repr__(self) -> str:
+        return f"Comparison({', '.join(map(repr, self.scores))})"
+
+    def _repr_html_(self) -> str:
+        return _html([score.evaluation for score in self.scores])
+
+
+@overload
+def evaluate(
+    samples: list[Any] | tuple[Any, ...],
+    *,
+    reference: Data | Path | str,
+    training: Data | Path | str | None = ...,
+    categories: Sequence[str] | None = ...,
+    protocol: str = ...,
+    split: str | None = ...,
+    points: int = ...,
+    seeds: int = ...,
+    seed: int = ...,
+    steps: int = ...,
+    emd: str | None = ...,
+    secondary: bool = ...,
+    standardised: Data | Path | str | None = ...,
+    workers: int | None = ...,
+    ray: str | None = ...,
+    backend: str = ...,
+    cache: Path | str | None = ...,
+    device: str = ...,
+    progress: bool = ...,
+) -> Comparison: ...
+
+
+@overload
+def evaluate(
+    samples: Shapes | Samples | Model | Path | str | NDArray[np.floating[Any]],
+    *,
+    reference: Data | Path | str,
+    training: Data | Path | str | None = ...,
+    categories: Sequence[str] | None = ...,
+    protocol: str = ...,
+    split: str | None = ...,
+    points: int = ...,
+    seeds: int = ...,
+    seed: int = ...,
+    steps: int = ...,
+    emd: str | None = ...,
+    secondary: bool = ...,
+    standardised: Data | Path | str | None = ...,
+    workers: int | None = ...,
+    ray: str | None = ...,
+    backend: str = ...,
+    cache: Path | str | None = ...,
+    device: str = ...,
+    progress: bool = ...,
+) -> Score: ...
+
+
+def evaluate(
+    samples: Any,
+    *,
+    reference: Data | Path | str,
+    training: Data | Path | str | None = None,
+    categories: Sequence[str] | None = None,
+    protocol: str = "box",
+    split: str | None = None,
+    points: int = 2048,
+    seeds: int = 3,
+    seed: int = 0,
+    steps: int = 1,
+    emd: str | None = None,
+    secondary: bool = False,
+    standardised: Data | Path | str | None = None,
+    workers: int | None = None,
+    ray: str | None = None,
+    backend: str = "auto",
+    cache: Path | str | None = "user",
+    device: str = "auto",
+    progress: bool = False,
+) -> Score | Comparison:
+    """Judge shapes by the metrics of the field, with ceiling and novelty beside them.
+
+    Args:
+        samples: shapes, an array (N, P, 3), the path of a file or folder of clouds, or a model
+            (then it draws its own); or a list of these, judged side by side.
+        reference: a data set, or the path of clouds of real shapes.
+        training: what the generator learned from; None takes the training split of ``reference``.
+        categories: only these; None for those of the samples.
+        protocol: ``box``, ``pointflow``, ``lion-box``, ``dpm`` or ``raw``. split: of the
+            reference; None for the protocol's. points: that are compared of each cloud.
+        seeds: sampling seeds, for the errors; seed: the first. steps: of a model's flows.
+        emd: ``emd_pointflow``, ``emd_pytorchemd`` or ``emd_exact``; None for no EMD.
+        secondary: density-aware CD and normal disagreement too.
+        standardised: a data set whose training mean and deviation the samples are expressed in.
+        workers: processes; None for one a core. ray: the address of a cluster that does the work.
+        backend: of the Chamfer distance. cache: a folder for finished tables, ``user`` for the
+            user's, None for none. device: of a model that is given by its path.
+        progress: show it on stderr.
+    Returns:
+        a :class:`Score`, or a :class:`Comparison` for a list.
+    Raises:
+        InputError, DataError: wrong arguments, too few shapes or points.
+
+    Example:
+        >>> score = pcgen.evaluate(shapes, reference="furniture", split="test")  # doctest: +SKIP
+        >>> score.nna_cd  # doctest: +SKIP
+    """
+    from pcgen.api.model import is_run_name
+    from pcgen.evaluate.files import judge, request_for
+    from pcgen.model import ShapeModel
+
+    def place(data: Data | Path | str | None) -> Path | None:
+        from pcgen.shapes.fetch import at_hand
+
+        if data is None or isinstance(data, Data):
+            return None if data is None else data.path
+        if not isinstance(data, str | Path):
+            raise InputError(f"expected a data set or a path, got {type(data).__name__}")
+        return at_hand(data)
+
+    def given(one: Any) -> Path | Samples | ShapeModel:
+        if isinstance(one, Model):
+            return one.shape_model
+        if is_run_name(one):
+            return Model.load(one, device=device).shape_model
+        if isinstance(one, str | Path):
+            return Path(one)
+        return read_shapes(one).samples
+
+    several = isinstance(samples, list | tuple) and not isinstance(samples, Shapes)
+    entries = list(samples) if several else [samples]
+    with shown(progress):
+        found = place(reference)
+        assert found is not None
+        request = request_for(
+            [given(one) for one in entries],
+            found,
+            training=place(training),
+            categories=categories,
+            protocol=protocol,
+            split=split,
+            points=points,
+            seeds=seeds,
+            seed=seed,
+            steps=steps,
+            emd=emd,
+            secondary=secondary,
+            standardised=place(standardised),
+            workers=workers,
+            ray=ray,
+            backend=backend,
+            cache=cache,
+        )
+        scores = tuple(Score(evaluation) for evaluation in judge(request))
+    return Comparison(scores) if several else scores[0]
+
+
+def _write_page(path: Path | str, evaluations: list[Evaluation], progress: bool) -> Path:
+    from pcgen.evaluate.page import write_page
+
+    with shown(progress):
+        write_page(Path(path), evaluations)
+    return Path(path)
+
+
+def _html(evaluations: list[Evaluation]) -> str:
+    from pcgen.evaluate.page import figures_page
+    from pcgen.gallery.notebook import framed
+
+    return framed(figures_page(evaluations), 620)
+
+
+def _ratio_error(mine: NDArray[np.float64], theirs: NDArray[np.float64]) -> float | None:
+    """The standard error of a ratio of medians, by a bootstrap with a seed of its own."""
+    if min(len(mine), len(theirs)) < 2:
+        return None
+    rng = np.random.default_rng(0)
+    ratios = []
+    for _ in range(BOOTSTRAPS):
+        below = np.median(rng.choice(theirs, len(theirs)))
+        if below > 0:
+            ratios.append(np.median(rng.choice(mine, len(mine))) / below)
+    return float(np.std(ratios, ddof=1)) if len(ratios) > 1 else None

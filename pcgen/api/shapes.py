@@ -1,0 +1,408 @@
+"""One shape, and a set of them: point clouds with normals in the box [-1, 1], +Y up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pcgen.errors import InputError
+from pcgen.progress import shown
+from pcgen.shapes.cloud_writing import write_cloud
+from pcgen.shapes.places import BOX, Place, places_of_samples
+from pcgen.shapes.samples import Samples
+
+if TYPE_CHECKING:
+    from pcgen.api.meshes import SurfaceMesh
+
+SURFACE_POINTS = 4096  # of a shape that is read from a mesh
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Shape:
+    """A point cloud.
+
+    Attributes:
+        points: (P, 3) float32 in the box frame. normals: (P, 3) without meaningful signs, or None.
+        category, name: what it is, and what it is called; may be empty.
+        place: what takes it to its own unit, for exports.
+        given: (P,) bool, of a completed shape the points that came in; else None.
+        facts: what else is known of it, such as the likelihood of a completion.
+    Raises:
+        InputError: points that are not (P, 3) finite numbers, or normals that do not fit.
+    """
+
+    points: NDArray[np.float32]
+    normals: NDArray[np.float32] | None = None
+    category: str = ""
+    name: str = ""
+    place: Place = BOX
+    given: NDArray[np.bool_] | None = None
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "points", as_cloud(self.points))
+        if self.normals is not None and self.normals.shape != self.points.shape:
+            raise InputError(
+                f"normals must have the shape of points {self.points.shape}, "
+                f"got {self.normals.shape}"
+            )
+
+    @classmethod
+    def read(cls, path: Path | str, *, points: int | None = None, seed: int = 0) -> Shape:
+        """The shape of a mesh or cloud file, in its box.
+
+        Args:
+            points: drawn from it; None takes a cloud whole, and 4,096 of a mesh.
+            seed: of the draw.
+        Raises:
+            InputError: no such file, or it cannot be read.
+        """
+        from pcgen.render.inputs import read_shape
+
+        found = read_shape(Path(path))
+        shape = cls(found.points, found.normals, found.category, found.name, found.place)
+        return shape if points is None else shape.drawn(points, seed=seed)
+
+    def __len__(self) -> int:
+        """The number of points."""
+        return len(self.points)
+
+    def drawn(self, count: int, *, seed: int = 0) -> Shape:
+        """With ``count`` of its points, drawn at random; with repeats where it has fewer."""
+        if count < 1:
+            raise InputError(f"the number of points must be at least 1, got {count}")
+        rng = np.random.default_rng(seed)
+        rows = rng.choice(len(self), count, replace=len(self) < count)
+        return replace(
+            self,
+            points=self.points[rows],
+            normals=None if self.normals is None else self.normals[rows],
+            given=None if self.given is None else self.given[rows],
+        )
+
+    def mesh(
+        self, *, method: str = "auto", faces: int | None = None, thickness: float = 0.004
+    ) -> SurfaceMesh:
+        """A closed mesh through the points, as ``pcgen mesh`` makes it, in the shape's own unit.
+
+        Args:
+            method: ``auto``, ``facets``, ``wrap``, ``poisson``, ``alpha`` or ``pivoting``.
+            faces: at most about so many. thickness: of open sheets, as a share of the size.
+        Raises:
+            InputError: a wrong argument, or no surface in the points. MeshError: the method failed.
+        """
+        from pcgen.api.meshes import surface
+        from pcgen.reconstruct.methods import MeshSettings
+
+        settings = MeshSettings(method=method, faces=faces, thickness=thickness)
+        return surface(self.points, self.normals, self.place, settings, self.name)
+
+    def save(self, path: Path | str) -> Path:
+        """Write the cloud as ``.ply``, ``.xyz`` or ``.npy`` in its own unit, or in its box as
+        ``.npz``; gives the path."""
+        path = Path(path)
+        if path.suffix.lower() == ".npz":
+            return Shapes.of([self]).save(path)
+        normals = None if self.normals is None else self.place.turn(self.normals)
+        return write_cloud(path, self.place.restore(self.points), normals)
+
+    def summary(self) -> dict[str, Any]:
+        """Plain data: name, category, points, extents in the box and in its own unit."""
+        extents = np.ptp(self.points, axis=0)
+        own = np.ptp(self.place.restore(self.points), axis=0)
+        said: dict[str, Any] = {
+            "name": self.name,
+            "category": self.category,
+            "points": len(self),
+            "normals": self.normals is not None,
+            "extents": [round(float(value), 4) for value in extents],
+            "own_extents": [float(f"{value:.4g}") for value in own],
+            "unit": self.place.unit,
+        }
+        if self.given is not None:
+            said["given"] = int(self.given.sum())
+        return said | self.facts
+
+    def __repr__(self) -> str:
+        what = " ".join(part for part in (self.category, self.name) if part)
+        size = " × ".join(f"{value:.2f}" for value in np.ptp(self.points, axis=0))
+        said = "".join(
+            f", {name} {value:.3g}" for name, value in self.facts.items() if type(value) is float
+        )
+        return f"Shape({what + ': ' if what else ''}{len(self)} points, {size}{said})"
+
+    def _repr_html_(self) -> str:
+        from pcgen.gallery.notebook import Exhibit, turnable
+
+        return turnable([Exhibit(self.points, self.normals, caption=repr(self))])
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Shapes(Sequence[Shape]):
+    """Shapes of one number of points: what a model draws, and what is judged.
+
+    Attributes:
+        samples: the arrays, as a samples file holds them.
+        names: of each; numbers by default.
+        facts: of each, see :class:`Shape`; may be empty.
+        given: (N, P) bool, see :class:`Shape`, or None.
+    """
+
+    samples: Samples
+    names: tuple[str, ...] = ()
+    facts: tuple[dict[str, Any], ...] = ()
+    given: NDArray[np.bool_] | None = None
+
+    @classmethod
+    def of(cls, shapes: Sequence[Shape], *, meta: dict[str, Any] | None = None) -> Shapes:
+        """Join shapes of one number of points.
+
+        Raises:
+            InputError: there is none, or they have different numbers of points.
+        """
+        sizes = sorted({len(shape) for shape in shapes})
+        if len(sizes) != 1:
+            raise InputError(
+                f"expected shapes of one number of points, got {sizes or 'no shape'}; "
+                "draw as many of each with shape.drawn(count)"
+            )
+        normals = [shape.normals for shape in shapes if shape.normals is not None]
+        given = [shape.given for shape in shapes if shape.given is not None]
+        samples = Samples(
+            points=np.stack([shape.points for shape in shapes]),
+            normals=np.stack(normals) if len(normals) == len(shapes) else None,
+            category=np.array([shape.category for shape in shapes], np.str_),
+            meta=meta or {},
+        )
+        return cls(
+            samples,
+            tuple(shape.name for shape in shapes),
+            tuple(shape.facts for shape in shapes),
+            np.stack(given) if len(given) == len(shapes) else None,
+        )
+
+    @classmethod
+    def load(cls, path: Path | str) -> Shapes:
+        """Read a samples file, as :meth:`save` and ``pcgen sample`` write it.
+
+        Raises:
+            InputError: missing, damaged, or no samples.
+        """
+        return cls(Samples.load(path))
+
+    @property
+    def points(self) -> NDArray[np.float32]:
+        """(N, P, 3) float32 in each shape's box."""
+        return self.samples.points
+
+    @property
+    def normals(self) -> NDArray[np.float32] | None:
+        """(N, P, 3), or None."""
+        return self.samples.normals
+
+    @property
+    def category(self) -> NDArray[np.str_]:
+        """(N,) names."""
+        return self.samples.category
+
+    @property
+    def meta(self) -> dict[str, Any]:
+        """Where the shapes come from: run, seed, steps, parents."""
+        return self.samples.meta
+
+    @cached_property
+    def _places(self) -> dict[str, Place]:
+        return places_of_samples(self.samples.meta)
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    @overload
+    def __getitem__(self, number: int) -> Shape: ...
+
+    @overload
+    def __getitem__(self, number: slice) -> Shapes: ...
+
+    def __getitem__(self, number: int | slice) -> Shape | Shapes:
+        if isinstance(number, slice):
+            return self._taken(range(len(self))[number])
+        row = range(len(self))[number]
+        category = str(self.category[row])
+        return Shape(
+            points=self.points[row],
+            normals=None if self.normals is None else self.normals[row],
+            category=category,
+            name=self.names[row] if self.names else str(row),
+            place=self._places.get(category, BOX),
+            given=None if self.given is None else self.given[row],
+            facts=self.facts[row] if self.facts else {},
+        )
+
+    def __iter__(self) -> Iterator[Shape]:
+        return (self[row] for row in range(len(self)))
+
+    def _taken(self, rows: Sequence[int]) -> Shapes:
+        chosen = list(rows)
+        meta = dict(self.meta)
+        if isinstance(meta.get("parents"), list) and len(meta["parents"]) == len(self):
+            meta["parents"] = [meta["parents"][row] for row in chosen]
+        samples = Samples(
+            points=self.points[chosen],
+            normals=None if self.normals is None else self.normals[chosen],
+            category=self.category[chosen],
+            meta=meta,
+        )
+        return Shapes(
+            samples,
+            tuple(self.names[row] for row in chosen) if self.names else (),
+            tuple(self.facts[row] for row in chosen) if self.facts else (),
+            None if self.given is None else self.given[chosen],
+        )
+
+    def save(self, path: Path | str) -> Path:
+        """Write a samples file (``.npz``) and give its path; equal shapes give equal bytes.
+
+        What each shape's facts say goes into ``meta``.
+        """
+        samples = self.samples
+        if any(self.facts):
+            samples = samples.with_meta(facts=[dict(fact) for fact in self.facts])
+        return samples.save(path)
+
+    def mesh(
+        self,
+        out: Path | str,
+        *,
+        formats: Sequence[str] = ("glb",),
+        method: str = "auto",
+        faces: int | None = None,
+        thickness: float = 0.004,
+        workers: int | None = None,
+        ray: str | None = None,
+        progress: bool = False,
+    ) -> dict[str, Any]:
+        """Mesh all shapes into the folder ``out``, each with its report; see ``pcgen mesh``.
+
+        Returns:
+            what ``out/meshes.json`` holds.
+        """
+        from pcgen.reconstruct.batch import NamedCloud, mesh_all
+        from pcgen.reconstruct.methods import MeshSettings
+
+        settings = MeshSettings(method=method, faces=faces, thickness=thickness)
+        clouds = [
+            NamedCloud(
+                name=f"shape-{number:03d}" + (f"-{shape.category}" if shape.category else ""),
+                points=shape.points,
+                normals=shape.normals,
+                category=shape.category,
+                scale=shape.place.scale,
+                centre=shape.place.centre,
+                unit=shape.place.unit,
+                up=shape.place.up,
+            )
+            for number, shape in enumerate(self)
+        ]
+        with shown(progress):
+            return mesh_all(
+                clouds, Path(out), formats=formats, settings=settings, workers=workers, ray=ray
+            )
+
+    def summary(self) -> dict[str, Any]:
+        """Counts and origin, as plain data."""
+        names, counts = np.unique(self.category, return_counts=True)
+        return {
+            "shapes": len(self),
+            "points": int(self.points.shape[1]),
+            "normals": self.normals is not None,
+            "categories": {
+                str(name): int(count) for name, count in zip(names, counts, strict=True)
+            },
+            "meta": self.meta,
+        }
+
+    def __repr__(self) -> str:
+        names = ", ".join(sorted({str(name) for name in self.category} - {""}))
+        what = f" of {names}" if names else ""
+        return f"Shapes({len(self)}{what}, {self.points.shape[1]} points each)"
+
+    def _repr_html_(self) -> str:
+        from pcgen.gallery.notebook import MOST, Exhibit, turnable
+
+        shown_ = [
+            Exhibit(shape.points, shape.normals, caption=f"{shape.name} {shape.category}".strip())
+            for shape in self[:MOST]
+        ]
+        rest = len(self) - len(shown_)
+        return turnable(shown_, repr(self) + (f"; {rest} more are not shown" if rest else ""))
+
+
+def as_cloud(points: Any) -> NDArray[np.float32]:
+    """Points (P, 3) as finite float32.
+
+    Raises:
+        InputError: of another shape, empty, or NaN and infinity among them.
+    """
+    array = np.asarray(points)
+    if array.ndim != 2 or array.shape[1] != 3 or not len(array) or array.dtype.kind not in "fiu":
+        hint = "; give one cloud at a time" if array.ndim == 3 else ""
+        raise InputError(
+            f"a shape is an array of numbers (P, 3), got {array.shape} of {array.dtype}{hint}"
+        )
+    with np.errstate(over="ignore"):  # what is too large becomes infinite, refused below
+        array = np.ascontiguousarray(array, np.float32)
+    bad = int((~np.isfinite(array).all(1)).sum())
+    if bad:
+        raise InputError(f"{bad} of {len(array)} points are NaN or infinite; remove them")
+    return array
+
+
+def read_shape(shape: Any) -> Shape:
+    """A shape given as itself, as the path of a file, or as an array (P, 3) in any frame.
+
+    An array is brought to its box; ``place`` takes it back.
+
+    Raises:
+        InputError: none of these.
+    """
+    from pcgen.render.inputs import box_place
+
+    if isinstance(shape, Shape):
+        return shape
+    if isinstance(shape, str | Path):
+        return Shape.read(shape)
+    if hasattr(shape, "detach"):
+        shape = shape.detach().cpu().numpy()
+    if not isinstance(shape, np.ndarray | list | tuple):
+        raise InputError(
+            f"expected a shape, the path of a file or an array (P, 3), got {type(shape).__name__}"
+        )
+    points = as_cloud(shape)
+    place = box_place(points)
+    boxed = (points - np.asarray(place.centre)) / place.scale
+    return Shape(boxed.astype(np.float32), place=place)
+
+
+def read_shapes(shapes: Any) -> Shapes:
+    """Shapes given as themselves, as a samples file, or as an array (N, P, 3).
+
+    Raises:
+        InputError: none of these.
+    """
+    if isinstance(shapes, Shapes):
+        return shapes
+    if isinstance(shapes, Shape):
+        return Shapes.of([shapes])
+    if isinstance(shapes, Samples):
+        return Shapes(shapes)
+    if isinstance(shapes, str | Path):
+        return Shapes.load(shapes)
+    if isinstance(shapes, np.ndarray):
+        return Shapes(Samples(points=shapes))
+    raise InputError(f"expected shapes, got {type(shapes).__name__}")

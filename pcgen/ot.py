@@ -1,0 +1,304 @@
+"""Semi-discrete optimal transport from a source onto any atoms, for programs and notebooks.
+
+    from pcgen import ot
+
+    solution = ot.solve(ot.Problem(ot.Gaussian(8), atoms), seed=0).require_converged()
+    new = ot.ExtendedMap(solution).sample(100, seed=1)
+
+The rooms behind it are in :mod:`pcgen.transport`, whose solvers can be set in every detail.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, fields
+from hashlib import sha256
+from math import log10
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Generator
+
+from pcgen import __version__, processes, runtime, transport
+from pcgen import progress as showing
+from pcgen.config import to_plain
+from pcgen.errors import InputError
+from pcgen.transport import AutoSolver, SemidualSolver
+from pcgen.transport.auto import Method
+from pcgen.transport.evidence import REMEDIES
+from pcgen.transport.exact.newton import NewtonState
+from pcgen.transport.maps.extended import Mode
+from pcgen.transport.problem import SemidiscreteProblem as Problem
+from pcgen.transport.solution import SemidiscreteSolution
+from pcgen.transport.sources import GaussianSource as Gaussian
+from pcgen.transport.sources import SamplerSource as Sampler
+from pcgen.transport.sources import UniformBall as Ball
+from pcgen.transport.sources import UniformCube as Cube
+from pcgen.transport.stochastic.solve_checkpoint import SolveCheckpoint
+from pcgen.transport.stochastic.state import SemidualState
+
+__all__ = [
+    "Ball",
+    "Cube",
+    "ExtendedMap",
+    "Gaussian",
+    "Problem",
+    "Sampler",
+    "Solution",
+    "plot",
+    "solve",
+]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Solution(SemidiscreteSolution):
+    """A potential with its evidence; the cell of atom i is where ⟨atom_i, x⟩ + h_i is largest.
+
+    Attributes:
+        problem: source, atoms, weights. potential: (N,) float64.
+        evidence: errors of the cell masses, primal and dual value, why the solver stopped.
+    """
+
+    @classmethod
+    def of(cls, solution: SemidiscreteSolution) -> Self:
+        """The same solution, with what a notebook shows of it."""
+        return cls(*(getattr(solution, part.name) for part in fields(SemidiscreteSolution)))
+
+    def require_converged(self) -> Self:
+        """Itself, or an error with cause and remedy.
+
+        Raises:
+            TransportError: the solver stopped short of its tolerance.
+        """
+        super().require_converged()
+        return self
+
+    def summary(self) -> dict[str, Any]:
+        """The evidence as plain data."""
+        problem = self.problem
+        return {
+            "atoms": problem.count,
+            "dim": problem.dim,
+            "converged": self.evidence.converged,
+            **to_plain(self.evidence),
+        }
+
+    def __repr__(self) -> str:
+        evidence, problem = self.evidence, self.problem
+        return (
+            f"Solution({problem.count} atoms in dimension {problem.dim}, {evidence.method}, "
+            f"{evidence.status}, chi2 {evidence.chi2:.3g})"
+        )
+
+    def _repr_html_(self) -> str:
+        from pcgen.gallery.notebook import table
+
+        evidence = self.evidence
+        rows = [
+            ("method", evidence.method),
+            ("stopped", f"{evidence.status} {REMEDIES.get(evidence.status, '')}".strip()),
+            ("χ² of the cell masses", f"{evidence.chi2:.3g} (tolerance {evidence.tolerance:.3g})"),
+            ("cell errors", f"median {evidence.median:.2g}, largest {evidence.worst:.2g}"),
+            ("dead cells", f"{evidence.dead} of {evidence.cells}"),
+            ("½|x − y|², dual", f"{evidence.dual:.6g} ± {evidence.dual_error:.2g}"),
+            ("½|x − y|², primal", f"{evidence.primal:.6g} ± {evidence.primal_error:.2g}"),
+        ]
+        return table(rows, repr(self)) + self._picture()
+
+    def _picture(self) -> str:
+        """The cells, of a problem in the plane."""
+        if self.problem.dim != 2:
+            return ""
+        import base64
+        import tempfile
+
+        with tempfile.TemporaryDirectory() as folder:
+            data = plot(self, Path(folder) / "cells.png").read_bytes()
+        text = base64.b64encode(data).decode()
+        return f'<img style="max-width:480px" src="data:image/png;base64,{text}" alt="the cells">'
+
+
+class ExtendedMap(transport.ExtendedMap):
+    """The map of a solution that mixes neighbouring atoms, but none across the singular set.
+
+    Args:
+        solution: of :func:`solve`.
+        mode: ``extended``, ``hard`` (atoms only) or ``soft`` (the entropic map).
+        neighbours, largest_jump, band, singular, epsilon, batch: see
+            :class:`pcgen.transport.ExtendedMap`.
+    """
+
+    def __init__(
+        self,
+        solution: SemidiscreteSolution,
+        mode: Mode = "extended",
+        *,
+        neighbours: int = 4,
+        largest_jump: float = 2.0,
+        band: float = 0.5,
+        singular: Literal["route", "reject"] = "route",
+        epsilon: float | None = None,
+        batch: int = 4096,
+    ) -> None:
+        super().__init__(
+            solution,
+            mode,
+            neighbours=neighbours,
+            largest_jump=largest_jump,
+            band=band,
+            singular=singular,
+            epsilon=epsilon,
+            batch=batch,
+        )
+
+    def sample(  # type: ignore[override]
+        self, count: int, generator: Generator | None = None, *, seed: int = 0
+    ) -> NDArray[np.floating[Any]]:
+        """Draw ``count`` points, (count, dim) in the type of the atoms.
+
+        Args:
+            generator: where random numbers come from; None makes one from ``seed``.
+        Raises:
+            InputError: ``count`` is negative.
+            TransportError: with ``singular="reject"``, nearly every draw is rejected.
+        """
+        device = self.solution.problem.atoms.device
+        generator = generator or Generator(device=device).manual_seed(seed)
+        return np.asarray(super().sample(count, generator).cpu().numpy())
+
+    def __repr__(self) -> str:
+        return f"ExtendedMap({self.solution!r}, {self.mode!r})"
+
+
+def solve(
+    problem: Problem,
+    *,
+    method: Method = "auto",
+    tolerance: float = 0.02,
+    max_samples: int | None = None,
+    start: SemidiscreteSolution | Path | str | None = None,
+    out: Path | str | None = None,
+    seed: int = 0,
+    device: str | None = None,
+    progress: bool = False,
+) -> Solution:
+    """Solve a problem: exactly where that is possible, else stochastically.
+
+    Args:
+        problem: source, atoms and weights.
+        method: ``line``, ``newton``, ``semidual``, or ``auto``, which chooses.
+        tolerance: χ² of the cell masses, of the stochastic method.
+        max_samples: its budget; None for 40 N / tolerance.
+        start: an earlier solution to start from, or its file.
+        out: a file (``.npz``) for the solution. The state of the stochastic method is kept beside
+            it until it ends, and the same call resumes from there, bit for bit.
+        seed: of all samples.
+        device: that solves it, ``auto``, ``cpu`` or ``cuda``; None for that of the atoms.
+        progress: show it on stderr.
+    Started by torchrun, the processes share the samples of the stochastic method.
+
+    Returns:
+        the solution with its evidence, converged or not; see :meth:`Solution.require_converged`.
+    Raises:
+        InputError: a wrong argument. TransportError: an ill-posed problem.
+
+    Example:
+        >>> solution = ot.solve(ot.Problem(ot.Gaussian(8), atoms))  # doctest: +SKIP
+    """
+    if isinstance(start, str | Path):
+        start = SemidiscreteSolution.load(start)
+    solver = AutoSolver(
+        method=method, semidual=SemidualSolver(tolerance=tolerance, max_samples=max_samples)
+    )
+    if device is not None:
+        here = processes.place()
+        there = runtime.pick_device(device, here.local_rank, here.local_size)
+        if there != str(problem.atoms.device):
+            moved = problem.atoms.to(there), problem.weights.to(there)
+            problem = Problem(problem.source, *moved)
+    generator = Generator(device=problem.atoms.device).manual_seed(seed)
+    with processes.joined() as group, showing.shown(progress), ExitStack() as held:
+        resumed = saved = None
+        if out is not None:
+            held.enter_context(group.lock_file(Path(out)))
+            key = _key(problem, start, (method, tolerance, max_samples, seed, __version__))
+            group.same(lambda: key[:12], "the problem is another one in some process")
+            saved = SolveCheckpoint.beside(Path(out), key, problem.distinct.count, group)
+            resumed = saved.read()
+        if saved is not None and resumed is not None:
+            showing.say(f"resumes after {resumed.samples} samples, from {saved.path}")
+        report = _progress(held.enter_context(ExitStack()), problem, tolerance, resumed)
+
+        def on_step(state: Any) -> None:
+            report(state)
+            if saved is not None and isinstance(state, SemidualState):
+                saved.save(state)
+
+        solution = solver.solve(
+            problem, generator, start=resumed or start, on_step=on_step, group=group
+        )
+        if out is not None and group.first:
+            solution.save(out)
+        if saved is not None:
+            saved.remove()
+    return Solution.of(solution)
+
+
+def plot(solution: SemidiscreteSolution, path: Path | str, *, seed: int = 0) -> Path:
+    """Draw the cells and the map of a problem in the plane into a ``.png`` and give its path.
+
+    Raises:
+        InputError: the atoms are not in the plane.
+    """
+    from pcgen.transport.maps.plots import draw
+
+    if solution.problem.dim != 2:
+        raise InputError(f"a plot needs atoms in 2D, got dimension {solution.problem.dim}")
+    draw(solution, Path(path), seed=seed)
+    return Path(path)
+
+
+def _key(problem: Problem, start: SemidiscreteSolution | None, settings: tuple[object, ...]) -> str:
+    """Equal only for the same problem, start and settings."""
+    found = sha256(problem.atoms.cpu().contiguous().numpy().tobytes())
+    found.update(problem.weights.cpu().contiguous().numpy().tobytes())
+    # The samples of a device are others than those of a CPU, and so is a state.
+    kind = problem.atoms.device.type
+    found.update(repr((getattr(problem.source, "name", ""), kind, *settings)).encode())
+    if start is not None:
+        found.update(start.potential.cpu().contiguous().numpy().tobytes())
+    return found.hexdigest()
+
+
+def _progress(
+    bars: ExitStack, problem: Problem, tolerance: float, resumed: SemidualState | None
+) -> Callable[[Any], None]:
+    """Shows each step of a solver in a bar: of samples, or of the correct digits of Newton."""
+    expected = int(1.3 * problem.count / tolerance)
+    digits = 0
+    open_bars: dict[str, showing.Bar] = {}
+
+    def bar(name: str, total: int, done: int = 0) -> showing.Bar:
+        if name not in open_bars:
+            bars.close()
+            open_bars[name] = bars.enter_context(showing.bar(name, total, done))
+        return open_bars[name]
+
+    def report(state: Any) -> None:
+        nonlocal digits
+        if isinstance(state, NewtonState):
+            weights = problem.distinct.weights.cpu().numpy()
+            error = float(abs(state.cells.mass / weights - 1).max())
+            gained = max(0, min(8, int(-log10(max(error, 1e-9)))) - digits)
+            digits += gained
+            bar("digits", 8).advance(gained, f"Newton step {state.step}, error {error:.1g}")
+            return
+        done = min(resumed.samples, expected) if resumed else 0
+        phase = "averaging" if state.averaging else f"level {state.level}"
+        more = min(state.batch, max(0, expected - state.samples))
+        bar("samples", expected, done).advance(more, phase)
+
+    return report
