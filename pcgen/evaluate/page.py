@@ -75,8 +75,10 @@ def figures_page(evaluations: Sequence[Evaluation]) -> str:
     names = words.labels(summaries)
     parts = ["<!doctype html><html lang='en'><head><meta charset='utf-8'>"]
     parts.append(f"<style>{STYLE} main {{ padding: 4px 20px }}</style></head><body><main>")
-    for summary in summaries:
-        parts.append(f"<p class='verdict'>{escape(' '.join(words.verdict(summary)))}</p>")
+    parts += [
+        f"<p class='verdict'>{escape(' '.join(words.verdict(summary)))}</p>"
+        for summary in summaries
+    ]
     parts += _figures(summaries, names)
     return "\n".join([*parts, "</main></body></html>"])
 
