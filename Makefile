@@ -10,7 +10,7 @@ OUT ?= demo
 LIBRARIES := libusb-1.0-0 libgl1 libgomp1 libx11-6 libvulkan1 mesa-vulkan-drivers
 TEST_PROGRAMS := xvfb xdotool imagemagick chromium
 
-.PHONY: demo test slow coverage lint compat pytorch3d three setup setup-dev libraries test-programs clean
+.PHONY: demo test slow coverage lint compat pytorch3d three seats setup setup-dev libraries test-programs clean
 
 demo: setup
 	@echo "== the main job: about 15 minutes on two cores, then look at $(OUT)/gallery/index.html"
@@ -52,6 +52,13 @@ three:
 	cd build/three && node_modules/.bin/esbuild three.entry.js --bundle --minify --format=iife --global-name=THREE --legal-comments=inline --outfile=three.min.js
 	cp build/three/three.min.js $(STATIC)/three.min.js
 	cp build/three/node_modules/three/LICENSE $(STATIC)/three.LICENSE
+
+# The run that comes with the package; needed only where the recipe changes.
+seats: setup
+	$(BIN)/pcgen prepare starter --out build/starter
+	$(BIN)/pcgen train build/starter --out build/seats --categories seat --budget-minutes 9
+	rm -rf pcgen/trained/seats
+	$(BIN)/pcgen pack build/seats --out pcgen/trained/seats
 
 setup: libraries $(VENV)/core
 setup-dev: setup $(VENV)/dev

@@ -358,6 +358,7 @@ def evaluate(
             ray=ray,
             backend=backend,
             cache=cache,
+            device=device,
         )
         scores = tuple(Score(evaluation) for evaluation in judge(request))
     return Comparison(scores) if several else scores[0]

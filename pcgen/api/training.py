@@ -25,7 +25,7 @@ def train(
     seed: int = 0,
     device: str = "auto",
     threads: int | None = None,
-    precision: str = "float32",
+    precision: str = "auto",
     accumulate: int = 1,
     resume: bool = False,
     progress: bool = False,
@@ -42,7 +42,7 @@ def train(
             autoencoder; None for the preset's.
         seed: of everything random. device: ``auto``, ``cpu`` or ``cuda``.
         threads: of torch; None for ``PCGEN_THREADS`` or all cores.
-        precision: ``float32`` or ``bfloat16``. accumulate: parts that a batch is cut into.
+        precision: of products: ``float32``, ``tf32``, ``bfloat16``, or ``auto``, which chooses. accumulate: parts that a batch is cut into.
         resume: take all settings from the run that is there.
         progress: show it on stderr.
     Raises:

@@ -1,4 +1,6 @@
-"""A path between two shapes, through the latent space.
+"""The way between two shapes, along the optimal-transport map of their points.
+
+Each frame is a cloud on the way (displacement interpolation), encoded and decoded by the run.
 
 The ends are two seeds (each names the shape that `pcgen sample --count 1 --seed N` draws) or two
 shapes of a file: a cloud or mesh file each. All frames share one draw of base noise, so points
