@@ -330,7 +330,7 @@ def evaluate(
         if isinstance(one, Model):
             return one.shape_model
         if is_run_name(one):
-            return Model.load(one, device=device).shape_model
+            return Model.find(one)
         if isinstance(one, str | Path):
             return Path(one)
         return read_shapes(one).samples

@@ -42,7 +42,8 @@ def train(
             autoencoder; None for the preset's.
         seed: of everything random. device: ``auto``, ``cpu`` or ``cuda``.
         threads: of torch; None for ``PCGEN_THREADS`` or all cores.
-        precision: of products: ``float32``, ``tf32``, ``bfloat16``, or ``auto``, which chooses. accumulate: parts that a batch is cut into.
+        precision: of products: ``float32``, ``tf32``, ``bfloat16``, or ``auto``, which chooses.
+        accumulate: parts that a batch is cut into.
         resume: take all settings from the run that is there.
         progress: show it on stderr.
     Raises:
