@@ -90,17 +90,19 @@ class Pairs:
         return x, torch.where((x * y).sum(-1, keepdim=True) < 0, -y, y)
 
 
-def blend(pairs: Pairs, mask: Tensor, flip: Tensor) -> tuple[Tensor, Tensor | None]:
-    """Children of matched parents, in the proportions of the first.
+def blend(
+    pairs: Pairs, mask: Tensor, flip: Tensor, between: Tensor | None = None
+) -> tuple[Tensor, Tensor | None]:
+    """Children of matched parents.
 
-    Proportions between those of both parents would be as smooth a choice, but a set has few
-    proportions and repeats them: such children are told from test shapes more easily, see
-    docs/notes/children.md.
+    By default in the proportions of the first. A set has few proportions and repeats them, so
+    children with others are told from test shapes more easily, see docs/notes/children.md.
 
     Args:
         mask: (batch, n), 0 where a point stays with the first parent and 1 where it moves to the
             second.
         flip: (batch,) bool, whether to mirror the child.
+        between: (batch,) in [0, 1], whose proportions: 0, or None, for the first parent's.
     Returns:
         points (batch, n, 3) in the box frame, and normals or None.
     """
@@ -110,6 +112,9 @@ def blend(pairs: Pairs, mask: Tensor, flip: Tensor) -> tuple[Tensor, Tensor | No
     # Parts of two shapes need not fill the cube together.
     fitted = Stretch.of(child)
     sizes = pairs.stretch[0].proportions
+    if between is not None:
+        theirs = pairs.stretch[1].proportions
+        sizes = torch.lerp(sizes.log(), theirs.log(), between[:, None]).exp()
     points = fitted.cube(child) * sizes[:, None]
     span = points.amax(1, keepdim=True) - points.amin(1, keepdim=True)
     points = points / (span.amax(2, keepdim=True).clamp_min(1e-6) / 2)

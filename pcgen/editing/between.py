@@ -72,7 +72,7 @@ def along(pairs: Pairs, share: Tensor, between: Tensor) -> Tensor:
         (_repeated(pairs.stretch[0], count), _repeated(pairs.stretch[1], count)),
         pairs.flipped.expand(count),
     )
-    return blend(many, share, between, torch.zeros(count, dtype=torch.bool))[0]
+    return blend(many, share, torch.zeros(count, dtype=torch.bool), between)[0]
 
 
 def interpolated(
