@@ -10,6 +10,8 @@ thin and its density is right. What was measured is in docs/notes/point-flow.md.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -51,31 +53,40 @@ def onto_surface(
     Returns:
         (n, dim), and the normals there.
     """
-    few = min(4, len(surface))
-    _, index = _neighbours(points, surface, few)
+    neighbours = _finder(surface)
+    _, index = neighbours(points, min(4, len(surface)))
     if normals is None:
         return surface[index].mean(1), None
     foot, normal = surface[index[:, 0]], normals[index[:, 0]]
     off = points - foot
     along = off - (off * normal).sum(1, keepdim=True) * normal
-    between = _neighbours(surface[: len(points)], surface, 2)[0][:, 1]
+    between = neighbours(surface[: len(points)], 2)[0][:, 1]
     spacing = between.quantile(0.5) if between.is_cuda else float(np.median(between.numpy()))
     length = along.norm(dim=1, keepdim=True).clamp_min(1e-9)
     return foot + along * (2 * spacing / length).clamp_max(1.0), normal
 
 
-def _neighbours(points: Tensor, surface: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """Distances and indices (n, k) of the nearest surface points; on a CPU in float64."""
-    if points.is_cuda:
-        squared, index = nearest(points[None], surface[None], k=k)
-        return squared[0].sqrt(), index[0]
+def _finder(surface: Tensor) -> Callable[[Tensor, int], tuple[Tensor, Tensor]]:
+    """What gives distances and indices (n, k) of the surface points nearest to points (n, dim); on
+    a CPU in float64, by one tree for all its calls."""
+    if surface.is_cuda:
+
+        def on_device(points: Tensor, k: int) -> tuple[Tensor, Tensor]:
+            squared, index = nearest(points[None], surface[None], k=k)
+            return squared[0].sqrt(), index[0]
+
+        return on_device
     from scipy.spatial import cKDTree
 
     tree = cKDTree(surface.double().numpy())
-    distance, place = tree.query(points.double().numpy(), k=k)
-    shape = len(points), k
-    found = np.asarray(distance).reshape(shape), np.asarray(place).reshape(shape)
-    return torch.from_numpy(found[0]), torch.from_numpy(found[1])
+
+    def by_tree(points: Tensor, k: int) -> tuple[Tensor, Tensor]:
+        distance, place = tree.query(points.double().numpy(), k=k)
+        shape = len(points), k
+        found = np.asarray(distance).reshape(shape), np.asarray(place).reshape(shape)
+        return torch.from_numpy(found[0]), torch.from_numpy(found[1])
+
+    return by_tree
 
 
 def match_points(start: Tensor, end: Tensor, *, method: str = "exact", seed: int = 0) -> Tensor:
