@@ -14,7 +14,7 @@ surface: they are exchanged at the borders of cells, and never averaged.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -174,9 +174,19 @@ class LatentCoupling:
     omega: BaseMeasure
     potential: Tensor
 
+    def on_device(self, device: str) -> LatentCoupling:
+        """The same with its base and its map on ``device``; the latents stay where they are."""
+        omega = base.on_device(self.omega, device)
+        return replace(self, omega=omega, potential=self.potential.to(device))
+
+    @cached_property
+    def y(self) -> Tensor:
+        """(N, d) coordinates of the latents, where the map is."""
+        return self.latents.y.to(self.potential.device)
+
     def assign(self, x: Tensor) -> Tensor:
-        """The cell that each point (n, d) of the base lies in: (n,) int64."""
-        return best_cells(x, self.latents.y, self.potential)[1][:, 0]
+        """The cell that each point (n, d) of the base lies in: (n,) int64, where the map is."""
+        return best_cells(x.to(self.potential.device), self.y, self.potential)[1][:, 0]
 
     @classmethod
     def load(cls, folder: Path, latent_dim: int, categories: int) -> LatentCoupling:

@@ -9,10 +9,8 @@ from typing import Any
 import torch
 from torch import Generator, Tensor, nn
 
-from pcgen.base import on_device
 from pcgen.errors import DataError, InputError
 from pcgen.flow.networks import LatentSlope
-from pcgen.kernels import best_cells
 from pcgen.model.coupling import FLOW_SHARE, LatentCoupling, Latents
 from pcgen.model.follow import Networks, check, follow
 from pcgen.transport import StratifiedSampler
@@ -56,10 +54,8 @@ class LatentSampler:
         self.device = device
         self.categories: tuple[str, ...] = tuple(config["categories"])
         self.conditional = bool(config["conditional"])
-        self._coupling = LatentCoupling.load(run_dir / "base", dim, len(self.categories))
-        latents = self._coupling.latents
-        self._omega = on_device(self._coupling.omega, device)
-        self._cells = latents.y.to(device), self._coupling.potential.to(device)
+        coupling = LatentCoupling.load(run_dir / "base", dim, len(self.categories))
+        self._coupling, latents = coupling.on_device(device), coupling.latents
         self.dim = latents.axes.shape[1]
         self._label = latents.label
         self._shape = torch.unique(latents.parent[:, 0], return_inverse=True)[1]
@@ -153,8 +149,8 @@ class LatentSampler:
                     f"none of {CHUNK * empty} points of the base is in a cell of {category}; "
                     "train on more shapes of that category, or sample without --category"
                 )
-            x = self._omega.sample(CHUNK, draw)
-            cell = best_cells(x.to(self.device), *self._cells)[1][:, 0].cpu()
+            x = self._coupling.omega.sample(CHUNK, draw)
+            cell = self._coupling.assign(x).cpu()
             fits = wanted[cell]
             x, cell = x[fits], cell[fits]
             empty = 0 if len(x) else empty + 1

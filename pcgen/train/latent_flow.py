@@ -7,12 +7,10 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, Tensor, nn
 
-from pcgen import base
 from pcgen.batch_random import mine
 from pcgen.errors import DataError
 from pcgen.flow.characteristic import matching_loss, semigroup_loss
 from pcgen.flow.networks import LatentSlope
-from pcgen.kernels import best_cells
 from pcgen.runtime import staged
 from pcgen.train.latents import load_coupling
 from pcgen.train.stage import Context, fit_teacher_and_student
@@ -78,16 +76,14 @@ def train(context: Context) -> dict[str, object]:
 @torch.no_grad()
 def _pairs(context: Context) -> Pairs:
     settings = context.run.settings.latent_flow
-    coupling = load_coupling(context)
     device = context.device
+    coupling = load_coupling(context).on_device(device)
     draw = torch.Generator(device=device).manual_seed(context.seed(STAGE, 3))
-    start = base.on_device(coupling.omega, device).sample(settings.pool, draw)
+    start = coupling.omega.sample(settings.pool, draw)
     if not torch.isfinite(start).all():
         raise DataError(
             f"{context.run.stage('base')}: the base draws numbers that are not finite; train it "
             "again"
         )
-    latents = coupling.latents
-    y, potential = latents.y.to(device), coupling.potential.to(device)
-    cell = context.group.by_rows(lambda x: best_cells(x, y, potential)[1], start)[:, 0]
-    return Pairs(start=start, end=y[cell], label=latents.label.to(device)[cell])
+    cell = context.group.by_rows(lambda x: coupling.assign(x)[:, None], start)[:, 0]
+    return Pairs(start=start, end=coupling.y[cell], label=coupling.latents.label.to(device)[cell])
