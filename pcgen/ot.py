@@ -16,7 +16,7 @@ from dataclasses import dataclass, fields
 from hashlib import sha256
 from math import log10
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,7 +30,6 @@ from pcgen.transport import AutoSolver, SemidualSolver
 from pcgen.transport.auto import Method
 from pcgen.transport.evidence import REMEDIES
 from pcgen.transport.exact.newton import NewtonState
-from pcgen.transport.maps.extended import Mode
 from pcgen.transport.problem import SemidiscreteProblem as Problem
 from pcgen.transport.solution import SemidiscreteSolution
 from pcgen.transport.sources import GaussianSource as Gaussian
@@ -130,29 +129,6 @@ class ExtendedMap(transport.ExtendedMap):
         neighbours, largest_jump, band, singular, epsilon, batch: see
             :class:`pcgen.transport.ExtendedMap`.
     """
-
-    def __init__(
-        self,
-        solution: SemidiscreteSolution,
-        mode: Mode = "extended",
-        *,
-        neighbours: int = 4,
-        largest_jump: float = 2.0,
-        band: float = 0.5,
-        singular: Literal["route", "reject"] = "route",
-        epsilon: float | None = None,
-        batch: int = 4096,
-    ) -> None:
-        super().__init__(
-            solution,
-            mode,
-            neighbours=neighbours,
-            largest_jump=largest_jump,
-            band=band,
-            singular=singular,
-            epsilon=epsilon,
-            batch=batch,
-        )
 
     def sample(  # type: ignore[override]
         self, count: int, generator: Generator | None = None, *, seed: int = 0
