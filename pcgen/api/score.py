@@ -313,7 +313,6 @@ def evaluate(
         >>> score = pcgen.evaluate(shapes, reference="furniture", split="test")  # doctest: +SKIP
         >>> score.nna_cd  # doctest: +SKIP
     """
-    from pcgen.api.model import is_run_name
     from pcgen.evaluate.files import judge, request_for
     from pcgen.model import ShapeModel
 
@@ -329,10 +328,8 @@ def evaluate(
     def given(one: Any) -> Path | Samples | ShapeModel:
         if isinstance(one, Model):
             return one.shape_model
-        if is_run_name(one):
-            return Model.find(one)
         if isinstance(one, str | Path):
-            return Path(one)
+            return Model.find(one)
         return read_shapes(one).samples
 
     several = isinstance(samples, list | tuple) and not isinstance(samples, Shapes)
