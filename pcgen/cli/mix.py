@@ -14,15 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from pcgen.cli.arguments import add_device, add_out, add_run, natural, positive
-
-PARTS = ("top", "bottom", "right", "left", "front", "back")
+from pcgen.editing.parts import PARTS
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_run(parser)
     parser.add_argument("file", type=Path, metavar="FILE", help="a cloud or mesh, +Y up")
     parser.add_argument("other", type=Path, metavar="OTHER", help="the one that gives a part")
-    parser.add_argument("--part", choices=PARTS, default="top", help="that OTHER gives")
+    parser.add_argument("--part", choices=tuple(PARTS), default="top", help="that OTHER gives")
     parser.add_argument("--share", type=float, default=0.5, help="of the points that it gives")
     add_out(parser)
     parser.add_argument("--points", type=positive, default=2048, help="points of the result")

@@ -6,4 +6,5 @@ encoded and decoded, so that they are clean and have normals and any number of p
 * :mod:`between` - shapes between two: along the optimal-transport map of their points, as the
   children of a training are (:mod:`pcgen.children`). Latents of patches are never averaged: the
   patch code halfway between two surfaces is that of no surface.
+* :mod:`parts` - the sides of a shape by name.
 """

@@ -20,6 +20,7 @@ from pcgen.children.drawing import Pairs, blend
 from pcgen.children.frames import Stretch
 from pcgen.children.masks import KINDS, draw_masks
 from pcgen.children.matching import match
+from pcgen.editing.parts import PARTS
 from pcgen.errors import InputError
 from pcgen.model import ShapeModel
 
@@ -29,16 +30,6 @@ WIDTH = 0.05  # of the seam between two parts, in units of the cube, whose side 
 VARY_WIDTH = 0.12
 POOL = 64  # draws that the partners of a variation are chosen from
 FEWEST_PARTNERS = 4
-
-PARTS = {
-    "top": (0.0, 1.0, 0.0),
-    "bottom": (0.0, -1.0, 0.0),
-    "right": (1.0, 0.0, 0.0),
-    "left": (-1.0, 0.0, 0.0),
-    "front": (0.0, 0.0, 1.0),
-    "back": (0.0, 0.0, -1.0),
-}
-"""Sides of a shape by name, as directions in the box frame: +Y up, +Z to the front."""
 
 
 def matched(first: Tensor, second: Tensor, seed: int = 0) -> Pairs:
@@ -106,8 +97,8 @@ def mixed(
 
     Args:
         first, second: (n, 3) in the box frame, any n; proportions are the first one's.
-        part: which part the second gives: a name of :data:`PARTS`, or the direction (x, y, z) it
-            lies in.
+        part: which part the second gives: a name of :data:`.parts.PARTS`, or the direction
+            (x, y, z) it lies in.
         share: of the points that it gives, in (0, 1).
     Raises:
         InputError: an unknown part, a direction without length, or a share outside (0, 1).
