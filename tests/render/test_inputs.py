@@ -72,7 +72,7 @@ def test_a_folder_of_meshes_tells_what_it_does_not_show(tmp_path, capsys):
     assert open_collection(tmp_path).names == ["one"]
     said = capsys.readouterr().err
     assert "1 .npy passed over beside .stl; name it alone" in said
-    assert "1 .dae is not read; open it in Blender" in said
+    assert "1 .dae is not read; " in said  # the way to convert it depends on what is installed
 
 
 def test_a_folder_shows_each_shape_once_by_its_best_file(tmp_path):
