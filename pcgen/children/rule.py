@@ -32,7 +32,7 @@ SHAPES = 256  # children that are measured
 #: Training shapes left out that are measured; with 256 the medians have an error of 8 %.
 NATURE_SHAPES = 1024
 #: Maps go to so many times the partners of the first choice, for the second to choose among.
-FARTHER = 3
+FARTHER = 6
 #: Ranges of cuts beyond the farthest partners: a cut in the middle is as far from both parents as
 #: can be.
 LATER_CUTS = ((0.5, 0.5),)
