@@ -25,7 +25,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 import shutil
 import time
 from collections.abc import Callable
@@ -51,6 +50,8 @@ POINTS = 2048
 NOVELTY_POINTS = 512
 MOST = 200
 QUANTILE = 0.9
+SHARES = {"children": 0.15, "autoencoder": 0.85}
+"""Of the minutes of a training, for the maps of the first, which come before it."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -72,6 +73,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
+    from pcgen import checkpoint
     from pcgen.files import write_json
     from pcgen.latent.autoencoder import CODECS
     from pcgen.shapes.store import Dataset
@@ -89,8 +91,8 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         context, model, maps = _train(args, name, dataset, args.out / names[0])
         if not len(maps):
             raise InputError(f"{args.dataset} has no two training shapes of a category to pair")
-        plan = context.run.stage("autoencoder") / "plan.json"
-        steps = json.loads(plan.read_text(encoding="utf-8"))["steps"]
+        weights = context.run.stage("autoencoder") / "weights.safetensors"
+        steps = checkpoint.load(weights, checkpoint.WEIGHTS)[1]["step"]
         rows.append(
             {
                 "encoder": name,
@@ -133,17 +135,21 @@ def _train(
     """Train one, by the maps of the ``first`` run."""
     from pcgen import runtime
     from pcgen.train import autoencoder, children
-    from pcgen.train.budget import SHARES, check_budget
     from pcgen.train.data import TrainingClouds
     from pcgen.train.latents import load_autoencoder
+    from pcgen.train.loop import Trainer
     from pcgen.train.presets import preset
     from pcgen.train.run import Run, RunConfig
     from pcgen.train.stage import Context
 
     settings = preset(args.preset)
     sizes = dataclasses.replace(settings.autoencoder, encoder=encoder)
-    minutes = args.minutes / SHARES[autoencoder.STAGE]
-    check_budget(minutes)
+    if not 0 < args.minutes < 1e6:
+        raise InputError(f"--minutes must be between 0 and a million, got {args.minutes}")
+
+    class ByProcessor(Trainer):
+        clock = staticmethod(time.process_time)
+
     categories = tuple(sorted(args.categories.split(","))) if args.categories else None
     config = RunConfig(
         dataset=str(args.dataset.resolve()),
@@ -153,19 +159,21 @@ def _train(
         preset=args.preset,
         seed=args.seed,
         threads=runtime.configure(args.threads),
-        budget_minutes=minutes,
+        budget_minutes=args.minutes,
         settings=dataclasses.replace(settings, autoencoder=sizes),
     )
     made = Run.create(args.out / encoder, config)
     clouds = TrainingClouds.load(dataset, config.categories, "train", settings.cloud_points)
-    context = Context(made, clouds)
+    trainer = ByProcessor if config.threads == 1 else Trainer
+    context = Context(made, clouds, trainer=trainer, shares={autoencoder.STAGE: 1.0})
     known, folder = first / children.STAGE, made.stage(children.STAGE)
     if known != folder and not made.finished(children.STAGE):
         shutil.rmtree(folder, ignore_errors=True)
         shutil.copytree(known, folder, ignore=shutil.ignore_patterns("done.json", ".lock"))
         shutil.copy(known / "done.json", folder)  # the last: then all is there
     if not made.finished(children.STAGE):
-        made.mark_finished(children.STAGE, children.train(context))
+        paired = dataclasses.replace(context, shares=SHARES)
+        made.mark_finished(children.STAGE, children.train(paired))
     autoencoder.train(context)
     return context, load_autoencoder(context), children.load_maps(context)
 

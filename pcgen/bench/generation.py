@@ -11,8 +11,8 @@ Novelty ratio, replay rate and that of the test shapes are given in two frames: 
 and `p-free`, with each axis stretched to the full box, where a training shape in other proportions
 counts as itself. A run that was evaluated before the second frame existed shows nan there.
 
-Budgets are minutes on this machine when it is idle; use --threads 1 for core-minutes. CPU seconds a
-shape are those of sampling 2048 points.
+Budgets are minutes by the clock, so nothing else should run; use --threads 1 for core-minutes. CPU
+seconds a shape are those of sampling 2048 points.
 
 All results stay under --out: finished trainings and evaluations are not repeated.
 

@@ -5,9 +5,13 @@ that children are drawn from, the autoencoder, the base measure with its semi-di
 latent flow and the point flow. The run directory holds
 settings, weights (safetensors), learning curves (metrics.jsonl) and the evidence of the map.
 Give the same command again to go on after an interruption; nothing finished is done twice, and
-the weights are those of an uninterrupted run on the same machine with as many threads. A budget
-in minutes is turned into steps by timing some, once for each stage: two runs with a budget take
-different numbers of steps, two runs with the steps of a preset are equal to the last bit.
+the weights are those of an uninterrupted run on the same machine with as many threads.
+
+A budget in minutes is kept by the clock, whatever else the machine does: a loop ends, and its
+learning rate falls, by the time it has used, and what one part leaves goes to the later ones. Time
+counts while the training works. A run that was interrupted goes on from its last state, with the
+time used until then. Two runs with a budget take different numbers of steps; two runs with the
+steps of a preset are equal to the last bit.
 
 Started by torchrun, any number of processes on one machine or many train together: each computes
 its share of every batch, so they take the steps that one process takes, up to rounding, and
@@ -66,7 +70,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="of the autoencoder (the preset's if not given); see pcgen bench autoencoder",
     )
     parser.add_argument(
-        "--budget-minutes", type=float, help="wall-clock minutes to divide over the stages"
+        "--budget-minutes",
+        type=float,
+        help="working time, kept by the clock; the steps of the preset if not given",
     )
     parser.add_argument("--stage", choices=STAGES, help="this stage only; earlier ones are needed")
     parser.add_argument(

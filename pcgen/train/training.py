@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pcgen import processes, runtime
+from pcgen import processes, progress, runtime
 from pcgen.config import from_plain, to_plain
 from pcgen.errors import InputError
 from pcgen.runfile import STAGES, is_run
@@ -61,7 +61,8 @@ def train(
         categories: to train on; None for all. conditional: tell the latent flow which.
         base: family of :func:`pcgen.base.fit`; encoder: one of
             :data:`pcgen.latent.autoencoder.CODECS`; None for the preset's.
-        budget_minutes: wall-clock time to divide over the stages; None for the preset's steps.
+        budget_minutes: of working time, divided over the stages, which end by the clock; None for
+            the preset's steps, which give equal weights for equal seeds.
         threads: of torch; None for all cores. device: ``auto``, ``cpu`` or a CUDA device.
         stage: one of ``STAGES``, or None for all.
         resume: take every setting from the run itself.
@@ -123,12 +124,16 @@ def train(
             )
             group.same(clouds.digest, f"{dataset} has other contents")
             context = Context(run, clouds, device, execution)
-            for name, trainer in zip(STAGES, TRAINERS, strict=True):
-                if stage not in (None, name) or group.value(partial(run.finished, name)):
-                    continue
-                facts = trainer(context)
-                if group.first:
-                    run.mark_finished(name, facts)
+            with progress.within(context.budget.left):
+                for name, trainer in zip(STAGES, TRAINERS, strict=True):
+                    if stage not in (None, name) or group.value(partial(run.finished, name)):
+                        continue
+                    if group.first:
+                        context.budget.begin(name)
+                    facts = trainer(context)
+                    if group.first:
+                        context.budget.save()
+                        run.mark_finished(name, facts)
             finished = group.value(lambda: [name for name in STAGES if run.finished(name)])
     return {"run": str(run.path), "finished": finished}
 

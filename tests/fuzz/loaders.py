@@ -43,7 +43,7 @@ from pcgen.shapes.splits import read_table
 from pcgen.shapes.store import Dataset, _remedy
 from pcgen.shapes.tree import Entry, scan
 from pcgen.shapes.writer import write_dataset
-from pcgen.train.budget import plan_steps
+from pcgen.train.budget import Budget, plan_loop
 from pcgen.train.loop import LoopSettings, Trainer, read_metrics
 from pcgen.train.presets import preset
 from pcgen.train.run import Run, RunConfig
@@ -289,7 +289,13 @@ def _read_metrics(path: Path) -> None:
 
 def _read_plan(path: Path) -> None:
     path.replace(path.parent / "plan.json")
-    plan_steps(path.parent, LOOP, None, lambda *_: None)
+    plan_loop(path.parent, LOOP, lambda: None)
+
+
+def _read_clock(path: Path) -> None:
+    (path.parent / "children").mkdir(exist_ok=True)
+    path.replace(path.parent / "children" / "clock.json")
+    Budget(path.parent, 1.0).begin("children")
 
 
 def _manifest() -> list[bytes]:
@@ -468,7 +474,8 @@ LOADERS = {
         )
         for name, (stage, file) in runs.READ.items()
     },
-    "plan": Loader(".json", lambda: [b'{"steps": 40}\n'], _read_plan),
+    "plan": Loader(".json", lambda: [b'{"steps": 40}\n', b'{"seconds": 4.5}\n'], _read_plan),
+    "clock": Loader(".json", lambda: [b'{"seconds": 40.5}\n'], _read_clock),
     "map": Loader(".npz", _solution, SemidiscreteSolution.load),
     "map.state": Loader(".state", _kept, lambda path: SolveCheckpoint(path, "k", 4).read()),
     "atoms.npy": Loader(
