@@ -39,7 +39,7 @@ def train(dataset: Path | str, out: Path, **options: Any) -> dict[str, Any]:
     ``options`` are those of :func:`pcgen.train.training.train`: preset, categories, base,
     budget, seed and so on. Each stage is one module of :mod:`pcgen.train`.
     """
-    from pcgen.shapes.fetch import at_hand
+    from pcgen.shapes.remote_datasets import at_hand
     from pcgen.train.training import train as train_stages
 
     return train_stages(at_hand(dataset), out, **options)
@@ -88,7 +88,7 @@ def interpolate(
     from pcgen.editing.between import POINTS, interpolated
     from pcgen.model import ShapeModel
     from pcgen.model.pack import find_run
-    from pcgen.shapes.one import read_shape
+    from pcgen.shapes.cloud_files import read_shape
 
     model = ShapeModel.load(find_run(run), device)
     if files is not None:
@@ -127,7 +127,7 @@ def mesh(
     from pcgen.reconstruct.export import check_formats
     from pcgen.reconstruct.inputs import named_clouds
     from pcgen.reconstruct.methods import MeshSettings
-    from pcgen.shapes.fetch import at_hand
+    from pcgen.shapes.remote_datasets import at_hand
 
     settings = MeshSettings(**options)
     kinds = check_formats(tuple(formats))
@@ -147,10 +147,10 @@ def evaluate(
 ) -> dict[str, Any]:
     """The metrics of the field for samples or runs, with ceiling and novelty beside them.
 
-    ``options`` are those of :func:`pcgen.evaluate.files.request_for`: protocol, split, points, ...
+    ``options`` are those of :func:`pcgen.evaluate.requests.request_for`: protocol, split, ...
     """
-    from pcgen.evaluate.files import evaluate_files, request_for
-    from pcgen.shapes.fetch import at_hand
+    from pcgen.evaluate.requests import evaluate_files, request_for
+    from pcgen.shapes.remote_datasets import at_hand
 
     request = request_for(
         samples,
@@ -170,7 +170,7 @@ def gallery(
     ``options`` are those of :func:`pcgen.gallery.gallery`: count, meshes, ...
     """
     from pcgen.gallery import gallery as make_gallery
-    from pcgen.shapes.fetch import at_hand
+    from pcgen.shapes.remote_datasets import at_hand
 
     training = None if reference is None else at_hand(reference)
     return make_gallery(at_hand(source), out, reference=training, **options)

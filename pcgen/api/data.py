@@ -16,8 +16,8 @@ from pcgen.api.shapes import Shape, Shapes
 from pcgen.errors import InputError
 from pcgen.files import atomic_folder, parse_json, read_text
 from pcgen.progress import shown
-from pcgen.shapes.fetch import at_hand
-from pcgen.shapes.places import Place
+from pcgen.shapes.category_frames import Place
+from pcgen.shapes.remote_datasets import at_hand
 from pcgen.shapes.samples import Samples
 from pcgen.shapes.store import Dataset, Part
 

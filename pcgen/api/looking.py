@@ -12,7 +12,7 @@ from pcgen.api.shapes import Shape, Shapes, read_shapes
 from pcgen.errors import InputError
 from pcgen.progress import shown
 from pcgen.render.camera import AZIMUTH, ELEVATION
-from pcgen.shapes.fetch import at_hand
+from pcgen.shapes.remote_datasets import at_hand
 
 
 def view(

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from pcgen.config import to_plain
 from pcgen.reconstruct.methods import MeshSettings, reconstruct
 from pcgen.reconstruct.report import MeshReport
+from pcgen.shapes.category_frames import Place
 from pcgen.shapes.mesh_files import Mesh
-from pcgen.shapes.places import Place
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -15,9 +15,9 @@ from pcgen.api.data import Data
 from pcgen.api.model import Model
 from pcgen.api.shapes import Shapes, read_shapes
 from pcgen.errors import InputError
-from pcgen.evaluate import words
+from pcgen.evaluate import report_text
 from pcgen.evaluate.evaluation import Evaluation
-from pcgen.evaluate.figures import ENDINGS, standard_error
+from pcgen.evaluate.metrics import ENDINGS, standard_error
 from pcgen.evaluate.novelty import Newness
 from pcgen.files import write_json
 from pcgen.progress import shown
@@ -129,7 +129,7 @@ class Score:
 
     def __str__(self) -> str:
         """The table and the verdict that ``pcgen evaluate`` prints."""
-        return words.table([self.evaluation.summary])
+        return report_text.table([self.evaluation.summary])
 
     def __repr__(self) -> str:
         said = [f"1-NNA {self.nna_cd}"]
@@ -205,7 +205,7 @@ class Comparison:
         return {"runs": [score.summary() for score in self.scores]}
 
     def __str__(self) -> str:
-        return words.table([score.summary() for score in self.scores])
+        return report_text.table([score.summary() for score in self.scores])
 
     def __repr__(self) -> str:
         return f"Comparison({', '.join(map(repr, self.scores))})"
@@ -313,11 +313,11 @@ def evaluate(
         >>> score = pcgen.evaluate(shapes, reference="furniture", split="test")  # doctest: +SKIP
         >>> score.nna_cd  # doctest: +SKIP
     """
-    from pcgen.evaluate.files import judge, request_for
+    from pcgen.evaluate.requests import judge, request_for
     from pcgen.model import ShapeModel
 
     def place(data: Data | Path | str | None) -> Path | None:
-        from pcgen.shapes.fetch import at_hand
+        from pcgen.shapes.remote_datasets import at_hand
 
         if data is None or isinstance(data, Data):
             return None if data is None else data.path
@@ -362,7 +362,7 @@ def evaluate(
 
 
 def _write_page(path: Path | str, evaluations: list[Evaluation], progress: bool) -> Path:
-    from pcgen.evaluate.page import write_page
+    from pcgen.evaluate.html_report import write_page
 
     with shown(progress):
         write_page(Path(path), evaluations)
@@ -370,7 +370,7 @@ def _write_page(path: Path | str, evaluations: list[Evaluation], progress: bool)
 
 
 def _html(evaluations: list[Evaluation]) -> str:
-    from pcgen.evaluate.page import figures_page
+    from pcgen.evaluate.html_report import figures_page
     from pcgen.gallery.notebook import framed
 
     return framed(figures_page(evaluations), 620)

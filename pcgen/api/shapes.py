@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from pcgen.errors import InputError
 from pcgen.progress import shown
+from pcgen.shapes.category_frames import BOX, Place, places_of_samples
 from pcgen.shapes.cloud_writing import write_cloud
-from pcgen.shapes.places import BOX, Place, places_of_samples
 from pcgen.shapes.samples import Samples
 
 if TYPE_CHECKING:

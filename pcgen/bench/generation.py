@@ -133,8 +133,8 @@ def _share(ours: Path, control: Path) -> None:
 
 
 def _judged(args: argparse.Namespace, path: Path) -> dict[str, Any]:
-    from pcgen.evaluate.figures import standard_error
-    from pcgen.evaluate.files import evaluate_files, request_for
+    from pcgen.evaluate.metrics import standard_error
+    from pcgen.evaluate.requests import evaluate_files, request_for
     from pcgen.model import ShapeModel
 
     kept = path / f"judged-{args.seeds}-{args.seed}.json"

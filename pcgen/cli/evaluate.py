@@ -141,6 +141,6 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def describe(result: dict[str, Any]) -> str:
-    from pcgen.evaluate.words import table
+    from pcgen.evaluate.report_text import table
 
     return table(result.get("runs", [result]))

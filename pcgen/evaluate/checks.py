@@ -11,7 +11,7 @@ import itertools
 import numpy as np
 from numpy.typing import NDArray
 
-from pcgen.evaluate.clouds import CloudSet
+from pcgen.evaluate.cloud_sets import CloudSet
 
 SIZE_RATIO = 1.5
 AXES = "XYZ"

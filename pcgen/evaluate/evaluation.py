@@ -18,8 +18,8 @@ from pcgen import __version__
 from pcgen.errors import InputError
 from pcgen.evaluate import novelty
 from pcgen.evaluate.checks import suspicions
-from pcgen.evaluate.clouds import CloudSet, RealSets, Trials, pair_up
-from pcgen.evaluate.figures import (
+from pcgen.evaluate.cloud_sets import CloudSet, RealSets, Trials, pair_up
+from pcgen.evaluate.metrics import (
     ENDINGS,
     Measured,
     NoveltySearch,

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pcgen.errors import InputError
-from pcgen.evaluate.bounds import Sketches, joined, lower_bounds, sketch
+from pcgen.evaluate.distance_bounds import Sketches, joined, lower_bounds, sketch
 from pcgen.evaluate.distances import chamfer_table, pick_backend
 from pcgen.evaluate.novelty import MIRROR, search
 from pcgen.shapes.normalise import FLAT, proportion_free

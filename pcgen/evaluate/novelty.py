@@ -16,9 +16,9 @@ near-duplicates too:
 A generator is as new as nature when in both frames its rate is no higher than the test shapes' and
 its ratio is at least 0.9.
 
-:func:`nearest_training` finds the nearest training shape for everything in pcgen that asks for it,
-exactly: lower bounds of all distances come first (:mod:`pcgen.evaluate.bounds`), then pairs are
-compared in full, in the order of their bounds, until no bound is below the least distance found.
+:func:`nearest_training` finds the nearest training shape exactly: lower bounds of all
+distances come first (:mod:`pcgen.evaluate.distance_bounds`), then pairs are compared in full, in
+the order of their bounds, until no bound is below the least distance found.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pcgen.errors import InputError
-from pcgen.evaluate.bounds import Sketches, lower_bounds, sketch
+from pcgen.evaluate.distance_bounds import Sketches, lower_bounds, sketch
 from pcgen.evaluate.distances import chamfer_table, pick_backend
 from pcgen.evaluate.matrix import Task, Work, run_tasks
 from pcgen.shapes.arrays import scratch

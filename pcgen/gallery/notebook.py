@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pcgen.gallery import pack
+from pcgen.gallery import web_geometry
 from pcgen.gallery.page import STATIC
 from pcgen.render import palette
 from pcgen.render.camera import AZIMUTH, ELEVATION, fit
@@ -114,12 +114,12 @@ def table(rows: Sequence[tuple[str, str]], caption: str = "") -> str:
     return f"<table>{title}<tbody>{body}</tbody></table>"
 
 
-def _packed(one: Exhibit) -> pack.Packed:
+def _packed(one: Exhibit) -> web_geometry.Packed:
     """The shape, with what the script needs to aim at it."""
     if one.faces is None:
-        packed = pack.cloud(one.points, one.normals, one.colour, thumbnail=0)
+        packed = web_geometry.cloud(one.points, one.normals, one.colour, thumbnail=0)
     else:
-        packed = pack.mesh(np.asarray(one.points, np.float64), one.faces)
+        packed = web_geometry.mesh(np.asarray(one.points, np.float64), one.faces)
     points = np.asarray(one.points, np.float64)
     cameras = fit(points, np.arange(0.0, 360.0, 45.0))  # it is turned: every side must fit
     packed.header["target"] = ((points.min(0) + points.max(0)) / 2).tolist()

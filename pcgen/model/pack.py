@@ -17,7 +17,7 @@ from pcgen import checkpoint
 from pcgen.errors import DataError
 from pcgen.files import atomic_folder, write_json
 from pcgen.runfile import NAME, STAGES, is_run, read_run
-from pcgen.shapes.places import PLACES, places_of_run
+from pcgen.shapes.category_frames import PLACES, places_of_run
 
 FLOWS = ("latent-flow/student/weights.safetensors", "point-flow/student/weights.safetensors")
 # The autoencoder and the base are small, and the latents are in half precision already.

@@ -24,7 +24,7 @@ from pcgen.jobs import pool
 from pcgen.jobs.workers import Announce
 from pcgen.reconstruct.export import check_formats, checked_bytes
 from pcgen.reconstruct.methods import MeshSettings, reconstruct
-from pcgen.shapes.places import Place
+from pcgen.shapes.category_frames import Place
 
 MANIFEST = "meshes.json"
 

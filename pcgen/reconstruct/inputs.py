@@ -12,8 +12,8 @@ from pcgen import progress
 from pcgen.errors import InputError
 from pcgen.reconstruct import MESH_POINTS
 from pcgen.reconstruct.batch import NamedCloud
+from pcgen.shapes.category_frames import BOX, category_places, places_of_samples
 from pcgen.shapes.cloud_files import cloud_files, read_clouds
-from pcgen.shapes.places import BOX, category_places, places_of_samples
 
 _NONE = np.zeros((0, 3))
 

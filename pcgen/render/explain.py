@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pcgen.errors import InputError
-from pcgen.render import bodies, palette
+from pcgen.render import palette, primitives
 from pcgen.render.camera import AZIMUTH, ELEVATION, fit
-from pcgen.render.picture import Image, Studio
+from pcgen.render.renderer import Image, Studio
 from pcgen.render.sheet import sheet
 
 Array = NDArray[np.float64]
@@ -98,12 +98,12 @@ def explain(
     seen = np.concatenate([points, base, *(way.reshape(-1, 3) for way in drawn)])
     camera = fit(seen, azimuth, elevation)[0]
 
-    def panel(body: bodies.Body, ground: bool = True) -> Image:
+    def panel(body: primitives.Body, ground: bool = True) -> Image:
         return Studio(body, ground=ground).shoot(camera, (size, size))
 
-    final = bodies.balls(points, normals, colours)
+    final = primitives.balls(points, normals, colours)
     panels = [
-        (panel(replace(bodies.balls(base, None, colours), radii=final.radii)), "1  base points")
+        (panel(replace(primitives.balls(base, None, colours), radii=final.radii)), "1  base points")
     ]
     texts = [f"couplings, {mean:.2g} long{longer}"]
     if paths is not None:
@@ -113,7 +113,7 @@ def explain(
         panels.append((panel(body, False), f"{len(panels) + 1}  {text}"))
     panels.append((panel(final), f"{len(panels) + 1}  point cloud"))
     if mesh is not None:
-        surface = panel(bodies.triangles(mesh.vertices, mesh.faces))
+        surface = panel(primitives.triangles(mesh.vertices, mesh.faces))
         panels.append((surface, f"{len(panels) + 1}  mesh"))
     pictures, captions = zip(*panels, strict=True)
     return sheet([pictures], [captions], title=title)
@@ -131,7 +131,7 @@ def detour(paths: Array) -> float:
     return float(length / straight) if straight > 0 else 1.0
 
 
-def _threads(paths: Array, shape: bodies.Balls, colours: Array) -> bodies.Balls:
+def _threads(paths: Array, shape: primitives.Balls, colours: Array) -> primitives.Balls:
     """Paths (times, n, 3) as strings of small balls that end in a larger one, before the shape."""
     times = np.linspace(0, len(paths) - 1, BEADS)
     early = np.minimum(times.astype(np.int64), len(paths) - 2)
@@ -145,7 +145,7 @@ def _threads(paths: Array, shape: bodies.Balls, colours: Array) -> bodies.Balls:
     albedo = palette.to_linear(np.concatenate([shades.reshape(-1, 3), colours, ghost]))
     sizes = [THREAD_RADIUS * shape.radius, HEAD * shape.radius, 0.5 * THREAD_RADIUS * shape.radius]
     radii = np.repeat(sizes, [beads.size // 3, paths.shape[1], len(shape.points)])
-    return bodies.Balls(everywhere, np.zeros_like(everywhere), albedo, radii)
+    return primitives.Balls(everywhere, np.zeros_like(everywhere), albedo, radii)
 
 
 def _plain(values: Any) -> Any:

@@ -22,12 +22,12 @@ from numpy.typing import NDArray
 from pcgen import progress
 from pcgen.errors import InputError, PcgenError
 from pcgen.runfile import is_run
+from pcgen.shapes.category_frames import BOX, Place, places_of_samples
 from pcgen.shapes.cloud_files import CLOUD_SUFFIXES, cloud_files, tell_passed_over
 from pcgen.shapes.clouds import Content
 from pcgen.shapes.formats import MESH_SUFFIXES, POINT_SUFFIXES, UNUSABLE
 from pcgen.shapes.mesh_files import Mesh
 from pcgen.shapes.normalise import box_frame
-from pcgen.shapes.places import BOX, Place, places_of_samples
 from pcgen.shapes.reading import SUFFIXES, open_file, unreadable
 from pcgen.shapes.samples import Samples
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pcgen import progress
 from pcgen.errors import InputError
@@ -21,6 +22,7 @@ from pcgen.shapes.formats import (
     UNUSABLE,
 )
 from pcgen.shapes.mesh_files import Mesh
+from pcgen.shapes.normalise import box_frame
 from pcgen.shapes.reading import SUFFIXES, open_file, unreadable
 from pcgen.shapes.samples import Samples
 
@@ -98,6 +100,31 @@ def read_clouds(path: Path | str, *, faulty: Faulty = "refuse") -> Clouds:
         [category for part in contents for category in part.categories],
         dict(contents[0].meta) if len(contents) == 1 else {},
     )
+
+
+def read_shape(path: Path | str, *, points: int, seed: int = 0) -> NDArray[np.float32]:
+    """The shape in ``path`` as (points, 3) float32 in its box frame.
+
+    A mesh is sampled by area; of a cloud, ``points`` are drawn, with repeats where it has fewer.
+    A file of several clouds gives its first.
+
+    Raises:
+        InputError: see :func:`pcgen.shapes.reading.open_file`.
+    """
+    from pcgen.shapes.surface import sample_surface
+
+    rng = np.random.default_rng(seed)
+    content = open_file(path)
+    for note in content.notes:
+        progress.say(f"{path}: {note}")
+    shape = content.shapes[0]
+    if isinstance(shape, Mesh):
+        cloud, _ = sample_surface(shape, points, rng)
+    else:
+        whole = shape.points
+        cloud = whole[rng.choice(len(whole), points, replace=len(whole) < points)]
+    batch = np.asarray(cloud, np.float64)[None]
+    return box_frame(batch).apply(batch)[0].astype(np.float32)
 
 
 def cloud_files(folder: Path) -> list[Path]:

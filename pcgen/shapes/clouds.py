@@ -1,6 +1,6 @@
 """What an opened file is: clouds, meshes, and notes; and what makes a cloud one that can be used.
 
-Below the readers, so that arrays (:mod:`pcgen.shapes.stacks`) and files of one shape
+Below the readers, so that arrays (:mod:`pcgen.shapes.cloud_arrays`) and files of one shape
 (:mod:`pcgen.shapes.reading`) treat faulty points alike.
 """
 

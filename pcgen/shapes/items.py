@@ -18,12 +18,7 @@ from pcgen import remote
 from pcgen.errors import InputError, MeshError
 from pcgen.files import parse_json
 from pcgen.shapes.arrays import read_array, read_header
-from pcgen.shapes.clouds import Cloud, Opened
-from pcgen.shapes.formats import LOOSE_SUFFIXES, MESH_SUFFIXES, POINT_SUFFIXES
-from pcgen.shapes.formats.text import looks_like_points
-from pcgen.shapes.mesh_files import Mesh
-from pcgen.shapes.reading import open_bytes
-from pcgen.shapes.stacks import (
+from pcgen.shapes.cloud_arrays import (
     Stack,
     advice,
     cloud_of,
@@ -32,7 +27,12 @@ from pcgen.shapes.stacks import (
     only_stack,
     with_labels,
 )
-from pcgen.shapes.tree import Entry, open_archive, read_entry
+from pcgen.shapes.clouds import Cloud, Opened
+from pcgen.shapes.formats import LOOSE_SUFFIXES, MESH_SUFFIXES, POINT_SUFFIXES
+from pcgen.shapes.formats.text import looks_like_points
+from pcgen.shapes.listing import Entry, open_archive, read_entry
+from pcgen.shapes.mesh_files import Mesh
+from pcgen.shapes.reading import open_bytes
 
 #: What an item may be: meshes, scans, and arrays of one cloud (P, 3) or many (N, P, 3).
 SHAPE_SUFFIXES = (*MESH_SUFFIXES, *POINT_SUFFIXES, ".npy", ".npz", ".pt", ".pth", ".h5", ".hdf5")
@@ -206,8 +206,8 @@ def _array_cloud(item: Item) -> Opened:
 @functools.lru_cache(maxsize=1)
 def _arrays(entry: Entry) -> dict[str, NDArray[Any]]:
     """All arrays of a ``.npz`` or PyTorch file; those of the last one stay in memory."""
-    from pcgen.shapes.apart import read_apart
     from pcgen.shapes.arrays import read_npz
+    from pcgen.shapes.sandbox import read_apart
 
     if entry.suffix != ".npz":
         if entry.member is not None:

@@ -11,9 +11,9 @@ from pcgen.remote import is_url
 from pcgen.shapes.axes import AXES
 from pcgen.shapes.items import Item, cloud_size
 from pcgen.shapes.layouts import Found, find_items, ignored, passed_over
+from pcgen.shapes.listing import Listing, Rejected, read_entry, scan
 from pcgen.shapes.splits import apply_table, find_table, read_table, split_by_hash
 from pcgen.shapes.starter import starter_path
-from pcgen.shapes.tree import Listing, Rejected, read_entry, scan
 
 BY_HASH = "80/10/10 by the hash of the id"
 POINTS = 15_000  # of a mesh; the number of PointFlow's data, on which the field's figures rest

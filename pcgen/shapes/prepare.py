@@ -23,9 +23,11 @@ from pcgen.files import TEMPORARY_PREFIX, lock, parse_json, storage_errors, writ
 from pcgen.jobs import pool
 from pcgen.jobs.workers import foreign_limits
 from pcgen.remote import folder_for, is_url
-from pcgen.shapes import evidence
-from pcgen.shapes.fetch import is_published, publish
-from pcgen.shapes.pieces import (
+from pcgen.shapes import consistency
+from pcgen.shapes.listing import Rejected
+from pcgen.shapes.plan import BY_HASH, Plan, make_plan, summary
+from pcgen.shapes.remote_datasets import is_published, publish
+from pcgen.shapes.shards import (
     PIECE_SIZE,
     Piece,
     assemble,
@@ -34,9 +36,7 @@ from pcgen.shapes.pieces import (
     rows_of,
     write_piece,
 )
-from pcgen.shapes.plan import BY_HASH, Plan, make_plan, summary
 from pcgen.shapes.store import Row
-from pcgen.shapes.tree import Rejected
 from pcgen.shapes.writer import write_records
 
 _UPRIGHT = ("shapenet", "pc15k", "shapenetpart", "partnet")  # sets that are known to have Y up
@@ -214,10 +214,10 @@ def _finish(part: Path, plan: Plan, pieces: list[Piece], up_is_given: bool) -> d
     ]
     assemble(part, counts, plan.settings.points, names)
     rows = [row for piece, record in records for row in rows_of(piece, record, known)]
-    frames = evidence.about_units(rows)
+    frames = consistency.about_units(rows)
     if plan.settings.format not in _UPRIGHT:
         mapped = np.load(part / "points.npy", mmap_mode="r")
-        frames += evidence.about_up(rows, mapped, up_is_given)
+        frames += consistency.about_up(rows, mapped, up_is_given)
     by_hash = plan.settings.splits.endswith(BY_HASH)
     rows, copies = _of_one_split(rows, [outcome.get("content") for outcome in accepted], by_hash)
     meta = {"settings": to_plain(plan.settings), "source_hash": plan.source_hash}

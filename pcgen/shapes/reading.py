@@ -10,7 +10,7 @@ for every command: prepare, mesh, view, gallery, evaluate, interpolate and rende
 * What a reader met and did not understand comes back as notes, with counts.
 
 Which suffix is read by what is the table :data:`pcgen.shapes.formats.READERS`; arrays of one
-cloud or many are in :mod:`pcgen.shapes.stacks`.
+cloud or many are in :mod:`pcgen.shapes.cloud_arrays`.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ import functools
 from pathlib import Path
 
 from pcgen.errors import InputError, MeshError
+from pcgen.shapes.cloud_arrays import open_stacks
 from pcgen.shapes.clouds import Cloud, Content, Faulty, Opened, checked
 from pcgen.shapes.formats import ARRAY_SUFFIXES, MESH_SUFFIXES, READERS, UNUSABLE
 from pcgen.shapes.formats.raw import Sibling, plain
 from pcgen.shapes.mesh_files import Mesh, check_mesh, read_file
-from pcgen.shapes.stacks import open_stacks
 
 NO_FACES = "no faces, so it is taken for a scan"
 #: Everything that can be opened.

@@ -17,9 +17,9 @@ from pcgen.shapes.formats.raw import plain
 from pcgen.shapes.formats.text import looks_like_points
 from pcgen.shapes.items import Item
 from pcgen.shapes.layouts import SPLIT_NAMES, split_in
+from pcgen.shapes.listing import Entry, Listing, Rejected, read_entry
 from pcgen.shapes.mesh_files import read_file
 from pcgen.shapes.reading import SUFFIXES
-from pcgen.shapes.tree import Entry, Listing, Rejected, read_entry
 
 #: Tables at the top of a source are used without being asked for, those of these names first.
 OWN_TABLES = ("split.csv", "splits.csv", "all.csv", "manifest.csv")

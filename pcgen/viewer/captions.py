@@ -12,7 +12,7 @@ from open3d.visualization import gui
 
 from pcgen.render import palette
 from pcgen.viewer.controller import Controller
-from pcgen.viewer.facts import title_of
+from pcgen.viewer.descriptions import title_of
 
 FAINT = (0.40, 0.41, 0.44)
 NEWS = (0.68, 0.28, 0.08)

@@ -17,10 +17,10 @@ from pcgen.evaluate.neighbours import Neighbour, Neighbours
 from pcgen.shapes.mesh_files import Mesh
 from pcgen.viewer import drawing
 from pcgen.viewer.background import Immediate, Jobs
+from pcgen.viewer.derived_data import Extras
+from pcgen.viewer.descriptions import facts_of, lack_of
 from pcgen.viewer.drawing import Drawable
 from pcgen.viewer.exporting import export, holds_mesh
-from pcgen.viewer.extras import Extras
-from pcgen.viewer.facts import facts_of, lack_of
 from pcgen.viewer.sources import FileSource, Item, RunSource, Source
 from pcgen.viewer.state import COLOURS, MOST_STEPS, ViewState
 
@@ -45,7 +45,7 @@ class Controller:
     ) -> None:
         """
         Args:
-            training, mesh_of: see :class:`~pcgen.viewer.extras.Extras`.
+            training, mesh_of: see :class:`~pcgen.viewer.derived_data.Extras`.
         """
         self.source = source
         self.state = ViewState()

@@ -13,7 +13,7 @@ from open3d.visualization import gui
 
 from pcgen.viewer.captions import HINT
 from pcgen.viewer.controller import Controller
-from pcgen.viewer.facts import title_of
+from pcgen.viewer.descriptions import title_of
 from pcgen.viewer.panel import button, faint
 from pcgen.viewer.state import KEYS
 

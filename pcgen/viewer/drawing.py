@@ -16,10 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pcgen.evaluate.neighbours import Neighbour
-from pcgen.render import bodies, palette
+from pcgen.render import palette, primitives
 from pcgen.render.camera import AZIMUTH, ELEVATION, orbit_axes
-from pcgen.render.display import simplify
-from pcgen.render.picture import KEY_FROM, Studio
+from pcgen.render.renderer import KEY_FROM, Studio
+from pcgen.render.simplification import simplify
 from pcgen.shapes.mesh_files import Mesh
 from pcgen.viewer.sources import Item
 
@@ -39,7 +39,7 @@ NORMAL_LENGTH = 0.06
 DARKEST = 0.42  # share of its colour that a dot keeps which sees no sky
 MOST_LIT_FACES = 60_000  # of a mesh whose occlusion is worth the wait
 _RIGHT = orbit_axes(AZIMUTH, ELEVATION)[0]
-_KEY = bodies.normalised(np.array(KEY_FROM) @ orbit_axes(AZIMUTH, ELEVATION))
+_KEY = primitives.normalised(np.array(KEY_FROM) @ orbit_axes(AZIMUTH, ELEVATION))
 
 
 @dataclass(frozen=True)
@@ -141,14 +141,14 @@ def _kept(key: Any, make: Callable[[Any], Any]) -> Any:
 
 
 def _light_cloud(points: NDArray[Any]) -> tuple[Array, float]:
-    body = bodies.balls(points)
+    body = primitives.balls(points)
     light = np.ones(len(points))
     light[np.isfinite(points).all(1)] = Studio(body).occlusion()
     return light, body.radius
 
 
 def _light_mesh(mesh: Mesh) -> tuple[Array, Array, Array]:
-    body = bodies.triangles(*simplify(mesh.vertices, mesh.faces, MOST_FACES)[:2])
+    body = primitives.triangles(*simplify(mesh.vertices, mesh.faces, MOST_FACES)[:2])
     loose = np.arange(3 * len(body.faces)).reshape(-1, 3)
     corners, normals = body.points[body.faces].reshape(-1, 3), body.corners.reshape(-1, 3)
     split = replace(body, points=corners, faces=loose, albedo=corners)
@@ -198,8 +198,8 @@ def cloud_colours(item: Item, mode: str) -> Array:
     if mode == "height":
         return palette.by_height(points)
     if mode == "normal":
-        normals = item.normals if item.normals is not None else bodies.balls(points).normals
-        return palette.by_normal(bodies.normalised(np.asarray(normals, dtype=np.float64)))
+        normals = item.normals if item.normals is not None else primitives.balls(points).normals
+        return palette.by_normal(primitives.normalised(np.asarray(normals, dtype=np.float64)))
     if mode == "part" and item.part is not None:
         return palette.by_part(item.part)
     return _one(palette.GENERATED, points)
@@ -207,7 +207,7 @@ def cloud_colours(item: Item, mode: str) -> Array:
 
 def _normals(key: tuple[Any, ...], points: Array, normals: NDArray[Any]) -> Drawable:
     few = np.linspace(0, len(points) - 1, min(MOST_NORMALS, len(points))).astype(np.int64)
-    unit = bodies.normalised(normals[few].astype(np.float64))
+    unit = primitives.normalised(normals[few].astype(np.float64))
     vertices = np.stack([points[few], points[few] + NORMAL_LENGTH * unit], 1).reshape(-1, 3)
     pairs = np.arange(len(vertices)).reshape(-1, 2)
     colours = palette.by_normal(unit)
@@ -251,7 +251,7 @@ def _coarse_ball() -> tuple[Array, NDArray[np.int64]]:
     corners = [(0.0, a, b * golden) for a, b in signs]
     corners += [(a, b * golden, 0.0) for a, b in signs]
     corners += [(b * golden, 0.0, a) for a, b in signs]
-    points = bodies.normalised(np.array(corners))
+    points = primitives.normalised(np.array(corners))
     apart = np.linalg.norm(points[:, None] - points, axis=2)
     near = apart < 1.01 * apart[apart > 1e-9].min()
     triples = itertools.combinations(range(12), 3)
@@ -272,7 +272,7 @@ def _ball() -> tuple[Array, NDArray[np.int64]]:
         for a, b in ((i, j), (j, k), (k, i)):
             if (min(a, b), max(a, b)) not in middle:
                 middle[min(a, b), max(a, b)] = len(vertices)
-                vertices.append(bodies.normalised(points[a] + points[b]))
+                vertices.append(primitives.normalised(points[a] + points[b]))
         ij, jk, ki = (middle[min(a, b), max(a, b)] for a, b in ((i, j), (j, k), (k, i)))
         faces += [(i, ij, ki), (ij, j, jk), (ki, jk, k), (ij, jk, ki)]
     return np.array(vertices), np.array(faces)

@@ -18,8 +18,8 @@ from pcgen.reconstruct import MESH_POINTS
 from pcgen.render.explain import stretch
 from pcgen.render.inputs import Collection, kind_of, open_collection
 from pcgen.runfile import learned_from
+from pcgen.shapes.category_frames import BOX, Place, places_of_run
 from pcgen.shapes.mesh_files import Mesh
-from pcgen.shapes.places import BOX, Place, places_of_run
 
 if TYPE_CHECKING:
     from pcgen.model import ShapeModel

@@ -8,9 +8,9 @@ from pcgen import progress, render
 from pcgen.errors import InputError, PcgenError
 from pcgen.evaluate.neighbours import Neighbour
 from pcgen.overview import overview as explain
-from pcgen.render import bodies, palette
+from pcgen.render import palette, primitives
 from pcgen.render.camera import AZIMUTH, ELEVATION
-from pcgen.render.picture import Image
+from pcgen.render.renderer import Image
 from pcgen.viewer.drawing import cloud_colours
 from pcgen.viewer.sources import (
     FileSource,
@@ -109,13 +109,13 @@ def _items(source: Source, first: int, count: int, steps: int, category: str | N
     return items
 
 
-def _body(source: Source, item: Item, drawn_as: str, colour: str) -> bodies.Body:
+def _body(source: Source, item: Item, drawn_as: str, colour: str) -> primitives.Body:
     if drawn_as == "mesh" and item.mesh is None:
         mesh = reconstructed(source.denser(item) if isinstance(source, RunSource) else item)
-        return bodies.triangles(mesh.vertices, mesh.faces)
+        return primitives.triangles(mesh.vertices, mesh.faces)
     if item.mesh is not None and drawn_as != "points":
-        return bodies.triangles(item.mesh.vertices, item.mesh.faces)
-    return bodies.balls(item.points, item.normals, cloud_colours(item, colour))
+        return primitives.triangles(item.mesh.vertices, item.mesh.faces)
+    return primitives.balls(item.points, item.normals, cloud_colours(item, colour))
 
 
 def _neighbours(

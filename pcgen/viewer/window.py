@@ -20,7 +20,7 @@ from pcgen import runtime
 from pcgen.errors import PcgenError
 from pcgen.render import palette
 from pcgen.render.camera import FIELD_OF_VIEW, fit
-from pcgen.render.files import save
+from pcgen.render.image_files import save
 from pcgen.viewer.captions import Captions
 from pcgen.viewer.controller import Controller
 from pcgen.viewer.dialogs import Dialogs, free_name

@@ -27,7 +27,7 @@ from pathlib import Path
 
 import numpy as np
 
-import pcgen.evaluate.files
+import pcgen.evaluate.requests
 import pcgen.gallery.build
 import pcgen.model
 import pcgen.reconstruct.batch

@@ -70,7 +70,7 @@ def test_a_table_that_is_read_again_counts_as_used(tmp_path):
 
 
 def test_every_evaluation_prunes(tmp_path, monkeypatch):
-    from pcgen.evaluate.files import evaluate_files, request_for
+    from pcgen.evaluate.requests import evaluate_files, request_for
 
     entry(tmp_path, "a", days=4)
     monkeypatch.setattr(cache, "LIMIT_BYTES", 10)

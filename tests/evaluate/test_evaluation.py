@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from pcgen.errors import InputError
-from pcgen.evaluate.annealed import annealed_table
-from pcgen.evaluate.clouds import CloudSet, RealSets, pair_up, same_again
+from pcgen.evaluate.annealed_emd import annealed_table
+from pcgen.evaluate.cloud_sets import CloudSet, RealSets, pair_up, same_again
 from pcgen.evaluate.evaluation import evaluate
-from pcgen.evaluate.figures import Settings
+from pcgen.evaluate.metrics import Settings
 from pcgen.evaluate.protocol import PROTOCOLS
 from tests.evaluate.shapes import blobs, some, surfaces
 

@@ -34,14 +34,14 @@ from pcgen.shapes.cloud_files import read_clouds
 from pcgen.shapes.items import Item, cloud_size, open_item
 from pcgen.shapes.layouts import find_items
 from pcgen.shapes.layouts.hdf5 import list_arrays
-from pcgen.shapes.pieces import Piece, convert, read_record, write_piece
+from pcgen.shapes.listing import Entry, scan
 from pcgen.shapes.plan import Plan, make_plan
 from pcgen.shapes.prepare import _finish, _open_part
 from pcgen.shapes.reading import read_mesh
 from pcgen.shapes.samples import Samples
+from pcgen.shapes.shards import Piece, convert, read_record, write_piece
 from pcgen.shapes.splits import read_table
 from pcgen.shapes.store import Dataset, _remedy
-from pcgen.shapes.tree import Entry, scan
 from pcgen.shapes.writer import write_dataset
 from pcgen.train.budget import plan_steps
 from pcgen.train.loop import LoopSettings, Trainer, read_metrics

@@ -7,8 +7,8 @@ from pathlib import Path
 from pcgen.evaluate.matrix import _compute_one
 from pcgen.generate import _decode
 from pcgen.reconstruct.batch import mesh_one
-from pcgen.shapes import pieces
-from pcgen.shapes.tree import check_visible
+from pcgen.shapes import shards
+from pcgen.shapes.listing import check_visible
 
 
 def kill_once(flag: Path, process: int) -> None:
@@ -44,7 +44,7 @@ def convert(piece, announce):
     if piece.number == 1:
         flag = Path(os.environ["PCGEN_TEST_FLAGS"]) / "prepare"
         kill_once(flag, parent(os.getppid()))  # ours is the fork server's child, as it is Ray's
-    return pieces.convert(piece, announce)
+    return shards.convert(piece, announce)
 
 
 def compute_one(job, announce, arrays):

@@ -13,10 +13,10 @@ from pcgen import pipeline, remote
 from pcgen.cli import main
 from pcgen.errors import DataError
 from pcgen.shapes import prepare as prepare_module
-from pcgen.shapes.fetch import at_hand
+from pcgen.shapes.listing import scan
 from pcgen.shapes.prepare import prepare
+from pcgen.shapes.remote_datasets import at_hand
 from pcgen.shapes.store import Dataset
-from pcgen.shapes.tree import scan
 from tests.boxes import boxes
 from tests.shapes.small_shapes import box_mesh, obj_bytes
 

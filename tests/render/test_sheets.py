@@ -8,9 +8,9 @@ import pytest
 
 from pcgen import render
 from pcgen.errors import InputError
-from pcgen.render.display import simplify
 from pcgen.render.explain import detour, stretch
 from pcgen.render.sheet import font
+from pcgen.render.simplification import simplify
 
 
 def plain(value, side=40):

@@ -3,13 +3,13 @@
 import os
 from pathlib import Path
 
-from pcgen.shapes import pieces
+from pcgen.shapes import shards
 
 
 def only_the_third(piece, announce):
     """As if the other pieces must not be made again."""
     assert piece.number == 2
-    return pieces.convert(piece, announce)
+    return shards.convert(piece, announce)
 
 
 def convert(piece, announce):
@@ -20,4 +20,4 @@ def convert(piece, announce):
         if b"CRASH" in Path(piece.items[position].entry.file).read_bytes():
             os.abort()
 
-    return pieces.convert(piece, announce_and_crash)
+    return shards.convert(piece, announce_and_crash)

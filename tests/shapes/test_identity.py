@@ -12,9 +12,9 @@ import pytest
 from pcgen.cli import main
 from pcgen.errors import DataError
 from pcgen.shapes.axes import likely_up
+from pcgen.shapes.category_frames import category_places
 from pcgen.shapes.items import open_item
 from pcgen.shapes.mesh_files import Mesh
-from pcgen.shapes.places import category_places
 from pcgen.shapes.plan import make_plan
 from pcgen.shapes.prepare import prepare
 from pcgen.shapes.store import Dataset

@@ -11,9 +11,9 @@ from pcgen.errors import DataError, InputError
 from pcgen.shapes.items import open_item
 from pcgen.shapes.layouts import find_items
 from pcgen.shapes.layouts.synsets import CORE_NAMES
+from pcgen.shapes.listing import scan
 from pcgen.shapes.mesh_files import Mesh
 from pcgen.shapes.plan import make_plan
-from pcgen.shapes.tree import scan
 from tests.shapes.small_shapes import box_mesh, every_format, obj_bytes, off_bytes
 
 BOX = obj_bytes(box_mesh())

@@ -304,10 +304,10 @@ def test_killed_while_joining_the_arrays_it_goes_on(
             raise Killed
         real(handle)
 
-    monkeypatch.setattr("pcgen.shapes.pieces.os.fsync", fsync)
+    monkeypatch.setattr("pcgen.shapes.shards.os.fsync", fsync)
     with pytest.raises(Killed):
         prepare(boxes, tmp_path / "set", points=30, workers=1)
-    monkeypatch.setattr("pcgen.shapes.pieces.os.fsync", real)
+    monkeypatch.setattr("pcgen.shapes.shards.os.fsync", real)
     assert not (tmp_path / "set").exists()
     prepare(boxes, tmp_path / "set", points=30, workers=1)
     assert hashes(tmp_path / "set") == hashes(tmp_path / "whole")

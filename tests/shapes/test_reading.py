@@ -8,11 +8,10 @@ import pytest
 import trimesh
 
 from pcgen.errors import InputError, MeshError
-from pcgen.shapes.cloud_files import SURFACE_POINTS, read_clouds
+from pcgen.shapes.cloud_files import SURFACE_POINTS, read_clouds, read_shape
 from pcgen.shapes.clouds import Cloud
 from pcgen.shapes.formats import READERS, UNUSABLE
 from pcgen.shapes.mesh_files import Mesh, face_areas
-from pcgen.shapes.one import read_shape
 from pcgen.shapes.reading import SUFFIXES, open_bytes, open_file
 
 BOX = trimesh.creation.box((2, 3, 4))

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from pcgen.errors import DataError
 from pcgen.shapes.items import Item
+from pcgen.shapes.listing import Entry
 from pcgen.shapes.splits import apply_table, read_table, split_by_hash
-from pcgen.shapes.tree import Entry
 
 
 def item(name, *names, split=None):

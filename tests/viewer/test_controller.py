@@ -9,12 +9,12 @@ from pcgen.errors import InputError
 from pcgen.evaluate.neighbours import Relation
 from pcgen.reconstruct import MESH_POINTS
 from pcgen.render.camera import AZIMUTH, ELEVATION, orbit_axes
+from pcgen.shapes.category_frames import Place
 from pcgen.shapes.cloud_files import read_clouds
 from pcgen.shapes.mesh_files import Mesh
-from pcgen.shapes.places import Place
 from pcgen.shapes.reading import read_mesh
 from pcgen.viewer.controller import Controller
-from pcgen.viewer.facts import title_of
+from pcgen.viewer.descriptions import title_of
 from pcgen.viewer.sources import RunSource, open_source
 from pcgen.viewer.state import COLOURS, KEYS, LAYERS
 from tests.viewer.conftest import FakeModel

@@ -40,7 +40,7 @@ MESH_SUFFIXES = (".obj", ".off", ".ply", ".stl", ".glb", ".gltf")
 POINT_SUFFIXES = (".xyz", ".pts", ".pcd", ".asc")
 #: Clouds where they look like it, see :func:`pcgen.shapes.formats.text.looks_like_points`.
 LOOSE_SUFFIXES = (".txt", ".csv")
-#: Arrays of one cloud or of many; read by :mod:`pcgen.shapes.stacks`.
+#: Arrays of one cloud or of many; read by :mod:`pcgen.shapes.cloud_arrays`.
 ARRAY_SUFFIXES = (".npy", ".npz", ".pt", ".pth", ".h5", ".hdf5")
 
 _BLENDER = "open it in Blender and export it as glTF"

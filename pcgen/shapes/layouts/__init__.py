@@ -24,7 +24,7 @@ from pcgen.errors import DataError, InputError
 from pcgen.shapes.formats import LOOSE_SUFFIXES, UNUSABLE
 from pcgen.shapes.formats.text import LEAST
 from pcgen.shapes.items import HDF5, SHAPE_SUFFIXES, Item
-from pcgen.shapes.tree import Entry, Listing, Rejected
+from pcgen.shapes.listing import Entry, Listing, Rejected
 
 LAYOUTS = ("shapenet", "modelnet", "pc15k", "shapenetpart", "partnet", "hdf5", "folder")
 

@@ -24,7 +24,7 @@ from pcgen.shapes.items import HDF5, SHAPE_SUFFIXES, Item, is_shape, stacks_of
 from pcgen.shapes.layouts import SPLIT_NAMES, WHOLE, Found, hdf5, split_in, whole_shapes
 from pcgen.shapes.layouts.models import categories_of_models, class_of, classes_of_labels
 from pcgen.shapes.layouts.synsets import aliases_of, category_of, synset_names
-from pcgen.shapes.tree import Entry, Listing, Rejected
+from pcgen.shapes.listing import Entry, Listing, Rejected
 
 EXPECTED = f"files ending in {', '.join(SHAPE_SUFFIXES)}, in subfolders by category or in none"
 

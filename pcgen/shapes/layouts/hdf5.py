@@ -15,12 +15,12 @@ from pcgen.errors import InputError
 from pcgen.files import parse_json
 from pcgen.jobs.workers import Announce, Workers, foreign_limits
 from pcgen.remote import on_disk
+from pcgen.shapes.cloud_arrays import POINTS, Stack, list_hdf5
 from pcgen.shapes.items import HDF5, Item, packed
 from pcgen.shapes.layouts import SPLIT_NAMES, WHOLE, Found, split_in, whole_shapes
 from pcgen.shapes.layouts.models import class_of, classes_of_labels
 from pcgen.shapes.layouts.synsets import aliases_of, category_of, synset_names
-from pcgen.shapes.stacks import POINTS, Stack, list_hdf5
-from pcgen.shapes.tree import Listing, Rejected, read_entry
+from pcgen.shapes.listing import Listing, Rejected, read_entry
 
 EXPECTED = "a .hdf5 or .h5 file with arrays (N, P, 3), such as {synset}/{split}"
 

@@ -6,7 +6,7 @@ import re
 
 from pcgen.shapes.items import Item
 from pcgen.shapes.layouts import SPLIT_NAMES, Found
-from pcgen.shapes.tree import Listing
+from pcgen.shapes.listing import Listing
 
 EXPECTED = "<class>/<train or test>/<name>.off"
 

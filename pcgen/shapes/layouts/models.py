@@ -11,7 +11,7 @@ from typing import Any
 from pcgen.errors import InputError, MeshError
 from pcgen.files import parse_json
 from pcgen.shapes.formats.raw import plain
-from pcgen.shapes.tree import Listing, read_entry
+from pcgen.shapes.listing import Listing, read_entry
 
 _CLASSES = re.compile(r"(?:.*[/_-])?(?:shape_names|class_names|categories|classes)\.txt", re.I)
 _LIMIT = 512 * 2**20

@@ -13,7 +13,7 @@ from pcgen.errors import InputError
 from pcgen.files import parse_json
 from pcgen.shapes.items import Item
 from pcgen.shapes.layouts import Found
-from pcgen.shapes.tree import Entry, Listing, read_entry
+from pcgen.shapes.listing import Entry, Listing, read_entry
 
 EXPECTED = "<annotation>/objs/<part>.obj with <annotation>/meta.json or result.json"
 

@@ -11,7 +11,7 @@ import re
 from pcgen.shapes.items import Item
 from pcgen.shapes.layouts import SPLIT_NAMES, Found
 from pcgen.shapes.layouts.synsets import aliases_of, category_of, synset_names
-from pcgen.shapes.tree import Listing
+from pcgen.shapes.listing import Listing
 
 EXPECTED = "<synset>/<train, val or test>/<model>.npy"
 

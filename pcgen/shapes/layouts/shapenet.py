@@ -11,7 +11,7 @@ import re
 from pcgen.shapes.items import Item
 from pcgen.shapes.layouts import Found
 from pcgen.shapes.layouts.synsets import aliases_of, category_of, synset_names
-from pcgen.shapes.tree import Listing, Rejected
+from pcgen.shapes.listing import Listing, Rejected
 
 EXPECTED = "<synset>/<model>/models/model_normalized.obj, or <synset>/<model>/model.obj"
 

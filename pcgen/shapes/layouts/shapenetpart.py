@@ -11,7 +11,7 @@ import re
 from pcgen.shapes.items import Item
 from pcgen.shapes.layouts import Found
 from pcgen.shapes.layouts.synsets import aliases_of, category_of, synset_names
-from pcgen.shapes.tree import Listing, read_entry
+from pcgen.shapes.listing import Listing, read_entry
 
 EXPECTED = "<synset>/points/<model>.pts, or <synset>/<model>.txt with synsetoffset2category.txt"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pcgen.errors import InputError
 from pcgen.files import parse_json
-from pcgen.shapes.tree import Listing, read_entry
+from pcgen.shapes.listing import Listing, read_entry
 
 _TAXONOMY_LIMIT = 64 * 2**20
 

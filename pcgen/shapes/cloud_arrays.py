@@ -21,11 +21,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pcgen.errors import InputError, MeshError
-from pcgen.shapes.apart import read_apart
 from pcgen.shapes.arrays import ARCHIVE_ERRORS, ARRAY_LIMIT, archive_fault, read_npy, read_npz
 from pcgen.shapes.clouds import Cloud, Content, Faulty, Opened, checked
 from pcgen.shapes.formats.text import unit_rows
 from pcgen.shapes.samples import Samples
+from pcgen.shapes.sandbox import read_apart
 
 if TYPE_CHECKING:
     from torch import Tensor

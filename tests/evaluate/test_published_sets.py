@@ -8,9 +8,9 @@ import pytest
 
 from pcgen.cli import main
 from pcgen.errors import DataError, InputError
-from pcgen.evaluate.inputs import open_shapes, read_any
+from pcgen.evaluate.generated_sets import open_shapes, read_any
 from pcgen.evaluate.protocol import PROTOCOLS
-from pcgen.evaluate.real import read_real, standardisation
+from pcgen.evaluate.reference_sets import read_real, standardisation
 from pcgen.shapes.prepare import prepare
 from tests.evaluate.shapes import surfaces
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from pcgen.errors import InputError, MeshError
 from pcgen.render import palette, raster
-from pcgen.render.display import simplify
+from pcgen.render.simplification import simplify
 
 Array = NDArray[np.float64]
 Faces = NDArray[np.int64]

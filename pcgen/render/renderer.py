@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from pcgen.render import light, palette
-from pcgen.render.bodies import Balls, Body, Triangles, normalised
+from pcgen.render import lighting, palette
 from pcgen.render.camera import Camera
+from pcgen.render.primitives import Balls, Body, Triangles, normalised
 
 Array = NDArray[np.float64]
 Index = NDArray[np.int64]
@@ -58,11 +58,11 @@ class Studio:
     body: Body
     background: tuple[float, float, float] = palette.PAPER
     ground: bool = True
-    _sky: light.Lamps = field(init=False, repr=False)
+    _sky: lighting.Lamps = field(init=False, repr=False)
     _open: Array | None = field(init=False, repr=False, default=None)
 
     def __post_init__(self) -> None:
-        self._sky = light.sky(self.body)
+        self._sky = lighting.sky(self.body)
         if isinstance(self.body, Balls):
             self._open = self._sky.sky(self.body.points, None, self._bias)
 
@@ -122,7 +122,7 @@ class Studio:
         ]
         return np.maximum(*sides)  # the side that looks outwards, whichever way the faces turn
 
-    def ground_map(self, key: light.Lamps | None = None, cells: int = GROUND_CELLS) -> GroundMap:
+    def ground_map(self, key: lighting.Lamps | None = None, cells: int = GROUND_CELLS) -> GroundMap:
         """How dark the plane under the body is, without a key light by the sky alone."""
         low, high = self.body.points.min(0), self.body.points.max(0)
         floor = float(low[1]) - self.body.radius
@@ -141,11 +141,11 @@ class Studio:
         dark = (dark * np.clip(1 - away**2, 0, 1) ** 3).reshape(cells, cells)
         return GroundMap(GROUND_SHADE * dark, float(centre[0]), float(centre[2]), floor, reach)
 
-    def _key(self, camera: Camera) -> light.Lamps:
-        return light.key(self.body, normalised(np.array(KEY_FROM) @ camera.axes))
+    def _key(self, camera: Camera) -> lighting.Lamps:
+        return lighting.key(self.body, normalised(np.array(KEY_FROM) @ camera.axes))
 
     def _shade(
-        self, position: Array, primitive: Index, towards: Array, camera: Camera, key: light.Lamps
+        self, position: Array, primitive: Index, towards: Array, camera: Camera, key: lighting.Lamps
     ) -> Array:
         normal, albedo = self.body.surface(primitive, position, towards)
         if self._open is not None:
@@ -165,7 +165,7 @@ class Studio:
         total = KEY * cosine * reached + ambient + FILL * fill
         return albedo * total[:, None] + RIM * rim[:, None] * 0.5
 
-    def _ground_shade(self, camera: Camera, key: light.Lamps, height: int, width: int) -> Array:
+    def _ground_shade(self, camera: Camera, key: lighting.Lamps, height: int, width: int) -> Array:
         """Share of the paper's light (height, width) that the shape takes from it."""
         ground = self.ground_map(key)
         row, column = np.mgrid[0:height, 0:width]

@@ -12,11 +12,10 @@ import numpy as np
 from pcgen import progress, runtime
 from pcgen.errors import InputError
 from pcgen.evaluate.cache import prune
-from pcgen.evaluate.clouds import CloudSet, RealSets
+from pcgen.evaluate.cloud_sets import CloudSet, RealSets
 from pcgen.evaluate.distances import on_device
 from pcgen.evaluate.evaluation import Evaluation, evaluate
-from pcgen.evaluate.figures import Settings
-from pcgen.evaluate.inputs import (
+from pcgen.evaluate.generated_sets import (
     check_roles,
     draw_generated,
     from_clouds,
@@ -25,8 +24,9 @@ from pcgen.evaluate.inputs import (
     read_generated,
 )
 from pcgen.evaluate.matrix import Work
+from pcgen.evaluate.metrics import Settings
 from pcgen.evaluate.protocol import protocol_named
-from pcgen.evaluate.real import read_real, standardisation
+from pcgen.evaluate.reference_sets import read_real, standardisation
 from pcgen.files import cache_folder, write_json
 from pcgen.runfile import is_run
 from pcgen.shapes.cloud_files import Clouds
@@ -147,7 +147,7 @@ def evaluate_files(
     if out is not None:
         write_json(out, result)
     if page is not None:
-        from pcgen.evaluate.page import write_page
+        from pcgen.evaluate.html_report import write_page
 
         write_page(page, evaluations)
     return result

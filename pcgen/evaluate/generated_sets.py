@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pcgen.errors import InputError
-from pcgen.evaluate.clouds import CloudSet
+from pcgen.evaluate.cloud_sets import CloudSet
 from pcgen.evaluate.matrix import Work
 from pcgen.evaluate.protocol import Protocol
 from pcgen.runfile import is_run
@@ -43,7 +43,7 @@ def open_shapes(path: Path) -> Dataset | None:
         from pcgen.shapes.store import Dataset
 
         return Dataset.open(path)
-    from pcgen.evaluate.trees import open_tree
+    from pcgen.evaluate.published_sets import open_tree
 
     return None if is_run(path) else open_tree(path)
 

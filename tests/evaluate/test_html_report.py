@@ -5,11 +5,11 @@ import re
 import numpy as np
 import pytest
 
-from pcgen.evaluate import charts, words
-from pcgen.evaluate.clouds import CloudSet, RealSets
+from pcgen.evaluate import charts, report_text
+from pcgen.evaluate.cloud_sets import CloudSet, RealSets
 from pcgen.evaluate.evaluation import evaluate
-from pcgen.evaluate.figures import Settings
-from pcgen.evaluate.page import write_page
+from pcgen.evaluate.html_report import write_page
+from pcgen.evaluate.metrics import Settings
 from pcgen.evaluate.protocol import PROTOCOLS
 from tests.evaluate.shapes import blobs, some, surfaces
 
@@ -56,20 +56,22 @@ def summary(**figures):
     ],
 )
 def test_the_verdict_follows_the_figures(figures, expected):
-    assert expected in " ".join(words.verdict(summary(**figures)))
+    assert expected in " ".join(report_text.verdict(summary(**figures)))
 
 
 def test_a_spread_is_written_to_the_places_of_its_mean():
-    figure = words.Figure(key="mmd_cd", label="", best="", percent=False)
+    figure = report_text.Figure(key="mmd_cd", label="", best="", percent=False)
     spread = {"mmd_cd": {"sd": 0.00051}}
-    assert words.cell(figure, {"mmd_cd": 0.028341, "seeds": spread}) == "0.0283 ± 0.0005"
+    assert report_text.cell(figure, {"mmd_cd": 0.028341, "seeds": spread}) == "0.0283 ± 0.0005"
     assert (
-        words.cell(words.Figure(key="mmd_cd", label="", best=""), {"mmd_cd": 0.5, "seeds": spread})
+        report_text.cell(
+            report_text.Figure(key="mmd_cd", label="", best=""), {"mmd_cd": 0.5, "seeds": spread}
+        )
         == "50.0 ± 0.1 %"
     )
-    assert words.cell(figure, {"mmd_cd": None}) == "–"
-    percent = words.Figure(key="nna_cd", label="", best="")
-    assert words.cell(percent, {"nna_cd": 0.5078}) == "50.8 %"
+    assert report_text.cell(figure, {"mmd_cd": None}) == "–"
+    percent = report_text.Figure(key="nna_cd", label="", best="")
+    assert report_text.cell(percent, {"nna_cd": 0.5078}) == "50.8 %"
 
 
 def test_a_histogram_shows_every_value_once():
@@ -106,13 +108,13 @@ def test_1nna_stands_on_a_line_with_its_halves_and_the_band_of_chance():
 
 def test_runs_of_one_name_are_told_apart_by_their_folders():
     paths = ["runs/a/samples.npz", "runs/b/samples.npz", "c/"]
-    assert words.labels([summary(samples=path) for path in paths]) == [
+    assert report_text.labels([summary(samples=path) for path in paths]) == [
         "a/samples.npz",
         "b/samples.npz",
         "c",
     ]
     twice = [summary(samples="x.npz"), summary(samples="x.npz")]
-    assert words.labels(twice) == ["1: x.npz", "2: x.npz"]
+    assert report_text.labels(twice) == ["1: x.npz", "2: x.npz"]
 
 
 def test_runs_that_met_other_real_sets_have_their_own_ceiling(tmp_path, plain_pictures):
@@ -127,8 +129,8 @@ def test_runs_that_met_other_real_sets_have_their_own_ceiling(tmp_path, plain_pi
         CloudSet(points=s.points, source=f"{name}.npz") for s, name in zip(sets, "abc", strict=True)
     ]
     found = [evaluate([one], real, SETTINGS) for one in named]
-    assert len(words.yardsticks([one.summary for one in found[:2]])) == 1
-    text = words.table([one.summary for one in found])
+    assert len(report_text.yardsticks([one.summary for one in found[:2]])) == 1
+    text = report_text.table([one.summary for one in found])
     assert "ceiling for a.npz" in text
     assert "ceiling for c.npz" in text
     assert "8 and 5 shapes a set" in text

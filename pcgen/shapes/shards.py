@@ -27,11 +27,11 @@ from pcgen.shapes.arrays import npy_header, read_npy, write_npy
 from pcgen.shapes.axes import raised
 from pcgen.shapes.clouds import Cloud
 from pcgen.shapes.items import Item, open_item
+from pcgen.shapes.listing import check_visible
 from pcgen.shapes.mesh_files import Mesh
 from pcgen.shapes.normalise import box_frame
 from pcgen.shapes.store import Row, shape_hash
 from pcgen.shapes.surface import sample_surface
-from pcgen.shapes.tree import check_visible
 from pcgen.shapes.writer import as_point
 
 TRAINABLE = 96  # points a shape: two thirds of them, 64, are the least to learn from

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pcgen.render.bodies import Balls, Body, normalised
+from pcgen.render.primitives import Balls, Body, normalised
 
 Array = NDArray[np.float64]
 

@@ -19,8 +19,8 @@ from pcgen.errors import DataError, InputError, MeshError
 from pcgen.shapes.clouds import Cloud
 from pcgen.shapes.items import HDF5, Item, cloud_size, open_item
 from pcgen.shapes.layouts import SPLIT_NAMES, Found, hdf5, pc15k
+from pcgen.shapes.listing import Listing, scan
 from pcgen.shapes.store import Dataset, Row
-from pcgen.shapes.tree import Listing, scan
 
 
 @dataclasses.dataclass(frozen=True)

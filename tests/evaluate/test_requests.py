@@ -10,9 +10,9 @@ import torch
 
 from pcgen.cli import main
 from pcgen.errors import DataError, InputError
-from pcgen.evaluate.inputs import read_generated
+from pcgen.evaluate.generated_sets import read_generated
 from pcgen.evaluate.protocol import PROTOCOLS
-from pcgen.evaluate.real import read_real, standardisation
+from pcgen.evaluate.reference_sets import read_real, standardisation
 from pcgen.shapes.samples import Samples
 from pcgen.shapes.writer import write_dataset
 from tests.evaluate.shapes import surfaces

@@ -31,7 +31,7 @@ Arrays = dict[str, NDArray[Any]]
 
 #: A function of a path that gives arrays by name, and raises a known error for everything else.
 READERS = {
-    "torch": ("pcgen.shapes.stacks", "parse_torch"),
+    "torch": ("pcgen.shapes.cloud_arrays", "parse_torch"),
 }
 
 
@@ -53,7 +53,7 @@ def read_apart(reader: str, path: Path) -> Arrays:
 
 # The helper imports what its parent would, wherever it is started.
 _START = (
-    "import sys; sys.path[:] = sys.argv[3:]; from pcgen.shapes.apart import serve; "
+    "import sys; sys.path[:] = sys.argv[3:]; from pcgen.shapes.sandbox import serve; "
     "serve(int(sys.argv[1]), int(sys.argv[2]))"
 )
 _lock = threading.Lock()

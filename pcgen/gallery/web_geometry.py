@@ -21,11 +21,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pcgen.render import bodies
+from pcgen.render import primitives
 from pcgen.render.camera import fit
-from pcgen.render.display import simplify
-from pcgen.render.files import encode
-from pcgen.render.picture import Studio
+from pcgen.render.image_files import encode
+from pcgen.render.renderer import Studio
+from pcgen.render.simplification import simplify
 
 Array = NDArray[np.float64]
 
@@ -64,7 +64,7 @@ def cloud(
     if len(points) > DISPLAY_POINTS:
         few = np.linspace(0, len(points) - 1, DISPLAY_POINTS).astype(np.int64)
         points, normals = points[few], None if normals is None else np.asarray(normals)[few]
-    body = bodies.balls(points, normals, colour)
+    body = primitives.balls(points, normals, colour)
     studio = Studio(body)
     camera = fit(body.points)[0]
     picture = ""
@@ -94,7 +94,9 @@ def cloud(
 
 def mesh(vertices: Array, faces: NDArray[np.int64]) -> Packed:
     """Pack a mesh, simplified for display, its creases split so that they look sharp."""
-    body = bodies.triangles(*simplify(np.asarray(vertices), np.asarray(faces), DISPLAY_FACES)[:2])
+    body = primitives.triangles(
+        *simplify(np.asarray(vertices), np.asarray(faces), DISPLAY_FACES)[:2]
+    )
     coded = octahedral(body.corners.reshape(-1, 3))
     rows = np.concatenate([body.faces.reshape(-1, 1), coded.astype(np.int64)], axis=1)
     unique, index = np.unique(rows, axis=0, return_inverse=True)

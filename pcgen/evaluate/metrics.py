@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from pcgen.errors import InputError
 from pcgen.evaluate import novelty, set_metrics
-from pcgen.evaluate.annealed import VARIANTS
-from pcgen.evaluate.clouds import CloudSet, RealSets, Trials, same_again
+from pcgen.evaluate.annealed_emd import VARIANTS
+from pcgen.evaluate.cloud_sets import CloudSet, RealSets, Trials, same_again
 from pcgen.evaluate.distances import DISTANCES, estimate_normals, pick_backend
 from pcgen.evaluate.matrix import Work, pair_matrix
 from pcgen.evaluate.protocol import PROTOCOLS, Protocol

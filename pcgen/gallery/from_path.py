@@ -16,7 +16,7 @@ from pcgen.gallery.curves import Curves, read_curves
 from pcgen.gallery.meshes import MeshFiles, find_meshes
 from pcgen.overview import overview
 from pcgen.render.inputs import Collection, kind_of, open_collection, readable, to_samples
-from pcgen.render.picture import Image
+from pcgen.render.renderer import Image
 from pcgen.runfile import learned_from
 from pcgen.shapes.samples import Samples
 from pcgen.shapes.store import Dataset

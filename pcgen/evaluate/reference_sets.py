@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pcgen.errors import DataError, InputError
-from pcgen.evaluate.clouds import CloudSet, RealSets
-from pcgen.evaluate.inputs import Standardised, from_clouds, open_shapes, read_any
+from pcgen.evaluate.cloud_sets import CloudSet, RealSets
+from pcgen.evaluate.generated_sets import Standardised, from_clouds, open_shapes, read_any
 from pcgen.evaluate.protocol import Protocol
 from pcgen.shapes.arrays import scratch
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pcgen.evaluate.figures import ENDINGS
+from pcgen.evaluate.metrics import ENDINGS
 
 Summary = dict[str, Any]
 SPLIT = 0.2  # difference of the two halves of 1-NNA from which the average hides something
