@@ -25,7 +25,7 @@ AXIS_MISFIT, AXIS_GAIN = 0.15, 0.4
 LEAK = 0.9
 
 
-def suspicions(
+def sanity_warnings(
     generated: CloudSet,
     reference: CloudSet,
     across: NDArray[np.float64],

@@ -19,7 +19,7 @@ import numpy as np
 
 from pcgen import progress
 from pcgen.evaluate import report_text
-from pcgen.evaluate.charts import Mark, Series, accuracies, histogram
+from pcgen.evaluate.charts import AccuracyMark, Series, accuracy_chart, histogram
 from pcgen.evaluate.cloud_sets import CloudSet
 from pcgen.evaluate.evaluation import Evaluation
 from pcgen.evaluate.html_style import STYLE
@@ -52,7 +52,7 @@ def _page(evaluations: Sequence[Evaluation]) -> Iterator[str]:
     yield f"<header><p class='kicker'>Evaluation</p><h1>{escape(title)}</h1>"
     yield (
         f"<p>{report_text.sizes_text(summaries)} generated shapes against as many real ones of "
-        f"<b>{escape(report_text.short(first['reference']))}</b>. Protocol "
+        f"<b>{escape(report_text.last_part(first['reference']))}</b>. Protocol "
         f"{escape(report_text.protocol_text(first))}.</p></header>"
     )
     for label, summary in zip(names, summaries, strict=True):
@@ -69,7 +69,7 @@ def _page(evaluations: Sequence[Evaluation]) -> Iterator[str]:
     yield "</main></body></html>"
 
 
-def figures_page(evaluations: Sequence[Evaluation]) -> str:
+def metrics_page(evaluations: Sequence[Evaluation]) -> str:
     """The verdict, the chart and the table alone, as a page without pictures."""
     summaries = [evaluation.summary for evaluation in evaluations]
     names = report_text.labels(summaries)
@@ -90,11 +90,11 @@ def _figures(summaries: Summaries, names: Sequence[str]) -> Iterator[str]:
     yield "<div class='wide'><table><thead><tr><th></th>"
     for label in names:
         yield f"<th>{escape(label)}</th>"
-    yards = report_text.yardsticks(summaries)
+    yards = report_text.ceilings(summaries)
     for whose, _ in yards:
         yield f"<th>ceiling{escape(whose)}</th><th>real sets{escape(whose)}</th>"
     yield "<th>best</th></tr></thead><tbody>"
-    for figure in report_text.figures_of(first):
+    for figure in report_text.metrics_of(first):
         style = " class='part'" if figure.label.startswith(" ") else ""
         yield f"<tr{style}><th>{escape(figure.label.strip())}</th>"
         for summary in summaries:
@@ -118,10 +118,10 @@ def _figures(summaries: Summaries, names: Sequence[str]) -> Iterator[str]:
 def _line(summaries: Summaries, names: Sequence[str]) -> str:
     """1-NNA of every run and of the ceiling on one line each."""
     runs = [("made", label, summary) for label, summary in zip(names, summaries, strict=True)]
-    yards = report_text.yardsticks(summaries)
+    yards = report_text.ceilings(summaries)
     runs += [("real", f"ceiling{whose}", yard["ceiling"]) for whose, yard in yards]
     marks = [
-        Mark(
+        AccuracyMark(
             name=name,
             value=one["nna_cd"],
             sd=one["seeds"]["nna_cd"]["sd"],
@@ -133,7 +133,7 @@ def _line(summaries: Summaries, names: Sequence[str]) -> str:
         if one is not None
     ]
     noise = max((yard["noise"]["nna_cd"] for _, yard in yards), key=lambda found: found["sd"])
-    return accuracies(marks, (noise["mean"], noise["sd"]))
+    return accuracy_chart(marks, (noise["mean"], noise["sd"]))
 
 
 def _number(text: str) -> str:
@@ -296,7 +296,7 @@ def _method(summaries: Summaries, names: Sequence[str]) -> Iterator[str]:
     yield "<section><h2>How it was measured</h2><ul class='small'>"
     for note in report_text.all_notes(summaries):
         yield f"<li>{escape(note)}</li>"
-    for whose, yard in report_text.yardsticks(summaries):
+    for whose, yard in report_text.ceilings(summaries):
         noise = yard["noise"]
         yield f"<li>noise{escape(whose)} at {noise['size']} shapes a set: {escape(noise['how'])}"
         yield "</li>"

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from pcgen.render import primitives
 from pcgen.render.camera import fit
 from pcgen.render.image_files import encode
-from pcgen.render.renderer import Studio
+from pcgen.render.renderer import Renderer
 from pcgen.render.simplification import simplify
 
 Array = NDArray[np.float64]
@@ -36,7 +36,7 @@ THUMBNAIL = 300  # pixels
 
 
 @dataclass(frozen=True)
-class Packed:
+class PackedGeometry:
     """A shape ready for the page.
 
     Attributes:
@@ -54,7 +54,7 @@ def cloud(
     normals: NDArray[np.floating[Any]] | None,
     colour: str,
     thumbnail: int = THUMBNAIL,
-) -> Packed:
+) -> PackedGeometry:
     """Pack a cloud (n, 3) with its picture; bad points are dealt with as in any picture.
 
     Args:
@@ -65,7 +65,7 @@ def cloud(
         few = np.linspace(0, len(points) - 1, DISPLAY_POINTS).astype(np.int64)
         points, normals = points[few], None if normals is None else np.asarray(normals)[few]
     body = primitives.balls(points, normals, colour)
-    studio = Studio(body)
+    studio = Renderer(body)
     camera = fit(body.points)[0]
     picture = ""
     if thumbnail:
@@ -89,10 +89,10 @@ def cloud(
         "target": _rounded(camera.target),
         "distance": _rounded(camera.distance),
     }
-    return Packed(header, _text(parts), picture)
+    return PackedGeometry(header, _text(parts), picture)
 
 
-def mesh(vertices: Array, faces: NDArray[np.int64]) -> Packed:
+def mesh(vertices: Array, faces: NDArray[np.int64]) -> PackedGeometry:
     """Pack a mesh, simplified for display, its creases split so that they look sharp."""
     body = primitives.triangles(
         *simplify(np.asarray(vertices), np.asarray(faces), DISPLAY_FACES)[:2]
@@ -110,7 +110,7 @@ def mesh(vertices: Array, faces: NDArray[np.int64]) -> Packed:
     parts: list[NDArray[Any]] = [
         positions,
         unique[:, 1:].astype(np.int8),
-        np.round(255 * Studio(split).occlusion()).astype(np.uint8),
+        np.round(255 * Renderer(split).occlusion()).astype(np.uint8),
         split.faces.astype("<u4"),
     ]
     header = {
@@ -119,7 +119,7 @@ def mesh(vertices: Array, faces: NDArray[np.int64]) -> Packed:
         "low": _rounded(low),
         "extent": _rounded(extent),
     }
-    return Packed(header, _text(parts))
+    return PackedGeometry(header, _text(parts))
 
 
 def octahedral(normals: Array) -> NDArray[np.int8]:

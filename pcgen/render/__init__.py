@@ -25,7 +25,7 @@ from pcgen.render import palette, primitives
 from pcgen.render.camera import AZIMUTH, ELEVATION, fit
 from pcgen.render.explain import explain
 from pcgen.render.image_files import save, save_gif
-from pcgen.render.renderer import Image, Studio
+from pcgen.render.renderer import Image, Renderer
 from pcgen.render.sheet import pair, sheet
 
 __all__ = [
@@ -97,7 +97,7 @@ def mesh(
 
 
 def turntable(
-    body: primitives.Body,
+    body: primitives.Primitives,
     *,
     frames: int = 36,
     size: int | tuple[int, int] = 360,
@@ -107,13 +107,13 @@ def turntable(
     """Yield the pictures of one full turn of what :mod:`pcgen.render.primitives` made."""
     angles = AZIMUTH + np.linspace(0, 360, frames, endpoint=False)
     width, height = _width_height(size)
-    studio = Studio(body, background)
+    studio = Renderer(body, background)
     for camera in fit(body.points, angles, elevation, aspect=width / height):
         yield studio.shoot(camera, (width, height))
 
 
 def still(
-    body: primitives.Body,
+    body: primitives.Primitives,
     size: int | tuple[int, int] = 512,
     azimuth: float = AZIMUTH,
     elevation: float = ELEVATION,
@@ -123,7 +123,7 @@ def still(
     """Draw what :mod:`pcgen.render.primitives` made."""
     width, height = _width_height(size)
     camera = fit(body.points, azimuth, elevation, aspect=width / height)[0]
-    return Studio(body, background, ground).shoot(camera, (width, height))
+    return Renderer(body, background, ground).shoot(camera, (width, height))
 
 
 def _width_height(size: int | tuple[int, int]) -> tuple[int, int]:

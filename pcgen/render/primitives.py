@@ -97,7 +97,7 @@ class Triangles:
         return normal, (weights * self.albedo[self.faces[hits]]).sum(1)
 
 
-Body = Balls | Triangles
+Primitives = Balls | Triangles
 
 
 def balls(points, normals=None, colour=None, point_size: float = 1.0) -> Balls:  # type: ignore[no-untyped-def]

@@ -28,7 +28,7 @@ from pcgen.files import atomic_file, storage_errors
 ARRAY_LIMIT = 16 * 2**30
 #: What a header may promise at most, before it is compared with what is there.
 MOST_NUMBERS = 2**50
-#: Arrays of more bytes are kept in files, see :func:`scratch`.
+#: Arrays of more bytes are kept in files, see :func:`temporary_array`.
 IN_MEMORY = 2**30
 #: Members beyond the first size, in bytes, may unpack to so many times their packed size. Text
 #: meshes reach 20; deflate's own bound is 1032, which only a file made to fill memory comes near.
@@ -153,7 +153,7 @@ def read_npz(
         raise InputError(f"{path} is not a readable .npz archive ({str(error)[:200]})") from None
 
 
-def scratch(shape: tuple[int, ...], kind: Any = np.float32) -> NDArray[Any]:
+def temporary_array(shape: tuple[int, ...], kind: Any = np.float32) -> NDArray[Any]:
     """An array to fill: in memory, or of more than IN_MEMORY bytes, in a file without a name.
 
     What is in the file the system may put out of memory; it is gone with the array.

@@ -42,11 +42,11 @@ def likely_up(shapes: Iterable[NDArray[np.floating]]) -> str:
     return "xyz"[first] if clear else ""
 
 
-def raised(points: NDArray[np.float64], up: str) -> NDArray[np.float64]:
+def to_y_up(points: NDArray[np.float64], up: str) -> NDArray[np.float64]:
     """Points or normals (n, 3) of a source whose axis ``up`` points up, with +Y up."""
     return points if up == "y" else points @ _OWN[up].T
 
 
-def lowered(points: NDArray[np.float64], up: str) -> NDArray[np.float64]:
+def from_y_up(points: NDArray[np.float64], up: str) -> NDArray[np.float64]:
     """The way back from :func:`raised`."""
     return points if up == "y" else points @ _OWN[up]

@@ -17,12 +17,12 @@ from pcgen.config import from_plain
 from pcgen.errors import DataError, InputError
 from pcgen.files import parse_json, read_text
 from pcgen.runfile import learned_from
-from pcgen.shapes.axes import lowered
+from pcgen.shapes.axes import from_y_up
 from pcgen.shapes.store import Dataset
 
 
 @dataclass(frozen=True)
-class Place:
+class SourceFrame:
     """Own units are ``points * scale + centre``, and then the axis ``up`` points up.
 
     Attributes:
@@ -37,19 +37,19 @@ class Place:
     def restore(self, points: NDArray[np.floating]) -> NDArray[np.float64]:
         """Points (n, 3) of the box in the own unit and on the own axes."""
         moved = np.asarray(points, np.float64) * self.scale + np.asarray(self.centre)
-        return lowered(moved, self.up)
+        return from_y_up(moved, self.up)
 
     def turn(self, normals: NDArray[np.floating]) -> NDArray[np.float64]:
         """Normals (n, 3) of the box on the own axes."""
-        return lowered(np.asarray(normals, np.float64), self.up)
+        return from_y_up(np.asarray(normals, np.float64), self.up)
 
 
-BOX = Place()
+BOX_FRAME = SourceFrame()
 
 PLACES = "places.json"  # in a run that was packed: the places of its categories
 
 
-def category_places(dataset: Path | str) -> dict[str, Place]:
+def category_frames(dataset: Path | str) -> dict[str, SourceFrame]:
     """The median centre and scale of each category of a data set.
 
     Raises:
@@ -62,11 +62,11 @@ def category_places(dataset: Path | str) -> dict[str, Place]:
         x, y, z = np.median([row.centre for row in rows], axis=0)
         scale = float(np.median([row.scale for row in rows]))
         centre = (float(x), float(y), float(z))
-        result[category] = Place(scale, centre, opened.up, opened.unit)
+        result[category] = SourceFrame(scale, centre, opened.up, opened.unit)
     return result
 
 
-def places_of_run(run: Path | str) -> dict[str, Place]:
+def frames_of_run(run: Path | str) -> dict[str, SourceFrame]:
     """Those of the data set that a run learned from; none where run or data set are gone."""
     if (Path(run) / PLACES).is_file():
         return _packed_places(Path(run) / PLACES)
@@ -74,12 +74,12 @@ def places_of_run(run: Path | str) -> dict[str, Place]:
     if learned is None:
         return {}
     try:
-        return category_places(learned.dataset)
+        return category_frames(learned.dataset)
     except DataError:
         return {}  # the box it is
 
 
-def _packed_places(path: Path) -> dict[str, Place]:
+def _packed_places(path: Path) -> dict[str, SourceFrame]:
     """Those that were packed with a run.
 
     Raises:
@@ -87,11 +87,13 @@ def _packed_places(path: Path) -> dict[str, Place]:
     """
     try:
         plain = parse_json(read_text(path))
-        return {str(name): from_plain(Place, place, str(path)) for name, place in plain.items()}
+        return {
+            str(name): from_plain(SourceFrame, place, str(path)) for name, place in plain.items()
+        }
     except (InputError, ValueError, OSError, AttributeError) as error:
         raise DataError(f"{path} is damaged ({error}); pack the run again") from None
 
 
-def places_of_samples(meta: Mapping[str, Any]) -> dict[str, Place]:
+def frames_of_samples(meta: Mapping[str, Any]) -> dict[str, SourceFrame]:
     """Those of the run that a samples file names in its ``meta``."""
-    return places_of_run(str(meta["run"])) if meta.get("run") else {}
+    return frames_of_run(str(meta["run"])) if meta.get("run") else {}

@@ -22,10 +22,10 @@ from numpy.typing import NDArray
 
 from pcgen.errors import InputError, MeshError
 from pcgen.shapes.arrays import ARCHIVE_ERRORS, ARRAY_LIMIT, archive_fault, read_npy, read_npz
-from pcgen.shapes.clouds import Cloud, Content, Faulty, Opened, checked
+from pcgen.shapes.clouds import Cloud, Faulty, FileContent, OpenedShape, clean_cloud
 from pcgen.shapes.formats.text import unit_rows
 from pcgen.shapes.samples import Samples
-from pcgen.shapes.sandbox import read_apart
+from pcgen.shapes.sandbox import read_sandboxed
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -49,7 +49,7 @@ _COMPRESSION_LIMIT = 1000  # a header that promises more than so many times the 
 
 
 @dataclass(frozen=True)
-class Stack:
+class CloudArray:
     """One array of clouds, found by its header.
 
     Attributes:
@@ -70,7 +70,7 @@ class Stack:
         return self.shape[-2]
 
 
-def find_stacks(shapes: Mapping[str, tuple[int, ...]]) -> list[Stack]:
+def find_cloud_arrays(shapes: Mapping[str, tuple[int, ...]]) -> list[CloudArray]:
     """The arrays of clouds among arrays of these shapes, with the normals that belong to them.
 
     Raises:
@@ -100,18 +100,18 @@ def find_stacks(shapes: Mapping[str, tuple[int, ...]]) -> list[Stack]:
             )
         fits = (*shape[:-1], 3)
         normals = [n for k, n in beside.items() if _NORMAL.fullmatch(k) and shapes[n] == fits]
-        found.append(Stack(name, shape, normals[0] if normals else None, partial=len(parts)))
+        found.append(CloudArray(name, shape, normals[0] if normals else None, partial=len(parts)))
     return found
 
 
-def only_stack(shapes: Mapping[str, tuple[int, ...]], path: Path | str) -> Stack:
+def only_cloud_array(shapes: Mapping[str, tuple[int, ...]], path: Path | str) -> CloudArray:
     """The one array of clouds of a file: by its name, else the only one.
 
     Raises:
         InputError: none, or several without a usual name; all are listed.
     """
     try:
-        stacks = find_stacks(shapes)
+        stacks = find_cloud_arrays(shapes)
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
     named = [s for name in POINTS for s in stacks if posixpath.basename(s.array).lower() == name]
@@ -128,11 +128,11 @@ def only_stack(shapes: Mapping[str, tuple[int, ...]], path: Path | str) -> Stack
 
 def cloud_of(
     points: NDArray[Any], normals: NDArray[Any] | None = None, faulty: Faulty = "drop"
-) -> Opened:
+) -> OpenedShape:
     """The cloud of rows (P, 3), or of (P, 6) whose last columns are unit normals or left out.
 
     Raises:
-        MeshError: another shape, or what :func:`pcgen.shapes.clouds.checked` refuses.
+        MeshError: another shape, or what :func:`pcgen.shapes.clouds.clean_cloud` refuses.
     """
     said: tuple[str, ...] = ()
     if points.ndim == 2 and points.shape[1] == 6:
@@ -141,11 +141,11 @@ def cloud_of(
             normals = last
         else:
             said = ("columns 4 to 6 are no unit normals, perhaps colours; left out",)
-    cloud, notes = checked(Cloud(points, normals), faulty)
-    return Opened(cloud, (*said, *notes))
+    cloud, notes = clean_cloud(Cloud(points, normals), faulty)
+    return OpenedShape(cloud, (*said, *notes))
 
 
-def open_stacks(path: Path, faulty: Faulty) -> Content:
+def open_cloud_arrays(path: Path, faulty: Faulty) -> FileContent:
     """All clouds of a file of arrays."""
     suffix = path.suffix.lower()
     if suffix in (".h5", ".hdf5"):
@@ -159,30 +159,30 @@ def open_stacks(path: Path, faulty: Faulty) -> Content:
             if not len(samples):
                 raise InputError(f"{path} holds no clouds")
             content = _content(samples.points, samples.normals, path, faulty)
-            return Content(
+            return FileContent(
                 content.shapes, content.names, samples.category.tolist(), samples.meta,
                 content.notes,
             )  # fmt: skip
     else:
-        arrays = read_apart("torch", path)
+        arrays = read_sandboxed("torch", path)
         if list(arrays) == [""]:
             return _content(arrays[""], None, path, faulty)
-    stack = only_stack({name: array.shape for name, array in arrays.items()}, path)
+    stack = only_cloud_array({name: array.shape for name, array in arrays.items()}, path)
     normals = None if stack.normals is None else arrays[stack.normals]
     return _content(arrays[stack.array], normals, path, faulty)
 
 
 def _content(
     array: NDArray[Any], normals: NDArray[Any] | None, path: Path, faulty: Faulty
-) -> Content:
+) -> FileContent:
     """The clouds of one array; the first that cannot be used is named by its number."""
     if array.ndim == 2:
-        if (said := advice(array.shape)) and len(array):
+        if (said := shape_advice(array.shape)) and len(array):
             raise InputError(f"{path} must hold (N, P, 3) or (P, 3), got {array.shape}{said}")
         return _numbered([cloud_of(array, normals, faulty)], path)
     if array.ndim != 3 or array.shape[2] not in (3, 6) or len(array) == 0:
         wanted = f"{path} must hold (N, P, 3) or (P, 3), got {array.shape}"
-        raise InputError(f"{wanted}{advice(array.shape)}")
+        raise InputError(f"{wanted}{shape_advice(array.shape)}")
     opened = []
     for number, points in enumerate(array):
         own = None if normals is None else normals[number]
@@ -193,17 +193,17 @@ def _content(
     return _numbered(opened, path)
 
 
-def _numbered(opened: Sequence[Opened], path: Path) -> Content:
+def _numbered(opened: Sequence[OpenedShape], path: Path) -> FileContent:
     """One cloud under the name of its file, or many with numbers; each note once, with a count."""
     clouds = [one.shape for one in opened]
     names = [f"{path.stem}-{number:04d}" for number in range(len(clouds))]
     said = Counter(note for one in opened for note in one.notes)
     notes = (f"{n} clouds: {note}" if n > 1 else note for note, n in said.items())
     names = names if len(clouds) > 1 else [path.stem]
-    return Content(clouds, names, [""] * len(clouds), notes=tuple(notes))
+    return FileContent(clouds, names, [""] * len(clouds), notes=tuple(notes))
 
 
-def advice(shape: Sequence[int]) -> str:
+def shape_advice(shape: Sequence[int]) -> str:
     """What the usual wrong shapes need."""
     if len(shape) > 1 and shape[0] == 0:
         return "; it holds no cloud"
@@ -220,7 +220,7 @@ def advice(shape: Sequence[int]) -> str:
     return ""
 
 
-def list_hdf5(path: Path) -> list[Stack]:
+def list_hdf5(path: Path) -> list[CloudArray]:
     """The arrays (N, P, 3) of an HDF5 file, or (P, 3) under a usual name, by name.
 
     Raises:
@@ -248,18 +248,18 @@ def list_hdf5(path: Path) -> list[Stack]:
             arrays = {name: handle[name] for name in shapes}
             stacks = [
                 with_labels(arrays, s)
-                for s in find_stacks(shapes)
+                for s in find_cloud_arrays(shapes)
                 if len(s.shape) == 3 or posixpath.basename(s.array).lower() in POINTS
             ]
     except (OSError, RuntimeError, ValueError, KeyError, TypeError, InputError) as error:
         raise InputError(f"not a readable HDF5 file ({error})") from None
     if not stacks:
-        listed = ", ".join(f"{n} {s}{advice(s)}" for n, s in shapes.items() if len(s) > 1)
+        listed = ", ".join(f"{n} {s}{shape_advice(s)}" for n, s in shapes.items() if len(s) > 1)
         raise InputError(f"no array of shape (N, P, 3) in it; it has {listed or 'none'}")
     return stacks
 
 
-def with_labels(arrays: Mapping[str, Any], stack: Stack) -> Stack:
+def with_labels(arrays: Mapping[str, Any], stack: CloudArray) -> CloudArray:
     """A stack with the classes of its clouds, whole numbers or words, from the array beside it."""
     group, count = posixpath.dirname(stack.array), stack.shape[0]
     for name in (posixpath.join(group, label) for label in LABELS if len(stack.shape) == 3):
@@ -281,7 +281,7 @@ def hdf5_cloud(
     row: int | None,
     normals: str | None = None,
     faulty: Faulty = "drop",
-) -> Opened:
+) -> OpenedShape:
     """One cloud of an HDF5 file."""
     import h5py
 
@@ -295,7 +295,7 @@ def hdf5_cloud(
         raise InputError(f"the HDF5 file is damaged ({error})") from None
 
 
-def _of_hdf5(path: Path, faulty: Faulty) -> Content:
+def _of_hdf5(path: Path, faulty: Faulty) -> FileContent:
     opened = []
     for stack in list_hdf5(path):
         rows: list[int | None] = [None] if len(stack.shape) == 2 else list(range(stack.shape[0]))

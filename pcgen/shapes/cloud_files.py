@@ -32,7 +32,7 @@ SURFACE_POINTS = 15_000  # drawn from a mesh that stands among clouds
 
 
 @dataclass(frozen=True)
-class Clouds:
+class CloudList:
     """Clouds in the order of their files, possibly of different sizes.
 
     Attributes:
@@ -72,7 +72,7 @@ class Clouds:
         )
 
 
-def read_clouds(path: Path | str, *, faulty: Faulty = "refuse") -> Clouds:
+def read_clouds(path: Path | str, *, faulty: Faulty = "refuse") -> CloudList:
     """Read a file of one or many clouds, or all such files of a folder, by name.
 
     What is read, and what not, is said in :mod:`pcgen.shapes.reading`; a mesh gives
@@ -94,7 +94,7 @@ def read_clouds(path: Path | str, *, faulty: Faulty = "refuse") -> Clouds:
     for file, part in zip(files, contents, strict=True):
         for note in part.notes:
             progress.say(f"{file}: {note}")
-    return Clouds(
+    return CloudList(
         [_cloud_of(shape) for part in contents for shape in part.shapes],
         [name for part in contents for name in part.names],
         [category for part in contents for category in part.categories],
@@ -102,7 +102,7 @@ def read_clouds(path: Path | str, *, faulty: Faulty = "refuse") -> Clouds:
     )
 
 
-def read_shape(path: Path | str, *, points: int, seed: int = 0) -> NDArray[np.float32]:
+def read_normalised_cloud(path: Path | str, *, points: int, seed: int = 0) -> NDArray[np.float32]:
     """The shape in ``path`` as (points, 3) float32 in its box frame.
 
     A mesh is sampled by area; of a cloud, ``points`` are drawn, with repeats where it has fewer.
@@ -139,12 +139,12 @@ def cloud_files(folder: Path) -> list[Path]:
     for suffixes in (CLOUD_SUFFIXES, MESH_SUFFIXES):
         found = [file for file in files if file.suffix.lower() in suffixes]
         if found:
-            tell_passed_over(folder, files, found)
+            report_skipped(folder, files, found)
             return found
     raise InputError(f"no file in {folder} ends in {', '.join((*CLOUD_SUFFIXES, *MESH_SUFFIXES))}")
 
 
-def tell_passed_over(folder: Path, files: Sequence[Path], used: Sequence[Path]) -> None:
+def report_skipped(folder: Path, files: Sequence[Path], used: Sequence[Path]) -> None:
     """Say by suffix which files of shapes are not used; versions of used ones go without it."""
     names = {file.with_suffix("") for file in used}
     left = Counter(file.suffix.lower() for file in files if file.with_suffix("") not in names)

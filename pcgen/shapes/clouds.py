@@ -29,7 +29,7 @@ class Cloud(NamedTuple):
     normals: NDArray[np.float64] | None = None
 
 
-class Opened(NamedTuple):
+class OpenedShape(NamedTuple):
     """One shape, and what was not understood or left out, in words."""
 
     shape: Mesh | Cloud
@@ -37,7 +37,7 @@ class Opened(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Content:
+class FileContent:
     """What a file holds.
 
     Attributes:
@@ -55,13 +55,13 @@ class Content:
     notes: tuple[str, ...] = ()
 
 
-def checked(cloud: Cloud, faulty: Faulty) -> tuple[Cloud, tuple[str, ...]]:
+def clean_cloud(cloud: Cloud, faulty: Faulty) -> tuple[Cloud, tuple[str, ...]]:
     """A cloud as the caller wants its faulty points treated, and what was done.
 
     Raises:
         MeshError: nothing is left, or what :func:`check_cloud` refuses.
     """
-    cloud = shaped_cloud(cloud)
+    cloud = check_cloud_shape(cloud)
     if faulty == "keep":
         return cloud, ()
     kept = np.asarray(np.isfinite(cloud.points).all(axis=1))
@@ -78,7 +78,7 @@ def check_cloud(cloud: Cloud) -> Cloud:
 
     Normals are brought to unit length; those that have none are zero, and None where all are.
     """
-    points = shaped_cloud(cloud).points
+    points = check_cloud_shape(cloud).points
     if not np.isfinite(points).all():
         raise MeshError(f"{int((~np.isfinite(points)).any(1).sum())} points are NaN or infinite")
     extent = float(np.ptp(points, 0).max())
@@ -93,7 +93,7 @@ def check_cloud(cloud: Cloud) -> Cloud:
     return Cloud(points, normals)
 
 
-def shaped_cloud(cloud: Cloud) -> Cloud:
+def check_cloud_shape(cloud: Cloud) -> Cloud:
     """Refuse points that are none or not numbers (P, 3); the numbers may be any."""
     points = cloud.points
     if points.ndim != 2 or points.shape[1] != 3 or points.dtype.kind not in "fiu":

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pcgen.shapes.axes import likely_up
-from pcgen.shapes.store import Row
+from pcgen.shapes.store import IndexRow
 
 #: Lengths of one unit in another: mm, cm, inches and feet in m, mm in inches.
 _FACTORS = (1000.0, 100.0, 39.37, 3.281, 25.4, 10.0)
@@ -22,7 +22,9 @@ _LEAST = 3  # shapes of a source
 _SEEN, _POINTS = 256, 2000  # shapes of a source and points of each, that are looked at
 
 
-def about_up(rows: Sequence[Row], points: NDArray[np.float32], up_is_given: bool) -> list[str]:
+def up_axis_remarks(
+    rows: Sequence[IndexRow], points: NDArray[np.float32], up_is_given: bool
+) -> list[str]:
     """What there is to say of the axis up.
 
     Args:
@@ -40,7 +42,7 @@ def about_up(rows: Sequence[Row], points: NDArray[np.float32], up_is_given: bool
     return said
 
 
-def _by_source(rows: Sequence[Row]) -> dict[str, list[int]]:
+def _by_source(rows: Sequence[IndexRow]) -> dict[str, list[int]]:
     groups: dict[str, list[int]] = defaultdict(list)
     for number, row in enumerate(rows):
         groups[_source(row)].append(number)
@@ -52,7 +54,7 @@ def _axis(points: NDArray[np.float32], own: Sequence[int]) -> str:
     return likely_up(points[number, :_POINTS] for number in chosen)
 
 
-def _source(row: Row) -> str:
+def _source(row: IndexRow) -> str:
     """The folder on the first level and the ending of a file."""
     name = row.source.split("[")[0].rsplit(":", 1)[-1]
     folder, suffix = name.split("/")[0] if "/" in name else "", name.rpartition(".")[2].lower()
@@ -71,7 +73,7 @@ def _disagreeing_axes(axes: dict[str, str]) -> list[str]:
     ]
 
 
-def about_units(rows: Sequence[Row]) -> list[str]:
+def unit_remarks(rows: Sequence[IndexRow]) -> list[str]:
     """One sentence, on two sources of one category whose sizes differ as their units may."""
     sizes: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     for name, own in _by_source(rows).items():

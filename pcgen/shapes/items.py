@@ -19,15 +19,15 @@ from pcgen.errors import InputError, MeshError
 from pcgen.files import parse_json
 from pcgen.shapes.arrays import read_array, read_header
 from pcgen.shapes.cloud_arrays import (
-    Stack,
-    advice,
+    CloudArray,
     cloud_of,
-    find_stacks,
+    find_cloud_arrays,
     hdf5_cloud,
-    only_stack,
+    only_cloud_array,
+    shape_advice,
     with_labels,
 )
-from pcgen.shapes.clouds import Cloud, Opened
+from pcgen.shapes.clouds import Cloud, OpenedShape
 from pcgen.shapes.formats import LOOSE_SUFFIXES, MESH_SUFFIXES, POINT_SUFFIXES
 from pcgen.shapes.formats.text import looks_like_points
 from pcgen.shapes.listing import Entry, open_archive, read_entry
@@ -40,7 +40,7 @@ HDF5 = (".h5", ".hdf5")
 
 
 @dataclass(frozen=True)
-class Item:
+class SourceItem:
     """A shape that has been found, not read.
 
     Attributes:
@@ -77,7 +77,7 @@ class Item:
         return f"{self.entry.where}{array}{row}"
 
 
-def open_item(item: Item) -> Opened:
+def open_item(item: SourceItem) -> OpenedShape:
     """Read one shape and check it, as :mod:`pcgen.shapes.reading` says.
 
     Raises:
@@ -101,10 +101,10 @@ def open_item(item: Item) -> Opened:
     counts = np.cumsum([0, *(len(mesh.vertices) for mesh in meshes)])
     faces = [mesh.faces + n for mesh, n in zip(meshes, counts[:-1], strict=True)]
     whole = Mesh(np.concatenate([mesh.vertices for mesh in meshes]), np.concatenate(faces))
-    return Opened(whole, tuple(note for one in opened for note in one.notes))
+    return OpenedShape(whole, tuple(note for one in opened for note in one.notes))
 
 
-def cloud_size(item: Item) -> int | None:
+def cloud_size(item: SourceItem) -> int | None:
     """How many usable points a cloud has; None for meshes and broken files.
 
     Of arrays the header says it, of scans the file: what a scanner did not see does not count.
@@ -141,12 +141,12 @@ def is_shape(entry: Entry) -> bool:
         return False
 
 
-def packed(entry: Entry) -> str:
+def why_not_in_archive(entry: Entry) -> str:
     """Why a file that only a library reads from disk is not read inside an archive."""
     return f"{entry.suffix} files cannot be read inside an archive; unpack {Path(entry.file).name}"
 
 
-def stacks_of(entry: Entry) -> list[Stack]:
+def cloud_arrays_of(entry: Entry) -> list[CloudArray]:
     """The arrays of clouds in a ``.npy``, ``.npz`` or PyTorch file, from its headers alone.
 
     Raises:
@@ -154,14 +154,16 @@ def stacks_of(entry: Entry) -> list[Stack]:
     """
     if entry.suffix == ".npy":
         shape = array_shape(entry)
-        found = find_stacks({"": shape})
+        found = find_cloud_arrays({"": shape})
         if not found:
             raise InputError(
-                f"an array of clouds must be (N, P, 3) or (P, 3), got {shape}{advice(shape)}"
+                f"an array of clouds must be (N, P, 3) or (P, 3), got {shape}{shape_advice(shape)}"
             )
         return found
     arrays = _arrays(entry)
-    return [with_labels(arrays, only_stack({n: a.shape for n, a in arrays.items()}, entry.where))]
+    return [
+        with_labels(arrays, only_cloud_array({n: a.shape for n, a in arrays.items()}, entry.where))
+    ]
 
 
 def array_shape(entry: Entry) -> tuple[int, ...]:
@@ -183,18 +185,18 @@ def _head(entry: Entry, size: int = 65536) -> bytes:
         return handle.read(size)
 
 
-def _array_cloud(item: Item) -> Opened:
+def _array_cloud(item: SourceItem) -> OpenedShape:
     entry, row = item.entry, item.row
     if entry.suffix in HDF5:
         if entry.member is not None:
-            raise InputError(packed(entry))
+            raise InputError(why_not_in_archive(entry))
         path = remote.on_disk(entry.file)
         return hdf5_cloud(path, item.array or "", row, item.normals)
     if entry.suffix == ".npy":
         array, normals = _open_array(entry), None
     else:
         arrays = _arrays(entry)
-        stack = only_stack({name: a.shape for name, a in arrays.items()}, entry.where)
+        stack = only_cloud_array({name: a.shape for name, a in arrays.items()}, entry.where)
         array = arrays[stack.array]
         normals = None if stack.normals is None else arrays[stack.normals]
     if array.ndim != (2 if row is None else 3):
@@ -207,12 +209,12 @@ def _array_cloud(item: Item) -> Opened:
 def _arrays(entry: Entry) -> dict[str, NDArray[Any]]:
     """All arrays of a ``.npz`` or PyTorch file; those of the last one stay in memory."""
     from pcgen.shapes.arrays import read_npz
-    from pcgen.shapes.sandbox import read_apart
+    from pcgen.shapes.sandbox import read_sandboxed
 
     if entry.suffix != ".npz":
         if entry.member is not None:
-            raise InputError(packed(entry))
-        return read_apart("torch", remote.on_disk(entry.file))
+            raise InputError(why_not_in_archive(entry))
+        return read_sandboxed("torch", remote.on_disk(entry.file))
     if entry.member is None:
         return read_npz(remote.on_disk(entry.file))
     return read_npz(io.BytesIO(read_entry(entry)), where=entry.where)
@@ -234,7 +236,7 @@ def _open_array(entry: Entry) -> NDArray[Any]:
         raise InputError(f"the array file is truncated or damaged ({error})") from None
 
 
-def _sibling(item: Item, name: str) -> bytes:
+def _sibling(item: SourceItem, name: str) -> bytes:
     """A file that a glTF names beside itself; only what is in the source can be had."""
     folder = posixpath.dirname(item.entry.path)
     wanted = posixpath.normpath(posixpath.join(folder, urllib.parse.unquote(name)))
@@ -244,7 +246,7 @@ def _sibling(item: Item, name: str) -> bytes:
     raise MeshError(f"it refers to {Path(name).name}, which is not beside it")
 
 
-def _listed_parts(item: Item) -> set[str]:
+def _listed_parts(item: SourceItem) -> set[str]:
     """The parts that PartNet's ``result.json`` names at its leaves; none where it is absent."""
     for entry in item.siblings:
         if entry.path.endswith("result.json"):

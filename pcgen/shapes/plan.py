@@ -9,8 +9,8 @@ from pcgen.config import digest, to_plain
 from pcgen.errors import DataError, InputError
 from pcgen.remote import is_url
 from pcgen.shapes.axes import AXES
-from pcgen.shapes.items import Item, cloud_size
-from pcgen.shapes.layouts import Found, find_items, ignored, passed_over
+from pcgen.shapes.items import SourceItem, cloud_size
+from pcgen.shapes.layouts import Found, count_ignored, find_items, skipped_remarks
 from pcgen.shapes.listing import Listing, Rejected, read_entry, scan
 from pcgen.shapes.splits import apply_table, find_table, read_table, split_by_hash
 from pcgen.shapes.starter import starter_path
@@ -20,7 +20,7 @@ POINTS = 15_000  # of a mesh; the number of PointFlow's data, on which the field
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
+class PrepareSettings:
     """What decides the content of a data set, besides its source.
 
     Attributes:
@@ -50,8 +50,8 @@ class Plan:
         remarks: sentences for people: what was not read, and what to do about it.
     """
 
-    settings: Settings
-    items: tuple[Item, ...]
+    settings: PrepareSettings
+    items: tuple[SourceItem, ...]
     rejected: tuple[Rejected, ...]
     ignored: dict[str, int]
     rule: str
@@ -89,7 +89,7 @@ def make_plan(
     listing = scan(folder)
     layout, found = find_items(listing, format)
     rejected = [*listing.rejected, *found.rejected]
-    remarks = [*found.remarks, *passed_over(listing, found, loose=not found.items)]
+    remarks = [*found.remarks, *skipped_remarks(listing, found, loose=not found.items)]
     found = replace(found, items=_without_doubles(found.items, rejected))
     items, origin = _with_table(listing, found, splits, rejected, remarks)
     items, kept = _of_categories(items, found, categories, rejected)
@@ -98,14 +98,14 @@ def make_plan(
         said = "".join(f". {remark}" for remark in remarks)
         raise DataError(f"nothing usable in {folder}. {summary(rejected)}{said}")
     count = points or _default_points(items)
-    settings = Settings(
+    settings = PrepareSettings(
         format=layout, points=count, seed=seed, categories=kept, splits=origin, up=up, unit=unit
     )
     return Plan(
         settings=settings,
         items=tuple(items),
         rejected=tuple(rejected),
-        ignored=ignored(listing, found),
+        ignored=count_ignored(listing, found),
         rule=found.rule,
         source=str(source),
         place=str(folder) if is_url(folder) else str(Path(folder).absolute()),
@@ -126,7 +126,7 @@ def _with_table(
     splits: Path | str | None,
     rejected: list[Rejected],
     remarks: list[str],
-) -> tuple[list[Item], str]:
+) -> tuple[list[SourceItem], str]:
     """Items with the splits of a table, or as they were; and in words where splits are from."""
     items = found.items
     own = all(item.split for item in items) and bool(items)
@@ -157,8 +157,8 @@ def _with_table(
 
 
 def _of_categories(
-    items: list[Item], found: Found, categories: list[str] | None, rejected: list[Rejected]
-) -> tuple[list[Item], tuple[str, ...]]:
+    items: list[SourceItem], found: Found, categories: list[str] | None, rejected: list[Rejected]
+) -> tuple[list[SourceItem], tuple[str, ...]]:
     if categories is None:
         return items, ()
     present = sorted({item.category for item in items})
@@ -175,13 +175,13 @@ def _of_categories(
     return [item for item in items if item.category in kept], tuple(sorted(kept))
 
 
-def _without_doubles(items: list[Item], rejected: list[Rejected]) -> list[Item]:
+def _without_doubles(items: list[SourceItem], rejected: list[Rejected]) -> list[SourceItem]:
     """Items in the order of their ids, each with an id of its own.
 
     Of two files of one name in a folder, or of one content, the first is kept; other shapes that
     share an id get the folders of their file into theirs.
     """
-    kept: dict[str, Item] = {}
+    kept: dict[str, SourceItem] = {}
     for item in sorted(items, key=lambda item: (item.id, item.where)):
         first = kept.get(item.id)
         if first is not None and (_is_same_name(first, item) or _is_copy(first, item)):
@@ -196,13 +196,13 @@ def _without_doubles(items: list[Item], rejected: list[Rejected]) -> list[Item]:
     return [kept[name] for name in sorted(kept)]
 
 
-def _is_same_name(first: Item, item: Item) -> bool:
+def _is_same_name(first: SourceItem, item: SourceItem) -> bool:
     """Whether two files differ in their endings alone."""
     one, other = (PurePosixPath(i.entry.path).with_suffix("") for i in (first, item))
     return one == other and (first.array, first.row) == (item.array, item.row)
 
 
-def _is_copy(first: Item, item: Item) -> bool:
+def _is_copy(first: SourceItem, item: SourceItem) -> bool:
     if first.row is not None or first.entry.size != item.entry.size:
         return False
     try:
@@ -211,7 +211,7 @@ def _is_copy(first: Item, item: Item) -> bool:
         return False
 
 
-def _default_points(items: list[Item]) -> int:
+def _default_points(items: list[SourceItem]) -> int:
     """15,000, or what all but the smallest twentieth of the shapes have, if that is less.
 
     A mesh has as many as are wanted, so a scan among many meshes does not decide for them.

@@ -1,8 +1,8 @@
 """From a source of any layout to a data set: parallel, resumable, the same every time.
 
 Everything goes into ``<out>.part``: a plan (what is made of what, with which settings), finished
-pieces, at last the arrays. When all is there the folder gets its final name. A second run finds
-the plan, and if it is its own, goes on from the pieces; else it starts anew.
+shards, at last the arrays. When all is there the folder gets its final name. A second run finds
+the plan, and if it is its own, goes on from the shards; else it starts anew.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ from pcgen.shapes.listing import Rejected
 from pcgen.shapes.plan import BY_HASH, Plan, make_plan, summary
 from pcgen.shapes.remote_datasets import is_published, publish
 from pcgen.shapes.shards import (
-    PIECE_SIZE,
-    Piece,
+    SHARD_SIZE,
+    Shard,
     assemble,
     convert,
     read_record,
     rows_of,
-    write_piece,
+    write_shard,
 )
-from pcgen.shapes.store import Row
+from pcgen.shapes.store import IndexRow
 from pcgen.shapes.writer import write_records
 
 _UPRIGHT = ("shapenet", "pc15k", "shapenetpart", "partnet")  # sets that are known to have Y up
@@ -97,9 +97,9 @@ def prepare(
         return _existing(out, plan)
     part = out.with_name(out.name + ".part")
     with lock(part), storage_errors(part):
-        pieces = _open_part(part, plan)
-        _run(pieces, workers, ray)
-        report = _finish(part, plan, pieces, up is not None)
+        shards = _open_part(part, plan)
+        _run(shards, workers, ray)
+        report = _finish(part, plan, shards, up is not None)
         if out.exists():
             out.rmdir()
         part.replace(out)
@@ -131,8 +131,8 @@ def _existing(out: Path, plan: Plan) -> dict[str, Any]:
     raise StorageError(f"{out} exists already and holds something else; choose another --out")
 
 
-def _open_part(part: Path, plan: Plan) -> list[Piece]:
-    """The pieces of the plan, in a folder that holds those of no other plan."""
+def _open_part(part: Path, plan: Plan) -> list[Shard]:
+    """The shards of the plan, in a folder that holds those of no other plan."""
     folder, record = part / "pieces", part / "plan.json"
     try:
         same = parse_json(record.read_text())["stamp"] == plan.stamp
@@ -148,24 +148,24 @@ def _open_part(part: Path, plan: Plan) -> list[Piece]:
     folder.mkdir(exist_ok=True)
     settings = plan.settings
     return [
-        Piece(
+        Shard(
             number=number,
             folder=folder,
             source=plan.place,
-            items=plan.items[start : start + PIECE_SIZE],
+            items=plan.items[start : start + SHARD_SIZE],
             points=settings.points,
             seed=settings.seed,
             up=settings.up,
         )
-        for number, start in enumerate(range(0, len(plan.items), PIECE_SIZE))
+        for number, start in enumerate(range(0, len(plan.items), SHARD_SIZE))
     ]
 
 
-def _run(pieces: list[Piece], workers: int | None, ray: str | None) -> None:
-    """Have all pieces converted that are not yet; what kills a worker is skipped next time."""
-    waiting = [piece for piece in pieces if read_record(piece) is None]
-    total = sum(len(piece.items) for piece in pieces)
-    done = total - sum(len(piece.items) for piece in waiting)
+def _run(shards: list[Shard], workers: int | None, ray: str | None) -> None:
+    """Have all shards converted that are not yet; what kills a worker is skipped next time."""
+    waiting = [shard for shard in shards if read_record(shard) is None]
+    total = sum(len(shard.items) for shard in shards)
+    done = total - sum(len(shard.items) for shard in waiting)
     if done:
         progress.say(f"going on: {done} of {total} shapes were done before")
     if not waiting:
@@ -174,29 +174,29 @@ def _run(pieces: list[Piece], workers: int | None, ray: str | None) -> None:
         pool(convert, len(waiting), workers=workers, ray=ray, limits=foreign_limits()) as working,
         progress.bar("prepare", total, done) as bar,
     ):
-        for piece in waiting:
-            working.submit(piece)
+        for shard in waiting:
+            working.submit(shard)
         for outcome in working.outcomes():
-            piece = outcome.task
+            shard = outcome.task
             if outcome.death is None:
-                write_piece(piece, outcome.result)
-                bar.advance(len(piece.items))
+                write_shard(shard, outcome.result)
+                bar.advance(len(shard.items))
             elif outcome.death.item is None:
                 raise DataError(
                     f"a worker could not start ({outcome.death.reason}); a script that prepares "
                     'data needs the line: if __name__ == "__main__":'
                 )
             else:
-                skip = {**piece.skip, outcome.death.item: outcome.death.reason}
-                working.submit(replace(piece, skip=skip))
+                skip = {**shard.skip, outcome.death.item: outcome.death.reason}
+                working.submit(replace(shard, skip=skip))
 
 
-def _finish(part: Path, plan: Plan, pieces: list[Piece], up_is_given: bool) -> dict[str, Any]:
+def _finish(part: Path, plan: Plan, shards: list[Shard], up_is_given: bool) -> dict[str, Any]:
     """Arrays, index, description and report of a whole data set."""
-    records = [(piece, read_record(piece) or []) for piece in pieces]
+    records = [(shard, read_record(shard) or []) for shard in shards]
     rejected = list(plan.rejected)
-    for piece, record in records:
-        for item, outcome in zip(piece.items, record, strict=True):
+    for shard, record in records:
+        for item, outcome in zip(shard.items, record, strict=True):
             if "reason" in outcome:
                 rejected.append(Rejected(item.where, outcome["reason"]))
     accepted = [outcome for _, record in records for outcome in record if "reason" not in outcome]
@@ -210,14 +210,14 @@ def _finish(part: Path, plan: Plan, pieces: list[Piece], up_is_given: bool) -> d
     known = bare < len(accepted)
     names = ["points", "normals"] if known else ["points"]
     counts = [
-        (piece, sum("reason" not in outcome for outcome in record)) for piece, record in records
+        (shard, sum("reason" not in outcome for outcome in record)) for shard, record in records
     ]
     assemble(part, counts, plan.settings.points, names)
-    rows = [row for piece, record in records for row in rows_of(piece, record, known)]
-    frames = consistency.about_units(rows)
+    rows = [row for shard, record in records for row in rows_of(shard, record, known)]
+    frames = consistency.unit_remarks(rows)
     if plan.settings.format not in _UPRIGHT:
         mapped = np.load(part / "points.npy", mmap_mode="r")
-        frames += consistency.about_up(rows, mapped, up_is_given)
+        frames += consistency.up_axis_remarks(rows, mapped, up_is_given)
     by_hash = plan.settings.splits.endswith(BY_HASH)
     rows, copies = _of_one_split(rows, [outcome.get("content") for outcome in accepted], by_hash)
     meta = {"settings": to_plain(plan.settings), "source_hash": plan.source_hash}
@@ -263,8 +263,8 @@ def _notes(accepted: list[dict[str, Any]]) -> list[str]:
 
 
 def _of_one_split(
-    rows: list[Row], contents: list[str | None], movable: bool
-) -> tuple[list[Row], list[str]]:
+    rows: list[IndexRow], contents: list[str | None], movable: bool
+) -> tuple[list[IndexRow], list[str]]:
     """Rows, those of one content in one split, and what there is to say.
 
     Splits by hash are ours to change: copies go where the first of them is, or elsewhere if that

@@ -19,10 +19,10 @@ import functools
 from pathlib import Path
 
 from pcgen.errors import InputError, MeshError
-from pcgen.shapes.cloud_arrays import open_stacks
-from pcgen.shapes.clouds import Cloud, Content, Faulty, Opened, checked
+from pcgen.shapes.cloud_arrays import open_cloud_arrays
+from pcgen.shapes.clouds import Cloud, Faulty, FileContent, OpenedShape, clean_cloud
 from pcgen.shapes.formats import ARRAY_SUFFIXES, MESH_SUFFIXES, READERS, UNUSABLE
-from pcgen.shapes.formats.raw import Sibling, plain
+from pcgen.shapes.formats.raw import Sibling, to_utf8
 from pcgen.shapes.mesh_files import Mesh, check_mesh, read_file
 
 NO_FACES = "no faces, so it is taken for a scan"
@@ -30,7 +30,7 @@ NO_FACES = "no faces, so it is taken for a scan"
 SUFFIXES = tuple(dict.fromkeys((*READERS, *ARRAY_SUFFIXES)))
 
 
-def open_file(path: Path | str, *, faulty: Faulty = "drop") -> Content:
+def open_file(path: Path | str, *, faulty: Faulty = "drop") -> FileContent:
     """All shapes of a file: a mesh, a scan, or arrays of clouds.
 
     Args:
@@ -48,17 +48,17 @@ def open_file(path: Path | str, *, faulty: Faulty = "drop") -> Content:
         raise InputError(f"no file at {path}")
     try:
         if suffix in ARRAY_SUFFIXES:
-            return open_stacks(path, faulty)
+            return open_cloud_arrays(path, faulty)
         beside = functools.partial(_read_beside, path)
         opened = open_bytes(read_file(path), suffix, beside, faulty=faulty)
     except MeshError as error:
         raise InputError(f"{path}: {error}") from None
-    return Content([opened.shape], [path.stem], [""], notes=opened.notes)
+    return FileContent([opened.shape], [path.stem], [""], notes=opened.notes)
 
 
 def open_bytes(
     data: bytes, suffix: str, sibling: Sibling | None = None, *, faulty: Faulty = "drop"
-) -> Opened:
+) -> OpenedShape:
     """The shape of a file of one shape, from its content; see :func:`open_file`.
 
     Args:
@@ -71,17 +71,17 @@ def open_bytes(
         raise InputError(f"it cannot be read: {unreadable(suffix)}")
     if not data:
         raise MeshError("the file is empty: no points and no faces")
-    raw = reader(plain(data), sibling)
+    raw = reader(to_utf8(data), sibling)
     if len(raw.faces):
         mesh = Mesh(raw.vertices, raw.faces)
         check_mesh(mesh)
-        return Opened(mesh, raw.notes)
+        return OpenedShape(mesh, raw.notes)
     said = (NO_FACES,) if suffix in MESH_SUFFIXES and suffix != ".ply" else ()
     try:
-        cloud, notes = checked(Cloud(raw.vertices, raw.normals), faulty)
+        cloud, notes = clean_cloud(Cloud(raw.vertices, raw.normals), faulty)
     except MeshError as error:
         raise MeshError(": ".join((*said, str(error)))) from None
-    return Opened(cloud, (*said, *raw.notes, *notes))
+    return OpenedShape(cloud, (*said, *raw.notes, *notes))
 
 
 def read_mesh(

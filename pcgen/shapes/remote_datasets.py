@@ -18,7 +18,7 @@ _FILES = ("points.npy", "normals.npy", "index.csv", "report.json")
 _OPTIONAL = ("normals.npy", "report.json")
 
 
-def at_hand(location: Path | str) -> Path:
+def local_folder(location: Path | str) -> Path:
     """The folder of a data set: itself, or the copy of the one behind a URL.
 
     Raises:

@@ -35,7 +35,7 @@ READERS = {
 }
 
 
-def read_apart(reader: str, path: Path) -> Arrays:
+def read_sandboxed(reader: str, path: Path) -> Arrays:
     """What the reader of that name makes of ``path``.
 
     Raises:

@@ -1,9 +1,9 @@
-"""The unfinished data set: pieces that workers make, and the arrays made of them at the end.
+"""The unfinished data set: shards that workers make, and the arrays made of them at the end.
 
-A piece is a run of consecutive items. Workers convert it, the process that leads them writes it,
-once: its arrays are flushed before its record is, so a record means a whole piece; whoever finds
+A shard is a run of consecutive items. Workers convert it, the process that leads them writes it,
+once: its arrays are flushed before its record is, so a record means a whole shard; whoever finds
 one need not do it again. What an item becomes depends on its id, its file and the settings
-alone: not on the piece, the worker, the machine or the order.
+alone: not on the shard, the worker, the machine or the order.
 """
 
 from __future__ import annotations
@@ -24,26 +24,26 @@ from pcgen.errors import DataError, InputError, MeshError, PcgenError
 from pcgen.files import atomic_file, parse_json, read_text, storage_errors, write_json
 from pcgen.jobs.workers import Announce
 from pcgen.shapes.arrays import npy_header, read_npy, write_npy
-from pcgen.shapes.axes import raised
+from pcgen.shapes.axes import to_y_up
 from pcgen.shapes.clouds import Cloud
-from pcgen.shapes.items import Item, open_item
+from pcgen.shapes.items import SourceItem, open_item
 from pcgen.shapes.listing import check_visible
 from pcgen.shapes.mesh_files import Mesh
 from pcgen.shapes.normalise import box_frame
-from pcgen.shapes.store import Row, shape_hash
+from pcgen.shapes.store import IndexRow, shape_hash
 from pcgen.shapes.surface import sample_surface
 from pcgen.shapes.writer import as_point
 
 TRAINABLE = 96  # points a shape: two thirds of them, 64, are the least to learn from
-PIECE_SIZE = 32  # shapes: a second or two of work, the most that a kill costs
+SHARD_SIZE = 32  # shapes: a second or two of work, the most that a kill costs
 
 
 @dataclass(frozen=True)
-class Piece:
+class Shard:
     """A task for a worker: items to convert into one file.
 
     Attributes:
-        number: of the piece; its files carry it.
+        number: of the shard; its files carry it.
         folder: where they go; workers never look there.
         source: what the items are in; there must be something on every machine that works.
         items: the shapes, in the order of the data set.
@@ -56,7 +56,7 @@ class Piece:
     number: int
     folder: Path
     source: str
-    items: tuple[Item, ...]
+    items: tuple[SourceItem, ...]
     points: int
     seed: int
     skip: dict[int, str] = field(default_factory=dict)
@@ -71,8 +71,8 @@ class Piece:
 
 
 @dataclass(frozen=True)
-class Converted:
-    """What a worker made of a piece.
+class ConvertedShard:
+    """What a worker made of a shard.
 
     Attributes:
         record: what became of each item: its frame and hashes, or the reason to leave it out.
@@ -83,25 +83,25 @@ class Converted:
     arrays: dict[str, NDArray[Any]]
 
 
-def convert(piece: Piece, announce: Announce) -> Converted:
-    """Turn the items of a piece into arrays and a record of what became of each.
+def convert(shard: Shard, announce: Announce) -> ConvertedShard:
+    """Turn the items of a shard into arrays and a record of what became of each.
 
     Raises:
         DataError: the source cannot be seen from this machine.
     """
-    check_visible(piece.source)
+    check_visible(shard.source)
     points: list[NDArray[np.float32]] = []
     normals: list[NDArray[np.float16]] = []
     record: list[dict[str, Any]] = []
-    for position, item in enumerate(piece.items):
-        if position in piece.skip:
-            record.append({"reason": piece.skip[position]})
+    for position, item in enumerate(shard.items):
+        if position in shard.skip:
+            record.append({"reason": shard.skip[position]})
             continue
         announce(position)
         try:
             # Broken numbers are looked for by name; a worker's warnings would reach nobody.
             with np.errstate(all="ignore"), warnings.catch_warnings(action="ignore"):
-                shape = convert_item(item, piece.points, piece.seed, piece.up)
+                shape = convert_item(item, shard.points, shard.seed, shard.up)
         except (PcgenError, MemoryError, ArithmeticError, LookupError, ValueError) as error:
             record.append({"reason": _reason(error)})
             continue
@@ -122,18 +122,18 @@ def convert(piece: Piece, announce: Announce) -> Converted:
     arrays: dict[str, NDArray[Any]] = {}
     if points:
         arrays = {"points": np.stack(points), "normals": np.stack(normals)}
-    return Converted(record, arrays)
+    return ConvertedShard(record, arrays)
 
 
-def write_piece(piece: Piece, made: Converted) -> None:
-    """Keep a piece: arrays first, then the record that says they are whole."""
+def write_shard(shard: Shard, made: ConvertedShard) -> None:
+    """Keep a shard: arrays first, then the record that says they are whole."""
     for name, array in made.arrays.items():
-        write_npy(piece.array(name), array)
-    write_json(piece.record, made.record)
+        write_npy(shard.array(name), array)
+    write_json(shard.record, made.record)
 
 
 @dataclass(frozen=True)
-class Shape:
+class StoredShape:
     """One shape as it is stored: box frame, and the way back.
 
     Attributes:
@@ -148,7 +148,7 @@ class Shape:
     content: str = ""
 
 
-def convert_item(item: Item, count: int, seed: int, up: str = "y") -> Shape:
+def convert_item(item: SourceItem, count: int, seed: int, up: str = "y") -> StoredShape:
     """Read an item and draw ``count`` points of it.
 
     Meshes are sampled by area and framed by the box of their surface; of clouds a random subset
@@ -168,15 +168,17 @@ def convert_item(item: Item, count: int, seed: int, up: str = "y") -> Shape:
         except InputError as error:
             raise InputError(": ".join((*notes, str(error)))) from None
     cloud = Cloud(
-        raised(cloud.points, up), None if cloud.normals is None else raised(cloud.normals, up)
+        to_y_up(cloud.points, up), None if cloud.normals is None else to_y_up(cloud.normals, up)
     )
     try:
-        frame = box_frame(raised(extent, up)[None])
+        frame = box_frame(to_y_up(extent, up)[None])
     except InputError as error:
         raise MeshError(str(error)) from None
     stored = ((cloud.points - frame.centre[0]) / frame.scale[0]).astype(np.float32)
     half = None if cloud.normals is None else cloud.normals.astype(np.float16)
-    return Shape(stored, half, as_point(frame.centre[0]), float(frame.scale[0]), notes, content)
+    return StoredShape(
+        stored, half, as_point(frame.centre[0]), float(frame.scale[0]), notes, content
+    )
 
 
 def _content_hash(shape: Mesh | Cloud) -> str:
@@ -194,13 +196,13 @@ def shape_seed(name: str, seed: int) -> int:
     return int.from_bytes(digest[:16])
 
 
-def read_record(piece: Piece) -> list[dict[str, Any]] | None:
-    """The record of a finished piece; None where it has to be done, again if it is damaged."""
+def read_record(shard: Shard) -> list[dict[str, Any]] | None:
+    """The record of a finished shard; None where it has to be done, again if it is damaged."""
     try:
-        record = parse_json(read_text(piece.record))
+        record = parse_json(read_text(shard.record))
     except (OSError, ValueError):
         return None
-    whole = isinstance(record, list) and len(record) == len(piece.items)
+    whole = isinstance(record, list) and len(record) == len(shard.items)
     return record if whole and all(map(_is_outcome, record)) else None
 
 
@@ -220,11 +222,11 @@ def _is_outcome(entry: Any) -> bool:
     )
 
 
-def rows_of(piece: Piece, record: list[dict[str, Any]], with_normals: bool) -> Iterator[Row]:
-    """The index rows of a piece's accepted items."""
-    for item, outcome in zip(piece.items, record, strict=True):
+def rows_of(shard: Shard, record: list[dict[str, Any]], with_normals: bool) -> Iterator[IndexRow]:
+    """The index rows of a shard's accepted items."""
+    for item, outcome in zip(shard.items, record, strict=True):
         if "reason" not in outcome:
-            yield Row(
+            yield IndexRow(
                 id=item.id,
                 category=item.category,
                 split=item.split or "train",
@@ -235,24 +237,24 @@ def rows_of(piece: Piece, record: list[dict[str, Any]], with_normals: bool) -> I
             )
 
 
-def assemble(folder: Path, pieces: list[tuple[Piece, int]], points: int, names: list[str]) -> None:
-    """Join the arrays of all pieces, deleting each piece once it is safely copied.
+def assemble(folder: Path, shards: list[tuple[Shard, int]], points: int, names: list[str]) -> None:
+    """Join the arrays of all shards, deleting each shard once it is safely copied.
 
-    Interrupted at any moment, it goes on where it was: a piece that is still there is copied
+    Interrupted at any moment, it goes on where it was: a shard that is still there is copied
     (again), one that is gone has been. So the disk holds the data once, not twice.
 
     Args:
-        pieces: each with the number of its accepted items.
-        names: of the arrays to make; those of the pieces not named are deleted.
+        shards: each with the number of its accepted items.
+        names: of the arrays to make; those of the shards not named are deleted.
     """
-    total = sum(count for _, count in pieces)
+    total = sum(count for _, count in shards)
     kinds: dict[str, np.dtype[Any]] = {"points": np.dtype("<f4"), "normals": np.dtype("<f2")}
     with storage_errors(folder):
         for name in kinds:
             target = folder / f"{name}.npy"
             if name not in names:
-                for piece, _ in pieces:
-                    piece.array(name).unlink(missing_ok=True)
+                for shard, _ in shards:
+                    shard.array(name).unlink(missing_ok=True)
                 continue
             header = npy_header(kinds[name], (total, points, 3))
             size = points * 3 * kinds[name].itemsize
@@ -261,18 +263,18 @@ def assemble(folder: Path, pieces: list[tuple[Piece, int]], points: int, names: 
                     handle.write(header)
                     handle.truncate(len(header) + total * size)
             with target.open("r+b") as handle:
-                _copy_pieces(handle, len(header), size, name, pieces)
+                _copy_shards(handle, len(header), size, name, shards)
 
 
-def _copy_pieces(
-    handle: Any, offset: int, size: int, name: str, pieces: list[tuple[Piece, int]]
+def _copy_shards(
+    handle: Any, offset: int, size: int, name: str, shards: list[tuple[Shard, int]]
 ) -> None:
-    for piece, count in pieces:
-        path = piece.array(name)
+    for shard, count in shards:
+        path = shard.array(name)
         if path.exists():
-            array = _read_array(path, piece)
+            array = _read_array(path, shard)
             if array.nbytes != count * size:
-                raise _damaged(path, piece)
+                raise _damaged(path, shard)
             handle.seek(offset)
             handle.write(array.tobytes())
             handle.flush()
@@ -281,15 +283,15 @@ def _copy_pieces(
         offset += count * size
 
 
-def _read_array(path: Path, piece: Piece) -> NDArray[Any]:
+def _read_array(path: Path, shard: Shard) -> NDArray[Any]:
     try:
         return read_npy(path)
     except InputError:
-        raise _damaged(path, piece) from None
+        raise _damaged(path, shard) from None
 
 
-def _damaged(path: Path, piece: Piece) -> DataError:
-    return DataError(f"{path} is damaged; remove {piece.folder.parent} and start again")
+def _damaged(path: Path, shard: Shard) -> DataError:
+    return DataError(f"{path} is damaged; remove {shard.folder.parent} and start again")
 
 
 def _subset(cloud: Cloud, count: int, generator: np.random.Generator) -> Cloud:

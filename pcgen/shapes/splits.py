@@ -13,9 +13,9 @@ from typing import Any
 
 from pcgen.errors import DataError, InputError, MeshError
 from pcgen.files import parse_json
-from pcgen.shapes.formats.raw import plain
+from pcgen.shapes.formats.raw import to_utf8
 from pcgen.shapes.formats.text import looks_like_points
-from pcgen.shapes.items import Item
+from pcgen.shapes.items import SourceItem
 from pcgen.shapes.layouts import SPLIT_NAMES, split_in
 from pcgen.shapes.listing import Entry, Listing, Rejected, read_entry
 from pcgen.shapes.mesh_files import read_file
@@ -45,7 +45,7 @@ class SplitTable:
     origin: str
     rows: dict[str, tuple[str, str | None]]
 
-    def row(self, item: Item) -> tuple[str, str | None] | None:
+    def row(self, item: SourceItem) -> tuple[str, str | None] | None:
         """The row of a shape, by the surest of its names that the table has in one split.
 
         A row without a split is one that the table has in several.
@@ -64,7 +64,7 @@ def read_table(source: Path | str | bytes, origin: str) -> SplitTable:
     """
     try:
         data = source if isinstance(source, bytes) else read_file(Path(source), _TABLE_LIMIT)
-        text = plain(data).decode("utf-8")
+        text = to_utf8(data).decode("utf-8")
         first = text.partition("\n")[0]
         mark = max(",;\t", key=first.count)  # as Excel writes it in some countries
         reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=mark)
@@ -152,7 +152,7 @@ def _listed(entry: Entry) -> list[tuple[str, str]]:
     if not of_json and not (split and entry.suffix in (".txt", ".lst")):
         return []
     try:
-        data = plain(read_entry(entry, _TABLE_LIMIT))
+        data = to_utf8(read_entry(entry, _TABLE_LIMIT))
         if of_json:
             return list(_json_names(parse_json(data), split))
     except (InputError, MeshError, ValueError, RecursionError):
@@ -186,7 +186,9 @@ def _json_names(
                 yield from _json_names(one, known or split, place if known else (*place, key))
 
 
-def apply_table(items: Iterable[Item], table: SplitTable) -> tuple[list[Item], list[Rejected]]:
+def apply_table(
+    items: Iterable[SourceItem], table: SplitTable
+) -> tuple[list[SourceItem], list[Rejected]]:
     """Give each item the split of its row; an item without a row belongs to no split."""
     kept, rejected = [], []
     for item in items:
@@ -203,7 +205,7 @@ def apply_table(items: Iterable[Item], table: SplitTable) -> tuple[list[Item], l
     return kept, rejected
 
 
-def _names_of(item: Item) -> list[str]:
+def _names_of(item: SourceItem) -> list[str]:
     """What a table may call a shape, the surest first: whole paths, then ends of them."""
     path = item.entry.path if item.row is None else f"{item.entry.path}[{item.row}]"
     whole = [*item.names, item.id]
@@ -227,7 +229,7 @@ def _bare(name: str) -> str:
     return f"{folder}/{own}" if folder else own
 
 
-def split_by_hash(items: list[Item]) -> list[Item]:
+def split_by_hash(items: list[SourceItem]) -> list[SourceItem]:
     """80 % train, 10 % val, 10 % test for items that have no split, by the hash of their id.
 
     An id keeps its split whatever else is in the set; only where a split would stay empty does the

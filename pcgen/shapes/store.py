@@ -43,7 +43,7 @@ COLUMNS = ("id", "category", "split", "source", "sha256", "cx", "cy", "cz", "sca
 Part = Literal["all", "first", "last"]
 
 
-class Row(NamedTuple):
+class IndexRow(NamedTuple):
     """One shape: points in its own units are ``stored * scale + centre``."""
 
     id: str
@@ -61,12 +61,12 @@ class Dataset:
 
     Attributes:
         path: its folder.
-        rows: one :class:`Row` a shape.
+        rows: one :class:`IndexRow` a shape.
         meta: the content of ``dataset.json``.
     """
 
     path: Path
-    rows: Sequence[Row]
+    rows: Sequence[IndexRow]
     meta: dict[str, Any]
 
     @classmethod
@@ -259,7 +259,7 @@ def shape_hash(points: NDArray[np.float32], normals: NDArray[np.float16] | None)
     return digest.hexdigest()
 
 
-def index_hash(rows: Iterable[Row]) -> str:
+def index_hash(rows: Iterable[IndexRow]) -> str:
     """One hash over all rows, where they came from apart: a moved source changes nothing."""
     digest = hashlib.sha256()
     for row in rows:
@@ -311,7 +311,7 @@ def _remedy(folder: Path, meta: dict[str, Any]) -> str:
     return f"Prepare it again with: {shlex.join(words)}"
 
 
-def _read_index(path: Path) -> list[Row]:
+def _read_index(path: Path) -> list[IndexRow]:
     try:
         check_regular(path)
         with path.open(newline="", encoding="utf-8") as handle:
@@ -322,7 +322,7 @@ def _read_index(path: Path) -> list[Row]:
             for line in reader:
                 name, category, split, source, sha256, x, y, z, scale = line
                 centre = (float(x), float(y), float(z))
-                rows.append(Row(name, category, split, source, sha256, centre, float(scale)))
+                rows.append(IndexRow(name, category, split, source, sha256, centre, float(scale)))
             return rows
     except (ValueError, OSError, csv.Error) as error:
         raise DataError(f"{path} is damaged ({error}); prepare the data set again") from None

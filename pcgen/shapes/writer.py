@@ -19,7 +19,7 @@ from pcgen.shapes.store import (
     FORMAT,
     VERSION,
     Dataset,
-    Row,
+    IndexRow,
     index_hash,
     map_array,
     shape_hash,
@@ -64,7 +64,7 @@ def write_dataset(
             half = normals.astype(np.float16)
             write_npy(folder / "normals.npy", half)
         rows = [
-            Row(
+            IndexRow(
                 id=ids[k],
                 category=categories[k],
                 split=splits[k],
@@ -79,7 +79,7 @@ def write_dataset(
     return Dataset.open(path)
 
 
-def write_records(folder: Path, rows: Sequence[Row], meta: dict[str, Any]) -> dict[str, Any]:
+def write_records(folder: Path, rows: Sequence[IndexRow], meta: dict[str, Any]) -> dict[str, Any]:
     """Write ``index.csv`` and ``dataset.json`` beside arrays that are in place already.
 
     Args:

@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 from pcgen.evaluate.neighbours import Neighbour
 from pcgen.render import palette, primitives
 from pcgen.render.camera import AZIMUTH, ELEVATION, orbit_axes
-from pcgen.render.renderer import KEY_FROM, Studio
+from pcgen.render.renderer import KEY_FROM, Renderer
 from pcgen.render.simplification import simplify
 from pcgen.shapes.mesh_files import Mesh
-from pcgen.viewer.sources import Item
+from pcgen.viewer.sources import ViewedShape
 
 if TYPE_CHECKING:
     from pcgen.viewer.state import ViewState
@@ -61,15 +61,17 @@ class Drawable:
     faces: NDArray[np.int64] | None = None
 
 
-def ready(item: Item) -> Item:
+def precompute_lighting(item: ViewedShape) -> ViewedShape:
     """The item with its light computed, which would hold up the window."""
-    lit(item.points)
+    cloud_lighting(item.points)
     if item.mesh is not None:
-        lit_mesh(item.mesh)
+        mesh_lighting(item.mesh)
     return item
 
 
-def drawables(item: Item | None, state: ViewState, nearest: Neighbour | None) -> list[Drawable]:
+def drawables(
+    item: ViewedShape | None, state: ViewState, nearest: Neighbour | None
+) -> list[Drawable]:
     """Everything that the state asks for and the item has."""
     if item is None:
         return []
@@ -78,7 +80,7 @@ def drawables(item: Item | None, state: ViewState, nearest: Neighbour | None) ->
     here = (item.serial, state.time)
     points = item.drawn(item.at(state.time)).astype(np.float64)
     # Light and size follow the finished shape, so that they hold still while it forms.
-    light, radius = lit(item.points)
+    light, radius = cloud_lighting(item.points)
     key: tuple[Any, ...]
     if "points" in layers:
         colours = cloud_colours(item, state.colour)
@@ -103,7 +105,7 @@ def drawables(item: Item | None, state: ViewState, nearest: Neighbour | None) ->
         other = nearest.points.astype(np.float64)
         # Beside it as the camera first sees them.
         apart = float(np.nanmax(item.points @ _RIGHT) - (other @ _RIGHT).min()) + GAP
-        light, radius = lit(nearest.points)
+        light, radius = cloud_lighting(nearest.points)
         key = ("training", item.serial, nearest.row, size)
         colours = _one(palette.TRAINING, other)
         shown.append(
@@ -116,7 +118,7 @@ _lights: dict[int, tuple[Any, Any]] = {}
 _KEPT_LIGHTS = 24
 
 
-def lit(points: NDArray[Any]) -> tuple[Array, float]:
+def cloud_lighting(points: NDArray[Any]) -> tuple[Array, float]:
     """Share (n,) of the sky that each point sees, and the ball radius that suits the spacing.
 
     Takes a tenth of a second, so results for the last clouds are cached, and the background job
@@ -125,7 +127,7 @@ def lit(points: NDArray[Any]) -> tuple[Array, float]:
     return _kept(points, _light_cloud)
 
 
-def lit_mesh(mesh: Mesh) -> tuple[Array, Array, Array]:
+def mesh_lighting(mesh: Mesh) -> tuple[Array, Array, Array]:
     """Corners (3 f, 3) of a mesh simplified for display, their normals and their sky (3 f,)."""
     return _kept(mesh, _light_mesh)
 
@@ -143,7 +145,7 @@ def _kept(key: Any, make: Callable[[Any], Any]) -> Any:
 def _light_cloud(points: NDArray[Any]) -> tuple[Array, float]:
     body = primitives.balls(points)
     light = np.ones(len(points))
-    light[np.isfinite(points).all(1)] = Studio(body).occlusion()
+    light[np.isfinite(points).all(1)] = Renderer(body).occlusion()
     return light, body.radius
 
 
@@ -153,7 +155,7 @@ def _light_mesh(mesh: Mesh) -> tuple[Array, Array, Array]:
     corners, normals = body.points[body.faces].reshape(-1, 3), body.corners.reshape(-1, 3)
     split = replace(body, points=corners, faces=loose, albedo=corners)
     few = len(loose) <= MOST_LIT_FACES
-    return corners, normals, Studio(split).occlusion() if few else np.ones(len(corners))
+    return corners, normals, Renderer(split).occlusion() if few else np.ones(len(corners))
 
 
 def shaded(colours: Array, normals: Array, light: Array) -> Array:
@@ -192,7 +194,7 @@ def _one(colour: tuple[float, float, float], points: Array) -> Array:
     return np.broadcast_to(np.array(colour), points.shape)
 
 
-def cloud_colours(item: Item, mode: str) -> Array:
+def cloud_colours(item: ViewedShape, mode: str) -> Array:
     """One colour a point: ``plain``, ``height``, ``normal``, or ``part`` where it is known."""
     points = item.points.astype(np.float64)
     if mode == "height":
@@ -226,7 +228,7 @@ def _paths(key: tuple[Any, ...], trace: NDArray[Any]) -> Drawable:
 
 
 def _mesh(key: tuple[Any, ...], mesh: Mesh) -> Drawable:
-    corners, normals, light = lit_mesh(mesh)
+    corners, normals, light = mesh_lighting(mesh)
     colours = shaded(_one(palette.MESH, corners), normals, light)
     loose = np.arange(len(corners)).reshape(-1, 3)
     return Drawable("mesh", key, "triangles", corners, colours, loose)

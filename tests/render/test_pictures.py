@@ -87,7 +87,7 @@ def test_corner_normals_of_a_fine_sphere_are_radial():
 
 def test_the_open_sky_reaches_a_box_top_fully_and_a_pit_less(box_mesh):
     vertices, faces = box_mesh
-    sky = lighting.sky(primitives.triangles(vertices, faces))
+    sky = lighting.sky_light(primitives.triangles(vertices, faces))
     up = np.array([[0.0, 1, 0]])
     assert sky.sky(np.array([[0, 1.05, 0]]), up, 0.02)[0] == pytest.approx(1, abs=1e-6)
     assert sky.sky(np.array([[0, 0.0, 0]]), up, 0.02)[0] == pytest.approx(0, abs=1e-6)

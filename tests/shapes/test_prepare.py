@@ -40,7 +40,7 @@ def boxes(tmp_path):
 @pytest.fixture
 def small_pieces(monkeypatch):
     """Pieces of two shapes, so that nine shapes are five pieces."""
-    monkeypatch.setattr("pcgen.shapes.prepare.PIECE_SIZE", 2)
+    monkeypatch.setattr("pcgen.shapes.prepare.SHARD_SIZE", 2)
 
 
 def test_a_box_comes_back_in_its_own_units(tmp_path, boxes):
@@ -171,7 +171,7 @@ def test_pieces_that_are_finished_are_not_made_again(tmp_path, boxes, small_piec
     with pytest.raises(Stop):
         prepare(boxes, tmp_path / "set", points=30, workers=1)
     monkeypatch.undo()
-    monkeypatch.setattr("pcgen.shapes.prepare.PIECE_SIZE", 2)
+    monkeypatch.setattr("pcgen.shapes.prepare.SHARD_SIZE", 2)
     assert not (tmp_path / "set").exists()
     part = tmp_path / "set.part" / "pieces"
     (part / "000002.json").unlink()
@@ -330,7 +330,7 @@ def test_killed_for_real_at_any_moment_it_goes_on(tmp_path, boxes):
 KILLABLE = """
 import sys
 from pcgen.shapes import prepare
-prepare.PIECE_SIZE = 2
+prepare.SHARD_SIZE = 2
 if __name__ == "__main__":
     prepare.prepare(sys.argv[1], sys.argv[2], points=2000, workers=2)
 """

@@ -70,7 +70,7 @@ for _ in range(20):
     points, normals = clouds.draw(shapes, 2048, draw)
     assert points.shape == (32, 2048, 3)
 protocol = protocol_named("raw").changed(split="val", points=512)
-sets = reference_sets.read_real(path, protocol, training=path)
+sets = reference_sets.read_reference_sets(path, protocol, training=path)
 print(len(clouds), len(sets.reference), len(sets.training))
 """
 

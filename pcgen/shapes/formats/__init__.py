@@ -1,6 +1,6 @@
 """Files of one shape: which suffix is read by what, and what cannot be read and why.
 
-A reader takes the bytes of a file and gives a :class:`Raw`, or raises
+A reader takes the bytes of a file and gives a :class:`RawShape`, or raises
 :class:`pcgen.errors.MeshError` for everything that is wrong with them. It makes no decision: what
 is a mesh, what a scan, what becomes of NaN is settled once, in :mod:`pcgen.shapes.reading`. To add
 a format, write its reader and give it a row in :data:`READERS`.

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from pcgen.errors import InputError, MeshError
 from pcgen.files import parse_json
 from pcgen.shapes.formats.polygons import check_range
-from pcgen.shapes.formats.raw import Raw, Sibling
+from pcgen.shapes.formats.raw import RawShape, Sibling
 
 Floats = NDArray[np.float64]
 
@@ -45,7 +45,7 @@ _HARMLESS = re.compile(
 )
 
 
-def read_gltf(data: bytes, sibling: Sibling | None = None) -> Raw:
+def read_gltf(data: bytes, sibling: Sibling | None = None) -> RawShape:
     """All triangles of the default scene; its points, where it has nothing else.
 
     Raises:
@@ -106,7 +106,7 @@ class _Scene:
         self._lines = 0
         self._size = 0
 
-    def read(self) -> Raw:
+    def read(self) -> RawShape:
         self._check_extensions()
         nodes = self._list("nodes")
         self._parent: dict[int, int] = {}
@@ -122,18 +122,18 @@ class _Scene:
             self._notes.append(f"{self._lines} parts of the glTF file are lines; left out")
         return self._whole()
 
-    def _whole(self) -> Raw:
+    def _whole(self) -> RawShape:
         if self._meshes:
             if self._points:
                 self._notes.append(f"{len(self._points)} parts are points; left out")
             counts = np.cumsum([0, *(len(vertices) for vertices, _ in self._meshes)])
             faces = [f + n for (_, f), n in zip(self._meshes, counts[:-1], strict=True)]
             vertices = np.concatenate([vertices for vertices, _ in self._meshes])
-            return Raw(vertices, np.concatenate(faces), notes=tuple(self._notes))
+            return RawShape(vertices, np.concatenate(faces), notes=tuple(self._notes))
         if self._points:
             normals = [normal for _, normal in self._points if normal is not None]
             whole = len(normals) == len(self._points)
-            return Raw(
+            return RawShape(
                 np.concatenate([points for points, _ in self._points]),
                 normals=np.concatenate(normals) if whole else None,
                 notes=tuple(self._notes),

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from pcgen.errors import MeshError
 from pcgen.shapes.formats.polygons import triangles
-from pcgen.shapes.formats.raw import Raw, Sibling, numbers
+from pcgen.shapes.formats.raw import RawShape, Sibling, parse_numbers
 
 #: What an OBJ file may have beside faces; ``bzp`` and ``bsp`` are the first version's patches.
 _NO_FACES = {
@@ -20,7 +20,7 @@ _NO_FACES = {
 }  # fmt: skip
 
 
-def read_obj(data: bytes, sibling: Sibling | None = None) -> Raw:
+def read_obj(data: bytes, sibling: Sibling | None = None) -> RawShape:
     """Vertices and triangles of an OBJ file; without a face line it is a scan.
 
     The material library is never opened. Relative (negative) indices count back from the last
@@ -40,18 +40,18 @@ def read_obj(data: bytes, sibling: Sibling | None = None) -> Raw:
     others = len(lines) - len(vertex_lines) - len(face_lines)
     notes = _left_out(data, bool(face_lines)) if others else ()
     try:
-        vertices = numbers(vertex_lines, 3)
+        vertices = parse_numbers(vertex_lines, 3)
     except ValueError as error:
         raise MeshError(f"a vertex line of the OBJ file is not three numbers ({error})") from None
     if not face_lines:
-        return Raw(vertices, normals=_normals(lines, len(vertices)), notes=notes)
+        return RawShape(vertices, normals=_normals(lines, len(vertices)), notes=notes)
     corners, sizes = _corners(face_lines)
     if (corners < 0).any():
         kinds = np.array([line[:2] for line in lines])
         before = np.cumsum(kinds == b"v ")[kinds == b"f "]
         corners = np.where(corners < 0, corners + np.repeat(before, sizes) + 1, corners)
     faces, crossed = triangles(vertices, corners - 1, sizes)
-    return Raw(vertices, faces, notes=(*notes, *crossed))
+    return RawShape(vertices, faces, notes=(*notes, *crossed))
 
 
 def _left_out(data: bytes, has_faces: bool) -> tuple[str, ...]:
@@ -74,7 +74,7 @@ def _normals(lines: list[bytes], count: int) -> NDArray[np.float64] | None:
     if len(found) != count:
         return None
     try:
-        return numbers(found, 3)
+        return parse_numbers(found, 3)
     except ValueError:
         return None
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from pcgen.errors import MeshError
 from pcgen.shapes.formats.polygons import triangles
-from pcgen.shapes.formats.raw import Raw, Sibling, numbers
+from pcgen.shapes.formats.raw import RawShape, Sibling, parse_numbers
 
 # ST (texture), C (colour) and N (normal) announce more numbers a vertex, 4 a homogeneous
 # coordinate, n another dimension; Geomview fixes an order, MeshLab writes another. The word itself
@@ -26,7 +26,7 @@ Table = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
 
-def read_off(data: bytes, sibling: Sibling | None = None) -> Raw:
+def read_off(data: bytes, sibling: Sibling | None = None) -> RawShape:
     """Vertices and triangles of an OFF file; with no face it is a scan.
 
     Counts may stand on the line of the magic word, glued to it or not, or after it. Where lines
@@ -59,11 +59,11 @@ def read_off(data: bytes, sibling: Sibling | None = None) -> Raw:
         with np.errstate(all="ignore"):
             vertices = vertices / table[:, 3:4]
     if not len(sizes):
-        return Raw(vertices, normals=table[:, width : width + 3] if normal else None)
+        return RawShape(vertices, normals=table[:, width : width + 3] if normal else None)
     if sizes.min() < 0 or sizes.sum() != len(corners):
         raise MeshError("a face of the OFF file has fewer corners than it says")
     faces, notes = triangles(vertices, corners, sizes)
-    return Raw(vertices, faces, notes=notes)
+    return RawShape(vertices, faces, notes=notes)
 
 
 def _without_dimension(body: bytes) -> bytes:
@@ -107,7 +107,7 @@ def _read_lines(body: bytes, width: int, normal: int) -> tuple[Table, Integers, 
         sizes = np.array([int(face[0]) for face in words], np.int64)
         # What follows the corners of a face is its colour.
         flat = [int(word) for face in words for word in face[1 : 1 + max(int(face[0]), 0)]]
-        return numbers(lines[1:end], columns), np.array(flat, np.int64), sizes
+        return parse_numbers(lines[1:end], columns), np.array(flat, np.int64), sizes
     except (ValueError, OverflowError):
         return None
 

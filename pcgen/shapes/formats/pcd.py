@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pcgen.errors import MeshError
-from pcgen.shapes.formats.raw import Raw, Sibling
+from pcgen.shapes.formats.raw import RawShape, Sibling
 
 
-def read_pcd(data: bytes, sibling: Sibling | None = None) -> Raw:
+def read_pcd(data: bytes, sibling: Sibling | None = None) -> RawShape:
     """A PCD file: text, binary, or binary_compressed.
 
     Raises:
@@ -38,8 +38,8 @@ def read_pcd(data: bytes, sibling: Sibling | None = None) -> Raw:
         raise MeshError(f"the PCD file is damaged or has no x, y, z ({error})") from None
     if {"normal_x", "normal_y", "normal_z"} <= columns.keys():
         normals = np.stack([columns[f"normal_{axis}"] for axis in "xyz"], 1).astype(np.float64)
-        return Raw(points, normals=normals)
-    return Raw(points)
+        return RawShape(points, normals=normals)
+    return RawShape(points)
 
 
 def _pcd_header(data: bytes) -> tuple[dict[str, list[str]], bytes]:

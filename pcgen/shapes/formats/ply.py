@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from pcgen.errors import MeshError
 from pcgen.shapes.formats.polygons import triangles
-from pcgen.shapes.formats.raw import Raw, Sibling
+from pcgen.shapes.formats.raw import RawShape, Sibling
 
 _TYPES = {
     **dict.fromkeys(("char", "int8"), "i1"),
@@ -57,7 +57,7 @@ class _Element:
         return any(item.count_kind for item in self.properties)
 
 
-def read_ply(data: bytes, sibling: Sibling | None = None) -> Raw:
+def read_ply(data: bytes, sibling: Sibling | None = None) -> RawShape:
     """Read a PLY file: a mesh of faces and triangle strips or, where it has none, a scan.
 
     Raises:
@@ -82,13 +82,13 @@ def read_ply(data: bytes, sibling: Sibling | None = None) -> Raw:
     corners, sizes = _polygons(columns)
     if len(sizes):
         faces, crossed = triangles(vertices, corners, sizes)
-        return Raw(vertices, faces, notes=(*notes, *crossed))
+        return RawShape(vertices, faces, notes=(*notes, *crossed))
     normals = None
     for prefix in ("n", "normal_", "normal"):
         if {f"{prefix}{axis}" for axis in "xyz"} <= vertex.keys():
             columns_of = [vertex[f"{prefix}{axis}"].astype(np.float64) for axis in "xyz"]
             normals = np.stack(columns_of, 1)
-    return Raw(vertices, normals=normals, notes=notes)
+    return RawShape(vertices, normals=normals, notes=notes)
 
 
 def _polygons(columns: dict[str, dict[str, Any]]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

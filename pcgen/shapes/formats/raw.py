@@ -15,7 +15,7 @@ from pcgen.errors import MeshError
 Sibling = Callable[[str], bytes]
 
 
-class Raw(NamedTuple):
+class RawShape(NamedTuple):
     """What a file of one shape holds.
 
     Attributes:
@@ -31,10 +31,10 @@ class Raw(NamedTuple):
     notes: tuple[str, ...] = ()
 
 
-Reader = Callable[[bytes, Sibling | None], Raw]
+Reader = Callable[[bytes, Sibling | None], RawShape]
 
 
-def plain(data: bytes) -> bytes:
+def to_utf8(data: bytes) -> bytes:
     """Text without a byte order mark, in UTF-8; anything else as it is."""
     if data.startswith(b"\xef\xbb\xbf"):
         return data[3:]
@@ -46,7 +46,7 @@ def plain(data: bytes) -> bytes:
     return data
 
 
-def numbers(lines: list[bytes], columns: int) -> NDArray[np.float64]:
+def parse_numbers(lines: list[bytes], columns: int) -> NDArray[np.float64]:
     """The first ``columns`` numbers of each line, (lines, columns); decimal commas are understood.
 
     Raises:

@@ -8,14 +8,14 @@ import numpy as np
 
 from pcgen.errors import MeshError
 from pcgen.shapes.formats.polygons import triangles
-from pcgen.shapes.formats.raw import Raw, Sibling, numbers
+from pcgen.shapes.formats.raw import RawShape, Sibling, parse_numbers
 
 _FACET = np.dtype([("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("attribute", "<u2")])
 _VERTEX = re.compile(rb"vertex[ \t]+([^\n]*)", re.IGNORECASE)
 _LOOP_END = re.compile(rb"endloop", re.IGNORECASE)
 
 
-def read_stl(data: bytes, sibling: Sibling | None = None) -> Raw:
+def read_stl(data: bytes, sibling: Sibling | None = None) -> RawShape:
     """Vertices, corners of the faces in turn, and triangles (F, 3); of all solids of the file.
 
     Raises:
@@ -36,22 +36,22 @@ def read_stl(data: bytes, sibling: Sibling | None = None) -> Raw:
         raise MeshError(f"no STL file, or truncated: {count} facets do not fit {len(data)} bytes")
     if not len(corners):
         raise MeshError("no faces: the STL file has no facet")
-    return Raw(corners, np.arange(len(corners)).reshape(-1, 3), notes=notes)
+    return RawShape(corners, np.arange(len(corners)).reshape(-1, 3), notes=notes)
 
 
-def _read_text(data: bytes) -> Raw:
+def _read_text(data: bytes) -> RawShape:
     lines = _VERTEX.findall(data)
     if not lines:
         raise MeshError("no faces: the STL file has no facet")
     try:
-        corners = numbers(lines, 3)
+        corners = parse_numbers(lines, 3)
     except ValueError as error:
         raise MeshError(f"a vertex line of the STL file is not three numbers ({error})") from None
     loops = data.count(b"endloop") or len(_LOOP_END.findall(data))
     if len(lines) == 3 * loops or not (loops or len(lines) % 3):
-        return Raw(corners, np.arange(len(corners)).reshape(-1, 3))
+        return RawShape(corners, np.arange(len(corners)).reshape(-1, 3))
     sizes = [len(_VERTEX.findall(loop)) for loop in _LOOP_END.split(data)]
     if sizes[-1]:
         raise MeshError(f"the STL file ends within a facet: {len(lines)} vertices, {loops} loops")
     faces, notes = triangles(corners, np.arange(len(corners)), np.array(sizes[:-1], np.int64))
-    return Raw(corners, faces, notes=notes)
+    return RawShape(corners, faces, notes=notes)

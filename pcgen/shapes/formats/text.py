@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pcgen.errors import MeshError
-from pcgen.shapes.formats.raw import Raw, Sibling, plain
+from pcgen.shapes.formats.raw import RawShape, Sibling, to_utf8
 
 _SEPARATORS = re.compile(rb"[,;\t]")
 _NUMBER = re.compile(rb"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|[+-]?(?:nan|inf)", re.IGNORECASE)
@@ -29,7 +29,7 @@ _COLUMNS = {
 }
 
 
-def read_text(data: bytes, sibling: Sibling | None = None) -> Raw:
+def read_text(data: bytes, sibling: Sibling | None = None) -> RawShape:
     """Lines of ``x y z``, or ``x y z nx ny nz``, with anything after; PTS has a count first.
 
     Words are separated by spaces, tabs, commas or semicolons; ``0,5 1,25 2,0`` has decimal
@@ -64,8 +64,8 @@ def read_text(data: bytes, sibling: Sibling | None = None) -> Raw:
     if table.shape[1] < 3:
         raise MeshError(f"lines must be 'x y z' with at least three numbers, got {width}")
     if table.shape[1] == 6 and (names or unit_rows(table[:, 3:])):
-        return Raw(table[:, :3], normals=table[:, 3:], notes=notes)
-    return Raw(table[:, :3], notes=notes)
+        return RawShape(table[:, :3], normals=table[:, 3:], notes=notes)
+    return RawShape(table[:, :3], notes=notes)
 
 
 def unit_rows(table: NDArray[np.float64]) -> bool:
@@ -81,7 +81,7 @@ def looks_like_points(start: bytes) -> bool:
 
     Matrices and lists of boxes or labels look like it too, but have fewer than 16 lines.
     """
-    whole = plain(start).splitlines()
+    whole = to_utf8(start).splitlines()
     lines = [line for line in whole[: max(len(whole) - 1, 1)] if line.strip()]
     lines = [line for line in lines if not line.startswith(b"#")]
     if lines and not _is_numbers(lines[0]) and not {b"x", b"y", b"z"} <= set(_names(lines[0])):

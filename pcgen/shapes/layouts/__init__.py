@@ -23,7 +23,7 @@ from typing import Protocol, cast
 from pcgen.errors import DataError, InputError
 from pcgen.shapes.formats import LOOSE_SUFFIXES, UNUSABLE
 from pcgen.shapes.formats.text import LEAST
-from pcgen.shapes.items import HDF5, SHAPE_SUFFIXES, Item
+from pcgen.shapes.items import HDF5, SHAPE_SUFFIXES, SourceItem
 from pcgen.shapes.listing import Entry, Listing, Rejected
 
 LAYOUTS = ("shapenet", "modelnet", "pc15k", "shapenetpart", "partnet", "hdf5", "folder")
@@ -56,7 +56,7 @@ class Found:
         remarks: further sentences for people: what was passed over, and how much of it.
     """
 
-    items: list[Item]
+    items: list[SourceItem]
     rejected: list[Rejected] = field(default_factory=list)
     aliases: dict[str, str] = field(default_factory=dict)
     rule: str = ""
@@ -86,7 +86,7 @@ def find_items(listing: Listing, layout: str = "auto") -> tuple[str, Found]:
         if layout != "auto" or name == "folder" or module.recognises(listing):
             found = module.find(listing)
             if not found.items and not found.rejected and not listing.rejected:
-                seen = "".join(f". {line}" for line in passed_over(listing, found, loose=True))
+                seen = "".join(f". {line}" for line in skipped_remarks(listing, found, loose=True))
                 raise DataError(f"no shapes in {listing.name}: expected {module.EXPECTED}{seen}")
             if layout == "auto" and name != "folder" and not _covers(found, listing):
                 continue  # one file that looks like a layout must not decide for all others
@@ -120,7 +120,7 @@ def split_in(stem: str) -> str | None:
     return splits.pop() if len(splits) == 1 else None
 
 
-def ignored(listing: Listing, found: Found) -> dict[str, int]:
+def count_ignored(listing: Listing, found: Found) -> dict[str, int]:
     """How many files of each kind were passed over, the most frequent kinds first."""
     used = {entry.path for item in found.items for entry in (item.entry, *item.parts)}
     named = {item.item for item in found.rejected}
@@ -132,14 +132,14 @@ def ignored(listing: Listing, found: Found) -> dict[str, int]:
     return dict(others.most_common(50))
 
 
-def passed_over(listing: Listing, found: Found, loose: bool = False) -> list[str]:
+def skipped_remarks(listing: Listing, found: Found, loose: bool = False) -> list[str]:
     """In words: files of shapes that are not read, and how to have them read.
 
     Args:
         loose: tell of text files too, which may be anything.
     """
     lines = []
-    for suffix, count in ignored(listing, found).items():
+    for suffix, count in count_ignored(listing, found).items():
         reason = UNUSABLE.get("." + suffix.rsplit(".", 1)[-1])
         if loose and suffix in LOOSE_SUFFIXES:
             reason = f"a cloud has {LEAST} lines 'x y z' or more"

@@ -20,7 +20,7 @@ from collections import defaultdict
 
 from pcgen.errors import InputError, MeshError
 from pcgen.shapes.formats import MESH_SUFFIXES
-from pcgen.shapes.items import HDF5, SHAPE_SUFFIXES, Item, is_shape, stacks_of
+from pcgen.shapes.items import HDF5, SHAPE_SUFFIXES, SourceItem, cloud_arrays_of, is_shape
 from pcgen.shapes.layouts import SPLIT_NAMES, WHOLE, Found, hdf5, split_in, whole_shapes
 from pcgen.shapes.layouts.models import categories_of_models, class_of, classes_of_labels
 from pcgen.shapes.layouts.synsets import aliases_of, category_of, synset_names
@@ -77,7 +77,7 @@ def find(listing: Listing) -> Found:
     buffers, names = _buffers(listing), synset_names(listing)
     folders_are_categories |= bool(by_folder) and by_folder.keys() <= names.keys()
     models, classes = categories_of_models(listing), classes_of_labels(listing)
-    items: list[Item] = []
+    items: list[SourceItem] = []
     rejected: list[Rejected] = []
     synsets: set[str] = set()
     for entry, (folders, split) in zip(shapes, placed, strict=True):
@@ -94,7 +94,7 @@ def find(listing: Listing) -> Found:
             called += ["/".join(folders), folders[-1]]
         known = next((models[word] for word in (own, *folders) if word in models), None)
         category, rest = (known, folders) if known else (category, rest)
-        item = Item(
+        item = SourceItem(
             id="/".join((category, *rest, own)),
             category=category,
             split=split,
@@ -215,10 +215,10 @@ def _place(
     return kept, splits[0] if splits else None
 
 
-def _rows(item: Item, classes: dict[int, str], rejected: list[Rejected]) -> list[Item]:
+def _rows(item: SourceItem, classes: dict[int, str], rejected: list[Rejected]) -> list[SourceItem]:
     """The clouds of a file of arrays: one of (P, 3), or N of (N, P, 3), with their classes."""
     try:
-        (stack,) = stacks_of(item.entry)
+        (stack,) = cloud_arrays_of(item.entry)
     except (InputError, MeshError, OSError, MemoryError) as error:
         rejected.append(Rejected(item.where, str(error)))
         return []

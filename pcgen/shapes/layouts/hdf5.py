@@ -15,8 +15,8 @@ from pcgen.errors import InputError
 from pcgen.files import parse_json
 from pcgen.jobs.workers import Announce, Workers, foreign_limits
 from pcgen.remote import on_disk
-from pcgen.shapes.cloud_arrays import POINTS, Stack, list_hdf5
-from pcgen.shapes.items import HDF5, Item, packed
+from pcgen.shapes.cloud_arrays import POINTS, CloudArray, list_hdf5
+from pcgen.shapes.items import HDF5, SourceItem, why_not_in_archive
 from pcgen.shapes.layouts import SPLIT_NAMES, WHOLE, Found, split_in, whole_shapes
 from pcgen.shapes.layouts.models import class_of, classes_of_labels
 from pcgen.shapes.layouts.synsets import aliases_of, category_of, synset_names
@@ -31,7 +31,7 @@ def recognises(listing: Listing) -> bool:
 
 def find(listing: Listing) -> Found:
     names, classes = synset_names(listing), classes_of_labels(listing)
-    items: list[Item] = []
+    items: list[SourceItem] = []
     rejected: list[Rejected] = []
     synsets: set[str] = set()
     labelled = False
@@ -40,7 +40,7 @@ def find(listing: Listing) -> Found:
     parts_left = 0
     contents = _contents([entry.file for entry in files if entry.member is None])
     for entry in files:
-        stacks = contents.get(entry.file, "") if entry.member is None else packed(entry)
+        stacks = contents.get(entry.file, "") if entry.member is None else why_not_in_archive(entry)
         if isinstance(stacks, str):
             rejected.append(Rejected(entry.where, stacks))
             continue
@@ -73,7 +73,7 @@ def find(listing: Listing) -> Found:
                     synsets.add(synset)
                 number = [f"{row:06d}"] if len(stack.shape) == 3 else []
                 items.append(
-                    Item(
+                    SourceItem(
                         id="/".join((category, *inner, *splits, *number)),
                         category=category,
                         split=split,
@@ -126,9 +126,9 @@ def _topic(stem: str) -> str:
     return "_".join(kept)
 
 
-def _contents(paths: list[str]) -> dict[str, list[Stack] | str]:
+def _contents(paths: list[str]) -> dict[str, list[CloudArray] | str]:
     """What is in each file, or why that cannot be said; found out in a process that may die."""
-    found: dict[str, list[Stack] | str] = {}
+    found: dict[str, list[CloudArray] | str] = {}
     with Workers(list_arrays, 1, limits=foreign_limits()) as worker:
         for path in paths:
             worker.submit(path)
@@ -137,7 +137,7 @@ def _contents(paths: list[str]) -> dict[str, list[Stack] | str]:
     return found
 
 
-def list_arrays(path: str, announce: Announce) -> list[Stack] | str:
+def list_arrays(path: str, announce: Announce) -> list[CloudArray] | str:
     """The arrays of clouds in a file, or why there is none."""
     announce(0)
     try:

@@ -10,7 +10,7 @@ from typing import Any
 
 from pcgen.errors import InputError, MeshError
 from pcgen.files import parse_json
-from pcgen.shapes.formats.raw import plain
+from pcgen.shapes.formats.raw import to_utf8
 from pcgen.shapes.listing import Listing, read_entry
 
 _CLASSES = re.compile(r"(?:.*[/_-])?(?:shape_names|class_names|categories|classes)\.txt", re.I)
@@ -23,7 +23,7 @@ def classes_of_labels(listing: Listing) -> dict[int, str]:
     for entry in listing.entries:
         if _CLASSES.fullmatch(entry.path):
             try:
-                text = plain(read_entry(entry, _LIMIT)).decode("utf-8", "replace")
+                text = to_utf8(read_entry(entry, _LIMIT)).decode("utf-8", "replace")
             except (InputError, MeshError):
                 continue
             return dict(enumerate(line.strip() for line in text.splitlines() if line.strip()))

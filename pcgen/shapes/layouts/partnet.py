@@ -11,7 +11,7 @@ from collections import defaultdict
 
 from pcgen.errors import InputError
 from pcgen.files import parse_json
-from pcgen.shapes.items import Item
+from pcgen.shapes.items import SourceItem
 from pcgen.shapes.layouts import Found
 from pcgen.shapes.listing import Entry, Listing, read_entry
 
@@ -43,7 +43,7 @@ def find(listing: Listing) -> Found:
         result = listing.by_path.get(f"{place}/result.json")
         model = str(meta.get("model_id") or "")
         items.append(
-            Item(
+            SourceItem(
                 id=f"{category}/{name}",
                 category=category,
                 split=None,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from pcgen.shapes.items import Item
+from pcgen.shapes.items import SourceItem
 from pcgen.shapes.layouts import SPLIT_NAMES, Found
 from pcgen.shapes.layouts.synsets import aliases_of, category_of, synset_names
 from pcgen.shapes.listing import Listing
@@ -34,7 +34,7 @@ def find(listing: Listing) -> Found:
             category = category_of(synset, names)
             synsets.add(synset)
             items.append(
-                Item(
+                SourceItem(
                     id=f"{category}/{model}",
                     category=category,
                     split=SPLIT_NAMES[match["split"].lower()],

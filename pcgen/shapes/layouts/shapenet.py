@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from pcgen.shapes.items import Item
+from pcgen.shapes.items import SourceItem
 from pcgen.shapes.layouts import Found
 from pcgen.shapes.layouts.synsets import aliases_of, category_of, synset_names
 from pcgen.shapes.listing import Listing, Rejected
@@ -31,7 +31,7 @@ def recognises(listing: Listing) -> bool:
 
 def find(listing: Listing) -> Found:
     names = synset_names(listing)
-    items: list[Item] = []
+    items: list[SourceItem] = []
     folders: dict[str, set[str]] = {}  # the models of each synset's folder that have an OBJ
     synsets: set[str] = set()
     for entry in listing.entries:
@@ -44,7 +44,7 @@ def find(listing: Listing) -> Found:
         folders.setdefault(place, set()).add(model)
         synsets.add(synset)
         items.append(
-            Item(
+            SourceItem(
                 id=f"{category}/{model}",
                 category=category,
                 split=None,
