@@ -69,7 +69,7 @@ def add_work(parser: Any, alone: str) -> None:
     add(
         "--ray",
         metavar="ADDRESS",
-        help="run the work on a Ray cluster: HOST:6379, auto (the one that runs on this machine) or "
+        help="run the work on a Ray cluster: HOST:6379, auto (one that runs on this machine) or "
         "local (starts one); uses the whole cluster, or --workers tasks at a time",
     )
 

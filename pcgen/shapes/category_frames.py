@@ -1,6 +1,6 @@
-"""Where a shape of the box frame stands in its own unit: its place, for meshes and exports.
+"""The way from the box frame back to the units and axes of a source, for meshes and exports.
 
-New shapes have no size of their own; they get the median one of their category.
+Generated shapes have no size; they get the median centre and scale of their category.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from pcgen.shapes.store import Dataset
 
 @dataclass(frozen=True)
 class SourceFrame:
-    """Own units are ``points * scale + centre``, and then the axis ``up`` points up.
+    """The similarity to original units: ``points * scale + centre``, rotated so that ``up`` is up.
 
     Attributes:
-        unit: the name of the own unit where it is known, such as ``mm``; else "".
+        unit: the name of the original unit, such as ``mm``; "" if unknown.
     """
 
     scale: float = 1.0
@@ -35,18 +35,18 @@ class SourceFrame:
     unit: str = ""
 
     def restore(self, points: NDArray[np.floating]) -> NDArray[np.float64]:
-        """Points (n, 3) of the box in the own unit and on the own axes."""
+        """Points (n, 3) of the box frame in original units and axes."""
         moved = np.asarray(points, np.float64) * self.scale + np.asarray(self.centre)
         return from_y_up(moved, self.up)
 
     def turn(self, normals: NDArray[np.floating]) -> NDArray[np.float64]:
-        """Normals (n, 3) of the box on the own axes."""
+        """Normals (n, 3) of the box frame in original axes."""
         return from_y_up(np.asarray(normals, np.float64), self.up)
 
 
 BOX_FRAME = SourceFrame()
 
-PLACES = "places.json"  # in a run that was packed: the places of its categories
+PLACES = "places.json"  # in a packed run: the frames of its categories
 
 
 def category_frames(dataset: Path | str) -> dict[str, SourceFrame]:
@@ -67,7 +67,7 @@ def category_frames(dataset: Path | str) -> dict[str, SourceFrame]:
 
 
 def frames_of_run(run: Path | str) -> dict[str, SourceFrame]:
-    """Those of the data set that a run learned from; none where run or data set are gone."""
+    """The category frames of a run's data set; empty if the run or data set does not exist."""
     if (Path(run) / PLACES).is_file():
         return _packed_places(Path(run) / PLACES)
     learned = learned_from(run)
@@ -76,11 +76,11 @@ def frames_of_run(run: Path | str) -> dict[str, SourceFrame]:
     try:
         return category_frames(learned.dataset)
     except DataError:
-        return {}  # the box it is
+        return {}  # exports stay in the box frame
 
 
 def _packed_places(path: Path) -> dict[str, SourceFrame]:
-    """Those that were packed with a run.
+    """The category frames in a packed run.
 
     Raises:
         DataError: the file is damaged.
@@ -95,5 +95,5 @@ def _packed_places(path: Path) -> dict[str, SourceFrame]:
 
 
 def frames_of_samples(meta: Mapping[str, Any]) -> dict[str, SourceFrame]:
-    """Those of the run that a samples file names in its ``meta``."""
+    """The category frames of the run that the ``meta`` of a samples file names."""
     return frames_of_run(str(meta["run"])) if meta.get("run") else {}

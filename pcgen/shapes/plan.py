@@ -1,4 +1,4 @@
-"""What a data set will be made of, settled before any shape is opened."""
+"""Plan a data set: its shapes, splits and settings, before any shape is read."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from pcgen.shapes.splits import apply_table, find_table, read_table, split_by_ha
 from pcgen.shapes.starter import starter_path
 
 BY_HASH = "80/10/10 by the hash of the id"
-POINTS = 15_000  # of a mesh; the number of PointFlow's data, on which the field's figures rest
+POINTS = 15_000  # sampled from a mesh, as in PointFlow's data
 
 
 @dataclass(frozen=True, kw_only=True)
 class PrepareSettings:
-    """What decides the content of a data set, besides its source.
+    """The settings that determine the content of a data set, besides its source.
 
     Attributes:
         format: a name of :data:`pcgen.shapes.layouts.LAYOUTS`.
-        points: stored of each shape.
+        points: stored per shape.
         seed: of the surface sampling.
-        categories: those to keep, by the names used in the data set; empty for all.
-        splits: where the splits come from, in words.
-        up: the axis that points up in the source; unit: its name, "" where nobody says it.
+        categories: those to use, by their names in the data set; empty for all.
+        splits: a description of where the splits come from.
+        up: the up axis of the source; unit: the name of its unit, "" if unknown.
     """
 
     format: str
@@ -43,11 +43,11 @@ class PrepareSettings:
 
 @dataclass(frozen=True)
 class Plan:
-    """A decided job: the items in their final order, and what has been left out already.
+    """The items of a data set in their final order, and what has been left out.
 
     Attributes:
-        source: as the user named it; place: where that is, for any process on any machine.
-        remarks: sentences for people: what was not read, and what to do about it.
+        source: as the user named it; place: its absolute path or URL.
+        remarks: sentences on what was not read, and what to do about it.
     """
 
     settings: PrepareSettings
@@ -61,12 +61,12 @@ class Plan:
 
     @property
     def source_hash(self) -> str:
-        """Of what is read: names and sizes; unaffected by a copy of the source elsewhere."""
+        """A hash of the names and sizes of all items; the same for a copy of the source."""
         return digest([[i.id, i.category, i.split, i.where, i.entry.size] for i in self.items])
 
     @property
     def stamp(self) -> str:
-        """Changes with the settings, the listing, and the date of any file."""
+        """A hash of the settings, the listing, and the dates of all files."""
         return digest(
             [to_plain(self.settings), self.source_hash, [i.entry.stamp for i in self.items]]
         )
@@ -82,7 +82,7 @@ def make_plan(
     up: str = "y",
     unit: str = "",
 ) -> Plan:
-    """Find the shapes of a source and settle everything but their content."""
+    """Find the shapes of a source and plan the data set."""
     if up not in AXES:
         raise InputError(f"up must be one of {', '.join(AXES)}, got {up!r}")
     folder = starter_path() if str(source) == "starter" else source
@@ -96,7 +96,7 @@ def make_plan(
     items = sorted(split_by_hash(items), key=lambda item: item.id)
     if not items:
         said = "".join(f". {remark}" for remark in remarks)
-        raise DataError(f"nothing usable in {folder}. {summary(rejected)}{said}")
+        raise DataError(f"no usable shape in {folder}. {summary(rejected)}{said}")
     count = points or _default_points(items)
     settings = PrepareSettings(
         format=layout, points=count, seed=seed, categories=kept, splits=origin, up=up, unit=unit
@@ -114,10 +114,10 @@ def make_plan(
 
 
 def summary(rejected: list[Rejected], most: int = 5) -> str:
-    """The first few rejections in words."""
+    """The first few rejections as text."""
     lines = [f"{item.item}: {item.reason}" for item in rejected[:most]]
     more = f"; and {len(rejected) - most} more" if len(rejected) > most else ""
-    return f"Left out: {'; '.join(lines)}{more}" if lines else "It holds no shapes at all"
+    return f"Left out: {'; '.join(lines)}{more}" if lines else "It holds no shapes"
 
 
 def _with_table(
@@ -127,7 +127,7 @@ def _with_table(
     rejected: list[Rejected],
     remarks: list[str],
 ) -> tuple[list[SourceItem], str]:
-    """Items with the splits of a table, or as they were; and in words where splits are from."""
+    """The items with the splits of a table, or unchanged, and a description of their origin."""
     items = found.items
     own = all(item.split for item in items) and bool(items)
     table = (
@@ -144,8 +144,8 @@ def _with_table(
             row = next(iter(table.rows), "")
             remarks.append(
                 f"the splits file {table.origin} names {len(kept) or 'none'} of {len(items)} "
-                f"shapes; {'the others are left out' if kept else 'it is not used'}. It has names "
-                f"like {row!r}, the shapes are called {items[0].id!r}"
+                f"shapes; {'the others are left out' if kept else 'it is not used'}. Its names are "
+                f"like {row!r}, the ids of the shapes like {items[0].id!r}"
             )
         if kept:
             rejected += outside
@@ -176,10 +176,10 @@ def _of_categories(
 
 
 def _without_doubles(items: list[SourceItem], rejected: list[Rejected]) -> list[SourceItem]:
-    """Items in the order of their ids, each with an id of its own.
+    """Items sorted by id, with unique ids.
 
-    Of two files of one name in a folder, or of one content, the first is kept; other shapes that
-    share an id get the folders of their file into theirs.
+    Of two files of one name in a folder, or with equal content, the first is kept; other shapes
+    with the same id get the folders of their file in the id.
     """
     kept: dict[str, SourceItem] = {}
     for item in sorted(items, key=lambda item: (item.id, item.where)):
@@ -197,7 +197,7 @@ def _without_doubles(items: list[SourceItem], rejected: list[Rejected]) -> list[
 
 
 def _is_same_name(first: SourceItem, item: SourceItem) -> bool:
-    """Whether two files differ in their endings alone."""
+    """Whether two files differ in their suffixes only."""
     one, other = (PurePosixPath(i.entry.path).with_suffix("") for i in (first, item))
     return one == other and (first.array, first.row) == (item.array, item.row)
 
@@ -212,9 +212,9 @@ def _is_copy(first: SourceItem, item: SourceItem) -> bool:
 
 
 def _default_points(items: list[SourceItem]) -> int:
-    """15,000, or what all but the smallest twentieth of the shapes have, if that is less.
+    """15,000, or the 5 % quantile of the sizes of the shapes if that is less.
 
-    A mesh has as many as are wanted, so a scan among many meshes does not decide for them.
+    A mesh counts as 15,000, so that a scan among many meshes does not decide.
     """
     sizes: dict[tuple[str, str | None], int | None] = {}
     for item in items:

@@ -1,8 +1,8 @@
-"""From a source of any layout to a data set: parallel, resumable, the same every time.
+"""Make a data set from a source of any layout: parallel, resumable and reproducible.
 
-Everything goes into ``<out>.part``: a plan (what is made of what, with which settings), finished
-shards, at last the arrays. When all is there the folder gets its final name. A second run finds
-the plan, and if it is its own, goes on from the shards; else it starts anew.
+All files go into ``<out>.part``: the plan, finished shards, and finally the arrays. The complete
+folder is renamed to ``<out>``. A second call with the same plan resumes from the shards; with
+another plan, it starts over.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from pcgen.shapes.shards import (
 from pcgen.shapes.store import IndexRow
 from pcgen.shapes.writer import write_records
 
-_UPRIGHT = ("shapenet", "pc15k", "shapenetpart", "partnet")  # sets that are known to have Y up
+_UPRIGHT = ("shapenet", "pc15k", "shapenetpart", "partnet")  # data sets known to have Y up
 
 
 def prepare(
@@ -61,24 +61,24 @@ def prepare(
     Args:
         source: a folder, a zip archive, a file of clouds, a URL of one of these (see
             :mod:`pcgen.remote`), or the word ``starter``.
-        out: the folder to make, or its URL: it is made in the cache and then copied. Where it
-            exists and was made by the same call, nothing is done.
-        format: ``auto`` or a layout by name.
-        categories: names (or synsets) to keep; None for all.
-        points: to store of each shape; by default 15,000 of a mesh, and of clouds as many as
-            they have, at most 15,000.
-        splits: a CSV, see :func:`pcgen.shapes.splits.read_table`; by default the source's own
-            table or folders, else 80/10/10 by the hash of the id.
-        workers: processes; by default the cores we may use, or all of the cluster.
-        ray: the address of a Ray cluster that does the work; see :mod:`pcgen.jobs.cluster`.
+        out: the folder to make, or a URL; then it is made in the cache and uploaded. If it exists
+            and was made by the same call, nothing is done.
+        format: ``auto`` or the name of a layout.
+        categories: names (or synsets) to use; None for all.
+        points: to store per shape; by default 15,000, or the number of points of the clouds if
+            they have fewer.
+        splits: a CSV table, see :func:`pcgen.shapes.splits.read_table`; by default a table or
+            folders of the source, else 80/10/10 by the hash of the id.
+        workers: number of processes; by default one per usable core, or the whole cluster.
+        ray: the address of a Ray cluster to use; see :mod:`pcgen.jobs.cluster`.
         seed: of the sampling.
-        up: the axis of the source that points up; the data set has +Y up, exports go back. None
-            takes Y, and says where the shapes look otherwise.
-        unit: the name of the source's unit, for the reports of exports.
+        up: the up axis of the source, which the data set rotates to +Y and exports rotate back.
+            None means Y, and reports if the shapes look otherwise.
+        unit: the name of the source's length unit, for the reports of exports.
     Returns:
         the report, which is also written as ``report.json``.
     Raises:
-        DataError: no source, or nothing usable in it.
+        DataError: no source, or no usable shape in it.
         StorageError: ``out`` cannot be written, holds something else, or is being written.
     """
     if is_url(out):
@@ -109,7 +109,7 @@ def prepare(
 
 
 def _published(source: Path | str, url: str, options: dict[str, Any]) -> dict[str, Any]:
-    """Make a data set in the cache, where its readers look first, and copy it to its URL."""
+    """Make a data set in the cache, where its readers look first, and upload it."""
     folder = folder_for(url)
     report = prepare(source, folder, **options)
     if not is_published(folder, url):
@@ -118,21 +118,21 @@ def _published(source: Path | str, url: str, options: dict[str, Any]) -> dict[st
 
 
 def _existing(out: Path, plan: Plan) -> dict[str, Any]:
-    """The report of a data set that is there already, if it is the one that was asked for."""
+    """The report of an existing data set, if it was made from the same plan."""
     try:
         meta = parse_json((out / "dataset.json").read_text())
         made = {"up": "y", "unit": "", **meta["settings"]}
         if made == to_plain(plan.settings) and meta["source_hash"] == plan.source_hash:
-            progress.say(f"{out} is there already, made from the same shapes; nothing to do")
+            progress.say(f"{out} already exists and was made from the same shapes; nothing to do")
             report: dict[str, Any] = parse_json((out / "report.json").read_text())
             return report
     except (OSError, ValueError, KeyError, TypeError):
         pass
-    raise StorageError(f"{out} exists already and holds something else; choose another --out")
+    raise StorageError(f"{out} already exists and holds something else; choose another --out")
 
 
 def _open_part(part: Path, plan: Plan) -> list[Shard]:
-    """The shards of the plan, in a folder that holds those of no other plan."""
+    """The shards of the plan, in a folder without shards of another plan."""
     folder, record = part / "pieces", part / "plan.json"
     try:
         same = parse_json(record.read_text())["stamp"] == plan.stamp
@@ -143,7 +143,7 @@ def _open_part(part: Path, plan: Plan) -> list[Shard]:
             if path.name != ".lock":
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
         write_json(record, {"stamp": plan.stamp, "settings": to_plain(plan.settings)})
-    for path in part.glob(f"{TEMPORARY_PREFIX}*"):  # half-written when the last run was killed
+    for path in part.glob(f"{TEMPORARY_PREFIX}*"):  # partly written when the last run was killed
         path.unlink()
     folder.mkdir(exist_ok=True)
     settings = plan.settings
@@ -162,12 +162,12 @@ def _open_part(part: Path, plan: Plan) -> list[Shard]:
 
 
 def _run(shards: list[Shard], workers: int | None, ray: str | None) -> None:
-    """Have all shards converted that are not yet; what kills a worker is skipped next time."""
+    """Convert all missing shards; an item that crashes a worker is skipped in the next try."""
     waiting = [shard for shard in shards if read_record(shard) is None]
     total = sum(len(shard.items) for shard in shards)
     done = total - sum(len(shard.items) for shard in waiting)
     if done:
-        progress.say(f"going on: {done} of {total} shapes were done before")
+        progress.say(f"resuming: {done} of {total} shapes are done")
     if not waiting:
         return
     with (
@@ -192,7 +192,7 @@ def _run(shards: list[Shard], workers: int | None, ray: str | None) -> None:
 
 
 def _finish(part: Path, plan: Plan, shards: list[Shard], up_is_given: bool) -> dict[str, Any]:
-    """Arrays, index, description and report of a whole data set."""
+    """Write the arrays, index, description and report."""
     records = [(shard, read_record(shard) or []) for shard in shards]
     rejected = list(plan.rejected)
     for shard, record in records:
@@ -204,7 +204,7 @@ def _finish(part: Path, plan: Plan, shards: list[Shard], up_is_given: bool) -> d
         listed = [to_plain(item) for item in rejected]
         write_json(part / "report.json", {"source": plan.source, "count": 0, "rejected": listed})
         raise DataError(
-            f"nothing usable in {plan.source}. {summary(rejected)} (all: {part}/report.json)"
+            f"no usable shape in {plan.source}. {summary(rejected)} (all: {part}/report.json)"
         )
     bare = sum(not outcome["normals"] for outcome in accepted)
     known = bare < len(accepted)
@@ -247,14 +247,14 @@ def _finish(part: Path, plan: Plan, shards: list[Shard], up_is_given: bool) -> d
 
 def _about_normals(bare: int, count: int) -> str:
     if bare == count:
-        return "none: they are known of no shape"
+        return "none: no shape has any"
     if not bare:
         return "of the surface"
-    return f"known of {count - bare} shapes; {bare} shapes have none, and zeros in their place"
+    return f"known for {count - bare} shapes; {bare} shapes have none, and get zeros"
 
 
 def _notes(accepted: list[dict[str, Any]]) -> list[str]:
-    """What was not understood in some shapes: each kind once, with how many have it."""
+    """The notes on shapes, each kind once with its count."""
     kinds: dict[str, list[str]] = {}
     for outcome in accepted:
         for note in outcome.get("notes", ()):
@@ -265,10 +265,10 @@ def _notes(accepted: list[dict[str, Any]]) -> list[str]:
 def _of_one_split(
     rows: list[IndexRow], contents: list[str | None], movable: bool
 ) -> tuple[list[IndexRow], list[str]]:
-    """Rows, those of one content in one split, and what there is to say.
+    """The rows with exact copies in one split, and remarks.
 
-    Splits by hash are ours to change: copies go where the first of them is, or elsewhere if that
-    would leave a split empty. Those of a table or a layout stay as published.
+    Only splits by hash change: copies move to the split of the first one, or to another if that
+    would leave a split empty. Splits of a table or layout stay as published.
     """
     groups: dict[str, list[int]] = {}
     for number, content in enumerate(contents):

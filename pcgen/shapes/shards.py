@@ -1,9 +1,8 @@
-"""The unfinished data set: shards that workers make, and the arrays made of them at the end.
+"""Convert shapes in shards, and join the shards to the arrays of a data set.
 
-A shard is a run of consecutive items. Workers convert it, the process that leads them writes it,
-once: its arrays are flushed before its record is, so a record means a whole shard; whoever finds
-one need not do it again. What an item becomes depends on its id, its file and the settings
-alone: not on the shard, the worker, the machine or the order.
+A shard is a range of consecutive items. Workers convert it and the main process writes it, arrays
+before the record, so that a record means a complete shard, which is not converted again. The result
+for an item depends only on its id, its file and the settings.
 """
 
 from __future__ import annotations
@@ -34,8 +33,8 @@ from pcgen.shapes.store import IndexRow, shape_hash
 from pcgen.shapes.surface import sample_surface
 from pcgen.shapes.writer import as_point
 
-TRAINABLE = 96  # points a shape: two thirds of them, 64, are the least to learn from
-SHARD_SIZE = 32  # shapes: a second or two of work, the most that a kill costs
+TRAINABLE = 96  # points per shape; training uses two thirds of them and needs 64
+SHARD_SIZE = 32  # shapes: a second or two of work, which is lost if the process is killed
 
 
 @dataclass(frozen=True)
@@ -43,14 +42,14 @@ class Shard:
     """A task for a worker: items to convert into one file.
 
     Attributes:
-        number: of the shard; its files carry it.
-        folder: where they go; workers never look there.
-        source: what the items are in; there must be something on every machine that works.
+        number: of the shard, part of its file names.
+        folder: of its files; workers do not use it.
+        source: location of the items, which every worker must be able to read.
         items: the shapes, in the order of the data set.
-        points: how many to store of each.
+        points: to store per shape.
         seed: of the data set.
-        skip: positions of items known to kill the worker, and why.
-        up: the axis of the source that points up.
+        skip: positions of items that crash a worker, with the reason.
+        up: the up axis of the source.
     """
 
     number: int
@@ -72,11 +71,11 @@ class Shard:
 
 @dataclass(frozen=True)
 class ConvertedShard:
-    """What a worker made of a shard.
+    """The result of a shard.
 
     Attributes:
-        record: what became of each item: its frame and hashes, or the reason to leave it out.
-        arrays: points and normals of the accepted items, by name; none without accepted items.
+        record: for each item, its frame and hashes, or the reason why it is left out.
+        arrays: points and normals of the accepted items, by name; empty if there are none.
     """
 
     record: list[dict[str, Any]]
@@ -84,7 +83,7 @@ class ConvertedShard:
 
 
 def convert(shard: Shard, announce: Announce) -> ConvertedShard:
-    """Turn the items of a shard into arrays and a record of what became of each.
+    """Convert the items of a shard.
 
     Raises:
         DataError: the source cannot be seen from this machine.
@@ -99,7 +98,7 @@ def convert(shard: Shard, announce: Announce) -> ConvertedShard:
             continue
         announce(position)
         try:
-            # Broken numbers are looked for by name; a worker's warnings would reach nobody.
+            # Invalid numbers are checked explicitly; nobody would see a worker's warnings.
             with np.errstate(all="ignore"), warnings.catch_warnings(action="ignore"):
                 shape = convert_item(item, shard.points, shard.seed, shard.up)
         except (PcgenError, MemoryError, ArithmeticError, LookupError, ValueError) as error:
@@ -126,7 +125,7 @@ def convert(shard: Shard, announce: Announce) -> ConvertedShard:
 
 
 def write_shard(shard: Shard, made: ConvertedShard) -> None:
-    """Keep a shard: arrays first, then the record that says they are whole."""
+    """Write a shard: first the arrays, then the record, which marks them as complete."""
     for name, array in made.arrays.items():
         write_npy(shard.array(name), array)
     write_json(shard.record, made.record)
@@ -134,10 +133,10 @@ def write_shard(shard: Shard, made: ConvertedShard) -> None:
 
 @dataclass(frozen=True)
 class StoredShape:
-    """One shape as it is stored: box frame, and the way back.
+    """One shape as stored: points in the box frame, with its centre and scale.
 
     Attributes:
-        notes: what was not understood in its file; content: a hash of what was.
+        notes: what was not understood in its file; content: a hash of the vertices or points.
     """
 
     points: NDArray[np.float32]
@@ -149,13 +148,13 @@ class StoredShape:
 
 
 def convert_item(item: SourceItem, count: int, seed: int, up: str = "y") -> StoredShape:
-    """Read an item and draw ``count`` points of it.
+    """Read an item and sample ``count`` points.
 
-    Meshes are sampled by area and framed by the box of their surface; of clouds a random subset
-    is taken, or all in their order, and they are framed by the box of all their points.
+    A mesh is sampled by area, and its frame is the box of its surface. Of a cloud, a random subset
+    is used, or all points in their order, and its frame is the box of all points.
 
     Raises:
-        MeshError, InputError: why it cannot be used.
+        MeshError, InputError: it cannot be used; the message says why.
     """
     generator = np.random.default_rng(shape_seed(item.id, seed))
     shape, notes = open_item(item)
@@ -182,7 +181,7 @@ def convert_item(item: SourceItem, count: int, seed: int, up: str = "y") -> Stor
 
 
 def _content_hash(shape: Mesh | Cloud) -> str:
-    """Equal for shapes that were read as the same numbers, under whatever name."""
+    """A hash of the numbers of a shape, independent of its name."""
     arrays = (shape.vertices, shape.faces) if isinstance(shape, Mesh) else (shape.points,)
     digest = hashlib.sha256()
     for array in arrays:
@@ -191,13 +190,13 @@ def _content_hash(shape: Mesh | Cloud) -> str:
 
 
 def shape_seed(name: str, seed: int) -> int:
-    """The seed of one shape: its id's and the data set's, nobody else's."""
+    """The seed of one shape, from its id and the seed of the data set."""
     digest = hashlib.sha256(f"{seed}\n{name}".encode("utf-8", "replace")).digest()
     return int.from_bytes(digest[:16])
 
 
 def read_record(shard: Shard) -> list[dict[str, Any]] | None:
-    """The record of a finished shard; None where it has to be done, again if it is damaged."""
+    """The record of a finished shard; None if it is missing or damaged."""
     try:
         record = parse_json(read_text(shard.record))
     except (OSError, ValueError):
@@ -207,7 +206,7 @@ def read_record(shard: Shard) -> list[dict[str, Any]] | None:
 
 
 def _is_outcome(entry: Any) -> bool:
-    """Whether a record says in full what became of an item."""
+    """Whether an entry of a record is complete."""
     if not isinstance(entry, dict):
         return False
     if "reason" in entry:
@@ -238,14 +237,14 @@ def rows_of(shard: Shard, record: list[dict[str, Any]], with_normals: bool) -> I
 
 
 def assemble(folder: Path, shards: list[tuple[Shard, int]], points: int, names: list[str]) -> None:
-    """Join the arrays of all shards, deleting each shard once it is safely copied.
+    """Join the arrays of all shards, and delete each shard after it is safely copied.
 
-    Interrupted at any moment, it goes on where it was: a shard that is still there is copied
-    (again), one that is gone has been. So the disk holds the data once, not twice.
+    After an interruption at any moment, the call resumes: a shard that still exists is copied
+    (again), a missing one is already copied. So the disk never holds the data twice.
 
     Args:
         shards: each with the number of its accepted items.
-        names: of the arrays to make; those of the shards not named are deleted.
+        names: of the arrays to make; the shards of other arrays are deleted.
     """
     total = sum(count for _, count in shards)
     kinds: dict[str, np.dtype[Any]] = {"points": np.dtype("<f4"), "normals": np.dtype("<f2")}
@@ -291,7 +290,7 @@ def _read_array(path: Path, shard: Shard) -> NDArray[Any]:
 
 
 def _damaged(path: Path, shard: Shard) -> DataError:
-    return DataError(f"{path} is damaged; remove {shard.folder.parent} and start again")
+    return DataError(f"{path} is damaged; remove {shard.folder.parent} and run the command again")
 
 
 def _subset(cloud: Cloud, count: int, generator: np.random.Generator) -> Cloud:
@@ -300,7 +299,7 @@ def _subset(cloud: Cloud, count: int, generator: np.random.Generator) -> Cloud:
         remedy = (
             f"prepare with --points {have}"
             if have >= TRAINABLE
-            else f"fewer than the {TRAINABLE} that training needs; leave it out or scan it again"
+            else f"training needs at least {TRAINABLE}; leave it out or scan it again"
         )
         raise InputError(f"it has {have} points, {count} are needed; {remedy}")
     if have == count:
@@ -311,7 +310,7 @@ def _subset(cloud: Cloud, count: int, generator: np.random.Generator) -> Cloud:
 
 def _reason(error: Exception) -> str:
     if isinstance(error, MemoryError):
-        return "reading it needs more memory than one worker may have"
+        return "reading it needs more memory than the limit of a worker"
     if isinstance(error, PcgenError):
         return str(error)
     return f"not readable ({type(error).__name__}: {error})"

@@ -71,7 +71,7 @@ def test_a_folder_of_meshes_tells_what_it_does_not_show(tmp_path, capsys):
     (tmp_path / "three.dae").write_text("x")
     assert open_collection(tmp_path).names == ["one"]
     said = capsys.readouterr().err
-    assert "1 .npy passed over beside .stl; name it alone" in said
+    assert "1 .npy ignored beside .stl; name it alone" in said
     assert "1 .dae is not read; " in said  # the way to convert it depends on what is installed
 
 

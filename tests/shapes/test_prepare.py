@@ -142,7 +142,7 @@ def test_nothing_usable_is_an_error_with_reasons(tmp_path, capsys):
     with pytest.raises(DataError, match="no shapes in bad"):
         prepare(tmp_path / "bad", tmp_path / "set")
     (tmp_path / "bad" / "x.obj").write_bytes(b"v 0 0 0\n")
-    with pytest.raises(DataError, match=r"nothing usable.*x\.obj: no faces"):
+    with pytest.raises(DataError, match=r"no usable shape.*x\.obj: no faces"):
         prepare(tmp_path / "bad", tmp_path / "set")
     assert not (tmp_path / "set").exists()
     assert main(["prepare", str(tmp_path / "none"), "--out", str(tmp_path / "set")]) == 2

@@ -1,8 +1,4 @@
-"""Wavefront OBJ: vertices and faces; materials and groups are passed over.
-
-trimesh takes as long for one group of 80,000 faces, 4 times as long for 500 groups, and 59 times
-for 5,000; it makes fans of concave polygons.
-"""
+"""Wavefront OBJ: vertices and faces; materials and groups are ignored."""
 
 from __future__ import annotations
 
@@ -21,10 +17,10 @@ _NO_FACES = {
 
 
 def read_obj(data: bytes, sibling: Sibling | None = None) -> RawShape:
-    """Vertices and triangles of an OBJ file; without a face line it is a scan.
+    """Read the vertices and triangles of an OBJ file; without faces it is a scan.
 
     The material library is never opened. Relative (negative) indices count back from the last
-    vertex before their line, as the format says.
+    vertex before their line.
 
     Raises:
         MeshError: no vertex line, one that is not numbers, or only free-form surfaces.
@@ -69,7 +65,7 @@ def _left_out(data: bytes, has_faces: bool) -> tuple[str, ...]:
 
 
 def _normals(lines: list[bytes], count: int) -> NDArray[np.float64] | None:
-    """Those of a scan, where there is one a point."""
+    """The normals of a scan, if there is one per point."""
     found = [line[3:] for line in lines if line[:3] == b"vn "]
     if len(found) != count:
         return None
@@ -80,7 +76,7 @@ def _normals(lines: list[bytes], count: int) -> NDArray[np.float64] | None:
 
 
 def _plain_lines(data: bytes) -> bytes:
-    """Lines with one kind of end and of space and none in front, continued ones joined."""
+    """Lines with uniform ends and spaces, without indentation, and with continuations joined."""
     for old, new in ((b"\r\n", b"\n"), (b"\r", b"\n"), (b"\\\n", b" "), (b"\t", b" ")):
         if old in data:
             data = data.replace(old, new)
@@ -90,7 +86,7 @@ def _plain_lines(data: bytes) -> bytes:
 
 
 def _corners(lines: list[bytes]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """All vertex numbers in one array, and how many each face has."""
+    """All vertex numbers in one array, and the number of corners of each face."""
     text = b"\n".join(lines)
     if b"#" in text:
         lines = [line.partition(b"#")[0] for line in lines]
@@ -107,10 +103,9 @@ def _corners(lines: list[bytes]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
 
 
 def _uniform_corners(lines: list[bytes], text: bytes) -> NDArray[np.int64] | None:
-    """The vertex numbers as one table (faces, corners), where all faces are written alike.
+    """The vertex numbers as one table (faces, corners), or None if faces differ in form.
 
-    Most exporters do: every corner is ``7``, ``7/7``, ``7//7`` or ``7/7/7``. Everything else
-    gives None and goes the slower way.
+    Most exporters write every corner in one form: ``7``, ``7/7``, ``7//7`` or ``7/7/7``.
     """
     shape = lines[0].translate(None, b"0123456789")
     alike = {word.translate(None, b"0123456789") for word in lines[0].split()}

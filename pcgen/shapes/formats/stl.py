@@ -1,4 +1,4 @@
-"""STL, binary and text: triangles by their corners; the normals in the file are not used."""
+"""STL, binary and text: triangles by their corners; normals in the file are ignored."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _LOOP_END = re.compile(rb"endloop", re.IGNORECASE)
 
 
 def read_stl(data: bytes, sibling: Sibling | None = None) -> RawShape:
-    """Vertices, corners of the faces in turn, and triangles (F, 3); of all solids of the file.
+    """Read the corners of all solids as vertices, with triangles (F, 3).
 
     Raises:
-        MeshError: neither binary STL of the promised length nor text with whole facets.
+        MeshError: neither binary STL of the stated length nor text with complete facets.
     """
     # Many binary files begin with "solid" too, so the length decides.
     count = int.from_bytes(data[80:84], "little") if len(data) >= 84 else 0
@@ -29,11 +29,13 @@ def read_stl(data: bytes, sibling: Sibling | None = None) -> RawShape:
         facets = np.frombuffer(data, _FACET, count, 84)
         corners = facets["corners"].reshape(-1, 3).astype(np.float64)
         if left := (len(data) - 84) // _FACET.itemsize - count:
-            notes = (f"the STL file promises {count} facets; {left} more after them are left out",)
+            notes = (f"the STL file states {count} facets; {left} more after them are left out",)
     elif text:
         return _read_text(data.replace(b"\r", b"\n"))
     else:
-        raise MeshError(f"no STL file, or truncated: {count} facets do not fit {len(data)} bytes")
+        raise MeshError(
+            f"not an STL file, or truncated: {count} facets do not fit {len(data)} bytes"
+        )
     if not len(corners):
         raise MeshError("no faces: the STL file has no facet")
     return RawShape(corners, np.arange(len(corners)).reshape(-1, 3), notes=notes)

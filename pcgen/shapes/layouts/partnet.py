@@ -1,7 +1,7 @@
-"""PartNet: ``<annotation>/objs/*.obj``, the parts of one shape in a folder each.
+"""PartNet: ``<annotation>/objs/*.obj``, one folder of parts per shape.
 
-``meta.json`` beside the folder of parts names the category; ``result.json`` says which parts are
-the leaves of the shape. Samples of its surface that lie beside are not used.
+``meta.json`` beside the folder names the category; ``result.json`` lists the parts at the leaves of
+the hierarchy. Surface samples beside it are not used.
 """
 
 from __future__ import annotations

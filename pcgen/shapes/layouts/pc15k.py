@@ -1,6 +1,6 @@
 """PointFlow's ShapeNetCore.v2.PC15k: ``<synset>/<split>/<model>.npy``, each (15000, 3).
 
-The order of the points is kept: the protocol trains on the first 10,000 and compares with the
+The order of the points is kept: the protocol trains on the first 10,000 and evaluates on the
 rest.
 """
 

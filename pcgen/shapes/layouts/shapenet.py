@@ -1,7 +1,7 @@
-"""ShapeNetCore v1 and v2, unpacked or in one zip a synset.
+"""ShapeNetCore v1 and v2, unpacked or in one zip file per synset.
 
-``<synset>/<model>/models/model_normalized.obj`` (v2) or ``<synset>/<model>/model.obj`` (v1); the
-MTL, textures and voxels beside it are not opened. A single synset's folder is read too.
+``<synset>/<model>/models/model_normalized.obj`` (v2) or ``<synset>/<model>/model.obj`` (v1). MTL
+files, textures and voxels are not opened. The folder of a single synset is read too.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def find(listing: Listing) -> Found:
 
 
 def _without_obj(listing: Listing, folders: dict[str, set[str]]) -> list[Rejected]:
-    """Folders of models beside the others that have no OBJ; the official sets have some."""
+    """Model folders without OBJ; the official data sets have some."""
     missing: set[str] = set()
     paths = [entry.path for entry in listing.entries] + [f"{path}/." for path in listing.empty]
     prefixes = {place: f"{place}/" if place else "" for place in folders}
