@@ -15,10 +15,10 @@ from pcgen.api.data import Data
 from pcgen.api.model import Model
 from pcgen.api.shapes import Shapes, read_shapes
 from pcgen.errors import InputError
-from pcgen.evaluate import words
+from pcgen.evaluate import report_text
 from pcgen.evaluate.evaluation import Evaluation
-from pcgen.evaluate.figures import ENDINGS, standard_error
-from pcgen.evaluate.novelty import Newness
+from pcgen.evaluate.metrics import ENDINGS, standard_error
+from pcgen.evaluate.novelty import Novelty
 from pcgen.files import write_json
 from pcgen.progress import shown
 from pcgen.shapes.samples import Samples
@@ -129,7 +129,7 @@ class Score:
 
     def __str__(self) -> str:
         """The table and the verdict that ``pcgen evaluate`` prints."""
-        return words.table([self.evaluation.summary])
+        return report_text.table([self.evaluation.summary])
 
     def __repr__(self) -> str:
         said = [f"1-NNA {self.nna_cd}"]
@@ -153,7 +153,7 @@ class Score:
         how = "" if error is None else f"{summary['seeds']['count']} sampling seeds"
         return Figure(float(value), error, how)
 
-    def _newness(self, frame: str) -> Newness | None:
+    def _newness(self, frame: str) -> Novelty | None:
         return self.evaluation.newness.get(frame)
 
     def _novelty(self, frame: str) -> Figure | None:
@@ -205,7 +205,7 @@ class Comparison:
         return {"runs": [score.summary() for score in self.scores]}
 
     def __str__(self) -> str:
-        return words.table([score.summary() for score in self.scores])
+        return report_text.table([score.summary() for score in self.scores])
 
     def __repr__(self) -> str:
         return f"Comparison({', '.join(map(repr, self.scores))})"
@@ -313,17 +313,17 @@ def evaluate(
         >>> score = pcgen.evaluate(shapes, reference="furniture", split="test")  # doctest: +SKIP
         >>> score.nna_cd  # doctest: +SKIP
     """
-    from pcgen.evaluate.files import judge, request_for
+    from pcgen.evaluate.requests import evaluate_request, make_request
     from pcgen.model import ShapeModel
 
     def place(data: Data | Path | str | None) -> Path | None:
-        from pcgen.shapes.fetch import at_hand
+        from pcgen.shapes.remote_datasets import local_folder
 
         if data is None or isinstance(data, Data):
             return None if data is None else data.path
         if not isinstance(data, str | Path):
             raise InputError(f"expected a data set or a path, got {type(data).__name__}")
-        return at_hand(data)
+        return local_folder(data)
 
     def given(one: Any) -> Path | Samples | ShapeModel:
         if isinstance(one, Model):
@@ -337,7 +337,7 @@ def evaluate(
     with shown(progress):
         found = place(reference)
         assert found is not None
-        request = request_for(
+        request = make_request(
             [given(one) for one in entries],
             found,
             training=place(training),
@@ -357,12 +357,12 @@ def evaluate(
             cache=cache,
             device=device,
         )
-        scores = tuple(Score(evaluation) for evaluation in judge(request))
+        scores = tuple(Score(evaluation) for evaluation in evaluate_request(request))
     return Comparison(scores) if several else scores[0]
 
 
 def _write_page(path: Path | str, evaluations: list[Evaluation], progress: bool) -> Path:
-    from pcgen.evaluate.page import write_page
+    from pcgen.evaluate.html_report import write_page
 
     with shown(progress):
         write_page(Path(path), evaluations)
@@ -370,10 +370,10 @@ def _write_page(path: Path | str, evaluations: list[Evaluation], progress: bool)
 
 
 def _html(evaluations: list[Evaluation]) -> str:
-    from pcgen.evaluate.page import figures_page
-    from pcgen.gallery.notebook import framed
+    from pcgen.evaluate.html_report import metrics_page
+    from pcgen.gallery.notebook import as_iframe
 
-    return framed(figures_page(evaluations), 620)
+    return as_iframe(metrics_page(evaluations), 620)
 
 
 def _ratio_error(mine: NDArray[np.float64], theirs: NDArray[np.float64]) -> float | None:

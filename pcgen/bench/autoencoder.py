@@ -191,7 +191,7 @@ def _judged(
     import torch
 
     from pcgen.evaluate.matrix import Work
-    from pcgen.evaluate.novelty import NoveltyJudge, nearest_training
+    from pcgen.evaluate.novelty import NoveltyIndex, nearest_training
     from pcgen.shapes.normalise import proportion_free
 
     draw, work = torch.Generator().manual_seed(seed), Work()
@@ -214,7 +214,7 @@ def _judged(
     parents = maps.pairing.pair[torch.arange(MOST) % max(1, len(maps)), 0]
     reach, count = dataclasses.replace(maps.reach, copies=0.0), min(POINTS, maps.to.shape[1])
     children = maps.of_shapes(parents, count, draw, reach).points.numpy()
-    judge = NoveltyJudge(
+    judge = NoveltyIndex(
         dataset.points(training, NOVELTY_POINTS, part="last"),
         real=dataset.points(test, NOVELTY_POINTS, part="last"),
         frames={"proportion_free": proportion_free},
@@ -241,14 +241,14 @@ def _ratios(
     """Reconstructions of shapes over two draws of them, median and quantile."""
     import numpy as np
 
-    from pcgen.evaluate.novelty import two_draw
+    from pcgen.evaluate.novelty import two_draw_distances
     from pcgen.shapes.normalise import proportion_free
 
     first, again = (
         proportion_free(dataset.points(rows, POINTS, part=part)) for part in ("first", "last")
     )
-    apart = two_draw(proportion_free(rebuilt), again, work)
-    ratio = apart / np.maximum(two_draw(first, again, work), 1e-12)
+    apart = two_draw_distances(proportion_free(rebuilt), again, work)
+    ratio = apart / np.maximum(two_draw_distances(first, again, work), 1e-12)
     return {"median": float(np.median(ratio)), "quantile": float(np.quantile(ratio, QUANTILE))}
 
 

@@ -76,7 +76,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     # The control of every ratio.
     bases = ["standard", *(name for name in bases if name != "standard")]
     torch.set_num_threads(1)
-    found = problems.chosen(args.densities, args.latents)
+    found = problems.problem_names(args.densities, args.latents)
     rows = []
     with progress.bar("bench base", len(found) * len(bases) * args.seeds) as bar:
         for problem in found:
@@ -128,7 +128,7 @@ def _run(
     from pcgen.base.energies import transport_term
 
     generator = torch.Generator().manual_seed(seed)
-    train, test = problems.data_of(problem, generator)
+    train, test = problems.problem_data(problem, generator)
     before = time.process_time()
     omega = base.fit(name, train, generator=generator)
     seconds = time.process_time() - before
@@ -246,7 +246,7 @@ def _target(problem: str, seed: int) -> float:
     import torch
 
     generator = torch.Generator().manual_seed(seed)
-    _, test = problems.data_of(problem, generator)
+    _, test = problems.problem_data(problem, generator)
     half, size = min(problems.TEST // 2, len(test) // 2), min(problems.TEST, len(test))
     values = []
     for _ in range(200):

@@ -171,7 +171,7 @@ def _chamfer_ways() -> dict[str, Way]:
 
 
 def _annealed_ways(variant: str) -> dict[str, Way]:
-    from pcgen.evaluate.annealed import annealed_table
+    from pcgen.evaluate.annealed_emd import annealed_table
 
     return {
         "native (compiled C)": lambda x, y: annealed_table(x, y, variant, "native"),

@@ -16,7 +16,7 @@ DIGITS = "digits"
 TRAIN, TEST = 2000, 1000
 
 
-def chosen(densities: str, latents: Path | None) -> list[str]:
+def problem_names(densities: str, latents: Path | None) -> list[str]:
     """The problems that the options name: densities by name, or latents by their path.
 
     Raises:
@@ -35,7 +35,7 @@ def chosen(densities: str, latents: Path | None) -> list[str]:
     return names
 
 
-def data_of(problem: str, generator: Generator) -> tuple[Tensor, Tensor]:
+def problem_data(problem: str, generator: Generator) -> tuple[Tensor, Tensor]:
     """Training and held-out data, (n, dim) each, of unit variance on average."""
     from pcgen.bench.densities import DENSITIES
 

@@ -33,8 +33,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
-    from pcgen.evaluate.figures import spread_of, standard_error
     from pcgen.evaluate.matrix import Work, pair_matrix
+    from pcgen.evaluate.metrics import spread_of, standard_error
     from pcgen.model import ShapeModel
     from pcgen.shapes.store import Dataset
 

@@ -1,7 +1,7 @@
-"""Say what is installed, which kernels backends work, and how to get what is missing.
+"""Check what is installed, which kernel backends work, and how to install what is missing.
 
-Each backend and the graphics are tried on a tiny case, in a process of their own. The first run
-takes a minute, because KeOps compiles a kernel. Exit code 0 when the main job works here.
+Each backend and the graphics are tested on a tiny case in a separate process. The first run takes a
+minute, because KeOps compiles a kernel. The exit code is 0 if training and sampling work here.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Nothing to choose."""
+    """There are no options."""
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:

@@ -25,7 +25,7 @@ class _Entry(NamedTuple):
     path: Path
 
 
-def used(path: Path) -> None:
+def touch(path: Path) -> None:
     """Note that an entry was read, so that it is kept longer than those that were not."""
     with contextlib.suppress(OSError):
         os.utime(path)

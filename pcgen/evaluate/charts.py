@@ -74,7 +74,7 @@ def histogram(series: Sequence[Series], label: str) -> str:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Mark:
+class AccuracyMark:
     """A 1-NNA as fractions: overall and its sd (or None), on generated and on reference shapes."""
 
     name: str
@@ -85,7 +85,7 @@ class Mark:
     style: str
 
 
-def accuracies(marks: Sequence[Mark], chance: tuple[float, float]) -> str:
+def accuracy_chart(marks: Sequence[AccuracyMark], chance: tuple[float, float]) -> str:
     """One line a mark: a dot with its spread, its two halves, and what chance alone shows.
 
     Args:

@@ -11,7 +11,7 @@ import itertools
 import numpy as np
 from numpy.typing import NDArray
 
-from pcgen.evaluate.clouds import CloudSet
+from pcgen.evaluate.cloud_sets import CloudSet
 
 SIZE_RATIO = 1.5
 AXES = "XYZ"
@@ -25,7 +25,7 @@ AXIS_MISFIT, AXIS_GAIN = 0.15, 0.4
 LEAK = 0.9
 
 
-def suspicions(
+def sanity_warnings(
     generated: CloudSet,
     reference: CloudSet,
     across: NDArray[np.float64],

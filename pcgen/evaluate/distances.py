@@ -2,7 +2,7 @@
 
 ==================  ===========================================================================
 cd                  mean_i min_j |x_i − y_j|² + mean_j min_i |x_i − y_j|²
-emd_pointflow       annealed soft assignment paid in d; see :mod:`pcgen.evaluate.annealed`
+emd_pointflow       annealed soft assignment paid in d; see :mod:`pcgen.evaluate.annealed_emd`
 emd_pytorchemd      annealed soft assignment paid in d²; likewise
 emd_exact           the exact optimal assignment (POT), mean Euclidean distance: W₁
 dcd                 density-aware CD of Wu et al. (2021), squared distances, α = 1000: in [0, 1];
@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pcgen.errors import BackendError, InputError
-from pcgen.evaluate.annealed import annealed_table
+from pcgen.evaluate.annealed_emd import annealed_table
 
 Clouds = NDArray[np.float32]
 Table = NDArray[np.float64]
@@ -65,19 +65,19 @@ def pick_backend(distance: str, points: int, backend: str = "auto") -> str:
         small = points * points <= backends.NATIVE_PAIRS or "kdtree" not in known
         usable = "native" in known and small and backends.native_usable()
         return "native" if usable else next(name for name in known if name != "native")
-    if placed(backend)[0] not in known:
+    if split_backend(backend)[0] not in known:
         raise BackendError(f"{distance} runs on {', '.join(known)}, not on {backend!r}")
     return backend
 
 
-def on_device(device: str) -> str:
+def device_backend(device: str) -> str:
     """The backend that computes on a CUDA device, as its name and place: ``keops@cuda:0``."""
     from pcgen.kernels import backends
 
     return f"{'keops' if backends.keops_usable_on_cuda() else 'dense'}@{device}"
 
 
-def placed(backend: str) -> tuple[str, str]:
+def split_backend(backend: str) -> tuple[str, str]:
     """The name of a backend and the device that it computes on."""
     name, _, device = backend.partition("@")
     return name, device or "cpu"
@@ -97,7 +97,7 @@ def chamfer_table(x: Clouds, y: Clouds, backend: str) -> Table:
 
     from pcgen import kernels
 
-    name, device = placed(backend)
+    name, device = split_backend(backend)
     others = torch.from_numpy(np.ascontiguousarray(y)).to(device)
     rows = [torch.from_numpy(np.array(cloud)).to(device).expand(len(y), -1, -1) for cloud in x]
     found = torch.stack([kernels.chamfer(row, others, backend=name) for row in rows])
@@ -164,7 +164,7 @@ def _by_neighbours(pair: Callable[..., float], x: Clouds, y: Clouds, backend: st
     from pcgen import kernels
 
     def nearest(a: Clouds, b: Clouds) -> tuple[Table, NDArray[np.int64]]:
-        name, device = placed(backend)
+        name, device = split_backend(backend)
         first, second = (
             torch.from_numpy(np.ascontiguousarray(c[None, :, :3])).to(device) for c in (a, b)
         )

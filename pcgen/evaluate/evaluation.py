@@ -17,15 +17,15 @@ from numpy.typing import NDArray
 from pcgen import __version__
 from pcgen.errors import InputError
 from pcgen.evaluate import novelty
-from pcgen.evaluate.checks import suspicions
-from pcgen.evaluate.clouds import CloudSet, RealSets, Trials, pair_up
-from pcgen.evaluate.figures import (
+from pcgen.evaluate.checks import sanity_warnings
+from pcgen.evaluate.cloud_sets import CloudSet, ReferenceSets, Trials, pair_trials
+from pcgen.evaluate.metrics import (
     ENDINGS,
-    Measured,
+    EvaluationSettings,
+    MetricComputer,
     NoveltySearch,
-    Settings,
     mean_of,
-    novelty_figures,
+    novelty_metrics,
     per_category,
     spread_of,
 )
@@ -54,13 +54,13 @@ class Evaluation:
     generated: CloudSet
     reference: CloudSet
     nearest_reference: novelty.Nearest
-    newness: dict[str, novelty.Newness]
+    newness: dict[str, novelty.Novelty]
     training: CloudSet | None
     ceiling_distance: Table | None = None
 
 
 def evaluate(
-    generated: Sequence[CloudSet], real: RealSets, settings: Settings | None = None
+    generated: Sequence[CloudSet], real: ReferenceSets, settings: EvaluationSettings | None = None
 ) -> Evaluation:
     """Judge generated shapes.
 
@@ -70,29 +70,31 @@ def evaluate(
     Raises:
         InputError: fewer than two shapes, or clouds of another size than the protocol's.
     """
-    settings = settings or Settings()
+    settings = settings or EvaluationSettings()
     pool = _joined(generated)
     real, notes, doubts = _common_categories(pool, real)
     for clouds in (pool, real.reference):
         _check_size(clouds, settings.protocol)
     sizes = [len(clouds) for clouds in generated]
-    trials = pair_up(sizes, len(real.reference), settings.seeds, settings.seed)
+    trials = pair_trials(sizes, len(real.reference), settings.seeds, settings.seed)
     if trials.size < 2:
         raise InputError(
             f"the metrics need at least 2 shapes in both sets, got {len(pool)} generated and "
             f"{len(real.reference)} reference shapes; an array (P, 3) is one cloud, a set of them "
             "is (N, P, 3)"
         )
-    measured = Measured(settings)
+    measured = MetricComputer(settings)
     rows, first = measured.trials(pool, real.reference, trials)
     mine, theirs = (chosen[0] for chosen in (trials.generated, trials.reference))
     shown, met = pool.take(mine), real.reference.take(theirs)
     search = NoveltySearch(real, settings.work)
     warnings = [*doubts, *pool.remarks, *real.reference.remarks]
-    warnings += suspicions(shown, met, first["cd"].across, search.test_rates["replay_rate_test"])
+    warnings += sanity_warnings(
+        shown, met, first["cd"].across, search.test_rates["replay_rate_test"]
+    )
     near = [search.of(pool.take(chosen)) for chosen in trials.generated]
     for row, found in zip(rows, near, strict=True):
-        row.update(novelty_figures(found))
+        row.update(novelty_metrics(found))
     summary: dict[str, Any] = {"samples": pool.source, "reference": real.path}
     summary |= mean_of(rows)
     summary |= search.test_rates
@@ -136,7 +138,9 @@ def _joined(sets: Sequence[CloudSet]) -> CloudSet:
     )
 
 
-def _common_categories(pool: CloudSet, real: RealSets) -> tuple[RealSets, list[str], list[str]]:
+def _common_categories(
+    pool: CloudSet, real: ReferenceSets
+) -> tuple[ReferenceSets, list[str], list[str]]:
     """Samples of one category meet real shapes of that category; all else meets all.
 
     Several categories are never narrowed down to those that were sampled: a generator that lost
@@ -180,7 +184,7 @@ def _common_categories(pool: CloudSet, real: RealSets) -> tuple[RealSets, list[s
             "down with --category if that is meant"
         ]
         return real, [], doubts if lacking else []
-    kept = RealSets(
+    kept = ReferenceSets(
         reference=reference,
         training=only(real.training),
         training_again=only(real.training_again),
@@ -220,7 +224,7 @@ def _frame_text(protocol: Protocol) -> str:
 
 def _novelty(
     summary: dict[str, Any],
-    first: dict[str, novelty.Newness],
+    first: dict[str, novelty.Novelty],
     shown: CloudSet,
     training: CloudSet | None,
     protocol: Protocol,
@@ -257,7 +261,7 @@ def _novelty(
 
 
 def _spelled_out(
-    settings: Settings, real: RealSets, trials: Trials, backends: dict[str, str]
+    settings: EvaluationSettings, real: ReferenceSets, trials: Trials, backends: dict[str, str]
 ) -> dict[str, Any]:
     protocol = settings.protocol
     training = real.training

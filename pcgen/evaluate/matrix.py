@@ -227,7 +227,7 @@ def _read_finished(path: Path, tasks: Sequence[Task]) -> dict[Task, NDArray[np.f
     try:
         file = read_npz(path)
         found = {task: file[_name(task)] for task in tasks}
-        cache.used(path)
+        cache.touch(path)
         return found
     except (InputError, KeyError, OSError):
         return None

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pcgen.errors import InputError
-from pcgen.evaluate.bounds import Sketches, joined, lower_bounds, sketch
+from pcgen.evaluate.distance_bounds import Sketches, concatenate_sketches, lower_bounds, sketch
 from pcgen.evaluate.distances import chamfer_table, pick_backend
 from pcgen.evaluate.novelty import MIRROR, search
 from pcgen.shapes.normalise import FLAT, proportion_free
@@ -125,7 +125,9 @@ class Neighbours:
     def _sketches(self) -> Sketches:
         starts = range(0, len(self._rows), BLOCK_SHAPES)
         places = np.arange(len(self._rows))
-        return joined([sketch(self._framed(places[k : k + BLOCK_SHAPES])) for k in starts])
+        return concatenate_sketches(
+            [sketch(self._framed(places[k : k + BLOCK_SHAPES])) for k in starts]
+        )
 
     def _framed(self, places: NDArray[np.int64]) -> Cloud:
         return proportion_free(self._dataset.points(self._rows[places], self._count))

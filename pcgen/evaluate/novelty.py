@@ -16,9 +16,9 @@ near-duplicates too:
 A generator is as new as nature when in both frames its rate is no higher than the test shapes' and
 its ratio is at least 0.9.
 
-:func:`nearest_training` finds the nearest training shape for everything in pcgen that asks for it,
-exactly: lower bounds of all distances come first (:mod:`pcgen.evaluate.bounds`), then pairs are
-compared in full, in the order of their bounds, until no bound is below the least distance found.
+:func:`nearest_training` finds the nearest training shape exactly: lower bounds of all
+distances come first (:mod:`pcgen.evaluate.distance_bounds`), then pairs are compared in full, in
+the order of their bounds, until no bound is below the least distance found.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pcgen.errors import InputError
-from pcgen.evaluate.bounds import Sketches, lower_bounds, sketch
+from pcgen.evaluate.distance_bounds import Sketches, lower_bounds, sketch
 from pcgen.evaluate.distances import chamfer_table, pick_backend
 from pcgen.evaluate.matrix import Task, Work, run_tasks
-from pcgen.shapes.arrays import scratch
+from pcgen.shapes.arrays import temporary_array
 from pcgen.shapes.normalise import box_frame, proportion_free
 
 REPLAY_FACTOR = 1.2
@@ -68,7 +68,7 @@ class Nearest:
             object.__setattr__(self, "mirrored", np.zeros(len(self.index), bool))
 
 
-def two_draw(first: Clouds, second: Clouds, work: Work) -> NDArray[np.float64]:
+def two_draw_distances(first: Clouds, second: Clouds, work: Work) -> NDArray[np.float64]:
     """(n,) CD between two independent samplings of each shape, both (n, P, 3)."""
     backend = pick_backend("cd", first.shape[1], work.backend)
     tasks = [(start,) for start in range(0, len(first), ROWS)]
@@ -187,7 +187,7 @@ FRAMES: Frames = {"box": in_box, "proportion_free": proportion_free}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Newness:
+class Novelty:
     """How new some shapes are in one frame, beside real unseen shapes.
 
     Attributes:
@@ -219,7 +219,7 @@ class Newness:
         return None if self.draws is None else replay_rate(self.real, self.draws)
 
 
-class NoveltyJudge:
+class NoveltyIndex:
     """Judges how new shapes are; what it knows of the training set serves every call.
 
     Args:
@@ -244,39 +244,39 @@ class NoveltyJudge:
             name: _InFrame(frame, training, again, real, work) for name, frame in frames.items()
         }
 
-    def of(self, clouds: Clouds) -> dict[str, Newness]:
+    def of(self, clouds: Clouds) -> dict[str, Novelty]:
         """How new clouds (n, P, 3) are, by the name of the frame."""
         return {name: known.of(clouds) for name, known in self._frames.items()}
 
-    def of_real(self) -> dict[str, Newness]:
+    def of_real(self) -> dict[str, Novelty]:
         """How new the real shapes are."""
         return {name: known.of_real() for name, known in self._frames.items()}
 
 
-def newness(
+def measure_novelty(
     clouds: Clouds,
     training: Clouds,
     again: Clouds | None = None,
     real: Clouds | None = None,
     *,
     work: Work | None = None,
-) -> dict[str, Newness]:
+) -> dict[str, Novelty]:
     """How new clouds are in the frames ``box`` and ``proportion_free``, mirror images included.
 
-    Use :class:`NoveltyJudge`, which takes the same arguments, to judge many sets by one training
+    Use :class:`NoveltyIndex`, which takes the same arguments, to judge many sets by one training
     set.
 
     Args:
         clouds: (n, P, 3); all arrays float32, of one number of points and in any frame.
     """
-    return NoveltyJudge(training, again, real, work=work).of(clouds)
+    return NoveltyIndex(training, again, real, work=work).of(clouds)
 
 
 def _framed(clouds: Clouds, frame: Callable[[Clouds], Clouds]) -> Clouds:
     """Clouds in a frame; a copy unless it is the one they are in."""
     if frame is as_given:
         return clouds
-    framed = scratch(clouds.shape)
+    framed = temporary_array(clouds.shape)
     for start in range(0, len(clouds), 256):
         framed[start : start + 256] = frame(clouds[start : start + 256])
     return framed
@@ -298,7 +298,11 @@ class _InFrame:
 
     @cached_property
     def draws(self) -> NDArray[np.float64] | None:
-        return None if self._again is None else two_draw(self._training, self._again, self._work)
+        return (
+            None
+            if self._again is None
+            else two_draw_distances(self._training, self._again, self._work)
+        )
 
     @cached_property
     def real(self) -> Nearest:
@@ -307,12 +311,12 @@ class _InFrame:
         others = self._training if self._again is None else self._again
         return self._nearest(others, np.arange(len(others)))
 
-    def of(self, clouds: Clouds) -> Newness:
+    def of(self, clouds: Clouds) -> Novelty:
         found = self._nearest(_framed(clouds, self._frame), None)
-        return Newness(found=found, real=self.real, draws=self.draws)
+        return Novelty(found=found, real=self.real, draws=self.draws)
 
-    def of_real(self) -> Newness:
-        return Newness(found=self.real, real=self.real, draws=self.draws)
+    def of_real(self) -> Novelty:
+        return Novelty(found=self.real, real=self.real, draws=self.draws)
 
     @cached_property
     def _sketches(self) -> Sketches:

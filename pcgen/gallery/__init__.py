@@ -11,14 +11,15 @@ with their reports, a path between two shapes, learning curves. A folder leaves:
 Samples are shown in the order in which they were drawn, none left out: the page is evidence, not
 advertisement. Pictures come ready with the page (:mod:`pcgen.render`); only what a visitor turns
 is drawn live, by one three.js renderer for all (``static/scene.js``, under the same light as the
-pictures, with the occlusion of the sky baked in by :mod:`pcgen.gallery.pack`), and by a painter's
-algorithm where a browser has no WebGL. So a page with hundreds of shapes is as quick as one.
+pictures, with the occlusion of the sky baked in by :mod:`pcgen.gallery.web_geometry`), and by a
+painter's algorithm where a browser has no WebGL. So a page with hundreds of shapes is as quick as
+one.
 """
 
 from pcgen.gallery.build import build
 from pcgen.gallery.contact import contact_sheet
 from pcgen.gallery.curves import read_curves
+from pcgen.gallery.from_path import gallery
 from pcgen.gallery.meshes import MeshFiles, find_meshes
-from pcgen.gallery.source import gallery
 
 __all__ = ["MeshFiles", "build", "contact_sheet", "find_meshes", "gallery", "read_curves"]

@@ -15,13 +15,13 @@ from pcgen import __version__, progress
 from pcgen.errors import MeshError, StorageError
 from pcgen.evaluate.neighbours import Neighbour
 from pcgen.files import atomic_folder
-from pcgen.gallery import pack, page
+from pcgen.gallery import page, web_geometry
 from pcgen.gallery.curves import Curves, section
 from pcgen.gallery.meshes import MeshFiles, find_meshes
 from pcgen.render import palette
 from pcgen.render.camera import AZIMUTH, ELEVATION
-from pcgen.render.files import encode
-from pcgen.render.picture import Image
+from pcgen.render.image_files import encode
+from pcgen.render.renderer import Image
 from pcgen.shapes.mesh_files import Mesh
 from pcgen.shapes.reading import read_mesh
 from pcgen.shapes.samples import Samples
@@ -78,7 +78,7 @@ def build(
             "items": items,
         }
         if explained is not None:
-            uri = pack.data_uri(encode(explained, "WEBP", 88), "webp")
+            uri = web_geometry.data_uri(encode(explained, "WEBP", 88), "webp")
             text = (
                 "Base points are drawn for the shape; the flow carries each to its place in the "
                 "cloud, and the mesh is made of that. A point keeps the colour of its part of the "
@@ -114,7 +114,7 @@ def _item(
 ) -> tuple[dict[str, Any], dict[str, str]]:
     """What the page knows of one sample, and its blobs; its files go into ``folder``."""
     normals = None if samples.normals is None else samples.normals[number]
-    cloud = pack.cloud(samples.points[number], normals, "generated")
+    cloud = web_geometry.cloud(samples.points[number], normals, "generated")
     item: dict[str, Any] = {
         "category": str(samples.category[number]),
         "thumbnail": cloud.thumbnail,
@@ -122,7 +122,7 @@ def _item(
     }
     blobs = {f"cloud-{number}": cloud.data}
     if neighbour is not None:
-        other = pack.cloud(neighbour.points, None, "training", thumbnail=0)
+        other = web_geometry.cloud(neighbour.points, None, "training", thumbnail=0)
         item["nearest"] = {
             "id": neighbour.id,
             "distance": neighbour.distance,
@@ -135,7 +135,7 @@ def _item(
         item["files"] = list(_copied(files, folder / "meshes"))
         with contextlib.suppress(MeshError):  # a mesh that cannot be drawn is still downloaded
             mesh = _aligned(read_mesh(files.drawn_from), samples.points[number])
-            packed = pack.mesh(mesh.vertices, mesh.faces)
+            packed = web_geometry.mesh(mesh.vertices, mesh.faces)
             (folder / "view").mkdir(exist_ok=True)
             source = f"view/mesh-{number}.js"
             (folder / source).write_text(f'Page.receiveMesh({number},"{packed.data}");\n')
@@ -145,7 +145,7 @@ def _item(
 
 def _path(frames: Samples) -> tuple[dict[str, Any], dict[str, str]]:
     packed = [
-        pack.cloud(
+        web_geometry.cloud(
             points,
             None if frames.normals is None else frames.normals[k],
             "generated",

@@ -8,7 +8,7 @@ from typing import Any
 
 from pcgen.errors import InputError
 from pcgen.files import parse_json, read_text
-from pcgen.render.inputs import natural
+from pcgen.render.inputs import natural_order
 from pcgen.shapes.formats import MESH_SUFFIXES
 
 MANIFEST = "meshes.json"
@@ -84,5 +84,5 @@ def _loose(folder: Path) -> list[MeshFiles]:
             named.setdefault(path.stem, []).append(path)
     return [
         MeshFiles(name=name, files=tuple(sorted(named[name])))
-        for name in sorted(named, key=natural)
+        for name in sorted(named, key=natural_order)
     ]

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pcgen.gallery import pack
+from pcgen.gallery import web_geometry
 from pcgen.gallery.page import STATIC
 from pcgen.render import palette
 from pcgen.render.camera import AZIMUTH, ELEVATION, fit
@@ -35,7 +35,7 @@ p { margin: 0 8px 6px; color: #6d7076; }
 
 
 @dataclass(frozen=True)
-class Exhibit:
+class NotebookShape:
     """One shape to show.
 
     Attributes:
@@ -51,7 +51,7 @@ class Exhibit:
     colour: str = "generated"
 
 
-def turnable(exhibits: Sequence[Exhibit], note: str = "") -> str:
+def notebook_view(exhibits: Sequence[NotebookShape], note: str = "") -> str:
     """HTML that shows the first :data:`MOST` shapes; each turns under the mouse or arrow keys.
 
     Args:
@@ -92,10 +92,10 @@ def turnable(exhibits: Sequence[Exhibit], note: str = "") -> str:
     columns = max(1, 900 // SIDE)
     rows = -(-len(shown) // columns)
     height = rows * (side + 30) + (30 if note else 8)
-    return framed(document, height)
+    return as_iframe(document, height)
 
 
-def framed(document: str, height: int) -> str:
+def as_iframe(document: str, height: int) -> str:
     """A whole HTML document inside another one, apart from it."""
     return (
         f'<iframe srcdoc="{html.escape(document)}" style="width:100%;height:{height}px;border:0" '
@@ -114,12 +114,12 @@ def table(rows: Sequence[tuple[str, str]], caption: str = "") -> str:
     return f"<table>{title}<tbody>{body}</tbody></table>"
 
 
-def _packed(one: Exhibit) -> pack.Packed:
+def _packed(one: NotebookShape) -> web_geometry.PackedGeometry:
     """The shape, with what the script needs to aim at it."""
     if one.faces is None:
-        packed = pack.cloud(one.points, one.normals, one.colour, thumbnail=0)
+        packed = web_geometry.cloud(one.points, one.normals, one.colour, thumbnail=0)
     else:
-        packed = pack.mesh(np.asarray(one.points, np.float64), one.faces)
+        packed = web_geometry.mesh(np.asarray(one.points, np.float64), one.faces)
     points = np.asarray(one.points, np.float64)
     cameras = fit(points, np.arange(0.0, 360.0, 45.0))  # it is turned: every side must fit
     packed.header["target"] = ((points.min(0) + points.max(0)) / 2).tolist()

@@ -1,7 +1,7 @@
 """Pictures without a screen: stills, contact sheets, turntables, one shape explained.
 
 Arrays of points or triangles enter, in any frame with +Y up; 8-bit pictures (height, width, 3)
-leave, and :mod:`pcgen.render.files` writes them. No graphics driver takes part and nothing is
+leave, and :mod:`pcgen.render.image_files` writes them. No graphics driver takes part and nothing is
 random, so that a picture in a paper, a README or a test can be made again on any machine.
 
 * :func:`cloud` draws points as small lit balls, :func:`mesh` draws triangles, both under one
@@ -21,11 +21,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pcgen.render import bodies, palette
+from pcgen.render import palette, primitives
 from pcgen.render.camera import AZIMUTH, ELEVATION, fit
 from pcgen.render.explain import explain
-from pcgen.render.files import save, save_gif
-from pcgen.render.picture import Image, Studio
+from pcgen.render.image_files import save, save_gif
+from pcgen.render.renderer import Image, Renderer
 from pcgen.render.sheet import pair, sheet
 
 __all__ = [
@@ -70,7 +70,7 @@ def cloud(
     Raises:
         InputError: wrong shapes, or no finite point at all.
     """
-    body = bodies.balls(points, normals, colour, point_size)
+    body = primitives.balls(points, normals, colour, point_size)
     return still(body, size, azimuth, elevation, background, ground)
 
 
@@ -92,38 +92,38 @@ def mesh(
     Raises:
         MeshError: no faces, indices out of range, or no finite face.
     """
-    body = bodies.triangles(vertices, faces, colour)
+    body = primitives.triangles(vertices, faces, colour)
     return still(body, size, azimuth, elevation, background, ground)
 
 
 def turntable(
-    body: bodies.Body,
+    body: primitives.Primitives,
     *,
     frames: int = 36,
     size: int | tuple[int, int] = 360,
     elevation: float = ELEVATION,
     background: tuple[float, float, float] = palette.PAPER,
 ) -> Iterator[Image]:
-    """Yield the pictures of one full turn of what :mod:`pcgen.render.bodies` made."""
+    """Yield the pictures of one full turn of what :mod:`pcgen.render.primitives` made."""
     angles = AZIMUTH + np.linspace(0, 360, frames, endpoint=False)
     width, height = _width_height(size)
-    studio = Studio(body, background)
+    studio = Renderer(body, background)
     for camera in fit(body.points, angles, elevation, aspect=width / height):
         yield studio.shoot(camera, (width, height))
 
 
 def still(
-    body: bodies.Body,
+    body: primitives.Primitives,
     size: int | tuple[int, int] = 512,
     azimuth: float = AZIMUTH,
     elevation: float = ELEVATION,
     background: tuple[float, float, float] = palette.PAPER,
     ground: bool = True,
 ) -> Image:
-    """Draw what :mod:`pcgen.render.bodies` made."""
+    """Draw what :mod:`pcgen.render.primitives` made."""
     width, height = _width_height(size)
     camera = fit(body.points, azimuth, elevation, aspect=width / height)[0]
-    return Studio(body, background, ground).shoot(camera, (width, height))
+    return Renderer(body, background, ground).shoot(camera, (width, height))
 
 
 def _width_height(size: int | tuple[int, int]) -> tuple[int, int]:

@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pcgen.errors import InputError
-from pcgen.render import bodies, palette
+from pcgen.render import palette, primitives
 from pcgen.render.camera import AZIMUTH, ELEVATION, fit
-from pcgen.render.picture import Image, Studio
+from pcgen.render.renderer import Image, Renderer
 from pcgen.render.sheet import sheet
 
 Array = NDArray[np.float64]
@@ -31,7 +31,7 @@ TIMES = (1, 2, 5, 10, 20, 50, 100)  # as long as they are
 GHOST = 0.82  # grey of the shape behind the threads
 
 
-class Decoded(Protocol):
+class DecodedBatch(Protocol):
     """What a decoder gives for a batch of shapes; arrays or tensors, in one frame.
 
     ``points`` and ``base`` are (batch, n, 3), matched row by row; ``normals`` and the labels
@@ -52,7 +52,7 @@ class Decoded(Protocol):
 
 
 def explain(
-    decoded: Decoded,
+    decoded: DecodedBatch,
     *,
     row: int = 0,
     mesh: Any = None,
@@ -86,7 +86,7 @@ def explain(
     )
     chosen = np.linspace(0, len(points) - 1, min(THREADS, len(points))).astype(np.int64)
     mean = float(np.linalg.norm(points - base, axis=1).mean())
-    times = stretch(mean, float(np.ptp(points, axis=0).max()))
+    times = display_factor(mean, float(np.ptp(points, axis=0).max()))
     longer = f"\ndrawn {times} times as long" if times > 1 else ""
     straight = np.stack([base, points])
     paths = None if trace is None or len(trace) < 3 else trace[:, finite]
@@ -98,40 +98,40 @@ def explain(
     seen = np.concatenate([points, base, *(way.reshape(-1, 3) for way in drawn)])
     camera = fit(seen, azimuth, elevation)[0]
 
-    def panel(body: bodies.Body, ground: bool = True) -> Image:
-        return Studio(body, ground=ground).shoot(camera, (size, size))
+    def panel(body: primitives.Primitives, ground: bool = True) -> Image:
+        return Renderer(body, ground=ground).shoot(camera, (size, size))
 
-    final = bodies.balls(points, normals, colours)
+    final = primitives.balls(points, normals, colours)
     panels = [
-        (panel(replace(bodies.balls(base, None, colours), radii=final.radii)), "1  base points")
+        (panel(replace(primitives.balls(base, None, colours), radii=final.radii)), "1  base points")
     ]
     texts = [f"couplings, {mean:.2g} long{longer}"]
     if paths is not None:
-        texts.append(f"flow paths, {detour(paths):.2f} × straight{longer}")
+        texts.append(f"flow paths, {relative_path_length(paths):.2f} × straight{longer}")
     for way, text in zip(drawn, texts, strict=True):
         body = _threads(way, final, colours[chosen])
         panels.append((panel(body, False), f"{len(panels) + 1}  {text}"))
     panels.append((panel(final), f"{len(panels) + 1}  point cloud"))
     if mesh is not None:
-        surface = panel(bodies.triangles(mesh.vertices, mesh.faces))
+        surface = panel(primitives.triangles(mesh.vertices, mesh.faces))
         panels.append((surface, f"{len(panels) + 1}  mesh"))
     pictures, captions = zip(*panels, strict=True)
     return sheet([pictures], [captions], title=title)
 
 
-def stretch(mean: float, side: float) -> int:
+def display_factor(mean: float, side: float) -> int:
     """How many times as long threads are drawn that are ``mean`` long, of a shape so wide."""
     return max((k for k in TIMES if k * mean <= VISIBLE * side), default=1) if mean > 0 else 1
 
 
-def detour(paths: Array) -> float:
+def relative_path_length(paths: Array) -> float:
     """How many times as long paths (times, n, 3) are as the straight ways between their ends."""
     length = np.linalg.norm(np.diff(paths, axis=0), axis=2).sum()
     straight = np.linalg.norm(paths[-1] - paths[0], axis=1).sum()
     return float(length / straight) if straight > 0 else 1.0
 
 
-def _threads(paths: Array, shape: bodies.Balls, colours: Array) -> bodies.Balls:
+def _threads(paths: Array, shape: primitives.Balls, colours: Array) -> primitives.Balls:
     """Paths (times, n, 3) as strings of small balls that end in a larger one, before the shape."""
     times = np.linspace(0, len(paths) - 1, BEADS)
     early = np.minimum(times.astype(np.int64), len(paths) - 2)
@@ -145,7 +145,7 @@ def _threads(paths: Array, shape: bodies.Balls, colours: Array) -> bodies.Balls:
     albedo = palette.to_linear(np.concatenate([shades.reshape(-1, 3), colours, ghost]))
     sizes = [THREAD_RADIUS * shape.radius, HEAD * shape.radius, 0.5 * THREAD_RADIUS * shape.radius]
     radii = np.repeat(sizes, [beads.size // 3, paths.shape[1], len(shape.points)])
-    return bodies.Balls(everywhere, np.zeros_like(everywhere), albedo, radii)
+    return primitives.Balls(everywhere, np.zeros_like(everywhere), albedo, radii)
 
 
 def _plain(values: Any) -> Any:

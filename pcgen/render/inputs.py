@@ -22,12 +22,12 @@ from numpy.typing import NDArray
 from pcgen import progress
 from pcgen.errors import InputError, PcgenError
 from pcgen.runfile import is_run
-from pcgen.shapes.cloud_files import CLOUD_SUFFIXES, cloud_files, tell_passed_over
-from pcgen.shapes.clouds import Content
+from pcgen.shapes.category_frames import BOX_FRAME, SourceFrame, frames_of_samples
+from pcgen.shapes.cloud_files import CLOUD_SUFFIXES, cloud_files, report_skipped
+from pcgen.shapes.clouds import FileContent
 from pcgen.shapes.formats import MESH_SUFFIXES, POINT_SUFFIXES, UNUSABLE
 from pcgen.shapes.mesh_files import Mesh
 from pcgen.shapes.normalise import box_frame
-from pcgen.shapes.places import BOX, Place, places_of_samples
 from pcgen.shapes.reading import SUFFIXES, open_file, unreadable
 from pcgen.shapes.samples import Samples
 
@@ -42,7 +42,7 @@ Kind = Literal["run", "dataset", "samples", "folder", "file"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Shape:
+class LoadedShape:
     """One thing to look at, as the file has it.
 
     Attributes:
@@ -55,7 +55,7 @@ class Shape:
     normals: NDArray[np.float32] | None = None
     mesh: Mesh | None = None
     category: str = ""
-    place: Place = BOX
+    place: SourceFrame = BOX_FRAME
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +73,7 @@ class Collection:
     path: Path
     kind: Kind
     names: Sequence[str]
-    load: Callable[[int], Shape]
+    load: Callable[[int], LoadedShape]
     meta: dict[str, Any]
     files: Sequence[Path | None] = ()
     categories: Sequence[str] = ()
@@ -127,18 +127,20 @@ def open_collection(path: Path | str) -> Collection:
     return _of_content(content, path, kind)
 
 
-def read_shape(path: Path) -> Shape:
+def read_shape(path: Path) -> LoadedShape:
     """One mesh or one scan from a file, in the per-shape box frame."""
     return _of_content(open_file(path), path, "file").load(0)
 
 
-def readable(collection: Collection, count: int | None = None) -> tuple[Collection, list[str]]:
+def readable_shapes(
+    collection: Collection, count: int | None = None
+) -> tuple[Collection, list[str]]:
     """The first ``count`` shapes that can be read, and what is wrong with those before them.
 
     Raises:
         InputError: none can be.
     """
-    shapes: dict[int, Shape] = {}
+    shapes: dict[int, LoadedShape] = {}
     faults = []
     for number in range(len(collection)):
         if count is not None and len(shapes) == count:
@@ -162,15 +164,17 @@ def readable(collection: Collection, count: int | None = None) -> tuple[Collecti
     ), faults
 
 
-def from_mesh(name: str, mesh: Mesh, category: str = "", count: int = SURFACE_POINTS) -> Shape:
+def from_mesh(
+    name: str, mesh: Mesh, category: str = "", count: int = SURFACE_POINTS
+) -> LoadedShape:
     """A mesh with points on its surface, both in the per-shape box frame."""
     from pcgen.shapes.surface import sample_surface
 
     points, normals = sample_surface(mesh, count, np.random.default_rng(0))
     used = mesh.used_vertices()
-    place = box_place(used)
+    place = box_source_frame(used)
     centre = np.asarray(place.centre)
-    return Shape(
+    return LoadedShape(
         name=name,
         points=((points - centre) / place.scale).astype(np.float32),
         normals=normals.astype(np.float32),
@@ -180,11 +184,11 @@ def from_mesh(name: str, mesh: Mesh, category: str = "", count: int = SURFACE_PO
     )
 
 
-def box_place(points: NDArray[np.floating]) -> Place:
+def box_source_frame(points: NDArray[np.floating]) -> SourceFrame:
     """The place of the shape whose own points (n, 3) these are."""
     frame = box_frame(points[None])
     x, y, z = frame.centre[0]
-    return Place(float(frame.scale[0]), (float(x), float(y), float(z)))
+    return SourceFrame(float(frame.scale[0]), (float(x), float(y), float(z)))
 
 
 def to_samples(collection: Collection, count: int | None = None, points: int = 2048) -> Samples:
@@ -208,24 +212,24 @@ def to_samples(collection: Collection, count: int | None = None, points: int = 2
     )
 
 
-def _of_content(content: Content, path: Path, kind: Kind) -> Collection:
+def _of_content(content: FileContent, path: Path, kind: Kind) -> Collection:
     """Shapes that are read already. Many of one file are numbered, as a run's samples are."""
     for note in content.notes:
         progress.say(f"{path}: {note}")
     many = len(content.shapes) > 1 and not path.is_dir()
     names = [str(k + 1) for k in range(len(content.shapes))] if many else list(content.names)
-    places = places_of_samples(content.meta)
+    places = frames_of_samples(content.meta)
 
-    def load(number: int) -> Shape:
+    def load(number: int) -> LoadedShape:
         shape, category = content.shapes[number], str(content.categories[number])
         if isinstance(shape, Mesh):
             return from_mesh(names[number], shape, category)
         points, normals = shape
-        place = places.get(category, BOX)
+        place = places.get(category, BOX_FRAME)
         if not content.meta:
-            place = box_place(points)
+            place = box_source_frame(points)
             points = (points - np.asarray(place.centre)) / place.scale
-        return Shape(
+        return LoadedShape(
             name=names[number],
             points=points.astype(np.float32),
             normals=None if normals is None else normals.astype(np.float32),
@@ -255,15 +259,15 @@ def _dataset(path: Path) -> Collection:
     )
 
 
-def _stored(dataset: Dataset, number: int) -> Shape:
+def _stored(dataset: Dataset, number: int) -> LoadedShape:
     count = min(DATASET_POINTS, dataset.points_per_shape)
     row = dataset.rows[number]
-    return Shape(
+    return LoadedShape(
         name=row.id,
         points=dataset.points([number], count)[0],
         normals=dataset.known_normals(number, count),
         category=row.category,
-        place=Place(row.scale, row.centre, dataset.up, dataset.unit),
+        place=SourceFrame(row.scale, row.centre, dataset.up, dataset.unit),
     )
 
 
@@ -294,7 +298,7 @@ def _folder(path: Path) -> Collection:
             raise InputError(faults[0].removeprefix("left out: "))
         for fault in faults:
             progress.say(fault)
-        whole = Content(
+        whole = FileContent(
             [shape for part in parts for shape in part.shapes],
             [name for part in parts for name in part.names],
             [category for part in parts for category in part.categories],
@@ -311,13 +315,13 @@ def _folder(path: Path) -> Collection:
             f"{path} holds nothing to look at: no run.json, dataset.json, mesh or cloud file "
             f"({', '.join(FOLDER_SUFFIXES)}) in it or one folder below"
         )
-    keys = sorted(found, key=lambda key: (key[0], natural(key[1])))
+    keys = sorted(found, key=lambda key: (key[0], natural_order(key[1])))
     files = [found[key] for key in keys]
-    tell_passed_over(path, every, files)
+    report_skipped(path, every, files)
 
-    def load(number: int) -> Shape:
+    def load(number: int) -> LoadedShape:
         shape = read_shape(files[number])
-        return Shape(**{**vars(shape), "category": keys[number][0]})
+        return LoadedShape(**{**vars(shape), "category": keys[number][0]})
 
     names = [key[1] for key in keys]
     return Collection(
@@ -326,7 +330,7 @@ def _folder(path: Path) -> Collection:
     )  # fmt: skip
 
 
-def natural(name: str) -> list[tuple[int, str]]:
+def natural_order(name: str) -> list[tuple[int, str]]:
     """Sort key in which ``shape-10`` comes after ``shape-9``."""
     parts = re.split(r"(\d+)", name)
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts]

@@ -12,7 +12,7 @@ import numpy as np
 
 from pcgen.errors import InputError
 from pcgen.render import palette
-from pcgen.render.picture import Image
+from pcgen.render.renderer import Image
 
 if TYPE_CHECKING:
     from PIL.ImageFont import FreeTypeFont, ImageFont

@@ -91,7 +91,7 @@ class Jobs:
         self.deliver(lambda: self.failed(message))
 
 
-class Immediate(Jobs):
+class ImmediateJobs(Jobs):
     """Does everything at once, on the caller's thread: for scripts and tests."""
 
     def __init__(self, failed: Callable[[str], None]) -> None:

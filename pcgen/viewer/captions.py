@@ -12,7 +12,7 @@ from open3d.visualization import gui
 
 from pcgen.render import palette
 from pcgen.viewer.controller import Controller
-from pcgen.viewer.facts import title_of
+from pcgen.viewer.descriptions import display_name
 
 FAINT = (0.40, 0.41, 0.44)
 NEWS = (0.68, 0.28, 0.08)
@@ -64,7 +64,7 @@ class Captions:
         """Say what the controller knows."""
         facts = self.controller.facts()
         item = self.controller.item
-        self._name.text = "" if item is None else title_of(item)
+        self._name.text = "" if item is None else display_name(item)
         self._facts.text = "\n".join(f"{label}: {value}" for label, value in facts[1:])
         self.tell(self.controller.state.status)
 

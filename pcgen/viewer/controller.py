@@ -16,12 +16,12 @@ from pcgen.errors import InputError
 from pcgen.evaluate.neighbours import Neighbour, Neighbours
 from pcgen.shapes.mesh_files import Mesh
 from pcgen.viewer import drawing
-from pcgen.viewer.background import Immediate, Jobs
+from pcgen.viewer.background import ImmediateJobs, Jobs
+from pcgen.viewer.derived_data import DerivedData
+from pcgen.viewer.descriptions import describe_shape, why_unavailable
 from pcgen.viewer.drawing import Drawable
 from pcgen.viewer.exporting import export, holds_mesh
-from pcgen.viewer.extras import Extras
-from pcgen.viewer.facts import facts_of, lack_of
-from pcgen.viewer.sources import FileSource, Item, RunSource, Source
+from pcgen.viewer.sources import FileSource, RunSource, Source, ViewedShape
 from pcgen.viewer.state import COLOURS, MOST_STEPS, ViewState
 
 
@@ -40,22 +40,22 @@ class Controller:
         jobs: Jobs | None = None,
         *,
         training: Callable[[], Neighbours | None] | None = None,
-        mesh_of: Callable[[Item], Mesh] | None = None,
+        mesh_of: Callable[[ViewedShape], Mesh] | None = None,
         changed: Callable[[], None] = lambda: None,
     ) -> None:
         """
         Args:
-            training, mesh_of: see :class:`~pcgen.viewer.extras.Extras`.
+            training, mesh_of: see :class:`~pcgen.viewer.derived_data.DerivedData`.
         """
         self.source = source
         self.state = ViewState()
-        self.jobs = jobs or Immediate(self.say)
+        self.jobs = jobs or ImmediateJobs(self.say)
         self.jobs.failed = self.say
         self.changed = changed
-        self.item: Item | None = None
+        self.item: ViewedShape | None = None
         self.nearest: Neighbour | None = None
-        self.pins: dict[str, Item] = {}
-        self._extras = Extras(source, training, mesh_of)
+        self.pins: dict[str, ViewedShape] = {}
+        self._extras = DerivedData(source, training, mesh_of)
 
     # ---- which shape ----
 
@@ -118,7 +118,10 @@ class Controller:
             return
         first, second, steps = self.pins["A"], self.pins["B"], self.state.steps
         share = self.state.share
-        work = lambda: drawing.ready(source.between(first, second, share, steps=steps))  # noqa: E731
+
+        def work() -> ViewedShape:
+            return drawing.precompute_lighting(source.between(first, second, share, steps=steps))
+
         self.jobs.submit("item", "blending", work, self._show)
 
     def blend_by(self, share: float | str) -> None:
@@ -141,16 +144,24 @@ class Controller:
         source, state = self.source, self.state
         if isinstance(source, RunSource):
             seed, category, steps = state.seed, state.category, state.steps
-            work = lambda: drawing.ready(source.draw(seed, category=category, steps=steps))  # noqa: E731
+
+            def work() -> ViewedShape:
+                return drawing.precompute_lighting(
+                    source.draw(seed, category=category, steps=steps)
+                )
+
             self.jobs.submit("item", f"drawing seed {seed}", work, self._show)
         else:
             index = state.index
             name = source.collection.names[index]
             self.jobs.submit(
-                "item", f"reading {name}", lambda: drawing.ready(source.load(index)), self._show
+                "item",
+                f"reading {name}",
+                lambda: drawing.precompute_lighting(source.load(index)),
+                self._show,
             )
 
-    def _show(self, item: Item) -> None:
+    def _show(self, item: ViewedShape) -> None:
         first = self.item is None
         self.item, self.nearest = item, None
         self.state.status = ""
@@ -180,7 +191,7 @@ class Controller:
 
     def missing(self, layer: str) -> str:
         """Why a layer cannot be shown, or "" where it can."""
-        return lack_of(self.item, layer, comparable=self._extras.comparable)
+        return why_unavailable(self.item, layer, comparable=self._extras.comparable)
 
     def scrub(self, time: float) -> None:
         """Move the points to flow time 0 (base) to 1 (shape)."""
@@ -246,7 +257,7 @@ class Controller:
             return []
         numbers = self._numbers()
         number = (numbers.index(self.state.index) + 1, len(numbers)) if len(numbers) > 1 else None
-        return facts_of(item, number, self.nearest, self.state.layers, self.state.time)
+        return describe_shape(item, number, self.nearest, self.state.layers, self.state.time)
 
     def say(self, text: str) -> None:
         self.state.status = text

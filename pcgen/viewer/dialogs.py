@@ -13,7 +13,7 @@ from open3d.visualization import gui
 
 from pcgen.viewer.captions import HINT
 from pcgen.viewer.controller import Controller
-from pcgen.viewer.facts import title_of
+from pcgen.viewer.descriptions import display_name
 from pcgen.viewer.panel import button, faint
 from pcgen.viewer.state import KEYS
 
@@ -68,7 +68,7 @@ class Dialogs:
         item = self._controller.item
         if item is None:
             return
-        name = re.sub(r"[^\w.-]+", "-", title_of(item))
+        name = re.sub(r"[^\w.-]+", "-", display_name(item))
 
         def chosen(ending: str, as_mesh: bool) -> None:
             self._act(self._controller.export, free_name(name, ending), as_mesh)
@@ -77,7 +77,7 @@ class Dialogs:
             key: functools.partial(chosen, ending, as_mesh) for key, _, ending, as_mesh in EXPORTS
         }
         acts["E"] = self._ask_path
-        column = self._column(f"Export {title_of(item)}")
+        column = self._column(f"Export {display_name(item)}")
         for title, wanted in (
             ("As a mesh, made from the points if need be", True),
             ("As points", False),

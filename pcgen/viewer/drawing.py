@@ -16,12 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pcgen.evaluate.neighbours import Neighbour
-from pcgen.render import bodies, palette
+from pcgen.render import palette, primitives
 from pcgen.render.camera import AZIMUTH, ELEVATION, orbit_axes
-from pcgen.render.display import simplify
-from pcgen.render.picture import KEY_FROM, Studio
+from pcgen.render.renderer import KEY_FROM, Renderer
+from pcgen.render.simplification import simplify
 from pcgen.shapes.mesh_files import Mesh
-from pcgen.viewer.sources import Item
+from pcgen.viewer.sources import ViewedShape
 
 if TYPE_CHECKING:
     from pcgen.viewer.state import ViewState
@@ -39,7 +39,7 @@ NORMAL_LENGTH = 0.06
 DARKEST = 0.42  # share of its colour that a dot keeps which sees no sky
 MOST_LIT_FACES = 60_000  # of a mesh whose occlusion is worth the wait
 _RIGHT = orbit_axes(AZIMUTH, ELEVATION)[0]
-_KEY = bodies.normalised(np.array(KEY_FROM) @ orbit_axes(AZIMUTH, ELEVATION))
+_KEY = primitives.normalised(np.array(KEY_FROM) @ orbit_axes(AZIMUTH, ELEVATION))
 
 
 @dataclass(frozen=True)
@@ -61,15 +61,17 @@ class Drawable:
     faces: NDArray[np.int64] | None = None
 
 
-def ready(item: Item) -> Item:
+def precompute_lighting(item: ViewedShape) -> ViewedShape:
     """The item with its light computed, which would hold up the window."""
-    lit(item.points)
+    cloud_lighting(item.points)
     if item.mesh is not None:
-        lit_mesh(item.mesh)
+        mesh_lighting(item.mesh)
     return item
 
 
-def drawables(item: Item | None, state: ViewState, nearest: Neighbour | None) -> list[Drawable]:
+def drawables(
+    item: ViewedShape | None, state: ViewState, nearest: Neighbour | None
+) -> list[Drawable]:
     """Everything that the state asks for and the item has."""
     if item is None:
         return []
@@ -78,7 +80,7 @@ def drawables(item: Item | None, state: ViewState, nearest: Neighbour | None) ->
     here = (item.serial, state.time)
     points = item.drawn(item.at(state.time)).astype(np.float64)
     # Light and size follow the finished shape, so that they hold still while it forms.
-    light, radius = lit(item.points)
+    light, radius = cloud_lighting(item.points)
     key: tuple[Any, ...]
     if "points" in layers:
         colours = cloud_colours(item, state.colour)
@@ -103,7 +105,7 @@ def drawables(item: Item | None, state: ViewState, nearest: Neighbour | None) ->
         other = nearest.points.astype(np.float64)
         # Beside it as the camera first sees them.
         apart = float(np.nanmax(item.points @ _RIGHT) - (other @ _RIGHT).min()) + GAP
-        light, radius = lit(nearest.points)
+        light, radius = cloud_lighting(nearest.points)
         key = ("training", item.serial, nearest.row, size)
         colours = _one(palette.TRAINING, other)
         shown.append(
@@ -116,7 +118,7 @@ _lights: dict[int, tuple[Any, Any]] = {}
 _KEPT_LIGHTS = 24
 
 
-def lit(points: NDArray[Any]) -> tuple[Array, float]:
+def cloud_lighting(points: NDArray[Any]) -> tuple[Array, float]:
     """Share (n,) of the sky that each point sees, and the ball radius that suits the spacing.
 
     Takes a tenth of a second, so results for the last clouds are cached, and the background job
@@ -125,7 +127,7 @@ def lit(points: NDArray[Any]) -> tuple[Array, float]:
     return _kept(points, _light_cloud)
 
 
-def lit_mesh(mesh: Mesh) -> tuple[Array, Array, Array]:
+def mesh_lighting(mesh: Mesh) -> tuple[Array, Array, Array]:
     """Corners (3 f, 3) of a mesh simplified for display, their normals and their sky (3 f,)."""
     return _kept(mesh, _light_mesh)
 
@@ -141,19 +143,19 @@ def _kept(key: Any, make: Callable[[Any], Any]) -> Any:
 
 
 def _light_cloud(points: NDArray[Any]) -> tuple[Array, float]:
-    body = bodies.balls(points)
+    body = primitives.balls(points)
     light = np.ones(len(points))
-    light[np.isfinite(points).all(1)] = Studio(body).occlusion()
+    light[np.isfinite(points).all(1)] = Renderer(body).occlusion()
     return light, body.radius
 
 
 def _light_mesh(mesh: Mesh) -> tuple[Array, Array, Array]:
-    body = bodies.triangles(*simplify(mesh.vertices, mesh.faces, MOST_FACES)[:2])
+    body = primitives.triangles(*simplify(mesh.vertices, mesh.faces, MOST_FACES)[:2])
     loose = np.arange(3 * len(body.faces)).reshape(-1, 3)
     corners, normals = body.points[body.faces].reshape(-1, 3), body.corners.reshape(-1, 3)
     split = replace(body, points=corners, faces=loose, albedo=corners)
     few = len(loose) <= MOST_LIT_FACES
-    return corners, normals, Studio(split).occlusion() if few else np.ones(len(corners))
+    return corners, normals, Renderer(split).occlusion() if few else np.ones(len(corners))
 
 
 def shaded(colours: Array, normals: Array, light: Array) -> Array:
@@ -192,14 +194,14 @@ def _one(colour: tuple[float, float, float], points: Array) -> Array:
     return np.broadcast_to(np.array(colour), points.shape)
 
 
-def cloud_colours(item: Item, mode: str) -> Array:
+def cloud_colours(item: ViewedShape, mode: str) -> Array:
     """One colour a point: ``plain``, ``height``, ``normal``, or ``part`` where it is known."""
     points = item.points.astype(np.float64)
     if mode == "height":
         return palette.by_height(points)
     if mode == "normal":
-        normals = item.normals if item.normals is not None else bodies.balls(points).normals
-        return palette.by_normal(bodies.normalised(np.asarray(normals, dtype=np.float64)))
+        normals = item.normals if item.normals is not None else primitives.balls(points).normals
+        return palette.by_normal(primitives.normalised(np.asarray(normals, dtype=np.float64)))
     if mode == "part" and item.part is not None:
         return palette.by_part(item.part)
     return _one(palette.GENERATED, points)
@@ -207,7 +209,7 @@ def cloud_colours(item: Item, mode: str) -> Array:
 
 def _normals(key: tuple[Any, ...], points: Array, normals: NDArray[Any]) -> Drawable:
     few = np.linspace(0, len(points) - 1, min(MOST_NORMALS, len(points))).astype(np.int64)
-    unit = bodies.normalised(normals[few].astype(np.float64))
+    unit = primitives.normalised(normals[few].astype(np.float64))
     vertices = np.stack([points[few], points[few] + NORMAL_LENGTH * unit], 1).reshape(-1, 3)
     pairs = np.arange(len(vertices)).reshape(-1, 2)
     colours = palette.by_normal(unit)
@@ -226,7 +228,7 @@ def _paths(key: tuple[Any, ...], trace: NDArray[Any]) -> Drawable:
 
 
 def _mesh(key: tuple[Any, ...], mesh: Mesh) -> Drawable:
-    corners, normals, light = lit_mesh(mesh)
+    corners, normals, light = mesh_lighting(mesh)
     colours = shaded(_one(palette.MESH, corners), normals, light)
     loose = np.arange(len(corners)).reshape(-1, 3)
     return Drawable("mesh", key, "triangles", corners, colours, loose)
@@ -251,7 +253,7 @@ def _coarse_ball() -> tuple[Array, NDArray[np.int64]]:
     corners = [(0.0, a, b * golden) for a, b in signs]
     corners += [(a, b * golden, 0.0) for a, b in signs]
     corners += [(b * golden, 0.0, a) for a, b in signs]
-    points = bodies.normalised(np.array(corners))
+    points = primitives.normalised(np.array(corners))
     apart = np.linalg.norm(points[:, None] - points, axis=2)
     near = apart < 1.01 * apart[apart > 1e-9].min()
     triples = itertools.combinations(range(12), 3)
@@ -272,7 +274,7 @@ def _ball() -> tuple[Array, NDArray[np.int64]]:
         for a, b in ((i, j), (j, k), (k, i)):
             if (min(a, b), max(a, b)) not in middle:
                 middle[min(a, b), max(a, b)] = len(vertices)
-                vertices.append(bodies.normalised(points[a] + points[b]))
+                vertices.append(primitives.normalised(points[a] + points[b]))
         ij, jk, ki = (middle[min(a, b), max(a, b)] for a, b in ((i, j), (j, k), (k, i)))
         faces += [(i, ij, ki), (ij, j, jk), (ki, jk, k), (ij, jk, ki)]
     return np.array(vertices), np.array(faces)

@@ -16,7 +16,7 @@ from pcgen.reconstruct.export import checked_bytes
 from pcgen.shapes.cloud_writing import write_cloud
 from pcgen.shapes.mesh_files import Mesh
 from pcgen.shapes.samples import Samples
-from pcgen.viewer.sources import Item
+from pcgen.viewer.sources import ViewedShape
 
 MESH_ENDINGS = (".glb", ".obj", ".stl", ".ply")
 CLOUD_ENDINGS = (".ply", ".xyz", ".npz")
@@ -35,7 +35,7 @@ def holds_mesh(path: Path, prefer_mesh: bool) -> bool:
     return ending in MESH_ENDINGS and (ending not in CLOUD_ENDINGS or prefer_mesh)
 
 
-def export(item: Item, path: Path, *, as_mesh: bool) -> Path:
+def export(item: ViewedShape, path: Path, *, as_mesh: bool) -> Path:
     """Write a shape as its mesh, which it must have, or as its cloud; see :func:`holds_mesh`.
 
     Raises:

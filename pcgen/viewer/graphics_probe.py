@@ -36,7 +36,7 @@ class Graphics:
     software: bool = False
 
 
-def graphics(code: str = _CODE) -> Graphics:
+def probe_graphics(code: str = _CODE) -> Graphics:
     """Open a small window in another process and see what becomes of it.
 
     Args:

@@ -7,7 +7,7 @@ import ctypes
 X11 = "libX11.so.6"
 
 
-def fitting(wanted: tuple[int, int]) -> tuple[int, int]:
+def fit_to_screen(wanted: tuple[int, int]) -> tuple[int, int]:
     """``wanted`` pixels of a window, or the whole screen where that is smaller.
 
     Only X (and XWayland) is asked, as there a window without a window manager may hang off the

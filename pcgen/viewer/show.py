@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pcgen.errors import BackendError
 from pcgen.render.inputs import kind_of, open_collection
-from pcgen.viewer.graphics_probe import graphics
+from pcgen.viewer.graphics_probe import probe_graphics
 from pcgen.viewer.window_process import run_window
 
 
@@ -38,7 +38,7 @@ def show(
         f"make a page instead with: pcgen gallery {path} --out gallery, or a picture with: "
         f"pcgen view {path} --png shape.png"
     )
-    found = graphics()
+    found = probe_graphics()
     if found.problem:
         raise BackendError(f"no window can be opened here: {found.problem}; {instead}")
     options = {

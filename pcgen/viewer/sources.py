@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from pcgen.errors import DataError, InputError
 from pcgen.evaluate.neighbours import Neighbours
 from pcgen.reconstruct import MESH_POINTS
-from pcgen.render.explain import stretch
+from pcgen.render.explain import display_factor
 from pcgen.render.inputs import Collection, kind_of, open_collection
 from pcgen.runfile import learned_from
+from pcgen.shapes.category_frames import BOX_FRAME, SourceFrame, frames_of_run
 from pcgen.shapes.mesh_files import Mesh
-from pcgen.shapes.places import BOX, Place, places_of_run
 
 if TYPE_CHECKING:
     from pcgen.model import ShapeModel
@@ -28,7 +28,7 @@ Array = NDArray[np.float32]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Item:
+class ViewedShape:
     """One shape on show.
 
     Attributes:
@@ -52,7 +52,7 @@ class Item:
     latent: Any = None
     seed: int | None = None
     steps: int = 1
-    place: Place = BOX
+    place: SourceFrame = BOX_FRAME
     origin: Mapping[str, Any] = field(default_factory=dict)
     serial: int = field(default_factory=itertools.count().__next__)
 
@@ -77,7 +77,7 @@ class Item:
         """How many times as long the way from the base is drawn, which else no one could see."""
         if self.base is None:
             return 1
-        return stretch(self.way, float(np.nanmax(np.ptp(self.points, axis=0))))
+        return display_factor(self.way, float(np.nanmax(np.ptp(self.points, axis=0))))
 
     def drawn(self, on_the_way: Array) -> Array:
         """Where points (..., n, 3) on the way are drawn, so that it is :attr:`times` as long."""
@@ -113,12 +113,12 @@ class FileSource:
             )
         return [k for k, name in enumerate(self.collection.categories) if name == category]
 
-    def load(self, number: int) -> Item:
+    def load(self, number: int) -> ViewedShape:
         shape, meta = self.collection.load(number), self.collection.meta
-        return Item(
+        return ViewedShape(
             name=shape.name,
             points=shape.points,
-            normals=usable(shape.normals),
+            normals=usable_normals(shape.normals),
             category=shape.category,
             mesh=shape.mesh,
             place=shape.place,
@@ -138,17 +138,19 @@ class RunSource:
     def categories(self) -> tuple[str, ...]:
         return tuple(self.model.categories)
 
-    def draw(self, seed: int, *, category: str | None, steps: int) -> Item:
+    def draw(self, seed: int, *, category: str | None, steps: int) -> ViewedShape:
         """The shape of a seed: one latent, then its points with every step of their flow."""
         drawn = self.model.draw(1, seed=seed, category=category, steps=steps)
         name = self.categories[int(drawn.category[0])] if self.categories else ""
         return self._decode(drawn.z, seed, steps, f"seed {seed}", name)
 
     @functools.cached_property
-    def _places(self) -> dict[str, Place]:
-        return places_of_run(self.model.run_dir)
+    def _places(self) -> dict[str, SourceFrame]:
+        return frames_of_run(self.model.run_dir)
 
-    def between(self, first: Item, second: Item, share: float, *, steps: int) -> Item:
+    def between(
+        self, first: ViewedShape, second: ViewedShape, share: float, *, steps: int
+    ) -> ViewedShape:
         """A shape on the line between two latents, from the base noise of the first."""
         if first.latent is None or second.latent is None:
             raise InputError("only shapes drawn from the run can be blended")
@@ -157,7 +159,7 @@ class RunSource:
         category = first.category if first.category == second.category else ""
         return self._decode(latent, first.seed or 0, steps, name, category)
 
-    def denser(self, item: Item) -> Item:
+    def denser(self, item: ViewedShape) -> ViewedShape:
         """The same shape with as many points as a good mesh wants."""
         points = max(self.points, MESH_POINTS)
         return self._decode(
@@ -166,15 +168,15 @@ class RunSource:
 
     def _decode(
         self, latent: Any, seed: int, steps: int, name: str, category: str, points: int = 0
-    ) -> Item:
+    ) -> ViewedShape:
         decoded = self.model.decode(
             latent, points=points or self.points, seed=seed, steps=steps, trace=True
         )
         trace = decoded.trace
-        return Item(
+        return ViewedShape(
             name=name,
             points=_plain(decoded.points)[0],
-            normals=usable(None if decoded.normals is None else _plain(decoded.normals)[0]),
+            normals=usable_normals(None if decoded.normals is None else _plain(decoded.normals)[0]),
             category=category,
             base=_plain(decoded.base)[0],
             part=None if decoded.part is None else _plain(decoded.part)[0],
@@ -182,7 +184,7 @@ class RunSource:
             latent=latent,
             seed=seed,
             steps=steps,
-            place=self._places.get(category, BOX),
+            place=self._places.get(category, BOX_FRAME),
             origin={"run": str(self.model.run_dir)},
         )
 
@@ -203,7 +205,7 @@ def open_source(path: Path | str, *, points: int = 2048, device: str = "cpu") ->
     return RunSource(ShapeModel.load(path, device), points)
 
 
-def training_of(source: Source, reference: Path | str | None) -> Neighbours | None:
+def training_shapes(source: Source, reference: Path | str | None) -> Neighbours | None:
     """The training shapes to compare with: those of ``reference``, else of the run.
 
     Of the categories that the run learned, where one is known.
@@ -226,7 +228,7 @@ def training_of(source: Source, reference: Path | str | None) -> Neighbours | No
         return None  # the data set is gone; the window says that nothing can be compared
 
 
-def usable(normals: Array | None) -> Array | None:
+def usable_normals(normals: Array | None) -> Array | None:
     """None where normals are absent, or all of them zero or not finite."""
     if normals is None:
         return None
@@ -238,7 +240,7 @@ def _plain(values: Any) -> NDArray[Any]:
     return np.asarray(values.detach().cpu().numpy() if hasattr(values, "detach") else values)
 
 
-def reconstructed(item: Item) -> Mesh:
+def reconstruct_mesh(item: ViewedShape) -> Mesh:
     """The mesh that ``pcgen mesh`` would make of the points, in their frame."""
     from pcgen.reconstruct.methods import reconstruct
 

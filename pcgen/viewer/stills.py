@@ -8,18 +8,18 @@ from pcgen import progress, render
 from pcgen.errors import InputError, PcgenError
 from pcgen.evaluate.neighbours import Neighbour
 from pcgen.overview import overview as explain
-from pcgen.render import bodies, palette
+from pcgen.render import palette, primitives
 from pcgen.render.camera import AZIMUTH, ELEVATION
-from pcgen.render.picture import Image
+from pcgen.render.renderer import Image
 from pcgen.viewer.drawing import cloud_colours
 from pcgen.viewer.sources import (
     FileSource,
-    Item,
     RunSource,
     Source,
+    ViewedShape,
     open_source,
-    reconstructed,
-    training_of,
+    reconstruct_mesh,
+    training_shapes,
 )
 
 COLUMNS = 6  # of a contact sheet
@@ -86,7 +86,9 @@ def stills(
     return written
 
 
-def _items(source: Source, first: int, count: int, steps: int, category: str | None) -> list[Item]:
+def _items(
+    source: Source, first: int, count: int, steps: int, category: str | None
+) -> list[ViewedShape]:
     if not isinstance(source, FileSource):
         return [source.draw(first + k, category=category, steps=steps) for k in range(count)]
     numbers = source.numbers(category)
@@ -96,7 +98,7 @@ def _items(source: Source, first: int, count: int, steps: int, category: str | N
         )
     if count == 1 or source.collection.kind != "folder":
         return [source.load(number) for number in numbers[first : first + count]]
-    items: list[Item] = []
+    items: list[ViewedShape] = []
     for number in numbers[first:]:
         if len(items) == count:
             break
@@ -109,22 +111,22 @@ def _items(source: Source, first: int, count: int, steps: int, category: str | N
     return items
 
 
-def _body(source: Source, item: Item, drawn_as: str, colour: str) -> bodies.Body:
+def _body(source: Source, item: ViewedShape, drawn_as: str, colour: str) -> primitives.Primitives:
     if drawn_as == "mesh" and item.mesh is None:
-        mesh = reconstructed(source.denser(item) if isinstance(source, RunSource) else item)
-        return bodies.triangles(mesh.vertices, mesh.faces)
+        mesh = reconstruct_mesh(source.denser(item) if isinstance(source, RunSource) else item)
+        return primitives.triangles(mesh.vertices, mesh.faces)
     if item.mesh is not None and drawn_as != "points":
-        return bodies.triangles(item.mesh.vertices, item.mesh.faces)
-    return bodies.balls(item.points, item.normals, cloud_colours(item, colour))
+        return primitives.triangles(item.mesh.vertices, item.mesh.faces)
+    return primitives.balls(item.points, item.normals, cloud_colours(item, colour))
 
 
 def _neighbours(
-    source: Source, items: list[Item], reference: Path | str | None
+    source: Source, items: list[ViewedShape], reference: Path | str | None
 ) -> list[Neighbour] | None:
     """Beside each sample its nearest training shape, where one asked for it."""
     if reference is None:
         return None
-    training = training_of(source, reference)
+    training = training_shapes(source, reference)
     return None if training is None else [training.nearest(item.points) for item in items]
 
 
@@ -135,7 +137,7 @@ def _relation(found: Neighbour) -> str:
 
 
 def _page(
-    items: list[Item],
+    items: list[ViewedShape],
     pictures: list[Image],
     near: list[Neighbour] | None,
     size: int,

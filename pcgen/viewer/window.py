@@ -20,13 +20,13 @@ from pcgen import runtime
 from pcgen.errors import PcgenError
 from pcgen.render import palette
 from pcgen.render.camera import FIELD_OF_VIEW, fit
-from pcgen.render.files import save
+from pcgen.render.image_files import save
 from pcgen.viewer.captions import Captions
 from pcgen.viewer.controller import Controller
 from pcgen.viewer.dialogs import Dialogs, free_name
 from pcgen.viewer.drawing import Drawable
 from pcgen.viewer.panel import Panel
-from pcgen.viewer.screen_size import fitting
+from pcgen.viewer.screen_size import fit_to_screen
 from pcgen.viewer.state import KEYS
 
 SIZE = (1240, 740)  # also fits a laptop's screen below its bars
@@ -56,7 +56,7 @@ class Window:
         self.application = gui.Application.instance
         # Only fonts that are there before the first window are ever drawn.
         large = self.application.add_font(gui.FontDescription(point_size=LARGE))
-        self.window = self.application.create_window(f"pcgen view: {title}", *fitting(SIZE))
+        self.window = self.application.create_window(f"pcgen view: {title}", *fit_to_screen(SIZE))
         self.em = self.window.theme.font_size
         self._results: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._held: dict[str, tuple[Any, ...]] = {}

@@ -95,7 +95,7 @@ def open_window(
     """
     from pcgen.viewer.background import Jobs
     from pcgen.viewer.controller import Controller
-    from pcgen.viewer.sources import FileSource, open_source, training_of
+    from pcgen.viewer.sources import FileSource, open_source, training_shapes
 
     source = open_source(path, points=points, device=device)
     comparable = reference is not None or not isinstance(source, FileSource)
@@ -103,7 +103,7 @@ def open_window(
     controller = Controller(
         source,
         Jobs(deliver=lambda call: call()),
-        training=(lambda: training_of(source, reference)) if comparable else None,
+        training=(lambda: training_shapes(source, reference)) if comparable else None,
     )
     state = controller.state
     state.seed, state.steps, state.category = seed, steps, category

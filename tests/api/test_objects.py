@@ -32,7 +32,7 @@ def test_the_package_loads_nothing_heavy_until_a_name_is_used():
 
 
 def test_rooms_of_the_same_name_leave_the_functions_in_place():
-    import pcgen.evaluate.files
+    import pcgen.evaluate.requests
     import pcgen.train.loop
     from pcgen.train import loop
 

@@ -31,17 +31,17 @@ from pcgen.gallery.meshes import find_meshes
 from pcgen.reconstruct.batch import _finished
 from pcgen.runfile import learned_from, training_command
 from pcgen.shapes.cloud_files import read_clouds
-from pcgen.shapes.items import Item, cloud_size, open_item
+from pcgen.shapes.items import SourceItem, cloud_size, open_item
 from pcgen.shapes.layouts import find_items
 from pcgen.shapes.layouts.hdf5 import list_arrays
-from pcgen.shapes.pieces import Piece, convert, read_record, write_piece
+from pcgen.shapes.listing import Entry, scan
 from pcgen.shapes.plan import Plan, make_plan
 from pcgen.shapes.prepare import _finish, _open_part
 from pcgen.shapes.reading import read_mesh
 from pcgen.shapes.samples import Samples
+from pcgen.shapes.shards import Shard, convert, read_record, write_shard
 from pcgen.shapes.splits import read_table
 from pcgen.shapes.store import Dataset, _remedy
-from pcgen.shapes.tree import Entry, scan
 from pcgen.shapes.writer import write_dataset
 from pcgen.train.budget import Budget, plan_loop
 from pcgen.train.loop import LoopSettings, Trainer, read_metrics
@@ -159,7 +159,7 @@ def _read_hdf5(path: Path) -> None:
     entry = Entry(path.name, path.stat().st_size, str(path), None, 0)
     for stack in arrays if isinstance(arrays, list) else ():
         open_item(
-            Item(
+            SourceItem(
                 id="a/b", category="a", split=None, entry=entry, array=stack.array,
                 normals=stack.normals, row=0,
             )
@@ -363,7 +363,7 @@ def _read_text_cloud(path: Path) -> None:
         open_item(item)
 
 
-def _unfinished(folder: Path) -> tuple[Path, Plan, list[Piece]]:
+def _unfinished(folder: Path) -> tuple[Path, Plan, list[Shard]]:
     """A data set whose one piece is made, but not yet put together."""
     source, part = folder / "source", folder / "set.part"
     source.mkdir(exist_ok=True)
@@ -379,7 +379,7 @@ def _unfinished(folder: Path) -> tuple[Path, Plan, list[Piece]]:
 def _piece_files() -> dict[str, bytes]:
     with TemporaryDirectory() as folder:
         _, _, (piece,) = _unfinished(Path(folder))
-        write_piece(piece, convert(piece, lambda _: None))
+        write_shard(piece, convert(piece, lambda _: None))
         return {file.name: file.read_bytes() for file in piece.folder.iterdir()}
 
 

@@ -13,7 +13,7 @@ from pcgen.gallery import contact_sheet
 from pcgen.shapes.samples import Samples
 from pcgen.shapes.writer import write_dataset
 from pcgen.viewer import stills
-from pcgen.viewer.sources import open_source, training_of
+from pcgen.viewer.sources import open_source, training_shapes
 from tests.boxes import boxes
 
 LEARNED = "tall"
@@ -70,7 +70,7 @@ def test_only_categories_that_were_learned_stand_beside_samples(run, dataset, tm
     contact_sheet(samples, dataset, tmp_path / "sheet.png")
     assert np.asarray(Image.open(tmp_path / "sheet.png")).std() > 10
     for source in (run, tmp_path / "s.npz"):
-        near = training_of(open_source(source), None)
+        near = training_shapes(open_source(source), None)
         assert {near.nearest(cloud).category for cloud in boxes(6, 300, 0)[0]} == {LEARNED}
     assert Samples.load(tmp_path / "s.npz").meta["run"]
 

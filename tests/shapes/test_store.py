@@ -55,7 +55,7 @@ def test_first_and_last_part_do_not_overlap(dataset):
     assert np.array_equal(dataset.points([0], part="first"), whole[:, :20])
     assert np.array_equal(dataset.points([0], part="last"), whole[:, 20:])
     assert np.array_equal(dataset.points([0], 4, part="last"), whole[:, 20:24])
-    with pytest.raises(InputError, match="10 points a shape in part 'last', 11"):
+    with pytest.raises(InputError, match="10 points per shape in part 'last', got 11"):
         dataset.points([0], 11, part="last")
     with pytest.raises(InputError, match="part must be"):
         dataset.points([0], part="middle")
@@ -97,7 +97,7 @@ def test_a_data_set_travels_to_another_process_by_path(dataset):
 
 
 def test_an_existing_folder_is_not_overwritten(dataset, clouds):
-    with pytest.raises(StorageError, match="exists already"):
+    with pytest.raises(StorageError, match="already exists"):
         write_dataset(dataset.path, clouds)
 
 

@@ -16,13 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pcgen.errors import DataError, InputError
-from pcgen.evaluate.clouds import CloudSet, RealSets
-from pcgen.evaluate.inputs import Standardised, from_clouds, open_shapes, read_any
+from pcgen.evaluate.cloud_sets import CloudSet, ReferenceSets
+from pcgen.evaluate.generated_sets import Standardisation, from_clouds, open_shapes, read_cloud_path
 from pcgen.evaluate.protocol import Protocol
-from pcgen.shapes.arrays import scratch
+from pcgen.shapes.arrays import temporary_array
 
 if TYPE_CHECKING:
-    from pcgen.shapes.cloud_files import Clouds
+    from pcgen.shapes.cloud_files import CloudList
     from pcgen.shapes.clouds import Cloud
     from pcgen.shapes.store import Dataset
 
@@ -30,7 +30,7 @@ Rows = NDArray[np.int64]
 TRAINING_SPLIT = "train"
 
 
-def read_real(
+def read_reference_sets(
     reference: Path,
     protocol: Protocol,
     *,
@@ -38,7 +38,7 @@ def read_real(
     categories: Sequence[str] | None = None,
     normals: bool = False,
     seed: int = 0,
-) -> RealSets:
+) -> ReferenceSets:
     """The reference, and the training set where there is one.
 
     Args:
@@ -64,7 +64,7 @@ def read_real(
         elif training is None:
             own = data
     else:
-        clouds = read_any(reference)
+        clouds = read_cloud_path(reference)
         by_rule = protocol.fixed
         refs = from_clouds(
             clouds, str(reference), protocol, seed, categories=categories, by_rule=by_rule
@@ -82,7 +82,7 @@ def read_real(
         if own is None
         else _two_draws(own, protocol, categories, notes)
     )
-    return RealSets(
+    return ReferenceSets(
         reference=refs,
         training=learned,
         training_again=again,
@@ -92,7 +92,7 @@ def read_real(
     )
 
 
-def standardisation(dataset: Path, categories: Sequence[str] | None = None) -> Standardised:
+def standardisation(dataset: Path, categories: Sequence[str] | None = None) -> Standardisation:
     """PointFlow's mean (3,) and std over all points of the training shapes, in own units."""
     from pcgen.shapes.normalise import global_frame
 
@@ -106,7 +106,7 @@ def standardisation(dataset: Path, categories: Sequence[str] | None = None) -> S
     frame = global_frame(
         lambda: (data.frame(part).restore(data.points(part)) for part in _chunks(rows)), count=1
     )
-    return Standardised(mean=frame.centre[0], std=float(frame.scale[0]))
+    return Standardisation(mean=frame.centre[0], std=float(frame.scale[0]))
 
 
 def _select(data: Dataset, split: str, categories: Sequence[str] | None) -> Rows:
@@ -136,7 +136,7 @@ def _reference_part(data: Dataset, protocol: Protocol) -> tuple[slice, str]:
     )
 
 
-def _which(clouds: Clouds, protocol: Protocol) -> str:
+def _which(clouds: CloudList, protocol: Protocol) -> str:
     """In words, which points of a file's clouds are compared, where they have more."""
     sizes = {len(cloud.points) for cloud in clouds.clouds}
     total, wanted = max(sizes), protocol.points
@@ -158,7 +158,7 @@ def _from_dataset(
         and data.has_normals
         and all(data.known_normals(int(row)) is not None for row in rows)
     )
-    points, directions = scratch(size), scratch(size) if known else None
+    points, directions = temporary_array(size), temporary_array(size) if known else None
     done = 0
     for chunk in _chunks(rows):
         place = slice(done, done + len(chunk))
@@ -197,7 +197,7 @@ def _training(
     if data is not None:
         return _two_draws(data, protocol, categories, notes)
     wanted = protocol.points
-    clouds = read_any(path)
+    clouds = read_cloud_path(path)
     notes.append(f"training: {len(clouds)} clouds of {path}")
     arguments = (str(path), protocol, seed, None, categories)
     if min(len(cloud.points) for cloud in clouds.clouds) < 2 * wanted:

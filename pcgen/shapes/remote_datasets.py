@@ -1,8 +1,7 @@
-"""Data sets behind a URL: copied once into the cache to be memory-mapped, and published there.
+"""Data sets behind a URL: downloaded once into the cache to be memory-mapped, and uploaded.
 
-A data set is known by the bytes of its ``dataset.json``, which hold the hash of its content:
-while they are the same, the copy is used as it is. It is also written last, so a data set that
-is being published is not there yet.
+``dataset.json`` holds the hash of the content, so a copy is current while its bytes equal those at
+the URL. It is uploaded last, so that an incomplete data set is never found.
 """
 
 from __future__ import annotations
@@ -18,11 +17,11 @@ _FILES = ("points.npy", "normals.npy", "index.csv", "report.json")
 _OPTIONAL = ("normals.npy", "report.json")
 
 
-def at_hand(location: Path | str) -> Path:
-    """The folder of a data set: itself, or the copy of the one behind a URL.
+def local_folder(location: Path | str) -> Path:
+    """The folder of a data set: the given one, or the local copy of a URL.
 
     Raises:
-        DataError: no data set there, or it cannot be reached and there is no copy.
+        DataError: no data set at the URL, or the URL cannot be reached and no copy exists.
     """
     if not remote.is_url(location):
         return Path(location)
@@ -43,7 +42,7 @@ def at_hand(location: Path | str) -> Path:
 
 
 def publish(folder: Path, url: str) -> None:
-    """Copy a finished data set to a URL, its description last."""
+    """Upload a finished data set to a URL, ``dataset.json`` last."""
     progress.say(f"copying {folder} to {url}")
     for name in (*_FILES, DESCRIPTION):
         if (folder / name).is_file():
@@ -51,7 +50,7 @@ def publish(folder: Path, url: str) -> None:
 
 
 def is_published(folder: Path, url: str) -> bool:
-    """Whether a URL holds the data set of a folder already."""
+    """Whether a URL already holds the data set of a folder."""
     there = remote.join(url, DESCRIPTION)
     return remote.exists(there) and _is_copy(folder, remote.read_url(there))
 

@@ -21,11 +21,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pcgen.render import bodies
+from pcgen.render import primitives
 from pcgen.render.camera import fit
-from pcgen.render.display import simplify
-from pcgen.render.files import encode
-from pcgen.render.picture import Studio
+from pcgen.render.image_files import encode
+from pcgen.render.renderer import Renderer
+from pcgen.render.simplification import simplify
 
 Array = NDArray[np.float64]
 
@@ -36,7 +36,7 @@ THUMBNAIL = 300  # pixels
 
 
 @dataclass(frozen=True)
-class Packed:
+class PackedGeometry:
     """A shape ready for the page.
 
     Attributes:
@@ -54,7 +54,7 @@ def cloud(
     normals: NDArray[np.floating[Any]] | None,
     colour: str,
     thumbnail: int = THUMBNAIL,
-) -> Packed:
+) -> PackedGeometry:
     """Pack a cloud (n, 3) with its picture; bad points are dealt with as in any picture.
 
     Args:
@@ -64,8 +64,8 @@ def cloud(
     if len(points) > DISPLAY_POINTS:
         few = np.linspace(0, len(points) - 1, DISPLAY_POINTS).astype(np.int64)
         points, normals = points[few], None if normals is None else np.asarray(normals)[few]
-    body = bodies.balls(points, normals, colour)
-    studio = Studio(body)
+    body = primitives.balls(points, normals, colour)
+    studio = Renderer(body)
     camera = fit(body.points)[0]
     picture = ""
     if thumbnail:
@@ -89,12 +89,14 @@ def cloud(
         "target": _rounded(camera.target),
         "distance": _rounded(camera.distance),
     }
-    return Packed(header, _text(parts), picture)
+    return PackedGeometry(header, _text(parts), picture)
 
 
-def mesh(vertices: Array, faces: NDArray[np.int64]) -> Packed:
+def mesh(vertices: Array, faces: NDArray[np.int64]) -> PackedGeometry:
     """Pack a mesh, simplified for display, its creases split so that they look sharp."""
-    body = bodies.triangles(*simplify(np.asarray(vertices), np.asarray(faces), DISPLAY_FACES)[:2])
+    body = primitives.triangles(
+        *simplify(np.asarray(vertices), np.asarray(faces), DISPLAY_FACES)[:2]
+    )
     coded = octahedral(body.corners.reshape(-1, 3))
     rows = np.concatenate([body.faces.reshape(-1, 1), coded.astype(np.int64)], axis=1)
     unique, index = np.unique(rows, axis=0, return_inverse=True)
@@ -108,7 +110,7 @@ def mesh(vertices: Array, faces: NDArray[np.int64]) -> Packed:
     parts: list[NDArray[Any]] = [
         positions,
         unique[:, 1:].astype(np.int8),
-        np.round(255 * Studio(split).occlusion()).astype(np.uint8),
+        np.round(255 * Renderer(split).occlusion()).astype(np.uint8),
         split.faces.astype("<u4"),
     ]
     header = {
@@ -117,7 +119,7 @@ def mesh(vertices: Array, faces: NDArray[np.int64]) -> Packed:
         "low": _rounded(low),
         "extent": _rounded(extent),
     }
-    return Packed(header, _text(parts))
+    return PackedGeometry(header, _text(parts))
 
 
 def octahedral(normals: Array) -> NDArray[np.int8]:

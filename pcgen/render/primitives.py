@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from pcgen.errors import InputError, MeshError
 from pcgen.render import palette, raster
-from pcgen.render.display import simplify
+from pcgen.render.simplification import simplify
 
 Array = NDArray[np.float64]
 Faces = NDArray[np.int64]
@@ -97,7 +97,7 @@ class Triangles:
         return normal, (weights * self.albedo[self.faces[hits]]).sum(1)
 
 
-Body = Balls | Triangles
+Primitives = Balls | Triangles
 
 
 def balls(points, normals=None, colour=None, point_size: float = 1.0) -> Balls:  # type: ignore[no-untyped-def]

@@ -12,21 +12,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pcgen.errors import InputError
-from pcgen.evaluate.clouds import CloudSet
+from pcgen.evaluate.cloud_sets import CloudSet
 from pcgen.evaluate.matrix import Work
 from pcgen.evaluate.protocol import Protocol
 from pcgen.runfile import is_run
 
 if TYPE_CHECKING:
     from pcgen.model import ShapeModel
-    from pcgen.shapes.cloud_files import Clouds
+    from pcgen.shapes.cloud_files import CloudList
     from pcgen.shapes.store import Dataset
 
 Rows = NDArray[np.int64]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Standardised:
+class Standardisation:
     """PointFlow's frame, (x − mean) / std over all training points: what takes clouds back."""
 
     mean: NDArray[np.float64]
@@ -43,9 +43,9 @@ def open_shapes(path: Path) -> Dataset | None:
         from pcgen.shapes.store import Dataset
 
         return Dataset.open(path)
-    from pcgen.evaluate.trees import open_tree
+    from pcgen.evaluate.published_sets import open_published
 
-    return None if is_run(path) else open_tree(path)
+    return None if is_run(path) else open_published(path)
 
 
 def check_roles(samples: Path, reference: Path) -> None:
@@ -67,11 +67,11 @@ def read_generated(
     protocol: Protocol,
     *,
     seed: int = 0,
-    standardised: Standardised | None = None,
+    standardised: Standardisation | None = None,
     categories: Sequence[str] | None = None,
 ) -> CloudSet:
     """Samples in the protocol's frame; more points than it compares are thinned out at random."""
-    clouds = read_any(path)
+    clouds = read_cloud_path(path)
     return from_clouds(clouds, str(path), protocol, seed, standardised, categories)
 
 
@@ -111,7 +111,7 @@ def draw_generated(
     return sets
 
 
-def read_any(path: Path) -> Clouds:
+def read_cloud_path(path: Path) -> CloudList:
     """Clouds of any origin; see ``read_clouds`` for what is read and refused."""
     from pcgen.shapes.cloud_files import CLOUD_SUFFIXES, read_clouds
     from pcgen.shapes.formats import MESH_SUFFIXES
@@ -132,11 +132,11 @@ def read_any(path: Path) -> Clouds:
 
 
 def from_clouds(
-    clouds: Clouds,
+    clouds: CloudList,
     source: str,
     protocol: Protocol,
     seed: int,
-    standardised: Standardised | None = None,
+    standardised: Standardisation | None = None,
     categories: Sequence[str] | None = None,
     *,
     by_rule: bool = False,
@@ -181,7 +181,7 @@ def from_clouds(
 
 
 def _thinned(
-    clouds: Clouds, source: str, protocol: Protocol, seed: int, by_rule: bool
+    clouds: CloudList, source: str, protocol: Protocol, seed: int, by_rule: bool
 ) -> tuple[list[Rows], tuple[str, ...]]:
     """Which points of each cloud are compared: one choice for all clouds of a size."""
     sizes = np.array([len(cloud.points) for cloud in clouds.clouds])

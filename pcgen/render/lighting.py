@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pcgen.render.bodies import Balls, Body, normalised
+from pcgen.render.primitives import Balls, Primitives, normalised
 
 Array = NDArray[np.float64]
 
@@ -57,7 +57,7 @@ class DepthMap:
 
 
 @dataclass(frozen=True)
-class Lamps:
+class LightMaps:
     """A group of directions with their maps.
 
     Attributes:
@@ -86,7 +86,7 @@ class Lamps:
         return np.mean([depth_map.lit(position, bias) for depth_map in self.maps], axis=0)
 
 
-def sky(body: Body) -> Lamps:
+def sky_light(body: Primitives) -> LightMaps:
     """Directions evenly over the sky (a Fibonacci spiral), from the zenith to below the horizon."""
     k = np.arange(SKY_DIRECTIONS) + 0.5
     height = 1 - (1 - SKY_LOWEST) * k / SKY_DIRECTIONS
@@ -96,7 +96,7 @@ def sky(body: Body) -> Lamps:
     return _lamps(body, directions)
 
 
-def key(body: Body, direction: Array) -> Lamps:
+def key_light(body: Primitives, direction: Array) -> LightMaps:
     """Directions in a small cone about ``direction``."""
     k = np.arange(KEY_DIRECTIONS) + 0.5
     away = KEY_SPREAD * np.sqrt(k / KEY_DIRECTIONS)
@@ -106,7 +106,7 @@ def key(body: Body, direction: Array) -> Lamps:
     return _lamps(body, normalised(direction + offset))
 
 
-def _lamps(body: Body, directions: Array) -> Lamps:
+def _lamps(body: Primitives, directions: Array) -> LightMaps:
     low, high = body.points.min(0), body.points.max(0)
     centre, half = (low + high) / 2, float(np.linalg.norm(high - low)) / 2 + 2 * body.radius
     side = RESOLUTION[Balls] if isinstance(body, Balls) else RESOLUTION["mesh"]
@@ -118,7 +118,7 @@ def _lamps(body: Body, directions: Array) -> Lamps:
         scale = np.full(len(x), side / (2 * half))
         hits = body.draw(x, y, -local[:, 2], scale, (side, side), perspective=False)
         maps.append(DepthMap(axes, centre, half, hits.value))
-    return Lamps(directions, tuple(maps))
+    return LightMaps(directions, tuple(maps))
 
 
 def _axes(direction: Array) -> Array:

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from pcgen.render import light, palette
-from pcgen.render.bodies import Balls, Body, Triangles, normalised
+from pcgen.render import lighting, palette
 from pcgen.render.camera import Camera
+from pcgen.render.primitives import Balls, Primitives, Triangles, normalised
 
 Array = NDArray[np.float64]
 Index = NDArray[np.int64]
@@ -31,7 +31,7 @@ GROUND_REACH = 2.2  # in half sizes of the body, where the ground shadow has fad
 
 
 @dataclass(frozen=True)
-class GroundMap:
+class GroundShadow:
     """The plane under a body, darkened.
 
     Attributes:
@@ -47,7 +47,7 @@ class GroundMap:
 
 
 @dataclass
-class Studio:
+class Renderer:
     """A body under its sky. The sky's maps do not depend on the camera, so a turntable keeps them.
 
     Attributes:
@@ -55,14 +55,14 @@ class Studio:
         ground: draw the soft shadow on the plane below the body.
     """
 
-    body: Body
+    body: Primitives
     background: tuple[float, float, float] = palette.PAPER
     ground: bool = True
-    _sky: light.Lamps = field(init=False, repr=False)
+    _sky: lighting.LightMaps = field(init=False, repr=False)
     _open: Array | None = field(init=False, repr=False, default=None)
 
     def __post_init__(self) -> None:
-        self._sky = light.sky(self.body)
+        self._sky = lighting.sky_light(self.body)
         if isinstance(self.body, Balls):
             self._open = self._sky.sky(self.body.points, None, self._bias)
 
@@ -122,7 +122,9 @@ class Studio:
         ]
         return np.maximum(*sides)  # the side that looks outwards, whichever way the faces turn
 
-    def ground_map(self, key: light.Lamps | None = None, cells: int = GROUND_CELLS) -> GroundMap:
+    def ground_map(
+        self, key: lighting.LightMaps | None = None, cells: int = GROUND_CELLS
+    ) -> GroundShadow:
         """How dark the plane under the body is, without a key light by the sky alone."""
         low, high = self.body.points.min(0), self.body.points.max(0)
         floor = float(low[1]) - self.body.radius
@@ -139,13 +141,18 @@ class Studio:
             dark = 0.62 * dark + 0.38 * (1 - key.key(place, 0.0))
         away = np.hypot(gx, gz) / reach
         dark = (dark * np.clip(1 - away**2, 0, 1) ** 3).reshape(cells, cells)
-        return GroundMap(GROUND_SHADE * dark, float(centre[0]), float(centre[2]), floor, reach)
+        return GroundShadow(GROUND_SHADE * dark, float(centre[0]), float(centre[2]), floor, reach)
 
-    def _key(self, camera: Camera) -> light.Lamps:
-        return light.key(self.body, normalised(np.array(KEY_FROM) @ camera.axes))
+    def _key(self, camera: Camera) -> lighting.LightMaps:
+        return lighting.key_light(self.body, normalised(np.array(KEY_FROM) @ camera.axes))
 
     def _shade(
-        self, position: Array, primitive: Index, towards: Array, camera: Camera, key: light.Lamps
+        self,
+        position: Array,
+        primitive: Index,
+        towards: Array,
+        camera: Camera,
+        key: lighting.LightMaps,
     ) -> Array:
         normal, albedo = self.body.surface(primitive, position, towards)
         if self._open is not None:
@@ -165,7 +172,9 @@ class Studio:
         total = KEY * cosine * reached + ambient + FILL * fill
         return albedo * total[:, None] + RIM * rim[:, None] * 0.5
 
-    def _ground_shade(self, camera: Camera, key: light.Lamps, height: int, width: int) -> Array:
+    def _ground_shade(
+        self, camera: Camera, key: lighting.LightMaps, height: int, width: int
+    ) -> Array:
         """Share of the paper's light (height, width) that the shape takes from it."""
         ground = self.ground_map(key)
         row, column = np.mgrid[0:height, 0:width]

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pcgen.evaluate.figures import ENDINGS
+from pcgen.evaluate.metrics import ENDINGS
 
 Summary = dict[str, Any]
 SPLIT = 0.2  # difference of the two halves of 1-NNA from which the average hides something
@@ -17,7 +17,7 @@ FAR_RATIO = 1.25  # beyond which being far from the training set is no merit
 
 
 @dataclass(frozen=True, kw_only=True)
-class Figure:
+class Metric:
     """A figure as people read it: its label, what is best, and how it is written."""
 
     key: str
@@ -49,37 +49,37 @@ NOVELTY = tuple(
     figure
     for name, where in FRAMES.items()
     for figure in (
-        Figure(
+        Metric(
             key="novelty_ratio" + ENDINGS[name],
             label=f"Novelty ratio, {where}",
             best="≥ 0.9",
             percent=False,
         ),
-        Figure(
+        Metric(
             key="replay_rate" + ENDINGS[name], label=f"Replay rate, {where}", best="≤ test shapes'"
         ),
     )
 )
 
 
-def figures_of(summary: Summary) -> list[Figure]:
+def metrics_of(summary: Summary) -> list[Metric]:
     """The figures a summary holds, in reading order."""
     found = []
     for name, label in DISTANCE_LABELS.items():
         if f"nna_{name}" not in summary:
             continue
         found += [
-            Figure(key=f"nna_{name}", label=f"1-NNA, {label}", best="50 %"),
-            Figure(key=f"nna_{name}_generated", label="   on generated shapes", best="50 %"),
-            Figure(key=f"nna_{name}_reference", label="   on reference shapes", best="50 %"),
-            Figure(key=f"cov_{name}", label=f"COV, {label}", best="the ceiling"),
-            Figure(key=f"mmd_{name}", label=f"MMD, {label}", best="the ceiling", percent=False),
+            Metric(key=f"nna_{name}", label=f"1-NNA, {label}", best="50 %"),
+            Metric(key=f"nna_{name}_generated", label="   on generated shapes", best="50 %"),
+            Metric(key=f"nna_{name}_reference", label="   on reference shapes", best="50 %"),
+            Metric(key=f"cov_{name}", label=f"COV, {label}", best="the ceiling"),
+            Metric(key=f"mmd_{name}", label=f"MMD, {label}", best="the ceiling", percent=False),
         ]
-    found.append(Figure(key="jsd", label="JSD", best="the ceiling", percent=False))
+    found.append(Metric(key="jsd", label="JSD", best="the ceiling", percent=False))
     return [*found, *NOVELTY]
 
 
-def cell(figure: Figure, summary: Summary | None) -> str:
+def cell(figure: Metric, summary: Summary | None) -> str:
     """``52.1 ± 1.8 %``, or a dash where there is nothing."""
     if summary is None or summary.get(figure.key) is None:
         return "–"
@@ -87,7 +87,7 @@ def cell(figure: Figure, summary: Summary | None) -> str:
     return _spread(figure, summary[figure.key], spread)
 
 
-def _spread(figure: Figure, mean: float, sd: float | None) -> str:
+def _spread(figure: Metric, mean: float, sd: float | None) -> str:
     text = figure.text(mean)
     if sd is None:
         return text
@@ -95,7 +95,7 @@ def _spread(figure: Figure, mean: float, sd: float | None) -> str:
     return f"{text.removesuffix(unit)} ± {figure.text(sd, mean).removesuffix(unit)}{unit}"
 
 
-def noise_cell(figure: Figure, summary: Summary) -> str:
+def noise_cell(figure: Metric, summary: Summary) -> str:
     """What chance alone shows between two real sets of this size."""
     noise = (summary.get("noise") or {}).get(figure.key)
     if not noise:
@@ -103,7 +103,7 @@ def noise_cell(figure: Figure, summary: Summary) -> str:
     return _spread(figure, noise["mean"], noise["sd"])
 
 
-def test_cell(figure: Figure, summary: Summary) -> str:
+def test_cell(figure: Metric, summary: Summary) -> str:
     """Novelty of the real test shapes, the figures to compare with."""
     if figure.key.startswith("replay_rate"):
         return figure.text(summary.get(figure.key.replace("rate", "rate_test", 1)))
@@ -112,7 +112,7 @@ def test_cell(figure: Figure, summary: Summary) -> str:
     return noise_cell(figure, summary)
 
 
-def real_cells(figure: Figure, summary: Summary) -> tuple[str, str]:
+def real_cells(figure: Metric, summary: Summary) -> tuple[str, str]:
     """The ceiling, and what real sets show."""
     return cell(figure, summary["ceiling"]), test_cell(figure, summary)
 
@@ -187,7 +187,7 @@ def labels(summaries: Sequence[Summary]) -> list[str]:
     return [f"{number}: {path[-1]}" for number, path in enumerate(paths, 1)]
 
 
-def yardsticks(summaries: Sequence[Summary]) -> list[tuple[str, Summary]]:
+def ceilings(summaries: Sequence[Summary]) -> list[tuple[str, Summary]]:
     """The distinct ceilings among some runs: whose it is (empty where there is one), and a run.
 
     Runs of other categories or with fewer shapes met other real shapes.
@@ -203,7 +203,7 @@ def yardsticks(summaries: Sequence[Summary]) -> list[tuple[str, Summary]]:
 def table(summaries: Sequence[Summary]) -> str:
     """A plain table for a terminal, one column a run, then the ceiling and chance."""
     first = summaries[0]
-    figures, yards = figures_of(first), yardsticks(summaries)
+    figures, yards = metrics_of(first), ceilings(summaries)
     heads = ["", *labels(summaries)]
     heads += [f"{what}{whose}" for whose, _ in yards for what in ("ceiling", "real sets")]
     rows = [
@@ -263,6 +263,6 @@ def _reconstruction(found: dict[str, Any] | None) -> list[str]:
     ]
 
 
-def short(path: str) -> str:
+def last_part(path: str) -> str:
     """The last part of a path."""
     return path.rstrip("/").rpartition("/")[2] or path

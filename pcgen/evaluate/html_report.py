@@ -18,13 +18,13 @@ from typing import Any
 import numpy as np
 
 from pcgen import progress
-from pcgen.evaluate import words
-from pcgen.evaluate.charts import Mark, Series, accuracies, histogram
-from pcgen.evaluate.clouds import CloudSet
+from pcgen.evaluate import report_text
+from pcgen.evaluate.charts import AccuracyMark, Series, accuracy_chart, histogram
+from pcgen.evaluate.cloud_sets import CloudSet
 from pcgen.evaluate.evaluation import Evaluation
+from pcgen.evaluate.html_style import STYLE
 from pcgen.evaluate.neighbours import relate
 from pcgen.evaluate.novelty import MIRROR
-from pcgen.evaluate.page_style import STYLE
 from pcgen.files import atomic_file
 
 RANDOM, EXTREME = 10, 4  # samples shown: at random, and at either end
@@ -44,20 +44,20 @@ def write_page(path: Path, evaluations: Sequence[Evaluation]) -> None:
 def _page(evaluations: Sequence[Evaluation]) -> Iterator[str]:
     summaries = [evaluation.summary for evaluation in evaluations]
     first = summaries[0]
-    names = words.labels(summaries)
+    names = report_text.labels(summaries)
     title = f"{' and '.join(names)}, judged"
     yield "<!doctype html><html lang='en'><head><meta charset='utf-8'>"
     yield "<meta name='viewport' content='width=device-width, initial-scale=1'>"
     yield f"<title>{escape(title)}</title><style>{STYLE}</style></head><body><main>"
     yield f"<header><p class='kicker'>Evaluation</p><h1>{escape(title)}</h1>"
     yield (
-        f"<p>{words.sizes_text(summaries)} generated shapes against as many real ones of "
-        f"<b>{escape(words.short(first['reference']))}</b>. Protocol "
-        f"{escape(words.protocol_text(first))}.</p></header>"
+        f"<p>{report_text.sizes_text(summaries)} generated shapes against as many real ones of "
+        f"<b>{escape(report_text.last_part(first['reference']))}</b>. Protocol "
+        f"{escape(report_text.protocol_text(first))}.</p></header>"
     )
     for label, summary in zip(names, summaries, strict=True):
         name = f"<b>{escape(label)}.</b> " if len(summaries) > 1 else ""
-        yield f"<p class='verdict'>{name}{escape(' '.join(words.verdict(summary)))}</p>"
+        yield f"<p class='verdict'>{name}{escape(' '.join(report_text.verdict(summary)))}</p>"
         for text in summary["warnings"]:
             yield f"<p class='warning'>{name}{escape(text)}</p>"
     yield from _figures(summaries, names)
@@ -69,14 +69,14 @@ def _page(evaluations: Sequence[Evaluation]) -> Iterator[str]:
     yield "</main></body></html>"
 
 
-def figures_page(evaluations: Sequence[Evaluation]) -> str:
+def metrics_page(evaluations: Sequence[Evaluation]) -> str:
     """The verdict, the chart and the table alone, as a page without pictures."""
     summaries = [evaluation.summary for evaluation in evaluations]
-    names = words.labels(summaries)
+    names = report_text.labels(summaries)
     parts = ["<!doctype html><html lang='en'><head><meta charset='utf-8'>"]
     parts.append(f"<style>{STYLE} main {{ padding: 4px 20px }}</style></head><body><main>")
     parts += [
-        f"<p class='verdict'>{escape(' '.join(words.verdict(summary)))}</p>"
+        f"<p class='verdict'>{escape(' '.join(report_text.verdict(summary)))}</p>"
         for summary in summaries
     ]
     parts += _figures(summaries, names)
@@ -90,17 +90,17 @@ def _figures(summaries: Summaries, names: Sequence[str]) -> Iterator[str]:
     yield "<div class='wide'><table><thead><tr><th></th>"
     for label in names:
         yield f"<th>{escape(label)}</th>"
-    yards = words.yardsticks(summaries)
+    yards = report_text.ceilings(summaries)
     for whose, _ in yards:
         yield f"<th>ceiling{escape(whose)}</th><th>real sets{escape(whose)}</th>"
     yield "<th>best</th></tr></thead><tbody>"
-    for figure in words.figures_of(first):
+    for figure in report_text.metrics_of(first):
         style = " class='part'" if figure.label.startswith(" ") else ""
         yield f"<tr{style}><th>{escape(figure.label.strip())}</th>"
         for summary in summaries:
-            yield f"<td>{_number(words.cell(figure, summary))}</td>"
+            yield f"<td>{_number(report_text.cell(figure, summary))}</td>"
         for _, yard in yards:
-            for text in words.real_cells(figure, yard):
+            for text in report_text.real_cells(figure, yard):
                 yield f"<td class='yard'>{_number(text)}</td>"
         yield f"<td class='best'>{escape(figure.best)}</td></tr>"
     yield "</tbody></table></div>"
@@ -118,10 +118,10 @@ def _figures(summaries: Summaries, names: Sequence[str]) -> Iterator[str]:
 def _line(summaries: Summaries, names: Sequence[str]) -> str:
     """1-NNA of every run and of the ceiling on one line each."""
     runs = [("made", label, summary) for label, summary in zip(names, summaries, strict=True)]
-    yards = words.yardsticks(summaries)
+    yards = report_text.ceilings(summaries)
     runs += [("real", f"ceiling{whose}", yard["ceiling"]) for whose, yard in yards]
     marks = [
-        Mark(
+        AccuracyMark(
             name=name,
             value=one["nna_cd"],
             sd=one["seeds"]["nna_cd"]["sd"],
@@ -133,7 +133,7 @@ def _line(summaries: Summaries, names: Sequence[str]) -> str:
         if one is not None
     ]
     noise = max((yard["noise"]["nna_cd"] for _, yard in yards), key=lambda found: found["sd"])
-    return accuracies(marks, (noise["mean"], noise["sd"]))
+    return accuracy_chart(marks, (noise["mean"], noise["sd"]))
 
 
 def _number(text: str) -> str:
@@ -228,7 +228,7 @@ def _histograms(evaluation: Evaluation) -> Iterator[str]:
             Series(values=newness.real.distance, name="test shapes", style="real"),
             Series(values=newness.found.distance, name="generated", style="made"),
         ]
-        yield histogram(series, f"CD to the nearest training shape, {words.FRAMES[name]}")
+        yield histogram(series, f"CD to the nearest training shape, {report_text.FRAMES[name]}")
     series = [Series(values=evaluation.nearest_reference.distance, name="generated", style="made")]
     if evaluation.ceiling_distance is not None:
         real = Series(values=evaluation.ceiling_distance, name="training shapes", style="real")
@@ -294,9 +294,9 @@ def _without_shapes(summary: dict[str, Any]) -> dict[str, Any]:
 
 def _method(summaries: Summaries, names: Sequence[str]) -> Iterator[str]:
     yield "<section><h2>How it was measured</h2><ul class='small'>"
-    for note in words.all_notes(summaries):
+    for note in report_text.all_notes(summaries):
         yield f"<li>{escape(note)}</li>"
-    for whose, yard in words.yardsticks(summaries):
+    for whose, yard in report_text.ceilings(summaries):
         noise = yard["noise"]
         yield f"<li>noise{escape(whose)} at {noise['size']} shapes a set: {escape(noise['how'])}"
         yield "</li>"

@@ -17,24 +17,24 @@ from numpy.typing import ArrayLike, NDArray
 from pcgen import progress
 from pcgen.errors import DataError, InputError, MeshError
 from pcgen.shapes.clouds import Cloud
-from pcgen.shapes.items import HDF5, Item, cloud_size, open_item
+from pcgen.shapes.items import HDF5, SourceItem, cloud_size, open_item
 from pcgen.shapes.layouts import SPLIT_NAMES, Found, hdf5, pc15k
-from pcgen.shapes.store import Dataset, Row
-from pcgen.shapes.tree import Listing, scan
+from pcgen.shapes.listing import Listing, scan
+from pcgen.shapes.store import Dataset, IndexRow
 
 
 @dataclasses.dataclass(frozen=True)
-class Tree(Dataset):
+class PublishedDataset(Dataset):
     """A collection with the reading half of a data set; points come in the shapes' own units.
 
     Attributes:
         items: one a row, in its order.
     """
 
-    items: tuple[Item, ...] = ()
+    items: tuple[SourceItem, ...] = ()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return open_tree, (self.path,)
+        return open_published, (self.path,)
 
     def points_in(self, rows: ArrayLike, window: slice) -> NDArray[np.float32]:
         """See :meth:`Dataset.points_in`; the frame of every row is that of its own units.
@@ -64,7 +64,7 @@ class Tree(Dataset):
 
 
 @functools.lru_cache(maxsize=4)  # listing ShapeNet takes seconds
-def open_tree(path: Path) -> Tree | None:
+def open_published(path: Path) -> PublishedDataset | None:
     """The collection at ``path``, one synset's folder of it included; None if it is none.
 
     Raises:
@@ -81,11 +81,11 @@ def open_tree(path: Path) -> Tree | None:
     if points is None:
         raise DataError(f"{path}: {items[0].where} is no readable cloud")
     rows = [
-        Row(item.id, item.category, item.split or "all", item.where, "", (0.0, 0.0, 0.0), 1.0)
+        IndexRow(item.id, item.category, item.split or "all", item.where, "", (0.0, 0.0, 0.0), 1.0)
         for item in items
     ]
     progress.say(f"{path}: {len(rows)} shapes, read where they lie")
-    return Tree(path, rows, {"points_per_shape": points, "has_normals": False}, items)
+    return PublishedDataset(path, rows, {"points_per_shape": points, "has_normals": False}, items)
 
 
 def _find(path: Path) -> Found | None:

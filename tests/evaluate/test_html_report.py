@@ -5,15 +5,15 @@ import re
 import numpy as np
 import pytest
 
-from pcgen.evaluate import charts, words
-from pcgen.evaluate.clouds import CloudSet, RealSets
+from pcgen.evaluate import charts, report_text
+from pcgen.evaluate.cloud_sets import CloudSet, ReferenceSets
 from pcgen.evaluate.evaluation import evaluate
-from pcgen.evaluate.figures import Settings
-from pcgen.evaluate.page import write_page
+from pcgen.evaluate.html_report import write_page
+from pcgen.evaluate.metrics import EvaluationSettings
 from pcgen.evaluate.protocol import PROTOCOLS
 from tests.evaluate.shapes import blobs, some, surfaces
 
-SETTINGS = Settings(protocol=PROTOCOLS["box"].changed(points=64))
+SETTINGS = EvaluationSettings(protocol=PROTOCOLS["box"].changed(points=64))
 
 
 def summary(**figures):
@@ -56,20 +56,22 @@ def summary(**figures):
     ],
 )
 def test_the_verdict_follows_the_figures(figures, expected):
-    assert expected in " ".join(words.verdict(summary(**figures)))
+    assert expected in " ".join(report_text.verdict(summary(**figures)))
 
 
 def test_a_spread_is_written_to_the_places_of_its_mean():
-    figure = words.Figure(key="mmd_cd", label="", best="", percent=False)
+    figure = report_text.Metric(key="mmd_cd", label="", best="", percent=False)
     spread = {"mmd_cd": {"sd": 0.00051}}
-    assert words.cell(figure, {"mmd_cd": 0.028341, "seeds": spread}) == "0.0283 ± 0.0005"
+    assert report_text.cell(figure, {"mmd_cd": 0.028341, "seeds": spread}) == "0.0283 ± 0.0005"
     assert (
-        words.cell(words.Figure(key="mmd_cd", label="", best=""), {"mmd_cd": 0.5, "seeds": spread})
+        report_text.cell(
+            report_text.Metric(key="mmd_cd", label="", best=""), {"mmd_cd": 0.5, "seeds": spread}
+        )
         == "50.0 ± 0.1 %"
     )
-    assert words.cell(figure, {"mmd_cd": None}) == "–"
-    percent = words.Figure(key="nna_cd", label="", best="")
-    assert words.cell(percent, {"nna_cd": 0.5078}) == "50.8 %"
+    assert report_text.cell(figure, {"mmd_cd": None}) == "–"
+    percent = report_text.Metric(key="nna_cd", label="", best="")
+    assert report_text.cell(percent, {"nna_cd": 0.5078}) == "50.8 %"
 
 
 def test_a_histogram_shows_every_value_once():
@@ -92,32 +94,36 @@ def test_distances_of_zero_have_a_histogram():
 
 
 def test_1nna_stands_on_a_line_with_its_halves_and_the_band_of_chance():
-    mark = charts.Mark(name="<a>", value=0.6, sd=0.02, generated=0.8, reference=0.4, style="made")
-    line = charts.accuracies([mark], (0.5, 0.03))
+    mark = charts.AccuracyMark(
+        name="<a>", value=0.6, sd=0.02, generated=0.8, reference=0.4, style="made"
+    )
+    line = charts.accuracy_chart([mark], (0.5, 0.03))
     assert "&lt;a&gt;" in line
     assert 'class="band" style="left:44.0%;width:12.0%"' in line
     assert 'class="bar made" style="left:58.0%;width:4.0%"' in line
     assert 'class="half" style="left:80.0%">g' in line
     assert 'class="half" style="left:40.0%">r' in line
     assert 'class="dot made" style="left:60.0%"' in line
-    certain = charts.Mark(name="b", value=1, sd=None, generated=1, reference=1, style="real")
-    assert 'class="bar' not in charts.accuracies([certain], (0.5, 0.03))
+    certain = charts.AccuracyMark(
+        name="b", value=1, sd=None, generated=1, reference=1, style="real"
+    )
+    assert 'class="bar' not in charts.accuracy_chart([certain], (0.5, 0.03))
 
 
 def test_runs_of_one_name_are_told_apart_by_their_folders():
     paths = ["runs/a/samples.npz", "runs/b/samples.npz", "c/"]
-    assert words.labels([summary(samples=path) for path in paths]) == [
+    assert report_text.labels([summary(samples=path) for path in paths]) == [
         "a/samples.npz",
         "b/samples.npz",
         "c",
     ]
     twice = [summary(samples="x.npz"), summary(samples="x.npz")]
-    assert words.labels(twice) == ["1: x.npz", "2: x.npz"]
+    assert report_text.labels(twice) == ["1: x.npz", "2: x.npz"]
 
 
 def test_runs_that_met_other_real_sets_have_their_own_ceiling(tmp_path, plain_pictures):
     first, again = surfaces(20, 64, draws=2, seed=3)
-    real = RealSets(
+    real = ReferenceSets(
         reference=some(8, seed=1),
         training=CloudSet(points=first),
         training_again=CloudSet(points=again),
@@ -127,8 +133,8 @@ def test_runs_that_met_other_real_sets_have_their_own_ceiling(tmp_path, plain_pi
         CloudSet(points=s.points, source=f"{name}.npz") for s, name in zip(sets, "abc", strict=True)
     ]
     found = [evaluate([one], real, SETTINGS) for one in named]
-    assert len(words.yardsticks([one.summary for one in found[:2]])) == 1
-    text = words.table([one.summary for one in found])
+    assert len(report_text.ceilings([one.summary for one in found[:2]])) == 1
+    text = report_text.table([one.summary for one in found])
     assert "ceiling for a.npz" in text
     assert "ceiling for c.npz" in text
     assert "8 and 5 shapes a set" in text
@@ -140,7 +146,7 @@ def test_runs_that_met_other_real_sets_have_their_own_ceiling(tmp_path, plain_pi
 
 def test_the_page_shows_every_sample_beside_real_shapes(tmp_path, plain_pictures):
     first, again = surfaces(20, 64, draws=2, seed=3)
-    real = RealSets(
+    real = ReferenceSets(
         reference=some(6, seed=1),
         training=CloudSet(points=first),
         training_again=CloudSet(points=again),
@@ -158,7 +164,7 @@ def test_the_page_shows_every_sample_beside_real_shapes(tmp_path, plain_pictures
 
 
 def test_without_training_shapes_the_cards_have_two_pictures(tmp_path, plain_pictures):
-    evaluation = evaluate([some(4)], RealSets(reference=some(4, seed=1)), SETTINGS)
+    evaluation = evaluate([some(4)], ReferenceSets(reference=some(4, seed=1)), SETTINGS)
     write_page(tmp_path / "page.html", [evaluation])
     text = (tmp_path / "page.html").read_text()
     assert "card n2" in text
@@ -167,7 +173,7 @@ def test_without_training_shapes_the_cards_have_two_pictures(tmp_path, plain_pic
 
 @pytest.mark.slow
 def test_the_pictures_are_rendered(tmp_path):
-    evaluation = evaluate([some(2)], RealSets(reference=some(2, seed=1)), SETTINGS)
+    evaluation = evaluate([some(2)], ReferenceSets(reference=some(2, seed=1)), SETTINGS)
     write_page(tmp_path / "page.html", [evaluation])
     pictures = re.findall(r"base64,([^']+)", (tmp_path / "page.html").read_text())
     assert len(set(pictures)) >= 4
@@ -177,12 +183,12 @@ def test_the_pictures_are_rendered(tmp_path):
 def test_a_stretched_and_mirrored_copy_stands_beside_its_original(tmp_path, plain_pictures):
     first, again, other = blobs(20, 320, draws=3)
     copies = other[:6] * np.array([-1, 0.5, 1], np.float32)
-    real = RealSets(
+    real = ReferenceSets(
         reference=CloudSet(points=blobs(6, 320, seed=1)[0]),
         training=CloudSet(points=first, names=np.array([f"shape {k}" for k in range(20)])),
         training_again=CloudSet(points=again),
     )
-    settings = Settings(protocol=PROTOCOLS["box"].changed(points=320))
+    settings = EvaluationSettings(protocol=PROTOCOLS["box"].changed(points=320))
     found = evaluate([CloudSet(points=copies)], real, settings)
     page = tmp_path / "page.html"
     write_page(page, [found])

@@ -1,8 +1,8 @@
-"""The files of a source, on disk or behind a URL, in zip archives or not, under one kind of name.
+"""List the files of a source: on disk, behind a URL, or in zip archives.
 
-A source is a folder, one archive, or a folder with archives in it. An archive counts as a folder
-that stands in its place: ``chair.zip`` holding ``chair/x.obj`` gives ``chair/x.obj``, and one
-holding ``x.obj`` does too. Members are read one at a time and never unpacked to disk.
+A source is a folder, one archive, or a folder with archives. An archive is listed as a folder in
+its place: ``chair.zip`` gives ``chair/x.obj``, whether it holds ``chair/x.obj`` or ``x.obj``.
+Members are read one at a time and never unpacked to disk.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pcgen.errors import DataError, InputError
 from pcgen.shapes.arrays import ARCHIVE_ERRORS, member_fault
 from pcgen.shapes.mesh_files import FILE_LIMIT
 
-#: Archives with more members than this are refused; ShapeNetCore.v2 as a whole has 1.5 million.
+#: Limit of the members of an archive; the whole ShapeNetCore.v2 has 1.5 million.
 MEMBER_COUNT_LIMIT = 10_000_000
 DEPTH_LIMIT = 100  # of folders in folders
 ARCHIVES = (".zip", ".7z", ".rar", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz")
@@ -31,11 +31,11 @@ class Entry:
     """One file of a source.
 
     Attributes:
-        path: its name, relative to the source, with forward slashes; archives are folders.
-        size: its bytes (unpacked).
-        file: the file on disk, or its URL: itself, or the archive that holds it.
+        path: relative to the source, with forward slashes; archives are folders.
+        size: in bytes (unpacked).
+        file: path or URL of the file, or of the archive that holds it.
         member: its name in the archive; None on disk.
-        stamp: changes when the content does: the modification time, or the member's checksum.
+        stamp: the modification time, or the checksum of a member.
     """
 
     path: str
@@ -58,13 +58,13 @@ class Entry:
 
     @property
     def where(self) -> str:
-        """How a person finds it: ``chair.zip:chair/x.obj``."""
+        """Its location, for messages: ``chair.zip:chair/x.obj``."""
         return self.path if self.member is None else f"{Path(self.file).name}:{self.member}"
 
 
 @dataclass(frozen=True)
 class Rejected:
-    """Something that was left out, and why."""
+    """Something that is left out, and why."""
 
     item: str
     reason: str
@@ -72,13 +72,13 @@ class Rejected:
 
 @dataclass(frozen=True)
 class Listing:
-    """What a source holds.
+    """The content of a source.
 
     Attributes:
-        name: of the source: the category where folders name none.
+        name: of the source; the category if no folder names one.
         entries: sorted by path.
-        empty: folders without any file.
-        rejected: archives and folders that cannot be read, members that are refused.
+        empty: folders without files.
+        rejected: unreadable archives and folders, and refused members.
     """
 
     name: str
@@ -103,10 +103,10 @@ class _Found:
 
 
 def scan(source: Path | str) -> Listing:
-    """List a folder (links followed, never in circles), an archive, or a single file.
+    """List a folder (following links, but no cycles), an archive, or a single file.
 
     Raises:
-        DataError: there is nothing at ``source``, a path or a URL.
+        DataError: nothing at the path or URL ``source``.
     """
     if remote.is_url(source):
         return _scan_url(str(source))
@@ -140,10 +140,10 @@ def _scan_url(url: str) -> Listing:
 
 
 def check_visible(source: str) -> None:
-    """Refuse to work on a machine that cannot see the source: everything would be left out.
+    """Check that this machine can read the source; else every shape would be left out.
 
     Raises:
-        DataError: there is nothing at ``source`` here.
+        DataError: nothing at ``source`` on this machine.
     """
     if not remote.is_url(source) and not Path(source).exists():
         raise DataError(
@@ -156,7 +156,7 @@ def read_entry(entry: Entry, limit: int = FILE_LIMIT) -> bytes:
     """The content of one entry.
 
     Raises:
-        InputError: larger than ``limit``, gone, or damaged in its archive.
+        InputError: larger than ``limit``, missing, or damaged in its archive.
     """
     if entry.size > limit:
         raise InputError(f"it unpacks to {entry.size} bytes; the limit is {limit}")
@@ -176,14 +176,14 @@ def read_entry(entry: Entry, limit: int = FILE_LIMIT) -> bytes:
 
 @functools.lru_cache(maxsize=4)
 def open_archive(path: str) -> zipfile.ZipFile:
-    """An archive, kept open: the table of a ShapeNet archive takes a second to read."""
+    """An archive, kept open because reading the index of a ShapeNet archive takes a second."""
     if not remote.is_url(path):
         return zipfile.ZipFile(path)
     try:
         return zipfile.ZipFile(remote.open_url(path))
     except zipfile.BadZipFile:
         raise
-    except (ValueError, OSError, DataError):  # a server that gives files only as a whole
+    except (ValueError, OSError, DataError):  # a server without range requests
         return zipfile.ZipFile(remote.on_disk(path))
 
 
@@ -201,9 +201,9 @@ def _walk(folder: Path, prefix: str, seen: set[str], found: _Found) -> None:
     if {"dataset.json", "points.npy"} <= names or {"plan.json", "pieces"} <= names:
         if not prefix:
             raise DataError(
-                f"{folder} is a prepared data set itself; name the shapes it is made of"
+                f"{folder} is a prepared data set; name the shapes that it was made from"
             )
-        return  # what an earlier run made of this source, or left unfinished
+        return  # the output of an earlier run, perhaps unfinished
     if prefix.count("/") > DEPTH_LIMIT:
         found.rejected.append(Rejected(prefix, f"more than {DEPTH_LIMIT} folders deep"))
         return
@@ -235,7 +235,7 @@ def _add_file(file: Path, path: str, found: _Found, mount: str | None = None) ->
 
 
 def _add_archive(file: str, size: int, path: str, found: _Found, mount: str | None) -> None:
-    """Add the members of an archive under ``mount``, by default where the archive stands."""
+    """Add the members of an archive under ``mount``, by default the folder of the archive."""
     try:
         members = open_archive(file).infolist()
     except (DataError, *ARCHIVE_ERRORS) as error:
@@ -246,7 +246,7 @@ def _add_archive(file: str, size: int, path: str, found: _Found, mount: str | No
     if len(members) > MEMBER_COUNT_LIMIT:
         reason = f"{len(members)} members; the limit is {MEMBER_COUNT_LIMIT}"
     elif sum(info.compress_size for info in members) > size:
-        reason = "its members overlap: it was made to unpack to more than it holds"
+        reason = "its members overlap, so it unpacks to more than it holds"
     if reason:
         found.rejected.append(Rejected(path, reason))
         return
@@ -273,15 +273,15 @@ def _is_hidden(name: str) -> bool:
 
 
 def _refusal(name: str, info: zipfile.ZipInfo) -> str:
-    """Why a member must not be touched; empty where it may."""
+    """Why a member must not be read; "" if it may be."""
     parts = PurePosixPath(name).parts
     if name.startswith("/") or ".." in parts or (len(name) > 1 and name[1] == ":"):
-        return "it would land outside its folder; refused"
+        return "its path leads outside its folder; refused"
     if info.file_size > FILE_LIMIT:
         return f"it unpacks to {info.file_size} bytes; the limit is {FILE_LIMIT}"
     return member_fault(info)
 
 
 def _printable(name: str) -> str:
-    """File names are bytes on Linux; those that are no UTF-8 get replacement characters."""
+    """A file name with replacement characters for bytes that are not UTF-8."""
     return name.encode("utf-8", "replace").decode("utf-8")

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from pcgen.errors import DataError, InputError
-from pcgen.shapes import starter, tree
+from pcgen.shapes import listing as listing_module
+from pcgen.shapes import starter
+from pcgen.shapes.listing import read_entry, scan
 from pcgen.shapes.starter import starter_path
-from pcgen.shapes.tree import read_entry, scan
 from pcgen.shapes.writer import write_dataset
 
 
@@ -51,11 +52,11 @@ def test_a_member_that_would_land_outside_is_refused(tmp_path, name):
 def test_a_member_that_unpacks_beyond_the_limit_is_refused(tmp_path, monkeypatch):
     bomb = zipped(tmp_path / "bomb.zip", ["zeros.obj"], b"0" * 5_000_000)
     assert bomb.stat().st_size < 10_000
-    monkeypatch.setattr(tree, "FILE_LIMIT", 1_000_000)
+    monkeypatch.setattr(listing_module, "FILE_LIMIT", 1_000_000)
     listing = scan(bomb)
     assert listing.entries == ()
     assert "unpacks to 5000000 bytes; the limit is 1000000" in listing.rejected[0].reason
-    monkeypatch.setattr(tree, "FILE_LIMIT", 10_000_000)
+    monkeypatch.setattr(listing_module, "FILE_LIMIT", 10_000_000)
     with pytest.raises(InputError, match="the limit is 1000"):
         read_entry(scan(bomb).entries[0], 1000)
 

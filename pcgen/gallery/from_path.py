@@ -15,8 +15,8 @@ from pcgen.gallery.build import build
 from pcgen.gallery.curves import Curves, read_curves
 from pcgen.gallery.meshes import MeshFiles, find_meshes
 from pcgen.overview import overview
-from pcgen.render.inputs import Collection, kind_of, open_collection, readable, to_samples
-from pcgen.render.picture import Image
+from pcgen.render.inputs import Collection, kind_of, open_collection, readable_shapes, to_samples
+from pcgen.render.renderer import Image
 from pcgen.runfile import learned_from
 from pcgen.shapes.samples import Samples
 from pcgen.shapes.store import Dataset
@@ -26,7 +26,7 @@ MANY = 64
 
 
 @dataclasses.dataclass
-class Content:
+class GalleryContent:
     """What is put on the page; see :func:`pcgen.gallery.build`."""
 
     samples: Samples
@@ -112,14 +112,14 @@ def _from_run(
     points: int,
     category: str | None,
     device: str = "cpu",
-) -> Content:
+) -> GalleryContent:
     from pcgen.model import ShapeModel
 
     model = ShapeModel.load(run, device)
     progress.say(f"drawing {count} shapes from {run}")
     samples = model.sample(count, seed=seed, points=points, steps=steps, category=category)
     ends = model.sample_latents(2, seed=seed, category=category)
-    return Content(
+    return GalleryContent(
         samples=samples,
         interpolation=model.interpolate(ends[0], ends[1], FRAMES, points=points, seed=seed),
         curves=read_curves(run),
@@ -129,13 +129,13 @@ def _from_run(
     )
 
 
-def _from_files(collection: Collection, count: int | None, points: int) -> Content:
-    collection, faults = readable(collection, count)
+def _from_files(collection: Collection, count: int | None, points: int) -> GalleryContent:
+    collection, faults = readable_shapes(collection, count)
     samples = to_samples(collection, points=points)
     drawn = collection.kind == "samples"
     run = Path(str(collection.meta.get("run", "")))
     learned = learned_from(run) if drawn else None
-    return Content(
+    return GalleryContent(
         samples=samples,
         names=None if drawn else list(collection.names[: len(samples)]),
         meshes=_own_meshes(collection)[: len(samples)],
@@ -161,7 +161,7 @@ def _own_meshes(collection: Collection) -> list[MeshFiles | None]:
     ]
 
 
-def _nearest(content: Content, *, required: bool) -> list[Neighbour]:
+def _nearest(content: GalleryContent, *, required: bool) -> list[Neighbour]:
     """The nearest training shapes; none, and a note, where the data set is gone."""
     if content.training is None:
         return []

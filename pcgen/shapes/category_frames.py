@@ -1,6 +1,6 @@
-"""Where a shape of the box frame stands in its own unit: its place, for meshes and exports.
+"""The way from the box frame back to the units and axes of a source, for meshes and exports.
 
-New shapes have no size of their own; they get the median one of their category.
+Generated shapes have no size; they get the median centre and scale of their category.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from pcgen.config import from_plain
 from pcgen.errors import DataError, InputError
 from pcgen.files import parse_json, read_text
 from pcgen.runfile import learned_from
-from pcgen.shapes.axes import lowered
+from pcgen.shapes.axes import from_y_up
 from pcgen.shapes.store import Dataset
 
 
 @dataclass(frozen=True)
-class Place:
-    """Own units are ``points * scale + centre``, and then the axis ``up`` points up.
+class SourceFrame:
+    """The similarity to original units: ``points * scale + centre``, rotated so that ``up`` is up.
 
     Attributes:
-        unit: the name of the own unit where it is known, such as ``mm``; else "".
+        unit: the name of the original unit, such as ``mm``; "" if unknown.
     """
 
     scale: float = 1.0
@@ -35,21 +35,21 @@ class Place:
     unit: str = ""
 
     def restore(self, points: NDArray[np.floating]) -> NDArray[np.float64]:
-        """Points (n, 3) of the box in the own unit and on the own axes."""
+        """Points (n, 3) of the box frame in original units and axes."""
         moved = np.asarray(points, np.float64) * self.scale + np.asarray(self.centre)
-        return lowered(moved, self.up)
+        return from_y_up(moved, self.up)
 
     def turn(self, normals: NDArray[np.floating]) -> NDArray[np.float64]:
-        """Normals (n, 3) of the box on the own axes."""
-        return lowered(np.asarray(normals, np.float64), self.up)
+        """Normals (n, 3) of the box frame in original axes."""
+        return from_y_up(np.asarray(normals, np.float64), self.up)
 
 
-BOX = Place()
+BOX_FRAME = SourceFrame()
 
-PLACES = "places.json"  # in a run that was packed: the places of its categories
+PLACES = "places.json"  # in a packed run: the frames of its categories
 
 
-def category_places(dataset: Path | str) -> dict[str, Place]:
+def category_frames(dataset: Path | str) -> dict[str, SourceFrame]:
     """The median centre and scale of each category of a data set.
 
     Raises:
@@ -62,36 +62,38 @@ def category_places(dataset: Path | str) -> dict[str, Place]:
         x, y, z = np.median([row.centre for row in rows], axis=0)
         scale = float(np.median([row.scale for row in rows]))
         centre = (float(x), float(y), float(z))
-        result[category] = Place(scale, centre, opened.up, opened.unit)
+        result[category] = SourceFrame(scale, centre, opened.up, opened.unit)
     return result
 
 
-def places_of_run(run: Path | str) -> dict[str, Place]:
-    """Those of the data set that a run learned from; none where run or data set are gone."""
+def frames_of_run(run: Path | str) -> dict[str, SourceFrame]:
+    """The category frames of a run's data set; empty if the run or data set does not exist."""
     if (Path(run) / PLACES).is_file():
         return _packed_places(Path(run) / PLACES)
     learned = learned_from(run)
     if learned is None:
         return {}
     try:
-        return category_places(learned.dataset)
+        return category_frames(learned.dataset)
     except DataError:
-        return {}  # the box it is
+        return {}  # exports stay in the box frame
 
 
-def _packed_places(path: Path) -> dict[str, Place]:
-    """Those that were packed with a run.
+def _packed_places(path: Path) -> dict[str, SourceFrame]:
+    """The category frames in a packed run.
 
     Raises:
         DataError: the file is damaged.
     """
     try:
         plain = parse_json(read_text(path))
-        return {str(name): from_plain(Place, place, str(path)) for name, place in plain.items()}
+        return {
+            str(name): from_plain(SourceFrame, place, str(path)) for name, place in plain.items()
+        }
     except (InputError, ValueError, OSError, AttributeError) as error:
         raise DataError(f"{path} is damaged ({error}); pack the run again") from None
 
 
-def places_of_samples(meta: Mapping[str, Any]) -> dict[str, Place]:
-    """Those of the run that a samples file names in its ``meta``."""
-    return places_of_run(str(meta["run"])) if meta.get("run") else {}
+def frames_of_samples(meta: Mapping[str, Any]) -> dict[str, SourceFrame]:
+    """The category frames of the run that the ``meta`` of a samples file names."""
+    return frames_of_run(str(meta["run"])) if meta.get("run") else {}

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pcgen.errors import InputError
 from pcgen.files import atomic_file
-from pcgen.render.picture import Image
+from pcgen.render.renderer import Image
 
 STILLS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 COLOURS = 255  # of a GIF; pictures of one shape hold few hues

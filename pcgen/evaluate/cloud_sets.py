@@ -71,7 +71,7 @@ class CloudSet:
 
 
 @dataclass(frozen=True, kw_only=True)
-class RealSets:
+class ReferenceSets:
     """The real shapes of one evaluation.
 
     Attributes:
@@ -105,7 +105,7 @@ class Trials:
     rule: str
 
 
-def pair_up(sizes: Sequence[int], reference: int, seeds: int, seed: int) -> Trials:
+def pair_trials(sizes: Sequence[int], reference: int, seeds: int, seed: int) -> Trials:
     """Decide which generated shapes meet which reference shapes.
 
     Args:
@@ -141,7 +141,7 @@ def pair_up(sizes: Sequence[int], reference: int, seeds: int, seed: int) -> Tria
     return Trials(generated=(np.arange(size),) * seeds, reference=refs, size=size, rule=rule)
 
 
-def same_again(trials: Trials, pool: int, seeds: int, seed: int) -> Trials:
+def ceiling_trials(trials: Trials, pool: int, seeds: int, seed: int) -> Trials:
     """Trials of another pool, as large and against the same reference shapes.
 
     Args:

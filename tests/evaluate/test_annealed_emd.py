@@ -6,7 +6,7 @@ from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist
 
 from pcgen.errors import InputError
-from pcgen.evaluate.annealed import VARIANTS, annealed_table
+from pcgen.evaluate.annealed_emd import VARIANTS, annealed_table
 from pcgen.kernels import backends
 from tests.evaluate.shapes import surfaces
 

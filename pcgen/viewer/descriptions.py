@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Set
 
 from pcgen.evaluate.neighbours import Neighbour
-from pcgen.viewer.sources import Item
+from pcgen.viewer.sources import ViewedShape
 
 
-def facts_of(
-    item: Item,
+def describe_shape(
+    item: ViewedShape,
     number: tuple[int, int] | None,
     nearest: Neighbour | None,
     layers: Set[str],
@@ -41,13 +41,13 @@ def facts_of(
     return facts
 
 
-def title_of(item: Item) -> str:
+def display_name(item: ViewedShape) -> str:
     """What to call a shape whose name may be a path, or a mere number."""
     name = item.name.split("/")[-1]
     return f"shape {name}" if name.isdecimal() else name
 
 
-def lack_of(item: Item | None, layer: str, *, comparable: bool) -> str:
+def why_unavailable(item: ViewedShape | None, layer: str, *, comparable: bool) -> str:
     """Why a layer cannot be shown, or "" where it can.
 
     Args:

@@ -70,7 +70,7 @@ def sketch(clouds: Clouds, reach: float = 1.0) -> Sketches:
     return Sketches(reach=reach, cells=sparse.vstack(rows, format="csr"), apart=apart)
 
 
-def joined(parts: Sequence[Sketches]) -> Sketches:
+def concatenate_sketches(parts: Sequence[Sketches]) -> Sketches:
     """Sketches with one reach, one after the other."""
     from scipy import sparse
 

@@ -10,9 +10,9 @@ import torch
 
 from pcgen.cli import main
 from pcgen.errors import DataError, InputError
-from pcgen.evaluate.inputs import read_generated
+from pcgen.evaluate.generated_sets import read_generated
 from pcgen.evaluate.protocol import PROTOCOLS
-from pcgen.evaluate.real import read_real, standardisation
+from pcgen.evaluate.reference_sets import read_reference_sets, standardisation
 from pcgen.shapes.samples import Samples
 from pcgen.shapes.writer import write_dataset
 from tests.evaluate.shapes import surfaces
@@ -66,7 +66,7 @@ def test_two_runs_stand_side_by_side(dataset, samples, tmp_path, capsys):
 
 
 def test_reference_and_training_come_from_their_own_points(dataset):
-    found = read_real(dataset, BOX)
+    found = read_reference_sets(dataset, BOX)
     from pcgen.shapes.store import Dataset
 
     data = Dataset.open(dataset)
@@ -81,7 +81,7 @@ def test_reference_and_training_come_from_their_own_points(dataset):
 def test_few_stored_points_are_shared_and_it_is_said(tmp_path):
     path = tmp_path / "small"
     write_dataset(path, surfaces(8, P)[0], splits=["train"] * 4 + ["test"] * 4)
-    found = read_real(path, BOX)
+    found = read_reference_sets(path, BOX)
     assert found.training_again is None
     assert any("shared in part" in note for note in found.notes)
 
@@ -89,7 +89,7 @@ def test_few_stored_points_are_shared_and_it_is_said(tmp_path):
 def test_pointflow_compares_in_own_units(dataset):
     protocol = PROTOCOLS["pointflow"].changed(split="test", points=P)
     assert protocol.name == "custom"
-    found = read_real(dataset, protocol)
+    found = read_reference_sets(dataset, protocol)
     longest = np.ptp(found.reference.points, axis=1).max(1)
     assert longest.max() > 1.3 * longest.min()
     assert longest.max() > 10
@@ -98,7 +98,7 @@ def test_pointflow_compares_in_own_units(dataset):
 def test_standardised_samples_are_taken_back(dataset, tmp_path):
     protocol = PROTOCOLS["pointflow"].changed(split="test", points=P)
     frame = standardisation(dataset)
-    own = read_real(dataset, protocol).training.points
+    own = read_reference_sets(dataset, protocol).training.points
     standard = Samples(points=(own - frame.mean) / frame.std).save(tmp_path / "standard.npz")
     back = read_generated(standard, protocol, standardised=frame)
     assert np.allclose(back.points, own, atol=1e-4)
@@ -131,11 +131,11 @@ def test_clouds_that_are_files_serve_as_reference_and_training(samples, tmp_path
 
 
 def test_categories_narrow_both_sides(dataset, tmp_path):
-    found = read_real(dataset, BOX, categories=["egg"])
+    found = read_reference_sets(dataset, BOX, categories=["egg"])
     assert found.reference.categories == ("egg",)
     assert len(found.training) == 20
     with pytest.raises(DataError, match="egg, pill"):
-        read_real(dataset, BOX, categories=["cup"])
+        read_reference_sets(dataset, BOX, categories=["cup"])
 
 
 class Model:

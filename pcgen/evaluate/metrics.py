@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from pcgen.errors import InputError
 from pcgen.evaluate import novelty, set_metrics
-from pcgen.evaluate.annealed import VARIANTS
-from pcgen.evaluate.clouds import CloudSet, RealSets, Trials, same_again
+from pcgen.evaluate.annealed_emd import VARIANTS
+from pcgen.evaluate.cloud_sets import CloudSet, ReferenceSets, Trials, ceiling_trials
 from pcgen.evaluate.distances import DISTANCES, estimate_normals, pick_backend
 from pcgen.evaluate.matrix import Work, pair_matrix
 from pcgen.evaluate.protocol import PROTOCOLS, Protocol
@@ -26,7 +26,7 @@ SMALL_CATEGORY = 10  # shapes below which a category has no row: its figures wou
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
+class EvaluationSettings:
     """What is computed.
 
     Attributes:
@@ -60,21 +60,21 @@ class Settings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Tables:
+class DistanceTables:
     """The tables of one trial and distance, generated first."""
 
     generated: Table
     across: Table
     reference: Table
 
-    def at(self, mine: NDArray[np.int64], theirs: NDArray[np.int64]) -> Tables:
-        return Tables(
+    def at(self, mine: NDArray[np.int64], theirs: NDArray[np.int64]) -> DistanceTables:
+        return DistanceTables(
             generated=self.generated[np.ix_(mine, mine)],
             across=self.across[np.ix_(mine, theirs)],
             reference=self.reference[np.ix_(theirs, theirs)],
         )
 
-    def figures(self, name: str) -> dict[str, float]:
+    def metrics(self, name: str) -> dict[str, float]:
         """1-NNA, COV and MMD under the distance ``name``, by the keys of the evaluation JSON."""
         accuracy = set_metrics.nearest_neighbour_accuracy(
             generated=self.generated, generated_reference=self.across, reference=self.reference
@@ -88,10 +88,10 @@ class Tables:
         }
 
 
-class Measured:
+class MetricComputer:
     """Tables for the distances of the settings, and the figures read off them."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: EvaluationSettings) -> None:
         self._settings = settings
         points, work = settings.protocol.points, settings.work
         self.backends = {
@@ -103,11 +103,11 @@ class Measured:
 
     def trials(
         self, pool: CloudSet, reference: CloudSet, trials: Trials, what: str = "generated"
-    ) -> tuple[list[dict[str, float]], dict[str, Tables]]:
+    ) -> tuple[list[dict[str, float]], dict[str, DistanceTables]]:
         """One row of figures a trial, and the tables of the first."""
         scale = self._settings.protocol.scale_for_jsd(reference.points)
         rows: list[dict[str, float]] = []
-        first: dict[str, Tables] = {}
+        first: dict[str, DistanceTables] = {}
         for mine, theirs in zip(trials.generated, trials.reference, strict=True):
             one, other = pool.take(mine), reference.take(theirs)
             row: dict[str, float] = {}
@@ -116,19 +116,19 @@ class Measured:
                 key = (name, theirs.tobytes())
                 if key not in self._within:
                     self._within[key] = self._table(b, None, name, "reference")
-                tables = Tables(
+                tables = DistanceTables(
                     generated=self._table(a, None, name, what),
                     across=self._table(a, b, name, f"{what} × reference"),
                     reference=self._within[key],
                 )
                 first.setdefault(name, tables)
-                row |= tables.figures(name)
+                row |= tables.metrics(name)
             row["jsd"] = set_metrics.jensen_shannon(one.points, other.points, scale=scale)
             rows.append(row)
         return rows, first
 
     def ceiling(
-        self, real: RealSets, met: Trials, keys: Sequence[str], test_rates: dict[str, Any]
+        self, real: ReferenceSets, met: Trials, keys: Sequence[str], test_rates: dict[str, Any]
     ) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
         """Training shapes scored as generated, and the noise between real sets of that size.
 
@@ -139,7 +139,7 @@ class Measured:
         if real.training is None:
             return None, None
         settings = self._settings
-        trials = same_again(met, len(real.training), settings.seeds, settings.seed)
+        trials = ceiling_trials(met, len(real.training), settings.seeds, settings.seed)
         if trials.size < 2:
             return None, None
         rows, first = self.trials(real.training, real.reference, trials, "training")
@@ -188,10 +188,10 @@ class NoveltySearch:
     The frame called ``box`` is the protocol's, which is each shape's box for most.
     """
 
-    def __init__(self, real: RealSets, work: Work) -> None:
+    def __init__(self, real: ReferenceSets, work: Work) -> None:
         self.notes: list[str] = []
-        self.test: dict[str, novelty.Newness] = {}
-        self._judge: novelty.NoveltyJudge | None = None
+        self.test: dict[str, novelty.Novelty] = {}
+        self._judge: novelty.NoveltyIndex | None = None
         training, again = real.training, real.training_again
         if training is None:
             self.notes.append(
@@ -199,7 +199,7 @@ class NoveltySearch:
                 "set with --reference, or the training clouds with --training"
             )
             return
-        self._judge = novelty.NoveltyJudge(
+        self._judge = novelty.NoveltyIndex(
             training.points,
             None if again is None else again.points,
             real.reference.points,
@@ -221,11 +221,11 @@ class NoveltySearch:
             for name, ending in ENDINGS.items()
         }
 
-    def of(self, clouds: CloudSet) -> dict[str, novelty.Newness]:
+    def of(self, clouds: CloudSet) -> dict[str, novelty.Novelty]:
         return {} if self._judge is None else self._judge.of(clouds.points)
 
 
-def novelty_figures(found: dict[str, novelty.Newness]) -> dict[str, float]:
+def novelty_metrics(found: dict[str, novelty.Novelty]) -> dict[str, float]:
     """The figures of both frames by their keys, those that are known."""
     figures = {}
     for name, newness in found.items():
@@ -237,7 +237,7 @@ def novelty_figures(found: dict[str, novelty.Newness]) -> dict[str, float]:
 
 
 def per_category(
-    generated: CloudSet, reference: CloudSet, tables: dict[str, Tables]
+    generated: CloudSet, reference: CloudSet, tables: dict[str, DistanceTables]
 ) -> dict[str, Any]:
     """Figures within each category that both sets know, from the tables of the first trial."""
     rows: dict[str, Any] = {}
@@ -249,7 +249,7 @@ def per_category(
         row: dict[str, Any] = {"generated": len(mine), "reference": len(theirs), "size": size}
         if size >= SMALL_CATEGORY:
             for distance, table in tables.items():
-                row |= table.at(mine[:size], theirs[:size]).figures(distance)
+                row |= table.at(mine[:size], theirs[:size]).metrics(distance)
         rows[name] = row
     return rows
 

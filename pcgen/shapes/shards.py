@@ -1,9 +1,8 @@
-"""The unfinished data set: pieces that workers make, and the arrays made of them at the end.
+"""Convert shapes in shards, and join the shards to the arrays of a data set.
 
-A piece is a run of consecutive items. Workers convert it, the process that leads them writes it,
-once: its arrays are flushed before its record is, so a record means a whole piece; whoever finds
-one need not do it again. What an item becomes depends on its id, its file and the settings
-alone: not on the piece, the worker, the machine or the order.
+A shard is a range of consecutive items. Workers convert it and the main process writes it, arrays
+before the record, so that a record means a complete shard, which is not converted again. The result
+for an item depends only on its id, its file and the settings.
 """
 
 from __future__ import annotations
@@ -24,39 +23,39 @@ from pcgen.errors import DataError, InputError, MeshError, PcgenError
 from pcgen.files import atomic_file, parse_json, read_text, storage_errors, write_json
 from pcgen.jobs.workers import Announce
 from pcgen.shapes.arrays import npy_header, read_npy, write_npy
-from pcgen.shapes.axes import raised
+from pcgen.shapes.axes import to_y_up
 from pcgen.shapes.clouds import Cloud
-from pcgen.shapes.items import Item, open_item
+from pcgen.shapes.items import SourceItem, open_item
+from pcgen.shapes.listing import check_visible
 from pcgen.shapes.mesh_files import Mesh
 from pcgen.shapes.normalise import box_frame
-from pcgen.shapes.store import Row, shape_hash
+from pcgen.shapes.store import IndexRow, shape_hash
 from pcgen.shapes.surface import sample_surface
-from pcgen.shapes.tree import check_visible
 from pcgen.shapes.writer import as_point
 
-TRAINABLE = 96  # points a shape: two thirds of them, 64, are the least to learn from
-PIECE_SIZE = 32  # shapes: a second or two of work, the most that a kill costs
+TRAINABLE = 96  # points per shape; training uses two thirds of them and needs 64
+SHARD_SIZE = 32  # shapes: a second or two of work, which is lost if the process is killed
 
 
 @dataclass(frozen=True)
-class Piece:
+class Shard:
     """A task for a worker: items to convert into one file.
 
     Attributes:
-        number: of the piece; its files carry it.
-        folder: where they go; workers never look there.
-        source: what the items are in; there must be something on every machine that works.
+        number: of the shard, part of its file names.
+        folder: of its files; workers do not use it.
+        source: location of the items, which every worker must be able to read.
         items: the shapes, in the order of the data set.
-        points: how many to store of each.
+        points: to store per shape.
         seed: of the data set.
-        skip: positions of items known to kill the worker, and why.
-        up: the axis of the source that points up.
+        skip: positions of items that crash a worker, with the reason.
+        up: the up axis of the source.
     """
 
     number: int
     folder: Path
     source: str
-    items: tuple[Item, ...]
+    items: tuple[SourceItem, ...]
     points: int
     seed: int
     skip: dict[int, str] = field(default_factory=dict)
@@ -71,37 +70,37 @@ class Piece:
 
 
 @dataclass(frozen=True)
-class Converted:
-    """What a worker made of a piece.
+class ConvertedShard:
+    """The result of a shard.
 
     Attributes:
-        record: what became of each item: its frame and hashes, or the reason to leave it out.
-        arrays: points and normals of the accepted items, by name; none without accepted items.
+        record: for each item, its frame and hashes, or the reason why it is left out.
+        arrays: points and normals of the accepted items, by name; empty if there are none.
     """
 
     record: list[dict[str, Any]]
     arrays: dict[str, NDArray[Any]]
 
 
-def convert(piece: Piece, announce: Announce) -> Converted:
-    """Turn the items of a piece into arrays and a record of what became of each.
+def convert(shard: Shard, announce: Announce) -> ConvertedShard:
+    """Convert the items of a shard.
 
     Raises:
         DataError: the source cannot be seen from this machine.
     """
-    check_visible(piece.source)
+    check_visible(shard.source)
     points: list[NDArray[np.float32]] = []
     normals: list[NDArray[np.float16]] = []
     record: list[dict[str, Any]] = []
-    for position, item in enumerate(piece.items):
-        if position in piece.skip:
-            record.append({"reason": piece.skip[position]})
+    for position, item in enumerate(shard.items):
+        if position in shard.skip:
+            record.append({"reason": shard.skip[position]})
             continue
         announce(position)
         try:
-            # Broken numbers are looked for by name; a worker's warnings would reach nobody.
+            # Invalid numbers are checked explicitly; nobody would see a worker's warnings.
             with np.errstate(all="ignore"), warnings.catch_warnings(action="ignore"):
-                shape = convert_item(item, piece.points, piece.seed, piece.up)
+                shape = convert_item(item, shard.points, shard.seed, shard.up)
         except (PcgenError, MemoryError, ArithmeticError, LookupError, ValueError) as error:
             record.append({"reason": _reason(error)})
             continue
@@ -122,22 +121,22 @@ def convert(piece: Piece, announce: Announce) -> Converted:
     arrays: dict[str, NDArray[Any]] = {}
     if points:
         arrays = {"points": np.stack(points), "normals": np.stack(normals)}
-    return Converted(record, arrays)
+    return ConvertedShard(record, arrays)
 
 
-def write_piece(piece: Piece, made: Converted) -> None:
-    """Keep a piece: arrays first, then the record that says they are whole."""
+def write_shard(shard: Shard, made: ConvertedShard) -> None:
+    """Write a shard: first the arrays, then the record, which marks them as complete."""
     for name, array in made.arrays.items():
-        write_npy(piece.array(name), array)
-    write_json(piece.record, made.record)
+        write_npy(shard.array(name), array)
+    write_json(shard.record, made.record)
 
 
 @dataclass(frozen=True)
-class Shape:
-    """One shape as it is stored: box frame, and the way back.
+class StoredShape:
+    """One shape as stored: points in the box frame, with its centre and scale.
 
     Attributes:
-        notes: what was not understood in its file; content: a hash of what was.
+        notes: what was not understood in its file; content: a hash of the vertices or points.
     """
 
     points: NDArray[np.float32]
@@ -148,14 +147,14 @@ class Shape:
     content: str = ""
 
 
-def convert_item(item: Item, count: int, seed: int, up: str = "y") -> Shape:
-    """Read an item and draw ``count`` points of it.
+def convert_item(item: SourceItem, count: int, seed: int, up: str = "y") -> StoredShape:
+    """Read an item and sample ``count`` points.
 
-    Meshes are sampled by area and framed by the box of their surface; of clouds a random subset
-    is taken, or all in their order, and they are framed by the box of all their points.
+    A mesh is sampled by area, and its frame is the box of its surface. Of a cloud, a random subset
+    is used, or all points in their order, and its frame is the box of all points.
 
     Raises:
-        MeshError, InputError: why it cannot be used.
+        MeshError, InputError: it cannot be used; the message says why.
     """
     generator = np.random.default_rng(shape_seed(item.id, seed))
     shape, notes = open_item(item)
@@ -168,19 +167,21 @@ def convert_item(item: Item, count: int, seed: int, up: str = "y") -> Shape:
         except InputError as error:
             raise InputError(": ".join((*notes, str(error)))) from None
     cloud = Cloud(
-        raised(cloud.points, up), None if cloud.normals is None else raised(cloud.normals, up)
+        to_y_up(cloud.points, up), None if cloud.normals is None else to_y_up(cloud.normals, up)
     )
     try:
-        frame = box_frame(raised(extent, up)[None])
+        frame = box_frame(to_y_up(extent, up)[None])
     except InputError as error:
         raise MeshError(str(error)) from None
     stored = ((cloud.points - frame.centre[0]) / frame.scale[0]).astype(np.float32)
     half = None if cloud.normals is None else cloud.normals.astype(np.float16)
-    return Shape(stored, half, as_point(frame.centre[0]), float(frame.scale[0]), notes, content)
+    return StoredShape(
+        stored, half, as_point(frame.centre[0]), float(frame.scale[0]), notes, content
+    )
 
 
 def _content_hash(shape: Mesh | Cloud) -> str:
-    """Equal for shapes that were read as the same numbers, under whatever name."""
+    """A hash of the numbers of a shape, independent of its name."""
     arrays = (shape.vertices, shape.faces) if isinstance(shape, Mesh) else (shape.points,)
     digest = hashlib.sha256()
     for array in arrays:
@@ -189,23 +190,23 @@ def _content_hash(shape: Mesh | Cloud) -> str:
 
 
 def shape_seed(name: str, seed: int) -> int:
-    """The seed of one shape: its id's and the data set's, nobody else's."""
+    """The seed of one shape, from its id and the seed of the data set."""
     digest = hashlib.sha256(f"{seed}\n{name}".encode("utf-8", "replace")).digest()
     return int.from_bytes(digest[:16])
 
 
-def read_record(piece: Piece) -> list[dict[str, Any]] | None:
-    """The record of a finished piece; None where it has to be done, again if it is damaged."""
+def read_record(shard: Shard) -> list[dict[str, Any]] | None:
+    """The record of a finished shard; None if it is missing or damaged."""
     try:
-        record = parse_json(read_text(piece.record))
+        record = parse_json(read_text(shard.record))
     except (OSError, ValueError):
         return None
-    whole = isinstance(record, list) and len(record) == len(piece.items)
+    whole = isinstance(record, list) and len(record) == len(shard.items)
     return record if whole and all(map(_is_outcome, record)) else None
 
 
 def _is_outcome(entry: Any) -> bool:
-    """Whether a record says in full what became of an item."""
+    """Whether an entry of a record is complete."""
     if not isinstance(entry, dict):
         return False
     if "reason" in entry:
@@ -220,11 +221,11 @@ def _is_outcome(entry: Any) -> bool:
     )
 
 
-def rows_of(piece: Piece, record: list[dict[str, Any]], with_normals: bool) -> Iterator[Row]:
-    """The index rows of a piece's accepted items."""
-    for item, outcome in zip(piece.items, record, strict=True):
+def rows_of(shard: Shard, record: list[dict[str, Any]], with_normals: bool) -> Iterator[IndexRow]:
+    """The index rows of a shard's accepted items."""
+    for item, outcome in zip(shard.items, record, strict=True):
         if "reason" not in outcome:
-            yield Row(
+            yield IndexRow(
                 id=item.id,
                 category=item.category,
                 split=item.split or "train",
@@ -235,24 +236,24 @@ def rows_of(piece: Piece, record: list[dict[str, Any]], with_normals: bool) -> I
             )
 
 
-def assemble(folder: Path, pieces: list[tuple[Piece, int]], points: int, names: list[str]) -> None:
-    """Join the arrays of all pieces, deleting each piece once it is safely copied.
+def assemble(folder: Path, shards: list[tuple[Shard, int]], points: int, names: list[str]) -> None:
+    """Join the arrays of all shards, and delete each shard after it is safely copied.
 
-    Interrupted at any moment, it goes on where it was: a piece that is still there is copied
-    (again), one that is gone has been. So the disk holds the data once, not twice.
+    After an interruption at any moment, the call resumes: a shard that still exists is copied
+    (again), a missing one is already copied. So the disk never holds the data twice.
 
     Args:
-        pieces: each with the number of its accepted items.
-        names: of the arrays to make; those of the pieces not named are deleted.
+        shards: each with the number of its accepted items.
+        names: of the arrays to make; the shards of other arrays are deleted.
     """
-    total = sum(count for _, count in pieces)
+    total = sum(count for _, count in shards)
     kinds: dict[str, np.dtype[Any]] = {"points": np.dtype("<f4"), "normals": np.dtype("<f2")}
     with storage_errors(folder):
         for name in kinds:
             target = folder / f"{name}.npy"
             if name not in names:
-                for piece, _ in pieces:
-                    piece.array(name).unlink(missing_ok=True)
+                for shard, _ in shards:
+                    shard.array(name).unlink(missing_ok=True)
                 continue
             header = npy_header(kinds[name], (total, points, 3))
             size = points * 3 * kinds[name].itemsize
@@ -261,18 +262,18 @@ def assemble(folder: Path, pieces: list[tuple[Piece, int]], points: int, names: 
                     handle.write(header)
                     handle.truncate(len(header) + total * size)
             with target.open("r+b") as handle:
-                _copy_pieces(handle, len(header), size, name, pieces)
+                _copy_shards(handle, len(header), size, name, shards)
 
 
-def _copy_pieces(
-    handle: Any, offset: int, size: int, name: str, pieces: list[tuple[Piece, int]]
+def _copy_shards(
+    handle: Any, offset: int, size: int, name: str, shards: list[tuple[Shard, int]]
 ) -> None:
-    for piece, count in pieces:
-        path = piece.array(name)
+    for shard, count in shards:
+        path = shard.array(name)
         if path.exists():
-            array = _read_array(path, piece)
+            array = _read_array(path, shard)
             if array.nbytes != count * size:
-                raise _damaged(path, piece)
+                raise _damaged(path, shard)
             handle.seek(offset)
             handle.write(array.tobytes())
             handle.flush()
@@ -281,15 +282,15 @@ def _copy_pieces(
         offset += count * size
 
 
-def _read_array(path: Path, piece: Piece) -> NDArray[Any]:
+def _read_array(path: Path, shard: Shard) -> NDArray[Any]:
     try:
         return read_npy(path)
     except InputError:
-        raise _damaged(path, piece) from None
+        raise _damaged(path, shard) from None
 
 
-def _damaged(path: Path, piece: Piece) -> DataError:
-    return DataError(f"{path} is damaged; remove {piece.folder.parent} and start again")
+def _damaged(path: Path, shard: Shard) -> DataError:
+    return DataError(f"{path} is damaged; remove {shard.folder.parent} and run the command again")
 
 
 def _subset(cloud: Cloud, count: int, generator: np.random.Generator) -> Cloud:
@@ -298,7 +299,7 @@ def _subset(cloud: Cloud, count: int, generator: np.random.Generator) -> Cloud:
         remedy = (
             f"prepare with --points {have}"
             if have >= TRAINABLE
-            else f"fewer than the {TRAINABLE} that training needs; leave it out or scan it again"
+            else f"training needs at least {TRAINABLE}; leave it out or scan it again"
         )
         raise InputError(f"it has {have} points, {count} are needed; {remedy}")
     if have == count:
@@ -309,7 +310,7 @@ def _subset(cloud: Cloud, count: int, generator: np.random.Generator) -> Cloud:
 
 def _reason(error: Exception) -> str:
     if isinstance(error, MemoryError):
-        return "reading it needs more memory than one worker may have"
+        return "reading it needs more memory than the limit of a worker"
     if isinstance(error, PcgenError):
         return str(error)
     return f"not readable ({type(error).__name__}: {error})"

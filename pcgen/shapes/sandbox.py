@@ -1,8 +1,8 @@
-"""Reading a foreign file in a process of its own, for readers that may hang, crash or fill memory.
+"""Read untrusted files in a helper process, for readers that may hang, crash or fill memory.
 
-``prepare`` has its workers (:mod:`pcgen.jobs.workers`), which are under limits already. This is
-for commands that read one file: a helper process is started at the first, kept for the next, and
-ends with its parent. Files go in by name, arrays come back as ``.npy``; neither side unpickles.
+The workers of ``prepare`` (:mod:`pcgen.jobs.workers`) run under limits already; other commands use
+this helper. It starts with the first file, serves all later ones, and ends with its parent. The
+parent sends file names and receives arrays as ``.npy``; neither side unpickles.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ from pcgen.shapes.arrays import read_npy, write_npy
 
 Arrays = dict[str, NDArray[Any]]
 
-#: A function of a path that gives arrays by name, and raises a known error for everything else.
+#: Functions from a path to arrays by name; they raise a known error for anything else.
 READERS = {
-    "torch": ("pcgen.shapes.stacks", "parse_torch"),
+    "torch": ("pcgen.shapes.cloud_arrays", "parse_torch"),
 }
 
 
-def read_apart(reader: str, path: Path) -> Arrays:
-    """What the reader of that name makes of ``path``.
+def read_sandboxed(reader: str, path: Path) -> Arrays:
+    """The arrays that the reader of that name reads from ``path``.
 
     Raises:
-        InputError: the reader died at it: of its time, its memory, or a crash.
-        PcgenError: as the reader raised it.
+        InputError: the reader exceeded its time or memory, or crashed.
+        PcgenError: an error of the reader.
     """
     if workers.is_limited():
         return _call(reader, path)
@@ -51,9 +51,9 @@ def read_apart(reader: str, path: Path) -> Arrays:
         return {name: read_npy(Path(folder) / f"{k}.npy") for k, name in enumerate(answer["names"])}
 
 
-# The helper imports what its parent would, wherever it is started.
+# The helper uses the import path of its parent, in any folder.
 _START = (
-    "import sys; sys.path[:] = sys.argv[3:]; from pcgen.shapes.apart import serve; "
+    "import sys; sys.path[:] = sys.argv[3:]; from pcgen.shapes.sandbox import serve; "
     "serve(int(sys.argv[1]), int(sys.argv[2]))"
 )
 _lock = threading.Lock()
@@ -61,7 +61,7 @@ _helper: subprocess.Popen[str] | None = None
 
 
 def _ask(question: dict[str, str]) -> dict[str, Any]:
-    """One line to the helper, one line back; its death is an :class:`InputError`."""
+    """Send a line to the helper and receive one; its death raises :class:`InputError`."""
     global _helper
     if _helper is None or _helper.poll() is not None:
         limits = [str(workers.TIME_LIMIT_S), str(workers.MEMORY_LIMIT)]
@@ -78,7 +78,7 @@ def _ask(question: dict[str, str]) -> dict[str, Any]:
             _helper.stdin.write(json.dumps(question) + "\n")
             _helper.stdin.flush()
             line = _helper.stdout.readline()
-    except BaseException:  # Ctrl-C: its answer must not become that of the next question
+    except BaseException:  # Ctrl-C: the next question must not receive this answer
         _helper.kill()
         _helper = None
         raise
@@ -96,15 +96,15 @@ def _call(reader: str, path: Path) -> Arrays:
     try:
         found: Arrays = getattr(importlib.import_module(module), function)(path)
     except MemoryError:
-        raise InputError(f"{path} needs more memory than reading one file may take") from None
+        raise InputError(f"{path} needs more memory than the limit for one file") from None
     return found
 
 
 def serve(time_limit_s: int, memory_limit: int) -> None:
-    """The life of the helper: questions on stdin, answers on stdout, until stdin ends."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's affair
+    """Run the helper: read questions from stdin and write answers to stdout, until stdin ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C
     workers.limit_memory(memory_limit)
-    out, sys.stdout = sys.stdout, sys.stderr  # what a library prints is no answer
+    out, sys.stdout = sys.stdout, sys.stderr  # stdout carries answers only
     for line in sys.stdin:
         question = json.loads(line)
         signal.alarm(time_limit_s)

@@ -8,9 +8,9 @@ import pytest
 
 from pcgen.cli import main
 from pcgen.errors import DataError, InputError
-from pcgen.evaluate.inputs import open_shapes, read_any
+from pcgen.evaluate.generated_sets import open_shapes, read_cloud_path
 from pcgen.evaluate.protocol import PROTOCOLS
-from pcgen.evaluate.real import read_real, standardisation
+from pcgen.evaluate.reference_sets import read_reference_sets, standardisation
 from pcgen.shapes.prepare import prepare
 from tests.evaluate.shapes import surfaces
 
@@ -70,25 +70,25 @@ def test_a_tree_is_judged_as_the_data_set_made_of_it(pc15k, samples, tmp_path, c
 
 
 def test_the_reference_is_the_first_of_the_last_third_in_own_units(pc15k, shapes):
-    found = read_real(pc15k, CUSTOM, categories=["chair"])
+    found = read_reference_sets(pc15k, CUSTOM, categories=["chair"])
     start = 9 * P * 2 // 3
     assert (found.reference.points == shapes[0, 12:20, start : start + P]).all()
     assert (found.training.points == shapes[0, :12, :P]).all()
 
 
 def test_one_synsets_folder_is_enough(pc15k, shapes):
-    alone = read_real(pc15k / "03001627", CUSTOM)
+    alone = read_reference_sets(pc15k / "03001627", CUSTOM)
     assert alone.reference.categories == ("chair",)
-    whole = read_real(pc15k, CUSTOM, categories=["chair"])
+    whole = read_reference_sets(pc15k, CUSTOM, categories=["chair"])
     assert (alone.reference.points == whole.reference.points).all()
 
 
 def test_the_split_folder_alone_follows_the_protocols_points(pc15k, shapes):
-    found = read_real(pc15k / "03001627" / "val", CUSTOM)
+    found = read_reference_sets(pc15k / "03001627" / "val", CUSTOM)
     start = 9 * P * 2 // 3
     assert (found.reference.points == shapes[0, 12:20, start : start + P]).all()
     assert found.reference_points == f"points {start} to {start + P - 1} of {9 * P}"
-    random = read_real(pc15k / "03001627" / "val", PROTOCOLS["box"].changed(points=P))
+    random = read_reference_sets(pc15k / "03001627" / "val", PROTOCOLS["box"].changed(points=P))
     assert random.reference_points == f"{P} points of each, chosen at random"
 
 
@@ -131,10 +131,10 @@ def test_clouds_of_another_size_in_a_tree_are_named(tmp_path):
         folder.mkdir(parents=True, exist_ok=True)
         np.save(folder / f"{number}.npy", surfaces(1, size)[0, 0])
     with pytest.raises(DataError, match=r"chairs/val/2\.npy has 40 points and the first shape 30"):
-        read_real(tmp_path, CUSTOM)
+        read_reference_sets(tmp_path, CUSTOM)
 
 
 def test_a_folder_of_folders_says_which_one_to_name(tmp_path):
     (tmp_path / "meshes" / "chair").mkdir(parents=True)
     with pytest.raises(InputError, match=r"such as .*chair; .*pcgen prepare"):
-        read_any(tmp_path / "meshes")
+        read_cloud_path(tmp_path / "meshes")

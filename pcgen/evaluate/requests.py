@@ -12,11 +12,10 @@ import numpy as np
 from pcgen import progress, runtime
 from pcgen.errors import InputError
 from pcgen.evaluate.cache import prune
-from pcgen.evaluate.clouds import CloudSet, RealSets
-from pcgen.evaluate.distances import on_device
+from pcgen.evaluate.cloud_sets import CloudSet, ReferenceSets
+from pcgen.evaluate.distances import device_backend
 from pcgen.evaluate.evaluation import Evaluation, evaluate
-from pcgen.evaluate.figures import Settings
-from pcgen.evaluate.inputs import (
+from pcgen.evaluate.generated_sets import (
     check_roles,
     draw_generated,
     from_clouds,
@@ -25,11 +24,12 @@ from pcgen.evaluate.inputs import (
     read_generated,
 )
 from pcgen.evaluate.matrix import Work
+from pcgen.evaluate.metrics import EvaluationSettings
 from pcgen.evaluate.protocol import protocol_named
-from pcgen.evaluate.real import read_real, standardisation
+from pcgen.evaluate.reference_sets import read_reference_sets, standardisation
 from pcgen.files import cache_folder, write_json
 from pcgen.runfile import is_run
-from pcgen.shapes.cloud_files import Clouds
+from pcgen.shapes.cloud_files import CloudList
 from pcgen.shapes.clouds import Cloud
 from pcgen.shapes.samples import Samples
 
@@ -40,13 +40,13 @@ RECONSTRUCTIONS = 100  # shapes that the autoencoder of a run is judged on
 
 
 @dataclass(frozen=True, kw_only=True)
-class Request:
+class EvaluationRequest:
     """What to judge and against what.
 
     Attributes:
         samples: files of clouds, runs, or either of them loaded, each judged alone and shown
             side by side.
-        reference: a data set or a file of clouds; training: likewise, see ``real.read_real``.
+        reference: a data set or a file of clouds; training: likewise, see ``read_reference_sets``.
         categories: only these; None for all, or those a run was trained on.
         steps: of a run's flows; device: that draws from a run.
         standardised: a data set in whose training mean and std the samples are expressed.
@@ -60,7 +60,7 @@ class Request:
     steps: int = 1
     device: str = "cpu"
     standardised: Path | None = None
-    settings: Settings = field(default_factory=Settings)
+    settings: EvaluationSettings = field(default_factory=EvaluationSettings)
 
     def __post_init__(self) -> None:
         if not self.samples:
@@ -72,7 +72,7 @@ class Request:
             )
 
 
-def request_for(
+def make_request(
     samples: Sequence[Path | Samples | ShapeModel],
     reference: Path,
     *,
@@ -92,8 +92,8 @@ def request_for(
     backend: str = "auto",
     cache: Path | str | None = "user",
     device: str = "cpu",
-) -> Request:
-    """A :class:`Request` from plain values.
+) -> EvaluationRequest:
+    """A :class:`EvaluationRequest` from plain values.
 
     Args:
         protocol: by name; with another split or number of points it becomes a custom one.
@@ -106,14 +106,14 @@ def request_for(
         cache = cache_folder("distances")
     device = runtime.pick_device(device)
     if device.startswith("cuda") and backend == "auto":
-        backend, workers = on_device(device), 1
+        backend, workers = device_backend(device), 1
     work = Work(
         workers=workers,
         ray=ray,
         cache=None if cache is None else Path(cache),
         backend=backend,
     )
-    settings = Settings(
+    settings = EvaluationSettings(
         protocol=protocol_named(protocol).changed(split=split, points=points),
         seeds=seeds,
         seed=seed,
@@ -121,7 +121,7 @@ def request_for(
         secondary=secondary,
         work=work,
     )
-    return Request(
+    return EvaluationRequest(
         samples=tuple(samples),
         reference=reference,
         training=training,
@@ -134,26 +134,26 @@ def request_for(
 
 
 def evaluate_files(
-    request: Request, *, out: Path | None = None, page: Path | None = None
+    request: EvaluationRequest, *, out: Path | None = None, page: Path | None = None
 ) -> dict[str, Any]:
     """Judge every entry of ``samples``; write the JSON and the page where asked for.
 
     Returns:
         the evaluation of the one entry, or ``{"runs": [...]}`` in the order given.
     """
-    evaluations = judge(request)
+    evaluations = evaluate_request(request)
     summaries = [evaluation.summary for evaluation in evaluations]
     result = summaries[0] if len(summaries) == 1 else {"runs": summaries}
     if out is not None:
         write_json(out, result)
     if page is not None:
-        from pcgen.evaluate.page import write_page
+        from pcgen.evaluate.html_report import write_page
 
         write_page(page, evaluations)
     return result
 
 
-def judge(request: Request) -> list[Evaluation]:
+def evaluate_request(request: EvaluationRequest) -> list[Evaluation]:
     """Judge every entry of ``samples``, in their order."""
     judging = _Judge(request)
     evaluations = []
@@ -172,10 +172,10 @@ def judge(request: Request) -> list[Evaluation]:
 class _Judge:
     """Judges one entry after the other; real sets are read once."""
 
-    def __init__(self, request: Request) -> None:
+    def __init__(self, request: EvaluationRequest) -> None:
         self._request = request
         self._settings = request.settings
-        self._real: dict[tuple[str, ...] | None, RealSets] = {}
+        self._real: dict[tuple[str, ...] | None, ReferenceSets] = {}
 
     def file(self, path: Path) -> Evaluation:
         """Judge samples that are there."""
@@ -198,7 +198,7 @@ class _Judge:
         """Judge samples that are in memory."""
         request = self._request
         count = len(samples)
-        clouds = Clouds(
+        clouds = CloudList(
             [Cloud(points.astype(np.float64)) for points in samples.points]
             if samples.normals is None
             else [
@@ -239,9 +239,9 @@ class _Judge:
         evaluation.summary["reconstruction"] = _reconstruction(model, request, real)
         return evaluation
 
-    def _sets(self, categories: tuple[str, ...] | None) -> RealSets:
+    def _sets(self, categories: tuple[str, ...] | None) -> ReferenceSets:
         if categories not in self._real:
-            self._real[categories] = read_real(
+            self._real[categories] = read_reference_sets(
                 self._request.reference,
                 self._settings.protocol,
                 training=self._request.training,
@@ -252,7 +252,7 @@ class _Judge:
         return self._real[categories]
 
 
-def _categories_of(known: Sequence[str], request: Request) -> tuple[str, ...] | None:
+def _categories_of(known: Sequence[str], request: EvaluationRequest) -> tuple[str, ...] | None:
     """The categories of a run that the reference has too, all of them said to take part.
 
     Those and not the categories that happen to be sampled: a run that lost one must pay for it.
@@ -270,7 +270,7 @@ def _categories_of(known: Sequence[str], request: Request) -> tuple[str, ...] | 
     return shared
 
 
-def _draw(model: Any, request: Request, count: int) -> list[CloudSet]:
+def _draw(model: Any, request: EvaluationRequest, count: int) -> list[CloudSet]:
     settings = request.settings
     only = request.categories
     if only is not None and len(only) > 1:
@@ -287,7 +287,9 @@ def _draw(model: Any, request: Request, count: int) -> list[CloudSet]:
     )
 
 
-def _reconstruction(model: Any, request: Request, real: RealSets) -> dict[str, Any] | None:
+def _reconstruction(
+    model: Any, request: EvaluationRequest, real: ReferenceSets
+) -> dict[str, Any] | None:
     """The run's autoencoder on reference shapes, where the data set has two draws of them."""
     if not is_dataset(request.reference):
         return None

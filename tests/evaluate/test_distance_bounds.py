@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pcgen.evaluate import bounds
+from pcgen.evaluate.distance_bounds import lower_bounds, sketch
 from pcgen.evaluate.distances import chamfer_table
 from tests.evaluate.shapes import surfaces
 
@@ -27,18 +27,18 @@ def clouds(kind, seed):
 @pytest.mark.parametrize("reach", [1.0, 0.3, 40.0])
 def test_no_bound_is_above_its_distance(kind, reach):
     x, y = clouds(kind, 0), clouds(kind, 1)
-    found = bounds.lower_bounds(bounds.sketch(x, reach), bounds.sketch(y, reach), mirrors=True)
+    found = lower_bounds(sketch(x, reach), sketch(y, reach), mirrors=True)
     assert (found[..., 0] <= chamfer_table(x, y, "kdtree")).all()
     assert (found[..., 1] <= chamfer_table(x, y * MIRROR, "kdtree")).all()
 
 
 def test_bounds_of_different_shapes_are_close_to_the_distances():
     x, y = surfaces(20, 400)[0], surfaces(20, 400, seed=1)[0] + np.float32(0.5)
-    found = bounds.lower_bounds(bounds.sketch(x, 2), bounds.sketch(y, 2), mirrors=False)[..., 0]
+    found = lower_bounds(sketch(x, 2), sketch(y, 2), mirrors=False)[..., 0]
     assert np.median(found / chamfer_table(x, y, "kdtree")) > 0.5
 
 
 def test_a_copy_is_never_ruled_out():
     x = surfaces(20, 100)[0]
-    found = bounds.lower_bounds(bounds.sketch(x), bounds.sketch(x), mirrors=True)
+    found = lower_bounds(sketch(x), sketch(x), mirrors=True)
     assert (np.diagonal(found[..., 0]) <= 0).all()

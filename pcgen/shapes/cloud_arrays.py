@@ -1,8 +1,8 @@
-"""Arrays of clouds: ``.npy``, ``.npz``, PyTorch and HDF5 files, of one cloud or of many.
+"""Read ``.npy``, ``.npz``, PyTorch and HDF5 files of one cloud or of many.
 
-An array (P, 3) is a cloud, (N, P, 3) are many; with six columns, the last three are normals where
-they have unit length, else they are left out, which is said. Beside it in the same file or group,
-``normal`` holds its normals and ``label`` its classes; colours are passed over.
+An array (P, 3) is one cloud, (N, P, 3) are many. Of six columns, the last three are normals if they
+have unit length; else they are left out with a note. In the same file or group, ``normal`` holds
+normals and ``label`` classes; colours are ignored.
 """
 
 from __future__ import annotations
@@ -21,42 +21,44 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pcgen.errors import InputError, MeshError
-from pcgen.shapes.apart import read_apart
 from pcgen.shapes.arrays import ARCHIVE_ERRORS, ARRAY_LIMIT, archive_fault, read_npy, read_npz
-from pcgen.shapes.clouds import Cloud, Content, Faulty, Opened, checked
+from pcgen.shapes.clouds import Cloud, Faulty, FileContent, OpenedShape, clean_cloud
 from pcgen.shapes.formats.text import unit_rows
 from pcgen.shapes.samples import Samples
+from pcgen.shapes.sandbox import read_sandboxed
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 Arrays = dict[str, NDArray[Any]]
-#: What people call an array of clouds; of several arrays in a file the first of these counts.
+#: Common names of arrays of clouds; of several arrays in a file, the first of these is used.
 POINTS = (
     "points", "data", "point_cloud", "pointcloud", "point_clouds", "pointclouds", "pc", "pcd",
     "pcs", "xyz", "pos", "clouds", "vertices", "surface_points", "samples", "x", "arr_0",
 )  # fmt: skip
 LABELS = ("label", "labels", "cls", "class", "classes", "category", "y")
 _NORMAL = re.compile(r".*normals?|nrm|n")
-_NO_POINTS = re.compile(rf"{_NORMAL.pattern}|.*colou?rs?|.*rgbs?|scores")  # one a point, though
-#: Arrays of completion sets, such as MVP's ``incomplete_pcds`` and ``complete_pcds``.
+_NO_POINTS = re.compile(
+    rf"{_NORMAL.pattern}|.*colou?rs?|.*rgbs?|scores"
+)  # arrays with one row per point
+#: Arrays of completion data sets, such as MVP's ``incomplete_pcds`` and ``complete_pcds``.
 _PARTIAL = re.compile(r"(?:^|[/_])(?:partial|incomplete)", re.IGNORECASE)
 _WHOLE = re.compile(r"(?:^|[/_])(?:complete|gt|ground_?truth)", re.IGNORECASE)
 _FACES = ("faces", "face", "triangles", "tris")
-#: Where a file has one of these, its points are samples of space.
+#: If a file has one of these, its points are samples of space, not of a surface.
 _SPACE = ("occupancies", "occupancy", "occ", "sdf", "sdfs")
-_COMPRESSION_LIMIT = 1000  # a header that promises more than so many times the file is damaged
+_COMPRESSION_LIMIT = 1000  # largest credible ratio of the size in a header to the file size
 
 
 @dataclass(frozen=True)
-class Stack:
+class CloudArray:
     """One array of clouds, found by its header.
 
     Attributes:
         array: its name in the file, with groups; shape: (P, C) or (N, P, C).
         normals: the name of the array of its normals, or None.
-        labels: the class of each cloud, by number or name, where an array says it.
-        partial: how many arrays beside it hold parts of its shapes, which are left out.
+        labels: the class of each cloud, by number or name, if the file has them.
+        partial: number of arrays of partial shapes beside it, which are left out.
     """
 
     array: str
@@ -70,8 +72,8 @@ class Stack:
         return self.shape[-2]
 
 
-def find_stacks(shapes: Mapping[str, tuple[int, ...]]) -> list[Stack]:
-    """The arrays of clouds among arrays of these shapes, with the normals that belong to them.
+def find_cloud_arrays(shapes: Mapping[str, tuple[int, ...]]) -> list[CloudArray]:
+    """The arrays of clouds among arrays of these shapes, with their normals.
 
     Raises:
         InputError: the points are samples of space with occupancies, or the corners of a mesh.
@@ -100,18 +102,18 @@ def find_stacks(shapes: Mapping[str, tuple[int, ...]]) -> list[Stack]:
             )
         fits = (*shape[:-1], 3)
         normals = [n for k, n in beside.items() if _NORMAL.fullmatch(k) and shapes[n] == fits]
-        found.append(Stack(name, shape, normals[0] if normals else None, partial=len(parts)))
+        found.append(CloudArray(name, shape, normals[0] if normals else None, partial=len(parts)))
     return found
 
 
-def only_stack(shapes: Mapping[str, tuple[int, ...]], path: Path | str) -> Stack:
-    """The one array of clouds of a file: by its name, else the only one.
+def only_cloud_array(shapes: Mapping[str, tuple[int, ...]], path: Path | str) -> CloudArray:
+    """The array of clouds of a file: the one with a common name, else the only one.
 
     Raises:
-        InputError: none, or several without a usual name; all are listed.
+        InputError: none, or several without a common name; the message lists them.
     """
     try:
-        stacks = find_stacks(shapes)
+        stacks = find_cloud_arrays(shapes)
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
     named = [s for name in POINTS for s in stacks if posixpath.basename(s.array).lower() == name]
@@ -128,11 +130,11 @@ def only_stack(shapes: Mapping[str, tuple[int, ...]], path: Path | str) -> Stack
 
 def cloud_of(
     points: NDArray[Any], normals: NDArray[Any] | None = None, faulty: Faulty = "drop"
-) -> Opened:
-    """The cloud of rows (P, 3), or of (P, 6) whose last columns are unit normals or left out.
+) -> OpenedShape:
+    """The cloud in an array (P, 3), or (P, 6) whose last columns are unit normals or left out.
 
     Raises:
-        MeshError: another shape, or what :func:`pcgen.shapes.clouds.checked` refuses.
+        MeshError: another shape, or what :func:`pcgen.shapes.clouds.clean_cloud` refuses.
     """
     said: tuple[str, ...] = ()
     if points.ndim == 2 and points.shape[1] == 6:
@@ -140,12 +142,12 @@ def cloud_of(
         if unit_rows(last):
             normals = last
         else:
-            said = ("columns 4 to 6 are no unit normals, perhaps colours; left out",)
-    cloud, notes = checked(Cloud(points, normals), faulty)
-    return Opened(cloud, (*said, *notes))
+            said = ("columns 4 to 6 are not unit normals, perhaps colours; left out",)
+    cloud, notes = clean_cloud(Cloud(points, normals), faulty)
+    return OpenedShape(cloud, (*said, *notes))
 
 
-def open_stacks(path: Path, faulty: Faulty) -> Content:
+def open_cloud_arrays(path: Path, faulty: Faulty) -> FileContent:
     """All clouds of a file of arrays."""
     suffix = path.suffix.lower()
     if suffix in (".h5", ".hdf5"):
@@ -159,30 +161,30 @@ def open_stacks(path: Path, faulty: Faulty) -> Content:
             if not len(samples):
                 raise InputError(f"{path} holds no clouds")
             content = _content(samples.points, samples.normals, path, faulty)
-            return Content(
+            return FileContent(
                 content.shapes, content.names, samples.category.tolist(), samples.meta,
                 content.notes,
             )  # fmt: skip
     else:
-        arrays = read_apart("torch", path)
+        arrays = read_sandboxed("torch", path)
         if list(arrays) == [""]:
             return _content(arrays[""], None, path, faulty)
-    stack = only_stack({name: array.shape for name, array in arrays.items()}, path)
+    stack = only_cloud_array({name: array.shape for name, array in arrays.items()}, path)
     normals = None if stack.normals is None else arrays[stack.normals]
     return _content(arrays[stack.array], normals, path, faulty)
 
 
 def _content(
     array: NDArray[Any], normals: NDArray[Any] | None, path: Path, faulty: Faulty
-) -> Content:
-    """The clouds of one array; the first that cannot be used is named by its number."""
+) -> FileContent:
+    """The clouds of one array; an error names the first faulty one by its number."""
     if array.ndim == 2:
-        if (said := advice(array.shape)) and len(array):
+        if (said := shape_advice(array.shape)) and len(array):
             raise InputError(f"{path} must hold (N, P, 3) or (P, 3), got {array.shape}{said}")
         return _numbered([cloud_of(array, normals, faulty)], path)
     if array.ndim != 3 or array.shape[2] not in (3, 6) or len(array) == 0:
         wanted = f"{path} must hold (N, P, 3) or (P, 3), got {array.shape}"
-        raise InputError(f"{wanted}{advice(array.shape)}")
+        raise InputError(f"{wanted}{shape_advice(array.shape)}")
     opened = []
     for number, points in enumerate(array):
         own = None if normals is None else normals[number]
@@ -193,18 +195,18 @@ def _content(
     return _numbered(opened, path)
 
 
-def _numbered(opened: Sequence[Opened], path: Path) -> Content:
-    """One cloud under the name of its file, or many with numbers; each note once, with a count."""
+def _numbered(opened: Sequence[OpenedShape], path: Path) -> FileContent:
+    """The content of one cloud, or of many with numbers; each note once, with a count."""
     clouds = [one.shape for one in opened]
     names = [f"{path.stem}-{number:04d}" for number in range(len(clouds))]
     said = Counter(note for one in opened for note in one.notes)
     notes = (f"{n} clouds: {note}" if n > 1 else note for note, n in said.items())
     names = names if len(clouds) > 1 else [path.stem]
-    return Content(clouds, names, [""] * len(clouds), notes=tuple(notes))
+    return FileContent(clouds, names, [""] * len(clouds), notes=tuple(notes))
 
 
-def advice(shape: Sequence[int]) -> str:
-    """What the usual wrong shapes need."""
+def shape_advice(shape: Sequence[int]) -> str:
+    """How to fix an array of a common wrong shape; "" for others."""
     if len(shape) > 1 and shape[0] == 0:
         return "; it holds no cloud"
     if len(shape) == 2 and shape[0] == 3 and shape[1] not in (3, 6):
@@ -212,7 +214,7 @@ def advice(shape: Sequence[int]) -> str:
     if len(shape) == 3 and shape[1] == 3 and shape[2] not in (3, 6):
         return "; save points.transpose(0, 2, 1): coordinates come last"
     if len(shape) in (2, 3) and shape[-1] in (4, 5, *range(7, 16)):
-        return "; save points[..., :3], or [..., :6] with unit normals: nothing else is understood"
+        return "; save points[..., :3], or [..., :6] and unit normals: others are not read"
     if len(shape) == 2 and shape[1] > 6 and shape[1] % 3 == 0:
         return f"; if these are {shape[0]} clouds, save points.reshape({shape[0]}, -1, 3)"
     if len(shape) == 4 and shape[-1] in (3, 6):
@@ -220,11 +222,11 @@ def advice(shape: Sequence[int]) -> str:
     return ""
 
 
-def list_hdf5(path: Path) -> list[Stack]:
-    """The arrays (N, P, 3) of an HDF5 file, or (P, 3) under a usual name, by name.
+def list_hdf5(path: Path) -> list[CloudArray]:
+    """The arrays (N, P, 3) of an HDF5 file, or (P, 3) with a common name.
 
     Raises:
-        InputError: not readable, or numbers that are elsewhere or more than can be there.
+        InputError: not readable, data in other files, or a size that the file cannot hold.
     """
     import h5py
 
@@ -237,9 +239,9 @@ def list_hdf5(path: Path) -> list[Stack]:
         if not isinstance(name, str) or node.ndim not in (1, 2, 3):
             return
         if node.external or node.is_virtual:
-            raise InputError(f"the numbers of {name} are said to be in other files; refused")
+            raise InputError(f"the data of {name} are in other files; refused")
         if node.nbytes > most:
-            raise InputError(f"{name} promises {node.nbytes} bytes, more than can be there")
+            raise InputError(f"{name} states {node.nbytes} bytes, more than the file can hold")
         shapes[name] = tuple(map(int, node.shape))
 
     try:
@@ -248,19 +250,19 @@ def list_hdf5(path: Path) -> list[Stack]:
             arrays = {name: handle[name] for name in shapes}
             stacks = [
                 with_labels(arrays, s)
-                for s in find_stacks(shapes)
+                for s in find_cloud_arrays(shapes)
                 if len(s.shape) == 3 or posixpath.basename(s.array).lower() in POINTS
             ]
     except (OSError, RuntimeError, ValueError, KeyError, TypeError, InputError) as error:
         raise InputError(f"not a readable HDF5 file ({error})") from None
     if not stacks:
-        listed = ", ".join(f"{n} {s}{advice(s)}" for n, s in shapes.items() if len(s) > 1)
+        listed = ", ".join(f"{n} {s}{shape_advice(s)}" for n, s in shapes.items() if len(s) > 1)
         raise InputError(f"no array of shape (N, P, 3) in it; it has {listed or 'none'}")
     return stacks
 
 
-def with_labels(arrays: Mapping[str, Any], stack: Stack) -> Stack:
-    """A stack with the classes of its clouds, whole numbers or words, from the array beside it."""
+def with_labels(arrays: Mapping[str, Any], stack: CloudArray) -> CloudArray:
+    """The array with the classes of its clouds, integers or names, from the array of labels."""
     group, count = posixpath.dirname(stack.array), stack.shape[0]
     for name in (posixpath.join(group, label) for label in LABELS if len(stack.shape) == 3):
         shape = arrays[name].shape if name in arrays else ()
@@ -281,7 +283,7 @@ def hdf5_cloud(
     row: int | None,
     normals: str | None = None,
     faulty: Faulty = "drop",
-) -> Opened:
+) -> OpenedShape:
     """One cloud of an HDF5 file."""
     import h5py
 
@@ -295,7 +297,7 @@ def hdf5_cloud(
         raise InputError(f"the HDF5 file is damaged ({error})") from None
 
 
-def _of_hdf5(path: Path, faulty: Faulty) -> Content:
+def _of_hdf5(path: Path, faulty: Faulty) -> FileContent:
     opened = []
     for stack in list_hdf5(path):
         rows: list[int | None] = [None] if len(stack.shape) == 2 else list(range(stack.shape[0]))
@@ -304,17 +306,17 @@ def _of_hdf5(path: Path, faulty: Faulty) -> Content:
 
 
 def parse_torch(path: Path) -> dict[str, NDArray[Any]]:
-    """The tensors of a PyTorch file by name, ``""`` where there is only one; in this process."""
+    """Read the tensors of a PyTorch file in this process: by name, or a single one as ``""``."""
     import torch
 
     _refuse_bombs(path)
     try:
-        with warnings.catch_warnings():  # PyTorch warns of what it then refuses
+        with warnings.catch_warnings():  # PyTorch warns before it refuses
             warnings.simplefilter("ignore")
             content = torch.load(path, map_location="cpu", weights_only=True)
     except MemoryError:
         raise
-    except Exception as error:  # PyTorch raises whatever its archive or unpickler runs into
+    except Exception as error:  # PyTorch passes on any error of its archive or unpickler
         text = str(error)
         if any(sign in text for sign in ("nsupported global", "nsupported class", "is blocked")):
             raise InputError(
@@ -322,7 +324,7 @@ def parse_torch(path: Path) -> dict[str, NDArray[Any]]:
                 "Save the tensor of points alone, with torch.save(points, path)"
             ) from None
         reason = (text.strip().splitlines() or [type(error).__name__])[0]
-        if "weights_only" in reason:  # PyTorch's advice is to run whatever is in the file
+        if "weights_only" in reason:  # PyTorch advises to run the code in the file
             reason = "it is damaged, or a pickle of other objects, which could run code"
         raise InputError(
             f"{path} is not a readable PyTorch file of tensors ({reason[:200]})"
@@ -330,7 +332,9 @@ def parse_torch(path: Path) -> dict[str, NDArray[Any]]:
     if isinstance(content, torch.Tensor):
         content = {"": content}
     if not isinstance(content, dict):
-        listed = "; save torch.stack(clouds), or a file each" if isinstance(content, list) else ""
+        listed = (
+            "; save torch.stack(clouds), or one file per cloud" if isinstance(content, list) else ""
+        )
         raise InputError(
             f"{path} must hold a tensor (N, P, 3), got {type(content).__name__}{listed}"
         )
@@ -343,7 +347,7 @@ def _as_array(tensor: Tensor, path: Path) -> NDArray[Any]:
 
     # Strides of zero make a tensor of any size from one number.
     if tensor.layout != torch.strided or tensor.numel() > tensor.untyped_storage().nbytes():
-        raise InputError(f"{path} holds a tensor that is larger than its numbers; refused")
+        raise InputError(f"{path} holds a tensor that is larger than its storage; refused")
     if tensor.dtype.is_complex or tensor.is_quantized or tensor.device.type != "cpu":
         raise InputError(f"{path} holds a tensor of {tensor.dtype} on {tensor.device}")
     array: NDArray[Any] = tensor.detach().float().numpy()
@@ -351,7 +355,7 @@ def _as_array(tensor: Tensor, path: Path) -> NDArray[Any]:
 
 
 def _refuse_bombs(path: Path) -> None:
-    """A PyTorch file is a zip archive, of stored members where PyTorch made it."""
+    """Refuse a PyTorch file, which is a zip archive, if it unpacks to more than the limit."""
     try:
         if not zipfile.is_zipfile(path):
             return  # the format before PyTorch 1.6
