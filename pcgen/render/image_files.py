@@ -1,4 +1,4 @@
-"""Pictures to files: PNG, JPEG and WebP stills, animated GIFs. All atomic."""
+"""Write pictures atomically: PNG, JPEG and WebP, and animated GIFs."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from pcgen.files import atomic_file
 from pcgen.render.renderer import Image
 
 STILLS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
-COLOURS = 255  # of a GIF; pictures of one shape hold few hues
+COLOURS = 255  # of a GIF
 
 
 def save(image: Image, path: Path | str) -> Path:
-    """Write one picture; the ending of ``path`` names the format.
+    """Write one picture in the format of the suffix.
 
     Raises:
-        InputError: unknown ending. StorageError: the folder cannot be written.
+        InputError: an unknown suffix. StorageError: the folder cannot be written.
     """
     path = Path(path)
     data = encode(image, _format(path, STILLS))
@@ -28,7 +28,7 @@ def save(image: Image, path: Path | str) -> Path:
 
 
 def encode(image: Image, kind: str = "PNG", quality: int = 88) -> bytes:
-    """One picture as the bytes of a file."""
+    """The content of a picture file."""
     from PIL import Image as Pillow
 
     buffer = io.BytesIO()
@@ -37,9 +37,9 @@ def encode(image: Image, kind: str = "PNG", quality: int = 88) -> bytes:
 
 
 def save_gif(frames: Iterable[Image], path: Path | str, *, seconds: float = 3.0) -> Path:
-    """Write frames as an endless GIF that takes ``seconds`` a round.
+    """Write frames as an endless GIF of ``seconds`` per cycle.
 
-    All frames share one palette, taken from a few of them, so that colours do not flicker.
+    All frames share a palette, computed from a few of them, so that colours do not flicker.
     """
     from PIL import Image as Pillow
 
@@ -55,7 +55,7 @@ def save_gif(frames: Iterable[Image], path: Path | str, *, seconds: float = 3.0)
         board.paste(picture, (0, row * height))
     shared = board.quantize(COLOURS, method=Pillow.Quantize.MEDIANCUT)
     indexed = [picture.quantize(palette=shared, dither=Pillow.Dither.NONE) for picture in pictures]
-    pause = max(20, round(1000 * seconds / len(pictures)))  # browsers slow down anything below 20
+    pause = max(20, round(1000 * seconds / len(pictures)))  # browsers delay shorter pauses
     with atomic_file(path) as temporary, open(temporary, "wb") as handle:
         indexed[0].save(
             handle, "GIF", save_all=True, append_images=indexed[1:], duration=pause, loop=0

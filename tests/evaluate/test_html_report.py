@@ -46,11 +46,11 @@ def summary(**figures):
         ({"novelty_ratio": 0.89}, "Less novel than real"),
         (
             {"novelty_ratio": None, "novelty_ratio_proportion_free": None},
-            "nothing is said about novelty",
+            "novelty is not measured",
         ),
         ({"replay_rate": None}, "As novel as real"),
         ({"novelty_ratio_proportion_free": 0.36}, "Less novel than real"),
-        ({"novelty_ratio_proportion_free": 0.36}, "is a training shape stretched"),
+        ({"novelty_ratio_proportion_free": 0.36}, "are stretched training shapes"),
         ({"replay_rate_proportion_free": 0.88}, "88.0 % replays (test shapes 15.0 %)"),
         ({"replay_rate_proportion_free": 0.88, "replay_rate": 0.5}, "Less novel than real"),
     ],

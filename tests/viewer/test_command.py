@@ -189,7 +189,7 @@ def test_a_software_driver_is_recognised(monkeypatch):
     [
         ("none.npz", None, "does not exist"),
         ("a.docx", b"x", "files end in"),
-        (".", None, "nothing to look at"),
+        (".", None, "nothing to show"),
         ("a.npz", b"not a zip", "a.npz"),
         ("a.glb", b"not a mesh", "a.glb"),
     ],
