@@ -1,13 +1,13 @@
-"""Shapes as small byte strings for the page: quantised, light baked in, base64.
+"""Encode shapes for the page: quantised, with ambient occlusion, as base64.
 
-A cloud of 2,048 points takes 22 kB of text. What the page must know to unpack is in the header:
-little-endian, in this order, all of a kind together:
+A cloud of 2,048 points takes 22 kB of text. The bytes are little-endian, one array after the other;
+the header has their sizes:
 
 =========  =================  ===========================================================
 positions  uint16 (n, 3)      ``low + value / 65535 * extent``
 normals    int8 (n, 2)        octahedral code of a unit vector
-light      uint8 (n,)         share of the sky that the point sees
-ground     uint8 (g, g)       darkness of the plane below, clouds only
+light      uint8 (n,)         visible share of the sky
+ground     uint8 (g, g)       shadow on the plane below, clouds only
 faces      uint32 (f, 3)      meshes only
 =========  =================  ===========================================================
 """
@@ -37,11 +37,11 @@ THUMBNAIL = 300  # pixels
 
 @dataclass(frozen=True)
 class PackedGeometry:
-    """A shape ready for the page.
+    """An encoded shape.
 
     Attributes:
         header: JSON-ready sizes and frame; data: the bytes as base64 text.
-        thumbnail: a WebP picture on transparent ground as a data URI, or "".
+        thumbnail: a WebP picture with transparent background as a data URI, or "".
     """
 
     header: dict[str, Any]
@@ -55,10 +55,10 @@ def cloud(
     colour: str,
     thumbnail: int = THUMBNAIL,
 ) -> PackedGeometry:
-    """Pack a cloud (n, 3) with its picture; bad points are dealt with as in any picture.
+    """Encode a cloud (n, 3) with its picture; see ``render.cloud`` for faulty points.
 
     Args:
-        thumbnail: pixels of the picture's side, 0 for none.
+        thumbnail: side of the picture in pixels, 0 for none.
     """
     points = np.asarray(points)
     if len(points) > DISPLAY_POINTS:
@@ -93,7 +93,7 @@ def cloud(
 
 
 def mesh(vertices: Array, faces: NDArray[np.int64]) -> PackedGeometry:
-    """Pack a mesh, simplified for display, its creases split so that they look sharp."""
+    """Encode a mesh, simplified for display, with vertices split at creases."""
     body = primitives.triangles(
         *simplify(np.asarray(vertices), np.asarray(faces), DISPLAY_FACES)[:2]
     )
@@ -132,7 +132,7 @@ def octahedral(normals: Array) -> NDArray[np.int8]:
 
 
 def data_uri(data: bytes, kind: str) -> str:
-    """Picture bytes as a URI that needs no file."""
+    """Picture bytes as a data URI."""
     return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
 
 

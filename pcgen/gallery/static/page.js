@@ -189,7 +189,7 @@ const Page = (() => {
     const label = `Sample ${nameOf(item, number)}${item.category ? ", " + item.category : ""}`;
     const button = element("button", {
       class: "card", type: "button", id: `card-${number}`,
-      "aria-label": `${label}. Arrow keys turn it, Enter opens it.`,
+      "aria-label": `${label}. Arrow keys rotate it, Enter opens it.`,
     }, element("span", { class: "stage" }, picture, canvas), caption);
     const stage = new Stage(canvas, { ...START }, { touch: "pan-y" });
     const wake = () => {
