@@ -193,7 +193,7 @@ class NoveltySearch:
     def __init__(self, real: ReferenceSets, work: Work) -> None:
         self.notes: list[str] = []
         self.test: dict[str, novelty.Novelty] = {}
-        self._judge: novelty.NoveltyIndex | None = None
+        self._index: novelty.NoveltyIndex | None = None
         training, again = real.training, real.training_again
         if training is None:
             self.notes.append(
@@ -201,14 +201,14 @@ class NoveltySearch:
                 "set as --reference, or the training clouds as --training"
             )
             return
-        self._judge = novelty.NoveltyIndex(
+        self._index = novelty.NoveltyIndex(
             training.points,
             None if again is None else again.points,
             real.reference.points,
             frames={**novelty.FRAMES, "box": novelty.as_given},
             work=work,
         )
-        self.test = self._judge.of_real()
+        self.test = self._index.of_real()
         if again is None:
             self.notes.append(
                 "the training shapes have too few points for two independent samplings, so there "
@@ -224,7 +224,7 @@ class NoveltySearch:
         }
 
     def of(self, clouds: CloudSet) -> dict[str, novelty.Novelty]:
-        return {} if self._judge is None else self._judge.of(clouds.points)
+        return {} if self._index is None else self._judge.of(clouds.points)
 
 
 def novelty_metrics(found: dict[str, novelty.Novelty]) -> dict[str, float]:
