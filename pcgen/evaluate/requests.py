@@ -30,7 +30,6 @@ from pcgen.evaluate.reference_sets import read_reference_sets, standardisation
 from pcgen.files import cache_folder, write_json
 from pcgen.runfile import is_run
 from pcgen.shapes.cloud_files import CloudList
-from pcgen.shapes.clouds import Cloud
 from pcgen.shapes.samples import Samples
 
 if TYPE_CHECKING:
@@ -197,20 +196,9 @@ class _Evaluator:
         """Evaluate samples in memory."""
         request = self._request
         count = len(samples)
-        clouds = CloudList(
-            [Cloud(points.astype(np.float64)) for points in samples.points]
-            if samples.normals is None
-            else [
-                Cloud(points.astype(np.float64), normals.astype(np.float64))
-                for points, normals in zip(samples.points, samples.normals, strict=True)
-            ],
-            [str(number) for number in range(count)],
-            [str(name) for name in samples.category],
-            samples.meta,
-        )
         source = f"{count} shapes" + (f" of {samples.meta['run']}" if "run" in samples.meta else "")
         generated = from_clouds(
-            clouds,
+            CloudList.of(samples),
             source,
             self._settings.protocol,
             self._settings.seed,
