@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,15 +50,15 @@ class Figure:
         return format(self.value, form) if form else repr(self)
 
 
-class _Report:
+class _Report(ABC):
     """Saving and display, for :class:`Score` and :class:`Comparison`."""
 
-    def _evaluations(self) -> list[Evaluation]:
-        raise NotImplementedError
+    @abstractmethod
+    def _evaluations(self) -> list[Evaluation]: ...
 
+    @abstractmethod
     def summary(self) -> dict[str, Any]:
         """The evaluation JSON, as ``pcgen evaluate --json`` prints it."""
-        raise NotImplementedError
 
     def save(self, path: Path | str) -> Path:
         """Write the evaluation as JSON; returns its path."""
@@ -241,7 +242,6 @@ def evaluate(
     standardised: Data | Path | str | None = ...,
     workers: int | None = ...,
     ray: str | None = ...,
-    backend: str = ...,
     cache: Path | str | None = ...,
     device: str = ...,
     progress: bool = ...,
@@ -266,7 +266,6 @@ def evaluate(
     standardised: Data | Path | str | None = ...,
     workers: int | None = ...,
     ray: str | None = ...,
-    backend: str = ...,
     cache: Path | str | None = ...,
     device: str = ...,
     progress: bool = ...,
@@ -290,7 +289,6 @@ def evaluate(
     standardised: Data | Path | str | None = None,
     workers: int | None = None,
     ray: str | None = None,
-    backend: str = "auto",
     cache: Path | str | None = "user",
     device: str = "auto",
     progress: bool = False,
@@ -310,8 +308,8 @@ def evaluate(
         secondary: density-aware CD and normal disagreement too.
         standardised: a data set whose training mean and deviation the samples are expressed in.
         workers: processes; None for one a core. ray: the address of a cluster that does the work.
-        backend: of the Chamfer distance. cache: a folder for finished tables, ``user`` for the
-            user's, None for none. device: of a model that is given by its path.
+        cache: a folder for finished tables, ``user`` for that of the user, None for none.
+        device: of a model that is given by its path; a CUDA device also computes distances.
         progress: show it on stderr.
     Returns:
         a :class:`Score`, or a :class:`Comparison` for a list.
@@ -362,7 +360,6 @@ def evaluate(
             standardised=place(standardised),
             workers=workers,
             ray=ray,
-            backend=backend,
             cache=cache,
             device=device,
         )

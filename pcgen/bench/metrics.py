@@ -193,6 +193,6 @@ def _exact_ways() -> dict[str, Way]:
         return np.array([[pair(a, b) for b in y] for a in x])
 
     return {
-        "POT emd2": lambda x, y: exact_assignment(x, y, "pot"),
+        "POT emd2": lambda x, y: exact_assignment(x, y),
         "SciPy linear_sum_assignment": scipy_assignment,
     }

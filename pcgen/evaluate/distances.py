@@ -130,7 +130,7 @@ def normal_disagreement(x: Clouds, y: Clouds, backend: str) -> Table:
     return _by_neighbours(pair, x, y, backend)
 
 
-def exact_assignment(x: Clouds, y: Clouds, backend: str) -> Table:
+def exact_assignment(x: Clouds, y: Clouds) -> Table:
     """W₁ by POT's network simplex: mean Euclidean distance of the optimal assignment."""
     import ot
 
@@ -189,7 +189,9 @@ DISTANCES = {
         backends=("native", "dense"),
         block=12,
     ),
-    "emd_exact": Distance(table=exact_assignment, backends=("pot",), block=4),
+    "emd_exact": Distance(
+        table=lambda x, y, backend: exact_assignment(x, y), backends=("pot",), block=4
+    ),
     "dcd": Distance(table=density_aware, backends=_ALL, block=32),
     "normals": Distance(table=normal_disagreement, channels=6, backends=_ALL, block=32),
 }

@@ -224,7 +224,7 @@ class NoveltySearch:
         }
 
     def of(self, clouds: CloudSet) -> dict[str, novelty.Novelty]:
-        return {} if self._index is None else self._judge.of(clouds.points)
+        return {} if self._index is None else self._index.of(clouds.points)
 
 
 def novelty_metrics(found: dict[str, novelty.Novelty]) -> dict[str, float]:

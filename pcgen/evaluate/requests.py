@@ -87,7 +87,6 @@ def make_request(
     standardised: Path | None = None,
     workers: int | None = None,
     ray: str | None = None,
-    backend: str = "auto",
     cache: Path | str | None = "user",
     device: str = "cpu",
 ) -> EvaluationRequest:
@@ -103,7 +102,8 @@ def make_request(
     if cache == "user":
         cache = cache_folder("distances")
     device = runtime.pick_device(device)
-    if device.startswith("cuda") and backend == "auto":
+    backend = "auto"
+    if device.startswith("cuda"):
         backend, workers = device_backend(device), 1
     work = Work(
         workers=workers,
