@@ -18,8 +18,6 @@ from pcgen.files import atomic_folder
 from pcgen.gallery import page, web_geometry
 from pcgen.gallery.curves import Curves, section
 from pcgen.gallery.meshes import MeshFiles, find_meshes
-from pcgen.render import palette
-from pcgen.render.camera import AZIMUTH, ELEVATION
 from pcgen.render.image_files import encode
 from pcgen.render.renderer import Image
 from pcgen.shapes.mesh_files import Mesh
@@ -71,12 +69,7 @@ def build(
             blobs.update(texts)
             bar.advance()
         sections = []
-        data: dict[str, Any] = {
-            "azimuth": AZIMUTH,
-            "elevation": ELEVATION,
-            "colours": {name: list(colour) for name, colour in palette.NAMED.items()},
-            "items": items,
-        }
+        data: dict[str, Any] = {**page.scene_data(), "items": items}
         if explained is not None:
             uri = web_geometry.data_uri(encode(explained, "WEBP", 88), "webp")
             text = (

@@ -16,9 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pcgen.gallery import web_geometry
-from pcgen.gallery.page import STATIC
-from pcgen.render import palette
-from pcgen.render.camera import AZIMUTH, ELEVATION, fit
+from pcgen.gallery.page import STATIC, scene_data
+from pcgen.render.camera import fit
 
 MOST = 12  # largest number of shapes shown
 SIDE = 180  # pixels of one shape among several; a single one is twice as large
@@ -62,9 +61,7 @@ def notebook_view(exhibits: Sequence[NotebookShape], note: str = "") -> str:
         note = f"{note} The first {MOST} of {len(exhibits)} are shown.".strip()
     packed = [_packed(one) for one in shown]
     data = {
-        "azimuth": AZIMUTH,
-        "elevation": ELEVATION,
-        "colours": {name: list(colour) for name, colour in palette.NAMED.items()},
+        **scene_data(),
         "items": [
             {"header": one.header, "colour": exhibit.colour}
             for one, exhibit in zip(packed, shown, strict=True)

@@ -9,6 +9,9 @@ from collections.abc import Mapping, Sequence
 from importlib import resources
 from typing import Any
 
+from pcgen.render import lighting, palette
+from pcgen.render.camera import AZIMUTH, ELEVATION, FIELD_OF_VIEW
+
 STATIC = resources.files("pcgen.gallery") / "static"
 GENERATOR = '<meta name="generator" content="pcgen gallery">'
 
@@ -38,6 +41,18 @@ def report_rows(report: Mapping[str, Any]) -> list[list[str]]:
         for key, label in REPORT_LABELS.items()
         if report.get(key) is not None
     ]
+
+
+def scene_data() -> dict[str, Any]:
+    """The camera, colours and lights that ``static/scene.js`` needs."""
+    return {
+        "azimuth": AZIMUTH,
+        "elevation": ELEVATION,
+        "field_of_view": FIELD_OF_VIEW,
+        "colours": {name: list(colour) for name, colour in palette.NAMED.items()},
+        "ramp": palette.RAMP.tolist(),
+        "light": lighting.constants(),
+    }
 
 
 def assemble(

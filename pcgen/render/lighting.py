@@ -7,6 +7,7 @@ of directions from which it is visible. A few directions near the key light give
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,35 @@ SKY_LOWEST = -0.5  # height of the lowest sky direction; the ground reflects lig
 KEY_DIRECTIONS = 8
 KEY_SPREAD = 0.09  # radius of the key light in radians, for soft shadows
 RESOLUTION = {Balls: 128, "mesh": 224}
+
+# The lights of pictures, window and page. Directions are in camera axes (right, up, towards eye).
+KEY_FROM, FILL_FROM = (-0.55, 0.75, 0.60), (0.8, 0.1, 0.5)
+KEY, SKY, FILL, RIM = 0.84, 0.56, 0.10, 0.05  # strengths; their sum in full light is about 1.4
+SOFTNESS = 0.15  # cosine beyond the terminator that the key light still reaches
+DARKEST, OPENNESS, DOWNWARD = 0.18, 1.3, 0.72  # of the ambient light, see :func:`ambient`
+
+
+def key_term(cosine: Array) -> Array:
+    """Key light on surfaces with this cosine of their angle to it, without shadows."""
+    return KEY * np.clip((cosine + SOFTNESS) / (1 + SOFTNESS), 0, None)
+
+
+def ambient(seen: Array, height: Array) -> Array:
+    """Ambient light on surfaces that see a share of the sky, with the normals' Y.
+
+    Occluded points keep some light, so that the shape stays visible.
+    """
+    open_ = DARKEST + (1 - DARKEST) * seen**OPENNESS
+    return SKY * open_ * (DOWNWARD + (1 - DOWNWARD) * (0.5 + 0.5 * height))
+
+
+def constants() -> dict[str, Any]:
+    """The lights by name, for renderers in other languages."""
+    return {
+        "key_from": KEY_FROM, "fill_from": FILL_FROM, "key": KEY, "sky": SKY, "fill": FILL,
+        "rim": RIM, "softness": SOFTNESS, "darkest": DARKEST, "openness": OPENNESS,
+        "downward": DOWNWARD,
+    }  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ NAMED = {
 }
 
 # A ramp with uniform steps of lightness, readable without colour vision.
-_RAMP = np.array(
+RAMP = np.array(
     [
         (0.20, 0.27, 0.45),
         (0.22, 0.44, 0.56),
@@ -93,9 +93,9 @@ def by_part(part: NDArray[np.int64]) -> Array:
 
 def ramp(fraction: Array) -> Array:
     """Colours (n, 3) of the height ramp for numbers (n,) in [0, 1]."""
-    place = np.clip(fraction, 0, 1) * (len(_RAMP) - 1)
-    knots = np.arange(len(_RAMP))
-    return np.stack([np.interp(place, knots, _RAMP[:, c]) for c in range(3)], axis=-1)
+    place = np.clip(fraction, 0, 1) * (len(RAMP) - 1)
+    knots = np.arange(len(RAMP))
+    return np.stack([np.interp(place, knots, RAMP[:, c]) for c in range(3)], axis=-1)
 
 
 def to_linear(colour: Array) -> Array:

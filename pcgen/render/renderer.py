@@ -20,8 +20,6 @@ Index = NDArray[np.int64]
 Image = NDArray[np.uint8]
 
 SUPERSAMPLING = 2
-KEY_FROM = (-0.55, 0.75, 0.60)  # direction in camera axes: right, up, towards the eye
-KEY, SKY, FILL, RIM = 0.84, 0.56, 0.10, 0.10  # strengths; their sum in full light is about 1.4
 GROUND_SHADE = 0.55  # share of the background's light that full occlusion removes
 GROUND_CELLS = 96
 NEAREST = 0.02  # near plane over the distance of the camera
@@ -143,7 +141,7 @@ class Renderer:
         return GroundShadow(GROUND_SHADE * dark, float(centre[0]), float(centre[2]), floor, reach)
 
     def _key(self, camera: Camera) -> lighting.LightMaps:
-        return lighting.key_light(self.body, normalised(np.array(KEY_FROM) @ camera.axes))
+        return lighting.key_light(self.body, normalised(np.array(lighting.KEY_FROM) @ camera.axes))
 
     def _shade(
         self,
@@ -161,15 +159,12 @@ class Renderer:
             lifted = position + self._bias * normal
             seen = self._sky.sky(lifted, normal, self._bias)
             reached = key.key(lifted, self._bias)
-        direction = normalised(np.array(KEY_FROM) @ camera.axes)
-        cosine = np.clip((normal @ direction + 0.15) / 1.15, 0, None)  # softened terminator
-        upward = 0.5 + 0.5 * normal[:, 1]
-        fill = np.clip(normal @ (np.array((0.8, 0.1, 0.5)) @ camera.axes), 0, None)
+        direction = normalised(np.array(lighting.KEY_FROM) @ camera.axes)
+        fill = np.clip(normal @ (np.array(lighting.FILL_FROM) @ camera.axes), 0, None)
         rim = (1 - np.clip((normal * towards).sum(1), 0, 1)) ** 3 * seen
-        # Occluded points keep a little light, so that the shape stays visible.
-        ambient = SKY * (0.18 + 0.82 * seen**1.3) * (0.72 + 0.28 * upward)
-        total = KEY * cosine * reached + ambient + FILL * fill
-        return albedo * total[:, None] + RIM * rim[:, None] * 0.5
+        total = lighting.key_term(normal @ direction) * reached
+        total = total + lighting.ambient(seen, normal[:, 1]) + lighting.FILL * fill
+        return albedo * total[:, None] + lighting.RIM * rim[:, None]
 
     def _ground_shade(
         self, camera: Camera, key: lighting.LightMaps, height: int, width: int

@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pcgen.evaluate.neighbours import Neighbour
-from pcgen.render import palette, primitives
+from pcgen.render import lighting, palette, primitives
 from pcgen.render.camera import AZIMUTH, ELEVATION, orbit_axes
-from pcgen.render.renderer import KEY_FROM, Renderer
+from pcgen.render.renderer import Renderer
 from pcgen.render.simplification import simplify
 from pcgen.shapes.mesh_files import Mesh
 from pcgen.viewer.sources import ViewedShape
@@ -35,10 +35,11 @@ MOST_NORMALS = 1000  # more would hide the points
 MOST_FACES = 300_000
 GAP = 0.25  # between shapes side by side, in box units
 NORMAL_LENGTH = 0.06
+BACK = 0.22  # strength of the light from behind
 DARKEST = 0.42  # brightness of a fully occluded dot
 MOST_LIT_FACES = 60_000  # occlusion of larger meshes would take too long
 _RIGHT = orbit_axes(AZIMUTH, ELEVATION)[0]
-_KEY = primitives.normalised(np.array(KEY_FROM) @ orbit_axes(AZIMUTH, ELEVATION))
+_KEY = primitives.normalised(np.array(lighting.KEY_FROM) @ orbit_axes(AZIMUTH, ELEVATION))
 
 
 @dataclass(frozen=True)
@@ -164,9 +165,8 @@ def shaded(colours: Array, normals: Array, light: Array) -> Array:
     back light keeps a rotated shape visible.
     """
     cosine = normals @ _KEY
-    key = 0.84 * np.clip((cosine + 0.15) / 1.15, 0, None) + 0.22 * np.clip(-cosine, 0, None)
-    sky = 0.56 * (0.18 + 0.82 * light**1.3) * (0.86 + 0.14 * normals[:, 1])
-    total = key * np.clip((light - 0.05) / 0.7, 0.15, 1) + sky
+    key = lighting.key_term(cosine) + BACK * np.clip(-cosine, 0, None)
+    total = key * np.clip((light - 0.05) / 0.7, 0.15, 1) + lighting.ambient(light, normals[:, 1])
     return palette.to_srgb(palette.to_linear(colours) * total[:, None])
 
 

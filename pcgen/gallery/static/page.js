@@ -2,7 +2,7 @@
 "use strict";
 
 const Page = (() => {
-  const data = JSON.parse(document.getElementById("data").textContent);
+  const data = Scene.data;
   const START = { azimuth: data.azimuth, elevation: data.elevation, zoom: 1 };
   const STEP = 8;  // degrees that an arrow key turns
   const calm = matchMedia("(prefers-reduced-motion: reduce)");
