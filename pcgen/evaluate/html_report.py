@@ -6,8 +6,6 @@ and its nearest reference shape, then the farthest and the closest samples.
 
 from __future__ import annotations
 
-import base64
-import io
 import json
 from collections.abc import Iterator, Sequence
 from html import escape
@@ -262,22 +260,18 @@ def _card(evaluation: Evaluation, row: int) -> str:
 def _picture(
     clouds: CloudSet, row: int, kind: str, caption: str, text: str, *, mirrored: bool = False
 ) -> str:
-    from PIL import Image
-
     from pcgen import render
+    from pcgen.render.image_files import webp_uri
 
     face = MIRROR if mirrored else np.float32(1)
     normals = None if clouds.normals is None else clouds.normals[row] * face
     image = render.cloud(clouds.points[row] * face, normals, size=PICTURE, colour=COLOURS[kind])
-    buffer = io.BytesIO()
-    Image.fromarray(image).save(buffer, "WEBP", quality=QUALITY)
-    data = base64.b64encode(buffer.getvalue()).decode("ascii")
     more = f"<br>{escape(text).replace(escape(REPLAY), '<br><b>replay</b>')}"
     more = more.replace(", ", "<br>").replace(" : ", "&nbsp;:&nbsp;")  # lines break between words
     alt = escape(f"{caption} {clouds.names[row]}", quote=True)
     return (
         f"<figure><img width='{PICTURE}' height='{PICTURE}' alt='{alt}' title='{alt}' "
-        f"src='data:image/webp;base64,{data}'><figcaption>{escape(caption)}{more}</figcaption>"
+        f"src='{webp_uri(image, QUALITY)}'><figcaption>{escape(caption)}{more}</figcaption>"
         "</figure>"
     )
 

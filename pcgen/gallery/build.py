@@ -18,7 +18,7 @@ from pcgen.files import atomic_folder
 from pcgen.gallery import page, web_geometry
 from pcgen.gallery.curves import Curves, section
 from pcgen.gallery.meshes import MeshFiles, find_meshes
-from pcgen.render.image_files import encode
+from pcgen.render.image_files import webp_uri
 from pcgen.render.renderer import Image
 from pcgen.shapes.mesh_files import Mesh
 from pcgen.shapes.reading import read_mesh
@@ -71,7 +71,7 @@ def build(
         sections = []
         data: dict[str, Any] = {**page.scene_data(), "items": items}
         if explained is not None:
-            uri = web_geometry.data_uri(encode(explained, "WEBP", 88), "webp")
+            uri = webp_uri(explained, 88)
             text = (
                 "The flow moves base points to the points of the cloud, and the mesh is "
                 "reconstructed from these. A point has the colour of its part of the base."

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from pcgen.render import primitives
 from pcgen.render.camera import fit
-from pcgen.render.image_files import encode
+from pcgen.render.image_files import webp_uri
 from pcgen.render.renderer import Renderer
 from pcgen.render.simplification import simplify
 
@@ -70,7 +70,7 @@ def cloud(
     picture = ""
     if thumbnail:
         shot = studio.shoot(camera, (thumbnail, thumbnail), transparent=True)
-        picture = data_uri(encode(shot, "WEBP", 80), "webp")
+        picture = webp_uri(shot, 80)
     ground = studio.ground_map(cells=GROUND_CELLS)
     low, extent, positions = _quantise(body.points)
     parts: list[NDArray[Any]] = [
@@ -129,11 +129,6 @@ def octahedral(normals: Array) -> NDArray[np.int8]:
     sign = np.where(flat[:, :2] >= 0, 1.0, -1.0)
     folded = np.where(flat[:, 2:] < 0, (1 - np.abs(flat[:, 1::-1])) * sign, flat[:, :2])
     return np.round(127 * folded).astype(np.int8)
-
-
-def data_uri(data: bytes, kind: str) -> str:
-    """Picture bytes as a data URI."""
-    return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
 
 
 def _quantise(points: Array) -> tuple[Array, float, NDArray[np.uint16]]:

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import base64
 import io
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
+from typing import Any
 
 from pcgen.errors import InputError
 from pcgen.files import atomic_file
 from pcgen.render.renderer import Image
 
-STILLS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
+_JPEG: tuple[str, dict[str, Any]] = ("JPEG", {"optimize": True, "quality": 88})
+STILLS: dict[str, tuple[str, dict[str, Any]]] = {
+    ".png": ("PNG", {"optimize": True}),
+    ".jpg": _JPEG,
+    ".jpeg": _JPEG,
+    ".webp": ("WEBP", {"quality": 88}),
+}
 COLOURS = 255  # of a GIF
 
 
@@ -21,18 +29,25 @@ def save(image: Image, path: Path | str) -> Path:
         InputError: an unknown suffix. StorageError: the folder cannot be written.
     """
     path = Path(path)
-    data = encode(image, _format(path, STILLS))
+    _check_suffix(path, STILLS)
+    kind, options = STILLS[path.suffix.lower()]
+    data = _encoded(image, kind, **options)
     with atomic_file(path) as temporary:
         temporary.write_bytes(data)
     return path
 
 
-def encode(image: Image, kind: str = "PNG", quality: int = 88) -> bytes:
-    """The content of a picture file."""
+def webp_uri(image: Image, quality: int) -> str:
+    """A picture, perhaps with an alpha channel, as a data URI in WebP."""
+    data = _encoded(image, "WEBP", quality=quality)
+    return f"data:image/webp;base64,{base64.b64encode(data).decode()}"
+
+
+def _encoded(image: Image, kind: str, **options: Any) -> bytes:
     from PIL import Image as Pillow
 
     buffer = io.BytesIO()
-    Pillow.fromarray(image).save(buffer, kind, optimize=True, quality=quality)
+    Pillow.fromarray(image).save(buffer, kind, **options)
     return buffer.getvalue()
 
 
@@ -44,7 +59,7 @@ def save_gif(frames: Iterable[Image], path: Path | str, *, seconds: float = 3.0)
     from PIL import Image as Pillow
 
     path = Path(path)
-    _format(path, {".gif": "GIF"})
+    _check_suffix(path, [".gif"])
     pictures = [Pillow.fromarray(frame) for frame in frames]
     if not pictures:
         raise InputError("a GIF needs at least one frame")
@@ -63,9 +78,7 @@ def save_gif(frames: Iterable[Image], path: Path | str, *, seconds: float = 3.0)
     return path
 
 
-def _format(path: Path, known: dict[str, str]) -> str:
-    kind = known.get(path.suffix.lower())
-    if kind is None:
+def _check_suffix(path: Path, known: Collection[str]) -> None:
+    if path.suffix.lower() not in known:
         endings = ", ".join(known)
         raise InputError(f"{path.name}: pictures are written as {endings}, not {path.suffix!r}")
-    return kind

@@ -170,12 +170,11 @@ def from_mesh(
     points, normals = sample_surface(mesh, count, np.random.default_rng(0))
     used = mesh.used_vertices()
     place = box_source_frame(used)
-    centre = np.asarray(place.centre)
     return LoadedShape(
         name=name,
-        points=((points - centre) / place.scale).astype(np.float32),
+        points=place.normalise(points).astype(np.float32),
         normals=normals.astype(np.float32),
-        mesh=Mesh((mesh.vertices - centre) / place.scale, mesh.faces),
+        mesh=Mesh(place.normalise(mesh.vertices), mesh.faces),
         category=category,
         place=place,
     )
@@ -224,7 +223,7 @@ def _of_content(content: FileContent, path: Path, kind: Kind) -> Collection:
         place = places.get(category, BOX_FRAME)
         if not content.meta:
             place = box_source_frame(points)
-            points = (points - np.asarray(place.centre)) / place.scale
+            points = place.normalise(points)
         return LoadedShape(
             name=names[number],
             points=points.astype(np.float32),

@@ -199,7 +199,7 @@ def test_a_reference_that_was_generated_is_questioned(samples, tmp_path, capsys)
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--points", "100"], "choose --points 48 or fewer"),
+        (["--points", "100"], "use --points 48 or fewer"),
         (["--points", "48", "--protocol", "lion-box"], "choose one with --split"),
         (["--points", "48", "--standardised", "x"], "use it with --protocol pointflow"),
         (["--points", "48", "--category", "cup"], "no category 'cup'"),
