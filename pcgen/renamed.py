@@ -110,202 +110,82 @@ _ESTIMATES = "pcgen.transport.stochastic.mass_estimates"
 _CONJUGATE = "pcgen.transport.conjugate.univariate"
 _ITERATION = "pcgen.transport.conjugate.iteration"
 
-# Of each module: its old names and the new ones, where they stayed in it.
+# Of each module: old=new names, where they stayed in it.
 _WITHIN = {
-    "shapes.plan": {
-        "Settings": "PrepareSettings",
-    },
-    "shapes.shards": {
-        "Piece": "Shard",
-        "Shape": "StoredShape",
-        "Converted": "ConvertedShard",
-        "write_piece": "write_shard",
-        "PIECE_SIZE": "SHARD_SIZE",
-    },
-    "shapes.items": {
-        "Item": "SourceItem",
-        "stacks_of": "cloud_arrays_of",
-        "packed": "why_not_in_archive",
-    },
-    "shapes.clouds": {
-        "Content": "FileContent",
-        "Opened": "OpenedShape",
-        "checked": "clean_cloud",
-        "shaped_cloud": "check_cloud_shape",
-    },
-    "shapes.cloud_files": {
-        "Clouds": "CloudList",
-        "tell_passed_over": "report_skipped",
-        "read_shape": "read_normalised_cloud",
-    },
-    "shapes.store": {
-        "Row": "IndexRow",
-    },
-    "shapes.category_frames": {
-        "Place": "SourceFrame",
-        "BOX": "BOX_FRAME",
-        "category_places": "category_frames",
-        "places_of_run": "frames_of_run",
-        "places_of_samples": "frames_of_samples",
-    },
-    "shapes.cloud_arrays": {
-        "Stack": "CloudArray",
-        "find_stacks": "find_cloud_arrays",
-        "only_stack": "only_cloud_array",
-        "open_stacks": "open_cloud_arrays",
-        "advice": "shape_advice",
-    },
-    "shapes.sandbox": {
-        "read_apart": "read_sandboxed",
-    },
-    "shapes.remote_datasets": {
-        "at_hand": "local_folder",
-    },
-    "shapes.axes": {
-        "raised": "to_y_up",
-        "lowered": "from_y_up",
-    },
-    "shapes.consistency": {
-        "about_up": "up_axis_remarks",
-        "about_units": "unit_remarks",
-    },
-    "shapes.layouts": {
-        "passed_over": "skipped_remarks",
-        "ignored": "count_ignored",
-    },
-    "shapes.formats.raw": {
-        "Raw": "RawShape",
-        "plain": "to_utf8",
-        "numbers": "parse_numbers",
-    },
-    "shapes.arrays": {
-        "scratch": "temporary_array",
-    },
-    "evaluate.metrics": {
-        "Settings": "EvaluationSettings",
-        "Tables": "DistanceTables",
-        "Measured": "MetricComputer",
-        "novelty_figures": "novelty_metrics",
-    },
-    "evaluate.report_text": {
-        "Figure": "Metric",
-        "figures_of": "metrics_of",
-        "yardsticks": "ceilings",
-        "short": "last_part",
-    },
-    "evaluate.html_report": {
-        "figures_page": "metrics_page",
-    },
-    "evaluate.novelty": {
-        "Newness": "Novelty",
-        "NoveltyJudge": "NoveltyIndex",
-        "newness": "measure_novelty",
-        "two_draw": "two_draw_distances",
-    },
-    "evaluate.cloud_sets": {
-        "RealSets": "ReferenceSets",
-        "pair_up": "pair_trials",
-        "same_again": "ceiling_trials",
-    },
-    "evaluate.reference_sets": {
-        "read_real": "read_reference_sets",
-    },
-    "evaluate.published_sets": {
-        "Tree": "PublishedDataset",
-        "open_tree": "open_published",
-    },
-    "evaluate.requests": {
-        "Request": "EvaluationRequest",
-        "judge": "evaluate_request",
-        "request_for": "make_request",
-    },
-    "evaluate.generated_sets": {
-        "Standardised": "Standardisation",
-        "read_any": "read_cloud_path",
-    },
-    "evaluate.distances": {
-        "on_device": "device_backend",
-        "placed": "split_backend",
-    },
-    "evaluate.distance_bounds": {
-        "joined": "concatenate_sketches",
-    },
-    "evaluate.checks": {
-        "suspicions": "sanity_warnings",
-    },
-    "evaluate.cache": {
-        "used": "touch",
-    },
-    "evaluate.charts": {
-        "accuracies": "accuracy_chart",
-        "Mark": "AccuracyMark",
-    },
-    "render.primitives": {
-        "Body": "Primitives",
-    },
-    "render.lighting": {
-        "Lamps": "LightMaps",
-        "sky": "sky_light",
-        "key": "key_light",
-    },
-    "render.renderer": {
-        "Studio": "Renderer",
-        "GroundMap": "GroundShadow",
-    },
-    "render.inputs": {
-        "Shape": "LoadedShape",
-        "box_place": "box_source_frame",
-        "readable": "readable_shapes",
-        "natural": "natural_order",
-    },
-    "render.explain": {
-        "Decoded": "DecodedBatch",
-        "stretch": "display_factor",
-        "detour": "relative_path_length",
-    },
-    "viewer.sources": {
-        "Item": "ViewedShape",
-        "usable": "usable_normals",
-        "training_of": "training_shapes",
-        "reconstructed": "reconstruct_mesh",
-    },
-    "viewer.drawing": {
-        "ready": "precompute_lighting",
-        "lit": "cloud_lighting",
-        "lit_mesh": "mesh_lighting",
-    },
-    "viewer.descriptions": {
-        "facts_of": "describe_shape",
-        "lack_of": "why_unavailable",
-        "title_of": "display_name",
-    },
-    "viewer.derived_data": {
-        "Extras": "DerivedData",
-    },
-    "viewer.screen_size": {
-        "fitting": "fit_to_screen",
-    },
-    "viewer.graphics_probe": {
-        "graphics": "probe_graphics",
-    },
-    "viewer.background": {
-        "Immediate": "ImmediateJobs",
-    },
-    "gallery.from_path": {
-        "Content": "GalleryContent",
-    },
-    "gallery.notebook": {
-        "Exhibit": "NotebookShape",
-        "turnable": "notebook_view",
-        "framed": "as_iframe",
-    },
-    "gallery.web_geometry": {
-        "Packed": "PackedGeometry",
-    },
-    "bench.problems": {
-        "chosen": "problem_names",
-        "data_of": "problem_data",
-    },
+    "shapes.plan": "Settings=PrepareSettings",
+    "shapes.shards": (
+        "Piece=Shard Shape=StoredShape Converted=ConvertedShard write_piece=write_shard "
+        "PIECE_SIZE=SHARD_SIZE"
+    ),
+    "shapes.items": "Item=SourceItem stacks_of=cloud_arrays_of packed=why_not_in_archive",
+    "shapes.clouds": (
+        "Content=FileContent Opened=OpenedShape checked=clean_cloud shaped_cloud=check_cloud_shape"
+    ),
+    "shapes.cloud_files": (
+        "Clouds=CloudList tell_passed_over=report_skipped read_shape=read_normalised_cloud"
+    ),
+    "shapes.store": "Row=IndexRow",
+    "shapes.category_frames": (
+        "Place=SourceFrame BOX=BOX_FRAME category_places=category_frames "
+        "places_of_run=frames_of_run places_of_samples=frames_of_samples"
+    ),
+    "shapes.cloud_arrays": (
+        "Stack=CloudArray find_stacks=find_cloud_arrays only_stack=only_cloud_array "
+        "open_stacks=open_cloud_arrays advice=shape_advice"
+    ),
+    "shapes.sandbox": "read_apart=read_sandboxed",
+    "shapes.remote_datasets": "at_hand=local_folder",
+    "shapes.axes": "raised=to_y_up lowered=from_y_up",
+    "shapes.consistency": "about_up=up_axis_remarks about_units=unit_remarks",
+    "shapes.layouts": "passed_over=skipped_remarks ignored=count_ignored",
+    "shapes.formats.raw": "Raw=RawShape plain=to_utf8 numbers=parse_numbers",
+    "shapes.arrays": "scratch=temporary_array",
+    "evaluate.metrics": (
+        "Settings=EvaluationSettings Tables=DistanceTables Measured=MetricComputer "
+        "novelty_figures=novelty_metrics"
+    ),
+    "evaluate.report_text": (
+        "Figure=Metric figures_of=metrics_of yardsticks=ceilings short=last_part"
+    ),
+    "evaluate.html_report": "figures_page=metrics_page",
+    "evaluate.novelty": (
+        "Newness=Novelty NoveltyJudge=NoveltyIndex newness=measure_novelty "
+        "two_draw=two_draw_distances"
+    ),
+    "evaluate.cloud_sets": "RealSets=ReferenceSets pair_up=pair_trials same_again=ceiling_trials",
+    "evaluate.reference_sets": "read_real=read_reference_sets",
+    "evaluate.published_sets": "Tree=PublishedDataset open_tree=open_published",
+    "evaluate.requests": (
+        "Request=EvaluationRequest judge=evaluate_request request_for=make_request"
+    ),
+    "evaluate.generated_sets": "Standardised=Standardisation read_any=read_cloud_path",
+    "evaluate.distances": "on_device=device_backend placed=split_backend",
+    "evaluate.distance_bounds": "joined=concatenate_sketches",
+    "evaluate.checks": "suspicions=sanity_warnings",
+    "evaluate.cache": "used=touch",
+    "evaluate.charts": "accuracies=accuracy_chart Mark=AccuracyMark",
+    "render.primitives": "Body=Primitives",
+    "render.lighting": "Lamps=LightMaps sky=sky_light key=key_light",
+    "render.renderer": "Studio=Renderer GroundMap=GroundShadow",
+    "render.inputs": (
+        "Shape=LoadedShape box_place=box_source_frame readable=readable_shapes "
+        "natural=natural_order"
+    ),
+    "render.explain": "Decoded=DecodedBatch stretch=display_factor detour=relative_path_length",
+    "viewer.sources": (
+        "Item=ViewedShape usable=usable_normals training_of=training_shapes "
+        "reconstructed=reconstruct_mesh"
+    ),
+    "viewer.drawing": "ready=precompute_lighting lit=cloud_lighting lit_mesh=mesh_lighting",
+    "viewer.descriptions": "facts_of=describe_shape lack_of=why_unavailable title_of=display_name",
+    "viewer.derived_data": "Extras=DerivedData",
+    "viewer.screen_size": "fitting=fit_to_screen",
+    "viewer.graphics_probe": "graphics=probe_graphics",
+    "viewer.background": "Immediate=ImmediateJobs",
+    "gallery.from_path": "Content=GalleryContent",
+    "gallery.notebook": "Exhibit=NotebookShape turnable=notebook_view framed=as_iframe",
+    "gallery.web_geometry": "Packed=PackedGeometry",
+    "bench.problems": "chosen=problem_names data_of=problem_data",
 }
 
 # Of each module, by its new name: its old names, and where they are now.
@@ -332,7 +212,10 @@ NAMES: dict[str, dict[str, tuple[str, str]]] = {
         "conjugate_line": (_CONJUGATE, "conjugate_univariate"),
     },
     **{
-        f"pcgen.{module}": {old: (f"pcgen.{module}", new) for old, new in pairs.items()}
+        f"pcgen.{module}": {
+            old: (f"pcgen.{module}", new)
+            for old, new in (pair.split("=") for pair in pairs.split())
+        }
         for module, pairs in _WITHIN.items()
     },
 }

@@ -387,8 +387,7 @@ def read_shape(shape: Any) -> Shape:
         )
     points = as_cloud(shape)
     place = box_source_frame(points)
-    boxed = (points - np.asarray(place.centre)) / place.scale
-    return Shape(boxed.astype(np.float32), place=place)
+    return Shape(place.normalise(points).astype(np.float32), place=place)
 
 
 def read_shapes(shapes: Any) -> Shapes:

@@ -1,21 +1,20 @@
-"""Autoencoders at equal processor time, judged on shapes that none of them saw.
+"""Compare autoencoders at equal processor time on unseen shapes.
 
-Each is trained as `pcgen train` does, on children of the training shapes and on these themselves,
-with the same maps, loss and batches, for the same minutes of the processor. Then shapes are encoded
-and decoded (the mixture alone, before any flow). All is compared proportion-free, so that nothing
-is gained by getting the sides of a box right:
+Each is trained as by `pcgen train`, on training shapes and their children, with the same maps, loss
+and batches, for the same processor time. Then shapes are encoded and decoded (by the mixture,
+without a flow). All comparisons are proportion-free:
 
   unseen     Chamfer distance of a reconstructed test shape to an independent sampling of its
              surface, over that of two real samplings: median and 90 % quantile; 1 is perfect
-  training   the same of training shapes; what is less than `unseen` was remembered
-  children   novelty of decoded children over that of the children themselves: below 1, new shapes
-             are pulled towards training shapes
-  half-way   distance of decoded midpoints of two neighbouring codes to the nearest real shape,
-             over the same for decoded codes: near 1, the way between two shapes is whole shapes
-  step       ms of the processor that a training step takes; encode, decode: likewise, a shape
+  training   the same for training shapes; a value below `unseen` indicates memorisation
+  children   novelty of decoded children over that of the children: below 1, decoding moves new
+             shapes towards training shapes
+  half-way   distance of decoded midpoints of neighbouring codes to the nearest real shape, over
+             the same for decoded codes: near 1, interpolated codes decode to plausible shapes
+  step       processor time of a training step in ms; encode, decode: likewise, per shape
 
-The table is stored as autoencoder.json under --out, and so is everything else: what is trained
-already is not trained again.
+All results are stored under --out, the table as autoencoder.json; finished trainings are not
+repeated.
 
 example:
   pcgen bench autoencoder datasets/ldraw --out runs/autoencoders --minutes 10
@@ -59,7 +58,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder for the runs")
     parser.add_argument("--encoders", default=DEFAULT, help="names separated by commas, or all")
     parser.add_argument(
-        "--minutes", type=float, default=4.0, help="of training, for each; of one core or --threads"
+        "--minutes",
+        type=float,
+        default=4.0,
+        help="training minutes per encoder, on one core or --threads",
     )
     parser.add_argument("--categories", help="names separated by commas; all by default")
     parser.add_argument("--preset", default="cpu-small", help="of pcgen train")
@@ -68,7 +70,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--threads",
         type=int,
         default=1,
-        help="of torch; with one, steps are timed by the processor and not by the clock",
+        help="threads of torch; with one, steps are timed in processor time, not wall-clock time",
     )
 
 
@@ -99,7 +101,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
                 "numbers": model.latent_dim,
                 "steps": steps,
                 "step_ms": 60_000 * args.minutes / steps,
-                **_judged(model, maps, dataset, test, context.clouds.rows.numpy(), args.seed),
+                **_metrics(model, maps, dataset, test, context.clouds.rows.numpy(), args.seed),
             }
         )
     result = {
@@ -178,7 +180,7 @@ def _train(
     return context, load_autoencoder(context), children.load_maps(context)
 
 
-def _judged(
+def _metrics(
     model: Autoencoder,
     maps: Maps,
     dataset: Dataset,
@@ -186,7 +188,7 @@ def _judged(
     training: NDArray[np.int64],
     seed: int,
 ) -> dict[str, Any]:
-    """The figures of a trained autoencoder, on rows ``test`` and ``training`` of a data set."""
+    """The metrics of a trained autoencoder, on rows ``test`` and ``training`` of a data set."""
     import numpy as np
     import torch
 
@@ -253,7 +255,7 @@ def _ratios(
 
 
 def _timed(work: Callable[[], Any]) -> tuple[Any, float]:
-    """A result, and the ms of the processor that it took."""
+    """A result, and its processor time in ms."""
     begun = time.process_time()
     return work(), 1000 * (time.process_time() - begun)
 

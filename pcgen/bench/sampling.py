@@ -1,9 +1,9 @@
-"""Quality and time over the number of evaluations, for the student and for its teacher.
+"""Measure quality and time by the number of evaluations, for the student and its teacher.
 
-Draws as many shapes as the test split has from one run, with 1, 2, 4, 8 and 16 steps of each flow,
-and scores them by Chamfer distance, mean of several sampling seeds. "±" is the standard error of
-1-NNA over the seeds. Heun evaluates twice a step. Time is CPU time a shape, also as a ratio to the
-student's single step. `real` scores training shapes as if generated.
+Samples as many shapes as the test split has from one run, with 1, 2, 4, 8 and 16 steps of each
+flow, and evaluates them with the Chamfer distance, averaged over several sampling seeds. "±" is the
+standard error of 1-NNA over the seeds. Heun takes two evaluations per step. Time is CPU time per
+shape, also relative to one step of the student. `real` scores training shapes as if generated.
 
 examples:
   pcgen bench sampling runs/chairs --points 512
@@ -26,10 +26,10 @@ SOLVERS = ("student", "euler", "heun")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", type=Path, help="a run made by pcgen train")
-    parser.add_argument("--points", type=int, default=2048, help="points a shape in the metric")
-    parser.add_argument("--most", type=int, default=200, help="at most this many shapes a set")
-    parser.add_argument("--seeds", type=int, default=3, help="sampling seeds of each row")
-    parser.add_argument("--seed", type=int, default=0, help="the first of them")
+    parser.add_argument("--points", type=int, default=2048, help="points per shape in the metric")
+    parser.add_argument("--most", type=int, default=200, help="largest number of shapes per set")
+    parser.add_argument("--seeds", type=int, default=3, help="sampling seeds per row")
+    parser.add_argument("--seed", type=int, default=0, help="the first sampling seed")
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:

@@ -102,12 +102,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--html", type=Path, help="write an HTML report that opens from disk")
     work = parser.add_argument_group("work")
     add_work(work, "one per core")
-    work.add_argument(
-        "--backend",
-        default="auto",
-        choices=("auto", "native", "kdtree", "keops", "pytorch3d", "dense"),
-        help="for all distances but EMD; all backends agree to rounding",
-    )
     add_device(work)
     work.add_argument(
         "--cache",
@@ -136,7 +130,6 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         standardised=args.standardised,
         workers=args.workers,
         ray=args.ray,
-        backend=args.backend,
         device=args.device,
         cache=None if args.no_cache else args.cache or "user",
         progress=not args.quiet,

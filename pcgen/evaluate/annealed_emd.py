@@ -1,15 +1,14 @@
-"""The "EMD" of the published tables: an annealed soft assignment, in its two variants.
+"""The "EMD" of published tables: an annealed soft assignment, in two variants.
 
-Neither is an optimal assignment. Masses L = R = 1 sit on the points of both clouds; for each
-level λ of a falling schedule::
+Neither is an optimal assignment. All points of both clouds have mass L = R = 1; for each level λ of
+a decreasing schedule::
 
     E = exp(λ d²)      rL = L / (E·R + 1e-9)      s = (rL·E) ∘ R
     rR = R ∘ min(1, R / (s + 1e-9))               R ← max(0, R − s)
     W = E ∘ rL ∘ rR    M ← M + W                  L ← max(0, L − rowsum W)
 
-and the cost is the mass M times the distance of its pair, over the number of points. The
-variants differ in the last level and in the distance they pay, and their figures are not
-comparable (METRICS of every paper must name its own):
+The cost is the transported mass M times the distance, over the number of points. The variants
+differ in the last level and in the power of the distance, so their values are not comparable:
 
 =================  =======================  =============  ==============================
 variant            levels λ = −4^j          cost           used by
@@ -18,8 +17,8 @@ emd_pointflow      j = 7 … −1               Σ M·d / N      PointFlow, Shap
 emd_pytorchemd     j = 7 … −1, then λ = 0   Σ M·d² / N     PVD, LION, PSF, TIGER, DiT-3D
 =================  =======================  =============  ==============================
 
-The recursion treats the two clouds unequally, so the cost of (x, y) is not that of (y, x). An
-evaluation puts the reference shape first, as PointFlow's public code does.
+The recursion is not symmetric in the two clouds. As in PointFlow's public code, an evaluation
+passes the reference shape first.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ STABILISER = 1e-9
 
 @dataclass(frozen=True, kw_only=True)
 class Variant:
-    """One annealing schedule: its levels, from sharp to soft, and the power of d it pays."""
+    """One annealing schedule: its levels, from sharp to soft, and the power of d in the cost."""
 
     levels: tuple[float, ...]
     squared_cost: bool
@@ -52,10 +51,10 @@ VARIANTS = {
 def annealed_table(
     x: NDArray[np.float32], y: NDArray[np.float32], variant: str, backend: str
 ) -> NDArray[np.float64]:
-    """The costs between all clouds of x (a, n, 3) and of y (b, n, 3): (a, b).
+    """The costs (a, b) between all clouds of x (a, n, 3) and y (b, n, 3).
 
     Args:
-        backend: ``native`` (compiled, 36-40 ms a pair of 2048 points on one core) or ``dense``
+        backend: ``native`` (compiled, 36-40 ms per pair of 2048 points on one core) or ``dense``
             (torch, the readable reference, 0.7 s).
     """
     if x.shape[1] != y.shape[1]:

@@ -1,4 +1,4 @@
-"""Sets of clouds as the metrics see them, and how two sets are brought to one size."""
+"""Sets of clouds in the frame of a protocol, and subsets of equal size."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class CloudSet:
 
     Attributes:
         points: (N, P, 3) float32, finite. normals: (N, P, 3) unit vectors, or None.
-        names: (N,) what a person calls each; category: (N,), ``""`` where unknown.
-        source: where they come from, for messages; remarks: sentences about how they were read.
+        names: (N,) for messages; category: (N,), ``""`` if unknown.
+        source: of the clouds, for messages; remarks: sentences on how they were read.
     """
 
     points: Clouds
@@ -42,8 +42,8 @@ class CloudSet:
         if len(bad):
             raise InputError(
                 f"{self.source}: {len(bad)} clouds hold NaN or infinity, the first is number "
-                f"{bad[0]}; a generator that produces them must be judged with them counted, so "
-                "remove them knowingly"
+                f"{bad[0]}; metrics without them would favour the generator, so remove them only "
+                "deliberately"
             )
         object.__setattr__(self, "points", np.ascontiguousarray(points, np.float32))
         if not self.names.size:
@@ -66,7 +66,7 @@ class CloudSet:
 
     @property
     def categories(self) -> tuple[str, ...]:
-        """The known names, sorted; empty where nothing is known."""
+        """The known category names, sorted; empty if none is known."""
         return tuple(sorted(set(self.category.tolist()) - {""}))
 
 
@@ -75,12 +75,12 @@ class ReferenceSets:
     """The real shapes of one evaluation.
 
     Attributes:
-        reference: what the generated set is compared with.
-        training: what the generator learned from, or None: then no ceiling and no novelty.
-        training_again: a second, independent sampling of the same training shapes, or None.
-        path: as the user named it.
-        reference_points: which of each shape's, in words.
-        notes: what was done, in sentences.
+        reference: the set that the generated set is compared with.
+        training: the training set of the generator; None gives no ceiling and no novelty.
+        training_again: a second, independent sampling of the training shapes, or None.
+        path: of the reference, as the user named it.
+        reference_points: which points of each shape are used, as text.
+        notes: sentences on what was done.
     """
 
     reference: CloudSet
@@ -93,10 +93,10 @@ class ReferenceSets:
 
 @dataclass(frozen=True, kw_only=True)
 class Trials:
-    """Pairs of sets of one size, one a sampling seed, and the rule that made them.
+    """Pairs of subsets of equal size, one per sampling seed, and the rule that chose them.
 
     Attributes:
-        generated, reference: row numbers (size,) of the two pools, one array a trial.
+        generated, reference: row numbers (size,) in the two pools, one array per trial.
     """
 
     generated: tuple[NDArray[np.int64], ...]
@@ -106,13 +106,13 @@ class Trials:
 
 
 def pair_trials(sizes: Sequence[int], reference: int, seeds: int, seed: int) -> Trials:
-    """Decide which generated shapes meet which reference shapes.
+    """Choose the generated and reference shapes of each trial.
 
     Args:
-        sizes: shapes in the pool of generated ones; several numbers are separate samplings, of
-            which each makes one trial.
+        sizes: size of the pool of generated shapes; several numbers are separate samplings, each
+            of which is one trial.
         reference: number of reference shapes.
-        seeds: trials wanted from one pool; seed: of the random choices.
+        seeds: number of trials from one pool; seed: of the random choices.
     """
     generator = np.random.default_rng(seed)
     whole = np.arange(reference)
@@ -142,10 +142,10 @@ def pair_trials(sizes: Sequence[int], reference: int, seeds: int, seed: int) -> 
 
 
 def ceiling_trials(trials: Trials, pool: int, seeds: int, seed: int) -> Trials:
-    """Trials of another pool, as large and against the same reference shapes.
+    """Trials of the training shapes, of equal size and with the same reference shapes.
 
     Args:
-        pool: its shapes; where they are too few, so are those of the reference.
+        pool: number of training shapes; if they are too few, fewer reference shapes are used.
     """
     generator = np.random.default_rng(seed)
     size = min(trials.size, pool)
@@ -160,7 +160,7 @@ def ceiling_trials(trials: Trials, pool: int, seeds: int, seed: int) -> Trials:
 def _parts(
     generator: np.random.Generator, pool: int, size: int, seeds: int, what: str
 ) -> tuple[tuple[NDArray[np.int64], ...], str]:
-    """Subsets of a pool, disjoint where it is large enough, and the rule in words."""
+    """Subsets of a pool, disjoint if it is large enough, and a description of the rule."""
     if pool < seeds * size:
         return _subsets(generator, pool, size, seeds), (
             f"{seeds} overlapping subsets of {size} of the {pool} {what} shapes: the true sd is "

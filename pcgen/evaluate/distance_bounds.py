@@ -1,14 +1,14 @@
-"""Lower bounds of Chamfer distances, for a search that is exact and compares few pairs in full.
+"""Lower bounds of Chamfer distances, for an exact search that computes few distances.
 
-A grid of G³ cells stands over the frame. Let c be the centre of the cell of a point x, r = |x − c|,
-and d the distance from c to the nearest point of the other cloud y. By the triangle inequality
+Let c be the centre of the cell of a point x in a grid of G³ cells, r = |x − c|, and d the distance
+from c to the nearest point of the other cloud y. By the triangle inequality
 
-    min_j |x − y_j| ≥ d − r,  so where d ≥ r  min_j |x − y_j|² ≥ d² − 2 d r + r².
+    min_j |x − y_j| ≥ d − r,  so if d ≥ r, min_j |x − y_j|² ≥ d² − 2 d r + r².
 
-Elsewhere, and for points outside the grid, 0 is the bound. The sum over x is a product of two
-vectors: for each cell the number of its points, Σ r and Σ r² of one cloud, and d², −2 d and 1 of
-the other. So all bounds between two sets are products of matrices, of which one is sparse. The grid
-is symmetric in x: a mirror image has the same cells in another order.
+Otherwise, and for points outside the grid, the bound is 0. The sum over x is a product of the
+vectors (count, Σ r, Σ r²) per cell of one cloud and (d², −2 d, 1) of the other, so all bounds
+between two sets are products of a sparse and a dense matrix. A mirror image in x permutes the
+cells.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
 CELLS = 16  # along an axis
-BYTES = 24_000  # of a sketch, with points in 400 of the cells
-PART = 128  # clouds whose dense side of the product is held at a time
-# Taken off a bound for rounding: distances are float32, and most of them are a few times reach.
+BYTES = 24_000  # per sketch, with points in 400 cells
+PART = 128  # clouds of the dense factor that are in memory at a time
+# Margin of the bounds for rounding: distances are float32 and at most a few times reach.
 SLACK = 1e-5
 
 Clouds = NDArray[np.float32]
@@ -35,10 +35,10 @@ Clouds = NDArray[np.float32]
 
 @dataclass(frozen=True, kw_only=True)
 class Sketches:
-    """What the bounds need to know of some clouds.
+    """The data of some clouds that the bounds need.
 
     Attributes:
-        reach: half of the side of the grid, in units of the clouds.
+        reach: half side of the grid, in units of the clouds.
         cells: (N, 3 G³) sparse: per cell the share of the points, the mean of r and of r².
         apart: (N, G³) float16: per cell d / reach, rounded down.
     """
@@ -52,7 +52,7 @@ class Sketches:
 
 
 def sketch(clouds: Clouds, reach: float = 1.0) -> Sketches:
-    """Sketch clouds (N, P, 3); points beyond ``reach`` from the origin count nothing."""
+    """Sketch clouds (N, P, 3); points outside [-reach, reach]³ do not contribute."""
     import torch
     from scipy import sparse
 
@@ -71,7 +71,7 @@ def sketch(clouds: Clouds, reach: float = 1.0) -> Sketches:
 
 
 def concatenate_sketches(parts: Sequence[Sketches]) -> Sketches:
-    """Sketches with one reach, one after the other."""
+    """Concatenate sketches of equal reach."""
     from scipy import sparse
 
     return Sketches(
@@ -84,7 +84,7 @@ def concatenate_sketches(parts: Sequence[Sketches]) -> Sketches:
 def lower_bounds(first: Sketches, second: Sketches, *, mirrors: bool) -> NDArray[np.float32]:
     """(n, N, 1) lower bounds of the Chamfer distances, or (n, N, 2) with mirror images in x.
 
-    The last axis says which of the images of the second set, the shape itself or its mirror image.
+    Along the last axis: the shapes of the second set, then their mirror images.
     """
     images = 2 if mirrors else 1
     out = np.empty((len(first), len(second), images), np.float32)
@@ -113,12 +113,12 @@ def _centres() -> NDArray[np.float32]:
 
 @cache
 def _mirrored() -> NDArray[np.int64]:
-    """The cells in the order of their mirror images in x."""
+    """The permutation of the cells by a mirror image in x."""
     return np.arange(CELLS**3).reshape(CELLS, -1)[::-1].reshape(-1)
 
 
 def _counted(clouds: Clouds, centres: NDArray[np.float32]) -> csr_array:
-    """The sparse side: of each cell the share of the points, and their mean r and r²."""
+    """The sparse factor: per cell the share of the points, the mean r and r²."""
     from scipy import sparse
 
     count, points, _ = clouds.shape
@@ -135,12 +135,12 @@ def _counted(clouds: Clouds, centres: NDArray[np.float32]) -> csr_array:
 
 
 def _dense(apart: NDArray[np.float16]) -> NDArray[np.float32]:
-    """(3, G³, N), the dense side: d², −2 d and 1 where d is at least every r, and 0 elsewhere."""
+    """The dense factor (3, G³, N): d², −2 d and 1 where d is at least every r, else 0."""
     d = np.ascontiguousarray(apart.T, np.float32)
     far = (d >= _radius()).astype(np.float32)
     return np.stack([far * d * d, -2 * far * d, far])
 
 
 def _radius() -> float:
-    """Half of the diagonal of a cell."""
+    """Half the diagonal of a cell."""
     return 3**0.5 / CELLS

@@ -1,4 +1,4 @@
-"""Generated shapes: samples of any tool, or drawn from a run, in the frame of the protocol."""
+"""Generated shapes in the frame of a protocol, from files of any tool or sampled from a run."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Rows = NDArray[np.int64]
 
 @dataclass(frozen=True, kw_only=True)
 class Standardisation:
-    """PointFlow's frame, (x − mean) / std over all training points: what takes clouds back."""
+    """PointFlow's standardisation, (x − mean) / std over all training points, to invert it."""
 
     mean: NDArray[np.float64]
     std: float
@@ -38,7 +38,7 @@ def is_dataset(path: Path) -> bool:
 
 
 def open_shapes(path: Path) -> Dataset | None:
-    """The data set at ``path``, prepared or as others publish theirs; None for anything else."""
+    """The data set at ``path``, prepared or in a published layout; None for anything else."""
     if is_dataset(path):
         from pcgen.shapes.store import Dataset
 
@@ -49,7 +49,7 @@ def open_shapes(path: Path) -> Dataset | None:
 
 
 def check_roles(samples: Path, reference: Path) -> None:
-    """Refuse what shows that generated and real shapes were named in the wrong places."""
+    """Refuse generated and real shapes that were passed in each other's place."""
     if not is_run(samples) and open_shapes(samples) is not None:
         raise InputError(
             f"{samples} is a data set: name the generated shapes first and the data set after "
@@ -57,7 +57,7 @@ def check_roles(samples: Path, reference: Path) -> None:
         )
     if is_run(reference):
         raise InputError(
-            f"{reference} is a run: name what is judged first, and a data set or a file of real "
+            f"{reference} is a run: name the generated shapes first, and a data set or real "
             "shapes after --reference"
         )
 
@@ -70,7 +70,7 @@ def read_generated(
     standardised: Standardisation | None = None,
     categories: Sequence[str] | None = None,
 ) -> CloudSet:
-    """Samples in the protocol's frame; more points than it compares are thinned out at random."""
+    """Samples in the protocol's frame; of too many points, a random subset is used."""
     clouds = read_cloud_path(path)
     return from_clouds(clouds, str(path), protocol, seed, standardised, categories)
 
@@ -88,7 +88,7 @@ def draw_generated(
     """``count`` new shapes of a run for each sampling seed."""
     if protocol.frame == "own":
         raise InputError(
-            f"{model.run_dir} generates shapes in their own box, without a size, and protocol "
+            f"{model.run_dir} generates shapes in their bounding box, without sizes, and protocol "
             f"{protocol.based_on or protocol.name} compares sizes; use --protocol lion-box or box"
         )
     from pcgen.generate import generate
@@ -112,22 +112,22 @@ def draw_generated(
 
 
 def read_cloud_path(path: Path) -> CloudList:
-    """Clouds of any origin; see ``read_clouds`` for what is read and refused."""
+    """Read clouds; see ``read_clouds`` for formats and errors."""
     from pcgen.shapes.cloud_files import CLOUD_SUFFIXES, read_clouds
     from pcgen.shapes.formats import MESH_SUFFIXES
 
     if not path.exists():
-        raise InputError(f"nothing is at {path}")
+        raise InputError(f"no file or folder at {path}")
     known = (*CLOUD_SUFFIXES, *MESH_SUFFIXES)
     if path.is_dir() and not any(file.suffix.lower() in known for file in path.iterdir()):
         inner = next((child for child in sorted(path.iterdir()) if child.is_dir()), None)
         hint = (
-            f"name the folder that does, such as {inner}; to compare with a collection of other "
-            f"files, make a data set of it: pcgen prepare {path} --out DATASET"
+            f"name a folder that does, such as {inner}; for a collection of other files, make a "
+            f"data set: pcgen prepare {path} --out DATASET"
             if inner
             else f"clouds are files ending in {', '.join(known)}"
         )
-        raise InputError(f"{path} holds no clouds itself; {hint}")
+        raise InputError(f"{path} holds no clouds; {hint}")
     return read_clouds(path)
 
 
@@ -141,15 +141,15 @@ def from_clouds(
     *,
     by_rule: bool = False,
 ) -> CloudSet:
-    """Clouds in the protocol's frame; what they have too many of is thinned out.
+    """Clouds in the protocol's frame; of too many points, a subset is used.
 
     Args:
-        standardised: the frame they came in.
-        by_rule: of more points, take those that a fixed protocol says, as for a data set.
+        standardised: the standardisation to invert.
+        by_rule: choose points by the rule of a fixed protocol, as for a data set, not at random.
     """
     if protocol.frame == "own" and "run" in clouds.meta:
         raise InputError(
-            f"{source} was generated in each shape's own box, without a size, and protocol "
+            f"{source} was generated in each shape's bounding box, without sizes, and protocol "
             f"{protocol.based_on or protocol.name} compares sizes; use --protocol lion-box or box"
         )
     picks, remarks = _thinned(clouds, source, protocol, seed, by_rule)
@@ -183,15 +183,15 @@ def from_clouds(
 def _thinned(
     clouds: CloudList, source: str, protocol: Protocol, seed: int, by_rule: bool
 ) -> tuple[list[Rows], tuple[str, ...]]:
-    """Which points of each cloud are compared: one choice for all clouds of a size."""
+    """The points of each cloud to compare; the same choice for all clouds of a size."""
     sizes = np.array([len(cloud.points) for cloud in clouds.clouds])
     wanted = protocol.points
     if sizes.min() < wanted:
         short = int((sizes < wanted).sum())
         raise InputError(
-            f"{source} has {short} of {len(sizes)} clouds with fewer than the {wanted} points "
-            f"that the protocol compares, the smallest has {sizes.min()}; choose --points "
-            f"{sizes.min()} or fewer"
+            f"{source}: {short} of {len(sizes)} clouds have fewer than the {wanted} points that "
+            f"the protocol compares, the smallest {sizes.min()}; "
+            f"use --points {sizes.min()} or fewer"
         )
     chosen = {}
     for size in np.unique(sizes):

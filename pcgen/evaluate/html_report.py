@@ -1,14 +1,11 @@
-"""The report that people look at: one HTML file with its pictures inside, no script, no network.
+"""Write the HTML report: one file with embedded pictures, without scripts or network access.
 
-It shows what the figures cannot: samples chosen at random, each beside its nearest training shape,
-sought without proportions, and its nearest reference shape, then the farthest and the closest.
-Nothing is picked by hand.
+It shows the metrics and random samples, each beside its nearest training shape (proportion-free)
+and its nearest reference shape, then the farthest and the closest samples.
 """
 
 from __future__ import annotations
 
-import base64
-import io
 import json
 from collections.abc import Iterator, Sequence
 from html import escape
@@ -27,8 +24,8 @@ from pcgen.evaluate.neighbours import relate
 from pcgen.evaluate.novelty import MIRROR
 from pcgen.files import atomic_file
 
-RANDOM, EXTREME = 10, 4  # samples shown: at random, and at either end
-PICTURE = 208  # pixels; shown at half of that or more
+RANDOM, EXTREME = 10, 4  # samples shown: random ones, and farthest and closest ones
+PICTURE = 208  # pixels; shown at half that size or more
 QUALITY = 82
 REPLAY = " (replay)"
 Summaries = Sequence[dict[str, Any]]
@@ -36,7 +33,7 @@ COLOURS = {"generated": "generated", "training": "training", "reference": "mesh"
 
 
 def write_page(path: Path, evaluations: Sequence[Evaluation]) -> None:
-    """Write one page for one or more evaluations against the same reference."""
+    """Write one report on one or more evaluations against the same reference."""
     with atomic_file(path) as temporary:
         temporary.write_text("\n".join(_page(evaluations)), encoding="utf-8")
 
@@ -45,7 +42,7 @@ def _page(evaluations: Sequence[Evaluation]) -> Iterator[str]:
     summaries = [evaluation.summary for evaluation in evaluations]
     first = summaries[0]
     names = report_text.labels(summaries)
-    title = f"{' and '.join(names)}, judged"
+    title = f"Evaluation of {' and '.join(names)}"
     yield "<!doctype html><html lang='en'><head><meta charset='utf-8'>"
     yield "<meta name='viewport' content='width=device-width, initial-scale=1'>"
     yield f"<title>{escape(title)}</title><style>{STYLE}</style></head><body><main>"
@@ -70,7 +67,7 @@ def _page(evaluations: Sequence[Evaluation]) -> Iterator[str]:
 
 
 def metrics_page(evaluations: Sequence[Evaluation]) -> str:
-    """The verdict, the chart and the table alone, as a page without pictures."""
+    """A page with verdict, chart and table, without pictures."""
     summaries = [evaluation.summary for evaluation in evaluations]
     names = report_text.labels(summaries)
     parts = ["<!doctype html><html lang='en'><head><meta charset='utf-8'>"]
@@ -85,7 +82,7 @@ def metrics_page(evaluations: Sequence[Evaluation]) -> str:
 
 def _figures(summaries: Summaries, names: Sequence[str]) -> Iterator[str]:
     first = summaries[0]
-    yield "<section><h2>Figures</h2>"
+    yield "<section><h2>Metrics</h2>"
     yield _line(summaries, names)
     yield "<div class='wide'><table><thead><tr><th></th>"
     for label in names:
@@ -108,15 +105,15 @@ def _figures(summaries: Summaries, names: Sequence[str]) -> Iterator[str]:
     yield (
         "<p class='small'>Mean ± sd over sampling seeds "
         f"({escape('; '.join(rules))}). <b>Ceiling</b>: real training shapes scored as if they "
-        "were generated. <b>Real sets</b>: what chance alone shows between two sets of real "
-        "shapes of this size; for novelty, the real test shapes. Perfect coverage is 50 to 60 %, "
-        "not 100.</p>"
+        "were generated. <b>Real sets</b>: values between two sets of real shapes of this size, by "
+        "chance alone; for novelty, the real test shapes. Perfect coverage is 50 to 60 %, not "
+        "100.</p>"
         "</section>"
     )
 
 
 def _line(summaries: Summaries, names: Sequence[str]) -> str:
-    """1-NNA of every run and of the ceiling on one line each."""
+    """The chart of the 1-NNA of every run and of the ceiling."""
     runs = [("made", label, summary) for label, summary in zip(names, summaries, strict=True)]
     yards = report_text.ceilings(summaries)
     runs += [("real", f"ceiling{whose}", yard["ceiling"]) for whose, yard in yards]
@@ -137,7 +134,7 @@ def _line(summaries: Summaries, names: Sequence[str]) -> str:
 
 
 def _number(text: str) -> str:
-    """A figure with its spread set apart."""
+    """A metric with its sd in small type."""
     mean, sign, spread = escape(text).partition(" ± ")
     return f"{mean} <small>± {spread}</small>" if sign else mean
 
@@ -162,9 +159,9 @@ def _categories(summaries: Summaries, names: Sequence[str]) -> Iterator[str]:
             yield f"<td>{row['mmd_cd']:.4f}</td>" if "mmd_cd" in row else "<td>–</td>"
         yield "</tr>"
     yield (
-        "</tbody></table></div><p class='small'>From the first seed, within each category, equal "
-        "numbers of both. Small sets are noisy: the sd of 1-NNA is about 39 % over the root of "
-        "the number of shapes. A dash: fewer than ten.</p></section>"
+        "</tbody></table></div><p class='small'>From the first seed, within each category, with "
+        "equal numbers of both. Small sets are noisy: the sd of 1-NNA is about 39 % over the "
+        "square root of the number of shapes. A dash means fewer than ten shapes.</p></section>"
     )
 
 
@@ -183,9 +180,10 @@ def _reconstructions(summaries: Summaries, names: Sequence[str]) -> Iterator[str
         yield f"<td>{score['floor']:.3f}</td><td>{100 * row['holes']:.1f} %</td>"
         yield f"<td>{100 * row['outliers']:.1f} %</td></tr>"
     yield (
-        "</tbody></table></div><p class='small'>Test shapes encoded and decoded, against another "
-        "sampling of their surface. “Two draws” is what two real samplings show: the floor. Holes "
-        "and outliers: points farther away than 99 % of a real cloud's; 1 % is real.</p></section>"
+        "</tbody></table></div><p class='small'>Reconstructed test shapes against another sampling "
+        "of their surface. “Two draws” compares two real samplings, which is the floor. Holes and "
+        "outliers are points farther away than 99 % of a real cloud's; real clouds have 1 %."
+        "</p></section>"
     )
 
 
@@ -198,17 +196,17 @@ def _shapes(evaluation: Evaluation, heading: str) -> Iterator[str]:
     chance = np.random.default_rng(0).permutation(count)[:RANDOM]
     ends = min(EXTREME, count // 2)
     groups = [
-        ("Samples at random", chance),
+        ("Random samples", chance),
         ("The worst: farthest from any reference shape", order[::-1][:ends]),
         ("The best: closest to a reference shape", order[:ends]),
     ]
     if evaluation.newness:
         yield (
-            "<p class='small'>Beside each sample stands the training shape that is nearest once "
-            "both are stretched to the full box along each axis, mirror images included. It is "
-            "drawn in its own proportions, and mirrored where its mirror image was nearer. "
-            "“Stretched” says by which factors along x, y and z, the largest 1, it gets the "
-            "proportions of the sample.</p>"
+            "<p class='small'>Beside each sample is the training shape that is nearest after both "
+            "are stretched to the full box along each axis, including mirror images. It is drawn "
+            "in its own proportions, and mirrored if its mirror image is nearer. “Stretched” gives "
+            "the factors along x, y and z, relative to the largest, that lead to the proportions "
+            "of the sample.</p>"
         )
     total = sum(len(rows) for _, rows in groups)
     with progress.bar("pictures", total) as bar:
@@ -262,28 +260,24 @@ def _card(evaluation: Evaluation, row: int) -> str:
 def _picture(
     clouds: CloudSet, row: int, kind: str, caption: str, text: str, *, mirrored: bool = False
 ) -> str:
-    from PIL import Image
-
     from pcgen import render
+    from pcgen.render.image_files import webp_uri
 
     face = MIRROR if mirrored else np.float32(1)
     normals = None if clouds.normals is None else clouds.normals[row] * face
     image = render.cloud(clouds.points[row] * face, normals, size=PICTURE, colour=COLOURS[kind])
-    buffer = io.BytesIO()
-    Image.fromarray(image).save(buffer, "WEBP", quality=QUALITY)
-    data = base64.b64encode(buffer.getvalue()).decode("ascii")
     more = f"<br>{escape(text).replace(escape(REPLAY), '<br><b>replay</b>')}"
     more = more.replace(", ", "<br>").replace(" : ", "&nbsp;:&nbsp;")  # lines break between words
     alt = escape(f"{caption} {clouds.names[row]}", quote=True)
     return (
         f"<figure><img width='{PICTURE}' height='{PICTURE}' alt='{alt}' title='{alt}' "
-        f"src='data:image/webp;base64,{data}'><figcaption>{escape(caption)}{more}</figcaption>"
+        f"src='{webp_uri(image, QUALITY)}'><figcaption>{escape(caption)}{more}</figcaption>"
         "</figure>"
     )
 
 
 def _without_shapes(summary: dict[str, Any]) -> dict[str, Any]:
-    """The summary without what is nearest to each shape, which is for programs to read."""
+    """The summary without the nearest shape of each sample, which is for programs."""
     kept = {
         name: {key: value for key, value in part.items() if key != "nearest"}
         for name, part in (summary["novelty"] or {}).items()
@@ -293,7 +287,7 @@ def _without_shapes(summary: dict[str, Any]) -> dict[str, Any]:
 
 
 def _method(summaries: Summaries, names: Sequence[str]) -> Iterator[str]:
-    yield "<section><h2>How it was measured</h2><ul class='small'>"
+    yield "<section><h2>Methods</h2><ul class='small'>"
     for note in report_text.all_notes(summaries):
         yield f"<li>{escape(note)}</li>"
     for whose, yard in report_text.ceilings(summaries):
@@ -303,6 +297,6 @@ def _method(summaries: Summaries, names: Sequence[str]) -> Iterator[str]:
     yield "</ul>"
     for label, summary in zip(names, summaries, strict=True):
         text = json.dumps(_without_shapes(summary), indent=1)
-        yield f"<details><summary>{escape(label)}: all figures as JSON</summary>"
+        yield f"<details><summary>{escape(label)}: all metrics as JSON</summary>"
         yield f"<pre>{escape(text)}</pre></details>"
     yield f"<p class='small'>pcgen {escape(summaries[0]['version'])}</p></section>"

@@ -1,4 +1,4 @@
-"""The figures of one evaluation: tables for every distance and trial, and what is read off them."""
+"""The metrics of one evaluation, from tables of distances for every trial."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ from pcgen.evaluate.protocol import PROTOCOLS, Protocol
 
 Table = NDArray[np.float64]
 EMD_NAMES = (*VARIANTS, "emd_exact")
-# What the keys of a frame's novelty end in.
+# Suffix of the novelty keys of each frame.
 ENDINGS = {"box": "", "proportion_free": "_proportion_free"}
-SMALL_CATEGORY = 10  # shapes below which a category has no row: its figures would be noise
+SMALL_CATEGORY = 10  # shapes; smaller categories have no row, as their metrics would be noise
 
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationSettings:
-    """What is computed.
+    """What to compute.
 
     Attributes:
         protocol: frame, split and points.
-        seeds: sampling seeds; seed: of the random subsets.
-        emd: a variant by name, or None: minutes to hours, so only when asked for.
-        secondary: density-aware CD and normal disagreement as well.
+        seeds: number of sampling seeds; seed: of the random subsets.
+        emd: the name of a variant, or None; it takes minutes to hours.
+        secondary: compute density-aware CD and normal disagreement too.
         work: processes, cache and backend.
     """
 
@@ -50,7 +50,7 @@ class EvaluationSettings:
         if self.emd is not None and self.emd not in EMD_NAMES:
             raise InputError(
                 f"the EMD variant must be one of {', '.join(EMD_NAMES)}, got {self.emd!r}; "
-                "they are different figures, so there is no default"
+                "they are different metrics, so there is no default"
             )
 
     @property
@@ -89,7 +89,7 @@ class DistanceTables:
 
 
 class MetricComputer:
-    """Tables for the distances of the settings, and the figures read off them."""
+    """Computes the tables of distances of the settings, and metrics from them."""
 
     def __init__(self, settings: EvaluationSettings) -> None:
         self._settings = settings
@@ -99,12 +99,14 @@ class MetricComputer:
             for name in settings.distances
         }
         self.ceiling_distance: Table | None = None
-        self._within: dict[tuple[str, bytes], Table] = {}  # of the reference, met again and again
+        self._within: dict[
+            tuple[str, bytes], Table
+        ] = {}  # of the reference, used in several trials
 
     def trials(
         self, pool: CloudSet, reference: CloudSet, trials: Trials, what: str = "generated"
     ) -> tuple[list[dict[str, float]], dict[str, DistanceTables]]:
-        """One row of figures a trial, and the tables of the first."""
+        """One row of metrics per trial, and the tables of the first trial."""
         scale = self._settings.protocol.scale_for_jsd(reference.points)
         rows: list[dict[str, float]] = []
         first: dict[str, DistanceTables] = {}
@@ -133,8 +135,8 @@ class MetricComputer:
         """Training shapes scored as generated, and the noise between real sets of that size.
 
         Args:
-            met: the trials of the generated shapes, for their size and their reference shapes.
-            keys: the figures of the generated shapes; test_rates: replays among test shapes.
+            met: the trials of the generated shapes, for their size and reference shapes.
+            keys: of the metrics of the generated shapes; test_rates: replay rates of test shapes.
         """
         if real.training is None:
             return None, None
@@ -144,7 +146,7 @@ class MetricComputer:
             return None, None
         rows, first = self.trials(real.training, real.reference, trials, "training")
         result: dict[str, Any] = mean_of(rows)
-        # What a method that replays its training set is bound to show beside those figures.
+        # The novelty of a method that copies its training set.
         for ending in ENDINGS.values():
             known = "replay_rate" + ending in keys
             result["novelty_ratio" + ending] = 0.0
@@ -164,16 +166,16 @@ class MetricComputer:
             "cov_cd": noise.coverage,
             "mmd_cd": noise.minimum_matching,
         }
-        how = "training and reference shapes pooled and dealt out again 200 times"
+        how = "training and reference shapes pooled and split at random 200 times"
         measured: dict[str, Any] = {"size": noise.size, "how": how}
         measured |= {name: {"mean": mean, "sd": sd} for name, (mean, sd) in spread.items()}
         return result, measured
 
     def _table(self, a: Any, b: Any, name: str, label: str) -> Table:
-        """(a, b) distances, or within a where b is None.
+        """Distances (a, b), or within a if b is None.
 
-        The annealed distances depend on which cloud comes first. As in PointFlow's public code
-        that is the reference shape of a pair across the sets, and the neighbour of a pair within.
+        The annealed distances are not symmetric. As in PointFlow's public code, the reference shape
+        comes first in pairs across the sets, and the neighbour in pairs within one.
         """
         work, label = self._settings.work, f"{name} {label}"
         if DISTANCES[name].symmetric:
@@ -183,50 +185,50 @@ class MetricComputer:
 
 
 class NoveltySearch:
-    """Nearest training shapes, of the generated and of the test shapes, in both frames.
+    """Nearest training shapes of the generated and of the test shapes, in both frames.
 
-    The frame called ``box`` is the protocol's, which is each shape's box for most.
+    The frame called ``box`` is that of the protocol, for most the bounding box of each shape.
     """
 
     def __init__(self, real: ReferenceSets, work: Work) -> None:
         self.notes: list[str] = []
         self.test: dict[str, novelty.Novelty] = {}
-        self._judge: novelty.NoveltyIndex | None = None
+        self._index: novelty.NoveltyIndex | None = None
         training, again = real.training, real.training_again
         if training is None:
             self.notes.append(
-                "no training set is known, so there is neither ceiling nor novelty; give the data "
-                "set with --reference, or the training clouds with --training"
+                "no training set is known, so there is neither ceiling nor novelty; pass the data "
+                "set as --reference, or the training clouds as --training"
             )
             return
-        self._judge = novelty.NoveltyIndex(
+        self._index = novelty.NoveltyIndex(
             training.points,
             None if again is None else again.points,
             real.reference.points,
             frames={**novelty.FRAMES, "box": novelty.as_given},
             work=work,
         )
-        self.test = self._judge.of_real()
+        self.test = self._index.of_real()
         if again is None:
             self.notes.append(
-                "the training shapes have too few points for two independent draws, so there is "
-                "no replay rate"
+                "the training shapes have too few points for two independent samplings, so there "
+                "is no replay rate"
             )
 
     @property
     def test_rates(self) -> dict[str, float | None]:
-        """The share of replays among the test shapes in each frame, by its key."""
+        """The replay rate of the test shapes in each frame, by its key."""
         return {
             f"replay_rate_test{ending}": self.test[name].replay_rate if self.test else None
             for name, ending in ENDINGS.items()
         }
 
     def of(self, clouds: CloudSet) -> dict[str, novelty.Novelty]:
-        return {} if self._judge is None else self._judge.of(clouds.points)
+        return {} if self._index is None else self._index.of(clouds.points)
 
 
 def novelty_metrics(found: dict[str, novelty.Novelty]) -> dict[str, float]:
-    """The figures of both frames by their keys, those that are known."""
+    """The known novelty metrics of both frames, by key."""
     figures = {}
     for name, newness in found.items():
         for key in ("novelty_ratio", "replay_rate"):
@@ -239,7 +241,7 @@ def novelty_metrics(found: dict[str, novelty.Novelty]) -> dict[str, float]:
 def per_category(
     generated: CloudSet, reference: CloudSet, tables: dict[str, DistanceTables]
 ) -> dict[str, Any]:
-    """Figures within each category that both sets know, from the tables of the first trial."""
+    """Metrics within each shared category, from the tables of the first trial."""
     rows: dict[str, Any] = {}
     shared = sorted(set(generated.categories) & set(reference.categories))
     for name in shared if len(shared) > 1 else ():
@@ -255,14 +257,14 @@ def per_category(
 
 
 def mean_of(rows: Sequence[dict[str, float]]) -> dict[str, float | None]:
-    """The mean of every figure; novelty is there too, None where it is not known."""
+    """The mean of every metric, and of novelty, None if unknown."""
     means = {key: float(np.mean([row[key] for row in rows])) for key in rows[0]}
     keys = [name + end for end in ENDINGS.values() for name in ("novelty_ratio", "replay_rate")]
     return {**means, **{key: means.get(key) for key in keys}}
 
 
 def spread_of(rows: Sequence[dict[str, float]]) -> dict[str, dict[str, Any]]:
-    """Mean, sd (None for a single seed) and the values of every figure."""
+    """Mean, sd (None for a single seed) and values of every metric."""
     spread = {}
     for key in rows[0]:
         values = [row[key] for row in rows]
@@ -272,15 +274,15 @@ def spread_of(rows: Sequence[dict[str, float]]) -> dict[str, dict[str, Any]]:
 
 
 def standard_error(spread: dict[str, Any]) -> float | None:
-    """Of the mean of one figure of :func:`spread_of`; one seed has none."""
+    """The standard error of the mean of an entry of :func:`spread_of`; None for one seed."""
     if spread["sd"] is None:
         return None
     return float(spread["sd"] / math.sqrt(len(spread["values"])))
 
 
 def _channels(clouds: CloudSet, distance: str, scale: float) -> NDArray[np.float32]:
-    """What a distance reads of a set: coordinates, or these and normals."""
-    if distance == "dcd":  # its α is made for shapes of about unit size, like the grid of JSD
+    """The channels that a distance needs: coordinates, perhaps with normals."""
+    if distance == "dcd":  # its α is for shapes of about unit size, like the grid of JSD
         return clouds.points * np.float32(scale)
     if DISTANCES[distance].channels == 3:
         return clouds.points

@@ -1,7 +1,7 @@
-"""Collections of clouds as others publish them, read where they lie: no copy, no preparation.
+"""Read published data sets of clouds in place, without preparing them.
 
-PointFlow's ``<synset>/<split>/<model>.npy`` and HDF5 arrays ``{synset}/{split}``. Figures are those
-of the prepared data set, to rounding; a collection that is used often is faster when prepared.
+Supported are PointFlow's ``<synset>/<split>/<model>.npy`` and HDF5 arrays ``{synset}/{split}``.
+Metrics equal those of the prepared data set up to rounding; a prepared one is faster to read.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from pcgen.shapes.store import Dataset, IndexRow
 
 @dataclasses.dataclass(frozen=True)
 class PublishedDataset(Dataset):
-    """A collection with the reading half of a data set; points come in the shapes' own units.
+    """A published data set with the interface of a prepared one; points are in original units.
 
     Attributes:
-        items: one a row, in its order.
+        items: one per row, in the same order.
     """
 
     items: tuple[SourceItem, ...] = ()
@@ -37,7 +37,7 @@ class PublishedDataset(Dataset):
         return open_published, (self.path,)
 
     def points_in(self, rows: ArrayLike, window: slice) -> NDArray[np.float32]:
-        """See :meth:`Dataset.points_in`; the frame of every row is that of its own units.
+        """See :meth:`Dataset.points_in`; the frame of every row is the identity.
 
         Raises:
             DataError: a shape cannot be read, or has another number of points than the first.
@@ -58,17 +58,17 @@ class PublishedDataset(Dataset):
         if len(cloud.points) != self.points_per_shape:
             raise DataError(
                 f"{self.path}: {item.where} has {len(cloud.points)} points and the first shape "
-                f"{self.points_per_shape}; pcgen prepare makes a data set of clouds of any size"
+                f"{self.points_per_shape}; pcgen prepare accepts clouds of different sizes"
             )
         return cloud.points
 
 
 @functools.lru_cache(maxsize=4)  # listing ShapeNet takes seconds
 def open_published(path: Path) -> PublishedDataset | None:
-    """The collection at ``path``, one synset's folder of it included; None if it is none.
+    """The published data set at ``path``, or the folder of one synset; None for other paths.
 
     Raises:
-        DataError: nothing in it, or not its first shape, can be read.
+        DataError: it is empty, or its first shape cannot be read.
     """
     found = _find(path)
     if found is None:
@@ -79,12 +79,12 @@ def open_published(path: Path) -> PublishedDataset | None:
     items = tuple(sorted(found.items, key=lambda item: item.id))
     points = cloud_size(items[0])
     if points is None:
-        raise DataError(f"{path}: {items[0].where} is no readable cloud")
+        raise DataError(f"{path}: {items[0].where} is not a readable cloud")
     rows = [
         IndexRow(item.id, item.category, item.split or "all", item.where, "", (0.0, 0.0, 0.0), 1.0)
         for item in items
     ]
-    progress.say(f"{path}: {len(rows)} shapes, read where they lie")
+    progress.say(f"{path}: {len(rows)} shapes, read in place")
     return PublishedDataset(path, rows, {"points_per_shape": points, "has_normals": False}, items)
 
 

@@ -1,8 +1,8 @@
-"""Real shapes: the reference, the training set, and a second draw of it.
+"""Read real shapes: the reference, the training set, and a second sampling of it.
 
-From a data set, parts of a shape's points are independent draws: the last third for the
-reference, the first two thirds for training, as in PointFlow's protocol. A file of clouds has no
-parts; then the training set is one the user names, or absent.
+In a data set, the points of a shape are independent samples: the last third for the reference, the
+first two thirds for training, as in PointFlow's protocol. For a file of clouds, the user may name a
+training set.
 """
 
 from __future__ import annotations
@@ -39,16 +39,16 @@ def read_reference_sets(
     normals: bool = False,
     seed: int = 0,
 ) -> ReferenceSets:
-    """The reference, and the training set where there is one.
+    """Read the reference and, if there is one, the training set.
 
     Args:
-        training: a data set or a file of clouds that the generator learned from; by default the
-            training split of the reference when that is a data set.
+        training: a data set or a file of clouds that the generator was trained on; by default the
+            training split of the reference, if that is a data set.
         categories: only these, by name.
         normals: read stored normals too.
     """
     notes: list[str] = []
-    own: Dataset | None = None  # the reference, where it brings its training set along
+    own: Dataset | None = None  # the reference, if it has a training split
     data = open_shapes(reference)
     if data is not None:
         rows = _select(data, protocol.split, categories)
@@ -93,14 +93,14 @@ def read_reference_sets(
 
 
 def standardisation(dataset: Path, categories: Sequence[str] | None = None) -> Standardisation:
-    """PointFlow's mean (3,) and std over all points of the training shapes, in own units."""
+    """PointFlow's mean (3,) and std over all points of the training shapes, in original units."""
     from pcgen.shapes.normalise import global_frame
 
     data = open_shapes(dataset)
     if data is None:
         raise InputError(
-            f"--standardised needs a data set, for the mean and std of its training shapes, and "
-            f"{dataset} is none"
+            f"--standardised needs a data set, for the mean and std of its training shapes, but "
+            f"{dataset} is not one"
         )
     rows = _select(data, TRAINING_SPLIT, categories)
     frame = global_frame(
@@ -120,30 +120,30 @@ def _select(data: Dataset, split: str, categories: Sequence[str] | None) -> Rows
 
 
 def _reference_part(data: Dataset, protocol: Protocol) -> tuple[slice, str]:
-    """Which stored points the reference uses: a rule that depends on the data set alone."""
+    """The stored points that the reference uses, and a description."""
     total, wanted = data.points_per_shape, protocol.points
     if wanted > total:
         raise InputError(
-            f"{data.path} has {total} points a shape and the protocol compares {wanted}; choose "
+            f"{data.path} has {total} points per shape and the protocol compares {wanted}; use "
             f"--points {total} or fewer, or prepare it again with more"
         )
     start = protocol.first_point(total)
     if protocol.part == "all":
         return slice(0, wanted), f"the first {wanted} of {total} points"
-    overlap = "" if start >= wanted else " (shared in part with the training draw)"
+    overlap = "" if start >= wanted else " (shared in part with the training points)"
     return slice(start, start + wanted), (
         f"points {start} to {start + wanted - 1} of {total}{overlap}"
     )
 
 
 def _which(clouds: CloudList, protocol: Protocol) -> str:
-    """In words, which points of a file's clouds are compared, where they have more."""
+    """A description of the points of a file's clouds that are compared."""
     sizes = {len(cloud.points) for cloud in clouds.clouds}
     total, wanted = max(sizes), protocol.points
     if total == wanted:
         return f"all {total} points"
     if not protocol.fixed or len(sizes) > 1:
-        how = "as the protocol says" if protocol.fixed else "chosen at random"
+        how = "by the rule of the protocol" if protocol.fixed else "chosen at random"
         return f"{wanted} points of each, {how}"
     start = protocol.first_point(total)
     return f"points {start} to {start + wanted - 1} of {total}"
@@ -179,7 +179,7 @@ def _from_dataset(
 
 
 def _chunks(rows: Rows) -> list[Rows]:
-    # What is read of a data set is a copy: 256 shapes at a time.
+    # Reading a data set copies: 256 shapes at a time.
     return np.array_split(rows, max(1, -(-len(rows) // 256)))
 
 
@@ -190,7 +190,7 @@ def _training(
     seed: int,
     notes: list[str],
 ) -> tuple[CloudSet | None, CloudSet | None]:
-    """The training clouds and a second draw of the same shapes."""
+    """The training clouds, and a second sampling of the same shapes."""
     if path is None:
         return None, None
     data = open_shapes(path)
@@ -202,7 +202,7 @@ def _training(
     arguments = (str(path), protocol, seed, None, categories)
     if min(len(cloud.points) for cloud in clouds.clouds) < 2 * wanted:
         return from_clouds(clouds, *arguments), None
-    # Points of a cloud are taken for independent draws; a random half each makes two clouds.
+    # The points of a cloud count as independent samples; its random halves are two clouds.
     halves: tuple[list[Cloud], list[Cloud]] = ([], [])
     for cloud in clouds.clouds:
         order = np.random.default_rng(seed).permutation(len(cloud.points))
@@ -216,13 +216,13 @@ def _training(
 def _two_draws(
     data: Dataset, protocol: Protocol, categories: Sequence[str] | None, notes: list[str]
 ) -> tuple[CloudSet, CloudSet | None]:
-    """The training clouds of a data set, and a second draw where there are points for one."""
+    """The training clouds of a data set, and a second sampling if there are enough points."""
     wanted = protocol.points
     rows = _select(data, TRAINING_SPLIT, categories)
     first = _from_dataset(data, rows, slice(0, wanted), protocol, False)
     notes.append(f"training: {len(rows)} shapes of {data.path}, their first {wanted} points")
     second, _ = _reference_part(data, protocol)
-    if second.start < wanted:  # the draws would share points: look for the room at the end
+    if second.start < wanted:  # the samplings would share points: use the last ones
         second = slice(data.points_per_shape - wanted, data.points_per_shape)
     if second.start < wanted:
         return first, None

@@ -1,4 +1,4 @@
-"""The figures in words: labels, units, a plain table, and sentences that say what they mean."""
+"""Present metrics as text: labels, units, a plain table, and a verdict in sentences."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from typing import Any
 from pcgen.evaluate.metrics import ENDINGS
 
 Summary = dict[str, Any]
-SPLIT = 0.2  # difference of the two halves of 1-NNA from which the average hides something
+SPLIT = 0.2  # difference of the two halves of 1-NNA above which the average is misleading
 NEW_RATIO = 0.9
-FAR_RATIO = 1.25  # beyond which being far from the training set is no merit
+FAR_RATIO = 1.25  # novelty ratio above which large distances indicate flaws, not novelty
 
 
 @dataclass(frozen=True, kw_only=True)
 class Metric:
-    """A figure as people read it: its label, what is best, and how it is written."""
+    """A metric for display: its label, its best value, and its format."""
 
     key: str
     label: str
@@ -26,7 +26,7 @@ class Metric:
     percent: bool = True
 
     def text(self, value: float | None, like: float | None = None) -> str:
-        """The value; a spread is written to the places of the mean it is ``like``."""
+        """The formatted value; an sd gets as many decimals as the mean it is ``like``."""
         if value is None:
             return "–"
         if self.percent:
@@ -63,7 +63,7 @@ NOVELTY = tuple(
 
 
 def metrics_of(summary: Summary) -> list[Metric]:
-    """The figures a summary holds, in reading order."""
+    """The metrics of a summary, in reading order."""
     found = []
     for name, label in DISTANCE_LABELS.items():
         if f"nna_{name}" not in summary:
@@ -80,7 +80,7 @@ def metrics_of(summary: Summary) -> list[Metric]:
 
 
 def cell(figure: Metric, summary: Summary | None) -> str:
-    """``52.1 ± 1.8 %``, or a dash where there is nothing."""
+    """``52.1 ± 1.8 %``, or a dash if there is no value."""
     if summary is None or summary.get(figure.key) is None:
         return "–"
     spread = summary.get("seeds", {}).get(figure.key, {}).get("sd")
@@ -96,7 +96,7 @@ def _spread(figure: Metric, mean: float, sd: float | None) -> str:
 
 
 def noise_cell(figure: Metric, summary: Summary) -> str:
-    """What chance alone shows between two real sets of this size."""
+    """The value between two real sets of this size, by chance alone."""
     noise = (summary.get("noise") or {}).get(figure.key)
     if not noise:
         return "–"
@@ -104,7 +104,7 @@ def noise_cell(figure: Metric, summary: Summary) -> str:
 
 
 def test_cell(figure: Metric, summary: Summary) -> str:
-    """Novelty of the real test shapes, the figures to compare with."""
+    """The novelty of the real test shapes, or the noise of other metrics."""
     if figure.key.startswith("replay_rate"):
         return figure.text(summary.get(figure.key.replace("rate", "rate_test", 1)))
     if figure.key.startswith("novelty_ratio") and summary.get(figure.key) is not None:
@@ -113,22 +113,24 @@ def test_cell(figure: Metric, summary: Summary) -> str:
 
 
 def real_cells(figure: Metric, summary: Summary) -> tuple[str, str]:
-    """The ceiling, and what real sets show."""
+    """The ceiling, and the value for real sets."""
     return cell(figure, summary["ceiling"]), test_cell(figure, summary)
 
 
 def verdict(summary: Summary) -> list[str]:
-    """What the figures say, in sentences that hold for any reader."""
+    """An interpretation of the metrics in sentences."""
     noise = summary["noise"]["nna_cd"]
     apart = (summary["nna_cd"] - noise["mean"]) / noise["sd"] if noise["sd"] else 0.0
     value = f"1-NNA (CD) is {100 * summary['nna_cd']:.1f} %"
-    real = f"two real sets of this size show {100 * noise['mean']:.1f} ± {100 * noise['sd']:.1f} %"
+    real = f"two real sets of this size have {100 * noise['mean']:.1f} ± {100 * noise['sd']:.1f} %"
     if apart > 2:
-        said = [f"{value}; {real}. Generated shapes can be told from real ones."]
+        said = [f"{value}; {real}. Generated shapes can be distinguished from real ones."]
     elif apart < -2:
-        said = [f"{value}; {real}. Below that: generated shapes sit on reference shapes."]
+        said = [
+            f"{value}; {real}. Generated shapes lie closer to reference shapes than real ones do."
+        ]
     else:
-        said = [f"{value}; {real}. Not to be told apart by this measure."]
+        said = [f"{value}; {real}. This metric cannot distinguish them from real shapes."]
     mine, theirs = summary["nna_cd_generated"], summary["nna_cd_reference"]
     if mine - theirs > SPLIT:
         said.append(
@@ -153,7 +155,7 @@ def _newness(summary: Summary, apart: float) -> list[str]:
     known = {name: [summary.get(key + ending) for key in keys] for name, ending in ENDINGS.items()}
     ratios = {name: row[0] for name, row in known.items() if row[0] is not None}
     if not ratios:
-        return ["No training set is known, so nothing is said about novelty."]
+        return ["No training set is known, so novelty is not measured."]
     values = {name: f"{FRAMES[name]} novelty ratio {ratio:.2f}" for name, ratio in ratios.items()}
     for name, (_, rate, test) in known.items():
         if name in values and rate is not None and test is not None:
@@ -167,18 +169,18 @@ def _newness(summary: Summary, apart: float) -> list[str]:
     if all(map(new, ratios)):
         if apart > 2 and max(ratios.values()) > FAR_RATIO:
             return [
-                "No sign of replays, but farther from the training set than real shapes are: "
-                f"flaws rather than novelty ({figures})."
+                "No sign of replays, but farther from the training set than real shapes are, which "
+                f"indicates flaws rather than novelty ({figures})."
             ]
-        return [f"As new as nature: {figures}."]
-    said = [f"Not as new as nature: {figures}."]
+        return [f"As novel as real test shapes: {figures}."]
+    said = [f"Less novel than real test shapes: {figures}."]
     if set(FRAMES) <= set(ratios) and new("box"):
-        said.append("Much of what passes for new in the box is a training shape stretched.")
+        said.append("Many shapes that are novel in the box are stretched training shapes.")
     return said
 
 
 def labels(summaries: Sequence[Summary]) -> list[str]:
-    """What to call each run: the last parts of its path, as many as tell all of them apart."""
+    """A label per run: the last parts of its path, as many as make the labels unique."""
     paths = [summary["samples"].rstrip("/").split("/") for summary in summaries]
     for depth in range(1, max(map(len, paths)) + 1):
         found = ["/".join(path[-depth:]) for path in paths]
@@ -188,9 +190,9 @@ def labels(summaries: Sequence[Summary]) -> list[str]:
 
 
 def ceilings(summaries: Sequence[Summary]) -> list[tuple[str, Summary]]:
-    """The distinct ceilings among some runs: whose it is (empty where there is one), and a run.
+    """The distinct ceilings among some runs: a label (empty if there is only one), and a run.
 
-    Runs of other categories or with fewer shapes met other real shapes.
+    Runs of other categories or with fewer shapes were compared with other real shapes.
     """
     found: dict[str, tuple[str, Summary]] = {}
     for label, summary in zip(labels(summaries), summaries, strict=True):
@@ -201,7 +203,7 @@ def ceilings(summaries: Sequence[Summary]) -> list[tuple[str, Summary]]:
 
 
 def table(summaries: Sequence[Summary]) -> str:
-    """A plain table for a terminal, one column a run, then the ceiling and chance."""
+    """A plain table for a terminal, one column per run, then the ceiling and chance."""
     first = summaries[0]
     figures, yards = metrics_of(first), ceilings(summaries)
     heads = ["", *labels(summaries)]
@@ -227,23 +229,23 @@ def table(summaries: Sequence[Summary]) -> str:
         lines.append(f"seeds: {summary['seeds']['rule']}")
     lines.append("")
     lines += [f"note: {text}" for text in all_notes(summaries)]
-    lines.append(f"protocol {protocol_text(first)}, {sizes_text(summaries)} shapes a set")
+    lines.append(f"protocol {protocol_text(first)}, {sizes_text(summaries)} shapes per set")
     return "\n".join(lines)
 
 
 def all_notes(summaries: Sequence[Summary]) -> list[str]:
-    """The notes of all runs, each once."""
+    """The notes of all runs, without duplicates."""
     return list(dict.fromkeys(note for summary in summaries for note in summary["notes"]))
 
 
 def sizes_text(summaries: Sequence[Summary]) -> str:
-    """How many shapes of a kind were compared: one number, or one a run."""
+    """The compared set size: one number, or one per run."""
     sizes = [str(summary["protocol"]["sizes"]["compared"]) for summary in summaries]
     return " and ".join(dict.fromkeys(sizes))
 
 
 def protocol_text(summary: Summary) -> str:
-    """Name, frame, points, and EMD variant where there is one."""
+    """Name, frame, points, and EMD variant if there is one."""
     protocol = summary["protocol"]
     name = protocol["name"]
     if protocol["based_on"]:

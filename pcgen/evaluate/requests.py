@@ -1,4 +1,4 @@
-"""From files to an evaluation, its JSON and its page: what ``pcgen evaluate`` runs."""
+"""Evaluate files and runs, and write JSON and HTML reports: the work of ``pcgen evaluate``."""
 
 from __future__ import annotations
 
@@ -30,26 +30,24 @@ from pcgen.evaluate.reference_sets import read_reference_sets, standardisation
 from pcgen.files import cache_folder, write_json
 from pcgen.runfile import is_run
 from pcgen.shapes.cloud_files import CloudList
-from pcgen.shapes.clouds import Cloud
 from pcgen.shapes.samples import Samples
 
 if TYPE_CHECKING:
     from pcgen.model import ShapeModel
 
-RECONSTRUCTIONS = 100  # shapes that the autoencoder of a run is judged on
+RECONSTRUCTIONS = 100  # shapes that the autoencoder of a run is evaluated on
 
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationRequest:
-    """What to judge and against what.
+    """What to evaluate, and against what.
 
     Attributes:
-        samples: files of clouds, runs, or either of them loaded, each judged alone and shown
-            side by side.
+        samples: files of clouds, runs, or either of them loaded; each is evaluated separately.
         reference: a data set or a file of clouds; training: likewise, see ``read_reference_sets``.
-        categories: only these; None for all, or those a run was trained on.
-        steps: of a run's flows; device: that draws from a run.
-        standardised: a data set in whose training mean and std the samples are expressed.
+        categories: only these; None for all, or those that a run was trained on.
+        steps: of a run's flows; device: to sample a run on.
+        standardised: the data set whose training mean and std normalise the samples.
         settings: the protocol and what is computed.
     """
 
@@ -67,7 +65,7 @@ class EvaluationRequest:
             raise InputError("name at least one file of samples or run")
         if self.standardised is not None and self.settings.protocol.frame != "own":
             raise InputError(
-                "--standardised takes samples back to their own units; use it with --protocol "
+                "--standardised denormalises samples to original units; use it with --protocol "
                 f"pointflow, not {self.settings.protocol.name}"
             )
 
@@ -89,23 +87,23 @@ def make_request(
     standardised: Path | None = None,
     workers: int | None = None,
     ray: str | None = None,
-    backend: str = "auto",
     cache: Path | str | None = "user",
     device: str = "cpu",
 ) -> EvaluationRequest:
     """A :class:`EvaluationRequest` from plain values.
 
     Args:
-        protocol: by name; with another split or number of points it becomes a custom one.
-        workers: None for one a core; ray: a cluster's address; cache: a folder, ``user`` for
-            the user's, None for none.
-        device: for the shapes of a run and, where it is a CUDA device and no backend is named, for
-            CD and its relatives, in this process.
+        protocol: by name; another split or number of points makes it a custom one.
+        workers: None for one per core; ray: the address of a cluster; cache: a folder, ``user`` for
+            that of the user, None for none.
+        device: to sample a run on; a CUDA device also computes all distances but EMD, in this
+            process.
     """
     if cache == "user":
         cache = cache_folder("distances")
     device = runtime.pick_device(device)
-    if device.startswith("cuda") and backend == "auto":
+    backend = "auto"
+    if device.startswith("cuda"):
         backend, workers = device_backend(device), 1
     work = Work(
         workers=workers,
@@ -136,10 +134,10 @@ def make_request(
 def evaluate_files(
     request: EvaluationRequest, *, out: Path | None = None, page: Path | None = None
 ) -> dict[str, Any]:
-    """Judge every entry of ``samples``; write the JSON and the page where asked for.
+    """Evaluate every entry of ``samples``; write the JSON and the HTML report if requested.
 
     Returns:
-        the evaluation of the one entry, or ``{"runs": [...]}`` in the order given.
+        the evaluation of a single entry, or ``{"runs": [...]}`` in the given order.
     """
     evaluations = evaluate_request(request)
     summaries = [evaluation.summary for evaluation in evaluations]
@@ -154,23 +152,23 @@ def evaluate_files(
 
 
 def evaluate_request(request: EvaluationRequest) -> list[Evaluation]:
-    """Judge every entry of ``samples``, in their order."""
-    judging = _Judge(request)
+    """Evaluate every entry of ``samples``, in order."""
+    evaluator = _Evaluator(request)
     evaluations = []
     for entry in request.samples:
         if isinstance(entry, Samples):
-            evaluations.append(judging.loaded(entry))
+            evaluations.append(evaluator.loaded(entry))
         elif not isinstance(entry, Path) or is_run(entry):
-            evaluations.append(judging.run(entry))
+            evaluations.append(evaluator.run(entry))
         else:
-            evaluations.append(judging.file(entry))
+            evaluations.append(evaluator.file(entry))
     if request.settings.work.cache is not None:
         prune(request.settings.work.cache)
     return evaluations
 
 
-class _Judge:
-    """Judges one entry after the other; real sets are read once."""
+class _Evaluator:
+    """Evaluates entries one after the other; real sets are read once."""
 
     def __init__(self, request: EvaluationRequest) -> None:
         self._request = request
@@ -178,7 +176,7 @@ class _Judge:
         self._real: dict[tuple[str, ...] | None, ReferenceSets] = {}
 
     def file(self, path: Path) -> Evaluation:
-        """Judge samples that are there."""
+        """Evaluate a file of samples."""
         request = self._request
         progress.say(f"evaluating {path}")
         check_roles(path, request.reference)
@@ -195,23 +193,12 @@ class _Judge:
         return evaluate([generated], self._sets(request.categories), self._settings)
 
     def loaded(self, samples: Samples) -> Evaluation:
-        """Judge samples that are in memory."""
+        """Evaluate samples in memory."""
         request = self._request
         count = len(samples)
-        clouds = CloudList(
-            [Cloud(points.astype(np.float64)) for points in samples.points]
-            if samples.normals is None
-            else [
-                Cloud(points.astype(np.float64), normals.astype(np.float64))
-                for points, normals in zip(samples.points, samples.normals, strict=True)
-            ],
-            [str(number) for number in range(count)],
-            [str(name) for name in samples.category],
-            samples.meta,
-        )
         source = f"{count} shapes" + (f" of {samples.meta['run']}" if "run" in samples.meta else "")
         generated = from_clouds(
-            clouds,
+            CloudList.of(samples),
             source,
             self._settings.protocol,
             self._settings.seed,
@@ -220,7 +207,7 @@ class _Judge:
         return evaluate([generated], self._sets(request.categories), self._settings)
 
     def run(self, entry: Path | ShapeModel) -> Evaluation:
-        """Judge a run by samples that it draws, one set a seed, and its autoencoder."""
+        """Evaluate a run by one set of samples per seed, and its autoencoder."""
         from pcgen.model import ShapeModel
 
         request = self._request
@@ -233,7 +220,7 @@ class _Judge:
         evaluation = evaluate(sets, real, self._settings)
         first = self._settings.seed
         evaluation.summary["notes"].append(
-            f"samples: {len(sets[0])} shapes drawn from {path} for each of the seeds {first} to "
+            f"samples: {len(sets[0])} shapes sampled from {path} for each of the seeds {first} to "
             f"{first + len(sets) - 1}, in {request.steps} step{'s' * (request.steps > 1)}"
         )
         evaluation.summary["reconstruction"] = _reconstruction(model, request, real)
@@ -253,9 +240,9 @@ class _Judge:
 
 
 def _categories_of(known: Sequence[str], request: EvaluationRequest) -> tuple[str, ...] | None:
-    """The categories of a run that the reference has too, all of them said to take part.
+    """The categories of a run that the reference also has.
 
-    Those and not the categories that happen to be sampled: a run that lost one must pay for it.
+    They include categories without samples, so that a run that misses a category scores worse.
     """
     data = None if request.categories is not None else open_shapes(request.reference)
     if data is None:
@@ -264,8 +251,8 @@ def _categories_of(known: Sequence[str], request: EvaluationRequest) -> tuple[st
     shared = tuple(name for name in known if name in present)
     if not shared:
         raise InputError(
-            f"the run knows {', '.join(known)}, the reference has {', '.join(present)}: nothing "
-            "in common; name what to compare with --category"
+            f"the run has categories {', '.join(known)}, the reference {', '.join(present)}: they "
+            "share none; name what to compare with --category"
         )
     return shared
 
@@ -274,7 +261,7 @@ def _draw(model: Any, request: EvaluationRequest, count: int) -> list[CloudSet]:
     settings = request.settings
     only = request.categories
     if only is not None and len(only) > 1:
-        raise InputError("a run draws from one category or from all; name one with --category")
+        raise InputError("a run samples one category or all; name one with --category")
     seeds = [settings.seed + number for number in range(settings.seeds)]
     return draw_generated(
         model,
@@ -290,7 +277,7 @@ def _draw(model: Any, request: EvaluationRequest, count: int) -> list[CloudSet]:
 def _reconstruction(
     model: Any, request: EvaluationRequest, real: ReferenceSets
 ) -> dict[str, Any] | None:
-    """The run's autoencoder on reference shapes, where the data set has two draws of them."""
+    """Evaluate the run's autoencoder on reference shapes of a data set with two samplings."""
     if not is_dataset(request.reference):
         return None
     from pcgen.evaluate.reconstruction import rebuild, reconstruction_quality

@@ -1,4 +1,4 @@
-"""A gallery straight from a path: a run, a samples file, a data set, a mesh or a folder of them."""
+"""Make a gallery from a path: a run, a samples file, a data set, a mesh or a folder of them."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from pcgen.runfile import learned_from
 from pcgen.shapes.samples import Samples
 from pcgen.shapes.store import Dataset
 
-FRAMES = 9  # of the path between two shapes
-MANY = 64
+FRAMES = 9  # of the interpolation
+MANY = 64  # default number of shapes
 
 
 @dataclasses.dataclass
 class GalleryContent:
-    """What is put on the page; see :func:`pcgen.gallery.build`."""
+    """The arguments of :func:`pcgen.gallery.build`."""
 
     samples: Samples
     names: list[str] | None = None
@@ -55,25 +55,24 @@ def gallery(
     title: str = "",
     device: str = "cpu",
 ) -> dict[str, Any]:
-    """Make the page of whatever stands at ``source``.
+    """Make the gallery of ``source``.
 
     Args:
-        count: at most this many shapes; by default 64 drawn from a run or taken from a data
-            set, and all of anything else.
-        meshes: folder with the meshes of these shapes, in their order.
-        reference: data set whose training shapes stand beside the samples; by default the one
-            of the run, where it is still there.
-        interpolation: samples file with a path between two shapes; a run makes its own.
-        seed, steps, points, category: of the samples drawn from a run, on ``device``.
+        count: largest number of shapes; by default 64 for a run or a data set, and all otherwise.
+        meshes: folder with the meshes of these shapes, in order.
+        reference: data set of the training shapes to show beside the samples; by default that of
+            the run, if it exists.
+        interpolation: samples file with frames between two shapes; a run makes its own.
+        seed, steps, points, category: of the samples of a run, on ``device``.
     Returns:
-        the page's path and what is on it.
+        the path of the page and counts of its content.
     """
     source, kind = Path(source), kind_of(source)
     if kind == "run":
         content = _from_run(source, count or MANY, seed, steps, points, category, device)
     else:
         if category is not None:
-            raise InputError("--category chooses what a run draws; filter others on the page")
+            raise InputError("--category is for runs; filter other shapes on the page")
         limit = MANY if kind == "dataset" and count is None else count
         content = _from_files(open_collection(source), limit, points)
     if meshes is not None:
@@ -116,7 +115,7 @@ def _from_run(
     from pcgen.model import ShapeModel
 
     model = ShapeModel.load(run, device)
-    progress.say(f"drawing {count} shapes from {run}")
+    progress.say(f"sampling {count} shapes from {run}")
     samples = model.sample(count, seed=seed, points=points, steps=steps, category=category)
     ends = model.sample_latents(2, seed=seed, category=category)
     return GalleryContent(
@@ -142,12 +141,12 @@ def _from_files(collection: Collection, count: int | None, points: int) -> Galle
         curves=read_curves(run) if learned else {},
         training=learned.dataset if learned else None,
         categories=learned.categories if learned else (),
-        notes=[f"Left out, as it cannot be read: {fault}" for fault in faults],
+        notes=[f"Left out, because it cannot be read: {fault}" for fault in faults],
     )
 
 
 def _own_meshes(collection: Collection) -> list[MeshFiles | None]:
-    """Where the shapes are meshes themselves: each with all its formats and its report."""
+    """The mesh files of shapes that are meshes, with all formats and reports."""
     listed: dict[tuple[Path, str], MeshFiles] = {}
     for folder in {file.parent for file in collection.files if file is not None}:
         for mesh in find_meshes(folder):
@@ -162,7 +161,7 @@ def _own_meshes(collection: Collection) -> list[MeshFiles | None]:
 
 
 def _nearest(content: GalleryContent, *, required: bool) -> list[Neighbour]:
-    """The nearest training shapes; none, and a note, where the data set is gone."""
+    """The nearest training shapes; none, with a note, if the data set does not exist."""
     if content.training is None:
         return []
     try:
@@ -172,7 +171,7 @@ def _nearest(content: GalleryContent, *, required: bool) -> list[Neighbour]:
         if required:
             raise
         progress.say(f"no nearest training shapes: {error}")
-        content.notes.append("The training data was not at hand, so no shape stands beside it.")
+        content.notes.append("The training data was not found, so no nearest shapes are shown.")
         return []
     found = progress.track(content.samples.points, "nearest", len(content.samples))
     return [training.nearest(np.asarray(cloud)) for cloud in found]

@@ -1,13 +1,13 @@
-"""Shapes as small byte strings for the page: quantised, light baked in, base64.
+"""Encode shapes for the page: quantised, with ambient occlusion, as base64.
 
-A cloud of 2,048 points takes 22 kB of text. What the page must know to unpack is in the header:
-little-endian, in this order, all of a kind together:
+A cloud of 2,048 points takes 22 kB of text. The bytes are little-endian, one array after the other;
+the header has their sizes:
 
 =========  =================  ===========================================================
 positions  uint16 (n, 3)      ``low + value / 65535 * extent``
 normals    int8 (n, 2)        octahedral code of a unit vector
-light      uint8 (n,)         share of the sky that the point sees
-ground     uint8 (g, g)       darkness of the plane below, clouds only
+light      uint8 (n,)         visible share of the sky
+ground     uint8 (g, g)       shadow on the plane below, clouds only
 faces      uint32 (f, 3)      meshes only
 =========  =================  ===========================================================
 """
@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from pcgen.render import primitives
 from pcgen.render.camera import fit
-from pcgen.render.image_files import encode
+from pcgen.render.image_files import webp_uri
 from pcgen.render.renderer import Renderer
 from pcgen.render.simplification import simplify
 
@@ -37,11 +37,11 @@ THUMBNAIL = 300  # pixels
 
 @dataclass(frozen=True)
 class PackedGeometry:
-    """A shape ready for the page.
+    """An encoded shape.
 
     Attributes:
         header: JSON-ready sizes and frame; data: the bytes as base64 text.
-        thumbnail: a WebP picture on transparent ground as a data URI, or "".
+        thumbnail: a WebP picture with transparent background as a data URI, or "".
     """
 
     header: dict[str, Any]
@@ -55,10 +55,10 @@ def cloud(
     colour: str,
     thumbnail: int = THUMBNAIL,
 ) -> PackedGeometry:
-    """Pack a cloud (n, 3) with its picture; bad points are dealt with as in any picture.
+    """Encode a cloud (n, 3) with its picture; see ``render.cloud`` for faulty points.
 
     Args:
-        thumbnail: pixels of the picture's side, 0 for none.
+        thumbnail: side of the picture in pixels, 0 for none.
     """
     points = np.asarray(points)
     if len(points) > DISPLAY_POINTS:
@@ -70,7 +70,7 @@ def cloud(
     picture = ""
     if thumbnail:
         shot = studio.shoot(camera, (thumbnail, thumbnail), transparent=True)
-        picture = data_uri(encode(shot, "WEBP", 80), "webp")
+        picture = webp_uri(shot, 80)
     ground = studio.ground_map(cells=GROUND_CELLS)
     low, extent, positions = _quantise(body.points)
     parts: list[NDArray[Any]] = [
@@ -93,7 +93,7 @@ def cloud(
 
 
 def mesh(vertices: Array, faces: NDArray[np.int64]) -> PackedGeometry:
-    """Pack a mesh, simplified for display, its creases split so that they look sharp."""
+    """Encode a mesh, simplified for display, with vertices split at creases."""
     body = primitives.triangles(
         *simplify(np.asarray(vertices), np.asarray(faces), DISPLAY_FACES)[:2]
     )
@@ -129,11 +129,6 @@ def octahedral(normals: Array) -> NDArray[np.int8]:
     sign = np.where(flat[:, :2] >= 0, 1.0, -1.0)
     folded = np.where(flat[:, 2:] < 0, (1 - np.abs(flat[:, 1::-1])) * sign, flat[:, :2])
     return np.round(127 * folded).astype(np.int8)
-
-
-def data_uri(data: bytes, kind: str) -> str:
-    """Picture bytes as a URI that needs no file."""
-    return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
 
 
 def _quantise(points: Array) -> tuple[Array, float, NDArray[np.uint16]]:

@@ -1,50 +1,65 @@
-"""Pictures to files: PNG, JPEG and WebP stills, animated GIFs. All atomic."""
+"""Write pictures atomically: PNG, JPEG and WebP, and animated GIFs."""
 
 from __future__ import annotations
 
+import base64
 import io
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
+from typing import Any
 
 from pcgen.errors import InputError
 from pcgen.files import atomic_file
 from pcgen.render.renderer import Image
 
-STILLS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
-COLOURS = 255  # of a GIF; pictures of one shape hold few hues
+_JPEG: tuple[str, dict[str, Any]] = ("JPEG", {"optimize": True, "quality": 88})
+STILLS: dict[str, tuple[str, dict[str, Any]]] = {
+    ".png": ("PNG", {"optimize": True}),
+    ".jpg": _JPEG,
+    ".jpeg": _JPEG,
+    ".webp": ("WEBP", {"quality": 88}),
+}
+COLOURS = 255  # of a GIF
 
 
 def save(image: Image, path: Path | str) -> Path:
-    """Write one picture; the ending of ``path`` names the format.
+    """Write one picture in the format of the suffix.
 
     Raises:
-        InputError: unknown ending. StorageError: the folder cannot be written.
+        InputError: an unknown suffix. StorageError: the folder cannot be written.
     """
     path = Path(path)
-    data = encode(image, _format(path, STILLS))
+    _check_suffix(path, STILLS)
+    kind, options = STILLS[path.suffix.lower()]
+    data = _encoded(image, kind, **options)
     with atomic_file(path) as temporary:
         temporary.write_bytes(data)
     return path
 
 
-def encode(image: Image, kind: str = "PNG", quality: int = 88) -> bytes:
-    """One picture as the bytes of a file."""
+def webp_uri(image: Image, quality: int) -> str:
+    """A picture, perhaps with an alpha channel, as a data URI in WebP."""
+    data = _encoded(image, "WEBP", quality=quality)
+    return f"data:image/webp;base64,{base64.b64encode(data).decode()}"
+
+
+def _encoded(image: Image, kind: str, **options: Any) -> bytes:
     from PIL import Image as Pillow
 
     buffer = io.BytesIO()
-    Pillow.fromarray(image).save(buffer, kind, optimize=True, quality=quality)
+    Pillow.fromarray(image).save(buffer, kind, **options)
     return buffer.getvalue()
 
 
 def save_gif(frames: Iterable[Image], path: Path | str, *, seconds: float = 3.0) -> Path:
-    """Write frames as an endless GIF that takes ``seconds`` a round.
+    """Write frames as an endless GIF of ``seconds`` per cycle.
 
-    All frames share one palette, taken from a few of them, so that colours do not flicker.
+    All frames share a palette, computed from a few of them, so that colours do not flicker.
     """
     from PIL import Image as Pillow
 
     path = Path(path)
-    _format(path, {".gif": "GIF"})
+    _check_suffix(path, [".gif"])
     pictures = [Pillow.fromarray(frame) for frame in frames]
     if not pictures:
         raise InputError("a GIF needs at least one frame")
@@ -55,7 +70,7 @@ def save_gif(frames: Iterable[Image], path: Path | str, *, seconds: float = 3.0)
         board.paste(picture, (0, row * height))
     shared = board.quantize(COLOURS, method=Pillow.Quantize.MEDIANCUT)
     indexed = [picture.quantize(palette=shared, dither=Pillow.Dither.NONE) for picture in pictures]
-    pause = max(20, round(1000 * seconds / len(pictures)))  # browsers slow down anything below 20
+    pause = max(20, round(1000 * seconds / len(pictures)))  # browsers delay shorter pauses
     with atomic_file(path) as temporary, open(temporary, "wb") as handle:
         indexed[0].save(
             handle, "GIF", save_all=True, append_images=indexed[1:], duration=pause, loop=0
@@ -63,9 +78,7 @@ def save_gif(frames: Iterable[Image], path: Path | str, *, seconds: float = 3.0)
     return path
 
 
-def _format(path: Path, known: dict[str, str]) -> str:
-    kind = known.get(path.suffix.lower())
-    if kind is None:
+def _check_suffix(path: Path, known: Collection[str]) -> None:
+    if path.suffix.lower() not in known:
         endings = ", ".join(known)
         raise InputError(f"{path.name}: pictures are written as {endings}, not {path.suffix!r}")
-    return kind

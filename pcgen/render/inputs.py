@@ -1,11 +1,10 @@
-"""What can be looked at: a samples file, a data set, a mesh, clouds, or a folder of those.
+"""Open what can be shown: a samples file, a data set, a mesh, clouds, or a folder of those.
 
-Meshes and data sets are read shape by shape when asked for, so 50,000 open as fast as one; files
-of clouds are read whole, by :mod:`pcgen.shapes.reading`. A run is looked at by drawing samples
-from it, which is left to the rooms above.
+Meshes and data sets are read shape by shape on demand; files of clouds are read in full by
+:mod:`pcgen.shapes.reading`. Runs are sampled by the rooms above.
 
-Everything is shown in the per-shape box frame. Samples that say where they come from are in it
-already, up to the generator's own error, and are left as they are.
+Shapes are shown in the per-shape box frame. Samples with an origin are already in it, up to the
+error of the generator, and stay unchanged.
 """
 
 from __future__ import annotations
@@ -35,19 +34,19 @@ if TYPE_CHECKING:
     from pcgen.shapes.store import Dataset
 
 FOLDER_SUFFIXES = (*MESH_SUFFIXES, *POINT_SUFFIXES)  # files of one shape each
-SURFACE_POINTS = 4096  # drawn from a mesh that is shown as points
-DATASET_POINTS = 4096  # of a data set's shape
+SURFACE_POINTS = 4096  # sampled from a mesh that is shown as points
+DATASET_POINTS = 4096  # per shape of a data set
 
 Kind = Literal["run", "dataset", "samples", "folder", "file"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class LoadedShape:
-    """One thing to look at, as the file has it.
+    """One shape to show.
 
     Attributes:
         points: (n, 3) float32; normals: (n, 3) or None; mesh: in the frame of the points.
-        place: takes them to the unit of the file or, of a run's samples, of its data set.
+        place: the frame of the file or, for samples of a run, of its data set.
     """
 
     name: str
@@ -60,14 +59,14 @@ class LoadedShape:
 
 @dataclass(frozen=True, kw_only=True)
 class Collection:
-    """Shapes in order, each read when asked for.
+    """Shapes in order, each read on demand.
 
     Attributes:
-        kind: what the path turned out to be; names: one a shape.
-        load: number of a shape to the shape.
-        meta: what a samples file says of itself.
-        files: the mesh file of each shape, where it has one.
-        categories: of each shape, "" where it has none; empty where nothing says.
+        kind: of the path; names: one per shape.
+        load: reads a shape by its number.
+        meta: that of a samples file.
+        files: the mesh file of each shape, or None.
+        categories: one per shape, "" if unknown; empty if all are.
     """
 
     path: Path
@@ -83,14 +82,14 @@ class Collection:
 
 
 def kind_of(path: Path | str) -> Kind:
-    """What stands at ``path``.
+    """The kind of ``path``.
 
     Raises:
-        InputError: nothing, an empty folder, or an unknown ending.
+        InputError: no such path, an empty folder, or an unknown suffix.
     """
     path = Path(path)
     if not path.exists():
-        raise InputError(f"{path} does not exist; give a run, data set, samples, mesh or folder")
+        raise InputError(f"{path} does not exist; name a run, data set, samples, mesh or folder")
     if path.is_dir():
         if is_run(path):
             return "run"
@@ -99,12 +98,10 @@ def kind_of(path: Path | str) -> Kind:
         return "folder"
     suffix = path.suffix.lower()
     if suffix in UNUSABLE:
-        raise InputError(f"cannot look at {path}: {unreadable(suffix)}")
+        raise InputError(f"cannot show {path}: {unreadable(suffix)}")
     if suffix not in SUFFIXES:
         known = ", ".join(SUFFIXES)
-        raise InputError(
-            f"cannot look at {path}: files end in {known}, got {suffix or 'no ending'!r}"
-        )
+        raise InputError(f"cannot show {path}: files end in {known}, got {suffix or 'no ending'!r}")
     return "samples" if suffix == ".npz" else "file"
 
 
@@ -112,17 +109,17 @@ def open_collection(path: Path | str) -> Collection:
     """Open anything but a run.
 
     Raises:
-        InputError: see :func:`kind_of`; or the path is a run, or a folder with nothing to see.
+        InputError: see :func:`kind_of`; or the path is a run, or a folder without shapes.
     """
     path = Path(path)
     kind = kind_of(path)
     if kind == "run":
-        raise InputError(f"{path} is a run; draw samples from it with: pcgen sample {path}")
+        raise InputError(f"{path} is a run; sample it with: pcgen sample {path}")
     if kind == "dataset":
         return _dataset(path)
     if kind == "folder":
         return _folder(path)
-    # Of samples, what is not finite is the generator's doing, and is told instead of mended.
+    # Points of samples that are not finite are errors of the generator, and reported.
     content = open_file(path, faulty="refuse" if kind == "samples" else "drop")
     return _of_content(content, path, kind)
 
@@ -135,10 +132,10 @@ def read_shape(path: Path) -> LoadedShape:
 def readable_shapes(
     collection: Collection, count: int | None = None
 ) -> tuple[Collection, list[str]]:
-    """The first ``count`` shapes that can be read, and what is wrong with those before them.
+    """The first ``count`` shapes that can be read, and the errors of those before them.
 
     Raises:
-        InputError: none can be.
+        InputError: none can be read.
     """
     shapes: dict[int, LoadedShape] = {}
     faults = []
@@ -151,7 +148,7 @@ def readable_shapes(
             faults.append(str(error))
             progress.say(f"left out: {error}")
     if not shapes:
-        raise InputError(f"nothing in {collection.path} can be read: {'; '.join(faults[:3])}")
+        raise InputError(f"no shape of {collection.path} can be read: {'; '.join(faults[:3])}")
     kept = list(shapes)
     return Collection(
         path=collection.path,
@@ -167,35 +164,33 @@ def readable_shapes(
 def from_mesh(
     name: str, mesh: Mesh, category: str = "", count: int = SURFACE_POINTS
 ) -> LoadedShape:
-    """A mesh with points on its surface, both in the per-shape box frame."""
+    """A mesh with sampled points, both in the per-shape box frame."""
     from pcgen.shapes.surface import sample_surface
 
     points, normals = sample_surface(mesh, count, np.random.default_rng(0))
     used = mesh.used_vertices()
     place = box_source_frame(used)
-    centre = np.asarray(place.centre)
     return LoadedShape(
         name=name,
-        points=((points - centre) / place.scale).astype(np.float32),
+        points=place.normalise(points).astype(np.float32),
         normals=normals.astype(np.float32),
-        mesh=Mesh((mesh.vertices - centre) / place.scale, mesh.faces),
+        mesh=Mesh(place.normalise(mesh.vertices), mesh.faces),
         category=category,
         place=place,
     )
 
 
 def box_source_frame(points: NDArray[np.floating]) -> SourceFrame:
-    """The place of the shape whose own points (n, 3) these are."""
+    """The frame of a shape with these points (n, 3) in original units."""
     frame = box_frame(points[None])
     x, y, z = frame.centre[0]
     return SourceFrame(float(frame.scale[0]), (float(x), float(y), float(z)))
 
 
 def to_samples(collection: Collection, count: int | None = None, points: int = 2048) -> Samples:
-    """The first ``count`` shapes as samples of one size, in the order of the collection.
+    """The first ``count`` shapes as samples of equal size, in the order of the collection.
 
-    A shape with more points gives the first ones, which are as random as all; one with fewer
-    repeats some.
+    Of a shape with more points, the first ones are used; one with fewer repeats some.
     """
     shapes = [collection.load(number) for number in range(min(count or 10**9, len(collection)))]
     clouds, sides = [], []
@@ -213,7 +208,7 @@ def to_samples(collection: Collection, count: int | None = None, points: int = 2
 
 
 def _of_content(content: FileContent, path: Path, kind: Kind) -> Collection:
-    """Shapes that are read already. Many of one file are numbered, as a run's samples are."""
+    """A collection of shapes in memory. Several of one file are numbered, like samples."""
     for note in content.notes:
         progress.say(f"{path}: {note}")
     many = len(content.shapes) > 1 and not path.is_dir()
@@ -228,7 +223,7 @@ def _of_content(content: FileContent, path: Path, kind: Kind) -> Collection:
         place = places.get(category, BOX_FRAME)
         if not content.meta:
             place = box_source_frame(points)
-            points = (points - np.asarray(place.centre)) / place.scale
+            points = place.normalise(points)
         return LoadedShape(
             name=names[number],
             points=points.astype(np.float32),
@@ -272,10 +267,10 @@ def _stored(dataset: Dataset, number: int) -> LoadedShape:
 
 
 def _folder(path: Path) -> Collection:
-    """Meshes and scans of a folder and of those just below it, whose names are categories.
+    """Meshes and scans of a folder and of its subfolders, whose names are categories.
 
-    Of several formats of one shape the first by :data:`FOLDER_SUFFIXES` counts. Where there are
-    none, the arrays of clouds in the folder.
+    Of several formats of one shape, the first of :data:`FOLDER_SUFFIXES` is used. Without any, the
+    arrays of clouds in the folder are used.
     """
     found: dict[tuple[str, str], Path] = {}
     every = sorted(f for f in (*path.glob("*"), *path.glob("*/*")) if f.is_file())
@@ -310,9 +305,9 @@ def _folder(path: Path) -> Collection:
             (f.suffix.lower() for f in path.rglob("*") if f.suffix.lower() in UNUSABLE), ""
         )
         if other:
-            raise InputError(f"{path} holds nothing to look at: {unreadable(other)}")
+            raise InputError(f"{path} holds nothing to show: {unreadable(other)}")
         raise InputError(
-            f"{path} holds nothing to look at: no run.json, dataset.json, mesh or cloud file "
+            f"{path} holds nothing to show: no run.json, dataset.json, mesh or cloud file "
             f"({', '.join(FOLDER_SUFFIXES)}) in it or one folder below"
         )
     keys = sorted(found, key=lambda key: (key[0], natural_order(key[1])))
@@ -331,6 +326,6 @@ def _folder(path: Path) -> Collection:
 
 
 def natural_order(name: str) -> list[tuple[int, str]]:
-    """Sort key in which ``shape-10`` comes after ``shape-9``."""
+    """Sort key that puts ``shape-10`` after ``shape-9``."""
     parts = re.split(r"(\d+)", name)
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts]

@@ -1,13 +1,13 @@
-"""Light: how much of the sky each place sees, and what the key light reaches.
+"""Ambient occlusion and soft shadows by depth maps.
 
-Ambient occlusion here is no screen trick: the body is rasterised from directions spread over the
-sky, and a place counts the directions from which it is seen. A few directions near the key light
-give shadows with soft edges. Both are the same depth maps.
+The body is rasterised from directions all over the sky; the ambient light of a point is the share
+of directions from which it is visible. A few directions near the key light give soft shadows.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,19 +17,48 @@ from pcgen.render.primitives import Balls, Primitives, normalised
 Array = NDArray[np.float64]
 
 SKY_DIRECTIONS = 40
-SKY_LOWEST = -0.5  # height of the lowest sky direction: light comes back from the ground too
+SKY_LOWEST = -0.5  # height of the lowest sky direction; the ground reflects light
 KEY_DIRECTIONS = 8
-KEY_SPREAD = 0.09  # radians, of the key light: soft shadow edges
+KEY_SPREAD = 0.09  # radius of the key light in radians, for soft shadows
 RESOLUTION = {Balls: 128, "mesh": 224}
+
+# The lights of pictures, window and page. Directions are in camera axes (right, up, towards eye).
+KEY_FROM, FILL_FROM = (-0.55, 0.75, 0.60), (0.8, 0.1, 0.5)
+KEY, SKY, FILL, RIM = 0.84, 0.56, 0.10, 0.05  # strengths; their sum in full light is about 1.4
+SOFTNESS = 0.15  # cosine beyond the terminator that the key light still reaches
+DARKEST, OPENNESS, DOWNWARD = 0.18, 1.3, 0.72  # of the ambient light, see :func:`ambient`
+
+
+def key_term(cosine: Array) -> Array:
+    """Key light on surfaces with this cosine of their angle to it, without shadows."""
+    return KEY * np.clip((cosine + SOFTNESS) / (1 + SOFTNESS), 0, None)
+
+
+def ambient(seen: Array, height: Array) -> Array:
+    """Ambient light on surfaces that see a share of the sky, with the normals' Y.
+
+    Occluded points keep some light, so that the shape stays visible.
+    """
+    open_ = DARKEST + (1 - DARKEST) * seen**OPENNESS
+    return SKY * open_ * (DOWNWARD + (1 - DOWNWARD) * (0.5 + 0.5 * height))
+
+
+def constants() -> dict[str, Any]:
+    """The lights by name, for renderers in other languages."""
+    return {
+        "key_from": KEY_FROM, "fill_from": FILL_FROM, "key": KEY, "sky": SKY, "fill": FILL,
+        "rim": RIM, "softness": SOFTNESS, "darkest": DARKEST, "openness": OPENNESS,
+        "downward": DOWNWARD,
+    }  # fmt: skip
 
 
 @dataclass(frozen=True)
 class DepthMap:
-    """The body seen by parallel light.
+    """The depth of the body from one direction of parallel light.
 
     Attributes:
-        axes: (3, 3), the last row towards the light; centre: (3,); half: half the map's side.
-        depth: (side, side) away from the light, +inf where light passes.
+        axes: (3, 3), the last row towards the light; centre: (3,); half: half side of the map.
+        depth: (side, side) away from the light, +inf outside the body.
     """
 
     axes: Array
@@ -38,7 +67,7 @@ class DepthMap:
     depth: NDArray[np.float32]
 
     def lit(self, position: Array, bias: float) -> Array:
-        """Share of light, (n,) in [0, 1], at world positions: four texels, weighted."""
+        """Share of light (n,) in [0, 1] at world positions, bilinear over four texels."""
         side = len(self.depth)
         local = (position - self.centre) @ self.axes.T
         x = (local[:, 0] / self.half + 1) * side / 2 - 0.5
@@ -58,7 +87,7 @@ class DepthMap:
 
 @dataclass(frozen=True)
 class LightMaps:
-    """A group of directions with their maps.
+    """Directions of light with their depth maps.
 
     Attributes:
         directions: (k, 3) unit, towards the light; maps: one per direction.
@@ -68,7 +97,7 @@ class LightMaps:
     maps: tuple[DepthMap, ...]
 
     def sky(self, position: Array, normal: Array | None, bias: float) -> Array:
-        """Share (n,) of the cosine-weighted sky that is seen; without normals, of the sphere."""
+        """Visible share (n,) of the cosine-weighted sky; without normals, of the sphere."""
         got, possible = np.zeros(len(position)), np.zeros(len(position))
         for direction, depth_map in zip(self.directions, self.maps, strict=True):
             weight = (
@@ -78,16 +107,16 @@ class LightMaps:
             got[facing] += weight[facing] * depth_map.lit(position[facing], bias)
             possible += weight
         share = got / np.maximum(possible, 1e-9)
-        # A flat open surface sees half of the whole sphere: that is full light.
+        # A point on an open plane sees half of the sphere, which is full light.
         return np.minimum(1.0, 2 * share) if normal is None else share
 
     def key(self, position: Array, bias: float) -> Array:
-        """Mean share (n,) of the light of all maps, cosine left to the caller."""
+        """Mean share (n,) of the light of all maps, without the cosine factor."""
         return np.mean([depth_map.lit(position, bias) for depth_map in self.maps], axis=0)
 
 
 def sky_light(body: Primitives) -> LightMaps:
-    """Directions evenly over the sky (a Fibonacci spiral), from the zenith to below the horizon."""
+    """Directions evenly over the sky (a Fibonacci spiral), from zenith to below the horizon."""
     k = np.arange(SKY_DIRECTIONS) + 0.5
     height = 1 - (1 - SKY_LOWEST) * k / SKY_DIRECTIONS
     angle = np.pi * (1 + np.sqrt(5)) * k
@@ -97,7 +126,7 @@ def sky_light(body: Primitives) -> LightMaps:
 
 
 def key_light(body: Primitives, direction: Array) -> LightMaps:
-    """Directions in a small cone about ``direction``."""
+    """Directions in a small cone around ``direction``."""
     k = np.arange(KEY_DIRECTIONS) + 0.5
     away = KEY_SPREAD * np.sqrt(k / KEY_DIRECTIONS)
     angle = np.pi * (1 + np.sqrt(5)) * k

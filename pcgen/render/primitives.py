@@ -1,7 +1,7 @@
-"""What can be drawn: a cloud of small balls, or a triangle mesh. Both answer the same questions.
+"""The primitives that can be drawn: a cloud of balls, or a triangle mesh, with one interface.
 
-Bad input ends here: rows with NaN are dropped, one point or many equal ones are one ball, faces
-that point nowhere are an error that says which.
+Input is checked here: rows with NaN are dropped, equal points become one ball, and faces with
+invalid indices raise an error.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ from pcgen.render.simplification import simplify
 Array = NDArray[np.float64]
 Faces = NDArray[np.int64]
 
-NEIGHBOURS = 8  # of a point, for its spacing
-COVER = 0.5  # ball radius over the distance to the neighbours: closed surfaces, open gaps
-BALL = 0.42  # share of the ball's own normal in the shading of a cloud
-CREASE = np.cos(np.radians(40))  # sharper edges are drawn sharp
+NEIGHBOURS = 8  # per point, to measure the spacing
+COVER = 0.5  # ball radius over the distance to neighbours: closes surfaces, keeps gaps
+BALL = 0.42  # share of the ball's normal in the shading of a cloud
+CREASE = np.cos(np.radians(40))  # edges with larger angles are shaded sharp
 MAX_FACES = 400_000
 
 
 @dataclass(frozen=True)
 class Balls:
-    """A cloud: balls, lit by the normals of the surface they lie on.
+    """A cloud of balls, shaded by the normals of their surface.
 
     Attributes:
         points: (n, 3) finite; normals: (n, 3), unit or zero, of unknown sign.
-        albedo: (n, 3) linear; radii: (n,) world units; radius: the typical one.
+        albedo: (n, 3) linear; radii: (n,) world units; radius: their median.
     """
 
     points: Array
@@ -52,7 +52,7 @@ class Balls:
         return raster.discs(x, y, -1 / depth, self.radii * scale, bulge, size)
 
     def surface(self, hits: Faces, position: Array, towards: Array) -> tuple[Array, Array]:
-        """Shading normal, on the side of the eye, and albedo, both (m, 3).
+        """Shading normals facing the eye, and albedo, both (m, 3).
 
         Args:
             hits: (m,) primitives; position: (m, 3) on them; towards: (m, 3) unit, to the eye.
@@ -65,11 +65,11 @@ class Balls:
 
 @dataclass(frozen=True)
 class Triangles:
-    """A mesh, smooth except at creases, lit on both sides.
+    """A mesh, smooth except at creases, shaded on both sides.
 
     Attributes:
-        points: (v, 3); faces: (f, 3); corners: (f, 3, 3) unit normals of the face's corners.
-        albedo: (v, 3) linear; radius: a length below which light sees no detail.
+        points: (v, 3); faces: (f, 3); corners: (f, 3, 3) unit normals of the corners of faces.
+        albedo: (v, 3) linear; radius: the length scale of the light bias.
     """
 
     points: Array
@@ -84,7 +84,7 @@ class Triangles:
         return raster.triangles(x, y, -1 / depth if perspective else depth, self.faces, size)
 
     def surface(self, hits: Faces, position: Array, towards: Array) -> tuple[Array, Array]:
-        """See :meth:`Balls.surface`; the side is that of the flat triangle."""
+        """See :meth:`Balls.surface`; the flat triangle determines the side."""
         a, b, c = (self.points[self.faces[hits, k]] for k in range(3))
         u, v, w = b - a, c - a, position - a
         uu, uv, vv = (u * u).sum(1), (u * v).sum(1), (v * v).sum(1)
@@ -101,13 +101,13 @@ Primitives = Balls | Triangles
 
 
 def balls(points, normals=None, colour=None, point_size: float = 1.0) -> Balls:  # type: ignore[no-untyped-def]
-    """Make a cloud drawable.
+    """The balls of a cloud.
 
     Args:
-        points: (n, 3); rows that are not finite are left out.
-        normals: (n, 3) of any sign; None or all zero to estimate them from the neighbours.
+        points: (n, 3); rows that are not finite are ignored.
+        normals: (n, 3) of any sign; None or all zero to estimate them from neighbours.
         colour: see :func:`pcgen.render.palette.resolve`.
-        point_size: factor on the ball radius, which otherwise follows the spacing.
+        point_size: factor of the ball radius, which follows the spacing.
     """
     points = np.asarray(points, dtype=np.float64)
     if points.ndim != 2 or points.shape[1] != 3:
@@ -131,7 +131,7 @@ def balls(points, normals=None, colour=None, point_size: float = 1.0) -> Balls: 
 
 
 def triangles(vertices, faces, colour=None) -> Triangles:  # type: ignore[no-untyped-def]
-    """Make a mesh drawable; above :data:`MAX_FACES` faces it is simplified for display.
+    """The triangles of a mesh, which is simplified above :data:`MAX_FACES` faces.
 
     Raises:
         MeshError: no faces, indices out of range, or a face with a vertex that is not finite.
@@ -145,7 +145,7 @@ def triangles(vertices, faces, colour=None) -> Triangles:  # type: ignore[no-unt
     if not len(faces):
         raise MeshError("the mesh has no faces; draw its vertices as a cloud")
     if faces.min() < 0 or faces.max() >= len(vertices):
-        raise MeshError(f"a face points at vertex {faces.max()} of {len(vertices)}")
+        raise MeshError(f"a face refers to vertex {faces.max()} of {len(vertices)}")
     usable = np.isfinite(vertices).all(1)[faces].all(1)
     if not usable.any():
         raise MeshError("every face of the mesh has a vertex that is not finite")
@@ -164,17 +164,17 @@ def triangles(vertices, faces, colour=None) -> Triangles:  # type: ignore[no-unt
 
 
 def corner_normals(vertices: Array, faces: Faces) -> Array:
-    """Smooth normals per corner, (f, 3, 3), that stay the face's own across creases.
+    """Smooth normals per corner (f, 3, 3), or the face normal at creases.
 
-    Vertices at one place count as one, so that meshes with split vertices look smooth too.
+    Vertices with equal coordinates are merged, so that meshes with split vertices look smooth.
     """
     corners = vertices[faces]
     forth = normalised(np.roll(corners, -1, axis=1) - corners)
     back = normalised(np.roll(corners, 1, axis=1) - corners)
     flat: Array = np.cross(forth[:, 0], back[:, 0])
     own = np.repeat(normalised(flat)[:, None], 3, axis=1)
-    # Weighted by the corner's angle (Thürmer and Wüthrich 1998): how a flat side was cut into
-    # triangles does not matter.
+    # Weighted by the angle of the corner (Thürmer and Wüthrich 1998), so that the triangulation of
+    # a flat side does not matter.
     weighted = np.arccos(np.clip((forth * back).sum(2, keepdims=True), -1, 1)) * own
     _, same = np.unique(vertices, axis=0, return_inverse=True)
     place = same.reshape(-1)[faces]
@@ -185,7 +185,7 @@ def corner_normals(vertices: Array, faces: Faces) -> Array:
 
 
 def _facing(normal: Array, side: Array, towards: Array) -> Array:
-    """``normal`` turned over where ``side`` points away from the eye."""
+    """``normal``, negated where ``side`` points away from the eye."""
     return np.where(((side * towards).sum(1) < 0)[:, None], -normal, normal)
 
 
@@ -196,7 +196,7 @@ def normalised(vectors: Array) -> Array:
 
 
 def _neighbourhood(points: Array, estimate: bool) -> tuple[float, Array]:
-    """Typical distance between neighbours, and PCA normals (zero where there is no plane)."""
+    """Typical distance between neighbours, and PCA normals (zero if undefined)."""
     from scipy.spatial import cKDTree
 
     distinct = np.unique(points, axis=0)

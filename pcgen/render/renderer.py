@@ -1,8 +1,7 @@
-"""From a body and a camera to a picture: what each pixel sees, then its light.
+"""Render primitives with a camera: rasterise, then shade.
 
-Everything is computed in linear light at twice the size and averaged down, so that edges are
-smooth. Nothing here is random and no graphics driver takes part: the same input gives the same
-bytes on every machine with the same numpy.
+Light is computed in linear values at twice the resolution and averaged, for smooth edges. Nothing
+is random: the same input gives the same bytes on every machine with the same numpy.
 """
 
 from __future__ import annotations
@@ -21,22 +20,20 @@ Index = NDArray[np.int64]
 Image = NDArray[np.uint8]
 
 SUPERSAMPLING = 2
-KEY_FROM = (-0.55, 0.75, 0.60)  # in right, up, towards-the-eye: over the left shoulder
-KEY, SKY, FILL, RIM = 0.84, 0.56, 0.10, 0.10  # strengths; with albedo 1, about 1.4 in full light
-GROUND_SHADE = 0.55  # of the paper's light that full occlusion takes away
+GROUND_SHADE = 0.55  # share of the background's light that full occlusion removes
 GROUND_CELLS = 96
-NEAREST = 0.02  # of the camera's distance: what is nearer to the eye is not drawn
-BORDER = 0.12  # of the picture's side, over which the ground shadow fades
-GROUND_REACH = 2.2  # in half sizes of the body, where the ground shadow has faded out
+NEAREST = 0.02  # near plane over the distance of the camera
+BORDER = 0.12  # width over which the ground shadow fades at the border, over the picture's side
+GROUND_REACH = 2.2  # distance in half sizes of the body where the ground shadow ends
 
 
 @dataclass(frozen=True)
 class GroundShadow:
-    """The plane under a body, darkened.
+    """The shadow on the plane under a body.
 
     Attributes:
-        dark: (cells, cells) along X, then Z: share of the paper's light that is missing.
-        x, z: its middle; floor: its height; reach: half its side. World units.
+        dark: (cells, cells) along X, then Z: share of light that is missing.
+        x, z: its centre; floor: its height; reach: its half side. World units.
     """
 
     dark: Array
@@ -48,10 +45,10 @@ class GroundShadow:
 
 @dataclass
 class Renderer:
-    """A body under its sky. The sky's maps do not depend on the camera, so a turntable keeps them.
+    """Renders one body. The sky light does not depend on the camera, so a turntable reuses it.
 
     Attributes:
-        body: what stands in it.
+        body: the primitives to draw.
         ground: draw the soft shadow on the plane below the body.
     """
 
@@ -68,13 +65,13 @@ class Renderer:
 
     @property
     def _bias(self) -> float:
-        # A ball must not shade itself, nor its neighbours on the same flat surface.
+        # A ball must not shade itself or its neighbours on a flat surface.
         if isinstance(self.body, Balls):
             return 2.5 * float(self.body.radii.max())
         return 1.5 * self.body.radius
 
     def shoot(self, camera: Camera, size: tuple[int, int], *, transparent: bool = False) -> Image:
-        """Take the picture; size is (width, height).
+        """Render the picture; size is (width, height).
 
         Returns:
             (height, width, 3) uint8 on the background, or (height, width, 4) with straight alpha.
@@ -84,10 +81,10 @@ class Renderer:
         visible = np.maximum(depth, NEAREST * camera.distance)
         scale = camera.focal(width, height) / visible
         if isinstance(self.body, Balls):
-            # An outlier beside or behind the eye would be a disc larger than the picture.
+            # An outlier beside or behind the eye would be larger than the picture.
             x = np.where(depth < visible, -width, x)
         hits = self.body.draw(x, y, visible, scale, (height, width), perspective=True)
-        # Premultiplied linear light, and how much of the background it covers.
+        # Premultiplied linear light, and its coverage of the background.
         picture = np.zeros((height, width, 4))
         key = self._key(camera)
         if self.ground and camera.axes[2, 1] > 0.05:
@@ -110,7 +107,7 @@ class Renderer:
         return np.round(255 * palette.to_srgb(light_ + (1 - cover) * paper)).astype(np.uint8)
 
     def occlusion(self) -> Array:
-        """Share (n,) of the sky that each point of the body sees, for viewers that bake it in."""
+        """The visible share (n,) of the sky at each point of the body, for other viewers."""
         if self._open is not None:
             return self._open
         assert isinstance(self.body, Triangles)
@@ -120,12 +117,12 @@ class Renderer:
             self._sky.sky(self.body.points + self._bias * side, side, self._bias)
             for side in (normal, -normal)
         ]
-        return np.maximum(*sides)  # the side that looks outwards, whichever way the faces turn
+        return np.maximum(*sides)  # the outer side, for either orientation of the faces
 
     def ground_map(
         self, key: lighting.LightMaps | None = None, cells: int = GROUND_CELLS
     ) -> GroundShadow:
-        """How dark the plane under the body is, without a key light by the sky alone."""
+        """The shadow under the body; without a key light, of the sky alone."""
         low, high = self.body.points.min(0), self.body.points.max(0)
         floor = float(low[1]) - self.body.radius
         centre = (low + high) / 2
@@ -144,7 +141,7 @@ class Renderer:
         return GroundShadow(GROUND_SHADE * dark, float(centre[0]), float(centre[2]), floor, reach)
 
     def _key(self, camera: Camera) -> lighting.LightMaps:
-        return lighting.key_light(self.body, normalised(np.array(KEY_FROM) @ camera.axes))
+        return lighting.key_light(self.body, normalised(np.array(lighting.KEY_FROM) @ camera.axes))
 
     def _shade(
         self,
@@ -162,20 +159,17 @@ class Renderer:
             lifted = position + self._bias * normal
             seen = self._sky.sky(lifted, normal, self._bias)
             reached = key.key(lifted, self._bias)
-        direction = normalised(np.array(KEY_FROM) @ camera.axes)
-        cosine = np.clip((normal @ direction + 0.15) / 1.15, 0, None)  # softened terminator
-        upward = 0.5 + 0.5 * normal[:, 1]
-        fill = np.clip(normal @ (np.array((0.8, 0.1, 0.5)) @ camera.axes), 0, None)
+        direction = normalised(np.array(lighting.KEY_FROM) @ camera.axes)
+        fill = np.clip(normal @ (np.array(lighting.FILL_FROM) @ camera.axes), 0, None)
         rim = (1 - np.clip((normal * towards).sum(1), 0, 1)) ** 3 * seen
-        # Occluded places keep a little of the sky: deep black holes hide the shape.
-        ambient = SKY * (0.18 + 0.82 * seen**1.3) * (0.72 + 0.28 * upward)
-        total = KEY * cosine * reached + ambient + FILL * fill
-        return albedo * total[:, None] + RIM * rim[:, None] * 0.5
+        total = lighting.key_term(normal @ direction) * reached
+        total = total + lighting.ambient(seen, normal[:, 1]) + lighting.FILL * fill
+        return albedo * total[:, None] + lighting.RIM * rim[:, None]
 
     def _ground_shade(
         self, camera: Camera, key: lighting.LightMaps, height: int, width: int
     ) -> Array:
-        """Share of the paper's light (height, width) that the shape takes from it."""
+        """The shadow (height, width) of the shape on the background."""
         ground = self.ground_map(key)
         row, column = np.mgrid[0:height, 0:width]
         rays = camera.rays(column.ravel() + 0.5, row.ravel() + 0.5, width, height)
@@ -186,20 +180,20 @@ class Renderer:
         fx, fz = (hit[:, 0] - ground.x + ground.reach), (hit[:, 2] - ground.z + ground.reach)
         shade = np.zeros(len(rays))
         shade[falls] = bilinear(ground.dark, fx * cells, fz * cells)
-        # The shadow fades before the border, so that pictures of a sheet blend into its paper.
+        # The shadow fades before the border, so that pictures blend into the paper of a sheet.
         return shade.reshape(height, width) * np.minimum(
             _fade(height)[:, None], _fade(width)[None, :]
         )
 
 
 def _fade(side: int) -> Array:
-    """0 at both ends of a row of pixels, 1 inside."""
+    """Weights of a row of pixels: 0 at both ends, 1 inside."""
     place = (np.arange(side) + 0.5) / side
     return np.clip(np.minimum(place, 1 - place) / BORDER, 0, 1)
 
 
 def bilinear(table: Array, x: Array, y: Array) -> Array:
-    """Values of ``table`` (n, m) between its cells at index positions x, y; zero outside."""
+    """Bilinear values of ``table`` (n, m) at index positions x, y; zero outside."""
     inside = (x >= 0) & (y >= 0) & (x <= table.shape[0] - 1) & (y <= table.shape[1] - 1)
     x, y = np.where(inside, x, 0), np.where(inside, y, 0)
     i = np.minimum(x.astype(np.int64), table.shape[0] - 2)

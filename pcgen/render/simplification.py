@@ -1,7 +1,4 @@
-"""Fewer faces for display: vertices clustered on a grid, the coarsest that keeps the budget.
-
-Meshes of millions of faces are drawn from this; what a user exports is never simplified here.
-"""
+"""Simplify meshes for display by clustering vertices on a grid. Exports are never simplified."""
 
 from __future__ import annotations
 
@@ -13,13 +10,12 @@ Faces = NDArray[np.int64]
 
 
 def simplify(vertices: Array, faces: Faces, limit: int) -> tuple[Array, Faces, NDArray[np.int64]]:
-    """Merge the vertices of each grid cell into the one nearest their mean, until it fits.
+    """Merge the vertices of each cell of a grid that is coarse enough for ``limit`` faces.
 
     Args:
-        vertices: (v, 3); faces: (f, 3); limit: at most this many faces come back, at least 1.
+        vertices: (v, 3); faces: (f, 3); limit: largest number of faces of the result, at least 1.
     Returns:
-        vertices (w, 3), faces (g, 3) without those that collapsed, and for each new vertex the
-        old one it is, so that colours can follow.
+        vertices (w, 3), faces (g, 3) without collapsed ones, and the old index of each new vertex.
     """
     if len(faces) <= limit:
         return vertices, faces, np.arange(len(vertices))
@@ -46,7 +42,7 @@ def simplify(vertices: Array, faces: Faces, limit: int) -> tuple[Array, Faces, N
 
 
 def _cluster(points: Array, low: Array, cell: float) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The representative of each occupied cell, and each point's cell."""
+    """The representative of each occupied cell, and the cell of each point."""
     place = np.floor((points - low) / cell).astype(np.int64)
     span = place.max(0) + 1
     code = (place[:, 0] * span[1] + place[:, 1]) * span[2] + place[:, 2]

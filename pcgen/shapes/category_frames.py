@@ -34,6 +34,10 @@ class SourceFrame:
     up: str = "y"
     unit: str = ""
 
+    def normalise(self, points: NDArray[np.floating]) -> NDArray[np.float64]:
+        """Points (n, 3) in original units, on axes with +Y up, in the box frame."""
+        return (np.asarray(points, np.float64) - np.asarray(self.centre)) / self.scale
+
     def restore(self, points: NDArray[np.floating]) -> NDArray[np.float64]:
         """Points (n, 3) of the box frame in original units and axes."""
         moved = np.asarray(points, np.float64) * self.scale + np.asarray(self.centre)

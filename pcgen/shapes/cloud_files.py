@@ -47,6 +47,20 @@ class CloudList:
     categories: Sequence[str]
     meta: dict[str, Any] = field(default_factory=dict)
 
+    @classmethod
+    def of(cls, samples: Samples) -> CloudList:
+        """The clouds of samples, named by their number."""
+        normals = [None] * len(samples) if samples.normals is None else samples.normals
+        return cls(
+            [
+                Cloud(points.astype(np.float64), None if own is None else own.astype(np.float64))
+                for points, own in zip(samples.points, normals, strict=True)
+            ],
+            [str(number) for number in range(len(samples))],
+            samples.category.tolist(),
+            samples.meta,
+        )
+
     def __len__(self) -> int:
         return len(self.clouds)
 

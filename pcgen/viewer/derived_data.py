@@ -1,6 +1,6 @@
-"""What a shape is not shown with at once, because it takes long: its mesh, its nearest neighbour.
+"""Data of a shape that take long to compute: its mesh and its nearest training shape.
 
-Both are called in the background, one after the other, and leave their light computed.
+Both are computed in the background, with their lighting.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pcgen.viewer.sources import RunSource, Source, ViewedShape, reconstruct_mes
 
 
 class DerivedData:
-    """Makes the mesh of a shape and finds the training shape nearest to it."""
+    """Computes the mesh of a shape and finds the nearest training shape."""
 
     def __init__(
         self,
@@ -25,8 +25,8 @@ class DerivedData:
     ) -> None:
         """
         Args:
-            open_training: opens the training shapes, once; None where nothing can be compared.
-            mesh_of: reconstructs a mesh from an item's points.
+            open_training: opens the training shapes, once; None if there are none.
+            mesh_of: reconstructs a mesh from the points of a shape.
         """
         self._source = source
         self._open_training = open_training
@@ -38,7 +38,7 @@ class DerivedData:
         return self._open_training is not None
 
     def mesh(self, item: ViewedShape) -> Mesh:
-        """A mesh of the item; of a run's from more points than are shown."""
+        """The mesh of a shape; for samples of a run, from more points than are shown."""
         source = self._source
         known = isinstance(source, RunSource) and item.latent is not None
         mesh = self._mesh_of(source.denser(item) if known else item)  # type: ignore[union-attr]
@@ -46,15 +46,15 @@ class DerivedData:
         return mesh
 
     def nearest(self, item: ViewedShape) -> Neighbour:
-        """The training shape nearest to the item.
+        """The training shape nearest to a shape.
 
         Raises:
-            InputError: the training shapes are gone.
+            InputError: the training shapes do not exist.
         """
         if self._training is None and self._open_training is not None:
             self._training = self._open_training()
         if self._training is None:
-            raise InputError("the training data is not where the run says; use --reference DATASET")
+            raise InputError("the training data of the run was not found; use --reference DATASET")
         found = self._training.nearest(item.points)
         drawing.cloud_lighting(found.points)
         return found

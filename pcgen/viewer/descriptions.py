@@ -1,4 +1,4 @@
-"""What is known of a shape on show, and what is lacking, in words."""
+"""Describe the current shape as text, and why layers are unavailable."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ def describe_shape(
     layers: Set[str],
     time: float = 1.0,
 ) -> list[tuple[str, str]]:
-    """Label and value of each fact.
+    """Labels and values of each fact.
 
     Args:
-        number: of the shape among how many, from 1; None where there is no other.
-        nearest: training shape, where it was searched; layers: that are shown.
+        number: of the shape, from 1, and their count; None if there is only one.
+        nearest: training shape, or None; layers: that are shown.
         time: of the flow, 1 for the shape.
     """
     facts = [("shape", item.name)]
@@ -32,33 +32,33 @@ def describe_shape(
         facts.append(("mesh", f"{len(item.mesh.faces):,} faces"))
     if item.base is not None and (layers & {"base", "paths"} or time < 1):
         longer = f", drawn {item.times} times as long" if item.times > 1 else ""
-        facts.append(("from base to shape, on average", f"{item.way:.3g}{longer}"))
+        facts.append(("mean distance from base to shape", f"{item.way:.3g}{longer}"))
     if nearest is not None and "training" in layers:
         facts.append(("nearest training shape", nearest.id))
         if note := str(nearest.relation):
-            facts.append(("to lie on the sample", note))
+            facts.append(("transformed to the sample by", note))
         facts.append(("Chamfer distance, proportion-free", f"{nearest.distance:.4g}"))
     return facts
 
 
 def display_name(item: ViewedShape) -> str:
-    """What to call a shape whose name may be a path, or a mere number."""
+    """The display name of a shape whose name may be a path or a number."""
     name = item.name.split("/")[-1]
     return f"shape {name}" if name.isdecimal() else name
 
 
 def why_unavailable(item: ViewedShape | None, layer: str, *, comparable: bool) -> str:
-    """Why a layer cannot be shown, or "" where it can.
+    """Why a layer cannot be shown; "" if it can.
 
     Args:
-        comparable: there are training shapes to compare with.
+        comparable: whether there are training shapes.
     """
     if item is None:
         return "no shape yet"
     if layer in ("base", "paths") and item.base is None:
-        return "base and flow are known only for shapes drawn from a run: pcgen view RUN"
+        return "only samples of a run have base and flow: pcgen view RUN"
     if layer == "normals" and item.normals is None:
         return "this shape has no normals"
     if layer == "training" and not comparable:
-        return "no training data to compare with; name it with --reference DATASET"
+        return "no training data to compare with; pass it as --reference DATASET"
     return ""

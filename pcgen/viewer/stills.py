@@ -1,4 +1,4 @@
-"""Pictures of what the viewer would show, without a window: stills, sheets, turntables."""
+"""Write pictures, contact sheets and turntables of shapes without a window."""
 
 from __future__ import annotations
 
@@ -46,16 +46,16 @@ def stills(
     reference: Path | str | None = None,
     device: str = "cpu",
 ) -> list[Path]:
-    """Draw shapes of ``path`` into files and give the files.
+    """Write pictures of the shapes of ``path``; returns the files.
 
     Args:
-        png: a still; of several shapes a contact sheet. gif: a turntable of the first shape.
-        explained: how the first shape of a run came to be, see :func:`pcgen.render.explain`.
-        number, count: the shapes, in their order; of a run the seeds from ``seed`` on.
-        category: only its shapes count.
-        drawn_as: ``points``, ``mesh``, or ``auto``: the mesh where the file has one.
+        png: a picture; of several shapes, a contact sheet. gif: a turntable of the first shape.
+        explained: how the first sample of a run is generated, see :func:`pcgen.render.explain`.
+        number, count: of the shapes in order; for a run, the seeds from ``seed`` on.
+        category: use only its shapes.
+        drawn_as: ``points``, ``mesh``, or ``auto``: the mesh if the file has one.
         colour: ``plain``, ``height``, ``normal`` or ``part``.
-        size: pixels of one picture's side; reference: see :func:`pcgen.viewer.show`.
+        size: side of a picture in pixels; reference: see :func:`pcgen.viewer.show`.
     """
     source = open_source(path, points=points, device=device)
     items = _items(source, seed if source.draws else number, count, steps, category)
@@ -77,7 +77,7 @@ def stills(
         written.append(render.save_gif(tracked, gif, seconds=4.0))
     if explained is not None:
         if isinstance(source, FileSource):
-            raise InputError(f"only shapes of a run can be explained, and {path} is none")
+            raise InputError(f"only samples of a run can be explained, and {path} is not a run")
         picture = explain(
             source.model, seed=seed, category=category, steps=steps, points=points,
             size=max(96, size // 2), azimuth=azimuth, elevation=elevation,
@@ -123,7 +123,7 @@ def _body(source: Source, item: ViewedShape, drawn_as: str, colour: str) -> prim
 def _neighbours(
     source: Source, items: list[ViewedShape], reference: Path | str | None
 ) -> list[Neighbour] | None:
-    """Beside each sample its nearest training shape, where one asked for it."""
+    """The nearest training shape of each shape, if requested."""
     if reference is None:
         return None
     training = training_shapes(source, reference)
@@ -131,7 +131,7 @@ def _neighbours(
 
 
 def _relation(found: Neighbour) -> str:
-    """The proportion-free distance, and what is done to the training shape."""
+    """The proportion-free distance, and the transformation of the training shape."""
     note = str(found.relation)
     return f"CD {found.distance:.4g}" + (f"\n{note}" if note else "")
 

@@ -35,24 +35,24 @@ def summary(**figures):
 @pytest.mark.parametrize(
     ("figures", "expected"),
     [
-        ({}, "Not to be told apart"),
-        ({}, "As new as nature"),
-        ({"nna_cd": 0.6}, "can be told from real ones"),
-        ({"nna_cd": 0.4}, "sit on reference shapes"),
+        ({}, "cannot distinguish them"),
+        ({}, "As novel as real"),
+        ({"nna_cd": 0.6}, "can be distinguished from real ones"),
+        ({"nna_cd": 0.4}, "closer to reference shapes"),
         ({"nna_cd_generated": 0.84, "nna_cd_reference": 0.3}, "more like each other"),
         ({"nna_cd_generated": 0.3, "nna_cd_reference": 0.84}, "more scattered"),
         ({"nna_cd": 0.9, "novelty_ratio": 1.9}, "flaws rather than novelty"),
-        ({"replay_rate": 0.13}, "Not as new as nature"),
-        ({"novelty_ratio": 0.89}, "Not as new as nature"),
+        ({"replay_rate": 0.13}, "Less novel than real"),
+        ({"novelty_ratio": 0.89}, "Less novel than real"),
         (
             {"novelty_ratio": None, "novelty_ratio_proportion_free": None},
-            "nothing is said about novelty",
+            "novelty is not measured",
         ),
-        ({"replay_rate": None}, "As new as nature"),
-        ({"novelty_ratio_proportion_free": 0.36}, "Not as new as nature"),
-        ({"novelty_ratio_proportion_free": 0.36}, "is a training shape stretched"),
+        ({"replay_rate": None}, "As novel as real"),
+        ({"novelty_ratio_proportion_free": 0.36}, "Less novel than real"),
+        ({"novelty_ratio_proportion_free": 0.36}, "are stretched training shapes"),
         ({"replay_rate_proportion_free": 0.88}, "88.0 % replays (test shapes 15.0 %)"),
-        ({"replay_rate_proportion_free": 0.88, "replay_rate": 0.5}, "Not as new as nature"),
+        ({"replay_rate_proportion_free": 0.88, "replay_rate": 0.5}, "Less novel than real"),
     ],
 )
 def test_the_verdict_follows_the_figures(figures, expected):
@@ -137,7 +137,7 @@ def test_runs_that_met_other_real_sets_have_their_own_ceiling(tmp_path, plain_pi
     text = report_text.table([one.summary for one in found])
     assert "ceiling for a.npz" in text
     assert "ceiling for c.npz" in text
-    assert "8 and 5 shapes a set" in text
+    assert "8 and 5 shapes per set" in text
     write_page(tmp_path / "page.html", found)
     page = (tmp_path / "page.html").read_text()
     assert "ceiling for c.npz" in page

@@ -1,4 +1,4 @@
-"""Published collections read where they lie, beside the same collection prepared."""
+"""Published collections read in place, beside the same collection prepared."""
 
 import json
 

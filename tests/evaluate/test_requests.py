@@ -106,7 +106,7 @@ def test_standardised_samples_are_taken_back(dataset, tmp_path):
 
 def test_samples_of_a_run_have_no_size_for_pointflow(dataset, tmp_path):
     made = Samples(points=surfaces(4, P)[0], meta={"run": "runs/x"}).save(tmp_path / "made.npz")
-    with pytest.raises(InputError, match="without a size"):
+    with pytest.raises(InputError, match="without sizes"):
         read_generated(made, PROTOCOLS["pointflow"].changed(points=P))
 
 
@@ -180,7 +180,7 @@ def test_a_run_draws_its_own_samples_for_each_seed(dataset, run_folder, capsys):
 def test_a_run_is_not_compared_in_units_it_does_not_have(dataset, run_folder, capsys):
     words = ["--reference", dataset, "--points", P, "--protocol", "pointflow", "--split", "test"]
     assert command(run_folder, *words) == 2
-    assert "without a size" in capsys.readouterr().err
+    assert "without sizes" in capsys.readouterr().err
 
 
 def test_swapped_arguments_are_said(dataset, samples, run_folder, capsys):
@@ -199,7 +199,7 @@ def test_a_reference_that_was_generated_is_questioned(samples, tmp_path, capsys)
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--points", "100"], "choose --points 48 or fewer"),
+        (["--points", "100"], "use --points 48 or fewer"),
         (["--points", "48", "--protocol", "lion-box"], "choose one with --split"),
         (["--points", "48", "--standardised", "x"], "use it with --protocol pointflow"),
         (["--points", "48", "--category", "cup"], "no category 'cup'"),
@@ -214,7 +214,7 @@ def test_what_cannot_be_compared_is_refused_in_one_line(dataset, samples, option
 
 def test_a_missing_file_is_named(dataset, capsys):
     assert command("nowhere.npz", "--reference", dataset) == 2
-    assert "nothing is at nowhere.npz" in capsys.readouterr().err
+    assert "no file or folder at nowhere.npz" in capsys.readouterr().err
 
 
 def test_a_plain_numpy_array_of_two_axes_is_explained(dataset, tmp_path, capsys):
@@ -232,7 +232,7 @@ def test_a_folder_of_scans_of_different_sizes_is_thinned_and_it_is_said(dataset,
     assert command(folder, "--reference", dataset, "--points", P) == 0
     assert f"between {P} and {3 * P} points" in capsys.readouterr().out
     assert command(folder, "--reference", dataset, "--points", 2 * P) == 2
-    assert f"1 of 3 clouds with fewer than the {2 * P} points" in capsys.readouterr().err
+    assert f"1 of 3 clouds have fewer than the {2 * P} points" in capsys.readouterr().err
 
 
 def test_an_empty_file_of_clouds_is_refused(dataset, tmp_path, capsys):

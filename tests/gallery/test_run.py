@@ -50,7 +50,7 @@ def test_a_run_becomes_a_page_with_everything_known_of_it(run, tmp_path):
     assert set(found["curves"]) >= {"autoencoder", "point-flow/student"}
     text, data = content(tmp_path / "page" / "index.html")
     assert len(data["path"]["frames"]) == 9
-    assert "How one shape comes to be" in text
+    assert "How a shape is generated" in text
     assert {item["category"] for item in data["items"]} == {LEARNED}
     assert {item["nearest"]["id"].split("/")[0] for item in data["items"]} == {LEARNED}
 
@@ -62,7 +62,7 @@ def test_a_run_whose_data_is_gone_becomes_a_page_that_says_so(run, dataset, tmp_
     finally:
         (dataset.parent / "away").rename(dataset)
     assert found["nearest"] == 0
-    assert "training data was not at hand" in content(tmp_path / "page" / "index.html")[0]
+    assert "training data was not found" in content(tmp_path / "page" / "index.html")[0]
 
 
 def test_only_categories_that_were_learned_stand_beside_samples(run, dataset, tmp_path):

@@ -116,7 +116,7 @@ def test_a_page_takes_clouds_of_different_sizes(tmp_path):
 def test_nothing_to_look_at_is_told(tmp_path):
     with pytest.raises(InputError, match="does not exist"):
         open_collection(tmp_path / "none")
-    with pytest.raises(InputError, match="nothing to look at"):
+    with pytest.raises(InputError, match="nothing to show"):
         open_collection(tmp_path)
     (tmp_path / "a.docx").write_text("x")
     with pytest.raises(InputError, match=r"files end in \.obj, .*got '\.docx'"):
@@ -134,7 +134,7 @@ def test_one_file_that_cannot_be_read_does_not_hide_the_others(tmp_path, capsys)
     assert "left out" in capsys.readouterr().err
     (tmp_path / "bad").mkdir()
     (tmp_path / "bad" / "a.obj").write_text("v 0 0\n")
-    with pytest.raises(InputError, match=r"nothing in .*bad can be read: .*a\.obj"):
+    with pytest.raises(InputError, match=r"no shape of .*bad can be read: .*a\.obj"):
         readable_shapes(open_collection(tmp_path / "bad"))
     (tmp_path / "bad" / "a.obj").rename(tmp_path / "bad" / "a.fbx")
     with pytest.raises(InputError, match="Blender"):

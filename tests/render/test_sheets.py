@@ -52,7 +52,7 @@ def test_the_letters_have_greek_and_arrows():
 def test_sheets_of_nothing_or_of_mixed_sizes_are_refused():
     with pytest.raises(InputError, match="at least one picture"):
         render.sheet([[]])
-    with pytest.raises(InputError, match="one size"):
+    with pytest.raises(InputError, match="the same size"):
         render.sheet([[plain(1), plain(1, 41)]])
     with pytest.raises(InputError, match="same rows and columns"):
         render.sheet([[plain(1)]], [["a", "b"]])

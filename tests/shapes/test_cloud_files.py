@@ -155,7 +155,7 @@ def test_a_file_that_could_run_code_is_refused_and_not_run(tmp_path):
         ("a.xyz", b"", "no points"),
         ("a.xyz", b"1 2\n", "at least three"),
         ("a.xyz", b"1 2 nan\n3 4 5\n", "NaN"),
-        ("a.xyz", b"1 2 3\n1 2 3\n", "one place"),
+        ("a.xyz", b"1 2 3\n1 2 3\n", "points are equal"),
         ("a.xyz", b"one two three\n", "not numbers"),
         ("a.pcd", b"hello", "header"),
         ("a.pcd", pcd_text(data="binary", body=b"1234"), "damaged"),

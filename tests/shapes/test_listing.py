@@ -138,7 +138,7 @@ def test_a_prepared_set_is_no_source_and_is_passed_over_inside_one(tmp_path):
     (tmp_path / "other.part" / "plan.json").write_text("{}")
     (tmp_path / "a.obj").write_bytes(b"v")
     assert [entry.path for entry in scan(tmp_path).entries] == ["a.obj"]
-    with pytest.raises(DataError, match="prepared data set itself"):
+    with pytest.raises(DataError, match="is a prepared data set"):
         scan(tmp_path / "set")
 
 

@@ -201,7 +201,7 @@ def test_one_scan_does_not_take_the_normals_of_the_others(tmp_path, boxes):
     dataset.verify()
 
 
-@pytest.mark.parametrize(("have", "remedy"), [(40, "fewer than the 96"), (500, "--points 500")])
+@pytest.mark.parametrize(("have", "remedy"), [(40, "at least 96"), (500, "--points 500")])
 def test_advice_on_points_can_be_followed(tmp_path, have, remedy):
     np.save(tmp_path / "a.npy", np.random.default_rng(0).normal(size=(have, 3)))
     with pytest.raises(DataError, match=f"has {have} points, 1000 are needed; .*{remedy}"):
@@ -216,7 +216,7 @@ def test_clouds_keep_all_their_points_unless_told(tmp_path):
     assert report["points_per_shape"] == 70
     assert dataset.categories == ("blobs",)
     assert np.allclose(dataset.frame([5]).restore(dataset.points([5])), clouds[5], atol=1e-5)
-    with pytest.raises(DataError, match="has 70 points, 71 are needed; fewer than"):
+    with pytest.raises(DataError, match="has 70 points, 71 are needed; training needs"):
         prepare(tmp_path / "blobs.npy", tmp_path / "more", points=71, workers=1)
     prepare(tmp_path / "blobs.npy", tmp_path / "fewer", points=30, workers=1)
     some = Dataset.open(tmp_path / "fewer")

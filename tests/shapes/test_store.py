@@ -97,7 +97,7 @@ def test_a_data_set_travels_to_another_process_by_path(dataset):
 
 
 def test_an_existing_folder_is_not_overwritten(dataset, clouds):
-    with pytest.raises(StorageError, match="already exists"):
+    with pytest.raises(StorageError, match="exists already"):
         write_dataset(dataset.path, clouds)
 
 

@@ -94,7 +94,7 @@ def test_the_flow_slider_moves_points_from_base_to_shape(run_source):
 
 def test_a_way_too_short_to_be_seen_is_drawn_longer_and_says_so():
     controller = started(RunSource(FakeModel(apart=0.001), points=64))
-    said = "from base to shape, on average"
+    said = "mean distance from base to shape"
     assert said not in dict(controller.facts())
     at_the_end = drawn(controller)["points"].vertices
     controller.scrub(0.5)
@@ -165,10 +165,10 @@ def test_every_layer_shows_when_asked_and_hides_again(run_source):
         controller.toggle(layer, True)
     assert set(drawn(controller)) == set(LAYERS)
     # FakeModel moves every coordinate by a half.
-    assert ("from base to shape, on average", "0.866") in controller.facts()
+    assert ("mean distance from base to shape", "0.866") in controller.facts()
     assert ("nearest training shape", "box") in controller.facts()
     assert ("Chamfer distance, proportion-free", "0.25") in controller.facts()
-    assert ("to lie on the sample", "mirrored") in controller.facts()
+    assert ("transformed to the sample by", "mirrored") in controller.facts()
     for layer in LAYERS:
         controller.toggle(layer)
     assert drawn(controller) == {}
