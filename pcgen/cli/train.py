@@ -81,7 +81,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=natural, default=0, help="of everything random")
     add_device(parser)
     parser.add_argument(
-        "--threads", type=positive, help="of torch; PCGEN_THREADS or all cores if not given"
+        "--threads",
+        type=positive,
+        help="of torch; else PCGEN_THREADS, those of a run that goes on, OMP_NUM_THREADS, or as "
+        "many as there are free cores",
     )
     parser.add_argument(
         "--precision",
