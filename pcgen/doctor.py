@@ -149,7 +149,7 @@ def _kernel(backend: str) -> Finding:
         "pytorch3d": "optional, in an environment of its own: pip install 'pcgen[pytorch3d]'",
     }
     remedy = "" if works else remedies.get(backend, "pip install --force-reinstall torch scipy")
-    return Finding(name, works, detail or "a tiny case agrees with dense", remedy)
+    return Finding(name, works, "a tiny case agrees with dense" if works else detail, remedy)
 
 
 def _compilers() -> list[Finding]:
@@ -192,9 +192,7 @@ def _speed(name: str, cores: int) -> Finding:
     works, said = probe(code)
     label = f"preset {name}"
     if not works:
-        return Finding(
-            label, False, said, "too slow or too large for this machine; take another preset"
-        )
+        return Finding(label, False, said, "too slow or too large here; take another preset")
     steps, share, times = json.loads(said)
     measured = ", ".join(
         f"{1000 * seconds:.0f} ms with {count} thread{'s' * (count > 1)}"
@@ -211,12 +209,13 @@ def _speed(name: str, cores: int) -> Finding:
 def _open3d() -> list[Finding]:
     works, detail = probe(_OPEN3D_PROBE)
     remedy = "" if works else f"apt install {SYSTEM_LIBRARIES}"
-    first = Finding("open3d imports", works, detail or "yes", remedy)
+    first = Finding("open3d imports", works, "yes" if works else detail, remedy)
     if not works:
         return [first]
     works, detail = probe(_GRAPHICS_PROBE)
     remedy = "" if works else f"apt install {SYSTEM_LIBRARIES}; without it use pcgen gallery"
-    return [first, Finding("open3d graphics", works, detail or "off-screen rendering", remedy)]
+    detail = "off-screen rendering" if works else detail
+    return [first, Finding("open3d graphics", works, detail, remedy)]
 
 
 def _gpu() -> str:

@@ -37,7 +37,7 @@ def test_a_probe_that_works_gives_what_it_printed():
 
 
 def test_a_preset_is_judged_by_its_steps_here(monkeypatch):
-    """A step of 0.1 s with one thread and 0.06 with two; the seats have 3,800 in half of the time."""
+    """A step of 0.1 s with one thread and 0.06 with two; half of the time is the autoencoder's."""
     said = json.dumps([8000, 0.5, [0.1, 0.06]])
     monkeypatch.setattr(doctor, "probe", lambda code: (True, said))
     finding = doctor._speed("cpu-small", 2)
