@@ -215,7 +215,7 @@ def test_a_budget_ends_a_loop_by_the_clock_and_the_rest_stays(dataset, tmp_path)
     given = json.loads((folder / "plan.json").read_text())["seconds"]
     assert 1 < given < 6
     last = read_metrics(folder)[-1]
-    assert last["seconds"] >= given
+    assert last["seconds"] >= round(given, 2)  # as it is written
     assert json.loads((folder / "clock.json").read_text())["seconds"] >= last["seconds"]
 
 

@@ -42,7 +42,7 @@ def train(
         base: the family of the base measure, see :func:`pcgen.fit_base`; encoder: of the
             autoencoder; None for the preset's.
         seed: of everything random. device: ``auto``, ``cpu`` or ``cuda``.
-        threads: of torch; None for ``PCGEN_THREADS`` or all cores.
+        threads: of torch; None for ``PCGEN_THREADS`` or as many as there are free cores.
         precision: of products: ``float32``, ``tf32``, ``bfloat16``, or ``auto``, which chooses.
         accumulate: parts that a batch is cut into.
         resume: take all settings from the run that is there.

@@ -13,11 +13,11 @@ examples:
 from __future__ import annotations
 
 import argparse
-import os
 import time
 from pathlib import Path
 from typing import Any
 
+from pcgen.cores import usable_cores
 from pcgen.errors import InputError
 
 STEPS = (1, 2, 4, 8, 16)
@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     train = dataset.select(split="train", categories=model.categories)[: len(test)]
     test = test[: len(train)]
     reference = dataset.points(test, args.points, part="last")
-    work = Work(workers=len(os.sched_getaffinity(0)))
+    work = Work(workers=usable_cores())
     within = pair_matrix(reference, work=work)
     real = _score(dataset.points(train, args.points, part="first"), reference, within, work)
     rows = [{"solver": "real", "steps": 0, "evaluations": 0, "cpu_seconds_a_shape": None, **real}]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 from pcgen import processes, progress, runtime
 from pcgen.config import from_plain, to_plain
+from pcgen.cores import usable_cores
 from pcgen.errors import InputError
 from pcgen.runfile import STAGES, is_run
 from pcgen.shapes.store import Dataset
@@ -63,7 +65,8 @@ def train(
             :data:`pcgen.latent.autoencoder.CODECS`; None for the preset's.
         budget_minutes: of working time, divided over the stages, which end by the clock; None for
             the preset's steps, which give equal weights for equal seeds.
-        threads: of torch; None for all cores. device: ``auto``, ``cpu`` or a CUDA device.
+        threads: of torch; None for those of a run that goes on, else for as many as there are free
+            cores. device: ``auto``, ``cpu`` or a CUDA device.
         stage: one of ``STAGES``, or None for all.
         resume: take every setting from the run itself.
         precision, accumulate: see :class:`pcgen.train.execution.Execution`; ``auto`` is the run's
@@ -79,6 +82,7 @@ def train(
             raise InputError(f"stage must be one of {', '.join(STAGES)}, got {stage!r}")
         check_budget(budget_minutes)
         here = processes.place()
+        threads = threads or group.value(partial(_threads_of_run, Path(out), group.size))
         used = runtime.configure(threads, here.local_size)
         device = runtime.pick_device(device, here.local_rank, here.local_size)
         if precision == "auto":
@@ -136,6 +140,16 @@ def train(
                         run.mark_finished(name, facts)
             finished = group.value(lambda: [name for name in STAGES if run.finished(name)])
     return {"run": str(run.path), "finished": finished}
+
+
+def _threads_of_run(out: Path, processes: int) -> int | None:
+    """The threads that a run was begun with, as its numbers depend on them; None for a new one, and
+    where the environment or the machine asks for others."""
+    if os.environ.get("PCGEN_THREADS") or not is_run(out):
+        return None
+    config = Run.open(out).config
+    fits = config.processes == processes and config.threads <= usable_cores()
+    return config.threads if fits else None
 
 
 def _with(settings: Settings, base: str | None, encoder: str | None) -> Settings:
