@@ -36,8 +36,8 @@ def test_every_line_of_the_tour_works(tmp_path, monkeypatch):
 
 
 def test_every_path_the_readme_names_exists():
-    named = set(re.findall(r"`((?:pcgen|tests|data|assets)/[\w/.]+)`", README))
-    named |= set(re.findall(r"\]\(((?:assets|data)/[\w/.]+)\)", README))
+    named = set(re.findall(r"`((?:pcgen|tests|data|docs)/[\w/.]+)`", README))
+    named |= set(re.findall(r"\]\(((?:docs|data)/[\w/.]+)\)", README))
     assert len(named) > 5
     missing = [name for name in named if not (ROOT / name).exists()]
     assert missing == []

@@ -10,7 +10,7 @@ a :class:`~pcgen.reconstruct.report.MeshReport` of how well the two agree.
    Amenta and Bern 1999), where the planes come from a vote among neighbours that keeps edges
    sharp (:mod:`~pcgen.reconstruct.planes`); noisy points get a skin that seals their gaps
    (:mod:`~pcgen.reconstruct.wrap`). Poisson, alpha shapes and ball pivoting are there too.
-   An implicit learned from the latent was tried and lost: ``assets/results.md``, Meshes.
+   An implicit learned from the latent was tried and lost: ``docs/assets/results.md``, Meshes.
 3. :mod:`~pcgen.reconstruct.embedding` gives facets their thickness inside the Delaunay cells
    (:mod:`~pcgen.reconstruct.cell_complex`, :mod:`~pcgen.reconstruct.boundary_surface`), so that the
    result is closed, two-manifold and does not cross itself

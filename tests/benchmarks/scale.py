@@ -7,7 +7,7 @@ trained for a few steps: enough to time them, not to look at. The curves of
 `tests.benchmarks.scaling` are measured too, or read from its --json output.
 
 Then, for each target, the time, memory, storage and network of each stage by the formulas of
-assets/scale.md, which this command computes anew. Time is core-time of the machine it runs on.
+docs/assets/scale.md, which this command computes anew. Time is core-time of the machine it runs on.
 
 examples:
   python -m tests.benchmarks.scale

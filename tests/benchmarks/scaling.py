@@ -2,7 +2,7 @@
 
 Costs are CPU seconds of one process, so that a curve measured on a shared machine is still one.
 A law is fitted to relative errors: at the largest size it is as wrong as at the smallest.
-assets/scale.md extrapolates from them.
+docs/assets/scale.md extrapolates from them.
 
   prepare    CPU seconds of a mesh over its faces and points, and of a data set over its shapes
   transport  seconds and samples to chi2 0.02 from N / 2 to 4 N atoms, and the time of a score
