@@ -10,7 +10,7 @@ OUT ?= demo
 LIBRARIES := libusb-1.0-0 libgl1 libgomp1 libx11-6 libvulkan1 mesa-vulkan-drivers
 TEST_PROGRAMS := xvfb xdotool imagemagick chromium
 
-.PHONY: demo test slow coverage lint compat pytorch3d three seats setup setup-dev libraries test-programs clean
+.PHONY: demo test slow docs notebooks wheel package coverage lint compat pytorch3d three seats setup setup-dev libraries test-programs clean
 
 demo: setup
 	@echo "== the main job: about 15 minutes on two cores, then look at $(OUT)/gallery/index.html"
@@ -23,6 +23,10 @@ test: setup-dev
 slow: setup-dev test-programs
 	@echo "== slow tests"
 	$(BIN)/python -m pytest -m "slow and not gpu and not pytorch3d" --durations=15
+
+docs: $(VENV)/docs
+	@echo "== documentation, in build/site/index.html"
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 # The default tests again, with the lines of pcgen that they run.
 coverage: setup-dev
@@ -76,6 +80,11 @@ $(VENV)/core: pyproject.toml constraints.txt | $(BIN)/python
 $(VENV)/dev: $(VENV)/core
 	@echo "== packages for the tests"
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
+	@touch $@
+
+$(VENV)/docs: $(VENV)/core
+	@echo "== packages for the documentation"
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[docs]'
 	@touch $@
 
 # Open3D loads these when imported. Without apt, or without the right to use it, say so and go on.
