@@ -36,6 +36,9 @@ def rewritten(text: str) -> str:
 class Rewritten(griffe.Extension):
     """Rewrites every docstring once it is read."""
 
+    def on_package(self, *, pkg: griffe.Module, **_: object) -> None:
+        self.on_object(obj=pkg)  # the package itself is no object of a package
+
     def on_object(self, *, obj: griffe.Object, **_: object) -> None:
         if obj.docstring is not None:
             obj.docstring.value = rewritten(obj.docstring.value)
