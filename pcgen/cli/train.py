@@ -12,7 +12,8 @@ different numbers of steps, two runs with the steps of a preset are equal to the
 Started by torchrun, any number of processes on one machine or many train together: each computes
 its share of every batch, so they take the steps that one process takes, up to rounding, and
 another number may go on with the run. Each reads the data set, at the path given; only the first
-one touches the run. A GPU each where torch sees some (never tried), else CPU cores in equal parts.
+one touches the run. A GPU each where torch sees some (simulated, never run), else equal parts of
+the CPU cores.
 
 examples:
   pcgen train chairs --out runs/chairs

@@ -5,8 +5,8 @@
 
 Steps of each loop are taken at a sixteenth and an eighth of the preset's batch, on the seats of the
 starter data, and extended to the whole by a straight line. Kernels, FLOP of matrix products and
-bytes that kernels read and write are counts. The times are bounds from them: a kernel takes at least its FLOP over --tflops or its bytes over --bandwidth, and
-the host at least --launch microseconds to start it. The rates that are the defaults are those an
+bytes that kernels read and write are counts. The times are bounds from them: a kernel takes at
+least its FLOP over --tflops or its bytes over --bandwidth, and the host --launch microseconds. The rates that are the defaults are those an
 H100 SXM is sold with, float32 without TF32; 8 microseconds are a guess. Nothing was timed on a
 device.
 """
@@ -109,13 +109,13 @@ def table(rows: list[dict[str, Any]]) -> str:
         f"{'loop':<22}{'steps':>8}{'batch':>7}{'kernels':>9}{'GFLOP':>9}{'GB':>8}"
         f"{'device ms':>11}{'host ms':>9}{'hours':>7}"
     ]
-    for row in rows:
-        lines.append(
-            f"{row['loop']:<22}{row['steps']:>8}{row['batch']:>7}{row['kernels']:>9.0f}"
-            f"{row['flop'] / 1e9:>9.1f}{row['bytes'] / 1e9:>8.2f}"
-            f"{row['device_seconds'] * 1e3:>11.2f}{row['host_seconds'] * 1e3:>9.2f}"
-            f"{row['hours']:>7.2f}"
-        )
+    lines += [
+        f"{row['loop']:<22}{row['steps']:>8}{row['batch']:>7}{row['kernels']:>9.0f}"
+        f"{row['flop'] / 1e9:>9.1f}{row['bytes'] / 1e9:>8.2f}"
+        f"{row['device_seconds'] * 1e3:>11.2f}{row['host_seconds'] * 1e3:>9.2f}"
+        f"{row['hours']:>7.2f}"
+        for row in rows
+    ]
     return "\n".join(lines)
 
 
