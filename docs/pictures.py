@@ -114,7 +114,7 @@ def extended_map(path: Path) -> None:
     figure.savefig(path, dpi=110)
 
 
-def characteristic(path: Path) -> None:
+def characteristic(path: Path, steps: int = 1500) -> None:
     """A teacher's paths, a single Euler step of the teacher, a single evaluation of the student."""
     generator = Generator().manual_seed(0)
     data = moons(4096, 5).float()
@@ -134,7 +134,7 @@ def characteristic(path: Path) -> None:
             optimiser.step()
             schedule.step()
 
-    learn(teacher, lambda x, y: matching_loss(teacher, x, y, generator), 1500)
+    learn(teacher, lambda x, y: matching_loss(teacher, x, y, generator), steps)
     teacher.requires_grad_(False)
     student.load_state_dict(teacher.state_dict())
     settings = StudentSettings()
@@ -142,7 +142,7 @@ def characteristic(path: Path) -> None:
     def semigroup(x, y):
         return semigroup_loss(student, student, teacher, x, y, settings, generator)
 
-    learn(student, semigroup, 3000)
+    learn(student, semigroup, 2 * steps)
     with torch.no_grad():
         x = torch.randn(400, 2, generator=generator)
         zero, one = torch.zeros(len(x)), torch.ones(len(x))

@@ -6,9 +6,9 @@
 Steps of each loop are taken at a sixteenth and an eighth of the preset's batch, on the seats of the
 starter data, and extended to the whole by a straight line. Kernels, FLOP of matrix products and
 bytes that kernels read and write are counts. The times are bounds from them: a kernel takes at
-least its FLOP over --tflops or its bytes over --bandwidth, and the host --launch microseconds. The rates that are the defaults are those an
-H100 SXM is sold with, float32 without TF32; 8 microseconds are a guess. Nothing was timed on a
-device.
+least its FLOP over --tflops or its bytes over --bandwidth, and the host --launch microseconds. The
+defaults are the rates that an H100 SXM is sold with, float32 without TF32; 8 microseconds are a
+guess. Nothing was timed on a device.
 """
 
 from __future__ import annotations
