@@ -1,6 +1,6 @@
 # make demo   sets everything up and runs the main job on the starter data
 # make test   sets everything up and runs the tests
-# make setup  the part they share; make lint and make slow are what CI adds; see CONTRIBUTING.md
+# make setup  the part they share; CI adds lint, docs, notebooks, package and slow; see CONTRIBUTING.md
 SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
@@ -10,7 +10,7 @@ OUT ?= demo
 LIBRARIES := libusb-1.0-0 libgl1 libgomp1 libx11-6 libvulkan1 mesa-vulkan-drivers
 TEST_PROGRAMS := xvfb xdotool imagemagick chromium
 
-.PHONY: demo test slow coverage lint compat pytorch3d three seats setup setup-dev libraries test-programs clean
+.PHONY: demo test slow docs notebooks wheel package coverage lint compat pytorch3d three seats setup setup-dev libraries test-programs clean
 
 demo: setup
 	@echo "== the main job: about 15 minutes on two cores, then look at $(OUT)/gallery/index.html"
@@ -23,6 +23,25 @@ test: setup-dev
 slow: setup-dev test-programs
 	@echo "== slow tests"
 	$(BIN)/python -m pytest -m "slow and not gpu and not pytorch3d" --durations=15
+
+docs: $(VENV)/docs
+	@echo "== documentation, in build/site/index.html"
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+
+# The kernel is the environment's own, whatever the user has installed.
+notebooks: setup-dev $(VENV)/notebooks
+	@echo "== notebooks"
+	JUPYTER_PATH=$(CURDIR)/$(VENV)/share/jupyter $(BIN)/python -m pytest --nbmake notebooks --durations=4
+
+# One file for every machine: nothing in it is compiled.
+wheel: $(VENV)/core
+	$(BIN)/python -m pip install --quiet -c constraints.txt build
+	rm -rf dist
+	$(BIN)/python -m build --outdir dist .
+
+package: wheel
+	@echo "== wheel and sdist in an empty environment"
+	$(PYTHON) tests/environments.py wheel --python $(PYTHON)
 
 # The default tests again, with the lines of pcgen that they run.
 coverage: setup-dev
@@ -78,6 +97,16 @@ $(VENV)/dev: $(VENV)/core
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
 	@touch $@
 
+$(VENV)/docs: $(VENV)/core
+	@echo "== packages for the documentation"
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[docs]'
+	@touch $@
+
+$(VENV)/notebooks: $(VENV)/core
+	@echo "== packages for the notebooks"
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[notebooks]'
+	@touch $@
+
 # Open3D loads these when imported. Without apt, or without the right to use it, say so and go on.
 libraries:
 	@$(call install,$(LIBRARIES),system libraries of Open3D,ldconfig -p | grep -q libGL.so.1 && ldconfig -p | grep -q libusb-1.0.so.0 && ldconfig -p | grep -q libvulkan.so.1 && ldconfig -p | grep -q libgomp.so.1)
@@ -96,4 +125,4 @@ fi
 endef
 
 clean:
-	rm -rf $(VENV) .environments demo build *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .coverage
+	rm -rf $(VENV) .environments demo build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .coverage

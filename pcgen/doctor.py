@@ -220,4 +220,6 @@ def _open3d() -> list[Finding]:
 
 def _gpu() -> str:
     works, detail = probe("import torch; assert torch.cuda.is_available(), 'none seen by torch'")
-    return "CUDA (pcgen's GPU path is untested)" if works else detail.split(": ", 1)[-1]
+    if not works:
+        return detail.split(": ", 1)[-1]
+    return "CUDA (pcgen ran on a simulated device only, never on a real one: docs/notes/device.md)"

@@ -28,6 +28,13 @@ def test_an_absent_package_names_its_extra():
     assert finding.remedy == "pip install 'pcgen[bench]'"
 
 
+def test_of_a_device_it_says_what_was_never_run(monkeypatch):
+    monkeypatch.setattr(doctor, "probe", lambda code: (True, ""))
+    assert "never on a real one" in doctor._gpu()
+    monkeypatch.setattr(doctor, "probe", lambda code: (False, "AssertionError: none seen by torch"))
+    assert doctor._gpu() == "none seen by torch"
+
+
 def test_the_dense_backend_works_everywhere():
     assert doctor._kernel("dense").works
 

@@ -1,4 +1,4 @@
-"""The README's tour, line by line, as a user would paste it."""
+"""The tour of the quick start, line by line, and what README and pages name."""
 
 import re
 import shlex
@@ -11,10 +11,12 @@ from pcgen import cli
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
+QUICK_START = (ROOT / "docs" / "start" / "command.md").read_text()
+PAGES = [README, *(page.read_text() for page in (ROOT / "docs").rglob("*.md"))]
 
 
-def tour():
-    block = re.search(r"## Five minutes.*?```bash\n(.*?)```", README, re.DOTALL)
+def lines_of(text, heading):
+    block = re.search(rf"## {heading}.*?```bash\n(.*?)```", text, re.DOTALL)
     return block[1].strip().splitlines()
 
 
@@ -24,7 +26,7 @@ def test_every_line_of_the_tour_works(tmp_path, monkeypatch):
     import subprocess
 
     monkeypatch.chdir(tmp_path)
-    for line in tour():
+    for line in lines_of(QUICK_START, "Five minutes"):
         words = shlex.split(line.replace("--budget-minutes 3", "--preset cpu-tiny"))
         if words[0] == "pcgen":
             assert cli.main([*words[1:], "--quiet"]) == 0, line
@@ -35,14 +37,25 @@ def test_every_line_of_the_tour_works(tmp_path, monkeypatch):
     assert len(list((tmp_path / "meshes").glob("*.glb"))) == 12
 
 
-def test_every_path_the_readme_names_exists():
-    named = set(re.findall(r"`((?:pcgen|tests|data|assets)/[\w/.]+)`", README))
-    named |= set(re.findall(r"\]\(((?:assets|data)/[\w/.]+)\)", README))
-    assert len(named) > 5
+def test_every_path_that_a_page_names_exists():
+    pages = "\n".join(PAGES)
+    named = set(re.findall(r"`((?:pcgen|tests|data|docs|notebooks)/[\w/.]+)`", pages))
+    named |= set(re.findall(r"\]\(((?:docs|data)/[\w/.]+)\)", README))
+    assert len(named) > 30
     missing = [name for name in named if not (ROOT / name).exists()]
     assert missing == []
 
 
-def test_every_command_the_readme_shows_exists():
-    shown = set(re.findall(r"`?pcgen ([a-z]+)", README))
-    assert shown - {"has", "offers", "turns", "in", "import"} <= set(cli.COMMANDS)
+def test_the_lines_of_the_readme_are_in_the_tour():
+    shown = lines_of(README, "In the shell")
+    assert len(shown) == 5
+    assert set(shown) <= set(lines_of(QUICK_START, "Five minutes"))
+
+
+def test_every_command_that_a_page_shows_exists():
+    """Of lines that begin with the command, in blocks and in code."""
+    shown = {
+        name for page in PAGES for name in re.findall(r"(?:^|`)pcgen ([a-z]+)", page, re.MULTILINE)
+    }
+    assert len(shown) > 12
+    assert shown - {"has", "needs", "to", "turns"} <= set(cli.COMMANDS)

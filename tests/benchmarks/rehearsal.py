@@ -37,7 +37,12 @@ def shortened(settings: Settings, steps: int) -> Settings:
 
 
 def rehearse(
-    settings: Settings, preset: str, folder: Path, trainer: type[Trainer], seed: int
+    settings: Settings,
+    preset: str,
+    folder: Path,
+    trainer: type[Trainer],
+    seed: int,
+    device: str = "cpu",
 ) -> Context:
     """Train every stage under ``folder`` on the seats of the starter data; gives the context.
 
@@ -63,7 +68,7 @@ def rehearse(
     )  # fmt: skip
     run = Run.create(folder / "run", config)
     clouds = TrainingClouds.load(source, source.categories, "train", settings.cloud_points)
-    context = Context(run, clouds, trainer=trainer)
+    context = Context(run, clouds, device, trainer=trainer)
     for stage, train in zip(training.STAGES, training.TRAINERS, strict=True):
         say(f"a few steps of {stage}")
         run.mark_finished(stage, train(context))

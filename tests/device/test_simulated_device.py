@@ -58,6 +58,24 @@ def test_a_step_waits_for_nothing_and_launches_few_kernels(rows, loop):
     assert kernels <= KERNELS[loop]
 
 
+def test_the_work_of_a_step_is_counted_and_bounds_its_time():
+    """Kernels as counted above; twice the batch has twice the matrix products of the flows."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.device.work", "--preset", "cpu-tiny", "--json"],
+        capture_output=True, text=True, cwd=ROOT, env=environment, timeout=600, check=True,
+    )  # fmt: skip
+    rows = {row["loop"]: row for row in json.loads(done.stdout.splitlines()[-1])}
+    assert list(rows) == list(KERNELS)
+    for loop, row in rows.items():
+        assert 0 < row["kernels"] <= KERNELS[loop]
+        assert row["device_seconds"] >= max(row["flop"] / 67e12, row["bytes"] / 3.35e12)
+    # A linear layer of the latent flow: 2 FLOP a weight and row forward, 4 backward.
+    latent = rows["latent-flow/teacher"]
+    width = 64 * (64 + 16)
+    assert latent["flop"] > 6 * latent["batch"] * width
+
+
 def test_the_second_of_two_devices_is_used_throughout():
     found = simulate("--device", "cuda:1", "kernels", "sample: one step", "base gaussian")
     assert {row["wrong"] for row in found.values()} == {""}
