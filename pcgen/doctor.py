@@ -1,19 +1,29 @@
-"""What is installed and what works, found out by trying a tiny case of each."""
+"""What is installed, what works and how fast, found out by trying a tiny case of each."""
 
 from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
+import json
 import os
 import platform
 import shutil
 import subprocess
 import sys
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
+
+from pcgen.cores import free_cores, usable_cores
+from pcgen.progress import duration
 
 SYSTEM_LIBRARIES = "libusb-1.0-0 libgl1 libgomp1 libx11-6 libvulkan1 mesa-vulkan-drivers"
 PROBE_SECONDS = 120.0
+LEAST_DISK = 2**30
+PRESETS = {"cpu-tiny": 5, "cpu-small": 5, "gpu": 1}
+"""Steps of each that are timed."""
+README_STEPS = 3800
+"""Steps of the autoencoder of the seats in the README, of nine minutes."""
 
 
 @dataclass(frozen=True)
@@ -69,13 +79,24 @@ import open3d
 renderer = open3d.visualization.rendering.OffscreenRenderer(16, 16)
 assert renderer.render_to_image() is not None
 """
+_STEP_PROBE = """
+import json
+from pcgen.train.budget import SHARES
+from pcgen.train.presets import preset
+from pcgen.train.trial import step_seconds
+times = [step_seconds({name!r}, threads, {steps}) for threads in {threads}]
+share = SHARES["autoencoder"] / sum(SHARES.values())
+print(json.dumps([preset({name!r}).autoencoder_loop.steps, share, times]))
+"""
 
 
 def examine() -> dict[str, Any]:
     """Everything ``pcgen doctor`` prints; ``ok`` means that the main job works here."""
     packages = [_package(*row) for row in PACKAGES]
     kernels = [_kernel(name) for name in ("dense", "kdtree", "native", "keops", "pytorch3d")]
-    system = [_compiler(), *_open3d()]
+    system = [*_compilers(), *_open3d(), _display(), _disk(Path.cwd())]
+    free = free_cores()
+    speed = [_cores(free), *(_speed(name, round(free)) for name in PRESETS)]
     needed = [p for p, row in zip(packages, PACKAGES, strict=True) if row[3] == ""]
     needed += [k for k in kernels if k.name in ("kernels dense", "kernels kdtree")]
     return {
@@ -85,12 +106,17 @@ def examine() -> dict[str, Any]:
         "packages": [asdict(item) for item in packages],
         "kernels": [asdict(item) for item in kernels],
         "system": [asdict(item) for item in system],
+        "speed": [asdict(item) for item in speed],
         "ok": all(item.works for item in needed),
     }
 
 
 def probe(code: str) -> tuple[bool, str]:
-    """Run ``code`` in a process of its own: a crash there must not take us down."""
+    """Run ``code`` in a process of its own: a crash there must not take us down.
+
+    Returns:
+        whether it ended well, and what it printed or what went wrong.
+    """
     try:
         done = subprocess.run(
             [sys.executable, "-c", code], capture_output=True, text=True, timeout=PROBE_SECONDS
@@ -98,7 +124,7 @@ def probe(code: str) -> tuple[bool, str]:
     except subprocess.TimeoutExpired:
         return False, f"no answer within {PROBE_SECONDS:.0f} s"
     if done.returncode == 0:
-        return True, ""
+        return True, done.stdout.strip()
     lines = [line for line in done.stderr.splitlines() if line.strip()]
     return False, lines[-1].strip() if lines else f"the process ended with {done.returncode}"
 
@@ -123,24 +149,73 @@ def _kernel(backend: str) -> Finding:
         "pytorch3d": "optional, in an environment of its own: pip install 'pcgen[pytorch3d]'",
     }
     remedy = "" if works else remedies.get(backend, "pip install --force-reinstall torch scipy")
-    return Finding(name, works, detail or "a tiny case agrees with dense", remedy)
+    return Finding(name, works, "a tiny case agrees with dense" if works else detail, remedy)
 
 
-def _compiler() -> Finding:
-    found = shutil.which("g++")
-    remedy = "" if found else "apt install g++ (KeOps compiles its kernels with it)"
-    return Finding("C++ compiler", found is not None, found or "none", remedy)
+def _compilers() -> list[Finding]:
+    """The ones that kernels are compiled with when they are first used."""
+    wanted = (
+        ("C compiler", os.environ.get("CC", "cc"), "apt install gcc (for the native kernels)"),
+        ("C++ compiler", "g++", "apt install g++ (KeOps compiles its kernels with it)"),
+    )
+    places = [(name, shutil.which(program), remedy) for name, program, remedy in wanted]
+    return [
+        Finding(name, place is not None, place or "none", "" if place else remedy)
+        for name, place, remedy in places
+    ]
+
+
+def _display() -> Finding:
+    screen = os.environ.get("WAYLAND_DISPLAY") or os.environ.get("DISPLAY")
+    remedy = "" if screen else "pcgen view needs one; --png and pcgen gallery do not"
+    return Finding("display", bool(screen), screen or "none", remedy)
+
+
+def _disk(folder: Path) -> Finding:
+    free = shutil.disk_usage(folder).free
+    room = free >= LEAST_DISK
+    remedy = "" if room else "a data set and a run of a thousand shapes take about 1 GB"
+    return Finding("disk", room, f"{free / 2**30:.1f} GiB free in {folder}", remedy)
+
+
+def _cores(free: float) -> Finding:
+    usable = usable_cores()
+    enough = free >= 0.5
+    remedy = "" if enough else "others use them all; training is slower by as much"
+    return Finding("cores", enough, f"{usable} to use, {free:.1f} free at present", remedy)
+
+
+def _speed(name: str, cores: int) -> Finding:
+    """What to expect of a preset here, by steps of its autoencoder, with one thread and more."""
+    threads = sorted({1, max(1, cores)})
+    code = _STEP_PROBE.format(name=name, threads=threads, steps=PRESETS[name])
+    works, said = probe(code)
+    label = f"preset {name}"
+    if not works:
+        return Finding(label, False, said, "too slow or too large here; take another preset")
+    steps, share, times = json.loads(said)
+    measured = ", ".join(
+        f"{1000 * seconds:.0f} ms with {count} thread{'s' * (count > 1)}"
+        for count, seconds in zip(threads, times, strict=True)
+    )
+    whole = duration(steps * min(times))
+    detail = f"a step of the autoencoder {measured}; its {steps:,} steps {whole}"
+    if name == "cpu-small":
+        minutes = README_STEPS * min(times) / 60 / share
+        detail += f"; the README's seats need --budget-minutes {max(1, round(minutes))}"
+    return Finding(label, True, detail)
 
 
 def _open3d() -> list[Finding]:
     works, detail = probe(_OPEN3D_PROBE)
     remedy = "" if works else f"apt install {SYSTEM_LIBRARIES}"
-    first = Finding("open3d imports", works, detail or "yes", remedy)
+    first = Finding("open3d imports", works, "yes" if works else detail, remedy)
     if not works:
         return [first]
     works, detail = probe(_GRAPHICS_PROBE)
     remedy = "" if works else f"apt install {SYSTEM_LIBRARIES}; without it use pcgen gallery"
-    return [first, Finding("open3d graphics", works, detail or "off-screen rendering", remedy)]
+    detail = "off-screen rendering" if works else detail
+    return [first, Finding("open3d graphics", works, detail, remedy)]
 
 
 def _gpu() -> str:

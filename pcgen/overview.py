@@ -9,7 +9,7 @@ from pcgen.errors import PcgenError
 from pcgen.reconstruct import MESH_POINTS
 from pcgen.render.camera import AZIMUTH, ELEVATION
 from pcgen.render.explain import explain
-from pcgen.render.picture import Image
+from pcgen.render.renderer import Image
 
 if TYPE_CHECKING:
     from pcgen.model import ShapeModel

@@ -39,10 +39,10 @@ def train(dataset: Path | str, out: Path, **options: Any) -> dict[str, Any]:
     ``options`` are those of :func:`pcgen.train.training.train`: preset, categories, base,
     budget, seed and so on. Each stage is one module of :mod:`pcgen.train`.
     """
-    from pcgen.shapes.fetch import at_hand
+    from pcgen.shapes.remote_datasets import local_folder
     from pcgen.train.training import train as train_stages
 
-    return train_stages(at_hand(dataset), out, **options)
+    return train_stages(local_folder(dataset), out, **options)
 
 
 def sample(
@@ -88,11 +88,11 @@ def interpolate(
     from pcgen.editing.between import POINTS, interpolated
     from pcgen.model import ShapeModel
     from pcgen.model.pack import find_run
-    from pcgen.shapes.one import read_shape
+    from pcgen.shapes.cloud_files import read_normalised_cloud
 
     model = ShapeModel.load(find_run(run), device)
     if files is not None:
-        ends = [read_shape(file, points=POINTS) for file in files]
+        ends = [read_normalised_cloud(file, points=POINTS) for file in files]
     else:
         ends = [
             model.sample(1, seed=end, points=POINTS, category=category).points[0] for end in seeds
@@ -127,11 +127,11 @@ def mesh(
     from pcgen.reconstruct.export import check_formats
     from pcgen.reconstruct.inputs import named_clouds
     from pcgen.reconstruct.methods import MeshSettings
-    from pcgen.shapes.fetch import at_hand
+    from pcgen.shapes.remote_datasets import local_folder
 
     settings = MeshSettings(**options)
     kinds = check_formats(tuple(formats))
-    clouds = named_clouds(source, None if frames is None else at_hand(frames))
+    clouds = named_clouds(source, None if frames is None else local_folder(frames))
     return mesh_all(clouds, out, formats=kinds, settings=settings, workers=workers, ray=ray)
 
 
@@ -147,16 +147,16 @@ def evaluate(
 ) -> dict[str, Any]:
     """The metrics of the field for samples or runs, with ceiling and novelty beside them.
 
-    ``options`` are those of :func:`pcgen.evaluate.files.request_for`: protocol, split, points, ...
+    ``options`` are those of :func:`pcgen.evaluate.requests.make_request`: protocol, split, ...
     """
-    from pcgen.evaluate.files import evaluate_files, request_for
-    from pcgen.shapes.fetch import at_hand
+    from pcgen.evaluate.requests import evaluate_files, make_request
+    from pcgen.shapes.remote_datasets import local_folder
 
-    request = request_for(
+    request = make_request(
         samples,
-        at_hand(reference),
-        training=None if training is None else at_hand(training),
-        standardised=None if standardised is None else at_hand(standardised),
+        local_folder(reference),
+        training=None if training is None else local_folder(training),
+        standardised=None if standardised is None else local_folder(standardised),
         **options,
     )
     return evaluate_files(request, out=out, page=page)
@@ -170,10 +170,10 @@ def gallery(
     ``options`` are those of :func:`pcgen.gallery.gallery`: count, meshes, ...
     """
     from pcgen.gallery import gallery as make_gallery
-    from pcgen.shapes.fetch import at_hand
+    from pcgen.shapes.remote_datasets import local_folder
 
-    training = None if reference is None else at_hand(reference)
-    return make_gallery(at_hand(source), out, reference=training, **options)
+    training = None if reference is None else local_folder(reference)
+    return make_gallery(local_folder(source), out, reference=training, **options)
 
 
 def demo(

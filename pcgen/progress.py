@@ -1,6 +1,8 @@
-"""Progress on stderr: a live bar with time left on a terminal, a line now and then elsewhere.
+"""Progress on stderr: one live line on a terminal, a line every half minute elsewhere.
 
-Library loops never print; the caller that owns the loop opens a :func:`bar` and advances it.
+Library loops never print; the caller that owns the loop opens a :func:`bar` and advances it. The
+time left follows from the last minute alone, so that it is true again soon after the machine has
+become slower or quicker. Inside :func:`within`, the time left of the whole work stands beside it.
 """
 
 from __future__ import annotations
@@ -8,13 +10,17 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol, TypeVar
 
 T = TypeVar("T")
-LINE_EVERY_S = 15.0
+LINE_EVERY_S = 30.0
+LOOK_BACK_S = 60.0
+MARK_EVERY_S = 1.0
 
 _quiet = False
+_whole: Callable[[], float | None] | None = None
 
 
 def set_quiet(quiet: bool) -> None:
@@ -39,8 +45,24 @@ def hushed() -> contextlib.AbstractContextManager[None]:
     return shown(False)
 
 
+@contextlib.contextmanager
+def within(left: Callable[[], float | None]) -> Iterator[None]:
+    """Show, with every bar inside, the seconds that ``left`` gives: of the work that they are
+    parts of; None where nobody knows."""
+    global _whole
+    before, _whole = _whole, left
+    try:
+        yield
+    finally:
+        _whole = before
+
+
 class Bar(Protocol):
-    def advance(self, steps: int = 1, note: str = "") -> None: ...
+    def advance(self, steps: float = 1, note: str = "") -> None:
+        """So many steps more are done."""
+
+    def reach(self, done: float, note: str = "") -> None:
+        """So many are done in all."""
 
 
 def say(text: str) -> None:
@@ -50,27 +72,19 @@ def say(text: str) -> None:
 
 
 @contextlib.contextmanager
-def bar(name: str, total: int, done: int = 0) -> Iterator[Bar]:
-    """Open a progress bar of ``total`` steps of which ``done`` are behind us already."""
+def bar(name: str, total: float, done: float = 0, unit: str = "") -> Iterator[Bar]:
+    """Open a progress bar of ``total`` steps of which ``done`` are behind us already.
+
+    Args:
+        unit: of what is counted, to stand behind the numbers.
+    """
     if _quiet:
         yield _Silent()
     elif sys.stderr.isatty():
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-        from rich.progress import Progress as Rich
-
-        columns = (
-            TextColumn("{task.description:<14}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[note]}"),
-        )
-        with Rich(*columns, console=Console(stderr=True)) as rich:
-            task = rich.add_task(name, total=total, completed=done, note="")
-            yield _Live(rich, task)
+        with _live(_Pace(name, total, done, unit)) as live:
+            yield live
     else:
-        lines = _Lines(name, total, done)
+        lines = _Lines(_Pace(name, total, done, unit))
         yield lines
         lines.close()
 
@@ -93,40 +107,104 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
+class _Pace:
+    """How far something is, and how long the rest takes at the speed of the last minute."""
+
+    def __init__(self, name: str, total: float, done: float, unit: str) -> None:
+        self.name, self.total, self.done, self.unit, self.note = name, total, done, unit, ""
+        self.start = time.monotonic()
+        self._marks = deque([(self.start, done)])
+
+    def reach(self, done: float, note: str) -> None:
+        self.done, self.note = done, note or self.note
+        now = time.monotonic()
+        if now - self._marks[-1][0] >= MARK_EVERY_S:
+            self._marks.append((now, done))
+
+    def left(self) -> float | None:
+        """Seconds; None while nothing has moved for a minute."""
+        now = time.monotonic()
+        # The last mark from before that minute stays, so that there is one to compare with.
+        while len(self._marks) > 1 and now - self._marks[1][0] >= LOOK_BACK_S:
+            self._marks.popleft()
+        then, done = self._marks[0]
+        if self.done <= done or now <= then:
+            return 0.0 if self.done >= self.total else None
+        return max(0.0, self.total - self.done) * (now - then) / (self.done - done)
+
+    def count(self) -> str:
+        return f"{self.done:.0f}/{self.total:.0f}{self.unit}"
+
+    def ahead(self) -> str:
+        """The time left, of this and of the whole."""
+        left, whole = self.left(), _whole() if _whole else None
+        text = "? left" if left is None else f"{duration(left)} left"
+        return text if whole is None else f"{text}, {duration(whole)} in all"
+
+
 class _Silent:
-    def advance(self, steps: int = 1, note: str = "") -> None:
+    def advance(self, steps: float = 1, note: str = "") -> None:
+        pass
+
+    def reach(self, done: float, note: str = "") -> None:
         pass
 
 
-class _Live:
-    def __init__(self, rich, task) -> None:  # type: ignore[no-untyped-def]
-        self._rich = rich
-        self._task = task
+class _Reaching:
+    def __init__(self, pace: _Pace) -> None:
+        self._pace = pace
 
-    def advance(self, steps: int = 1, note: str = "") -> None:
-        self._rich.update(self._task, advance=steps, note=note)
+    def advance(self, steps: float = 1, note: str = "") -> None:
+        self.reach(self._pace.done + steps, note)
+
+    def reach(self, done: float, note: str = "") -> None:
+        self._pace.reach(done, note)
 
 
-class _Lines:
-    def __init__(self, name: str, total: int, done: int) -> None:
-        self._name, self._total = name, total
-        self._done = self._first = done
-        self._start = self._last = time.monotonic()
-        self._note = ""
+@contextlib.contextmanager
+def _live(pace: _Pace) -> Iterator[Bar]:
+    """A line that is drawn again ten times a second, from a thread of rich's."""
+    from rich.console import Console
+    from rich.live import Live
+    from rich.progress_bar import ProgressBar
+    from rich.table import Table
+    from rich.text import Text
 
-    def advance(self, steps: int = 1, note: str = "") -> None:
-        self._done += steps
-        self._note = note or self._note
+    took = ""
+
+    def line() -> Table:
+        grid = Table.grid(padding=(0, 1), expand=True)
+        # A narrow terminal loses the note first.
+        for wish in ({"no_wrap": True}, {"width": 16}, {"no_wrap": True}, {"no_wrap": True}):
+            grid.add_column(**wish)
+        grid.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
+        filled = ProgressBar(total=pace.total, completed=min(pace.done, pace.total), width=16)
+        texts = (f"{pace.name:<14}", pace.count(), took or pace.ahead(), pace.note)
+        first, *rest = (Text(text) for text in texts)
+        grid.add_row(first, filled, *rest)
+        return grid
+
+    with Live(get_renderable=line, console=Console(stderr=True), refresh_per_second=10):
+        yield _Reaching(pace)
+        took = f"took {duration(time.monotonic() - pace.start)}"
+
+
+class _Lines(_Reaching):
+    def __init__(self, pace: _Pace) -> None:
+        super().__init__(pace)
+        self._last = pace.start
+
+    def reach(self, done: float, note: str = "") -> None:
+        super().reach(done, note)
         now = time.monotonic()
         if now - self._last >= LINE_EVERY_S:
             self._last = now
-            rate = (self._done - self._first) / (now - self._start)
-            left = duration((self._total - self._done) / rate) if rate > 0 else "?"
-            self._print(f"{left} left")
+            self._print(self._pace.ahead())
 
     def close(self) -> None:
-        self._print(f"took {duration(time.monotonic() - self._start)}")
+        self._print(f"took {duration(time.monotonic() - self._pace.start)}")
 
     def _print(self, tail: str) -> None:
-        note = f"  {self._note}" if self._note else ""
-        say(f"{self._name:<14} {self._done}/{self._total}{note}  {tail}")
+        pace = self._pace
+        note = f"  {pace.note}" if pace.note else ""
+        say(f"{pace.name:<14} {pace.count()}{note}  {tail}")

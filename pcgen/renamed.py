@@ -1,8 +1,7 @@
-"""Old module names, for scripts written before: they import with a DeprecationWarning.
+"""Old names of modules, classes and functions: they import with a DeprecationWarning.
 
-:data:`MODULES` names the new place of each module, :data:`NAMES` the new name of what a package
-or module gave out. Importing :mod:`pcgen` installs a finder for the modules; a package hands its
-old names out by ``__getattr__ = renamed.names(__name__)``.
+:data:`MODULES` has the new name of each module, :data:`NAMES` the new name of each class and
+function. Importing :mod:`pcgen` installs a finder, which serves both.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ import sys
 import warnings
 from collections.abc import Callable, Sequence
 from importlib.abc import Loader, MetaPathFinder
-from importlib.machinery import ModuleSpec
+from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
 from typing import Any
 
@@ -69,6 +68,34 @@ _OTHERS = {
     "reconstruct.classic": "reconstruct.open3d_methods",
     "reconstruct.volume": "reconstruct.inside_cells",
     "reconstruct.embed": "reconstruct.embedding",
+    "shapes.apart": "shapes.sandbox",
+    "shapes.pieces": "shapes.shards",
+    "shapes.places": "shapes.category_frames",
+    "shapes.tree": "shapes.listing",
+    "shapes.stacks": "shapes.cloud_arrays",
+    "shapes.evidence": "shapes.consistency",
+    "shapes.fetch": "shapes.remote_datasets",
+    "shapes.one": "shapes.cloud_files",
+    "evaluate.annealed": "evaluate.annealed_emd",
+    "evaluate.bounds": "evaluate.distance_bounds",
+    "evaluate.figures": "evaluate.metrics",
+    "evaluate.real": "evaluate.reference_sets",
+    "evaluate.inputs": "evaluate.generated_sets",
+    "evaluate.clouds": "evaluate.cloud_sets",
+    "evaluate.words": "evaluate.report_text",
+    "evaluate.page": "evaluate.html_report",
+    "evaluate.page_style": "evaluate.html_style",
+    "evaluate.trees": "evaluate.published_sets",
+    "evaluate.files": "evaluate.requests",
+    "render.bodies": "render.primitives",
+    "render.light": "render.lighting",
+    "render.picture": "render.renderer",
+    "render.display": "render.simplification",
+    "render.files": "render.image_files",
+    "gallery.source": "gallery.from_path",
+    "gallery.pack": "gallery.web_geometry",
+    "viewer.extras": "viewer.derived_data",
+    "viewer.facts": "viewer.descriptions",
 }
 
 MODULES = {
@@ -82,6 +109,84 @@ _STRATIFIED = "pcgen.transport.maps.stratified"
 _ESTIMATES = "pcgen.transport.stochastic.mass_estimates"
 _CONJUGATE = "pcgen.transport.conjugate.univariate"
 _ITERATION = "pcgen.transport.conjugate.iteration"
+
+# Of each module: old=new names, where they stayed in it.
+_WITHIN = {
+    "shapes.plan": "Settings=PrepareSettings",
+    "shapes.shards": (
+        "Piece=Shard Shape=StoredShape Converted=ConvertedShard write_piece=write_shard "
+        "PIECE_SIZE=SHARD_SIZE"
+    ),
+    "shapes.items": "Item=SourceItem stacks_of=cloud_arrays_of packed=why_not_in_archive",
+    "shapes.clouds": (
+        "Content=FileContent Opened=OpenedShape checked=clean_cloud shaped_cloud=check_cloud_shape"
+    ),
+    "shapes.cloud_files": (
+        "Clouds=CloudList tell_passed_over=report_skipped read_shape=read_normalised_cloud"
+    ),
+    "shapes.store": "Row=IndexRow",
+    "shapes.category_frames": (
+        "Place=SourceFrame BOX=BOX_FRAME category_places=category_frames "
+        "places_of_run=frames_of_run places_of_samples=frames_of_samples"
+    ),
+    "shapes.cloud_arrays": (
+        "Stack=CloudArray find_stacks=find_cloud_arrays only_stack=only_cloud_array "
+        "open_stacks=open_cloud_arrays advice=shape_advice"
+    ),
+    "shapes.sandbox": "read_apart=read_sandboxed",
+    "shapes.remote_datasets": "at_hand=local_folder",
+    "shapes.axes": "raised=to_y_up lowered=from_y_up",
+    "shapes.consistency": "about_up=up_axis_remarks about_units=unit_remarks",
+    "shapes.layouts": "passed_over=skipped_remarks ignored=count_ignored",
+    "shapes.formats.raw": "Raw=RawShape plain=to_utf8 numbers=parse_numbers",
+    "shapes.arrays": "scratch=temporary_array",
+    "evaluate.metrics": (
+        "Settings=EvaluationSettings Tables=DistanceTables Measured=MetricComputer "
+        "novelty_figures=novelty_metrics"
+    ),
+    "evaluate.report_text": (
+        "Figure=Metric figures_of=metrics_of yardsticks=ceilings short=last_part"
+    ),
+    "evaluate.html_report": "figures_page=metrics_page",
+    "evaluate.novelty": (
+        "Newness=Novelty NoveltyJudge=NoveltyIndex newness=measure_novelty "
+        "two_draw=two_draw_distances"
+    ),
+    "evaluate.cloud_sets": "RealSets=ReferenceSets pair_up=pair_trials same_again=ceiling_trials",
+    "evaluate.reference_sets": "read_real=read_reference_sets",
+    "evaluate.published_sets": "Tree=PublishedDataset open_tree=open_published",
+    "evaluate.requests": (
+        "Request=EvaluationRequest judge=evaluate_request request_for=make_request"
+    ),
+    "evaluate.generated_sets": "Standardised=Standardisation read_any=read_cloud_path",
+    "evaluate.distances": "on_device=device_backend placed=split_backend",
+    "evaluate.distance_bounds": "joined=concatenate_sketches",
+    "evaluate.checks": "suspicions=sanity_warnings",
+    "evaluate.cache": "used=touch",
+    "evaluate.charts": "accuracies=accuracy_chart Mark=AccuracyMark",
+    "render.primitives": "Body=Primitives",
+    "render.lighting": "Lamps=LightMaps sky=sky_light key=key_light",
+    "render.renderer": "Studio=Renderer GroundMap=GroundShadow",
+    "render.inputs": (
+        "Shape=LoadedShape box_place=box_source_frame readable=readable_shapes "
+        "natural=natural_order"
+    ),
+    "render.explain": "Decoded=DecodedBatch stretch=display_factor detour=relative_path_length",
+    "viewer.sources": (
+        "Item=ViewedShape usable=usable_normals training_of=training_shapes "
+        "reconstructed=reconstruct_mesh"
+    ),
+    "viewer.drawing": "ready=precompute_lighting lit=cloud_lighting lit_mesh=mesh_lighting",
+    "viewer.descriptions": "facts_of=describe_shape lack_of=why_unavailable title_of=display_name",
+    "viewer.derived_data": "Extras=DerivedData",
+    "viewer.screen_size": "fitting=fit_to_screen",
+    "viewer.graphics_probe": "graphics=probe_graphics",
+    "viewer.background": "Immediate=ImmediateJobs",
+    "gallery.from_path": "Content=GalleryContent",
+    "gallery.notebook": "Exhibit=NotebookShape turnable=notebook_view framed=as_iframe",
+    "gallery.web_geometry": "Packed=PackedGeometry",
+    "bench.problems": "chosen=problem_names data_of=problem_data",
+}
 
 # Of each module, by its new name: its old names, and where they are now.
 NAMES: dict[str, dict[str, tuple[str, str]]] = {
@@ -106,6 +211,13 @@ NAMES: dict[str, dict[str, tuple[str, str]]] = {
         "LineConjugate": (_CONJUGATE, "UnivariateConjugate"),
         "conjugate_line": (_CONJUGATE, "conjugate_univariate"),
     },
+    **{
+        f"pcgen.{module}": {
+            old: (f"pcgen.{module}", new)
+            for old, new in (pair.split("=") for pair in pairs.split())
+        }
+        for module, pairs in _WITHIN.items()
+    },
 }
 
 
@@ -123,27 +235,41 @@ def names(module: str) -> Callable[[str], Any]:
 
 
 def install() -> None:
-    """Let old modules be imported."""
+    """Let old modules and old names be imported."""
     if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
-        sys.meta_path.append(_Finder())
+        sys.meta_path.insert(0, _Finder())
 
 
 class _Finder(MetaPathFinder, Loader):
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        return ModuleSpec(fullname, self) if fullname in MODULES else None
+        if fullname in MODULES:
+            return ModuleSpec(fullname, self)
+        if fullname not in NAMES:
+            return None
+        spec = PathFinder.find_spec(fullname, path)
+        if spec is not None and spec.loader is not None:
+            _give_old_names(spec.loader)
+        return spec
 
     def exec_module(self, module: ModuleType) -> None:
         new = MODULES[module.__name__]
         _warn(module.__name__, new)
-        old = names(new)
+        module.__getattr__ = lambda name: getattr(  # type: ignore[method-assign]
+            importlib.import_module(new), name
+        )
 
-        def of(name: str) -> Any:
-            there = importlib.import_module(new)
-            return getattr(there, name) if hasattr(there, name) else old(name)
 
-        module.__getattr__ = of  # type: ignore[method-assign]
+def _give_old_names(loader: Loader) -> None:
+    """Let the module that ``loader`` makes give its old names."""
+    execute = loader.exec_module
+
+    def exec_module(module: ModuleType) -> None:
+        execute(module)
+        module.__getattr__ = names(module.__name__)  # type: ignore[method-assign]
+
+    loader.exec_module = exec_module  # type: ignore[method-assign]
 
 
 def _warn(old: str, new: str) -> None:

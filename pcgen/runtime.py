@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from pcgen import cores
 from pcgen.errors import InputError
 
 if TYPE_CHECKING:
@@ -24,20 +25,34 @@ def configure(threads: int | None = None, processes: int = 1) -> int:
     """Fix the thread count of torch and keep freed memory in the process.
 
     Args:
-        threads: at least 1; by default ``PCGEN_THREADS``, else the cores we may use.
-        processes: that share these cores.
+        threads: at least 1; by default ``PCGEN_THREADS``, else ``OMP_NUM_THREADS``, else as many
+            as there are free cores.
+        processes: that share these cores; torchrun sets ``OMP_NUM_THREADS`` for them, which does
+            not count.
     Returns:
         the count in force. Results of training are reproducible for one count, not across.
     """
     import torch
 
-    cores = max(1, len(os.sched_getaffinity(0)) // processes)
-    count = threads or int(os.environ.get("PCGEN_THREADS", "0")) or cores
+    count = threads or _named_threads("PCGEN_THREADS")
+    if not count and processes == 1:
+        count = _named_threads("OMP_NUM_THREADS") or max(1, round(cores.free_cores()))
+    count = count or max(1, cores.usable_cores() // processes)
     if count < 1:
         raise InputError(f"threads must be at least 1, got {count}")
     torch.set_num_threads(count)
     keep_freed_memory()
     return count
+
+
+def _named_threads(name: str) -> int:
+    """The count in an environment variable, 0 where there is none; of a list, the first."""
+    text = os.environ.get(name, "").split(",")[0].strip()
+    if not text:
+        return 0
+    if not text.isdigit() or int(text) < 1:
+        raise InputError(f"{name} must be a number of threads, at least 1, got {text!r}; unset it")
+    return int(text)
 
 
 @contextlib.contextmanager

@@ -21,6 +21,7 @@ from pcgen.runfile import read_run
 from pcgen.shapes.samples import Samples
 from pcgen.shapes.store import Dataset
 from pcgen.shapes.writer import write_dataset
+from pcgen.train.loop import read_metrics
 from tests.boxes import boxes
 
 ROOT = Path(__file__).parent.parent
@@ -205,14 +206,17 @@ def test_duplicates_only_train_without_normals(tmp_path):
     assert samples.normals is None  # and no made-up ones
 
 
-def test_a_budget_decides_the_steps_once(dataset, tmp_path):
+def test_a_budget_ends_a_loop_by_the_clock_and_the_rest_stays(dataset, tmp_path):
     pipeline.train(
         dataset, tmp_path / "run", preset="cpu-tiny", budget_minutes=0.1, threads=1,
         stage="autoencoder",
     )  # fmt: skip
-    plan = json.loads((tmp_path / "run/autoencoder/plan.json").read_text())
-    assert plan["steps"] >= 20
-    assert not (tmp_path / "run/autoencoder/trial").exists()
+    folder = tmp_path / "run" / "autoencoder"
+    given = json.loads((folder / "plan.json").read_text())["seconds"]
+    assert 1 < given < 6
+    last = read_metrics(folder)[-1]
+    assert last["seconds"] >= round(given, 2)  # as it is written
+    assert json.loads((folder / "clock.json").read_text())["seconds"] >= last["seconds"]
 
 
 def test_a_run_that_is_not_finished_says_how_to_go_on(dataset, tmp_path):

@@ -15,8 +15,8 @@ import pytest
 
 from pcgen.cli import main
 from pcgen.errors import InputError
+from pcgen.shapes.listing import scan
 from pcgen.shapes.mesh_files import read_file
-from pcgen.shapes.tree import scan
 
 ZERO = Path("/dev/zero")
 

@@ -16,8 +16,8 @@ from pcgen.api.shapes import Shape, Shapes
 from pcgen.errors import InputError
 from pcgen.files import atomic_folder, parse_json, read_text
 from pcgen.progress import shown
-from pcgen.shapes.fetch import at_hand
-from pcgen.shapes.places import Place
+from pcgen.shapes.category_frames import SourceFrame
+from pcgen.shapes.remote_datasets import local_folder
 from pcgen.shapes.samples import Samples
 from pcgen.shapes.store import Dataset, Part
 
@@ -41,7 +41,7 @@ class Data:
         Raises:
             DataError: there is none, or it is damaged.
         """
-        dataset = Dataset.open(at_hand(path))
+        dataset = Dataset.open(local_folder(path))
         try:
             report = parse_json(read_text(dataset.path / "report.json"))
         except (OSError, ValueError):
@@ -74,7 +74,7 @@ class Data:
             normals=self.dataset.known_normals(row),
             category=found.category,
             name=found.id,
-            place=Place(found.scale, found.centre, self.dataset.up, self.dataset.unit),
+            place=SourceFrame(found.scale, found.centre, self.dataset.up, self.dataset.unit),
         )
 
     def rows(

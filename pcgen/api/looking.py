@@ -12,7 +12,7 @@ from pcgen.api.shapes import Shape, Shapes, read_shapes
 from pcgen.errors import InputError
 from pcgen.progress import shown
 from pcgen.render.camera import AZIMUTH, ELEVATION
-from pcgen.shapes.fetch import at_hand
+from pcgen.shapes.remote_datasets import local_folder
 
 
 def view(
@@ -104,5 +104,5 @@ def _path(what: Any, folder: Path) -> Path:
     if is_run_name(what):
         return Model.find(what)
     if isinstance(what, str | Path):
-        return at_hand(what)
+        return local_folder(what)
     raise InputError(f"nothing to look at in {type(what).__name__}; give shapes or a path")

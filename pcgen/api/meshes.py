@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from pcgen.config import to_plain
 from pcgen.reconstruct.methods import MeshSettings, reconstruct
 from pcgen.reconstruct.report import MeshReport
+from pcgen.shapes.category_frames import SourceFrame
 from pcgen.shapes.mesh_files import Mesh
-from pcgen.shapes.places import Place
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -70,17 +70,19 @@ class SurfaceMesh:
         )
 
     def _repr_html_(self) -> str:
-        from pcgen.gallery.notebook import Exhibit, turnable
-        from pcgen.shapes.axes import raised
+        from pcgen.gallery.notebook import NotebookShape, notebook_view
+        from pcgen.shapes.axes import to_y_up
 
-        upright = raised(self.vertices, self.up)
-        return turnable([Exhibit(upright, faces=self.faces, caption=repr(self), colour="mesh")])
+        upright = to_y_up(self.vertices, self.up)
+        return notebook_view(
+            [NotebookShape(upright, faces=self.faces, caption=repr(self), colour="mesh")]
+        )
 
 
 def surface(
     points: NDArray[np.floating],
     normals: NDArray[np.floating] | None,
-    place: Place,
+    place: SourceFrame,
     settings: MeshSettings,
     name: str = "",
 ) -> SurfaceMesh:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,10 +16,10 @@ from pcgen.api.data import Data
 from pcgen.api.model import Model
 from pcgen.api.shapes import Shapes, read_shapes
 from pcgen.errors import InputError
-from pcgen.evaluate import words
+from pcgen.evaluate import report_text
 from pcgen.evaluate.evaluation import Evaluation
-from pcgen.evaluate.figures import ENDINGS, standard_error
-from pcgen.evaluate.novelty import Newness
+from pcgen.evaluate.metrics import ENDINGS, standard_error
+from pcgen.evaluate.novelty import Novelty
 from pcgen.files import write_json
 from pcgen.progress import shown
 from pcgen.shapes.samples import Samples
@@ -49,8 +50,42 @@ class Figure:
         return format(self.value, form) if form else repr(self)
 
 
+class _Report(ABC):
+    """Saving and display, for :class:`Score` and :class:`Comparison`."""
+
+    @abstractmethod
+    def _evaluations(self) -> list[Evaluation]: ...
+
+    @abstractmethod
+    def summary(self) -> dict[str, Any]:
+        """The evaluation JSON, as ``pcgen evaluate --json`` prints it."""
+
+    def save(self, path: Path | str) -> Path:
+        """Write the evaluation as JSON; returns its path."""
+        write_json(path, self.summary())
+        return Path(path)
+
+    def save_html(self, path: Path | str, *, progress: bool = False) -> Path:
+        """Write an HTML report with embedded pictures; returns its path."""
+        from pcgen.evaluate.html_report import write_page
+
+        with shown(progress):
+            write_page(Path(path), self._evaluations())
+        return Path(path)
+
+    def __str__(self) -> str:
+        """The table and the verdict that ``pcgen evaluate`` prints."""
+        return report_text.table([evaluation.summary for evaluation in self._evaluations()])
+
+    def _repr_html_(self) -> str:
+        from pcgen.evaluate.html_report import metrics_page
+        from pcgen.gallery.notebook import as_iframe
+
+        return as_iframe(metrics_page(self._evaluations()), 620)
+
+
 @dataclass(frozen=True, eq=False, repr=False)
-class Score:
+class Score(_Report):
     """The metrics of one set of shapes; :func:`evaluate` gives it.
 
     ``novelty`` and ``replay_rate`` are proportion-free: a stretched copy of a training shape is no
@@ -114,22 +149,12 @@ class Score:
         return {key: self._figure(key) for key in self.evaluation.summary["seeds"]
                 if key not in ("count", "rule")}  # fmt: skip
 
-    def save(self, path: Path | str) -> Path:
-        """Write the evaluation as JSON and give its path."""
-        write_json(path, self.summary())
-        return Path(path)
-
-    def save_html(self, path: Path | str, *, progress: bool = False) -> Path:
-        """Write the report, one page with its pictures inside, and give its path."""
-        return _write_page(path, [self.evaluation], progress)
-
     def summary(self) -> dict[str, Any]:
         """The evaluation JSON, as ``pcgen evaluate --json`` prints it."""
         return self.evaluation.summary
 
-    def __str__(self) -> str:
-        """The table and the verdict that ``pcgen evaluate`` prints."""
-        return words.table([self.evaluation.summary])
+    def _evaluations(self) -> list[Evaluation]:
+        return [self.evaluation]
 
     def __repr__(self) -> str:
         said = [f"1-NNA {self.nna_cd}"]
@@ -139,9 +164,6 @@ class Score:
             said.append(f"replays {self.replay_rate}")
         size = self.evaluation.summary["protocol"]["sizes"]["compared"]
         return f"Score({', '.join(said)}; {size} shapes a set)"
-
-    def _repr_html_(self) -> str:
-        return _html([self.evaluation])
 
     def _figure(self, key: str) -> Figure:
         summary = self.evaluation.summary
@@ -153,7 +175,7 @@ class Score:
         how = "" if error is None else f"{summary['seeds']['count']} sampling seeds"
         return Figure(float(value), error, how)
 
-    def _newness(self, frame: str) -> Newness | None:
+    def _newness(self, frame: str) -> Novelty | None:
         return self.evaluation.newness.get(frame)
 
     def _novelty(self, frame: str) -> Figure | None:
@@ -177,8 +199,8 @@ class Score:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Comparison:
-    """Several sets judged against the same reference, side by side."""
+class Comparison(_Report):
+    """The scores of several sets with the same reference."""
 
     scores: tuple[Score, ...]
 
@@ -191,27 +213,15 @@ class Comparison:
     def __iter__(self) -> Iterator[Score]:
         return iter(self.scores)
 
-    def save(self, path: Path | str) -> Path:
-        """Write all evaluations as one JSON and give its path."""
-        write_json(path, self.summary())
-        return Path(path)
-
-    def save_html(self, path: Path | str, *, progress: bool = False) -> Path:
-        """Write one report of all and give its path."""
-        return _write_page(path, [score.evaluation for score in self.scores], progress)
-
     def summary(self) -> dict[str, Any]:
         """``{"runs": [...]}``, one evaluation JSON each."""
         return {"runs": [score.summary() for score in self.scores]}
 
-    def __str__(self) -> str:
-        return words.table([score.summary() for score in self.scores])
+    def _evaluations(self) -> list[Evaluation]:
+        return [score.evaluation for score in self.scores]
 
     def __repr__(self) -> str:
         return f"Comparison({', '.join(map(repr, self.scores))})"
-
-    def _repr_html_(self) -> str:
-        return _html([score.evaluation for score in self.scores])
 
 
 @overload
@@ -232,7 +242,6 @@ def evaluate(
     standardised: Data | Path | str | None = ...,
     workers: int | None = ...,
     ray: str | None = ...,
-    backend: str = ...,
     cache: Path | str | None = ...,
     device: str = ...,
     progress: bool = ...,
@@ -257,7 +266,6 @@ def evaluate(
     standardised: Data | Path | str | None = ...,
     workers: int | None = ...,
     ray: str | None = ...,
-    backend: str = ...,
     cache: Path | str | None = ...,
     device: str = ...,
     progress: bool = ...,
@@ -281,7 +289,6 @@ def evaluate(
     standardised: Data | Path | str | None = None,
     workers: int | None = None,
     ray: str | None = None,
-    backend: str = "auto",
     cache: Path | str | None = "user",
     device: str = "auto",
     progress: bool = False,
@@ -301,8 +308,8 @@ def evaluate(
         secondary: density-aware CD and normal disagreement too.
         standardised: a data set whose training mean and deviation the samples are expressed in.
         workers: processes; None for one a core. ray: the address of a cluster that does the work.
-        backend: of the Chamfer distance. cache: a folder for finished tables, ``user`` for the
-            user's, None for none. device: of a model that is given by its path.
+        cache: a folder for finished tables, ``user`` for that of the user, None for none.
+        device: of a model that is given by its path; a CUDA device also computes distances.
         progress: show it on stderr.
     Returns:
         a :class:`Score`, or a :class:`Comparison` for a list.
@@ -313,17 +320,17 @@ def evaluate(
         >>> score = pcgen.evaluate(shapes, reference="furniture", split="test")  # doctest: +SKIP
         >>> score.nna_cd  # doctest: +SKIP
     """
-    from pcgen.evaluate.files import judge, request_for
+    from pcgen.evaluate.requests import evaluate_request, make_request
     from pcgen.model import ShapeModel
 
     def place(data: Data | Path | str | None) -> Path | None:
-        from pcgen.shapes.fetch import at_hand
+        from pcgen.shapes.remote_datasets import local_folder
 
         if data is None or isinstance(data, Data):
             return None if data is None else data.path
         if not isinstance(data, str | Path):
             raise InputError(f"expected a data set or a path, got {type(data).__name__}")
-        return at_hand(data)
+        return local_folder(data)
 
     def given(one: Any) -> Path | Samples | ShapeModel:
         if isinstance(one, Model):
@@ -337,7 +344,7 @@ def evaluate(
     with shown(progress):
         found = place(reference)
         assert found is not None
-        request = request_for(
+        request = make_request(
             [given(one) for one in entries],
             found,
             training=place(training),
@@ -353,27 +360,11 @@ def evaluate(
             standardised=place(standardised),
             workers=workers,
             ray=ray,
-            backend=backend,
             cache=cache,
             device=device,
         )
-        scores = tuple(Score(evaluation) for evaluation in judge(request))
+        scores = tuple(Score(evaluation) for evaluation in evaluate_request(request))
     return Comparison(scores) if several else scores[0]
-
-
-def _write_page(path: Path | str, evaluations: list[Evaluation], progress: bool) -> Path:
-    from pcgen.evaluate.page import write_page
-
-    with shown(progress):
-        write_page(Path(path), evaluations)
-    return Path(path)
-
-
-def _html(evaluations: list[Evaluation]) -> str:
-    from pcgen.evaluate.page import figures_page
-    from pcgen.gallery.notebook import framed
-
-    return framed(figures_page(evaluations), 620)
 
 
 def _ratio_error(mine: NDArray[np.float64], theirs: NDArray[np.float64]) -> float | None:

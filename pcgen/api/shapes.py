@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from pcgen.errors import InputError
 from pcgen.progress import shown
+from pcgen.shapes.category_frames import BOX_FRAME, SourceFrame, frames_of_samples
 from pcgen.shapes.cloud_writing import write_cloud
-from pcgen.shapes.places import BOX, Place, places_of_samples
 from pcgen.shapes.samples import Samples
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class Shape:
     normals: NDArray[np.float32] | None = None
     category: str = ""
     name: str = ""
-    place: Place = BOX
+    place: SourceFrame = BOX_FRAME
     given: NDArray[np.bool_] | None = None
     facts: dict[str, Any] = field(default_factory=dict)
 
@@ -138,9 +138,9 @@ class Shape:
         return f"Shape({what + ': ' if what else ''}{len(self)} points, {size}{said})"
 
     def _repr_html_(self) -> str:
-        from pcgen.gallery.notebook import Exhibit, turnable
+        from pcgen.gallery.notebook import NotebookShape, notebook_view
 
-        return turnable([Exhibit(self.points, self.normals, caption=repr(self))])
+        return notebook_view([NotebookShape(self.points, self.normals, caption=repr(self))])
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -217,8 +217,8 @@ class Shapes(Sequence[Shape]):
         return self.samples.meta
 
     @cached_property
-    def _places(self) -> dict[str, Place]:
-        return places_of_samples(self.samples.meta)
+    def _places(self) -> dict[str, SourceFrame]:
+        return frames_of_samples(self.samples.meta)
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -239,7 +239,7 @@ class Shapes(Sequence[Shape]):
             normals=None if self.normals is None else self.normals[row],
             category=category,
             name=self.names[row] if self.names else str(row),
-            place=self._places.get(category, BOX),
+            place=self._places.get(category, BOX_FRAME),
             given=None if self.given is None else self.given[row],
             facts=self.facts[row] if self.facts else {},
         )
@@ -333,14 +333,16 @@ class Shapes(Sequence[Shape]):
         return f"Shapes({len(self)}{what}, {self.points.shape[1]} points each)"
 
     def _repr_html_(self) -> str:
-        from pcgen.gallery.notebook import MOST, Exhibit, turnable
+        from pcgen.gallery.notebook import MOST, NotebookShape, notebook_view
 
         shown_ = [
-            Exhibit(shape.points, shape.normals, caption=f"{shape.name} {shape.category}".strip())
+            NotebookShape(
+                shape.points, shape.normals, caption=f"{shape.name} {shape.category}".strip()
+            )
             for shape in self[:MOST]
         ]
         rest = len(self) - len(shown_)
-        return turnable(shown_, repr(self) + (f"; {rest} more are not shown" if rest else ""))
+        return notebook_view(shown_, repr(self) + (f"; {rest} more are not shown" if rest else ""))
 
 
 def as_cloud(points: Any) -> NDArray[np.float32]:
@@ -371,7 +373,7 @@ def read_shape(shape: Any) -> Shape:
     Raises:
         InputError: none of these.
     """
-    from pcgen.render.inputs import box_place
+    from pcgen.render.inputs import box_source_frame
 
     if isinstance(shape, Shape):
         return shape
@@ -384,9 +386,8 @@ def read_shape(shape: Any) -> Shape:
             f"expected a shape, the path of a file or an array (P, 3), got {type(shape).__name__}"
         )
     points = as_cloud(shape)
-    place = box_place(points)
-    boxed = (points - np.asarray(place.centre)) / place.scale
-    return Shape(boxed.astype(np.float32), place=place)
+    place = box_source_frame(points)
+    return Shape(place.normalise(points).astype(np.float32), place=place)
 
 
 def read_shapes(shapes: Any) -> Shapes:

@@ -35,13 +35,14 @@ def train(
     Args:
         data: a data set or its path. out: the folder of the run.
         categories: to train on; None for all.
-        minutes: of wall-clock time, divided over the stages; None for the preset's steps.
+        minutes: of working time, divided over the stages, which end by the clock; None for the
+            preset's steps, which give equal weights for equal seeds.
         preset: ``cpu-tiny`` (seconds), ``cpu-small`` (minutes) or ``gpu``.
         conditional: tell the latent flow the category.
         base: the family of the base measure, see :func:`pcgen.fit_base`; encoder: of the
             autoencoder; None for the preset's.
         seed: of everything random. device: ``auto``, ``cpu`` or ``cuda``.
-        threads: of torch; None for ``PCGEN_THREADS`` or all cores.
+        threads: of torch; None for ``PCGEN_THREADS`` or as many as there are free cores.
         precision: of products: ``float32``, ``tf32``, ``bfloat16``, or ``auto``, which chooses.
         accumulate: parts that a batch is cut into.
         resume: take all settings from the run that is there.

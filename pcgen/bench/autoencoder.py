@@ -1,21 +1,20 @@
-"""Autoencoders at equal processor time, judged on shapes that none of them saw.
+"""Compare autoencoders at equal processor time on unseen shapes.
 
-Each is trained as `pcgen train` does, on children of the training shapes and on these themselves,
-with the same maps, loss and batches, for the same minutes of the processor. Then shapes are encoded
-and decoded (the mixture alone, before any flow). All is compared proportion-free, so that nothing
-is gained by getting the sides of a box right:
+Each is trained as by `pcgen train`, on training shapes and their children, with the same maps, loss
+and batches, for the same processor time. Then shapes are encoded and decoded (by the mixture,
+without a flow). All comparisons are proportion-free:
 
   unseen     Chamfer distance of a reconstructed test shape to an independent sampling of its
              surface, over that of two real samplings: median and 90 % quantile; 1 is perfect
-  training   the same of training shapes; what is less than `unseen` was remembered
-  children   novelty of decoded children over that of the children themselves: below 1, new shapes
-             are pulled towards training shapes
-  half-way   distance of decoded midpoints of two neighbouring codes to the nearest real shape,
-             over the same for decoded codes: near 1, the way between two shapes is whole shapes
-  step       ms of the processor that a training step takes; encode, decode: likewise, a shape
+  training   the same for training shapes; a value below `unseen` indicates memorisation
+  children   novelty of decoded children over that of the children: below 1, decoding moves new
+             shapes towards training shapes
+  half-way   distance of decoded midpoints of neighbouring codes to the nearest real shape, over
+             the same for decoded codes: near 1, interpolated codes decode to plausible shapes
+  step       processor time of a training step in ms; encode, decode: likewise, per shape
 
-The table is stored as autoencoder.json under --out, and so is everything else: what is trained
-already is not trained again.
+All results are stored under --out, the table as autoencoder.json; finished trainings are not
+repeated.
 
 example:
   pcgen bench autoencoder datasets/ldraw --out runs/autoencoders --minutes 10
@@ -25,7 +24,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 import shutil
 import time
 from collections.abc import Callable
@@ -51,6 +49,8 @@ POINTS = 2048
 NOVELTY_POINTS = 512
 MOST = 200
 QUANTILE = 0.9
+SHARES = {"children": 0.15, "autoencoder": 0.85}
+"""Of the minutes of a training, for the maps of the first, which come before it."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -58,7 +58,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder for the runs")
     parser.add_argument("--encoders", default=DEFAULT, help="names separated by commas, or all")
     parser.add_argument(
-        "--minutes", type=float, default=4.0, help="of training, for each; of one core or --threads"
+        "--minutes",
+        type=float,
+        default=4.0,
+        help="training minutes per encoder, on one core or --threads",
     )
     parser.add_argument("--categories", help="names separated by commas; all by default")
     parser.add_argument("--preset", default="cpu-small", help="of pcgen train")
@@ -67,11 +70,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--threads",
         type=int,
         default=1,
-        help="of torch; with one, steps are timed by the processor and not by the clock",
+        help="threads of torch; with one, steps are timed in processor time, not wall-clock time",
     )
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
+    from pcgen import checkpoint
     from pcgen.files import write_json
     from pcgen.latent.autoencoder import CODECS
     from pcgen.shapes.store import Dataset
@@ -89,15 +93,15 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         context, model, maps = _train(args, name, dataset, args.out / names[0])
         if not len(maps):
             raise InputError(f"{args.dataset} has no two training shapes of a category to pair")
-        plan = context.run.stage("autoencoder") / "plan.json"
-        steps = json.loads(plan.read_text(encoding="utf-8"))["steps"]
+        weights = context.run.stage("autoencoder") / "weights.safetensors"
+        steps = checkpoint.load(weights, checkpoint.WEIGHTS)[1]["step"]
         rows.append(
             {
                 "encoder": name,
                 "numbers": model.latent_dim,
                 "steps": steps,
                 "step_ms": 60_000 * args.minutes / steps,
-                **_judged(model, maps, dataset, test, context.clouds.rows.numpy(), args.seed),
+                **_metrics(model, maps, dataset, test, context.clouds.rows.numpy(), args.seed),
             }
         )
     result = {
@@ -133,17 +137,21 @@ def _train(
     """Train one, by the maps of the ``first`` run."""
     from pcgen import runtime
     from pcgen.train import autoencoder, children
-    from pcgen.train.budget import SHARES, check_budget
     from pcgen.train.data import TrainingClouds
     from pcgen.train.latents import load_autoencoder
+    from pcgen.train.loop import Trainer
     from pcgen.train.presets import preset
     from pcgen.train.run import Run, RunConfig
     from pcgen.train.stage import Context
 
     settings = preset(args.preset)
     sizes = dataclasses.replace(settings.autoencoder, encoder=encoder)
-    minutes = args.minutes / SHARES[autoencoder.STAGE]
-    check_budget(minutes)
+    if not 0 < args.minutes < 1e6:
+        raise InputError(f"--minutes must be between 0 and a million, got {args.minutes}")
+
+    class ByProcessor(Trainer):
+        clock = staticmethod(time.process_time)
+
     categories = tuple(sorted(args.categories.split(","))) if args.categories else None
     config = RunConfig(
         dataset=str(args.dataset.resolve()),
@@ -153,24 +161,26 @@ def _train(
         preset=args.preset,
         seed=args.seed,
         threads=runtime.configure(args.threads),
-        budget_minutes=minutes,
+        budget_minutes=args.minutes,
         settings=dataclasses.replace(settings, autoencoder=sizes),
     )
     made = Run.create(args.out / encoder, config)
     clouds = TrainingClouds.load(dataset, config.categories, "train", settings.cloud_points)
-    context = Context(made, clouds)
+    trainer = ByProcessor if config.threads == 1 else Trainer
+    context = Context(made, clouds, trainer=trainer, shares={autoencoder.STAGE: 1.0})
     known, folder = first / children.STAGE, made.stage(children.STAGE)
     if known != folder and not made.finished(children.STAGE):
         shutil.rmtree(folder, ignore_errors=True)
         shutil.copytree(known, folder, ignore=shutil.ignore_patterns("done.json", ".lock"))
         shutil.copy(known / "done.json", folder)  # the last: then all is there
     if not made.finished(children.STAGE):
-        made.mark_finished(children.STAGE, children.train(context))
+        paired = dataclasses.replace(context, shares=SHARES)
+        made.mark_finished(children.STAGE, children.train(paired))
     autoencoder.train(context)
     return context, load_autoencoder(context), children.load_maps(context)
 
 
-def _judged(
+def _metrics(
     model: Autoencoder,
     maps: Maps,
     dataset: Dataset,
@@ -178,12 +188,12 @@ def _judged(
     training: NDArray[np.int64],
     seed: int,
 ) -> dict[str, Any]:
-    """The figures of a trained autoencoder, on rows ``test`` and ``training`` of a data set."""
+    """The metrics of a trained autoencoder, on rows ``test`` and ``training`` of a data set."""
     import numpy as np
     import torch
 
     from pcgen.evaluate.matrix import Work
-    from pcgen.evaluate.novelty import NoveltyJudge, nearest_training
+    from pcgen.evaluate.novelty import NoveltyIndex, nearest_training
     from pcgen.shapes.normalise import proportion_free
 
     draw, work = torch.Generator().manual_seed(seed), Work()
@@ -206,7 +216,7 @@ def _judged(
     parents = maps.pairing.pair[torch.arange(MOST) % max(1, len(maps)), 0]
     reach, count = dataclasses.replace(maps.reach, copies=0.0), min(POINTS, maps.to.shape[1])
     children = maps.of_shapes(parents, count, draw, reach).points.numpy()
-    judge = NoveltyJudge(
+    judge = NoveltyIndex(
         dataset.points(training, NOVELTY_POINTS, part="last"),
         real=dataset.points(test, NOVELTY_POINTS, part="last"),
         frames={"proportion_free": proportion_free},
@@ -233,19 +243,19 @@ def _ratios(
     """Reconstructions of shapes over two draws of them, median and quantile."""
     import numpy as np
 
-    from pcgen.evaluate.novelty import two_draw
+    from pcgen.evaluate.novelty import two_draw_distances
     from pcgen.shapes.normalise import proportion_free
 
     first, again = (
         proportion_free(dataset.points(rows, POINTS, part=part)) for part in ("first", "last")
     )
-    apart = two_draw(proportion_free(rebuilt), again, work)
-    ratio = apart / np.maximum(two_draw(first, again, work), 1e-12)
+    apart = two_draw_distances(proportion_free(rebuilt), again, work)
+    ratio = apart / np.maximum(two_draw_distances(first, again, work), 1e-12)
     return {"median": float(np.median(ratio)), "quantile": float(np.quantile(ratio, QUANTILE))}
 
 
 def _timed(work: Callable[[], Any]) -> tuple[Any, float]:
-    """A result, and the ms of the processor that it took."""
+    """A result, and its processor time in ms."""
     begun = time.process_time()
     return work(), 1000 * (time.process_time() - begun)
 

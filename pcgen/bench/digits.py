@@ -1,8 +1,8 @@
-"""Handwritten digits as 2D point clouds, and their latents: real shapes in seconds.
+"""Handwritten digits as 2D point clouds, and their latents.
 
-The 1,797 digits of 8 × 8 pixels that scikit-learn ships (Alpaydin and Kaynak, "Optical Recognition
-of Handwritten Digits", UCI) become clouds as a mesh does: points sampled by ink, each digit in its
-own box. The autoencoder is that of the 3D shapes; it takes points of any dimension.
+The 1,797 digits of 8 × 8 pixels in scikit-learn (Alpaydin and Kaynak, "Optical Recognition of
+Handwritten Digits", UCI) are sampled by brightness, each in its own box. The autoencoder is that of
+the 3D shapes, which accepts points of any dimension.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def train_digits(clouds: Tensor, seed: int, steps: int = STEPS) -> Autoencoder:
 
 
 def digit_latents(generator: Generator) -> tuple[Tensor, Tensor]:
-    """Latents (n, 16) of the two thirds of the digits that were learned from, and of the rest."""
+    """Latents (n, 16) of the two thirds of the digits used for training, and of the rest."""
     import torch
 
     clouds, _ = digit_clouds(generator)

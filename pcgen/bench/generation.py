@@ -1,20 +1,20 @@
-"""Quality of generated shapes over training time, with the standard Gaussian as control.
+"""Measure the quality of generated shapes over training time, with a Gaussian base as control.
 
-For each budget one run is trained with the preset's base and evaluated as `pcgen evaluate` does,
-on 512 points a shape and on all 2048, with several sampling seeds and one evaluation of each flow.
-The control has the same autoencoder and point flow and learns the latents from N(0, I) instead,
-with the same budget for its latent flow. `real` scores training shapes as if generated: the
-ceiling. "±" is the standard error of 1-NNA over the sampling seeds, for one training: a set of few
-test shapes needs many seeds (of 23 shapes, three leave 4 points, twelve 2).
+For each budget, one run is trained with the preset's base and evaluated as by `pcgen evaluate`,
+with 512 and with 2048 points per shape, several sampling seeds and one evaluation of each flow. The
+control has the same autoencoder and point flow, and its latent flow starts from N(0, I) with the
+same budget. `real` is the ceiling, training shapes scored as if generated. "±" is the standard
+error of 1-NNA over the sampling seeds, for one training; few test shapes need many seeds (with 23
+shapes, it is 4 % for three seeds and 2 % for twelve).
 
-Novelty ratio, replay rate and that of the test shapes are given in two frames: each shape's box,
-and `p-free`, with each axis stretched to the full box, where a training shape in other proportions
-counts as itself. A run that was evaluated before the second frame existed shows nan there.
+Novelty ratio, replay rate and the replay rate of test shapes are given in two frames: each shape's
+box, and `p-free`, with each axis stretched to the full box, so that proportions do not count. Runs
+that were evaluated before the second frame existed show nan there.
 
-Budgets are minutes on this machine when it is idle; use --threads 1 for core-minutes. CPU seconds a
-shape are those of sampling 2048 points.
+Budgets are minutes by the clock, so nothing else should run; with --threads 1, core-minutes. CPU
+seconds per shape are those of sampling 2048 points.
 
-All results stay under --out: finished trainings and evaluations are not repeated.
+All results are stored under --out; finished trainings and evaluations are not repeated.
 
 example:
   pcgen bench generation datasets/ldraw --out runs/learning --minutes 5,15,30,60 --threads 1
@@ -34,13 +34,13 @@ from pcgen.errors import InputError
 from pcgen.files import write_json
 
 CONTROL = "standard"
-OURS = "bi"  # in folder names alone, so that runs made before are found
+OURS = "bi"  # only in folder names, so that earlier runs are found
 POINTS = (512, 2048)
 TIMED_SHAPES = 20
 KEYS = ("nna_cd", "nna_cd_generated", "nna_cd_reference", "cov_cd", "mmd_cd")
 NOVELTY = ("novelty_ratio", "replay_rate", "replay_rate_test")
 ENDINGS = ("", "_proportion_free")  # of the keys of the two frames of novelty
-# What a control shares with the run it is compared with.
+# Stages that a control shares with its run.
 SHARED = ("autoencoder", "point-flow")
 
 
@@ -72,7 +72,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         _share(ours, control)
         _train(args, control, minutes, CONTROL)
         for base, path in ((family, ours), (CONTROL, control)):
-            rows.append({"minutes": minutes, "base": base, **_judged(args, path)})
+            rows.append({"minutes": minutes, "base": base, **_evaluate(args, path)})
     return {"dataset": str(args.dataset), "seeds": args.seeds, "rows": rows}
 
 
@@ -132,9 +132,9 @@ def _share(ours: Path, control: Path) -> None:
             shutil.copytree(ours / stage, control / stage, dirs_exist_ok=True)
 
 
-def _judged(args: argparse.Namespace, path: Path) -> dict[str, Any]:
-    from pcgen.evaluate.figures import standard_error
-    from pcgen.evaluate.files import evaluate_files, request_for
+def _evaluate(args: argparse.Namespace, path: Path) -> dict[str, Any]:
+    from pcgen.evaluate.metrics import standard_error
+    from pcgen.evaluate.requests import evaluate_files, make_request
     from pcgen.model import ShapeModel
 
     kept = path / f"judged-{args.seeds}-{args.seed}.json"
@@ -143,7 +143,7 @@ def _judged(args: argparse.Namespace, path: Path) -> dict[str, Any]:
     figures, real = {}, {}
     for points in POINTS:
         result = evaluate_files(
-            request_for([path], args.dataset, points=points, seeds=args.seeds, seed=args.seed)
+            make_request([path], args.dataset, points=points, seeds=args.seeds, seed=args.seed)
         )
         extra = [key + ending for ending in ENDINGS for key in NOVELTY]
         figures[str(points)] = {key: result[key] for key in (*KEYS, *extra)}

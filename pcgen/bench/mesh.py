@@ -1,14 +1,14 @@
-"""Points to meshes: our methods and Open3D's, on the same shapes, in one run.
+"""Compare the mesh reconstruction methods of pcgen and Open3D on the same shapes.
 
 Each mesh is sampled (2048 points by area), reconstructed from the points alone, and compared with
 the original in the box of side 2: 20,000 points on each, F-score at 0.02 (1 % of the box). The same
-is done with the true normals, and with more points. The table also shows the shares of watertight,
-manifold and non-intersecting results, and CPU seconds a shape. "original" compares two samples of
-the same mesh: the highest F-score that can be reached.
+is done with true normals, and with more points. The table also shows the shares of watertight,
+manifold and non-intersecting results, and CPU seconds per shape. "original" compares two samplings
+of the same mesh, which gives the highest possible F-score.
 
-With --run, each mesh also goes through a trained run: its points are encoded and decoded, and the
-decoded points are meshed without normals and with the normals that the run predicts. These rows
-include the errors of the run; they show what more points and predicted normals bring.
+With --run, the points of each mesh are also encoded and decoded by a run, and meshed without
+normals and with predicted normals. These rows include the errors of the run; they show the effect
+of more points and of predicted normals.
 
 examples:
   pcgen bench mesh MESHES --shapes 40
@@ -41,20 +41,22 @@ Points = NDArray[np.float64]
 Way = Callable[[Points, Points | None], Mesh]
 THRESHOLD = 0.02
 SAMPLES = 20_000
-ENCODED = 2048  # points that a run is shown
+ENCODED = 2048  # points that a run encodes
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("source", metavar="MESHES", type=Path, help="folder of meshes, searched")
-    parser.add_argument("--list", type=Path, help="file with one mesh path a line, below MESHES")
-    parser.add_argument("--shapes", type=int, default=20, help="how many, drawn by --seed")
+    parser.add_argument("--list", type=Path, help="file with one mesh path per line, below MESHES")
+    parser.add_argument("--shapes", type=int, default=20, help="number of shapes, chosen by --seed")
     parser.add_argument("--points", default="2048,10000", help="numbers of points")
     parser.add_argument(
         "--methods", default="auto,facets,wrap,poisson,alpha,pivoting", help="of pcgen mesh"
     )
-    parser.add_argument("--run", metavar="RUN", type=Path, help="mesh what it decodes as well")
+    parser.add_argument(
+        "--run", metavar="RUN", type=Path, help="also mesh shapes decoded by this run"
+    )
     parser.add_argument("--no-peers", action="store_true", help="leave out Open3D's own methods")
-    parser.add_argument("--seed", type=int, default=0, help="of the choice and the samples")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the choice and the samples")
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:

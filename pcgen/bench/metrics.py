@@ -1,8 +1,8 @@
-"""Distances between clouds: every backend on the same pairs, with other libraries for comparison.
+"""Compare the backends of distances between clouds, and other libraries, on the same pairs.
 
-For each method: CPU milliseconds a pair on one core, the ratio to the fastest of its distance, and
-the largest relative difference from a float64 computation. Trees are built once per cloud where the
-library allows it. Methods that are not installed are listed as absent.
+For each method, the table shows CPU milliseconds per pair on one core, the ratio to the fastest
+method for the distance, and the largest relative difference from a float64 computation. Trees are
+built once per cloud if the library allows it. Methods that are not installed are listed as absent.
 
 An annealed EMD is compared with the torch recursion; its float64 version is in the tests.
 
@@ -31,11 +31,11 @@ REPEATS = 3
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--points", type=int, default=2048, help="points of a cloud")
-    parser.add_argument("--clouds", type=int, default=6, help="clouds a side, at least 2")
+    parser.add_argument("--points", type=int, default=2048, help="points per cloud")
+    parser.add_argument("--clouds", type=int, default=6, help="clouds per set, at least 2")
     parser.add_argument("--data", type=Path, help="a data set (default: ellipsoid surfaces)")
     parser.add_argument("--no-emd", action="store_true", help="CD only: seconds, not a minute")
-    parser.add_argument("--seed", type=int, default=0, help="of the clouds")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the clouds")
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
@@ -171,7 +171,7 @@ def _chamfer_ways() -> dict[str, Way]:
 
 
 def _annealed_ways(variant: str) -> dict[str, Way]:
-    from pcgen.evaluate.annealed import annealed_table
+    from pcgen.evaluate.annealed_emd import annealed_table
 
     return {
         "native (compiled C)": lambda x, y: annealed_table(x, y, variant, "native"),
@@ -193,6 +193,6 @@ def _exact_ways() -> dict[str, Way]:
         return np.array([[pair(a, b) for b in y] for a in x])
 
     return {
-        "POT emd2": lambda x, y: exact_assignment(x, y, "pot"),
+        "POT emd2": lambda x, y: exact_assignment(x, y),
         "SciPy linear_sum_assignment": scipy_assignment,
     }

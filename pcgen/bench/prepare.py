@@ -1,12 +1,12 @@
-"""Meshes to clouds: our reader and sampler, trimesh's and Open3D's, then more workers.
+"""Compare the sampling of mesh files with trimesh and Open3D, and measure several workers.
 
 The first table is for one core: CPU milliseconds to read a mesh file, sample points with normals
-and transform them to the box frame, per format and size. "area" is the relative difference from the
-known surface area, which shows a fast reader that loses faces. The meshes are wrinkled spheres, and
-their OBJ files are written like ShapeNet's (normals, groups, materials).
+and transform them to the box frame, by format and size. "area" is the relative error of the surface
+area, which reveals readers that lose faces. The meshes are wrinkled spheres, with OBJ files like
+those of ShapeNet (normals, groups, materials).
 
-The second table is the whole command on --shapes of them, or on --source, for each number of
-workers: shapes a second by the clock (the machine should be idle), and the core-hours that the
+The second table is for `pcgen prepare` on --shapes of them, or on --source, by number of workers:
+shapes per second of wall-clock time (the machine should be idle), and the core-hours that the
 51,300 meshes of ShapeNetCore would take at that rate: shapes / rate * workers.
 
 examples:
@@ -37,11 +37,11 @@ REPEATS = 3
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--source", type=Path, help="meshes of your own for the second table")
-    parser.add_argument("--points", type=int, default=2048, help="points of a cloud")
+    parser.add_argument("--source", type=Path, help="meshes for the second table")
+    parser.add_argument("--points", type=int, default=2048, help="points per cloud")
     parser.add_argument("--shapes", type=int, default=200, help="shapes of the second table")
-    parser.add_argument("--workers", default="1,2", help="numbers, with commas")
-    parser.add_argument("--seed", type=int, default=0, help="of meshes and points")
+    parser.add_argument("--workers", default="1,2", help="numbers separated by commas")
+    parser.add_argument("--seed", type=int, default=0, help="seed of meshes and points")
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:

@@ -16,8 +16,8 @@ DIGITS = "digits"
 TRAIN, TEST = 2000, 1000
 
 
-def chosen(densities: str, latents: Path | None) -> list[str]:
-    """The problems that the options name: densities by name, or latents by their path.
+def problem_names(densities: str, latents: Path | None) -> list[str]:
+    """The problems of the options: names of densities, or the path of latents.
 
     Raises:
         InputError: an unknown density.
@@ -35,7 +35,7 @@ def chosen(densities: str, latents: Path | None) -> list[str]:
     return names
 
 
-def data_of(problem: str, generator: Generator) -> tuple[Tensor, Tensor]:
+def problem_data(problem: str, generator: Generator) -> tuple[Tensor, Tensor]:
     """Training and held-out data, (n, dim) each, of unit variance on average."""
     from pcgen.bench.densities import DENSITIES
 
@@ -53,7 +53,7 @@ def data_of(problem: str, generator: Generator) -> tuple[Tensor, Tensor]:
 
 @functools.cache
 def _digit_latents() -> tuple[Tensor, Tensor]:
-    """The same for every seed: what differs between seeds is the flow and its batches."""
+    """The latents of digits, equal for all seeds; seeds affect only the flow and its batches."""
     import torch
 
     from pcgen.bench.digits import digit_latents
@@ -63,7 +63,7 @@ def _digit_latents() -> tuple[Tensor, Tensor]:
 
 @functools.cache
 def _run_latents(run: str) -> tuple[Tensor, Tensor]:
-    """Of the training shapes of a run, and of its test shapes."""
+    """The latents of the training and the test shapes of a run."""
     import torch
 
     from pcgen.model import ShapeModel

@@ -1,9 +1,9 @@
-"""Quality and time over the number of evaluations, for the student and for its teacher.
+"""Measure quality and time by the number of evaluations, for the student and its teacher.
 
-Draws as many shapes as the test split has from one run, with 1, 2, 4, 8 and 16 steps of each flow,
-and scores them by Chamfer distance, mean of several sampling seeds. "±" is the standard error of
-1-NNA over the seeds. Heun evaluates twice a step. Time is CPU time a shape, also as a ratio to the
-student's single step. `real` scores training shapes as if generated.
+Samples as many shapes as the test split has from one run, with 1, 2, 4, 8 and 16 steps of each
+flow, and evaluates them with the Chamfer distance, averaged over several sampling seeds. "±" is the
+standard error of 1-NNA over the seeds. Heun takes two evaluations per step. Time is CPU time per
+shape, also relative to one step of the student. `real` scores training shapes as if generated.
 
 examples:
   pcgen bench sampling runs/chairs --points 512
@@ -13,11 +13,11 @@ examples:
 from __future__ import annotations
 
 import argparse
-import os
 import time
 from pathlib import Path
 from typing import Any
 
+from pcgen.cores import usable_cores
 from pcgen.errors import InputError
 
 STEPS = (1, 2, 4, 8, 16)
@@ -26,15 +26,15 @@ SOLVERS = ("student", "euler", "heun")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", type=Path, help="a run made by pcgen train")
-    parser.add_argument("--points", type=int, default=2048, help="points a shape in the metric")
-    parser.add_argument("--most", type=int, default=200, help="at most this many shapes a set")
-    parser.add_argument("--seeds", type=int, default=3, help="sampling seeds of each row")
-    parser.add_argument("--seed", type=int, default=0, help="the first of them")
+    parser.add_argument("--points", type=int, default=2048, help="points per shape in the metric")
+    parser.add_argument("--most", type=int, default=200, help="largest number of shapes per set")
+    parser.add_argument("--seeds", type=int, default=3, help="sampling seeds per row")
+    parser.add_argument("--seed", type=int, default=0, help="the first sampling seed")
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
-    from pcgen.evaluate.figures import spread_of, standard_error
     from pcgen.evaluate.matrix import Work, pair_matrix
+    from pcgen.evaluate.metrics import spread_of, standard_error
     from pcgen.model import ShapeModel
     from pcgen.shapes.store import Dataset
 
@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     train = dataset.select(split="train", categories=model.categories)[: len(test)]
     test = test[: len(train)]
     reference = dataset.points(test, args.points, part="last")
-    work = Work(workers=len(os.sched_getaffinity(0)))
+    work = Work(workers=usable_cores())
     within = pair_matrix(reference, work=work)
     real = _score(dataset.points(train, args.points, part="first"), reference, within, work)
     rows = [{"solver": "real", "steps": 0, "evaluations": 0, "cpu_seconds_a_shape": None, **real}]

@@ -1,22 +1,23 @@
-"""Semi-discrete solvers on one problem: ours, POT's and OTT-JAX's.
+"""Compare semi-discrete solvers on one problem: pcgen, POT and OTT-JAX.
 
-4096 atoms on a curved 9-dimensional manifold in 64 dimensions, source N(0, I). For each solver the
-table shows CPU seconds, source samples, and, on the same fresh samples by the same code, the chi2
-of the cell masses (unbiased) and the dead cells. "floor" is chi2 in units of N / samples, which
-perfectly averaged hard cells of independent samples would have. Ours is below it, since the leading
-coordinates of each sample are drawn 16 times (the time includes that, the samples do not).
+The problem has 4096 atoms on a curved 9-dimensional manifold in 64 dimensions, and source N(0, I).
+For each solver, the table shows CPU seconds, source samples, and, measured by the same code on the
+same fresh samples, the chi2 of the cell masses (unbiased) and the dead cells. "floor" is chi2 in
+units of N / samples, the value for perfectly averaged hard cells of independent samples. pcgen is
+below it, because it redraws the leading coordinates of each sample 16 times (the time includes
+that, the number of samples does not).
 
-Ours runs twice: to chi2 <= 0.02 (--target) with its own stopping rule (its tests included in the
-time), and through the whole budget of samples. "ratio" is the time of another solver over our time
-to that chi2. Where the other solver does not reach it, the ratio is only a lower bound, marked >,
-and grows with --samples. Everything takes ten minutes of one core.
+pcgen runs twice: to chi2 <= 0.02 (--target) with its own stopping rule (the time includes its
+tests), and through the whole budget of samples. "ratio" is the time of another solver over that of
+pcgen to this chi2. If the other solver does not reach it, the ratio is a lower bound, marked >, and
+grows with --samples. The whole benchmark takes ten minutes of one core.
 
 POT: solve_semidiscrete with its defaults (10,000 batches of 32), and with batches of 1024. OTT-JAX
 (extra: bench): hard cells, batches of 512, POT's step rule; compilation is not counted.
 
-With --target-only only the first of these runs, with the solver's own budget: the time of a large
-problem. From 50,000 atoms on the cells of samples are searched for. The share of dead cells is left
-out where --tests, fewer than ten a cell, leave some cells without a sample.
+With --target-only, only the first of these runs is done, with the solver's default budget, to time
+large problems. From 50,000 atoms on, the cells of samples are found by a search. The share of dead
+cells is left out if --tests are fewer than ten per cell and leave cells without samples.
 
 examples:
   pcgen bench transport
@@ -43,10 +44,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dim", type=int, default=64, help="of atoms and base")
     parser.add_argument("--samples", type=int, default=2**21, help="budget of each solver")
     parser.add_argument("--tests", type=int, default=2**17, help="fresh samples of the final test")
-    parser.add_argument("--no-rivals", action="store_true", help="ours only: seconds, not minutes")
+    parser.add_argument(
+        "--no-rivals", action="store_true", help="pcgen only: seconds instead of minutes"
+    )
     parser.add_argument("--target", type=float, default=TARGET, help="chi2 to reach")
-    parser.add_argument("--target-only", action="store_true", help="ours, once, to that chi2")
-    parser.add_argument("--seed", type=int, default=0, help="of atoms and samples")
+    parser.add_argument("--target-only", action="store_true", help="pcgen, once, to that chi2")
+    parser.add_argument("--seed", type=int, default=0, help="seed of atoms and samples")
 
 
 def curved_manifold(count: int, dim: int, seed: int) -> Any:
@@ -91,7 +94,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         except ImportError as absent:
             rows.append({"solver": name, "absent": f"absent: {absent}; pip install 'pcgen[bench]'"})
             continue
-        chi2, error, dead = _judge(atoms, potential, args)
+        chi2, error, dead = _test_solution(atoms, potential, args)
         rows.append(
             {
                 "solver": name,
@@ -190,12 +193,12 @@ def _ott(atoms: Any, args: argparse.Namespace, batch: int) -> tuple[Any, float, 
     return 0.5 * (g - atoms.square().sum(1)), seconds, steps * batch
 
 
-def _judge(
+def _test_solution(
     atoms: Any, potential: Any, args: argparse.Namespace
 ) -> tuple[float, float, float | None]:
-    """chi2, its error and the share of dead cells, on samples none of the solvers has seen.
+    """chi2, its error and the share of dead cells, on fresh samples.
 
-    The share is None where there are cells that too few samples were due to.
+    The share is None if some cells expect too few samples.
     """
     import torch
 

@@ -68,7 +68,8 @@ class MapSettings:
         points: of a map; clouds with fewer give all they have.
         partners: that a shape's partners are drawn from, the nearest so many; None lets
             :mod:`pcgen.children.rule` decide, with ``farthest`` as the most.
-        goal: novelty that the rule asks for, 1 being that of training shapes left out.
+        goal: novelty in the cube frame that the rule asks of children as they are, 1 being that
+            of training shapes left out.
         per_shape: maps that start at each shape, if the budget allows.
         method, sweeps: see :func:`pcgen.children.matching.match`.
         normal_weight: of normals in the cost, 0 for positions alone; a normal of length one then
@@ -166,6 +167,17 @@ class Clouds:
             yield self.stretch[rows].cube(part)
             start += len(part)
 
+    def nature(self, seed: int) -> Nature:
+        """How new the shapes are beside each other, by their last points.
+
+        Maps begin at the front of a cloud, and a child that shares points with its measure would
+        seem less new than it is.
+        """
+        total = self.points.shape[1]
+        n = min(rule.POINTS, total // 2)
+        last = self.points[slice(0, len(self)), slice(total - 2 * n, total)].float()
+        return Nature(last, torch.Generator().manual_seed(seed))
+
     def map_points(self, settings: MapSettings) -> int:
         """Points of a map: those asked for, or all that a cloud has."""
         return min(settings.points, int(self.points.shape[1]))
@@ -254,7 +266,10 @@ class Maps:
                 plan = job.planned(folder, budget_seconds)
                 found = job.partners()
                 choice = job.chosen(folder, found, plan)
-                pairing = plan_pairs(clouds, found, settings, choice.reach.partners, seed)
+                most = choice.reach.partners
+                if settings.partners is None:
+                    most = min(settings.farthest, most * rule.FARTHER)
+                pairing = plan_pairs(clouds, found, settings, most, seed)
                 pairing = pairing[slice(0, plan.maps)]
                 to = job.computed(pairing, folder, "maps")
                 _write(done, key, pairing, to)
@@ -272,6 +287,11 @@ class Maps:
     def reach(self) -> Reach:
         """How far :meth:`draw` goes by default."""
         return self.choice.reach
+
+    @property
+    def farthest(self) -> int:
+        """The partners that any of the maps goes to."""
+        return int(self.pairing.rank.max()) + 1 if len(self) else 1
 
     def __len__(self) -> int:
         return len(self.pairing)
@@ -510,18 +530,13 @@ class _Job:
         if path.exists():
             return _read_choice(folder, self.key)
         most = int(found.counts.max()) if len(self.clouds) else 0
-        n = min(rule.POINTS, self.clouds.points.shape[1] // 2)
         if self.settings.partners or most == 0:
             reach = Reach(partners=self.settings.partners or 1)
             choice = Choice(reach=reach, passed=True, figures={})
         else:
-            generator = torch.Generator().manual_seed(self.seed)
-            # From the end of the clouds: maps begin at the front, and a child that shares points
-            # with its measure would seem less new than it is.
-            last = slice(self.clouds.points.shape[1] - 2 * n, self.clouds.points.shape[1])
-            nature = Nature(self.clouds.points[slice(0, len(self.clouds)), last].float(), generator)
+            nature = self.clouds.nature(self.seed)
 
-            def pilot(reach: Reach) -> Children:
+            def pilot(reach: Reach) -> Tensor:
                 pairing = plan_pairs(
                     self.clouds, found, self.settings, reach.partners, self.seed + 1
                 )[slice(0, plan.pilot)]
@@ -530,9 +545,11 @@ class _Job:
                 trial = Maps.of(self.clouds, pairing, to, choice)
                 draw = torch.Generator().manual_seed(self.seed)
                 rows = pairing.pair[torch.arange(rule.SHAPES) % len(pairing), 0]
-                return trial.of_shapes(rows, min(n, to.shape[1]), draw)
+                return trial.of_shapes(rows, min(nature.points, to.shape[1]), draw).points
 
-            choice = rule.choose(rule.ladder(most, Reach()), nature, pilot, goal=self.settings.goal)
+            demand = dataclasses.replace(rule.RAW, novelty=self.settings.goal)
+            choice = rule.choose(rule.ladder(most, Reach(partners=1)), nature, pilot, demand)
+            choice = rule.with_copies(choice, nature, pilot)
         write_json(path, {"key": self.key, **to_plain(choice)})
         return choice
 

@@ -1,23 +1,17 @@
 """How far children go: the nearest reach at which they are as new as nature.
 
-Children of near partners are stretched or mended copies of their parents; those of far ones have
-less and less in common with either. In between lies a reach at which they differ from the training
-set as much as its own shapes differ from each other, and that is what a new shape does. The rule
-asks, in the box frame and in the cube frame (where proportions do not count),
+Children of near partners are mended copies of their parents; those of far ones have less and less
+in common with either. The rule looks for the nearest reach at which children differ from the
+training set as much as its own shapes, each left out, differ from the others (*nature*). It asks
+twice, because the autoencoder that decodes children makes them newer by a tenth:
 
-* novelty: the median distance of children to the nearest training shape, mirror images included,
-  is at least ``goal`` times the same median of training shapes, each beside all others, but for
-  one standard error of this ratio;
-* replays: the share within sampling noise of a training shape is no more than that of the training
-  shapes, each beside all others, and one standard error of these two shares.
+* :data:`RAW`, of children as they are, to decide which maps to compute. Only novelty in the cube
+  frame counts: proportions are the parent's, and the box frame hardly depends on partners.
+* :data:`DECODED`, of children encoded and decoded, to decide which of them the base is fitted to.
+  Novelty and replays count in both frames. It never takes nearer partners than the first choice,
+  because what a poor autoencoder decodes is new for a bad reason.
 
-Parents are training shapes and are not passed over. Steps of the ladder are tried by bisection on
-pilot maps, since newness rises with reach; the first that passes is taken. Where the nearest
-partners alone pass, as they may in a set that is dense enough, copies are mixed in until the
-children are no newer than asked. Test shapes play no part. If they were split off at random, a
-training shape left out is to the others what a test shape is to the training set, but for one
-shape in N. On the sets at hand the two differ by what sampling explains, to either side (medians by
--8 to +17 %), which is what the standard errors are for; see docs/notes/children.md.
+Test shapes play no part; see docs/notes/children.md for the measurements.
 """
 
 from __future__ import annotations
@@ -30,17 +24,47 @@ import torch
 from numpy.typing import NDArray
 from torch import Generator, Tensor
 
-from pcgen.children.drawing import Children, Reach
+from pcgen.children.drawing import Reach
 from pcgen.children.newness import FRAMES, Newness, Yardstick
 
-GOAL = 0.9
 POINTS = 512  # that clouds are compared by
-SHAPES = 256  # children, and training shapes left out, that are measured
+SHAPES = 256  # children that are measured
+#: Training shapes left out that are measured; with 256 the medians have an error of 8 %.
+NATURE_SHAPES = 1024
+#: Maps go to so many times the partners of the first choice, for the second to choose among.
+FARTHER = 6
 #: Ranges of cuts beyond the farthest partners: a cut in the middle is as far from both parents as
 #: can be.
 LATER_CUTS = ((0.5, 0.5),)
 #: What copies are mixed in by.
 SHARE = 0.05
+
+
+@dataclass(frozen=True, kw_only=True)
+class Demand:
+    """What is asked of children.
+
+    Attributes:
+        novelty: the least ratio of median distances, children's over nature's.
+        frames: that count. replays: whether the share of replays must be no more than nature's.
+    """
+
+    novelty: float
+    frames: tuple[str, ...]
+    replays: bool
+
+    def met(self, figures: dict[str, Figures]) -> bool:
+        """Whether figures by frame pass, each but for one standard error."""
+        return all(
+            f.novelty + f.novelty_error >= self.novelty
+            and (not self.replays or f.replays <= f.nature + f.error)
+            for f in (figures[name] for name in self.frames)
+        )
+
+
+GOAL = 0.8
+RAW = Demand(novelty=GOAL, frames=("cube",), replays=False)
+DECODED = Demand(novelty=0.95, frames=("box", "cube"), replays=True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,11 +82,6 @@ class Figures:
     replays: float
     nature: float
     error: float
-
-    def passes(self, goal: float) -> bool:
-        return (
-            self.novelty + self.novelty_error >= goal and self.replays <= self.nature + self.error
-        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,29 +121,30 @@ class Nature:
     def __init__(self, points: Tensor, generator: Generator) -> None:
         """Take clouds (N, 2n, 3), points that no map uses where there are so many."""
         count = len(points)
-        order = torch.randperm(count, generator=generator)[:SHAPES]
+        order = torch.randperm(count, generator=generator)[:NATURE_SHAPES]
         rows = order.sort().values.numpy()
         self._sticks = {frame: Yardstick(points, frame) for frame in FRAMES}
         self._nature = {frame: stick.leave_one_out(rows) for frame, stick in self._sticks.items()}
         self.points = points.shape[1] // 2
 
-    def figures(self, children: Children, copies: float = 0.0) -> dict[str, Figures]:
-        """Figures by frame, if a share of ``copies`` were mixed in."""
-        return self._figures(self.measure(children), copies)
+    def figures(self, points: Tensor) -> dict[str, Figures]:
+        """Figures by frame of clouds (n, m, 3)."""
+        return self._figures(self._measure(points), 0.0)
 
-    def measure(self, children: Children) -> dict[str, Newness]:
-        return {frame: s.measure(children.points) for frame, s in self._sticks.items()}
+    def _measure(self, points: Tensor) -> dict[str, Newness]:
+        return {frame: s.measure(points) for frame, s in self._sticks.items()}
 
     def _figures(self, found: dict[str, Newness], copies: float) -> dict[str, Figures]:
         return {f: figures_of(found[f], self._nature[f], copies) for f in FRAMES}
 
-    def with_copies(self, children: Children, goal: float) -> tuple[float, dict[str, Figures]]:
-        """The largest share of copies with which children still pass, and their figures then."""
-        found = self.measure(children)
+    def with_copies(self, points: Tensor) -> tuple[float, dict[str, Figures]]:
+        """The largest share of copies with which clouds (n, m, 3) are as new as nature, and their
+        figures then."""
+        found = self._measure(points)
         best = 0.0, self._figures(found, 0.0)
         for step in range(1, round(0.5 / SHARE) + 1):
             figures = self._figures(found, step * SHARE)
-            if not all(f.passes(goal) for f in figures.values()):
+            if not DECODED.met(figures):
                 break
             best = step * SHARE, figures
         return best
@@ -164,31 +184,33 @@ def _error(replayed: NDArray[np.bool_]) -> float:
 
 
 def ladder(most: int, base: Reach) -> list[Reach]:
-    """Reaches from near to far: partners by halves more up to ``most``, then cuts in the middle."""
-    counts = [1]
+    """Reaches from near to far: partners from those of ``base`` by halves more up to ``most``, then
+    cuts in the middle."""
+    counts = [min(base.partners, most)]
     while counts[-1] < most:
         counts.append(min(most, counts[-1] + max(1, counts[-1] // 2)))
-    steps = [replace(base, partners=count) for count in counts]
-    return steps + [replace(base, partners=most, cuts=cuts) for cuts in LATER_CUTS]
+    steps = [replace(base, partners=count, copies=0.0) for count in counts]
+    later = [replace(base, partners=most, copies=0.0, cuts=cuts) for cuts in LATER_CUTS]
+    return [replace(steps[0], copies=base.copies), *steps[1:], *later]
 
 
 def choose(
     steps: list[Reach],
     nature: Nature,
-    pilot: Callable[[Reach], Children],
-    goal: float = GOAL,
+    draw: Callable[[Reach], Tensor],
+    demand: Demand,
 ) -> Choice:
-    """The first step of a ladder that passes, by bisection; if none does, the last one.
+    """The first step of a ladder that meets a demand, by bisection; if none does, the last one.
 
     Args:
-        pilot: draws children of a reach to be measured.
+        draw: clouds (n, m, 3) of children of a reach, to be measured. Newness rises with reach.
     """
     seen: dict[int, dict[str, Figures]] = {}
 
     def passes(step: int) -> bool:
         if step not in seen:
-            seen[step] = nature.figures(pilot(steps[step]))
-        return all(f.passes(goal) for f in seen[step].values())
+            seen[step] = nature.figures(draw(steps[step]))
+        return demand.met(seen[step])
 
     low, high = 0, len(steps) - 1
     while low < high:
@@ -198,7 +220,12 @@ def choose(
         else:
             low = middle + 1
     passed = passes(low)
-    if low == 0 and passed:
-        copies, figures = nature.with_copies(pilot(steps[0]), goal)
-        return Choice(reach=replace(steps[0], copies=copies), passed=True, figures=figures)
     return Choice(reach=steps[low], passed=passed, figures=seen[low])
+
+
+def with_copies(choice: Choice, nature: Nature, draw: Callable[[Reach], Tensor]) -> Choice:
+    """Mix copies into children of one partner that are newer than nature, as in a dense set."""
+    if choice.reach.partners > 1 or not choice.passed:
+        return choice
+    copies, figures = nature.with_copies(draw(choice.reach))
+    return replace(choice, reach=replace(choice.reach, copies=copies), figures=figures)

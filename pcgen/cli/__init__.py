@@ -19,32 +19,32 @@ from typing import Any
 from pcgen import __version__, progress
 from pcgen.errors import InputError, PcgenError, ToldElsewhere
 
-# The order is that of a first session: make, look, then measure.
+# In the order of a first session: generate, look, then evaluate.
 COMMANDS = {
-    "demo": "the whole way on the starter data, ending with a gallery",
-    "prepare": "meshes or clouds to a data set",
-    "train": "a data set to a generator: all stages, resumable",
-    "sample": "new shapes from a run",
-    "interpolate": "the way between two shapes",
-    "vary": "shapes near a given one",
-    "mix": "a part of one shape on another",
-    "encode": "shapes to latents",
-    "decode": "latents to shapes",
-    "mesh": "point clouds to meshes, each with its report",
-    "evaluate": "the metrics of the field, with ceiling and novelty",
-    "view": "look at a run, data set, samples, mesh or folder in a window",
-    "gallery": "a static page that opens from disk",
-    "transport": "semi-discrete optimal transport on any atoms",
-    "bench": "benchmarks, side by side with other libraries",
-    "pack": "what sampling needs of a run, in a small folder",
-    "doctor": "what is installed, what works, and how to get the rest",
+    "demo": "run the whole pipeline on the starter data and make a gallery",
+    "prepare": "make a data set from meshes or point clouds",
+    "train": "train a generator on a data set, in resumable stages",
+    "sample": "sample new shapes from a run",
+    "interpolate": "interpolate between two shapes",
+    "vary": "make variations of a shape",
+    "mix": "put a part of one shape on another",
+    "encode": "encode shapes into latents",
+    "decode": "decode latents into shapes",
+    "mesh": "reconstruct meshes from point clouds, each with a report",
+    "evaluate": "compute set metrics, with their ceiling and novelty",
+    "view": "show a run, data set, samples, mesh or folder in a window",
+    "gallery": "make a static page of shapes that opens from disk",
+    "transport": "solve semi-discrete optimal transport onto given atoms",
+    "bench": "run benchmarks beside other libraries",
+    "pack": "copy what sampling needs of a run into a small folder",
+    "doctor": "check what is installed and works, and how to get the rest",
 }
 
 # Commands that the processes of torchrun run together.
 SEVERAL_PROCESSES = ("train", "transport")
 
-# Threads that wait for each other by spinning take the cores that others need: beside one busy
-# process, training took 42 steps in the time of 209 with these. OpenMP reads them when torch loads.
+# Threads that wait by spinning occupy cores that other processes need: beside one busy process,
+# training took 42 steps in the time of 209 with these. OpenMP reads them when torch loads.
 PASSIVE_WAITING = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0"}
 
 
@@ -68,7 +68,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _main(argv: Sequence[str] | None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
-    if not PASSIVE_WAITING.keys() & os.environ.keys():  # whoever set one knows better
+    if not PASSIVE_WAITING.keys() & os.environ.keys():  # a value that the user set stays
         os.environ.update(PASSIVE_WAITING)
     name = words[0] if words else ""
     if name in ("", "-h", "--help"):
@@ -100,8 +100,10 @@ def run_module(module: Any, name: str, words: Sequence[str]) -> int:
     )
     module.add_arguments(parser)
     common = parser.add_argument_group("for every command")
-    common.add_argument("--json", action="store_true", help="end stdout with one JSON object")
-    common.add_argument("--quiet", action="store_true", help="no progress")
+    common.add_argument(
+        "--json", action="store_true", help="print one JSON object as the last line"
+    )
+    common.add_argument("--quiet", action="store_true", help="show no progress")
     common.add_argument("--debug", action="store_true", help="show the traceback of an error")
     try:
         args = parser.parse_args(words)
@@ -136,13 +138,13 @@ def _run(module: Any, args: argparse.Namespace, name: str) -> int:
             )
         return 130
     except BrokenPipeError:
-        # The reader of our output went away (`pcgen ... | head`): not an error of ours.
+        # The reader of our output has closed (`pcgen ... | head`): not an error.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
 
 
 def _speaks(name: str) -> bool:
-    """Whether this process prints what the command gives; of a job in several, the first does.
+    """Whether this process prints the result; of several processes, the first one does.
 
     Raises:
         InputError: several processes were started for a command that works in one.
@@ -162,5 +164,5 @@ def _overview() -> str:
         "usage: pcgen COMMAND [options]\n\n"
         "Generate 3D shapes by optimal transport from a better base measure.\n\n"
         f"{rows}\n\n"
-        "pcgen COMMAND --help is the documentation of a command. Start with: pcgen demo"
+        "pcgen COMMAND --help documents a command. Start with: pcgen demo"
     )

@@ -32,12 +32,12 @@ def names(text: str) -> list[str]:
 
 
 def location(text: str) -> Path | str:
-    """A path, or a URL as it is."""
+    """A path, or an unchanged URL."""
     return text if "://" in text else Path(text)
 
 
 def samples_file(text: str) -> Path:
-    """A path that ends in ``.npz``: told before the work, not after it."""
+    """A path that ends in ``.npz``; checked before the work starts."""
     path = Path(text)
     if path.suffix != ".npz":
         raise argparse.ArgumentTypeError(f"samples are written as .npz, got the name {text}")
@@ -47,28 +47,30 @@ def samples_file(text: str) -> Path:
 def add_run(parser: Any) -> None:
     """Add the run that a command draws from, by its path or name."""
     parser.add_argument(
-        "run", help="a run made by pcgen train, or one that comes with pcgen: seats"
+        "run", help="a run made by pcgen train, or the name of one in the package: seats"
     )
 
 
 def add_out(parser: Any) -> None:
     """Add the samples file that a command writes."""
-    parser.add_argument("--out", type=samples_file, required=True, help="the .npz to write")
+    parser.add_argument("--out", type=samples_file, required=True, help="the .npz file to write")
 
 
 def add_work(parser: Any, alone: str) -> None:
     """Add --workers and --ray, as :func:`pcgen.jobs.pool` understands them.
 
     Args:
-        alone: what works without --workers, in words.
+        alone: what runs without --workers, in words.
     """
     add = parser.add_argument
-    add("--workers", type=positive, metavar="N", help=f"processes; without it {alone}")
+    add(
+        "--workers", type=positive, metavar="N", help=f"number of processes; the default is {alone}"
+    )
     add(
         "--ray",
         metavar="ADDRESS",
-        help="let a Ray cluster do the work: HOST:6379, auto (the one that runs on this machine) "
-        "or local (starts one); all of it, or --workers tasks at a time",
+        help="run the work on a Ray cluster: HOST:6379, auto (one that runs on this machine) or "
+        "local (starts one); uses the whole cluster, or --workers tasks at a time",
     )
 
 
@@ -78,8 +80,8 @@ def add_device(parser: Any, default: str = "auto") -> None:
         "--device",
         default=default,
         metavar="NAME",
-        help="auto (a CUDA device where torch sees one), cpu, cuda or cuda:N; CUDA was simulated "
-        "only, see docs/notes/device.md",
+        help="auto (a CUDA device if torch finds one), cpu, cuda or cuda:N; CUDA has only been "
+        "simulated, see docs/notes/device.md",
     )
 
 

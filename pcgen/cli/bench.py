@@ -1,19 +1,19 @@
-"""Benchmarks against the libraries a user would otherwise take, in one run.
+"""Run benchmarks against the libraries that a user would use instead.
 
-Results are ratios between rows of one table: the speed of the machine divides out. The tests do not
-run them. `pcgen bench NAME --help` describes one.
+Compare the rows of one table by their ratios, which do not depend on the speed of the machine. The
+tests do not run benchmarks. `pcgen bench NAME --help` describes one.
 
-  transport    semi-discrete solvers: ours, POT's, OTT-JAX's
-  autoencoder  codes of shapes at equal training time
-  base         training steps to a fixed error, per base measure
+  transport    semi-discrete solvers: pcgen, POT, OTT-JAX
+  autoencoder  shape encoders at equal training time
+  base         training steps to a fixed error, by base measure
   metrics      Chamfer and EMD backends
-  mesh         points to mesh: F-score, watertight share, time
-  prepare      meshes to clouds, shapes a second
-  sampling     quality and time over the number of evaluations, per solver
-  generation   quality over training time, with the standard Gaussian as control
+  mesh         mesh reconstruction: F-score, share of watertight meshes, time
+  prepare      sampling of meshes, shapes per second
+  sampling     quality and time by number of function evaluations and solver
+  generation   quality by training time, with the standard Gaussian as control
 
-In a checkout, python -m tests.benchmarks.scale and python -m tests.benchmarks.memory plan larger
-data sets.
+In a checkout, python -m tests.benchmarks.scale and python -m tests.benchmarks.memory estimate what
+larger data sets need.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ BENCHMARKS = (
     "generation",
 )
 
-# Benchmarks that were commands before.
+# Benchmarks that used to be commands.
 MOVED = ("scale", "memory")
 
 
@@ -49,12 +49,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "name",
         choices=(*BENCHMARKS, *MOVED),
         metavar="NAME",
-        help="which benchmark; its options follow",
+        help="the benchmark; its options follow",
     )
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
-    # Any other name is run by its own module.
+    # Every other name runs its own module.
     raise InputError(
-        f"this benchmark is run in a checkout now: python -m tests.benchmarks.{args.name}"
+        f"this benchmark now runs in a checkout: python -m tests.benchmarks.{args.name}"
     )

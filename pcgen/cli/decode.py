@@ -1,6 +1,6 @@
 """Decode latents into shapes.
 
-LATENTS is what `pcgen encode` wrote, or a .npy of shape (n, latent_dim).
+LATENTS is a file that `pcgen encode` wrote, or a .npy file of shape (n, latent_dim).
 
 examples:
   pcgen decode seats latents.npz --points 16000 --out shapes.npz
@@ -20,8 +20,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_run(parser)
     parser.add_argument("latents", type=Path, metavar="LATENTS", help=".npz or .npy")
     add_out(parser)
-    parser.add_argument("--points", type=positive, default=2048, help="points a shape")
-    parser.add_argument("--seed", type=natural, default=0, help="of the noise points start from")
+    parser.add_argument("--points", type=positive, default=2048, help="points per shape")
+    parser.add_argument("--seed", type=natural, default=0, help="seed of the base points")
     add_device(parser)
 
 

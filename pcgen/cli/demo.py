@@ -1,8 +1,8 @@
-"""The whole way on the starter data: prepare, train, sample, mesh, evaluate, gallery.
+"""Run the whole pipeline on the starter data: prepare, train, sample, mesh, evaluate, gallery.
 
-Trains on real furniture meshes that ship with pcgen, about ten minutes on two cores, then draws
-new shapes, meshes them, measures them and makes a page and a contact sheet of *unselected*
-samples beside their nearest training shapes. Interrupted, the same command goes on.
+Trains on furniture meshes that come with pcgen, for about ten minutes on two cores. Then samples
+new shapes, meshes and evaluates them, and makes a page and a contact sheet that show every sample
+beside its nearest training shape. After an interruption, the same command resumes.
 
 examples:
   pcgen demo
@@ -22,16 +22,21 @@ from pcgen.cli.arguments import natural, positive
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, default=Path("demo"), help="the folder to write")
     parser.add_argument(
-        "--category", default="seat", help="one of the starter data: seat, table, storage, lamp"
+        "--category",
+        default="seat",
+        help="a category of the starter data: seat, table, storage or lamp",
     )
     parser.add_argument(
         "--budget-minutes", type=float, default=9.0, help="wall-clock minutes of training"
     )
     parser.add_argument("--count", type=positive, default=24, help="new shapes to make and show")
     parser.add_argument(
-        "--preset", default="cpu-small", choices=("cpu-tiny", "cpu-small"), help="of pcgen train"
+        "--preset",
+        default="cpu-small",
+        choices=("cpu-tiny", "cpu-small"),
+        help="preset of pcgen train",
     )
-    parser.add_argument("--seed", type=natural, default=0, help="of everything random")
+    parser.add_argument("--seed", type=natural, default=0, help="random seed")
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Encode shapes into latents of a run.
 
-Writes one .npz with latents (n, latent_dim) float32 and names (n,). Each shape is brought to its
-box; +Y should be up. `pcgen decode` takes latents back to shapes.
+Writes one .npz file with latents (n, latent_dim) float32 and names (n,). Shapes are normalised to
+their bounding boxes; +Y should point up. `pcgen decode` decodes latents into shapes.
 
 examples:
   pcgen encode seats chair.ply stool.glb --out latents.npz

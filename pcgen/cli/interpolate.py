@@ -1,10 +1,10 @@
-"""The way between two shapes, along the optimal-transport map of their points.
+"""Interpolate between two shapes along the optimal-transport map of their points.
 
-Each frame is a cloud on the way (displacement interpolation), encoded and decoded by the run.
+Each frame is a cloud of the displacement interpolation, encoded and decoded by the run.
 
-The ends are two seeds (each names the shape that `pcgen sample --count 1 --seed N` draws) or two
-shapes of a file: a cloud or mesh file each. All frames share one draw of base noise, so points
-keep their identity and the path can be animated.
+The ends are two seeds, or two files of a cloud or mesh each. Seed N stands for the shape that
+`pcgen sample --count 1 --seed N` draws. All frames share their base points, so points correspond
+from frame to frame and the path can be animated.
 
 examples:
   pcgen interpolate runs/chairs --seeds 3 8 --frames 24 --out path.npz
@@ -22,14 +22,18 @@ from pcgen.cli.arguments import add_device, natural, positive
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", type=Path, help="a run made by pcgen train")
-    parser.add_argument("--out", type=Path, required=True, help="the .npz to write")
-    parser.add_argument("--frames", type=positive, default=12, help="shapes, both ends included")
+    parser.add_argument("--out", type=Path, required=True, help="the .npz file to write")
+    parser.add_argument(
+        "--frames", type=positive, default=12, help="number of shapes, with both ends"
+    )
     ends = parser.add_mutually_exclusive_group()
-    ends.add_argument("--seeds", type=natural, nargs=2, default=(0, 1), help="the two ends")
-    ends.add_argument("--files", type=Path, nargs=2, help="clouds or meshes as the two ends")
-    parser.add_argument("--points", type=positive, default=2048, help="points a frame")
-    parser.add_argument("--category", help="draw both seeds from this category")
-    parser.add_argument("--seed", type=natural, default=0, help="of the base noise")
+    ends.add_argument(
+        "--seeds", type=natural, nargs=2, default=(0, 1), help="seeds of the two ends"
+    )
+    ends.add_argument("--files", type=Path, nargs=2, help="cloud or mesh files of the two ends")
+    parser.add_argument("--points", type=positive, default=2048, help="points per frame")
+    parser.add_argument("--category", help="sample both ends from this category")
+    parser.add_argument("--seed", type=natural, default=0, help="seed of the base points")
     add_device(parser)
 
 

@@ -1,24 +1,24 @@
-"""Point clouds to meshes: watertight, manifold, oriented outwards, each with its report.
+"""Reconstruct meshes from point clouds: watertight, manifold, oriented outwards, with reports.
 
 INPUT is a samples file (.npz, from `pcgen sample`), a cloud file (.ply .xyz .pcd .npy ...) or a
-folder of them. For each cloud NAME the folder DIR receives NAME.glb (or the formats asked for)
-and NAME.json: method, faces, components, genus, area, volume, the distances between mesh and
-points both ways, and the F-score at 1 % of the size. meshes.json lists them all. A shape that
-fails is reported and the others go on (where all fail, the exit code is 2); the same command
-again keeps what is finished.
+folder of them. For each cloud NAME, the command writes DIR/NAME.glb (or the formats of --format)
+and DIR/NAME.json with method, faces, components, genus, area, volume, the distances from mesh to
+points and from points to mesh, and the F-score at 1 % of the size. DIR/meshes.json lists all
+meshes. A shape that fails is reported, and the others are still meshed; the exit code is 2 if all
+fail. Given again, the same command keeps finished meshes.
 
 Methods:
-  auto      wrap for noisy points, as a run draws them; else try facets, Poisson and alpha until
-            one fits the points well, and keep the best fit
-  facets    Delaunay facets that lie in the planes of their points: sharp edges, thin walls,
-            open sheets (these get the thickness of --thickness)
-  wrap      a skin over noisy points: legs stay whole, badly covered walls are sealed
-  poisson   screened Poisson: smooth, for dense clouds with good normals of closed shapes
-  alpha     alpha shape: fills thin parts
+  auto      wrap for noisy points, such as those of a run; else facets, Poisson and alpha in turn
+            until one fits the points well, or the best fit of the three
+  facets    Delaunay facets that lie in the planes of their points: keeps sharp edges, thin walls
+            and open sheets (which get the thickness of --thickness)
+  wrap      a closed surface around noisy points: keeps thin legs, closes sparsely sampled walls
+  poisson   screened Poisson: smooth; for dense clouds of closed shapes with good normals
+  alpha     alpha shape: thickens thin parts
   pivoting  ball pivoting: for dense scans of open surfaces
 
-Normals in the file are used; where they are missing or zero they are estimated. What was dropped,
-estimated or smoothed is told here and noted in NAME.json.
+Normals in the file are used; missing or zero normals are estimated. The command prints what was
+dropped, estimated or smoothed, and NAME.json records it.
 
 Examples:
   pcgen mesh chairs.npz --out meshes
@@ -38,25 +38,34 @@ from pcgen.errors import MeshError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("input", metavar="INPUT", type=Path, help="samples, cloud file or folder")
-    parser.add_argument("--out", metavar="DIR", type=Path, required=True, help="where meshes go")
+    parser.add_argument(
+        "input", metavar="INPUT", type=Path, help="samples file, cloud file or folder"
+    )
+    parser.add_argument(
+        "--out", metavar="DIR", type=Path, required=True, help="the folder to write"
+    )
     parser.add_argument(
         "--format", type=names, default=["glb"], help="one or more of glb,ply,obj,stl"
     )
     parser.add_argument(
         "--method", default="auto", help="auto, facets, wrap, poisson, alpha, pivoting"
     )
-    parser.add_argument("--faces", type=positive, metavar="N", help="at most about N faces a mesh")
     parser.add_argument(
-        "--thickness", type=float, default=0.004, help="of open sheets, as a share of the size"
+        "--faces", type=positive, metavar="N", help="simplify each mesh to about N faces"
     )
-    add_work(parser, "this one alone")
+    parser.add_argument(
+        "--thickness",
+        type=float,
+        default=0.004,
+        help="thickness of open sheets, as a share of the size",
+    )
+    add_work(parser, "1")
     parser.add_argument(
         "--frames",
         metavar="DATASET",
         type=location,
-        help="give samples the median size of their category in this data set (by default the "
-        "one they come from, if it is still there; otherwise a box of side 2)",
+        help="scale samples to the median size of their category in this data set; the default is "
+        "the data set of their run, if it exists, else a box of side 2",
     )
 
 
@@ -77,7 +86,9 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     failed = [f"{entry['name']}: {entry['error']}" for entry in manifest["meshes"]
               if "error" in entry]  # fmt: skip
     if failed and len(failed) == len(manifest["meshes"]):
-        raise MeshError(f"nothing could be meshed; {failed[0]} (all in {args.out / 'meshes.json'})")
+        raise MeshError(
+            f"no shape could be meshed; {failed[0]} (all in {args.out / 'meshes.json'})"
+        )
     return {"out": str(args.out), **manifest}
 
 
@@ -88,7 +99,7 @@ def describe(result: dict[str, Any]) -> str:
     ]
     lines += _notes(result["meshes"])
     count = summary["meshes"]
-    kept = f" ({result['resumed']} from before)" if result["resumed"] else ""
+    kept = f" ({result['resumed']} made before)" if result["resumed"] else ""
     lines.append(
         f"{count} meshes in {result['out']}{kept}: {summary['watertight']} watertight, "
         f"{summary['manifold']} manifold, {summary['failed']} failed"
@@ -97,20 +108,20 @@ def describe(result: dict[str, Any]) -> str:
 
 
 def _notes(meshes: list[dict[str, Any]]) -> Iterator[str]:
-    """Each kind of note once, with the meshes that have it and the range of its numbers."""
+    """Each kind of note once, with the count of its meshes and the range of its values."""
     kinds: dict[str, list[str]] = {}
     for entry in meshes:
         for note in entry.get("report", {}).get("notes", ()):
             kinds.setdefault(re.sub(r"\d+", "N", note), []).append(note)
     for notes in kinds.values():
-        # Words and numbers in turn; the words are the same in all.
+        # Words and numbers alternate; the words are the same in all notes.
         places = zip(*(re.split(r"(\d+)", note) for note in notes), strict=True)
         text = "".join(_span(place) for place in places)
         yield f"  {len(notes)} of {len(meshes)}: {text}"
 
 
 def _span(same: tuple[str, ...]) -> str:
-    """The one text of all, or the range of numbers."""
+    """The text if all are the same, else the range of the numbers."""
     if len(set(same)) == 1:
         return same[0]
     return f"{min(same, key=int)} to {max(same, key=int)}"

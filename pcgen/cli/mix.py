@@ -1,7 +1,7 @@
 """Put a part of one shape on another.
 
-The points of both are matched by optimal transport; the part comes from OTHER, the rest and the
-proportions from FILE. The result is encoded and decoded, which closes the seam.
+Optimal transport matches the points of both. The part comes from OTHER; the rest and the
+proportions come from FILE. The result is encoded and decoded, which closes the seam.
 
 examples:
   pcgen mix seats armchair.ply stool.ply --part bottom --out mixed.npz
@@ -20,12 +20,18 @@ from pcgen.editing.parts import PARTS
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_run(parser)
     parser.add_argument("file", type=Path, metavar="FILE", help="a cloud or mesh, +Y up")
-    parser.add_argument("other", type=Path, metavar="OTHER", help="the one that gives a part")
-    parser.add_argument("--part", choices=tuple(PARTS), default="top", help="that OTHER gives")
-    parser.add_argument("--share", type=float, default=0.5, help="of the points that it gives")
+    parser.add_argument(
+        "other", type=Path, metavar="OTHER", help="the cloud or mesh that gives the part"
+    )
+    parser.add_argument(
+        "--part", choices=tuple(PARTS), default="top", help="the part that OTHER gives"
+    )
+    parser.add_argument(
+        "--share", type=float, default=0.5, help="share of the points that OTHER gives"
+    )
     add_out(parser)
     parser.add_argument("--points", type=positive, default=2048, help="points of the result")
-    parser.add_argument("--seed", type=natural, default=0, help="of everything random")
+    parser.add_argument("--seed", type=natural, default=0, help="random seed")
     add_device(parser)
 
 

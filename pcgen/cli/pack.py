@@ -1,7 +1,7 @@
-"""Write what sampling needs of a run into a small folder of its own.
+"""Copy what sampling needs of a run into a small folder.
 
-Training state, teachers and learning curves stay behind, and the weights of the flows are written
-in half precision. The folder is a run for every command but train; only --solver euler and
+Training state, teachers and learning curves are left out, and the weights of the flows are written
+in half precision. Every command but train accepts the folder as a run; only --solver euler and
 heun need the teachers.
 
 examples:

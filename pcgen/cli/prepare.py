@@ -1,36 +1,36 @@
-"""Turn a collection of meshes or point clouds into a data set for training.
+"""Make a data set for training from a collection of meshes or point clouds.
 
 SOURCE is a folder, a zip archive (read in place, never unpacked), a file of clouds, or the word
-"starter" for the furniture that comes with the repository. Layouts that are recognised:
+"starter" for the furniture that comes with the repository. These layouts are recognised:
 
   shapenet      ShapeNetCore v1 and v2, unpacked or one zip a synset
-  modelnet      <class>/<train or test>/<name>.off, broken first lines included
+  modelnet      <class>/<train or test>/<name>.off, also with broken first lines
   pc15k         PointFlow's <synset>/<split>/<model>.npy
   shapenetpart  <synset>/points/<model>.pts, or its text files
-  partnet       <annotation>/objs/<part>.obj, the parts of a shape as one
+  partnet       <annotation>/objs/<part>.obj; the parts of a shape are joined
   hdf5          arrays (N, P, 3): DPM's {synset}/{split}, or data, normal and label in several
                 files with shape_names.txt (ModelNet40, ScanObjectNN)
   folder        any nesting of OBJ, OFF, PLY, STL, GLB, glTF, .npy, .npz, .pt, .h5, .xyz, .pts,
-                .pcd, .asc files and text clouds; folders of the first level are categories, where
-                they hold more than one model each; of several versions of a model one is used
+                .pcd, .asc files and text clouds; folders of the first level are categories if each
+                holds more than one model; of several versions of a model, one is used
 
-Meshes become clouds by area-weighted sampling, with normals; each shape is moved and scaled into
-the box [-1, 1] and keeps the way back. A data set has +Y up: --up z turns a source that has Z up,
-and exports turn back. Whatever cannot be read is named with its reason here and in
-DATASET/report.json, and the rest goes on. The work appears under its name only when it is
-whole; killed before, the same command goes on from DATASET.part. The result is the same, byte
-for byte, whatever the number of workers, on this machine or on a Ray cluster.
+Meshes are sampled uniformly by area, with normals. Each shape is normalised to the box [-1, 1], and
+its centre and scale are stored. A data set has +Y up: --up z rotates a source that has Z up, and
+exports are rotated back. Files that cannot be read are reported with the reason, here and in
+DATASET/report.json, and left out. DATASET appears only when it is complete; after an interruption,
+the same command resumes from DATASET.part. The result is the same, byte for byte, for any number of
+workers, on this machine or on a Ray cluster.
 
-SOURCE and DATASET may be URLs that fsspec understands (https, s3, gs, sftp ...; these need
-packages of their own: pip install 'pcgen[remote]' brings https). Meshes and archives behind a URL
-are read in place; arrays and HDF5 are copied into the cache, where a data set behind a URL is
-also made, and copied again by the commands that read it: once, to be memory-mapped.
+SOURCE and DATASET may be URLs that fsspec supports (https, s3, gs, sftp ...). Each needs packages
+of its own; pip install 'pcgen[remote]' installs those for https. Meshes and archives behind a URL
+are read in place; arrays and HDF5 files are copied into the cache. A data set behind a URL is made
+in the cache and then uploaded; commands that read it download it once, to memory-map it.
 
 Splits come from --splits FILE: ShapeNet's official table (id,synsetId,subSynsetId,modelId,split)
-or a table with the columns file,split and perhaps category. Without it a table split.csv,
-splits.csv, all.csv or manifest.csv at the top of SOURCE is used, or lists of names such as
-train.txt and <synset>/val.lst, else the folders and array files named train, val and test, else
-80/10/10 by the hash of each shape's id, exact copies together.
+or a table with the columns file,split and optionally category. Without --splits, the first of these
+that exists decides: a table split.csv, splits.csv, all.csv or manifest.csv at the top of SOURCE;
+lists of names such as train.txt and <synset>/val.lst; folders and array files named train, val and
+test; else 80/10/10 by the hash of each shape's id, which puts exact copies into one split.
 
 examples:
   pcgen prepare starter --out furniture
@@ -73,20 +73,30 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             "hdf5",
             "folder",
         ],
-        help="how SOURCE is laid out",
+        help="layout of SOURCE",
     )
-    add("--categories", type=names, metavar="A,B", help="keep these only; names or synsets")
+    add(
+        "--categories",
+        type=names,
+        metavar="A,B",
+        help="use only these categories; names or synsets",
+    )
     add(
         "--points",
         type=positive,
         metavar="N",
-        help="to store of each shape; without it 15000, of clouds as many as they have if fewer",
+        help="points to store per shape; the default is 15000, or what the clouds have if fewer",
     )
-    add("--splits", type=Path, metavar="FILE", help="a CSV that says which shape is for what")
-    add_work(parser, "one a core")
-    add("--seed", type=natural, default=0, help="of the surface sampling")
-    add("--up", choices=["y", "z", "x"], help="the axis of SOURCE that points up; without it Y")
-    add("--unit", default="", metavar="NAME", help="of SOURCE, such as mm; told with exports")
+    add("--splits", type=Path, metavar="FILE", help="a CSV table with the split of each shape")
+    add_work(parser, "one per core")
+    add("--seed", type=natural, default=0, help="seed of the surface sampling")
+    add("--up", choices=["y", "z", "x"], help="the axis of SOURCE that points up; the default is Y")
+    add(
+        "--unit",
+        default="",
+        metavar="NAME",
+        help="length unit of SOURCE, such as mm; reported with exports",
+    )
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:

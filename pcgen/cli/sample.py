@@ -1,11 +1,10 @@
-"""Draw new shapes from a run.
+"""Sample new shapes from a run.
 
-Writes one .npz with points (N, P, 3) float32 in the box frame ([-1, 1] along the longest side,
-+Y up), unsigned normals (N, P, 3), category (N,) and meta (JSON). One step is one evaluation of
-the latent map and one of the point map. The same seed gives the same shapes, whatever the number
-of workers.
+Writes one .npz file with points (N, P, 3) float32 in the box frame ([-1, 1] along the longest side,
++Y up), unoriented normals (N, P, 3), category (N,) and meta (JSON). A step is one evaluation of the
+latent flow and one of the point flow. A seed gives the same shapes for any number of workers.
 
-For meshes draw more points: --points 16000 is what `pcgen demo` takes.
+Meshes need more points: `pcgen demo` uses --points 16000.
 
 examples:
   pcgen sample seats --count 12 --out seats.npz
@@ -26,23 +25,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_run(parser)
     parser.add_argument("--count", type=positive, required=True, help="number of shapes")
     add_out(parser)
-    parser.add_argument("--points", type=positive, default=2048, help="points a shape, any number")
-    parser.add_argument("--steps", type=positive, default=1, help="steps of each flow")
+    parser.add_argument(
+        "--points", type=positive, default=2048, help="points per shape, any number"
+    )
+    parser.add_argument("--steps", type=positive, default=1, help="evaluations of each flow")
     parser.add_argument(
         "--solver",
         default="student",
         choices=("student", "euler", "heun"),
-        help="the one-step student, or the teacher's flow by Euler or Heun",
+        help="the one-step student, or the teacher integrated by Euler or Heun",
     )
     parser.add_argument("--category", help="only shapes of this category")
     parser.add_argument(
         "--independent",
         action="store_true",
-        help="draw each shape on its own; by default a set visits the cells of the base evenly, "
-        "so that a small one holds no twins",
+        help="sample shapes independently; by default, a set is stratified over the cells of the "
+        "base, so that a small set holds no near-duplicates",
     )
-    parser.add_argument("--seed", type=natural, default=0, help="of everything random")
-    add_work(parser, "this one alone")
+    parser.add_argument("--seed", type=natural, default=0, help="random seed")
+    add_work(parser, "1")
     add_device(parser)
 
 

@@ -1,19 +1,21 @@
 """Train a generator on a data set.
 
-Five stages run one after the other, each resumable at any moment: the maps between training shapes
-that children are drawn from, the autoencoder, the base measure with its semi-discrete map, the
-latent flow and the point flow. The run directory holds
-settings, weights (safetensors), learning curves (metrics.jsonl) and the evidence of the map.
-Give the same command again to go on after an interruption; nothing finished is done twice, and
-the weights are those of an uninterrupted run on the same machine with as many threads. A budget
-in minutes is turned into steps by timing some, once for each stage: two runs with a budget take
-different numbers of steps, two runs with the steps of a preset are equal to the last bit.
+Five stages run one after the other: the transport maps between training shapes that augment the
+data, the autoencoder, the base measure with its semi-discrete map, the latent flow and the point
+flow. The run directory holds settings, weights (safetensors), learning curves (metrics.jsonl) and
+the evidence of the map. After an interruption, the same command resumes: finished stages are kept,
+and the weights equal those of an uninterrupted run on the same machine with as many threads.
 
-Started by torchrun, any number of processes on one machine or many train together: each computes
-its share of every batch, so they take the steps that one process takes, up to rounding, and
-another number may go on with the run. Each reads the data set, at the path given; only the first
-one touches the run. A GPU each where torch sees some (simulated, never run), else equal parts of
-the CPU cores.
+A budget in minutes is kept by the clock, whatever else the machine does: the learning rate falls
+with the time used, and what one stage leaves goes to the later ones. Only working time counts; an
+interrupted run resumes from its last state with the time used by then. Two runs with a budget take
+different numbers of steps; two runs with the steps of a preset are equal to the last bit.
+
+Under torchrun, several processes on one or more machines train together: each computes its share of
+every batch, so the steps equal those of one process up to rounding, and a different number of
+processes may resume the run. Every process reads the data set at the given path; only the first one
+writes to the run. Each process uses one GPU if torch finds any (simulated, never run), else an equal part
+of the CPU cores.
 
 examples:
   pcgen train chairs --out runs/chairs
@@ -52,44 +54,55 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--preset",
         default="cpu-small",
         choices=("cpu-tiny", "cpu-small", "gpu"),
-        help="cpu-tiny: seconds, for tests; cpu-small: minutes on 2 cores; gpu: never run on one",
-    )
-    parser.add_argument("--categories", type=names, help="train on these only, e.g. chair,table")
-    parser.add_argument(
-        "--conditional", action="store_true", help="tell the latent flow the category"
+        help="cpu-tiny: seconds, for tests; cpu-small: minutes on 2 cores; gpu: never run on a GPU",
     )
     parser.add_argument(
-        "--base", choices=BASES, help="where the latent flow starts (the preset's if not given)"
+        "--categories", type=names, help="train on these categories only, e.g. chair,table"
+    )
+    parser.add_argument(
+        "--conditional", action="store_true", help="condition the latent flow on the category"
+    )
+    parser.add_argument(
+        "--base",
+        choices=BASES,
+        help="base measure of the latent flow; the default is that of the preset",
     )
     parser.add_argument(
         "--encoder",
         choices=CODECS,
-        help="of the autoencoder (the preset's if not given); see pcgen bench autoencoder",
+        help="the default is that of the preset; see pcgen bench autoencoder",
     )
     parser.add_argument(
-        "--budget-minutes", type=float, help="wall-clock minutes to divide over the stages"
+        "--budget-minutes",
+        type=float,
+        help="minutes of working time, divided among the stages; the preset's steps if omitted",
     )
-    parser.add_argument("--stage", choices=STAGES, help="this stage only; earlier ones are needed")
     parser.add_argument(
-        "--resume", action="store_true", help="go on with the run's own settings, as stored"
+        "--stage", choices=STAGES, help="run this stage only; the earlier ones must be finished"
     )
-    parser.add_argument("--seed", type=natural, default=0, help="of everything random")
+    parser.add_argument(
+        "--resume", action="store_true", help="resume with the settings that the run stores"
+    )
+    parser.add_argument("--seed", type=natural, default=0, help="random seed")
     add_device(parser)
     parser.add_argument(
-        "--threads", type=positive, help="of torch; PCGEN_THREADS or all cores if not given"
+        "--threads",
+        type=positive,
+        help="threads of torch; the default is PCGEN_THREADS, else those of a run that is resumed, "
+        "else OMP_NUM_THREADS, else as many as there are free cores",
     )
     parser.add_argument(
         "--precision",
         choices=("auto", "float32", "tf32", "bfloat16"),
         default="auto",
-        help="of the products of linear layers; all else stays float32. auto: the run's own, of a "
-        "new run tf32 on a CUDA device and float32 on a CPU",
+        help="precision of matrix products in linear layers; all else is float32. auto: that of "
+        "the run; for a new run, tf32 on a CUDA device and float32 on a CPU",
     )
     parser.add_argument(
         "--accumulate",
         type=positive,
         default=1,
-        help="parts a batch is cut into to save memory; gradients are added up",
+        help="split each batch into this many parts to save memory; gradients are accumulated",
     )
 
 

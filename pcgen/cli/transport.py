@@ -1,18 +1,18 @@
-"""Semi-discrete optimal transport from a simple source onto any atoms, with its evidence.
+"""Solve semi-discrete optimal transport from a simple source onto given atoms.
 
-ATOMS is a .npy file of shape (N, dim), or a .npz with an entry "atoms" (and perhaps "weights").
-The result is a .npz with atoms, weights, potential (float64) and evidence (a JSON string): the
-cell of atom i is where <atom_i, x> + potential_i is largest, and the optimal map sends that cell
-to atom i. The source "gaussian" is N(0, I), "uniform" the cube [-1/2, 1/2]^dim.
+ATOMS is a .npy file of shape (N, dim), or a .npz file with an array "atoms" and optionally
+"weights". The result is a .npz file with atoms, weights, potential (float64) and evidence (a JSON
+string). The cell of atom i is where <atom_i, x> + potential_i is largest, and the optimal map sends
+that cell to atom i. The source "gaussian" is N(0, I); "uniform" is the cube [-1/2, 1/2]^dim.
 
-The method is exact where that is possible (atoms on a line; up to 50,000 atoms in 2D and 5,000 in
-3D) and stochastic elsewhere. The evidence, from exact cells or fresh samples: chi2 of the cell
-masses (unbiased), the largest and typical relative errors of the cells and those of sampling noise
-alone, the errors of the rarest atoms where they are larger, dead cells, the primal and dual
-transport value, the samples used and why the solver stopped.
+The method is exact where possible (atoms on a line; up to 50,000 atoms in 2D and 5,000 in 3D), else
+stochastic. The evidence is measured on exact cells or fresh samples: chi2 of the cell masses
+(unbiased), the largest and typical relative errors of the cells beside those of sampling noise
+alone, the errors of the rarest atoms if they are larger, dead cells, the primal and dual transport
+value, the number of samples, and why the solver stopped.
 
-Started by torchrun, several processes share the samples of the stochastic method. Its state is
-saved in FILE.npz.state until it ends: the same command resumes from there, bit for bit.
+Under torchrun, several processes share the samples of the stochastic method. Its state is saved in
+FILE.npz.state until it ends: the same command resumes from there, bit for bit.
 
 Examples:
   pcgen transport latents.npy --out map.npz
@@ -36,21 +36,37 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--source", choices=("gaussian", "uniform"), default="gaussian", help="see above"
     )
-    parser.add_argument("--weights", metavar="FILE.npy", type=Path, help="(N,), sum 1; else equal")
     parser.add_argument(
-        "--tolerance", type=float, default=0.02, help="chi2 of the cell masses, if stochastic"
+        "--weights",
+        metavar="FILE.npy",
+        type=Path,
+        help="(N,), with sum 1; the default is equal weights",
+    )
+    parser.add_argument(
+        "--tolerance",
+        type=float,
+        default=0.02,
+        help="chi2 of the cell masses; for the stochastic method",
     )
     parser.add_argument(
         "--method", choices=("auto", "line", "newton", "semidual"), default="auto", help="see above"
     )
     parser.add_argument(
-        "--max-samples", metavar="N", type=positive, help="budget; by default 40 N / tolerance"
+        "--max-samples",
+        metavar="N",
+        type=positive,
+        help="largest number of samples; the default is 40 N / tolerance",
     )
     parser.add_argument(
         "--start", metavar="FILE.npz", type=Path, help="an earlier result to start from"
     )
-    parser.add_argument("--picture", metavar="FILE.png", type=Path, help="for atoms in 2D")
-    parser.add_argument("--seed", type=natural, default=0, help="of all samples")
+    parser.add_argument(
+        "--picture",
+        metavar="FILE.png",
+        type=Path,
+        help="write a picture of the cells, for atoms in 2D",
+    )
+    parser.add_argument("--seed", type=natural, default=0, help="seed of all samples")
     add_device(parser, "cpu")
 
 

@@ -1,7 +1,8 @@
-"""Make shapes near a given one.
+"""Make variations of a shape.
 
-Each takes a part of the given shape from a shape that the run draws, along the optimal-transport
-map of their points, and is then encoded and decoded. --amount is the share that is replaced.
+Each variation replaces a part of the given shape by that of a sampled one, along the
+optimal-transport map of their points, and is then encoded and decoded. --amount is the share that
+is replaced.
 
 examples:
   pcgen vary seats chair.ply --count 6 --amount 0.3 --out near.npz
@@ -21,12 +22,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", type=Path, help="a cloud or mesh, +Y up")
     parser.add_argument("--count", type=positive, default=4, help="number of shapes")
     parser.add_argument(
-        "--amount", type=float, default=0.3, help="from 0, the shape itself, to 1, a new shape"
+        "--amount", type=float, default=0.3, help="from 0 (the shape itself) to 1 (a new shape)"
     )
     add_out(parser)
-    parser.add_argument("--points", type=positive, default=2048, help="points a shape")
-    parser.add_argument("--category", help="of the shapes that parts are taken from")
-    parser.add_argument("--seed", type=natural, default=0, help="of everything random")
+    parser.add_argument("--points", type=positive, default=2048, help="points per shape")
+    parser.add_argument("--category", help="category of the sampled shapes")
+    parser.add_argument("--seed", type=natural, default=0, help="random seed")
     add_device(parser)
 
 

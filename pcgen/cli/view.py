@@ -1,9 +1,10 @@
-"""Look at shapes in a window, or make a picture of them without one.
+"""Show shapes in a window, or write pictures of them without one.
 
 INPUT is a run, a samples file, a data set, a mesh, a point cloud or a folder of meshes. The window
-shows points, normals, mesh, base points and the nearest training shape as layers; with a run it
-draws new samples, scrubs the flow from base to shape and blends between two pinned shapes. Press H
-in it for the keys. With --png, --gif or --explain no window opens and no graphics driver is needed.
+shows points, normals, mesh, base points and the nearest training shape as layers. For a run, it
+also samples new shapes, plays the flow from base to shape, and interpolates between two shapes.
+Press H in the window for the keys. With --png, --gif or --explain, no window opens and no graphics
+driver is needed.
 
 examples:
   pcgen view runs/chairs
@@ -27,29 +28,35 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "input", type=location, metavar="INPUT", help="run, samples, data set or mesh"
     )
     parser.add_argument(
-        "--reference", type=location, help="data set to compare with (that of the run)"
+        "--reference",
+        type=location,
+        help="data set to compare with; the default is that of the run",
     )
-    parser.add_argument("--number", type=natural, default=0, help="the shape to begin with")
+    parser.add_argument("--number", type=natural, default=0, help="number of the first shape")
     parser.add_argument("--category", help="only shapes of this category")
     drawn = parser.add_argument_group("for a run")
-    drawn.add_argument("--seed", type=natural, default=0, help="of the first shape drawn")
+    drawn.add_argument("--seed", type=natural, default=0, help="seed of the first shape")
     drawn.add_argument("--steps", type=positive, default=1, help="evaluations of each flow")
-    drawn.add_argument("--points", type=positive, default=2048, help="points a shape")
+    drawn.add_argument("--points", type=positive, default=2048, help="points per shape")
     add_device(drawn)
     still = parser.add_argument_group("pictures without a window")
-    still.add_argument("--png", type=Path, help="write a still, of several shapes a sheet")
+    still.add_argument(
+        "--png", type=Path, help="write a picture; of several shapes, a contact sheet"
+    )
     still.add_argument("--gif", type=Path, help="write a turntable of the first shape")
-    still.add_argument("--explain", type=Path, help="write how the first shape of a run came to be")
-    still.add_argument("--count", type=positive, default=1, help="shapes in the --png")
+    still.add_argument(
+        "--explain", type=Path, help="write how the first shape of a run was generated"
+    )
+    still.add_argument("--count", type=positive, default=1, help="number of shapes in the --png")
     still.add_argument(
         "--as",
         dest="drawn_as",
         choices=("auto", "points", "mesh"),
         default="auto",
-        help="auto: the mesh where the file has one; mesh: else made from the points",
+        help="auto: the mesh if the file has one; mesh: reconstructed if it has none",
     )
     still.add_argument("--colour", choices=("plain", "height", "normal", "part"), default="plain")
-    still.add_argument("--size", type=positive, default=640, help="pixels of a picture's side")
+    still.add_argument("--size", type=positive, default=640, help="side of a picture in pixels")
     still.add_argument("--azimuth", type=float, default=35.0, help="degrees about the Y axis")
     still.add_argument("--elevation", type=float, default=22.0, help="degrees above the ground")
 

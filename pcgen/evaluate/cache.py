@@ -1,7 +1,7 @@
-"""The folder of finished tables, kept below a size: what was used longest ago goes first.
+"""Limit the size of the folder of finished tables, least recently used first.
 
-An entry is a table (``KEY.npz``) or the blocks of one that a killed evaluation left
-(``KEY/``). Only such names are ever removed, because ``--cache`` may name any folder.
+An entry is a table (``KEY.npz``), or the blocks of an interrupted one (``KEY/``). Other files are
+never removed, because ``--cache`` may name any folder.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 LIMIT_BYTES = 1_000_000_000  # 280 tables of 662 × 662 pairs
-IN_USE_S = 3600.0  # an entry used so lately may be another process's work
+IN_USE_S = 3600.0  # entries used within this time may belong to another process
 _ENTRY = re.compile(r"[0-9a-f]{32}(\.npz)?")
 
 
@@ -25,8 +25,8 @@ class _Entry(NamedTuple):
     path: Path
 
 
-def used(path: Path) -> None:
-    """Note that an entry was read, so that it is kept longer than those that were not."""
+def touch(path: Path) -> None:
+    """Mark an entry as recently used."""
     with contextlib.suppress(OSError):
         os.utime(path)
 
@@ -34,10 +34,10 @@ def used(path: Path) -> None:
 def prune(folder: Path, limit: int | None = None) -> int:
     """Remove entries, the least recently used first, until ``limit`` bytes are left.
 
-    By default :data:`LIMIT_BYTES`. Entries of the last hour stay, whatever their size.
+    The default is :data:`LIMIT_BYTES`. Entries used in the last hour stay.
 
     Returns:
-        the bytes removed.
+        the number of bytes removed.
     """
     limit = LIMIT_BYTES if limit is None else limit
     entries = sorted(_entries(folder))

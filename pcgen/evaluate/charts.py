@@ -1,4 +1,4 @@
-"""Charts without a script: histograms as inline SVG, and 1-NNA on a line from 0 to 100 %."""
+"""Charts without scripts: histograms as inline SVG, and 1-NNA on a scale from 0 to 100 %."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 WIDTH, HEIGHT = 560, 230
 LEFT, RIGHT, TOP, BOTTOM = 54, 22, 14, 44
-BINS = 28  # at most; fewer where there are few values, three a bin or so
+BINS = 28  # at most; fewer for few values, about three per bin
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,9 +24,9 @@ class Series:
 
 
 def histogram(series: Sequence[Series], label: str) -> str:
-    """Shares of each series over bins of equal width in the logarithm, drawn as outlines.
+    """Outlines of the share of each series in bins of equal logarithmic width.
 
-    Zeros, which a logarithm does not have, are drawn in the lowest bin.
+    Zeros are drawn in the lowest bin.
     """
     positive = np.concatenate([one.values[one.values > 0] for one in series])
     if not len(positive):
@@ -74,8 +74,8 @@ def histogram(series: Sequence[Series], label: str) -> str:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Mark:
-    """A 1-NNA as fractions: overall and its sd (or None), on generated and on reference shapes."""
+class AccuracyMark:
+    """A 1-NNA as fractions: overall with sd (or None), on generated and on reference shapes."""
 
     name: str
     value: float
@@ -85,11 +85,11 @@ class Mark:
     style: str
 
 
-def accuracies(marks: Sequence[Mark], chance: tuple[float, float]) -> str:
-    """One line a mark: a dot with its spread, its two halves, and what chance alone shows.
+def accuracy_chart(marks: Sequence[AccuracyMark], chance: tuple[float, float]) -> str:
+    """One row per mark: a dot with its sd, both halves, and the band of chance.
 
     Args:
-        chance: mean and sd between two real sets; two sd either way are a band.
+        chance: mean and sd between two real sets; the band is two sd wide on each side.
     """
     mean, sd = chance
     left, right = max(0.0, mean - 2 * sd), min(1.0, mean + 2 * sd)
@@ -115,7 +115,7 @@ def accuracies(marks: Sequence[Mark], chance: tuple[float, float]) -> str:
 
 
 def _ticks(low: float, high: float) -> list[float]:
-    """Round numbers between two exponents of ten, few enough to stand side by side."""
+    """At most seven round numbers between two exponents of ten, if possible."""
     for steps in ((1, 2, 5), (1, 3), (1,)):
         ticks = [
             step * 10.0**power

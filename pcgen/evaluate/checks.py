@@ -1,7 +1,7 @@
-"""Suspicions that numbers alone would hide: wrong units, a wrong axis up, copies of the reference.
+"""Warnings of mistakes in the input: wrong units, a wrong up axis, copies of the reference.
 
-Each finding is a sentence with its evidence. None stops the evaluation, because a bad generator
-can look like any of them.
+Each warning is a sentence with its evidence. None stops the evaluation, because the samples of a
+bad generator can look the same.
 """
 
 from __future__ import annotations
@@ -11,31 +11,31 @@ import itertools
 import numpy as np
 from numpy.typing import NDArray
 
-from pcgen.evaluate.clouds import CloudSet
+from pcgen.evaluate.cloud_sets import CloudSet
 
 SIZE_RATIO = 1.5
 AXES = "XYZ"
-# Mean |log| ratio of box sides that no two sets of one law showed, and how much better another
-# order of axes must fit.
+# Mean |log| ratio of box sides, above all values between two sets of one distribution, and the
+# factor by which another order of axes must fit better.
 AXIS_MISFIT, AXIS_GAIN = 0.15, 0.4
 
 
-# Share of reference shapes that pass for training shapes, from which they may be just these; real
-# collections show an eighth, and coarse clouds of a narrow class more than half.
+# Replay rate of reference shapes above which they may be training shapes. Real collections show an
+# eighth, coarse clouds of a narrow class more than half.
 LEAK = 0.9
 
 
-def suspicions(
+def sanity_warnings(
     generated: CloudSet,
     reference: CloudSet,
     across: NDArray[np.float64],
     test_rate: float | None = None,
 ) -> list[str]:
-    """Sentences about two sets of one size in one frame.
+    """Warnings about two sets of equal size in one frame.
 
     Args:
-        across: (n, n) CD, a generated shape a row.
-        test_rate: the replay rate of the reference shapes, where there is a training set.
+        across: (n, n) CD, one row per generated shape.
+        test_rate: the replay rate of the reference shapes, if there is a training set.
     """
     sides = [_sides(clouds) for clouds in (generated, reference)]
     found = [
@@ -48,7 +48,7 @@ def suspicions(
 
 
 def _sides(clouds: CloudSet) -> NDArray[np.float64]:
-    """(3,) typical box sides: the geometric mean over shapes, flat ones kept above zero."""
+    """(3,) typical box sides: the geometric mean over shapes, with flat sides above zero."""
     extent = np.ptp(clouds.points.astype(np.float64), axis=1)
     longest = extent.max(1, keepdims=True)
     return np.exp(np.log(np.maximum(extent, 0.01 * longest + 1e-30)).mean(0))
@@ -61,9 +61,9 @@ def _units(generated: CloudSet, reference: CloudSet, mine, theirs) -> str:  # ty
         standard = 0.7 < spread < 1.4
         cure = (
             f"Their coordinates have sd {spread:.2f}: if they are still standardised as in "
-            "training, --standardised DATASET takes them back"
+            "training, --standardised DATASET denormalises them"
             if standard
-            else "The protocol 'box' compares shapes without their size"
+            else "The protocol 'box' ignores sizes"
         )
         return (
             f"generated shapes are {ratio:.3g} times the size of the reference shapes (typical "
@@ -73,7 +73,7 @@ def _units(generated: CloudSet, reference: CloudSet, mine, theirs) -> str:  # ty
     apart = float(np.abs(centres[0] - centres[1]).max() / theirs.max())
     if apart > 0.5:
         return (
-            f"the two sets lie in different places (mean points {_text(centres[0], ', ')} and "
+            f"the two sets have different centres (mean points {_text(centres[0], ', ')} and "
             f"{_text(centres[1], ', ')}): is one of them centred and the other not?"
         )
     return ""
@@ -90,8 +90,8 @@ def _axes(mine: NDArray[np.float64], theirs: NDArray[np.float64]) -> str:
         order = ", ".join(AXES[axis] for axis in best)
         return (
             f"generated boxes are typically {_text(mine)} along X, Y, Z and reference boxes "
-            f"{_text(theirs)}; taking the generated axes as {order} would fit much better: is "
-            "another axis up? This project's shapes have +Y up"
+            f"{_text(theirs)}; the order {order} of the generated axes would fit much better: is "
+            "another axis up? In pcgen, +Y is up"
         )
     return ""
 
@@ -100,13 +100,13 @@ def _copies(across: NDArray[np.float64]) -> str:
     copies = int((across.min(1) <= 1e-12).sum())
     if copies == len(across) and int((across.min(0) <= 1e-12).sum()) == len(across):
         return (
-            "generated and reference are the same shapes, point by point: is one file given "
-            "twice? (COV is then 1, MMD 0, and 1-NNA 0)"
+            "generated and reference shapes have the same points: is one file given twice? (Then "
+            "COV is 1, MMD 0, and 1-NNA 0)"
         )
     if copies:
         return (
-            f"{copies} of {len(across)} generated shapes are reference shapes, point by point: "
-            "the generator has seen the reference, or the files were mixed up"
+            f"{copies} of {len(across)} generated shapes have the points of a reference shape: the "
+            "generator has seen the reference, or the files were mixed up"
         )
     return ""
 
@@ -115,8 +115,8 @@ def _leak(test_rate: float | None) -> str:
     if test_rate is None or test_rate <= LEAK:
         return ""
     return (
-        f"{100 * test_rate:.0f} % of the reference shapes are training shapes, or as close to one "
-        "as its own second sampling: is the reference the training set, or part of it?"
+        f"{100 * test_rate:.0f} % of the reference shapes are as close to a training shape as a "
+        "second sampling of it: is the reference the training set, or part of it?"
     )
 
 

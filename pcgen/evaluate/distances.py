@@ -1,18 +1,18 @@
-"""Distances between two clouds, by name; the name goes into every output.
+"""Distances between two clouds, by name; the name is part of every output.
 
 ==================  ===========================================================================
 cd                  mean_i min_j |x_i − y_j|² + mean_j min_i |x_i − y_j|²
-emd_pointflow       annealed soft assignment paid in d; see :mod:`pcgen.evaluate.annealed`
-emd_pytorchemd      annealed soft assignment paid in d²; likewise
+emd_pointflow       annealed soft assignment with cost d; see :mod:`pcgen.evaluate.annealed_emd`
+emd_pytorchemd      annealed soft assignment with cost d²; likewise
 emd_exact           the exact optimal assignment (POT), mean Euclidean distance: W₁
-dcd                 density-aware CD of Wu et al. (2021), squared distances, α = 1000: in [0, 1];
-                    for clouds of about unit size, to which an evaluation scales them
-normals             1 − mean |⟨n, n'⟩| over nearest points, both ways: disagreement, in [0, 1]
+dcd                 density-aware CD of Wu et al. (2021), squared distances, α = 1000, in [0, 1];
+                    for clouds of about unit size, so an evaluation scales them
+normals             1 − mean |⟨n, n'⟩| over nearest points in both directions, in [0, 1]
 ==================  ===========================================================================
 
-CD and density-aware CD are blind to different defects; the normals show roughness that both miss
-(arXiv 2511.05308). A distance is a function of two blocks of clouds, and every value depends on
-its own pair only, so that neither block size nor number of processes can change it.
+CD and density-aware CD miss different defects, and normals show roughness that both miss
+(arXiv 2511.05308). A distance is computed for two blocks of clouds; each value depends on its pair
+only, so neither block size nor number of processes changes it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pcgen.errors import BackendError, InputError
-from pcgen.evaluate.annealed import annealed_table
+from pcgen.evaluate.annealed_emd import annealed_table
 
 Clouds = NDArray[np.float32]
 Table = NDArray[np.float64]
@@ -36,11 +36,11 @@ class Distance:
     """One distance.
 
     Attributes:
-        table: (a, n, C) and (b, m, C) clouds and a backend's name to (a, b) values.
-        channels: 3, or 6 where normals follow the coordinates.
-        symmetric: whether d(x, y) = d(y, x), so that half a matrix suffices.
-        backends: those it can run on, the reference last.
-        block: clouds along a side of one resumable block, for seconds of work.
+        table: maps clouds (a, n, C) and (b, m, C) and the name of a backend to (a, b) values.
+        channels: 3, or 6 with normals after the coordinates.
+        symmetric: whether d(x, y) = d(y, x), so that half of a matrix suffices.
+        backends: those it supports, the reference implementation last.
+        block: side of a resumable block in clouds, for seconds of work.
     """
 
     table: Callable[[Clouds, Clouds, str], Table]
@@ -51,7 +51,7 @@ class Distance:
 
 
 def pick_backend(distance: str, points: int, backend: str = "auto") -> str:
-    """The backend that will compute ``distance``: the one named, or the fastest measured here.
+    """The backend to compute ``distance`` with: the named one, or the fastest in measurements.
 
     Raises:
         InputError: an unknown distance. BackendError: the distance has no such backend.
@@ -65,20 +65,20 @@ def pick_backend(distance: str, points: int, backend: str = "auto") -> str:
         small = points * points <= backends.NATIVE_PAIRS or "kdtree" not in known
         usable = "native" in known and small and backends.native_usable()
         return "native" if usable else next(name for name in known if name != "native")
-    if placed(backend)[0] not in known:
+    if split_backend(backend)[0] not in known:
         raise BackendError(f"{distance} runs on {', '.join(known)}, not on {backend!r}")
     return backend
 
 
-def on_device(device: str) -> str:
-    """The backend that computes on a CUDA device, as its name and place: ``keops@cuda:0``."""
+def device_backend(device: str) -> str:
+    """The backend for a CUDA device, with its device: ``keops@cuda:0``."""
     from pcgen.kernels import backends
 
     return f"{'keops' if backends.keops_usable_on_cuda() else 'dense'}@{device}"
 
 
-def placed(backend: str) -> tuple[str, str]:
-    """The name of a backend and the device that it computes on."""
+def split_backend(backend: str) -> tuple[str, str]:
+    """Split ``keops@cuda:0`` into backend and device; the default device is ``cpu``."""
     name, _, device = backend.partition("@")
     return name, device or "cpu"
 
@@ -97,7 +97,7 @@ def chamfer_table(x: Clouds, y: Clouds, backend: str) -> Table:
 
     from pcgen import kernels
 
-    name, device = placed(backend)
+    name, device = split_backend(backend)
     others = torch.from_numpy(np.ascontiguousarray(y)).to(device)
     rows = [torch.from_numpy(np.array(cloud)).to(device).expand(len(y), -1, -1) for cloud in x]
     found = torch.stack([kernels.chamfer(row, others, backend=name) for row in rows])
@@ -105,11 +105,11 @@ def chamfer_table(x: Clouds, y: Clouds, backend: str) -> Table:
 
 
 def density_aware(x: Clouds, y: Clouds, backend: str) -> Table:
-    """Density-aware CD: a point that serves n others counts as one n-th of a match."""
+    """Density-aware CD: a point that is nearest to n others counts 1/n for each."""
 
     def side(squared: Table, index: NDArray[np.int64], sizes: tuple[int, int]) -> float:
         served = np.bincount(index, minlength=sizes[1])[index]
-        share = sizes[1] / sizes[0] / served  # n points serve m: a fair share is m / n
+        share = sizes[1] / sizes[0] / served  # on average, n points are nearest to m: m / n each
         return float((1 - np.exp(-DCD_ALPHA * squared) * share).mean())
 
     def pair(a: Clouds, b: Clouds, there, back) -> float:  # type: ignore[no-untyped-def]
@@ -120,7 +120,7 @@ def density_aware(x: Clouds, y: Clouds, backend: str) -> Table:
 
 
 def normal_disagreement(x: Clouds, y: Clouds, backend: str) -> Table:
-    """1 − mean |⟨n, n'⟩| between the unit normals of nearest points, averaged over both ways."""
+    """1 − mean |⟨n, n'⟩| of the unit normals of nearest points, averaged over both directions."""
 
     def pair(a: Clouds, b: Clouds, there, back) -> float:  # type: ignore[no-untyped-def]
         forward = np.abs((a[:, 3:] * b[there[1], 3:]).sum(1)).mean()
@@ -130,8 +130,8 @@ def normal_disagreement(x: Clouds, y: Clouds, backend: str) -> Table:
     return _by_neighbours(pair, x, y, backend)
 
 
-def exact_assignment(x: Clouds, y: Clouds, backend: str) -> Table:
-    """W₁ by POT's network simplex: mean Euclidean distance under the best assignment."""
+def exact_assignment(x: Clouds, y: Clouds) -> Table:
+    """W₁ by POT's network simplex: mean Euclidean distance of the optimal assignment."""
     import ot
 
     def pair(a: Clouds, b: Clouds) -> float:
@@ -142,9 +142,9 @@ def exact_assignment(x: Clouds, y: Clouds, backend: str) -> Table:
 
 
 def estimate_normals(points: Clouds, neighbours: int = 16) -> Clouds:
-    """Unit normals (N, P, 3) of clouds: the direction of least spread among nearest points.
+    """Unit normals (N, P, 3) of clouds by PCA of nearest points.
 
-    Their sign is arbitrary, which the disagreement above does not see.
+    Their sign is arbitrary; :func:`normal_disagreement` ignores it.
     """
     from scipy.spatial import cKDTree
 
@@ -164,7 +164,7 @@ def _by_neighbours(pair: Callable[..., float], x: Clouds, y: Clouds, backend: st
     from pcgen import kernels
 
     def nearest(a: Clouds, b: Clouds) -> tuple[Table, NDArray[np.int64]]:
-        name, device = placed(backend)
+        name, device = split_backend(backend)
         first, second = (
             torch.from_numpy(np.ascontiguousarray(c[None, :, :3])).to(device) for c in (a, b)
         )
@@ -189,7 +189,9 @@ DISTANCES = {
         backends=("native", "dense"),
         block=12,
     ),
-    "emd_exact": Distance(table=exact_assignment, backends=("pot",), block=4),
+    "emd_exact": Distance(
+        table=lambda x, y, backend: exact_assignment(x, y), backends=("pot",), block=4
+    ),
     "dcd": Distance(table=density_aware, backends=_ALL, block=32),
     "normals": Distance(table=normal_disagreement, channels=6, backends=_ALL, block=32),
 }

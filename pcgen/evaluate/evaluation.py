@@ -1,8 +1,7 @@
-"""One evaluation: generated clouds against real ones, with the evidence that makes it readable.
+"""Evaluate generated clouds against real ones.
 
-:func:`evaluate` computes every figure once per trial (a sampling seed), the same figures for
-training shapes scored as if generated (the ceiling), what chance alone does at this set size
-(the noise), and how new the shapes are (the novelty).
+:func:`evaluate` computes every metric once per trial (a sampling seed), the same metrics for
+training shapes scored as if generated (the ceiling), their noise at this set size, and the novelty.
 """
 
 from __future__ import annotations
@@ -17,82 +16,85 @@ from numpy.typing import NDArray
 from pcgen import __version__
 from pcgen.errors import InputError
 from pcgen.evaluate import novelty
-from pcgen.evaluate.checks import suspicions
-from pcgen.evaluate.clouds import CloudSet, RealSets, Trials, pair_up
-from pcgen.evaluate.figures import (
+from pcgen.evaluate.checks import sanity_warnings
+from pcgen.evaluate.cloud_sets import CloudSet, ReferenceSets, Trials, pair_trials
+from pcgen.evaluate.metrics import (
     ENDINGS,
-    Measured,
+    EvaluationSettings,
+    MetricComputer,
     NoveltySearch,
-    Settings,
     mean_of,
-    novelty_figures,
+    novelty_metrics,
     per_category,
     spread_of,
 )
 from pcgen.evaluate.protocol import Protocol
 
 Table = NDArray[np.float64]
-# sd of 1-NNA between two sets of one law is this over the root of the set size: two points at
-# 375 shapes, one and a half at 660, four at 100. Used where there are no real sets to deal out.
+# The sd of 1-NNA between two sets of one distribution is this over the square root of the set size:
+# 2 % at 375 shapes, 1.5 % at 660, 4 % at 100. Used if there is no training set to measure it on.
 NNA_SD = 0.39
 
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    """The figures, and what a page needs to show shapes.
+    """The metrics, and the shapes that a report shows.
 
     Attributes:
         summary: the evaluation JSON, plain data.
-        generated: the shapes of the first trial; reference: those they met in it.
-        nearest_reference: (n,) of each generated shape, with its distance.
-        newness: of the generated shapes, by frame; empty without a training set.
+        generated, reference: the shapes of the first trial.
+        nearest_reference: the nearest reference shape of each generated shape.
+        newness: the novelty of the generated shapes by frame; empty without a training set.
         training: the training set, or None.
-        ceiling_distance: of training shapes scored as generated to the nearest reference shape.
+        ceiling_distance: from training shapes scored as generated to the nearest reference.
     """
 
     summary: dict[str, Any]
     generated: CloudSet
     reference: CloudSet
     nearest_reference: novelty.Nearest
-    newness: dict[str, novelty.Newness]
+    newness: dict[str, novelty.Novelty]
     training: CloudSet | None
     ceiling_distance: Table | None = None
 
 
 def evaluate(
-    generated: Sequence[CloudSet], real: RealSets, settings: Settings | None = None
+    generated: Sequence[CloudSet], real: ReferenceSets, settings: EvaluationSettings | None = None
 ) -> Evaluation:
-    """Judge generated shapes.
+    """Evaluate generated shapes.
 
     Args:
-        generated: one set, from which trials are drawn, or one set per sampling seed; in the
-            protocol's frame, as are the real shapes.
+        generated: one set, of which subsets are drawn, or one set per sampling seed; in the
+            protocol's frame, like the real shapes.
     Raises:
-        InputError: fewer than two shapes, or clouds of another size than the protocol's.
+        InputError: fewer than two shapes, or clouds with another number of points than the
+            protocol.
     """
-    settings = settings or Settings()
+    settings = settings or EvaluationSettings()
     pool = _joined(generated)
     real, notes, doubts = _common_categories(pool, real)
     for clouds in (pool, real.reference):
         _check_size(clouds, settings.protocol)
     sizes = [len(clouds) for clouds in generated]
-    trials = pair_up(sizes, len(real.reference), settings.seeds, settings.seed)
+    trials = pair_trials(sizes, len(real.reference), settings.seeds, settings.seed)
     if trials.size < 2:
         raise InputError(
             f"the metrics need at least 2 shapes in both sets, got {len(pool)} generated and "
             f"{len(real.reference)} reference shapes; an array (P, 3) is one cloud, a set of them "
             "is (N, P, 3)"
         )
-    measured = Measured(settings)
+    measured = MetricComputer(settings)
     rows, first = measured.trials(pool, real.reference, trials)
     mine, theirs = (chosen[0] for chosen in (trials.generated, trials.reference))
     shown, met = pool.take(mine), real.reference.take(theirs)
     search = NoveltySearch(real, settings.work)
     warnings = [*doubts, *pool.remarks, *real.reference.remarks]
-    warnings += suspicions(shown, met, first["cd"].across, search.test_rates["replay_rate_test"])
+    warnings += sanity_warnings(
+        shown, met, first["cd"].across, search.test_rates["replay_rate_test"]
+    )
     near = [search.of(pool.take(chosen)) for chosen in trials.generated]
     for row, found in zip(rows, near, strict=True):
-        row.update(novelty_figures(found))
+        row.update(novelty_metrics(found))
     summary: dict[str, Any] = {"samples": pool.source, "reference": real.path}
     summary |= mean_of(rows)
     summary |= search.test_rates
@@ -121,7 +123,7 @@ def evaluate(
 
 def _joined(sets: Sequence[CloudSet]) -> CloudSet:
     if not sets:
-        raise InputError("no generated shapes came in")
+        raise InputError("there are no generated shapes")
     if len(sets) == 1:
         return sets[0]
     normals = [clouds.normals for clouds in sets]
@@ -136,19 +138,21 @@ def _joined(sets: Sequence[CloudSet]) -> CloudSet:
     )
 
 
-def _common_categories(pool: CloudSet, real: RealSets) -> tuple[RealSets, list[str], list[str]]:
-    """Samples of one category meet real shapes of that category; all else meets all.
+def _common_categories(
+    pool: CloudSet, real: ReferenceSets
+) -> tuple[ReferenceSets, list[str], list[str]]:
+    """Compare samples of one category with real shapes of that category, others with all.
 
-    Several categories are never narrowed down to those that were sampled: a generator that lost
-    one must pay for it.
+    Samples of several categories are compared with all real shapes, so that a generator that misses
+    a category scores worse.
 
     Returns:
-        the real shapes that take part, notes, and warnings.
+        the real shapes to compare with, notes, and warnings.
     """
     mine, theirs = set(pool.categories), set(real.reference.categories)
     if not mine and len(theirs) > 1:
         doubt = (
-            f"the samples name no category and meet all that the reference has "
+            f"the samples name no category and are compared with all of the reference "
             f"({_listed(theirs)}); if they are of some of these only, name them with --category"
         )
         return real, [], [doubt]
@@ -158,7 +162,7 @@ def _common_categories(pool: CloudSet, real: RealSets) -> tuple[RealSets, list[s
     if not shared:
         doubt = (
             f"the samples are of category {_listed(mine)}, the reference of {_listed(theirs)}: "
-            "no name in common, so all are compared with all"
+            "they share no name, so all are compared with all"
         )
         return real, [], [doubt]
 
@@ -170,17 +174,17 @@ def _common_categories(pool: CloudSet, real: RealSets) -> tuple[RealSets, list[s
     reference = only(real.reference)
     assert reference is not None
     note = (
-        f"the samples are of {', '.join(sorted(mine))}; of the real shapes only "
-        f"{', '.join(shared)} take part"
+        f"the samples are of {', '.join(sorted(mine))}; only real shapes of "
+        f"{', '.join(shared)} are used"
     )
     if len(mine) > 1:
         lacking = sorted(theirs - mine)
         doubts = [
-            f"the reference also holds {_listed(lacking)}, of which there is no sample; narrow it "
-            "down with --category if that is meant"
+            f"the reference also holds {_listed(lacking)}, of which there is no sample; if that is "
+            "intended, restrict it with --category"
         ]
         return real, [], doubts if lacking else []
-    kept = RealSets(
+    kept = ReferenceSets(
         reference=reference,
         training=only(real.training),
         training_again=only(real.training_again),
@@ -211,7 +215,7 @@ def _rule_of_thumb(size: int) -> dict[str, Any]:
 
 def _frame_text(protocol: Protocol) -> str:
     frames = {
-        "own": "the shapes' own units",
+        "own": "the shapes' original units",
         "box": f"each cloud's own box, longest side {protocol.side:g}" if protocol.side else "",
         "stored": "as the clouds came",
     }
@@ -220,12 +224,12 @@ def _frame_text(protocol: Protocol) -> str:
 
 def _novelty(
     summary: dict[str, Any],
-    first: dict[str, novelty.Newness],
+    first: dict[str, novelty.Novelty],
     shown: CloudSet,
     training: CloudSet | None,
     protocol: Protocol,
 ) -> dict[str, Any] | None:
-    """The figures of both frames, and what is nearest to each shape of the first trial."""
+    """The novelty in both frames, with the nearest training shape of each sample of trial 1."""
     if training is None or not first:
         return None
     frames = {
@@ -257,7 +261,7 @@ def _novelty(
 
 
 def _spelled_out(
-    settings: Settings, real: RealSets, trials: Trials, backends: dict[str, str]
+    settings: EvaluationSettings, real: ReferenceSets, trials: Trials, backends: dict[str, str]
 ) -> dict[str, Any]:
     protocol = settings.protocol
     training = real.training

@@ -1,9 +1,8 @@
-"""Tables of pair distances: computed once, in blocks, over processes, kept by content.
+"""Compute tables of pair distances in blocks, over processes, with a cache by content.
 
-A table is cut into blocks. Each block is written to the cache folder when it is done, so a
-killed evaluation goes on where it was; when all are there they become one file, named by a hash
-of the clouds and of what was computed. Blocks do not influence each other: any number of
-processes and any block size give the same values, bit for bit.
+Each finished block is written to the cache folder, so an interrupted evaluation resumes. A finished
+table becomes one file, named by a hash of the clouds and of the computation. Blocks are
+independent: any number of processes and any block size give the same values, bit for bit.
 """
 
 from __future__ import annotations
@@ -30,9 +29,9 @@ from pcgen.jobs import pool
 from pcgen.jobs.workers import Announce
 from pcgen.shapes.arrays import read_npy, read_npz, write_npy
 
-# Raise it when a distance's values change: tables of older versions are then not found.
+# Increase this when the values of a distance change, so that older tables are not used.
 VERSION = 1
-POOL_SECONDS = 5.0  # of work, below which starting processes costs more than it brings
+POOL_SECONDS = 5.0  # of remaining work above which starting processes is worthwhile
 Array = NDArray[np.floating]
 Task = tuple[int, ...]
 Compute = Callable[[Sequence[Array], tuple[str, ...], Task], NDArray[np.float64]]
@@ -43,10 +42,10 @@ class Work:
     """How tables are computed; no field changes a value.
 
     Attributes:
-        workers: processes; 1 computes in this one, None takes one a core, or a whole cluster.
-        ray: the address of a Ray cluster that does the work, see :mod:`pcgen.jobs.cluster`.
-        cache: folder of finished tables and blocks, or None to keep nothing.
-        backend: ``auto``, or the backend of CD and its relatives by name.
+        workers: processes; 1 computes in this one, None uses one per core, or a whole cluster.
+        ray: the address of a Ray cluster to use, see :mod:`pcgen.jobs.cluster`.
+        cache: folder of finished tables and blocks, or None.
+        backend: ``auto``, or the name of the backend of all distances but EMD.
     """
 
     workers: int | None = 1
@@ -75,7 +74,7 @@ def pair_matrix(
         distance: a name of :data:`pcgen.evaluate.distances.DISTANCES`.
         label: of the progress line, by default that name.
     Returns:
-        (N, M) float64; the diagonal of a set with itself holds what the distance says.
+        (N, M) float64; within a set, the diagonal holds the distances of clouds to themselves.
     """
     work = work or Work()
     within = second is None
@@ -97,7 +96,7 @@ def pair_matrix(
         out[r : r + spec.block, c : c + spec.block] = block
         if half:
             out[c : c + spec.block, r : r + spec.block] = block.T
-    if half:  # a diagonal block is computed whole: take its upper half for both
+    if half:  # diagonal blocks are computed in full: use their upper half
         upper = np.triu(out)
         out = upper + np.triu(out, 1).T
     return out
@@ -112,13 +111,13 @@ def run_tasks(
     label: str,
     helpers: Callable[[], Sequence[Array]] | None = None,
 ) -> Iterator[tuple[Task, NDArray[np.float64]]]:
-    """Yield ``(task, compute(arrays, kind, task))`` for every task, from the cache where possible.
+    """Yield ``(task, compute(arrays, kind, task))`` for every task, from the cache if possible.
 
     Args:
-        compute: a function of a module, for other processes to find.
-        kind: names all that the values depend on besides the arrays.
-        helpers: gives further arrays, put behind the others, that spare work and change no value;
-            called where something is to be computed.
+        compute: a module-level function, for other processes to import.
+        kind: names everything that the values depend on besides the arrays.
+        helpers: gives further arrays, appended to the others, that save work but change no value;
+            called only if something must be computed.
     """
     key = content_key(kind, arrays)
     with _folder(work.cache, key) as folder:
@@ -130,14 +129,14 @@ def run_tasks(
                 with atomic_file(finished) as temporary, temporary.open("wb") as handle:
                     blocks: dict[str, Any] = {_name(task): done[task] for task in tasks}
                     np.savez(handle, **blocks)
-        if work.cache:  # also what a kill left between the table and this line
+        if work.cache:  # also removes blocks of an interruption after the table was written
             shutil.rmtree(folder, ignore_errors=True)
     for task in tasks:
         yield task, done[task]
 
 
 def content_key(kind: tuple[str, ...], arrays: Sequence[Array]) -> str:
-    """Equal exactly when the arrays, bit for bit, and what is done with them are equal."""
+    """A hash of the arrays, bit for bit, and of the computation."""
     digest = hashlib.sha256(repr((VERSION, kind)).encode())
     for array in arrays:
         digest.update(repr((array.shape, array.dtype.str)).encode())
@@ -168,7 +167,7 @@ def _compute_missing(
     keep = folder if work.cache else None
     with progress.bar(label, len(tasks), len(done)) as bar:
         start, here = time.monotonic(), 0
-        while missing:  # in this process, until what is left is worth starting others for
+        while missing:  # in this process, until starting others is worthwhile
             left = (time.monotonic() - start) / max(1, here) * len(missing)
             worthwhile = work.ray is not None or (work.workers != 1 and left > POOL_SECONDS)
             if worthwhile and len(missing) > 1:
@@ -187,8 +186,8 @@ def _compute_missing(
             for outcome in working.outcomes():
                 if outcome.death is not None:
                     raise StorageError(
-                        f"a process that computed {label} died ({outcome.death.reason}); the "
-                        "blocks that are done are kept: run it again with fewer --workers"
+                        f"a process that computed {label} died ({outcome.death.reason}); finished "
+                        "blocks are kept: run the command again with fewer --workers"
                     )
                 task = outcome.task[2]
                 done[task] = _kept(outcome.result, task, keep)
@@ -202,7 +201,7 @@ def _compute_one(
     compute, kind, task = job
     block = compute(arrays, kind, task)
     if not np.isfinite(block).all():
-        raise InputError(f"{kind[1]} gave a value that is not finite; are the clouds huge?")
+        raise InputError(f"{kind[1]} gave a value that is not finite; are the coordinates huge?")
     return block
 
 
@@ -220,14 +219,14 @@ def _read_block(folder: Path, task: Task) -> NDArray[np.float64] | None:
     try:
         return read_npy(folder / f"{_name(task)}.npy")
     except InputError:
-        return None  # absent, or damaged by something other than us: computed again
+        return None  # absent or damaged: compute it again
 
 
 def _read_finished(path: Path, tasks: Sequence[Task]) -> dict[Task, NDArray[np.float64]] | None:
     try:
         file = read_npz(path)
         found = {task: file[_name(task)] for task in tasks}
-        cache.used(path)
+        cache.touch(path)
         return found
     except (InputError, KeyError, OSError):
         return None

@@ -1,8 +1,8 @@
-"""The training shape nearest to each sample: what honesty asks to be shown beside it.
+"""Find the training shape nearest to each sample, to show beside it.
 
-Found proportion-free, mirror images included, by :func:`pcgen.evaluate.novelty.search`; so a
-stretched copy stands beside its original. What is shown is the training shape in its own
-proportions, mirrored where its mirror image was the nearer one; a note says both.
+The search (:func:`pcgen.evaluate.novelty.search`) is proportion-free and includes mirror images, so
+that a stretched copy is shown beside its original. The training shape keeps its proportions, and is
+mirrored if its mirror image is nearer; a note states both.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pcgen.errors import InputError
-from pcgen.evaluate.bounds import Sketches, joined, lower_bounds, sketch
+from pcgen.evaluate.distance_bounds import Sketches, concatenate_sketches, lower_bounds, sketch
 from pcgen.evaluate.distances import chamfer_table, pick_backend
 from pcgen.evaluate.novelty import MIRROR, search
 from pcgen.shapes.normalise import FLAT, proportion_free
@@ -24,17 +24,17 @@ from pcgen.shapes.normalise import FLAT, proportion_free
 if TYPE_CHECKING:
     from pcgen.shapes.store import Dataset
 
-BLOCK_SHAPES = 512  # that are read at a time
-# Mirror images of a symmetric shape are as near as itself, but for the sampling.
+BLOCK_SHAPES = 512  # read at a time
+# A mirror image counts as nearer below this ratio: those of symmetric shapes are about as near.
 CLEARLY = 0.8
-NOTABLE = 0.05  # of a side, from which on a stretch is worth a word
+NOTABLE = 0.05  # smallest stretch that is noted, as a share of a side
 
 Cloud = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class Relation:
-    """What must be done to a training shape for it to lie where a sample lies.
+    """The transformation that takes a training shape to a sample.
 
     Attributes:
         mirrored: in x.
@@ -45,7 +45,7 @@ class Relation:
     stretch: tuple[float, float, float] = (1.0, 1.0, 1.0)
 
     def __str__(self) -> str:
-        """``mirrored, stretched 1 : 0.62 : 0.8``, or "" where there is nothing to say."""
+        """``mirrored, stretched 1 : 0.62 : 0.8``, or "" if neither."""
         said = ["mirrored"] if self.mirrored else []
         if min(self.stretch) < 1 - NOTABLE:
             said.append("stretched " + " : ".join(f"{factor:.2g}" for factor in self.stretch))
@@ -57,10 +57,10 @@ class Neighbour:
     """One training shape.
 
     Attributes:
-        row: its number in the data set; id, category: its names there.
-        distance: proportion-free Chamfer distance to the sample: squared, mean per side, added.
-        points: (n, 3) float32, in the per-shape box frame, mirrored where ``relation`` says so.
-        relation: what makes the sample of it.
+        row, id, category: of the shape in the data set.
+        distance: proportion-free Chamfer distance to the sample (squared, sum of both means).
+        points: (n, 3) float32, in the per-shape box frame, mirrored if ``relation`` is.
+        relation: the transformation to the sample.
     """
 
     row: int
@@ -72,7 +72,7 @@ class Neighbour:
 
 
 class Neighbours:
-    """The training shapes of a data set, ready to be searched."""
+    """An index of the training shapes of a data set."""
 
     def __init__(
         self,
@@ -84,9 +84,9 @@ class Neighbours:
     ) -> None:
         """
         Args:
-            split: the split the samples may not copy; None, or one that is absent, means all.
-            categories: that were learned; those that are absent do not count, and none means all.
-            points: of each shape in the comparison, fewer where it has fewer.
+            split: the training split; None, or an absent split, means all shapes.
+            categories: those trained on; absent ones are ignored, and none means all.
+            points: to compare per shape; all if a shape has fewer.
         """
         self._dataset = dataset
         known = {row.split for row in dataset.rows}
@@ -97,19 +97,19 @@ class Neighbours:
         self._count = min(points, dataset.points_per_shape)
 
     def nearest(self, cloud: NDArray[np.floating]) -> Neighbour:
-        """The nearest by proportion-free Chamfer distance, of all and exactly.
+        """The exact nearest shape by proportion-free Chamfer distance.
 
         Args:
-            cloud: (n, 3) in the per-shape box frame; rows that are not finite are left out.
+            cloud: (n, 3) in the per-shape box frame; rows that are not finite are ignored.
         Raises:
-            InputError: the cloud has another shape or no finite point.
+            InputError: a wrong shape, or no finite point.
         """
         sample = np.asarray(cloud, dtype=np.float32)
         if sample.ndim != 2 or sample.shape[1] != 3:
             raise InputError(f"a cloud must be (n, 3), got {sample.shape}")
         sample = sample[np.isfinite(sample).all(1)]
         if not len(sample):
-            raise InputError("the cloud has no finite point, so no shape is near it")
+            raise InputError("the cloud has no finite point")
         few = np.linspace(0, len(sample) - 1, min(self._count, len(sample))).astype(int)
         query = proportion_free(sample[None, few])
         bounds = lower_bounds(sketch(query), self._sketches, mirrors=True)[0]
@@ -125,18 +125,20 @@ class Neighbours:
     def _sketches(self) -> Sketches:
         starts = range(0, len(self._rows), BLOCK_SHAPES)
         places = np.arange(len(self._rows))
-        return joined([sketch(self._framed(places[k : k + BLOCK_SHAPES])) for k in starts])
+        return concatenate_sketches(
+            [sketch(self._framed(places[k : k + BLOCK_SHAPES])) for k in starts]
+        )
 
     def _framed(self, places: NDArray[np.int64]) -> Cloud:
         return proportion_free(self._dataset.points(self._rows[places], self._count))
 
 
 def relate(sample: Cloud, shape: Cloud, mirrored: bool) -> Relation:
-    """How a training shape (m, 3) becomes a sample (n, 3) that it is nearest to.
+    """The transformation from a training shape (m, 3) to a sample (n, 3).
 
     Args:
-        mirrored: whether its mirror image is the nearer one; with a symmetric shape that is
-            chance, and not said.
+        mirrored: whether the mirror image is nearer; ignored for symmetric shapes, where that is
+            chance.
     """
     if mirrored:
         one, other = (proportion_free(cloud[None]) for cloud in (sample, shape))

@@ -1,24 +1,15 @@
-"""How new generated shapes are: a method that replays its training set scores at the ceiling.
+"""Measure the novelty of generated shapes: their distances to the nearest training shapes.
 
-Newness is judged in two frames. In ``box``, each shape's own box, a training shape with other
-proportions passes for a new one. In ``proportion_free`` each axis is stretched to the full box, so
-that a stretched copy falls onto its original. In both, mirror images of the training shapes in x
-count as training shapes: a mirrored copy is no new shape either.
+There are two frames: ``box``, each shape's bounding box, and ``proportion_free``, with each axis
+stretched to the full box, so that a stretched copy equals its original. In both, mirror images of
+training shapes in x count as training shapes. There are two metrics, relative to real test shapes:
 
-Both figures compare the generated shapes with real unseen ones, because real sets hold
-near-duplicates too:
+* the *novelty ratio*: median CD to the nearest training shape, generated over test shapes;
+* the *replay rate*: share of shapes closer to a training shape than 1.2 times the two-draw CD of
+  that shape, the distance between two independent samplings of its surface.
 
-* the *novelty ratio*, the median CD of generated shapes to their nearest training shape over the
-  same median of the test shapes;
-* the *replay rate*, the share of shapes closer to a training shape than 1.2 times that training
-  shape's own two-draw CD, the distance between two independent samplings of its surface.
-
-A generator is as new as nature when in both frames its rate is no higher than the test shapes' and
-its ratio is at least 0.9.
-
-:func:`nearest_training` finds the nearest training shape for everything in pcgen that asks for it,
-exactly: lower bounds of all distances come first (:mod:`pcgen.evaluate.bounds`), then pairs are
-compared in full, in the order of their bounds, until no bound is below the least distance found.
+:func:`nearest_training` is exact: it computes distances in the order of their lower bounds
+(:mod:`pcgen.evaluate.distance_bounds`) until no bound is below the least distance.
 """
 
 from __future__ import annotations
@@ -33,17 +24,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pcgen.errors import InputError
-from pcgen.evaluate.bounds import Sketches, lower_bounds, sketch
+from pcgen.evaluate.distance_bounds import Sketches, lower_bounds, sketch
 from pcgen.evaluate.distances import chamfer_table, pick_backend
 from pcgen.evaluate.matrix import Task, Work, run_tasks
-from pcgen.shapes.arrays import scratch
+from pcgen.shapes.arrays import temporary_array
 from pcgen.shapes.normalise import box_frame, proportion_free
 
 REPLAY_FACTOR = 1.2
-QUERIES = 8  # shapes of one resumable block of a search
-PART = 8192  # training shapes, at most, that are searched at a time, for memory
-ROWS = 64  # pairs of one resumable block of two draws
-FEW, MANY = 8, 64  # pairs that a search compares before it looks at the bounds again: first, last
+QUERIES = 8  # shapes per resumable block of a search
+PART = 8192  # largest number of training shapes that are searched at a time, for memory
+ROWS = 64  # pairs per resumable block of two-draw distances
+FEW, MANY = 8, 64  # first and largest number of distances computed before bounds are checked again
 MIRROR = np.array([-1, 1, 1], np.float32)
 
 Clouds = NDArray[np.float32]
@@ -56,7 +47,7 @@ class Nearest:
 
     Attributes:
         index: (n,) row of the training set; distance: (n,) CD to it.
-        mirrored: (n,) whether its mirror image in x was the nearest; never, where not searched.
+        mirrored: (n,) whether its mirror image in x is the nearest.
     """
 
     index: NDArray[np.int64]
@@ -68,7 +59,7 @@ class Nearest:
             object.__setattr__(self, "mirrored", np.zeros(len(self.index), bool))
 
 
-def two_draw(first: Clouds, second: Clouds, work: Work) -> NDArray[np.float64]:
+def two_draw_distances(first: Clouds, second: Clouds, work: Work) -> NDArray[np.float64]:
     """(n,) CD between two independent samplings of each shape, both (n, P, 3)."""
     backend = pick_backend("cd", first.shape[1], work.backend)
     tasks = [(start,) for start in range(0, len(first), ROWS)]
@@ -87,19 +78,19 @@ def nearest_training(
     mirrors: bool = False,
     sketches: Callable[[], Sketches] | None = None,
 ) -> Nearest:
-    """Search the whole training set (N, P, 3) for each query (n, P, 3), exactly, in one frame.
+    """The exact nearest training shape (N, P, 3) of each query (n, P, 3), in one frame.
 
-    Of several at the same distance, the shape itself comes before a mirror image, then the first.
+    Of several at the same distance, a shape precedes a mirror image, and lower rows higher ones.
 
     Args:
-        own: (n,) a row of the training set that each query passes over; by default none.
-        mirrors: search the mirror images in x of the training shapes too.
-        sketches: gives those of the training set, where several searches share them.
+        own: (n,) a row of the training set that each query ignores; by default none.
+        mirrors: include mirror images of the training shapes in x.
+        sketches: gives the sketches of the training set, if several searches share them.
     """
     if own is None:
         own = np.full(len(queries), -1)
     elif len(training) < 2:
-        raise InputError("a query that passes over its own row needs a second training shape")
+        raise InputError("a query that ignores its own row needs a second training shape")
     starts = np.linspace(0, len(training), -(-len(training) // PART) + 1).astype(int)
     shared = sketches if len(starts) == 2 else None
     tables = []
@@ -113,7 +104,7 @@ def nearest_training(
 
 
 def sketched(training: Clouds) -> Sketches:
-    """Sketches of a training set in any frame, for its searches."""
+    """Sketches of a training set in any frame."""
     sizes = [float(np.abs(cloud).max()) for cloud in training]
     return sketch(training, max(float(np.quantile(sizes, 0.99)), 1e-30))
 
@@ -129,13 +120,13 @@ def search(
 
     Args:
         fetch: gives the clouds of some rows, in the frame of the query.
-        bounds: (N, 1) lower bounds of the distances, or (N, 2) with those of the mirror images.
-        passed: a row to pass over.
+        bounds: (N, 1) lower bounds of the distances, or (N, 2) with those of mirror images.
+        passed: a row to ignore.
     """
     below, images = bounds.ravel(), bounds.shape[1]
     order = below.argsort(kind="stable")
     order = order[order // images != passed]
-    # The mirrored query beside a shape is as far as the query beside the mirrored shape.
+    # A mirrored query is as far from a shape as the query is from the mirrored shape.
     faces = (query, query * MIRROR)
     best = (math.inf, 0, -1)
     start, size = 0, FEW
@@ -153,13 +144,13 @@ def search(
 
 
 def novelty_ratio(generated: Nearest, test: Nearest) -> float | None:
-    """Median distance to the training set, generated over test; None when the latter is 0."""
+    """Median distance to the training set, generated over test; None if the latter is 0."""
     base = float(np.median(test.distance))
     return float(np.median(generated.distance)) / base if base > 0 else None
 
 
 def replays(found: Nearest, draws: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """(n,) whether each query is nearer to its training shape than 1.2 times its two draws are.
+    """(n,) whether each query is closer to its training shape than 1.2 times its two-draw CD.
 
     Args:
         draws: (N,) two-draw CD of the training shapes.
@@ -168,17 +159,17 @@ def replays(found: Nearest, draws: NDArray[np.float64]) -> NDArray[np.bool_]:
 
 
 def replay_rate(found: Nearest, draws: NDArray[np.float64]) -> float:
-    """Share of queries that are :func:`replays`."""
+    """The share of :func:`replays`."""
     return float(replays(found, draws).mean())
 
 
 def as_given(clouds: Clouds) -> Clouds:
-    """The frame that the clouds are in."""
+    """The clouds in their given frame."""
     return clouds
 
 
 def in_box(clouds: Clouds) -> Clouds:
-    """Each cloud in its own box: one scale a shape, as the field does."""
+    """Each cloud in its bounding box, with one scale per shape."""
     return np.asarray(box_frame(clouds).apply(np.asarray(clouds, np.float64)), np.float32)
 
 
@@ -187,12 +178,12 @@ FRAMES: Frames = {"box": in_box, "proportion_free": proportion_free}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Newness:
-    """How new some shapes are in one frame, beside real unseen shapes.
+class Novelty:
+    """The novelty of some shapes in one frame, with that of real test shapes.
 
     Attributes:
-        found: the nearest training shape of each; real: that of each real shape.
-        draws: (N,) two-draw CD of the training shapes, or None where there is no second draw.
+        found: the nearest training shape of each; real: that of each real test shape.
+        draws: (N,) two-draw CD of the training shapes, or None without a second sampling.
     """
 
     found: Nearest
@@ -201,7 +192,7 @@ class Newness:
 
     @property
     def novelty_ratio(self) -> float | None:
-        """The novelty ratio; None where real shapes are training shapes."""
+        """The novelty ratio; None if real shapes are training shapes."""
         return novelty_ratio(self.found, self.real)
 
     @property
@@ -215,19 +206,20 @@ class Newness:
 
     @property
     def replay_rate_real(self) -> float | None:
-        """The share of replays among the real shapes, for comparison."""
+        """The replay rate of the real test shapes, for comparison."""
         return None if self.draws is None else replay_rate(self.real, self.draws)
 
 
-class NoveltyJudge:
-    """Judges how new shapes are; what it knows of the training set serves every call.
+class NoveltyIndex:
+    """Measures the novelty of sets of shapes; data of the training set are computed once.
 
     Args:
         training: (N, P, 3), in any frame.
         again: a second, independent sampling of the same shapes, for replays; or None.
-        real: (m, P, 3) unseen real shapes to compare with. By default the training shapes stand
-            for them, each compared with all others: near what unseen shapes would show.
-        frames: by name, what takes clouds into each; by default ``box`` and ``proportion_free``.
+        real: (m, P, 3) real test shapes to compare with; by default the training shapes, each
+            compared with all others, which approximates test shapes.
+        frames: functions that normalise clouds, by name; by default ``box`` and
+            ``proportion_free``.
     """
 
     def __init__(
@@ -244,39 +236,38 @@ class NoveltyJudge:
             name: _InFrame(frame, training, again, real, work) for name, frame in frames.items()
         }
 
-    def of(self, clouds: Clouds) -> dict[str, Newness]:
-        """How new clouds (n, P, 3) are, by the name of the frame."""
+    def of(self, clouds: Clouds) -> dict[str, Novelty]:
+        """The novelty of clouds (n, P, 3), by the name of the frame."""
         return {name: known.of(clouds) for name, known in self._frames.items()}
 
-    def of_real(self) -> dict[str, Newness]:
-        """How new the real shapes are."""
+    def of_real(self) -> dict[str, Novelty]:
+        """The novelty of the real test shapes."""
         return {name: known.of_real() for name, known in self._frames.items()}
 
 
-def newness(
+def measure_novelty(
     clouds: Clouds,
     training: Clouds,
     again: Clouds | None = None,
     real: Clouds | None = None,
     *,
     work: Work | None = None,
-) -> dict[str, Newness]:
-    """How new clouds are in the frames ``box`` and ``proportion_free``, mirror images included.
+) -> dict[str, Novelty]:
+    """The novelty of clouds in the frames ``box`` and ``proportion_free``.
 
-    Use :class:`NoveltyJudge`, which takes the same arguments, to judge many sets by one training
-    set.
+    :class:`NoveltyIndex` takes the same arguments and evaluates many sets.
 
     Args:
         clouds: (n, P, 3); all arrays float32, of one number of points and in any frame.
     """
-    return NoveltyJudge(training, again, real, work=work).of(clouds)
+    return NoveltyIndex(training, again, real, work=work).of(clouds)
 
 
 def _framed(clouds: Clouds, frame: Callable[[Clouds], Clouds]) -> Clouds:
-    """Clouds in a frame; a copy unless it is the one they are in."""
+    """Clouds in a frame; a copy unless ``frame`` is :func:`as_given`."""
     if frame is as_given:
         return clouds
-    framed = scratch(clouds.shape)
+    framed = temporary_array(clouds.shape)
     for start in range(0, len(clouds), 256):
         framed[start : start + 256] = frame(clouds[start : start + 256])
     return framed
@@ -298,7 +289,11 @@ class _InFrame:
 
     @cached_property
     def draws(self) -> NDArray[np.float64] | None:
-        return None if self._again is None else two_draw(self._training, self._again, self._work)
+        return (
+            None
+            if self._again is None
+            else two_draw_distances(self._training, self._again, self._work)
+        )
 
     @cached_property
     def real(self) -> Nearest:
@@ -307,12 +302,12 @@ class _InFrame:
         others = self._training if self._again is None else self._again
         return self._nearest(others, np.arange(len(others)))
 
-    def of(self, clouds: Clouds) -> Newness:
+    def of(self, clouds: Clouds) -> Novelty:
         found = self._nearest(_framed(clouds, self._frame), None)
-        return Newness(found=found, real=self.real, draws=self.draws)
+        return Novelty(found=found, real=self.real, draws=self.draws)
 
-    def of_real(self) -> Newness:
-        return Newness(found=self.real, real=self.real, draws=self.draws)
+    def of_real(self) -> Novelty:
+        return Novelty(found=self.real, real=self.real, draws=self.draws)
 
     @cached_property
     def _sketches(self) -> Sketches:
@@ -347,7 +342,7 @@ def _nearest_part(
         known = sketches() if sketches else sketched(training)
         return [lower_bounds(sketch(queries, known.reach), known, mirrors=mirrors)]
 
-    arrays: list[Array] = [queries, training, own.astype(np.float64)]  # what a task is sent
+    arrays: list[Array] = [queries, training, own.astype(np.float64)]  # sent to the tasks
     blocks = run_tasks(_nearest_block, kind, arrays, tasks, work, label, bounds)
     return np.concatenate([block for _, block in blocks])
 
@@ -367,7 +362,7 @@ def _nearest_block(
 
 
 def _distances(query: Clouds, clouds: Clouds, backend: str, limit: float) -> NDArray[np.float64]:
-    """(n,) distances of a query to some clouds; above the limit, something above it may stand."""
+    """(n,) distances of a query to some clouds; above the limit, they may be wrong but above it."""
     if backend != "native":
         return chamfer_table(query[None], clouds, backend)[0]
     from pcgen.kernels import native

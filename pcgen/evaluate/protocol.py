@@ -1,19 +1,19 @@
-"""Protocols by name: frame, split, points and scale, fixed so that two figures can be compared.
+"""Protocols by name: frame, split, points and scale, fixed so that metrics are comparable.
 
 ==========  ======  =========================  ============================================
 name        split   reference points           frame of generated and reference clouds
 ==========  ======  =========================  ============================================
-pointflow   val     first 2048 of the last ⅓   the shapes' own units (denormalised)
+pointflow   val     first 2048 of the last ⅓   original units (denormalised)
 lion-box    val     first 2048 of the last ⅓   each cloud's own box, longest side 1
 dpm         test    first 2048 of all          each cloud's own box, longest side 2
 box         test    first P of the last ⅓      each cloud's own box, longest side 2
 raw         test    first P of the last ⅓      as the clouds are
 ==========  ======  =========================  ============================================
 
-Of 15,000 points the last third is PointFlow's second 5,000. ``box`` and ``raw`` leave split and
-points to the user; a change of the others makes a ``custom`` protocol, spelled out in the result.
-JSD needs clouds in the ball of radius ½: ``jsd_scale`` brings them there. (DPM's public code puts
-clouds in [-1, 1] on that grid; its JSD is therefore not reproduced, on purpose.)
+Of 15,000 points, the last third is PointFlow's second 5,000. ``box`` and ``raw`` leave split and
+points to the user; changing them in another protocol makes it ``custom``, and the result states
+both. JSD needs clouds in the ball of radius ½; ``jsd_scale`` scales them. (DPM's public code uses
+clouds in [-1, 1] on that grid; its JSD is deliberately not reproduced.)
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ class Protocol:
     """How clouds are chosen and normalised before any metric.
 
     Attributes:
-        name: one of :data:`PROTOCOLS`, or ``custom``; ``based_on`` then names the one changed.
-        frame: ``own`` units, each cloud's ``box``, or ``stored`` (as the clouds are).
+        name: one of :data:`PROTOCOLS`, or ``custom``; then ``based_on`` names the original.
+        frame: ``own`` (original units), each cloud's ``box``, or ``stored`` (unchanged).
         side: length of the longest side in the ``box`` frame.
-        split: of a data set, which split is the reference.
-        part: which of a data set's points the reference uses, see ``Dataset.points``.
-        points: points of a cloud.
-        jsd_scale: factor before JSD; None takes the reference's largest coordinate to ½.
+        split: the split of a data set that is the reference.
+        part: the points of a data set that the reference uses, see ``Dataset.points``.
+        points: per cloud.
+        jsd_scale: factor before JSD; None scales the reference's largest coordinate to ½.
     """
 
     name: str
@@ -55,7 +55,7 @@ class Protocol:
     based_on: str | None = None
 
     def changed(self, *, split: str | None = None, points: int | None = None) -> Protocol:
-        """With another split or number of points; says so in its name where that matters."""
+        """The protocol with another split or number of points; ``custom`` if it was fixed."""
         new = dataclasses.replace(self, split=split or self.split, points=points or self.points)
         if new == self or self.name in FREE:
             return new
@@ -63,16 +63,15 @@ class Protocol:
 
     @property
     def fixed(self) -> bool:
-        """Whether it says which points of a cloud are compared, whatever their order."""
+        """Whether it determines the points of a cloud to compare."""
         return (self.based_on or self.name) not in FREE
 
     def first_point(self, total: int) -> int:
-        """Where its ``points`` of ``total`` begin: of 15,000 at 10,000, and less if they do not
-        fit there."""
+        """The first of its ``points`` among ``total``: two thirds, or less if they do not fit."""
         return 0 if self.part == "all" else min(total * 2 // 3, total - self.points)
 
     def normalise(self, points: NDArray[np.floating]) -> Clouds:
-        """Clouds (n, P, 3) in the protocol's frame, from the units they came in."""
+        """Clouds (n, P, 3) in the protocol's frame, from their given units."""
         if self.frame != "box":
             return np.asarray(points, np.float32)
         assert self.side is not None
@@ -80,7 +79,7 @@ class Protocol:
         return np.asarray(moved * (self.side / 2), np.float32)
 
     def scale_for_jsd(self, reference: Clouds) -> float:
-        """The factor that brings the reference into the grid's ball."""
+        """The factor that scales the reference into the ball of the grid."""
         if self.jsd_scale is not None:
             return self.jsd_scale
         reach = float(np.abs(reference).max())

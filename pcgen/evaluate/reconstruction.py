@@ -1,8 +1,8 @@
-"""How well an autoencoder gives shapes back, beside what two real samplings of them differ by.
+"""Evaluate the reconstructions of an autoencoder relative to two samplings of real shapes.
 
-A reconstruction is never compared with the cloud that was encoded but with an independent
-sampling of the same surface, and every figure has its floor: the same figure with the encoded
-cloud itself in the reconstruction's place. A perfect autoencoder reaches the floor, not zero.
+A reconstruction is compared with an independent sampling of the same surface, not with the encoded
+cloud. Every metric has a floor: its value for the encoded cloud in place of the reconstruction. A
+perfect autoencoder reaches the floor, not zero.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ if TYPE_CHECKING:
     from pcgen.model import ShapeModel
 
 Clouds = NDArray[np.float32]
-F_SHARE = 0.01  # of the longest side: the tolerance of the F-score (Tatarchenko et al. 2019)
-STRAY = 0.99  # quantile of the real distances beyond which a point counts as hole or outlier
+F_SHARE = 0.01  # tolerance of the F-score over the longest side (Tatarchenko et al. 2019)
+STRAY = 0.99  # quantile of real distances above which a point counts as hole or outlier
 BATCH = 16
 
 
 def reconstruction_quality(encoded: Clouds, again: Clouds, rebuilt: Clouds) -> dict[str, Any]:
-    """Figures of a set of reconstructions.
+    """Metrics of a set of reconstructions.
 
     Args:
-        encoded: (n, P, 3) clouds that the autoencoder saw; again: (n, Q, 3) independent samplings
+        encoded: (n, P, 3) encoded clouds; again: (n, Q, 3) independent samplings
             of the same shapes; rebuilt: (n, R, 3) reconstructions, all in one frame.
     Returns:
-        plain data. Each of ``cd`` and ``f_score`` with its ``floor``; ``holes`` is the share of
-        the surface, ``outliers`` that of the reconstruction, that lies farther from the other
-        than 99 % of the points of a real cloud do: 0.01 is what a real cloud shows.
+        plain data. ``cd`` and ``f_score`` have a ``floor`` each. ``holes`` is the share of the
+        surface, ``outliers`` that of the reconstruction, that is farther from the other than 99 %
+        of the points of a real cloud; real clouds have 0.01.
     Raises:
         InputError: different numbers of shapes, or no shape.
     """
@@ -70,7 +70,7 @@ def reconstruction_quality(encoded: Clouds, again: Clouds, rebuilt: Clouds) -> d
 
 
 def rebuild(model: ShapeModel, clouds: Clouds, *, seed: int = 0, steps: int = 1) -> Clouds:
-    """Encode and decode (n, P, 3) clouds in the box frame, as many points as came in."""
+    """Encode and decode (n, P, 3) clouds in the box frame, with the same number of points."""
     import torch
 
     parts = []
@@ -91,6 +91,6 @@ def _nearest(points: Clouds, others: Clouds) -> NDArray[np.float64]:
 
 
 def _f_score(there: NDArray[np.float64], back: NDArray[np.float64], tolerance: float) -> float:
-    """Harmonic mean of the shares of points within the tolerance, seen from both sides."""
+    """Harmonic mean of the shares of points within the tolerance, in both directions."""
     recall, precision = float((there <= tolerance).mean()), float((back <= tolerance).mean())
     return 2 * recall * precision / (recall + precision) if recall + precision else 0.0

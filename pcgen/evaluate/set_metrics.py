@@ -1,8 +1,7 @@
 """Metrics between two sets of shapes, from tables of distances: 1-NNA, COV, MMD, and JSD.
 
-The tables are keyword-only and named by their axes, generated first: transposed arguments turn
-COV and MMD into other numbers without any sign of it. Both sets have the same size; a caller
-with different ones says how it subsampled.
+The tables are keyword-only and named by their axes, generated first, because a transposed table
+changes COV and MMD silently. Both sets must have the same size.
 """
 
 from __future__ import annotations
@@ -24,8 +23,9 @@ class Accuracy:
 
     Attributes:
         overall: on both sets together.
-        reference: share of reference shapes whose nearest is a reference shape.
-        generated: likewise; 0.84 here and 0.30 there make 0.57, and are a collapse.
+        reference: share of reference shapes whose nearest neighbour is a reference shape.
+        generated: likewise for generated shapes. 0.84 here and 0.30 for the reference are a
+            collapse, although their mean is 0.57.
     """
 
     overall: float
@@ -36,11 +36,11 @@ class Accuracy:
 def nearest_neighbour_accuracy(
     *, generated: Table, generated_reference: Table, reference: Table
 ) -> Accuracy:
-    """1-NNA of the set of n generated and n reference shapes.
+    """1-NNA of n generated and n reference shapes.
 
     Args:
         generated: (n, n) within the generated shapes; its diagonal is ignored.
-        generated_reference: (n, n), a generated shape a row.
+        generated_reference: (n, n), one row per generated shape.
         reference: (n, n) within the reference shapes; its diagonal is ignored.
     """
     _check_square(generated, generated_reference, reference)
@@ -57,7 +57,7 @@ def nearest_neighbour_accuracy(
 
 
 def coverage(*, generated_reference: Table) -> float:
-    """Share of the reference shapes that are the nearest one of some generated shape."""
+    """Share of the reference shapes that are the nearest of some generated shape."""
     return len(np.unique(generated_reference.argmin(1))) / generated_reference.shape[1]
 
 
@@ -69,13 +69,13 @@ def minimum_matching_distance(*, generated_reference: Table) -> float:
 def jensen_shannon(
     generated: NDArray[np.float32], reference: NDArray[np.float32], *, scale: float = 1.0
 ) -> float:
-    """JSD, base 2, of how the points of both sets fill PointFlow's grid.
+    """JSD, base 2, of the distributions of all points of both sets over PointFlow's grid.
 
     Args:
         generated, reference: (n, P, 3) clouds.
-        scale: brings the clouds into the ball of radius ½ that the grid covers; clouds in
-            [-1, 1] need 0.5. Points outside go to the nearest cell, which is meaningless when
-            there are many.
+        scale: factor that scales the clouds into the ball of radius ½ that the grid covers; clouds
+            in [-1, 1] need 0.5. Points outside count in the nearest cell, so many of them make the
+            result meaningless.
     """
     axis = np.linspace(-0.5, 0.5, JSD_RESOLUTION)
     centres = np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), -1).reshape(-1, 3)
@@ -95,7 +95,7 @@ def jensen_shannon(
 
 @dataclass(frozen=True, kw_only=True)
 class Noise:
-    """Mean and standard deviation of the metrics between two sets of one law, at one size."""
+    """Mean and sd of the metrics between two sets of one distribution, at one size."""
 
     size: int
     nna: tuple[float, float]
@@ -106,10 +106,10 @@ class Noise:
 def expected_noise(
     *, first: Table, first_second: Table, second: Table, generator: np.random.Generator
 ) -> Noise:
-    """What the metrics read when there is nothing to find.
+    """The noise of the metrics between two sets of the same distribution.
 
-    Two sets of real shapes (training and reference) are pooled and dealt out again at random,
-    200 times: both halves then have one law, and the metrics between them vary by chance alone.
+    Two sets of real shapes (training and reference) are pooled and split at random, 200 times, so
+    that the metrics between the halves vary by chance alone.
 
     Args:
         first, first_second, second: (n, n) tables within and between the two real sets.
@@ -152,4 +152,4 @@ def _check_square(*tables: Table) -> None:
             "subsample the larger set"
         )
     if size < 2:
-        raise InputError(f"1-NNA needs at least 2 shapes a set, got {size}")
+        raise InputError(f"1-NNA needs at least 2 shapes per set, got {size}")

@@ -1,24 +1,18 @@
-"""The gallery: one page that opens from disk, with no network and no server.
+"""Make the gallery: a static page of shapes that opens from disk, without network or server.
 
-Samples enter, with whatever is known beside them: the nearest training shape of each, mesh files
-with their reports, a path between two shapes, learning curves. A folder leaves:
-
-* ``index.html`` with style, scripts, pictures and quantised clouds inside, so that it opens by a
-  double click and travels as one file;
-* ``meshes/`` with the mesh files to download, and ``view/`` with the same meshes simplified for
-  display, which the page loads when somebody asks to see one.
-
-Samples are shown in the order in which they were drawn, none left out: the page is evidence, not
-advertisement. Pictures come ready with the page (:mod:`pcgen.render`); only what a visitor turns
-is drawn live, by one three.js renderer for all (``static/scene.js``, under the same light as the
-pictures, with the occlusion of the sky baked in by :mod:`pcgen.gallery.pack`), and by a painter's
-algorithm where a browser has no WebGL. So a page with hundreds of shapes is as quick as one.
+* :func:`build` writes the page of samples, with their nearest training shapes, meshes, an
+  interpolation and learning curves; :func:`gallery` collects these from a path.
+* ``index.html`` embeds style, scripts, pictures and quantised clouds. ``meshes/`` holds the mesh
+  files, ``view/`` simplified ones, which the page loads on demand.
+* Samples are shown in the order sampled, without selection. Pictures are rendered in advance
+  (:mod:`pcgen.render`); one three.js renderer draws what a visitor rotates, with the ambient
+  occlusion of :mod:`web_geometry`, or a painter's algorithm without WebGL.
 """
 
 from pcgen.gallery.build import build
 from pcgen.gallery.contact import contact_sheet
 from pcgen.gallery.curves import read_curves
+from pcgen.gallery.from_path import gallery
 from pcgen.gallery.meshes import MeshFiles, find_meshes
-from pcgen.gallery.source import gallery
 
 __all__ = ["MeshFiles", "build", "contact_sheet", "find_meshes", "gallery", "read_curves"]

@@ -1,4 +1,4 @@
-"""Samples and what is known of them, made into the folder of the page."""
+"""Write the gallery of samples."""
 
 from __future__ import annotations
 
@@ -15,19 +15,17 @@ from pcgen import __version__, progress
 from pcgen.errors import MeshError, StorageError
 from pcgen.evaluate.neighbours import Neighbour
 from pcgen.files import atomic_folder
-from pcgen.gallery import pack, page
+from pcgen.gallery import page, web_geometry
 from pcgen.gallery.curves import Curves, section
 from pcgen.gallery.meshes import MeshFiles, find_meshes
-from pcgen.render import palette
-from pcgen.render.camera import AZIMUTH, ELEVATION
-from pcgen.render.files import encode
-from pcgen.render.picture import Image
+from pcgen.render.image_files import webp_uri
+from pcgen.render.renderer import Image
 from pcgen.shapes.mesh_files import Mesh
 from pcgen.shapes.reading import read_mesh
 from pcgen.shapes.samples import Samples
 
 STRIP_THUMBNAIL = 120
-MATCHED = 0.5  # frames whose points move less than this share of a random pairing are blended
+MATCHED = 0.5  # frames are blended if points move less than this share of a random pairing
 
 
 def build(
@@ -43,18 +41,18 @@ def build(
     title: str = "Generated shapes",
     notes: Sequence[str] = (),
 ) -> Path:
-    """Write the gallery of ``samples`` into the folder ``out`` and give the path of its page.
+    """Write the gallery of ``samples`` into the folder ``out``; returns the path of its page.
 
     Args:
-        out: a new or empty folder, or an earlier gallery, which is replaced as a whole.
+        out: a new or empty folder, or an earlier gallery, which is replaced.
         nearest: the nearest training shape of each sample, in the same order.
         meshes: the mesh of each sample in the same order, or a folder of them.
-        interpolation: frames of a path between two shapes.
-        curves: name of a stage to its (step, loss) pairs, see :func:`read_curves`.
+        interpolation: frames between two shapes.
+        curves: (step, loss) pairs by the name of a stage, see :func:`read_curves`.
         explained: a picture of :func:`pcgen.render.explain`.
-        names: one for each sample; numbers by default. notes: paragraphs under the title.
+        names: one per sample; numbers by default. notes: paragraphs under the title.
     Raises:
-        StorageError: ``out`` cannot be written, or holds something that is no gallery.
+        StorageError: ``out`` cannot be written, or holds something other than a gallery.
         InputError: ``meshes`` is a folder without meshes.
     """
     belonging = find_meshes(meshes) if isinstance(meshes, Path | str) else list(meshes or ())
@@ -71,20 +69,14 @@ def build(
             blobs.update(texts)
             bar.advance()
         sections = []
-        data: dict[str, Any] = {
-            "azimuth": AZIMUTH,
-            "elevation": ELEVATION,
-            "colours": {name: list(colour) for name, colour in palette.NAMED.items()},
-            "items": items,
-        }
+        data: dict[str, Any] = {**page.scene_data(), "items": items}
         if explained is not None:
-            uri = pack.data_uri(encode(explained, "WEBP", 88), "webp")
+            uri = webp_uri(explained, 88)
             text = (
-                "Base points are drawn for the shape; the flow carries each to its place in the "
-                "cloud, and the mesh is made of that. A point keeps the colour of its part of the "
-                "base."
+                "The flow moves base points to the points of the cloud, and the mesh is "
+                "reconstructed from these. A point has the colour of its part of the base."
             )
-            sections.append(page.picture_section("How one shape comes to be", uri, text))
+            sections.append(page.picture_section("How a shape is generated", uri, text))
         if interpolation is not None and len(interpolation) > 1:
             data["path"], texts = _path(interpolation)
             blobs.update(texts)
@@ -96,10 +88,10 @@ def build(
             data=data,
             blobs=blobs,
             sections=sections,
-            footer=f"Made with pcgen {__version__}. Nothing on this page was selected by hand; "
-            "distances are Chamfer distances (squared, both sides added) of shapes stretched to "
-            "the full box along each axis, mirror images included: a training shape in other "
-            "proportions is near. It is shown in its own proportions.",
+            footer=f"Made with pcgen {__version__}, without manual selection. Distances are "
+            "Chamfer distances (squared, sum of both directions) of shapes stretched to the full "
+            "box along each axis, including mirror images, so proportions do not count. Training "
+            "shapes are shown in their own proportions.",
         )
         (folder / "index.html").write_text(text, encoding="utf-8")
     return Path(out) / "index.html"
@@ -112,9 +104,9 @@ def _item(
     files: MeshFiles | None,
     folder: Path,
 ) -> tuple[dict[str, Any], dict[str, str]]:
-    """What the page knows of one sample, and its blobs; its files go into ``folder``."""
+    """The data of one sample and its blobs; its files go into ``folder``."""
     normals = None if samples.normals is None else samples.normals[number]
-    cloud = pack.cloud(samples.points[number], normals, "generated")
+    cloud = web_geometry.cloud(samples.points[number], normals, "generated")
     item: dict[str, Any] = {
         "category": str(samples.category[number]),
         "thumbnail": cloud.thumbnail,
@@ -122,7 +114,7 @@ def _item(
     }
     blobs = {f"cloud-{number}": cloud.data}
     if neighbour is not None:
-        other = pack.cloud(neighbour.points, None, "training", thumbnail=0)
+        other = web_geometry.cloud(neighbour.points, None, "training", thumbnail=0)
         item["nearest"] = {
             "id": neighbour.id,
             "distance": neighbour.distance,
@@ -133,9 +125,9 @@ def _item(
     if files is not None:
         item["report"] = page.report_rows(files.report)
         item["files"] = list(_copied(files, folder / "meshes"))
-        with contextlib.suppress(MeshError):  # a mesh that cannot be drawn is still downloaded
+        with contextlib.suppress(MeshError):  # a mesh that cannot be drawn can still be downloaded
             mesh = _aligned(read_mesh(files.drawn_from), samples.points[number])
-            packed = pack.mesh(mesh.vertices, mesh.faces)
+            packed = web_geometry.mesh(mesh.vertices, mesh.faces)
             (folder / "view").mkdir(exist_ok=True)
             source = f"view/mesh-{number}.js"
             (folder / source).write_text(f'Page.receiveMesh({number},"{packed.data}");\n')
@@ -145,7 +137,7 @@ def _item(
 
 def _path(frames: Samples) -> tuple[dict[str, Any], dict[str, str]]:
     packed = [
-        pack.cloud(
+        web_geometry.cloud(
             points,
             None if frames.normals is None else frames.normals[k],
             "generated",
@@ -159,7 +151,7 @@ def _path(frames: Samples) -> tuple[dict[str, Any], dict[str, str]]:
 
 
 def _matched(points: NDArray[np.float32]) -> bool:
-    """Whether point k of one frame becomes point k of the next, so that blending makes sense."""
+    """Whether points of successive frames correspond, so that blending is meaningful."""
     apart = np.linalg.norm(np.diff(points, axis=0), axis=2).mean()
     shuffled = np.roll(points[1:], points.shape[1] // 2, axis=1)
     return bool(apart < MATCHED * np.linalg.norm(shuffled - points[:-1], axis=2).mean())
@@ -178,7 +170,7 @@ def _copied(files: MeshFiles, folder: Path) -> Iterator[dict[str, str]]:
 
 
 def _aligned(mesh: Mesh, points: NDArray[np.float32]) -> Mesh:
-    """The mesh in the frame of its points, where it was written in its own unit."""
+    """The mesh moved to the frame of its points, if it is in original units."""
     used = mesh.used_vertices()
     own, wanted = (np.stack([a.min(0), a.max(0)]) for a in (used, points.astype(np.float64)))
     size, target = np.ptp(own, axis=0).max(), np.ptp(wanted, axis=0).max()
@@ -190,14 +182,14 @@ def _aligned(mesh: Mesh, points: NDArray[np.float32]) -> Mesh:
 
 
 def _notes(samples: Samples) -> list[str]:
-    """What the samples say of themselves."""
+    """A sentence on the number of samples and their origin."""
     meta = samples.meta
     facts = [f"{len(samples)} shapes of {samples.points.shape[1]:,} points"]
     if "seed" in meta:
         facts.append(f"seed {meta['seed']}")
     if "steps" in meta:
         facts.append(f"{meta['steps']} step{'' if meta['steps'] == 1 else 's'} of the flow")
-    return [", ".join(facts) + ". In the order drawn, none left out."]
+    return [", ".join(facts) + ". In the order sampled, without selection."]
 
 
 def _quoted(name: str) -> str:
@@ -208,7 +200,7 @@ def _quoted(name: str) -> str:
 
 @contextlib.contextmanager
 def _replaced(out: Path) -> Iterator[Path]:
-    """A folder to fill that becomes ``out`` at the end, in the place of an earlier gallery."""
+    """A folder to fill, which finally becomes ``out`` and replaces an earlier gallery."""
     above = next(parent for parent in out.absolute().parents if parent.exists())
     if not above.is_dir():
         raise StorageError(f"cannot write {out}: {above} is a file, not a folder")

@@ -1,4 +1,4 @@
-"""The contact sheet: samples in the order drawn, each beside its nearest training shape."""
+"""The contact sheet: all samples, each beside its nearest training shape."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ PICTURE = 200  # pixels
 
 
 def contact_sheet(samples: Samples, dataset: Path, out: Path, *, columns: int = 6) -> Path:
-    """A picture of all samples in the order drawn, each beside its nearest training shape.
+    """Write a picture of all samples in the order sampled, each beside its nearest training shape.
 
-    That is sought without proportions, mirror images included, and drawn in its own proportions.
-    Of the categories that their run learned, where the samples name it.
+    The search is proportion-free and includes mirror images; the training shape is drawn in its own
+    proportions. If the samples name their run, only its categories are searched.
     """
     learned = learned_from(Path(str(samples.meta.get("run", ""))))
     near = Neighbours(Dataset.open(dataset), categories=learned.categories if learned else ())
@@ -33,6 +33,6 @@ def contact_sheet(samples: Samples, dataset: Path, out: Path, *, columns: int = 
     picture = render.sheet(
         [pictures[row : row + columns] for row in rows],
         [captions[row : row + columns] for row in rows],
-        title="Samples in the order drawn, each beside the nearest training shape",
+        title="Samples in order, without selection, each beside the nearest training shape",
     )
     return render.save(picture, out)

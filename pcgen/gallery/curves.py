@@ -1,4 +1,4 @@
-"""Learning curves as inline SVG, which scales, prints and follows the page's colours."""
+"""Learning curves as inline SVG."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ Curves = Mapping[str, Sequence[tuple[float, float]]]
 def read_curves(run: Path | str) -> dict[str, list[tuple[float, float]]]:
     """The loss of each stage of a run: (step, loss) pairs from every ``metrics.jsonl``.
 
-    Stages come in the order in which they were last written. A line that cannot be read, such as
-    the last one of a run that was killed, is left out.
+    Stages are sorted by the time of their last change. Unreadable lines, such as a partial last
+    one, are ignored.
     """
     files = sorted(Path(run).rglob("metrics.jsonl"), key=lambda path: (path.stat().st_mtime, path))
     curves = {}
@@ -44,7 +44,7 @@ def read_curves(run: Path | str) -> dict[str, list[tuple[float, float]]]:
 
 
 def curve_svg(name: str, pairs: Sequence[tuple[float, float]]) -> str:
-    """One curve with its axes; the loss is on a logarithmic axis where it is positive."""
+    """One curve with axes; the loss axis is logarithmic if the loss is positive and varies."""
     step, loss = np.array(pairs, dtype=np.float64).T
     order = np.argsort(step, kind="stable")
     step, loss = step[order], loss[order]
@@ -57,7 +57,7 @@ def curve_svg(name: str, pairs: Sequence[tuple[float, float]]) -> str:
     x = LEFT + across * (WIDTH - LEFT - RIGHT)
     y = TOP + (high - level) / (high - low) * (HEIGHT - TOP - BOTTOM)
     few = np.unique(np.linspace(0, len(x) - 1, min(len(x), MOST_POINTS)).astype(np.int64))
-    middle = _smooth(y, round(SMOOTHED_OVER * len(y)))  # few values are drawn as they are
+    middle = _smooth(y, round(SMOOTHED_OVER * len(y)))  # few values are not smoothed
     text = html.escape(name)
     parts = [
         f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{text}: loss '
@@ -83,7 +83,7 @@ def curve_svg(name: str, pairs: Sequence[tuple[float, float]]) -> str:
 
 
 def section(curves: Curves) -> str:
-    """The part of the page that shows every curve, or nothing where there is none."""
+    """The section of the page with all curves; "" if there are none."""
     drawn = {name: pairs for name, pairs in curves.items() if len(pairs) > 1}
     if not drawn:
         return ""
@@ -92,7 +92,7 @@ def section(curves: Curves) -> str:
         f"</figcaption></figure>"
         for name, pairs in drawn.items()
     )
-    return f'<section><h2>How it learned</h2>\n<div class="curves">\n{figures}\n</div></section>'
+    return f'<section><h2>Learning curves</h2>\n<div class="curves">\n{figures}\n</div></section>'
 
 
 def _smooth(values: NDArray[np.float64], width: int) -> NDArray[np.float64]:

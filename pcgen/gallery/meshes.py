@@ -1,4 +1,4 @@
-"""The mesh files that belong to samples: a folder as ``pcgen mesh`` writes it, or any other."""
+"""Find the mesh files of samples in a folder of ``pcgen mesh``, or in any other."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Any
 
 from pcgen.errors import InputError
 from pcgen.files import parse_json, read_text
-from pcgen.render.inputs import natural
+from pcgen.render.inputs import natural_order
 from pcgen.shapes.formats import MESH_SUFFIXES
 
 MANIFEST = "meshes.json"
-# Of several formats of one mesh, the page is drawn from the one that is quickest to read.
+# Formats by reading time; the page is drawn from the first one that exists.
 PREFERRED = (".ply", ".stl", ".off", ".obj", ".glb", ".gltf")
 
 
@@ -21,8 +21,8 @@ class MeshFiles:
     """One mesh in one or more formats.
 
     Attributes:
-        name: its file name without ending; files: existing paths, one a format.
-        report: what is known of it, the keys of ``pcgen mesh``; category: or "".
+        name: its file name without suffix; files: existing paths, one per format.
+        report: that of ``pcgen mesh``, or empty; category: or "".
     """
 
     name: str
@@ -36,10 +36,10 @@ class MeshFiles:
 
 
 def find_meshes(folder: Path | str) -> list[MeshFiles | None]:
-    """The meshes of a folder, one entry a shape; None where meshing that shape failed.
+    """The meshes of a folder, one entry per shape; None if meshing that shape failed.
 
-    With a ``meshes.json`` of ``pcgen mesh`` the order is that of the clouds it was given;
-    otherwise files of one name are formats of one mesh, and names sort with their numbers.
+    With a ``meshes.json`` of ``pcgen mesh``, they are in the order of its clouds; otherwise files
+    with one name are formats of one mesh, sorted by name with numbers in numeric order.
 
     Raises:
         InputError: no such folder, or no mesh in it.
@@ -59,7 +59,7 @@ def _listed(folder: Path) -> list[MeshFiles | None]:
         entries = parse_json(read_text(folder / MANIFEST))["meshes"]
         found: list[MeshFiles | None] = []
         for entry in entries:
-            # Names only: a path in a damaged or foreign manifest must not lead out of the folder.
+            # Names only: a path in a damaged manifest must not lead out of the folder.
             paths = [folder / Path(name).name for name in entry.get("files", ())]
             files = tuple(path for path in paths if path.suffix.lower() in MESH_SUFFIXES)
             files = tuple(path for path in files if path.is_file())
@@ -84,5 +84,5 @@ def _loose(folder: Path) -> list[MeshFiles]:
             named.setdefault(path.stem, []).append(path)
     return [
         MeshFiles(name=name, files=tuple(sorted(named[name])))
-        for name in sorted(named, key=natural)
+        for name in sorted(named, key=natural_order)
     ]

@@ -1,7 +1,7 @@
-"""Shapes that turn, as a piece of HTML for a notebook: no file, no network, no WebGL.
+"""Rotatable shapes as HTML for notebooks, without files, network or WebGL.
 
-The piece is an ``iframe`` that carries its own document, so that it disturbs nothing around it. It
-draws with the painter's algorithm of the gallery (``static/scene.js`` without three.js).
+The result is an ``iframe`` with its own document. It draws with the painter's algorithm of the
+gallery (``static/scene.js`` without three.js).
 """
 
 from __future__ import annotations
@@ -15,13 +15,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pcgen.gallery import pack
-from pcgen.gallery.page import STATIC
-from pcgen.render import palette
-from pcgen.render.camera import AZIMUTH, ELEVATION, fit
+from pcgen.gallery import web_geometry
+from pcgen.gallery.page import STATIC, scene_data
+from pcgen.render.camera import fit
 
-MOST = 12  # shapes that are shown
-SIDE = 180  # pixels of one among several; one alone is twice as large
+MOST = 12  # largest number of shapes shown
+SIDE = 180  # pixels of one shape among several; a single one is twice as large
 
 STYLE = """
 body { margin: 0; font: 13px/1.4 system-ui, sans-serif; color: #292b30; background: #f8f7f4; }
@@ -35,13 +34,13 @@ p { margin: 0 8px 6px; color: #6d7076; }
 
 
 @dataclass(frozen=True)
-class Exhibit:
+class NotebookShape:
     """One shape to show.
 
     Attributes:
         points: (n, 3), or the vertices of a mesh. normals: (n, 3), or None.
         faces: (f, 3) of a mesh, or None for a cloud.
-        caption: a few words under it. colour: a name of :data:`pcgen.render.palette.NAMED`.
+        caption: text under it. colour: a name of :data:`pcgen.render.palette.NAMED`.
     """
 
     points: NDArray[np.floating[Any]]
@@ -51,20 +50,18 @@ class Exhibit:
     colour: str = "generated"
 
 
-def turnable(exhibits: Sequence[Exhibit], note: str = "") -> str:
-    """HTML that shows the first :data:`MOST` shapes; each turns under the mouse or arrow keys.
+def notebook_view(exhibits: Sequence[NotebookShape], note: str = "") -> str:
+    """HTML of the first :data:`MOST` shapes, which the mouse or arrow keys rotate.
 
     Args:
-        note: a line under them; how many are left out is added.
+        note: a line under them; the number of omitted shapes is added.
     """
     shown = list(exhibits[:MOST])
     if len(exhibits) > MOST:
         note = f"{note} The first {MOST} of {len(exhibits)} are shown.".strip()
     packed = [_packed(one) for one in shown]
     data = {
-        "azimuth": AZIMUTH,
-        "elevation": ELEVATION,
-        "colours": {name: list(colour) for name, colour in palette.NAMED.items()},
+        **scene_data(),
         "items": [
             {"header": one.header, "colour": exhibit.colour}
             for one, exhibit in zip(packed, shown, strict=True)
@@ -72,7 +69,7 @@ def turnable(exhibits: Sequence[Exhibit], note: str = "") -> str:
     }
     side = SIDE if len(shown) > 1 else 2 * SIDE
     figures = "".join(
-        f'<figure><canvas tabindex="0" aria-label="A shape; arrow keys turn it"></canvas>'
+        f'<figure><canvas tabindex="0" aria-label="A shape; arrow keys rotate it"></canvas>'
         f"<figcaption>{html.escape(one.caption)}</figcaption></figure>"
         for one in shown
     )
@@ -92,11 +89,11 @@ def turnable(exhibits: Sequence[Exhibit], note: str = "") -> str:
     columns = max(1, 900 // SIDE)
     rows = -(-len(shown) // columns)
     height = rows * (side + 30) + (30 if note else 8)
-    return framed(document, height)
+    return as_iframe(document, height)
 
 
-def framed(document: str, height: int) -> str:
-    """A whole HTML document inside another one, apart from it."""
+def as_iframe(document: str, height: int) -> str:
+    """An ``iframe`` with a complete HTML document."""
     return (
         f'<iframe srcdoc="{html.escape(document)}" style="width:100%;height:{height}px;border:0" '
         'loading="lazy"></iframe>'
@@ -114,14 +111,14 @@ def table(rows: Sequence[tuple[str, str]], caption: str = "") -> str:
     return f"<table>{title}<tbody>{body}</tbody></table>"
 
 
-def _packed(one: Exhibit) -> pack.Packed:
-    """The shape, with what the script needs to aim at it."""
+def _packed(one: NotebookShape) -> web_geometry.PackedGeometry:
+    """The encoded shape, with the camera target and distance."""
     if one.faces is None:
-        packed = pack.cloud(one.points, one.normals, one.colour, thumbnail=0)
+        packed = web_geometry.cloud(one.points, one.normals, one.colour, thumbnail=0)
     else:
-        packed = pack.mesh(np.asarray(one.points, np.float64), one.faces)
+        packed = web_geometry.mesh(np.asarray(one.points, np.float64), one.faces)
     points = np.asarray(one.points, np.float64)
-    cameras = fit(points, np.arange(0.0, 360.0, 45.0))  # it is turned: every side must fit
+    cameras = fit(points, np.arange(0.0, 360.0, 45.0))  # every side must fit
     packed.header["target"] = ((points.min(0) + points.max(0)) / 2).tolist()
     packed.header["distance"] = cameras[0].distance
     return packed

@@ -1,4 +1,4 @@
-"""The page as text: the template with style, scripts, data and blobs put in."""
+"""Fill the template of the page with style, scripts, data and blobs."""
 
 from __future__ import annotations
 
@@ -9,10 +9,13 @@ from collections.abc import Mapping, Sequence
 from importlib import resources
 from typing import Any
 
+from pcgen.render import lighting, palette
+from pcgen.render.camera import AZIMUTH, ELEVATION, FIELD_OF_VIEW
+
 STATIC = resources.files("pcgen.gallery") / "static"
 GENERATOR = '<meta name="generator" content="pcgen gallery">'
 
-# What a mesh report calls things, and what a reader does; in the order shown.
+# Keys of mesh reports and their labels, in the order shown.
 REPORT_LABELS = {
     "watertight": "watertight",
     "manifold": "manifold",
@@ -32,12 +35,24 @@ REPORT_LABELS = {
 
 
 def report_rows(report: Mapping[str, Any]) -> list[list[str]]:
-    """Label and value of what is known of a mesh."""
+    """Labels and values of a mesh report."""
     return [
         [label, _value(report[key])]
         for key, label in REPORT_LABELS.items()
         if report.get(key) is not None
     ]
+
+
+def scene_data() -> dict[str, Any]:
+    """The camera, colours and lights that ``static/scene.js`` needs."""
+    return {
+        "azimuth": AZIMUTH,
+        "elevation": ELEVATION,
+        "field_of_view": FIELD_OF_VIEW,
+        "colours": {name: list(colour) for name, colour in palette.NAMED.items()},
+        "ramp": palette.RAMP.tolist(),
+        "light": lighting.constants(),
+    }
 
 
 def assemble(
@@ -49,16 +64,16 @@ def assemble(
     sections: Sequence[str],
     footer: str,
 ) -> str:
-    """The whole page.
+    """The HTML of the page.
 
     Args:
         notes: paragraphs under the title, plain text.
         data: JSON for the scripts; blobs: base64 text by element id.
-        sections: finished HTML, after the sheet.
+        sections: HTML after the shapes.
     """
     read = {name: (STATIC / name).read_text(encoding="utf-8") for name in
             ("page.html", "page.css", "three.min.js", "scene.js", "page.js")}  # fmt: skip
-    # "<" never ends the script element that holds the data.
+    # Escape "<", so that data cannot end the script element.
     text = json.dumps(data, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
     kept = "\n".join(
         f'<script type="text/plain" id="{html.escape(key)}">{blob}</script>'
@@ -79,17 +94,17 @@ def assemble(
 
 def path_section(count: int) -> str:
     """The slider between two shapes."""
-    return f"""<section><h2>From one shape to another</h2>
+    return f"""<section><h2>Interpolation</h2>
 <div class="between">
-<canvas id="between" tabindex="0" aria-label="A shape on the way; arrow keys turn it"></canvas>
+<canvas id="between" tabindex="0" aria-label="An interpolated shape; arrow keys rotate it"></canvas>
 <input type="range" id="moment" min="0" max="{count - 1}" step="0.02" value="0"
- aria-label="How far on the way">
+ aria-label="Position between the two shapes">
 <ul id="strip" role="list"></ul>
 </div></section>"""
 
 
 def picture_section(heading: str, uri: str, text: str) -> str:
-    """A wide picture with its heading and a sentence about it."""
+    """A wide picture with heading and description."""
     return (
         f"<section><h2>{html.escape(heading)}</h2>\n<p>{html.escape(text)}</p>\n"
         f'<a href="{uri}" download="explained.webp"><img class="wide" loading="lazy" '

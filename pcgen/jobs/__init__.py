@@ -13,9 +13,9 @@ writer of a folder, holds its lock, and writes every part once, however often it
 
 from __future__ import annotations
 
-import os
 from typing import Any, Protocol
 
+from pcgen.cores import usable_cores
 from pcgen.errors import InputError
 from pcgen.jobs.workers import Death, Limits, Outcome, Work, Workers
 
@@ -61,5 +61,5 @@ def pool(
         from pcgen.jobs.cluster import Cluster
 
         return Cluster(work, ray, workers, common=common, limits=limits)
-    count = min(workers or len(os.sched_getaffinity(0)), max(1, tasks))
+    count = min(workers or usable_cores(), max(1, tasks))
     return Workers(work, count, common=common, limits=limits)

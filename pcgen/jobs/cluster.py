@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pcgen import __version__
+from pcgen.cores import usable_cores
 from pcgen.errors import BackendError, MissingPackage
 from pcgen.jobs.workers import Limits, Outcome, Work, Workers
 
@@ -165,7 +166,7 @@ def _connect(ray: Any, address: str, workers: int | None) -> None:
     own: dict[str, Any] = {}
     if address == "local":
         own = {
-            "num_cpus": workers or len(os.sched_getaffinity(0)),
+            "num_cpus": workers or usable_cores(),
             "object_store_memory": STORE_BYTES,
             "include_dashboard": False,
         }

@@ -17,7 +17,7 @@ from pcgen import checkpoint
 from pcgen.errors import DataError
 from pcgen.files import atomic_folder, write_json
 from pcgen.runfile import NAME, STAGES, is_run, read_run
-from pcgen.shapes.places import PLACES, places_of_run
+from pcgen.shapes.category_frames import PLACES, frames_of_run
 
 FLOWS = ("latent-flow/student/weights.safetensors", "point-flow/student/weights.safetensors")
 # The autoencoder and the base are small, and the latents are in half precision already.
@@ -63,7 +63,7 @@ def pack(run: Path | str, out: Path | str, *, half: bool = True) -> Path:
     missing = [name for name in (*FLOWS, *COPIED) if not (run / name).is_file()]
     if missing:
         raise DataError(f"{run} is not trained to the end: {missing[0]} is missing")
-    places = places_of_run(run)
+    places = frames_of_run(run)
     config["dataset"] = Path(str(config["dataset"])).name  # not where it lay on this machine
     with atomic_folder(out) as folder:
         write_json(folder / NAME, config)

@@ -24,7 +24,7 @@ from pcgen.jobs import pool
 from pcgen.jobs.workers import Announce
 from pcgen.reconstruct.export import check_formats, checked_bytes
 from pcgen.reconstruct.methods import MeshSettings, reconstruct
-from pcgen.shapes.places import Place
+from pcgen.shapes.category_frames import SourceFrame
 
 MANIFEST = "meshes.json"
 
@@ -132,7 +132,7 @@ def mesh_one(
     try:
         if cloud.fault:
             raise InputError(cloud.fault)
-        place = Place(cloud.scale, cloud.centre, cloud.up)
+        place = SourceFrame(cloud.scale, cloud.centre, cloud.up)
         normals = None if cloud.normals is None else place.turn(cloud.normals)
         result = reconstruct(place.restore(cloud.points), normals, settings)
         files = {kind: checked_bytes(result.mesh, f".{kind}", cloud.name) for kind in kinds}

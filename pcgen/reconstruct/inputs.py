@@ -12,8 +12,8 @@ from pcgen import progress
 from pcgen.errors import InputError
 from pcgen.reconstruct import MESH_POINTS
 from pcgen.reconstruct.batch import NamedCloud
+from pcgen.shapes.category_frames import BOX_FRAME, category_frames, frames_of_samples
 from pcgen.shapes.cloud_files import cloud_files, read_clouds
-from pcgen.shapes.places import BOX, category_places, places_of_samples
 
 _NONE = np.zeros((0, 3))
 
@@ -59,10 +59,10 @@ def _of_file(path: Path, frames: Path | str | None) -> list[NamedCloud]:
             f"{path}: {most} points a shape are few for a mesh; a run draws as many as wanted, "
             f"for example: pcgen sample {clouds.meta['run']} --points {MESH_POINTS} ..."
         )
-    places = places_of_samples(clouds.meta) if frames is None else category_places(frames)
+    places = frames_of_samples(clouds.meta) if frames is None else category_frames(frames)
     result = []
     for cloud, name, category in zip(clouds.clouds, clouds.names, clouds.categories, strict=True):
-        place = places.get(category, BOX)
+        place = places.get(category, BOX_FRAME)
         result.append(
             NamedCloud(
                 name=_safe(f"{name}-{category}" if category else name),

@@ -1,16 +1,14 @@
-"""Pictures without a screen: stills, contact sheets, turntables, one shape explained.
+"""Draw clouds and meshes without a screen: pictures, contact sheets, turntables.
 
-Arrays of points or triangles enter, in any frame with +Y up; 8-bit pictures (height, width, 3)
-leave, and :mod:`pcgen.render.files` writes them. No graphics driver takes part and nothing is
-random, so that a picture in a paper, a README or a test can be made again on any machine.
+Points or triangles enter in any frame with +Y up; 8-bit pictures (height, width, 3) leave. No
+graphics driver is involved and nothing is random, so every machine reproduces a picture.
 
-* :func:`cloud` draws points as small lit balls, :func:`mesh` draws triangles, both under one
-  camera, a key light with soft shadows and a sky whose light is occluded by the shape itself:
-  depth maps from directions all over the sky count how much of it each place sees.
-* :func:`turntable` turns either of them; :func:`sheet` lays pictures out with captions;
-  :func:`explain` shows how one shape came from its base.
-* ``bodies`` cleans what comes in (NaN, one point, millions of faces), ``raster`` finds what each
-  pixel sees, ``light`` what each place receives, ``picture`` puts them together.
+* :func:`cloud` draws points as small balls, :func:`mesh` draws triangles, with soft shadows and
+  ambient occlusion; :func:`turntable` rotates either; :func:`sheet` arranges pictures with
+  captions; :func:`explain` shows how the flow generates a shape from its base.
+* :mod:`primitives` checks the input, :mod:`raster` finds the visible primitive of each pixel,
+  :mod:`lighting` computes light, and :mod:`renderer` combines them; :mod:`image_files` writes
+  files.
 """
 
 from __future__ import annotations
@@ -21,11 +19,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pcgen.render import bodies, palette
+from pcgen.render import palette, primitives
 from pcgen.render.camera import AZIMUTH, ELEVATION, fit
 from pcgen.render.explain import explain
-from pcgen.render.files import save, save_gif
-from pcgen.render.picture import Image, Studio
+from pcgen.render.image_files import save, save_gif
+from pcgen.render.renderer import Image, Renderer
 from pcgen.render.sheet import pair, sheet
 
 __all__ = [
@@ -59,18 +57,18 @@ def cloud(
     """Draw a point cloud.
 
     Args:
-        points: (n, 3) in any unit; rows that are not finite are left out.
+        points: (n, 3) in any unit; rows that are not finite are ignored.
         normals: (n, 3), of any sign; None estimates them.
         size: pixels, one number for a square or (width, height).
         azimuth, elevation: degrees, see :func:`pcgen.render.camera.orbit_axes`.
-        colour: a name of :mod:`pcgen.render.palette`, ``#rrggbb``, or sRGB in [0, 1], one (3,)
-            or one a point (n, 3).
-        point_size: factor on the ball size, which follows the spacing of the points.
+        colour: a name of :mod:`pcgen.render.palette`, ``#rrggbb``, or sRGB in [0, 1], (3,) or one
+            per point (n, 3).
+        point_size: factor of the ball size, which follows the spacing of the points.
         ground: draw the soft shadow under the shape.
     Raises:
-        InputError: wrong shapes, or no finite point at all.
+        InputError: wrong shapes, or no finite point.
     """
-    body = bodies.balls(points, normals, colour, point_size)
+    body = primitives.balls(points, normals, colour, point_size)
     return still(body, size, azimuth, elevation, background, ground)
 
 
@@ -88,42 +86,42 @@ def mesh(
     """Draw a triangle mesh; the other arguments are those of :func:`cloud`.
 
     Args:
-        vertices: (v, 3); faces: (f, 3) indices. Beyond 400,000 faces a simplified one is drawn.
+        vertices: (v, 3); faces: (f, 3) indices. Above 400,000 faces, the mesh is simplified.
     Raises:
         MeshError: no faces, indices out of range, or no finite face.
     """
-    body = bodies.triangles(vertices, faces, colour)
+    body = primitives.triangles(vertices, faces, colour)
     return still(body, size, azimuth, elevation, background, ground)
 
 
 def turntable(
-    body: bodies.Body,
+    body: primitives.Primitives,
     *,
     frames: int = 36,
     size: int | tuple[int, int] = 360,
     elevation: float = ELEVATION,
     background: tuple[float, float, float] = palette.PAPER,
 ) -> Iterator[Image]:
-    """Yield the pictures of one full turn of what :mod:`pcgen.render.bodies` made."""
+    """Yield the pictures of one full rotation of primitives."""
     angles = AZIMUTH + np.linspace(0, 360, frames, endpoint=False)
     width, height = _width_height(size)
-    studio = Studio(body, background)
+    studio = Renderer(body, background)
     for camera in fit(body.points, angles, elevation, aspect=width / height):
         yield studio.shoot(camera, (width, height))
 
 
 def still(
-    body: bodies.Body,
+    body: primitives.Primitives,
     size: int | tuple[int, int] = 512,
     azimuth: float = AZIMUTH,
     elevation: float = ELEVATION,
     background: tuple[float, float, float] = palette.PAPER,
     ground: bool = True,
 ) -> Image:
-    """Draw what :mod:`pcgen.render.bodies` made."""
+    """Draw primitives, see :mod:`pcgen.render.primitives`."""
     width, height = _width_height(size)
     camera = fit(body.points, azimuth, elevation, aspect=width / height)[0]
-    return Studio(body, background, ground).shoot(camera, (width, height))
+    return Renderer(body, background, ground).shoot(camera, (width, height))
 
 
 def _width_height(size: int | tuple[int, int]) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""One perspective camera that looks at a shape from a given side and fits it into the picture."""
+"""A perspective camera, fitted to a shape from a given direction."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from pcgen.errors import InputError
 
 Array = NDArray[np.float64]
 
-# A long lens: little distortion, so that shapes of one sheet compare.
+# A small angle has little distortion, so that shapes on a sheet are comparable.
 FIELD_OF_VIEW = 24.0  # degrees, of the shorter side
 AZIMUTH, ELEVATION = 35.0, 22.0  # degrees: the three-quarter view of product photographs
-MARGIN = 0.86  # of the picture that the shape may fill
-OUTLIER_RATIO = 3.0  # points farther out than this many typical radii do not set the frame
+MARGIN = 0.86  # share of the picture that the shape may fill
+OUTLIER_RATIO = 3.0  # in typical radii; points farther out do not affect the fit
 
 
 @dataclass(frozen=True, kw_only=True)
 class Camera:
-    """Where the eye is.
+    """A camera position.
 
     Attributes:
-        axes: (3, 3), rows right, up and towards the eye, orthonormal, in world coordinates.
-        target: (3,) the world point in the middle of the picture.
+        axes: (3, 3), orthonormal rows: right, up and towards the eye, in world coordinates.
+        target: (3,) the world point in the centre of the picture.
         distance: from the eye to the target, in world units.
         field_of_view: degrees, of the shorter side of the picture.
     """
@@ -60,7 +60,7 @@ class Camera:
 
 
 def orbit_axes(azimuth: float, elevation: float) -> Array:
-    """Right, up and towards-the-eye of an eye at these angles in degrees, +Y up.
+    """The axes of a camera at these angles in degrees, +Y up; see :class:`Camera`.
 
     Azimuth 0 looks from +Z, 90 from +X; elevation 90 looks straight down.
     """
@@ -80,7 +80,7 @@ def fit(
     aspect: float = 1.0,
     margin: float = MARGIN,
 ) -> list[Camera]:
-    """Cameras at ``azimuths``, all at the one distance from which every view holds the points.
+    """Cameras at ``azimuths``, with the least common distance at which all views fit the points.
 
     Args:
         points: (n, 3) finite, at least one.
@@ -99,7 +99,7 @@ def fit(
         local = (kept - centre) @ axes.T
         middle = (local.min(0) + local.max(0)) / 2
         if shared:
-            middle[0] = 0.0  # a turning shape turns about its own axis
+            middle[0] = 0.0  # rotate about the axis of the shape
         target = centre + middle[0] * axes[0] + middle[1] * axes[1]
         local = (kept - target) @ axes.T
         needed = np.abs(local[:, :2]) / limit + local[:, 2:3]
@@ -107,7 +107,7 @@ def fit(
         targets.append(target)
     radius = float(np.linalg.norm(high - low)) / 2
     if radius < 1e-12:
-        distance = 1.0 / half  # a single place: show it at the size of a unit ball
+        distance = 1.0 / half  # a single point: show it at the size of a unit ball
     distance = max(distance, 1.2 * radius)
     return [
         Camera(axes=axes, target=target, distance=distance)
@@ -116,7 +116,7 @@ def fit(
 
 
 def without_outliers(points: Array) -> Array:
-    """The points that set the frame: those within a few typical radii of the median."""
+    """The points within a few typical radii of the median."""
     radius = np.linalg.norm(points - np.median(points, axis=0), axis=1)
     typical = np.quantile(radius, 0.95)
     kept = points[radius <= OUTLIER_RATIO * typical]

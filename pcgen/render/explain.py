@@ -1,9 +1,8 @@
-"""One shape explained in one picture: base, couplings, flow paths, cloud, mesh.
+"""Show how a shape is generated in one picture: base, couplings, flow paths, cloud, mesh.
 
-All panels share one camera, and a point keeps the colour of its part of the base from panel to
-panel, so that one can follow where each part of the shape comes from. A good base leaves so short
-a way that no one could see it: couplings and paths are drawn a stated number of times as long, away
-from the points where they end.
+All panels share a camera, and a point has the colour of its part of the base in all of them. With a
+good base, couplings and paths are too short to see, so they are drawn longer by a stated factor,
+away from their end points.
 """
 
 from __future__ import annotations
@@ -15,28 +14,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pcgen.errors import InputError
-from pcgen.render import bodies, palette
+from pcgen.render import palette, primitives
 from pcgen.render.camera import AZIMUTH, ELEVATION, fit
-from pcgen.render.picture import Image, Studio
+from pcgen.render.renderer import Image, Renderer
 from pcgen.render.sheet import sheet
 
 Array = NDArray[np.float64]
 
-THREADS = 300  # couplings and paths drawn: enough to see the pattern, few enough to see through
-BEADS = 40  # balls along each thread
-THREAD_RADIUS = 0.3  # of a point's ball
-HEAD = 0.6  # of a point's ball: the end of a thread
+PATHS = 300  # couplings and paths drawn
+PATH_BALLS = 40  # balls along each path
+PATH_RADIUS = 0.3  # of the balls of a path, relative to those of points
+END_RADIUS = 0.6  # of the ball at the end of a path, likewise
 VISIBLE = 0.09  # mean length of drawn couplings, as a share of the shape's longest side
-TIMES = (1, 2, 5, 10, 20, 50, 100)  # as long as they are
-GHOST = 0.82  # grey of the shape behind the threads
+FACTORS = (1, 2, 5, 10, 20, 50, 100)  # by which paths may be drawn longer
+BACKGROUND_GREY = 0.82  # of the shape behind the paths
 
 
-class Decoded(Protocol):
-    """What a decoder gives for a batch of shapes; arrays or tensors, in one frame.
+class DecodedBatch(Protocol):
+    """The output of a decoder for a batch of shapes; arrays or tensors, in one frame.
 
-    ``points`` and ``base`` are (batch, n, 3), matched row by row; ``normals`` and the labels
-    ``part`` (batch, n) may be None; ``trace`` (times, batch, n, 3) goes from base to points, or
-    is None when the flow takes a single step.
+    Rows of ``points`` and ``base`` (batch, n, 3) correspond; ``normals`` and the labels ``part``
+    (batch, n) may be None; ``trace`` (times, batch, n, 3) leads from base to points, or is None if
+    the flow takes one step.
     """
 
     @property
@@ -52,7 +51,7 @@ class Decoded(Protocol):
 
 
 def explain(
-    decoded: Decoded,
+    decoded: DecodedBatch,
     *,
     row: int = 0,
     mesh: Any = None,
@@ -61,17 +60,17 @@ def explain(
     elevation: float = ELEVATION,
     title: str = "",
 ) -> Image:
-    """Draw how shape ``row`` of a decoded batch came to be.
+    """Draw how shape ``row`` of a decoded batch was generated.
 
-    How much longer paths are than straight is written under them: near 1 they look like couplings.
+    The caption of the paths states their length relative to straight lines.
 
     Args:
-        mesh: its mesh, anything with ``vertices`` and ``faces`` in the frame of the points.
-        size: pixels of one panel's side.
+        mesh: its mesh, an object with ``vertices`` and ``faces`` in the frame of the points.
+        size: side of one panel in pixels.
     """
     points, base = _array(decoded.points, row), _array(decoded.base, row)
     if points is None or base is None or points.shape != base.shape:
-        raise InputError("explaining a shape needs its points and as many base points")
+        raise InputError("the shape needs as many base points as points")
     finite = np.isfinite(points).all(1) & np.isfinite(base).all(1)
     if not finite.any():
         raise InputError("no point of the shape is finite together with its base point")
@@ -84,9 +83,9 @@ def explain(
         if part is None
         else palette.by_part(part[finite].astype(np.int64))
     )
-    chosen = np.linspace(0, len(points) - 1, min(THREADS, len(points))).astype(np.int64)
+    chosen = np.linspace(0, len(points) - 1, min(PATHS, len(points))).astype(np.int64)
     mean = float(np.linalg.norm(points - base, axis=1).mean())
-    times = stretch(mean, float(np.ptp(points, axis=0).max()))
+    times = display_factor(mean, float(np.ptp(points, axis=0).max()))
     longer = f"\ndrawn {times} times as long" if times > 1 else ""
     straight = np.stack([base, points])
     paths = None if trace is None or len(trace) < 3 else trace[:, finite]
@@ -98,54 +97,58 @@ def explain(
     seen = np.concatenate([points, base, *(way.reshape(-1, 3) for way in drawn)])
     camera = fit(seen, azimuth, elevation)[0]
 
-    def panel(body: bodies.Body, ground: bool = True) -> Image:
-        return Studio(body, ground=ground).shoot(camera, (size, size))
+    def panel(body: primitives.Primitives, ground: bool = True) -> Image:
+        return Renderer(body, ground=ground).shoot(camera, (size, size))
 
-    final = bodies.balls(points, normals, colours)
+    final = primitives.balls(points, normals, colours)
     panels = [
-        (panel(replace(bodies.balls(base, None, colours), radii=final.radii)), "1  base points")
+        (panel(replace(primitives.balls(base, None, colours), radii=final.radii)), "1  base points")
     ]
     texts = [f"couplings, {mean:.2g} long{longer}"]
     if paths is not None:
-        texts.append(f"flow paths, {detour(paths):.2f} × straight{longer}")
+        texts.append(f"flow paths, {relative_path_length(paths):.2f} × straight{longer}")
     for way, text in zip(drawn, texts, strict=True):
-        body = _threads(way, final, colours[chosen])
+        body = _path_balls(way, final, colours[chosen])
         panels.append((panel(body, False), f"{len(panels) + 1}  {text}"))
     panels.append((panel(final), f"{len(panels) + 1}  point cloud"))
     if mesh is not None:
-        surface = panel(bodies.triangles(mesh.vertices, mesh.faces))
+        surface = panel(primitives.triangles(mesh.vertices, mesh.faces))
         panels.append((surface, f"{len(panels) + 1}  mesh"))
     pictures, captions = zip(*panels, strict=True)
     return sheet([pictures], [captions], title=title)
 
 
-def stretch(mean: float, side: float) -> int:
-    """How many times as long threads are drawn that are ``mean`` long, of a shape so wide."""
-    return max((k for k in TIMES if k * mean <= VISIBLE * side), default=1) if mean > 0 else 1
+def display_factor(mean: float, side: float) -> int:
+    """The factor by which paths of mean length ``mean`` are drawn longer in a box of ``side``."""
+    return max((k for k in FACTORS if k * mean <= VISIBLE * side), default=1) if mean > 0 else 1
 
 
-def detour(paths: Array) -> float:
-    """How many times as long paths (times, n, 3) are as the straight ways between their ends."""
+def relative_path_length(paths: Array) -> float:
+    """The length of paths (times, n, 3) over that of the straight lines between their ends."""
     length = np.linalg.norm(np.diff(paths, axis=0), axis=2).sum()
     straight = np.linalg.norm(paths[-1] - paths[0], axis=1).sum()
     return float(length / straight) if straight > 0 else 1.0
 
 
-def _threads(paths: Array, shape: bodies.Balls, colours: Array) -> bodies.Balls:
-    """Paths (times, n, 3) as strings of small balls that end in a larger one, before the shape."""
-    times = np.linspace(0, len(paths) - 1, BEADS)
+def _path_balls(paths: Array, shape: primitives.Balls, colours: Array) -> primitives.Balls:
+    """Paths (times, n, 3) as rows of small balls that end in a larger one, over the grey shape."""
+    times = np.linspace(0, len(paths) - 1, PATH_BALLS)
     early = np.minimum(times.astype(np.int64), len(paths) - 2)
     late_share = (times - early)[:, None, None]
     beads = (1 - late_share) * paths[early] + late_share * paths[early + 1]
-    # Threads start pale and end in the colour of their point.
-    strength = np.linspace(0.35, 1.0, BEADS)[:, None, None]
+    # Paths start pale and end in the colour of their point.
+    strength = np.linspace(0.35, 1.0, PATH_BALLS)[:, None, None]
     shades = strength * colours + (1 - strength) * 0.85
-    ghost = np.full(shape.points.shape, GHOST)
+    ghost = np.full(shape.points.shape, BACKGROUND_GREY)
     everywhere = np.concatenate([beads.reshape(-1, 3), paths[-1], shape.points])
     albedo = palette.to_linear(np.concatenate([shades.reshape(-1, 3), colours, ghost]))
-    sizes = [THREAD_RADIUS * shape.radius, HEAD * shape.radius, 0.5 * THREAD_RADIUS * shape.radius]
+    sizes = [
+        PATH_RADIUS * shape.radius,
+        END_RADIUS * shape.radius,
+        0.5 * PATH_RADIUS * shape.radius,
+    ]
     radii = np.repeat(sizes, [beads.size // 3, paths.shape[1], len(shape.points)])
-    return bodies.Balls(everywhere, np.zeros_like(everywhere), albedo, radii)
+    return primitives.Balls(everywhere, np.zeros_like(everywhere), albedo, radii)
 
 
 def _plain(values: Any) -> Any:

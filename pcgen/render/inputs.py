@@ -1,11 +1,10 @@
-"""What can be looked at: a samples file, a data set, a mesh, clouds, or a folder of those.
+"""Open what can be shown: a samples file, a data set, a mesh, clouds, or a folder of those.
 
-Meshes and data sets are read shape by shape when asked for, so 50,000 open as fast as one; files
-of clouds are read whole, by :mod:`pcgen.shapes.reading`. A run is looked at by drawing samples
-from it, which is left to the rooms above.
+Meshes and data sets are read shape by shape on demand; files of clouds are read in full by
+:mod:`pcgen.shapes.reading`. Runs are sampled by the rooms above.
 
-Everything is shown in the per-shape box frame. Samples that say where they come from are in it
-already, up to the generator's own error, and are left as they are.
+Shapes are shown in the per-shape box frame. Samples with an origin are already in it, up to the
+error of the generator, and stay unchanged.
 """
 
 from __future__ import annotations
@@ -22,12 +21,12 @@ from numpy.typing import NDArray
 from pcgen import progress
 from pcgen.errors import InputError, PcgenError
 from pcgen.runfile import is_run
-from pcgen.shapes.cloud_files import CLOUD_SUFFIXES, cloud_files, tell_passed_over
-from pcgen.shapes.clouds import Content
+from pcgen.shapes.category_frames import BOX_FRAME, SourceFrame, frames_of_samples
+from pcgen.shapes.cloud_files import CLOUD_SUFFIXES, cloud_files, report_skipped
+from pcgen.shapes.clouds import FileContent
 from pcgen.shapes.formats import MESH_SUFFIXES, POINT_SUFFIXES, UNUSABLE
 from pcgen.shapes.mesh_files import Mesh
 from pcgen.shapes.normalise import box_frame
-from pcgen.shapes.places import BOX, Place, places_of_samples
 from pcgen.shapes.reading import SUFFIXES, open_file, unreadable
 from pcgen.shapes.samples import Samples
 
@@ -35,19 +34,19 @@ if TYPE_CHECKING:
     from pcgen.shapes.store import Dataset
 
 FOLDER_SUFFIXES = (*MESH_SUFFIXES, *POINT_SUFFIXES)  # files of one shape each
-SURFACE_POINTS = 4096  # drawn from a mesh that is shown as points
-DATASET_POINTS = 4096  # of a data set's shape
+SURFACE_POINTS = 4096  # sampled from a mesh that is shown as points
+DATASET_POINTS = 4096  # per shape of a data set
 
 Kind = Literal["run", "dataset", "samples", "folder", "file"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Shape:
-    """One thing to look at, as the file has it.
+class LoadedShape:
+    """One shape to show.
 
     Attributes:
         points: (n, 3) float32; normals: (n, 3) or None; mesh: in the frame of the points.
-        place: takes them to the unit of the file or, of a run's samples, of its data set.
+        place: the frame of the file or, for samples of a run, of its data set.
     """
 
     name: str
@@ -55,25 +54,25 @@ class Shape:
     normals: NDArray[np.float32] | None = None
     mesh: Mesh | None = None
     category: str = ""
-    place: Place = BOX
+    place: SourceFrame = BOX_FRAME
 
 
 @dataclass(frozen=True, kw_only=True)
 class Collection:
-    """Shapes in order, each read when asked for.
+    """Shapes in order, each read on demand.
 
     Attributes:
-        kind: what the path turned out to be; names: one a shape.
-        load: number of a shape to the shape.
-        meta: what a samples file says of itself.
-        files: the mesh file of each shape, where it has one.
-        categories: of each shape, "" where it has none; empty where nothing says.
+        kind: of the path; names: one per shape.
+        load: reads a shape by its number.
+        meta: that of a samples file.
+        files: the mesh file of each shape, or None.
+        categories: one per shape, "" if unknown; empty if all are.
     """
 
     path: Path
     kind: Kind
     names: Sequence[str]
-    load: Callable[[int], Shape]
+    load: Callable[[int], LoadedShape]
     meta: dict[str, Any]
     files: Sequence[Path | None] = ()
     categories: Sequence[str] = ()
@@ -83,14 +82,14 @@ class Collection:
 
 
 def kind_of(path: Path | str) -> Kind:
-    """What stands at ``path``.
+    """The kind of ``path``.
 
     Raises:
-        InputError: nothing, an empty folder, or an unknown ending.
+        InputError: no such path, an empty folder, or an unknown suffix.
     """
     path = Path(path)
     if not path.exists():
-        raise InputError(f"{path} does not exist; give a run, data set, samples, mesh or folder")
+        raise InputError(f"{path} does not exist; name a run, data set, samples, mesh or folder")
     if path.is_dir():
         if is_run(path):
             return "run"
@@ -99,12 +98,10 @@ def kind_of(path: Path | str) -> Kind:
         return "folder"
     suffix = path.suffix.lower()
     if suffix in UNUSABLE:
-        raise InputError(f"cannot look at {path}: {unreadable(suffix)}")
+        raise InputError(f"cannot show {path}: {unreadable(suffix)}")
     if suffix not in SUFFIXES:
         known = ", ".join(SUFFIXES)
-        raise InputError(
-            f"cannot look at {path}: files end in {known}, got {suffix or 'no ending'!r}"
-        )
+        raise InputError(f"cannot show {path}: files end in {known}, got {suffix or 'no ending'!r}")
     return "samples" if suffix == ".npz" else "file"
 
 
@@ -112,33 +109,35 @@ def open_collection(path: Path | str) -> Collection:
     """Open anything but a run.
 
     Raises:
-        InputError: see :func:`kind_of`; or the path is a run, or a folder with nothing to see.
+        InputError: see :func:`kind_of`; or the path is a run, or a folder without shapes.
     """
     path = Path(path)
     kind = kind_of(path)
     if kind == "run":
-        raise InputError(f"{path} is a run; draw samples from it with: pcgen sample {path}")
+        raise InputError(f"{path} is a run; sample it with: pcgen sample {path}")
     if kind == "dataset":
         return _dataset(path)
     if kind == "folder":
         return _folder(path)
-    # Of samples, what is not finite is the generator's doing, and is told instead of mended.
+    # Points of samples that are not finite are errors of the generator, and reported.
     content = open_file(path, faulty="refuse" if kind == "samples" else "drop")
     return _of_content(content, path, kind)
 
 
-def read_shape(path: Path) -> Shape:
+def read_shape(path: Path) -> LoadedShape:
     """One mesh or one scan from a file, in the per-shape box frame."""
     return _of_content(open_file(path), path, "file").load(0)
 
 
-def readable(collection: Collection, count: int | None = None) -> tuple[Collection, list[str]]:
-    """The first ``count`` shapes that can be read, and what is wrong with those before them.
+def readable_shapes(
+    collection: Collection, count: int | None = None
+) -> tuple[Collection, list[str]]:
+    """The first ``count`` shapes that can be read, and the errors of those before them.
 
     Raises:
-        InputError: none can be.
+        InputError: none can be read.
     """
-    shapes: dict[int, Shape] = {}
+    shapes: dict[int, LoadedShape] = {}
     faults = []
     for number in range(len(collection)):
         if count is not None and len(shapes) == count:
@@ -149,7 +148,7 @@ def readable(collection: Collection, count: int | None = None) -> tuple[Collecti
             faults.append(str(error))
             progress.say(f"left out: {error}")
     if not shapes:
-        raise InputError(f"nothing in {collection.path} can be read: {'; '.join(faults[:3])}")
+        raise InputError(f"no shape of {collection.path} can be read: {'; '.join(faults[:3])}")
     kept = list(shapes)
     return Collection(
         path=collection.path,
@@ -162,36 +161,36 @@ def readable(collection: Collection, count: int | None = None) -> tuple[Collecti
     ), faults
 
 
-def from_mesh(name: str, mesh: Mesh, category: str = "", count: int = SURFACE_POINTS) -> Shape:
-    """A mesh with points on its surface, both in the per-shape box frame."""
+def from_mesh(
+    name: str, mesh: Mesh, category: str = "", count: int = SURFACE_POINTS
+) -> LoadedShape:
+    """A mesh with sampled points, both in the per-shape box frame."""
     from pcgen.shapes.surface import sample_surface
 
     points, normals = sample_surface(mesh, count, np.random.default_rng(0))
     used = mesh.used_vertices()
-    place = box_place(used)
-    centre = np.asarray(place.centre)
-    return Shape(
+    place = box_source_frame(used)
+    return LoadedShape(
         name=name,
-        points=((points - centre) / place.scale).astype(np.float32),
+        points=place.normalise(points).astype(np.float32),
         normals=normals.astype(np.float32),
-        mesh=Mesh((mesh.vertices - centre) / place.scale, mesh.faces),
+        mesh=Mesh(place.normalise(mesh.vertices), mesh.faces),
         category=category,
         place=place,
     )
 
 
-def box_place(points: NDArray[np.floating]) -> Place:
-    """The place of the shape whose own points (n, 3) these are."""
+def box_source_frame(points: NDArray[np.floating]) -> SourceFrame:
+    """The frame of a shape with these points (n, 3) in original units."""
     frame = box_frame(points[None])
     x, y, z = frame.centre[0]
-    return Place(float(frame.scale[0]), (float(x), float(y), float(z)))
+    return SourceFrame(float(frame.scale[0]), (float(x), float(y), float(z)))
 
 
 def to_samples(collection: Collection, count: int | None = None, points: int = 2048) -> Samples:
-    """The first ``count`` shapes as samples of one size, in the order of the collection.
+    """The first ``count`` shapes as samples of equal size, in the order of the collection.
 
-    A shape with more points gives the first ones, which are as random as all; one with fewer
-    repeats some.
+    Of a shape with more points, the first ones are used; one with fewer repeats some.
     """
     shapes = [collection.load(number) for number in range(min(count or 10**9, len(collection)))]
     clouds, sides = [], []
@@ -208,24 +207,24 @@ def to_samples(collection: Collection, count: int | None = None, points: int = 2
     )
 
 
-def _of_content(content: Content, path: Path, kind: Kind) -> Collection:
-    """Shapes that are read already. Many of one file are numbered, as a run's samples are."""
+def _of_content(content: FileContent, path: Path, kind: Kind) -> Collection:
+    """A collection of shapes in memory. Several of one file are numbered, like samples."""
     for note in content.notes:
         progress.say(f"{path}: {note}")
     many = len(content.shapes) > 1 and not path.is_dir()
     names = [str(k + 1) for k in range(len(content.shapes))] if many else list(content.names)
-    places = places_of_samples(content.meta)
+    places = frames_of_samples(content.meta)
 
-    def load(number: int) -> Shape:
+    def load(number: int) -> LoadedShape:
         shape, category = content.shapes[number], str(content.categories[number])
         if isinstance(shape, Mesh):
             return from_mesh(names[number], shape, category)
         points, normals = shape
-        place = places.get(category, BOX)
+        place = places.get(category, BOX_FRAME)
         if not content.meta:
-            place = box_place(points)
-            points = (points - np.asarray(place.centre)) / place.scale
-        return Shape(
+            place = box_source_frame(points)
+            points = place.normalise(points)
+        return LoadedShape(
             name=names[number],
             points=points.astype(np.float32),
             normals=None if normals is None else normals.astype(np.float32),
@@ -255,23 +254,23 @@ def _dataset(path: Path) -> Collection:
     )
 
 
-def _stored(dataset: Dataset, number: int) -> Shape:
+def _stored(dataset: Dataset, number: int) -> LoadedShape:
     count = min(DATASET_POINTS, dataset.points_per_shape)
     row = dataset.rows[number]
-    return Shape(
+    return LoadedShape(
         name=row.id,
         points=dataset.points([number], count)[0],
         normals=dataset.known_normals(number, count),
         category=row.category,
-        place=Place(row.scale, row.centre, dataset.up, dataset.unit),
+        place=SourceFrame(row.scale, row.centre, dataset.up, dataset.unit),
     )
 
 
 def _folder(path: Path) -> Collection:
-    """Meshes and scans of a folder and of those just below it, whose names are categories.
+    """Meshes and scans of a folder and of its subfolders, whose names are categories.
 
-    Of several formats of one shape the first by :data:`FOLDER_SUFFIXES` counts. Where there are
-    none, the arrays of clouds in the folder.
+    Of several formats of one shape, the first of :data:`FOLDER_SUFFIXES` is used. Without any, the
+    arrays of clouds in the folder are used.
     """
     found: dict[tuple[str, str], Path] = {}
     every = sorted(f for f in (*path.glob("*"), *path.glob("*/*")) if f.is_file())
@@ -294,7 +293,7 @@ def _folder(path: Path) -> Collection:
             raise InputError(faults[0].removeprefix("left out: "))
         for fault in faults:
             progress.say(fault)
-        whole = Content(
+        whole = FileContent(
             [shape for part in parts for shape in part.shapes],
             [name for part in parts for name in part.names],
             [category for part in parts for category in part.categories],
@@ -306,18 +305,18 @@ def _folder(path: Path) -> Collection:
             (f.suffix.lower() for f in path.rglob("*") if f.suffix.lower() in UNUSABLE), ""
         )
         if other:
-            raise InputError(f"{path} holds nothing to look at: {unreadable(other)}")
+            raise InputError(f"{path} holds nothing to show: {unreadable(other)}")
         raise InputError(
-            f"{path} holds nothing to look at: no run.json, dataset.json, mesh or cloud file "
+            f"{path} holds nothing to show: no run.json, dataset.json, mesh or cloud file "
             f"({', '.join(FOLDER_SUFFIXES)}) in it or one folder below"
         )
-    keys = sorted(found, key=lambda key: (key[0], natural(key[1])))
+    keys = sorted(found, key=lambda key: (key[0], natural_order(key[1])))
     files = [found[key] for key in keys]
-    tell_passed_over(path, every, files)
+    report_skipped(path, every, files)
 
-    def load(number: int) -> Shape:
+    def load(number: int) -> LoadedShape:
         shape = read_shape(files[number])
-        return Shape(**{**vars(shape), "category": keys[number][0]})
+        return LoadedShape(**{**vars(shape), "category": keys[number][0]})
 
     names = [key[1] for key in keys]
     return Collection(
@@ -326,7 +325,7 @@ def _folder(path: Path) -> Collection:
     )  # fmt: skip
 
 
-def natural(name: str) -> list[tuple[int, str]]:
-    """Sort key in which ``shape-10`` comes after ``shape-9``."""
+def natural_order(name: str) -> list[tuple[int, str]]:
+    """Sort key that puts ``shape-10`` after ``shape-9``."""
     parts = re.split(r"(\d+)", name)
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts]

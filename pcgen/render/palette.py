@@ -1,6 +1,6 @@
-"""Colours: few, muted, the same for the same meaning everywhere.
+"""Colours, with one meaning each in all pictures.
 
-Given in sRGB, as on screen, between 0 and 1; light is computed in linear values.
+They are sRGB values between 0 and 1; light is computed in linear values.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ PAPER = (0.973, 0.969, 0.957)
 INK = (0.16, 0.17, 0.19)
 FAINT_INK = (0.45, 0.46, 0.48)
 
-# What a shape is: its meaning decides its colour.
+# Colours by the kind of a shape.
 GENERATED = (0.40, 0.57, 0.69)  # slate blue
 TRAINING = (0.72, 0.66, 0.56)  # sand
 MESH = (0.77, 0.76, 0.73)  # plaster
@@ -28,8 +28,8 @@ NAMED = {
     "base": BASE,
 }
 
-# A ramp of even lightness steps, dark blue over teal to sand: readable without colour vision.
-_RAMP = np.array(
+# A ramp with uniform steps of lightness, readable without colour vision.
+RAMP = np.array(
     [
         (0.20, 0.27, 0.45),
         (0.22, 0.44, 0.56),
@@ -39,7 +39,7 @@ _RAMP = np.array(
     ]
 )
 
-# Parts of the base: neighbours in the list differ in hue and in lightness.
+# Parts of the base; neighbours in the list differ in hue and lightness.
 _PARTS = np.array(
     [
         (0.33, 0.51, 0.66),
@@ -55,10 +55,10 @@ _PARTS = np.array(
 
 
 def resolve(colour: str | tuple[float, float, float] | Array | None, count: int) -> Array:
-    """One sRGB colour per point, (count, 3) float64, from a name, ``#rrggbb``, one or many.
+    """One sRGB colour per point (count, 3) float64, from a name, ``#rrggbb``, or an array.
 
     Raises:
-        InputError: the name is unknown, or the shape or range is wrong.
+        InputError: an unknown name, or a wrong shape or range.
     """
     if colour is None:
         colour = GENERATED
@@ -70,32 +70,32 @@ def resolve(colour: str | tuple[float, float, float] | Array | None, count: int)
             f"colour must be (3,) or one row per point ({count}, 3), got {table.shape}"
         )
     if not np.isfinite(table).all() or table.min(initial=0) < 0 or table.max(initial=0) > 1:
-        raise InputError("colours must lie between 0 and 1; divide 8-bit values by 255")
+        raise InputError("colours must be between 0 and 1; divide 8-bit values by 255")
     return np.broadcast_to(table, (count, 3))
 
 
 def by_height(points: Array) -> Array:
-    """(n, 3) points to colours along Y, dark below."""
+    """Colours of points (n, 3) by height, dark at the bottom."""
     return ramp(_unit(points[:, 1]))
 
 
 def by_normal(normals: Array) -> Array:
-    """(n, 3) unit normals to the customary normal colours, muted."""
+    """Colours of unit normals (n, 3)."""
     return 0.5 + 0.38 * np.nan_to_num(normals)
 
 
 def by_part(part: NDArray[np.int64]) -> Array:
-    """(n,) labels to colours; -1 is grey."""
+    """Colours of labels (n,); -1 is grey."""
     labels = np.asarray(part, dtype=np.int64)
     colours = _PARTS[labels % len(_PARTS)]
     return np.where((labels < 0)[:, None], 0.6, colours)
 
 
 def ramp(fraction: Array) -> Array:
-    """(n,) numbers in [0, 1] to colours of the height ramp."""
-    place = np.clip(fraction, 0, 1) * (len(_RAMP) - 1)
-    knots = np.arange(len(_RAMP))
-    return np.stack([np.interp(place, knots, _RAMP[:, c]) for c in range(3)], axis=-1)
+    """Colours (n, 3) of the height ramp for numbers (n,) in [0, 1]."""
+    place = np.clip(fraction, 0, 1) * (len(RAMP) - 1)
+    knots = np.arange(len(RAMP))
+    return np.stack([np.interp(place, knots, RAMP[:, c]) for c in range(3)], axis=-1)
 
 
 def to_linear(colour: Array) -> Array:

@@ -1,11 +1,11 @@
-"""Rasterisers in numpy: discs and triangles to the nearest primitive of every pixel.
+"""Rasterise discs and triangles in numpy: find the nearest primitive of every pixel.
 
-Both turn primitives into fragments and keep, per pixel, the smallest 64-bit key: an ordered
-depth in the high half, the primitive's index in the low half. So the outcome does not depend on
-the order of the primitives (equal depths go to the lower index), nor on any library's threads.
+Primitives become fragments, and each pixel keeps the smallest 64-bit key: an ordered depth in the
+high half, the index of the primitive in the low half. So the result does not depend on the order of
+primitives or on threads; of equal depths, the lower index wins.
 
-Depth enters as a value that is affine on the screen and grows away from the eye: the depth
-itself for a parallel projection, ``-1/depth`` for a perspective one.
+The depth value must be affine on the screen and increase away from the eye: the depth for a
+parallel projection, ``-1/depth`` for a perspective one.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Hits:
-    """What the pixels see.
+    """The nearest primitive of each pixel.
 
     Attributes:
-        primitive: (height, width) int64, the index of the nearest primitive, -1 for none.
-        value: (height, width) float32, its depth value there, +inf for none.
+        primitive: (height, width) int64, its index, -1 for none.
+        value: (height, width) float32, its depth value, +inf for none.
     """
 
     primitive: NDArray[np.int64]
@@ -37,11 +37,11 @@ class Hits:
 def discs(
     x: Array, y: Array, value: Array, radius: Array, bulge: Array, size: tuple[int, int]
 ) -> Hits:
-    """Rasterise round splats that bulge towards the eye like balls.
+    """Rasterise discs that bulge towards the eye like balls.
 
     Args:
-        x, y, radius: (n,) in pixels; a disc smaller than a pixel still fills the one it is in.
-        value: (n,) depth value of the centre; bulge: (n,) how much less it is at the middle.
+        x, y, radius: (n,) in pixels; a smaller disc still fills the pixel of its centre.
+        value: (n,) depth value of the disc; bulge: (n,) its decrease at the centre.
         size: (height, width).
     """
     height, width = size
@@ -68,7 +68,7 @@ def discs(
 def triangles(
     x: Array, y: Array, value: Array, faces: NDArray[np.int64], size: tuple[int, int]
 ) -> Hits:
-    """Rasterise triangles by rows: pixel centres between the crossings of the row's line.
+    """Rasterise triangles by rows: the pixel centres between their crossings with each row.
 
     Args:
         x, y, value: (v,) of the vertices; faces: (f, 3).
@@ -100,7 +100,7 @@ def triangles(
 
 
 def _planes(x: Array, y: Array, value: Array, faces: NDArray[np.int64]) -> tuple[Array, ...]:
-    """The affine function through each triangle's values; slivers without area are dropped."""
+    """The affine depth function of each triangle; degenerate ones are dropped."""
     a, b, c = faces.T
     ux, uy, vx, vy = x[b] - x[a], y[b] - y[a], x[c] - x[a], y[c] - y[a]
     area = ux * vy - uy * vx
@@ -137,7 +137,7 @@ def _keep_nearest(
     keys: NDArray[np.uint64], pixel: NDArray[np.int64], value: Array, primitive: NDArray[np.int64]
 ) -> None:
     bits = np.ascontiguousarray(value, dtype=np.float32).view(np.uint32)
-    # Flip IEEE bits so that unsigned order is float order, negative values included.
+    # Flip IEEE bits so that unsigned order equals float order, also for negative values.
     ordered = np.where(bits >> 31, ~bits, bits | np.uint32(0x80000000))
     packed = (ordered.astype(np.uint64) << np.uint64(32)) | primitive.astype(np.uint64)
     np.minimum.at(keys, pixel, packed)

@@ -1,4 +1,4 @@
-"""Contact sheets: rows of pictures with captions, as unselected as the caller passes them."""
+"""Contact sheets: rows of pictures with captions."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ import numpy as np
 
 from pcgen.errors import InputError
 from pcgen.render import palette
-from pcgen.render.picture import Image
+from pcgen.render.renderer import Image
 
 if TYPE_CHECKING:
     from PIL.ImageFont import FreeTypeFont, ImageFont
 
 GAP = 0.03  # between pictures, in picture widths
-TEXT = 0.055  # height of a caption's letters, in picture widths, at least MIN_TEXT pixels
+TEXT = 0.055  # font size of captions in picture widths, at least MIN_TEXT pixels
 MIN_TEXT = 11
 
 
@@ -30,14 +30,14 @@ def sheet(
     background: tuple[float, float, float] = palette.PAPER,
     ink: tuple[float, float, float] = palette.INK,
 ) -> Image:
-    """Lay pictures out in rows, each with its caption under it.
+    """Arrange pictures in rows with captions below.
 
     Args:
-        rows: pictures (h, w, 3) uint8, all of one size; rows may differ in length.
-        captions: texts in the same layout, one or more lines each; None for none.
-        title: one line above everything.
+        rows: pictures (h, w, 3) uint8 of equal size; rows may differ in length.
+        captions: texts in the same layout, of one or more lines; None for none.
+        title: one line at the top.
     Raises:
-        InputError: no picture, sizes differ, or the captions have another layout.
+        InputError: no picture, different sizes, or captions in another layout.
     """
     from PIL import Image as Pillow
     from PIL import ImageDraw
@@ -46,7 +46,9 @@ def sheet(
     if not pictures:
         raise InputError("a sheet needs at least one picture")
     if len({picture.shape for picture in pictures}) > 1:
-        raise InputError("all pictures of a sheet must have one size; render them with one `size`")
+        raise InputError(
+            "all pictures of a sheet must have the same size; render them with one `size`"
+        )
     if captions is not None and [len(row) for row in captions] != [len(row) for row in rows]:
         raise InputError("captions must have the same rows and columns as the pictures")
     height, width = pictures[0].shape[:2]
@@ -79,13 +81,13 @@ def sheet(
 
 
 def pair(left: Image, right: Image) -> Image:
-    """Two pictures side by side as one, a sample and its nearest training shape."""
+    """Two pictures side by side, such as a sample and its nearest training shape."""
     return np.concatenate([left, right], axis=1)
 
 
 @functools.cache
 def font(size: int) -> FreeTypeFont | ImageFont:
-    """DejaVu Sans, which has Greek and arrows and comes with Matplotlib, at ``size`` pixels."""
+    """DejaVu Sans of Matplotlib, which has Greek letters and arrows, at ``size`` pixels."""
     from PIL import ImageFont
 
     found = importlib.util.find_spec("matplotlib")
@@ -97,7 +99,7 @@ def font(size: int) -> FreeTypeFont | ImageFont:
 
 
 def _shorten(text: str, letters: FreeTypeFont | ImageFont, width: int) -> str:
-    """Each line cut with an ellipsis where it is wider than the picture."""
+    """Truncate each line to the width of the picture with an ellipsis."""
     lines = []
     for line in text.split("\n"):
         cut = line

@@ -1,7 +1,7 @@
-"""Reading ``.npy`` and ``.npz`` files of unknown origin: no pickle, no surprise in size.
+"""Read ``.npy`` and ``.npz`` files of unknown origin, without pickle and with checked sizes.
 
-NumPy allocates what a header promises before it reads. Here the promise is compared with the
-bytes that are there first, so that a file of 200 bytes cannot ask for a terabyte.
+NumPy allocates the size that a header states before it reads. This module first compares it with
+the size of the file, so that a file of 200 bytes cannot request a terabyte.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ from numpy.typing import NDArray
 from pcgen.errors import InputError
 from pcgen.files import atomic_file, storage_errors
 
-#: The most an array inside an archive may unpack to, in bytes.
+#: Limit of the unpacked size of an array in an archive, in bytes.
 ARRAY_LIMIT = 16 * 2**30
-#: What a header may promise at most, before it is compared with what is there.
+#: Limit of the count that a header may state, before it is compared with the file.
 MOST_NUMBERS = 2**50
-#: Arrays of more bytes are kept in files, see :func:`scratch`.
+#: Arrays of more bytes are stored in temporary files, see :func:`temporary_array`.
 IN_MEMORY = 2**30
-#: Members beyond the first size, in bytes, may unpack to so many times their packed size. Text
-#: meshes reach 20; deflate's own bound is 1032, which only a file made to fill memory comes near.
+#: Limit of the compression ratio, for members beyond the first size in bytes. Text meshes reach 20;
+#: deflate allows 1032, and only files made to fill memory come near.
 RATIO_FREE = 64 * 2**20
 RATIO_LIMIT = 200
 
-#: What :mod:`zipfile` raises on a damaged archive.
+#: Errors that :mod:`zipfile` raises for a damaged archive.
 ARCHIVE_ERRORS = (
     zipfile.BadZipFile, zlib.error, lzma.LZMAError, OSError, EOFError, NotImplementedError,
     RuntimeError, ValueError, struct.error, UnicodeError, OverflowError,
@@ -43,7 +43,7 @@ ARCHIVE_ERRORS = (
 
 
 def read_header(handle: IO[bytes], where: str) -> tuple[tuple[int, ...], np.dtype[Any], bool]:
-    """The shape, type and Fortran order that a ``.npy`` stream promises.
+    """The shape, type and Fortran order in the header of a ``.npy`` stream.
 
     Raises:
         InputError: not a ``.npy`` stream, or one of Python objects.
@@ -52,10 +52,12 @@ def read_header(handle: IO[bytes], where: str) -> tuple[tuple[int, ...], np.dtyp
         version = npy.read_magic(handle)
         reader = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
         shape, fortran, dtype = reader(handle)
-    except Exception as error:  # NumPy parses the header as Python text: any error may come
+    except (
+        Exception
+    ) as error:  # NumPy parses the header as Python source, which may raise any error
         raise InputError(f"{where} is not a NumPy array file ({str(error)[:200]})") from None
     if min(shape, default=0) < 0 or math.prod(shape) > MOST_NUMBERS:
-        raise InputError(f"{where} promises an array of shape {shape}; refused")
+        raise InputError(f"{where} states an array of shape {shape}; refused")
     if dtype.hasobject:
         raise InputError(f"{where} holds pickled Python objects, which could run code; refused")
     return shape, dtype, fortran
@@ -72,7 +74,7 @@ def read_array(handle: IO[bytes], size: int, where: str) -> NDArray[Any]:
     present = size - handle.tell()
     if expected != present:
         raise InputError(
-            f"{where} promises {shape} of {dtype}, {expected} bytes, but holds {present}; "
+            f"{where} states {shape} of {dtype}, {expected} bytes, but holds {present}; "
             "it is truncated or damaged"
         )
     data = handle.read(expected)
@@ -83,22 +85,22 @@ def read_array(handle: IO[bytes], size: int, where: str) -> NDArray[Any]:
 
 
 def archive_fault(archive: zipfile.ZipFile, limit: int) -> str:
-    """Why an archive must not be unpacked; empty where it may be.
+    """Why an archive must not be unpacked; "" if it may be.
 
     Args:
-        limit: bytes that all members together may unpack to.
+        limit: of the unpacked bytes of all members together.
     """
     members = archive.infolist()
     total = sum(member.file_size for member in members)
     if total > limit:
         return f"it unpacks to {total} bytes; the limit is {limit}"
     if sum(member.compress_size for member in members) > _size(archive):
-        return "its members overlap: it was made to unpack to more than it holds"
+        return "its members overlap, so it unpacks to more than it holds"
     return next(filter(None, map(member_fault, members)), "")
 
 
 def member_fault(member: zipfile.ZipInfo) -> str:
-    """Why one member of an archive must not be unpacked; empty where it may be."""
+    """Why one member of an archive must not be unpacked; "" if it may be."""
     ratio = member.file_size / max(member.compress_size, 1)
     if member.file_size > RATIO_FREE and ratio > RATIO_LIMIT:
         return (
@@ -115,7 +117,7 @@ def _size(archive: zipfile.ZipFile) -> int:
 
 
 def read_npy(path: Path | str) -> NDArray[Any]:
-    """Read a ``.npy`` file; see :func:`read_array` for what is refused."""
+    """Read a ``.npy`` file; see :func:`read_array` for errors."""
     path = Path(path)
     if not path.is_file():
         raise InputError(f"no file at {path}")
@@ -126,10 +128,10 @@ def read_npy(path: Path | str) -> NDArray[Any]:
 def read_npz(
     path: Path | str | IO[bytes], limit: int = ARRAY_LIMIT, where: str = ""
 ) -> dict[str, NDArray[Any]]:
-    """Read all arrays of an ``.npz`` archive, a file or a stream that ``where`` names.
+    """Read all arrays of an ``.npz`` archive, a file or a stream; ``where`` names the stream.
 
     Raises:
-        InputError: no archive, a damaged one, pickled content, or more than ``limit`` bytes.
+        InputError: not an archive, damaged, pickled content, or more than ``limit`` bytes.
     """
     source: Any = path
     if isinstance(path, str | Path):
@@ -153,10 +155,10 @@ def read_npz(
         raise InputError(f"{path} is not a readable .npz archive ({str(error)[:200]})") from None
 
 
-def scratch(shape: tuple[int, ...], kind: Any = np.float32) -> NDArray[Any]:
-    """An array to fill: in memory, or of more than IN_MEMORY bytes, in a file without a name.
+def temporary_array(shape: tuple[int, ...], kind: Any = np.float32) -> NDArray[Any]:
+    """An empty array, in memory or, above IN_MEMORY bytes, mapped to an unnamed temporary file.
 
-    What is in the file the system may put out of memory; it is gone with the array.
+    The system may move the mapped pages out of memory. The file goes with the array.
     """
     if math.prod(shape) * np.dtype(kind).itemsize <= IN_MEMORY:
         return np.empty(shape, kind)
@@ -178,12 +180,12 @@ def write_npy(path: Path | str, array: NDArray[Any]) -> None:
     array = np.ascontiguousarray(array)
     with atomic_file(path) as temporary, temporary.open("wb") as handle:
         handle.write(npy_header(array.dtype, array.shape))
-        # Not numpy.save: where the disk is full it raises an error that does not say so.
+        # numpy.save raises an unclear error when the disk is full.
         handle.write(array.tobytes())
 
 
 def npy_header(kind: np.dtype[Any], shape: tuple[int, ...]) -> bytes:
-    """The bytes before the numbers of a ``.npy`` file."""
+    """The header bytes of a ``.npy`` file."""
     buffer = io.BytesIO()
     description = {"descr": kind.str, "fortran_order": False, "shape": shape}
     npy.write_array_header_1_0(buffer, description)

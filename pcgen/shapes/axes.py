@@ -1,7 +1,7 @@
-"""Which axis of a source points up, and the way to +Y and back.
+"""The up axis of a source, and rotations to +Y up and back.
 
-A data set stands on the XZ plane with +Y up, as ShapeNet does. Sources that do not say so (STL,
-many scans) may be declared ``x`` or ``z``; the way back is a rotation, so nothing is mirrored.
+A data set has +Y up, as ShapeNet does. Sources with another up axis (many STL files and scans) are
+declared ``x`` or ``z`` and rotated, never mirrored.
 """
 
 from __future__ import annotations
@@ -19,15 +19,13 @@ _OWN = {
 }
 
 
-# Most shapes are mirrored left and right, many front and back, few top and bottom, so the skewness
-# along the axis up is the largest. Of the 22 categories of starter, LDraw and kits, all with Y up,
-# none is told to lie (weapons would be with a vote of 0.6, but are only 8). Turned to Z up, lamps,
-# tables, trees, vehicles and the starter and kits as a whole are told, seats and LDraw are not.
+# Most shapes are symmetric left to right, many front to back, few top to bottom, so the skewness is
+# largest along the up axis. Measurements: docs/notes/data.md.
 _LEAST, _SKEW, _RATIO, _VOTE = 20, 0.3, 2.0, 0.65
 
 
 def likely_up(shapes: Iterable[NDArray[np.floating]]) -> str:
-    """The axis that shapes (n, 3) show to point up; "" where that is not clear."""
+    """The up axis that the skewness of shapes (n, 3) indicates; "" if that is unclear."""
     found = []
     for points in shapes:
         centred = np.asarray(points, np.float64) - np.mean(points, 0, np.float64)
@@ -42,11 +40,11 @@ def likely_up(shapes: Iterable[NDArray[np.floating]]) -> str:
     return "xyz"[first] if clear else ""
 
 
-def raised(points: NDArray[np.float64], up: str) -> NDArray[np.float64]:
-    """Points or normals (n, 3) of a source whose axis ``up`` points up, with +Y up."""
+def to_y_up(points: NDArray[np.float64], up: str) -> NDArray[np.float64]:
+    """Points or normals (n, 3) of a source with up axis ``up``, rotated to +Y up."""
     return points if up == "y" else points @ _OWN[up].T
 
 
-def lowered(points: NDArray[np.float64], up: str) -> NDArray[np.float64]:
-    """The way back from :func:`raised`."""
+def from_y_up(points: NDArray[np.float64], up: str) -> NDArray[np.float64]:
+    """The inverse of :func:`to_y_up`."""
     return points if up == "y" else points @ _OWN[up]

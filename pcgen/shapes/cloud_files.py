@@ -1,4 +1,4 @@
-"""Point clouds of any origin: other programs' samples, scans, our own files, surfaces of meshes."""
+"""Read point clouds from files: samples of any program, scans, and surfaces of meshes."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pcgen import progress
 from pcgen.errors import InputError
@@ -21,29 +22,44 @@ from pcgen.shapes.formats import (
     UNUSABLE,
 )
 from pcgen.shapes.mesh_files import Mesh
+from pcgen.shapes.normalise import box_frame
 from pcgen.shapes.reading import SUFFIXES, open_file, unreadable
 from pcgen.shapes.samples import Samples
 
-#: Files that hold clouds as a rule; meshes are read too, and give points of their surface.
+#: Suffixes of files that usually hold clouds; meshes are read too, and their surface sampled.
 CLOUD_SUFFIXES = (*ARRAY_SUFFIXES, ".ply", *POINT_SUFFIXES)
-SURFACE_POINTS = 15_000  # drawn from a mesh that stands among clouds
+SURFACE_POINTS = 15_000  # sampled from each mesh
 
 
 @dataclass(frozen=True)
-class Clouds:
+class CloudList:
     """Clouds in the order of their files, possibly of different sizes.
 
     Attributes:
         clouds: points (P, 3) float64 and normals or None, each.
-        names: of each: the file's, with a number where a file holds many.
-        categories: of each; ``""`` where nothing is known.
-        meta: of a samples file; else empty.
+        names: one per cloud: the name of its file, numbered if a file holds many.
+        categories: one per cloud; ``""`` if unknown.
+        meta: that of a samples file; else empty.
     """
 
     clouds: Sequence[Cloud]
     names: Sequence[str]
     categories: Sequence[str]
     meta: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, samples: Samples) -> CloudList:
+        """The clouds of samples, named by their number."""
+        normals = [None] * len(samples) if samples.normals is None else samples.normals
+        return cls(
+            [
+                Cloud(points.astype(np.float64), None if own is None else own.astype(np.float64))
+                for points, own in zip(samples.points, normals, strict=True)
+            ],
+            [str(number) for number in range(len(samples))],
+            samples.category.tolist(),
+            samples.meta,
+        )
 
     def __len__(self) -> int:
         return len(self.clouds)
@@ -70,17 +86,17 @@ class Clouds:
         )
 
 
-def read_clouds(path: Path | str, *, faulty: Faulty = "refuse") -> Clouds:
-    """Read a file of one or many clouds, or all such files of a folder, by name.
+def read_clouds(path: Path | str, *, faulty: Faulty = "refuse") -> CloudList:
+    """Read a file of one or many clouds, or all such files of a folder, in the order of names.
 
-    What is read, and what not, is said in :mod:`pcgen.shapes.reading`; a mesh gives
-    ``SURFACE_POINTS`` points of its surface.
+    A mesh gives ``SURFACE_POINTS`` points of its surface. :mod:`pcgen.shapes.reading` has the
+    formats.
 
     Args:
-        faulty: what becomes of points that are NaN or infinite, see
+        faulty: how points that are NaN or infinite are treated, see
             :func:`pcgen.shapes.reading.open_file`.
     Raises:
-        InputError: nothing there, an unknown suffix, or a file that cannot be read; it is named.
+        InputError: no file, an unknown suffix, or a file that cannot be read; it is named.
     """
     path = Path(path)
     files = cloud_files(path) if path.is_dir() else [path]
@@ -88,11 +104,11 @@ def read_clouds(path: Path | str, *, faulty: Faulty = "refuse") -> Clouds:
     meshes = sum(isinstance(shape, Mesh) for part in contents for shape in part.shapes)
     if meshes:
         several = f"{meshes} meshes" if meshes > 1 else "a mesh"
-        progress.say(f"{path}: {several}, of which {SURFACE_POINTS} points of the surface are used")
+        progress.say(f"{path}: {several}; {SURFACE_POINTS} points of each surface are used")
     for file, part in zip(files, contents, strict=True):
         for note in part.notes:
             progress.say(f"{file}: {note}")
-    return Clouds(
+    return CloudList(
         [_cloud_of(shape) for part in contents for shape in part.shapes],
         [name for part in contents for name in part.names],
         [category for part in contents for category in part.categories],
@@ -100,25 +116,50 @@ def read_clouds(path: Path | str, *, faulty: Faulty = "refuse") -> Clouds:
     )
 
 
-def cloud_files(folder: Path) -> list[Path]:
-    """The files of clouds in a folder, by name, or of meshes where it has no other.
+def read_normalised_cloud(path: Path | str, *, points: int, seed: int = 0) -> NDArray[np.float32]:
+    """The shape in ``path`` as (points, 3) float32 in its box frame.
 
-    Hidden ones, such as half-written ones, are left out; what else is left out is said.
+    A mesh is sampled by area. From a cloud, ``points`` are chosen at random, with repeats if it has
+    fewer. A file of several clouds gives the first one.
 
     Raises:
-        InputError: there are none.
+        InputError: see :func:`pcgen.shapes.reading.open_file`.
+    """
+    from pcgen.shapes.surface import sample_surface
+
+    rng = np.random.default_rng(seed)
+    content = open_file(path)
+    for note in content.notes:
+        progress.say(f"{path}: {note}")
+    shape = content.shapes[0]
+    if isinstance(shape, Mesh):
+        cloud, _ = sample_surface(shape, points, rng)
+    else:
+        whole = shape.points
+        cloud = whole[rng.choice(len(whole), points, replace=len(whole) < points)]
+    batch = np.asarray(cloud, np.float64)[None]
+    return box_frame(batch).apply(batch)[0].astype(np.float32)
+
+
+def cloud_files(folder: Path) -> list[Path]:
+    """The cloud files of a folder, sorted by name, or its mesh files if it has no cloud file.
+
+    Hidden files, such as partly written ones, are ignored; other ignored files are reported.
+
+    Raises:
+        InputError: no such file.
     """
     files = sorted(file for file in folder.iterdir() if not file.name.startswith("."))
     for suffixes in (CLOUD_SUFFIXES, MESH_SUFFIXES):
         found = [file for file in files if file.suffix.lower() in suffixes]
         if found:
-            tell_passed_over(folder, files, found)
+            report_skipped(folder, files, found)
             return found
     raise InputError(f"no file in {folder} ends in {', '.join((*CLOUD_SUFFIXES, *MESH_SUFFIXES))}")
 
 
-def tell_passed_over(folder: Path, files: Sequence[Path], used: Sequence[Path]) -> None:
-    """Say by suffix which files of shapes are not used; versions of used ones go without it."""
+def report_skipped(folder: Path, files: Sequence[Path], used: Sequence[Path]) -> None:
+    """Report by suffix which shape files are not used, except versions of used ones."""
     names = {file.with_suffix("") for file in used}
     left = Counter(file.suffix.lower() for file in files if file.with_suffix("") not in names)
     for suffix, count in sorted(left.items()):
@@ -126,7 +167,7 @@ def tell_passed_over(folder: Path, files: Sequence[Path], used: Sequence[Path]) 
             progress.say(f"{folder}: {count} {unreadable(suffix)}")
         elif suffix in SUFFIXES and suffix not in LOOSE_SUFFIXES:
             kinds = ", ".join(sorted({file.suffix.lower() for file in used}))
-            progress.say(f"{folder}: {count} {suffix} passed over beside {kinds}; name it alone")
+            progress.say(f"{folder}: {count} {suffix} ignored beside {kinds}; name it alone")
 
 
 def _cloud_of(shape: Mesh | Cloud) -> Cloud:

@@ -1,4 +1,4 @@
-"""One cloud to a file of points: PLY, XYZ or NPY."""
+"""Write a cloud to a PLY, XYZ or NPY file."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ def write_cloud(
     normals: NDArray[np.floating] | None = None,
     colours: NDArray[np.uint8] | None = None,
 ) -> Path:
-    """Write points (n, 3) in the format that the suffix names, atomically; gives the path.
+    """Write points (n, 3) atomically in the format of the suffix; returns the path.
 
     Coordinates far from the origin are written in double precision.
 
     Args:
-        normals: (n, 3), which PLY and XYZ keep. colours: (n, 3) of 0-255, which PLY keeps.
+        normals: (n, 3), for PLY and XYZ. colours: (n, 3) of 0-255, for PLY.
     Raises:
         InputError: an unknown suffix, or arrays that do not fit the points.
-        StorageError: it cannot be written.
+        StorageError: the file cannot be written.
     """
     path = Path(path)
     suffix = path.suffix.lower()

@@ -1,7 +1,7 @@
-"""What an opened file is: clouds, meshes, and notes; and what makes a cloud one that can be used.
+"""Types for the content of files, and the checks that every cloud passes.
 
-Below the readers, so that arrays (:mod:`pcgen.shapes.stacks`) and files of one shape
-(:mod:`pcgen.shapes.reading`) treat faulty points alike.
+Shared by :mod:`pcgen.shapes.cloud_arrays` and :mod:`pcgen.shapes.reading`, so that faulty points
+are treated alike.
 """
 
 from __future__ import annotations
@@ -20,32 +20,32 @@ Faulty = Literal["refuse", "drop", "keep"]
 
 
 class Cloud(NamedTuple):
-    """A point cloud as it came: points (P, 3) float64, and unit normals (P, 3) or None.
+    """A point cloud as read: points (P, 3) float64, and unit normals (P, 3) or None.
 
-    A normal of a single point that is not known is zero.
+    Unknown normals of single points are zero.
     """
 
     points: NDArray[np.float64]
     normals: NDArray[np.float64] | None = None
 
 
-class Opened(NamedTuple):
-    """One shape, and what was not understood or left out, in words."""
+class OpenedShape(NamedTuple):
+    """One shape, with notes on what was not understood or was left out."""
 
     shape: Mesh | Cloud
     notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
-class Content:
-    """What a file holds.
+class FileContent:
+    """The content of a file.
 
     Attributes:
         shapes: in the order of the file.
-        names: of each: the file's, with a number where it holds many.
-        categories: of each; ``""`` where nothing is known.
-        meta: of a samples file; else empty.
-        notes: what was not understood or left out, in words.
+        names: one per shape: the name of the file, numbered if it holds many.
+        categories: one per shape; ``""`` if unknown.
+        meta: that of a samples file; else empty.
+        notes: on what was not understood or was left out.
     """
 
     shapes: Sequence[Mesh | Cloud]
@@ -55,13 +55,13 @@ class Content:
     notes: tuple[str, ...] = ()
 
 
-def checked(cloud: Cloud, faulty: Faulty) -> tuple[Cloud, tuple[str, ...]]:
-    """A cloud as the caller wants its faulty points treated, and what was done.
+def clean_cloud(cloud: Cloud, faulty: Faulty) -> tuple[Cloud, tuple[str, ...]]:
+    """Treat faulty points as ``faulty`` says; returns the cloud and notes on what was done.
 
     Raises:
-        MeshError: nothing is left, or what :func:`check_cloud` refuses.
+        MeshError: no point is left, or see :func:`check_cloud`.
     """
-    cloud = shaped_cloud(cloud)
+    cloud = check_cloud_shape(cloud)
     if faulty == "keep":
         return cloud, ()
     kept = np.asarray(np.isfinite(cloud.points).all(axis=1))
@@ -74,16 +74,16 @@ def checked(cloud: Cloud, faulty: Faulty) -> tuple[Cloud, tuple[str, ...]]:
 
 
 def check_cloud(cloud: Cloud) -> Cloud:
-    """Refuse points that are none, not (P, 3), not finite or all in one place.
+    """Refuse points that are missing, not (P, 3), not finite, or all equal.
 
-    Normals are brought to unit length; those that have none are zero, and None where all are.
+    Normals are scaled to unit length; those of no length are zero, and None if all are.
     """
-    points = shaped_cloud(cloud).points
+    points = check_cloud_shape(cloud).points
     if not np.isfinite(points).all():
         raise MeshError(f"{int((~np.isfinite(points)).any(1).sum())} points are NaN or infinite")
     extent = float(np.ptp(points, 0).max())
     if not (extent > 0 and np.isfinite(extent)):
-        raise MeshError("all points lie in one place" if extent == 0 else "points are too far out")
+        raise MeshError("all points are equal" if extent == 0 else "points are too far out")
     normals = cloud.normals
     if normals is not None:
         with np.errstate(all="ignore"):
@@ -93,8 +93,8 @@ def check_cloud(cloud: Cloud) -> Cloud:
     return Cloud(points, normals)
 
 
-def shaped_cloud(cloud: Cloud) -> Cloud:
-    """Refuse points that are none or not numbers (P, 3); the numbers may be any."""
+def check_cloud_shape(cloud: Cloud) -> Cloud:
+    """Refuse points that are missing or not numbers of shape (P, 3); NaN is allowed."""
     points = cloud.points
     if points.ndim != 2 or points.shape[1] != 3 or points.dtype.kind not in "fiu":
         raise MeshError(f"a cloud must be numbers of shape (P, 3), got {points.shape}")

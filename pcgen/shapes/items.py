@@ -1,4 +1,4 @@
-"""One shape of a source: where it lies, and how it is opened."""
+"""One shape of a source: its location, and how to open it."""
 
 from __future__ import annotations
 
@@ -18,43 +18,43 @@ from pcgen import remote
 from pcgen.errors import InputError, MeshError
 from pcgen.files import parse_json
 from pcgen.shapes.arrays import read_array, read_header
-from pcgen.shapes.clouds import Cloud, Opened
-from pcgen.shapes.formats import LOOSE_SUFFIXES, MESH_SUFFIXES, POINT_SUFFIXES
-from pcgen.shapes.formats.text import looks_like_points
-from pcgen.shapes.mesh_files import Mesh
-from pcgen.shapes.reading import open_bytes
-from pcgen.shapes.stacks import (
-    Stack,
-    advice,
+from pcgen.shapes.cloud_arrays import (
+    CloudArray,
     cloud_of,
-    find_stacks,
+    find_cloud_arrays,
     hdf5_cloud,
-    only_stack,
+    only_cloud_array,
+    shape_advice,
     with_labels,
 )
-from pcgen.shapes.tree import Entry, open_archive, read_entry
+from pcgen.shapes.clouds import Cloud, OpenedShape
+from pcgen.shapes.formats import LOOSE_SUFFIXES, MESH_SUFFIXES, POINT_SUFFIXES
+from pcgen.shapes.formats.text import looks_like_points
+from pcgen.shapes.listing import Entry, open_archive, read_entry
+from pcgen.shapes.mesh_files import Mesh
+from pcgen.shapes.reading import open_bytes
 
-#: What an item may be: meshes, scans, and arrays of one cloud (P, 3) or many (N, P, 3).
+#: Suffixes of meshes, scans, and arrays of one cloud (P, 3) or many (N, P, 3).
 SHAPE_SUFFIXES = (*MESH_SUFFIXES, *POINT_SUFFIXES, ".npy", ".npz", ".pt", ".pth", ".h5", ".hdf5")
 HDF5 = (".h5", ".hdf5")
 
 
 @dataclass(frozen=True)
-class Item:
-    """A shape that has been found, not read.
+class SourceItem:
+    """A shape that was found but not read.
 
     Attributes:
         id: unique in the source: ``<category>/<name>``.
         category: its name.
-        split: what the layout says, or None.
-        entry: the file it is in.
-        names: what a splits file may call it, besides its id, the surest first.
-        array: name of the array inside the file (HDF5, ``.npz``).
-        normals: name of the array of its normals, likewise.
-        row: which cloud of an array (N, P, 3); None where the file is the shape.
-        siblings: the files that a glTF may refer to, by path.
-        parts: further files that make up the shape together with ``entry``.
-        points: how many the cloud has, where the layout knows.
+        split: that of the layout, or None.
+        entry: its file.
+        names: its names in a splits file besides the id, the most specific first.
+        array: name of its array in the file (HDF5, ``.npz``).
+        normals: name of the array of its normals.
+        row: number of its cloud in an array (N, P, 3); None if the file is one shape.
+        siblings: the files that a glTF may refer to.
+        parts: further files that belong to the shape.
+        points: size of the cloud, if the layout knows it.
     """
 
     id: str
@@ -71,17 +71,17 @@ class Item:
 
     @property
     def where(self) -> str:
-        """How a person finds it."""
+        """Its location, for messages."""
         array = f":{self.array}" if self.array else ""
         row = "" if self.row is None else f"[{self.row}]"
         return f"{self.entry.where}{array}{row}"
 
 
-def open_item(item: Item) -> Opened:
-    """Read one shape and check it, as :mod:`pcgen.shapes.reading` says.
+def open_item(item: SourceItem) -> OpenedShape:
+    """Read and check one shape, see :mod:`pcgen.shapes.reading`.
 
     Raises:
-        MeshError, InputError: the reason for which it cannot be used.
+        MeshError, InputError: it cannot be used; the message says why.
     """
     entry, suffix = item.entry, item.entry.suffix
     if suffix in (*HDF5, ".npy", ".npz", ".pt", ".pth"):
@@ -97,17 +97,17 @@ def open_item(item: Item) -> Opened:
     ]
     meshes = [one.shape for one in opened if isinstance(one.shape, Mesh)]
     if len(meshes) < max(len(opened), 1):
-        raise MeshError(f"{len(opened) - len(meshes)} of its {len(opened)} parts are no meshes")
+        raise MeshError(f"{len(opened) - len(meshes)} of its {len(opened)} parts are not meshes")
     counts = np.cumsum([0, *(len(mesh.vertices) for mesh in meshes)])
     faces = [mesh.faces + n for mesh, n in zip(meshes, counts[:-1], strict=True)]
     whole = Mesh(np.concatenate([mesh.vertices for mesh in meshes]), np.concatenate(faces))
-    return Opened(whole, tuple(note for one in opened for note in one.notes))
+    return OpenedShape(whole, tuple(note for one in opened for note in one.notes))
 
 
-def cloud_size(item: Item) -> int | None:
-    """How many usable points a cloud has; None for meshes and broken files.
+def cloud_size(item: SourceItem) -> int | None:
+    """The number of usable points of a cloud; None for meshes and damaged files.
 
-    Of arrays the header says it, of scans the file: what a scanner did not see does not count.
+    Arrays are measured by their header; scans are read, to count finite points only.
     """
     entry, suffix = item.entry, item.entry.suffix
     if item.points is not None:
@@ -130,7 +130,7 @@ def cloud_size(item: Item) -> int | None:
 
 
 def is_shape(entry: Entry) -> bool:
-    """Whether a file of a folder is a shape: by its suffix, of text files by their first lines."""
+    """Whether a file is a shape, by its suffix or, for text files, by its first lines."""
     if entry.suffix in SHAPE_SUFFIXES:
         return True
     if entry.suffix not in LOOSE_SUFFIXES:
@@ -141,35 +141,37 @@ def is_shape(entry: Entry) -> bool:
         return False
 
 
-def packed(entry: Entry) -> str:
-    """Why a file that only a library reads from disk is not read inside an archive."""
+def why_not_in_archive(entry: Entry) -> str:
+    """The message for a file that can only be read from disk, but is inside an archive."""
     return f"{entry.suffix} files cannot be read inside an archive; unpack {Path(entry.file).name}"
 
 
-def stacks_of(entry: Entry) -> list[Stack]:
-    """The arrays of clouds in a ``.npy``, ``.npz`` or PyTorch file, from its headers alone.
+def cloud_arrays_of(entry: Entry) -> list[CloudArray]:
+    """The arrays of clouds in a ``.npy``, ``.npz`` or PyTorch file, from its headers.
 
     Raises:
-        InputError: none that can be used, and why.
+        InputError: none can be used; the message says why.
     """
     if entry.suffix == ".npy":
         shape = array_shape(entry)
-        found = find_stacks({"": shape})
+        found = find_cloud_arrays({"": shape})
         if not found:
             raise InputError(
-                f"an array of clouds must be (N, P, 3) or (P, 3), got {shape}{advice(shape)}"
+                f"an array of clouds must be (N, P, 3) or (P, 3), got {shape}{shape_advice(shape)}"
             )
         return found
     arrays = _arrays(entry)
-    return [with_labels(arrays, only_stack({n: a.shape for n, a in arrays.items()}, entry.where))]
+    return [
+        with_labels(arrays, only_cloud_array({n: a.shape for n, a in arrays.items()}, entry.where))
+    ]
 
 
 def array_shape(entry: Entry) -> tuple[int, ...]:
-    """The shape of a ``.npy`` entry, from its header; refused where the file is not that long."""
+    """The shape of a ``.npy`` entry, from its header; InputError if the file size differs."""
     head = io.BytesIO(_head(entry))
     shape, dtype, _ = read_header(head, entry.path)
     if math.prod(shape) * dtype.itemsize != entry.size - head.tell():
-        raise InputError(f"it promises {shape} of {dtype}, which its {entry.size} bytes are not")
+        raise InputError(f"it states {shape} of {dtype}, which does not fit its {entry.size} bytes")
     return shape
 
 
@@ -183,18 +185,18 @@ def _head(entry: Entry, size: int = 65536) -> bytes:
         return handle.read(size)
 
 
-def _array_cloud(item: Item) -> Opened:
+def _array_cloud(item: SourceItem) -> OpenedShape:
     entry, row = item.entry, item.row
     if entry.suffix in HDF5:
         if entry.member is not None:
-            raise InputError(packed(entry))
+            raise InputError(why_not_in_archive(entry))
         path = remote.on_disk(entry.file)
         return hdf5_cloud(path, item.array or "", row, item.normals)
     if entry.suffix == ".npy":
         array, normals = _open_array(entry), None
     else:
         arrays = _arrays(entry)
-        stack = only_stack({name: a.shape for name, a in arrays.items()}, entry.where)
+        stack = only_cloud_array({name: a.shape for name, a in arrays.items()}, entry.where)
         array = arrays[stack.array]
         normals = None if stack.normals is None else arrays[stack.normals]
     if array.ndim != (2 if row is None else 3):
@@ -205,14 +207,14 @@ def _array_cloud(item: Item) -> Opened:
 
 @functools.lru_cache(maxsize=1)
 def _arrays(entry: Entry) -> dict[str, NDArray[Any]]:
-    """All arrays of a ``.npz`` or PyTorch file; those of the last one stay in memory."""
-    from pcgen.shapes.apart import read_apart
+    """All arrays of a ``.npz`` or PyTorch file; those of the last file stay in memory."""
     from pcgen.shapes.arrays import read_npz
+    from pcgen.shapes.sandbox import read_sandboxed
 
     if entry.suffix != ".npz":
         if entry.member is not None:
-            raise InputError(packed(entry))
-        return read_apart("torch", remote.on_disk(entry.file))
+            raise InputError(why_not_in_archive(entry))
+        return read_sandboxed("torch", remote.on_disk(entry.file))
     if entry.member is None:
         return read_npz(remote.on_disk(entry.file))
     return read_npz(io.BytesIO(read_entry(entry)), where=entry.where)
@@ -220,7 +222,7 @@ def _arrays(entry: Entry) -> dict[str, NDArray[Any]]:
 
 @functools.lru_cache(maxsize=1)
 def _open_array(entry: Entry) -> NDArray[Any]:
-    """A ``.npy`` entry, mapped where it is a file of its own; the last one stays open."""
+    """A ``.npy`` entry, memory-mapped unless it is in an archive; the last one stays open."""
     if entry.member is not None:
         data = read_entry(entry)
         return read_array(io.BytesIO(data), len(data), entry.path)
@@ -234,8 +236,8 @@ def _open_array(entry: Entry) -> NDArray[Any]:
         raise InputError(f"the array file is truncated or damaged ({error})") from None
 
 
-def _sibling(item: Item, name: str) -> bytes:
-    """A file that a glTF names beside itself; only what is in the source can be had."""
+def _sibling(item: SourceItem, name: str) -> bytes:
+    """A file that a glTF refers to; it must be in the source."""
     folder = posixpath.dirname(item.entry.path)
     wanted = posixpath.normpath(posixpath.join(folder, urllib.parse.unquote(name)))
     for entry in item.siblings:
@@ -244,8 +246,8 @@ def _sibling(item: Item, name: str) -> bytes:
     raise MeshError(f"it refers to {Path(name).name}, which is not beside it")
 
 
-def _listed_parts(item: Item) -> set[str]:
-    """The parts that PartNet's ``result.json`` names at its leaves; none where it is absent."""
+def _listed_parts(item: SourceItem) -> set[str]:
+    """The parts at the leaves of PartNet's ``result.json``; empty if it is absent."""
     for entry in item.siblings:
         if entry.path.endswith("result.json"):
             found: set[str] = set()

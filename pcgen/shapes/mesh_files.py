@@ -1,7 +1,6 @@
-"""Triangle meshes, what makes one usable, and their files: GLB, PLY, OBJ, STL.
+"""Triangle meshes, their checks, and writing them as GLB, PLY, OBJ or STL.
 
-A mesh here is geometry alone: one list of vertices, one of triangles. How meshes are read is in
-:mod:`pcgen.shapes.reading`.
+A mesh has vertices and triangles only. :mod:`pcgen.shapes.reading` reads mesh files.
 """
 
 from __future__ import annotations
@@ -19,8 +18,8 @@ from pcgen.files import atomic_file
 from pcgen.shapes.formats.polygons import check_range
 
 WRITE_SUFFIXES = (".glb", ".ply", ".obj", ".stl")
-GLTF_VERTICES, GLTF_INDICES = 34962, 34963  # what a buffer view of glTF 2.0 holds
-_FAR = 1000.0  # sizes of a shape from the origin; single precision then has 4 digits for it
+GLTF_VERTICES, GLTF_INDICES = 34962, 34963  # buffer view targets of glTF 2.0
+_FAR = 1000.0  # distance to the origin over size; single precision leaves 4 digits there
 GLTF_GREY = [0.6, 0.6, 0.6, 1.0]
 
 #: Larger files are refused before they are read, in bytes. The largest meshes of ModelNet40 and
@@ -34,8 +33,7 @@ class Mesh:
 
     Attributes:
         vertices: (V, 3) float64.
-        faces: (F, 3) int64, corner numbers, counter-clockwise seen from outside where the
-            author cared.
+        faces: (F, 3) int64 vertex numbers; counter-clockwise from outside, if oriented.
     """
 
     vertices: NDArray[np.float64]
@@ -53,7 +51,7 @@ class Mesh:
 
 
 def check_mesh(mesh: Mesh) -> None:
-    """Refuse a mesh that has no surface to draw points from.
+    """Refuse a mesh without a surface to sample.
 
     Raises:
         MeshError: no faces, indices out of range, NaN or infinite vertices, or zero area.
@@ -65,7 +63,7 @@ def check_mesh(mesh: Mesh) -> None:
     if not finite.all():
         used = np.zeros(len(finite), bool)
         used[mesh.faces] = True
-        finite |= ~used  # what no face touches is no part of the shape
+        finite |= ~used  # vertices without a face do not matter
     if not finite.all():
         raise MeshError(f"{int((~finite).sum())} vertices are NaN or infinite")
     with np.errstate(over="ignore", invalid="ignore"):
@@ -93,10 +91,11 @@ def face_crosses(mesh: Mesh) -> NDArray[np.float64]:
 
 
 def far_offset(vertices: NDArray[np.float64]) -> NDArray[np.float64]:
-    """What to subtract (3,) before vertices (V, 3) are kept in single precision; mostly zero.
+    """The offset (3,) to subtract before vertices (V, 3) are stored in single precision.
 
-    Survey coordinates (UTM) are a thousand sizes and more from the origin: there single precision
-    leaves no digits for the shape. The offset is a round number near the centre.
+    It is zero unless the distance to the origin is over 1000 times the size, as in survey
+    coordinates (UTM), where single precision would lose the shape; then it is a round number near
+    the centre.
     """
     low, high = vertices.min(0), vertices.max(0)
     size = float((high - low).max())
@@ -113,9 +112,9 @@ def write_mesh(
     normals: NDArray[np.floating] | None = None,
     colours: NDArray[np.uint8] | None = None,
 ) -> Path:
-    """Write one mesh atomically in the format its suffix names; gives the path.
+    """Write a mesh atomically in the format of the suffix; returns the path.
 
-    Arguments and errors are those of :func:`mesh_bytes`; StorageError: it cannot be written.
+    See :func:`mesh_bytes` for arguments and errors. StorageError: the file cannot be written.
     """
     path = Path(path)
     data = mesh_bytes(mesh, path.suffix, normals=normals, colours=colours, name=path.stem)
@@ -132,15 +131,15 @@ def mesh_bytes(
     colours: NDArray[np.uint8] | None = None,
     name: str = "mesh",
 ) -> bytes:
-    """One mesh as the content of a file that ends in ``suffix``.
+    """The content of a mesh file that ends in ``suffix``.
 
-    A shape far from the origin keeps its digits: PLY in double precision, OBJ as text, GLB by the
-    translation of its node. STL can hold none of these and loses :func:`far_offset`.
+    A shape far from the origin keeps its precision: PLY by doubles, OBJ as text, GLB by the
+    translation of its node. STL has no such means and loses :func:`far_offset`.
 
     Args:
-        name: of the object, which GLB keeps.
-        normals: (V, 3) unit normals at the vertices (GLB, PLY and OBJ keep them).
-        colours: (V, 3) or (V, 4) of 0-255 at the vertices (GLB, PLY and OBJ keep them).
+        name: of the object, for GLB.
+        normals: (V, 3) unit normals of the vertices, for GLB, PLY and OBJ.
+        colours: (V, 3) or (V, 4) of 0-255 of the vertices, for GLB, PLY and OBJ.
     Raises:
         InputError: an unknown suffix, or arrays that do not fit the mesh.
     """
@@ -183,9 +182,9 @@ def _double_ply(mesh: Mesh) -> bytes:
 
 
 def _finish_gltf(name: str, offset: NDArray[np.float64], tree: dict[str, Any]) -> None:
-    """What trimesh leaves out of glTF: a name, the use of each buffer view, and a plain material.
+    """Add what trimesh leaves out of glTF: a name, buffer view targets, and a plain material.
 
-    Without a material the standard means bare metal, which viewers draw nearly black.
+    The default material of the standard is bare metal, which viewers draw nearly black.
     """
     indices = {part["indices"] for mesh in tree["meshes"] for part in mesh["primitives"]}
     for number, accessor in enumerate(tree["accessors"]):
@@ -198,7 +197,7 @@ def _finish_gltf(name: str, offset: NDArray[np.float64], tree: dict[str, Any]) -
             named["translation"] = offset.tolist()
     parts = [part for mesh in tree["meshes"] for part in mesh["primitives"]]
     if any("COLOR_0" in part["attributes"] for part in parts):
-        return  # trimesh reads a material in place of the colours
+        return  # with a material, trimesh would ignore the colours
     matt = {"baseColorFactor": GLTF_GREY, "metallicFactor": 0.0, "roughnessFactor": 0.7}
     tree["materials"] = [{"name": "matt", "pbrMetallicRoughness": matt}]
     for part in parts:
@@ -206,7 +205,7 @@ def _finish_gltf(name: str, offset: NDArray[np.float64], tree: dict[str, Any]) -
 
 
 def read_file(path: Path, limit: int = FILE_LIMIT) -> bytes:
-    """The content of a file that exists and is not beyond ``limit`` bytes."""
+    """The content of a file of at most ``limit`` bytes."""
     if not path.is_file():
         raise InputError(f"no file at {path}")
     size = path.stat().st_size

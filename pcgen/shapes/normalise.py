@@ -1,9 +1,7 @@
-"""The frames of the field: per-shape box, per-shape sphere, PointFlow's global one; and our own,
-without proportions.
+"""Normalise clouds: per-shape box or sphere, PointFlow's global frame, or without proportions.
 
-A frame is a :class:`pcgen.datatypes.Frame`; ``frame.apply`` normalises, ``frame.restore`` takes
-back. The data store keeps its clouds in the box frame, from which the others are reached by way
-of the shapes' own units.
+A frame is a :class:`pcgen.datatypes.Frame`: ``frame.apply`` normalises, ``frame.restore`` inverts
+it. Data sets store clouds in the box frame; the other frames are computed from original units.
 """
 
 from __future__ import annotations
@@ -16,7 +14,7 @@ from numpy.typing import NDArray
 from pcgen.datatypes import Frame
 from pcgen.errors import InputError
 
-FLAT = 0.1  # of the longest side, below which an axis says nothing about proportions
+FLAT = 0.1  # share of the longest side; a shorter axis does not define proportions
 
 
 def box_frame(points: NDArray[np.floating]) -> Frame:
@@ -25,7 +23,7 @@ def box_frame(points: NDArray[np.floating]) -> Frame:
     Args:
         points: (count, n, dim), n at least 1.
     Returns:
-        the frame under which every shape fills [-1, 1] along its longest side.
+        the frame in which the longest side of every shape fills [-1, 1].
     """
     low, high = _clouds(points).min(1), points.max(1)
     low, high = low.astype(np.float64), high.astype(np.float64)
@@ -33,10 +31,10 @@ def box_frame(points: NDArray[np.floating]) -> Frame:
 
 
 def proportion_free(points: NDArray[np.floating], flat: float = FLAT) -> NDArray[np.float32]:
-    """Clouds (count, n, dim) with each axis stretched to the full box [-1, 1], one shape at a time.
+    """Clouds (count, n, dim) with each axis of each shape stretched to the full box [-1, 1].
 
-    A shape and a stretched copy of it become the same. An axis shorter than ``flat`` times the
-    longest one is stretched as if it were that long: thickness, and the noise on it, stays small.
+    A shape and a stretched copy of it become equal. An axis shorter than ``flat`` times the longest
+    one is stretched as if it were that long, so that thin shapes and their noise stay thin.
     """
     low, high = _clouds(points).min(1, keepdims=True), points.max(1, keepdims=True)
     low, high = low.astype(np.float64), high.astype(np.float64)
@@ -47,7 +45,7 @@ def proportion_free(points: NDArray[np.floating], flat: float = FLAT) -> NDArray
 
 
 def sphere_frame(points: NDArray[np.floating]) -> Frame:
-    """Per shape: centroid of the points, distance of the farthest one (unit sphere)."""
+    """Per shape: centroid of the points and distance of the farthest one (unit sphere)."""
     points = _clouds(points).astype(np.float64)
     centre = points.mean(1)
     radius = np.linalg.norm(points - centre[:, None], axis=2).max(1)
@@ -61,11 +59,11 @@ def global_frame(
     """One mean (dim,) and one standard deviation over all points of all shapes (PointFlow).
 
     Args:
-        points: (shapes, n, dim) of the *training* shapes, in their own units; or a function that
-            gives them in parts of so many points a shape, each time it is called.
-        count: how many shapes the frame shall serve; by default as many as came in.
+        points: (shapes, n, dim) of the *training* shapes, in original units; or a function that
+            iterates over parts of such an array, each time it is called.
+        count: number of rows of the frame; by default the number of shapes.
     Returns:
-        a frame whose rows are all equal.
+        a frame with equal rows.
     """
     parts = points if callable(points) else lambda: [points]
     total, shapes, size = np.float64(0), 0, 0
@@ -73,8 +71,8 @@ def global_frame(
         total = total + _clouds(part).sum((0, 1), dtype=np.float64)
         shapes, size = shapes + len(part), size + part.shape[0] * part.shape[1]
     mean = np.asarray(total / size)
-    # The published code flattens all coordinates before std: the spread about one number, the
-    # grand mean, and not about the mean point. Kept so, for the figures to be comparable.
+    # The published code flattens all coordinates before std, so it measures the spread about the
+    # grand mean, not about the mean point. Comparable metrics need the same.
     grand = mean.mean()
     variance = sum(np.square(shape - grand).mean() for part in parts() for shape in part) / shapes
     rows = shapes if count is None else count

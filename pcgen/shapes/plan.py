@@ -1,4 +1,4 @@
-"""What a data set will be made of, settled before any shape is opened."""
+"""Plan a data set: its shapes, splits and settings, before any shape is read."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ from pcgen.config import digest, to_plain
 from pcgen.errors import DataError, InputError
 from pcgen.remote import is_url
 from pcgen.shapes.axes import AXES
-from pcgen.shapes.items import Item, cloud_size
-from pcgen.shapes.layouts import Found, find_items, ignored, passed_over
+from pcgen.shapes.items import SourceItem, cloud_size
+from pcgen.shapes.layouts import Found, count_ignored, find_items, skipped_remarks
+from pcgen.shapes.listing import Listing, Rejected, read_entry, scan
 from pcgen.shapes.splits import apply_table, find_table, read_table, split_by_hash
 from pcgen.shapes.starter import starter_path
-from pcgen.shapes.tree import Listing, Rejected, read_entry, scan
 
 BY_HASH = "80/10/10 by the hash of the id"
-POINTS = 15_000  # of a mesh; the number of PointFlow's data, on which the field's figures rest
+POINTS = 15_000  # sampled from a mesh, as in PointFlow's data
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
-    """What decides the content of a data set, besides its source.
+class PrepareSettings:
+    """The settings that determine the content of a data set, besides its source.
 
     Attributes:
         format: a name of :data:`pcgen.shapes.layouts.LAYOUTS`.
-        points: stored of each shape.
+        points: stored per shape.
         seed: of the surface sampling.
-        categories: those to keep, by the names used in the data set; empty for all.
-        splits: where the splits come from, in words.
-        up: the axis that points up in the source; unit: its name, "" where nobody says it.
+        categories: those to use, by their names in the data set; empty for all.
+        splits: a description of where the splits come from.
+        up: the up axis of the source; unit: the name of its unit, "" if unknown.
     """
 
     format: str
@@ -43,15 +43,15 @@ class Settings:
 
 @dataclass(frozen=True)
 class Plan:
-    """A decided job: the items in their final order, and what has been left out already.
+    """The items of a data set in their final order, and what has been left out.
 
     Attributes:
-        source: as the user named it; place: where that is, for any process on any machine.
-        remarks: sentences for people: what was not read, and what to do about it.
+        source: as the user named it; place: its absolute path or URL.
+        remarks: sentences on what was not read, and what to do about it.
     """
 
-    settings: Settings
-    items: tuple[Item, ...]
+    settings: PrepareSettings
+    items: tuple[SourceItem, ...]
     rejected: tuple[Rejected, ...]
     ignored: dict[str, int]
     rule: str
@@ -61,12 +61,12 @@ class Plan:
 
     @property
     def source_hash(self) -> str:
-        """Of what is read: names and sizes; unaffected by a copy of the source elsewhere."""
+        """A hash of the names and sizes of all items; the same for a copy of the source."""
         return digest([[i.id, i.category, i.split, i.where, i.entry.size] for i in self.items])
 
     @property
     def stamp(self) -> str:
-        """Changes with the settings, the listing, and the date of any file."""
+        """A hash of the settings, the listing, and the dates of all files."""
         return digest(
             [to_plain(self.settings), self.source_hash, [i.entry.stamp for i in self.items]]
         )
@@ -82,30 +82,30 @@ def make_plan(
     up: str = "y",
     unit: str = "",
 ) -> Plan:
-    """Find the shapes of a source and settle everything but their content."""
+    """Find the shapes of a source and plan the data set."""
     if up not in AXES:
         raise InputError(f"up must be one of {', '.join(AXES)}, got {up!r}")
     folder = starter_path() if str(source) == "starter" else source
     listing = scan(folder)
     layout, found = find_items(listing, format)
     rejected = [*listing.rejected, *found.rejected]
-    remarks = [*found.remarks, *passed_over(listing, found, loose=not found.items)]
+    remarks = [*found.remarks, *skipped_remarks(listing, found, loose=not found.items)]
     found = replace(found, items=_without_doubles(found.items, rejected))
     items, origin = _with_table(listing, found, splits, rejected, remarks)
     items, kept = _of_categories(items, found, categories, rejected)
     items = sorted(split_by_hash(items), key=lambda item: item.id)
     if not items:
         said = "".join(f". {remark}" for remark in remarks)
-        raise DataError(f"nothing usable in {folder}. {summary(rejected)}{said}")
+        raise DataError(f"no usable shape in {folder}. {summary(rejected)}{said}")
     count = points or _default_points(items)
-    settings = Settings(
+    settings = PrepareSettings(
         format=layout, points=count, seed=seed, categories=kept, splits=origin, up=up, unit=unit
     )
     return Plan(
         settings=settings,
         items=tuple(items),
         rejected=tuple(rejected),
-        ignored=ignored(listing, found),
+        ignored=count_ignored(listing, found),
         rule=found.rule,
         source=str(source),
         place=str(folder) if is_url(folder) else str(Path(folder).absolute()),
@@ -114,10 +114,10 @@ def make_plan(
 
 
 def summary(rejected: list[Rejected], most: int = 5) -> str:
-    """The first few rejections in words."""
+    """The first few rejections as text."""
     lines = [f"{item.item}: {item.reason}" for item in rejected[:most]]
     more = f"; and {len(rejected) - most} more" if len(rejected) > most else ""
-    return f"Left out: {'; '.join(lines)}{more}" if lines else "It holds no shapes at all"
+    return f"Left out: {'; '.join(lines)}{more}" if lines else "It holds no shapes"
 
 
 def _with_table(
@@ -126,8 +126,8 @@ def _with_table(
     splits: Path | str | None,
     rejected: list[Rejected],
     remarks: list[str],
-) -> tuple[list[Item], str]:
-    """Items with the splits of a table, or as they were; and in words where splits are from."""
+) -> tuple[list[SourceItem], str]:
+    """The items with the splits of a table, or unchanged, and a description of their origin."""
     items = found.items
     own = all(item.split for item in items) and bool(items)
     table = (
@@ -144,8 +144,8 @@ def _with_table(
             row = next(iter(table.rows), "")
             remarks.append(
                 f"the splits file {table.origin} names {len(kept) or 'none'} of {len(items)} "
-                f"shapes; {'the others are left out' if kept else 'it is not used'}. It has names "
-                f"like {row!r}, the shapes are called {items[0].id!r}"
+                f"shapes; {'the others are left out' if kept else 'it is not used'}. Its names are "
+                f"like {row!r}, the ids of the shapes like {items[0].id!r}"
             )
         if kept:
             rejected += outside
@@ -157,8 +157,8 @@ def _with_table(
 
 
 def _of_categories(
-    items: list[Item], found: Found, categories: list[str] | None, rejected: list[Rejected]
-) -> tuple[list[Item], tuple[str, ...]]:
+    items: list[SourceItem], found: Found, categories: list[str] | None, rejected: list[Rejected]
+) -> tuple[list[SourceItem], tuple[str, ...]]:
     if categories is None:
         return items, ()
     present = sorted({item.category for item in items})
@@ -175,13 +175,13 @@ def _of_categories(
     return [item for item in items if item.category in kept], tuple(sorted(kept))
 
 
-def _without_doubles(items: list[Item], rejected: list[Rejected]) -> list[Item]:
-    """Items in the order of their ids, each with an id of its own.
+def _without_doubles(items: list[SourceItem], rejected: list[Rejected]) -> list[SourceItem]:
+    """Items sorted by id, with unique ids.
 
-    Of two files of one name in a folder, or of one content, the first is kept; other shapes that
-    share an id get the folders of their file into theirs.
+    Of two files of one name in a folder, or with equal content, the first is kept; other shapes
+    with the same id get the folders of their file in the id.
     """
-    kept: dict[str, Item] = {}
+    kept: dict[str, SourceItem] = {}
     for item in sorted(items, key=lambda item: (item.id, item.where)):
         first = kept.get(item.id)
         if first is not None and (_is_same_name(first, item) or _is_copy(first, item)):
@@ -196,13 +196,13 @@ def _without_doubles(items: list[Item], rejected: list[Rejected]) -> list[Item]:
     return [kept[name] for name in sorted(kept)]
 
 
-def _is_same_name(first: Item, item: Item) -> bool:
-    """Whether two files differ in their endings alone."""
+def _is_same_name(first: SourceItem, item: SourceItem) -> bool:
+    """Whether two files differ in their suffixes only."""
     one, other = (PurePosixPath(i.entry.path).with_suffix("") for i in (first, item))
     return one == other and (first.array, first.row) == (item.array, item.row)
 
 
-def _is_copy(first: Item, item: Item) -> bool:
+def _is_copy(first: SourceItem, item: SourceItem) -> bool:
     if first.row is not None or first.entry.size != item.entry.size:
         return False
     try:
@@ -211,10 +211,10 @@ def _is_copy(first: Item, item: Item) -> bool:
         return False
 
 
-def _default_points(items: list[Item]) -> int:
-    """15,000, or what all but the smallest twentieth of the shapes have, if that is less.
+def _default_points(items: list[SourceItem]) -> int:
+    """15,000, or the 5 % quantile of the sizes of the shapes if that is less.
 
-    A mesh has as many as are wanted, so a scan among many meshes does not decide for them.
+    A mesh counts as 15,000, so that a scan among many meshes does not decide.
     """
     sizes: dict[tuple[str, str | None], int | None] = {}
     for item in items:

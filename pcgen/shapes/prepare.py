@@ -1,8 +1,8 @@
-"""From a source of any layout to a data set: parallel, resumable, the same every time.
+"""Make a data set from a source of any layout: parallel, resumable and reproducible.
 
-Everything goes into ``<out>.part``: a plan (what is made of what, with which settings), finished
-pieces, at last the arrays. When all is there the folder gets its final name. A second run finds
-the plan, and if it is its own, goes on from the pieces; else it starts anew.
+All files go into ``<out>.part``: the plan, finished shards, and finally the arrays. The complete
+folder is renamed to ``<out>``. A second call with the same plan resumes from the shards; with
+another plan, it starts over.
 """
 
 from __future__ import annotations
@@ -23,23 +23,23 @@ from pcgen.files import TEMPORARY_PREFIX, lock, parse_json, storage_errors, writ
 from pcgen.jobs import pool
 from pcgen.jobs.workers import foreign_limits
 from pcgen.remote import folder_for, is_url
-from pcgen.shapes import evidence
-from pcgen.shapes.fetch import is_published, publish
-from pcgen.shapes.pieces import (
-    PIECE_SIZE,
-    Piece,
+from pcgen.shapes import consistency
+from pcgen.shapes.listing import Rejected
+from pcgen.shapes.plan import BY_HASH, Plan, make_plan, summary
+from pcgen.shapes.remote_datasets import is_published, publish
+from pcgen.shapes.shards import (
+    SHARD_SIZE,
+    Shard,
     assemble,
     convert,
     read_record,
     rows_of,
-    write_piece,
+    write_shard,
 )
-from pcgen.shapes.plan import BY_HASH, Plan, make_plan, summary
-from pcgen.shapes.store import Row
-from pcgen.shapes.tree import Rejected
+from pcgen.shapes.store import IndexRow
 from pcgen.shapes.writer import write_records
 
-_UPRIGHT = ("shapenet", "pc15k", "shapenetpart", "partnet")  # sets that are known to have Y up
+_UPRIGHT = ("shapenet", "pc15k", "shapenetpart", "partnet")  # data sets known to have Y up
 
 
 def prepare(
@@ -61,24 +61,24 @@ def prepare(
     Args:
         source: a folder, a zip archive, a file of clouds, a URL of one of these (see
             :mod:`pcgen.remote`), or the word ``starter``.
-        out: the folder to make, or its URL: it is made in the cache and then copied. Where it
-            exists and was made by the same call, nothing is done.
-        format: ``auto`` or a layout by name.
-        categories: names (or synsets) to keep; None for all.
-        points: to store of each shape; by default 15,000 of a mesh, and of clouds as many as
-            they have, at most 15,000.
-        splits: a CSV, see :func:`pcgen.shapes.splits.read_table`; by default the source's own
-            table or folders, else 80/10/10 by the hash of the id.
-        workers: processes; by default the cores we may use, or all of the cluster.
-        ray: the address of a Ray cluster that does the work; see :mod:`pcgen.jobs.cluster`.
+        out: the folder to make, or a URL; then it is made in the cache and uploaded. If it exists
+            and was made by the same call, nothing is done.
+        format: ``auto`` or the name of a layout.
+        categories: names (or synsets) to use; None for all.
+        points: to store per shape; by default 15,000, or the number of points of the clouds if
+            they have fewer.
+        splits: a CSV table, see :func:`pcgen.shapes.splits.read_table`; by default a table or
+            folders of the source, else 80/10/10 by the hash of the id.
+        workers: number of processes; by default one per usable core, or the whole cluster.
+        ray: the address of a Ray cluster to use; see :mod:`pcgen.jobs.cluster`.
         seed: of the sampling.
-        up: the axis of the source that points up; the data set has +Y up, exports go back. None
-            takes Y, and says where the shapes look otherwise.
-        unit: the name of the source's unit, for the reports of exports.
+        up: the up axis of the source, which the data set rotates to +Y and exports rotate back.
+            None means Y, and reports if the shapes look otherwise.
+        unit: the name of the source's length unit, for the reports of exports.
     Returns:
         the report, which is also written as ``report.json``.
     Raises:
-        DataError: no source, or nothing usable in it.
+        DataError: no source, or no usable shape in it.
         StorageError: ``out`` cannot be written, holds something else, or is being written.
     """
     if is_url(out):
@@ -97,9 +97,9 @@ def prepare(
         return _existing(out, plan)
     part = out.with_name(out.name + ".part")
     with lock(part), storage_errors(part):
-        pieces = _open_part(part, plan)
-        _run(pieces, workers, ray)
-        report = _finish(part, plan, pieces, up is not None)
+        shards = _open_part(part, plan)
+        _run(shards, workers, ray)
+        report = _finish(part, plan, shards, up is not None)
         if out.exists():
             out.rmdir()
         part.replace(out)
@@ -109,7 +109,7 @@ def prepare(
 
 
 def _published(source: Path | str, url: str, options: dict[str, Any]) -> dict[str, Any]:
-    """Make a data set in the cache, where its readers look first, and copy it to its URL."""
+    """Make a data set in the cache, where its readers look first, and upload it."""
     folder = folder_for(url)
     report = prepare(source, folder, **options)
     if not is_published(folder, url):
@@ -118,21 +118,21 @@ def _published(source: Path | str, url: str, options: dict[str, Any]) -> dict[st
 
 
 def _existing(out: Path, plan: Plan) -> dict[str, Any]:
-    """The report of a data set that is there already, if it is the one that was asked for."""
+    """The report of an existing data set, if it was made from the same plan."""
     try:
         meta = parse_json((out / "dataset.json").read_text())
         made = {"up": "y", "unit": "", **meta["settings"]}
         if made == to_plain(plan.settings) and meta["source_hash"] == plan.source_hash:
-            progress.say(f"{out} is there already, made from the same shapes; nothing to do")
+            progress.say(f"{out} already exists and was made from the same shapes; nothing to do")
             report: dict[str, Any] = parse_json((out / "report.json").read_text())
             return report
     except (OSError, ValueError, KeyError, TypeError):
         pass
-    raise StorageError(f"{out} exists already and holds something else; choose another --out")
+    raise StorageError(f"{out} already exists and holds something else; choose another --out")
 
 
-def _open_part(part: Path, plan: Plan) -> list[Piece]:
-    """The pieces of the plan, in a folder that holds those of no other plan."""
+def _open_part(part: Path, plan: Plan) -> list[Shard]:
+    """The shards of the plan, in a folder without shards of another plan."""
     folder, record = part / "pieces", part / "plan.json"
     try:
         same = parse_json(record.read_text())["stamp"] == plan.stamp
@@ -143,60 +143,60 @@ def _open_part(part: Path, plan: Plan) -> list[Piece]:
             if path.name != ".lock":
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
         write_json(record, {"stamp": plan.stamp, "settings": to_plain(plan.settings)})
-    for path in part.glob(f"{TEMPORARY_PREFIX}*"):  # half-written when the last run was killed
+    for path in part.glob(f"{TEMPORARY_PREFIX}*"):  # partly written when the last run was killed
         path.unlink()
     folder.mkdir(exist_ok=True)
     settings = plan.settings
     return [
-        Piece(
+        Shard(
             number=number,
             folder=folder,
             source=plan.place,
-            items=plan.items[start : start + PIECE_SIZE],
+            items=plan.items[start : start + SHARD_SIZE],
             points=settings.points,
             seed=settings.seed,
             up=settings.up,
         )
-        for number, start in enumerate(range(0, len(plan.items), PIECE_SIZE))
+        for number, start in enumerate(range(0, len(plan.items), SHARD_SIZE))
     ]
 
 
-def _run(pieces: list[Piece], workers: int | None, ray: str | None) -> None:
-    """Have all pieces converted that are not yet; what kills a worker is skipped next time."""
-    waiting = [piece for piece in pieces if read_record(piece) is None]
-    total = sum(len(piece.items) for piece in pieces)
-    done = total - sum(len(piece.items) for piece in waiting)
+def _run(shards: list[Shard], workers: int | None, ray: str | None) -> None:
+    """Convert all missing shards; an item that crashes a worker is skipped in the next try."""
+    waiting = [shard for shard in shards if read_record(shard) is None]
+    total = sum(len(shard.items) for shard in shards)
+    done = total - sum(len(shard.items) for shard in waiting)
     if done:
-        progress.say(f"going on: {done} of {total} shapes were done before")
+        progress.say(f"resuming: {done} of {total} shapes are done")
     if not waiting:
         return
     with (
         pool(convert, len(waiting), workers=workers, ray=ray, limits=foreign_limits()) as working,
         progress.bar("prepare", total, done) as bar,
     ):
-        for piece in waiting:
-            working.submit(piece)
+        for shard in waiting:
+            working.submit(shard)
         for outcome in working.outcomes():
-            piece = outcome.task
+            shard = outcome.task
             if outcome.death is None:
-                write_piece(piece, outcome.result)
-                bar.advance(len(piece.items))
+                write_shard(shard, outcome.result)
+                bar.advance(len(shard.items))
             elif outcome.death.item is None:
                 raise DataError(
                     f"a worker could not start ({outcome.death.reason}); a script that prepares "
                     'data needs the line: if __name__ == "__main__":'
                 )
             else:
-                skip = {**piece.skip, outcome.death.item: outcome.death.reason}
-                working.submit(replace(piece, skip=skip))
+                skip = {**shard.skip, outcome.death.item: outcome.death.reason}
+                working.submit(replace(shard, skip=skip))
 
 
-def _finish(part: Path, plan: Plan, pieces: list[Piece], up_is_given: bool) -> dict[str, Any]:
-    """Arrays, index, description and report of a whole data set."""
-    records = [(piece, read_record(piece) or []) for piece in pieces]
+def _finish(part: Path, plan: Plan, shards: list[Shard], up_is_given: bool) -> dict[str, Any]:
+    """Write the arrays, index, description and report."""
+    records = [(shard, read_record(shard) or []) for shard in shards]
     rejected = list(plan.rejected)
-    for piece, record in records:
-        for item, outcome in zip(piece.items, record, strict=True):
+    for shard, record in records:
+        for item, outcome in zip(shard.items, record, strict=True):
             if "reason" in outcome:
                 rejected.append(Rejected(item.where, outcome["reason"]))
     accepted = [outcome for _, record in records for outcome in record if "reason" not in outcome]
@@ -204,20 +204,20 @@ def _finish(part: Path, plan: Plan, pieces: list[Piece], up_is_given: bool) -> d
         listed = [to_plain(item) for item in rejected]
         write_json(part / "report.json", {"source": plan.source, "count": 0, "rejected": listed})
         raise DataError(
-            f"nothing usable in {plan.source}. {summary(rejected)} (all: {part}/report.json)"
+            f"no usable shape in {plan.source}. {summary(rejected)} (all: {part}/report.json)"
         )
     bare = sum(not outcome["normals"] for outcome in accepted)
     known = bare < len(accepted)
     names = ["points", "normals"] if known else ["points"]
     counts = [
-        (piece, sum("reason" not in outcome for outcome in record)) for piece, record in records
+        (shard, sum("reason" not in outcome for outcome in record)) for shard, record in records
     ]
     assemble(part, counts, plan.settings.points, names)
-    rows = [row for piece, record in records for row in rows_of(piece, record, known)]
-    frames = evidence.about_units(rows)
+    rows = [row for shard, record in records for row in rows_of(shard, record, known)]
+    frames = consistency.unit_remarks(rows)
     if plan.settings.format not in _UPRIGHT:
         mapped = np.load(part / "points.npy", mmap_mode="r")
-        frames += evidence.about_up(rows, mapped, up_is_given)
+        frames += consistency.up_axis_remarks(rows, mapped, up_is_given)
     by_hash = plan.settings.splits.endswith(BY_HASH)
     rows, copies = _of_one_split(rows, [outcome.get("content") for outcome in accepted], by_hash)
     meta = {"settings": to_plain(plan.settings), "source_hash": plan.source_hash}
@@ -247,14 +247,14 @@ def _finish(part: Path, plan: Plan, pieces: list[Piece], up_is_given: bool) -> d
 
 def _about_normals(bare: int, count: int) -> str:
     if bare == count:
-        return "none: they are known of no shape"
+        return "none: no shape has any"
     if not bare:
         return "of the surface"
-    return f"known of {count - bare} shapes; {bare} shapes have none, and zeros in their place"
+    return f"known for {count - bare} shapes; {bare} shapes have none, and get zeros"
 
 
 def _notes(accepted: list[dict[str, Any]]) -> list[str]:
-    """What was not understood in some shapes: each kind once, with how many have it."""
+    """The notes on shapes, each kind once with its count."""
     kinds: dict[str, list[str]] = {}
     for outcome in accepted:
         for note in outcome.get("notes", ()):
@@ -263,12 +263,12 @@ def _notes(accepted: list[dict[str, Any]]) -> list[str]:
 
 
 def _of_one_split(
-    rows: list[Row], contents: list[str | None], movable: bool
-) -> tuple[list[Row], list[str]]:
-    """Rows, those of one content in one split, and what there is to say.
+    rows: list[IndexRow], contents: list[str | None], movable: bool
+) -> tuple[list[IndexRow], list[str]]:
+    """The rows with exact copies in one split, and remarks.
 
-    Splits by hash are ours to change: copies go where the first of them is, or elsewhere if that
-    would leave a split empty. Those of a table or a layout stay as published.
+    Only splits by hash change: copies move to the split of the first one, or to another if that
+    would leave a split empty. Splits of a table or layout stay as published.
     """
     groups: dict[str, list[int]] = {}
     for number, content in enumerate(contents):

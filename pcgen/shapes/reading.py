@@ -1,16 +1,14 @@
-"""The one way in for files of shapes: ``open_file(path)``, and what every command makes of it.
+"""Open files of shapes; every command reads through :func:`open_file`.
 
-A file is a mesh where it has a face, and a scan where it has none. So it is for every format and
-for every command: prepare, mesh, view, gallery, evaluate, interpolate and render all come here.
+A file with a face is a mesh; a file without is a scan.
 
-* Points of a scan that are NaN or infinite are left out and counted; a normal that is not finite
-  or has no length is unknown, and is zero. Of generated clouds, which are judged, neither is
-  repaired: the caller says ``faulty="refuse"``.
-* A mesh is refused where a face is no face of its vertices, a corner is NaN, or no face has area.
-* What a reader met and did not understand comes back as notes, with counts.
+* Points of a scan that are NaN or infinite are left out and counted; normals that are not finite or
+  have no length become zero. Evaluation reads generated clouds with ``faulty="refuse"`` instead.
+* A mesh is refused if a face index is out of range, a corner is NaN, or no face has area.
+* What a reader does not understand becomes a note with a count.
 
-Which suffix is read by what is the table :data:`pcgen.shapes.formats.READERS`; arrays of one
-cloud or many are in :mod:`pcgen.shapes.stacks`.
+:data:`pcgen.shapes.formats.READERS` maps suffixes to readers; :mod:`pcgen.shapes.cloud_arrays`
+reads arrays of one cloud or many.
 """
 
 from __future__ import annotations
@@ -19,26 +17,26 @@ import functools
 from pathlib import Path
 
 from pcgen.errors import InputError, MeshError
-from pcgen.shapes.clouds import Cloud, Content, Faulty, Opened, checked
+from pcgen.shapes.cloud_arrays import open_cloud_arrays
+from pcgen.shapes.clouds import Cloud, Faulty, FileContent, OpenedShape, clean_cloud
 from pcgen.shapes.formats import ARRAY_SUFFIXES, MESH_SUFFIXES, READERS, UNUSABLE
-from pcgen.shapes.formats.raw import Sibling, plain
+from pcgen.shapes.formats.raw import Sibling, to_utf8
 from pcgen.shapes.mesh_files import Mesh, check_mesh, read_file
-from pcgen.shapes.stacks import open_stacks
 
-NO_FACES = "no faces, so it is taken for a scan"
-#: Everything that can be opened.
+NO_FACES = "no faces, so it is read as a scan"
+#: All suffixes that can be opened.
 SUFFIXES = tuple(dict.fromkeys((*READERS, *ARRAY_SUFFIXES)))
 
 
-def open_file(path: Path | str, *, faulty: Faulty = "drop") -> Content:
+def open_file(path: Path | str, *, faulty: Faulty = "drop") -> FileContent:
     """All shapes of a file: a mesh, a scan, or arrays of clouds.
 
     Args:
-        faulty: what becomes of points that are NaN or infinite: ``drop`` leaves them out,
-            ``refuse`` refuses the file, ``keep`` gives scans as they are, to be judged elsewhere.
+        faulty: how points that are NaN or infinite are treated: ``drop`` leaves them out,
+            ``refuse`` refuses the file, ``keep`` returns scans unchanged.
     Raises:
-        InputError: nothing there, a suffix that is not read (with the way to convert it), or a
-            file that cannot be used; it is named.
+        InputError: no file, an unsupported suffix (the message says how to convert it), or a file
+            that cannot be used.
     """
     path = Path(path)
     suffix = path.suffix.lower()
@@ -48,50 +46,50 @@ def open_file(path: Path | str, *, faulty: Faulty = "drop") -> Content:
         raise InputError(f"no file at {path}")
     try:
         if suffix in ARRAY_SUFFIXES:
-            return open_stacks(path, faulty)
+            return open_cloud_arrays(path, faulty)
         beside = functools.partial(_read_beside, path)
         opened = open_bytes(read_file(path), suffix, beside, faulty=faulty)
     except MeshError as error:
         raise InputError(f"{path}: {error}") from None
-    return Content([opened.shape], [path.stem], [""], notes=opened.notes)
+    return FileContent([opened.shape], [path.stem], [""], notes=opened.notes)
 
 
 def open_bytes(
     data: bytes, suffix: str, sibling: Sibling | None = None, *, faulty: Faulty = "drop"
-) -> Opened:
-    """The shape of a file of one shape, from its content; see :func:`open_file`.
+) -> OpenedShape:
+    """Read a shape from the content of its file; see :func:`open_file`.
 
     Args:
-        suffix: such as ``.obj``. sibling: gives the files that a glTF refers to.
+        suffix: such as ``.obj``. sibling: reads the files that a glTF refers to.
     Raises:
-        MeshError: the reason for which it cannot be used. InputError: an unknown suffix.
+        MeshError: it cannot be used; the message says why. InputError: an unknown suffix.
     """
     reader = READERS.get(suffix)
     if reader is None:
         raise InputError(f"it cannot be read: {unreadable(suffix)}")
     if not data:
         raise MeshError("the file is empty: no points and no faces")
-    raw = reader(plain(data), sibling)
+    raw = reader(to_utf8(data), sibling)
     if len(raw.faces):
         mesh = Mesh(raw.vertices, raw.faces)
         check_mesh(mesh)
-        return Opened(mesh, raw.notes)
+        return OpenedShape(mesh, raw.notes)
     said = (NO_FACES,) if suffix in MESH_SUFFIXES and suffix != ".ply" else ()
     try:
-        cloud, notes = checked(Cloud(raw.vertices, raw.normals), faulty)
+        cloud, notes = clean_cloud(Cloud(raw.vertices, raw.normals), faulty)
     except MeshError as error:
         raise MeshError(": ".join((*said, str(error)))) from None
-    return Opened(cloud, (*said, *raw.notes, *notes))
+    return OpenedShape(cloud, (*said, *raw.notes, *notes))
 
 
 def read_mesh(
     source: Path | str | bytes, *, suffix: str | None = None, sibling: Sibling | None = None
 ) -> Mesh:
-    """The mesh of a file, given by its path or its content.
+    """Read a mesh from the path or the content of its file.
 
     Raises:
-        MeshError: none, a damaged one, or a scan. InputError: no such file, an unknown suffix, or
-            a file beyond :data:`pcgen.shapes.mesh_files.FILE_LIMIT`.
+        MeshError: no mesh, a damaged one, or a scan. InputError: no such file, an unknown suffix,
+            or a file larger than :data:`pcgen.shapes.mesh_files.FILE_LIMIT`.
     """
     if not isinstance(source, bytes):
         path = Path(source)
@@ -108,14 +106,14 @@ def read_mesh(
 
 
 def unreadable(suffix: str) -> str:
-    """Why files of a suffix are not read, and what to do."""
+    """Why files of a suffix cannot be read, and what to do."""
     if suffix in UNUSABLE:
         return f"{suffix} is not read; {UNUSABLE[suffix]}"
     return f"shapes are files ending in {', '.join(SUFFIXES)}, got {suffix or 'no ending'!r}"
 
 
 def _read_beside(path: Path, name: str) -> bytes:
-    """A file in the folder of ``path`` or below it, never outside."""
+    """Read a file in the folder of ``path`` or below it, never outside."""
     folder = path.parent.resolve()
     target = (folder / name).resolve()
     if not target.is_relative_to(folder):

@@ -1,4 +1,4 @@
-"""Generated or reference clouds in one ``.npz``: what ``sample`` writes and ``evaluate`` reads."""
+"""Clouds in one ``.npz`` file, as ``sample`` writes and ``evaluate`` reads them."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from pcgen.shapes.arrays import read_npz, write_npz
 
 @dataclass(frozen=True, kw_only=True)
 class Samples:
-    """Clouds of one size with their categories.
+    """Clouds of equal size with their categories.
 
     Attributes:
         points: (N, P, 3) float32, finite.
-        category: (N,) names; of one shape ``""`` where nothing is known.
-        meta: JSON-ready: where the samples come from (run, seed, steps, version).
+        category: (N,) names; ``""`` if unknown.
+        meta: JSON-ready; the origin of the samples (run, seed, steps, version).
         normals: (N, P, 3) float32, or None.
     Raises:
         InputError: a wrong shape, NaN or infinity, or ``meta`` that is not JSON.
@@ -40,7 +40,7 @@ class Samples:
             category = np.full(len(points), "")
         if category.shape != (len(points),) or category.dtype.kind != "U":
             raise InputError(
-                f"category must be {len(points)} names, one a cloud, got shape {category.shape} "
+                f"category must be {len(points)} names, one per cloud, got shape {category.shape} "
                 f"of {category.dtype}"
             )
         if not isinstance(self.meta, dict):
@@ -59,11 +59,11 @@ class Samples:
         return len(self.points)
 
     def with_meta(self, **more: Any) -> Samples:
-        """With more entries in ``meta``."""
+        """A copy with more entries in ``meta``."""
         return replace(self, meta=self.meta | more)
 
     def save(self, path: Path | str) -> Path:
-        """Write the ``.npz`` atomically and give its path; equal samples give equal bytes."""
+        """Write the ``.npz`` atomically; returns its path. Equal samples give equal bytes."""
         path = Path(path)
         if path.suffix != ".npz":
             raise InputError(f"samples are written as .npz, got the name {path}")

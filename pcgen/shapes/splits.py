@@ -1,4 +1,4 @@
-"""Which shape is for training, validation or test: by a file, by the layout, or by hash."""
+"""Assign shapes to train, val and test by a table, by the layout, or by hash."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from typing import Any
 
 from pcgen.errors import DataError, InputError, MeshError
 from pcgen.files import parse_json
-from pcgen.shapes.formats.raw import plain
+from pcgen.shapes.formats.raw import to_utf8
 from pcgen.shapes.formats.text import looks_like_points
-from pcgen.shapes.items import Item
+from pcgen.shapes.items import SourceItem
 from pcgen.shapes.layouts import SPLIT_NAMES, split_in
+from pcgen.shapes.listing import Entry, Listing, Rejected, read_entry
 from pcgen.shapes.mesh_files import read_file
 from pcgen.shapes.reading import SUFFIXES
-from pcgen.shapes.tree import Entry, Listing, Rejected, read_entry
 
-#: Tables at the top of a source are used without being asked for, those of these names first.
+#: Tables at the top of a source are used by default, those with these names first.
 OWN_TABLES = ("split.csv", "splits.csv", "all.csv", "manifest.csv")
 
 _MODEL_COLUMNS = ("modelId", "model_id")
 _FILE_COLUMNS = ("file", "filename", "path", "object_path", "name", "model", "id", "object_id")
-# In JSON: what holds the name of a model, and what the folder of the models beside it.
+# In JSON: keys of the name of a model, and of its folder.
 _MODEL_KEYS = ("anno_id", "modelId", "model_id", "file", "path", "name", "id")
-_JSON_LISTS = ("pcn", "completion3d", "dataset")  # that hold the splits under other names
+_JSON_LISTS = ("pcn", "completion3d", "dataset")  # other names of split files
 _SYNSET_KEYS = ("taxonomy_id", "synsetId", "synset")
 _TABLE_LIMIT = 256 * 2**20
 _TRAIN, _VAL = 0.8, 0.9  # by hash: up to 0.8 train, up to 0.9 val, then test
@@ -36,19 +36,19 @@ _TRAIN, _VAL = 0.8, 0.9  # by hash: up to 0.8 train, up to 0.9 val, then test
 
 @dataclass(frozen=True)
 class SplitTable:
-    """A splits file: split and, where the file says so, category, by the name of a shape.
+    """A splits file: the split and, optionally, the category by the name of a shape.
 
-    Names are compared in one form of Unicode, with forward slashes. A name that rows of different
-    splits share (one model in two synsets) counts for nothing by itself.
+    Names are compared in Unicode NFC, with forward slashes. A name in rows of different splits (one
+    model in two synsets) is not used by itself.
     """
 
     origin: str
     rows: dict[str, tuple[str, str | None]]
 
-    def row(self, item: Item) -> tuple[str, str | None] | None:
-        """The row of a shape, by the surest of its names that the table has in one split.
+    def row(self, item: SourceItem) -> tuple[str, str | None] | None:
+        """The row of a shape, by the most specific of its names that is in one split.
 
-        A row without a split is one that the table has in several.
+        A row with an empty split means that the table has the name in several.
         """
         found = [self.rows[name] for name in _names_of(item) if name in self.rows]
         return next((row for row in found if row[0]), found[0] if found else None)
@@ -57,16 +57,17 @@ class SplitTable:
 def read_table(source: Path | str | bytes, origin: str) -> SplitTable:
     """Read ``id,synsetId,subSynsetId,modelId,split`` (ShapeNet), or ``file[,category],split``.
 
-    Columns may come in any order and among others; model, path, name and id are understood too.
+    Columns may have any order, and others are ignored; the first may also be called model, path,
+    name or id.
 
     Raises:
         DataError: no such file, or no such columns.
     """
     try:
         data = source if isinstance(source, bytes) else read_file(Path(source), _TABLE_LIMIT)
-        text = plain(data).decode("utf-8")
+        text = to_utf8(data).decode("utf-8")
         first = text.partition("\n")[0]
-        mark = max(",;\t", key=first.count)  # as Excel writes it in some countries
+        mark = max(",;\t", key=first.count)  # Excel uses semicolons in some countries
         reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=mark)
         columns = {(name or "").strip(): name for name in reader.fieldnames or ()}
         found: dict[str, tuple[str, str | None]] = {}
@@ -101,10 +102,10 @@ def read_table(source: Path | str | bytes, origin: str) -> SplitTable:
 
 
 def find_table(listing: Listing, remarks: list[str]) -> SplitTable | None:
-    """The splits file that a source brings along, or its lists of names, if it does.
+    """The splits file of a source, or its lists of names; None if it has neither.
 
     Args:
-        remarks: is told of a file that is called a splits file and is none.
+        remarks: receives a remark if a file is named like a splits file but is not one.
     """
     top = [e for e in listing.entries if "/" not in e.path and e.suffix in (".csv", ".tsv")]
     rank = {name: number for number, name in enumerate(OWN_TABLES)}
@@ -112,7 +113,7 @@ def find_table(listing: Listing, remarks: list[str]) -> SplitTable | None:
         try:
             return read_table(read_entry(entry, _TABLE_LIMIT), entry.path)
         except (DataError, InputError) as error:
-            if "split" in entry.stem:  # others may be tables of anything
+            if "split" in entry.stem:  # other tables may hold anything
                 remarks.append(f"{error}; it is not used")
     return _find_lists(listing)
 
@@ -120,8 +121,8 @@ def find_table(listing: Listing, remarks: list[str]) -> SplitTable | None:
 def _find_lists(listing: Listing) -> SplitTable | None:
     """Files such as ``train.txt``, ``<synset>/val.lst``, ``shuffled_test_file_list.json``.
 
-    In text, a name is the first word of a line; in JSON see :func:`_json_names`. A name may be a
-    path, with or without an ending; one in a list that lies in a folder may be of that folder.
+    In text, a name is the first word of a line; for JSON see :func:`_json_names`. A name may be a
+    path, with or without suffix, relative to the source or to the folder of the list.
     """
     rows: dict[str, tuple[str, str | None]] = {}
     origins = []
@@ -144,7 +145,7 @@ def _find_lists(listing: Listing) -> SplitTable | None:
 
 
 def _listed(entry: Entry) -> list[tuple[str, str]]:
-    """The names in a list, each with its split; none where the file is no list."""
+    """The names in a list with their splits; empty if the file is not a list."""
     split, stem = split_in(entry.stem), entry.stem.lower()
     of_json = entry.suffix == ".json" and (split or "split" in stem or stem in _JSON_LISTS)
     if entry.size > _TABLE_LIMIT or "id2" in stem:  # names of the rows of an HDF5 file
@@ -152,7 +153,7 @@ def _listed(entry: Entry) -> list[tuple[str, str]]:
     if not of_json and not (split and entry.suffix in (".txt", ".lst")):
         return []
     try:
-        data = plain(read_entry(entry, _TABLE_LIMIT))
+        data = to_utf8(read_entry(entry, _TABLE_LIMIT))
         if of_json:
             return list(_json_names(parse_json(data), split))
     except (InputError, MeshError, ValueError, RecursionError):
@@ -166,8 +167,8 @@ def _listed(entry: Entry) -> list[tuple[str, str]]:
 def _json_names(
     value: Any, split: str | None, place: tuple[str, ...] = ()
 ) -> Iterator[tuple[str, str]]:
-    """Split and name of every model: of lists, of objects with a key for each split or synset, and
-    of objects for each model or taxonomy."""
+    """The split and name of every model in nested lists, in objects with a key per split or synset,
+    and in an object per model or taxonomy."""
     if isinstance(value, str | int) and split:
         yield split, "/".join((*place, str(value)))
     elif isinstance(value, list):
@@ -186,8 +187,10 @@ def _json_names(
                 yield from _json_names(one, known or split, place if known else (*place, key))
 
 
-def apply_table(items: Iterable[Item], table: SplitTable) -> tuple[list[Item], list[Rejected]]:
-    """Give each item the split of its row; an item without a row belongs to no split."""
+def apply_table(
+    items: Iterable[SourceItem], table: SplitTable
+) -> tuple[list[SourceItem], list[Rejected]]:
+    """Give each item the split of its row; reject items without a row."""
     kept, rejected = [], []
     for item in items:
         row = table.row(item)
@@ -203,36 +206,36 @@ def apply_table(items: Iterable[Item], table: SplitTable) -> tuple[list[Item], l
     return kept, rejected
 
 
-def _names_of(item: Item) -> list[str]:
-    """What a table may call a shape, the surest first: whole paths, then ends of them."""
+def _names_of(item: SourceItem) -> list[str]:
+    """The names of a shape in a table, the most specific first: whole paths, then their ends."""
     path = item.entry.path if item.row is None else f"{item.entry.path}[{item.row}]"
     whole = [*item.names, item.id]
-    for one in dict.fromkeys((path, item.entry.path)):  # then what is said of all of its file
+    for one in dict.fromkeys((path, item.entry.path)):  # then the names of its file
         parts = _bare(one).split("/")
         whole += [one, *("/".join(parts[k:]) for k in range(len(parts)))]
     return list(dict.fromkeys(_form(name) for name in whole))
 
 
 def _form(name: str) -> str:
-    """A name as it is compared."""
+    """The normalised form of a name, for comparison."""
     name = name.strip().replace("\\", "/").removeprefix("./")
     return name if name.isascii() else unicodedata.normalize("NFC", name)
 
 
 def _bare(name: str) -> str:
-    """A path without its ending."""
+    """A path without its suffix."""
     folder, _, own = name.rpartition("/")
     stem, dot, suffix = own.rpartition(".")
     own = stem if dot and stem and f".{suffix.lower()}" in SUFFIXES else own
     return f"{folder}/{own}" if folder else own
 
 
-def split_by_hash(items: list[Item]) -> list[Item]:
+def split_by_hash(items: list[SourceItem]) -> list[SourceItem]:
     """80 % train, 10 % val, 10 % test for items that have no split, by the hash of their id.
 
-    An id keeps its split whatever else is in the set; only where a split would stay empty does the
-    item with the highest hash go to test or val, that with the lowest to train, which comes first:
-    a single shape is for training, of two the other is for test.
+    The split of an id does not depend on the other items, unless a split would stay empty: then the
+    item with the highest hash goes to test or val, and that with the lowest to train. Train comes
+    first: a single shape is for training; of two, the other is for test.
     """
     open_ids = sorted((item.id for item in items if item.split is None), key=_position)
     chosen = {
@@ -251,7 +254,7 @@ def split_by_hash(items: list[Item]) -> list[Item]:
 
 
 def _position(name: str) -> float:
-    """A number in [0, 1) that only the id decides."""
+    """A number in [0, 1) from the hash of the id."""
     return int.from_bytes(hashlib.sha256(name.encode("utf-8", "replace")).digest()[:6]) / 2**48
 
 

@@ -1,4 +1,4 @@
-"""Where the starter data lies: the ``data`` folder of a checkout, in ShapeNetCore's layout."""
+"""Find the starter data: the ``data`` folder of a checkout, in ShapeNetCore's layout."""
 
 from __future__ import annotations
 

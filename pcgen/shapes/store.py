@@ -1,16 +1,15 @@
-"""A prepared data set: a folder that a person can understand and a trainer can memory-map.
+"""Open a prepared data set, a folder with these files:
 
 ====================  ==========================================================================
 ``dataset.json``      format version, counts, content hash, the settings it was made with
-``index.csv``         one row a shape: id, category, split, source, sha256, centre, scale
+``index.csv``         one row per shape: id, category, split, source, sha256, centre, scale
 ``points.npy``        (count, P, 3) float32, in each shape's box frame
-``normals.npy``       (count, P, 3) float16 unit vectors, zero where a shape or a point came
-                      without; absent where all did
+``normals.npy``       (count, P, 3) float16 unit vectors, zero if unknown; absent if all are
 ``report.json``       what was read, what was rejected and why
 ====================  ==========================================================================
 
-Row k of the index is row k of the arrays. Points of a shape are independent draws from its
-surface, so any run of them is a fair sample of it.
+Row k of the index is row k of the arrays. Points of a shape are independent samples of its surface,
+so any range of them samples it uniformly.
 """
 
 from __future__ import annotations
@@ -38,13 +37,13 @@ FORMAT = "pcgen-dataset"
 VERSION = 1
 COLUMNS = ("id", "category", "split", "source", "sha256", "cx", "cy", "cz", "scale")
 
-#: ``first`` are the first two thirds of a shape's points, for training, and ``last`` the rest,
-#: for references: of 15,000 the 10,000 and 5,000 of PointFlow's protocol.
+#: ``first`` are the first two thirds of a shape's points, for training, ``last`` the rest, for
+#: references: of 15,000, the 10,000 and 5,000 of PointFlow's protocol.
 Part = Literal["all", "first", "last"]
 
 
-class Row(NamedTuple):
-    """One shape: points in its own units are ``stored * scale + centre``."""
+class IndexRow(NamedTuple):
+    """One shape: points in original units are ``stored * scale + centre``."""
 
     id: str
     category: str
@@ -57,16 +56,16 @@ class Row(NamedTuple):
 
 @dataclass(frozen=True)
 class Dataset:
-    """A data set opened read-only; see :meth:`open`. Rows are named by their number.
+    """A data set opened read-only; see :meth:`open`. Shapes are referred to by row number.
 
     Attributes:
         path: its folder.
-        rows: one :class:`Row` a shape.
+        rows: one :class:`IndexRow` per shape.
         meta: the content of ``dataset.json``.
     """
 
     path: Path
-    rows: Sequence[Row]
+    rows: Sequence[IndexRow]
     meta: dict[str, Any]
 
     @classmethod
@@ -80,7 +79,7 @@ class Dataset:
         if not (path / "dataset.json").is_file():
             unfinished = path.with_name(path.name + ".part")
             hint = (
-                f"; {unfinished} holds an unfinished one, run the same prepare command to go on"
+                f"; {unfinished} holds an unfinished one, run the same prepare command to resume"
                 if unfinished.is_dir()
                 else "; make one with: pcgen prepare SOURCE --out DATASET"
             )
@@ -91,7 +90,7 @@ class Dataset:
         wanted = (meta["count"], meta["points_per_shape"], 3)
         if len(rows) != wanted[0] or dataset.mapped_points.shape != wanted:
             raise DataError(
-                f"{path} is damaged: dataset.json promises {wanted}, index.csv has {len(rows)} "
+                f"{path} is damaged: dataset.json states {wanted}, index.csv has {len(rows)} "
                 f"rows and points.npy is {dataset.mapped_points.shape}; prepare it again"
             )
         if dataset.has_normals and dataset.mapped_normals.shape != wanted:
@@ -99,7 +98,7 @@ class Dataset:
         return dataset
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Another process maps the arrays itself instead of receiving them in a pickle.
+        # Another process maps the arrays itself, so the pickle does not contain them.
         return Dataset.open, (self.path,)
 
     @property
@@ -126,7 +125,7 @@ class Dataset:
 
     @property
     def content_hash(self) -> str:
-        """A hash of every point, id, category and split; equal for equal data sets."""
+        """A hash of all points, ids, categories and splits; equal for equal data sets."""
         return str(self.meta["content_hash"])
 
     @property
@@ -135,19 +134,19 @@ class Dataset:
 
     @property
     def up(self) -> str:
-        """The axis that points up in the source; in the data set it is y."""
+        """The up axis of the source; that of the data set is y."""
         up = _settings(self.meta).get("up", "y")
         return up if up in AXES else "y"
 
     @property
     def unit(self) -> str:
-        """The name of the source's unit, "" where nobody said it."""
+        """The name of the source's length unit; "" if unknown."""
         return str(_settings(self.meta).get("unit", ""))
 
     def select(
         self, *, split: str | None = None, categories: Iterable[str] | None = None
     ) -> NDArray[np.int64]:
-        """The numbers of the rows of one split, of some categories, or of both.
+        """The row numbers of a split, of some categories, or of both.
 
         Raises:
             DataError: an unknown name (the message lists the known ones), or no row is left.
@@ -177,25 +176,25 @@ class Dataset:
         return self.points_in(rows, self._window(part, count))
 
     def points_in(self, rows: ArrayLike, window: slice) -> NDArray[np.float32]:
-        """The points of some rows in the places ``window``, likewise; reads no others."""
+        """The points of some rows in the range ``window``, as :meth:`points`; reads no others."""
         return np.array(self.mapped_points[self._rows(rows), window], np.float32)
 
     def normals(
         self, rows: ArrayLike, count: int | None = None, *, part: Part = "all"
     ) -> NDArray[np.float32]:
-        """Unit normals of the points that the same arguments give, (n, count, 3) float32."""
+        """Unit normals of the points that :meth:`points` gives, (n, count, 3) float32."""
         if not self.has_normals:
             raise DataError(f"{self.path} has no normals: it was made from clouds without them")
         rows, window = self._rows(rows), self._window(part, count)
         return np.array(self.mapped_normals[rows, window], np.float32)
 
     def known_normals(self, row: int, count: int | None = None) -> NDArray[np.float32] | None:
-        """The normals (count, 3) of one row; None where its source had none."""
+        """The normals (count, 3) of one row; None if its source had none."""
         normals = self.normals([row], count)[0] if self.has_normals else None
         return normals if normals is not None and normals.any() else None
 
     def frame(self, rows: ArrayLike) -> Frame:
-        """The frame of some rows: ``points * scale + centre`` are the shape's own units."""
+        """The frame of some rows: ``points * scale + centre`` gives original units."""
         chosen = [self.rows[int(number)] for number in self._rows(rows)]
         return Frame(
             centre=np.array([row.centre for row in chosen], np.float64).reshape(-1, 3),
@@ -203,10 +202,10 @@ class Dataset:
         )
 
     def verify(self) -> None:
-        """Read everything and compare with the hashes.
+        """Read all data and check the hashes.
 
         Raises:
-            DataError: a shape, or the index, is not what was written; the message names it.
+            DataError: a shape or the index has changed; the message names it.
         """
         for number, row in enumerate(self.rows):
             normals = self.mapped_normals[number] if self.has_normals else None
@@ -217,12 +216,12 @@ class Dataset:
 
     @cached_property
     def mapped_points(self) -> NDArray[np.float32]:
-        """All points, (count, P, 3), as they lie on disk."""
+        """All points, (count, P, 3), memory-mapped."""
         return map_array(self.path / "points.npy", np.float32)
 
     @cached_property
     def mapped_normals(self) -> NDArray[np.float16]:
-        """All normals, likewise."""
+        """All normals, (count, P, 3), memory-mapped."""
         return map_array(self.path / "normals.npy", np.float16)
 
     def _rows(self, rows: ArrayLike) -> NDArray[np.int64]:
@@ -245,22 +244,22 @@ class Dataset:
         count = stop - start if count is None else count
         if not 1 <= count <= stop - start:
             raise InputError(
-                f"{self.path} has {stop - start} points a shape in part {part!r}, {count} were "
-                f"asked for; ask for fewer or prepare it again with more --points"
+                f"{self.path} has {stop - start} points per shape in part {part!r}, got {count}; "
+                f"use fewer, or prepare it again with more --points"
             )
         return slice(start, start + count)
 
 
 def shape_hash(points: NDArray[np.float32], normals: NDArray[np.float16] | None) -> str:
-    """sha256 of a shape as it is stored: its points, then its normals, little-endian."""
+    """sha256 of a stored shape: its points, then its normals, little-endian."""
     digest = hashlib.sha256(np.ascontiguousarray(points, "<f4").tobytes())
     if normals is not None:
         digest.update(np.ascontiguousarray(normals, "<f2").tobytes())
     return digest.hexdigest()
 
 
-def index_hash(rows: Iterable[Row]) -> str:
-    """One hash over all rows, where they came from apart: a moved source changes nothing."""
+def index_hash(rows: Iterable[IndexRow]) -> str:
+    """A hash of all rows without their source, so that a moved source changes nothing."""
     digest = hashlib.sha256()
     for row in rows:
         fields = [row.id, row.category, row.split, row.sha256, *row.centre, row.scale]
@@ -293,7 +292,7 @@ def _read_meta(path: Path) -> dict[str, Any]:
 
 
 def _remedy(folder: Path, meta: dict[str, Any]) -> str:
-    """What to do about a data set of another version."""
+    """What to do with a data set of another version."""
     found = meta.get("version")
     if type(found) is int and found > VERSION:
         return "Bring pcgen up to date with: pip install --upgrade pcgen"
@@ -311,7 +310,7 @@ def _remedy(folder: Path, meta: dict[str, Any]) -> str:
     return f"Prepare it again with: {shlex.join(words)}"
 
 
-def _read_index(path: Path) -> list[Row]:
+def _read_index(path: Path) -> list[IndexRow]:
     try:
         check_regular(path)
         with path.open(newline="", encoding="utf-8") as handle:
@@ -322,14 +321,14 @@ def _read_index(path: Path) -> list[Row]:
             for line in reader:
                 name, category, split, source, sha256, x, y, z, scale = line
                 centre = (float(x), float(y), float(z))
-                rows.append(Row(name, category, split, source, sha256, centre, float(scale)))
+                rows.append(IndexRow(name, category, split, source, sha256, centre, float(scale)))
             return rows
     except (ValueError, OSError, csv.Error) as error:
         raise DataError(f"{path} is damaged ({error}); prepare the data set again") from None
 
 
 def map_array(path: Path, kind: type) -> NDArray[Any]:
-    """Map a ``.npy`` file of exactly the promised length into memory, read-only."""
+    """Memory-map a ``.npy`` file, read-only."""
     try:
         check_regular(path)
         with path.open("rb") as handle:

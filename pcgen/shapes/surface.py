@@ -1,4 +1,4 @@
-"""Points drawn uniformly by area from a mesh."""
+"""Sample points uniformly by area from a mesh."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from pcgen.shapes.mesh_files import Mesh, face_crosses
 def sample_surface(
     mesh: Mesh, count: int, generator: np.random.Generator
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Draw independent points, uniform by area, with the normals of their faces.
+    """Sample independent points, uniform by area, with the normals of their faces.
 
-    A face that is there twice counts twice; degenerate faces are never drawn.
+    Duplicate faces count twice; degenerate faces get no points.
 
     Args:
         mesh: triangles in any length unit; the points share it.
         count: at least 1.
         generator: the only source of randomness; equal states give equal points.
     Returns:
-        points (count, 3) and unit normals (count, 3), as the faces are wound.
+        points (count, 3) and unit normals (count, 3), oriented like the faces.
     Raises:
         MeshError: no face has positive area.
     """
     if count < 1:
         raise InputError(f"count must be at least 1, got {count}")
-    # Scaled to unit size first: the squares of very small or large coordinates leave float64.
+    # Scaled to unit size first: squares of very small or large coordinates overflow float64.
     used = mesh.used_vertices()
     low, high = used.min(0), used.max(0)
     size = float((high - low).max())
@@ -39,7 +39,7 @@ def sample_surface(
     if not edges[-1] > 0:
         raise MeshError("the area of the surface is zero")
     drawn = generator.random((count, 3))
-    # side="right" never lands on a face without area: its edge equals the one before it.
+    # side="right" never selects a face without area, whose edge equals the previous one.
     face = np.searchsorted(edges, drawn[:, 0] * edges[-1], side="right")
     face = np.minimum(face, int(np.flatnonzero(doubled)[-1]))
     # The square root makes the draw uniform in the triangle (Osada et al. 2002, eq. 1).

@@ -1,4 +1,4 @@
-"""Writing the data set that :mod:`pcgen.shapes.store` reads."""
+"""Write data sets, which :mod:`pcgen.shapes.store` reads."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from pcgen.shapes.store import (
     FORMAT,
     VERSION,
     Dataset,
-    Row,
+    IndexRow,
     index_hash,
     map_array,
     shape_hash,
@@ -35,14 +35,14 @@ def write_dataset(
     ids: Sequence[str] | None = None,
     normals: NDArray[np.floating] | None = None,
 ) -> Dataset:
-    """Store clouds that are in memory; ``pcgen prepare`` is the way for files.
+    """Write a data set of clouds in memory; ``pcgen prepare`` does it for files.
 
     Args:
-        path: the folder to make; it must not exist yet.
-        points: (count, P, 3) in the shapes' own units, count at least 1.
-        categories: a name a shape, by default all ``shape``.
-        splits: a name a shape, by default all ``train``.
-        ids: a name a shape, all different; by default numbered.
+        path: the folder to make; it must not exist.
+        points: (count, P, 3) in original units, count at least 1.
+        categories: one name per shape, by default all ``shape``.
+        splits: one name per shape, by default all ``train``.
+        ids: one unique name per shape; by default numbers.
         normals: (count, P, 3) unit vectors.
     """
     frame = box_frame(points)
@@ -64,7 +64,7 @@ def write_dataset(
             half = normals.astype(np.float16)
             write_npy(folder / "normals.npy", half)
         rows = [
-            Row(
+            IndexRow(
                 id=ids[k],
                 category=categories[k],
                 split=splits[k],
@@ -79,11 +79,11 @@ def write_dataset(
     return Dataset.open(path)
 
 
-def write_records(folder: Path, rows: Sequence[Row], meta: dict[str, Any]) -> dict[str, Any]:
-    """Write ``index.csv`` and ``dataset.json`` beside arrays that are in place already.
+def write_records(folder: Path, rows: Sequence[IndexRow], meta: dict[str, Any]) -> dict[str, Any]:
+    """Write ``index.csv`` and ``dataset.json`` beside existing arrays.
 
     Args:
-        meta: what to record beside the counts: ``settings`` and the like.
+        meta: further entries of ``dataset.json``, such as ``settings``.
     Returns:
         the content of ``dataset.json``.
     """
@@ -111,6 +111,6 @@ def write_records(folder: Path, rows: Sequence[Row], meta: dict[str, Any]) -> di
 
 
 def as_point(centre: NDArray[np.float64]) -> tuple[float, float, float]:
-    """A (3,) array as the plain numbers that an index row holds."""
+    """A (3,) array as a tuple of floats, for an index row."""
     x, y, z = (float(value) for value in centre)
     return x, y, z

@@ -30,7 +30,9 @@ def train(context: Context) -> dict[str, object]:
     maps = load_maps(context).on_device(context.device, normals=False)
     children = settings.children
     points = min(sizes.points + sizes.scored, maps.to.shape[1])
-    reach = dataclasses.replace(maps.reach, copies=max(maps.reach.copies, children.copies))
+    copies = max(maps.reach.copies, children.copies)
+    # Of all maps: how far the base goes is chosen when there is an autoencoder to judge it by.
+    reach = dataclasses.replace(maps.reach, partners=maps.farthest, copies=copies)
     batch = settings.autoencoder_loop.batch
 
     def loss(module: nn.Module, generator: Generator) -> Tensor:

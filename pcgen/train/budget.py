@@ -1,22 +1,25 @@
-"""A time budget, divided over the stages: steps are timed, their number chosen, and kept."""
+"""A time budget: what each part of a training may take of it, by the clock.
+
+A part gets its share of what is left when it begins, so what an earlier one leaves goes to the
+later ones, and what one takes too much is missing from them, down to :data:`LEAST`. Working time
+counts, by ``time.monotonic``: neither a suspended machine nor a clock that is set moves it.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-
-import torch
-from torch import Tensor
+from typing import Any
 
 from pcgen.errors import DataError, InputError
 from pcgen.files import parse_json, read_text, write_json
 from pcgen.processes import ALONE, Group
-from pcgen.train.loop import LoopSettings, Trainer
+from pcgen.train.loop import SAVE_EVERY_S, LoopSettings
 
-# Shares of a budget by training loop, chosen by hand from learning curves on two cores; what is
-# left goes to encoding, couplings and checkpoints.
+# Shares of a budget by part of the training, in order, chosen by hand from learning curves on two
+# cores. Of a stage's own clock; encoding and couplings are taken from the parts that follow.
 SHARES = {
     "children": 0.07,
     "autoencoder": 0.46,
@@ -26,57 +29,141 @@ SHARES = {
     "point-flow/teacher": 0.16,
     "point-flow/student": 0.06,
 }
-TRIAL_STEPS = 12
+LEAST = 1 / 3
+"""Of its share of the whole, what a part gets in any case: no earlier stage may leave it untrained.
+The flows' thirds are less than a tenth of the budget together."""
+LEAST_S = 0.001
 
 
 def check_budget(minutes: float | None) -> None:
     if minutes is not None and not 0.05 <= minutes <= 1e6:
-        raise InputError(f"--budget-minutes must be between 0.05 and a million, got {minutes}")
+        raise InputError(
+            f"--budget-minutes must be between 0.05 and a million, got {minutes}; leave it out to "
+            "take the steps of the preset"
+        )
 
 
-def plan_steps(
-    folder: Path,
-    loop: LoopSettings,
-    seconds: float | None,
-    build: Callable[[Path, LoopSettings], Trainer],
-    group: Group = ALONE,
-) -> LoopSettings:
-    """``loop`` with as many steps as fit in ``seconds``, decided once and written down.
+class Budget:
+    """The time of a training, used up stage by stage.
 
-    A step counts at its fastest, and with one thread by the time of the processor: what else a
-    shared machine does at the start is not its cost.
-    The number is on disk before the first step is taken, so an interrupted run goes on with the
-    same schedule and ends at the same weights.
+    The clock of a stage runs while a process works at it, and is kept in ``<stage>/clock.json``.
+    Where steps are counted, no clock is kept.
 
     Args:
-        seconds: None keeps the preset's steps.
-        build: makes the trainer; here a throw-away one, to time a few steps.
+        run: the run directory.
+        minutes: for all parts; None where steps are counted.
+        shares: by part, ``STAGE`` or ``STAGE/LOOP``, in the order in which they are trained.
+    """
+
+    def __init__(
+        self, run: Path, minutes: float | None, shares: Mapping[str, float] = SHARES
+    ) -> None:
+        self._run, self._shares = run, shares
+        self.seconds = None if minutes is None else 60 * minutes
+        self._stage, self._earlier, self._before = "", 0.0, 0.0
+        self._begun = self._saved = time.monotonic()
+
+    def begin(self, stage: str) -> None:
+        """Start the clock of a stage, from where it stood when it was left."""
+        if self.seconds is None:
+            return
+        stages = list(dict.fromkeys(map(_stage_of, self._shares)))
+        self._earlier = sum(map(self._clock, stages[: stages.index(stage)]))
+        self._stage, self._before = stage, self._clock(stage)
+        self._begun = self._saved = time.monotonic()
+
+    def used(self) -> float:
+        """Seconds of the stages before this one, and of this one so far."""
+        return self._earlier + self._now()
+
+    def left(self) -> float | None:
+        """Seconds for what is still to be done, 0 where they are used up; None without a budget."""
+        return None if self.seconds is None else max(0.0, self.seconds - self.used())
+
+    def share(self, part: str) -> float | None:
+        """Seconds for a part that begins now; the later parts get the rest.
+
+        The clock of its stage is started, if it does not run yet.
+        """
+        if self.seconds is None:
+            return None
+        if _stage_of(part) != self._stage:
+            self.begin(_stage_of(part))
+        names = list(self._shares)
+        ahead = sum(self._shares[name] for name in names[names.index(part) :])
+        least = LEAST * self.seconds / sum(self._shares.values())
+        return self._shares[part] * max((self.left() or 0.0) / ahead, least)
+
+    def keep(self) -> None:
+        """Write the clock of the stage down, if that was not done for a while."""
+        if time.monotonic() - self._saved >= SAVE_EVERY_S:
+            self.save()
+
+    def save(self) -> None:
+        """Write the clock of the stage down."""
+        if self.seconds is None:
+            return
+        write_json(self._run / self._stage / "clock.json", {"seconds": self._now()})
+        self._saved = time.monotonic()
+
+    def _now(self) -> float:
+        return self._before + time.monotonic() - self._begun
+
+    def _clock(self, stage: str) -> float:
+        """Seconds that a stage has taken, by its file."""
+        path = self._run / stage / "clock.json"
+        if not path.exists():
+            # A stage that a version without clocks has finished counts as what it was given.
+            given = sum(s for part, s in self._shares.items() if _stage_of(part) == stage)
+            return (self.seconds or 0.0) * given if (path.parent / "done.json").exists() else 0.0
+        return _read(path, lambda held: _time(held["seconds"]))  # type: ignore[no-any-return]
+
+
+def plan_loop(
+    folder: Path, loop: LoopSettings, share: Callable[[], float | None], group: Group = ALONE
+) -> LoopSettings:
+    """``loop`` with its share of the budget, decided once and written down.
+
+    It is on disk before the first step is taken, so an interrupted loop goes on with the same end.
+
+    Args:
+        share: seconds; None keeps the preset's steps. Asked in the first process only.
         group: the processes that take the steps together.
     """
-    plan = folder / "plan.json"
-    steps = group.value(lambda: _planned(plan))
-    if steps is None and seconds is not None:
-        trial = build(folder / "trial", loop)
-        trial.step()
-        each = min(_duration(trial.step) for _ in range(TRIAL_STEPS))
-        steps = max(20, int(seconds / each))
+    path = folder / "plan.json"
 
-    def kept() -> int:
-        # The first process's clock decides.
-        chosen = loop.steps if steps is None else steps
-        if not plan.exists():
-            write_json(plan, {"steps": chosen})
-        return chosen
+    def kept() -> dict[str, Any]:
+        if not path.exists():
+            seconds = share()
+            chosen = {"steps": loop.steps} if seconds is None else {"seconds": seconds}
+            write_json(path, chosen)
+        return _read(path, _planned)  # type: ignore[no-any-return]
 
-    return dataclasses.replace(loop, steps=group.value(kept))
+    return dataclasses.replace(loop, **group.value(kept))
 
 
-def _planned(plan: Path) -> int | None:
-    if not plan.exists():
-        return None
+def _planned(held: Any) -> dict[str, Any]:
+    if "seconds" in held:
+        return {"seconds": max(LEAST_S, _time(held["seconds"]))}
+    steps = int(held["steps"])
+    LoopSettings(steps=steps)
+    return {"steps": steps}
+
+
+def _stage_of(part: str) -> str:
+    return part.split("/")[0]
+
+
+def _time(value: Any) -> float:
+    seconds = float(value)
+    if not 0 <= seconds < 1e9:
+        raise ValueError(f"{seconds} seconds")
+    return seconds
+
+
+def _read(path: Path, parse: Callable[[Any], Any]) -> Any:
     try:
-        steps = int(parse_json(read_text(plan))["steps"])
-        LoopSettings(steps=steps)
+        return parse(parse_json(read_text(path)))
     except (
         InputError,
         ValueError,
@@ -87,14 +174,5 @@ def _planned(plan: Path) -> int | None:
         OSError,
     ) as error:
         raise DataError(
-            f"{plan} is damaged ({error!r}); remove {plan.parent} to train this part again"
+            f"{path} is damaged ({error!r}); remove {path.parent} to train this part again"
         ) from None
-    return steps
-
-
-def _duration(step: Callable[[], float | Tensor]) -> float:
-    alone = torch.get_num_threads() == 1 and not torch.cuda.is_initialized()
-    clock = time.process_time if alone else time.monotonic
-    start = clock()
-    float(step())  # on a device, where it is computed
-    return clock() - start

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from pcgen import base, checkpoint, progress
 from pcgen.base import BaseMeasure
+from pcgen.children import Choice, Maps, Reach, rule
+from pcgen.config import from_plain, to_plain
 from pcgen.errors import DataError, TrainingError
 from pcgen.latent.autoencoder import Autoencoder
 from pcgen.model.coupling import FILES, LatentCoupling, Latents
@@ -40,7 +43,7 @@ def train(context: Context) -> dict[str, object]:
     """Write latents, base and map under ``base/``; returns the evidence."""
     run, settings = context.run, context.run.settings.base
     folder = run.stage(STAGE)
-    latents = _latents(context)
+    latents, choice = _latents(context)
     draw = torch.Generator(device=context.device).manual_seed(context.seed(STAGE, 1))
     y = latents.y.to(context.device)
     # There is nothing to fit to a single latent, which a set of one shape may have.
@@ -73,6 +76,7 @@ def train(context: Context) -> dict[str, object]:
         )
     return {
         "coordinates": y.shape[1],
+        "children": choice,
         "explained": explained(latents),
         "base": omega.describe(),
         "map": evidence,
@@ -142,11 +146,13 @@ def load_coupling(context: Context) -> LatentCoupling:
 
 
 @torch.no_grad()
-def _latents(context: Context) -> Latents:
-    """Latents of children: ``each`` of every training shape."""
+def _latents(context: Context) -> tuple[Latents, dict[str, Any]]:
+    """Latents of children, as many of every training shape, and how far these go."""
     clouds, settings = context.clouds, context.run.settings
     model = load_autoencoder(context).to(context.device)
     maps = load_maps(context)
+    choice = context.group.value(lambda: to_plain(_choose_reach(context, maps, model)))
+    reach = from_plain(Choice, choice, "the reach of children").reach
     draw = torch.Generator().manual_seed(context.seed(STAGE))
     shapes = torch.arange(len(clouds))
     if len(shapes) > settings.base.most:
@@ -157,7 +163,7 @@ def _latents(context: Context) -> Latents:
     z, parent, mirrored = [], [], []
     with progress.bar("encoding", len(shapes)) as bar:
         for chunk in shapes.split(CHUNK):
-            children = maps.of_shapes(chunk, points, draw)
+            children = maps.of_shapes(chunk, points, draw, reach)
             points_there = staged(children.points, context.device)
             z.append(context.group.by_rows(model.encode, points_there).cpu())
             parent.append(clouds.rows[children.parent])
@@ -167,7 +173,7 @@ def _latents(context: Context) -> Latents:
     if not torch.isfinite(found).all():
         raise TrainingError("base: a latent is not a finite number; train the autoencoder again")
     # As the file holds them, so that sampling sees what training saw.
-    return Latents.of(
+    latents = Latents.of(
         found.half().float(),
         torch.cat(parent),
         torch.cat(mirrored),
@@ -175,6 +181,35 @@ def _latents(context: Context) -> Latents:
         settings.base.coordinates,
         dict(zip(clouds.rows.tolist(), clouds.ids, strict=True)) if clouds.ids else None,
     )
+    return latents, choice
+
+
+def _choose_reach(context: Context, maps: Maps, model: Autoencoder) -> Choice:
+    """The nearest reach among the maps at which decoded children are as new as nature."""
+    first = maps.choice
+    if not first.figures or not len(maps):
+        return first
+    seed, batch = context.seed(STAGE, 3), context.run.settings.base.points
+    nature = maps.clouds.nature(seed)
+    order = torch.randperm(len(maps.clouds), generator=torch.Generator().manual_seed(seed))
+    rows = order[maps.with_children()[order]]
+    rows = rows[torch.arange(rule.SHAPES) % len(rows)]
+
+    def decoded(reach: Reach) -> Tensor:
+        # Points where the point flow starts; by it they move too little to matter here.
+        draw = torch.Generator().manual_seed(seed)
+        children = maps.of_shapes(rows, min(batch, maps.to.shape[1]), draw, reach)
+        parts = [
+            model.draw_base(model.encode(staged(points, context.device)), nature.points, draw)[
+                1
+            ].points.cpu()
+            for points in children.points.split(CHUNK)
+        ]
+        return torch.cat(parts)
+
+    choice = rule.choose(rule.ladder(maps.farthest, first.reach), nature, decoded, rule.DECODED)
+    progress.say(f"base           decoded {choice.line()}")
+    return choice
 
 
 def _fertile(shapes: Tensor, label: Tensor, able: Tensor, draw: torch.Generator) -> Tensor:

@@ -4,6 +4,7 @@
 ``state.safetensors`` (weights, moving average, optimiser, generator, step) every few seconds and
 at the end; then the moving average alone goes to ``weights.safetensors``, whose presence means
 that the loop is done. Each process takes the same steps on the same weights; the first one writes.
+A loop that ends by the clock goes on from the last state with the time that it had used by then.
 """
 
 from __future__ import annotations
@@ -35,9 +36,11 @@ class LoopSettings:
     """How a module is trained.
 
     Attributes:
-        steps: optimiser steps in all; a time budget replaces it by what fits.
+        steps: optimiser steps in all.
+        seconds: of working time, which end the loop instead of ``steps``; None counts steps.
         batch: shapes a step.
-        rate: peak learning rate of AdamW, after ``warmup`` steps, then a cosine to 2 % of it.
+        rate: peak learning rate of AdamW, after ``warmup`` steps or a fifth of the loop, if that is
+            sooner; then a cosine to 2 % of it, over the steps or the time.
         decay: weight decay.
         average: decay of the exponential moving average that becomes the weights.
         clip: bound on the norm of the gradient.
@@ -45,6 +48,7 @@ class LoopSettings:
     """
 
     steps: int
+    seconds: float | None = None
     batch: int = 32
     rate: float = 1e-3
     warmup: int = 100
@@ -56,13 +60,15 @@ class LoopSettings:
     def __post_init__(self) -> None:
         if self.steps < 1 or self.batch < 1 or self.log_every < 1:
             raise InputError("steps, batch and log_every must be at least 1")
+        if self.seconds is not None and not 0 < self.seconds < math.inf:
+            raise InputError(f"seconds must be positive, got {self.seconds}")
         if not 0 <= self.average < 1 or self.rate <= 0:
             raise InputError("average must be in [0, 1) and rate positive")
 
-    def rate_at(self, step: int) -> float:
-        """The learning rate of step 0, 1, ..., steps − 1."""
-        rise = min(1.0, (step + 1) / max(1, min(self.warmup, self.steps // 5)))
-        fall = 0.5 * (1 + math.cos(math.pi * step / self.steps))
+    def rate_at(self, step: int, progress: float) -> float:
+        """The learning rate of step 0, 1, ... when this share of the loop, in [0, 1), is done."""
+        rise = min(1.0, max((step + 1) / max(1, self.warmup), 5 * progress))
+        fall = 0.5 * (1 + math.cos(math.pi * progress))
         return self.rate * rise * (0.02 + 0.98 * fall)
 
 
@@ -87,7 +93,12 @@ class Trainer:
         average: the module that receives the moving average; by default a private copy. A
             loss that needs the average (a student's target) passes its own.
         execution: the processes, parts and precision in which a step is computed.
+
+    Attributes:
+        clock: seconds; a suspended machine or a clock that is set does not move it.
     """
+
+    clock: Callable[[], float] = staticmethod(time.monotonic)
 
     def __init__(
         self,
@@ -130,17 +141,17 @@ class Trainer:
         Raises:
             TrainingError: the loss or the gradient is not finite; the last good state stays.
         """
-        saved = begun = time.monotonic()
+        saved, begun = time.monotonic(), self.clock()
         before = self._seconds
         recent: list[float] = []
         shown = math.nan
-        while self.done < self.settings.steps:
+        while self.progress < 1:
             loss = self.step()
             if self._at_once:
                 shown = float(loss)
                 recent.append(shown)
-            self._seconds = before + time.monotonic() - begun
-            if self.done % self.settings.log_every == 0 or self.done == self.settings.steps:
+            self._seconds = self._agreed(before + self.clock() - begun)
+            if self.done % self.settings.log_every == 0 or self.progress >= 1:
                 recent = recent or self._looked_at()
                 mean = sum(recent) / len(recent)
                 shown = shown if self._at_once else mean
@@ -162,6 +173,23 @@ class Trainer:
                 {"step": self.done, "settings": self.settings.__dict__},
             )
 
+    @property
+    def reached(self) -> tuple[float, float]:
+        """How far the loop is and where it ends, in seconds of its time or in steps."""
+        if self.settings.seconds is None:
+            return self.done, self.settings.steps
+        return self._seconds, self.settings.seconds
+
+    @property
+    def progress(self) -> float:
+        """The share of the loop that is done; one step is taken in any case."""
+        reached, whole = self.reached
+        return reached / whole if self.done else 0.0
+
+    def _agreed(self, seconds: float) -> float:
+        """The first process's clock, where it decides how all go on."""
+        return seconds if self.settings.seconds is None else self.group.value(lambda: seconds)
+
     def step(self) -> float | Tensor:
         """One optimiser step; returns its loss, on a device as a tensor that is still computed.
 
@@ -171,7 +199,7 @@ class Trainer:
             return self._step()
 
     def _step(self) -> float | Tensor:
-        rate = self.settings.rate_at(self.done)
+        rate = self.settings.rate_at(self.done, self.progress)
         for group in self.optimiser.param_groups:
             group["lr"] = rate
         self.optimiser.zero_grad()

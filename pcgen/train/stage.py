@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -13,7 +14,7 @@ from pcgen import checkpoint, progress
 from pcgen.errors import DataError
 from pcgen.processes import Group
 from pcgen.runfile import STAGES
-from pcgen.train.budget import SHARES, plan_steps
+from pcgen.train.budget import SHARES, Budget, plan_loop
 from pcgen.train.data import TrainingClouds
 from pcgen.train.execution import Execution
 from pcgen.train.loop import LoopSettings, Trainer
@@ -26,6 +27,7 @@ class Context:
 
     Clouds, latents and random draws stay on the CPU, so that they are the same on every device;
     a batch moves when it is drawn. ``trainer`` takes the steps; a benchmark's own also times them.
+    ``shares`` divide the time budget over the parts of the training.
     """
 
     run: Run
@@ -33,6 +35,12 @@ class Context:
     device: str = "cpu"
     execution: Execution = field(default_factory=Execution)
     trainer: type[Trainer] = Trainer
+    shares: Mapping[str, float] = field(default_factory=lambda: SHARES)
+
+    @cached_property
+    def budget(self) -> Budget:
+        """The time of the run, which the first process keeps."""
+        return Budget(self.run.path, self.run.config.budget_minutes, self.shares)
 
     @property
     def group(self) -> Group:
@@ -47,10 +55,10 @@ class Context:
         """A seed of its own for each stage and part, all from the run's."""
         return self.run.config.seed * 1000 + 10 * STAGES.index(stage) + part
 
-    def seconds(self, loop: str) -> float | None:
-        """The share of the time budget that belongs to one training loop."""
-        minutes = self.run.config.budget_minutes
-        return None if minutes is None else 60 * minutes * SHARES[loop]
+    def seconds(self, part: str) -> float | None:
+        """The share of the time budget for a part of the training that begins now: a key of
+        :data:`pcgen.train.budget.SHARES`. None where steps are counted. Asked by all processes."""
+        return self.group.value(lambda: self.budget.share(part))
 
 
 def fit(
@@ -73,25 +81,24 @@ def fit(
     if execution.group.value((folder / "weights.safetensors").exists):
         return
 
-    def build(where: Path, settings: LoopSettings) -> Trainer:
-        made: list[Trainer] = []
-        module_here = module().to(context.device)
-        trainer = context.trainer(
-            where,
-            module_here,
-            lambda m, g: loss(made[0])(m, g),
-            settings,
-            seed=seed,
-            execution=execution,
-        )
-        made.append(trainer)
-        return trainer
-
-    loop = plan_steps(folder, loop, context.seconds(name), build, execution.group)
-    trainer = build(folder, loop)
-    with progress.bar(name.replace("/", " "), loop.steps, trainer.done) as bar:
+    loop = plan_loop(folder, loop, lambda: context.budget.share(name), execution.group)
+    made: list[Trainer] = []
+    trainer = context.trainer(
+        folder,
+        module().to(context.device),
+        lambda m, g: loss(made[0])(m, g),
+        loop,
+        seed=seed,
+        execution=execution,
+    )
+    made.append(trainer)
+    reached, whole = trainer.reached
+    unit = "" if loop.seconds is None else " s"
+    with progress.bar(name.replace("/", " "), whole, reached, unit) as bar:
         for step in trainer.steps():
-            bar.advance(note=f"loss {step.loss:.4f}")
+            bar.reach(trainer.reached[0], f"step {step.number}, loss {step.loss:.4f}")
+            if execution.group.first:
+                context.budget.keep()
 
 
 # A teacher's loss of (module, generator), and a student's, which also meets its moving average

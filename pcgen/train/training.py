@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pcgen import processes, runtime
+from pcgen import processes, progress, runtime
 from pcgen.config import from_plain, to_plain
+from pcgen.cores import usable_cores
 from pcgen.errors import InputError
 from pcgen.runfile import STAGES, is_run
 from pcgen.shapes.store import Dataset
@@ -61,8 +63,10 @@ def train(
         categories: to train on; None for all. conditional: tell the latent flow which.
         base: family of :func:`pcgen.base.fit`; encoder: one of
             :data:`pcgen.latent.autoencoder.CODECS`; None for the preset's.
-        budget_minutes: wall-clock time to divide over the stages; None for the preset's steps.
-        threads: of torch; None for all cores. device: ``auto``, ``cpu`` or a CUDA device.
+        budget_minutes: of working time, divided over the stages, which end by the clock; None for
+            the preset's steps, which give equal weights for equal seeds.
+        threads: of torch; None for those of a run that goes on, else for as many as there are free
+            cores. device: ``auto``, ``cpu`` or a CUDA device.
         stage: one of ``STAGES``, or None for all.
         resume: take every setting from the run itself.
         precision, accumulate: see :class:`pcgen.train.execution.Execution`; ``auto`` is the run's
@@ -78,6 +82,7 @@ def train(
             raise InputError(f"stage must be one of {', '.join(STAGES)}, got {stage!r}")
         check_budget(budget_minutes)
         here = processes.place()
+        threads = threads or group.value(partial(_threads_of_run, Path(out), group.size))
         used = runtime.configure(threads, here.local_size)
         device = runtime.pick_device(device, here.local_rank, here.local_size)
         if precision == "auto":
@@ -123,14 +128,28 @@ def train(
             )
             group.same(clouds.digest, f"{dataset} has other contents")
             context = Context(run, clouds, device, execution)
-            for name, trainer in zip(STAGES, TRAINERS, strict=True):
-                if stage not in (None, name) or group.value(partial(run.finished, name)):
-                    continue
-                facts = trainer(context)
-                if group.first:
-                    run.mark_finished(name, facts)
+            with progress.within(context.budget.left):
+                for name, trainer in zip(STAGES, TRAINERS, strict=True):
+                    if stage not in (None, name) or group.value(partial(run.finished, name)):
+                        continue
+                    if group.first:
+                        context.budget.begin(name)
+                    facts = trainer(context)
+                    if group.first:
+                        context.budget.save()
+                        run.mark_finished(name, facts)
             finished = group.value(lambda: [name for name in STAGES if run.finished(name)])
     return {"run": str(run.path), "finished": finished}
+
+
+def _threads_of_run(out: Path, processes: int) -> int | None:
+    """The threads that a run was begun with, as its numbers depend on them; None for a new one, and
+    where the environment or the machine asks for others."""
+    if os.environ.get("PCGEN_THREADS") or not is_run(out):
+        return None
+    config = Run.open(out).config
+    fits = config.processes == processes and config.threads <= usable_cores()
+    return config.threads if fits else None
 
 
 def _with(settings: Settings, base: str | None, encoder: str | None) -> Settings:

@@ -24,7 +24,6 @@ return a :class:`SemidiscreteSolution`; :class:`AutoSolver` takes the exact solv
 one. For the cost ½|x - y|² the dual potential at atom i is h_i + ½|p_i|².
 """
 
-from pcgen import renamed
 from pcgen.transport.auto import AutoSolver, Solver
 from pcgen.transport.evidence import Evidence, Status
 from pcgen.transport.exact.densities import ConvexDomain, GridDensity
@@ -73,5 +72,3 @@ __all__ = [
     "bures_squared",
     "source_named",
 ]
-
-__getattr__ = renamed.names(__name__)

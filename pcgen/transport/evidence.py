@@ -15,7 +15,6 @@ from typing import Any
 import torch
 from torch import Generator
 
-from pcgen import renamed
 from pcgen.transport.chunking import batches, centred_blocks
 from pcgen.transport.potential import UpperEnvelope
 from pcgen.transport.problem import SemidiscreteProblem
@@ -154,6 +153,3 @@ def transport_values(
         "primal": primal.mean().item(),
         "primal_error": primal.std().item() / root,
     }
-
-
-__getattr__ = renamed.names(__name__)

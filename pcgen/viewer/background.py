@@ -1,4 +1,4 @@
-"""Long work off the window's thread: one worker, and a newer request replaces an older one."""
+"""Run long work in one worker thread, in which a newer request replaces an older one."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ class _Job:
 
 @dataclass
 class Jobs:
-    """A queue of work in which a channel holds one request: a newer one replaces it.
+    """A queue of work with one request per channel, which a newer one replaces.
 
     Attributes:
-        deliver: runs a function on the window's thread; results come back through it.
+        deliver: runs a function on the window's thread; results are returned through it.
         failed: called with the error message, on the window's thread.
-        busy: the label of what is being done, "" when idle; safe to read from any thread.
+        busy: the label of the current work, "" when idle; any thread may read it.
     """
 
     deliver: Callable[[Callable[[], None]], None]
@@ -44,8 +44,7 @@ class Jobs:
     ) -> None:
         """Do ``work`` in the background, then ``done(result)`` on the window's thread.
 
-        If something newer was submitted to the channel meanwhile, the result is dropped; if it
-        was submitted before the work began, the work is not even started.
+        A newer request on the channel discards the result, or the work if it has not started.
         """
         self._number += 1
         self._newest[channel] = self._number
@@ -59,7 +58,7 @@ class Jobs:
         self._newest.pop(channel, None)
 
     def close(self) -> None:
-        """End the worker after what it is doing."""
+        """End the worker after its current work."""
         self._newest.clear()
         self._queue.put(None)
 
@@ -73,7 +72,7 @@ class Jobs:
             except PcgenError as error:
                 self._report(str(error))
             except Exception as error:
-                traceback.print_exc()  # a defect of ours: the window stays, the terminal shows it
+                traceback.print_exc()  # a bug: report it, but keep the window open
                 self._report(f"unexpected {type(error).__name__}: {error}")
             else:
                 self.deliver(lambda job=job, result=result: self._finish(job, result))  # type: ignore[misc]
@@ -91,8 +90,8 @@ class Jobs:
         self.deliver(lambda: self.failed(message))
 
 
-class Immediate(Jobs):
-    """Does everything at once, on the caller's thread: for scripts and tests."""
+class ImmediateJobs(Jobs):
+    """Runs all work immediately on the caller's thread, for scripts and tests."""
 
     def __init__(self, failed: Callable[[str], None]) -> None:
         super().__init__(deliver=lambda call: call(), failed=failed)

@@ -1,6 +1,6 @@
-"""Captions over the scene: what is shown, at the top; work in progress and messages, below.
+"""Captions over the scene: the shape at the top, progress and messages at the bottom.
 
-They lie over the picture, so that the panel's widgets stay where they are while words change.
+They overlay the picture, so that changing texts do not move the widgets of the panel.
 """
 
 from __future__ import annotations
@@ -12,19 +12,19 @@ from open3d.visualization import gui
 
 from pcgen.render import palette
 from pcgen.viewer.controller import Controller
-from pcgen.viewer.facts import title_of
+from pcgen.viewer.descriptions import display_name
 
 FAINT = (0.40, 0.41, 0.44)
 NEWS = (0.68, 0.28, 0.08)
-LETTER = 0.55  # width of a letter in font sizes, about
-HINT = "Drag turns, the right button moves, the wheel zooms; H shows the keys."
+LETTER = 0.55  # approximate width of a letter in font sizes
+HINT = "Drag to rotate, right button to move, wheel to zoom; H shows the keys."
 
 
 class Captions:
     """Labels over the scene of a window.
 
     Attributes:
-        widgets: to be put into the window, after the scene.
+        widgets: to add to the window, after the scene.
     """
 
     def __init__(self, controller: Controller, em: int, large: int) -> None:
@@ -46,7 +46,7 @@ class Captions:
             widget.background_color = gui.Color(*palette.PAPER, 0.0)
 
     def lay_out(self, area: Any, context: Any) -> None:
-        """Put the words into the rectangle of the scene."""
+        """Place the texts in the rectangle of the scene."""
         margin, width = self.em, max(1, area.width - 2 * self.em)
         self._words = max(20, int(width / (LETTER * self.em)))
         heights = [
@@ -61,20 +61,20 @@ class Captions:
         self._news.frame = gui.Rect(x, low - heights[2], width, heights[2])
 
     def refresh(self) -> None:
-        """Say what the controller knows."""
+        """Show the state of the controller."""
         facts = self.controller.facts()
         item = self.controller.item
-        self._name.text = "" if item is None else title_of(item)
+        self._name.text = "" if item is None else display_name(item)
         self._facts.text = "\n".join(f"{label}: {value}" for label, value in facts[1:])
         self.tell(self.controller.state.status)
 
     def tell(self, text: str) -> None:
-        """Say ``text``; nothing leaves the hint."""
+        """Show ``text``, or the hint if it is empty."""
         self._news.text_color = gui.Color(*(NEWS if text else FAINT))
         self._news.text = textwrap.fill(text or HINT, self._words)
 
     def show_busy(self, label: str, now: float) -> bool:
-        """Say what is being done, "" for nothing; True where the layout changed."""
+        """Show the current work, "" for none; True if the layout changed."""
         if label:
             # The duration is unknown: a moving bar shows that work is in progress.
             self._progress.value = (now / 1.5) % 1.0

@@ -1,8 +1,8 @@
-"""What the viewer does, without a window: state, commands, and what is to be drawn.
+"""The viewer without a window: state, commands, and what to draw.
 
-A window calls the commands and draws :meth:`Controller.drawables`; tests do the same without
-one. Commands that take long go through :class:`~pcgen.viewer.background.Jobs` and change the state
-when their result arrives; every change ends in ``changed()``.
+A window calls the commands and draws :meth:`Controller.drawables`; so do tests. Long commands run
+in :class:`~pcgen.viewer.background.Jobs` and change the state when their result arrives. Every
+change calls ``changed()``.
 """
 
 from __future__ import annotations
@@ -16,22 +16,22 @@ from pcgen.errors import InputError
 from pcgen.evaluate.neighbours import Neighbour, Neighbours
 from pcgen.shapes.mesh_files import Mesh
 from pcgen.viewer import drawing
-from pcgen.viewer.background import Immediate, Jobs
+from pcgen.viewer.background import ImmediateJobs, Jobs
+from pcgen.viewer.derived_data import DerivedData
+from pcgen.viewer.descriptions import describe_shape, why_unavailable
 from pcgen.viewer.drawing import Drawable
 from pcgen.viewer.exporting import export, holds_mesh
-from pcgen.viewer.extras import Extras
-from pcgen.viewer.facts import facts_of, lack_of
-from pcgen.viewer.sources import FileSource, Item, RunSource, Source
+from pcgen.viewer.sources import FileSource, RunSource, Source, ViewedShape
 from pcgen.viewer.state import COLOURS, MOST_STEPS, ViewState
 
 
 class Controller:
-    """See the module's text.
+    """The controller of the viewer.
 
     Attributes:
-        state: what is set; item: the shape on show, None until the first has come.
-        nearest: the training shape nearest to ``item``, where it was asked for and found.
-        pins: the two shapes to blend, by "A" and "B".
+        state: the settings; item: the current shape, None until the first is loaded.
+        nearest: the training shape nearest to ``item``, if requested and found.
+        pins: the two shapes to interpolate between, by "A" and "B".
     """
 
     def __init__(
@@ -40,50 +40,50 @@ class Controller:
         jobs: Jobs | None = None,
         *,
         training: Callable[[], Neighbours | None] | None = None,
-        mesh_of: Callable[[Item], Mesh] | None = None,
+        mesh_of: Callable[[ViewedShape], Mesh] | None = None,
         changed: Callable[[], None] = lambda: None,
     ) -> None:
         """
         Args:
-            training, mesh_of: see :class:`~pcgen.viewer.extras.Extras`.
+            training, mesh_of: see :class:`~pcgen.viewer.derived_data.DerivedData`.
         """
         self.source = source
         self.state = ViewState()
-        self.jobs = jobs or Immediate(self.say)
+        self.jobs = jobs or ImmediateJobs(self.say)
         self.jobs.failed = self.say
         self.changed = changed
-        self.item: Item | None = None
+        self.item: ViewedShape | None = None
         self.nearest: Neighbour | None = None
-        self.pins: dict[str, Item] = {}
-        self._extras = Extras(source, training, mesh_of)
+        self.pins: dict[str, ViewedShape] = {}
+        self._extras = DerivedData(source, training, mesh_of)
 
     # ---- which shape ----
 
     def start(self) -> None:
-        """Bring the first shape."""
+        """Load the first shape."""
         self._bring()
 
     def forward(self) -> None:
-        """The next shape of the files, or the run's shape of the next seed."""
+        """Go to the next file, or the next seed of a run."""
         self._step(1)
 
     def back(self) -> None:
         self._step(-1)
 
     def select(self, number: int) -> None:
-        """Shape ``number`` of the files, or the run's shape of that seed."""
+        """Go to file ``number``, or to that seed of a run."""
         if isinstance(self.source, FileSource):
             self.state.index = number % len(self.source)
             if self.state.index not in self._numbers():
                 self.state.category = None
         else:
             self.state.seed = max(0, number)
-        # Whoever asks for a shape wants to see a shape, not the base of another one.
+        # Show the new shape itself, not its base.
         self.state.time, self.state.playing = 1.0, False
         self._bring()
 
     def choose_category(self, name: str | None) -> None:
-        """Draw from one category only, or show only its files; None for any."""
+        """Restrict files or samples to one category; None for all."""
         known = self.source.categories
         if name is not None and name not in known:
             raise InputError(f"no category {name!r}; there are {', '.join(known) or 'none'}")
@@ -94,15 +94,15 @@ class Controller:
         self._bring()
 
     def choose_steps(self, steps: int) -> None:
-        """Evaluations of each flow, 1 to 16; the same seed is drawn again."""
+        """Set the evaluations of each flow, 1 to 16, and sample the seed again."""
         self.state.steps = min(max(1, int(steps)), MOST_STEPS)
         if self.source.draws:
             self._bring()
 
     def pin(self, name: str) -> None:
-        """Keep the shape on show as end A or B of a path."""
+        """Keep the current shape as end A or B of an interpolation."""
         if self.item is None or self.item.latent is None:
-            self.say("only shapes drawn from a run can be pinned; open one: pcgen view RUN")
+            self.say("only samples of a run can be pinned; open one with: pcgen view RUN")
             return
         self.pins[name] = self.item
         other = "B" if name == "A" else "A"
@@ -110,7 +110,7 @@ class Controller:
         self.say(f"{self.item.name} is {name}; {ready}")
 
     def blend(self, share: float) -> None:
-        """Show the shape at ``share`` of the way from A to B."""
+        """Show the shape at the position ``share`` between A and B."""
         self.state.share = min(max(share, 0.0), 1.0)
         source = self.source
         if isinstance(source, FileSource) or len(self.pins) < 2:
@@ -118,8 +118,11 @@ class Controller:
             return
         first, second, steps = self.pins["A"], self.pins["B"], self.state.steps
         share = self.state.share
-        work = lambda: drawing.ready(source.between(first, second, share, steps=steps))  # noqa: E731
-        self.jobs.submit("item", "blending", work, self._show)
+
+        def work() -> ViewedShape:
+            return drawing.precompute_lighting(source.between(first, second, share, steps=steps))
+
+        self.jobs.submit("item", "interpolating", work, self._show)
 
     def blend_by(self, share: float | str) -> None:
         self.blend(round(self.state.share + float(share), 2))
@@ -133,7 +136,7 @@ class Controller:
             self.select(state.seed + by)
 
     def _numbers(self) -> Sequence[int]:
-        """The shapes of the files that are shown one after the other."""
+        """The numbers of the files to go through."""
         source = self.source
         return source.numbers(self.state.category) if isinstance(source, FileSource) else ()
 
@@ -141,23 +144,31 @@ class Controller:
         source, state = self.source, self.state
         if isinstance(source, RunSource):
             seed, category, steps = state.seed, state.category, state.steps
-            work = lambda: drawing.ready(source.draw(seed, category=category, steps=steps))  # noqa: E731
-            self.jobs.submit("item", f"drawing seed {seed}", work, self._show)
+
+            def work() -> ViewedShape:
+                return drawing.precompute_lighting(
+                    source.draw(seed, category=category, steps=steps)
+                )
+
+            self.jobs.submit("item", f"sampling seed {seed}", work, self._show)
         else:
             index = state.index
             name = source.collection.names[index]
             self.jobs.submit(
-                "item", f"reading {name}", lambda: drawing.ready(source.load(index)), self._show
+                "item",
+                f"reading {name}",
+                lambda: drawing.precompute_lighting(source.load(index)),
+                self._show,
             )
 
-    def _show(self, item: Item) -> None:
+    def _show(self, item: ViewedShape) -> None:
         first = self.item is None
         self.item, self.nearest = item, None
         self.state.status = ""
         self.jobs.cancel("mesh")
         self.jobs.cancel("training")
         if first and item.mesh is not None:
-            # A mesh file is opened to see its mesh.
+            # Show a mesh file as a mesh.
             self.state.layers = {"mesh"}
         self._complete()
         self.changed()
@@ -165,7 +176,7 @@ class Controller:
     # ---- how it is shown ----
 
     def toggle(self, layer: str, on: bool | None = None) -> None:
-        """Show or hide a layer; what it needs is computed in the background."""
+        """Show or hide a layer; its data are computed in the background."""
         wanted = layer not in self.state.layers if on is None else on
         if wanted:
             reason = self.missing(layer)
@@ -179,11 +190,11 @@ class Controller:
         self.changed()
 
     def missing(self, layer: str) -> str:
-        """Why a layer cannot be shown, or "" where it can."""
-        return lack_of(self.item, layer, comparable=self._extras.comparable)
+        """Why a layer cannot be shown; "" if it can."""
+        return why_unavailable(self.item, layer, comparable=self._extras.comparable)
 
     def scrub(self, time: float) -> None:
-        """Move the points to flow time 0 (base) to 1 (shape)."""
+        """Set the flow time of the points, from 0 (base) to 1 (shape)."""
         if self.item is not None and self.item.trace is None:
             self.say(self.missing("paths"))
             return
@@ -194,7 +205,7 @@ class Controller:
         self.scrub(round(self.state.time + float(time), 2))
 
     def play(self) -> None:
-        """Start or stop the flow by itself."""
+        """Start or stop the animation of the flow."""
         if self.item is None or self.item.trace is None:
             self.say(self.missing("paths"))
             return
@@ -204,7 +215,7 @@ class Controller:
         self.changed()
 
     def tick(self, seconds: float) -> bool:
-        """Let time pass; True while something moves."""
+        """Advance the animation; True while it runs."""
         if not self.state.playing:
             return False
         self.state.time = min(1.0, self.state.time + seconds / drawing.PLAY_SECONDS)
@@ -217,7 +228,7 @@ class Controller:
             raise InputError(f"colour must be one of {', '.join(COLOURS)}, got {name!r}")
         self.state.colour = name
         if name == "part" and self.item is not None and self.item.part is None:
-            self.state.status = "parts of the base are known only for shapes drawn from a run"
+            self.state.status = "only samples of a run have parts of the base"
         elif name == "normal" and self.item is not None and self.item.normals is None:
             self.state.status = "this shape has no normals; estimated ones are shown"
         self.changed()
@@ -234,19 +245,19 @@ class Controller:
         self.choose_size(self.state.point_size * float(factor))
 
     def drawables(self) -> list[Drawable]:
-        """What is to be drawn now; equal keys mean equal content."""
+        """What to draw now; equal keys mean equal content."""
         return drawing.drawables(self.item, self.state, self.nearest)
 
     # ---- what is known of it ----
 
     def facts(self) -> list[tuple[str, str]]:
-        """Label and value, for the panel."""
+        """Labels and values that describe the current shape."""
         item = self.item
         if item is None:
             return []
         numbers = self._numbers()
         number = (numbers.index(self.state.index) + 1, len(numbers)) if len(numbers) > 1 else None
-        return facts_of(item, number, self.nearest, self.state.layers, self.state.time)
+        return describe_shape(item, number, self.nearest, self.state.layers, self.state.time)
 
     def say(self, text: str) -> None:
         self.state.status = text
@@ -256,8 +267,8 @@ class Controller:
         """Write the shape in the format of the suffix, see :mod:`pcgen.viewer.exporting`.
 
         Args:
-            as_mesh: a ``.ply`` holds the mesh; by default where the mesh is shown. What has no
-                mesh yet gets one.
+            as_mesh: write a ``.ply`` as a mesh, which is computed if missing; by default if the
+                mesh is shown.
         """
         if self.item is None:
             return
@@ -281,7 +292,7 @@ class Controller:
         self.jobs.submit("export", f"writing {path.name}", work, done)
 
     def command(self, name: str) -> bool:
-        """Run a command of :data:`KEYS`; False where it is the window's own affair."""
+        """Run a command of :data:`KEYS`; False if the window must handle it."""
         verb, _, argument = name.partition(":")
         if verb in ("screenshot", "export", "reset_view", "help"):
             return False
@@ -297,7 +308,7 @@ class Controller:
             return
         if "mesh" in self.state.layers and item.mesh is None:
             self.jobs.submit(
-                "mesh", "making the mesh", lambda: self._extras.mesh(item), self._take_mesh
+                "mesh", "reconstructing the mesh", lambda: self._extras.mesh(item), self._take_mesh
             )
         if "training" in self.state.layers and self.nearest is None:
             self.jobs.submit("training", "searching the training shapes",

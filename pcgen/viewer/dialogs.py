@@ -1,4 +1,4 @@
-"""What opens over the window: where and as what to export, and the keys."""
+"""The dialogs of the window: export, and the list of keys."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from open3d.visualization import gui
 
 from pcgen.viewer.captions import HINT
 from pcgen.viewer.controller import Controller
-from pcgen.viewer.facts import title_of
+from pcgen.viewer.descriptions import display_name
 from pcgen.viewer.panel import button, faint
 from pcgen.viewer.state import KEYS
 
@@ -39,8 +39,8 @@ class Dialogs:
         """
         Args:
             large: id of the font of titles.
-            act: calls a function with arguments and reports what it refuses.
-            closed: called when a dialog is gone.
+            act: calls a function with arguments and reports its errors.
+            closed: called when a dialog has closed.
         """
         self._window, self._controller, self._large = window, controller, large
         self._act, self._closed = act, closed
@@ -52,7 +52,7 @@ class Dialogs:
         return self._keys is not None
 
     def press(self, key: str) -> None:
-        """Do what the open dialog has for a key; any other closes it."""
+        """Run the command of a key in the open dialog; other keys close it."""
         act = (self._keys or {}).get(key)
         self.close()
         if act is not None:
@@ -64,11 +64,11 @@ class Dialogs:
         self._closed()
 
     def ask_export(self) -> None:
-        """One click or key writes the file into the current folder, "elsewhere" asks for a path."""
+        """A click or key writes a file to the current folder; "elsewhere" asks for a path."""
         item = self._controller.item
         if item is None:
             return
-        name = re.sub(r"[^\w.-]+", "-", title_of(item))
+        name = re.sub(r"[^\w.-]+", "-", display_name(item))
 
         def chosen(ending: str, as_mesh: bool) -> None:
             self._act(self._controller.export, free_name(name, ending), as_mesh)
@@ -77,9 +77,9 @@ class Dialogs:
             key: functools.partial(chosen, ending, as_mesh) for key, _, ending, as_mesh in EXPORTS
         }
         acts["E"] = self._ask_path
-        column = self._column(f"Export {title_of(item)}")
+        column = self._column(f"Export {display_name(item)}")
         for title, wanted in (
-            ("As a mesh, made from the points if need be", True),
+            ("As a mesh, reconstructed from the points if needed", True),
             ("As points", False),
         ):
             column.add_child(faint(title))
@@ -93,7 +93,7 @@ class Dialogs:
 
     def help(self) -> None:
         column = self._column("Keys")
-        # One label a column: a grid of labels comes out twice as high as it is.
+        # One label per column, because Open3D computes twice the height for a grid of labels.
         row = gui.Horiz(round(1.5 * self.em))
         shown = [*((key, text) for key, _, text in KEYS), ("Esc", "close this, then the window")]
         half = (len(shown) + 1) // 2
@@ -117,7 +117,7 @@ class Dialogs:
             self._act(self._controller.export, path)
 
         dialog.set_on_done(chosen)
-        # Its keys are those of its text field.
+        # The text field handles its keys.
         self._window.show_dialog(dialog)
 
     def _column(self, title: str) -> Any:
@@ -146,7 +146,7 @@ class Dialogs:
 
 
 def free_name(stem: str, ending: str) -> Path:
-    """The first of ``stem-001.ending``, … in the current folder that is not taken."""
+    """The first free name ``stem-001.ending``, … in the current folder."""
     number = 1
     while (path := Path(f"{stem}-{number:03d}{ending}")).exists():
         number += 1

@@ -1,7 +1,6 @@
-"""From the viewer's state to plain arrays that any 3D library can draw.
+"""Convert the state of the viewer to arrays that any 3D library can draw.
 
-Points are drawn as little balls, as in :mod:`pcgen.render`, with the sky's occlusion baked into
-their colours: a cloud then reads as a solid thing, also while it turns.
+Points are drawn as balls, as in :mod:`pcgen.render`, with the ambient occlusion in their colours.
 """
 
 from __future__ import annotations
@@ -16,41 +15,42 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pcgen.evaluate.neighbours import Neighbour
-from pcgen.render import bodies, palette
+from pcgen.render import lighting, palette, primitives
 from pcgen.render.camera import AZIMUTH, ELEVATION, orbit_axes
-from pcgen.render.display import simplify
-from pcgen.render.picture import KEY_FROM, Studio
+from pcgen.render.renderer import Renderer
+from pcgen.render.simplification import simplify
 from pcgen.shapes.mesh_files import Mesh
-from pcgen.viewer.sources import Item
+from pcgen.viewer.sources import ViewedShape
 
 if TYPE_CHECKING:
     from pcgen.viewer.state import ViewState
 
 Array = NDArray[np.float64]
 
-PLAY_SECONDS = 3.0  # of the whole flow, when it plays by itself
-FINE_BALLS = 2500  # round also where a CPU draws them
-MOST_BALLS = 6000  # more points are drawn as plain dots
+PLAY_SECONDS = 3.0  # of the animation of the flow
+FINE_BALLS = 2500  # largest number of finely tessellated balls for a CPU
+MOST_BALLS = 6000  # more points are drawn as dots
 MOST_PATHS = 400
-MOST_NORMALS = 1000  # more hide the points they stand on
+MOST_NORMALS = 1000  # more would hide the points
 MOST_FACES = 300_000
-GAP = 0.25  # between shapes that stand side by side, in box units
+GAP = 0.25  # between shapes side by side, in box units
 NORMAL_LENGTH = 0.06
-DARKEST = 0.42  # share of its colour that a dot keeps which sees no sky
-MOST_LIT_FACES = 60_000  # of a mesh whose occlusion is worth the wait
+BACK = 0.22  # strength of the light from behind
+DARKEST = 0.42  # brightness of a fully occluded dot
+MOST_LIT_FACES = 60_000  # occlusion of larger meshes would take too long
 _RIGHT = orbit_axes(AZIMUTH, ELEVATION)[0]
-_KEY = bodies.normalised(np.array(KEY_FROM) @ orbit_axes(AZIMUTH, ELEVATION))
+_KEY = primitives.normalised(np.array(lighting.KEY_FROM) @ orbit_axes(AZIMUTH, ELEVATION))
 
 
 @dataclass(frozen=True)
 class Drawable:
-    """One thing to draw.
+    """One geometry to draw.
 
     Attributes:
-        name: of the layer; key: equal for equal content, so that nothing is uploaded twice.
+        name: of the layer; key: equal for equal content, which is then not uploaded again.
         kind: ``triangles`` (vertices, faces), ``lines`` (vertices, faces = pairs) or ``dots``
-            (vertices alone).
-        colours: (v, 3) sRGB, one a vertex, light included; of lines one a line.
+            (vertices only).
+        colours: (v, 3) sRGB per vertex, including light; for lines, one per line.
     """
 
     name: str
@@ -61,24 +61,26 @@ class Drawable:
     faces: NDArray[np.int64] | None = None
 
 
-def ready(item: Item) -> Item:
-    """The item with its light computed, which would hold up the window."""
-    lit(item.points)
+def precompute_lighting(item: ViewedShape) -> ViewedShape:
+    """Compute the lighting of a shape, which would block the window; returns the shape."""
+    cloud_lighting(item.points)
     if item.mesh is not None:
-        lit_mesh(item.mesh)
+        mesh_lighting(item.mesh)
     return item
 
 
-def drawables(item: Item | None, state: ViewState, nearest: Neighbour | None) -> list[Drawable]:
-    """Everything that the state asks for and the item has."""
+def drawables(
+    item: ViewedShape | None, state: ViewState, nearest: Neighbour | None
+) -> list[Drawable]:
+    """The geometries of all layers that are shown and available."""
     if item is None:
         return []
     shown = []
     layers, size = state.layers, state.point_size
     here = (item.serial, state.time)
     points = item.drawn(item.at(state.time)).astype(np.float64)
-    # Light and size follow the finished shape, so that they hold still while it forms.
-    light, radius = lit(item.points)
+    # Light and size are those of the final shape, so that they do not change during the flow.
+    light, radius = cloud_lighting(item.points)
     key: tuple[Any, ...]
     if "points" in layers:
         colours = cloud_colours(item, state.colour)
@@ -94,16 +96,16 @@ def drawables(item: Item | None, state: ViewState, nearest: Neighbour | None) ->
         colours = palette.by_part(item.part) if by_part else _one(palette.BASE, base)  # type: ignore[arg-type]
         key = ("base", item.serial, by_part, size)
         shown.append(
-            # As large as the points: a short flow would hide smaller ones inside them.
+            # As large as the points, because a short flow would hide smaller ones.
             _points(key, base, colours, np.ones(len(base)), size * radius, state.coarse)
         )
     if "paths" in layers and item.trace is not None:
         shown.append(_paths(("paths", item.serial), item.drawn(item.trace)))
     if "training" in layers and nearest is not None:
         other = nearest.points.astype(np.float64)
-        # Beside it as the camera first sees them.
+        # Beside it in the initial view.
         apart = float(np.nanmax(item.points @ _RIGHT) - (other @ _RIGHT).min()) + GAP
-        light, radius = lit(nearest.points)
+        light, radius = cloud_lighting(nearest.points)
         key = ("training", item.serial, nearest.row, size)
         colours = _one(palette.TRAINING, other)
         shown.append(
@@ -116,17 +118,17 @@ _lights: dict[int, tuple[Any, Any]] = {}
 _KEPT_LIGHTS = 24
 
 
-def lit(points: NDArray[Any]) -> tuple[Array, float]:
-    """Share (n,) of the sky that each point sees, and the ball radius that suits the spacing.
+def cloud_lighting(points: NDArray[Any]) -> tuple[Array, float]:
+    """The visible share (n,) of the sky at each point, and the ball radius.
 
-    Takes a tenth of a second, so results for the last clouds are cached, and the background job
-    that loads a shape calls it. The same holds for :func:`lit_mesh`.
+    This takes a tenth of a second, so recent results are cached, and the background job that loads
+    a shape computes it. The same holds for :func:`mesh_lighting`.
     """
     return _kept(points, _light_cloud)
 
 
-def lit_mesh(mesh: Mesh) -> tuple[Array, Array, Array]:
-    """Corners (3 f, 3) of a mesh simplified for display, their normals and their sky (3 f,)."""
+def mesh_lighting(mesh: Mesh) -> tuple[Array, Array, Array]:
+    """The corners (3 f, 3) of a simplified mesh, their normals, and their sky share (3 f,)."""
     return _kept(mesh, _light_mesh)
 
 
@@ -141,31 +143,30 @@ def _kept(key: Any, make: Callable[[Any], Any]) -> Any:
 
 
 def _light_cloud(points: NDArray[Any]) -> tuple[Array, float]:
-    body = bodies.balls(points)
+    body = primitives.balls(points)
     light = np.ones(len(points))
-    light[np.isfinite(points).all(1)] = Studio(body).occlusion()
+    light[np.isfinite(points).all(1)] = Renderer(body).occlusion()
     return light, body.radius
 
 
 def _light_mesh(mesh: Mesh) -> tuple[Array, Array, Array]:
-    body = bodies.triangles(*simplify(mesh.vertices, mesh.faces, MOST_FACES)[:2])
+    body = primitives.triangles(*simplify(mesh.vertices, mesh.faces, MOST_FACES)[:2])
     loose = np.arange(3 * len(body.faces)).reshape(-1, 3)
     corners, normals = body.points[body.faces].reshape(-1, 3), body.corners.reshape(-1, 3)
     split = replace(body, points=corners, faces=loose, albedo=corners)
     few = len(loose) <= MOST_LIT_FACES
-    return corners, normals, Studio(split).occlusion() if few else np.ones(len(corners))
+    return corners, normals, Renderer(split).occlusion() if few else np.ones(len(corners))
 
 
 def shaded(colours: Array, normals: Array, light: Array) -> Array:
-    """sRGB colours (n, 3) under the lamps of :mod:`pcgen.render`, which stand still in the world.
+    """sRGB colours (n, 3) under the lights of :mod:`pcgen.render`, fixed in the world.
 
-    Baked into the colours, so that the picture is the same on every driver, and quick on one
-    that is a program; the light from behind keeps a turned shape readable.
+    Light in the colours makes the picture equal on all drivers, and fast on software drivers; a
+    back light keeps a rotated shape visible.
     """
     cosine = normals @ _KEY
-    key = 0.84 * np.clip((cosine + 0.15) / 1.15, 0, None) + 0.22 * np.clip(-cosine, 0, None)
-    sky = 0.56 * (0.18 + 0.82 * light**1.3) * (0.86 + 0.14 * normals[:, 1])
-    total = key * np.clip((light - 0.05) / 0.7, 0.15, 1) + sky
+    key = lighting.key_term(cosine) + BACK * np.clip(-cosine, 0, None)
+    total = key * np.clip((light - 0.05) / 0.7, 0.15, 1) + lighting.ambient(light, normals[:, 1])
     return palette.to_srgb(palette.to_linear(colours) * total[:, None])
 
 
@@ -192,14 +193,14 @@ def _one(colour: tuple[float, float, float], points: Array) -> Array:
     return np.broadcast_to(np.array(colour), points.shape)
 
 
-def cloud_colours(item: Item, mode: str) -> Array:
-    """One colour a point: ``plain``, ``height``, ``normal``, or ``part`` where it is known."""
+def cloud_colours(item: ViewedShape, mode: str) -> Array:
+    """One colour per point: ``plain``, ``height``, ``normal``, or ``part`` if known."""
     points = item.points.astype(np.float64)
     if mode == "height":
         return palette.by_height(points)
     if mode == "normal":
-        normals = item.normals if item.normals is not None else bodies.balls(points).normals
-        return palette.by_normal(bodies.normalised(np.asarray(normals, dtype=np.float64)))
+        normals = item.normals if item.normals is not None else primitives.balls(points).normals
+        return palette.by_normal(primitives.normalised(np.asarray(normals, dtype=np.float64)))
     if mode == "part" and item.part is not None:
         return palette.by_part(item.part)
     return _one(palette.GENERATED, points)
@@ -207,7 +208,7 @@ def cloud_colours(item: Item, mode: str) -> Array:
 
 def _normals(key: tuple[Any, ...], points: Array, normals: NDArray[Any]) -> Drawable:
     few = np.linspace(0, len(points) - 1, min(MOST_NORMALS, len(points))).astype(np.int64)
-    unit = bodies.normalised(normals[few].astype(np.float64))
+    unit = primitives.normalised(normals[few].astype(np.float64))
     vertices = np.stack([points[few], points[few] + NORMAL_LENGTH * unit], 1).reshape(-1, 3)
     pairs = np.arange(len(vertices)).reshape(-1, 2)
     colours = palette.by_normal(unit)
@@ -226,7 +227,7 @@ def _paths(key: tuple[Any, ...], trace: NDArray[Any]) -> Drawable:
 
 
 def _mesh(key: tuple[Any, ...], mesh: Mesh) -> Drawable:
-    corners, normals, light = lit_mesh(mesh)
+    corners, normals, light = mesh_lighting(mesh)
     colours = shaded(_one(palette.MESH, corners), normals, light)
     loose = np.arange(len(corners)).reshape(-1, 3)
     return Drawable("mesh", key, "triangles", corners, colours, loose)
@@ -235,7 +236,7 @@ def _mesh(key: tuple[Any, ...], mesh: Mesh) -> Drawable:
 def balls(
     points: Array, radius: float, coarse: bool = False
 ) -> tuple[Array, NDArray[np.int64], Array]:
-    """Every point as a little ball: vertices, faces, normals, in the order of the points."""
+    """Every point as a ball: vertices, faces and normals, in the order of the points."""
     unit, faces = _coarse_ball() if coarse else _ball()
     vertices = points[:, None, :] + radius * unit
     index = faces + len(unit) * np.arange(len(points))[:, None, None]
@@ -245,13 +246,13 @@ def balls(
 
 @functools.cache
 def _coarse_ball() -> tuple[Array, NDArray[np.int64]]:
-    """An icosahedron: 12 vertices on the unit sphere, 20 faces turned outwards."""
+    """An icosahedron: 12 vertices on the unit sphere, 20 faces oriented outwards."""
     golden = (1 + 5**0.5) / 2
     signs = [(a, b) for a in (-1.0, 1.0) for b in (-1.0, 1.0)]
     corners = [(0.0, a, b * golden) for a, b in signs]
     corners += [(a, b * golden, 0.0) for a, b in signs]
     corners += [(b * golden, 0.0, a) for a, b in signs]
-    points = bodies.normalised(np.array(corners))
+    points = primitives.normalised(np.array(corners))
     apart = np.linalg.norm(points[:, None] - points, axis=2)
     near = apart < 1.01 * apart[apart > 1e-9].min()
     triples = itertools.combinations(range(12), 3)
@@ -265,14 +266,14 @@ def _coarse_ball() -> tuple[Array, NDArray[np.int64]]:
 
 @functools.cache
 def _ball() -> tuple[Array, NDArray[np.int64]]:
-    """The icosahedron with each face cut in four: 42 vertices, 80 faces."""
+    """The icosahedron with each face split in four: 42 vertices, 80 faces."""
     points, triples = _coarse_ball()
     vertices, middle, faces = list(points), {}, []
     for i, j, k in triples:
         for a, b in ((i, j), (j, k), (k, i)):
             if (min(a, b), max(a, b)) not in middle:
                 middle[min(a, b), max(a, b)] = len(vertices)
-                vertices.append(bodies.normalised(points[a] + points[b]))
+                vertices.append(primitives.normalised(points[a] + points[b]))
         ij, jk, ki = (middle[min(a, b), max(a, b)] for a, b in ((i, j), (j, k), (k, i)))
         faces += [(i, ij, ki), (ij, j, jk), (ki, jk, k), (ij, jk, ki)]
     return np.array(vertices), np.array(faces)

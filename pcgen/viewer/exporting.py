@@ -1,7 +1,7 @@
-"""The shown shape to a file, in the format of its suffix.
+"""Write the current shape to a file in the format of its suffix.
 
-Meshes and clouds stand where ``pcgen mesh`` would put them, in the unit of their file or, of a
-run, of its data set; a samples file (``.npz``) holds the box frame and names the run.
+Meshes and clouds are in the frame of their file or, for samples of a run, of its data set, as from
+``pcgen mesh``. A samples file (``.npz``) is in the box frame and names the run.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pcgen.reconstruct.export import checked_bytes
 from pcgen.shapes.cloud_writing import write_cloud
 from pcgen.shapes.mesh_files import Mesh
 from pcgen.shapes.samples import Samples
-from pcgen.viewer.sources import Item
+from pcgen.viewer.sources import ViewedShape
 
 MESH_ENDINGS = (".glb", ".obj", ".stl", ".ply")
 CLOUD_ENDINGS = (".ply", ".xyz", ".npz")
@@ -26,7 +26,7 @@ def holds_mesh(path: Path, prefer_mesh: bool) -> bool:
     """Whether a file holds a mesh: ``.glb .obj .stl`` do, ``.xyz .npz`` do not, ``.ply`` may.
 
     Raises:
-        InputError: an unknown ending.
+        InputError: an unknown suffix.
     """
     ending = path.suffix.lower()
     if ending not in (*MESH_ENDINGS, *CLOUD_ENDINGS):
@@ -35,16 +35,16 @@ def holds_mesh(path: Path, prefer_mesh: bool) -> bool:
     return ending in MESH_ENDINGS and (ending not in CLOUD_ENDINGS or prefer_mesh)
 
 
-def export(item: Item, path: Path, *, as_mesh: bool) -> Path:
+def export(item: ViewedShape, path: Path, *, as_mesh: bool) -> Path:
     """Write a shape as its mesh, which it must have, or as its cloud; see :func:`holds_mesh`.
 
     Raises:
-        StorageError: the folder cannot be written. MeshError: as a file it is another mesh.
+        StorageError: the folder cannot be written. MeshError: the format would change the mesh.
     """
     ending = path.suffix.lower()
     if as_mesh:
         if item.mesh is None:
-            raise InputError(f"{item.name} has no mesh; make one first")
+            raise InputError(f"{item.name} has no mesh")
         placed = Mesh(item.place.restore(item.mesh.vertices), item.mesh.faces)
         data = checked_bytes(placed, ending, path.stem)
         with atomic_file(path) as temporary:

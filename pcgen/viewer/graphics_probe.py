@@ -1,4 +1,4 @@
-"""Tests in another process whether a window can open here, since a driver may crash it."""
+"""Test in another process whether a window can open, because a driver may crash."""
 
 from __future__ import annotations
 
@@ -25,22 +25,22 @@ os._exit(0)
 
 @dataclass(frozen=True)
 class Graphics:
-    """What this machine can show.
+    """The graphics of this machine.
 
     Attributes:
-        problem: why no window can be opened, in a few words; "" where one can.
-        software: the driver draws with the CPU.
+        problem: why no window can be opened; "" if one can.
+        software: whether the driver draws with the CPU.
     """
 
     problem: str = ""
     software: bool = False
 
 
-def graphics(code: str = _CODE) -> Graphics:
-    """Open a small window in another process and see what becomes of it.
+def probe_graphics(code: str = _CODE) -> Graphics:
+    """Open a small window in another process.
 
     Args:
-        code: what the other process runs; it prints ``window opened`` when all is well.
+        code: of the other process; it prints ``window opened`` on success.
     """
     if sys.platform.startswith("linux") and not (
         os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
@@ -51,13 +51,13 @@ def graphics(code: str = _CODE) -> Graphics:
             [sys.executable, "-c", code], capture_output=True, text=True, timeout=PATIENCE_S
         )
     except subprocess.TimeoutExpired:
-        return Graphics(f"the graphics driver gave no answer within {PATIENCE_S:.0f} s")
+        return Graphics(f"the graphics driver did not respond within {PATIENCE_S:.0f} s")
     said = done.stderr + done.stdout
-    if "headless" in said:  # Open3D 0.20 then "opens" windows that nobody will ever see
-        return Graphics(f"the display {os.environ.get('DISPLAY', '')} does not answer")
+    if "headless" in said:  # Open3D 0.20 then opens invisible windows
+        return Graphics(f"the display {os.environ.get('DISPLAY', '')} does not respond")
     if done.returncode == 0 and "window opened" in done.stdout:
         return Graphics(software="llvmpipe" in said or "software device" in said)
     if done.returncode < 0:
         return Graphics(f"the graphics driver crashed (signal {-done.returncode})")
     lines = [line.strip() for line in said.splitlines() if line.strip()]
-    return Graphics(lines[-1][:160] if lines else f"its start ended with {done.returncode}")
+    return Graphics(lines[-1][:160] if lines else f"it ended with code {done.returncode}")

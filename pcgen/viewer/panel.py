@@ -1,4 +1,4 @@
-"""The panel next to the scene: everything a user can set."""
+"""The panel next to the scene, with all settings."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from pcgen.viewer.controller import Controller
 from pcgen.viewer.sources import RunSource
 from pcgen.viewer.state import COLOURS, MOST_STEPS
 
-# A list that scrolls gives its colour to the tracks of the sliders in it, which would not be seen.
-# Behind glass, every layer of it is lighter than the last.
+# A scrolling list gives its colour to the tracks of its sliders, which would be invisible. With a
+# transparent list over a dark background, every layer is lighter than the last.
 BEHIND = (0.0, 0.01, 0.03, 1.0)
 GLASS = (1.0, 1.0, 1.0, 0.095)
 FAINT = (0.74, 0.75, 0.77)
-WORDS = 36  # letters in a line
+WORDS = 36  # letters per line
 ANY = "any category"
 LAYER_LABELS = {
     "points": "Points  (C)",
@@ -31,10 +31,10 @@ LAYER_LABELS = {
 
 
 class Panel:
-    """Widgets that call the controller and follow it.
+    """Widgets that call the controller and show its state.
 
     Attributes:
-        widget: to be put into the window.
+        widget: to add to the window.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class Panel:
         """
         Args:
             em: font size in pixels.
-            act: calls a function with arguments and reports what it refuses.
+            act: calls a function with arguments and reports its errors.
             command: runs a command of :data:`pcgen.viewer.controller.KEYS`.
         """
         self.controller, self.em, self._command = controller, em, command
@@ -75,7 +75,7 @@ class Panel:
 
     @property
     def widgets(self) -> tuple[Any, ...]:
-        """From the back to the front."""
+        """All widgets, from back to front."""
         return self._behind, self.widget
 
     def place(self, frame: gui.Rect) -> None:
@@ -85,7 +85,7 @@ class Panel:
     # ---- building ----
 
     def _add_choice(self) -> None:
-        """Which shape: by seed or number, and of which category."""
+        """Add the choice of the shape: seed or number, and category."""
         control, source = self.controller, self.controller.source
         first, last = (0, 2**31 - 1) if isinstance(source, RunSource) else (1, len(source))
         if last > first:
@@ -109,7 +109,7 @@ class Panel:
         steps = control.state.steps
         self._slider("Evaluations", 1, MOST_STEPS, steps,
                      lambda value: control.choose_steps(int(value)), whole=True)  # fmt: skip
-        self._heading("Blend two shapes")
+        self._heading("Interpolate between two shapes")
         self._row(("Pin as A  (A)", "pin:A"), ("Pin as B  (B)", "pin:B"))
         self._pinned = faint("")
         self.widget.add_child(self._pinned)
@@ -130,7 +130,7 @@ class Panel:
         self.widget.add_child(faint(text))
 
     def _beside(self, text: str) -> Any:
-        """A label at the height of the text in the widget next to it."""
+        """A label, aligned with the text of the next widget."""
         column = gui.Vert(0, gui.Margins(0, round(0.25 * self.em), 0, 0))
         column.add_child(faint(text))
         return column
@@ -153,7 +153,7 @@ class Panel:
         self, left: str, low: float, high: float, value: float, act: Any, right: str = "",
         whole: bool = False,
     ) -> Any:  # fmt: skip
-        """A slider between what its ends mean."""
+        """A slider between labels of its ends."""
         slider = gui.Slider(gui.Slider.INT if whole else gui.Slider.DOUBLE)
         slider.set_limits(low, high)
         if whole:
@@ -195,7 +195,7 @@ class Panel:
             self._share.double_value = state.share
             self._share.enabled = len(control.pins) == 2
             pins = [f"{name}: {item.name}" for name, item in sorted(control.pins.items())]
-            text = "     ".join(pins) or "Pin this shape, then another."
+            text = "     ".join(pins) or "Pin this shape, then another one."
             self._pinned.text = textwrap.shorten(text, WORDS)
         self._updating = False
 

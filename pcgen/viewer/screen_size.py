@@ -1,4 +1,4 @@
-"""The size of the screen, which Open3D does not report before a window is open."""
+"""Get the size of the screen, which Open3D does not report before a window is open."""
 
 from __future__ import annotations
 
@@ -7,11 +7,10 @@ import ctypes
 X11 = "libX11.so.6"
 
 
-def fitting(wanted: tuple[int, int]) -> tuple[int, int]:
-    """``wanted`` pixels of a window, or the whole screen where that is smaller.
+def fit_to_screen(wanted: tuple[int, int]) -> tuple[int, int]:
+    """The size of a window in pixels: ``wanted``, or the screen if that is smaller.
 
-    Only X (and XWayland) is asked, as there a window without a window manager may hang off the
-    screen; elsewhere the system sees to it.
+    Only X (and XWayland) is queried, where a window without a window manager may exceed the screen.
     """
     found = _x_screen()
     if found is None:
@@ -20,7 +19,7 @@ def fitting(wanted: tuple[int, int]) -> tuple[int, int]:
 
 
 def _x_screen() -> tuple[int, int] | None:
-    """Pixels of the default screen of DISPLAY; None where no X answers."""
+    """Pixels of the default screen of DISPLAY; None without X."""
     try:
         x11 = ctypes.CDLL(X11)
     except OSError:

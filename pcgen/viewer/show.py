@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pcgen.errors import BackendError
 from pcgen.render.inputs import kind_of, open_collection
-from pcgen.viewer.graphics_probe import graphics
+from pcgen.viewer.graphics_probe import probe_graphics
 from pcgen.viewer.window_process import run_window
 
 
@@ -21,26 +21,26 @@ def show(
     reference: Path | str | None = None,
     device: str = "cpu",
 ) -> None:
-    """Open a window on ``path`` and return when it is closed.
+    """Show ``path`` in a window and return when it is closed.
 
     Args:
-        number: the shape to begin with; seed, steps, points, category: of a run's shapes.
-        device: that a run draws on.
-        reference: data set whose training shapes are compared with; by default the run's.
+        number: of the first shape; seed, steps, points, category: of the samples of a run.
+        device: to sample a run on.
+        reference: data set of the training shapes to compare with; by default that of the run.
     Raises:
-        BackendError: no window can be opened here, or its driver crashed.
+        BackendError: no window can be opened, or its driver crashed.
         InputError, DataError: see :func:`pcgen.viewer.sources.open_source`.
     """
-    # A wrong path is reported before graphics are tried.
+    # Report a wrong path before testing the graphics.
     if kind_of(path) == "folder":
         open_collection(path)
     instead = (
         f"make a page instead with: pcgen gallery {path} --out gallery, or a picture with: "
         f"pcgen view {path} --png shape.png"
     )
-    found = graphics()
+    found = probe_graphics()
     if found.problem:
-        raise BackendError(f"no window can be opened here: {found.problem}; {instead}")
+        raise BackendError(f"no window can be opened: {found.problem}; {instead}")
     options = {
         "path": str(path),
         "number": number,

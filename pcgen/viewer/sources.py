@@ -1,4 +1,4 @@
-"""Where the viewer's shapes come from: files as they are, or a run that draws new ones."""
+"""The sources of the viewer's shapes: files, or a run that samples new ones."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from pcgen.errors import DataError, InputError
 from pcgen.evaluate.neighbours import Neighbours
 from pcgen.reconstruct import MESH_POINTS
-from pcgen.render.explain import stretch
+from pcgen.render.explain import display_factor
 from pcgen.render.inputs import Collection, kind_of, open_collection
 from pcgen.runfile import learned_from
+from pcgen.shapes.category_frames import BOX_FRAME, SourceFrame, frames_of_run
 from pcgen.shapes.mesh_files import Mesh
-from pcgen.shapes.places import BOX, Place, places_of_run
 
 if TYPE_CHECKING:
     from pcgen.model import ShapeModel
@@ -28,17 +28,18 @@ Array = NDArray[np.float32]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Item:
-    """One shape on show.
+class ViewedShape:
+    """One shape to show.
 
     Attributes:
-        points: (n, 3); normals: (n, 3), any sign, or None where nothing knows them.
-        base, part, trace: (n, 3), (n,), (times, n, 3): how the points came to be, where known.
-        latent: what the run decodes into it, or None; seed: that drew it, or None.
-        steps: evaluations of the flow that brought it.
-        place: takes points and mesh to the unit that exports have.
-        origin: the origin that a samples file states.
-        serial: another one for every shape; a copy that learned its mesh keeps it.
+        points: (n, 3); normals: (n, 3), any sign, or None if unknown.
+        base, part, trace: (n, 3), (n,), (times, n, 3): base points, their parts, and the path of
+            the flow, or None.
+        latent, seed: of a sample of a run, or None.
+        steps: evaluations of the flow.
+        place: the frame of exports.
+        origin: entries of a samples file on its origin.
+        serial: unique per shape; a copy with a mesh keeps it.
     """
 
     name: str
@@ -52,12 +53,12 @@ class Item:
     latent: Any = None
     seed: int | None = None
     steps: int = 1
-    place: Place = BOX
+    place: SourceFrame = BOX_FRAME
     origin: Mapping[str, Any] = field(default_factory=dict)
     serial: int = field(default_factory=itertools.count().__next__)
 
     def at(self, time: float) -> Array:
-        """The points at flow time 0 (base) to 1 (shape), straight between two evaluations."""
+        """The points at flow time 0 (base) to 1 (shape), linear between two evaluations."""
         if self.trace is None or time >= 1:
             return self.points
         place = max(time, 0.0) * (len(self.trace) - 1)
@@ -67,26 +68,26 @@ class Item:
 
     @functools.cached_property
     def way(self) -> float:
-        """The mean distance from the base to the shape, 0 where no base is known."""
+        """The mean distance from base to points; 0 without a base."""
         if self.base is None:
             return 0.0
         return float(np.nanmean(np.linalg.norm(self.points - self.base, axis=1)))
 
     @functools.cached_property
     def times(self) -> int:
-        """How many times as long the way from the base is drawn, which else no one could see."""
+        """The factor by which paths from the base are drawn longer, to be visible."""
         if self.base is None:
             return 1
-        return stretch(self.way, float(np.nanmax(np.ptp(self.points, axis=0))))
+        return display_factor(self.way, float(np.nanmax(np.ptp(self.points, axis=0))))
 
     def drawn(self, on_the_way: Array) -> Array:
-        """Where points (..., n, 3) on the way are drawn, so that it is :attr:`times` as long."""
+        """The drawn positions of points (..., n, 3) on paths that are :attr:`times` as long."""
         return self.points + np.float32(self.times) * (on_the_way - self.points)
 
 
 @dataclass(frozen=True)
 class FileSource:
-    """Shapes of a collection, one after the other."""
+    """The shapes of a collection."""
 
     collection: Collection
     draws: bool = False
@@ -99,10 +100,10 @@ class FileSource:
         return len(self.collection)
 
     def numbers(self, category: str | None) -> Sequence[int]:
-        """The shapes of a category, in their order; all for None.
+        """The numbers of the shapes of a category, in order; all for None.
 
         Raises:
-            InputError: no shape is of it.
+            InputError: an unknown category.
         """
         if category is None:
             return range(len(self))
@@ -113,12 +114,12 @@ class FileSource:
             )
         return [k for k, name in enumerate(self.collection.categories) if name == category]
 
-    def load(self, number: int) -> Item:
+    def load(self, number: int) -> ViewedShape:
         shape, meta = self.collection.load(number), self.collection.meta
-        return Item(
+        return ViewedShape(
             name=shape.name,
             points=shape.points,
-            normals=usable(shape.normals),
+            normals=usable_normals(shape.normals),
             category=shape.category,
             mesh=shape.mesh,
             place=shape.place,
@@ -128,7 +129,7 @@ class FileSource:
 
 @dataclass(frozen=True)
 class RunSource:
-    """A run: every seed is a shape."""
+    """The samples of a run, one per seed."""
 
     model: ShapeModel
     points: int = 2048
@@ -138,27 +139,29 @@ class RunSource:
     def categories(self) -> tuple[str, ...]:
         return tuple(self.model.categories)
 
-    def draw(self, seed: int, *, category: str | None, steps: int) -> Item:
-        """The shape of a seed: one latent, then its points with every step of their flow."""
+    def draw(self, seed: int, *, category: str | None, steps: int) -> ViewedShape:
+        """The sample of a seed, with the path of its flow."""
         drawn = self.model.draw(1, seed=seed, category=category, steps=steps)
         name = self.categories[int(drawn.category[0])] if self.categories else ""
         return self._decode(drawn.z, seed, steps, f"seed {seed}", name)
 
     @functools.cached_property
-    def _places(self) -> dict[str, Place]:
-        return places_of_run(self.model.run_dir)
+    def _places(self) -> dict[str, SourceFrame]:
+        return frames_of_run(self.model.run_dir)
 
-    def between(self, first: Item, second: Item, share: float, *, steps: int) -> Item:
-        """A shape on the line between two latents, from the base noise of the first."""
+    def between(
+        self, first: ViewedShape, second: ViewedShape, share: float, *, steps: int
+    ) -> ViewedShape:
+        """A shape on the line between two latents, with the base points of the first."""
         if first.latent is None or second.latent is None:
-            raise InputError("only shapes drawn from the run can be blended")
+            raise InputError("only samples of the run can be interpolated")
         latent = (1 - share) * first.latent + share * second.latent
         name = f"{first.name} to {second.name}, {share:.0%}"
         category = first.category if first.category == second.category else ""
         return self._decode(latent, first.seed or 0, steps, name, category)
 
-    def denser(self, item: Item) -> Item:
-        """The same shape with as many points as a good mesh wants."""
+    def denser(self, item: ViewedShape) -> ViewedShape:
+        """The same shape with enough points for a good mesh."""
         points = max(self.points, MESH_POINTS)
         return self._decode(
             item.latent, item.seed or 0, item.steps, item.name, item.category, points
@@ -166,15 +169,15 @@ class RunSource:
 
     def _decode(
         self, latent: Any, seed: int, steps: int, name: str, category: str, points: int = 0
-    ) -> Item:
+    ) -> ViewedShape:
         decoded = self.model.decode(
             latent, points=points or self.points, seed=seed, steps=steps, trace=True
         )
         trace = decoded.trace
-        return Item(
+        return ViewedShape(
             name=name,
             points=_plain(decoded.points)[0],
-            normals=usable(None if decoded.normals is None else _plain(decoded.normals)[0]),
+            normals=usable_normals(None if decoded.normals is None else _plain(decoded.normals)[0]),
             category=category,
             base=_plain(decoded.base)[0],
             part=None if decoded.part is None else _plain(decoded.part)[0],
@@ -182,7 +185,7 @@ class RunSource:
             latent=latent,
             seed=seed,
             steps=steps,
-            place=self._places.get(category, BOX),
+            place=self._places.get(category, BOX_FRAME),
             origin={"run": str(self.model.run_dir)},
         )
 
@@ -191,10 +194,10 @@ Source = FileSource | RunSource
 
 
 def open_source(path: Path | str, *, points: int = 2048, device: str = "cpu") -> Source:
-    """Open anything the viewer can show; a run is loaded, which takes seconds.
+    """Open anything that the viewer can show; loading a run takes seconds.
 
     Raises:
-        InputError: nothing there that can be looked at. DataError: an unfinished run.
+        InputError: nothing that can be shown. DataError: an unfinished run.
     """
     if kind_of(path) != "run":
         return FileSource(open_collection(path))
@@ -203,11 +206,8 @@ def open_source(path: Path | str, *, points: int = 2048, device: str = "cpu") ->
     return RunSource(ShapeModel.load(path, device), points)
 
 
-def training_of(source: Source, reference: Path | str | None) -> Neighbours | None:
-    """The training shapes to compare with: those of ``reference``, else of the run.
-
-    Of the categories that the run learned, where one is known.
-    """
+def training_shapes(source: Source, reference: Path | str | None) -> Neighbours | None:
+    """The training shapes of ``reference``, else of the run; only the categories of the run."""
     from pcgen.shapes.store import Dataset
 
     path: Any = None
@@ -223,11 +223,11 @@ def training_of(source: Source, reference: Path | str | None) -> Neighbours | No
     try:
         return Neighbours(Dataset.open(path), categories=categories)
     except DataError:
-        return None  # the data set is gone; the window says that nothing can be compared
+        return None  # no data set; the window says so
 
 
-def usable(normals: Array | None) -> Array | None:
-    """None where normals are absent, or all of them zero or not finite."""
+def usable_normals(normals: Array | None) -> Array | None:
+    """Normals with zeros for invalid ones; None if none is valid."""
     if normals is None:
         return None
     kept = np.nan_to_num(normals)
@@ -238,8 +238,8 @@ def _plain(values: Any) -> NDArray[Any]:
     return np.asarray(values.detach().cpu().numpy() if hasattr(values, "detach") else values)
 
 
-def reconstructed(item: Item) -> Mesh:
-    """The mesh that ``pcgen mesh`` would make of the points, in their frame."""
+def reconstruct_mesh(item: ViewedShape) -> Mesh:
+    """Reconstruct a mesh from the points as ``pcgen mesh`` does, in their frame."""
     from pcgen.reconstruct.methods import reconstruct
 
     return reconstruct(item.points, item.normals).mesh

@@ -1,4 +1,4 @@
-"""What a user of the viewer can set, and by which keys."""
+"""The settings of the viewer, and their keys."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ LAYERS = ("points", "normals", "mesh", "base", "paths", "training")
 COLOURS = ("plain", "height", "normal", "part")
 MOST_STEPS = 16
 
-# Key, command, what it does: the window binds them, and shows them as its help. Digits are left to
-# the fields for seed and number.
+# Key, command, description: for the window and its help. Digits are for the fields of seed and
+# number.
 KEYS = (
-    ("N", "forward", "next shape, or a new sample of a run"),
+    ("N", "forward", "next shape, or new sample of a run"),
     ("P", "back", "previous shape"),
     ("C", "toggle:points", "point cloud"),
     ("L", "toggle:normals", "normals"),
     ("M", "toggle:mesh", "mesh"),
     ("O", "toggle:base", "base points, the origin of the flow"),
     ("F", "toggle:paths", "flow paths"),
-    ("T", "toggle:training", "nearest training shape beside it"),
+    ("T", "toggle:training", "nearest training shape"),
     ("Space", "play", "play the flow from base to shape"),
-    (",", "scrub_by:-0.1", "back along the flow"),
-    (".", "scrub_by:0.1", "forth along the flow"),
+    (",", "scrub_by:-0.1", "step back along the flow"),
+    (".", "scrub_by:0.1", "step forward along the flow"),
     ("A", "pin:A", "pin this shape as A"),
     ("B", "pin:B", "pin this shape as B"),
     ("[", "blend_by:-0.1", "towards A"),
@@ -31,16 +31,16 @@ KEYS = (
     ("=", "size_by:1.25", "larger points"),
     ("S", "screenshot", "save a picture"),
     ("E", "export", "export cloud or mesh"),
-    ("R", "reset_view", "camera back to its start"),
-    ("H", "help", "these keys"),
+    ("R", "reset_view", "reset the camera"),
+    ("H", "help", "show these keys"),
 )
 
 
 @dataclass
 class ViewState:
-    """Everything a user can set. ``index`` counts shapes of files; a run counts seeds.
+    """All settings. ``index`` is the number of a file, ``seed`` that of a sample.
 
-    ``coarse`` is the window's: balls of few triangles, for a driver that draws with the CPU.
+    The window sets ``coarse``: balls with few triangles, for a driver that draws with the CPU.
     """
 
     index: int = 0

@@ -1,4 +1,4 @@
-"""Pictures of what the viewer would show, without a window: stills, sheets, turntables."""
+"""Write pictures, contact sheets and turntables of shapes without a window."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from pcgen import progress, render
 from pcgen.errors import InputError, PcgenError
 from pcgen.evaluate.neighbours import Neighbour
 from pcgen.overview import overview as explain
-from pcgen.render import bodies, palette
+from pcgen.render import palette, primitives
 from pcgen.render.camera import AZIMUTH, ELEVATION
-from pcgen.render.picture import Image
+from pcgen.render.renderer import Image
 from pcgen.viewer.drawing import cloud_colours
 from pcgen.viewer.sources import (
     FileSource,
-    Item,
     RunSource,
     Source,
+    ViewedShape,
     open_source,
-    reconstructed,
-    training_of,
+    reconstruct_mesh,
+    training_shapes,
 )
 
 COLUMNS = 6  # of a contact sheet
@@ -46,16 +46,16 @@ def stills(
     reference: Path | str | None = None,
     device: str = "cpu",
 ) -> list[Path]:
-    """Draw shapes of ``path`` into files and give the files.
+    """Write pictures of the shapes of ``path``; returns the files.
 
     Args:
-        png: a still; of several shapes a contact sheet. gif: a turntable of the first shape.
-        explained: how the first shape of a run came to be, see :func:`pcgen.render.explain`.
-        number, count: the shapes, in their order; of a run the seeds from ``seed`` on.
-        category: only its shapes count.
-        drawn_as: ``points``, ``mesh``, or ``auto``: the mesh where the file has one.
+        png: a picture; of several shapes, a contact sheet. gif: a turntable of the first shape.
+        explained: how the first sample of a run is generated, see :func:`pcgen.render.explain`.
+        number, count: of the shapes in order; for a run, the seeds from ``seed`` on.
+        category: use only its shapes.
+        drawn_as: ``points``, ``mesh``, or ``auto``: the mesh if the file has one.
         colour: ``plain``, ``height``, ``normal`` or ``part``.
-        size: pixels of one picture's side; reference: see :func:`pcgen.viewer.show`.
+        size: side of a picture in pixels; reference: see :func:`pcgen.viewer.show`.
     """
     source = open_source(path, points=points, device=device)
     items = _items(source, seed if source.draws else number, count, steps, category)
@@ -77,7 +77,7 @@ def stills(
         written.append(render.save_gif(tracked, gif, seconds=4.0))
     if explained is not None:
         if isinstance(source, FileSource):
-            raise InputError(f"only shapes of a run can be explained, and {path} is none")
+            raise InputError(f"only samples of a run can be explained, and {path} is not a run")
         picture = explain(
             source.model, seed=seed, category=category, steps=steps, points=points,
             size=max(96, size // 2), azimuth=azimuth, elevation=elevation,
@@ -86,7 +86,9 @@ def stills(
     return written
 
 
-def _items(source: Source, first: int, count: int, steps: int, category: str | None) -> list[Item]:
+def _items(
+    source: Source, first: int, count: int, steps: int, category: str | None
+) -> list[ViewedShape]:
     if not isinstance(source, FileSource):
         return [source.draw(first + k, category=category, steps=steps) for k in range(count)]
     numbers = source.numbers(category)
@@ -96,7 +98,7 @@ def _items(source: Source, first: int, count: int, steps: int, category: str | N
         )
     if count == 1 or source.collection.kind != "folder":
         return [source.load(number) for number in numbers[first : first + count]]
-    items: list[Item] = []
+    items: list[ViewedShape] = []
     for number in numbers[first:]:
         if len(items) == count:
             break
@@ -109,33 +111,33 @@ def _items(source: Source, first: int, count: int, steps: int, category: str | N
     return items
 
 
-def _body(source: Source, item: Item, drawn_as: str, colour: str) -> bodies.Body:
+def _body(source: Source, item: ViewedShape, drawn_as: str, colour: str) -> primitives.Primitives:
     if drawn_as == "mesh" and item.mesh is None:
-        mesh = reconstructed(source.denser(item) if isinstance(source, RunSource) else item)
-        return bodies.triangles(mesh.vertices, mesh.faces)
+        mesh = reconstruct_mesh(source.denser(item) if isinstance(source, RunSource) else item)
+        return primitives.triangles(mesh.vertices, mesh.faces)
     if item.mesh is not None and drawn_as != "points":
-        return bodies.triangles(item.mesh.vertices, item.mesh.faces)
-    return bodies.balls(item.points, item.normals, cloud_colours(item, colour))
+        return primitives.triangles(item.mesh.vertices, item.mesh.faces)
+    return primitives.balls(item.points, item.normals, cloud_colours(item, colour))
 
 
 def _neighbours(
-    source: Source, items: list[Item], reference: Path | str | None
+    source: Source, items: list[ViewedShape], reference: Path | str | None
 ) -> list[Neighbour] | None:
-    """Beside each sample its nearest training shape, where one asked for it."""
+    """The nearest training shape of each shape, if requested."""
     if reference is None:
         return None
-    training = training_of(source, reference)
+    training = training_shapes(source, reference)
     return None if training is None else [training.nearest(item.points) for item in items]
 
 
 def _relation(found: Neighbour) -> str:
-    """The proportion-free distance, and what is done to the training shape."""
+    """The proportion-free distance, and the transformation of the training shape."""
     note = str(found.relation)
     return f"CD {found.distance:.4g}" + (f"\n{note}" if note else "")
 
 
 def _page(
-    items: list[Item],
+    items: list[ViewedShape],
     pictures: list[Image],
     near: list[Neighbour] | None,
     size: int,

@@ -1,7 +1,6 @@
 """The Open3D window: a panel that calls the controller, and a scene that shows its drawables.
 
-Nothing is decided here. This module, with ``panel``, ``captions`` and ``dialogs`` beside it, is all
-that imports Open3D's GUI.
+Only this module, ``panel``, ``captions`` and ``dialogs`` import Open3D's GUI.
 """
 
 from __future__ import annotations
@@ -20,23 +19,23 @@ from pcgen import runtime
 from pcgen.errors import PcgenError
 from pcgen.render import palette
 from pcgen.render.camera import FIELD_OF_VIEW, fit
-from pcgen.render.files import save
+from pcgen.render.image_files import save
 from pcgen.viewer.captions import Captions
 from pcgen.viewer.controller import Controller
 from pcgen.viewer.dialogs import Dialogs, free_name
 from pcgen.viewer.drawing import Drawable
 from pcgen.viewer.panel import Panel
-from pcgen.viewer.screen_size import fitting
+from pcgen.viewer.screen_size import fit_to_screen
 from pcgen.viewer.state import KEYS
 
-SIZE = (1240, 740)  # also fits a laptop's screen below its bars
+SIZE = (1240, 740)  # fits the screen of a laptop
 PANEL_WIDTH = 20  # in font sizes
-WORDS = 4  # in font sizes, of the scene above and below what is framed, which has the words
-LARGE = 21  # pixels of the letters of names and titles, where the others have 16
-# A driver that is behind skips frames without a word, also the last one after an event; so that
-# is drawn again, after waits that grow from the first to the last of these seconds.
+WORDS = 4  # in font sizes, height of the captions above and below the shape
+LARGE = 21  # font size of names and titles in pixels; that of other texts is 16
+# A slow driver silently skips frames, perhaps the last one after an event, so that is drawn again
+# after delays that grow from the first to the last of these seconds.
 FIRST_WAIT, LAST_WAIT, GROWTH = 0.05, 30.0, 1.5
-# While work is in progress, in seconds: constant drawing would take the CPU from it.
+# Seconds between frames during background work, which needs the CPU.
 PROGRESS_EVERY = 0.1
 
 MODIFIERS = (gui.KeyName.LEFT_CONTROL, gui.KeyName.RIGHT_CONTROL, gui.KeyName.ALT, gui.KeyName.META)
@@ -48,15 +47,15 @@ class Window:
     def __init__(self, controller: Controller, title: str, *, software: bool = False) -> None:
         """
         Args:
-            software: the driver is a program, not a card: spare it the smoothing of edges.
+            software: the driver draws with the CPU, so anti-aliasing is disabled.
         """
         self._software = software
         controller.state.coarse = software
         self.controller = controller
         self.application = gui.Application.instance
-        # Only fonts that are there before the first window are ever drawn.
+        # Fonts must be added before the first window opens.
         large = self.application.add_font(gui.FontDescription(point_size=LARGE))
-        self.window = self.application.create_window(f"pcgen view: {title}", *fitting(SIZE))
+        self.window = self.application.create_window(f"pcgen view: {title}", *fit_to_screen(SIZE))
         self.em = self.window.theme.font_size
         self._results: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._held: dict[str, tuple[Any, ...]] = {}
@@ -84,7 +83,8 @@ class Window:
     def _make_scene(self) -> Any:
         widget = gui.SceneWidget()
         scene = rendering.Open3DScene(self.window.renderer)
-        # Light is baked into the colours: no shadows, no tone mapping, and quick on a CPU.
+        # The colours include the light, so shadows and tone mapping are off, which is fast on a
+        # CPU.
         scene.set_background([*palette.PAPER, 1.0])
         scene.view.set_post_processing(False)
         scene.view.set_shadowing(False, rendering.View.ShadowType.PCF)
@@ -98,7 +98,7 @@ class Window:
     # ---- events ----
 
     def _do(self, act: Any, *arguments: Any) -> None:
-        """Call the controller; the panel shows what it refuses."""
+        """Call the controller; the captions show its errors."""
         try:
             act(*arguments)
         except PcgenError as error:
@@ -107,7 +107,7 @@ class Window:
             self._tell_defect(error)
 
     def _guarded(self, call: Callable[[], None]) -> None:
-        """Report a defect in terminal and panel; the window stays open."""
+        """Report a bug in terminal and captions, and keep the window open."""
         try:
             call()
         except Exception as error:
@@ -140,7 +140,7 @@ class Window:
             return False
         self._draw_soon()
         if self._modifiers:
-            return False  # Ctrl+A in a field is not our key A
+            return False  # Ctrl+A in a field is not the key A
         code = int(event.key)
         name = "Space" if code == 32 else chr(code).upper() if 33 <= code < 127 else ""
         if self._dialogs.is_open:
@@ -153,7 +153,7 @@ class Window:
         return False
 
     def _tick(self) -> bool:
-        # Results are fetched here, not posted by the worker: Open3D swallows what they raise.
+        # Results are fetched here, not posted by the worker, because Open3D swallows their errors.
         while not self._results.empty():
             self._guarded(self._results.get())
         now = time.monotonic()
@@ -179,8 +179,8 @@ class Window:
         return gui.Widget.EventCallbackResult.IGNORED
 
     def _close(self) -> bool:
-        # Open3D closes the window at Escape, when it goes down and again when it comes up; with
-        # a dialog open it is meant for that alone.
+        # Open3D closes the window when Escape is pressed and again when it is released; with an
+        # open dialog, it must close only that.
         if self._escape_held:
             return False
         if self._dialogs.is_open:
@@ -213,7 +213,7 @@ class Window:
                     scene.remove_geometry(name)
                 scene.add_geometry(name, _geometry(drawable), self._material(drawable))
                 self._held[name] = drawable.key
-        # The camera moves only when another thing is to be seen, never under the user's hands.
+        # The camera moves only if a different set of shapes is shown.
         beside = "training" in wanted
         if control.item is not None and self._framed != (beside,) and wanted:
             self._framed = (beside,)
@@ -232,7 +232,7 @@ class Window:
         return material
 
     def _frame(self) -> None:
-        """Look at everything that is shown from the three-quarter view."""
+        """Fit everything that is shown into the initial view."""
         shown = [drawable.vertices for drawable in self.controller.drawables()]
         if not shown:
             return
@@ -243,7 +243,7 @@ class Window:
         camera = fit(points, aspect=aspect)[0]
         low, high = points.min(0), points.max(0)
         bounds = geometry.AxisAlignedBoundingBox(low, high)
-        # Open3D's angle is vertical; ours is that of the shorter side.
+        # Open3D needs the vertical angle; FIELD_OF_VIEW is that of the shorter side.
         tall = np.tan(np.radians(FIELD_OF_VIEW) / 2) * max(1.0, 1 / aspect)
         tall *= max(area.height, 1) / free
         vertical = float(np.degrees(2 * np.arctan(tall)))
@@ -264,7 +264,7 @@ class Window:
 
 
 def run(controller: Controller, title: str, *, software: bool = False) -> None:
-    """Open the window and stay until it is closed."""
+    """Open the window and return when it is closed."""
     if software:
         runtime.hand_out_zeroed_memory()
     gui.Application.instance.initialize()
@@ -288,6 +288,6 @@ def _geometry(drawable: Drawable) -> Any:
         return lines
     mesh = geometry.TriangleMesh(vertices, utility.Vector3iVector(faces))
     mesh.vertex_colors = colours
-    # Unlit or not: Open3D 0.20's software Vulkan freezes for good at a mesh without normals.
+    # Software Vulkan of Open3D 0.20 freezes at a mesh without normals, even if unlit.
     mesh.compute_vertex_normals()
     return mesh

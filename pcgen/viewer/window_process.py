@@ -1,8 +1,7 @@
-"""The window in a process of its own: a driver crash ends that process, not the command.
+"""Run the window in its own process, so that a driver crash does not end the command.
 
-The probe has opened a small window, but a driver may still fail at a large scene, or hours later.
-The child gets its options as JSON and leaves its result in a file. It ends with its parent, by
-watching the end of its stdin.
+A driver may fail later even if the probe opened a window. The child receives its options as JSON
+and writes its result to a file. It ends with its parent, when its stdin closes.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from typing import Any
 from pcgen import errors
 from pcgen.errors import BackendError, PcgenError
 
-# The child imports what its parent would, wherever it is started.
+# The child uses the import path of its parent, in any folder.
 _START = (
     "import sys; sys.path[:] = sys.argv[3:]; from pcgen.viewer.window_process import serve; "
     "serve(sys.argv[1], sys.argv[2])"
@@ -61,8 +60,8 @@ def run_window(options: dict[str, Any], start: str = _START) -> None:
 
 
 def serve(options: str, answer: str) -> None:
-    """The life of the child."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's affair
+    """Run the child process."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C
     threading.Thread(target=end_with_parent, daemon=True).start()
     failure = {}
     try:
@@ -73,7 +72,7 @@ def serve(options: str, answer: str) -> None:
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError):
             stream.flush()
-    os._exit(0)  # whatever a driver does when it is torn down has no part in the answer
+    os._exit(0)  # skip the shutdown of the driver, which may crash
 
 
 def open_window(
@@ -91,11 +90,11 @@ def open_window(
     """Open a window in this process; see :func:`pcgen.viewer.show.show`.
 
     Args:
-        software: the driver draws with the CPU; device: that a run draws on.
+        software: the driver draws with the CPU; device: to sample a run on.
     """
     from pcgen.viewer.background import Jobs
     from pcgen.viewer.controller import Controller
-    from pcgen.viewer.sources import FileSource, open_source, training_of
+    from pcgen.viewer.sources import FileSource, open_source, training_shapes
 
     source = open_source(path, points=points, device=device)
     comparable = reference is not None or not isinstance(source, FileSource)
@@ -103,7 +102,7 @@ def open_window(
     controller = Controller(
         source,
         Jobs(deliver=lambda call: call()),
-        training=(lambda: training_of(source, reference)) if comparable else None,
+        training=(lambda: training_shapes(source, reference)) if comparable else None,
     )
     state = controller.state
     state.seed, state.steps, state.category = seed, steps, category

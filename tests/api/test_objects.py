@@ -32,7 +32,7 @@ def test_the_package_loads_nothing_heavy_until_a_name_is_used():
 
 
 def test_rooms_of_the_same_name_leave_the_functions_in_place():
-    import pcgen.evaluate.files
+    import pcgen.evaluate.requests
     import pcgen.train.loop
     from pcgen.train import loop
 
@@ -169,7 +169,7 @@ def test_a_score_has_figures_with_errors(data, model, tmp_path):
     assert score.novelty.error > 0
     assert 0 <= float(score.replay_rate) <= 1
     assert json.loads(score.save(tmp_path / "s.json").read_text())["nna_cd"] == float(score.nna_cd)
-    assert "<h2>Figures" in score.save_html(tmp_path / "s.html").read_text()
+    assert "<h2>Metrics" in score.save_html(tmp_path / "s.html").read_text()
 
 
 def test_a_score_of_shapes_is_that_of_their_file(data, model, tmp_path):

@@ -52,11 +52,11 @@ from pcgen.reconstruct.thicken import compact
 from pcgen.reconstruct.topology import topology
 from pcgen.reconstruct.watertight import close, drop_crumbs
 from pcgen.runfile import read_run
+from pcgen.shapes.listing import read_entry, scan
 from pcgen.shapes.mesh_files import Mesh, write_mesh
 from pcgen.shapes.reading import read_mesh
 from pcgen.shapes.store import Dataset
 from pcgen.shapes.surface import sample_surface
-from pcgen.shapes.tree import read_entry, scan
 
 Points = NDArray[np.floating]
 BOX = 1.1  # half the side of what is looked at

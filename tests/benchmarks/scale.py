@@ -104,7 +104,7 @@ def plan(
     args: dict[str, Any],
 ) -> dict[str, Any]:
     """Time (core-seconds), memory (of a process), storage and network (bytes) of each stage."""
-    from pcgen.evaluate.bounds import BYTES
+    from pcgen.evaluate.distance_bounds import BYTES
     from pcgen.evaluate.novelty import PART
     from pcgen.train.data import IN_MEMORY
 

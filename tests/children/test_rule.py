@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import numpy as np
@@ -6,7 +7,18 @@ import torch
 
 from pcgen.children import MapSettings, Reach
 from pcgen.children.newness import Newness
-from pcgen.children.rule import Figures, choose, figures_of, ladder
+from pcgen.children.rule import (
+    DECODED,
+    RAW,
+    Choice,
+    Demand,
+    Figures,
+    Nature,
+    choose,
+    figures_of,
+    ladder,
+    with_copies,
+)
 from pcgen.errors import DataError
 from tests.children.conftest import boxes, build
 
@@ -47,14 +59,17 @@ def test_copies_are_replays_at_no_distance():
 
 
 def test_nature_that_repeats_itself_asks_for_nothing():
-    assert figures_of(newness([0.0, 0.1]), newness([0.0, 0.0], [0, 1])).passes(0.95)
+    nothing = figures_of(newness([0.0, 0.1]), newness([0.0, 0.0], [0, 1]))
+    assert DECODED.met({"box": nothing, "cube": nothing})
 
 
 def test_the_ladder_takes_more_partners_and_then_cuts_in_the_middle():
-    steps = ladder(10, Reach())
+    steps = ladder(10, Reach(partners=1, copies=0.2))
     assert [step.partners for step in steps] == [1, 2, 3, 4, 6, 9, 10, 10]
+    assert [step.copies for step in steps] == [0.2] + 7 * [0]
     assert steps[-1].cuts == (0.5, 0.5)
     assert [step.partners for step in ladder(1, Reach())] == [1, 1]
+    assert [step.partners for step in ladder(18, Reach(partners=6))] == [6, 9, 13, 18, 18]
 
 
 class _Nature:
@@ -70,31 +85,48 @@ class _Nature:
             "box": Figures(novelty=novelty, novelty_error=0.0, replays=0.0, nature=0.1, error=0.01)
         }
 
-    def with_copies(self, reach, goal):
-        return 0.1, self.figures(reach)
+
+ASKED = Demand(novelty=1.0, frames=("box",), replays=True)
 
 
 @pytest.mark.parametrize(("wanted", "partners"), [(1, 1), (3, 3), (28, 28), (64, 64)])
 def test_the_first_step_that_passes_is_chosen(wanted, partners):
     nature = _Nature(wanted)
-    choice = choose(ladder(64, Reach()), nature, lambda reach: reach, goal=1.0)
+    choice = choose(ladder(64, Reach(partners=1)), nature, lambda reach: reach, ASKED)
     assert choice.reach.partners == partners
     assert choice.passed
-    assert choice.reach.copies == (0.1 if partners == 1 else 0)
     assert len(nature.seen) <= 6
     assert f"{partners} nearest partners" in choice.line()
 
 
 def test_the_farthest_is_chosen_where_none_passes():
-    choice = choose(ladder(64, Reach()), _Nature(100), lambda reach: reach, goal=1.0)
+    choice = choose(ladder(64, Reach(partners=1)), _Nature(100), lambda reach: reach, ASKED)
     assert choice.reach == Reach(partners=64, cuts=(0.5, 0.5))
     assert not choice.passed
     assert "the newest there are" in choice.line()
 
 
 def test_more_replays_than_nature_do_not_pass():
-    figures = Figures(novelty=2.0, novelty_error=0.0, replays=0.2, nature=0.1, error=0.05)
-    assert not figures.passes(0.95)
+    many = Figures(novelty=2.0, novelty_error=0.0, replays=0.2, nature=0.1, error=0.05)
+    few = dataclasses.replace(many, replays=0.14)
+    assert not DECODED.met({"box": few, "cube": many})
+    assert not DECODED.met({"box": many, "cube": few})
+    assert DECODED.met({"box": few, "cube": few})
+    assert RAW.met({"box": many, "cube": many})
+
+
+def test_copies_are_mixed_into_children_of_one_partner_until_they_are_as_new_as_nature():
+    generator = torch.Generator().manual_seed(0)
+    shapes = torch.rand(12, 128, 3, generator=generator)
+    nature = Nature(shapes.repeat_interleave(2, 0) * 2 - 1, generator)
+    passed = Choice(reach=Reach(partners=1), passed=True, figures={})
+    far = torch.rand(40, 64, 3, generator=generator) * torch.tensor([1, 0.1, 1])
+    assert with_copies(passed, nature, lambda _: far).reach.copies == 0.5
+    for other in (
+        dataclasses.replace(passed, passed=False),
+        Choice(reach=Reach(partners=2), passed=True, figures={}),
+    ):
+        assert with_copies(other, nature, lambda _: far) is other
 
 
 @pytest.mark.parametrize("count", [2, 3, 10])
@@ -114,7 +146,7 @@ def test_boxes_have_boxes_for_children_proportion_free(tmp_path):
     """All boxes are one cube there: replays are as many as nature's, and refuse nothing."""
     cube = build(boxes(24)[0], tmp_path, settings=RULE).choice.figures["cube"]
     assert cube.nature == 1.0
-    assert cube.passes(0.95)
+    assert DECODED.met({"box": cube, "cube": cube})
 
 
 def test_a_lone_shape_is_told_that_there_is_nothing_to_compare(tmp_path):

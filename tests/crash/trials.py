@@ -27,7 +27,7 @@ from pathlib import Path
 
 import numpy as np
 
-import pcgen.evaluate.files
+import pcgen.evaluate.requests
 import pcgen.gallery.build
 import pcgen.model
 import pcgen.reconstruct.batch
@@ -126,7 +126,7 @@ class Stage:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        prepare_module.PIECE_SIZE = 2
+        prepare_module.SHARD_SIZE = 2
         loop.SAVE_EVERY_S = solve_checkpoint.SAVE_EVERY_S = 0.0
         (folder / "meshes").mkdir()
         for number in range(5):

@@ -359,7 +359,7 @@ def _commands(device: str) -> Result:
 
 @path("gallery and pictures of a run")
 def _gallery(device: str) -> Result:
-    from pcgen.gallery.source import _from_run
+    from pcgen.gallery.from_path import _from_run
     from pcgen.viewer.sources import open_source
 
     _from_run(finished(), 2, 0, 1, POINTS, None, device)
@@ -370,10 +370,10 @@ def _gallery(device: str) -> Result:
 
 @path("evaluate a run", 0.05)
 def _evaluate(device: str) -> Result:
-    from pcgen.evaluate.files import evaluate_files, request_for
+    from pcgen.evaluate.requests import evaluate_files, make_request
 
     result = evaluate_files(
-        request_for([finished()], dataset(), split="train", points=128, seeds=1, cache=None,
+        make_request([finished()], dataset(), split="train", points=128, seeds=1, cache=None,
                     device=device)
     )  # fmt: skip
     return {"mmd": [result["mmd_cd"]], "1-NNA": [result["nna_cd"]]}

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from pcgen.evaluate.clouds import CloudSet
+from pcgen.evaluate.cloud_sets import CloudSet
 
 
 def surfaces(count, points=64, *, seed=0, draws=1):

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from pcgen.errors import InputError
-from pcgen.evaluate.annealed import annealed_table
-from pcgen.evaluate.clouds import CloudSet, RealSets, pair_up, same_again
+from pcgen.evaluate.annealed_emd import annealed_table
+from pcgen.evaluate.cloud_sets import CloudSet, ReferenceSets, ceiling_trials, pair_trials
 from pcgen.evaluate.evaluation import evaluate
-from pcgen.evaluate.figures import Settings
+from pcgen.evaluate.metrics import EvaluationSettings
 from pcgen.evaluate.protocol import PROTOCOLS
 from tests.evaluate.shapes import blobs, some, surfaces
 
@@ -21,7 +21,7 @@ NOVELTY = {"replay_rate", "novelty_ratio"}
 
 def real(reference=30, training=100, seed=10):
     first, again = surfaces(training, POINTS, seed=seed, draws=2)
-    return RealSets(
+    return ReferenceSets(
         reference=some(reference, seed=seed + 1),
         training=CloudSet(points=first),
         training_again=CloudSet(points=again),
@@ -30,7 +30,7 @@ def real(reference=30, training=100, seed=10):
 
 def judged(generated, real_sets, **options):
     sets = generated if isinstance(generated, list) else [generated]
-    return evaluate(sets, real_sets, Settings(protocol=BOX, **options)).summary
+    return evaluate(sets, real_sets, EvaluationSettings(protocol=BOX, **options)).summary
 
 
 def test_every_key_of_the_file_format_is_there_with_its_spread():
@@ -62,14 +62,14 @@ def test_both_frames_of_novelty_are_there():
 
 def test_stretched_training_shapes_are_new_in_the_box_alone():
     training, again, copies = (PROTOCOLS["box"].normalise(c) for c in blobs(40, 300, draws=3))
-    sets = RealSets(
+    sets = ReferenceSets(
         reference=CloudSet(points=PROTOCOLS["box"].normalise(blobs(40, 300, seed=1)[0])),
         training=CloudSet(points=training),
         training_again=CloudSet(points=again),
     )
     factors = np.random.default_rng(0).permuted(np.tile([1, 0.5, 0.3], (40, 1)), axis=1)
     made = CloudSet(points=PROTOCOLS["box"].normalise(copies * factors[:, None]))
-    settings = Settings(protocol=BOX.changed(points=300))
+    settings = EvaluationSettings(protocol=BOX.changed(points=300))
     summary = evaluate([made], sets, settings).summary
     assert summary["replay_rate"] == 0
     assert summary["replay_rate_proportion_free"] > 0.7
@@ -103,7 +103,7 @@ def test_separate_samplings_are_one_seed_each():
 
 
 def test_without_a_training_set_there_is_no_ceiling_and_it_says_so():
-    summary = judged(some(30), RealSets(reference=some(30, seed=1)))
+    summary = judged(some(30), ReferenceSets(reference=some(30, seed=1)))
     assert summary["ceiling"] is None
     assert summary["replay_rate"] is None
     assert summary["novelty_ratio"] is None
@@ -113,16 +113,16 @@ def test_without_a_training_set_there_is_no_ceiling_and_it_says_so():
 
 
 def test_the_emd_variant_is_in_the_name_of_its_figures():
-    summary = judged(some(6), RealSets(reference=some(6, seed=1)), emd="emd_pointflow")
+    summary = judged(some(6), ReferenceSets(reference=some(6, seed=1)), emd="emd_pointflow")
     assert {"nna_emd_pointflow", "cov_emd_pointflow", "mmd_emd_pointflow"} <= set(summary)
     assert summary["protocol"]["emd"] == "emd_pointflow"
     with pytest.raises(InputError, match="there is no default"):
-        Settings(emd="emd")
+        EvaluationSettings(emd="emd")
 
 
 def test_the_reference_shape_comes_first_in_an_annealed_pair():
     mine, theirs = some(8), some(8, seed=1)
-    summary = judged(mine, RealSets(reference=theirs), emd="emd_pointflow")
+    summary = judged(mine, ReferenceSets(reference=theirs), emd="emd_pointflow")
     union = np.concatenate([theirs.points, mine.points])
     table = annealed_table(union, union, "emd_pointflow", "dense")
     table[8:, :8] = table[:8, 8:].T  # across the sets, whichever shape asks
@@ -133,16 +133,16 @@ def test_the_reference_shape_comes_first_in_an_annealed_pair():
 
 
 def test_secondary_distances_estimate_normals_where_there_are_none():
-    summary = judged(some(6), RealSets(reference=some(6, seed=1)), secondary=True)
+    summary = judged(some(6), ReferenceSets(reference=some(6, seed=1)), secondary=True)
     assert {"nna_dcd", "mmd_normals"} <= set(summary)
 
 
 def test_density_aware_distance_does_not_depend_on_the_protocols_scale():
     def matching(name):
-        sets = RealSets(reference=CloudSet(points=scaled(name, some(6, seed=1).points)))
+        sets = ReferenceSets(reference=CloudSet(points=scaled(name, some(6, seed=1).points)))
         generated = CloudSet(points=scaled(name, some(6).points))
         protocol = PROTOCOLS[name].changed(points=POINTS, split="test")
-        settings = Settings(protocol=protocol, secondary=True)
+        settings = EvaluationSettings(protocol=protocol, secondary=True)
         return evaluate([generated], sets, settings).summary["mmd_dcd"]
 
     def scaled(name, points):
@@ -153,98 +153,107 @@ def test_density_aware_distance_does_not_depend_on_the_protocols_scale():
 
 def test_categories_of_the_samples_choose_the_real_shapes():
     both = np.repeat(["chair", "table"], 20)
-    sets = RealSets(reference=some(40, seed=1, category=both))
+    sets = ReferenceSets(reference=some(40, seed=1, category=both))
     summary = judged(some(20, category=["chair"] * 20), sets)
     assert summary["protocol"]["sizes"]["reference"] == 20
     assert summary["protocol"]["categories"] == ["chair"]
-    assert any("only chair take part" in note for note in summary["notes"])
+    assert any("only real shapes of chair are used" in note for note in summary["notes"])
 
 
 def test_a_category_that_was_never_sampled_still_counts():
-    sets = RealSets(reference=some(30, seed=1, category=np.repeat(["bed", "chair", "table"], 10)))
+    sets = ReferenceSets(
+        reference=some(30, seed=1, category=np.repeat(["bed", "chair", "table"], 10))
+    )
     summary = judged(some(30, category=np.repeat(["chair", "table"], 15)), sets)
     assert summary["protocol"]["sizes"]["reference"] == 30
     assert any("also holds bed, of which there is no sample" in n for n in summary["warnings"])
 
 
 def test_samples_without_a_category_meet_all_and_it_is_said():
-    sets = RealSets(reference=some(20, seed=1, category=["chair", "table"] * 10))
+    sets = ReferenceSets(reference=some(20, seed=1, category=["chair", "table"] * 10))
     summary = judged(some(20), sets)
-    assert any("meet all that the reference has (chair, table)" in w for w in summary["warnings"])
+    assert any(
+        "are compared with all of the reference (chair, table)" in w for w in summary["warnings"]
+    )
 
 
 def test_each_common_category_has_its_row():
     both = np.repeat(["chair", "table"], 15)
     rare = np.repeat(["chair", "table"], [25, 5])
-    rows = judged(some(30, category=both), RealSets(reference=some(30, seed=1, category=both)))
+    rows = judged(some(30, category=both), ReferenceSets(reference=some(30, seed=1, category=both)))
     assert set(rows["categories"]) == {"chair", "table"}
     alone = judged(
         some(30, category=both).take(np.arange(15)),
-        RealSets(reference=some(30, seed=1, category=both).take(np.arange(15))),
+        ReferenceSets(reference=some(30, seed=1, category=both).take(np.arange(15))),
     )
     assert rows["categories"]["chair"]["nna_cd"] == pytest.approx(alone["nna_cd"])
-    few = judged(some(30, category=rare), RealSets(reference=some(30, seed=1, category=both)))
+    few = judged(some(30, category=rare), ReferenceSets(reference=some(30, seed=1, category=both)))
     assert few["categories"]["table"] == {"generated": 5, "reference": 15, "size": 5}
 
 
 def test_one_set_given_twice_is_said():
     one = some(20)
-    summary = judged(one, RealSets(reference=one))
+    summary = judged(one, ReferenceSets(reference=one))
     assert summary["cov_cd"] == 1
     assert summary["mmd_cd"] == 0
-    assert any("the same shapes" in text for text in summary["warnings"])
+    assert any("have the same points" in text for text in summary["warnings"])
 
 
 def test_copies_of_reference_shapes_are_counted():
     reference = some(20)
     points = some(20, seed=1).points.copy()
     points[:3] = reference.points[:3]
-    summary = judged(CloudSet(points=points), RealSets(reference=reference))
+    summary = judged(CloudSet(points=points), ReferenceSets(reference=reference))
     assert any(text.startswith("3 of 20") for text in summary["warnings"])
 
 
 def test_wrong_units_are_noticed_by_the_boxes():
     generated = CloudSet(points=some(20).points * 25)
-    summary = judged(generated, RealSets(reference=some(20, seed=1)))
+    summary = judged(generated, ReferenceSets(reference=some(20, seed=1)))
     assert any("times the size" in text for text in summary["warnings"])
 
 
 def test_standardised_samples_are_told_how_to_be_taken_back():
     reference = some(20, seed=1).points
     generated = CloudSet(points=some(20).points / reference.std())
-    summary = judged(generated, RealSets(reference=CloudSet(points=reference)))
-    assert any("--standardised DATASET takes them back" in text for text in summary["warnings"])
-    wide = judged(CloudSet(points=some(20).points * 25), RealSets(reference=some(20, seed=1)))
-    assert any("'box' compares shapes without" in text for text in wide["warnings"])
+    summary = judged(generated, ReferenceSets(reference=CloudSet(points=reference)))
+    assert any("--standardised DATASET denormalises them" in text for text in summary["warnings"])
+    wide = judged(CloudSet(points=some(20).points * 25), ReferenceSets(reference=some(20, seed=1)))
+    assert any("'box' ignores sizes" in text for text in wide["warnings"])
 
 
 def test_a_reference_that_was_trained_on_is_noticed():
     sets = real()
-    learned = RealSets(
+    learned = ReferenceSets(
         reference=sets.training.take(np.arange(30)),
         training=sets.training,
         training_again=sets.training_again,
     )
     found = judged(some(30), learned)["warnings"]
-    assert any(text.startswith("100 % of the reference shapes are training") for text in found)
+    assert any(
+        text.startswith("100 % of the reference shapes are as close to a training")
+        for text in found
+    )
 
 
 def test_an_uncentred_set_is_noticed():
     generated = CloudSet(points=some(20).points + np.float32(2))
-    summary = judged(generated, RealSets(reference=some(20, seed=1)))
-    assert any("different places" in text for text in summary["warnings"])
+    summary = judged(generated, ReferenceSets(reference=some(20, seed=1)))
+    assert any("different centres" in text for text in summary["warnings"])
 
 
 def test_another_axis_up_is_noticed_and_named():
     tall = np.array([0.4, 1, 0.5], np.float32)
     reference = CloudSet(points=some(20).points * tall)
     generated = CloudSet(points=(some(20, seed=1).points * tall)[:, :, [0, 2, 1]])
-    summary = judged(generated, RealSets(reference=reference))
-    assert any("as X, Z, Y would fit" in text for text in summary["warnings"])
+    summary = judged(generated, ReferenceSets(reference=reference))
+    assert any(
+        "the order X, Z, Y of the generated axes would fit" in text for text in summary["warnings"]
+    )
     assert (
-        judged(CloudSet(points=generated.points[:, :, [0, 2, 1]]), RealSets(reference=reference))[
-            "warnings"
-        ]
+        judged(
+            CloudSet(points=generated.points[:, :, [0, 2, 1]]), ReferenceSets(reference=reference)
+        )["warnings"]
         == []
     )
 
@@ -254,7 +263,7 @@ def test_another_axis_up_is_noticed_and_named():
     [([90], 30, 3, True), ([60], 30, 3, False), ([30], 30, 1, True), ([30, 30], 30, 2, True)],
 )
 def test_trials_have_one_size_and_say_their_rule(sizes, reference, count, disjoint):
-    trials = pair_up(sizes, reference, 3, 0)
+    trials = pair_trials(sizes, reference, 3, 0)
     assert len(trials.generated) == len(trials.reference) == count
     assert all(len(part) == 30 for part in (*trials.generated, *trials.reference))
     union = np.concatenate(trials.generated)
@@ -263,7 +272,7 @@ def test_trials_have_one_size_and_say_their_rule(sizes, reference, count, disjoi
 
 
 def test_a_smaller_generated_set_meets_subsets_of_the_reference():
-    trials = pair_up([10], 30, 3, 0)
+    trials = pair_trials([10], 30, 3, 0)
     assert all((part == np.arange(10)).all() for part in trials.generated)
     assert len({part.tobytes() for part in trials.reference}) == 3
     assert "subsets of 10 of the 30 reference" in trials.rule
@@ -280,8 +289,8 @@ def test_the_ceiling_and_the_noise_are_of_the_size_that_was_compared():
 
 
 def test_the_ceiling_meets_the_reference_shapes_that_the_samples_met():
-    met = pair_up([10], 30, 2, 0)
-    ceiling = same_again(met, 100, 3, 0)
+    met = pair_trials([10], 30, 2, 0)
+    ceiling = ceiling_trials(met, 100, 3, 0)
     refs = [part.tobytes() for part in met.reference]
     assert [part.tobytes() for part in ceiling.reference] == [refs[0], refs[1], refs[0]]
     assert len(np.unique(np.concatenate(ceiling.generated))) == 30
@@ -289,7 +298,7 @@ def test_the_ceiling_meets_the_reference_shapes_that_the_samples_met():
 
 def test_one_shape_is_too_few():
     with pytest.raises(InputError, match="at least 2 shapes"):
-        judged(some(1), RealSets(reference=some(5)))
+        judged(some(1), ReferenceSets(reference=some(5)))
 
 
 @pytest.mark.parametrize(
@@ -308,4 +317,4 @@ def test_bad_clouds_are_explained(points, words):
 
 def test_clouds_of_another_size_than_the_protocols_are_refused():
     with pytest.raises(InputError, match="have 32 points, protocol box compares 64"):
-        judged(some(5, 32), RealSets(reference=some(5)))
+        judged(some(5, 32), ReferenceSets(reference=some(5)))

@@ -23,7 +23,7 @@ def test_the_search_finds_the_minimum_of_the_full_table(backend):
 
 def test_two_draws_are_pairs_of_one_shape():
     first, second = surfaces(70, 50, draws=2)
-    draws = novelty.two_draw(first, second, Work())
+    draws = novelty.two_draw_distances(first, second, Work())
     expected = np.diagonal(chamfer_table(first, second, "kdtree"))
     assert np.allclose(draws, expected, rtol=1e-6)
 
@@ -31,7 +31,7 @@ def test_two_draws_are_pairs_of_one_shape():
 def test_a_method_that_replays_is_found_out():
     training, again, replayed = surfaces(30, 800, draws=3)
     test = surfaces(30, 800, seed=1)[0]
-    draws = novelty.two_draw(training, again, Work())
+    draws = novelty.two_draw_distances(training, again, Work())
     real = novelty.nearest_training(test, training, Work())
     copied = novelty.nearest_training(replayed, training, Work())
     assert novelty.replay_rate(copied, draws) > 0.8
@@ -103,7 +103,7 @@ def test_newness_in_both_frames_is_that_of_brute_force(frame):
     training, again = blobs(40, draws=2)
     real, clouds = blobs(15, seed=1)[0], blobs(10, seed=2)[0]
     clouds[:5] = again[:5] * np.array([0.8, 1.1, -0.6], np.float32)
-    found = novelty.newness(clouds, training, again, real)[frame]
+    found = novelty.measure_novelty(clouds, training, again, real)[frame]
 
     def framed(sets):
         low, high = sets.min(1, keepdims=True), sets.max(1, keepdims=True)
@@ -133,7 +133,9 @@ def test_newness_in_both_frames_is_that_of_brute_force(frame):
 )
 def test_copies_are_found_out_without_proportions(change):
     training, again, copied = blobs(30, 300, draws=3)
-    found = novelty.newness(copied * np.float32(change), training, again, blobs(30, 300, seed=1)[0])
+    found = novelty.measure_novelty(
+        copied * np.float32(change), training, again, blobs(30, 300, seed=1)[0]
+    )
     free, box = found["proportion_free"], found["box"]
     assert (free.found.index == np.arange(30)).all()
     assert (free.found.mirrored == (change[0] < 0)).all()
@@ -149,7 +151,7 @@ def test_copies_are_found_out_without_proportions(change):
 def test_flat_shapes_are_compared_where_they_have_extent():
     training, again = blobs(20, 200, draws=2) * np.array([1, 0, 1], np.float32)
     stretched = again * np.array([1, 1, 0.4], np.float32)
-    found = novelty.newness(stretched, training, again)["proportion_free"]
+    found = novelty.measure_novelty(stretched, training, again)["proportion_free"]
     assert np.isfinite(found.found.distance).all()
     assert (found.found.index == np.arange(20)).all()
     assert found.replay_rate > 0.9
@@ -162,10 +164,10 @@ def test_a_shape_with_one_place_has_a_frame():
 
 def test_one_training_shape_is_the_nearest_of_all():
     training, again = blobs(1, draws=2)
-    found = novelty.newness(blobs(4, seed=1)[0], training, again, blobs(3, seed=2)[0])
+    found = novelty.measure_novelty(blobs(4, seed=1)[0], training, again, blobs(3, seed=2)[0])
     assert (found["box"].found.index == 0).all()
     with pytest.raises(InputError, match="second training shape"):
-        novelty.newness(blobs(4, seed=1)[0], training, again)  # nothing stands for nature
+        novelty.measure_novelty(blobs(4, seed=1)[0], training, again)  # nothing stands for nature
 
 
 def test_of_duplicates_the_first_is_found_as_it_is():
@@ -218,8 +220,8 @@ def test_most_pairs_are_never_compared(monkeypatch):
 
 def test_without_unseen_shapes_training_shapes_stand_for_nature():
     training, again = blobs(30, 200, draws=2)
-    found = novelty.newness(again, training, again)["box"]
+    found = novelty.measure_novelty(again, training, again)["box"]
     _, _, distance = brute_force(novelty.in_box(again), novelty.in_box(training), np.arange(30))
     assert np.allclose(found.real.distance, distance, rtol=1e-4)
     assert found.replay_rate == 1
-    assert novelty.newness(again, training)["box"].replay_rate is None
+    assert novelty.measure_novelty(again, training)["box"].replay_rate is None

@@ -31,19 +31,19 @@ from pcgen.gallery.meshes import find_meshes
 from pcgen.reconstruct.batch import _finished
 from pcgen.runfile import learned_from, training_command
 from pcgen.shapes.cloud_files import read_clouds
-from pcgen.shapes.items import Item, cloud_size, open_item
+from pcgen.shapes.items import SourceItem, cloud_size, open_item
 from pcgen.shapes.layouts import find_items
 from pcgen.shapes.layouts.hdf5 import list_arrays
-from pcgen.shapes.pieces import Piece, convert, read_record, write_piece
+from pcgen.shapes.listing import Entry, scan
 from pcgen.shapes.plan import Plan, make_plan
 from pcgen.shapes.prepare import _finish, _open_part
 from pcgen.shapes.reading import read_mesh
 from pcgen.shapes.samples import Samples
+from pcgen.shapes.shards import Shard, convert, read_record, write_shard
 from pcgen.shapes.splits import read_table
 from pcgen.shapes.store import Dataset, _remedy
-from pcgen.shapes.tree import Entry, scan
 from pcgen.shapes.writer import write_dataset
-from pcgen.train.budget import plan_steps
+from pcgen.train.budget import Budget, plan_loop
 from pcgen.train.loop import LoopSettings, Trainer, read_metrics
 from pcgen.train.presets import preset
 from pcgen.train.run import Run, RunConfig
@@ -159,7 +159,7 @@ def _read_hdf5(path: Path) -> None:
     entry = Entry(path.name, path.stat().st_size, str(path), None, 0)
     for stack in arrays if isinstance(arrays, list) else ():
         open_item(
-            Item(
+            SourceItem(
                 id="a/b", category="a", split=None, entry=entry, array=stack.array,
                 normals=stack.normals, row=0,
             )
@@ -289,7 +289,13 @@ def _read_metrics(path: Path) -> None:
 
 def _read_plan(path: Path) -> None:
     path.replace(path.parent / "plan.json")
-    plan_steps(path.parent, LOOP, None, lambda *_: None)
+    plan_loop(path.parent, LOOP, lambda: None)
+
+
+def _read_clock(path: Path) -> None:
+    (path.parent / "children").mkdir(exist_ok=True)
+    path.replace(path.parent / "children" / "clock.json")
+    Budget(path.parent, 1.0).begin("children")
 
 
 def _manifest() -> list[bytes]:
@@ -357,7 +363,7 @@ def _read_text_cloud(path: Path) -> None:
         open_item(item)
 
 
-def _unfinished(folder: Path) -> tuple[Path, Plan, list[Piece]]:
+def _unfinished(folder: Path) -> tuple[Path, Plan, list[Shard]]:
     """A data set whose one piece is made, but not yet put together."""
     source, part = folder / "source", folder / "set.part"
     source.mkdir(exist_ok=True)
@@ -373,7 +379,7 @@ def _unfinished(folder: Path) -> tuple[Path, Plan, list[Piece]]:
 def _piece_files() -> dict[str, bytes]:
     with TemporaryDirectory() as folder:
         _, _, (piece,) = _unfinished(Path(folder))
-        write_piece(piece, convert(piece, lambda _: None))
+        write_shard(piece, convert(piece, lambda _: None))
         return {file.name: file.read_bytes() for file in piece.folder.iterdir()}
 
 
@@ -468,7 +474,8 @@ LOADERS = {
         )
         for name, (stage, file) in runs.READ.items()
     },
-    "plan": Loader(".json", lambda: [b'{"steps": 40}\n'], _read_plan),
+    "plan": Loader(".json", lambda: [b'{"steps": 40}\n', b'{"seconds": 4.5}\n'], _read_plan),
+    "clock": Loader(".json", lambda: [b'{"seconds": 40.5}\n'], _read_clock),
     "map": Loader(".npz", _solution, SemidiscreteSolution.load),
     "map.state": Loader(".state", _kept, lambda path: SolveCheckpoint(path, "k", 4).read()),
     "atoms.npy": Loader(

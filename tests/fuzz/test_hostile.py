@@ -20,13 +20,13 @@ from pcgen.jobs import workers
 from pcgen.latent.autoencoder import Autoencoder, AutoencoderSettings
 from pcgen.model import ShapeModel
 from pcgen.runfile import read_run
-from pcgen.shapes import apart
+from pcgen.shapes import sandbox
 from pcgen.shapes.arrays import read_npz
+from pcgen.shapes.cloud_arrays import CloudArray, parse_torch
 from pcgen.shapes.cloud_files import read_clouds
 from pcgen.shapes.layouts.hdf5 import list_arrays
+from pcgen.shapes.listing import scan
 from pcgen.shapes.reading import read_mesh
-from pcgen.shapes.stacks import Stack, parse_torch
-from pcgen.shapes.tree import scan
 from pcgen.train.run import Run
 from tests.fuzz.runs import goes_on_from, lay, run_files
 
@@ -63,10 +63,10 @@ def test_a_triangle_is_read_and_a_circle_of_nodes_is_not():
 def short_limits(monkeypatch):
     """A helper with two gigabytes, for this test alone."""
     monkeypatch.setattr(workers, "MEMORY_LIMIT", 2 * 2**30)
-    monkeypatch.setattr(apart, "_helper", None)
+    monkeypatch.setattr(sandbox, "_helper", None)
     yield
-    if apart._helper is not None:
-        apart._helper.kill()
+    if sandbox._helper is not None:
+        sandbox._helper.kill()
 
 
 def test_a_mesh_that_promises_gigabytes_is_refused_and_the_next_is_read(tmp_path):
@@ -81,8 +81,8 @@ def test_a_mesh_that_promises_gigabytes_is_refused_and_the_next_is_read(tmp_path
 @pytest.mark.parametrize(("signal", "reason"), [("SIGALRM", "longer than"), ("SIGSEGV", "crashed")])
 def test_a_reader_that_dies_is_named_with_its_cause(tmp_path, monkeypatch, signal, reason):
     kill = f"import os, signal; os.kill(os.getpid(), signal.{signal})"
-    monkeypatch.setattr(apart, "_START", kill)
-    monkeypatch.setattr(apart, "_helper", None)
+    monkeypatch.setattr(sandbox, "_START", kill)
+    monkeypatch.setattr(sandbox, "_helper", None)
     torch.save(torch.zeros(1, 3, 3), tmp_path / "a.pt")
     with pytest.raises(InputError, match=reason):
         read_clouds(tmp_path / "a.pt")
@@ -101,7 +101,7 @@ def repacked(path, replace, compression=zipfile.ZIP_STORED):
 def test_a_tensor_of_terabytes_out_of_one_number_is_refused(tmp_path):
     whole = torch.as_strided(torch.arange(1.0), (10**6, 10**6, 3), (0, 0, 0))
     torch.save(whole, tmp_path / "a.pt")
-    with pytest.raises(InputError, match="larger than its numbers"):
+    with pytest.raises(InputError, match="larger than its storage"):
         parse_torch(tmp_path / "a.pt")
 
 
@@ -174,7 +174,7 @@ def test_hdf5_that_borrows_the_numbers_of_another_file_is_refused(tmp_path):
         handle.create_virtual_dataset("chair", layout)
     for name in ("a.h5", "c.h5"):
         assert "in other files; refused" in str(list_arrays(str(tmp_path / name), lambda _: None))
-    assert list_arrays(str(tmp_path / "b.h5"), lambda _: None) == [Stack("chair", (1, 64, 3))]
+    assert list_arrays(str(tmp_path / "b.h5"), lambda _: None) == [CloudArray("chair", (1, 64, 3))]
 
 
 def test_json_of_any_depth_is_refused_in_words(tmp_path):

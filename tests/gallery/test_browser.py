@@ -122,7 +122,7 @@ def test_the_arrow_keys_turn_what_a_click_has_opened(opened):
 
 def test_the_parts_of_the_page_are_reached_past_the_cards(opened):
     names = opened.run("[...document.querySelectorAll('#parts a')].map((a) => a.textContent)")
-    assert names == ["From one shape to another", "How it learned"]
+    assert names == ["Interpolation", "Learning curves"]
     opened.run("document.querySelector('#parts a').click()")
     opened.wait("document.getElementById('between').dataset.drawn === 'yes'")
 

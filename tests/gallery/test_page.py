@@ -11,7 +11,7 @@ import pytest
 from pcgen import gallery
 from pcgen.cli import main
 from pcgen.errors import InputError, StorageError
-from pcgen.gallery import pack
+from pcgen.gallery import web_geometry
 from pcgen.gallery.curves import curve_svg
 from pcgen.shapes.samples import Samples
 
@@ -134,7 +134,7 @@ def unpack(packed):
 
 
 def test_a_packed_cloud_comes_back_within_its_precision(samples):
-    packed = pack.cloud(samples.points[0], samples.normals[0], "generated", thumbnail=0)
+    packed = web_geometry.cloud(samples.points[0], samples.normals[0], "generated", thumbnail=0)
     positions, normals, light, ground = unpack(packed)
     assert np.abs(positions - samples.points[0]).max() < 1e-4
     assert (normals * samples.normals[0]).sum(1).min() > np.cos(np.radians(1.5))
@@ -147,7 +147,7 @@ def test_a_packed_mesh_keeps_its_surface_and_its_sharp_edges():
     import trimesh
 
     box = trimesh.creation.box((2, 1, 1))
-    packed = pack.mesh(np.asarray(box.vertices), np.asarray(box.faces))
+    packed = web_geometry.mesh(np.asarray(box.vertices), np.asarray(box.faces))
     positions, normals, _, rest = unpack(packed)
     faces = np.frombuffer(rest, "<u4").reshape(-1, 3)
     back = trimesh.Trimesh(positions, faces, process=False)
@@ -160,11 +160,11 @@ def test_a_large_mesh_and_a_large_cloud_are_thinned_for_display():
     import trimesh
 
     ball = trimesh.creation.icosphere(6)
-    mesh = pack.mesh(np.asarray(ball.vertices), np.asarray(ball.faces))
-    assert 2000 < mesh.header["faces"] <= pack.DISPLAY_FACES
+    mesh = web_geometry.mesh(np.asarray(ball.vertices), np.asarray(ball.faces))
+    assert 2000 < mesh.header["faces"] <= web_geometry.DISPLAY_FACES
     points = np.random.default_rng(0).normal(size=(9000, 3))
-    cloud = pack.cloud(points, None, "generated", thumbnail=0)
-    assert cloud.header["count"] == pack.DISPLAY_POINTS
+    cloud = web_geometry.cloud(points, None, "generated", thumbnail=0)
+    assert cloud.header["count"] == web_geometry.DISPLAY_POINTS
 
 
 def test_an_earlier_gallery_is_replaced_as_a_whole(tmp_path, samples):

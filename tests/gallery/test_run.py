@@ -13,7 +13,7 @@ from pcgen.gallery import contact_sheet
 from pcgen.shapes.samples import Samples
 from pcgen.shapes.writer import write_dataset
 from pcgen.viewer import stills
-from pcgen.viewer.sources import open_source, training_of
+from pcgen.viewer.sources import open_source, training_shapes
 from tests.boxes import boxes
 
 LEARNED = "tall"
@@ -50,7 +50,7 @@ def test_a_run_becomes_a_page_with_everything_known_of_it(run, tmp_path):
     assert set(found["curves"]) >= {"autoencoder", "point-flow/student"}
     text, data = content(tmp_path / "page" / "index.html")
     assert len(data["path"]["frames"]) == 9
-    assert "How one shape comes to be" in text
+    assert "How a shape is generated" in text
     assert {item["category"] for item in data["items"]} == {LEARNED}
     assert {item["nearest"]["id"].split("/")[0] for item in data["items"]} == {LEARNED}
 
@@ -62,7 +62,7 @@ def test_a_run_whose_data_is_gone_becomes_a_page_that_says_so(run, dataset, tmp_
     finally:
         (dataset.parent / "away").rename(dataset)
     assert found["nearest"] == 0
-    assert "training data was not at hand" in content(tmp_path / "page" / "index.html")[0]
+    assert "training data was not found" in content(tmp_path / "page" / "index.html")[0]
 
 
 def test_only_categories_that_were_learned_stand_beside_samples(run, dataset, tmp_path):
@@ -70,7 +70,7 @@ def test_only_categories_that_were_learned_stand_beside_samples(run, dataset, tm
     contact_sheet(samples, dataset, tmp_path / "sheet.png")
     assert np.asarray(Image.open(tmp_path / "sheet.png")).std() > 10
     for source in (run, tmp_path / "s.npz"):
-        near = training_of(open_source(source), None)
+        near = training_shapes(open_source(source), None)
         assert {near.nearest(cloud).category for cloud in boxes(6, 300, 0)[0]} == {LEARNED}
     assert Samples.load(tmp_path / "s.npz").meta["run"]
 

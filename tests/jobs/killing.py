@@ -7,8 +7,8 @@ from pathlib import Path
 from pcgen.evaluate.matrix import _compute_one
 from pcgen.generate import _decode
 from pcgen.reconstruct.batch import mesh_one
-from pcgen.shapes import pieces
-from pcgen.shapes.tree import check_visible
+from pcgen.shapes import shards
+from pcgen.shapes.listing import check_visible
 
 
 def kill_once(flag: Path, process: int) -> None:
@@ -39,12 +39,12 @@ def where(task, announce, common):
     return not common.flags.writeable and not common.flags.owndata, float(common.sum())
 
 
-def convert(piece, announce):
-    """As prepare does it; the Ray worker that is the first at the second piece dies."""
-    if piece.number == 1:
+def convert(shard, announce):
+    """As prepare does it; the Ray worker that is the first at the second shard dies."""
+    if shard.number == 1:
         flag = Path(os.environ["PCGEN_TEST_FLAGS"]) / "prepare"
         kill_once(flag, parent(os.getppid()))  # ours is the fork server's child, as it is Ray's
-    return pieces.convert(piece, announce)
+    return shards.convert(shard, announce)
 
 
 def compute_one(job, announce, arrays):
@@ -55,7 +55,7 @@ def compute_one(job, announce, arrays):
 
 
 def decode(task, announce, common):
-    """As sample does it; the Ray worker that is the first at the second piece dies."""
+    """As sample does it; the Ray worker that is the first at the second shard dies."""
     if task[0] > 0:
         kill_once(Path(os.environ["PCGEN_TEST_FLAGS"]) / "sample", parent(os.getppid()))
     return _decode(task, announce, common)

@@ -96,7 +96,7 @@ def files(folder: Path) -> dict[str, bytes]:
 
 
 def test_prepare_is_the_same_when_a_ray_worker_is_killed(data, cluster, flags, monkeypatch):
-    monkeypatch.setattr("pcgen.shapes.prepare.PIECE_SIZE", 2)
+    monkeypatch.setattr("pcgen.shapes.prepare.SHARD_SIZE", 2)
     alone = pipeline.prepare(data / "meshes", data / "alone", points=200, workers=1)
     monkeypatch.setattr("pcgen.shapes.prepare.convert", killing.convert)
     report = pipeline.prepare(data / "meshes", data / "ray", points=200, ray=cluster)

@@ -200,7 +200,7 @@ def test_samples_of_a_run_get_the_median_size_of_their_category(tmp_path, monkey
         categories, rows = ("crate",), [Row(10.0), Row(20.0), Row(60.0)]
         up, unit = "y", ""
 
-    monkeypatch.setattr("pcgen.shapes.places.Dataset.open", lambda path: Set)
+    monkeypatch.setattr("pcgen.shapes.category_frames.Dataset.open", lambda path: Set)
     run = tmp_path / "run"
     run.mkdir()
     (run / "run.json").write_text(json.dumps({"dataset": "somewhere", "categories": ["crate"]}))

@@ -13,10 +13,10 @@ from pcgen import pipeline, remote
 from pcgen.cli import main
 from pcgen.errors import DataError
 from pcgen.shapes import prepare as prepare_module
-from pcgen.shapes.fetch import at_hand
+from pcgen.shapes.listing import scan
 from pcgen.shapes.prepare import prepare
+from pcgen.shapes.remote_datasets import local_folder
 from pcgen.shapes.store import Dataset
-from pcgen.shapes.tree import scan
 from tests.boxes import boxes
 from tests.shapes.small_shapes import box_mesh, obj_bytes
 
@@ -102,27 +102,27 @@ def test_a_published_data_set_is_copied_once_and_again_when_it_changes(source, t
     assert {path.rsplit("/")[-1] for path in system.ls("/sets/boxes", detail=False)} == {
         "dataset.json", "index.csv", "normals.npy", "points.npy", "report.json",
     }  # fmt: skip
-    folder = at_hand(url)
+    folder = local_folder(url)
     assert Dataset.open(folder).content_hash == report["content_hash"]
     assert folder.is_relative_to(cache)
     system.pipe("/sets/boxes/points.npy", b"never read again")
-    assert at_hand(url) == folder
+    assert local_folder(url) == folder
     Dataset.open(folder).verify()
     prepare(source, "memory://sets/other", points=50, workers=1)
     for name in ("points.npy", "normals.npy", "index.csv", "report.json", "dataset.json"):
         system.copy(f"/sets/other/{name}", f"/sets/boxes/{name}")
-    assert Dataset.open(at_hand(url)).points_per_shape == 50
+    assert Dataset.open(local_folder(url)).points_per_shape == 50
 
 
 def test_a_copy_that_breaks_off_leaves_the_old_one(source, monkeypatch):
     url = "memory://sets/broken"
     prepare(source, url, points=60, workers=1)
-    folder = at_hand(url)
+    folder = local_folder(url)
     system = fsspec.filesystem("memory")
     system.pipe("/sets/broken/dataset.json", b"{}")
     system.rm("/sets/broken/index.csv")
     with pytest.raises(DataError, match="nothing at"):
-        at_hand(url)
+        local_folder(url)
     Dataset.open(folder).verify()
 
 
@@ -168,7 +168,7 @@ def test_names_that_lead_outside_are_left_out(monkeypatch):
 
 
 def test_pieces_do_not_matter(source, tmp_path, monkeypatch):
-    monkeypatch.setattr(prepare_module, "PIECE_SIZE", 3)
+    monkeypatch.setattr(prepare_module, "SHARD_SIZE", 3)
     prepare(f"file://{source}", tmp_path / "three", points=60, workers=2)
     monkeypatch.undo()
     prepare(source, tmp_path / "whole", points=60, workers=1)

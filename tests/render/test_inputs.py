@@ -8,7 +8,7 @@ import torch
 import trimesh
 
 from pcgen.errors import InputError
-from pcgen.render.inputs import open_collection, readable, to_samples
+from pcgen.render.inputs import open_collection, readable_shapes, to_samples
 from pcgen.shapes.samples import Samples
 
 POINTS = np.random.default_rng(0).uniform(-3, 5, (3, 40, 3))
@@ -71,7 +71,7 @@ def test_a_folder_of_meshes_tells_what_it_does_not_show(tmp_path, capsys):
     (tmp_path / "three.dae").write_text("x")
     assert open_collection(tmp_path).names == ["one"]
     said = capsys.readouterr().err
-    assert "1 .npy passed over beside .stl; name it alone" in said
+    assert "1 .npy ignored beside .stl; name it alone" in said
     assert "1 .dae is not read; " in said  # the way to convert it depends on what is installed
 
 
@@ -116,7 +116,7 @@ def test_a_page_takes_clouds_of_different_sizes(tmp_path):
 def test_nothing_to_look_at_is_told(tmp_path):
     with pytest.raises(InputError, match="does not exist"):
         open_collection(tmp_path / "none")
-    with pytest.raises(InputError, match="nothing to look at"):
+    with pytest.raises(InputError, match="nothing to show"):
         open_collection(tmp_path)
     (tmp_path / "a.docx").write_text("x")
     with pytest.raises(InputError, match=r"files end in \.obj, .*got '\.docx'"):
@@ -127,15 +127,15 @@ def test_one_file_that_cannot_be_read_does_not_hide_the_others(tmp_path, capsys)
     for k in (0, 2):
         trimesh.creation.box((1, 1, 1 + k)).export(tmp_path / f"{k}.obj")
     (tmp_path / "1.obj").write_text("v 0 0\n")
-    kept, faults = readable(open_collection(tmp_path), 2)
+    kept, faults = readable_shapes(open_collection(tmp_path), 2)
     assert list(kept.names) == ["0", "2"]
     assert len(to_samples(kept, points=50)) == 2
     assert "1.obj" in faults[0]
     assert "left out" in capsys.readouterr().err
     (tmp_path / "bad").mkdir()
     (tmp_path / "bad" / "a.obj").write_text("v 0 0\n")
-    with pytest.raises(InputError, match=r"nothing in .*bad can be read: .*a\.obj"):
-        readable(open_collection(tmp_path / "bad"))
+    with pytest.raises(InputError, match=r"no shape of .*bad can be read: .*a\.obj"):
+        readable_shapes(open_collection(tmp_path / "bad"))
     (tmp_path / "bad" / "a.obj").rename(tmp_path / "bad" / "a.fbx")
     with pytest.raises(InputError, match="Blender"):
         open_collection(tmp_path / "bad")

@@ -6,7 +6,7 @@ from PIL import Image as Pillow
 
 from pcgen import render
 from pcgen.errors import InputError, MeshError
-from pcgen.render import bodies, light, palette
+from pcgen.render import lighting, palette, primitives
 from pcgen.render.camera import fit
 
 PAPER = np.round(255 * np.array(palette.PAPER))
@@ -55,7 +55,7 @@ def test_the_sign_of_the_normals_does_not_matter(sphere_points):
 
 def test_estimated_normals_of_a_sphere_are_radial(sphere_points):
     for unknown in (None, np.zeros_like(sphere_points)):
-        estimated = bodies.balls(sphere_points, unknown).normals
+        estimated = primitives.balls(sphere_points, unknown).normals
         assert np.abs((estimated * sphere_points).sum(1)).min() > 0.98
 
 
@@ -73,7 +73,7 @@ def test_the_faces_of_a_box_differ_in_light_and_its_creases_stay_sharp(box_mesh)
     colours = picture[shape_mask(picture, PAPER)].astype(int).sum(1)
     counts, _ = np.histogram(colours, bins=40)
     assert (counts > 0.04 * len(colours)).sum() >= 3  # three visible faces, three peaks
-    corners = bodies.triangles(*box_mesh).corners
+    corners = primitives.triangles(*box_mesh).corners
     assert np.allclose(np.abs(corners).max(2), 1)
 
 
@@ -81,13 +81,13 @@ def test_corner_normals_of_a_fine_sphere_are_radial():
     import trimesh
 
     ball = trimesh.creation.icosphere(4)
-    corners = bodies.corner_normals(np.asarray(ball.vertices), np.asarray(ball.faces))
+    corners = primitives.corner_normals(np.asarray(ball.vertices), np.asarray(ball.faces))
     assert (corners * ball.vertices[ball.faces]).sum(2).min() > 0.999
 
 
 def test_the_open_sky_reaches_a_box_top_fully_and_a_pit_less(box_mesh):
     vertices, faces = box_mesh
-    sky = light.sky(bodies.triangles(vertices, faces))
+    sky = lighting.sky_light(primitives.triangles(vertices, faces))
     up = np.array([[0.0, 1, 0]])
     assert sky.sky(np.array([[0, 1.05, 0]]), up, 0.02)[0] == pytest.approx(1, abs=1e-6)
     assert sky.sky(np.array([[0, 0.0, 0]]), up, 0.02)[0] == pytest.approx(0, abs=1e-6)
@@ -167,7 +167,7 @@ def test_faces_with_a_nan_vertex_are_left_out(box_mesh):
 
 
 def test_a_turntable_returns_to_its_start_and_moves_between(box_mesh):
-    body = bodies.triangles(*box_mesh, colour=np.linspace(0.1, 0.9, 24).reshape(8, 3))
+    body = primitives.triangles(*box_mesh, colour=np.linspace(0.1, 0.9, 24).reshape(8, 3))
     first, quarter, half, _ = render.turntable(body, frames=4, size=48)
     still = render.mesh(*box_mesh, colour=np.linspace(0.1, 0.9, 24).reshape(8, 3), size=48)
     assert (first != quarter).any()
@@ -176,7 +176,7 @@ def test_a_turntable_returns_to_its_start_and_moves_between(box_mesh):
 
 
 def test_a_gif_keeps_its_frames_and_its_pace(tmp_path, box_mesh):
-    frames = list(render.turntable(bodies.triangles(*box_mesh), frames=5, size=32))
+    frames = list(render.turntable(primitives.triangles(*box_mesh), frames=5, size=32))
     path = render.save_gif(frames, tmp_path / "turn.gif", seconds=1.0)
     with Pillow.open(path) as gif:
         assert gif.n_frames == 5

@@ -8,9 +8,9 @@ import pytest
 
 from pcgen import render
 from pcgen.errors import InputError
-from pcgen.render.display import simplify
-from pcgen.render.explain import detour, stretch
+from pcgen.render.explain import display_factor, relative_path_length
 from pcgen.render.sheet import font
+from pcgen.render.simplification import simplify
 
 
 def plain(value, side=40):
@@ -52,7 +52,7 @@ def test_the_letters_have_greek_and_arrows():
 def test_sheets_of_nothing_or_of_mixed_sizes_are_refused():
     with pytest.raises(InputError, match="at least one picture"):
         render.sheet([[]])
-    with pytest.raises(InputError, match="one size"):
+    with pytest.raises(InputError, match="the same size"):
         render.sheet([[plain(1), plain(1, 41)]])
     with pytest.raises(InputError, match="same rows and columns"):
         render.sheet([[plain(1)]], [["a", "b"]])
@@ -81,7 +81,7 @@ def test_explaining_a_shape_shows_a_panel_for_each_thing_known():
 
 @pytest.mark.parametrize(("mean", "times"), [(0.5, 1), (0.05, 2), (0.011, 10), (1e-9, 100), (0, 1)])
 def test_couplings_are_drawn_so_much_longer_that_one_sees_them(mean, times):
-    assert stretch(mean, 2.0) == times
+    assert display_factor(mean, 2.0) == times
 
 
 def test_short_couplings_are_seen_and_their_factor_is_stated(monkeypatch):
@@ -153,5 +153,5 @@ def test_a_mesh_of_two_million_faces_is_drawn():
 def test_the_detour_of_half_circles_is_half_of_pi():
     angle = np.linspace(0, np.pi, 400)
     arc = np.stack([np.cos(angle), np.sin(angle), 0 * angle], 1)
-    assert detour(np.stack([arc, 3 * arc], 1)) == pytest.approx(np.pi / 2, rel=1e-4)
-    assert detour(np.zeros((4, 2, 3))) == 1
+    assert relative_path_length(np.stack([arc, 3 * arc], 1)) == pytest.approx(np.pi / 2, rel=1e-4)
+    assert relative_path_length(np.zeros((4, 2, 3))) == 1

@@ -3,21 +3,21 @@
 import os
 from pathlib import Path
 
-from pcgen.shapes import pieces
+from pcgen.shapes import shards
 
 
-def only_the_third(piece, announce):
-    """As if the other pieces must not be made again."""
-    assert piece.number == 2
-    return pieces.convert(piece, announce)
+def only_the_third(shard, announce):
+    """As if the other shards must not be made again."""
+    assert shard.number == 2
+    return shards.convert(shard, announce)
 
 
-def convert(piece, announce):
+def convert(shard, announce):
     """A parser that crashes on one word, as a library in C may on a bad file."""
 
     def announce_and_crash(position):
         announce(position)
-        if b"CRASH" in Path(piece.items[position].entry.file).read_bytes():
+        if b"CRASH" in Path(shard.items[position].entry.file).read_bytes():
             os.abort()
 
-    return pieces.convert(piece, announce_and_crash)
+    return shards.convert(shard, announce_and_crash)

@@ -155,7 +155,7 @@ def test_a_file_that_could_run_code_is_refused_and_not_run(tmp_path):
         ("a.xyz", b"", "no points"),
         ("a.xyz", b"1 2\n", "at least three"),
         ("a.xyz", b"1 2 nan\n3 4 5\n", "NaN"),
-        ("a.xyz", b"1 2 3\n1 2 3\n", "one place"),
+        ("a.xyz", b"1 2 3\n1 2 3\n", "points are equal"),
         ("a.xyz", b"one two three\n", "not numbers"),
         ("a.pcd", b"hello", "header"),
         ("a.pcd", pcd_text(data="binary", body=b"1234"), "damaged"),
@@ -243,7 +243,7 @@ def test_the_cloud_that_cannot_be_used_is_named(tmp_path, suffix):
     points[2] = 1
     path = tmp_path / f"points{suffix}"
     np.save(path, points) if suffix == ".npy" else np.savez(path, points=points)
-    with pytest.raises(InputError, match="cloud 2 of 4: all points lie in one place"):
+    with pytest.raises(InputError, match="cloud 2 of 4: all points are equal"):
         read_clouds(path)
 
 
@@ -256,5 +256,5 @@ def test_what_a_folder_of_clouds_holds_besides_is_told_and_versions_are_not(tmp_
     said = capsys.readouterr().err.splitlines()
     assert said == [
         f"{tmp_path}: 1 .fbx is not read; open it in Blender and export it as glTF",
-        f"{tmp_path}: 1 .obj passed over beside .xyz; name it alone",
+        f"{tmp_path}: 1 .obj ignored beside .xyz; name it alone",
     ]

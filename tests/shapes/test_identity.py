@@ -12,9 +12,9 @@ import pytest
 from pcgen.cli import main
 from pcgen.errors import DataError
 from pcgen.shapes.axes import likely_up
+from pcgen.shapes.category_frames import category_frames
 from pcgen.shapes.items import open_item
 from pcgen.shapes.mesh_files import Mesh
-from pcgen.shapes.places import category_places
 from pcgen.shapes.plan import make_plan
 from pcgen.shapes.prepare import prepare
 from pcgen.shapes.store import Dataset
@@ -398,7 +398,7 @@ def test_a_source_with_another_axis_up_is_raised_and_lowered_again(tmp_path, up)
     points = dataset.points([0])[0]
     assert np.ptp(points, axis=0).argmax() == 1
     assert (dataset.up, dataset.unit) == (up, "mm")
-    place = category_places(tmp_path / "set")["src"]
+    place = category_frames(tmp_path / "set")["src"]
     own = place.restore(points)
     mesh = box_mesh(size)
     assert np.allclose(np.ptp(own, axis=0), size, atol=0.2)

@@ -40,7 +40,7 @@ def boxes(tmp_path):
 @pytest.fixture
 def small_pieces(monkeypatch):
     """Pieces of two shapes, so that nine shapes are five pieces."""
-    monkeypatch.setattr("pcgen.shapes.prepare.PIECE_SIZE", 2)
+    monkeypatch.setattr("pcgen.shapes.prepare.SHARD_SIZE", 2)
 
 
 def test_a_box_comes_back_in_its_own_units(tmp_path, boxes):
@@ -142,7 +142,7 @@ def test_nothing_usable_is_an_error_with_reasons(tmp_path, capsys):
     with pytest.raises(DataError, match="no shapes in bad"):
         prepare(tmp_path / "bad", tmp_path / "set")
     (tmp_path / "bad" / "x.obj").write_bytes(b"v 0 0 0\n")
-    with pytest.raises(DataError, match=r"nothing usable.*x\.obj: no faces"):
+    with pytest.raises(DataError, match=r"no usable shape.*x\.obj: no faces"):
         prepare(tmp_path / "bad", tmp_path / "set")
     assert not (tmp_path / "set").exists()
     assert main(["prepare", str(tmp_path / "none"), "--out", str(tmp_path / "set")]) == 2
@@ -171,7 +171,7 @@ def test_pieces_that_are_finished_are_not_made_again(tmp_path, boxes, small_piec
     with pytest.raises(Stop):
         prepare(boxes, tmp_path / "set", points=30, workers=1)
     monkeypatch.undo()
-    monkeypatch.setattr("pcgen.shapes.prepare.PIECE_SIZE", 2)
+    monkeypatch.setattr("pcgen.shapes.prepare.SHARD_SIZE", 2)
     assert not (tmp_path / "set").exists()
     part = tmp_path / "set.part" / "pieces"
     (part / "000002.json").unlink()
@@ -201,7 +201,7 @@ def test_one_scan_does_not_take_the_normals_of_the_others(tmp_path, boxes):
     dataset.verify()
 
 
-@pytest.mark.parametrize(("have", "remedy"), [(40, "fewer than the 96"), (500, "--points 500")])
+@pytest.mark.parametrize(("have", "remedy"), [(40, "at least 96"), (500, "--points 500")])
 def test_advice_on_points_can_be_followed(tmp_path, have, remedy):
     np.save(tmp_path / "a.npy", np.random.default_rng(0).normal(size=(have, 3)))
     with pytest.raises(DataError, match=f"has {have} points, 1000 are needed; .*{remedy}"):
@@ -216,7 +216,7 @@ def test_clouds_keep_all_their_points_unless_told(tmp_path):
     assert report["points_per_shape"] == 70
     assert dataset.categories == ("blobs",)
     assert np.allclose(dataset.frame([5]).restore(dataset.points([5])), clouds[5], atol=1e-5)
-    with pytest.raises(DataError, match="has 70 points, 71 are needed; fewer than"):
+    with pytest.raises(DataError, match="has 70 points, 71 are needed; training needs"):
         prepare(tmp_path / "blobs.npy", tmp_path / "more", points=71, workers=1)
     prepare(tmp_path / "blobs.npy", tmp_path / "fewer", points=30, workers=1)
     some = Dataset.open(tmp_path / "fewer")
@@ -304,10 +304,10 @@ def test_killed_while_joining_the_arrays_it_goes_on(
             raise Killed
         real(handle)
 
-    monkeypatch.setattr("pcgen.shapes.pieces.os.fsync", fsync)
+    monkeypatch.setattr("pcgen.shapes.shards.os.fsync", fsync)
     with pytest.raises(Killed):
         prepare(boxes, tmp_path / "set", points=30, workers=1)
-    monkeypatch.setattr("pcgen.shapes.pieces.os.fsync", real)
+    monkeypatch.setattr("pcgen.shapes.shards.os.fsync", real)
     assert not (tmp_path / "set").exists()
     prepare(boxes, tmp_path / "set", points=30, workers=1)
     assert hashes(tmp_path / "set") == hashes(tmp_path / "whole")
@@ -330,7 +330,7 @@ def test_killed_for_real_at_any_moment_it_goes_on(tmp_path, boxes):
 KILLABLE = """
 import sys
 from pcgen.shapes import prepare
-prepare.PIECE_SIZE = 2
+prepare.SHARD_SIZE = 2
 if __name__ == "__main__":
     prepare.prepare(sys.argv[1], sys.argv[2], points=2000, workers=2)
 """

@@ -8,11 +8,10 @@ import pytest
 import trimesh
 
 from pcgen.errors import InputError, MeshError
-from pcgen.shapes.cloud_files import SURFACE_POINTS, read_clouds
+from pcgen.shapes.cloud_files import SURFACE_POINTS, read_clouds, read_normalised_cloud
 from pcgen.shapes.clouds import Cloud
 from pcgen.shapes.formats import READERS, UNUSABLE
 from pcgen.shapes.mesh_files import Mesh, face_areas
-from pcgen.shapes.one import read_shape
 from pcgen.shapes.reading import SUFFIXES, open_bytes, open_file
 
 BOX = trimesh.creation.box((2, 3, 4))
@@ -124,7 +123,7 @@ def test_every_first_word_of_off(word, more):
 
 
 @pytest.mark.parametrize(
-    ("word", "reason"), [("nOFF\n4", "another dimension"), ("OFF BINARY", "truncated")]
+    ("word", "reason"), [("nOFF\n4", "dimension other than 3"), ("OFF BINARY", "truncated")]
 )
 def test_off_that_is_not_read_says_why(word, reason):
     with pytest.raises(MeshError, match=reason):
@@ -166,7 +165,7 @@ def test_a_face_that_is_none_makes_no_scan(tmp_path, suffix, text, reason):
         opened(text, suffix)
     (tmp_path / f"a{suffix}").write_text(text)
     with pytest.raises(InputError, match=reason):
-        read_shape(tmp_path / f"a{suffix}", points=10)
+        read_normalised_cloud(tmp_path / f"a{suffix}", points=10)
 
 
 def test_a_file_without_faces_is_a_scan_in_every_format(tmp_path):
@@ -290,7 +289,7 @@ def test_a_mesh_among_clouds_gives_points_of_its_surface(tmp_path, capsys):
     assert len(cloud.points) == SURFACE_POINTS
     on_a_side = np.isclose(cloud.points, 0) | np.isclose(cloud.points, [2, 3, 4])
     assert on_a_side.any(1).all()
-    assert "a mesh, of which 15000 points" in capsys.readouterr().err
+    assert "a mesh; 15000 points" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("shift", range(10))
@@ -338,7 +337,7 @@ def test_facets_beyond_those_that_stl_promises_are_told():
     facet = np.array([0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 2, 0], "<f4").tobytes() + b"\0\0"
     found = opened(b"x".ljust(80) + (1).to_bytes(4, "little") + 3 * facet, ".stl")
     assert np.isclose(face_areas(found.shape).sum(), 2)
-    assert found.notes == ("the STL file promises 1 facets; 2 more after them are left out",)
+    assert found.notes == ("the STL file states 1 facets; 2 more after them are left out",)
 
 
 @pytest.mark.parametrize("prefix", ["n", "normal_"])
@@ -361,7 +360,7 @@ def test_six_columns_that_are_no_normals_are_left_out_and_said(tmp_path):
         assert [shape.normals for shape in found.shapes] == [None] * count
         assert np.allclose(found.shapes[-1].points, points[count - 1])
         (note,) = found.notes
-        assert "columns 4 to 6 are no unit normals, perhaps colours; left out" in note
+        assert "columns 4 to 6 are not unit normals, perhaps colours; left out" in note
         assert note.startswith("3 clouds: ") == (count == 3)
 
 

@@ -115,7 +115,7 @@ def test_completion_sets_give_their_whole_clouds(tmp_path):
             files[f"PCN/{split}/partial/02691156/{split}a/{view:02d}.pts"] = text(view)
     plan, items = planned(fill(tmp_path, files))
     assert splits(items) == {"airplane/traina": "train", "airplane/testa": "test"}
-    assert "6 partial clouds of a completion set are left out" in plan.remarks[0]
+    assert "6 partial clouds of a completion data set are left out" in plan.remarks[0]
 
 
 def test_parts_alone_are_what_there_is(tmp_path):
@@ -188,7 +188,7 @@ def test_two_sources_that_do_not_agree_on_the_axis_up_are_told(tmp_path):
             fill(tmp_path / "s", files), tmp_path / f"{up}", points=300, workers=1, up=up
         )
         (said,) = report["remarks"]
-        assert "tables/*.obj and of scans/*.obj do not have the same axis up" in said
+        assert "tables/*.obj and of scans/*.obj seem to have different up axes" in said
 
 
 @pytest.mark.parametrize(

@@ -6,14 +6,14 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pcgen.errors import DataError
-from pcgen.shapes.items import Item
+from pcgen.shapes.items import SourceItem
+from pcgen.shapes.listing import Entry
 from pcgen.shapes.splits import apply_table, read_table, split_by_hash
-from pcgen.shapes.tree import Entry
 
 
 def item(name, *names, split=None):
     category = name.split("/")[0]
-    return Item(name, category, split, Entry(f"{name}.obj", 1, "x", None, 0), names)
+    return SourceItem(name, category, split, Entry(f"{name}.obj", 1, "x", None, 0), names)
 
 
 def test_the_official_table_goes_by_model_and_synset():

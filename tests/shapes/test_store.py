@@ -55,7 +55,7 @@ def test_first_and_last_part_do_not_overlap(dataset):
     assert np.array_equal(dataset.points([0], part="first"), whole[:, :20])
     assert np.array_equal(dataset.points([0], part="last"), whole[:, 20:])
     assert np.array_equal(dataset.points([0], 4, part="last"), whole[:, 20:24])
-    with pytest.raises(InputError, match="10 points a shape in part 'last', 11"):
+    with pytest.raises(InputError, match="10 points per shape in part 'last', got 11"):
         dataset.points([0], 11, part="last")
     with pytest.raises(InputError, match="part must be"):
         dataset.points([0], part="middle")

@@ -44,7 +44,7 @@ def test_mapped_shapes_are_drawn_like_those_in_memory(tmp_path, monkeypatch):
 LARGER_THAN_MEMORY = """
 import resource, sys
 import numpy as np, torch
-from pcgen.evaluate import real
+from pcgen.evaluate import reference_sets
 from pcgen.evaluate.protocol import protocol_named
 from pcgen.shapes import arrays
 from pcgen.shapes.store import Dataset
@@ -69,7 +69,8 @@ for _ in range(20):
     shapes = torch.randint(len(clouds), (32,), generator=draw)
     points, normals = clouds.draw(shapes, 2048, draw)
     assert points.shape == (32, 2048, 3)
-sets = real.read_real(path, protocol_named("raw").changed(split="val", points=512), training=path)
+protocol = protocol_named("raw").changed(split="val", points=512)
+sets = reference_sets.read_reference_sets(path, protocol, training=path)
 print(len(clouds), len(sets.reference), len(sets.training))
 """
 

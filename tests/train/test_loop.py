@@ -1,10 +1,12 @@
 """The training loop: exact resume, the NaN guard, the log."""
 
+import dataclasses
+
 import pytest
 import torch
 from torch import nn
 
-from pcgen.errors import TrainingError
+from pcgen.errors import InputError, TrainingError
 from pcgen.train import loop
 from pcgen.train.loop import LoopSettings, Trainer, read_metrics
 
@@ -91,7 +93,7 @@ def test_a_state_of_another_architecture_is_refused(tmp_path):
 
 
 def test_the_rate_rises_then_falls():
-    rates = [SETTINGS.rate_at(step) for step in range(40)]
+    rates = [SETTINGS.rate_at(step, step / 40) for step in range(40)]
     top = rates.index(max(rates))
     assert rates[:top] == sorted(rates[:top])
     assert rates[top:] == sorted(rates[top:], reverse=True)
@@ -102,3 +104,78 @@ def test_a_step_leaves_denormal_numbers_to_the_rest_of_the_process(tmp_path):
     # SciPy's KD-trees recurse without end where these count as zero, and end the process.
     Trainer(tmp_path, build(), loss, SETTINGS, seed=3).step()
     assert float(torch.tensor([1e-40]) * 0.5) > 0
+
+
+class Clocked(Trainer):
+    """A step takes ``cost`` seconds of a clock of its own, by the number of the step."""
+
+    def __init__(self, *args, cost, **options):
+        super().__init__(*args, **options)
+        self.now, self.cost, self.rates = 0.0, cost, []
+        self.clock = lambda: self.now
+
+    def step(self):
+        lost = super().step()
+        self.rates.append(self.optimiser.param_groups[0]["lr"])
+        self.now += self.cost(self.done)
+        return lost
+
+
+def clocked(folder, cost, seconds=10.0):
+    settings = dataclasses.replace(SETTINGS, seconds=seconds, warmup=1)
+    return Clocked(folder, build(), loss, settings, seed=3, cost=cost)
+
+
+@pytest.mark.parametrize("quick", [0.01, 0.1, 0.9])
+def test_a_loop_ends_by_the_clock_whatever_a_step_takes(tmp_path, quick):
+    """A machine that becomes ten times slower half-way: the rate still falls to its end."""
+    trainer = clocked(tmp_path, lambda step: quick if trainer.now < 5 else 10 * quick)
+    steps = list(trainer.steps())
+    assert 10 <= steps[-1].seconds < 10 + 10 * quick
+    assert (tmp_path / "weights.safetensors").exists()
+    halves = [trainer.rates[k] for k, step in enumerate(steps[:-1], 1) if step.seconds >= 5]
+    assert halves[0] == pytest.approx(0.51 * SETTINGS.rate, rel=0.5 * quick + 1e-9)
+    share = steps[-2].seconds / 10
+    assert trainer.rates[-1] == SETTINGS.rate_at(len(steps), share)
+
+
+def test_a_loop_without_time_takes_one_step(tmp_path):
+    assert [step.number for step in clocked(tmp_path, lambda _: 1.0, 1e-3).steps()] == [1]
+
+
+@pytest.mark.usefixtures("saves_at_every_log")
+def test_a_stopped_loop_goes_on_with_the_time_it_had_used(tmp_path):
+    first = clocked(tmp_path, lambda _: 0.1)
+    next(step for step in first.steps() if step.number == 57)
+    second = clocked(tmp_path, lambda _: 0.1)
+    assert (second.done, second.reached[0]) == (55, pytest.approx(5.5))
+    steps = list(second.steps())
+    assert steps[-1].number == pytest.approx(100, abs=1)
+    assert second.rates[0] == pytest.approx(first.rates[55])
+
+
+def test_a_process_follows_the_clock_of_the_first(tmp_path):
+    class Other:
+        """A group whose first process says that twice the time has gone."""
+
+        size, rank, first = 2, 1, False
+
+        def value(self, make):
+            made = make()
+            return 2 * made if isinstance(made, float) else made
+
+        def sum_(self, tensors):
+            pass
+
+        def same(self, make, complaint):
+            pass
+
+    trainer = clocked(tmp_path, lambda _: 1.0)
+    trainer.group = Other()
+    assert list(trainer.steps())[-1].number == 5
+
+
+@pytest.mark.parametrize("seconds", [0.0, -1.0, float("inf"), float("nan")])
+def test_a_loop_needs_a_time_that_is_positive(seconds):
+    with pytest.raises(InputError, match="seconds must be positive"):
+        LoopSettings(steps=1, seconds=seconds)

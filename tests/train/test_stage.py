@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from pcgen import checkpoint
+from pcgen.train.budget import Budget
 from pcgen.train.execution import Execution
 from pcgen.train.loop import LoopSettings, Trainer
 from pcgen.train.stage import fit_teacher_and_student
@@ -19,7 +20,7 @@ def train(folder):
         run=SimpleNamespace(path=folder, stage=lambda name: folder / name),
         device="cpu",
         seed=lambda stage, part=0: 7,
-        seconds=lambda loop: None,
+        budget=Budget(folder, None),
         execution=Execution(),
         trainer=Trainer,
         read=lambda path, schema: checkpoint.load(path, schema)[0],

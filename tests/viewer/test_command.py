@@ -93,28 +93,28 @@ def test_without_a_display_one_line_offers_the_gallery(samples_file, monkeypatch
     [
         (CRASH, "crashed (signal 11)"),
         ("import sys; sys.exit('Vulkan: no device')", "Vulkan: no device"),
-        ("pass", "ended with 0"),
+        ("pass", "ended with code 0"),
         ("print('Falling back to headless mode.'); print('window opened')", "not answer"),
         ("print('window opened')", ""),
     ],
 )
 def test_a_driver_may_do_anything_to_the_probe(monkeypatch, code, expected):
     monkeypatch.setenv("DISPLAY", ":0")
-    problem = graphics_probe.graphics(code).problem
+    problem = graphics_probe.probe_graphics(code).problem
     assert expected in problem if expected else problem == ""
 
 
 def test_a_driver_that_never_answers_is_given_up(monkeypatch):
     monkeypatch.setenv("DISPLAY", ":0")
     monkeypatch.setattr(graphics_probe, "PATIENCE_S", 0.2)
-    assert "no answer" in graphics_probe.graphics("import time; time.sleep(60)").problem
+    assert "did not respond" in graphics_probe.probe_graphics("import time; time.sleep(60)").problem
 
 
 def test_a_window_that_crashes_leaves_one_line_and_the_offer_of_the_gallery(
     samples_file, monkeypatch, capsys
 ):
     module = sys.modules[show.__module__]
-    monkeypatch.setattr(module, "graphics", graphics_probe.Graphics)
+    monkeypatch.setattr(module, "probe_graphics", graphics_probe.Graphics)
     monkeypatch.setattr(
         module, "run_window", lambda options: window_process.run_window(options, CRASH)
     )
@@ -179,7 +179,9 @@ def _state(pid):
 
 def test_a_software_driver_is_recognised(monkeypatch):
     monkeypatch.setenv("DISPLAY", ":0")
-    assert graphics_probe.graphics("print('device: llvmpipe'); print('window opened')").software
+    assert graphics_probe.probe_graphics(
+        "print('device: llvmpipe'); print('window opened')"
+    ).software
 
 
 @pytest.mark.parametrize(
@@ -187,7 +189,7 @@ def test_a_software_driver_is_recognised(monkeypatch):
     [
         ("none.npz", None, "does not exist"),
         ("a.docx", b"x", "files end in"),
-        (".", None, "nothing to look at"),
+        (".", None, "nothing to show"),
         ("a.npz", b"not a zip", "a.npz"),
         ("a.glb", b"not a mesh", "a.glb"),
     ],

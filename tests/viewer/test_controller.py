@@ -9,12 +9,12 @@ from pcgen.errors import InputError
 from pcgen.evaluate.neighbours import Relation
 from pcgen.reconstruct import MESH_POINTS
 from pcgen.render.camera import AZIMUTH, ELEVATION, orbit_axes
+from pcgen.shapes.category_frames import SourceFrame
 from pcgen.shapes.cloud_files import read_clouds
 from pcgen.shapes.mesh_files import Mesh
-from pcgen.shapes.places import Place
 from pcgen.shapes.reading import read_mesh
 from pcgen.viewer.controller import Controller
-from pcgen.viewer.facts import title_of
+from pcgen.viewer.descriptions import display_name
 from pcgen.viewer.sources import RunSource, open_source
 from pcgen.viewer.state import COLOURS, KEYS, LAYERS
 from tests.viewer.conftest import FakeModel
@@ -94,7 +94,7 @@ def test_the_flow_slider_moves_points_from_base_to_shape(run_source):
 
 def test_a_way_too_short_to_be_seen_is_drawn_longer_and_says_so():
     controller = started(RunSource(FakeModel(apart=0.001), points=64))
-    said = "from base to shape, on average"
+    said = "mean distance from base to shape"
     assert said not in dict(controller.facts())
     at_the_end = drawn(controller)["points"].vertices
     controller.scrub(0.5)
@@ -119,7 +119,7 @@ def test_the_training_shape_is_named_while_it_is_shown(run_source):
 
 def test_a_shape_that_has_but_a_number_is_called_a_shape(samples_file):
     controller = started(open_source(samples_file))
-    assert title_of(controller.item) == "shape 1"
+    assert display_name(controller.item) == "shape 1"
 
 
 def test_a_new_shape_is_shown_as_a_shape_wherever_the_flow_stood(run_source):
@@ -165,10 +165,10 @@ def test_every_layer_shows_when_asked_and_hides_again(run_source):
         controller.toggle(layer, True)
     assert set(drawn(controller)) == set(LAYERS)
     # FakeModel moves every coordinate by a half.
-    assert ("from base to shape, on average", "0.866") in controller.facts()
+    assert ("mean distance from base to shape", "0.866") in controller.facts()
     assert ("nearest training shape", "box") in controller.facts()
     assert ("Chamfer distance, proportion-free", "0.25") in controller.facts()
-    assert ("to lie on the sample", "mirrored") in controller.facts()
+    assert ("transformed to the sample by", "mirrored") in controller.facts()
     for layer in LAYERS:
         controller.toggle(layer)
     assert drawn(controller) == {}
@@ -392,9 +392,9 @@ def test_exporting_below_a_file_is_told(run_source, tmp_path):
 
 
 def test_exports_have_the_unit_of_the_category_as_pcgen_mesh_gives_it(tmp_path, monkeypatch):
-    place = Place(20.0, (0.0, 20.0, 0.0))
-    monkeypatch.setattr("pcgen.viewer.sources.places_of_run", lambda run: {"chair": place})
-    monkeypatch.setattr("pcgen.render.inputs.places_of_samples", lambda meta: {"chair": place})
+    place = SourceFrame(20.0, (0.0, 20.0, 0.0))
+    monkeypatch.setattr("pcgen.viewer.sources.frames_of_run", lambda run: {"chair": place})
+    monkeypatch.setattr("pcgen.render.inputs.frames_of_samples", lambda meta: {"chair": place})
     mesh = Mesh(np.eye(3), np.array([[0, 1, 2]]))
     controller = started(RunSource(FakeModel(), points=64), mesh_of=lambda item: mesh)
     for name in ("a.ply", "a.stl", "a.npz"):

@@ -2,7 +2,7 @@
 "use strict";
 
 const Page = (() => {
-  const data = JSON.parse(document.getElementById("data").textContent);
+  const data = Scene.data;
   const START = { azimuth: data.azimuth, elevation: data.elevation, zoom: 1 };
   const STEP = 8;  // degrees that an arrow key turns
   const calm = matchMedia("(prefers-reduced-motion: reduce)");
@@ -189,7 +189,7 @@ const Page = (() => {
     const label = `Sample ${nameOf(item, number)}${item.category ? ", " + item.category : ""}`;
     const button = element("button", {
       class: "card", type: "button", id: `card-${number}`,
-      "aria-label": `${label}. Arrow keys turn it, Enter opens it.`,
+      "aria-label": `${label}. Arrow keys rotate it, Enter opens it.`,
     }, element("span", { class: "stage" }, picture, canvas), caption);
     const stage = new Stage(canvas, { ...START }, { touch: "pan-y" });
     const wake = () => {

@@ -5,11 +5,12 @@
 "use strict";
 
 const Scene = (() => {
-  const FIELD_OF_VIEW = 24 * Math.PI / 180;
+  const data = JSON.parse(document.getElementById("data").textContent);
+  const FIELD_OF_VIEW = data.field_of_view * Math.PI / 180, LIGHT = data.light;
   const MODES = { plain: 0, height: 1, normal: 2 };
   const KEPT_ON_GPU = 24;
 
-  // ---- unpacking: see pcgen/gallery/pack.py ----
+  // ---- decoding: see pcgen/gallery/web_geometry.py ----
 
   function bytes(text) {
     const raw = atob(text.trim());
@@ -70,6 +71,7 @@ const Scene = (() => {
   uniform int mode;
   uniform vec2 heights;`;
 
+  const float = (value) => value.toFixed(4), vec3 = (values) => `vec3(${values.map(float)})`;
   const SHADE = `
   vec3 toLinear(vec3 c) { return mix(c / 12.92, pow((c + 0.055) / 1.055, vec3(2.4)), step(0.04045, c)); }
   vec3 toScreen(vec3 c) {
@@ -77,7 +79,7 @@ const Scene = (() => {
     return mix(c * 12.92, 1.055 * pow(c, vec3(1.0 / 2.4)) - 0.055, step(0.0031308, c));
   }
   vec3 ramp(float t) {
-    vec3 k[5] = vec3[5](vec3(.20,.27,.45), vec3(.22,.44,.56), vec3(.36,.60,.58), vec3(.62,.72,.55), vec3(.87,.79,.55));
+    vec3 k[5] = vec3[5](${data.ramp.map(vec3)});
     float p = clamp(t, 0.0, 1.0) * 4.0;
     int i = min(int(p), 3);
     return mix(k[i], k[i + 1], p - float(i));
@@ -87,17 +89,19 @@ const Scene = (() => {
     if (mode == 2) return toLinear(0.5 + 0.38 * worldNormal);
     return toLinear(colour);
   }
-  // n, towards: in eye space; open: share of the sky that is seen.
+  // n, towards: in eye space; open: visible share of the sky. See pcgen/render/lighting.py.
   vec3 shade(vec3 base, vec3 n, vec3 towards, float open) {
-    vec3 key = normalize(vec3(-0.55, 0.75, 0.60));
-    float cosine = max((dot(n, key) + 0.15) / 1.15, 0.0);
+    vec3 key = normalize(${vec3(LIGHT.key_from)});
+    float soft = ${float(LIGHT.softness)};
+    float cosine = max((dot(n, key) + soft) / (1.0 + soft), 0.0);
     float upward = 0.5 + 0.5 * dot(mat3(modelViewMatrix) * vec3(0.0, 1.0, 0.0), n);
-    float ambient = 0.56 * (0.18 + 0.82 * pow(open, 1.3)) * (0.72 + 0.28 * upward);
-    float fill = max(dot(n, vec3(0.8, 0.1, 0.5)), 0.0);
+    float sky = mix(${float(LIGHT.darkest)}, 1.0, pow(open, ${float(LIGHT.openness)}));
+    float ambient = ${float(LIGHT.sky)} * sky * mix(${float(LIGHT.downward)}, 1.0, upward);
+    float fill = max(dot(n, ${vec3(LIGHT.fill_from)}), 0.0);
     float rim = pow(1.0 - clamp(dot(n, towards), 0.0, 1.0), 3.0) * open;
-    // No shadow map here: what sees little sky gets little of the key light either.
-    float total = 0.84 * cosine * smoothstep(0.05, 0.75, open) + ambient + 0.10 * fill;
-    return base * total + 0.05 * rim;
+    // There is no shadow map: occluded points get less of the key light.
+    float total = ${float(LIGHT.key)} * cosine * smoothstep(0.05, 0.75, open) + ambient;
+    return base * (total + ${float(LIGHT.fill)} * fill) + ${float(LIGHT.rim)} * rim;
   }`;
 
   const BALL_VERTEX = COMMON + `
@@ -360,12 +364,12 @@ const Scene = (() => {
   try {
     gpu = new Gpu();
   } catch (error) {
-    gpu = null;  // the painter takes over; the page says so in its footer
+    gpu = null;  // paint() draws instead, and the footer says so
   }
 
   function draw(canvas, shape, view, look) {
     if (!gpu || !gpu.draw(canvas, shape, view, look)) paint(canvas, shape, view, look);
   }
 
-  return { draw, unpack, get accelerated() { return gpu !== null && !gpu.lost; } };
+  return { data, draw, unpack, get accelerated() { return gpu !== null && !gpu.lost; } };
 })();

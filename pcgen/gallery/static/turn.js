@@ -2,7 +2,7 @@
 "use strict";
 
 (() => {
-  const data = JSON.parse(document.getElementById("data").textContent);
+  const data = Scene.data;
   const canvases = [...document.querySelectorAll("canvas")];
   const start = { azimuth: data.azimuth, elevation: data.elevation };
 

@@ -1,13 +1,9 @@
-"""Files of one shape: which suffix is read by what, and what cannot be read and why.
+"""Readers for files of one shape, by suffix.
 
-A reader takes the bytes of a file and gives a :class:`Raw`, or raises
-:class:`pcgen.errors.MeshError` for everything that is wrong with them. It makes no decision: what
-is a mesh, what a scan, what becomes of NaN is settled once, in :mod:`pcgen.shapes.reading`. To add
-a format, write its reader and give it a row in :data:`READERS`.
-
-The readers are ours where the libraries fall short; :mod:`obj`, :mod:`gltf` and :mod:`pcd` say by
-how much, in processor time on one core. Polygons are cut by manifold3d, HDF5 is read by h5py,
-PyTorch files by PyTorch.
+A reader takes the bytes of a file and returns a :class:`RawShape`, or raises
+:class:`pcgen.errors.MeshError` if they are faulty. :mod:`pcgen.shapes.reading` decides what is a
+mesh or a scan and how NaN is treated. To add a format, write a reader and add it to
+:data:`READERS`. docs/notes/data.md compares the readers with those of other libraries.
 """
 
 from __future__ import annotations
@@ -35,12 +31,12 @@ READERS: dict[str, Reader] = {
     ".txt": read_text,
     ".csv": read_text,
 }
-#: Meshes as a rule; of several files of one shape the first of these is the best.
+#: Suffixes that usually mean meshes; of several files of one shape, the first of these is used.
 MESH_SUFFIXES = (".obj", ".off", ".ply", ".stl", ".glb", ".gltf")
 POINT_SUFFIXES = (".xyz", ".pts", ".pcd", ".asc")
-#: Clouds where they look like it, see :func:`pcgen.shapes.formats.text.looks_like_points`.
+#: Suffixes of text that may be clouds, see :func:`pcgen.shapes.formats.text.looks_like_points`.
 LOOSE_SUFFIXES = (".txt", ".csv")
-#: Arrays of one cloud or of many; read by :mod:`pcgen.shapes.stacks`.
+#: Arrays of one cloud or of many; read by :mod:`pcgen.shapes.cloud_arrays`.
 ARRAY_SUFFIXES = (".npy", ".npz", ".pt", ".pth", ".h5", ".hdf5")
 
 _BLENDER = "open it in Blender and export it as glTF"
@@ -50,8 +46,8 @@ _SCAN = "convert it with: pdal translate IN OUT.ply"
 _MESHIO = "convert it with: meshio convert IN OUT.ply"
 _UNPACK = "unpack it first, or make it a zip archive"
 _SPLAT = "it holds Gaussians; export it as PLY"
-_VOLUME = "it holds no surface or points of one"
-#: Files of shapes that are not read, and what to do about them.
+_VOLUME = "it holds neither a surface nor surface points"
+#: Unsupported files of shapes, and what to do about them.
 UNUSABLE: dict[str, str] = {
     **dict.fromkeys((".fbx", ".blend", ".abc", ".usd", ".usda", ".usdc", ".usdz"), _BLENDER),
     **dict.fromkeys((".dae", ".3ds", ".x3d", ".wrl", ".lwo", ".ac", ".dxf", ".3mf", ".amf"),

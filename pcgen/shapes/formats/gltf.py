@@ -1,12 +1,8 @@
 """glTF 2.0, as text or GLB: the triangles that its scene shows, in world coordinates.
 
-Nodes, instances, skins at rest, morph weights, sparse, normalised and quantised accessors, strips
-and fans are understood; compressed geometry is refused by name. An extension that may change the
-shape is refused where the file requires it and named where it does not; those that only paint are
-passed over.
-
-trimesh passes over skins, morph weights, sparse accessors and instances without a word, and takes
-1.5 times as long for one mesh of 80,000 faces, 4 times for 300 small ones.
+It supports nodes, instances, skins at rest, morph weights, sparse, normalised and quantised
+accessors, strips and fans; compressed geometry is refused. An unknown extension that may change the
+shape is refused if the file requires it, and else noted; extensions for appearance are ignored.
 """
 
 from __future__ import annotations
@@ -23,7 +19,7 @@ from numpy.typing import NDArray
 from pcgen.errors import InputError, MeshError
 from pcgen.files import parse_json
 from pcgen.shapes.formats.polygons import check_range
-from pcgen.shapes.formats.raw import Raw, Sibling
+from pcgen.shapes.formats.raw import RawShape, Sibling
 
 Floats = NDArray[np.float64]
 
@@ -36,7 +32,7 @@ _INSTANCES = "EXT_mesh_gpu_instancing"
 _DRACO = "KHR_draco_mesh_compression"
 _SUPPORTED = {"KHR_mesh_quantization", _INSTANCES, "KHR_node_visibility"}
 _COMPRESSED = {_DRACO, "EXT_meshopt_compression", "KHR_meshopt_compression"}
-# Materials, textures, light, meaning and behaviour: nothing of the shape.
+# Extensions for materials, textures, lights, metadata and behaviour, which do not change the shape.
 _HARMLESS = re.compile(
     r"(?:KHR|EXT|ADOBE|NV|WEB3D|AGI|ASOBO|CESIUM|MPEG|FB|MSFT|MOZ|OMI|GODOT|GRIFFEL)_"
     r"(?:.*(?:material|texture|light|image|sound|audio|xmp|metadata|feature|animation|interactiv|"
@@ -45,12 +41,11 @@ _HARMLESS = re.compile(
 )
 
 
-def read_gltf(data: bytes, sibling: Sibling | None = None) -> Raw:
-    """All triangles of the default scene; its points, where it has nothing else.
+def read_gltf(data: bytes, sibling: Sibling | None = None) -> RawShape:
+    """All triangles of the default scene, or its points if it has nothing else.
 
     Raises:
-        MeshError: damaged, compressed, of version 1, or with something that changes the shape and
-            is not understood; it is named.
+        MeshError: damaged, compressed, version 1, or an unknown feature that changes the shape.
     """
     try:
         with np.errstate(all="ignore"):
@@ -83,7 +78,7 @@ def _split(data: bytes) -> tuple[dict[str, Any], bytes | None]:
     except (ValueError, AttributeError, RecursionError, TypeError, KeyError):
         raise MeshError("not a readable glTF file: its JSON part is damaged") from None
     if not isinstance(tree, dict):
-        raise MeshError("not a readable glTF file: its JSON part is no object")
+        raise MeshError("not a readable glTF file: its JSON part is not an object")
     if not version.startswith("2"):
         raise MeshError(f"glTF of version {version[:20]}; export it as glTF 2.0")
     return tree, binary
@@ -106,7 +101,7 @@ class _Scene:
         self._lines = 0
         self._size = 0
 
-    def read(self) -> Raw:
+    def read(self) -> RawShape:
         self._check_extensions()
         nodes = self._list("nodes")
         self._parent: dict[int, int] = {}
@@ -122,18 +117,18 @@ class _Scene:
             self._notes.append(f"{self._lines} parts of the glTF file are lines; left out")
         return self._whole()
 
-    def _whole(self) -> Raw:
+    def _whole(self) -> RawShape:
         if self._meshes:
             if self._points:
                 self._notes.append(f"{len(self._points)} parts are points; left out")
             counts = np.cumsum([0, *(len(vertices) for vertices, _ in self._meshes)])
             faces = [f + n for (_, f), n in zip(self._meshes, counts[:-1], strict=True)]
             vertices = np.concatenate([vertices for vertices, _ in self._meshes])
-            return Raw(vertices, np.concatenate(faces), notes=tuple(self._notes))
+            return RawShape(vertices, np.concatenate(faces), notes=tuple(self._notes))
         if self._points:
             normals = [normal for _, normal in self._points if normal is not None]
             whole = len(normals) == len(self._points)
-            return Raw(
+            return RawShape(
                 np.concatenate([points for points, _ in self._points]),
                 normals=np.concatenate(normals) if whole else None,
                 notes=tuple(self._notes),
@@ -156,7 +151,7 @@ class _Scene:
                 self._notes.append(f"the extension {name} is not understood")
 
     def _shown(self) -> list[int]:
-        """The nodes of the default scene, those below invisible ones left out."""
+        """The visible nodes of the default scene."""
         nodes, scenes = self._list("nodes"), self._list("scenes")
         roots = [number for number in range(len(nodes)) if number not in self._parent]
         if scenes:
@@ -164,7 +159,7 @@ class _Scene:
             if len(scenes) > 1:
                 self._notes.append(f"{len(scenes) - 1} scenes beside the default one; left out")
         elif nodes and not roots:
-            raise MeshError("not a readable glTF file: its nodes form a circle")
+            raise MeshError("not a readable glTF file: its nodes form a cycle")
         found, waiting, hidden = [], list(reversed(roots)), 0
         while waiting:
             number = waiting.pop()
@@ -175,14 +170,14 @@ class _Scene:
                 continue
             found.append(number)
             if len(found) > len(nodes):
-                raise MeshError("not a readable glTF file: its nodes form a circle")
+                raise MeshError("not a readable glTF file: its nodes form a cycle")
             waiting += reversed(node.get("children", []))
         if hidden:
             self._notes.append(f"{hidden} nodes of the glTF file are invisible; left out")
         return found
 
     def _show(self, number: int) -> None:
-        """Add what the mesh of a node shows, at every place where it stands."""
+        """Add the mesh of a node, once per instance."""
         node = self._list("nodes")[number]
         mesh = self._list("meshes")[node["mesh"]]
         weights = node.get("weights", mesh.get("weights", ()))
@@ -230,7 +225,7 @@ class _Scene:
         return turned
 
     def _check_compressed(self, part: dict[str, Any]) -> None:
-        """Refuse a part whose only data is compressed; a fallback may be there."""
+        """Refuse a part that has compressed data only, without a fallback."""
         numbers = [part["attributes"]["POSITION"], part.get("indices")]
         accessors = [self._list("accessors")[n] for n in numbers if n is not None]
         if _DRACO in part.get("extensions", {}) and any("bufferView" not in a for a in accessors):
@@ -273,7 +268,7 @@ class _Scene:
         return joints, shares / shares.sum(1, keepdims=True), worlds
 
     def _places(self, number: int) -> list[Floats]:
-        """The world matrix of a node, or one an instance."""
+        """The world matrix of a node, or one per instance."""
         world = self._world(number)
         instancing = self._list("nodes")[number].get("extensions", {}).get(_INSTANCES)
         if instancing is None:
@@ -300,13 +295,13 @@ class _Scene:
         ]
 
     def _world(self, number: int) -> Floats:
-        """Of a node, from its parents; circles are refused."""
+        """The world matrix of a node, from its parents; cycles are refused."""
         chain = []
         above: int | None = number
         while above is not None and above not in self._worlds:
             chain.append(above)
             if len(chain) > len(self._list("nodes")):
-                raise MeshError("not a readable glTF file: its nodes form a circle")
+                raise MeshError("not a readable glTF file: its nodes form a cycle")
             above = self._parent.get(above)
         world = np.eye(4) if above is None else self._worlds[above]
         for one in reversed(chain):
@@ -389,7 +384,7 @@ class _Scene:
     def _list(self, name: str) -> list[Any]:
         found = self._tree.get(name, [])
         if not isinstance(found, list):
-            raise MeshError(f"not a readable glTF file: {name} is no list")
+            raise MeshError(f"not a readable glTF file: {name} is not a list")
         return found
 
 

@@ -1,8 +1,4 @@
-"""Wavefront OBJ: vertices and faces; materials and groups are passed over.
-
-trimesh takes as long for one group of 80,000 faces, 4 times as long for 500 groups, and 59 times
-for 5,000; it makes fans of concave polygons.
-"""
+"""Wavefront OBJ: vertices and faces; materials and groups are ignored."""
 
 from __future__ import annotations
 
@@ -11,7 +7,7 @@ from numpy.typing import NDArray
 
 from pcgen.errors import MeshError
 from pcgen.shapes.formats.polygons import triangles
-from pcgen.shapes.formats.raw import Raw, Sibling, numbers
+from pcgen.shapes.formats.raw import RawShape, Sibling, parse_numbers
 
 #: What an OBJ file may have beside faces; ``bzp`` and ``bsp`` are the first version's patches.
 _NO_FACES = {
@@ -20,11 +16,11 @@ _NO_FACES = {
 }  # fmt: skip
 
 
-def read_obj(data: bytes, sibling: Sibling | None = None) -> Raw:
-    """Vertices and triangles of an OBJ file; without a face line it is a scan.
+def read_obj(data: bytes, sibling: Sibling | None = None) -> RawShape:
+    """Read the vertices and triangles of an OBJ file; without faces it is a scan.
 
     The material library is never opened. Relative (negative) indices count back from the last
-    vertex before their line, as the format says.
+    vertex before their line.
 
     Raises:
         MeshError: no vertex line, one that is not numbers, or only free-form surfaces.
@@ -40,18 +36,18 @@ def read_obj(data: bytes, sibling: Sibling | None = None) -> Raw:
     others = len(lines) - len(vertex_lines) - len(face_lines)
     notes = _left_out(data, bool(face_lines)) if others else ()
     try:
-        vertices = numbers(vertex_lines, 3)
+        vertices = parse_numbers(vertex_lines, 3)
     except ValueError as error:
         raise MeshError(f"a vertex line of the OBJ file is not three numbers ({error})") from None
     if not face_lines:
-        return Raw(vertices, normals=_normals(lines, len(vertices)), notes=notes)
+        return RawShape(vertices, normals=_normals(lines, len(vertices)), notes=notes)
     corners, sizes = _corners(face_lines)
     if (corners < 0).any():
         kinds = np.array([line[:2] for line in lines])
         before = np.cumsum(kinds == b"v ")[kinds == b"f "]
         corners = np.where(corners < 0, corners + np.repeat(before, sizes) + 1, corners)
     faces, crossed = triangles(vertices, corners - 1, sizes)
-    return Raw(vertices, faces, notes=(*notes, *crossed))
+    return RawShape(vertices, faces, notes=(*notes, *crossed))
 
 
 def _left_out(data: bytes, has_faces: bool) -> tuple[str, ...]:
@@ -69,18 +65,18 @@ def _left_out(data: bytes, has_faces: bool) -> tuple[str, ...]:
 
 
 def _normals(lines: list[bytes], count: int) -> NDArray[np.float64] | None:
-    """Those of a scan, where there is one a point."""
+    """The normals of a scan, if there is one per point."""
     found = [line[3:] for line in lines if line[:3] == b"vn "]
     if len(found) != count:
         return None
     try:
-        return numbers(found, 3)
+        return parse_numbers(found, 3)
     except ValueError:
         return None
 
 
 def _plain_lines(data: bytes) -> bytes:
-    """Lines with one kind of end and of space and none in front, continued ones joined."""
+    """Lines with uniform ends and spaces, without indentation, and with continuations joined."""
     for old, new in ((b"\r\n", b"\n"), (b"\r", b"\n"), (b"\\\n", b" "), (b"\t", b" ")):
         if old in data:
             data = data.replace(old, new)
@@ -90,7 +86,7 @@ def _plain_lines(data: bytes) -> bytes:
 
 
 def _corners(lines: list[bytes]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """All vertex numbers in one array, and how many each face has."""
+    """All vertex numbers in one array, and the number of corners of each face."""
     text = b"\n".join(lines)
     if b"#" in text:
         lines = [line.partition(b"#")[0] for line in lines]
@@ -107,10 +103,9 @@ def _corners(lines: list[bytes]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
 
 
 def _uniform_corners(lines: list[bytes], text: bytes) -> NDArray[np.int64] | None:
-    """The vertex numbers as one table (faces, corners), where all faces are written alike.
+    """The vertex numbers as one table (faces, corners), or None if faces differ in form.
 
-    Most exporters do: every corner is ``7``, ``7/7``, ``7//7`` or ``7/7/7``. Everything else
-    gives None and goes the slower way.
+    Most exporters write every corner in one form: ``7``, ``7/7``, ``7//7`` or ``7/7/7``.
     """
     shape = lines[0].translate(None, b"0123456789")
     alike = {word.translate(None, b"0123456789") for word in lines[0].split()}

@@ -1,6 +1,6 @@
-"""Object File Format, text and binary, with its many first words; ModelNet begins ``OFF490926 …``.
+"""Object File Format, text and binary, with all variants of the first word.
 
-trimesh reads the word OFF and no other, and makes fans of concave polygons.
+ModelNet files begin with ``OFF490926 …``.
 """
 
 from __future__ import annotations
@@ -12,11 +12,10 @@ from numpy.typing import NDArray
 
 from pcgen.errors import MeshError
 from pcgen.shapes.formats.polygons import triangles
-from pcgen.shapes.formats.raw import Raw, Sibling, numbers
+from pcgen.shapes.formats.raw import RawShape, Sibling, parse_numbers
 
-# ST (texture), C (colour) and N (normal) announce more numbers a vertex, 4 a homogeneous
-# coordinate, n another dimension; Geomview fixes an order, MeshLab writes another. The word itself
-# may be missing.
+# ST (texture), C (colour) and N (normal) mean more numbers per vertex, 4 a homogeneous coordinate,
+# n another dimension; Geomview and MeshLab differ in their order. The word may be missing.
 _MAGIC = re.compile(
     rb"\s*(?:(?P<kind>(?:ST|[CN])*4?)(?P<any>n?)OFF|(?P<small>(?:st|[cn])*4?)off|(?=\d+\s+\d))"
     rb"(?P<binary>\s*BINARY\s*?\n)?",
@@ -26,22 +25,22 @@ Table = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
 
-def read_off(data: bytes, sibling: Sibling | None = None) -> Raw:
-    """Vertices and triangles of an OFF file; with no face it is a scan.
+def read_off(data: bytes, sibling: Sibling | None = None) -> RawShape:
+    """Read the vertices and triangles of an OFF file; without faces it is a scan.
 
-    Counts may stand on the line of the magic word, glued to it or not, or after it. Where lines
-    are not one vertex or one face each, the file is read as a stream of numbers, in which the
-    magic word alone says how many numbers a vertex has.
+    The counts may follow the magic word on the same line, with or without a space, or on the next
+    line. If lines are not one vertex or face each, the file is read as a stream of numbers, and the
+    magic word determines the numbers per vertex.
 
     Raises:
-        MeshError: not OFF, not in 3D, or fewer numbers than the counts promise.
+        MeshError: not OFF, not in 3D, or fewer numbers than the counts state.
     """
     magic = _MAGIC.match(data)
     if b"#" in data and not (magic and magic["binary"]):
         data = _COMMENT.sub(b"", data)
         magic = _MAGIC.match(data)
     if magic is None:
-        raise MeshError("no OFF file: it must begin with OFF")
+        raise MeshError("not an OFF file: it must begin with OFF")
     kind, body = (magic["kind"] or magic["small"] or b"").upper(), data[magic.end() :]
     width = 4 if b"4" in kind else 3
     normal = 3 if b"N" in kind else 0
@@ -59,17 +58,17 @@ def read_off(data: bytes, sibling: Sibling | None = None) -> Raw:
         with np.errstate(all="ignore"):
             vertices = vertices / table[:, 3:4]
     if not len(sizes):
-        return Raw(vertices, normals=table[:, width : width + 3] if normal else None)
+        return RawShape(vertices, normals=table[:, width : width + 3] if normal else None)
     if sizes.min() < 0 or sizes.sum() != len(corners):
         raise MeshError("a face of the OFF file has fewer corners than it says")
     faces, notes = triangles(vertices, corners, sizes)
-    return Raw(vertices, faces, notes=notes)
+    return RawShape(vertices, faces, notes=notes)
 
 
 def _without_dimension(body: bytes) -> bytes:
     dimension, rest = body.split(None, 1)
     if dimension != b"3":
-        raise MeshError("nOFF of another dimension than 3; only shapes in 3D are read")
+        raise MeshError("nOFF of a dimension other than 3; only 3D shapes are read")
     return rest
 
 
@@ -83,13 +82,13 @@ def _counts(words: list[bytes]) -> tuple[int, int]:
 
 def _checked(vertices: int, faces: int) -> tuple[int, int]:
     if vertices < 1 or faces < 0:
-        promised = f"OFF promises {vertices} vertices and {faces or 'no'} faces"
+        promised = f"the OFF file states {vertices} vertices and {faces or 'no'} faces"
         raise MeshError(f"no faces and no points: {promised}")
     return vertices, faces
 
 
 def _read_lines(body: bytes, width: int, normal: int) -> tuple[Table, Integers, Integers] | None:
-    """Vertices, corners and sizes of a file with a line each; None where it has none."""
+    """Vertices, corners and sizes of a file with one item per line; None for other files."""
     lines = [line for line in (raw.strip() for raw in body.splitlines()) if line]
     first = lines[0].split() if lines else []
     if len(first) not in (2, 3):
@@ -105,20 +104,20 @@ def _read_lines(body: bytes, width: int, normal: int) -> tuple[Table, Integers, 
     try:
         words = [line.split() for line in faces]
         sizes = np.array([int(face[0]) for face in words], np.int64)
-        # What follows the corners of a face is its colour.
+        # Numbers after the corners of a face are its colour.
         flat = [int(word) for face in words for word in face[1 : 1 + max(int(face[0]), 0)]]
-        return numbers(lines[1:end], columns), np.array(flat, np.int64), sizes
+        return parse_numbers(lines[1:end], columns), np.array(flat, np.int64), sizes
     except (ValueError, OverflowError):
         return None
 
 
 def _read_stream(body: bytes, columns: int) -> tuple[Table, Integers, Integers]:
-    """The same from numbers whose lines mean nothing; no face has a colour."""
+    """As :func:`_read_lines`, ignoring line breaks; faces have no colours."""
     words = body.split()
     count, face_count = _counts(words)
     if len(words) < 3 + count * columns + face_count:
         raise ValueError(
-            f"OFF promises {count} vertices and {face_count or 'no'} faces, but has only "
+            f"the OFF file states {count} vertices and {face_count or 'no'} faces, but has only "
             f"{len(words) - 3} numbers"
         )
     end = 3 + count * columns
@@ -136,10 +135,10 @@ def _read_stream(body: bytes, columns: int) -> tuple[Table, Integers, Integers]:
 def _read_binary(
     body: bytes, columns: int, has_dimension: bool
 ) -> tuple[Table, Integers, Integers]:
-    """The same from Geomview's binary form: big-endian, every face followed by its colour."""
+    """As :func:`_read_lines`, for Geomview's binary form: big-endian, each face with a colour."""
     start = 4 * has_dimension
     if has_dimension and body[:4] != b"\0\0\0\3":
-        raise MeshError("nOFF of another dimension than 3; only shapes in 3D are read")
+        raise MeshError("nOFF of a dimension other than 3; only 3D shapes are read")
     count, face_count = _checked(*np.frombuffer(body, ">i4", 2, start).tolist())
     table = np.frombuffer(body, ">f4", count * columns, start + 12).reshape(count, columns)
     left = body[start + 12 + table.nbytes :]

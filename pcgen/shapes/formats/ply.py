@@ -1,7 +1,4 @@
-"""Polygon File Format, text and both binaries: a mesh, or a scan with or without normals.
-
-trimesh and Open3D pass over elements and properties that they do not know without a word.
-"""
+"""Polygon File Format, text and binary: a mesh, or a scan with or without normals."""
 
 from __future__ import annotations
 
@@ -14,7 +11,7 @@ from numpy.typing import NDArray
 
 from pcgen.errors import MeshError
 from pcgen.shapes.formats.polygons import triangles
-from pcgen.shapes.formats.raw import Raw, Sibling
+from pcgen.shapes.formats.raw import RawShape, Sibling
 
 _TYPES = {
     **dict.fromkeys(("char", "int8"), "i1"),
@@ -57,11 +54,11 @@ class _Element:
         return any(item.count_kind for item in self.properties)
 
 
-def read_ply(data: bytes, sibling: Sibling | None = None) -> Raw:
-    """Read a PLY file: a mesh of faces and triangle strips or, where it has none, a scan.
+def read_ply(data: bytes, sibling: Sibling | None = None) -> RawShape:
+    """Read a PLY file: a mesh of faces and triangle strips or, without any, a scan.
 
     Raises:
-        MeshError: not PLY, a damaged header, or fewer values than it promises.
+        MeshError: not PLY, a damaged header, or fewer values than it states.
     """
     order, elements, body = read_header(data)
     try:
@@ -82,17 +79,17 @@ def read_ply(data: bytes, sibling: Sibling | None = None) -> Raw:
     corners, sizes = _polygons(columns)
     if len(sizes):
         faces, crossed = triangles(vertices, corners, sizes)
-        return Raw(vertices, faces, notes=(*notes, *crossed))
+        return RawShape(vertices, faces, notes=(*notes, *crossed))
     normals = None
     for prefix in ("n", "normal_", "normal"):
         if {f"{prefix}{axis}" for axis in "xyz"} <= vertex.keys():
             columns_of = [vertex[f"{prefix}{axis}"].astype(np.float64) for axis in "xyz"]
             normals = np.stack(columns_of, 1)
-    return Raw(vertices, normals=normals, notes=notes)
+    return RawShape(vertices, normals=normals, notes=notes)
 
 
 def _polygons(columns: dict[str, dict[str, Any]]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The corners and sizes of all faces, strips being cut into triangles."""
+    """The corners and sizes of all faces, with strips split into triangles."""
     corners, sizes = [], []
     for element in _FACES:
         found = columns.get(element, {})
@@ -132,14 +129,14 @@ def _strips(values: NDArray[np.int64], sizes: NDArray[np.int64]) -> NDArray[np.i
 
 
 def read_header(data: bytes) -> tuple[str, list[_Element], int]:
-    """Byte order ("" for text), the elements, and where the body begins."""
+    """Byte order ("" for text), the elements, and the offset of the body."""
     start = data[:65536]
     if start.startswith(b"ply\r") and start[4:5] != b"\n":
         start = start.replace(b"\r", b"\n")  # lines as old Macs end them
     mark = start.find(b"end_header")
     end = start.find(b"\n", mark)
     if not start.startswith(b"ply") or mark < 0 or end < 0:
-        raise MeshError("no PLY file: it must begin with 'ply' and have a line 'end_header'")
+        raise MeshError("not a PLY file: it must begin with 'ply' and have a line 'end_header'")
     order: str | None = None
     elements: list[_Element] = []
     for line in start[:mark].decode("ascii", "replace").splitlines()[1:]:
@@ -152,7 +149,7 @@ def read_header(data: bytes) -> tuple[str, list[_Element], int]:
             elif words[:1] == ["property"]:
                 elements[-1] = _with_property(elements[-1], words[1:])
         except (KeyError, IndexError, ValueError):
-            raise MeshError(f"the PLY header has a line that makes no sense: {line!r}") from None
+            raise MeshError(f"the PLY header has an invalid line: {line!r}") from None
     if order is None or any(element.count < 0 for element in elements):
         raise MeshError("the PLY header lacks its format, or counts below zero")
     return order, elements, end + 1
@@ -167,7 +164,7 @@ def _with_property(element: _Element, words: list[str]) -> _Element:
 
 
 def _numbers_of(body: bytes, elements: list[_Element]) -> tuple[bytes, str, list[_Element]]:
-    """The numbers of a text body as a binary one, in which every value is a double."""
+    """A text body as a binary one in which every value is a double."""
     if b"," in body:
         body = body.replace(b",", b".")
     words = np.array(body.split(), "<f8")
@@ -200,7 +197,7 @@ def _read_elements(
 def _read_lists(
     data: bytes, start: int, order: str, element: _Element
 ) -> tuple[dict[str, Any], int]:
-    """An element with lists, each as its values, row after row, and the sizes of the rows."""
+    """An element with lists: the values of each list, row by row, and the sizes of the rows."""
     lists, count = [item.name for item in element.properties if item.count_kind], element.count
     first, _ = _sizes_at(data, start, order, element)
     kind = _row_kind(order, element, first)
@@ -239,7 +236,7 @@ def _read_lists(
 
 
 def _row_kind(order: str, element: _Element, sizes: tuple[int, ...]) -> np.dtype[Any]:
-    """One row whose lists have these sizes."""
+    """The data type of one row whose lists have these sizes."""
     fields: list[Any] = []
     left = iter(sizes)
     for item in element.properties:
@@ -254,7 +251,7 @@ def _row_kind(order: str, element: _Element, sizes: tuple[int, ...]) -> np.dtype
 def _sizes_at(
     data: bytes, start: int, order: str, element: _Element
 ) -> tuple[tuple[int, ...], int]:
-    """The sizes of the lists of the row at ``start``, and where the next row is."""
+    """The sizes of the lists of the row at ``start``, and the offset of the next row."""
     sizes = []
     for item in element.properties:
         size = 1

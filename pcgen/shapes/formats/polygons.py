@@ -1,4 +1,4 @@
-"""Polygons of any number of corners as triangles, concave ones too."""
+"""Triangulate polygons, convex or concave."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from numpy.typing import NDArray
 from pcgen.errors import MeshError
 
 Faces = NDArray[np.int64]
-#: A triangle may face backwards by this share of its polygon: rounding, and quads not quite flat.
+#: Tolerated share of backward area in a polygon, for rounding and quads that are not quite flat.
 _BACKWARDS = 1e-6
 
 
 def check_range(corners: NDArray[np.int64], count: int) -> None:
-    """Refuse corner numbers that none of ``count`` vertices has."""
+    """Refuse corner numbers outside of ``count`` vertices."""
     if corners.size:
         low, high = int(corners.min()), int(corners.max())
         if low < 0 or high >= count:
@@ -24,16 +24,16 @@ def check_range(corners: NDArray[np.int64], count: int) -> None:
 def triangles(
     vertices: NDArray[np.float64], corners: NDArray[np.int64], sizes: NDArray[np.int64]
 ) -> tuple[Faces, tuple[str, ...]]:
-    """The triangles of all polygons, and what could not be done right.
+    """The triangles of all polygons, and notes on faulty ones.
 
-    Convex polygons, and all others that a fan from the first corner covers, become fans, in their
-    order. The rest follow them, cut by manifold3d in the plane of their mean normal.
+    Polygons that a fan from the first corner covers, such as convex ones, become fans, in their
+    order. The others follow, triangulated by manifold3d in the plane of their mean normal.
 
     Args:
-        vertices: (V, 3). corners: (sum of sizes,) vertex numbers, polygon after polygon.
+        vertices: (V, 3). corners: (sum of sizes,) vertex numbers, polygon by polygon.
         sizes: (polygons,) corners of each; those with fewer than three are left out and counted.
     Raises:
-        MeshError: no polygon with three corners; of larger polygons, a corner that is no vertex.
+        MeshError: no polygon has three corners, or a corner is out of range.
     """
     faces = fan(corners, sizes)
     if len(sizes) and not len(faces):
@@ -74,10 +74,10 @@ def fan(corners: NDArray[np.int64], sizes: NDArray[np.int64]) -> Faces:
 def _uncovered(
     vertices: NDArray[np.float64], faces: Faces, owner: NDArray[np.int64]
 ) -> NDArray[np.int64]:
-    """Polygons some triangle of whose fan faces against their mean normal.
+    """Polygons whose fan has a triangle that faces against their mean normal.
 
-    The triangles of a fan sum to the polygon, with signs. Where none is negative they do not
-    overlap, and the fan is right, concave or not.
+    The signed areas of a fan sum to the polygon. If none is negative, the triangles do not overlap,
+    and the fan covers the polygon.
     """
     x, y, z = np.ascontiguousarray(vertices.T)
     a, b, c = np.ascontiguousarray(faces.T)
@@ -89,13 +89,13 @@ def _uncovered(
         means = np.add.reduceat(crosses, first, axis=0)
         each = np.repeat(means, np.diff(np.r_[first, len(owner)]), axis=0)
         backward = np.einsum("ij,ij->i", crosses, each) < -_BACKWARDS * np.square(each).sum(1)
-        # What cancels out altogether has no mean normal to face.
+        # A polygon whose areas cancel has no mean normal.
         backward |= np.abs(each).max(1) < _BACKWARDS * np.abs(crosses).max(1)
         return np.unique(owner[backward])
 
 
 def _cut(corners: NDArray[np.float64]) -> Faces | None:
-    """Triangles of one polygon (n, 3) by corner number; None where it crosses itself."""
+    """Triangles of one polygon (n, 3) by corner number; None if it crosses itself."""
     import manifold3d
 
     arms = corners - corners[0]

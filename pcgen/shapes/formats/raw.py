@@ -1,4 +1,4 @@
-"""What every reader gives, and what readers of text share."""
+"""The result of all readers, and helpers for text formats."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from numpy.typing import NDArray
 
 from pcgen.errors import MeshError
 
-#: Finds the file that a glTF names beside itself; gets the name as it stands in the file.
+#: Reads a file that a glTF refers to, given the name in the glTF.
 Sibling = Callable[[str], bytes]
 
 
-class Raw(NamedTuple):
-    """What a file of one shape holds.
+class RawShape(NamedTuple):
+    """The content of a file of one shape.
 
     Attributes:
-        vertices: (V, 3) float64, in the file's unit.
-        faces: (F, 3) int64 vertex numbers; none where the file is a scan.
+        vertices: (V, 3) float64, in the unit of the file.
+        faces: (F, 3) int64 vertex numbers; empty for a scan.
         normals: (V, 3) at the vertices, of any length, or None.
-        notes: what was not understood or left out, in words.
+        notes: on what was not understood or was left out.
     """
 
     vertices: NDArray[np.float64]
@@ -31,11 +31,11 @@ class Raw(NamedTuple):
     notes: tuple[str, ...] = ()
 
 
-Reader = Callable[[bytes, Sibling | None], Raw]
+Reader = Callable[[bytes, Sibling | None], RawShape]
 
 
-def plain(data: bytes) -> bytes:
-    """Text without a byte order mark, in UTF-8; anything else as it is."""
+def to_utf8(data: bytes) -> bytes:
+    """UTF-16 text as UTF-8, without byte order mark; other data unchanged."""
     if data.startswith(b"\xef\xbb\xbf"):
         return data[3:]
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
@@ -46,11 +46,11 @@ def plain(data: bytes) -> bytes:
     return data
 
 
-def numbers(lines: list[bytes], columns: int) -> NDArray[np.float64]:
-    """The first ``columns`` numbers of each line, (lines, columns); decimal commas are understood.
+def parse_numbers(lines: list[bytes], columns: int) -> NDArray[np.float64]:
+    """The first ``columns`` numbers of each line, (lines, columns); decimal commas are allowed.
 
     Raises:
-        ValueError: a line has fewer, or something else.
+        ValueError: a line has fewer numbers, or other text.
     """
     with warnings.catch_warnings(action="ignore"):  # of no numbers, which the count below shows
         try:

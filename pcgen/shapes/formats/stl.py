@@ -1,4 +1,4 @@
-"""STL, binary and text: triangles by their corners; the normals in the file are not used."""
+"""STL, binary and text: triangles by their corners; normals in the file are ignored."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ import numpy as np
 
 from pcgen.errors import MeshError
 from pcgen.shapes.formats.polygons import triangles
-from pcgen.shapes.formats.raw import Raw, Sibling, numbers
+from pcgen.shapes.formats.raw import RawShape, Sibling, parse_numbers
 
 _FACET = np.dtype([("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("attribute", "<u2")])
 _VERTEX = re.compile(rb"vertex[ \t]+([^\n]*)", re.IGNORECASE)
 _LOOP_END = re.compile(rb"endloop", re.IGNORECASE)
 
 
-def read_stl(data: bytes, sibling: Sibling | None = None) -> Raw:
-    """Vertices, corners of the faces in turn, and triangles (F, 3); of all solids of the file.
+def read_stl(data: bytes, sibling: Sibling | None = None) -> RawShape:
+    """Read the corners of all solids as vertices, with triangles (F, 3).
 
     Raises:
-        MeshError: neither binary STL of the promised length nor text with whole facets.
+        MeshError: neither binary STL of the stated length nor text with complete facets.
     """
     # Many binary files begin with "solid" too, so the length decides.
     count = int.from_bytes(data[80:84], "little") if len(data) >= 84 else 0
@@ -29,29 +29,31 @@ def read_stl(data: bytes, sibling: Sibling | None = None) -> Raw:
         facets = np.frombuffer(data, _FACET, count, 84)
         corners = facets["corners"].reshape(-1, 3).astype(np.float64)
         if left := (len(data) - 84) // _FACET.itemsize - count:
-            notes = (f"the STL file promises {count} facets; {left} more after them are left out",)
+            notes = (f"the STL file states {count} facets; {left} more after them are left out",)
     elif text:
         return _read_text(data.replace(b"\r", b"\n"))
     else:
-        raise MeshError(f"no STL file, or truncated: {count} facets do not fit {len(data)} bytes")
+        raise MeshError(
+            f"not an STL file, or truncated: {count} facets do not fit {len(data)} bytes"
+        )
     if not len(corners):
         raise MeshError("no faces: the STL file has no facet")
-    return Raw(corners, np.arange(len(corners)).reshape(-1, 3), notes=notes)
+    return RawShape(corners, np.arange(len(corners)).reshape(-1, 3), notes=notes)
 
 
-def _read_text(data: bytes) -> Raw:
+def _read_text(data: bytes) -> RawShape:
     lines = _VERTEX.findall(data)
     if not lines:
         raise MeshError("no faces: the STL file has no facet")
     try:
-        corners = numbers(lines, 3)
+        corners = parse_numbers(lines, 3)
     except ValueError as error:
         raise MeshError(f"a vertex line of the STL file is not three numbers ({error})") from None
     loops = data.count(b"endloop") or len(_LOOP_END.findall(data))
     if len(lines) == 3 * loops or not (loops or len(lines) % 3):
-        return Raw(corners, np.arange(len(corners)).reshape(-1, 3))
+        return RawShape(corners, np.arange(len(corners)).reshape(-1, 3))
     sizes = [len(_VERTEX.findall(loop)) for loop in _LOOP_END.split(data)]
     if sizes[-1]:
         raise MeshError(f"the STL file ends within a facet: {len(lines)} vertices, {loops} loops")
     faces, notes = triangles(corners, np.arange(len(corners)), np.array(sizes[:-1], np.int64))
-    return Raw(corners, faces, notes=notes)
+    return RawShape(corners, faces, notes=notes)

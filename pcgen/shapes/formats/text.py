@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pcgen.errors import MeshError
-from pcgen.shapes.formats.raw import Raw, Sibling, plain
+from pcgen.shapes.formats.raw import RawShape, Sibling, to_utf8
 
 _SEPARATORS = re.compile(rb"[,;\t]")
 _NUMBER = re.compile(rb"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|[+-]?(?:nan|inf)", re.IGNORECASE)
@@ -17,7 +17,7 @@ _LOOSE_COMMA = re.compile(rb",(?=\s|$)")
 _WORD = re.compile(rb"[^\s;]+")
 _UNIT = re.compile(rb"[\s_]*[\[(][^\])]*[\])]|_m+(?=[\s,;]|$)")  # of a column, such as [m]
 LEAST = 16  # lines of a text file that may be a cloud
-_SEEN = 100  # lines from which the separators are told
+_SEEN = 100  # lines that determine the separators
 #: Names of columns in a header line, as programs write them.
 _COLUMNS = {
     **dict.fromkeys(("x", "px", "points:0", "x_coordinate", "//x", "easting", "east"), 0),
@@ -29,13 +29,12 @@ _COLUMNS = {
 }
 
 
-def read_text(data: bytes, sibling: Sibling | None = None) -> Raw:
-    """Lines of ``x y z``, or ``x y z nx ny nz``, with anything after; PTS has a count first.
+def read_text(data: bytes, sibling: Sibling | None = None) -> RawShape:
+    """Read lines of ``x y z`` or ``x y z nx ny nz`` and further columns; PTS has a count first.
 
-    Words are separated by spaces, tabs, commas or semicolons; ``0,5 1,25 2,0`` has decimal
-    commas. A header line is understood where it names x, y and z, and passed over elsewhere. Six
-    or more columns without one are taken for normals where columns 4 to 6 have unit length
-    (within 1 %); colours do not.
+    Spaces, tabs, commas or semicolons separate numbers; ``0,5 1,25 2,0`` has decimal commas.
+    A header line that names x, y and z defines the columns; other headers are ignored. Without a
+    header, columns 4 to 6 are normals if they have unit length (within 1 %).
 
     Raises:
         MeshError: no line, or one that is not numbers.
@@ -64,8 +63,8 @@ def read_text(data: bytes, sibling: Sibling | None = None) -> Raw:
     if table.shape[1] < 3:
         raise MeshError(f"lines must be 'x y z' with at least three numbers, got {width}")
     if table.shape[1] == 6 and (names or unit_rows(table[:, 3:])):
-        return Raw(table[:, :3], normals=table[:, 3:], notes=notes)
-    return Raw(table[:, :3], notes=notes)
+        return RawShape(table[:, :3], normals=table[:, 3:], notes=notes)
+    return RawShape(table[:, :3], notes=notes)
 
 
 def unit_rows(table: NDArray[np.float64]) -> bool:
@@ -77,11 +76,11 @@ def unit_rows(table: NDArray[np.float64]) -> bool:
 
 
 def looks_like_points(start: bytes) -> bool:
-    """Whether a text file that may be anything begins like a cloud: three numbers a line.
+    """Whether a text file of unknown content begins like a cloud, with three numbers per line.
 
-    Matrices and lists of boxes or labels look like it too, but have fewer than 16 lines.
+    Matrices and lists of boxes or labels look similar, but have fewer than 16 lines.
     """
-    whole = plain(start).splitlines()
+    whole = to_utf8(start).splitlines()
     lines = [line for line in whole[: max(len(whole) - 1, 1)] if line.strip()]
     lines = [line for line in lines if not line.startswith(b"#")]
     if lines and not _is_numbers(lines[0]) and not {b"x", b"y", b"z"} <= set(_names(lines[0])):
@@ -102,7 +101,7 @@ def _header(lines: list[bytes]) -> tuple[list[bytes], list[bytes], tuple[str, ..
         return names, lines[1:], ()
     words = re.split(rb"[\s,;]+", lines[0].strip())
     if _is_numbers(lines[1]) and sum(map(bool, map(_NUMBER.fullmatch, words))) < 2:
-        said = "a first line that is no numbers was passed over; columns 1 to 3 are x, y, z"
+        said = "the first line has no numbers and is ignored; columns 1 to 3 are x, y, z"
         return [], lines[1:], (said,)
     return [], lines, ()
 
@@ -154,10 +153,10 @@ def _separated(lines: list[bytes]) -> list[bytes]:
 
 
 def _may_be_halves(lines: list[bytes]) -> bool:
-    """Whether each number of a line may have been split in two by its own decimal comma.
+    """Whether splitting at commas may have cut decimal numbers in two.
 
-    Then every second word is a fraction: digits without a sign, some of them many or with a zero
-    in front, as coordinates and colours in whole numbers do not have them.
+    Then every second word is a fraction: digits without a sign, some long or with a leading zero,
+    unlike integer coordinates and colours.
     """
     rows = [line.strip().split(b",") for line in lines]
     if any(len(row) < 6 or len(row) % 2 for row in rows):

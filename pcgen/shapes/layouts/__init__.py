@@ -1,12 +1,12 @@
-"""How collections lie on disk, one module a layout.
+"""Layouts of collections on disk, one module each.
 
-A layout module has a line ``EXPECTED`` that tells a person what it looks for, and two functions:
+A layout module has a text ``EXPECTED``, which describes the layout in messages, and two functions:
 
-* ``recognises(listing) -> bool`` - does a source look like this?
-* ``find(listing) -> Found`` - its shapes, in no particular order, and what had to be left out.
+* ``recognises(listing) -> bool`` - whether a source has this layout.
+* ``find(listing) -> Found`` - its shapes, in any order, and what is left out.
 
-Nothing is opened here but small tables of names, and headers of arrays. ``auto`` asks the modules
-in the order of :data:`LAYOUTS`; ``folder`` takes everything and comes last.
+Layouts open only small tables of names and headers of arrays. ``auto`` tries the modules in the
+order of :data:`LAYOUTS`; ``folder`` accepts every source and comes last.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from typing import Protocol, cast
 from pcgen.errors import DataError, InputError
 from pcgen.shapes.formats import LOOSE_SUFFIXES, UNUSABLE
 from pcgen.shapes.formats.text import LEAST
-from pcgen.shapes.items import HDF5, SHAPE_SUFFIXES, Item
-from pcgen.shapes.tree import Entry, Listing, Rejected
+from pcgen.shapes.items import HDF5, SHAPE_SUFFIXES, SourceItem
+from pcgen.shapes.listing import Entry, Listing, Rejected
 
 LAYOUTS = ("shapenet", "modelnet", "pc15k", "shapenetpart", "partnet", "hdf5", "folder")
 
-#: Folder names that mean a split, and the split they mean.
+#: Folder names of splits.
 SPLIT_NAMES: Mapping[str, str] = {
     "train": "train",
     "training": "train",
@@ -39,7 +39,7 @@ SPLIT_NAMES: Mapping[str, str] = {
     "testing": "test",
 }
 
-#: Folders and endings of names by which completion sets tell whole shapes from parts of them.
+#: Folders and ends of names that mark whole and partial shapes in completion data sets.
 WHOLE = ("complete", "completes", "gt", "ground_truth", "groundtruth")
 _PARTIAL = ("partial", "partials", "incomplete", "incompletes")
 
@@ -49,14 +49,14 @@ class Found:
     """The shapes of a source.
 
     Attributes:
-        items: in any order; ids may still repeat.
-        rejected: what looks like a shape or a category and is none.
-        aliases: other names of categories (synset numbers, synonyms) and the name used here.
-        rule: one sentence for the report on how categories and splits were read off.
-        remarks: further sentences for people: what was passed over, and how much of it.
+        items: in any order; ids may repeat.
+        rejected: files and folders that look like shapes or categories but are not.
+        aliases: other names of categories (synset numbers, synonyms), with the name used here.
+        rule: one sentence for the report on how categories and splits were found.
+        remarks: sentences for the report on what was skipped.
     """
 
-    items: list[Item]
+    items: list[SourceItem]
     rejected: list[Rejected] = field(default_factory=list)
     aliases: dict[str, str] = field(default_factory=dict)
     rule: str = ""
@@ -72,10 +72,10 @@ class Layout(Protocol):
 
 
 def find_items(listing: Listing, layout: str = "auto") -> tuple[str, Found]:
-    """The layout's name and the shapes of a source.
+    """The name of the layout and the shapes of a source.
 
     Raises:
-        InputError: no layout of that name.
+        InputError: an unknown layout.
         DataError: the layout finds no shape.
     """
     if layout not in ("auto", *LAYOUTS):
@@ -86,7 +86,7 @@ def find_items(listing: Listing, layout: str = "auto") -> tuple[str, Found]:
         if layout != "auto" or name == "folder" or module.recognises(listing):
             found = module.find(listing)
             if not found.items and not found.rejected and not listing.rejected:
-                seen = "".join(f". {line}" for line in passed_over(listing, found, loose=True))
+                seen = "".join(f". {line}" for line in skipped_remarks(listing, found, loose=True))
                 raise DataError(f"no shapes in {listing.name}: expected {module.EXPECTED}{seen}")
             if layout == "auto" and name != "folder" and not _covers(found, listing):
                 continue  # one file that looks like a layout must not decide for all others
@@ -95,10 +95,10 @@ def find_items(listing: Listing, layout: str = "auto") -> tuple[str, Found]:
 
 
 def whole_shapes(entries: list[Entry]) -> tuple[list[Entry], tuple[str, ...]]:
-    """The files of a completion set that hold whole shapes, and how many hold parts of them.
+    """The files of a completion data set that hold whole shapes, and a remark on partial ones.
 
-    A part says so by its folder or the end of its name; where nothing says that it is whole, all
-    are kept.
+    The folder or the end of a name tells whole shapes from partial ones; without whole ones, all
+    files are used.
     """
 
     def tells(entry: Entry, words: tuple[str, ...]) -> bool:
@@ -109,19 +109,19 @@ def whole_shapes(entries: list[Entry]) -> tuple[list[Entry], tuple[str, ...]]:
     partial = {entry.path for entry in entries if tells(entry, _PARTIAL)}
     if not partial or not any(tells(e, WHOLE) for e in entries if e.path not in partial):
         return entries, ()
-    remark = f"{len(partial)} partial clouds of a completion set are left out; the whole ones count"
+    remark = f"{len(partial)} partial clouds of a completion data set are left out"
     return [entry for entry in entries if entry.path not in partial], (remark,)
 
 
 def split_in(stem: str) -> str | None:
-    """The split that the name of a file means: ``ply_data_train0``, ``test_objectdataset``."""
+    """The split in the name of a file: ``ply_data_train0``, ``test_objectdataset``."""
     words = re.findall(r"[a-z]+", stem.lower())
     splits = {SPLIT_NAMES[word] for word in words if word in SPLIT_NAMES}
     return splits.pop() if len(splits) == 1 else None
 
 
-def ignored(listing: Listing, found: Found) -> dict[str, int]:
-    """How many files of each kind were passed over, the most frequent kinds first."""
+def count_ignored(listing: Listing, found: Found) -> dict[str, int]:
+    """The number of unused files by suffix, the most frequent first."""
     used = {entry.path for item in found.items for entry in (item.entry, *item.parts)}
     named = {item.item for item in found.rejected}
     others = Counter(
@@ -132,14 +132,14 @@ def ignored(listing: Listing, found: Found) -> dict[str, int]:
     return dict(others.most_common(50))
 
 
-def passed_over(listing: Listing, found: Found, loose: bool = False) -> list[str]:
-    """In words: files of shapes that are not read, and how to have them read.
+def skipped_remarks(listing: Listing, found: Found, loose: bool = False) -> list[str]:
+    """Remarks on shape files that are not read, and what to do about them.
 
     Args:
-        loose: tell of text files too, which may be anything.
+        loose: include text files, which may hold anything.
     """
     lines = []
-    for suffix, count in ignored(listing, found).items():
+    for suffix, count in count_ignored(listing, found).items():
         reason = UNUSABLE.get("." + suffix.rsplit(".", 1)[-1])
         if loose and suffix in LOOSE_SUFFIXES:
             reason = f"a cloud has {LEAST} lines 'x y z' or more"
@@ -149,7 +149,7 @@ def passed_over(listing: Listing, found: Found, loose: bool = False) -> list[str
 
 
 def _covers(found: Found, listing: Listing) -> bool:
-    """Whether a layout explains most files of shapes in a source, those it rejects included."""
+    """Whether a layout accounts for most shape files of a source, with those it rejects."""
     shapes = sum(entry.suffix in SHAPE_SUFFIXES for entry in listing.entries)
     used = {entry.path for item in found.items for entry in (item.entry, *item.parts)}
     of_hdf5 = all(item.entry.suffix in HDF5 for item in found.items)
@@ -158,7 +158,7 @@ def _covers(found: Found, listing: Listing) -> bool:
 
 
 def _in_one_form(found: Found) -> Found:
-    """Names in one form of Unicode: a zip from a Mac spells ü with two letters."""
+    """Names in Unicode NFC: zip files from a Mac spell ü with two characters."""
     if all(item.id.isascii() for item in found.items):
         return found
     form = functools.partial(unicodedata.normalize, "NFC")

@@ -1,14 +1,13 @@
-"""Any folder or archive of meshes, scans and arrays, in whatever nesting.
+"""Any folder or archive of meshes, scans and arrays, with any nesting.
 
-The folders on the first level are the categories, where they hold more than one shape each on
-average; where most hold a single one, each shape has a folder of its own and there is one
-category, named after the source. Folders named train, val or test mean splits wherever they
-stand; folders named like synsets get their names, and so do files named ``<synset>-<model>``. One
-folder around everything is passed over, and so are the numbered ones of Objaverse and ABC. Tables
-of models that a set brings along (:mod:`pcgen.shapes.layouts.models`) name categories.
+The folders of the first level are the categories, if they hold more than one shape on average.
+If most hold a single shape, there is one category, named after the source. Folders named train,
+val or test are splits at any level. Folders named like synsets, and files ``<synset>-<model>``, get
+the names of the synsets. A single outermost folder is ignored, and so are the numbered folders of
+Objaverse and ABC. Tables of models (:mod:`pcgen.shapes.layouts.models`) may name categories.
 
-Files that are versions of one model, such as ``raw_model.obj`` and ``normalized_model.obj`` in a
-folder, are one shape: the best of them.
+Of the versions of a model, such as ``raw_model.obj`` and ``normalized_model.obj`` in a folder, the
+best one is used.
 """
 
 from __future__ import annotations
@@ -20,27 +19,27 @@ from collections import defaultdict
 
 from pcgen.errors import InputError, MeshError
 from pcgen.shapes.formats import MESH_SUFFIXES
-from pcgen.shapes.items import HDF5, SHAPE_SUFFIXES, Item, is_shape, stacks_of
+from pcgen.shapes.items import HDF5, SHAPE_SUFFIXES, SourceItem, cloud_arrays_of, is_shape
 from pcgen.shapes.layouts import SPLIT_NAMES, WHOLE, Found, hdf5, split_in, whole_shapes
 from pcgen.shapes.layouts.models import categories_of_models, class_of, classes_of_labels
 from pcgen.shapes.layouts.synsets import aliases_of, category_of, synset_names
-from pcgen.shapes.tree import Entry, Listing, Rejected
+from pcgen.shapes.listing import Entry, Listing, Rejected
 
 EXPECTED = f"files ending in {', '.join(SHAPE_SUFFIXES)}, in subfolders by category or in none"
 
 _BUFFERS = (".bin", ".gltf", ".glb")  # what a glTF may refer to for its geometry
 _FLAT = re.compile(r"(?P<synset>\d{8})[-_](?P<model>.+)")
-# Folders that a set is cut into for its size, not by what is in them.
+# Folders that divide a data set by size, not by content.
 _SHARD = re.compile(
     r"\d{3}-\d{3}|abc_\d{4}_.*|(?:chunk|shard|batch|volume)[-_ ]?\d+", re.IGNORECASE
 )
-# Folders of one format; where all on the first level are, a model has a file in each.
+# Folders of one format; if all of the first level are, a model has a file in each.
 _FORMAT = re.compile(
     r"(?:obj|glb|gltf|glTF2|stl|ply|off|xyz|pcd|fbx|dae)s?(?:[-_ ](?:format|files?|models?))?"
     r"|hf-objaverse-v\d",
     re.IGNORECASE,
 )
-# Words that name a file of a model, or a folder of such files, and no model.
+# Words in names of files or folders that do not name a model.
 _VERSION = (
     r"raw|normali[sz]ed|simplified|lod\d*|decimated|watertight|manifold|remeshed|(?:low|high)"
     r"(?:poly)?|orig|original|cleaned|clean|(?:non|un)?textured|collision|visual|converted|\d+k"
@@ -77,7 +76,7 @@ def find(listing: Listing) -> Found:
     buffers, names = _buffers(listing), synset_names(listing)
     folders_are_categories |= bool(by_folder) and by_folder.keys() <= names.keys()
     models, classes = categories_of_models(listing), classes_of_labels(listing)
-    items: list[Item] = []
+    items: list[SourceItem] = []
     rejected: list[Rejected] = []
     synsets: set[str] = set()
     for entry, (folders, split) in zip(shapes, placed, strict=True):
@@ -94,7 +93,7 @@ def find(listing: Listing) -> Found:
             called += ["/".join(folders), folders[-1]]
         known = next((models[word] for word in (own, *folders) if word in models), None)
         category, rest = (known, folders) if known else (category, rest)
-        item = Item(
+        item = SourceItem(
             id="/".join((category, *rest, own)),
             category=category,
             split=split,
@@ -131,10 +130,10 @@ _ARRAYS = (".npy", ".npz", ".pt", ".pth")
 
 
 def _of_models(shapes: list[Entry], depth: int) -> tuple[list[Entry], tuple[str, ...]]:
-    """One file of each model, and how many were passed over as other versions.
+    """One file per model, and a remark on the other versions.
 
     Args:
-        depth: of the folder that everything is in; files in it are models of their own.
+        depth: of the outermost folder; each file directly in it is one model.
     """
     groups: dict[tuple[str, ...], list[Entry]] = defaultdict(list)
     first = {entry.parts[depth] for entry in shapes}
@@ -148,20 +147,20 @@ def _of_models(shapes: list[Entry], depth: int) -> tuple[list[Entry], tuple[str,
         return shapes, ()
     example = next(sorted(g, key=_rank) for g in groups.values() if len(_best(g)) < len(g))
     remark = (
-        f"{left} files are other versions of a model that is there, such as {example[1].path} "
-        f"beside {example[0].path}; one of each is used"
+        f"{left} files are other versions of a model, such as {example[1].path} "
+        f"beside {example[0].path}; one version of each model is used"
     )
     return [entry for entry in shapes if entry.path in kept], (remark,)
 
 
 def _best(group: list[Entry]) -> list[Entry]:
-    """The best version of a model; all, where they are a series and no versions."""
+    """The best version of a model; all files if they are a numbered series."""
     numbered = sum(bool(_NUMBERED.fullmatch(re.split(r"[-_. ]+", e.stem)[-1])) for e in group)
     return group if numbered > _SERIES else [min(group, key=_rank)]
 
 
 def _model(entry: Entry, depth: int) -> tuple[str, ...]:
-    """What tells the model of a file from others: its folder, or its name without its version."""
+    """The key of a file's model: its folder, or its name without the version."""
     folders = entry.parts[:-1]
     if _GENERIC.fullmatch(entry.stem) and len(folders) > depth:
         while len(folders) > depth + 1 and _GENERIC.fullmatch(folders[-1]):
@@ -174,8 +173,8 @@ def _model(entry: Entry, depth: int) -> tuple[str, ...]:
 
 
 def _rank(entry: Entry) -> tuple[int, int, float, int, str]:
-    """The best version first: a mesh, normalised, plain, raw, then those made smaller; the last
-    of numbered ones."""
+    """Sort key, best version first: a mesh, normalised, plain, raw, then simplified ones; of
+    numbered versions, the last."""
     stem, suffixes = entry.stem.lower(), (*MESH_SUFFIXES, *SHAPE_SUFFIXES)
     words = re.split(r"[-_. ]+", stem)
     quality = 1
@@ -194,7 +193,7 @@ def _rank(entry: Entry) -> tuple[int, int, float, int, str]:
 
 
 def _common_folder(shapes: list[Entry]) -> tuple[str, ...]:
-    """The folders that everything is in; those that mean a split do not count."""
+    """The folders that contain all shapes, without split folders."""
     paths = [os.path.dirname(entry.path) for entry in shapes]
     common = os.path.commonpath(paths) if paths and all(paths) else ""
     parts = tuple(common.split("/")) if common else ()
@@ -207,18 +206,17 @@ def _common_folder(shapes: list[Entry]) -> tuple[str, ...]:
 def _place(
     entry: Entry, depth: int, dropped: tuple[str, ...]
 ) -> tuple[tuple[str, ...], str | None]:
-    """The folders of a shape below the common one, without those that name its split or are
-    dropped."""
+    """The folders of a shape below the common one, without split folders and ignored ones."""
     folders = entry.parts[depth:-1]
     splits = [SPLIT_NAMES[part.lower()] for part in folders if part.lower() in SPLIT_NAMES]
     kept = tuple(part for part in folders if part.lower() not in (*SPLIT_NAMES, *dropped))
     return kept, splits[0] if splits else None
 
 
-def _rows(item: Item, classes: dict[int, str], rejected: list[Rejected]) -> list[Item]:
-    """The clouds of a file of arrays: one of (P, 3), or N of (N, P, 3), with their classes."""
+def _rows(item: SourceItem, classes: dict[int, str], rejected: list[Rejected]) -> list[SourceItem]:
+    """The clouds of a file of arrays, one of (P, 3) or N of (N, P, 3), with their classes."""
     try:
-        (stack,) = stacks_of(item.entry)
+        (stack,) = cloud_arrays_of(item.entry)
     except (InputError, MeshError, OSError, MemoryError) as error:
         rejected.append(Rejected(item.where, str(error)))
         return []
@@ -242,7 +240,7 @@ def _rows(item: Item, classes: dict[int, str], rejected: list[Rejected]) -> list
 
 
 def _buffers(listing: Listing) -> dict[str, tuple[Entry, ...]]:
-    """By folder: the files in it and below it that a glTF may need; a few, so lists will do."""
+    """By folder, the files in and below it that a glTF may refer to."""
     found: dict[str, list[Entry]] = defaultdict(list)
     if any(entry.suffix == ".gltf" for entry in listing.entries):
         for entry in listing.entries:
@@ -254,7 +252,7 @@ def _buffers(listing: Listing) -> dict[str, tuple[Entry, ...]]:
 
 
 def _barren(listing: Listing, root: tuple[str, ...], used: set[str]) -> list[Rejected]:
-    """Folders on the level of the categories without a single shape in them."""
+    """Folders at the level of the categories without shapes."""
     depth = len(root)
     barren: dict[str, str] = {}
     paths = [(entry.parts[:-1], "no mesh or point cloud in it") for entry in listing.entries]

@@ -1,9 +1,9 @@
 """HDF5 files of clouds: DPM's ``{synset}/{split}``, ModelNet40's and ScanObjectNN's ``data``.
 
-Any array (N, P, 3) in any file counts, but not the normals and colours beside one. The groups
-around it name category and split. Where an array has no name of its own (``data``, ``points``),
-the array of labels beside it and ``shape_names.txt`` give the categories, and the file's name the
-split, as in ``ply_data_train0.h5``.
+Every array (N, P, 3) in any file is used, except normals and colours beside one. Its groups name
+category and split. If the name of the array is generic (``data``, ``points``), the array of labels
+beside it and ``shape_names.txt`` give the categories, and the name of the file the split, as in
+``ply_data_train0.h5``.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from pcgen.errors import InputError
 from pcgen.files import parse_json
 from pcgen.jobs.workers import Announce, Workers, foreign_limits
 from pcgen.remote import on_disk
-from pcgen.shapes.items import HDF5, Item, packed
+from pcgen.shapes.cloud_arrays import POINTS, CloudArray, list_hdf5
+from pcgen.shapes.items import HDF5, SourceItem, why_not_in_archive
 from pcgen.shapes.layouts import SPLIT_NAMES, WHOLE, Found, split_in, whole_shapes
 from pcgen.shapes.layouts.models import class_of, classes_of_labels
 from pcgen.shapes.layouts.synsets import aliases_of, category_of, synset_names
-from pcgen.shapes.stacks import POINTS, Stack, list_hdf5
-from pcgen.shapes.tree import Listing, Rejected, read_entry
+from pcgen.shapes.listing import Listing, Rejected, read_entry
 
 EXPECTED = "a .hdf5 or .h5 file with arrays (N, P, 3), such as {synset}/{split}"
 
@@ -31,7 +31,7 @@ def recognises(listing: Listing) -> bool:
 
 def find(listing: Listing) -> Found:
     names, classes = synset_names(listing), classes_of_labels(listing)
-    items: list[Item] = []
+    items: list[SourceItem] = []
     rejected: list[Rejected] = []
     synsets: set[str] = set()
     labelled = False
@@ -40,7 +40,7 @@ def find(listing: Listing) -> Found:
     parts_left = 0
     contents = _contents([entry.file for entry in files if entry.member is None])
     for entry in files:
-        stacks = contents.get(entry.file, "") if entry.member is None else packed(entry)
+        stacks = contents.get(entry.file, "") if entry.member is None else why_not_in_archive(entry)
         if isinstance(stacks, str):
             rejected.append(Rejected(entry.where, stacks))
             continue
@@ -57,7 +57,7 @@ def find(listing: Listing) -> Found:
             inner = groups[1:]
             synset = groups[0] if groups else entry.stem
             if stack.array in own:
-                # The array's name says nothing: the file or the group around it is the name.
+                # The name of the array is generic: use that of the file or group.
                 inner = [entry.stem, *groups[:-1]]
                 topic = folders[-1] if folders else _topic(entry.stem) or listing.name
                 synset = groups[0] if len(groups) > 1 else topic
@@ -73,7 +73,7 @@ def find(listing: Listing) -> Found:
                     synsets.add(synset)
                 number = [f"{row:06d}"] if len(stack.shape) == 3 else []
                 items.append(
-                    Item(
+                    SourceItem(
                         id="/".join((category, *inner, *splits, *number)),
                         category=category,
                         split=split,
@@ -89,15 +89,15 @@ def find(listing: Listing) -> Found:
     if labelled:
         rule = "categories are labels of the HDF5 files, splits are in their names"
     if parts_left:
-        said = f"{parts_left} arrays of partial clouds are left out; the whole ones beside count"
+        said = f"{parts_left} arrays of partial clouds are left out beside whole ones"
         remarks = (*remarks, said)
     return Found(items, rejected, aliases_of(synsets, names), rule, remarks)
 
 
 def _row_names(listing: Listing) -> dict[tuple[str, ...], list[str]]:
-    """What the rows of an HDF5 file are called, by its folder and plain name.
+    """The names of the rows of an HDF5 file, by its folder and plain name.
 
-    ``ply_data_train_0_id2file.json`` is of ``ply_data_train0.h5``: a path for each row.
+    ``ply_data_train_0_id2file.json`` has a path for each row of ``ply_data_train0.h5``.
     """
     found = {}
     for entry in listing.entries:
@@ -120,15 +120,15 @@ def _plain(stem: str) -> str:
 
 
 def _topic(stem: str) -> str:
-    """What a file is of, by its name: without the words that mean a split, and numbers."""
+    """The topic in the name of a file: without split names and numbers."""
     words = re.split(r"[-_. ]+", stem)
     kept = [w for w in words if re.sub(r"\d+$", "", w).lower() not in ("", *SPLIT_NAMES)]
     return "_".join(kept)
 
 
-def _contents(paths: list[str]) -> dict[str, list[Stack] | str]:
-    """What is in each file, or why that cannot be said; found out in a process that may die."""
-    found: dict[str, list[Stack] | str] = {}
+def _contents(paths: list[str]) -> dict[str, list[CloudArray] | str]:
+    """The arrays of each file, or why it cannot be read; read in a process that may crash."""
+    found: dict[str, list[CloudArray] | str] = {}
     with Workers(list_arrays, 1, limits=foreign_limits()) as worker:
         for path in paths:
             worker.submit(path)
@@ -137,8 +137,8 @@ def _contents(paths: list[str]) -> dict[str, list[Stack] | str]:
     return found
 
 
-def list_arrays(path: str, announce: Announce) -> list[Stack] | str:
-    """The arrays of clouds in a file, or why there is none."""
+def list_arrays(path: str, announce: Announce) -> list[CloudArray] | str:
+    """The arrays of clouds in a file, or why there are none."""
     announce(0)
     try:
         return list_hdf5(Path(on_disk(path)))

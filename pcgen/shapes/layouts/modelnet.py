@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
-from pcgen.shapes.items import Item
+from pcgen.shapes.items import SourceItem
 from pcgen.shapes.layouts import SPLIT_NAMES, Found
-from pcgen.shapes.tree import Listing
+from pcgen.shapes.listing import Listing
 
 EXPECTED = "<class>/<train or test>/<name>.off"
 
@@ -23,7 +23,7 @@ def find(listing: Listing) -> Found:
         match = _PATH.fullmatch(entry.path)
         if match:
             items.append(
-                Item(
+                SourceItem(
                     id=f"{match['group']}/{match['name']}",
                     category=match["group"],
                     split=SPLIT_NAMES[match["split"].lower()],

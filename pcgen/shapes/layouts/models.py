@@ -1,4 +1,4 @@
-"""Tables that a set brings along and that say which model is what."""
+"""Tables in a data set that name the category of each model."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any
 
 from pcgen.errors import InputError, MeshError
 from pcgen.files import parse_json
-from pcgen.shapes.formats.raw import plain
-from pcgen.shapes.tree import Listing, read_entry
+from pcgen.shapes.formats.raw import to_utf8
+from pcgen.shapes.listing import Listing, read_entry
 
 _CLASSES = re.compile(r"(?:.*[/_-])?(?:shape_names|class_names|categories|classes)\.txt", re.I)
 _LIMIT = 512 * 2**20
@@ -19,11 +19,11 @@ _NAMES = ("super-category", "super_category", "category")
 
 
 def classes_of_labels(listing: Listing) -> dict[int, str]:
-    """What the number of a class means: the lines of ``shape_names.txt``."""
+    """Class names by number: the lines of ``shape_names.txt``."""
     for entry in listing.entries:
         if _CLASSES.fullmatch(entry.path):
             try:
-                text = plain(read_entry(entry, _LIMIT)).decode("utf-8", "replace")
+                text = to_utf8(read_entry(entry, _LIMIT)).decode("utf-8", "replace")
             except (InputError, MeshError):
                 continue
             return dict(enumerate(line.strip() for line in text.splitlines() if line.strip()))
@@ -31,16 +31,16 @@ def classes_of_labels(listing: Listing) -> dict[int, str]:
 
 
 def class_of(label: int | str, classes: dict[int, str]) -> str:
-    """The category of a label, a number or a name already."""
+    """The category of a label, which is a number or a name."""
     if isinstance(label, str):
         return label.replace("/", " or ") or "shapes"
     return classes.get(label, f"class {label}")
 
 
 def categories_of_models(listing: Listing) -> dict[str, str]:
-    """Category by model, of 3D-FUTURE's ``model_info.json`` and of Objaverse's LVIS annotations.
+    """Category by model, from 3D-FUTURE's ``model_info.json`` and Objaverse's LVIS annotations.
 
-    A table that cannot be read costs names, not shapes.
+    A table that cannot be read is ignored.
     """
     found: dict[str, str] = {}
     for entry in listing.entries:

@@ -1,7 +1,7 @@
-"""PartNet: ``<annotation>/objs/*.obj``, the parts of one shape in a folder each.
+"""PartNet: ``<annotation>/objs/*.obj``, one folder of parts per shape.
 
-``meta.json`` beside the folder of parts names the category; ``result.json`` says which parts are
-the leaves of the shape. Samples of its surface that lie beside are not used.
+``meta.json`` beside the folder names the category; ``result.json`` lists the parts at the leaves of
+the hierarchy. Surface samples beside it are not used.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from collections import defaultdict
 
 from pcgen.errors import InputError
 from pcgen.files import parse_json
-from pcgen.shapes.items import Item
+from pcgen.shapes.items import SourceItem
 from pcgen.shapes.layouts import Found
-from pcgen.shapes.tree import Entry, Listing, read_entry
+from pcgen.shapes.listing import Entry, Listing, read_entry
 
 EXPECTED = "<annotation>/objs/<part>.obj with <annotation>/meta.json or result.json"
 
@@ -43,7 +43,7 @@ def find(listing: Listing) -> Found:
         result = listing.by_path.get(f"{place}/result.json")
         model = str(meta.get("model_id") or "")
         items.append(
-            Item(
+            SourceItem(
                 id=f"{category}/{name}",
                 category=category,
                 split=None,

@@ -1,6 +1,6 @@
 """PointFlow's ShapeNetCore.v2.PC15k: ``<synset>/<split>/<model>.npy``, each (15000, 3).
 
-The order of the points is kept: the protocol trains on the first 10,000 and compares with the
+The order of the points is kept: the protocol trains on the first 10,000 and evaluates on the
 rest.
 """
 
@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import re
 
-from pcgen.shapes.items import Item
+from pcgen.shapes.items import SourceItem
 from pcgen.shapes.layouts import SPLIT_NAMES, Found
 from pcgen.shapes.layouts.synsets import aliases_of, category_of, synset_names
-from pcgen.shapes.tree import Listing
+from pcgen.shapes.listing import Listing
 
 EXPECTED = "<synset>/<train, val or test>/<model>.npy"
 
@@ -34,7 +34,7 @@ def find(listing: Listing) -> Found:
             category = category_of(synset, names)
             synsets.add(synset)
             items.append(
-                Item(
+                SourceItem(
                     id=f"{category}/{model}",
                     category=category,
                     split=SPLIT_NAMES[match["split"].lower()],

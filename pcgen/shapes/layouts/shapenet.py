@@ -1,17 +1,17 @@
-"""ShapeNetCore v1 and v2, unpacked or in one zip a synset.
+"""ShapeNetCore v1 and v2, unpacked or in one zip file per synset.
 
-``<synset>/<model>/models/model_normalized.obj`` (v2) or ``<synset>/<model>/model.obj`` (v1); the
-MTL, textures and voxels beside it are not opened. A single synset's folder is read too.
+``<synset>/<model>/models/model_normalized.obj`` (v2) or ``<synset>/<model>/model.obj`` (v1). MTL
+files, textures and voxels are not opened. The folder of a single synset is read too.
 """
 
 from __future__ import annotations
 
 import re
 
-from pcgen.shapes.items import Item
+from pcgen.shapes.items import SourceItem
 from pcgen.shapes.layouts import Found
 from pcgen.shapes.layouts.synsets import aliases_of, category_of, synset_names
-from pcgen.shapes.tree import Listing, Rejected
+from pcgen.shapes.listing import Listing, Rejected
 
 EXPECTED = "<synset>/<model>/models/model_normalized.obj, or <synset>/<model>/model.obj"
 
@@ -31,7 +31,7 @@ def recognises(listing: Listing) -> bool:
 
 def find(listing: Listing) -> Found:
     names = synset_names(listing)
-    items: list[Item] = []
+    items: list[SourceItem] = []
     folders: dict[str, set[str]] = {}  # the models of each synset's folder that have an OBJ
     synsets: set[str] = set()
     for entry in listing.entries:
@@ -44,7 +44,7 @@ def find(listing: Listing) -> Found:
         folders.setdefault(place, set()).add(model)
         synsets.add(synset)
         items.append(
-            Item(
+            SourceItem(
                 id=f"{category}/{model}",
                 category=category,
                 split=None,
@@ -61,7 +61,7 @@ def find(listing: Listing) -> Found:
 
 
 def _without_obj(listing: Listing, folders: dict[str, set[str]]) -> list[Rejected]:
-    """Folders of models beside the others that have no OBJ; the official sets have some."""
+    """Model folders without OBJ; the official data sets have some."""
     missing: set[str] = set()
     paths = [entry.path for entry in listing.entries] + [f"{path}/." for path in listing.empty]
     prefixes = {place: f"{place}/" if place else "" for place in folders}

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import re
 
-from pcgen.shapes.items import Item
+from pcgen.shapes.items import SourceItem
 from pcgen.shapes.layouts import Found
 from pcgen.shapes.layouts.synsets import aliases_of, category_of, synset_names
-from pcgen.shapes.tree import Listing, read_entry
+from pcgen.shapes.listing import Listing, read_entry
 
 EXPECTED = "<synset>/points/<model>.pts, or <synset>/<model>.txt with synsetoffset2category.txt"
 
@@ -39,7 +39,7 @@ def find(listing: Listing) -> Found:
         category = category_of(synset, names)
         synsets.add(synset)
         items.append(
-            Item(
+            SourceItem(
                 id=f"{category}/{model}",
                 category=category,
                 split=None,

@@ -1,14 +1,14 @@
-"""Names of the 55 synsets of ShapeNetCore, for copies that come without taxonomy.json."""
+"""Names of the 55 synsets of ShapeNetCore, for copies without taxonomy.json."""
 
 from __future__ import annotations
 
 from pcgen.errors import InputError
 from pcgen.files import parse_json
-from pcgen.shapes.tree import Listing, read_entry
+from pcgen.shapes.listing import Listing, read_entry
 
 _TAXONOMY_LIMIT = 64 * 2**20
 
-# WordNet offsets; the first name is the category's, the others are understood.
+# WordNet offsets; the first name is the category, the others are synonyms.
 _CORE = """\
 02691156 airplane,aeroplane,plane
 02747177 ashcan,trash can,garbage can,trash bin
@@ -71,7 +71,7 @@ CORE_NAMES = {line[:8]: tuple(line[9:].split(",")) for line in _CORE.splitlines(
 
 
 def synset_names(listing: Listing) -> dict[str, tuple[str, ...]]:
-    """Names of each synset: of the source's own taxonomy.json, else of ShapeNetCore."""
+    """Names of each synset, from the source's taxonomy.json, else those of ShapeNetCore."""
     names = dict(CORE_NAMES)
     for entry in listing.entries:
         if entry.path.rsplit("/", 1)[-1] != "taxonomy.json":
@@ -86,12 +86,12 @@ def synset_names(listing: Listing) -> dict[str, tuple[str, ...]]:
 
 
 def category_of(synset: str, names: dict[str, tuple[str, ...]]) -> str:
-    """The name of a synset, or the folder's own name where it is none."""
+    """The name of a synset; unknown names stay as they are."""
     return names.get(synset, (synset,))[0]
 
 
 def aliases_of(synsets: set[str], names: dict[str, tuple[str, ...]]) -> dict[str, str]:
-    """Synset numbers and synonyms of the categories that are there."""
+    """Synset numbers and synonyms of the present categories."""
     found: dict[str, str] = {}
     for synset in sorted(synsets):
         for word in (synset, *names.get(synset, ())):

@@ -11,7 +11,6 @@ fixed point: G(w) is the Brenier potential with ∇G♯ρ = P_w; step to (1 − 
 * :mod:`iteration` - damping rule, divergence, and the verdict with its remedy.
 """
 
-from pcgen import renamed
 from pcgen.transport.conjugate.gaussian import (
     GaussianConjugate,
     conjugate_gaussian,
@@ -34,5 +33,3 @@ __all__ = [
     "damping_rule",
     "iterate_gaussian",
 ]
-
-__getattr__ = renamed.names(__name__)

@@ -1,0 +1,367 @@
+"""Read ``.npy``, ``.npz``, PyTorch and HDF5 files of one cloud or of many.
+
+An array (P, 3) is one cloud, (N, P, 3) are many. Of six columns, the last three are normals if they
+have unit length; else they are left out with a note. In the same file or group, ``normal`` holds
+normals and ``label`` classes; colours are ignored.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+import warnings
+import zipfile
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pcgen.errors import InputError, MeshError
+from pcgen.shapes.arrays import ARCHIVE_ERRORS, ARRAY_LIMIT, archive_fault, read_npy, read_npz
+from pcgen.shapes.clouds import Cloud, Faulty, FileContent, OpenedShape, clean_cloud
+from pcgen.shapes.formats.text import unit_rows
+from pcgen.shapes.samples import Samples
+from pcgen.shapes.sandbox import read_sandboxed
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Arrays = dict[str, NDArray[Any]]
+#: Common names of arrays of clouds; of several arrays in a file, the first of these is used.
+POINTS = (
+    "points", "data", "point_cloud", "pointcloud", "point_clouds", "pointclouds", "pc", "pcd",
+    "pcs", "xyz", "pos", "clouds", "vertices", "surface_points", "samples", "x", "arr_0",
+)  # fmt: skip
+LABELS = ("label", "labels", "cls", "class", "classes", "category", "y")
+_NORMAL = re.compile(r".*normals?|nrm|n")
+_NO_POINTS = re.compile(
+    rf"{_NORMAL.pattern}|.*colou?rs?|.*rgbs?|scores"
+)  # arrays with one row per point
+#: Arrays of completion data sets, such as MVP's ``incomplete_pcds`` and ``complete_pcds``.
+_PARTIAL = re.compile(r"(?:^|[/_])(?:partial|incomplete)", re.IGNORECASE)
+_WHOLE = re.compile(r"(?:^|[/_])(?:complete|gt|ground_?truth)", re.IGNORECASE)
+_FACES = ("faces", "face", "triangles", "tris")
+#: If a file has one of these, its points are samples of space, not of a surface.
+_SPACE = ("occupancies", "occupancy", "occ", "sdf", "sdfs")
+_COMPRESSION_LIMIT = 1000  # largest credible ratio of the size in a header to the file size
+
+
+@dataclass(frozen=True)
+class CloudArray:
+    """One array of clouds, found by its header.
+
+    Attributes:
+        array: its name in the file, with groups; shape: (P, C) or (N, P, C).
+        normals: the name of the array of its normals, or None.
+        labels: the class of each cloud, by number or name, if the file has them.
+        partial: number of arrays of partial shapes beside it, which are left out.
+    """
+
+    array: str
+    shape: tuple[int, ...]
+    normals: str | None = None
+    labels: tuple[int | str, ...] = ()
+    partial: int = 0
+
+    @property
+    def points(self) -> int:
+        return self.shape[-2]
+
+
+def find_cloud_arrays(shapes: Mapping[str, tuple[int, ...]]) -> list[CloudArray]:
+    """The arrays of clouds among arrays of these shapes, with their normals.
+
+    Raises:
+        InputError: the points are samples of space with occupancies, or the corners of a mesh.
+    """
+    found = []
+    parts = [name for name in shapes if _PARTIAL.search(name)]
+    if not any(_WHOLE.search(name) for name in shapes if name not in parts):
+        parts = []
+    for name, shape in sorted(shapes.items()):
+        if name in parts:
+            continue
+        group, own = posixpath.split(name)
+        beside = {posixpath.basename(n).lower(): n for n in shapes if posixpath.dirname(n) == group}
+        if _NO_POINTS.fullmatch(own.lower()) and any(
+            shapes[n][:-1] == shape[:-1] for k, n in beside.items() if not _NO_POINTS.fullmatch(k)
+        ):
+            continue
+        if own.lower() in _FACES and len(shape) == 2:
+            raise InputError("it holds a mesh, vertices and faces; save it as OBJ or PLY")
+        if len(shape) not in (2, 3) or shape[-1] not in (3, 6) or 0 in shape:
+            continue
+        if any(word in beside for word in _SPACE):
+            raise InputError(
+                "its points are samples of space with occupancies or distances, not of a surface; "
+                "use the file of surface points, such as pointcloud.npz"
+            )
+        fits = (*shape[:-1], 3)
+        normals = [n for k, n in beside.items() if _NORMAL.fullmatch(k) and shapes[n] == fits]
+        found.append(CloudArray(name, shape, normals[0] if normals else None, partial=len(parts)))
+    return found
+
+
+def only_cloud_array(shapes: Mapping[str, tuple[int, ...]], path: Path | str) -> CloudArray:
+    """The array of clouds of a file: the one with a common name, else the only one.
+
+    Raises:
+        InputError: none, or several without a common name; the message lists them.
+    """
+    try:
+        stacks = find_cloud_arrays(shapes)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+    named = [s for name in POINTS for s in stacks if posixpath.basename(s.array).lower() == name]
+    if named:
+        return named[0]
+    several = [stack for stack in stacks if len(stack.shape) == 3]
+    if len(several or stacks) == 1:
+        return (several or stacks)[0]
+    listed = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
+    raise InputError(
+        f"{path} must hold an array 'points' or exactly one of (N, P, 3); it has {listed or 'none'}"
+    )
+
+
+def cloud_of(
+    points: NDArray[Any], normals: NDArray[Any] | None = None, faulty: Faulty = "drop"
+) -> OpenedShape:
+    """The cloud in an array (P, 3), or (P, 6) whose last columns are unit normals or left out.
+
+    Raises:
+        MeshError: another shape, or what :func:`pcgen.shapes.clouds.clean_cloud` refuses.
+    """
+    said: tuple[str, ...] = ()
+    if points.ndim == 2 and points.shape[1] == 6:
+        points, last = points[:, :3], points[:, 3:].astype(np.float64)
+        if unit_rows(last):
+            normals = last
+        else:
+            said = ("columns 4 to 6 are not unit normals, perhaps colours; left out",)
+    cloud, notes = clean_cloud(Cloud(points, normals), faulty)
+    return OpenedShape(cloud, (*said, *notes))
+
+
+def open_cloud_arrays(path: Path, faulty: Faulty) -> FileContent:
+    """All clouds of a file of arrays."""
+    suffix = path.suffix.lower()
+    if suffix in (".h5", ".hdf5"):
+        return _of_hdf5(path, faulty)
+    if suffix == ".npy":
+        return _content(read_npy(path), None, path, faulty)
+    if suffix == ".npz":
+        arrays = read_npz(path)
+        if "points" in arrays and arrays["points"].ndim == 3 and arrays["points"].shape[2] == 3:
+            samples = Samples.load(path)
+            if not len(samples):
+                raise InputError(f"{path} holds no clouds")
+            content = _content(samples.points, samples.normals, path, faulty)
+            return FileContent(
+                content.shapes, content.names, samples.category.tolist(), samples.meta,
+                content.notes,
+            )  # fmt: skip
+    else:
+        arrays = read_sandboxed("torch", path)
+        if list(arrays) == [""]:
+            return _content(arrays[""], None, path, faulty)
+    stack = only_cloud_array({name: array.shape for name, array in arrays.items()}, path)
+    normals = None if stack.normals is None else arrays[stack.normals]
+    return _content(arrays[stack.array], normals, path, faulty)
+
+
+def _content(
+    array: NDArray[Any], normals: NDArray[Any] | None, path: Path, faulty: Faulty
+) -> FileContent:
+    """The clouds of one array; an error names the first faulty one by its number."""
+    if array.ndim == 2:
+        if (said := shape_advice(array.shape)) and len(array):
+            raise InputError(f"{path} must hold (N, P, 3) or (P, 3), got {array.shape}{said}")
+        return _numbered([cloud_of(array, normals, faulty)], path)
+    if array.ndim != 3 or array.shape[2] not in (3, 6) or len(array) == 0:
+        wanted = f"{path} must hold (N, P, 3) or (P, 3), got {array.shape}"
+        raise InputError(f"{wanted}{shape_advice(array.shape)}")
+    opened = []
+    for number, points in enumerate(array):
+        own = None if normals is None else normals[number]
+        try:
+            opened.append(cloud_of(points, own, faulty))
+        except MeshError as error:
+            raise MeshError(f"cloud {number} of {len(array)}: {error}") from None
+    return _numbered(opened, path)
+
+
+def _numbered(opened: Sequence[OpenedShape], path: Path) -> FileContent:
+    """The content of one cloud, or of many with numbers; each note once, with a count."""
+    clouds = [one.shape for one in opened]
+    names = [f"{path.stem}-{number:04d}" for number in range(len(clouds))]
+    said = Counter(note for one in opened for note in one.notes)
+    notes = (f"{n} clouds: {note}" if n > 1 else note for note, n in said.items())
+    names = names if len(clouds) > 1 else [path.stem]
+    return FileContent(clouds, names, [""] * len(clouds), notes=tuple(notes))
+
+
+def shape_advice(shape: Sequence[int]) -> str:
+    """How to fix an array of a common wrong shape; "" for others."""
+    if len(shape) > 1 and shape[0] == 0:
+        return "; it holds no cloud"
+    if len(shape) == 2 and shape[0] == 3 and shape[1] not in (3, 6):
+        return "; save points.T: coordinates come last"
+    if len(shape) == 3 and shape[1] == 3 and shape[2] not in (3, 6):
+        return "; save points.transpose(0, 2, 1): coordinates come last"
+    if len(shape) in (2, 3) and shape[-1] in (4, 5, *range(7, 16)):
+        return "; save points[..., :3], or [..., :6] and unit normals: others are not read"
+    if len(shape) == 2 and shape[1] > 6 and shape[1] % 3 == 0:
+        return f"; if these are {shape[0]} clouds, save points.reshape({shape[0]}, -1, 3)"
+    if len(shape) == 4 and shape[-1] in (3, 6):
+        return f"; save points.reshape(-1, {shape[2]}, {shape[3]})"
+    return ""
+
+
+def list_hdf5(path: Path) -> list[CloudArray]:
+    """The arrays (N, P, 3) of an HDF5 file, or (P, 3) with a common name.
+
+    Raises:
+        InputError: not readable, data in other files, or a size that the file cannot hold.
+    """
+    import h5py
+
+    most = path.stat().st_size * _COMPRESSION_LIMIT
+    shapes: dict[str, tuple[int, ...]] = {}
+
+    def visit(name: str | bytes, node: Any) -> None:
+        if not (isinstance(node, h5py.Dataset) and node.dtype.kind in "fiu"):
+            return
+        if not isinstance(name, str) or node.ndim not in (1, 2, 3):
+            return
+        if node.external or node.is_virtual:
+            raise InputError(f"the data of {name} are in other files; refused")
+        if node.nbytes > most:
+            raise InputError(f"{name} states {node.nbytes} bytes, more than the file can hold")
+        shapes[name] = tuple(map(int, node.shape))
+
+    try:
+        with h5py.File(path, "r") as handle:
+            handle.visititems(visit)
+            arrays = {name: handle[name] for name in shapes}
+            stacks = [
+                with_labels(arrays, s)
+                for s in find_cloud_arrays(shapes)
+                if len(s.shape) == 3 or posixpath.basename(s.array).lower() in POINTS
+            ]
+    except (OSError, RuntimeError, ValueError, KeyError, TypeError, InputError) as error:
+        raise InputError(f"not a readable HDF5 file ({error})") from None
+    if not stacks:
+        listed = ", ".join(f"{n} {s}{shape_advice(s)}" for n, s in shapes.items() if len(s) > 1)
+        raise InputError(f"no array of shape (N, P, 3) in it; it has {listed or 'none'}")
+    return stacks
+
+
+def with_labels(arrays: Mapping[str, Any], stack: CloudArray) -> CloudArray:
+    """The array with the classes of its clouds, integers or names, from the array of labels."""
+    group, count = posixpath.dirname(stack.array), stack.shape[0]
+    for name in (posixpath.join(group, label) for label in LABELS if len(stack.shape) == 3):
+        shape = arrays[name].shape if name in arrays else ()
+        # MVP has a label for each of the 26 parts of a whole shape.
+        every = shape[0] // count if shape and stack.partial and shape[0] % count == 0 else 1
+        if every and shape in ((count * every,), (count * every, 1)):
+            values = np.asarray(arrays[name]).ravel()[::every]
+            if values.dtype.kind in "SU":
+                return replace(stack, labels=tuple(values.astype("U").tolist()))
+            if values.dtype.kind in "iuf" and (values == np.round(values)).all():
+                return replace(stack, labels=tuple(map(int, values)))
+    return stack
+
+
+def hdf5_cloud(
+    path: Path,
+    array: str,
+    row: int | None,
+    normals: str | None = None,
+    faulty: Faulty = "drop",
+) -> OpenedShape:
+    """One cloud of an HDF5 file."""
+    import h5py
+
+    try:
+        with h5py.File(path, "r") as handle:
+            take: Callable[[str], NDArray[Any]] = lambda name: np.asarray(  # noqa: E731
+                handle[name][() if row is None else row]
+            )
+            return cloud_of(take(array), None if normals is None else take(normals), faulty)
+    except (OSError, LookupError, ValueError, RuntimeError, TypeError) as error:
+        raise InputError(f"the HDF5 file is damaged ({error})") from None
+
+
+def _of_hdf5(path: Path, faulty: Faulty) -> FileContent:
+    opened = []
+    for stack in list_hdf5(path):
+        rows: list[int | None] = [None] if len(stack.shape) == 2 else list(range(stack.shape[0]))
+        opened += [hdf5_cloud(path, stack.array, row, stack.normals, faulty) for row in rows]
+    return _numbered(opened, path)
+
+
+def parse_torch(path: Path) -> dict[str, NDArray[Any]]:
+    """Read the tensors of a PyTorch file in this process: by name, or a single one as ``""``."""
+    import torch
+
+    _refuse_bombs(path)
+    try:
+        with warnings.catch_warnings():  # PyTorch warns before it refuses
+            warnings.simplefilter("ignore")
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except MemoryError:
+        raise
+    except Exception as error:  # PyTorch passes on any error of its archive or unpickler
+        text = str(error)
+        if any(sign in text for sign in ("nsupported global", "nsupported class", "is blocked")):
+            raise InputError(
+                f"{path} holds Python objects besides tensors, which could run code; refused. "
+                "Save the tensor of points alone, with torch.save(points, path)"
+            ) from None
+        reason = (text.strip().splitlines() or [type(error).__name__])[0]
+        if "weights_only" in reason:  # PyTorch advises to run the code in the file
+            reason = "it is damaged, or a pickle of other objects, which could run code"
+        raise InputError(
+            f"{path} is not a readable PyTorch file of tensors ({reason[:200]})"
+        ) from None
+    if isinstance(content, torch.Tensor):
+        content = {"": content}
+    if not isinstance(content, dict):
+        listed = (
+            "; save torch.stack(clouds), or one file per cloud" if isinstance(content, list) else ""
+        )
+        raise InputError(
+            f"{path} must hold a tensor (N, P, 3), got {type(content).__name__}{listed}"
+        )
+    tensors = {str(k): v for k, v in content.items() if isinstance(v, torch.Tensor)}
+    return {name: _as_array(tensor, path) for name, tensor in tensors.items()}
+
+
+def _as_array(tensor: Tensor, path: Path) -> NDArray[Any]:
+    import torch
+
+    # Strides of zero make a tensor of any size from one number.
+    if tensor.layout != torch.strided or tensor.numel() > tensor.untyped_storage().nbytes():
+        raise InputError(f"{path} holds a tensor that is larger than its storage; refused")
+    if tensor.dtype.is_complex or tensor.is_quantized or tensor.device.type != "cpu":
+        raise InputError(f"{path} holds a tensor of {tensor.dtype} on {tensor.device}")
+    array: NDArray[Any] = tensor.detach().float().numpy()
+    return array
+
+
+def _refuse_bombs(path: Path) -> None:
+    """Refuse a PyTorch file, which is a zip archive, if it unpacks to more than the limit."""
+    try:
+        if not zipfile.is_zipfile(path):
+            return  # the format before PyTorch 1.6
+        with zipfile.ZipFile(path) as archive:
+            fault = archive_fault(archive, ARRAY_LIMIT)
+    except ARCHIVE_ERRORS as error:
+        raise InputError(f"{path} is not a readable PyTorch file ({str(error)[:200]})") from None
+    if fault:
+        raise InputError(f"{path}: {fault}")

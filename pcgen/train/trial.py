@@ -1,0 +1,55 @@
+"""How long a training step takes on this machine: a few steps of the autoencoder on spheres."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from pathlib import Path
+
+import torch
+from torch import Generator, Tensor, nn
+
+from pcgen import runtime
+from pcgen.batch_random import mine
+from pcgen.latent.augment import augment
+from pcgen.latent.autoencoder import Autoencoder
+from pcgen.train.loop import Trainer
+from pcgen.train.presets import preset
+
+SHAPES = 16
+
+
+def step_seconds(name: str, threads: int, steps: int = 5) -> float:
+    """The median time of an autoencoder step of a preset, by the clock, on the CPU.
+
+    Drawing the children of training shapes is not in it.
+
+    Args:
+        name: of the preset. threads: of torch, for the whole process.
+        steps: that are timed, after a first one that is not.
+    """
+    runtime.configure(threads)
+    settings = preset(name)
+    draw = torch.Generator().manual_seed(0)
+    sizes, batch = settings.autoencoder, settings.autoencoder_loop.batch
+    points = sizes.points + sizes.scored
+    clouds = nn.functional.normalize(torch.randn(SHAPES, points, 3, generator=draw), dim=-1)
+
+    def loss(module: nn.Module, generator: Generator) -> Tensor:
+        assert isinstance(module, Autoencoder)
+        chosen = mine(torch.randint(SHAPES, (batch,), generator=generator), generator)
+        moved, _ = augment(clouds[chosen], settings.augment, generator)
+        return module.loss(moved, generator)
+
+    with tempfile.TemporaryDirectory() as folder:
+        network = Autoencoder.untrained(sizes, clouds, 0)
+        trainer = Trainer(Path(folder), network, loss, settings.autoencoder_loop, seed=0)
+        trainer.step()
+        times = sorted(_seconds(trainer) for _ in range(steps))
+    return times[len(times) // 2]
+
+
+def _seconds(trainer: Trainer) -> float:
+    begun = time.monotonic()
+    trainer.step()
+    return time.monotonic() - begun
