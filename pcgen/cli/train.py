@@ -14,8 +14,8 @@ different numbers of steps; two runs with the steps of a preset are equal to the
 Under torchrun, several processes on one or more machines train together: each computes its share of
 every batch, so the steps equal those of one process up to rounding, and a different number of
 processes may resume the run. Every process reads the data set at the given path; only the first one
-writes to the run. Each process uses one GPU if torch finds any (simulated, never run), else an equal part
-of the CPU cores.
+writes to the run. Each process uses one GPU if torch finds any (simulated, never run), else an
+equal part of the CPU cores.
 
 examples:
   pcgen train chairs --out runs/chairs
