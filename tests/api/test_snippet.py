@@ -13,7 +13,7 @@ README = (Path(__file__).parent.parent.parent / "README.md").read_text()
 
 
 def snippet():
-    return re.search(r"## In Python\n\n```python\n(.*?)```", README, re.DOTALL)[1]
+    return re.search(r"## In Python\n.*?```python\n(.*?)```", README, re.DOTALL)[1]
 
 
 @pytest.mark.slow
