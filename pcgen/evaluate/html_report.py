@@ -91,15 +91,15 @@ def _figures(summaries: Summaries, names: Sequence[str]) -> Iterator[str]:
     for whose, _ in yards:
         yield f"<th>ceiling{escape(whose)}</th><th>real sets{escape(whose)}</th>"
     yield "<th>best</th></tr></thead><tbody>"
-    for figure in report_text.metrics_of(first):
-        style = " class='part'" if figure.label.startswith(" ") else ""
-        yield f"<tr{style}><th>{escape(figure.label.strip())}</th>"
+    for metric in report_text.metrics_of(first):
+        style = " class='part'" if metric.label.startswith(" ") else ""
+        yield f"<tr{style}><th>{escape(metric.label.strip())}</th>"
         for summary in summaries:
-            yield f"<td>{_number(report_text.cell(figure, summary))}</td>"
+            yield f"<td>{_number(report_text.cell(metric, summary))}</td>"
         for _, yard in yards:
-            for text in report_text.real_cells(figure, yard):
+            for text in report_text.real_cells(metric, yard):
                 yield f"<td class='yard'>{_number(text)}</td>"
-        yield f"<td class='best'>{escape(figure.best)}</td></tr>"
+        yield f"<td class='best'>{escape(metric.best)}</td></tr>"
     yield "</tbody></table></div>"
     rules = dict.fromkeys(summary["seeds"]["rule"] for summary in summaries)
     yield (

@@ -46,9 +46,9 @@ DISTANCE_LABELS = {
 }
 FRAMES = {"box": "in the box", "proportion_free": "proportion-free"}
 NOVELTY = tuple(
-    figure
+    metric
     for name, where in FRAMES.items()
-    for figure in (
+    for metric in (
         Metric(
             key="novelty_ratio" + ENDINGS[name],
             label=f"Novelty ratio, {where}",
@@ -79,42 +79,42 @@ def metrics_of(summary: Summary) -> list[Metric]:
     return [*found, *NOVELTY]
 
 
-def cell(figure: Metric, summary: Summary | None) -> str:
+def cell(metric: Metric, summary: Summary | None) -> str:
     """``52.1 ± 1.8 %``, or a dash if there is no value."""
-    if summary is None or summary.get(figure.key) is None:
+    if summary is None or summary.get(metric.key) is None:
         return "–"
-    spread = summary.get("seeds", {}).get(figure.key, {}).get("sd")
-    return _spread(figure, summary[figure.key], spread)
+    spread = summary.get("seeds", {}).get(metric.key, {}).get("sd")
+    return _spread(metric, summary[metric.key], spread)
 
 
-def _spread(figure: Metric, mean: float, sd: float | None) -> str:
-    text = figure.text(mean)
+def _spread(metric: Metric, mean: float, sd: float | None) -> str:
+    text = metric.text(mean)
     if sd is None:
         return text
-    unit = " %" if figure.percent else ""
-    return f"{text.removesuffix(unit)} ± {figure.text(sd, mean).removesuffix(unit)}{unit}"
+    unit = " %" if metric.percent else ""
+    return f"{text.removesuffix(unit)} ± {metric.text(sd, mean).removesuffix(unit)}{unit}"
 
 
-def noise_cell(figure: Metric, summary: Summary) -> str:
+def noise_cell(metric: Metric, summary: Summary) -> str:
     """The value between two real sets of this size, by chance alone."""
-    noise = (summary.get("noise") or {}).get(figure.key)
+    noise = (summary.get("noise") or {}).get(metric.key)
     if not noise:
         return "–"
-    return _spread(figure, noise["mean"], noise["sd"])
+    return _spread(metric, noise["mean"], noise["sd"])
 
 
-def test_cell(figure: Metric, summary: Summary) -> str:
+def test_cell(metric: Metric, summary: Summary) -> str:
     """The novelty of the real test shapes, or the noise of other metrics."""
-    if figure.key.startswith("replay_rate"):
-        return figure.text(summary.get(figure.key.replace("rate", "rate_test", 1)))
-    if figure.key.startswith("novelty_ratio") and summary.get(figure.key) is not None:
-        return figure.text(1.0)
-    return noise_cell(figure, summary)
+    if metric.key.startswith("replay_rate"):
+        return metric.text(summary.get(metric.key.replace("rate", "rate_test", 1)))
+    if metric.key.startswith("novelty_ratio") and summary.get(metric.key) is not None:
+        return metric.text(1.0)
+    return noise_cell(metric, summary)
 
 
-def real_cells(figure: Metric, summary: Summary) -> tuple[str, str]:
+def real_cells(metric: Metric, summary: Summary) -> tuple[str, str]:
     """The ceiling, and the value for real sets."""
-    return cell(figure, summary["ceiling"]), test_cell(figure, summary)
+    return cell(metric, summary["ceiling"]), test_cell(metric, summary)
 
 
 def verdict(summary: Summary) -> list[str]:
@@ -160,7 +160,7 @@ def _newness(summary: Summary, apart: float) -> list[str]:
     for name, (_, rate, test) in known.items():
         if name in values and rate is not None and test is not None:
             values[name] += f", {100 * rate:.1f} % replays (test shapes {100 * test:.1f} %)"
-    figures = "; ".join(values.values())
+    metrics = "; ".join(values.values())
 
     def new(name: str) -> bool:
         _, rate, test = known[name]
@@ -170,10 +170,10 @@ def _newness(summary: Summary, apart: float) -> list[str]:
         if apart > 2 and max(ratios.values()) > FAR_RATIO:
             return [
                 "No sign of replays, but farther from the training set than real shapes are, which "
-                f"indicates flaws rather than novelty ({figures})."
+                f"indicates flaws rather than novelty ({metrics})."
             ]
-        return [f"As novel as real test shapes: {figures}."]
-    said = [f"Less novel than real test shapes: {figures}."]
+        return [f"As novel as real test shapes: {metrics}."]
+    said = [f"Less novel than real test shapes: {metrics}."]
     if set(FRAMES) <= set(ratios) and new("box"):
         said.append("Many shapes that are novel in the box are stretched training shapes.")
     return said
@@ -205,16 +205,16 @@ def ceilings(summaries: Sequence[Summary]) -> list[tuple[str, Summary]]:
 def table(summaries: Sequence[Summary]) -> str:
     """A plain table for a terminal, one column per run, then the ceiling and chance."""
     first = summaries[0]
-    figures, yards = metrics_of(first), ceilings(summaries)
+    metrics, yards = metrics_of(first), ceilings(summaries)
     heads = ["", *labels(summaries)]
     heads += [f"{what}{whose}" for whose, _ in yards for what in ("ceiling", "real sets")]
     rows = [
         [
-            figure.label,
-            *(cell(figure, summary) for summary in summaries),
-            *(text for _, yard in yards for text in real_cells(figure, yard)),
+            metric.label,
+            *(cell(metric, summary) for summary in summaries),
+            *(text for _, yard in yards for text in real_cells(metric, yard)),
         ]
-        for figure in figures
+        for metric in metrics
     ]
     widths = [max(len(row[column]) for row in [heads, *rows]) for column in range(len(heads))]
     lines = [

@@ -14,7 +14,6 @@ Array = NDArray[np.float64]
 
 PAPER = (0.973, 0.969, 0.957)
 INK = (0.16, 0.17, 0.19)
-FAINT_INK = (0.45, 0.46, 0.48)
 
 # Colours by the kind of a shape.
 GENERATED = (0.40, 0.57, 0.69)  # slate blue

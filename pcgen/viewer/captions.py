@@ -66,9 +66,9 @@ class Captions:
         item = self.controller.item
         self._name.text = "" if item is None else display_name(item)
         self._facts.text = "\n".join(f"{label}: {value}" for label, value in facts[1:])
-        self.tell(self.controller.state.status)
+        self.show_message(self.controller.state.status)
 
-    def tell(self, text: str) -> None:
+    def show_message(self, text: str) -> None:
         """Show ``text``, or the hint if it is empty."""
         self._news.text_color = gui.Color(*(NEWS if text else FAINT))
         self._news.text = textwrap.fill(text or HINT, self._words)
@@ -78,7 +78,7 @@ class Captions:
         if label:
             # The duration is unknown: a moving bar shows that work is in progress.
             self._progress.value = (now / 1.5) % 1.0
-            self.tell(f"{label} ...")
+            self.show_message(f"{label} ...")
         if bool(label) == self._progress.visible:
             return False
         self._progress.visible = bool(label)

@@ -104,18 +104,18 @@ class Window:
         except PcgenError as error:
             self.controller.say(str(error))
         except Exception as error:
-            self._tell_defect(error)
+            self._report_bug(error)
 
     def _guarded(self, call: Callable[[], None]) -> None:
         """Report a bug in terminal and captions, and keep the window open."""
         try:
             call()
         except Exception as error:
-            self._tell_defect(error)
+            self._report_bug(error)
 
-    def _tell_defect(self, error: Exception) -> None:
+    def _report_bug(self, error: Exception) -> None:
         traceback.print_exc()
-        self._captions.tell(f"unexpected {type(error).__name__}: {error}")
+        self._captions.show_message(f"unexpected {type(error).__name__}: {error}")
 
     def _command(self, name: str) -> None:
         own = {

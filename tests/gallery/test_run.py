@@ -86,5 +86,5 @@ def test_how_a_shape_came_to_be_is_drawn_in_five_panels(run, tmp_path):
     assert width > 5 * 96 > 2 * height
     samples = pipeline.sample(run, tmp_path / "s.npz", count=1, points=300)
     assert len(samples) == 1
-    with pytest.raises(InputError, match="only shapes of a run"):
+    with pytest.raises(InputError, match="only samples of a run"):
         stills(tmp_path / "s.npz", explained=tmp_path / "a.png")

@@ -94,7 +94,7 @@ def test_without_a_display_one_line_offers_the_gallery(samples_file, monkeypatch
         (CRASH, "crashed (signal 11)"),
         ("import sys; sys.exit('Vulkan: no device')", "Vulkan: no device"),
         ("pass", "ended with code 0"),
-        ("print('Falling back to headless mode.'); print('window opened')", "not answer"),
+        ("print('Falling back to headless mode.'); print('window opened')", "not respond"),
         ("print('window opened')", ""),
     ],
 )
