@@ -25,6 +25,12 @@ class RayScene:
         found = self._scene.compute_distance(self._local(points), nthreads=1)
         return found.numpy().astype(np.float64)
 
+    def blocked(self, starts: Points, ends: Points) -> NDArray[np.bool_]:
+        """Which segments from ``starts`` (n, 3) to ``ends`` (n, 3) meet a face."""
+        rays = self._rays(starts, ends - starts)
+        found = self._scene.test_occlusions(rays, tnear=0.0, tfar=1.0, nthreads=1)
+        return np.asarray(found.numpy())
+
     def inside(self, points: Points) -> NDArray[np.bool_]:
         """Which points (n, 3) a closed mesh encloses, by the parity of rays' crossings."""
         found = self._scene.compute_occupancy(self._local(points), nthreads=1, nsamples=5)
@@ -41,6 +47,10 @@ class RayScene:
         found = self._scene.list_intersections(rays, nthreads=1)
         line, face = (found[key].numpy().astype(np.int64) for key in ("ray_ids", "primitive_ids"))
         return line, face, found["t_hit"].numpy()
+
+    def _rays(self, starts: Points, directions: Points) -> Any:
+        rays = np.concatenate([starts - self._centre, directions], axis=1)
+        return _tensor(rays.astype(np.float32))
 
     def _local(self, points: Points) -> Any:
         return _tensor((points - self._centre).astype(np.float32))
