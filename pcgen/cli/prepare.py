@@ -86,6 +86,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_work(parser, "one a core")
     add("--seed", type=natural, default=0, help="of the surface sampling")
     add("--up", choices=["y", "z", "x"], help="the axis of SOURCE that points up; without it Y")
+    add(
+        "--solids",
+        type=natural,
+        default=4096,
+        metavar="N",
+        help="places of each mesh where the signed distance to its surface is stored, from which "
+        "meshes are learned; 0 for none",
+    )
     add("--unit", default="", metavar="NAME", help="of SOURCE, such as mm; told with exports")
 
 
@@ -104,6 +112,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         seed=args.seed,
         up=args.up,
         unit=args.unit,
+        solids=args.solids,
         progress=not args.quiet,
     )
     return {"dataset": str(args.out), **data.report}

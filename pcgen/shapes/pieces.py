@@ -29,6 +29,7 @@ from pcgen.shapes.clouds import Cloud
 from pcgen.shapes.items import Item, open_item
 from pcgen.shapes.mesh_files import Mesh
 from pcgen.shapes.normalise import box_frame
+from pcgen.shapes.solid import NUMBERS, sample_solid
 from pcgen.shapes.store import Row, shape_hash
 from pcgen.shapes.surface import sample_surface
 from pcgen.shapes.tree import check_visible
@@ -51,6 +52,7 @@ class Piece:
         seed: of the data set.
         skip: positions of items known to kill the worker, and why.
         up: the axis of the source that points up.
+        solids: places of each mesh with their signed distance, 0 for none.
     """
 
     number: int
@@ -61,6 +63,7 @@ class Piece:
     seed: int
     skip: dict[int, str] = field(default_factory=dict)
     up: str = "y"
+    solids: int = 0
 
     @property
     def record(self) -> Path:
@@ -76,7 +79,8 @@ class Converted:
 
     Attributes:
         record: what became of each item: its frame and hashes, or the reason to leave it out.
-        arrays: points and normals of the accepted items, by name; none without accepted items.
+        arrays: points, normals and solids of the accepted items, by name; none without accepted
+            items, and no solids where no item has any.
     """
 
     record: list[dict[str, Any]]
@@ -92,6 +96,7 @@ def convert(piece: Piece, announce: Announce) -> Converted:
     check_visible(piece.source)
     points: list[NDArray[np.float32]] = []
     normals: list[NDArray[np.float16]] = []
+    solids: list[NDArray[np.float16]] = []
     record: list[dict[str, Any]] = []
     for position, item in enumerate(piece.items):
         if position in piece.skip:
@@ -101,13 +106,15 @@ def convert(piece: Piece, announce: Announce) -> Converted:
         try:
             # Broken numbers are looked for by name; a worker's warnings would reach nobody.
             with np.errstate(all="ignore"), warnings.catch_warnings(action="ignore"):
-                shape = convert_item(item, piece.points, piece.seed, piece.up)
+                shape = convert_item(item, piece.points, piece.seed, piece.up, piece.solids)
         except (PcgenError, MemoryError, ArithmeticError, LookupError, ValueError) as error:
             record.append({"reason": _reason(error)})
             continue
         points.append(shape.points)
         half = shape.normals
         normals.append(np.zeros_like(shape.points, np.float16) if half is None else half)
+        solid = shape.solid
+        solids.append(np.zeros((piece.solids, NUMBERS), np.float16) if solid is None else solid)
         record.append(
             {
                 "centre": shape.centre,
@@ -115,6 +122,7 @@ def convert(piece: Piece, announce: Announce) -> Converted:
                 "plain": shape_hash(shape.points, None),
                 "full": shape_hash(shape.points, normals[-1]),
                 "normals": half is not None,
+                "solid": solid is not None,
                 "notes": list(shape.notes),
                 "content": shape.content,
             }
@@ -122,6 +130,8 @@ def convert(piece: Piece, announce: Announce) -> Converted:
     arrays: dict[str, NDArray[Any]] = {}
     if points:
         arrays = {"points": np.stack(points), "normals": np.stack(normals)}
+    if piece.solids and points:
+        arrays["solids"] = np.stack(solids)
     return Converted(record, arrays)
 
 
@@ -137,6 +147,7 @@ class Shape:
     """One shape as it is stored: box frame, and the way back.
 
     Attributes:
+        solid: (S, 4) signed distances of a mesh, see :func:`pcgen.shapes.solid.sample_solid`.
         notes: what was not understood in its file; content: a hash of what was.
     """
 
@@ -144,12 +155,13 @@ class Shape:
     normals: NDArray[np.float16] | None
     centre: tuple[float, float, float]
     scale: float
+    solid: NDArray[np.float16] | None = None
     notes: tuple[str, ...] = ()
     content: str = ""
 
 
-def convert_item(item: Item, count: int, seed: int, up: str = "y") -> Shape:
-    """Read an item and draw ``count`` points of it.
+def convert_item(item: Item, count: int, seed: int, up: str = "y", solids: int = 0) -> Shape:
+    """Read an item and draw ``count`` points of it, of a mesh also ``solids`` signed distances.
 
     Meshes are sampled by area and framed by the box of their surface; of clouds a random subset
     is taken, or all in their order, and they are framed by the box of all their points.
@@ -176,7 +188,13 @@ def convert_item(item: Item, count: int, seed: int, up: str = "y") -> Shape:
         raise MeshError(str(error)) from None
     stored = ((cloud.points - frame.centre[0]) / frame.scale[0]).astype(np.float32)
     half = None if cloud.normals is None else cloud.normals.astype(np.float16)
-    return Shape(stored, half, as_point(frame.centre[0]), float(frame.scale[0]), notes, content)
+    solid = None
+    if solids and isinstance(shape, Mesh):
+        # A generator of its own: the points are the same with and without solids.
+        other = np.random.default_rng([shape_seed(item.id, seed), 1])
+        solid = sample_solid(Mesh(raised(shape.vertices, up), shape.faces), solids, other)
+    centre, scale = as_point(frame.centre[0]), float(frame.scale[0])
+    return Shape(stored, half, centre, scale, solid, notes, content)
 
 
 def _content_hash(shape: Mesh | Cloud) -> str:
@@ -216,6 +234,7 @@ def _is_outcome(entry: Any) -> bool:
         len(numbers) == 4
         and all(isinstance(number, float) and math.isfinite(number) for number in numbers)
         and isinstance(entry.get("normals"), bool)
+        and isinstance(entry.get("solid", False), bool)
         and all(isinstance(entry.get(name), str) for name in ("plain", "full"))
     )
 
@@ -235,7 +254,13 @@ def rows_of(piece: Piece, record: list[dict[str, Any]], with_normals: bool) -> I
             )
 
 
-def assemble(folder: Path, pieces: list[tuple[Piece, int]], points: int, names: list[str]) -> None:
+def assemble(
+    folder: Path,
+    pieces: list[tuple[Piece, int]],
+    points: int,
+    names: list[str],
+    solids: int = 0,
+) -> None:
     """Join the arrays of all pieces, deleting each piece once it is safely copied.
 
     Interrupted at any moment, it goes on where it was: a piece that is still there is copied
@@ -244,18 +269,24 @@ def assemble(folder: Path, pieces: list[tuple[Piece, int]], points: int, names: 
     Args:
         pieces: each with the number of its accepted items.
         names: of the arrays to make; those of the pieces not named are deleted.
+        solids: places of a shape in the array of that name, 0 for no such array.
     """
     total = sum(count for _, count in pieces)
-    kinds: dict[str, np.dtype[Any]] = {"points": np.dtype("<f4"), "normals": np.dtype("<f2")}
+    kinds: dict[str, tuple[np.dtype[Any], tuple[int, int]]] = {
+        "points": (np.dtype("<f4"), (points, 3)),
+        "normals": (np.dtype("<f2"), (points, 3)),
+        "solids": (np.dtype("<f2"), (solids, NUMBERS)),
+    }
+    names = [*names, "solids"] if solids else names
     with storage_errors(folder):
-        for name in kinds:
+        for name, (kind, shape) in kinds.items():
             target = folder / f"{name}.npy"
             if name not in names:
                 for piece, _ in pieces:
                     piece.array(name).unlink(missing_ok=True)
                 continue
-            header = npy_header(kinds[name], (total, points, 3))
-            size = points * 3 * kinds[name].itemsize
+            header = npy_header(kind, (total, *shape))
+            size = math.prod(shape) * kind.itemsize
             if not target.exists():
                 with atomic_file(target) as temporary, temporary.open("wb") as handle:
                     handle.write(header)

@@ -30,6 +30,7 @@ class Settings:
         categories: those to keep, by the names used in the data set; empty for all.
         splits: where the splits come from, in words.
         up: the axis that points up in the source; unit: its name, "" where nobody says it.
+        solids: places of each mesh with their signed distance, 0 for none.
     """
 
     format: str
@@ -39,6 +40,7 @@ class Settings:
     splits: str
     up: str = "y"
     unit: str = ""
+    solids: int = 0
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,7 @@ def make_plan(
     seed: int = 0,
     up: str = "y",
     unit: str = "",
+    solids: int = 0,
 ) -> Plan:
     """Find the shapes of a source and settle everything but their content."""
     if up not in AXES:
@@ -99,7 +102,14 @@ def make_plan(
         raise DataError(f"nothing usable in {folder}. {summary(rejected)}{said}")
     count = points or _default_points(items)
     settings = Settings(
-        format=layout, points=count, seed=seed, categories=kept, splits=origin, up=up, unit=unit
+        format=layout,
+        points=count,
+        seed=seed,
+        categories=kept,
+        splits=origin,
+        up=up,
+        unit=unit,
+        solids=solids,
     )
     return Plan(
         settings=settings,

@@ -1,4 +1,4 @@
-"""What is inside of a mesh, and which of its faces are seen from outside.
+"""What is inside of a mesh: signed distances to the outer surface of any triangles.
 
 Meshes of the field are soups: faces are doubled or wound at random, sheets are open, parts run
 through each other, shells lie in shells. So neither normals nor the parity of crossings tell what
@@ -10,6 +10,11 @@ is inside. Here a place is **outside** if it sees open air:
    rays, meet no face. So narrow slots, which hold no free cell, are outside too.
 
 Everything else is inside. Faces that air sees from neither side are inner walls, and do not count.
+Where the material between two outer faces is thinner than :data:`SHEET`, an open sheet included,
+the surface is moved outwards until it is that thick.
+
+The frame is that of :func:`pcgen.shapes.normalise.proportion_free`, in which latents are coded:
+each axis fills [-1, 1], and axes under a tenth of the longest count as that long.
 """
 
 from __future__ import annotations
@@ -19,39 +24,54 @@ from numpy.typing import NDArray
 
 from pcgen.errors import MeshError
 from pcgen.shapes.mesh_files import Mesh
+from pcgen.shapes.normalise import FLAT
 from pcgen.shapes.ray_scene import RayScene
 from pcgen.shapes.surface import sample_surface
 
 Points = NDArray[np.float64]
 
-REACH = 1.15  # half the side of the grid
+SHEET = 0.024
+"""Least thickness of material, in a frame of side 2."""
+REACH = 1.15
+"""Half the side of the box in which distances are stored."""
+NUMBERS = 4
+"""Of a stored place: its position and its signed distance."""
+
 CELLS = 64  # of the grid along an axis, 8 times a power of two
 SEEN = 8  # cells of air that a place looks for
 RAYS, FREE = 12, 2  # long rays of a place, and how many of them must be free
-STEP = 2e-3  # off a face, to see what is on its other side
-HIDDEN = 0.01  # a surface of which air sees a smaller share counts as seen
+STEP = 2e-3  # beyond a face, to see what is on its other side
+ON = 1e-4  # nearer than this, a place is on the surface
+NEAR = ((0.0, 0.15), (0.012, 0.5), (0.04, 0.35))  # spread of places about the surface, and shares
+IN_BOX = 0.2  # share of the places that are uniform in the box
 
 
 class Solid:
-    """A mesh in the box [-1, 1] and what is inside of it."""
+    """A mesh in the frame of this module, and what is inside of it.
+
+    Attributes:
+        mesh: its triangles, in that frame.
+    """
 
     def __init__(self, mesh: Mesh) -> None:
         """
         Args:
-            mesh: in the box.
+            mesh: in any unit and frame.
         Raises:
-            MeshError: it is not in the box.
+            MeshError: it has no extent, or vertices that are not finite.
         """
         from scipy.spatial import cKDTree
 
-        furthest = float(np.abs(mesh.used_vertices()).max())
-        if not furthest <= 1 + 1e-6:
-            raise MeshError(
-                f"a solid is known of a mesh in the box [-1, 1], got coordinates up to "
-                f"{furthest:.3g}; scale it first"
-            )
-        self._mesh = mesh
-        self._scene = RayScene(mesh.vertices, mesh.faces, np.zeros(3))
+        used = mesh.used_vertices()
+        low, high = used.min(0), used.max(0)
+        side = high - low
+        longest = float(side.max())
+        if not (np.isfinite(longest) and longest > 0):
+            raise MeshError("the mesh has no extent, or vertices that are not finite")
+        half = np.maximum(side, FLAT * longest) / 2
+        vertices = (mesh.vertices - (low + high) / 2) / half
+        self.mesh = Mesh(np.clip(vertices, -1, 1), mesh.faces)
+        self._scene = RayScene(self.mesh.vertices, mesh.faces, np.zeros(3))
         self._air = self._cells_of_air()
         self._tree = cKDTree(self._air)
         self._rays = _directions(RAYS)
@@ -80,14 +100,39 @@ class Solid:
         Returns:
             points, normals, and which of them (m,) lie on open sheets, seen from both sides.
         """
-        points, normals = sample_surface(self._mesh, count, generator)
+        points, normals = sample_surface(self.mesh, count, generator)
         front = self.outside(points + STEP * normals)
         back = self.outside(points - STEP * normals)
         seen = front | back
-        if seen.mean() < HIDDEN:
+        if seen.mean() < 0.01:
             seen[:] = True
         outward = np.where((front | ~back)[:, None], normals, -normals)
         return points[seen], outward[seen], (front & back)[seen]
+
+    def distances(self, points: Points, outer: Points) -> Points:
+        """Signed distances (n,) of points (n, 3) to the outer surface, negative inside.
+
+        Args:
+            outer: (m, 3) points of the outer surface; they stand for it where an inner wall is
+                nearer.
+        """
+        from scipy.spatial import cKDTree
+
+        foot, normal = self._scene.closest(points)
+        away = np.linalg.norm(points - foot, axis=1)
+        # On the surface itself rounding would decide the side, so that of the face is taken.
+        on = (away < ON)[:, None]
+        onward = np.where(on, normal, (foot - points) / np.maximum(away, ON)[:, None])
+        out = self.outside(np.where(on, foot - STEP * normal, points))
+        beyond = self.outside(foot + STEP * onward)
+        inward = np.where(out[:, None], onward, -onward)
+        depth = STEP + self._scene.first_hit(foot + STEP * inward, inward)
+        thickness = np.where(out & beyond, 0.0, depth)
+        found = np.where(out, away, -away) - np.maximum(SHEET - thickness, 0) / 2
+        inner = ~out & ~beyond
+        if inner.any():
+            found[inner] = -cKDTree(outer).query(points[inner])[0]
+        return np.asarray(found)
 
     def _cells_of_air(self) -> Points:
         """The middles of cells that a flood from the border reaches, those near a face."""
@@ -109,6 +154,30 @@ class Solid:
         air = part == part[0, 0, 0]
         near = air & ndimage.binary_dilation(~air, iterations=2)
         return _middles(np.argwhere(near), CELLS)
+
+
+def sample_solid(mesh: Mesh, count: int, generator: np.random.Generator) -> NDArray[np.float16]:
+    """Places about the outer surface and in the box, with their signed distances.
+
+    Args:
+        mesh: in any unit; count: of places.
+    Returns:
+        (count, 4) float16 in the frame of this module: x, y, z and the distance, negative inside.
+        The distance is that of the place as it is stored. The order is random.
+    Raises:
+        MeshError: the mesh has no surface.
+    """
+    solid = Solid(mesh)
+    outer = solid.surface(2 * count, generator)[0]
+    free = round(IN_BOX * count)
+    spread, share = np.array(NEAR).T
+    width = generator.choice(spread, size=(count, 1), p=share)
+    places = outer[generator.integers(len(outer), size=count)]
+    places = places + width * generator.normal(size=places.shape)
+    places[:free] = generator.uniform(-REACH, REACH, size=(free, 3))
+    stored = np.clip(places, -REACH, REACH)[generator.permutation(count)].astype(np.float16)
+    distance = solid.distances(stored.astype(np.float64), outer)
+    return np.concatenate([stored, distance[:, None].astype(np.float16)], 1)
 
 
 def _middles(cells: NDArray[np.int64], count: int) -> Points:
