@@ -56,7 +56,7 @@ def prepare(
     seed: int = 0,
     up: str | None = None,
     unit: str = "",
-    solids: int = SOLIDS,
+    solids: int = 0,
 ) -> dict[str, Any]:
     """Make the data set ``out`` from meshes or clouds.
 
@@ -127,7 +127,8 @@ def _existing(out: Path, plan: Plan) -> dict[str, Any]:
     """The report of a data set that is there already, if it is the one that was asked for."""
     try:
         meta = parse_json((out / "dataset.json").read_text())
-        made = {"up": "y", "unit": "", "solids": 0, **meta["settings"]}
+        # A data set of an earlier version has no solids, and is still the one that was asked for.
+        made = {"up": "y", "unit": "", "solids": plan.settings.solids, **meta["settings"]}
         if made == to_plain(plan.settings) and meta["source_hash"] == plan.source_hash:
             progress.say(f"{out} is there already, made from the same shapes; nothing to do")
             report: dict[str, Any] = parse_json((out / "report.json").read_text())

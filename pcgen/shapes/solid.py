@@ -51,6 +51,7 @@ class Solid:
 
     Attributes:
         mesh: its triangles, in that frame.
+        centre, half: (3,) each; own units are ``vertices * half + centre``.
     """
 
     def __init__(self, mesh: Mesh) -> None:
@@ -68,8 +69,8 @@ class Solid:
         longest = float(side.max())
         if not (np.isfinite(longest) and longest > 0):
             raise MeshError("the mesh has no extent, or vertices that are not finite")
-        half = np.maximum(side, FLAT * longest) / 2
-        vertices = (mesh.vertices - (low + high) / 2) / half
+        self.centre, self.half = (low + high) / 2, np.maximum(side, FLAT * longest) / 2
+        vertices = (mesh.vertices - self.centre) / self.half
         self.mesh = Mesh(np.clip(vertices, -1, 1), mesh.faces)
         self._scene = RayScene(self.mesh.vertices, mesh.faces, np.zeros(3))
         self._air = self._cells_of_air()
