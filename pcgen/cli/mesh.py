@@ -8,8 +8,10 @@ fails is reported and the others go on (where all fail, the exit code is 2); the
 again keeps what is finished.
 
 Methods:
-  auto      wrap for noisy points, as a run draws them; else try facets, Poisson and alpha until
-            one fits the points well, and keep the best fit
+  field     the signed distance that a run learned, for samples that it drew (they keep their
+            latents) where its data had solids; --resolution trades time for detail
+  auto      field where there is one; else wrap for noisy points, as a run draws them; else try
+            facets, Poisson and alpha until one fits the points well, and keep the best fit
   facets    Delaunay facets that lie in the planes of their points: sharp edges, thin walls,
             open sheets (these get the thickness of --thickness)
   wrap      a skin over noisy points: legs stay whole, badly covered walls are sealed
@@ -33,7 +35,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from pcgen.cli.arguments import add_work, location, names, positive
+from pcgen.cli.arguments import add_work, location, names, natural, positive
 from pcgen.errors import MeshError
 
 
@@ -44,11 +46,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--format", type=names, default=["glb"], help="one or more of glb,ply,obj,stl"
     )
     parser.add_argument(
-        "--method", default="auto", help="auto, facets, wrap, poisson, alpha, pivoting"
+        "--method", default="auto", help="auto, field, facets, wrap, poisson, alpha, pivoting"
     )
     parser.add_argument("--faces", type=positive, metavar="N", help="at most about N faces a mesh")
     parser.add_argument(
         "--thickness", type=float, default=0.004, help="of open sheets, as a share of the size"
+    )
+    parser.add_argument(
+        "--resolution", type=natural, metavar="N", default=96, help="cells along an axis of field"
     )
     add_work(parser, "this one alone")
     parser.add_argument(
@@ -73,6 +78,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         method=args.method,
         faces=args.faces,
         thickness=args.thickness,
+        resolution=args.resolution,
     )
     failed = [f"{entry['name']}: {entry['error']}" for entry in manifest["meshes"]
               if "error" in entry]  # fmt: skip

@@ -18,6 +18,7 @@ from pcgen.errors import DataError, InputError
 from pcgen.files import parse_json, read_text
 from pcgen.runfile import learned_from
 from pcgen.shapes.axes import lowered
+from pcgen.shapes.mesh_files import Mesh
 from pcgen.shapes.store import Dataset
 
 
@@ -38,6 +39,10 @@ class Place:
         """Points (n, 3) of the box in the own unit and on the own axes."""
         moved = np.asarray(points, np.float64) * self.scale + np.asarray(self.centre)
         return lowered(moved, self.up)
+
+    def restored(self, mesh: Mesh) -> Mesh:
+        """A mesh of the box in the own unit and on the own axes."""
+        return Mesh(self.restore(mesh.vertices), mesh.faces)
 
     def turn(self, normals: NDArray[np.floating]) -> NDArray[np.float64]:
         """Normals (n, 3) of the box on the own axes."""

@@ -26,7 +26,16 @@ SHARES = {
     "point-flow/teacher": 0.16,
     "point-flow/student": 0.06,
 }
+FIELD_SHARE = 0.08
+"""Of the field, where it is trained; the other loops then share what is left."""
 TRIAL_STEPS = 12
+
+
+def share(loop: str, with_field: bool) -> float:
+    """The part of a budget that a training loop gets."""
+    if loop == "field":
+        return FIELD_SHARE
+    return SHARES[loop] * (1 - FIELD_SHARE if with_field else 1)
 
 
 def check_budget(minutes: float | None) -> None:

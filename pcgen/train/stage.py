@@ -13,7 +13,7 @@ from pcgen import checkpoint, progress
 from pcgen.errors import DataError
 from pcgen.processes import Group
 from pcgen.runfile import STAGES
-from pcgen.train.budget import SHARES, plan_steps
+from pcgen.train.budget import plan_steps, share
 from pcgen.train.data import TrainingClouds
 from pcgen.train.execution import Execution
 from pcgen.train.loop import LoopSettings, Trainer
@@ -50,7 +50,8 @@ class Context:
     def seconds(self, loop: str) -> float | None:
         """The share of the time budget that belongs to one training loop."""
         minutes = self.run.config.budget_minutes
-        return None if minutes is None else 60 * minutes * SHARES[loop]
+        with_field = self.clouds.solids is not None
+        return None if minutes is None else 60 * minutes * share(loop, with_field)
 
 
 def fit(
