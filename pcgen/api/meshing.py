@@ -22,8 +22,8 @@ def mesh(
 
     Args:
         shape: a :class:`pcgen.Shape`, the path of a cloud or mesh file, or an array (P, 3).
-        method: ``auto``, ``field``, ``facets``, ``wrap``, ``poisson``, ``alpha`` or ``pivoting``; see
-            ``pcgen mesh --help``.
+        method: ``auto``, ``field``, ``facets``, ``wrap``, ``poisson``, ``alpha`` or ``pivoting``;
+            see ``pcgen mesh --help``.
         faces: at most about so many. thickness: of open sheets, as a share of the size.
         resolution: cells along an axis of ``field``, which meshes shapes that a run drew.
         progress: show it on stderr.

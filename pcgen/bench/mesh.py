@@ -9,8 +9,8 @@ genus, the shares of watertight, manifold and non-intersecting results, and CPU 
 
 With --run, each mesh also goes through a trained run: its points are encoded and decoded, and the
 decoded points are meshed without normals and with the normals that the run predicts. These rows
-include the errors of the run. --new adds shapes that the run draws, which have no original.
---sheet draws the meshes, one row a shape.
+include the errors of the run. Where the run has a field, it meshes the latents. --new adds shapes
+that the run draws, which have no original. --sheet draws the meshes, one row a shape.
 
 examples:
   pcgen bench mesh MESHES --shapes 40
@@ -37,6 +37,8 @@ from pcgen.shapes.mesh_files import Mesh
 from pcgen.shapes.reading import read_mesh
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from pcgen.model import ShapeModel
 
 Points = NDArray[np.float64]
@@ -54,7 +56,8 @@ class Case(NamedTuple):
     Attributes:
         method: its name. cloud: ``surface``, ``run`` or ``new``; points: of it.
         normals: ``none``, ``true`` or ``predicted``.
-        way: from points and normals to a mesh; None for the original itself.
+        way: from points and normals to a mesh; None for the original itself. Of the field, which
+            has no points, from a latent (1, D).
     """
 
     method: str
@@ -119,6 +122,8 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         raise InputError("--only-run and --new need a run; give one with --run")
     if args.new < 0:
         raise InputError(f"--new must not be negative, got {args.new}")
+    import torch
+
     meshes = _meshes(args)
     if not methods or not counts or min(counts) < 1:
         raise InputError("at least one method and one positive number of points are needed")
@@ -129,8 +134,17 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 
         model = ShapeModel.load(find_run(args.run))
     kinds = [*([] if args.only_run else ["surface"]), *(["run"] if model else [])]
-    cases = list(_cases(kinds, counts, methods, not args.no_peers))
-    new = list(_cases(["new"] if args.new else [], counts, methods, not args.no_peers))
+    field = model is not None and model.surfaces is not None
+    cases = list(_cases(kinds, counts, methods, not args.no_peers, model if field else None))
+    new = list(
+        _cases(
+            ["new"] if args.new else [],
+            counts,
+            methods,
+            not args.no_peers,
+            model if field else None,
+        )
+    )
     values: dict[Case, list[Figures]] = {case: [] for case in (*cases, *new)}
     pictures: list[tuple[str, list[tuple[Case, Mesh | None]]]] = []
     with progress.bar("bench mesh", len(meshes) + args.new) as bar:
@@ -143,13 +157,17 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
                 clouds = {("surface", count): _draw(mesh, count, rng) for count in counts}
                 if model is not None:
                     seen = clouds["surface", max(counts)][0][:ENCODED]
-                    clouds |= {("run", n): _decoded(model, seen, n, number) for n in counts}
+                    latent = model.encode(torch.tensor(seen[None], dtype=torch.float32))
+                    clouds |= {("run", n): _decoded(model, latent, n, number) for n in counts}
+                    clouds["run", 0] = latent.numpy(), None
                 made.append((cases[0], mesh))
                 values[cases[0]].append(_figures(mesh, truth, rng))
             else:
                 assert model is not None
                 truth, seed = None, args.seed * 1000 + number
-                clouds = {("new", count): _drawn(model, count, seed) for count in counts}
+                latent = model.sample_latents(1, seed=seed)
+                clouds = {("new", n): _decoded(model, latent, n, seed) for n in counts}
+                clouds["new", 0] = latent.numpy(), None
             for case in cases[1:] if truth else new:
                 points, normals = clouds[case.cloud, case.points]
                 found, figures = _meshed(case, points, normals, truth, rng)
@@ -253,28 +271,29 @@ def _outer(mesh: Mesh, count: int, rng: np.random.Generator) -> Truth:
     return Truth(points[chosen], (normals / length[:, None])[chosen], sheet[chosen])
 
 
-def _drawn(model: ShapeModel, count: int, seed: int) -> tuple[Points, Points | None]:
-    """The points and normals of a shape that a run draws."""
-    shape = model.sample(1, seed=seed, points=count)
-    normals = None if shape.normals is None else shape.normals[0].astype(np.float64)
-    return shape.points[0].astype(np.float64), normals
-
-
-def _decoded(model: ShapeModel, points: Points, count: int, seed: int) -> tuple[Points, Points]:
-    """The points and normals that a run makes of the latent of ``points``."""
-    import torch
-
-    latent = model.encode(torch.tensor(points[None], dtype=torch.float32))
+def _decoded(
+    model: ShapeModel, latent: Tensor, count: int, seed: int
+) -> tuple[Points, Points | None]:
+    """The points and normals that a run makes of a latent (1, D)."""
     shape = model.decode(latent, points=count, seed=seed)
-    return shape.points[0].numpy().astype(np.float64), shape.normals[0].numpy().astype(np.float64)
+    points, normals = (x[0].numpy().astype(np.float64) for x in (shape.points, shape.normals))
+    return points, normals if normals.any() else None
 
 
-def _cases(kinds: list[str], counts: list[int], methods: list[str], peers: bool) -> Iterator[Case]:
+def _cases(
+    kinds: list[str],
+    counts: list[int],
+    methods: list[str],
+    peers: bool,
+    fields: ShapeModel | None,
+) -> Iterator[Case]:
     """The rows of the table; the first of those with an original is the original."""
     if kinds != ["new"] and kinds:
         yield Case("original", "surface", SAMPLES, "none", None)
     for kind in kinds:
         known = "true" if kind == "surface" else "predicted"
+        if fields is not None and kind != "surface":
+            yield Case("field", kind, 0, "none", _field(fields))
         for count in counts:
             for normals in ("none", known):
                 for name in methods:
@@ -282,6 +301,16 @@ def _cases(kinds: list[str], counts: list[int], methods: list[str], peers: bool)
             if peers:
                 for name, way in _PEERS.items():
                     yield Case(name, kind, count, "none", way)
+
+
+def _field(model: ShapeModel) -> Way:
+    def way(latent: Points, normals: Points | None) -> Mesh:
+        import torch
+
+        assert model.surfaces is not None
+        return model.surfaces.mesh(torch.from_numpy(latent[0]))
+
+    return way
 
 
 def _ours(name: str) -> Way:
