@@ -17,6 +17,7 @@ from pcgen import checkpoint
 from pcgen.errors import InputError, MeshError
 from pcgen.latent.autoencoder import Autoencoder
 from pcgen.latent.field import FAR, Field
+from pcgen.latent.patches import PatchCodec
 from pcgen.model.follow import weights
 from pcgen.reconstruct.batch import NamedCloud
 from pcgen.reconstruct.level_set import RESOLUTION, check_resolution, level_set
@@ -42,18 +43,17 @@ class Surfaces:
         Raises:
             ValueError: the weights are of another network.
         """
-        codec = autoencoder.codec
-
-        def build() -> Field:
-            return Field(
-                codec.patches,  # type: ignore[union-attr,arg-type]
-                codec.code,  # type: ignore[union-attr,arg-type]
-                width=sizes["width"],
-                layers=sizes["layers"],
-                nearest=sizes["nearest"],
-            )
-
-        network = checkpoint.filled(build, weights(folder))
+        codec, tensors = autoencoder.codec, weights(folder)
+        if not isinstance(codec, PatchCodec):
+            raise ValueError("a field needs local codes")
+        known = {name: sizes[name] for name in ("width", "layers", "nearest")}
+        # A damaged run may ask for any number of layers.
+        if (
+            not all(type(n) is int and n > 0 for n in known.values())
+            or len(tensors) < known["layers"]
+        ):
+            raise ValueError(f"{len(tensors)} tensors make no field of {known}")
+        network = checkpoint.filled(lambda: Field(codec.patches, codec.code, **known), tensors)
         self._field: Field = network.eval().requires_grad_(False).to(device)
         self._autoencoder, self._device = autoencoder, device
 

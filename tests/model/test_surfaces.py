@@ -81,7 +81,7 @@ def test_clouds_of_a_run_with_a_field_are_meshed_by_it(made, tmp_path, monkeypat
     settings = MeshSettings(resolution=32)
     found = mesh_all(surfaces.with_surfaces(clouds), tmp_path, settings=settings)
     reports = [entry["report"] for entry in found["meshes"]]
-    assert [report["method"] for report in reports][0] == "field"
+    assert reports[0]["method"] == "field"
     assert reports[1]["method"] != "field"
     assert reports[0]["area"] > 50 * reports[1]["area"]  # in its own unit
     assert mesh_all(surfaces.with_surfaces(clouds), tmp_path, settings=settings)["resumed"] == 2
