@@ -117,5 +117,6 @@ def _joined(parts: list[Samples]) -> Samples:
         parts[0],
         points=np.concatenate([part.points for part in parts]),
         category=np.concatenate([part.category for part in parts]),
+        latents=np.concatenate([part.latents for part in parts if part.latents is not None]),
         normals=np.concatenate(whole) if len(whole) == len(parts) else None,
     )

@@ -121,8 +121,9 @@ def mesh(
     """Clouds to closed meshes in ``out``, each with its report; goes on where it stopped.
 
     ``frames`` is a data set that gives sizes; ``options`` are those of
-    :class:`pcgen.reconstruct.methods.MeshSettings`: method, faces, thickness.
+    :class:`pcgen.reconstruct.methods.MeshSettings`: method, faces, thickness, resolution.
     """
+    from pcgen.model.surfaces import with_surfaces
     from pcgen.reconstruct.batch import mesh_all
     from pcgen.reconstruct.export import check_formats
     from pcgen.reconstruct.inputs import named_clouds
@@ -131,7 +132,8 @@ def mesh(
 
     settings = MeshSettings(**options)
     kinds = check_formats(tuple(formats))
-    clouds = named_clouds(source, None if frames is None else local_folder(frames))
+    found = named_clouds(source, None if frames is None else local_folder(frames))
+    clouds = with_surfaces(found)
     return mesh_all(clouds, out, formats=kinds, settings=settings, workers=workers, ray=ray)
 
 

@@ -15,7 +15,10 @@ from pcgen.files import parse_json, read_text
 
 NAME = "run.json"
 FORMAT = 2
-STAGES = ("children", "autoencoder", "base", "latent-flow", "point-flow")
+STAGES = ("children", "autoencoder", "base", "latent-flow", "point-flow", "field")
+NEEDED = STAGES[:5]
+"""Of sampling; without the last one, which runs of earlier versions lack, meshes are made of
+points."""
 
 
 class Learned(NamedTuple):

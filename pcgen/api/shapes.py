@@ -33,6 +33,8 @@ class Shape:
         place: what takes it to its own unit, for exports.
         given: (P,) bool, of a completed shape the points that came in; else None.
         facts: what else is known of it, such as the likelihood of a completion.
+        run, latent: the path of the run that drew it, and the latent (D,) that it decoded; "" and
+            None of other shapes.
     Raises:
         InputError: points that are not (P, 3) finite numbers, or normals that do not fit.
     """
@@ -44,6 +46,8 @@ class Shape:
     place: SourceFrame = BOX_FRAME
     given: NDArray[np.bool_] | None = None
     facts: dict[str, Any] = field(default_factory=dict)
+    run: str = ""
+    latent: NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "points", as_cloud(self.points))
@@ -87,21 +91,32 @@ class Shape:
         )
 
     def mesh(
-        self, *, method: str = "auto", faces: int | None = None, thickness: float = 0.004
+        self,
+        *,
+        method: str = "auto",
+        faces: int | None = None,
+        thickness: float = 0.004,
+        resolution: int = 96,
     ) -> SurfaceMesh:
-        """A closed mesh through the points, as ``pcgen mesh`` makes it, in the shape's own unit.
+        """A closed mesh of the shape, as ``pcgen mesh`` makes it, in the shape's own unit.
 
         Args:
-            method: ``auto``, ``facets``, ``wrap``, ``poisson``, ``alpha`` or ``pivoting``.
+            method: ``auto``, ``field``, ``facets``, ``wrap``, ``poisson``, ``alpha`` or
+                ``pivoting``.
             faces: at most about so many. thickness: of open sheets, as a share of the size.
+            resolution: cells along an axis of ``field``.
         Raises:
             InputError: a wrong argument, or no surface in the points. MeshError: the method failed.
         """
         from pcgen.api.meshes import surface
         from pcgen.reconstruct.methods import MeshSettings
 
-        settings = MeshSettings(method=method, faces=faces, thickness=thickness)
-        return surface(self.points, self.normals, self.place, settings, self.name)
+        settings = MeshSettings(
+            method=method, faces=faces, thickness=thickness, resolution=resolution
+        )
+        return surface(
+            self.points, self.normals, self.place, settings, self.name, self.run, self.latent
+        )
 
     def save(self, path: Path | str) -> Path:
         """Write the cloud as ``.ply``, ``.xyz`` or ``.npy`` in its own unit, or in its box as
@@ -174,11 +189,15 @@ class Shapes(Sequence[Shape]):
             )
         normals = [shape.normals for shape in shapes if shape.normals is not None]
         given = [shape.given for shape in shapes if shape.given is not None]
+        runs = {shape.run for shape in shapes}
+        latents = [shape.latent for shape in shapes if shape.latent is not None]
+        together = len(runs) == 1 and len(latents) == len(shapes)
         samples = Samples(
+            latents=np.stack(latents) if together else None,
             points=np.stack([shape.points for shape in shapes]),
             normals=np.stack(normals) if len(normals) == len(shapes) else None,
             category=np.array([shape.category for shape in shapes], np.str_),
-            meta=meta or {},
+            meta=({"run": runs.pop()} if together else {}) | (meta or {}),
         )
         return cls(
             samples,
@@ -242,6 +261,8 @@ class Shapes(Sequence[Shape]):
             place=self._places.get(category, BOX_FRAME),
             given=None if self.given is None else self.given[row],
             facts=self.facts[row] if self.facts else {},
+            run=str(self.meta.get("run", "")),
+            latent=None if self.samples.latents is None else self.samples.latents[row],
         )
 
     def __iter__(self) -> Iterator[Shape]:
@@ -257,6 +278,7 @@ class Shapes(Sequence[Shape]):
             normals=None if self.normals is None else self.normals[chosen],
             category=self.category[chosen],
             meta=meta,
+            latents=None if self.samples.latents is None else self.samples.latents[chosen],
         )
         return Shapes(
             samples,
@@ -283,6 +305,7 @@ class Shapes(Sequence[Shape]):
         method: str = "auto",
         faces: int | None = None,
         thickness: float = 0.004,
+        resolution: int = 96,
         workers: int | None = None,
         ray: str | None = None,
         progress: bool = False,
@@ -292,10 +315,13 @@ class Shapes(Sequence[Shape]):
         Returns:
             what ``out/meshes.json`` holds.
         """
+        from pcgen.model.surfaces import with_surfaces
         from pcgen.reconstruct.batch import NamedCloud, mesh_all
         from pcgen.reconstruct.methods import MeshSettings
 
-        settings = MeshSettings(method=method, faces=faces, thickness=thickness)
+        settings = MeshSettings(
+            method=method, faces=faces, thickness=thickness, resolution=resolution
+        )
         clouds = [
             NamedCloud(
                 name=f"shape-{number:03d}" + (f"-{shape.category}" if shape.category else ""),
@@ -306,12 +332,19 @@ class Shapes(Sequence[Shape]):
                 centre=shape.place.centre,
                 unit=shape.place.unit,
                 up=shape.place.up,
+                run=shape.run,
+                latent=shape.latent,
             )
             for number, shape in enumerate(self)
         ]
         with shown(progress):
             return mesh_all(
-                clouds, Path(out), formats=formats, settings=settings, workers=workers, ray=ray
+                with_surfaces(clouds),
+                Path(out),
+                formats=formats,
+                settings=settings,
+                workers=workers,
+                ray=ray,
             )
 
     def summary(self) -> dict[str, Any]:

@@ -1,19 +1,22 @@
 """Compare the mesh reconstruction methods of pcgen and Open3D on the same shapes.
 
 Each mesh is sampled (2048 points by area), reconstructed from the points alone, and compared with
-the original in the box of side 2: 20,000 points on each, F-score at 0.02 (1 % of the box). The same
-is done with true normals, and with more points. The table also shows the shares of watertight,
-manifold and non-intersecting results, and CPU seconds per shape. "original" compares two samplings
-of the same mesh, which gives the highest possible F-score.
+the outer surface of the original in the box of side 2: 20,000 points on each, F-score at 0.02 (1 %
+of the box), the mean cosine of normals, and the distance from mesh to surface that 99 % of the mesh
+keeps, which webs raise. The same is done with true normals, and with more points. The table also
+shows pieces and genus, the shares of watertight, manifold and non-intersecting results, and CPU
+seconds per shape. "original" compares two samplings of the same mesh, which gives the highest
+possible F-score.
 
 With --run, the points of each mesh are also encoded and decoded by a run, and meshed without
-normals and with predicted normals. These rows include the errors of the run; they show the effect
-of more points and of predicted normals.
+normals and with predicted normals. These rows include the errors of the run. If the run has a
+field, it also meshes the latents. --new adds shapes that the run draws, which have no original.
+--sheet draws the meshes, one row per shape.
 
 examples:
   pcgen bench mesh MESHES --shapes 40
   pcgen bench mesh MESHES --points 2048,10000 --methods facets,poisson
-  pcgen bench mesh MESHES/seat --run runs/seats --methods auto --no-peers
+  pcgen bench mesh MESHES --list test.txt --run RUN --only-run --points 16000 --new 40 --no-peers
 """
 
 from __future__ import annotations
@@ -22,7 +25,7 @@ import argparse
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +38,8 @@ from pcgen.shapes.mesh_files import Mesh
 from pcgen.shapes.reading import read_mesh
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from pcgen.model import ShapeModel
 
 Points = NDArray[np.float64]
@@ -42,6 +47,48 @@ Way = Callable[[Points, Points | None], Mesh]
 THRESHOLD = 0.02
 SAMPLES = 20_000
 ENCODED = 2048  # points that a run encodes
+PICTURE = 320  # pixels
+MOST_PICTURES = 12  # shapes on a sheet
+
+
+class Case(NamedTuple):
+    """A row of the table.
+
+    Attributes:
+        method: its name. cloud: ``surface``, ``run`` or ``new``; points: of it.
+        normals: ``none``, ``true`` or ``predicted``.
+        way: from points and normals to a mesh; None for the original itself. Of the field, which
+            has no points, from a latent (1, D).
+    """
+
+    method: str
+    cloud: str
+    points: int
+    normals: str
+    way: Way | None
+
+
+class Truth(NamedTuple):
+    """Points of an outer surface, their outward normals, and which lie on open sheets."""
+
+    points: Points
+    normals: Points
+    sheet: NDArray[np.bool_]
+
+
+class Figures(NamedTuple):
+    """Of one mesh; NaN where there is no original to compare with, or no mesh."""
+
+    f_score: float = np.nan
+    normal_agreement: float = np.nan
+    distance_99: float = np.nan
+    pieces: float = np.nan
+    genus: float = np.nan
+    watertight: float = 0.0
+    manifold: float = 0.0
+    uncrossed: float = 0.0
+    cpu_s: float = 0.0
+    failed: float = 0.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -55,6 +102,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--run", metavar="RUN", type=Path, help="also mesh shapes decoded by this run"
     )
+    parser.add_argument(
+        "--only-run", action="store_true", help="leave out the points of the meshes themselves"
+    )
+    parser.add_argument("--new", type=int, default=0, metavar="N", help="shapes that RUN draws")
+    parser.add_argument("--sheet", type=Path, metavar="FILE", help="draw the meshes as a PNG")
     parser.add_argument("--no-peers", action="store_true", help="leave out Open3D's own methods")
     parser.add_argument("--seed", type=int, default=0, help="seed of the choice and the samples")
 
@@ -69,62 +121,105 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         counts = [int(text) for text in args.points.split(",")]
     except ValueError:
         raise InputError(f"points must be numbers with commas, got {args.points!r}") from None
+    if args.run is None and (args.only_run or args.new):
+        raise InputError("--only-run and --new need a run; give one with --run")
+    if args.new < 0:
+        raise InputError(f"--new must not be negative, got {args.new}")
+    import torch
+
     meshes = _meshes(args)
     if not methods or not counts or min(counts) < 1:
         raise InputError("at least one method and one positive number of points are needed")
     model = None
     if args.run is not None:
         from pcgen.model import ShapeModel
+        from pcgen.model.pack import find_run
 
-        model = ShapeModel.load(args.run)
-    cases = list(_cases(counts, methods, not args.no_peers, model is not None))
-    values: list[list[list[float]]] = [[] for _ in cases]
-    with progress.bar("bench mesh", len(meshes)) as bar:
-        for number, mesh in enumerate(meshes):
-            rng = np.random.default_rng([args.seed, number])
-            truth = _draw(mesh, SAMPLES, rng)[0]
-            clouds = {("true", count): _draw(mesh, count, rng) for count in counts}
-            if model is not None:
-                seen = clouds["true", max(counts)][0][:ENCODED]
-                clouds |= {("predicted", n): _decoded(model, seen, n, number) for n in counts}
-            for row, (_, cloud, given, way) in zip(values, cases, strict=True):
-                points, normals = clouds[cloud]
-                row.append(_scored(way, points, normals if given else None, truth, mesh, rng))
-            bar.advance()
-    rows = []
-    for (name, (kind, count), given, _), row in zip(cases, values, strict=True):
-        f_score, watertight, manifold, uncrossed, seconds, done = np.mean(row, axis=0)
-        rows.append(
-            {
-                "method": name,
-                "cloud": "surface" if kind == "true" else "run",
-                "points": count,
-                "normals": kind if given else "none",
-                "f_score": round(float(f_score), 4),
-                "watertight": round(float(watertight), 4),
-                "manifold": round(float(manifold), 4),
-                "uncrossed": round(float(uncrossed), 4),
-                "cpu_s": round(float(seconds), 3),
-                "failed": round(1 - float(done), 4),
-            }
+        model = ShapeModel.load(find_run(args.run))
+    kinds = [*([] if args.only_run else ["surface"]), *(["run"] if model else [])]
+    field = model is not None and model.surfaces is not None
+    cases = list(_cases(kinds, counts, methods, not args.no_peers, model if field else None))
+    new = list(
+        _cases(
+            ["new"] if args.new else [],
+            counts,
+            methods,
+            not args.no_peers,
+            model if field else None,
         )
-    return {"shapes": len(meshes), "threshold": THRESHOLD, "rows": rows}
+    )
+    values: dict[Case, list[Figures]] = {case: [] for case in (*cases, *new)}
+    pictures: list[tuple[str, list[tuple[Case, Mesh | None]]]] = []
+    with progress.bar("bench mesh", len(meshes) + args.new) as bar:
+        for number in range(len(meshes) + args.new):
+            rng = np.random.default_rng([args.seed, number])
+            made: list[tuple[Case, Mesh | None]] = []
+            if number < len(meshes):
+                mesh = meshes[number]
+                truth: Truth | None = _outer(mesh, SAMPLES, rng)
+                clouds = {("surface", count): _draw(mesh, count, rng) for count in counts}
+                if model is not None:
+                    seen = clouds["surface", max(counts)][0][:ENCODED]
+                    latent = model.encode(torch.tensor(seen[None], dtype=torch.float32))
+                    clouds |= {("run", n): _decoded(model, latent, n, number) for n in counts}
+                    clouds["run", 0] = latent.numpy(), None
+                made.append((cases[0], mesh))
+                values[cases[0]].append(_figures(mesh, truth, rng))
+            else:
+                assert model is not None
+                truth, seed = None, args.seed * 1000 + number
+                latent = model.sample_latents(1, seed=seed)
+                clouds = {("new", n): _decoded(model, latent, n, seed) for n in counts}
+                clouds["new", 0] = latent.numpy(), None
+            for case in cases[1:] if truth else new:
+                points, normals = clouds[case.cloud, case.points]
+                found, figures = _meshed(case, points, normals, truth, rng)
+                values[case].append(figures)
+                made.append((case, found))
+            pictures.append((f"shape {number}" if truth else f"new {number}", made))
+            bar.advance()
+    if args.sheet is not None:
+        _draw_sheet(args.sheet, pictures)
+    rows = []
+    for case, figures_of in values.items():
+        means = {
+            name: _rounded([getattr(figures, name) for figures in figures_of])
+            for name in Figures._fields
+        }
+        named = {name: value for name, value in case._asdict().items() if name != "way"}
+        rows.append(named | means)
+    return {"shapes": len(meshes), "new": args.new, "threshold": THRESHOLD, "rows": rows}
+
+
+def _rounded(values: list[float]) -> float | None:
+    """The mean of what is known."""
+    known = np.array(values)[~np.isnan(values)]
+    return round(float(known.mean()), 4) if len(known) else None
 
 
 def describe(result: dict[str, Any]) -> str:
-    lines = [f"{result['shapes']} shapes, F-score at {result['threshold']} in a box of side 2"]
-    lines.append(
-        f"{'method':<24}{'cloud':<9}{'points':>7}{'normals':>11}{'F-score':>9}{'watertight':>12}"
-        f"{'manifold':>10}{'uncrossed':>11}{'CPU s':>8}{'failed':>8}"
+    new = f" and {result['new']} new ones" if result["new"] else ""
+    lines = [f"{result['shapes']} shapes{new}, F-score at {result['threshold']} in a box of side 2"]
+    columns = (
+        ("F-score", "f_score", ".3f"),
+        ("agreement", "normal_agreement", ".3f"),
+        ("99 %", "distance_99", ".3f"),
+        ("pieces", "pieces", ".1f"),
+        ("genus", "genus", ".1f"),
+        ("watertight", "watertight", ".0%"),
+        ("manifold", "manifold", ".0%"),
+        ("uncrossed", "uncrossed", ".0%"),
+        ("CPU s", "cpu_s", ".2f"),
+        ("failed", "failed", ".0%"),
     )
-    lines += [
-        f"{row['method']:<24}{row['cloud']:<9}{row['points']:>7}{row['normals']:>11}"
-        f"{row['f_score']:>9.3f}"
-        f"{row['watertight']:>12.0%}{row['manifold']:>10.0%}{row['uncrossed']:>11.0%}"
-        f"{row['cpu_s']:>8.2f}"
-        f"{row['failed']:>8.0%}"
-        for row in result["rows"]
-    ]
+    head = f"{'method':<24}{'cloud':<9}{'points':>7}{'normals':>11}"
+    lines.append(head + "".join(f"{title:>{len(title) + 2}}" for title, _, _ in columns))
+    for row in result["rows"]:
+        text = f"{row['method']:<24}{row['cloud']:<9}{row['points']:>7}{row['normals']:>11}"
+        for title, name, kind in columns:
+            said = "-" if row[name] is None else format(row[name], kind)
+            text += f"{said:>{len(title) + 2}}"
+        lines.append(text)
     return "\n".join(lines)
 
 
@@ -165,31 +260,60 @@ def _draw(mesh: Mesh, count: int, rng: np.random.Generator) -> tuple[Points, Poi
     return sample_surface(mesh, count, rng)
 
 
-def _decoded(model: ShapeModel, points: Points, count: int, seed: int) -> tuple[Points, Points]:
-    """The points and normals that a run makes of the latent of ``points``."""
-    import torch
+def _outer(mesh: Mesh, count: int, rng: np.random.Generator) -> Truth:
+    """About ``count`` points of the outer surface of a mesh in the box, uniform by area."""
+    from pcgen.shapes.solid import Solid
 
-    latent = model.encode(torch.tensor(points[None], dtype=torch.float32))
+    solid = Solid(mesh)
+    points, normals, sheet = solid.surface(2 * count, rng)
+    # The frame of solids is stretched: normals turn, and areas change by as much as these shrink.
+    normals = normals / solid.half
+    length = np.linalg.norm(normals, axis=1)
+    chosen = rng.choice(len(points), size=count, p=length / length.sum())
+    points = points * solid.half + solid.centre
+    return Truth(points[chosen], (normals / length[:, None])[chosen], sheet[chosen])
+
+
+def _decoded(
+    model: ShapeModel, latent: Tensor, count: int, seed: int
+) -> tuple[Points, Points | None]:
+    """The points and normals that a run makes of a latent (1, D)."""
     shape = model.decode(latent, points=count, seed=seed)
-    return shape.points[0].numpy().astype(np.float64), shape.normals[0].numpy().astype(np.float64)
+    points, normals = (x[0].numpy().astype(np.float64) for x in (shape.points, shape.normals))
+    return points, normals if normals.any() else None
 
 
 def _cases(
-    counts: list[int], methods: list[str], peers: bool, run: bool
-) -> Iterator[tuple[str, tuple[str, int], bool, Way | None]]:
-    """Name, kind of cloud and its points, whether normals are given, and the way.
-
-    A cloud's kind is named after its normals. No way is the original itself.
-    """
-    yield "original", ("true", counts[0]), False, None
-    for kind in ("true", "predicted") if run else ("true",):
+    kinds: list[str],
+    counts: list[int],
+    methods: list[str],
+    peers: bool,
+    fields: ShapeModel | None,
+) -> Iterator[Case]:
+    """The rows of the table; the first of those with an original is the original."""
+    if kinds != ["new"] and kinds:
+        yield Case("original", "surface", SAMPLES, "none", None)
+    for kind in kinds:
+        known = "true" if kind == "surface" else "predicted"
+        if fields is not None and kind != "surface":
+            yield Case("field", kind, 0, "none", _field(fields))
         for count in counts:
-            for given in (False, True):
+            for normals in ("none", known):
                 for name in methods:
-                    yield name, (kind, count), given, _ours(name)
+                    yield Case(name, kind, count, normals, _ours(name))
             if peers:
                 for name, way in _PEERS.items():
-                    yield name, (kind, count), False, way
+                    yield Case(name, kind, count, "none", way)
+
+
+def _field(model: ShapeModel) -> Way:
+    def way(latent: Points, normals: Points | None) -> Mesh:
+        import torch
+
+        assert model.surfaces is not None
+        return model.surfaces.mesh(torch.from_numpy(latent[0]))
+
+    return way
 
 
 def _ours(name: str) -> Way:
@@ -201,43 +325,82 @@ def _ours(name: str) -> Way:
     return way
 
 
-def _scored(
-    way: Way | None,
+def _meshed(
+    case: Case,
     points: Points,
     normals: Points | None,
-    truth: Points,
-    original: Mesh,
+    truth: Truth | None,
     rng: np.random.Generator,
-) -> list[float]:
-    """F-score, watertight, manifold, uncrossed, CPU seconds, done; a failure scores zero."""
-    from pcgen.reconstruct.self_intersections import crossing_faces
-    from pcgen.reconstruct.topology import topology
-
-    if way is None:
-        shape = topology(original.vertices, original.faces)
-        uncrossed = not len(crossing_faces(original.vertices, original.faces))
-        score = _f_score(_draw(original, SAMPLES, rng)[0], truth)
-        return [score, shape.watertight, shape.manifold, uncrossed, 0.0, 1.0]
+) -> tuple[Mesh | None, Figures]:
+    """The mesh of a row, None where it failed, and its figures; the F-score of none is zero."""
+    assert case.way is not None
     start = time.process_time()
     try:
-        mesh = way(points, normals)
+        mesh = case.way(points, None if case.normals == "none" else normals)
         seconds = time.process_time() - start
-        score = _f_score(_draw(mesh, SAMPLES, rng)[0], truth)
+        return mesh, _figures(mesh, truth, rng)._replace(cpu_s=seconds)
     except PcgenError:
-        return [0.0, 0.0, 0.0, 0.0, time.process_time() - start, 0.0]
-    shape = topology(mesh.vertices, mesh.faces)
-    uncrossed = not len(crossing_faces(mesh.vertices, mesh.faces))
-    return [score, shape.watertight, shape.manifold, uncrossed, seconds, 1.0]
+        worst = np.nan if truth is None else 0.0
+        return None, Figures(f_score=worst, cpu_s=time.process_time() - start, failed=1.0)
 
 
-def _f_score(found: Points, truth: Points) -> float:
+def _figures(mesh: Mesh, truth: Truth | None, rng: np.random.Generator) -> Figures:
     from scipy.spatial import cKDTree
 
     from pcgen.reconstruct.report import harmonic
+    from pcgen.reconstruct.self_intersections import crossing_faces
+    from pcgen.reconstruct.topology import topology
 
-    precision = (cKDTree(truth).query(found)[0] < THRESHOLD).mean()
-    recall = (cKDTree(found).query(truth)[0] < THRESHOLD).mean()
-    return harmonic(float(precision), float(recall))
+    shape = topology(mesh.vertices, mesh.faces)
+    figures = Figures(
+        pieces=shape.components,
+        genus=np.nan if shape.genus is None else shape.genus,
+        watertight=shape.watertight,
+        manifold=shape.manifold,
+        uncrossed=not len(crossing_faces(mesh.vertices, mesh.faces)),
+    )
+    if truth is None:
+        return figures
+    points, normals = _draw(mesh, SAMPLES, rng)
+    away, index = cKDTree(truth.points).query(points)
+    missed = cKDTree(points).query(truth.points)[0]
+    cosine = (normals * truth.normals[index]).sum(axis=1)
+    cosine = np.where(truth.sheet[index], np.abs(cosine), cosine)
+    return figures._replace(
+        f_score=harmonic(float((away < THRESHOLD).mean()), float((missed < THRESHOLD).mean())),
+        normal_agreement=float(cosine.mean()),
+        distance_99=float(np.quantile(away, 0.99)),
+    )
+
+
+def _draw_sheet(path: Path, shapes: list[tuple[str, list[tuple[Case, Mesh | None]]]]) -> None:
+    """One row a shape: the original, if there is one, and what each way made of it."""
+    from pcgen import render
+
+    # Half of the rows for shapes without an original, which come last.
+    shown = shapes if len(shapes) <= MOST_PICTURES else _ends(shapes, MOST_PICTURES // 2)
+    blank = np.full((PICTURE, PICTURE, 3), 255, np.uint8)
+    rows, captions = [], []
+    for name, made in shown:
+        rows.append(
+            [
+                blank if mesh is None else render.mesh(mesh.vertices, mesh.faces, size=PICTURE)
+                for _, mesh in made
+            ]
+        )
+        captions.append(
+            [
+                f"{name}: {case.method}\n"
+                + ("failed" if mesh is None else f"{case.points} points, normals {case.normals}")
+                for case, mesh in made
+            ]
+        )
+    render.save(render.sheet(rows, captions), path)
+
+
+def _ends(values: list[Any], count: int) -> list[Any]:
+    """The first and the last ``count``."""
+    return values[:count] + values[-count:]
 
 
 def _open3d_poisson(points: Points, normals: Points | None) -> Mesh:

@@ -8,8 +8,10 @@ meshes. A shape that fails is reported, and the others are still meshed; the exi
 fail. Given again, the same command keeps finished meshes.
 
 Methods:
-  auto      wrap for noisy points, such as those of a run; else facets, Poisson and alpha in turn
-            until one fits the points well, or the best fit of the three
+  field     the signed distance that a run learned, for samples of a run (they keep their latents)
+            whose data set had solids; --resolution trades time for detail
+  auto      field where there is one; else wrap for noisy points, such as those of a run; else
+            facets, Poisson and alpha in turn until one fits the points well, or the best fit
   facets    Delaunay facets that lie in the planes of their points: keeps sharp edges, thin walls
             and open sheets (which get the thickness of --thickness)
   wrap      a closed surface around noisy points: keeps thin legs, closes sparsely sampled walls
@@ -33,7 +35,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from pcgen.cli.arguments import add_work, location, names, positive
+from pcgen.cli.arguments import add_work, location, names, natural, positive
 from pcgen.errors import MeshError
 
 
@@ -48,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--format", type=names, default=["glb"], help="one or more of glb,ply,obj,stl"
     )
     parser.add_argument(
-        "--method", default="auto", help="auto, facets, wrap, poisson, alpha, pivoting"
+        "--method", default="auto", help="auto, field, facets, wrap, poisson, alpha, pivoting"
     )
     parser.add_argument(
         "--faces", type=positive, metavar="N", help="simplify each mesh to about N faces"
@@ -58,6 +60,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=0.004,
         help="thickness of open sheets, as a share of the size",
+    )
+    parser.add_argument(
+        "--resolution",
+        type=natural,
+        metavar="N",
+        default=96,
+        help="grid cells along an axis, for the field",
     )
     add_work(parser, "1")
     parser.add_argument(
@@ -82,6 +91,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         method=args.method,
         faces=args.faces,
         thickness=args.thickness,
+        resolution=args.resolution,
     )
     failed = [f"{entry['name']}: {entry['error']}" for entry in manifest["meshes"]
               if "error" in entry]  # fmt: skip

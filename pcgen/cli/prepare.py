@@ -97,6 +97,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="length unit of SOURCE, such as mm; reported with exports",
     )
+    add(
+        "--solids",
+        type=natural,
+        default=4096,
+        metavar="N",
+        help="points per mesh with a signed distance, from which meshes are learned; 0 for none",
+    )
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
@@ -114,6 +121,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         seed=args.seed,
         up=args.up,
         unit=args.unit,
+        solids=args.solids,
         progress=not args.quiet,
     )
     return {"dataset": str(args.out), **data.report}

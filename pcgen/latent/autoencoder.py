@@ -261,6 +261,10 @@ class Autoencoder(nn.Module):
         logs = logs / EXTENT_SCALE
         return code, (logs - logs.amax(1, keepdim=True)).exp().clamp_min(FLATTEST)
 
+    def extents(self, z: Tensor) -> Tensor:
+        """Extents (batch, dim) along the axes over the longest one, of latents."""
+        return self._parted(z)[1]
+
     def noisy(self, z: Tensor, generator: Generator) -> Tensor:
         """Latents with the noise that the decoder is trained under.
 

@@ -56,7 +56,7 @@ class CloudDecoder:
     """The autoencoder and the point flow of a run.
 
     Attributes:
-        dim: of the points; latent_dim: of the latents.
+        dim: of the points; latent_dim: of the latents. autoencoder: the network itself.
     """
 
     def __init__(self, run_dir: Path, config: dict[str, Any], device: str) -> None:
@@ -64,15 +64,15 @@ class CloudDecoder:
         sizes = from_plain(AutoencoderSettings, settings["autoencoder"])
         self.device = device
         tensors = weights(run_dir / "autoencoder")
-        self._autoencoder = Autoencoder.trained(sizes, tensors).to(device)
-        self.dim, self.latent_dim = self._autoencoder.dim, self._autoencoder.latent_dim
+        self.autoencoder = Autoencoder.trained(sizes, tensors).to(device)
+        self.dim, self.latent_dim = self.autoencoder.dim, self.autoencoder.latent_dim
         flow = settings["point_flow"]
         self._cloud_points = _whole(flow, "points", MOST_CLOUD_POINTS)
         self._neighbours = _whole(flow, "neighbours", MOST_CLOUD_POINTS)
         self._networks = Networks(
             run_dir / "point-flow",
             lambda: PointSlope(
-                self.dim, self._autoencoder.local_numbers, flow["width"], flow["blocks"]
+                self.dim, self.autoencoder.local_numbers, flow["width"], flow["blocks"]
             ),
             flow["blocks"],
             device,
@@ -104,7 +104,7 @@ class CloudDecoder:
             draw = [Generator().manual_seed(own) for own in seed]
         z = latents.to(self.device)
         clouds = -(-points // self._cloud_points)
-        mixture, start = self._autoencoder.draw_base(z, self._cloud_points, draw, clouds)
+        mixture, start = self.autoencoder.draw_base(z, self._cloud_points, draw, clouds)
         batch, dim = len(z), self.dim
 
         def apart(values: Tensor) -> Tensor:
@@ -121,7 +121,7 @@ class CloudDecoder:
         condition = PointCondition.of(
             mixture.repeated(clouds),
             Drawn(begin, part, begin),
-            self._autoencoder.local(z.repeat_interleave(clouds, 0), part),
+            self.autoencoder.local(z.repeat_interleave(clouds, 0), part),
             self._neighbours,
         )
         path = []
@@ -146,7 +146,7 @@ class CloudDecoder:
             InputError: latents that are not (batch, latent_dim).
         """
         self._check(latents)
-        return self._autoencoder.decode(latents.to(self.device))
+        return self.autoencoder.decode(latents.to(self.device))
 
     def _check(self, latents: Tensor) -> None:
         if latents.ndim != 2 or latents.shape[1] != self.latent_dim:
@@ -159,4 +159,4 @@ class CloudDecoder:
         """(batch, n, dim) clouds in the box frame to (batch, latent_dim)."""
         if points.ndim != 3 or points.shape[-1] != self.dim:
             raise InputError(f"points must be (batch, n, {self.dim}), got {tuple(points.shape)}")
-        return self._autoencoder.encode(points.to(self.device)).cpu()
+        return self.autoencoder.encode(points.to(self.device)).cpu()

@@ -74,7 +74,8 @@ def pack(run: Path | str, out: Path | str, *, half: bool = True) -> Path:
             if half:
                 tensors = {key: _halved(tensor) for key, tensor in tensors.items()}
             checkpoint.save(folder / name, tensors, meta)
-        for name in COPIED:
+        field = ("field/weights.safetensors",)
+        for name in (*COPIED, *(name for name in field if (run / name).is_file())):
             (folder / name).parent.mkdir(exist_ok=True)
             (folder / name).write_bytes((run / name).read_bytes())
         plain = {name: dataclasses.asdict(place) for name, place in places.items()}

@@ -13,7 +13,8 @@ from pcgen import __version__, runtime
 from pcgen.errors import DataError, InputError
 from pcgen.model.clouds import CloudDecoder
 from pcgen.model.latents import LatentSampler
-from pcgen.runfile import STAGES, is_finished, read_run
+from pcgen.model.surfaces import Surfaces, has_field
+from pcgen.runfile import NEEDED, is_finished, read_run
 from pcgen.shapes.samples import Samples
 
 # Between the seeds of two runs of shapes, so that their noises are not shared.
@@ -31,6 +32,7 @@ class ShapeModel:
         encode: clouds to latents, :meth:`.clouds.CloudDecoder.encode`.
         mixture: latents to likelihoods of points, :meth:`.clouds.CloudDecoder.mixture`.
         known: latents of the children that it learned from, with their coordinates.
+        surfaces: latents to meshes, None of a run without a field.
         latent_dim: of the latents; dim: of the points; device: that the networks are on.
     """
 
@@ -41,6 +43,10 @@ class ShapeModel:
         self.device = device
         clouds = CloudDecoder(run_dir, config, device)
         self.latent_dim, self.dim = clouds.latent_dim, clouds.dim
+        self.surfaces: Surfaces | None = None
+        if has_field(run_dir):
+            sizes = config["settings"]["field"]
+            self.surfaces = Surfaces(run_dir / "field", sizes, clouds.autoencoder, device)
         sampler = LatentSampler(run_dir, config, clouds.latent_dim, device)
         self.draw, self.known = sampler.draw, sampler.known
         self.decode, self.encode, self.mixture = clouds.decode, clouds.encode, clouds.mixture
@@ -54,7 +60,7 @@ class ShapeModel:
         """
         run_dir = Path(run_dir)
         config = read_run(run_dir)
-        missing = [stage for stage in STAGES if not is_finished(run_dir, stage)]
+        missing = [stage for stage in NEEDED if not is_finished(run_dir, stage)]
         if missing:
             raise DataError(
                 f"{run_dir} is not trained to the end: {', '.join(missing)} missing; "
@@ -156,4 +162,5 @@ class ShapeModel:
                 "version": __version__,
             },
             normals=normals if normals.any() else None,  # trained without
+            latents=latents.cpu().numpy(),
         )

@@ -8,7 +8,8 @@ settings is kept. ``meshes.json`` lists them all at the end.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,10 +24,12 @@ from pcgen.files import atomic_file, lock, parse_json, read_text, write_json
 from pcgen.jobs import pool
 from pcgen.jobs.workers import Announce
 from pcgen.reconstruct.export import check_formats, checked_bytes
-from pcgen.reconstruct.methods import MeshSettings, reconstruct
+from pcgen.reconstruct.methods import MeshSettings, finished, reconstruct
 from pcgen.shapes.category_frames import SourceFrame
+from pcgen.shapes.mesh_files import Mesh
 
 MANIFEST = "meshes.json"
+Surface = Callable[[NDArray[np.floating], int], Mesh]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +42,9 @@ class NamedCloud:
         fault: why there are no points to mesh; becomes the error of its entry.
         unit: the name of the own unit where known ("mm"), else "".
         up: the axis that points up in own units; in ``points`` it is y.
+        latent: (D,) that the run ``run`` decoded the points from, or None.
+        surface: from the latent and a resolution to a mesh in the frame of ``points``, where the
+            run makes one; it can be pickled.
     """
 
     name: str
@@ -50,6 +56,9 @@ class NamedCloud:
     unit: str = ""
     fault: str = ""
     up: str = "y"
+    run: str = ""
+    latent: NDArray[np.floating] | None = None
+    surface: Surface | None = None
 
 
 def mesh_all(
@@ -134,7 +143,13 @@ def mesh_one(
             raise InputError(cloud.fault)
         place = SourceFrame(cloud.scale, cloud.centre, cloud.up)
         normals = None if cloud.normals is None else place.turn(cloud.normals)
-        result = reconstruct(place.restore(cloud.points), normals, settings)
+        points = place.restore(cloud.points)
+        if cloud.surface is not None and cloud.latent is not None and settings.by_field:
+            start = time.perf_counter()
+            mesh = cloud.surface(cloud.latent, settings.resolution)
+            result = finished(place.restored(mesh), points, settings, start)
+        else:
+            result = reconstruct(points, normals, settings)
         files = {kind: checked_bytes(result.mesh, f".{kind}", cloud.name) for kind in kinds}
     except PcgenError as error:
         return Made(entry | {"error": str(error)}, {})
@@ -180,7 +195,8 @@ def _write(out: Path, made: Made) -> None:
 def _key(cloud: NamedCloud, settings: MeshSettings, kinds: Sequence[str]) -> str:
     """Equal only for equal points, settings, formats and version of the program."""
     content = hashlib.sha256()
-    for array in (cloud.points, cloud.normals):
+    by_field = cloud.surface is not None and settings.by_field
+    for array in (cloud.points, cloud.normals, cloud.latent if by_field else None):
         if array is not None:
             content.update(np.ascontiguousarray(array).tobytes())
     turned = [cloud.up] if cloud.up != "y" else []

@@ -14,6 +14,7 @@ from pcgen.reconstruct import MESH_POINTS
 from pcgen.reconstruct.batch import NamedCloud
 from pcgen.shapes.category_frames import BOX_FRAME, category_frames, frames_of_samples
 from pcgen.shapes.cloud_files import cloud_files, read_clouds
+from pcgen.shapes.samples import Samples
 
 _NONE = np.zeros((0, 3))
 
@@ -59,9 +60,12 @@ def _of_file(path: Path, frames: Path | str | None) -> list[NamedCloud]:
             f"{path}: {most} points a shape are few for a mesh; a run draws as many as wanted, "
             f"for example: pcgen sample {clouds.meta['run']} --points {MESH_POINTS} ..."
         )
+    run = str(clouds.meta.get("run", ""))
+    latents = Samples.load(path).latents if run and path.suffix.lower() == ".npz" else None
     places = frames_of_samples(clouds.meta) if frames is None else category_frames(frames)
     result = []
-    for cloud, name, category in zip(clouds.clouds, clouds.names, clouds.categories, strict=True):
+    named = zip(clouds.clouds, clouds.names, clouds.categories, strict=True)
+    for number, (cloud, name, category) in enumerate(named):
         place = places.get(category, BOX_FRAME)
         result.append(
             NamedCloud(
@@ -73,6 +77,8 @@ def _of_file(path: Path, frames: Path | str | None) -> list[NamedCloud]:
                 centre=place.centre,
                 unit=place.unit or ("of the data set" if category in places else "of the points"),
                 up=place.up,
+                run=run,
+                latent=None if latents is None else latents[number],
             )
         )
     return result

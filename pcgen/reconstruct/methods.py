@@ -17,6 +17,7 @@ from pcgen.errors import InputError, MeshError, PcgenError
 from pcgen.reconstruct.cloud import JOGGLES, CleanCloud, prepare_cloud
 from pcgen.reconstruct.denoise import denoise
 from pcgen.reconstruct.facets import planar_facets
+from pcgen.reconstruct.level_set import RESOLUTION, check_resolution
 from pcgen.reconstruct.open3d_methods import alpha_shape, pivoting, poisson
 from pcgen.reconstruct.planes import estimate_normals
 from pcgen.reconstruct.report import MeshReport, distance_to_mesh, harmonic, measure
@@ -36,6 +37,7 @@ METHODS: dict[str, Callable[[CleanCloud], tuple[Points, Faces]]] = {
     "alpha": alpha_shape,
     "pivoting": pivoting,
 }
+FIELD = "field"  # of a run, see pcgen.model.surfaces
 OF_CELLS = ("facets", "wrap", "alpha")  # whose triangles are Delaunay facets
 # What `auto` tries, in order; it stops at the first that agrees this well with the points.
 AUTO = ("facets", "poisson", "alpha")
@@ -52,23 +54,32 @@ class MeshSettings:
     """How to reconstruct.
 
     Attributes:
-        method: a name of ``METHODS``, or ``auto`` to keep the one that agrees best.
+        method: a name of ``METHODS``, ``field`` for what a run drew, or ``auto`` for the field
+            where there is one, and else to keep the one that agrees best.
         faces: at most about so many faces; None leaves them all.
         thickness: of open sheets, as a share of the longest side of the box.
+        resolution: cells along an axis of the meshes that a run makes of latents.
     """
 
     method: str = "auto"
     faces: int | None = None
     thickness: float = 0.004
+    resolution: int = RESOLUTION
 
     def __post_init__(self) -> None:
-        if self.method != "auto" and self.method not in METHODS:
-            names = ", ".join(["auto", *METHODS])
+        if self.method not in ("auto", FIELD) and self.method not in METHODS:
+            names = ", ".join(["auto", FIELD, *METHODS])
             raise InputError(f"method must be one of {names}, got {self.method!r}")
         if self.faces is not None and self.faces < 4:
             raise InputError(f"faces must be at least 4, got {self.faces}")
         if not 0 < self.thickness < 0.1:
             raise InputError(f"thickness must lie between 0 and 0.1, got {self.thickness}")
+        check_resolution(self.resolution)
+
+    @property
+    def by_field(self) -> bool:
+        """Whether what a run drew is meshed by its field."""
+        return self.method in ("auto", FIELD)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,6 +108,11 @@ def reconstruct(
         MeshError: the method found no surface.
     """
     settings = settings or MeshSettings()
+    if settings.method == FIELD:
+        raise InputError(
+            "method field meshes what a run drew, and these points have no latent of a run with a "
+            "field; use auto, or train the run on data with solids"
+        )
     start = time.perf_counter()
     given = prepare_cloud(points, normals)
     cloud = denoise(given)
@@ -113,6 +129,31 @@ def reconstruct(
         seconds=round(seconds, 4),
         candidates=candidates,
         notes=cloud.notes,
+    )
+    return Reconstruction(mesh=Mesh(vertices, faces), report=report)
+
+
+def finished(
+    mesh: Mesh, points: NDArray[np.floating], settings: MeshSettings, start: float
+) -> Reconstruction:
+    """A mesh that a run made of a latent, within the face budget and with its report.
+
+    Args:
+        points: (P, 3) that the run drew of the same latent, in the unit of the mesh.
+        start: when the work began, by ``time.perf_counter``.
+    """
+    vertices, faces = mesh.vertices, mesh.faces
+    if settings.faces is not None:
+        vertices, faces = decimate(vertices, faces, settings.faces)
+    seconds = round(time.perf_counter() - start, 4)
+    report = measure(
+        vertices,
+        faces,
+        np.asarray(points, np.float64),
+        method=FIELD,
+        seconds=seconds,
+        candidates={},
+        notes=(),
     )
     return Reconstruction(mesh=Mesh(vertices, faces), report=report)
 

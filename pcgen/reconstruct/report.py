@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pcgen.reconstruct.ray_scene import RayScene
 from pcgen.reconstruct.self_intersections import crossing_faces
 from pcgen.reconstruct.topology import open_edges, topology
 from pcgen.reconstruct.watertight import face_areas
 from pcgen.shapes.mesh_files import Mesh, far_offset
+from pcgen.shapes.ray_scene import RayScene
 from pcgen.shapes.surface import sample_surface
 from pcgen.shapes.writer import as_point
 

@@ -12,8 +12,8 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from pcgen.reconstruct.ray_scene import RayScene
 from pcgen.reconstruct.thicken import compact
+from pcgen.shapes.ray_scene import RayScene
 
 Points = NDArray[np.float64]
 Faces = NDArray[np.int64]

@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 from pcgen.errors import MeshError
 from pcgen.reconstruct.cell_complex import cell_complex_around
 from pcgen.reconstruct.embedding import embedded, filled, pieces_of, walls_among
-from pcgen.reconstruct.ray_scene import RayScene
 from pcgen.reconstruct.thicken import Layer, clean, compact, move_apart, thicken
 from pcgen.reconstruct.topology import face_components, topology
+from pcgen.shapes.ray_scene import RayScene
 
 Points = NDArray[np.float64]
 Faces = NDArray[np.int64]

@@ -18,6 +18,7 @@ from pcgen.errors import DataError, InputError
 from pcgen.files import parse_json, read_text
 from pcgen.runfile import learned_from
 from pcgen.shapes.axes import from_y_up
+from pcgen.shapes.mesh_files import Mesh
 from pcgen.shapes.store import Dataset
 
 
@@ -42,6 +43,10 @@ class SourceFrame:
         """Points (n, 3) of the box frame in original units and axes."""
         moved = np.asarray(points, np.float64) * self.scale + np.asarray(self.centre)
         return from_y_up(moved, self.up)
+
+    def restored(self, mesh: Mesh) -> Mesh:
+        """A mesh of the box frame in the source's unit and axes."""
+        return Mesh(self.restore(mesh.vertices), mesh.faces)
 
     def turn(self, normals: NDArray[np.floating]) -> NDArray[np.float64]:
         """Normals (n, 3) of the box frame in original axes."""

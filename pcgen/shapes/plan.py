@@ -30,6 +30,7 @@ class PrepareSettings:
         categories: those to use, by their names in the data set; empty for all.
         splits: a description of where the splits come from.
         up: the up axis of the source; unit: the name of its unit, "" if unknown.
+        solids: points per mesh with a signed distance, 0 for none.
     """
 
     format: str
@@ -39,6 +40,7 @@ class PrepareSettings:
     splits: str
     up: str = "y"
     unit: str = ""
+    solids: int = 0
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,7 @@ def make_plan(
     seed: int = 0,
     up: str = "y",
     unit: str = "",
+    solids: int = 0,
 ) -> Plan:
     """Find the shapes of a source and plan the data set."""
     if up not in AXES:
@@ -99,7 +102,14 @@ def make_plan(
         raise DataError(f"no usable shape in {folder}. {summary(rejected)}{said}")
     count = points or _default_points(items)
     settings = PrepareSettings(
-        format=layout, points=count, seed=seed, categories=kept, splits=origin, up=up, unit=unit
+        format=layout,
+        points=count,
+        seed=seed,
+        categories=kept,
+        splits=origin,
+        up=up,
+        unit=unit,
+        solids=solids,
     )
     return Plan(
         settings=settings,

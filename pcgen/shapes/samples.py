@@ -24,6 +24,7 @@ class Samples:
         category: (N,) names; ``""`` if unknown.
         meta: JSON-ready; the origin of the samples (run, seed, steps, version).
         normals: (N, P, 3) float32, or None.
+        latents: (N, D) float32 that a run decoded them from, or None.
     Raises:
         InputError: a wrong shape, NaN or infinity, or ``meta`` that is not JSON.
     """
@@ -32,6 +33,7 @@ class Samples:
     category: NDArray[np.str_] = field(default_factory=lambda: np.zeros(0, "U1"))
     meta: dict[str, Any] = field(default_factory=dict)
     normals: NDArray[np.float32] | None = None
+    latents: NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
         points = _clouds("points", self.points)
@@ -54,6 +56,16 @@ class Samples:
                     f"normals must have the shape of points {points.shape}, got {normals.shape}"
                 )
             object.__setattr__(self, "normals", normals)
+        if self.latents is not None:
+            latents = np.asarray(self.latents)
+            if latents.ndim != 2 or len(latents) != len(points) or latents.dtype.kind != "f":
+                raise InputError(
+                    f"latents must be numbers of shape ({len(points)}, D), got {latents.shape} "
+                    f"of {latents.dtype}"
+                )
+            if not np.isfinite(latents).all():
+                raise InputError("latents hold NaN or infinity")
+            object.__setattr__(self, "latents", latents.astype(np.float32))
 
     def __len__(self) -> int:
         return len(self.points)
@@ -78,6 +90,8 @@ class Samples:
         }
         if self.normals is not None:
             arrays["normals"] = self.normals
+        if self.latents is not None:
+            arrays["latents"] = self.latents
         write_npz(path, arrays)
         return path
 
@@ -100,6 +114,7 @@ class Samples:
                 category=arrays.get("category", np.zeros(0, "U1")),
                 meta=meta,
                 normals=arrays.get("normals"),
+                latents=arrays.get("latents"),
             )
         except (InputError, ValueError, RecursionError) as error:
             raise InputError(f"{path} is not a samples file: {error}") from None

@@ -29,6 +29,7 @@ from pcgen.shapes.items import SourceItem, open_item
 from pcgen.shapes.listing import check_visible
 from pcgen.shapes.mesh_files import Mesh
 from pcgen.shapes.normalise import box_frame
+from pcgen.shapes.solid import NUMBERS, sample_solid
 from pcgen.shapes.store import IndexRow, shape_hash
 from pcgen.shapes.surface import sample_surface
 from pcgen.shapes.writer import as_point
@@ -50,6 +51,7 @@ class Shard:
         seed: of the data set.
         skip: positions of items that crash a worker, with the reason.
         up: the up axis of the source.
+        solids: points per mesh with a signed distance, 0 for none.
     """
 
     number: int
@@ -60,6 +62,7 @@ class Shard:
     seed: int
     skip: dict[int, str] = field(default_factory=dict)
     up: str = "y"
+    solids: int = 0
 
     @property
     def record(self) -> Path:
@@ -75,7 +78,8 @@ class ConvertedShard:
 
     Attributes:
         record: for each item, its frame and hashes, or the reason why it is left out.
-        arrays: points and normals of the accepted items, by name; empty if there are none.
+        arrays: points, normals and solids of the accepted items, by name; empty if there are none,
+            and no solids if no item has any.
     """
 
     record: list[dict[str, Any]]
@@ -91,6 +95,7 @@ def convert(shard: Shard, announce: Announce) -> ConvertedShard:
     check_visible(shard.source)
     points: list[NDArray[np.float32]] = []
     normals: list[NDArray[np.float16]] = []
+    solids: list[NDArray[np.float16]] = []
     record: list[dict[str, Any]] = []
     for position, item in enumerate(shard.items):
         if position in shard.skip:
@@ -100,13 +105,15 @@ def convert(shard: Shard, announce: Announce) -> ConvertedShard:
         try:
             # Invalid numbers are checked explicitly; nobody would see a worker's warnings.
             with np.errstate(all="ignore"), warnings.catch_warnings(action="ignore"):
-                shape = convert_item(item, shard.points, shard.seed, shard.up)
+                shape = convert_item(item, shard.points, shard.seed, shard.up, shard.solids)
         except (PcgenError, MemoryError, ArithmeticError, LookupError, ValueError) as error:
             record.append({"reason": _reason(error)})
             continue
         points.append(shape.points)
         half = shape.normals
         normals.append(np.zeros_like(shape.points, np.float16) if half is None else half)
+        solid = shape.solid
+        solids.append(np.zeros((shard.solids, NUMBERS), np.float16) if solid is None else solid)
         record.append(
             {
                 "centre": shape.centre,
@@ -114,6 +121,7 @@ def convert(shard: Shard, announce: Announce) -> ConvertedShard:
                 "plain": shape_hash(shape.points, None),
                 "full": shape_hash(shape.points, normals[-1]),
                 "normals": half is not None,
+                "solid": solid is not None,
                 "notes": list(shape.notes),
                 "content": shape.content,
             }
@@ -121,6 +129,8 @@ def convert(shard: Shard, announce: Announce) -> ConvertedShard:
     arrays: dict[str, NDArray[Any]] = {}
     if points:
         arrays = {"points": np.stack(points), "normals": np.stack(normals)}
+    if shard.solids and points:
+        arrays["solids"] = np.stack(solids)
     return ConvertedShard(record, arrays)
 
 
@@ -136,6 +146,7 @@ class StoredShape:
     """One shape as stored: points in the box frame, with its centre and scale.
 
     Attributes:
+        solid: (S, 4) signed distances of a mesh, see :func:`pcgen.shapes.solid.sample_solid`.
         notes: what was not understood in its file; content: a hash of the vertices or points.
     """
 
@@ -143,12 +154,15 @@ class StoredShape:
     normals: NDArray[np.float16] | None
     centre: tuple[float, float, float]
     scale: float
+    solid: NDArray[np.float16] | None = None
     notes: tuple[str, ...] = ()
     content: str = ""
 
 
-def convert_item(item: SourceItem, count: int, seed: int, up: str = "y") -> StoredShape:
-    """Read an item and sample ``count`` points.
+def convert_item(
+    item: SourceItem, count: int, seed: int, up: str = "y", solids: int = 0
+) -> StoredShape:
+    """Read an item and sample ``count`` points, and of a mesh ``solids`` signed distances.
 
     A mesh is sampled by area, and its frame is the box of its surface. Of a cloud, a random subset
     is used, or all points in their order, and its frame is the box of all points.
@@ -175,9 +189,13 @@ def convert_item(item: SourceItem, count: int, seed: int, up: str = "y") -> Stor
         raise MeshError(str(error)) from None
     stored = ((cloud.points - frame.centre[0]) / frame.scale[0]).astype(np.float32)
     half = None if cloud.normals is None else cloud.normals.astype(np.float16)
-    return StoredShape(
-        stored, half, as_point(frame.centre[0]), float(frame.scale[0]), notes, content
-    )
+    solid = None
+    if solids and isinstance(shape, Mesh):
+        # A generator of its own: the points are the same with and without solids.
+        other = np.random.default_rng([shape_seed(item.id, seed), 1])
+        solid = sample_solid(Mesh(to_y_up(shape.vertices, up), shape.faces), solids, other)
+    centre, scale = as_point(frame.centre[0]), float(frame.scale[0])
+    return StoredShape(stored, half, centre, scale, solid, notes, content)
 
 
 def _content_hash(shape: Mesh | Cloud) -> str:
@@ -217,6 +235,7 @@ def _is_outcome(entry: Any) -> bool:
         len(numbers) == 4
         and all(isinstance(number, float) and math.isfinite(number) for number in numbers)
         and isinstance(entry.get("normals"), bool)
+        and isinstance(entry.get("solid", False), bool)
         and all(isinstance(entry.get(name), str) for name in ("plain", "full"))
     )
 
@@ -236,7 +255,13 @@ def rows_of(shard: Shard, record: list[dict[str, Any]], with_normals: bool) -> I
             )
 
 
-def assemble(folder: Path, shards: list[tuple[Shard, int]], points: int, names: list[str]) -> None:
+def assemble(
+    folder: Path,
+    shards: list[tuple[Shard, int]],
+    points: int,
+    names: list[str],
+    solids: int = 0,
+) -> None:
     """Join the arrays of all shards, and delete each shard after it is safely copied.
 
     After an interruption at any moment, the call resumes: a shard that still exists is copied
@@ -245,18 +270,24 @@ def assemble(folder: Path, shards: list[tuple[Shard, int]], points: int, names: 
     Args:
         shards: each with the number of its accepted items.
         names: of the arrays to make; the shards of other arrays are deleted.
+        solids: points per shape in the array of that name, 0 for no such array.
     """
     total = sum(count for _, count in shards)
-    kinds: dict[str, np.dtype[Any]] = {"points": np.dtype("<f4"), "normals": np.dtype("<f2")}
+    kinds: dict[str, tuple[np.dtype[Any], tuple[int, int]]] = {
+        "points": (np.dtype("<f4"), (points, 3)),
+        "normals": (np.dtype("<f2"), (points, 3)),
+        "solids": (np.dtype("<f2"), (solids, NUMBERS)),
+    }
+    names = [*names, "solids"] if solids else names
     with storage_errors(folder):
-        for name in kinds:
+        for name, (kind, shape) in kinds.items():
             target = folder / f"{name}.npy"
             if name not in names:
                 for shard, _ in shards:
                     shard.array(name).unlink(missing_ok=True)
                 continue
-            header = npy_header(kinds[name], (total, points, 3))
-            size = points * 3 * kinds[name].itemsize
+            header = npy_header(kind, (total, *shape))
+            size = math.prod(shape) * kind.itemsize
             if not target.exists():
                 with atomic_file(target) as temporary, temporary.open("wb") as handle:
                     handle.write(header)

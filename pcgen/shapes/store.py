@@ -5,6 +5,8 @@
 ``index.csv``         one row per shape: id, category, split, source, sha256, centre, scale
 ``points.npy``        (count, P, 3) float32, in each shape's box frame
 ``normals.npy``       (count, P, 3) float16 unit vectors, zero if unknown; absent if all are
+``solids.npy``        (count, S, 4) float16: points and their signed distances to a mesh, see
+                      :mod:`pcgen.shapes.solid`; zero for clouds, absent if all are clouds
 ``report.json``       what was read, what was rejected and why
 ====================  ==========================================================================
 
@@ -32,6 +34,7 @@ from pcgen.errors import DataError, InputError
 from pcgen.files import check_regular, parse_json, read_text
 from pcgen.shapes.arrays import read_header
 from pcgen.shapes.axes import AXES
+from pcgen.shapes.solid import NUMBERS
 
 FORMAT = "pcgen-dataset"
 VERSION = 1
@@ -95,6 +98,10 @@ class Dataset:
             )
         if dataset.has_normals and dataset.mapped_normals.shape != wanted:
             raise DataError(f"{path} is damaged: normals.npy is {dataset.mapped_normals.shape}")
+        if dataset.has_solids:
+            found = dataset.mapped_solids.shape
+            if (found[0], found[2]) != (wanted[0], NUMBERS):
+                raise DataError(f"{path} is damaged: solids.npy is {found}")
         return dataset
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -131,6 +138,11 @@ class Dataset:
     @property
     def has_normals(self) -> bool:
         return bool(self.meta["has_normals"])
+
+    @property
+    def has_solids(self) -> bool:
+        """Whether signed distances are stored; of shapes that are clouds they are all zero."""
+        return (self.path / "solids.npy").is_file()
 
     @property
     def up(self) -> str:
@@ -223,6 +235,11 @@ class Dataset:
     def mapped_normals(self) -> NDArray[np.float16]:
         """All normals, (count, P, 3), memory-mapped."""
         return map_array(self.path / "normals.npy", np.float16)
+
+    @cached_property
+    def mapped_solids(self) -> NDArray[np.float16]:
+        """Places and signed distances of all shapes, (count, S, 4), likewise."""
+        return map_array(self.path / "solids.npy", np.float16)
 
     def _rows(self, rows: ArrayLike) -> NDArray[np.int64]:
         numbers = np.atleast_1d(np.asarray(rows))

@@ -28,6 +28,7 @@ SHARES = {
     "latent-flow/student": 0.03,
     "point-flow/teacher": 0.16,
     "point-flow/student": 0.06,
+    "field": 0.08,
 }
 LEAST = 1 / 3
 """Of its share of the whole, what a part gets in any case: no earlier stage may leave it untrained.

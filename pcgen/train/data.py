@@ -49,6 +49,8 @@ class TrainingClouds:
         normals: likewise float16, or None.
         label: (count,) int64, index into ``categories``.
         ids: of each, in the data set; empty where they are not known.
+        solids: (count, S, 4) float16, places and signed distances, see :mod:`pcgen.shapes.solid`;
+            all zero of shapes that are clouds. None where no shape has any.
     """
 
     rows: Tensor
@@ -57,6 +59,7 @@ class TrainingClouds:
     label: Tensor
     categories: tuple[str, ...]
     ids: tuple[str, ...] = ()
+    solids: Tensor | Mapped | None = None
 
     @classmethod
     def load(
@@ -82,6 +85,12 @@ class TrainingClouds:
             points = torch.from_numpy(dataset.points(rows, count, part="first"))
             if dataset.has_normals:
                 normals = torch.from_numpy(dataset.normals(rows, count, part="first")).half()
+        solids: Tensor | Mapped | None = None
+        if dataset.has_solids:
+            places = dataset.mapped_solids
+            solids = Mapped(places, rows, places.shape[1])
+            if len(rows) * places[0].nbytes <= IN_MEMORY:
+                solids = solids[:]
         return cls(
             rows=torch.from_numpy(rows),
             points=points,
@@ -89,10 +98,29 @@ class TrainingClouds:
             label=torch.tensor([categories.index(name) for name in names]),
             categories=categories,
             ids=tuple(dataset.rows[int(row)].id for row in rows),
+            solids=solids,
         )
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    @property
+    def solid_shapes(self) -> Tensor:
+        """Which of the shapes have solids, by their place here."""
+        if self.solids is None:
+            return torch.zeros(0, dtype=torch.int64)
+        return self.solids[:, :1].any(dim=2).flatten().nonzero().flatten()
+
+    def draw_solids(self, shapes: Tensor, count: int, generator: Generator) -> Tensor:
+        """``count`` places of each of ``shapes`` with their signed distance, (batch, count, 4).
+
+        They are consecutive, cyclically, and stored in random order.
+        """
+        assert self.solids is not None
+        total = self.solids.shape[1]
+        start = int(torch.randint(0, total, (1,), generator=generator))
+        around = (start + torch.arange(count)) % total
+        return self.solids[shapes[:, None], around].float()
 
     def digest(self) -> str:
         """A short text that clouds of the same content share, on whatever machine they lie."""

@@ -111,6 +111,30 @@ class PointFlowSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class FieldSettings:
+    """The signed distance of latents, see :class:`pcgen.latent.field.Field`.
+
+    Attributes:
+        width: of its layers, a multiple of 4. layers: of attention among patches.
+        nearest: patches that say something about a place.
+        places: of each shape in a batch.
+    """
+
+    width: int = 64
+    layers: int = 3
+    nearest: int = 4
+    places: int = 512
+    loop: LoopSettings = field(default_factory=lambda: LoopSettings(steps=4000, batch=4, rate=3e-3))
+
+    def __post_init__(self) -> None:
+        for name in ("width", "layers", "nearest", "places"):
+            if getattr(self, name) < 1:
+                raise InputError(f"field {name} must be at least 1, got {getattr(self, name)}")
+        if self.width % 4:
+            raise InputError(f"field width must be a multiple of 4, got {self.width}")
+
+
+@dataclass(frozen=True, kw_only=True)
 class Settings:
     """Everything that shapes a run; stored in ``run.json``.
 
@@ -127,6 +151,7 @@ class Settings:
     base: BaseSettings = field(default_factory=BaseSettings)
     latent_flow: LatentFlowSettings = field(default_factory=LatentFlowSettings)
     point_flow: PointFlowSettings = field(default_factory=PointFlowSettings)
+    field: FieldSettings = field(default_factory=FieldSettings)
     cloud_points: int = 4096
     augment: float = 0.2
 
@@ -151,6 +176,9 @@ def _cpu_tiny() -> Settings:
         latent_flow=LatentFlowSettings(width=64, blocks=1, pool=512, teacher=loop, student=loop),
         point_flow=PointFlowSettings(
             width=16, blocks=1, pairs=12, points=256, teacher=loop, student=loop
+        ),
+        field=FieldSettings(
+            width=16, layers=1, places=64, loop=dataclasses.replace(loop, batch=4, rate=3e-3)
         ),
         cloud_points=1024,
     )
@@ -177,6 +205,7 @@ def _gpu() -> Settings:
             teacher=dataclasses.replace(flow, batch=64),
             student=dataclasses.replace(flow, batch=64, steps=30_000),
         ),
+        field=FieldSettings(width=128, loop=dataclasses.replace(flow, batch=64)),
         cloud_points=10_000,
     )
 

@@ -40,7 +40,10 @@ class Context:
     @cached_property
     def budget(self) -> Budget:
         """The time of the run, which the first process keeps."""
-        return Budget(self.run.path, self.run.config.budget_minutes, self.shares)
+        shares = dict(self.shares)
+        if self.clouds.solids is None:
+            shares["field"] = 0.0  # there is nothing to train it on
+        return Budget(self.run.path, self.run.config.budget_minutes, shares)
 
     @property
     def group(self) -> Group:

@@ -15,7 +15,7 @@ from pcgen.cores import usable_cores
 from pcgen.errors import InputError
 from pcgen.runfile import STAGES, is_run
 from pcgen.shapes.store import Dataset
-from pcgen.train import autoencoder, children, latent_flow, latents, point_flow
+from pcgen.train import autoencoder, children, field, latent_flow, latents, point_flow
 from pcgen.train import presets as settings_of
 from pcgen.train.budget import check_budget
 from pcgen.train.data import TrainingClouds
@@ -25,13 +25,24 @@ from pcgen.train.presets import Settings
 from pcgen.train.run import Run, RunConfig, check_dataset
 from pcgen.train.stage import Context
 
-TRAINERS = (children.train, autoencoder.train, latents.train, latent_flow.train, point_flow.train)
+TRAINERS = (
+    children.train,
+    autoencoder.train,
+    latents.train,
+    latent_flow.train,
+    point_flow.train,
+    field.train,
+)
 
 
 def check_batches(settings: Settings, execution: Execution) -> None:
     """Refuse a job of more processes and parts than a batch of some stage has rows."""
     flows = (settings.latent_flow, settings.point_flow)
-    loops = [settings.autoencoder_loop, *(loop for flow in flows for loop in vars(flow).values())]
+    loops = [
+        settings.autoencoder_loop,
+        settings.field.loop,
+        *(loop for flow in flows for loop in vars(flow).values()),
+    ]
     for loop in loops:
         if isinstance(loop, LoopSettings):
             execution.check_batch(loop.batch, "this preset")

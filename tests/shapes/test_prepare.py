@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from pcgen.cli import main
-from pcgen.errors import DataError, StorageError
+from pcgen.errors import DataError, InputError, StorageError
 from pcgen.files import lock
 from pcgen.shapes.prepare import prepare
 from pcgen.shapes.starter import starter_path
@@ -334,3 +334,46 @@ prepare.SHARD_SIZE = 2
 if __name__ == "__main__":
     prepare.prepare(sys.argv[1], sys.argv[2], points=2000, workers=2)
 """
+
+
+def test_solids_are_stored_beside_the_same_points(tmp_path, boxes):
+    report = prepare(boxes, tmp_path / "with", points=64, workers=1, solids=200)
+    prepare(boxes, tmp_path / "without", points=64, workers=1, solids=0)
+    dataset, bare = Dataset.open(tmp_path / "with"), Dataset.open(tmp_path / "without")
+    assert report["solids"] == "known of 9 of 9 shapes"
+    assert dataset.content_hash == bare.content_hash
+    assert (dataset.has_solids, bare.has_solids) == (True, False)
+    places = dataset.mapped_solids.astype(np.float64)
+    assert places.shape == (9, 200, 4)
+    # Every box fills the frame of solids but for its flat axis, which the data set tells.
+    half = np.abs(dataset.points(range(9))).max(1)
+    half = np.maximum(half, 0.1)
+    over = np.abs(places[..., :3]) - (np.abs(dataset.points(range(9))).max(1) / half)[:, None]
+    truth = np.linalg.norm(np.maximum(over, 0), axis=2) + np.minimum(over.max(2), 0)
+    assert np.abs(places[..., 3] - truth).max() < 5e-3
+
+
+def test_clouds_have_no_solids_and_zeros_beside_meshes(tmp_path, boxes):
+    rng = np.random.default_rng(0)
+    np.save(boxes / "flat box" / "scan.npy", rng.normal(size=(128, 3)))
+    report = prepare(boxes, tmp_path / "mixed", points=64, workers=1, solids=50)
+    dataset = Dataset.open(tmp_path / "mixed")
+    assert report["solids"] == "known of 9 of 10 shapes"
+    scan = dataset.ids.index("flat box/scan")
+    known = dataset.mapped_solids.any((1, 2))
+    assert known.sum() == 9
+    assert not known[scan]
+    clouds = tmp_path / "clouds"
+    clouds.mkdir()
+    np.save(clouds / "scan.npy", rng.normal(size=(128, 3)))
+    prepare(clouds, tmp_path / "scans", points=64, workers=1)
+    assert not Dataset.open(tmp_path / "scans").has_solids
+
+
+def test_damaged_solids_and_wrong_numbers_are_refused(tmp_path, boxes):
+    prepare(boxes, tmp_path / "set", points=64, workers=1, solids=50)
+    np.save(tmp_path / "set" / "solids.npy", np.zeros((3, 50, 4), np.float16))
+    with pytest.raises(DataError, match=r"solids\.npy"):
+        Dataset.open(tmp_path / "set")
+    with pytest.raises(InputError, match="solids must be"):
+        prepare(boxes, tmp_path / "other", solids=-1)

@@ -1,0 +1,109 @@
+"""A signed distance that a local code says, anywhere about its shape.
+
+What is inside is no local question: a wall looks the same from both sides. So patches first look
+at each other, by attention; then a small network gives each place the distance that its nearest
+patches see, from where the place lies beside them. These are blended with weights that vanish where
+a patch ceases to be among the nearest, so that the distance is continuous. The patches are part of
+the latent, so shapes that the network has not seen are represented about as well as those it has.
+
+Places and distances are in the frame of :mod:`pcgen.shapes.solid`, in which codes are, and
+distances are learned up to :data:`FAR` from the surface.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from pcgen.latent.patches import POSITION_SCALE, SCALE
+from pcgen.runtime import staged
+
+FAR = 0.1
+"""Distances beyond this are all alike, in a frame of side 2."""
+WAVES = 3  # octaves in which a patch is told where it lies
+HEADS = 4  # of an attention
+CERTAIN = 6.0  # bound on the logarithm of a patch's own weight
+
+
+class Field(nn.Module):
+    """Signed distances of latents of :class:`pcgen.latent.patches.PatchCodec`.
+
+    Args:
+        patches: of a code; code: numbers of each.
+        width: of all layers, a multiple of ``HEADS``; layers: of attention.
+        nearest: patches that say something about a place.
+    """
+
+    def __init__(self, patches: int, code: int, *, width: int, layers: int, nearest: int) -> None:
+        super().__init__()
+        self.patches, self.code = patches, code
+        self.nearest = min(nearest, patches - 1)
+        self.scale = SCALE * patches**-0.5
+        self.embed = nn.Linear(code + 3 + 6 * WAVES, width)
+        self.blocks = nn.ModuleList([_Attention(width) for _ in range(layers)])
+        self.norm = nn.LayerNorm(width)
+        self.token = nn.Linear(width + code, width)
+        self.place = nn.Linear(3, width, bias=False)
+        self.body = nn.Sequential(
+            nn.SiLU(), nn.Linear(width, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU()
+        )
+        self.head = nn.Linear(width, 2)
+
+    def forward(self, z: Tensor, places: Tensor) -> Tensor:
+        """Signed distances (batch, n) at places (batch, n, 3) of latents (batch, latent_dim)."""
+        return self.at(*self.patch_features(z), places)
+
+    def patch_features(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """Means (batch, patches, 3) of the patches, and what each knows (batch, patches, width)."""
+        numbers = 3 * self.patches
+        mean = z[:, :numbers].view(len(z), self.patches, 3) / POSITION_SCALE
+        looks = z[:, numbers : numbers + self.patches * self.code]
+        looks = looks.view(len(z), self.patches, self.code)
+        octaves = staged(math.pi / 2 * 2.0 ** torch.arange(WAVES), z.device)
+        waves = (mean[..., None] * octaves).flatten(2)
+        x = self.embed(torch.cat([looks, mean, waves.sin(), waves.cos()], -1))
+        for block in self.blocks:
+            x = block(x)
+        return mean, self.token(torch.cat([self.norm(x), looks], -1))
+
+    def at(self, mean: Tensor, features: Tensor, places: Tensor) -> Tensor:
+        """Signed distances (batch, n) at places, given :meth:`patch_features`."""
+        with torch.no_grad():
+            away, patch = torch.cdist(places, mean).topk(self.nearest + 1, largest=False)
+            beside = (1 - away[..., :-1] / away[..., -1:].clamp_min(1e-9)).clamp_min(1e-6).square()
+            patch = patch[..., :-1]
+        rows = torch.arange(len(places), device=places.device)[:, None, None]
+        local = (places[:, :, None] - mean[rows, patch]) / self.scale
+        said = self.head(self.body(self.place(local) + features[rows, patch]))
+        weight = beside * said[..., 1].clamp(-CERTAIN, CERTAIN).exp()
+        return FAR * (weight * said[..., 0]).sum(-1) / weight.sum(-1)
+
+    def loss(self, z: Tensor, places: Tensor, distance: Tensor) -> Tensor:
+        """Mean error of distances (batch, n) in units of ``FAR``."""
+        found = self(z, places)
+        error = (found.clamp(-FAR, FAR) - distance.clamp(-FAR, FAR)).abs()
+        # Beyond FAR the error has no gradient, and this brings the distance back.
+        excess = (found.abs() - FAR).clamp_min(0)
+        return (error.mean() + 0.01 * excess.mean()) / FAR
+
+
+class _Attention(nn.Module):
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.before = nn.LayerNorm(width)
+        self.asked = nn.Linear(width, 3 * width)
+        self.joined = nn.Linear(width, width)
+        self.between = nn.LayerNorm(width)
+        self.mixed = nn.Sequential(
+            nn.Linear(width, 2 * width), nn.SiLU(), nn.Linear(2 * width, width)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        batch, count, width = x.shape
+        parts = self.asked(self.before(x)).view(batch, count, 3, HEADS, width // HEADS)
+        query, key, value = parts.permute(2, 0, 3, 1, 4)
+        seen = nn.functional.scaled_dot_product_attention(query, key, value)
+        x = x + self.joined(seen.transpose(1, 2).reshape(batch, count, width))
+        return x + self.mixed(self.between(x))

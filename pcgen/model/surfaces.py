@@ -1,0 +1,152 @@
+"""Meshes of latents: the zero level of a run's signed distance, in one piece where it is one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from pcgen import checkpoint
+from pcgen.errors import InputError, MeshError
+from pcgen.latent.autoencoder import Autoencoder
+from pcgen.latent.field import FAR, Field
+from pcgen.latent.patches import PatchCodec
+from pcgen.model.follow import weights
+from pcgen.reconstruct.batch import NamedCloud
+from pcgen.reconstruct.level_set import RESOLUTION, check_resolution, level_set
+from pcgen.reconstruct.topology import face_components, topology
+from pcgen.runfile import read_run
+from pcgen.shapes.mesh_files import Mesh
+
+HALF = 1.125  # half the side of the grid; the shape fills [-1, 1]
+AT_ONCE = 4096  # places: what they need stays in the cache of a processor
+CRUMB = 0.01  # a piece below this share of the largest one's volume is dropped
+FLAT = 0.002  # tolerance of the simplification, in box units
+
+
+class Surfaces:
+    """The signed distance of a run's latents, and meshes of its zero level."""
+
+    def __init__(
+        self, folder: Path, sizes: dict[str, Any], autoencoder: Autoencoder, device: str
+    ) -> None:
+        """
+        Args:
+            folder: of the stage; sizes: its settings.
+        Raises:
+            ValueError: the weights are of another network.
+        """
+        codec, tensors = autoencoder.codec, weights(folder)
+        if not isinstance(codec, PatchCodec):
+            raise ValueError("a field needs local codes")
+        known = {name: sizes[name] for name in ("width", "layers", "nearest")}
+        # A damaged run may ask for any number of layers.
+        if (
+            not all(type(n) is int and n > 0 for n in known.values())
+            or len(tensors) < known["layers"]
+        ):
+            raise ValueError(f"{len(tensors)} tensors make no field of {known}")
+        network = checkpoint.filled(lambda: Field(codec.patches, codec.code, **known), tensors)
+        self._field: Field = network.eval().requires_grad_(False).to(device)
+        self._autoencoder, self._device = autoencoder, device
+
+    @torch.no_grad()
+    def distance(self, latent: Tensor, places: NDArray[np.floating]) -> NDArray[np.float64]:
+        """Signed distances (n,) of places (n, 3), up to about ``FAR``, negative inside.
+
+        Both are in the frame of :mod:`pcgen.shapes.solid`.
+        """
+        mean, features = self._field.patch_features(latent[None].to(self._device))
+        parts = torch.from_numpy(np.asarray(places, np.float32)).to(self._device).split(AT_ONCE)
+        found = [self._field.at(mean, features, part[None])[0] for part in parts]
+        return torch.cat(found).clamp(-FAR, FAR).cpu().numpy().astype(np.float64)
+
+    def mesh(self, latent: Tensor, resolution: int = RESOLUTION) -> Mesh:
+        """A closed manifold in the box frame, its faces oriented outwards.
+
+        Args:
+            latent: (latent_dim,), finite.
+            resolution: cells along an axis; time grows with its square, memory with its cube.
+        Raises:
+            InputError: a resolution out of range. MeshError: the field has no inside.
+        """
+        cells = check_resolution(resolution)
+        vertices, faces, _ = level_set(lambda x: self.distance(latent, x), HALF, cells)
+        if not len(faces):
+            raise MeshError(
+                "the field of this latent has no inside; it is far from those of shapes"
+            )
+        vertices, faces = _whole(vertices, faces)
+        extents = self._autoencoder.extents(latent[None].to(self._device))[0]
+        return _simplified(vertices * extents.cpu().numpy().astype(np.float64), faces)
+
+
+def _whole(
+    vertices: NDArray[np.float64], faces: NDArray[np.int64]
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Without bubbles, and without the shells of hollows."""
+    piece = face_components(faces)
+    a, b, c = (vertices[faces[:, i]] for i in range(3))
+    volume = np.bincount(piece, (np.cross(a, b) * c).sum(axis=1))
+    kept, faces = np.unique(faces[(volume > CRUMB * volume.max())[piece]], return_inverse=True)
+    return vertices[kept], faces.reshape(-1, 3)
+
+
+def _simplified(vertices: NDArray[np.float64], faces: NDArray[np.int64]) -> Mesh:
+    """With fewer faces where it is flat, if it stays a manifold in single precision."""
+    import manifold3d
+
+    solid = manifold3d.Manifold(manifold3d.Mesh64(vertices, faces.astype(np.uint64)))
+    mesh = solid.simplify(FLAT).to_mesh64()
+    found = np.asarray(mesh.vert_properties)[:, :3], np.asarray(mesh.tri_verts, np.int64)
+    if len(found[1]) and topology(*found).manifold:
+        vertices, faces = found
+    return Mesh(vertices, faces)
+
+
+def mesh_of_run(run: Path | str, latent: NDArray[np.floating], resolution: int) -> Mesh:
+    """A mesh of a latent (latent_dim,), by the field of a run; the run is kept in memory.
+
+    Raises:
+        DataError: no such run. InputError: the run has no field, or other latents.
+    """
+    model = _loaded(str(run))
+    if model.surfaces is None:
+        raise InputError(f"{run} has no field; train it on data with solids, see pcgen prepare")
+    if np.shape(latent) != (model.latent_dim,):
+        raise InputError(f"latents of {run} are ({model.latent_dim},), got {np.shape(latent)}")
+    return model.surfaces.mesh(torch.from_numpy(np.asarray(latent, np.float32)), resolution)
+
+
+@lru_cache(1)
+def _loaded(run: str) -> Any:
+    from pcgen.model.shape_model import ShapeModel
+
+    return ShapeModel.load(run)
+
+
+def has_field(run: Path | str) -> bool:
+    """Whether a run makes meshes of latents; False where there is no run that can be read."""
+    try:
+        read_run(run)
+    except Exception:
+        return False
+    return (Path(run) / "field" / "weights.safetensors").is_file()
+
+
+def with_surfaces(clouds: Sequence[NamedCloud]) -> list[NamedCloud]:
+    """The clouds, those with a latent of a run that has a field to be meshed by it."""
+    known = {run: has_field(run) for run in {cloud.run for cloud in clouds if cloud.run}}
+    return [
+        replace(cloud, surface=partial(mesh_of_run, cloud.run))
+        if cloud.latent is not None and known.get(cloud.run)
+        else cloud
+        for cloud in clouds
+    ]
