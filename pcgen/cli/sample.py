@@ -1,11 +1,12 @@
 """Draw new shapes from a run.
 
 Writes one .npz with points (N, P, 3) float32 in the box frame ([-1, 1] along the longest side,
-+Y up), unsigned normals (N, P, 3), category (N,) and meta (JSON). One step is one evaluation of
-the latent map and one of the point map. The same seed gives the same shapes, whatever the number
-of workers.
++Y up), unsigned normals (N, P, 3), latents (N, D), category (N,) and meta (JSON). One step is one
+evaluation of the latent map and one of the point map. The same seed gives the same shapes, whatever
+the number of workers.
 
-For meshes draw more points: --points 16000 is what `pcgen demo` takes.
+Where the run has a field, `pcgen mesh` makes meshes of the latents. For meshes of points draw more
+of these: --points 16000 is what `pcgen demo` takes.
 
 examples:
   pcgen sample seats --count 12 --out seats.npz

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pcgen import checkpoint
-from pcgen.errors import MeshError
+from pcgen.errors import DataError, MeshError
 from pcgen.latent.autoencoder import Autoencoder
 from pcgen.latent.field import FAR, Field
 from pcgen.latent.patches import PatchCodec
@@ -111,6 +111,6 @@ def has_field(run: Path | str) -> bool:
     """Whether a run makes meshes of latents; False where there is no run that can be read."""
     try:
         read_run(run)
-    except Exception:
+    except DataError:
         return False
     return (Path(run) / "field" / "weights.safetensors").is_file()
