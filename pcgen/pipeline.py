@@ -123,7 +123,7 @@ def mesh(
     ``frames`` is a data set that gives sizes; ``options`` are those of
     :class:`pcgen.reconstruct.methods.MeshSettings`: method, faces, thickness, resolution.
     """
-    from pcgen.model.surfaces import with_surfaces
+    from pcgen.model.meshing import with_surfaces
     from pcgen.reconstruct.batch import mesh_all
     from pcgen.reconstruct.export import check_formats
     from pcgen.reconstruct.inputs import named_clouds

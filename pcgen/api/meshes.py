@@ -97,7 +97,8 @@ def surface(
     Raises:
         InputError: no surface in the points. MeshError: the method failed.
     """
-    from pcgen.model.surfaces import has_field, mesh_of_run
+    from pcgen.model.meshing import mesh_of_run
+    from pcgen.model.surfaces import has_field
 
     if latent is not None and settings.by_field and has_field(run):
         start = time.perf_counter()

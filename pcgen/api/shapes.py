@@ -315,7 +315,7 @@ class Shapes(Sequence[Shape]):
         Returns:
             what ``out/meshes.json`` holds.
         """
-        from pcgen.model.surfaces import with_surfaces
+        from pcgen.model.meshing import with_surfaces
         from pcgen.reconstruct.batch import NamedCloud, mesh_all
         from pcgen.reconstruct.methods import MeshSettings
 

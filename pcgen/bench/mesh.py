@@ -44,6 +44,8 @@ if TYPE_CHECKING:
 
 Points = NDArray[np.float64]
 Way = Callable[[Points, Points | None], Mesh]
+#: Points and normals, or a latent and None, by what they are of and how many they are.
+Drawn = dict[tuple[str, int], tuple[Points, Points | None]]
 THRESHOLD = 0.02
 SAMPLES = 20_000
 ENCODED = 2048  # points that a run encodes
@@ -157,7 +159,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
             if number < len(meshes):
                 mesh = meshes[number]
                 truth: Truth | None = _outer(mesh, SAMPLES, rng)
-                clouds = {("surface", count): _draw(mesh, count, rng) for count in counts}
+                clouds: Drawn = {("surface", count): _draw(mesh, count, rng) for count in counts}
                 if model is not None:
                     seen = clouds["surface", max(counts)][0][:ENCODED]
                     latent = model.encode(torch.tensor(seen[None], dtype=torch.float32))

@@ -1,10 +1,12 @@
 """Sample new shapes from a run.
 
 Writes one .npz file with points (N, P, 3) float32 in the box frame ([-1, 1] along the longest side,
-+Y up), unoriented normals (N, P, 3), category (N,) and meta (JSON). A step is one evaluation of the
-latent flow and one of the point flow. A seed gives the same shapes for any number of workers.
++Y up), unoriented normals (N, P, 3), latents (N, D), category (N,) and meta (JSON). A step is one
+evaluation of the latent flow and one of the point flow. A seed gives the same shapes for any number
+of workers.
 
-Meshes need more points: `pcgen demo` uses --points 16000.
+If the run has a field, `pcgen mesh` makes the meshes from the latents. Otherwise it makes them from
+the points, and needs more of these: `pcgen demo` uses --points 16000.
 
 examples:
   pcgen sample seats --count 12 --out seats.npz

@@ -5,7 +5,8 @@ the longest side, +Y up)::
 
     base ω --latent flow--> z            latents: LatentSampler
     z --base points, point flow--> cloud clouds: CloudDecoder
-    both, from a run directory           shape_model: ShapeModel
+    z --signed distance--> mesh          surfaces: Surfaces
+    all, from a run directory           shape_model: ShapeModel
 
 This is the one place that knows how the stages fit together when generating; training has its own
 way in :mod:`pcgen.train`.

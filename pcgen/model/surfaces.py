@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
-from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +11,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pcgen import checkpoint
-from pcgen.errors import InputError, MeshError
+from pcgen.errors import DataError, MeshError
 from pcgen.latent.autoencoder import Autoencoder
 from pcgen.latent.field import FAR, Field
 from pcgen.latent.patches import PatchCodec
 from pcgen.model.follow import weights
-from pcgen.reconstruct.batch import NamedCloud
 from pcgen.reconstruct.level_set import RESOLUTION, check_resolution, level_set
 from pcgen.reconstruct.topology import face_components, topology
 from pcgen.runfile import read_run
@@ -111,42 +107,10 @@ def _simplified(vertices: NDArray[np.float64], faces: NDArray[np.int64]) -> Mesh
     return Mesh(vertices, faces)
 
 
-def mesh_of_run(run: Path | str, latent: NDArray[np.floating], resolution: int) -> Mesh:
-    """A mesh of a latent (latent_dim,), by the field of a run; the run is kept in memory.
-
-    Raises:
-        DataError: no such run. InputError: the run has no field, or other latents.
-    """
-    model = _loaded(str(run))
-    if model.surfaces is None:
-        raise InputError(f"{run} has no field; train it on data with solids, see pcgen prepare")
-    if np.shape(latent) != (model.latent_dim,):
-        raise InputError(f"latents of {run} are ({model.latent_dim},), got {np.shape(latent)}")
-    return model.surfaces.mesh(torch.from_numpy(np.asarray(latent, np.float32)), resolution)
-
-
-@lru_cache(1)
-def _loaded(run: str) -> Any:
-    from pcgen.model.shape_model import ShapeModel
-
-    return ShapeModel.load(run)
-
-
 def has_field(run: Path | str) -> bool:
     """Whether a run makes meshes of latents; False where there is no run that can be read."""
     try:
         read_run(run)
-    except Exception:
+    except DataError:
         return False
     return (Path(run) / "field" / "weights.safetensors").is_file()
-
-
-def with_surfaces(clouds: Sequence[NamedCloud]) -> list[NamedCloud]:
-    """The clouds, those with a latent of a run that has a field to be meshed by it."""
-    known = {run: has_field(run) for run in {cloud.run for cloud in clouds if cloud.run}}
-    return [
-        replace(cloud, surface=partial(mesh_of_run, cloud.run))
-        if cloud.latent is not None and known.get(cloud.run)
-        else cloud
-        for cloud in clouds
-    ]

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from pcgen.errors import InputError, MeshError
-from pcgen.model import surfaces
+from pcgen.model import meshing
 from pcgen.model.surfaces import Surfaces
 from pcgen.reconstruct.batch import NamedCloud, mesh_all
 from pcgen.reconstruct.methods import MeshSettings, reconstruct
@@ -69,8 +69,8 @@ def test_a_latent_without_inside_is_told(made):
 
 def test_clouds_of_a_run_with_a_field_are_meshed_by_it(made, tmp_path, monkeypatch):
     model = SimpleNamespace(surfaces=made, latent_dim=5)
-    monkeypatch.setattr(surfaces, "_loaded", lambda run: model)
-    monkeypatch.setattr(surfaces, "has_field", lambda run: run == "runs/one")
+    monkeypatch.setattr(meshing, "_loaded", lambda run: model)
+    monkeypatch.setattr(meshing, "has_field", lambda run: run == "runs/one")
     rng = np.random.default_rng(0)
     ball = rng.normal(size=(400, 3))
     points = 0.8 * EXTENTS.numpy() * ball / np.linalg.norm(ball, axis=1, keepdims=True)
@@ -79,14 +79,14 @@ def test_clouds_of_a_run_with_a_field_are_meshed_by_it(made, tmp_path, monkeypat
         NamedCloud(name="scan", points=points),
     ]
     settings = MeshSettings(resolution=32)
-    found = mesh_all(surfaces.with_surfaces(clouds), tmp_path, settings=settings)
+    found = mesh_all(meshing.with_surfaces(clouds), tmp_path, settings=settings)
     reports = [entry["report"] for entry in found["meshes"]]
     assert reports[0]["method"] == "field"
     assert reports[1]["method"] != "field"
     assert reports[0]["area"] > 50 * reports[1]["area"]  # in its own unit
-    assert mesh_all(surfaces.with_surfaces(clouds), tmp_path, settings=settings)["resumed"] == 2
+    assert mesh_all(meshing.with_surfaces(clouds), tmp_path, settings=settings)["resumed"] == 2
     other = [NamedCloud(name="drawn", points=points, run="runs/one", latent=np.ones(5))]
-    assert mesh_all(surfaces.with_surfaces(other), tmp_path, settings=settings)["resumed"] == 0
+    assert mesh_all(meshing.with_surfaces(other), tmp_path, settings=settings)["resumed"] == 0
 
 
 def test_the_field_is_refused_for_clouds_from_elsewhere():
