@@ -99,9 +99,14 @@ def _simplified(vertices: NDArray[np.float64], faces: NDArray[np.int64]) -> Mesh
     """With fewer faces where it is flat, if it stays a manifold in single precision."""
     import manifold3d
 
-    solid = manifold3d.Manifold(manifold3d.Mesh64(vertices, faces.astype(np.uint64)))
+    solid = manifold3d.Manifold(
+        manifold3d.Mesh64(np.ascontiguousarray(vertices), np.ascontiguousarray(faces, np.uint64))
+    )
     mesh = solid.simplify(FLAT).to_mesh64()
-    found = np.asarray(mesh.vert_properties)[:, :3], np.asarray(mesh.tri_verts, np.int64)
+    found = (
+        np.ascontiguousarray(mesh.vert_properties[:, :3], np.float64),
+        np.ascontiguousarray(mesh.tri_verts, np.int64),
+    )
     if len(found[1]) and topology(*found).manifold:
         vertices, faces = found
     return Mesh(vertices, faces)
