@@ -85,25 +85,20 @@ def interpolate(
 
     It goes along the optimal-transport map of their points, see :mod:`pcgen.editing.between`.
     """
-    from pcgen.editing.between import POINTS, interpolated
+    from pcgen.editing import between
     from pcgen.model import ShapeModel
     from pcgen.model.pack import find_run
     from pcgen.shapes.one import read_shape
 
     model = ShapeModel.load(find_run(run), device)
     if files is not None:
-        ends = [read_shape(file, points=POINTS) for file in files]
+        ends = [read_shape(file, points=between.POINTS) for file in files]
     else:
         ends = [
-            model.sample(1, seed=end, points=POINTS, category=category).points[0] for end in seeds
+            model.sample(1, seed=end, points=between.POINTS, category=category).points[0]
+            for end in seeds
         ]
-    path = model.decode_samples(
-        interpolated(model, ends[0], ends[1], frames, seed),
-        points=points,
-        seed=seed,
-        same_noise=True,
-        category=["interpolation"] * frames,
-    )
+    path = between.interpolate(model, ends[0], ends[1], frames, points=points, seed=seed)
     path.save(out)
     return path
 

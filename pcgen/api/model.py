@@ -276,17 +276,16 @@ class Model:
         Example:
             >>> way = model.interpolate("old.ply", "new.glb", frames=24)  # doctest: +SKIP
         """
-        from pcgen.editing.between import interpolated
+        from pcgen.editing.between import interpolate
 
         one, two = read_shape(start), read_shape(end)
-        z = interpolated(self.shape_model, one.points, two.points, frames, seed)
-        return self._made(z, "interpolation", points, seed, same_noise=True)
+        return Shapes(
+            interpolate(self.shape_model, one.points, two.points, frames, points=points, seed=seed)
+        )
 
-    def _made(
-        self, z: Tensor, category: str, points: int, seed: int, *, same_noise: bool = False
-    ) -> Shapes:
+    def _made(self, z: Tensor, category: str, points: int, seed: int) -> Shapes:
         samples = self.shape_model.decode_samples(
-            z, points=points, seed=seed, same_noise=same_noise, category=[category] * len(z)
+            z, points=points, seed=seed, category=[category] * len(z)
         )
         return Shapes(samples)
 

@@ -22,6 +22,7 @@ from pcgen.shapes.mesh_files import Mesh
 from pcgen.shapes.places import BOX, Place, places_of_run
 
 if TYPE_CHECKING:
+    from pcgen.children.drawing import Pairs
     from pcgen.model import ShapeModel
 
 Array = NDArray[np.float32]
@@ -133,6 +134,7 @@ class RunSource:
     model: ShapeModel
     points: int = 2048
     draws: bool = True
+    _ways: dict[tuple[int, int], Pairs] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def categories(self) -> tuple[str, ...]:
@@ -149,13 +151,33 @@ class RunSource:
         return places_of_run(self.model.run_dir)
 
     def between(self, first: Item, second: Item, share: float, *, steps: int) -> Item:
-        """A shape on the line between two latents, from the base noise of the first."""
+        """A shape on the way from one to another, from the base noise of the first.
+
+        It goes along the transport map of their points, as ``pcgen interpolate`` does.
+        """
+        import torch
+
+        from pcgen.editing.between import at_times
+
         if first.latent is None or second.latent is None:
             raise InputError("only shapes drawn from the run can be blended")
-        latent = (1 - share) * first.latent + share * second.latent
+        if 0 < share < 1:
+            latent = at_times(self.model, self._way(first, second), torch.tensor([share]))
+        else:
+            latent = first.latent if share <= 0 else second.latent
         name = f"{first.name} to {second.name}, {share:.0%}"
         category = first.category if first.category == second.category else ""
         return self._decode(latent, first.seed or 0, steps, name, category)
+
+    def _way(self, first: Item, second: Item) -> Pairs:
+        """The map between two shapes; the last one is kept, as a slider asks for many shares."""
+        from pcgen.editing.between import paired
+
+        key = first.serial, second.serial
+        if key not in self._ways:
+            self._ways.clear()
+            self._ways[key] = paired(first.points, second.points)
+        return self._ways[key]
 
     def denser(self, item: Item) -> Item:
         """The same shape with as many points as a good mesh wants."""
