@@ -109,25 +109,37 @@ def mesh(
     *,
     formats: Sequence[str] = ("glb",),
     frames: Path | str | None = None,
+    unit: str = "",
+    size: float | None = None,
+    up: str = "",
+    colour: str = "plain",
     workers: int | None = None,
     ray: str | None = None,
     **options: Any,
 ) -> dict[str, Any]:
     """Clouds to closed meshes in ``out``, each with its report; goes on where it stopped.
 
-    ``frames`` is a data set that gives sizes; ``options`` are those of
-    :class:`pcgen.reconstruct.methods.MeshSettings`: method, faces, thickness.
+    ``frames`` is a data set that gives sizes; unit, size and up are those of
+    :class:`pcgen.reconstruct.export.Export`; colour: ``plain``, ``height`` or ``normal``;
+    ``options`` are those of :class:`pcgen.reconstruct.methods.MeshSettings`: method, faces,
+    thickness.
     """
     from pcgen.reconstruct.batch import mesh_all
-    from pcgen.reconstruct.export import check_formats
+    from pcgen.reconstruct.export import Export, check_formats
     from pcgen.reconstruct.inputs import named_clouds
     from pcgen.reconstruct.methods import MeshSettings
+    from pcgen.render.palette import Paint
     from pcgen.shapes.fetch import at_hand
 
     settings = MeshSettings(**options)
+    export = Export(unit=unit, size=size, up=up)
+    paint = None if colour == "plain" else Paint(colour)
     kinds = check_formats(tuple(formats))
     clouds = named_clouds(source, None if frames is None else at_hand(frames))
-    return mesh_all(clouds, out, formats=kinds, settings=settings, workers=workers, ray=ray)
+    return mesh_all(
+        clouds, out, formats=kinds, settings=settings, export=export, paint=paint,
+        workers=workers, ray=ray,
+    )  # fmt: skip
 
 
 def evaluate(

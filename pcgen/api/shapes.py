@@ -283,18 +283,29 @@ class Shapes(Sequence[Shape]):
         method: str = "auto",
         faces: int | None = None,
         thickness: float = 0.004,
+        unit: str = "",
+        size: float | None = None,
+        up: str = "",
+        colour: str = "plain",
         workers: int | None = None,
         ray: str | None = None,
         progress: bool = False,
     ) -> dict[str, Any]:
         """Mesh all shapes into the folder ``out``, each with its report; see ``pcgen mesh``.
 
+        Args:
+            unit, size, up: see :meth:`pcgen.SurfaceMesh.save`.
+            colour: of the vertices: ``plain``, ``height`` or ``normal``.
         Returns:
             what ``out/meshes.json`` holds.
         """
         from pcgen.reconstruct.batch import NamedCloud, mesh_all
+        from pcgen.reconstruct.export import Export
         from pcgen.reconstruct.methods import MeshSettings
+        from pcgen.render.palette import Paint
 
+        export = Export(unit=unit, size=size, up=up)
+        paint = None if colour == "plain" else Paint(colour)
         settings = MeshSettings(method=method, faces=faces, thickness=thickness)
         clouds = [
             NamedCloud(
@@ -311,8 +322,9 @@ class Shapes(Sequence[Shape]):
         ]
         with shown(progress):
             return mesh_all(
-                clouds, Path(out), formats=formats, settings=settings, workers=workers, ray=ray
-            )
+                clouds, Path(out), formats=formats, settings=settings, export=export, paint=paint,
+                workers=workers, ray=ray,
+            )  # fmt: skip
 
     def summary(self) -> dict[str, Any]:
         """Counts and origin, as plain data."""

@@ -23,6 +23,7 @@ estimated or smoothed is told here and noted in NAME.json.
 Examples:
   pcgen mesh chairs.npz --out meshes
   pcgen mesh scan.ply --out meshes --format glb,stl --faces 20000
+  pcgen mesh chairs.npz --out prints --format 3mf,stl --unit mm --size 80 --up z
 """
 
 from __future__ import annotations
@@ -41,7 +42,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("input", metavar="INPUT", type=Path, help="samples, cloud file or folder")
     parser.add_argument("--out", metavar="DIR", type=Path, required=True, help="where meshes go")
     parser.add_argument(
-        "--format", type=names, default=["glb"], help="one or more of glb,ply,obj,stl"
+        "--format", type=names, default=["glb"], help="one or more of glb,ply,obj,stl,3mf"
+    )
+    files = parser.add_argument_group("how files state a mesh, by default as its source did")
+    files.add_argument("--unit", default="", help="mm, cm, m, in or ft; GLB is then in metres")
+    files.add_argument("--size", type=float, metavar="L", help="length of the longest side in it")
+    files.add_argument(
+        "--up",
+        default="",
+        help="y or z in PLY, OBJ and STL; 3MF always has z, and GLB then y",
+    )
+    files.add_argument(
+        "--colour", default="plain", help="plain, height or normal, at vertices of GLB, PLY and OBJ"
     )
     parser.add_argument(
         "--method", default="auto", help="auto, facets, wrap, poisson, alpha, pivoting"
@@ -68,6 +80,10 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         args.out,
         formats=args.format,
         frames=args.frames,
+        unit=args.unit,
+        size=args.size,
+        up=args.up,
+        colour=args.colour,
         workers=args.workers,
         ray=args.ray,
         method=args.method,

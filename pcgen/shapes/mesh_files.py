@@ -19,6 +19,7 @@ from pcgen.files import atomic_file
 from pcgen.shapes.formats.polygons import check_range
 
 WRITE_SUFFIXES = (".glb", ".ply", ".obj", ".stl")
+COLOURED = (".glb", ".ply", ".obj")  # formats that keep colours at vertices
 GLTF_VERTICES, GLTF_INDICES = 34962, 34963  # what a buffer view of glTF 2.0 holds
 _FAR = 1000.0  # sizes of a shape from the origin; single precision then has 4 digits for it
 GLTF_GREY = [0.6, 0.6, 0.6, 1.0]
