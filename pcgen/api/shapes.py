@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
+from pcgen.config import from_plain, to_plain
 from pcgen.errors import InputError
 from pcgen.progress import shown
 from pcgen.shapes.cloud_writing import write_cloud
@@ -152,12 +153,14 @@ class Shapes(Sequence[Shape]):
         names: of each; numbers by default.
         facts: of each, see :class:`Shape`; may be empty.
         given: (N, P) bool, see :class:`Shape`, or None.
+        places: of each, where they are known one by one; else those of their categories.
     """
 
     samples: Samples
     names: tuple[str, ...] = ()
     facts: tuple[dict[str, Any], ...] = ()
     given: NDArray[np.bool_] | None = None
+    places: tuple[Place, ...] = ()
 
     @classmethod
     def of(cls, shapes: Sequence[Shape], *, meta: dict[str, Any] | None = None) -> Shapes:
@@ -185,6 +188,7 @@ class Shapes(Sequence[Shape]):
             tuple(shape.name for shape in shapes),
             tuple(shape.facts for shape in shapes),
             np.stack(given) if len(given) == len(shapes) else None,
+            tuple(shape.place for shape in shapes),
         )
 
     @classmethod
@@ -194,7 +198,8 @@ class Shapes(Sequence[Shape]):
         Raises:
             InputError: missing, damaged, or no samples.
         """
-        return cls(Samples.load(path))
+        samples = Samples.load(path)
+        return cls(samples, places=_places_said(samples))
 
     @property
     def points(self) -> NDArray[np.float32]:
@@ -239,7 +244,7 @@ class Shapes(Sequence[Shape]):
             normals=None if self.normals is None else self.normals[row],
             category=category,
             name=self.names[row] if self.names else str(row),
-            place=self._places.get(category, BOX),
+            place=self.places[row] if self.places else self._places.get(category, BOX),
             given=None if self.given is None else self.given[row],
             facts=self.facts[row] if self.facts else {},
         )
@@ -263,14 +268,17 @@ class Shapes(Sequence[Shape]):
             tuple(self.names[row] for row in chosen) if self.names else (),
             tuple(self.facts[row] for row in chosen) if self.facts else (),
             None if self.given is None else self.given[chosen],
+            tuple(self.places[row] for row in chosen) if self.places else (),
         )
 
     def save(self, path: Path | str) -> Path:
         """Write a samples file (``.npz``) and give its path; equal shapes give equal bytes.
 
-        What each shape's facts say goes into ``meta``.
+        What each shape's facts say goes into ``meta``, and so do places.
         """
         samples = self.samples
+        if any(place != BOX for place in self.places):
+            samples = samples.with_meta(places=[to_plain(place) for place in self.places])
         if any(self.facts):
             samples = samples.with_meta(facts=[dict(fact) for fact in self.facts])
         return samples.save(path)
@@ -353,6 +361,14 @@ class Shapes(Sequence[Shape]):
         ]
         rest = len(self) - len(shown_)
         return turnable(shown_, repr(self) + (f"; {rest} more are not shown" if rest else ""))
+
+
+def _places_said(samples: Samples) -> tuple[Place, ...]:
+    """The places that :meth:`Shapes.save` has noted; none where there are none of each shape."""
+    noted = samples.meta.get("places")
+    if not isinstance(noted, list) or len(noted) != len(samples):
+        return ()
+    return tuple(from_plain(Place, place, "places") for place in noted)
 
 
 def as_cloud(points: Any) -> NDArray[np.float32]:

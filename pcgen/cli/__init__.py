@@ -27,6 +27,7 @@ COMMANDS = {
     "sample": "new shapes from a run",
     "interpolate": "the way between two shapes",
     "vary": "shapes near a given one",
+    "complete": "partial or noisy shapes to whole ones",
     "mix": "a part of one shape on another",
     "encode": "shapes to latents",
     "decode": "latents to shapes",

@@ -10,6 +10,7 @@ run them. `pcgen bench NAME --help` describes one.
   mesh         points to mesh: F-score, watertight share, time
   prepare      meshes to clouds, shapes a second
   sampling     quality and time over the number of evaluations, per solver
+  completion   parts of test shapes completed, beside retrieval
   generation   quality over training time, with the standard Gaussian as control
 
 In a checkout, python -m tests.benchmarks.scale and python -m tests.benchmarks.memory plan larger
@@ -32,6 +33,7 @@ BENCHMARKS = (
     "mesh",
     "prepare",
     "sampling",
+    "completion",
     "generation",
 )
 
