@@ -43,9 +43,9 @@ class Bar(Protocol):
     def advance(self, steps: int = 1, note: str = "") -> None: ...
 
 
-def say(text: str) -> None:
-    """One line on stderr, unless quiet."""
-    if not _quiet:
+def say(text: str, *, always: bool = False) -> None:
+    """One line on stderr, unless quiet; ``always`` for what a user cannot go on without."""
+    if always or not _quiet:
         print(text, file=sys.stderr, flush=True)
 
 

@@ -252,12 +252,18 @@ class Controller:
         self.state.status = text
         self.changed()
 
-    def export(self, path: Path | str, as_mesh: bool | None = None) -> None:
+    def export(
+        self,
+        path: Path | str,
+        as_mesh: bool | None = None,
+        written: Callable[[Path], None] | None = None,
+    ) -> None:
         """Write the shape in the format of the suffix, see :mod:`pcgen.viewer.exporting`.
 
         Args:
             as_mesh: a ``.ply`` holds the mesh; by default where the mesh is shown. What has no
                 mesh yet gets one.
+            written: called with the path when it is done; by default that is said.
         """
         if self.item is None:
             return
@@ -273,10 +279,13 @@ class Controller:
             return export(dataclasses.replace(item, mesh=made), path, as_mesh=mesh), made
 
         def done(result: tuple[Path, Mesh | None]) -> None:
-            written, made = result
+            found, made = result
             if self.item is item and made is not None:
                 self.item = dataclasses.replace(item, mesh=made)
-            self.say(f"wrote {written}")
+            if written is not None:
+                written(found)
+            else:
+                self.say(f"wrote {found}")
 
         self.jobs.submit("export", f"writing {path.name}", work, done)
 

@@ -20,21 +20,38 @@ def show(
     category: str | None = None,
     reference: Path | str | None = None,
     device: str = "cpu",
+    web: bool = False,
+    host: str = "127.0.0.1",
+    port: int = 8080,
 ) -> None:
     """Open a window on ``path`` and return when it is closed.
 
     Args:
+        web: serve a page for a browser instead, until Ctrl-C, at ``host`` and ``port`` (the next
+            free one).
         number: the shape to begin with; seed, steps, points, category: of a run's shapes.
         device: that a run draws on.
         reference: data set whose training shapes are compared with; by default the run's.
     Raises:
-        BackendError: no window can be opened here, or its driver crashed.
+        BackendError: no window can be opened here, or its driver crashed; the address of the page
+            cannot be bound. MissingPackage: a page needs the extra ``web``.
         InputError, DataError: see :func:`pcgen.viewer.sources.open_source`.
     """
     # A wrong path is reported before graphics are tried.
     if kind_of(path) == "folder":
         open_collection(path)
+    if web:
+        from pcgen.viewer.web import serve
+        from pcgen.viewer.window_process import controller_of
+
+        controller = controller_of(
+            path, number=number, seed=seed, steps=steps, points=points, category=category,
+            reference=reference, device=device,
+        )  # fmt: skip
+        serve(controller, Path(path).name, host, port)
+        return
     instead = (
+        f"see it in a browser with: pcgen view {path} --web, "
         f"make a page instead with: pcgen gallery {path} --out gallery, or a picture with: "
         f"pcgen view {path} --png shape.png"
     )

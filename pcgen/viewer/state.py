@@ -41,6 +41,7 @@ class ViewState:
     """Everything a user can set. ``index`` counts shapes of files; a run counts seeds.
 
     ``coarse`` is the window's: balls of few triangles, for a driver that draws with the CPU.
+    ``dots`` is the page's: no balls, which are many times as large to send.
     """
 
     index: int = 0
@@ -54,4 +55,5 @@ class ViewState:
     point_size: float = 1.0
     playing: bool = False
     coarse: bool = False
+    dots: bool = False
     status: str = ""
