@@ -57,6 +57,7 @@ PACKAGES = (
     ("manifold3d", "manifold3d", "manifold meshes", ""),
     ("pytorch3d", "easypytorch3d", "the pytorch3d kernels backend", "pytorch3d"),
     ("ray", "ray", "--ray, work on a cluster", "ray"),
+    ("viser", "viser", "pcgen view --web", "web"),
     ("ott", "ott-jax", "a peer in pcgen bench transport", "bench"),
     ("pytest", "pytest", "the tests", "dev"),
 )

@@ -85,25 +85,20 @@ def interpolate(
 
     It goes along the optimal-transport map of their points, see :mod:`pcgen.editing.between`.
     """
-    from pcgen.editing.between import POINTS, interpolated
+    from pcgen.editing import between
     from pcgen.model import ShapeModel
     from pcgen.model.pack import find_run
     from pcgen.shapes.cloud_files import read_normalised_cloud
 
     model = ShapeModel.load(find_run(run), device)
     if files is not None:
-        ends = [read_normalised_cloud(file, points=POINTS) for file in files]
+        ends = [read_normalised_cloud(file, points=between.POINTS) for file in files]
     else:
         ends = [
-            model.sample(1, seed=end, points=POINTS, category=category).points[0] for end in seeds
+            model.sample(1, seed=end, points=between.POINTS, category=category).points[0]
+            for end in seeds
         ]
-    path = model.decode_samples(
-        interpolated(model, ends[0], ends[1], frames, seed),
-        points=points,
-        seed=seed,
-        same_noise=True,
-        category=["interpolation"] * frames,
-    )
+    path = between.interpolate(model, ends[0], ends[1], frames, points=points, seed=seed)
     path.save(out)
     return path
 
@@ -114,27 +109,38 @@ def mesh(
     *,
     formats: Sequence[str] = ("glb",),
     frames: Path | str | None = None,
+    unit: str = "",
+    size: float | None = None,
+    up: str = "",
+    colour: str = "plain",
     workers: int | None = None,
     ray: str | None = None,
     **options: Any,
 ) -> dict[str, Any]:
     """Clouds to closed meshes in ``out``, each with its report; goes on where it stopped.
 
-    ``frames`` is a data set that gives sizes; ``options`` are those of
-    :class:`pcgen.reconstruct.methods.MeshSettings`: method, faces, thickness, resolution.
+    ``frames`` is a data set that gives sizes; unit, size and up are those of
+    :class:`pcgen.reconstruct.export.Export`; colour: ``plain``, ``height`` or ``normal``;
+    ``options`` are those of :class:`pcgen.reconstruct.methods.MeshSettings`: method, faces,
+    thickness, resolution.
     """
     from pcgen.model.meshing import with_surfaces
     from pcgen.reconstruct.batch import mesh_all
-    from pcgen.reconstruct.export import check_formats
+    from pcgen.reconstruct.export import Export, check_formats
     from pcgen.reconstruct.inputs import named_clouds
     from pcgen.reconstruct.methods import MeshSettings
+    from pcgen.render.palette import Paint
     from pcgen.shapes.remote_datasets import local_folder
 
     settings = MeshSettings(**options)
+    export = Export(unit=unit, size=size, up=up)
+    paint = None if colour == "plain" else Paint(colour)
     kinds = check_formats(tuple(formats))
-    found = named_clouds(source, None if frames is None else local_folder(frames))
-    clouds = with_surfaces(found)
-    return mesh_all(clouds, out, formats=kinds, settings=settings, workers=workers, ray=ray)
+    clouds = with_surfaces(named_clouds(source, None if frames is None else local_folder(frames)))
+    return mesh_all(
+        clouds, out, formats=kinds, settings=settings, export=export, paint=paint,
+        workers=workers, ray=ray,
+    )  # fmt: skip
 
 
 def evaluate(

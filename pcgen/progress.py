@@ -65,9 +65,9 @@ class Bar(Protocol):
         """So many are done in all."""
 
 
-def say(text: str) -> None:
-    """One line on stderr, unless quiet."""
-    if not _quiet:
+def say(text: str, *, always: bool = False) -> None:
+    """One line on stderr, unless quiet; ``always`` for what a user cannot go on without."""
+    if always or not _quiet:
         print(text, file=sys.stderr, flush=True)
 
 

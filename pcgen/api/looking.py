@@ -34,10 +34,13 @@ def view(
     steps: int = 1,
     points: int = 2048,
     device: str = "cpu",
+    web: bool = False,
+    host: str = "127.0.0.1",
+    port: int = 8080,
     progress: bool = False,
 ) -> list[Path]:
-    """Open a window and return when it is closed; with ``png``, ``gif`` or ``explain`` write
-    pictures instead, which needs no display.
+    """Open a window and return when it is closed; with ``web`` serve a page for a browser until
+    Ctrl-C; with ``png``, ``gif`` or ``explain`` write pictures instead, which needs no display.
 
     Args:
         what: a model, a data set, shapes, a shape, or the path of any of these, of a mesh, of a
@@ -49,6 +52,8 @@ def view(
         drawn_as: ``points``, ``mesh`` or ``auto``. colour: ``plain``, ``height``, ``normal`` or
             ``part``. size: pixels of a picture's side. azimuth, elevation: degrees.
         seed, steps, points: of the shapes that a model draws; device: that draws them.
+        web: needs the extra ``web``. host, port: of the page, or the next free port; whoever
+            reaches another host than this machine's own may use the page.
         progress: show it on stderr.
     Returns:
         the pictures that were written.
@@ -57,6 +62,8 @@ def view(
     """
     import tempfile
 
+    if web and not (png is None and gif is None and explain is None):
+        raise InputError("a page and pictures cannot be had at once; leave out web or the pictures")
     with tempfile.TemporaryDirectory() as folder, shown(progress):
         source = _path(what, Path(folder))
         compared = None if reference is None else _path(reference, Path(folder))
@@ -70,6 +77,9 @@ def view(
                 device=device,
                 category=category,
                 reference=compared,
+                web=web,
+                host=host,
+                port=port,
             )
             return []
         return viewer.stills(

@@ -42,19 +42,46 @@ class SurfaceMesh:
     def faces(self) -> NDArray[np.int64]:
         return self.mesh.faces
 
-    def save(self, path: Path | str) -> Path:
+    def save(
+        self,
+        path: Path | str,
+        *,
+        unit: str = "",
+        size: float | None = None,
+        up: str = "",
+        colours: NDArray[np.uint8] | str | None = None,
+    ) -> Path:
         """Write it in the format that the suffix names and give the path.
 
-        It is read back and compared before it is written.
+        It is read back and compared before it is written. Suffixes are ``.glb``, ``.ply``,
+        ``.obj``, ``.stl`` and ``.3mf``. By default unit and axes stay those of the shape; a 3MF
+        file has Z up and a GLB file, where ``unit`` is given, metres and Y up, as their standards
+        have it.
 
+        Args:
+            unit: ``mm``, ``cm``, ``m``, ``in`` or ``ft``. size: of the longest side, in it.
+            up: the axis that points up, ``y`` or ``z``.
+            colours: (V, 3) or (V, 4) of 0-255 at the vertices, or ``height`` or ``normal``;
+                GLB, PLY and OBJ keep them.
         Raises:
-            InputError: an unknown suffix. MeshError: what is read back is another mesh.
+            InputError: an unknown suffix or unit, the unit of the shape is not known and no size
+                was given, or colours that do not fit. MeshError: what is read back is another mesh.
+
+        Example:
+            >>> mesh.save("seat.3mf", unit="mm", size=80)  # doctest: +SKIP
         """
         from pcgen.files import atomic_file
-        from pcgen.reconstruct.export import checked_bytes
+        from pcgen.reconstruct.export import Export, check_formats, checked_bytes
+        from pcgen.render.palette import Paint
 
         path = Path(path)
-        data = checked_bytes(self.mesh, path.suffix, path.stem)
+        (kind,) = check_formats([path.suffix])
+        placed, told = Export(unit=unit, size=size, up=up).placed(
+            self.mesh, kind, unit=self.unit, up=self.up
+        )
+        if isinstance(colours, str):
+            colours = Paint(colours)(self.vertices, self.faces, self.up)
+        data = checked_bytes(placed, f".{kind}", path.stem, unit=told, colours=colours)
         with atomic_file(path) as temporary:
             temporary.write_bytes(data)
         return path

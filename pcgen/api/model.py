@@ -16,9 +16,12 @@ from pcgen.model import ShapeModel
 from pcgen.model.pack import find_run, is_run_name, pack
 from pcgen.progress import shown
 from pcgen.runfile import read_run
+from pcgen.shapes.category_frames import SourceFrame
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from pcgen.editing.completion import Completion
 
 ENCODED_POINTS = 2048  # of a cloud that is read from a file, for its latent
 BATCH = 16  # clouds that are encoded at a time
@@ -190,6 +193,73 @@ class Model:
             raise InputError("a latent holds NaN or infinity")
         return z
 
+    def complete(
+        self,
+        shape: Any,
+        count: int = 4,
+        *,
+        points: int | None = None,
+        framed: bool = False,
+        keep: bool = True,
+        category: str | None = None,
+        seed: int = 0,
+    ) -> Shapes:
+        """Whole shapes that a partial or noisy cloud may belong to, the most likely first.
+
+        Args:
+            shape: a :class:`pcgen.Shape`, an array (P, 3), or the path of a file; +Y up.
+            count: answers, at most 32.
+            points: of each; None for as many as hold all points given, as dense as the rest. Of
+                more points than fit, as many as fit are drawn at random.
+            framed: the points lie in the box [-1, 1] of the whole shape already; else its size and
+                place are found.
+            keep: the points that came in stay as they are, and ``given`` marks them; else answers
+                are decoded, which takes noise away and gives normals.
+            category: of the whole shapes; None for all. seed: of everything random.
+        Returns:
+            shapes whose ``place`` takes them to the frame of ``shape``. Their ``facts``:
+            ``explained``, the mean log-density of the points under the shape, and ``plausible``,
+            minus half the squared distance to what the base reaches, in units of the distance
+            between neighbours there. The first and a tenth of the second order the answers.
+            ``meta["notes"]`` holds what is strange of the points, which is warned of as well.
+        Raises:
+            InputError: fewer than 16 points, NaN, no extent, or an unknown category.
+
+        Example:
+            >>> answers = model.complete("scan.ply", count=4)  # doctest: +SKIP
+        """
+        import warnings
+
+        from pcgen.editing.completion import completed
+
+        given = read_shape(shape)
+        cloud = given.points
+        if framed and not isinstance(shape, Shape):
+            cloud = given.place.restore(cloud).astype(np.float32)
+            given = Shape(cloud, category=given.category)
+            if np.abs(cloud).max() > 1.001:
+                raise InputError(
+                    "framed points lie in the box [-1, 1] of the whole shape, got some as far as "
+                    f"{np.abs(cloud).max():.3g}; leave out framed to have the box found"
+                )
+        answers, notes = completed(
+            self.shape_model,
+            cloud,
+            count,
+            points=points,
+            framed=framed,
+            keep=keep,
+            category=category,
+            seed=seed,
+        )
+        for note in notes:
+            warnings.warn(note, stacklevel=2)
+        shapes = [
+            _boxed(answer, given.place, category or given.category, str(number))
+            for number, answer in enumerate(answers)
+        ]
+        return Shapes.of(shapes, meta={"run": str(self.path), "seed": seed, "notes": notes})
+
     def vary(
         self,
         shape: Any,
@@ -276,17 +346,16 @@ class Model:
         Example:
             >>> way = model.interpolate("old.ply", "new.glb", frames=24)  # doctest: +SKIP
         """
-        from pcgen.editing.between import interpolated
+        from pcgen.editing.between import interpolate
 
         one, two = read_shape(start), read_shape(end)
-        z = interpolated(self.shape_model, one.points, two.points, frames, seed)
-        return self._made(z, "interpolation", points, seed, same_noise=True)
+        return Shapes(
+            interpolate(self.shape_model, one.points, two.points, frames, points=points, seed=seed)
+        )
 
-    def _made(
-        self, z: Tensor, category: str, points: int, seed: int, *, same_noise: bool = False
-    ) -> Shapes:
+    def _made(self, z: Tensor, category: str, points: int, seed: int) -> Shapes:
         samples = self.shape_model.decode_samples(
-            z, points=points, seed=seed, same_noise=same_noise, category=[category] * len(z)
+            z, points=points, seed=seed, category=[category] * len(z)
         )
         return Shapes(samples)
 
@@ -325,6 +394,24 @@ class Model:
 
         rows = [(name, str(value)) for name, value in self.summary().items() if value is not None]
         return table(rows, repr(self))
+
+
+def _boxed(answer: Completion, frame: SourceFrame, category: str, name: str) -> Shape:
+    """A completion of points in ``frame`` as a shape in its own box."""
+    points = answer.points.numpy()
+    low, high = points.min(0), points.max(0)
+    middle, half = (low + high) / 2, float((high - low).max()) / 2
+    centre = middle.astype(np.float64) * frame.scale + np.asarray(frame.centre)
+    x, y, z = (float(value) for value in centre)
+    return Shape(
+        (points - middle) / half,
+        None if answer.normals is None else answer.normals.numpy(),
+        category=category,
+        name=name,
+        place=SourceFrame(half * frame.scale, (x, y, z), frame.up, frame.unit),
+        given=answer.given.numpy(),
+        facts={"explained": answer.explained, "plausible": answer.plausible},
+    )
 
 
 def _clouds(shapes: Any) -> list[NDArray[np.float32]]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
+from pcgen.config import from_plain, to_plain
 from pcgen.errors import InputError
 from pcgen.progress import shown
 from pcgen.shapes.category_frames import BOX_FRAME, SourceFrame, frames_of_samples
@@ -167,12 +168,14 @@ class Shapes(Sequence[Shape]):
         names: of each; numbers by default.
         facts: of each, see :class:`Shape`; may be empty.
         given: (N, P) bool, see :class:`Shape`, or None.
+        places: of each, where they are known one by one; else those of their categories.
     """
 
     samples: Samples
     names: tuple[str, ...] = ()
     facts: tuple[dict[str, Any], ...] = ()
     given: NDArray[np.bool_] | None = None
+    places: tuple[SourceFrame, ...] = ()
 
     @classmethod
     def of(cls, shapes: Sequence[Shape], *, meta: dict[str, Any] | None = None) -> Shapes:
@@ -204,6 +207,7 @@ class Shapes(Sequence[Shape]):
             tuple(shape.name for shape in shapes),
             tuple(shape.facts for shape in shapes),
             np.stack(given) if len(given) == len(shapes) else None,
+            tuple(shape.place for shape in shapes),
         )
 
     @classmethod
@@ -213,7 +217,8 @@ class Shapes(Sequence[Shape]):
         Raises:
             InputError: missing, damaged, or no samples.
         """
-        return cls(Samples.load(path))
+        samples = Samples.load(path)
+        return cls(samples, places=_places_said(samples))
 
     @property
     def points(self) -> NDArray[np.float32]:
@@ -258,7 +263,7 @@ class Shapes(Sequence[Shape]):
             normals=None if self.normals is None else self.normals[row],
             category=category,
             name=self.names[row] if self.names else str(row),
-            place=self._places.get(category, BOX_FRAME),
+            place=self.places[row] if self.places else self._places.get(category, BOX_FRAME),
             given=None if self.given is None else self.given[row],
             facts=self.facts[row] if self.facts else {},
             run=str(self.meta.get("run", "")),
@@ -285,14 +290,17 @@ class Shapes(Sequence[Shape]):
             tuple(self.names[row] for row in chosen) if self.names else (),
             tuple(self.facts[row] for row in chosen) if self.facts else (),
             None if self.given is None else self.given[chosen],
+            tuple(self.places[row] for row in chosen) if self.places else (),
         )
 
     def save(self, path: Path | str) -> Path:
         """Write a samples file (``.npz``) and give its path; equal shapes give equal bytes.
 
-        What each shape's facts say goes into ``meta``.
+        What each shape's facts say goes into ``meta``, and so do places.
         """
         samples = self.samples
+        if any(place != BOX_FRAME for place in self.places):
+            samples = samples.with_meta(places=[to_plain(place) for place in self.places])
         if any(self.facts):
             samples = samples.with_meta(facts=[dict(fact) for fact in self.facts])
         return samples.save(path)
@@ -306,19 +314,30 @@ class Shapes(Sequence[Shape]):
         faces: int | None = None,
         thickness: float = 0.004,
         resolution: int = 96,
+        unit: str = "",
+        size: float | None = None,
+        up: str = "",
+        colour: str = "plain",
         workers: int | None = None,
         ray: str | None = None,
         progress: bool = False,
     ) -> dict[str, Any]:
         """Mesh all shapes into the folder ``out``, each with its report; see ``pcgen mesh``.
 
+        Args:
+            unit, size, up: see :meth:`pcgen.SurfaceMesh.save`.
+            colour: of the vertices: ``plain``, ``height`` or ``normal``.
         Returns:
             what ``out/meshes.json`` holds.
         """
         from pcgen.model.meshing import with_surfaces
         from pcgen.reconstruct.batch import NamedCloud, mesh_all
+        from pcgen.reconstruct.export import Export
         from pcgen.reconstruct.methods import MeshSettings
+        from pcgen.render.palette import Paint
 
+        export = Export(unit=unit, size=size, up=up)
+        paint = None if colour == "plain" else Paint(colour)
         settings = MeshSettings(
             method=method, faces=faces, thickness=thickness, resolution=resolution
         )
@@ -343,6 +362,8 @@ class Shapes(Sequence[Shape]):
                 Path(out),
                 formats=formats,
                 settings=settings,
+                export=export,
+                paint=paint,
                 workers=workers,
                 ray=ray,
             )
@@ -376,6 +397,14 @@ class Shapes(Sequence[Shape]):
         ]
         rest = len(self) - len(shown_)
         return notebook_view(shown_, repr(self) + (f"; {rest} more are not shown" if rest else ""))
+
+
+def _places_said(samples: Samples) -> tuple[SourceFrame, ...]:
+    """The places that :meth:`Shapes.save` has noted; none where there are none of each shape."""
+    noted = samples.meta.get("places")
+    if not isinstance(noted, list) or len(noted) != len(samples):
+        return ()
+    return tuple(from_plain(SourceFrame, place, "places") for place in noted)
 
 
 def as_cloud(points: Any) -> NDArray[np.float32]:

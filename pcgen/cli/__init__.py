@@ -27,6 +27,7 @@ COMMANDS = {
     "sample": "sample new shapes from a run",
     "interpolate": "interpolate between two shapes",
     "vary": "make variations of a shape",
+    "complete": "complete partial or noisy shapes",
     "mix": "put a part of one shape on another",
     "encode": "encode shapes into latents",
     "decode": "decode latents into shapes",

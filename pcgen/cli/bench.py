@@ -10,6 +10,7 @@ tests do not run benchmarks. `pcgen bench NAME --help` describes one.
   mesh         mesh reconstruction: F-score, share of watertight meshes, time
   prepare      sampling of meshes, shapes per second
   sampling     quality and time by number of function evaluations and solver
+  completion   parts of test shapes completed, beside retrieval
   generation   quality by training time, with the standard Gaussian as control
 
 In a checkout, python -m tests.benchmarks.scale and python -m tests.benchmarks.memory estimate what
@@ -32,6 +33,7 @@ BENCHMARKS = (
     "mesh",
     "prepare",
     "sampling",
+    "completion",
     "generation",
 )
 

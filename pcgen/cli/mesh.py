@@ -25,6 +25,7 @@ dropped, estimated or smoothed, and NAME.json records it.
 Examples:
   pcgen mesh chairs.npz --out meshes
   pcgen mesh scan.ply --out meshes --format glb,stl --faces 20000
+  pcgen mesh chairs.npz --out prints --format 3mf,stl --unit mm --size 80 --up z
 """
 
 from __future__ import annotations
@@ -47,7 +48,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--out", metavar="DIR", type=Path, required=True, help="the folder to write"
     )
     parser.add_argument(
-        "--format", type=names, default=["glb"], help="one or more of glb,ply,obj,stl"
+        "--format", type=names, default=["glb"], help="one or more of glb,ply,obj,stl,3mf"
+    )
+    files = parser.add_argument_group("how files state a mesh, by default as its source did")
+    files.add_argument("--unit", default="", help="mm, cm, m, in or ft; GLB is then in metres")
+    files.add_argument("--size", type=float, metavar="L", help="length of the longest side in it")
+    files.add_argument(
+        "--up",
+        default="",
+        help="y or z in PLY, OBJ and STL; 3MF always has z, and GLB then y",
+    )
+    files.add_argument(
+        "--colour", default="plain", help="plain, height or normal, at vertices of GLB, PLY and OBJ"
     )
     parser.add_argument(
         "--method", default="auto", help="auto, field, facets, wrap, poisson, alpha, pivoting"
@@ -86,6 +98,10 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         args.out,
         formats=args.format,
         frames=args.frames,
+        unit=args.unit,
+        size=args.size,
+        up=args.up,
+        colour=args.colour,
         workers=args.workers,
         ray=args.ray,
         method=args.method,

@@ -3,8 +3,9 @@
 INPUT is a run, a samples file, a data set, a mesh, a point cloud or a folder of meshes. The window
 shows points, normals, mesh, base points and the nearest training shape as layers. For a run, it
 also samples new shapes, plays the flow from base to shape, and interpolates between two shapes.
-Press H in the window for the keys. With --png, --gif or --explain, no window opens and no graphics
-driver is needed.
+Press H in the window for the keys. With --web, a browser shows the same, without graphics here and
+also over SSH (ssh -L 8080:localhost:8080 HOST). With --png, --gif or --explain, no window opens and
+no graphics driver is needed.
 
 examples:
   pcgen view runs/chairs
@@ -12,6 +13,7 @@ examples:
   pcgen view chairs.npz --png sheet.png --count 24
   pcgen view chair.glb --gif chair.gif
   pcgen view runs/chairs --explain chair.png
+  pcgen view runs/chairs --web
 """
 
 from __future__ import annotations
@@ -39,6 +41,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     drawn.add_argument("--steps", type=positive, default=1, help="evaluations of each flow")
     drawn.add_argument("--points", type=positive, default=2048, help="points per shape")
     add_device(drawn)
+    web = parser.add_argument_group("a page for a browser, in place of the window")
+    web.add_argument("--web", action="store_true", help="serve it until Ctrl-C; needs pcgen[web]")
+    web.add_argument(
+        "--host", default="127.0.0.1", help="another one lets others reach and use the page"
+    )
+    web.add_argument("--port", type=positive, default=8080, help="or the next free one")
     still = parser.add_argument_group("pictures without a window")
     still.add_argument(
         "--png", type=Path, help="write a picture; of several shapes, a contact sheet"
@@ -82,6 +90,9 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         steps=args.steps,
         points=args.points,
         device=args.device,
+        web=args.web,
+        host=args.host,
+        port=args.port,
         progress=not args.quiet,
     )
     return {"input": str(args.input), "pictures": [str(path) for path in written]}

@@ -23,6 +23,7 @@ from pcgen.children.matching import match
 from pcgen.editing.parts import PARTS
 from pcgen.errors import InputError
 from pcgen.model import ShapeModel
+from pcgen.shapes.samples import Samples
 
 POINTS = 2048  # of a cloud that is matched
 SWEEPS = 24  # of the matching: within 3 % of the least cost
@@ -66,6 +67,17 @@ def along(pairs: Pairs, share: Tensor, between: Tensor) -> Tensor:
     return blend(many, share, torch.zeros(count, dtype=torch.bool), between)[0]
 
 
+def paired(first: NDArray[np.float32], second: NDArray[np.float32], seed: int = 0) -> Pairs:
+    """:func:`matched` for clouds (n, 3) of any n, of which :data:`POINTS` are drawn."""
+    return matched(thinned(first, POINTS, seed), thinned(second, POINTS, seed), seed)
+
+
+def at_times(model: ShapeModel, pairs: Pairs, times: Tensor) -> Tensor:
+    """Latents (k, latent_dim) of a matched pair at times (k,) from 0, the first, to 1."""
+    share = times[:, None].expand(-1, pairs.points[0].shape[1])
+    return model.encode(along(pairs, share, times))
+
+
 def interpolated(
     model: ShapeModel, first: NDArray[np.float32], second: NDArray[np.float32], frames: int,
     seed: int = 0,
@@ -79,9 +91,30 @@ def interpolated(
     """
     if frames < 2:
         raise InputError(f"an interpolation needs at least 2 frames, got {frames}")
-    pairs = matched(thinned(first, POINTS, seed), thinned(second, POINTS, seed), seed)
-    times = torch.linspace(0, 1, frames)
-    return model.encode(along(pairs, times[:, None].expand(-1, POINTS), times))
+    return at_times(model, paired(first, second, seed), torch.linspace(0, 1, frames))
+
+
+def interpolate(
+    model: ShapeModel,
+    first: NDArray[np.float32],
+    second: NDArray[np.float32],
+    frames: int,
+    *,
+    points: int = POINTS,
+    seed: int = 0,
+) -> Samples:
+    """The way from one cloud to another as shapes, both ends included.
+
+    All share one draw of the base noise, so that points keep their identity. Arguments and errors
+    are those of :func:`interpolated`.
+    """
+    return model.decode_samples(
+        interpolated(model, first, second, frames, seed),
+        points=points,
+        seed=seed,
+        same_noise=True,
+        category=["interpolation"] * frames,
+    )
 
 
 def mixed(
@@ -106,7 +139,7 @@ def mixed(
     direction = _direction(part)
     if not 0 < share < 1:
         raise InputError(f"share must lie between 0 and 1, got {share}")
-    pairs = matched(thinned(first, POINTS, seed), thinned(second, POINTS, seed), seed)
+    pairs = paired(first, second, seed)
     score = pairs.in_cube()[0] @ direction
     edge = score.quantile(1 - share, dim=1, keepdim=True)
     mask = torch.sigmoid((score - edge) / WIDTH)

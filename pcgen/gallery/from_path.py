@@ -112,15 +112,18 @@ def _from_run(
     category: str | None,
     device: str = "cpu",
 ) -> GalleryContent:
+    from pcgen.editing import between
     from pcgen.model import ShapeModel
 
     model = ShapeModel.load(run, device)
     progress.say(f"sampling {count} shapes from {run}")
     samples = model.sample(count, seed=seed, points=points, steps=steps, category=category)
-    ends = model.sample_latents(2, seed=seed, category=category)
+    ends = model.sample(2, seed=seed, points=between.POINTS, category=category).points
     return GalleryContent(
         samples=samples,
-        interpolation=model.interpolate(ends[0], ends[1], FRAMES, points=points, seed=seed),
+        interpolation=between.interpolate(
+            model, ends[0], ends[1], FRAMES, points=points, seed=seed
+        ),
         curves=read_curves(run),
         explained=overview(model, seed=seed, category=category, size=420),
         training=model.dataset_path,

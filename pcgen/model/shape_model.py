@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from pcgen import __version__, runtime
-from pcgen.errors import DataError, InputError
+from pcgen.errors import DataError
 from pcgen.model.clouds import CloudDecoder
 from pcgen.model.latents import LatentSampler
 from pcgen.model.surfaces import Surfaces, has_field
@@ -101,21 +100,6 @@ class ShapeModel:
     ) -> Tensor:
         """(count, latent_dim) latents of new shapes."""
         return self.draw(count, seed=seed, category=category, steps=steps).z
-
-    def interpolate(
-        self, start: Tensor, end: Tensor, frames: int, *, points: int = 2048, seed: int = 0
-    ) -> Samples:
-        """Shapes along the line between two latents (latent_dim,), both ends included.
-
-        Every frame uses the same base noise, so that points keep their identity.
-        """
-        if frames < 2:
-            raise InputError(f"an interpolation needs at least 2 frames, got {frames}")
-        weights = torch.linspace(0, 1, frames)[:, None]
-        z = torch.lerp(start[None], end[None], weights)
-        return self.decode_samples(
-            z, points=points, seed=seed, same_noise=True, category=["interpolation"] * frames
-        )
 
     def decode_samples(
         self,

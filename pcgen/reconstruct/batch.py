@@ -23,13 +23,34 @@ from pcgen.errors import InputError, PcgenError
 from pcgen.files import atomic_file, lock, parse_json, read_text, write_json
 from pcgen.jobs import pool
 from pcgen.jobs.workers import Announce
-from pcgen.reconstruct.export import check_formats, checked_bytes
+from pcgen.reconstruct.export import Export, check_formats, checked_bytes
 from pcgen.reconstruct.methods import MeshSettings, finished, reconstruct
 from pcgen.shapes.category_frames import SourceFrame
-from pcgen.shapes.mesh_files import Mesh
+from pcgen.shapes.mesh_files import COLOURED, Mesh
 
 MANIFEST = "meshes.json"
 Surface = Callable[[NDArray[np.floating], int], Mesh]
+Painter = Callable[[NDArray[np.float64], NDArray[np.int64], str], NDArray[np.uint8]]
+"""Vertices, faces and the axis up to colours (V, 3) of 0-255; its text stands for it in a key."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Written:
+    """What files are written of a mesh, and how."""
+
+    formats: tuple[str, ...]
+    export: Export
+    paint: Painter | None
+
+    def files(self, mesh: Mesh, name: str, unit: str, up: str) -> dict[str, bytes]:
+        """The content of each file by its ending; ``unit`` and ``up`` are those of the mesh."""
+        colours = None if self.paint is None else self.paint(mesh.vertices, mesh.faces, up)
+        found = {}
+        for kind in self.formats:
+            placed, told = self.export.placed(mesh, kind, unit=unit, up=up)
+            kept = colours if f".{kind}" in COLOURED else None
+            found[kind] = checked_bytes(placed, f".{kind}", name, unit=told, colours=kept)
+        return found
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,24 +88,31 @@ def mesh_all(
     *,
     formats: Sequence[str] = ("glb",),
     settings: MeshSettings | None = None,
+    export: Export | None = None,
+    paint: Painter | None = None,
     workers: int | None = None,
     ray: str | None = None,
 ) -> dict[str, Any]:
     """Mesh each cloud into the folder ``out``; gives what ``meshes.json`` holds.
 
     Args:
+        export: unit, size and axis of the files; reports stay in the own unit of each cloud.
+        paint: gives the vertices colours, in the formats that keep them.
         workers: processes; by default this one alone, or all of a cluster.
         ray: the address of a Ray cluster that does the work; see :mod:`pcgen.jobs.cluster`.
     Raises:
+        InputError: an unknown format, or a unit that cannot be told.
         StorageError: ``out`` cannot be written, or another process writes it.
     """
     settings = settings or MeshSettings()
-    kinds = check_formats(tuple(formats))
+    written = Written(formats=check_formats(tuple(formats)), export=export or Export(), paint=paint)
+    for cloud in clouds:
+        written.export.check(cloud.unit)
     out = Path(out)
     with lock(out):
         jobs, entries = [], {}
         for cloud in clouds:
-            key = _key(cloud, settings, kinds)
+            key = _key(cloud, settings, written)
             kept = _finished(out, cloud.name, key)
             if kept:
                 entries[cloud.name] = kept
@@ -92,7 +120,7 @@ def mesh_all(
                 jobs.append((cloud, key))
         resumed = len(entries)
         with progress.bar("mesh", len(clouds), resumed) as bar:
-            for made in _run(jobs, (kinds, settings), workers, ray):
+            for made in _run(jobs, (written, settings), workers, ray):
                 _write(out, made)
                 entries[made.entry["name"]] = made.entry
                 bar.advance(note=made.entry["name"])
@@ -100,7 +128,8 @@ def mesh_all(
         manifest = {
             "version": __version__,
             "settings": to_plain(settings),
-            "formats": list(kinds),
+            "formats": list(written.formats),
+            "export": to_plain(written.export),
             "resumed": resumed,
             "summary": summary(ordered),
             "meshes": ordered,
@@ -133,10 +162,10 @@ class Made:
 
 
 def mesh_one(
-    job: tuple[NamedCloud, str], announce: Announce, common: tuple[Sequence[str], MeshSettings]
+    job: tuple[NamedCloud, str], announce: Announce, common: tuple[Written, MeshSettings]
 ) -> Made:
     """Mesh and report one cloud; a known error becomes its entry."""
-    (cloud, key), (kinds, settings) = job, common
+    (cloud, key), (written, settings) = job, common
     entry: dict[str, Any] = {"name": cloud.name, "category": cloud.category, "key": key}
     try:
         if cloud.fault:
@@ -150,20 +179,20 @@ def mesh_one(
             result = finished(place.restored(mesh), points, settings, start)
         else:
             result = reconstruct(points, normals, settings)
-        files = {kind: checked_bytes(result.mesh, f".{kind}", cloud.name) for kind in kinds}
+        files = written.files(result.mesh, cloud.name, cloud.unit, cloud.up)
     except PcgenError as error:
         return Made(entry | {"error": str(error)}, {})
     except Exception as error:
         # One shape that triggers a defect of ours or of a library must not stop the others.
         return Made(entry | {"error": f"unexpected {type(error).__name__}: {error}"}, {})
-    names = [f"{cloud.name}.{kind}" for kind in kinds]
+    names = [f"{cloud.name}.{kind}" for kind in files]
     entry |= {"files": names, "unit": cloud.unit, "report": to_plain(result.report)}
     return Made(entry, files)
 
 
 def _run(
     jobs: list[tuple[NamedCloud, str]],
-    common: tuple[Sequence[str], MeshSettings],
+    common: tuple[Written, MeshSettings],
     workers: int | None,
     ray: str | None,
 ) -> Iterator[Made]:
@@ -192,16 +221,19 @@ def _write(out: Path, made: Made) -> None:
     write_json(out / f"{made.entry['name']}.json", made.entry)
 
 
-def _key(cloud: NamedCloud, settings: MeshSettings, kinds: Sequence[str]) -> str:
-    """Equal only for equal points, settings, formats and version of the program."""
+def _key(cloud: NamedCloud, settings: MeshSettings, written: Written) -> str:
+    """Equal only for equal points, settings, formats, exports and version of the program."""
     content = hashlib.sha256()
     by_field = cloud.surface is not None and settings.by_field
     for array in (cloud.points, cloud.normals, cloud.latent if by_field else None):
         if array is not None:
             content.update(np.ascontiguousarray(array).tobytes())
-    turned = [cloud.up] if cloud.up != "y" else []
+    more: list[Any] = [cloud.up] if cloud.up != "y" else []
+    if written.export != Export() or written.paint:
+        more += [to_plain(written.export), repr(written.paint), cloud.unit]
     place = (
-        cloud.scale, list(cloud.centre), list(kinds), __version__, content.hexdigest(), *turned
+        cloud.scale, list(cloud.centre), list(written.formats), __version__, content.hexdigest(),
+        *more,
     )  # fmt: skip
     return digest([to_plain(settings), *place])
 

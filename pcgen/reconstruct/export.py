@@ -1,17 +1,90 @@
-"""Meshes to GLB, PLY, OBJ and STL, each read back and compared before it is written."""
+"""Meshes to GLB, PLY, OBJ, STL and 3MF, each read back and compared before it is written."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pcgen.errors import InputError, MeshError
 from pcgen.reconstruct.topology import is_watertight, merged
-from pcgen.shapes.mesh_files import WRITE_SUFFIXES, Mesh, far_offset, mesh_bytes
+from pcgen.shapes.axes import from_y_up, to_y_up
+from pcgen.shapes.mesh_files import COLOURED, WRITE_SUFFIXES, Mesh, far_offset, mesh_bytes
 from pcgen.shapes.reading import read_mesh
+from pcgen.shapes.threemf import read_3mf, write_3mf
 
-FORMATS = tuple(suffix[1:] for suffix in WRITE_SUFFIXES)
+FORMATS = (*(suffix[1:] for suffix in WRITE_SUFFIXES), "3mf")
+METRES = {"mm": 0.001, "cm": 0.01, "m": 1.0, "in": 0.0254, "ft": 0.3048}
+"""The units that a mesh can be exported in, in metres."""
+UPS = ("y", "z")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Export:
+    """How files state a mesh. By default as the source did.
+
+    PLY, OBJ and STL say neither unit nor axis. 3MF is written with Z up, as its standard has it;
+    GLB in metres where ``unit`` is given, and with Y up where ``unit`` or ``up`` is.
+
+    Attributes:
+        unit: of the numbers in the files, a key of :data:`METRES`.
+        size: length of the longest side in that unit. up: the axis that points up.
+    Raises:
+        InputError: an unknown unit or axis, or a size that is no length.
+    """
+
+    unit: str = ""
+    size: float | None = None
+    up: str = ""
+
+    def __post_init__(self) -> None:
+        if self.unit and self.unit not in METRES:
+            raise InputError(f"unit must be one of {', '.join(METRES)}, got {self.unit!r}")
+        if self.up and self.up not in UPS:
+            raise InputError(f"up must be one of {', '.join(UPS)}, got {self.up!r}")
+        if self.size is not None and not 0 < self.size < math.inf:
+            raise InputError(f"size must be a positive length, got {self.size}")
+
+    def check(self, unit: str) -> None:
+        """Refuse what cannot be done with a mesh in ``unit``.
+
+        Raises:
+            InputError: lengths in an unknown unit cannot be told in another one.
+        """
+        if self.unit and self.size is None and unit not in METRES:
+            raise InputError(
+                f"nobody said the unit of this shape, so it cannot be told in {self.unit}: "
+                "give the length of its longest side (--size), or prepare its data set with --unit"
+            )
+
+    def placed(self, mesh: Mesh, kind: str, *, unit: str = "", up: str = "y") -> tuple[Mesh, str]:
+        """The mesh as a file holds it, and the unit of its numbers.
+
+        Args:
+            kind: of the file, one of :data:`FORMATS`. unit, up: of ``mesh``.
+        Raises:
+            InputError: see :meth:`check`.
+        """
+        self.check(unit)
+        factor, told = 1.0, unit
+        if self.size is not None:
+            used = mesh.used_vertices()
+            factor, told = self.size / float(np.ptp(used, axis=0).max()), self.unit or unit
+        elif self.unit:
+            factor, told = METRES[unit] / METRES[self.unit], self.unit
+        if kind == "glb" and self.unit:
+            factor, told = factor * METRES[self.unit], "m"
+        to = self.up or up
+        if kind == "3mf":
+            to = "z"
+        elif kind == "glb" and (self.unit or self.up):
+            to = "y"
+        if to == up and factor == 1:
+            return mesh, told
+        return Mesh(from_y_up(to_y_up(mesh.vertices, up), to) * factor, mesh.faces), told
 
 
 def check_formats(names: Sequence[str]) -> tuple[str, ...]:
@@ -30,19 +103,36 @@ def check_formats(names: Sequence[str]) -> tuple[str, ...]:
     return formats
 
 
-def checked_bytes(mesh: Mesh, suffix: str, name: str = "mesh") -> bytes:
+def checked_bytes(
+    mesh: Mesh,
+    suffix: str,
+    name: str = "mesh",
+    *,
+    unit: str = "",
+    colours: NDArray[np.uint8] | None = None,
+) -> bytes:
     """The mesh as the content of a file, after reading that back and comparing.
 
+    Args:
+        unit: that a 3MF file states; millimetres where nobody said it, as its standard has it.
+        colours: (V, 3) or (V, 4) of 0-255 at the vertices.
     Raises:
-        InputError: an unknown suffix.
+        InputError: an unknown suffix, or colours that do not fit the mesh or the format.
         MeshError: what is read back is another mesh.
     """
-    data = mesh_bytes(mesh, suffix, name=name)
+    suffix = suffix.lower()
+    if colours is not None and suffix not in COLOURED:
+        raise InputError(f"colours are kept by {', '.join(COLOURED)}, not by {suffix!r}")
+    if suffix == ".3mf":
+        data = write_3mf(mesh, unit if unit in METRES else "mm", name)
+    else:
+        check_formats([suffix])
+        data = mesh_bytes(mesh, suffix, name=name, colours=colours)
     try:
         offset = far_offset(mesh.used_vertices())
-        found = read_mesh(data, suffix=suffix)
+        found = read_3mf(data) if suffix == ".3mf" else read_mesh(data, suffix=suffix)
         shifted = Mesh(mesh.vertices - offset, mesh.faces)
-        if suffix.lower() != ".stl":
+        if suffix != ".stl":
             found = Mesh(found.vertices - offset, found.faces)
         fault = difference(shifted, found)
     except MeshError as error:

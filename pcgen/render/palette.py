@@ -5,10 +5,13 @@ They are sRGB values between 0 and 1; light is computed in linear values.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
 from pcgen.errors import InputError
+from pcgen.shapes.axes import to_y_up
 
 Array = NDArray[np.float64]
 
@@ -81,6 +84,37 @@ def by_height(points: Array) -> Array:
 def by_normal(normals: Array) -> Array:
     """Colours of unit normals (n, 3)."""
     return 0.5 + 0.38 * np.nan_to_num(normals)
+
+
+@dataclass(frozen=True)
+class Paint:
+    """Colours for the vertices of a mesh.
+
+    Attributes:
+        mode: ``height`` or ``normal``.
+    Raises:
+        InputError: another mode.
+    """
+
+    mode: str
+
+    def __post_init__(self) -> None:
+        if self.mode not in ("height", "normal"):
+            raise InputError(f"the colours of a mesh are height or normal, got {self.mode!r}")
+
+    def __call__(
+        self, vertices: Array, faces: NDArray[np.int64], up: str = "y"
+    ) -> NDArray[np.uint8]:
+        """(V, 3) of 0-255 for vertices (V, 3) whose axis ``up`` points up."""
+        upright = to_y_up(vertices, up)
+        if self.mode == "height":
+            colours = by_height(upright)
+        else:
+            import trimesh
+
+            solid = trimesh.Trimesh(upright, faces, process=False)
+            colours = by_normal(np.asarray(solid.vertex_normals))
+        return np.round(255 * colours).astype(np.uint8)
 
 
 def by_part(part: NDArray[np.int64]) -> Array:

@@ -18,6 +18,7 @@ from pcgen.files import atomic_file
 from pcgen.shapes.formats.polygons import check_range
 
 WRITE_SUFFIXES = (".glb", ".ply", ".obj", ".stl")
+COLOURED = (".glb", ".ply", ".obj")  # formats that keep colours at vertices
 GLTF_VERTICES, GLTF_INDICES = 34962, 34963  # buffer view targets of glTF 2.0
 _FAR = 1000.0  # distance to the origin over size; single precision leaves 4 digits there
 GLTF_GREY = [0.6, 0.6, 0.6, 1.0]

@@ -263,12 +263,18 @@ class Controller:
         self.state.status = text
         self.changed()
 
-    def export(self, path: Path | str, as_mesh: bool | None = None) -> None:
+    def export(
+        self,
+        path: Path | str,
+        as_mesh: bool | None = None,
+        written: Callable[[Path], None] | None = None,
+    ) -> None:
         """Write the shape in the format of the suffix, see :mod:`pcgen.viewer.exporting`.
 
         Args:
             as_mesh: write a ``.ply`` as a mesh, which is computed if missing; by default if the
                 mesh is shown.
+            written: called with the path after writing; by default the path is reported.
         """
         if self.item is None:
             return
@@ -284,10 +290,13 @@ class Controller:
             return export(dataclasses.replace(item, mesh=made), path, as_mesh=mesh), made
 
         def done(result: tuple[Path, Mesh | None]) -> None:
-            written, made = result
+            found, made = result
             if self.item is item and made is not None:
                 self.item = dataclasses.replace(item, mesh=made)
-            self.say(f"wrote {written}")
+            if written is not None:
+                written(found)
+            else:
+                self.say(f"wrote {found}")
 
         self.jobs.submit("export", f"writing {path.name}", work, done)
 

@@ -51,6 +51,7 @@ class Drawable:
         kind: ``triangles`` (vertices, faces), ``lines`` (vertices, faces = pairs) or ``dots``
             (vertices only).
         colours: (v, 3) sRGB per vertex, including light; for lines, one per line.
+        radius: of a dot, in box units.
     """
 
     name: str
@@ -59,6 +60,7 @@ class Drawable:
     vertices: Array
     colours: Array
     faces: NDArray[np.int64] | None = None
+    radius: float = 0.0
 
 
 def precompute_lighting(item: ViewedShape) -> ViewedShape:
@@ -77,6 +79,7 @@ def drawables(
         return []
     shown = []
     layers, size = state.layers, state.point_size
+    balls_as = "dots" if state.dots else "coarse" if state.coarse else "fine"
     here = (item.serial, state.time)
     points = item.drawn(item.at(state.time)).astype(np.float64)
     # Light and size are those of the final shape, so that they do not change during the flow.
@@ -85,7 +88,7 @@ def drawables(
     if "points" in layers:
         colours = cloud_colours(item, state.colour)
         key = ("points", *here, state.colour, size)
-        shown.append(_points(key, points, colours, light, size * radius, state.coarse))
+        shown.append(_points(key, points, colours, light, size * radius, balls_as))
     if "normals" in layers and item.normals is not None:
         shown.append(_normals(("normals", *here), points, item.normals))
     if "mesh" in layers and item.mesh is not None:
@@ -97,7 +100,7 @@ def drawables(
         key = ("base", item.serial, by_part, size)
         shown.append(
             # As large as the points, because a short flow would hide smaller ones.
-            _points(key, base, colours, np.ones(len(base)), size * radius, state.coarse)
+            _points(key, base, colours, np.ones(len(base)), size * radius, balls_as)
         )
     if "paths" in layers and item.trace is not None:
         shown.append(_paths(("paths", item.serial), item.drawn(item.trace)))
@@ -108,9 +111,7 @@ def drawables(
         light, radius = cloud_lighting(nearest.points)
         key = ("training", item.serial, nearest.row, size)
         colours = _one(palette.TRAINING, other)
-        shown.append(
-            _points(key, other + apart * _RIGHT, colours, light, size * radius, state.coarse)
-        )
+        shown.append(_points(key, other + apart * _RIGHT, colours, light, size * radius, balls_as))
     return shown
 
 
@@ -176,14 +177,15 @@ def _points(
     colours: Array,
     light: Array,
     radius: float,
-    coarse: bool,
+    balls_as: str,
 ) -> Drawable:
     finite = np.isfinite(points).all(1)
     points, colours, light = points[finite], colours[finite], light[finite]
-    if len(points) > MOST_BALLS:
+    if balls_as == "dots" or len(points) > MOST_BALLS:
         dots = colours * (DARKEST + (1 - DARKEST) * light)[:, None]
-        return Drawable(str(key[0]), key, "dots", points, dots)
-    vertices, faces, normals = balls(points, radius, coarse and len(points) > FINE_BALLS)
+        return Drawable(str(key[0]), key, "dots", points, dots, radius=radius)
+    coarse = balls_as == "coarse" and len(points) > FINE_BALLS
+    vertices, faces, normals = balls(points, radius, coarse)
     each = len(vertices) // max(1, len(points))
     shades = shaded(np.repeat(colours, each, axis=0), normals, np.repeat(light, each))
     return Drawable(str(key[0]), key, "triangles", vertices, shades, faces)

@@ -12,18 +12,18 @@ import numpy as np
 
 from pcgen.errors import InputError
 from pcgen.files import atomic_file
-from pcgen.reconstruct.export import checked_bytes
+from pcgen.reconstruct.export import Export, checked_bytes
 from pcgen.shapes.cloud_writing import write_cloud
 from pcgen.shapes.mesh_files import Mesh
 from pcgen.shapes.samples import Samples
 from pcgen.viewer.sources import ViewedShape
 
-MESH_ENDINGS = (".glb", ".obj", ".stl", ".ply")
+MESH_ENDINGS = (".glb", ".obj", ".stl", ".3mf", ".ply")
 CLOUD_ENDINGS = (".ply", ".xyz", ".npz")
 
 
 def holds_mesh(path: Path, prefer_mesh: bool) -> bool:
-    """Whether a file holds a mesh: ``.glb .obj .stl`` do, ``.xyz .npz`` do not, ``.ply`` may.
+    """Whether a file holds a mesh: ``.glb .obj .stl .3mf`` do, ``.xyz .npz`` do not, ``.ply`` may.
 
     Raises:
         InputError: an unknown suffix.
@@ -44,9 +44,10 @@ def export(item: ViewedShape, path: Path, *, as_mesh: bool) -> Path:
     ending = path.suffix.lower()
     if as_mesh:
         if item.mesh is None:
-            raise InputError(f"{item.name} has no mesh")
-        placed = Mesh(item.place.restore(item.mesh.vertices), item.mesh.faces)
-        data = checked_bytes(placed, ending, path.stem)
+            raise InputError(f"{item.name} has no mesh; make one first")
+        own = Mesh(item.place.restore(item.mesh.vertices), item.mesh.faces)
+        placed, unit = Export().placed(own, ending[1:], unit=item.place.unit, up=item.place.up)
+        data = checked_bytes(placed, ending, path.stem, unit=unit)
         with atomic_file(path) as temporary:
             temporary.write_bytes(data)
     elif ending == ".npz":

@@ -22,6 +22,7 @@ from pcgen.shapes.category_frames import BOX_FRAME, SourceFrame, frames_of_run
 from pcgen.shapes.mesh_files import Mesh
 
 if TYPE_CHECKING:
+    from pcgen.children.drawing import Pairs
     from pcgen.model import ShapeModel
 
 Array = NDArray[np.float32]
@@ -134,6 +135,7 @@ class RunSource:
     model: ShapeModel
     points: int = 2048
     draws: bool = True
+    _maps: dict[tuple[int, int], Pairs] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def categories(self) -> tuple[str, ...]:
@@ -152,13 +154,33 @@ class RunSource:
     def between(
         self, first: ViewedShape, second: ViewedShape, share: float, *, steps: int
     ) -> ViewedShape:
-        """A shape on the line between two latents, with the base points of the first."""
+        """A shape between two others, with the base points of the first.
+
+        It is on the transport map of their points, as in ``pcgen interpolate``.
+        """
+        import torch
+
+        from pcgen.editing.between import at_times
+
         if first.latent is None or second.latent is None:
             raise InputError("only samples of the run can be interpolated")
-        latent = (1 - share) * first.latent + share * second.latent
+        if 0 < share < 1:
+            latent = at_times(self.model, self._pairs(first, second), torch.tensor([share]))
+        else:
+            latent = first.latent if share <= 0 else second.latent
         name = f"{first.name} to {second.name}, {share:.0%}"
         category = first.category if first.category == second.category else ""
         return self._decode(latent, first.seed or 0, steps, name, category)
+
+    def _pairs(self, first: ViewedShape, second: ViewedShape) -> Pairs:
+        """The map between two shapes; the last one is cached, as a slider asks for many shares."""
+        from pcgen.editing.between import paired
+
+        key = first.serial, second.serial
+        if key not in self._maps:
+            self._maps.clear()
+            self._maps[key] = paired(first.points, second.points)
+        return self._maps[key]
 
     def denser(self, item: ViewedShape) -> ViewedShape:
         """The same shape with enough points for a good mesh."""

@@ -40,7 +40,8 @@ KEYS = (
 class ViewState:
     """All settings. ``index`` is the number of a file, ``seed`` that of a sample.
 
-    The window sets ``coarse``: balls with few triangles, for a driver that draws with the CPU.
+    The window sets ``coarse``: balls with few triangles, for a driver that draws with the CPU. The
+    page sets ``dots``: no balls, which are many times as large to send.
     """
 
     index: int = 0
@@ -54,4 +55,5 @@ class ViewState:
     point_size: float = 1.0
     playing: bool = False
     coarse: bool = False
+    dots: bool = False
     status: str = ""

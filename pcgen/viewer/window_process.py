@@ -15,10 +15,13 @@ import sys
 import tempfile
 import threading
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pcgen import errors
 from pcgen.errors import BackendError, PcgenError
+
+if TYPE_CHECKING:
+    from pcgen.viewer.controller import Controller
 
 # The child uses the import path of its parent, in any folder.
 _START = (
@@ -92,6 +95,27 @@ def open_window(
     Args:
         software: the driver draws with the CPU; device: to sample a run on.
     """
+    controller = controller_of(
+        path, number=number, seed=seed, steps=steps, points=points, category=category,
+        reference=reference, device=device,
+    )  # fmt: skip
+    from pcgen.viewer import window
+
+    window.run(controller, Path(path).name, software=software)
+
+
+def controller_of(
+    path: Path | str,
+    *,
+    number: int,
+    seed: int,
+    steps: int,
+    points: int,
+    category: str | None,
+    reference: Path | str | None,
+    device: str,
+) -> Controller:
+    """The viewer of a path; arguments are those of :func:`pcgen.viewer.show.show`."""
     from pcgen.viewer.background import Jobs
     from pcgen.viewer.controller import Controller
     from pcgen.viewer.sources import FileSource, open_source, training_shapes
@@ -109,9 +133,7 @@ def open_window(
     if isinstance(source, FileSource):
         numbers = source.numbers(category)
         state.index = numbers[number % len(numbers)]
-    from pcgen.viewer import window
-
-    window.run(controller, Path(path).name, software=software)
+    return controller
 
 
 def end_with_parent() -> None:

@@ -21,6 +21,7 @@ import pytest
 import torch
 
 from pcgen import base, checkpoint, kernels
+from pcgen.editing import between
 from pcgen.model import ShapeModel
 from pcgen.train import presets
 from tests.boxes import boxes
@@ -338,7 +339,7 @@ def _interpolate(device: str) -> Result:
     model = ShapeModel.load(finished(), device)
     clouds, _ = boxes(2, 512)
     z = model.encode(torch.from_numpy(clouds))
-    path_ = model.interpolate(z[0], z[1], 3, points=POINTS)
+    path_ = between.interpolate(model, *clouds, 3, points=POINTS)
     found = model.decode(z, points=POINTS, trace=True, steps=2)
     assert found.trace is not None
     assert found.trace.device.type == "cpu"

@@ -110,7 +110,7 @@ def test_a_file_that_reads_back_differently_is_noticed():
 
 
 def test_an_unknown_format_is_refused_before_any_work(tmp_path):
-    with pytest.raises(InputError, match="formats are glb, ply, obj, stl"):
+    with pytest.raises(InputError, match="formats are glb, ply, obj, stl, 3mf"):
         mesh_all(clouds(), tmp_path, formats=("fbx",))
 
 

@@ -26,6 +26,11 @@ class FakeModel:
         row = self.categories.index(category) if category else seed % 2
         return SimpleNamespace(z=torch.full((count, 3), float(seed)), category=torch.tensor([row]))
 
+    def encode(self, clouds):
+        """What :meth:`decode` would make clouds of these heights of."""
+        boxed = clouds / clouds[..., [0, 2]].abs().amax((1, 2), keepdim=True)
+        return (boxed[..., 1].abs().amax(1, keepdim=True) - 1).expand(-1, 3)
+
     def decode(self, latents, *, points, seed, steps, trace):
         draw = torch.Generator().manual_seed(seed)
         flat = torch.rand(1, points, 3, generator=draw) * 2 - 1

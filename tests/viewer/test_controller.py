@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from pcgen.editing import between
 from pcgen.errors import InputError
 from pcgen.evaluate.neighbours import Relation
 from pcgen.reconstruct import MESH_POINTS
@@ -143,19 +144,34 @@ def test_playing_starts_at_the_base_and_stops_at_the_shape(run_source):
     assert not controller.state.playing
 
 
-def test_two_pinned_shapes_are_blended_through_their_latents(run_source):
-    controller = started(run_source)
+def test_two_pinned_shapes_are_blended_along_their_transport_map():
+    """The seeds 0 and 4 are boxes 1 and 5 times as high as wide; proportions mix by logarithm."""
+    controller = started(RunSource(FakeModel(), points=2048))
     controller.blend(0.5)
     assert "pin two shapes first" in controller.state.status
     controller.pin("A")
     controller.select(4)
     controller.pin("B")
-    controller.blend(0.25)
-    assert controller.item.latent[0, 0] == 1.0
-    controller.blend_by("0.5")
-    assert controller.item.latent[0, 0] == 3.0
+    for share in (0.25, 0.75):
+        controller.blend(share)
+        height = 1 + float(controller.item.latent[0, 0])
+        assert height == pytest.approx(5**share, rel=0.05)
+    controller.blend_by("0.25")
+    assert controller.item.latent[0, 0] == 4.0
     controller.blend(0.0)
-    assert np.allclose(controller.item.points, controller.pins["A"].points)
+    assert np.array_equal(controller.item.points, controller.pins["A"].points)
+
+
+def test_a_slider_between_two_shapes_matches_them_once(run_source, monkeypatch):
+    match, asked = between.paired, []
+    monkeypatch.setattr(between, "paired", lambda *ends: asked.append(1) or match(*ends))
+    controller = started(run_source)
+    controller.pin("A")
+    controller.forward()
+    controller.pin("B")
+    for share in (0.2, 0.4, 0.6):
+        controller.blend(share)
+    assert len(asked) == 1
 
 
 def test_every_layer_shows_when_asked_and_hides_again(run_source):

@@ -1,0 +1,89 @@
+"""Whole shapes that a partial or noisy cloud may belong to, the most likely first.
+
+Shapes that the run knows or draws are placed on the points, bent onto them, and add what the points
+lack. The points given are kept; with --denoise, answers are decoded instead. Answers are ordered by
+the likelihood of the points under them, and by how near they are to what the base of the run
+reaches.
+
+--out OUT.npz holds the answers in their boxes, with their places; --out FOLDER receives a PLY file
+of each, in the frame of FILE.
+
+examples:
+  pcgen complete scan.ply --run runs/chairs --out whole.npz
+  pcgen complete scan.ply --run seats --count 6 --out answers
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from pcgen.cli.arguments import add_device, natural, positive
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", type=Path, help="a cloud or mesh, +Y up")
+    parser.add_argument(
+        "--run",
+        required=True,
+        help="a run made by pcgen train, or one that comes with pcgen: seats",
+    )
+    parser.add_argument("--out", type=Path, required=True, help="a .npz, or a folder for PLY files")
+    parser.add_argument("--count", type=positive, default=4, help="number of answers")
+    parser.add_argument(
+        "--points", type=positive, help="points an answer; by default all given and the rest alike"
+    )
+    parser.add_argument(
+        "--framed", action="store_true", help="the points lie in the box [-1, 1] of the whole shape"
+    )
+    parser.add_argument(
+        "--denoise", action="store_true", help="decode the answers and keep no point as it is"
+    )
+    parser.add_argument("--category", help="of the whole shapes")
+    parser.add_argument("--seed", type=natural, default=0, help="of everything random")
+    add_device(parser)
+
+
+def run(args: argparse.Namespace) -> dict[str, Any]:
+    import warnings
+
+    import pcgen
+    from pcgen.errors import InputError
+
+    if args.out.suffix not in ("", ".npz"):
+        raise InputError(f"--out is a .npz or a folder for PLY files, got {args.out}")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # notes are told by describe
+        shapes = pcgen.load(args.run, device=args.device).complete(
+            args.file,
+            args.count,
+            points=args.points,
+            framed=args.framed,
+            keep=not args.denoise,
+            category=args.category,
+            seed=args.seed,
+        )
+    if args.out.suffix == ".npz":
+        files = [shapes.save(args.out)]
+    else:
+        args.out.mkdir(parents=True, exist_ok=True)
+        files = [shape.save(args.out / f"{args.file.stem}-{shape.name}.ply") for shape in shapes]
+    return {
+        "out": str(args.out),
+        "files": [str(file) for file in files],
+        "notes": shapes.meta["notes"],
+        "answers": [
+            {"given": int(s.given.sum()), **s.facts} for s in shapes if s.given is not None
+        ],
+    }
+
+
+def describe(result: dict[str, Any]) -> str:
+    lines = [f"  note: {note}" for note in result["notes"]]
+    lines += [
+        f"  answer {number}: points explained {found['explained']:.2f}, "
+        f"plausible {found['plausible']:.2f}, {found['given']} points as given"
+        for number, found in enumerate(result["answers"])
+    ]
+    return "\n".join([*lines, result["out"]])

@@ -1,0 +1,189 @@
+"""Completion: what is kept, what is found, and what is refused or warned of."""
+
+import warnings
+
+import numpy as np
+import pytest
+import torch
+import trimesh
+
+import pcgen
+from pcgen import cli
+from pcgen.bench.completion import cut_away, distance, retrieved
+from pcgen.editing import completion
+from pcgen.errors import InputError
+from tests.boxes import boxes
+
+
+@pytest.fixture(scope="module")
+def model():
+    return pcgen.load("seats", device="cpu")
+
+
+@pytest.fixture
+def half():
+    """The left half of a box in its own unit, far from the origin."""
+    box = boxes(1, 2400, seed=7)[0][0]
+    return box[box[:, 0] < 0] * 30 + np.float32([100, 5, -40])
+
+
+@pytest.fixture(autouse=True)
+def few(monkeypatch):
+    """Few candidates, which is quicker."""
+    monkeypatch.setattr(completion, "KNOWN", 24)
+    monkeypatch.setattr(completion, "DRAWN", 8)
+
+
+def quiet(model, *given, **options):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return model.complete(*given, **options)
+
+
+def test_the_points_given_are_kept_where_they_are(model, half):
+    answers = quiet(model, half, 2)
+    for answer in answers:
+        back = answer.place.restore(answer.points)
+        assert int(answer.given.sum()) == len(half)
+        held = back[answer.given]
+        apart = torch.cdist(torch.tensor(held), torch.tensor(half, dtype=torch.float64))
+        assert float(apart.amin(1).max()) < 1e-3  # of 60
+        assert float(apart.amin(0).max()) < 1e-3
+    assert np.ptp(answers[0].points, axis=0).max() == pytest.approx(2, abs=1e-5)
+
+
+def test_answers_come_in_the_order_of_their_facts(model, half):
+    scores = [
+        answer.facts["explained"] + completion.PRIOR * answer.facts["plausible"]
+        for answer in quiet(model, half, 4, points=300)
+    ]
+    assert len(scores) == 4
+    assert scores == sorted(scores, reverse=True)
+
+
+def test_answers_are_asked_for_in_any_number_of_points_and_equal_seeds_agree(model, half):
+    one, two = (quiet(model, half, 2, points=500, seed=3) for _ in range(2))
+    assert one.points.shape == (2, 500, 3)
+    assert np.array_equal(one.points, two.points)
+    few = one[0].given.sum()
+    assert 0 < few < 500
+    clean = quiet(model, half, 1, points=500, keep=False)
+    assert not clean.given.any()
+    assert clean.normals is not None
+
+
+def test_a_candidate_that_is_the_whole_is_found_and_fills_the_hole():
+    """Of three candidates one is the whole, smaller and moved; no network is needed for that."""
+    generator = torch.Generator().manual_seed(0)
+    lathe = trimesh.creation.annulus(0.4, 1.0, 0.5)
+    shapes = [trimesh.creation.box((2, 1, 1)), lathe, trimesh.creation.icosphere(3)]
+    clouds = torch.stack(
+        [
+            torch.tensor(trimesh.sample.sample_surface(s, 1024, seed=1)[0], dtype=torch.float32)
+            for s in shapes
+        ]
+    )
+    whole = torch.tensor(trimesh.sample.sample_surface(lathe, 2048, seed=2)[0], dtype=torch.float32)
+    part = whole[whole[:, 0] < 0.1]
+    given = part * 1.3 + torch.tensor([0.2, 0.0, 0.1])
+    (best, *_) = completion._placed(given, clouds, clouds[:, :128], False, generator)
+    assert best.candidate == 1
+    assert best.scale.tolist() == pytest.approx([1.3] * 3, abs=0.1)
+    bent = completion._bent(best.of(clouds[1]), given)
+    far = torch.cdist(bent, given).amin(1) > completion.NEAR
+    made, held = completion._even(given, bent, far, 2048, generator)
+    truth = (whole * 1.3 + torch.tensor([0.2, 0.0, 0.1])).numpy()
+    assert distance(made.numpy(), truth) < 0.2 * distance(given.numpy(), truth)
+    rows = {tuple(row) for row in given.tolist()}
+    assert all(tuple(row) in rows for row in made[held].tolist())
+
+
+def test_a_set_of_answers_keeps_its_places_in_a_file(model, half, tmp_path):
+    answers = quiet(model, half, 2, points=200)
+    again = pcgen.Shapes.load(answers.save(tmp_path / "a.npz"))
+    for one, two in zip(answers, again, strict=True):
+        assert two.place == one.place
+    assert again[1:][0].place == answers[1].place
+
+
+@pytest.mark.parametrize(
+    ("points", "said"),
+    [
+        (np.eye(3).repeat(2, 0)[:5], "at least 16 points, got 5"),
+        (np.full((40, 3), np.nan), "NaN"),
+        (np.ones((40, 3)), "one place|extent|no size"),
+    ],
+)
+def test_points_that_say_nothing_are_refused(model, points, said):
+    with pytest.raises(InputError, match=said):
+        model.complete(points)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"count": 0}, "from 1 to"),
+        ({"count": 99}, "from 1 to"),
+        ({"points": 0}, "points of an answer"),
+        ({"category": "sofa"}, "sofa"),
+        ({"framed": True}, r"box \[-1, 1\]"),
+    ],
+)
+def test_options_that_are_none_are_refused(model, half, options, said):
+    with pytest.raises(InputError, match=said):
+        quiet(model, half, **options)
+
+
+def test_points_that_are_no_such_shape_are_warned_of(model):
+    noise = np.random.default_rng(0).normal(size=(600, 3))
+    with pytest.warns(UserWarning, match="another category"):
+        made = model.complete(noise, 1, points=200)
+    assert "another category" in made.meta["notes"][0]
+
+
+def test_points_upside_down_are_told():
+    """Of a candidate that is narrow above, points that are narrow below."""
+    cone = trimesh.creation.cone(0.8, 2.0, transform=trimesh.transformations.rotation_matrix(
+        -np.pi / 2, [1, 0, 0]))  # fmt: skip
+    cloud = torch.tensor(trimesh.sample.sample_surface(cone, 512, seed=0)[0], dtype=torch.float32)
+    centre = cloud - (cloud.amax(0) + cloud.amin(0)) / 2
+    few = centre[None].repeat(8, 1, 1)
+    generator = torch.Generator().manual_seed(0)
+    for turned, said in (
+        (centre * torch.tensor([1.0, -1, -1]), ["upside down"]),
+        (centre[:, [0, 2, 1]] * torch.tensor([1.0, -1, 1]), ["with Z up"]),
+        (centre, []),
+    ):
+        notes = completion._notes(turned, few, 0.0, False, generator)
+        assert [word for word in said if word in " ".join(notes)] == said
+        assert bool(notes) == bool(said)
+
+
+def test_what_is_cut_away_is_what_its_name_says():
+    cloud = np.random.default_rng(0).normal(size=(3000, 3)).astype(np.float32)
+    cloud /= np.linalg.norm(cloud, axis=1, keepdims=True)
+    left = {name: len(cut_away(cloud, name, np.random.default_rng(1))) / 3000
+            for name in ("half", "corner", "view")}  # fmt: skip
+    assert left["half"] == pytest.approx(0.5, abs=0.01)
+    assert left["corner"] == pytest.approx(7 / 8, abs=0.03)
+    assert 0.3 < left["view"] < 0.5
+    shapes = np.stack([cloud * 0.3, cloud, cloud * 2])
+    assert retrieved(cloud[:100], shapes) is not None
+    assert np.array_equal(retrieved(cloud[:100], shapes), cloud)
+
+
+@pytest.mark.slow
+def test_the_command_does_the_same(model, half, tmp_path, capsys):
+    np.save(tmp_path / "scan.npy", half)
+    words = ["complete", str(tmp_path / "scan.npy"), "--run", str(model.path), "--count", "2",
+             "--points", "200", "--device", "cpu", "--quiet"]  # fmt: skip
+    assert cli.main([*words, "--out", str(tmp_path / "a.npz")]) == 0
+    made = pcgen.Shapes.load(tmp_path / "a.npz")
+    want = quiet(model, tmp_path / "scan.npy", 2, points=200)
+    assert np.array_equal(made.points, want.points)
+    assert "explained" in capsys.readouterr().out
+    assert cli.main([*words, "--out", str(tmp_path / "folder")]) == 0
+    files = sorted((tmp_path / "folder").glob("*.ply"))
+    assert [file.name for file in files] == ["scan-0.ply", "scan-1.ply"]
+    assert np.allclose(trimesh.load(files[0]).vertices.min(0)[0], half.min(0)[0], atol=30)
+    assert cli.main([*words, "--out", str(tmp_path / "a.ply")]) == 2
