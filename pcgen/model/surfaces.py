@@ -104,8 +104,8 @@ def _simplified(vertices: NDArray[np.float64], faces: NDArray[np.int64]) -> Mesh
     )
     mesh = solid.simplify(FLAT).to_mesh64()
     found = (
-        np.ascontiguousarray(mesh.vert_properties[:, :3], np.float64),
-        np.ascontiguousarray(mesh.tri_verts, np.int64),
+        np.array(mesh.vert_properties[:, :3], np.float64),
+        np.array(mesh.tri_verts, np.int64),
     )
     if len(found[1]) and topology(*found).manifold:
         vertices, faces = found
