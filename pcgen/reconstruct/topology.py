@@ -103,5 +103,6 @@ def face_components(faces: NDArray[np.int64]) -> NDArray[np.int64]:
 def accepted_by_manifold3d(vertices: NDArray[np.float64], faces: NDArray[np.int64]) -> bool:
     import manifold3d
 
-    mesh = manifold3d.Mesh64(np.ascontiguousarray(vertices), faces.astype(np.uint64))
+    # A copy, since it refuses arrays that are read-only, as its own are.
+    mesh = manifold3d.Mesh64(np.array(vertices, np.float64, order="C"), faces.astype(np.uint64))
     return bool(manifold3d.Manifold(mesh).status() == manifold3d.Error.NoError)

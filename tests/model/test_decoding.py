@@ -65,7 +65,7 @@ def test_several_clouds_are_moved_as_one_by_one(model):
     z = model.sample_latents(1, seed=0)
     both = model.decode(z, points=2 * POINTS, seed=3)
     decoder = model.decode.__self__
-    slope, autoencoder = decoder._networks.under("student"), decoder._autoencoder
+    slope, autoencoder = decoder._networks.under("student"), decoder.autoencoder
     part, base = both.part.view(2, POINTS), both.base.view(2, POINTS, 3)
     local = autoencoder.local(z.repeat(2, 1), part)
     assert local.code.shape == (2, POINTS, CODE)
