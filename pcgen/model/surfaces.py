@@ -17,7 +17,7 @@ from pcgen.latent.field import FAR, Field
 from pcgen.latent.patches import PatchCodec
 from pcgen.model.follow import weights
 from pcgen.reconstruct.level_set import RESOLUTION, check_resolution, level_set
-from pcgen.reconstruct.topology import face_components, topology
+from pcgen.reconstruct.topology import face_components
 from pcgen.reconstruct.watertight import decimate
 from pcgen.runfile import read_run
 from pcgen.shapes.mesh_files import Mesh
