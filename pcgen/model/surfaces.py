@@ -17,14 +17,15 @@ from pcgen.latent.field import FAR, Field
 from pcgen.latent.patches import PatchCodec
 from pcgen.model.follow import weights
 from pcgen.reconstruct.level_set import RESOLUTION, check_resolution, level_set
-from pcgen.reconstruct.topology import face_components, topology
+from pcgen.reconstruct.topology import face_components
+from pcgen.reconstruct.watertight import decimate
 from pcgen.runfile import read_run
 from pcgen.shapes.mesh_files import Mesh
 
 HALF = 1.125  # half the side of the grid; the shape fills [-1, 1]
 AT_ONCE = 4096  # places: what they need stays in the cache of a processor
 CRUMB = 0.01  # a piece below this share of the largest one's volume is dropped
-FLAT = 0.002  # tolerance of the simplification, in box units
+FACES = 40_000  # at most about so many are kept
 
 
 class Surfaces:
@@ -81,7 +82,8 @@ class Surfaces:
             )
         vertices, faces = _whole(vertices, faces)
         extents = self._autoencoder.extents(latent[None].to(self._device))[0]
-        return _simplified(vertices * extents.cpu().numpy().astype(np.float64), faces)
+        vertices = vertices * extents.cpu().numpy().astype(np.float64)
+        return Mesh(*decimate(vertices, faces, FACES))
 
 
 def _whole(
@@ -93,23 +95,6 @@ def _whole(
     volume = np.bincount(piece, (np.cross(a, b) * c).sum(axis=1))
     kept, faces = np.unique(faces[(volume > CRUMB * volume.max())[piece]], return_inverse=True)
     return vertices[kept], faces.reshape(-1, 3)
-
-
-def _simplified(vertices: NDArray[np.float64], faces: NDArray[np.int64]) -> Mesh:
-    """With fewer faces where it is flat, if it stays a manifold in single precision."""
-    import manifold3d
-
-    solid = manifold3d.Manifold(
-        manifold3d.Mesh64(np.ascontiguousarray(vertices), np.ascontiguousarray(faces, np.uint64))
-    )
-    mesh = solid.simplify(FLAT).to_mesh64()
-    found = (
-        np.array(mesh.vert_properties[:, :3], np.float64),
-        np.array(mesh.tri_verts, np.int64),
-    )
-    if len(found[1]) and topology(*found).manifold:
-        vertices, faces = found
-    return Mesh(vertices, faces)
 
 
 def has_field(run: Path | str) -> bool:
