@@ -10,8 +10,8 @@ fail. Given again, the same command keeps finished meshes.
 Methods:
   field     the signed distance that a run learned, for samples of a run (they keep their latents)
             whose data set had solids; --resolution trades time for detail
-  auto      field where there is one; else wrap for noisy points, such as those of a run; else
-            facets, Poisson and alpha in turn until one fits the points well, or the best fit
+  auto      wrap for noisy points, such as those of a run; else facets, Poisson and alpha in turn
+            until one fits the points well, or the best fit of the three
   facets    Delaunay facets that lie in the planes of their points: keeps sharp edges, thin walls
             and open sheets (which get the thickness of --thickness)
   wrap      a closed surface around noisy points: keeps thin legs, closes sparsely sampled walls

@@ -100,9 +100,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--solids",
         type=natural,
-        default=4096,
+        default=0,
         metavar="N",
-        help="points per mesh with a signed distance, from which meshes are learned; 0 for none",
+        help="points per mesh with a signed distance, from which a run learns a field for `pcgen mesh --method field`; 4096 is a good number",
     )
 
 

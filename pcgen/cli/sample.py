@@ -5,8 +5,7 @@ Writes one .npz file with points (N, P, 3) float32 in the box frame ([-1, 1] alo
 evaluation of the latent flow and one of the point flow. A seed gives the same shapes for any number
 of workers.
 
-If the run has a field, `pcgen mesh` makes the meshes from the latents. Otherwise it makes them from
-the points, and needs more of these: `pcgen demo` uses --points 16000.
+Meshes need more points: `pcgen demo` uses --points 16000.
 
 examples:
   pcgen sample seats --count 12 --out seats.npz

@@ -79,7 +79,7 @@ class MeshSettings:
     @property
     def by_field(self) -> bool:
         """Whether what a run drew is meshed by its field."""
-        return self.method in ("auto", FIELD)
+        return self.method == FIELD
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -78,13 +78,16 @@ def test_clouds_of_a_run_with_a_field_are_meshed_by_it(made, tmp_path, monkeypat
         NamedCloud(name="drawn", points=points, run="runs/one", latent=np.zeros(5), scale=10.0),
         NamedCloud(name="scan", points=points),
     ]
-    settings = MeshSettings(resolution=32)
-    found = mesh_all(meshing.with_surfaces(clouds), tmp_path, settings=settings)
-    reports = [entry["report"] for entry in found["meshes"]]
-    assert reports[0]["method"] == "field"
-    assert reports[1]["method"] != "field"
-    assert reports[0]["area"] > 50 * reports[1]["area"]  # in its own unit
-    assert mesh_all(meshing.with_surfaces(clouds), tmp_path, settings=settings)["resumed"] == 2
+    settings = MeshSettings(method="field", resolution=32)
+    found = mesh_all(meshing.with_surfaces(clouds[:1]), tmp_path, settings=settings)
+    report = found["meshes"][0]["report"]
+    assert report["method"] == "field"
+    ball_area = 4 * np.pi * 0.8**2
+    assert report["area"] > 50 * ball_area * float(EXTENTS.min()) ** 2  # in its own unit
+    mixed = mesh_all(meshing.with_surfaces(clouds), tmp_path / "mixed", settings=settings)
+    assert "no latent" in mixed["meshes"][1]["error"]
+    clouds = clouds[:1]
+    assert mesh_all(meshing.with_surfaces(clouds), tmp_path, settings=settings)["resumed"] == 1
     other = [NamedCloud(name="drawn", points=points, run="runs/one", latent=np.ones(5))]
     assert mesh_all(meshing.with_surfaces(other), tmp_path, settings=settings)["resumed"] == 0
 
