@@ -135,9 +135,10 @@ def test_options_that_are_none_are_refused(model, half, options, said):
 
 
 def test_points_that_are_no_such_shape_are_warned_of(model):
-    noise = np.random.default_rng(0).normal(size=(600, 3))
+    along = np.random.default_rng(0).uniform(-1, 1, (600, 1))
+    needles = along * np.eye(3)[np.arange(600) % 3]  # crossed
     with pytest.warns(UserWarning, match="another category"):
-        made = model.complete(noise, 1, points=200)
+        made = model.complete(needles, 1, points=200)
     assert "another category" in made.meta["notes"][0]
 
 
