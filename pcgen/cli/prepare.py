@@ -102,7 +102,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=natural,
         default=0,
         metavar="N",
-        help="points per mesh with a signed distance, from which a run learns a field for `pcgen mesh --method field`; 4096 is a good number",
+        help="points per mesh with a signed distance, from which a run learns a field for `pcgen "
+        "mesh --method field`; 4096 is a good number",
     )
 
 
