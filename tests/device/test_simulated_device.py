@@ -69,7 +69,8 @@ def test_the_work_of_a_step_is_counted_and_bounds_its_time():
     assert list(rows) == list(KERNELS)
     for loop, row in rows.items():
         assert 0 < row["kernels"] <= KERNELS[loop]
-        assert row["device_seconds"] >= max(row["flop"] / 67e12, row["bytes"] / 3.35e12)
+        least = max(row["flop"] / 67e12, row["bytes"] / 3.35e12)
+        assert row["device_seconds"] >= least * (1 - 1e-9)  # but for rounding
     # A linear layer of the latent flow: 2 FLOP a weight and row forward, 4 backward.
     latent = rows["latent-flow/teacher"]
     width = 64 * (64 + 16)
