@@ -375,3 +375,14 @@ def test_normals_under_any_name_are_no_shapes_and_corners_of_a_mesh_no_scan(tmp_
     np.savez(tmp_path / "b.npz", vertices=points[0], faces=np.zeros((9, 3), int))
     with pytest.raises(InputError, match=r"b\.npz: it holds a mesh, vertices and faces; save"):
         open_file(tmp_path / "b.npz")
+
+
+def test_a_ply_that_promises_more_rows_than_it_has_is_refused_before_memory_is_asked_for():
+    head = (
+        "ply\nformat binary_little_endian 1.0\nelement vertex 1\nproperty float x\n"
+        "property float y\nproperty float z\nelement face 99999999999\n"
+        "property list uchar int vertex_indices\nend_header\n"
+    )
+    rows = b"\x03" + bytes(12) + b"\x04" + bytes(16)
+    with pytest.raises(MeshError, match="do not fit"):
+        open_bytes(head.encode() + bytes(12) + rows, ".ply")

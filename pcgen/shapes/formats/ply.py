@@ -208,6 +208,10 @@ def _read_lists(
             for name, size in zip(lists, first, strict=True):
                 found[name] = found[name].ravel(), np.full(count, size, np.int64)
             return found, start + table.nbytes
+    # A header may promise any number of rows; even without entries they need their sizes.
+    least = _row_kind(order, element, (0,) * len(lists)).itemsize
+    if start + count * least > len(data):
+        raise ValueError(f"{count} rows of {element.name} do not fit into the file")
     places = np.empty(count, np.int64)
     sizes = np.empty((count, len(lists)), np.int64)
     groups: dict[tuple[int, ...], list[int]] = {}
