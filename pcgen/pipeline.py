@@ -124,7 +124,6 @@ def mesh(
     ``options`` are those of :class:`pcgen.reconstruct.methods.MeshSettings`: method, faces,
     thickness, resolution.
     """
-    from pcgen.model.meshing import with_surfaces
     from pcgen.reconstruct.batch import mesh_all
     from pcgen.reconstruct.export import Export, check_formats
     from pcgen.reconstruct.inputs import named_clouds
@@ -136,7 +135,12 @@ def mesh(
     export = Export(unit=unit, size=size, up=up)
     paint = None if colour == "plain" else Paint(colour)
     kinds = check_formats(tuple(formats))
-    clouds = with_surfaces(named_clouds(source, None if frames is None else local_folder(frames)))
+    at = None if frames is None else local_folder(frames)
+    clouds = named_clouds(source, at, latents=settings.by_field)
+    if settings.by_field:  # only a field needs torch
+        from pcgen.model.meshing import with_surfaces
+
+        clouds = with_surfaces(clouds)
     return mesh_all(
         clouds, out, formats=kinds, settings=settings, export=export, paint=paint,
         workers=workers, ray=ray,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,9 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pcgen.config import to_plain
-from pcgen.reconstruct.methods import MeshSettings, finished, reconstruct
 from pcgen.reconstruct.report import MeshReport
-from pcgen.shapes.category_frames import SourceFrame
 from pcgen.shapes.mesh_files import Mesh
 
 
@@ -105,33 +102,3 @@ class SurfaceMesh:
         return notebook_view(
             [NotebookShape(upright, faces=self.faces, caption=repr(self), colour="mesh")]
         )
-
-
-def surface(
-    points: NDArray[np.floating],
-    normals: NDArray[np.floating] | None,
-    place: SourceFrame,
-    settings: MeshSettings,
-    name: str = "",
-    run: str = "",
-    latent: NDArray[np.floating] | None = None,
-) -> SurfaceMesh:
-    """A closed mesh of points (P, 3) of the box frame, in the unit of ``place``.
-
-    Args:
-        run, latent: that the points were decoded from; meshed by the field of the run, if it has
-            one and ``settings`` do not ask for another method.
-    Raises:
-        InputError: no surface in the points. MeshError: the method failed.
-    """
-    from pcgen.model.meshing import mesh_of_run
-    from pcgen.model.surfaces import has_field
-
-    if latent is not None and settings.by_field and has_field(run):
-        start = time.perf_counter()
-        mesh = place.restored(mesh_of_run(run, latent, settings.resolution))
-        made = finished(mesh, place.restore(points), settings, start)
-    else:
-        turned = None if normals is None else place.turn(normals)
-        made = reconstruct(place.restore(points), turned, settings)
-    return SurfaceMesh(made.mesh, made.report, place.unit, place.up, name)

@@ -20,6 +20,7 @@ from pcgen.shapes.samples import Samples
 
 if TYPE_CHECKING:
     from pcgen.api.meshes import SurfaceMesh
+    from pcgen.reconstruct.batch import NamedCloud
 
 SURFACE_POINTS = 4096  # of a shape that is read from a mesh
 
@@ -109,14 +110,32 @@ class Shape:
         Raises:
             InputError: a wrong argument, or no surface in the points. MeshError: the method failed.
         """
-        from pcgen.api.meshes import surface
+        from pcgen.api.meshes import SurfaceMesh
+        from pcgen.model.meshing import with_surfaces
+        from pcgen.reconstruct.batch import reconstruct_cloud
         from pcgen.reconstruct.methods import MeshSettings
 
         settings = MeshSettings(
             method=method, faces=faces, thickness=thickness, resolution=resolution
         )
-        return surface(
-            self.points, self.normals, self.place, settings, self.name, self.run, self.latent
+        (cloud,) = with_surfaces([self._named_cloud(self.name)])
+        made = reconstruct_cloud(cloud, settings)
+        return SurfaceMesh(made.mesh, made.report, self.place.unit, self.place.up, self.name)
+
+    def _named_cloud(self, name: str) -> NamedCloud:
+        from pcgen.reconstruct.batch import NamedCloud
+
+        return NamedCloud(
+            name=name,
+            points=self.points,
+            normals=self.normals,
+            category=self.category,
+            scale=self.place.scale,
+            centre=self.place.centre,
+            unit=self.place.unit,
+            up=self.place.up,
+            run=self.run,
+            latent=self.latent,
         )
 
     def save(self, path: Path | str) -> Path:
@@ -331,7 +350,7 @@ class Shapes(Sequence[Shape]):
             what ``out/meshes.json`` holds.
         """
         from pcgen.model.meshing import with_surfaces
-        from pcgen.reconstruct.batch import NamedCloud, mesh_all
+        from pcgen.reconstruct.batch import mesh_all
         from pcgen.reconstruct.export import Export
         from pcgen.reconstruct.methods import MeshSettings
         from pcgen.render.palette import Paint
@@ -342,17 +361,8 @@ class Shapes(Sequence[Shape]):
             method=method, faces=faces, thickness=thickness, resolution=resolution
         )
         clouds = [
-            NamedCloud(
-                name=f"shape-{number:03d}" + (f"-{shape.category}" if shape.category else ""),
-                points=shape.points,
-                normals=shape.normals,
-                category=shape.category,
-                scale=shape.place.scale,
-                centre=shape.place.centre,
-                unit=shape.place.unit,
-                up=shape.place.up,
-                run=shape.run,
-                latent=shape.latent,
+            shape._named_cloud(
+                f"shape-{number:03d}" + (f"-{shape.category}" if shape.category else "")
             )
             for number, shape in enumerate(self)
         ]

@@ -24,7 +24,7 @@ from pcgen.files import atomic_file, lock, parse_json, read_text, write_json
 from pcgen.jobs import pool
 from pcgen.jobs.workers import Announce
 from pcgen.reconstruct.export import Export, check_formats, checked_bytes
-from pcgen.reconstruct.methods import MeshSettings, finished, reconstruct
+from pcgen.reconstruct.methods import MeshSettings, Reconstruction, finished, reconstruct
 from pcgen.shapes.category_frames import SourceFrame
 from pcgen.shapes.mesh_files import COLOURED, Mesh
 
@@ -153,6 +153,22 @@ def summary(entries: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return result
 
 
+def reconstruct_cloud(cloud: NamedCloud, settings: MeshSettings) -> Reconstruction:
+    """The mesh of a cloud in its own unit, by the field of its run if the settings ask for that.
+
+    Raises:
+        InputError: no surface in the points, or no field. MeshError: the method failed.
+    """
+    place = SourceFrame(cloud.scale, cloud.centre, cloud.up)
+    points = place.restore(cloud.points)
+    if cloud.surface is not None and cloud.latent is not None and settings.by_field:
+        start = time.perf_counter()
+        mesh = cloud.surface(cloud.latent, settings.resolution)
+        return finished(place.restored(mesh), points, settings, start)
+    normals = None if cloud.normals is None else place.turn(cloud.normals)
+    return reconstruct(points, normals, settings)
+
+
 @dataclass(frozen=True)
 class Made:
     """One cloud's entry in the manifest, and its mesh files by ending (``glb``)."""
@@ -170,15 +186,7 @@ def mesh_one(
     try:
         if cloud.fault:
             raise InputError(cloud.fault)
-        place = SourceFrame(cloud.scale, cloud.centre, cloud.up)
-        normals = None if cloud.normals is None else place.turn(cloud.normals)
-        points = place.restore(cloud.points)
-        if cloud.surface is not None and cloud.latent is not None and settings.by_field:
-            start = time.perf_counter()
-            mesh = cloud.surface(cloud.latent, settings.resolution)
-            result = finished(place.restored(mesh), points, settings, start)
-        else:
-            result = reconstruct(points, normals, settings)
+        result = reconstruct_cloud(cloud, settings)
         files = written.files(result.mesh, cloud.name, cloud.unit, cloud.up)
     except PcgenError as error:
         return Made(entry | {"error": str(error)}, {})

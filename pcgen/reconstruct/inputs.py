@@ -19,7 +19,9 @@ from pcgen.shapes.samples import Samples
 _NONE = np.zeros((0, 3))
 
 
-def named_clouds(path: Path | str, frames: Path | str | None = None) -> list[NamedCloud]:
+def named_clouds(
+    path: Path | str, frames: Path | str | None = None, *, latents: bool = False
+) -> list[NamedCloud]:
     """Read every cloud of ``path``; see :func:`pcgen.shapes.cloud_files.read_clouds`.
 
     In a folder, a file that cannot be read becomes a cloud with a ``fault``.
@@ -27,6 +29,7 @@ def named_clouds(path: Path | str, frames: Path | str | None = None) -> list[Nam
     Args:
         frames: a data set whose categories give samples their real size back; by default the
             one their run learned from, when it is still there.
+        latents: also read those that a samples file keeps.
     Raises:
         InputError: nothing there, an unknown extension, or a damaged file.
         DataError: ``frames`` is no data set.
@@ -38,7 +41,7 @@ def named_clouds(path: Path | str, frames: Path | str | None = None) -> list[Nam
     result: list[NamedCloud] = []
     for file in files:
         try:
-            result += _of_file(file, frames)
+            result += _of_file(file, frames, latents)
         except InputError as error:
             if len(files) == 1:
                 raise
@@ -51,7 +54,7 @@ def named_clouds(path: Path | str, frames: Path | str | None = None) -> list[Nam
     return result
 
 
-def _of_file(path: Path, frames: Path | str | None) -> list[NamedCloud]:
+def _of_file(path: Path, frames: Path | str | None, latents: bool) -> list[NamedCloud]:
     # What is wrong with a cloud is for its own report to say, and no reason to refuse the others.
     clouds = read_clouds(path, faulty="keep")
     most = max((len(cloud.points) for cloud in clouds.clouds), default=MESH_POINTS)
@@ -61,7 +64,8 @@ def _of_file(path: Path, frames: Path | str | None) -> list[NamedCloud]:
             f"for example: pcgen sample {clouds.meta['run']} --points {MESH_POINTS} ..."
         )
     run = str(clouds.meta.get("run", ""))
-    latents = Samples.load(path).latents if run and path.suffix.lower() == ".npz" else None
+    drawn = latents and run and path.suffix.lower() == ".npz"
+    known = Samples.load(path).latents if drawn else None
     places = frames_of_samples(clouds.meta) if frames is None else category_frames(frames)
     result = []
     named = zip(clouds.clouds, clouds.names, clouds.categories, strict=True)
@@ -78,7 +82,7 @@ def _of_file(path: Path, frames: Path | str | None) -> list[NamedCloud]:
                 unit=place.unit or ("of the data set" if category in places else "of the points"),
                 up=place.up,
                 run=run,
-                latent=None if latents is None else latents[number],
+                latent=None if known is None else known[number],
             )
         )
     return result

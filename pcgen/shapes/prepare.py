@@ -39,7 +39,7 @@ from pcgen.shapes.shards import (
 from pcgen.shapes.store import IndexRow
 from pcgen.shapes.writer import write_records
 
-SOLIDS, MOST_SOLIDS = 4096, 2**20  # points per mesh with a signed distance
+MOST_SOLIDS = 2**20  # points per mesh with a signed distance
 _UPRIGHT = ("shapenet", "pc15k", "shapenetpart", "partnet")  # data sets known to have Y up
 
 

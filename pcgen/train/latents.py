@@ -158,7 +158,7 @@ def _latents(context: Context) -> tuple[Latents, dict[str, Any]]:
     if len(shapes) > settings.base.most:
         shapes = torch.randperm(len(shapes), generator=draw)[: settings.base.most]
     each = settings.base.each(len(shapes))
-    shapes = _fertile(shapes, clouds.label, maps.with_children(), draw).repeat(each)
+    shapes = _with_maps(shapes, clouds.label, maps.with_children(), draw).repeat(each)
     points = min(settings.base.points, maps.to.shape[1])
     z, parent, mirrored = [], [], []
     with progress.bar("encoding", len(shapes)) as bar:
@@ -212,7 +212,7 @@ def _choose_reach(context: Context, maps: Maps, model: Autoencoder) -> Choice:
     return choice
 
 
-def _fertile(shapes: Tensor, label: Tensor, able: Tensor, draw: torch.Generator) -> Tensor:
+def _with_maps(shapes: Tensor, label: Tensor, able: Tensor, draw: torch.Generator) -> Tensor:
     """Each of ``shapes``, or another one of its category that a map was computed for.
 
     A small budget has no map for some shapes; their only children would be copies. Categories
