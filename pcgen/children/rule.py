@@ -8,10 +8,8 @@ twice, because the autoencoder that decodes children makes them newer by a tenth
 * :data:`RAW`, of children as they are, to decide which maps to compute. Only novelty in the cube
   frame counts: proportions are the parent's, and the box frame hardly depends on partners.
 * :data:`DECODED`, of children encoded and decoded, to decide which of them the base is fitted to.
-  Novelty and replays count in both frames; where no reach meets that, novelty counts in the cube
-  frame alone (:data:`DECODED_CUBE`), because farther partners then only make stranger children. It
-  never takes nearer partners than the first choice, because what a poor autoencoder decodes is
-  new for a bad reason.
+  Novelty and replays count in both frames. It never takes nearer partners than the first choice,
+  because what a poor autoencoder decodes is new for a bad reason.
 
 Test shapes play no part; see docs/notes/children.md for the measurements.
 """
@@ -47,8 +45,8 @@ class Demand:
     """What is asked of children.
 
     Attributes:
-        novelty: the least ratio of median distances, children's over nature's, in ``frames``.
-        replays: whether the share of replays must be no more than nature's, in every frame.
+        novelty: the least ratio of median distances, children's over nature's.
+        frames: that count. replays: whether the share of replays must be no more than nature's.
     """
 
     novelty: float
@@ -57,19 +55,16 @@ class Demand:
 
     def met(self, figures: dict[str, Figures]) -> bool:
         """Whether figures by frame pass, each but for one standard error."""
-        new = all(
+        return all(
             f.novelty + f.novelty_error >= self.novelty
+            and (not self.replays or f.replays <= f.nature + f.error)
             for f in (figures[name] for name in self.frames)
-        )
-        return new and not (
-            self.replays and any(f.replays > f.nature + f.error for f in figures.values())
         )
 
 
 GOAL = 0.8
 RAW = Demand(novelty=GOAL, frames=("cube",), replays=False)
 DECODED = Demand(novelty=0.95, frames=("box", "cube"), replays=True)
-DECODED_CUBE = replace(DECODED, frames=("cube",))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,13 +91,11 @@ class Choice:
     Attributes:
         reach: of the children. passed: whether they are as new as nature.
         figures: by frame; empty where there is nothing to compare with.
-        frames: in which novelty counted.
     """
 
     reach: Reach
     passed: bool
     figures: dict[str, Figures]
-    frames: tuple[str, ...] = tuple(FRAMES)
 
     def line(self) -> str:
         """What was chosen and why, for the log."""
@@ -119,8 +112,6 @@ class Choice:
             for frame, f in self.figures.items()
         )
         why = "the nearest as new as nature" if self.passed else "the newest there are"
-        if self.passed and len(self.frames) < len(FRAMES):
-            why += f" in the {' and '.join(self.frames)} frame"
         return f"children: {what}, {why}: {news}"
 
 
@@ -207,33 +198,29 @@ def choose(
     steps: list[Reach],
     nature: Nature,
     draw: Callable[[Reach], Tensor],
-    *demands: Demand,
+    demand: Demand,
 ) -> Choice:
     """The first step of a ladder that meets a demand, by bisection; if none does, the last one.
 
     Args:
         draw: clouds (n, m, 3) of children of a reach, to be measured. Newness rises with reach.
-        demands: the first of them that some step meets counts.
     """
     seen: dict[int, dict[str, Figures]] = {}
 
-    def measured(step: int) -> dict[str, Figures]:
+    def passes(step: int) -> bool:
         if step not in seen:
             seen[step] = nature.figures(draw(steps[step]))
-        return seen[step]
+        return demand.met(seen[step])
 
-    for demand in demands:
-        low, high = 0, len(steps) - 1
-        while low < high:
-            middle = (low + high) // 2
-            if demand.met(measured(middle)):
-                high = middle
-            else:
-                low = middle + 1
-        passed = demand.met(measured(low))
-        if passed:
-            break
-    return Choice(reach=steps[low], passed=passed, figures=seen[low], frames=demand.frames)
+    low, high = 0, len(steps) - 1
+    while low < high:
+        middle = (low + high) // 2
+        if passes(middle):
+            high = middle
+        else:
+            low = middle + 1
+    passed = passes(low)
+    return Choice(reach=steps[low], passed=passed, figures=seen[low])
 
 
 def with_copies(choice: Choice, nature: Nature, draw: Callable[[Reach], Tensor]) -> Choice:

@@ -207,8 +207,7 @@ def _choose_reach(context: Context, maps: Maps, model: Autoencoder) -> Choice:
         ]
         return torch.cat(parts)
 
-    steps = rule.ladder(maps.farthest, first.reach)
-    choice = rule.choose(steps, nature, decoded, rule.DECODED, rule.DECODED_CUBE)
+    choice = rule.choose(rule.ladder(maps.farthest, first.reach), nature, decoded, rule.DECODED)
     progress.say(f"base           decoded {choice.line()}")
     return choice
 

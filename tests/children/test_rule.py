@@ -9,7 +9,6 @@ from pcgen.children import MapSettings, Reach
 from pcgen.children.newness import Newness
 from pcgen.children.rule import (
     DECODED,
-    DECODED_CUBE,
     RAW,
     Choice,
     Demand,
@@ -105,25 +104,6 @@ def test_the_farthest_is_chosen_where_none_passes():
     assert choice.reach == Reach(partners=64, cuts=(0.5, 0.5))
     assert not choice.passed
     assert "the newest there are" in choice.line()
-
-
-def test_a_demand_that_no_reach_meets_gives_way_to_the_next():
-    easier = dataclasses.replace(ASKED, novelty=0.1)
-    steps = ladder(64, Reach(partners=1))
-    choice = choose(steps, _Nature(100), lambda reach: reach, ASKED, easier)
-    assert choice.passed
-    assert choice.reach.partners == 13  # the first of the ladder from 10 on
-    assert choice.line().endswith("(training shapes 10% ± 1%)")
-    assert "as new as nature in the box frame" in choice.line()
-
-
-def test_replays_count_in_every_frame():
-    many = Figures(novelty=2.0, novelty_error=0.0, replays=0.2, nature=0.1, error=0.05)
-    few = dataclasses.replace(many, replays=0.14)
-    assert not DECODED_CUBE.met({"box": many, "cube": few})
-    old = dataclasses.replace(few, novelty=0.5)
-    assert DECODED_CUBE.met({"box": old, "cube": few})
-    assert not DECODED_CUBE.met({"box": few, "cube": old})
 
 
 def test_more_replays_than_nature_do_not_pass():
