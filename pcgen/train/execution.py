@@ -61,10 +61,13 @@ class Execution:
                 if not torch.cuda.is_bf16_supported():
                     raise InputError(f"{device} does not support bfloat16; use --precision float32")
 
-    def parts(self, batch: int) -> Iterator[slice]:
-        """The rows of a batch that this process computes, part by part."""
-        count, first = self.group.size * self.accumulate, self.group.rank * self.accumulate
-        for part in range(first, first + self.accumulate):
+    def parts(self, batch: int, threads: int = 1) -> Iterator[slice]:
+        """The rows of a batch that this process computes, part by part: ``accumulate`` for each of
+        ``threads``, or of as many threads as there are rows for."""
+        threads = max(1, min(threads, batch // (self.group.size * self.accumulate)))
+        here = threads * self.accumulate
+        count, first = self.group.size * here, self.group.rank * here
+        for part in range(first, first + here):
             yield slice(batch * part // count, batch * (part + 1) // count)
 
     def rounding(self) -> contextlib.AbstractContextManager[Any]:

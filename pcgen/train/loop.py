@@ -5,6 +5,9 @@
 at the end. The moving average alone then goes to ``weights.safetensors``, whose presence means
 that the loop is finished. All processes take the same steps on the same weights; the first one
 writes. A loop with a time limit resumes from its last state with the time used until then.
+
+On the CPU each of torch's threads computes some rows of a batch from start to end. Most operations
+of a step are too small to be divided among threads: two threads made a step no faster.
 """
 
 from __future__ import annotations
@@ -15,7 +18,9 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +95,7 @@ class Trainer:
         loss: ``loss(module, generator) -> scalar``; every random choice must come from the
             generator, or resuming is not exact. It is a mean over the rows of a batch; random
             numbers for rows come from :mod:`pcgen.batch_random`, as a process may need only some.
+            Several threads call it at once, so it must not change anything that they share.
         average: the module that receives the moving average; by default a private copy. A
             loss that needs the average (a student's target) passes its own.
         execution: the processes, parts and precision in which a step is computed.
@@ -125,6 +131,7 @@ class Trainer:
             parameters, lr=settings.rate, weight_decay=settings.decay, fused=True
         )
         self._parameters = parameters
+        self._threads = torch.get_num_threads()
         self.done = 0
         self._seconds = 0.0
         self._history: list[dict[str, float]] = []
@@ -141,6 +148,14 @@ class Trainer:
         Raises:
             TrainingError: the loss or the gradient is not finite; the last good state is kept.
         """
+        # Threads that share single operations spin after each one, which delays those of the parts.
+        torch.set_num_threads(1)
+        try:
+            yield from self._steps()
+        finally:
+            torch.set_num_threads(self._threads)
+
+    def _steps(self) -> Iterator[Step]:
         saved, begun = time.monotonic(), self.clock()
         before = self._seconds
         recent: list[float] = []
@@ -193,7 +208,7 @@ class Trainer:
     def step(self) -> float | Tensor:
         """One optimiser step; returns its loss, on a GPU as a tensor that may not be computed yet.
 
-        Public so that a test can examine one.
+        Public so that a test can examine one. Torch should use one thread, as in :meth:`steps`.
         """
         with runtime.flushed_denormals():
             return self._step()
@@ -232,20 +247,59 @@ class Trainer:
     def _differentiate(self) -> Tensor:
         """The mean loss of the batch; leaves its gradient in the parameters. Parts are weighted by
         their rows, and the processes' gradients are summed."""
-        generator, batch = self.generator, self.settings.batch
-        begun, total = generator.get_state(), None
-        generator.batch = batch
-        for rows in self.execution.parts(batch):
-            generator.set_state(begun)
-            generator.rows = rows
-            with self.execution.rounding():
-                loss = self.loss(self.module, generator) * ((rows.stop - rows.start) / batch)
-                loss.backward()
-            total = loss.detach() if total is None else total + loss.detach()
-        assert total is not None
+        threads = self._threads if self._at_once else 1
+        parts = list(self.execution.parts(self.settings.batch, threads))
+        begun = self.generator.get_state()
+        if len(parts) > self.execution.accumulate:
+            total = self._differentiate_in_threads(parts, begun)
+        else:
+            total = self._differentiate_in_turn(parts, begun)
         gradients = [p.grad for p in self._parameters if p.grad is not None]
         self.group.sum_([*gradients, total])
         return total
+
+    def _differentiate_in_turn(self, parts: list[slice], begun: Tensor) -> Tensor:
+        total = None
+        for rows in parts:
+            self.generator.set_state(begun)
+            with self.execution.rounding():
+                loss = self._loss_of(rows, self.generator)
+                loss.backward()
+            total = loss.detach() if total is None else total + loss.detach()
+        assert total is not None
+        return total
+
+    def _differentiate_in_threads(self, parts: list[slice], begun: Tensor) -> Tensor:
+        """The parts at once, one thread of torch each; summed in their order, so the numbers are
+        those of as many parts in turn."""
+        found = list(self._pool.map(partial(self._gradients, begun), parts))
+        total = torch.stack([loss for loss, _, _ in found]).sum()
+        for parameter, *gradients in zip(self._parameters, *(g for _, g, _ in found), strict=True):
+            there = [gradient for gradient in gradients if gradient is not None]
+            parameter.grad = sum(there[1:], there[0]) if there else None
+        self.generator.set_state(found[0][2])
+        return total
+
+    def _gradients(
+        self, begun: Tensor, rows: slice
+    ) -> tuple[Tensor, tuple[Tensor | None, ...], Tensor]:
+        """Loss and gradients of a part, and the state of its generator after it."""
+        generator = BatchGenerator()
+        generator.set_state(begun)
+        with runtime.flushed_denormals(), self.execution.rounding():
+            loss = self._loss_of(rows, generator)
+            gradients = torch.autograd.grad(loss, self._parameters, allow_unused=True)
+        return loss.detach(), gradients, generator.get_state()
+
+    def _loss_of(self, rows: slice, generator: BatchGenerator) -> Tensor:
+        """The share of some rows in the mean loss of the batch."""
+        batch = self.settings.batch
+        generator.batch, generator.rows = batch, rows
+        return self.loss(self.module, generator) * ((rows.stop - rows.start) / batch)
+
+    @cached_property
+    def _pool(self) -> ThreadPoolExecutor:
+        return ThreadPoolExecutor(self._threads, "step", torch.set_num_threads, (1,))
 
     def _drawn(self) -> str:
         return hashlib.sha256(self.generator.get_state().numpy().tobytes()).hexdigest()[:12]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
 import tempfile
-import time
 from pathlib import Path
 
 import torch
@@ -44,12 +44,6 @@ def step_seconds(name: str, threads: int, steps: int = 5) -> float:
     with tempfile.TemporaryDirectory() as folder:
         network = Autoencoder.untrained(sizes, clouds, 0)
         trainer = Trainer(Path(folder), network, loss, settings.autoencoder_loop, seed=0)
-        trainer.step()
-        times = sorted(_seconds(trainer) for _ in range(steps))
+        seconds = [step.seconds for step in itertools.islice(trainer.steps(), steps + 1)]
+    times = sorted(after - before for before, after in itertools.pairwise(seconds))
     return times[len(times) // 2]
-
-
-def _seconds(trainer: Trainer) -> float:
-    begun = time.monotonic()
-    trainer.step()
-    return time.monotonic() - begun
