@@ -142,7 +142,7 @@ def test_a_flow_that_leaves_the_numbers_names_stage_and_step(solver):
     def slope(x, *times):
         return torch.where(times[0][:, None] > 0.4, float("nan"), 1.0) * torch.ones_like(x)
 
-    with pytest.raises(DataError, match="point-flow: x is not a finite number at step 3 of 4"):
+    with pytest.raises(DataError, match="point-flow: x is not finite at step 3 of 4"):
         list(follow(slope, torch.zeros(2, 3), 4, solver, "point-flow"))
 
 

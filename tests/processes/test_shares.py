@@ -209,5 +209,5 @@ def test_an_unknown_precision_is_refused():
 def test_a_device_without_bfloat16_is_refused(monkeypatch):
     monkeypatch.setattr(torch.cuda, "device", nullcontext)
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: False)
-    with pytest.raises(InputError, match="no bfloat16"):
+    with pytest.raises(InputError, match="does not support bfloat16"):
         Execution(precision="bfloat16").check_device("cuda:0")
