@@ -44,10 +44,6 @@ COMMANDS = {
 # Commands that the processes of torchrun run together.
 SEVERAL_PROCESSES = ("train", "transport")
 
-# Threads that wait by spinning occupy cores that other processes need: beside one busy process,
-# training took 42 steps in the time of 209 with these. OpenMP reads them when torch loads.
-PASSIVE_WAITING = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0"}
-
 
 class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
     """Defaults shown where there are any, descriptions kept as written."""
@@ -69,8 +65,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _main(argv: Sequence[str] | None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
-    if not PASSIVE_WAITING.keys() & os.environ.keys():  # a value that the user set stays
-        os.environ.update(PASSIVE_WAITING)
     name = words[0] if words else ""
     if name in ("", "-h", "--help"):
         print(_overview())

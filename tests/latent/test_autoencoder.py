@@ -1,6 +1,8 @@
 """Invariances of the encoders, and that a few steps learn."""
 
 import dataclasses
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -190,3 +192,15 @@ def test_augmented_normals_stay_normal_to_the_augmented_plane(generator):
 def test_no_augmentation_gives_the_points_back(generator):
     points = torch.rand(2, 10, 3, generator=generator)
     assert augment(points, 0.0, generator)[0] is points
+
+
+@pytest.mark.slow
+def test_the_default_model_is_built_without_torchs_compiler():
+    code = (
+        "import sys, torch\n"
+        "from pcgen.latent.autoencoder import Autoencoder, AutoencoderSettings\n"
+        "with torch.device('meta'):\n"
+        "    Autoencoder(AutoencoderSettings(), torch.zeros(256, 3))\n"
+        "print('torch._dynamo' in sys.modules)\n"
+    )
+    assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "False"
