@@ -12,7 +12,9 @@ interpolation; here each point walks its geodesic for a time of its own, so part
 * :mod:`frames` - the box, and the cube in which proportions are taken out;
 * :mod:`partners` - which shapes are matched with which;
 * :mod:`matching` - one map between two clouds;
-* :mod:`maps` - the maps of a set: planned within a budget, computed in processes, kept on disk;
+* :mod:`planning` - the maps of a set: planned within a budget, computed in processes, kept on
+  disk (:mod:`map_files`);
+* :mod:`maps` - what maps hold of the shapes of a set (:mod:`clouds`), and children of them;
 * :mod:`masks` - which part of a shape a child takes from its partner;
 * :mod:`drawing` - children of maps, in batches;
 * :mod:`newness` and :mod:`rule` - how far they go from their parents: until they are as new as
@@ -24,7 +26,8 @@ clouds, as in BSP-OT (B. Genest, N. Bonneel et al., 2025).
 """
 
 from pcgen.children.drawing import Children, Reach
-from pcgen.children.maps import Maps, MapSettings
+from pcgen.children.maps import Maps
+from pcgen.children.planning import MapSettings, build_maps
 from pcgen.children.rule import Choice
 
-__all__ = ["Children", "Choice", "MapSettings", "Maps", "Reach"]
+__all__ = ["Children", "Choice", "MapSettings", "Maps", "Reach", "build_maps"]

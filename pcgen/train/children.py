@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from pcgen import progress
-from pcgen.children import Choice, Maps
-from pcgen.children.maps import Clouds, Pairing
+from pcgen.children import Choice, Maps, build_maps
+from pcgen.children.clouds import Clouds
+from pcgen.children.maps import Pairing
 from pcgen.config import from_plain, to_plain
 from pcgen.train.stage import Context
 
@@ -54,7 +55,7 @@ def load_maps(context: Context) -> Maps:
 
 def _build(context: Context, seconds: float | None, workers: int) -> Maps:
     clouds, run = context.clouds, context.run
-    return Maps.build(
+    return build_maps(
         clouds.points,
         clouds.normals,
         clouds.label,

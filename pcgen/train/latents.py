@@ -11,6 +11,7 @@ from torch import Tensor
 from pcgen import base, checkpoint, progress
 from pcgen.base import BaseMeasure
 from pcgen.children import Choice, Maps, Reach, rule
+from pcgen.children.planning import nature_of
 from pcgen.config import from_plain, to_plain
 from pcgen.errors import DataError, TrainingError
 from pcgen.latent.autoencoder import Autoencoder
@@ -190,7 +191,7 @@ def _choose_reach(context: Context, maps: Maps, model: Autoencoder) -> Choice:
     if not first.figures or not len(maps):
         return first
     seed, batch = context.seed(STAGE, 3), context.run.settings.base.points
-    nature = maps.clouds.nature(seed)
+    nature = nature_of(maps.clouds, seed)
     order = torch.randperm(len(maps.clouds), generator=torch.Generator().manual_seed(seed))
     rows = order[maps.with_children()[order]]
     rows = rows[torch.arange(rule.SHAPES) % len(rows)]

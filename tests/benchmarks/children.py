@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pcgen.children import Children, Maps, MapSettings, Reach
+from pcgen.children import Children, MapSettings, Reach, build_maps
 from pcgen.children.frames import box
 from pcgen.children.masks import KINDS
 from pcgen.children.newness import FRAMES, Yardstick
@@ -107,7 +107,7 @@ def main() -> None:
     bench = Bench(dataset, names)
     print(bench.header(), flush=True)
     of = bench.training
-    maps = Maps.build(
+    maps = build_maps(
         of.points, of.normals, of.label, MapSettings(), chosen.maps,
         budget_seconds=chosen.budget_seconds,
     )  # fmt: skip

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from pcgen.children import Maps, MapSettings
+from pcgen.children import Maps, MapSettings, build_maps
 
 SETTINGS = MapSettings(points=256, partners=4, per_shape=2, sweeps=4)
 
@@ -25,7 +25,7 @@ def boxes(count: int, n: int = 512, seed: int = 0) -> tuple[torch.Tensor, torch.
 def build(points, folder: Path, normals=None, label=None, settings=SETTINGS, **options) -> Maps:
     label = torch.zeros(len(points), dtype=torch.long) if label is None else torch.tensor(label)
     options = {"workers": 1, **options}
-    return Maps.build(points, normals, label, settings, folder, **options)
+    return build_maps(points, normals, label, settings, folder, **options)
 
 
 @pytest.fixture
