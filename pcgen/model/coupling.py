@@ -30,6 +30,8 @@ from pcgen.transport import SemidiscreteSolution
 FLOW_SHARE = 0.25
 """How far a sample goes from the latent of its cell towards the end of its flow. The details are
 those of that latent, and a shape far from it is none: docs/notes/local-codes.md has the figures."""
+BLOCK = 2**14
+"""Latents at a time, of the thousands of numbers of each, where a copy of all would be large."""
 FILES = ("latents.safetensors", "base.safetensors", "map.npz")
 
 
@@ -68,12 +70,16 @@ class Latents:
     ) -> Latents:
         """With at most ``most`` coordinates, fewer where latents or their numbers are few."""
         mean = z.mean(0)
-        centred = (z - mean).double()
         keep = min(most, z.shape[1], max(1, len(z) - 1))
         if len(z) >= z.shape[1]:
-            values, vectors = torch.linalg.eigh(centred.T @ centred)
+            gram = z.new_zeros(z.shape[1], z.shape[1], dtype=torch.float64)
+            for block in z.split(BLOCK):
+                centred = (block - mean).double()
+                gram += centred.T @ centred
+            values, vectors = torch.linalg.eigh(gram)
             values, axes = values.flip(0)[:keep], vectors.flip(1)[:, :keep]
         else:
+            centred = (z - mean).double()
             values, vectors = torch.linalg.eigh(centred @ centred.T)
             values = values.flip(0)[:keep].clamp_min(0)
             axes = centred.T @ vectors.flip(1)[:, :keep]
@@ -92,7 +98,14 @@ class Latents:
 
     def coordinates(self, z: Tensor) -> Tensor:
         """(n, latent_dim) to (n, d)."""
-        return (z - self.mean) @ self.axes * self.scale
+        parts = [(block - self.mean) @ self.axes * self.scale for block in z.split(BLOCK)]
+        return torch.cat(parts)
+
+    @property
+    def explained(self) -> float:
+        """The share of the variance of the latents that their coordinates hold."""
+        whole = sum(float((block - self.mean).square().sum()) for block in self.z.split(BLOCK))
+        return float((self.y / self.scale).square().sum()) / max(whole, 1e-12)
 
     def lifted(self, y: Tensor, cell: Tensor) -> Tensor:
         """Coordinates (n, d) with the details of latents ``cell`` (n,): (n, latent_dim)."""
