@@ -80,6 +80,21 @@ def test_a_known_error_is_one_line_and_exit_code_2(tmp_path, capsys):
     assert captured.out == ""
 
 
+def test_a_device_without_memory_is_one_line_that_says_what_helps(monkeypatch, capsys):
+    class OutOfMemoryError(RuntimeError):
+        """As of torch, which this test does not need."""
+
+    def run(args):
+        raise OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+    monkeypatch.setattr("pcgen.cli.doctor.run", run)
+    assert cli.main(["doctor"]) == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert "2.00 GiB" in said
+    assert "--accumulate" in said
+
+
 def test_an_error_that_quotes_lines_is_one_line_all_the_same():
     assert str(InputError("expected a, got 'b\n  c'")) == "expected a, got 'b c'"
 

@@ -125,6 +125,16 @@ def _run(module: Any, args: argparse.Namespace, name: str) -> int:
             raise
         print(f"{name}: {error}", file=sys.stderr)
         return 2
+    except RuntimeError as error:
+        # torch's own class, which is not imported here for commands that need no torch.
+        if args.debug or type(error).__name__ != "OutOfMemoryError":
+            raise
+        print(
+            f"{name}: the device is out of memory ({str(error)[:160]}); free some of it, ask for "
+            "less at a time (--points; of a training --accumulate), or use --device cpu",
+            file=sys.stderr,
+        )
+        return 2
     except KeyboardInterrupt:
         if os.environ.get("RANK", "0") == "0":
             print(

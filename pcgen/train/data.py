@@ -35,7 +35,8 @@ class Mapped:
         shapes, *rest = key if isinstance(key, tuple) else (key,)
         places = [part.numpy() if isinstance(part, Tensor) else part for part in rest]
         chosen = self._rows[shapes.numpy() if isinstance(shapes, Tensor) else shapes]
-        return torch.from_numpy(np.array(self._array[(chosen, *places)]))
+        # Indexing by an array copies.
+        return torch.from_numpy(np.asarray(self._array[(chosen, *places)]))
 
 
 @dataclass(frozen=True)
@@ -75,16 +76,12 @@ class TrainingClouds:
                 f"{available} are for training; prepare it again with --points 1000 or more"
             )
         names = [dataset.rows[int(row)].category for row in rows]
-        points: Tensor | Mapped
+        points: Tensor | Mapped = Mapped(dataset.mapped_points, rows, count)
         normals: Tensor | Mapped | None = None
-        if len(rows) * count * 3 * 4 > IN_MEMORY:
-            points = Mapped(dataset.mapped_points, rows, count)
-            if dataset.has_normals:
-                normals = Mapped(dataset.mapped_normals, rows, count)
-        else:
-            points = torch.from_numpy(dataset.points(rows, count, part="first"))
-            if dataset.has_normals:
-                normals = torch.from_numpy(dataset.normals(rows, count, part="first")).half()
+        if dataset.has_normals:
+            normals = Mapped(dataset.mapped_normals, rows, count)
+        if len(rows) * count * 3 * 4 <= IN_MEMORY:
+            points, normals = points[:], None if normals is None else normals[:]
         solids: Tensor | Mapped | None = None
         if dataset.has_solids:
             places = dataset.mapped_solids

@@ -78,16 +78,10 @@ def train(context: Context) -> dict[str, object]:
     return {
         "coordinates": y.shape[1],
         "children": choice,
-        "explained": explained(latents),
+        "explained": latents.explained,
         "base": omega.describe(),
         "map": evidence,
     }
-
-
-def explained(latents: Latents) -> float:
-    """The fraction of the latents' variance that their coordinates explain."""
-    whole = (latents.z - latents.mean).square().sum()
-    return float((latents.y / latents.scale).square().sum() / whole.clamp_min(1e-12))
 
 
 def couple(
@@ -166,16 +160,17 @@ def _latents(context: Context) -> tuple[Latents, dict[str, Any]]:
         for chunk in shapes.split(CHUNK):
             children = maps.of_shapes(chunk, points, draw, reach)
             points_there = staged(children.points, context.device)
-            z.append(context.group.by_rows(model.encode, points_there).cpu())
+            # As the file holds them, so that sampling sees what training saw.
+            z.append(context.group.by_rows(model.encode, points_there).half().cpu())
             parent.append(clouds.rows[children.parent])
             mirrored.append(children.mirrored)
             bar.advance(len(chunk))
-    found = torch.cat(z)
+    found = torch.cat(z).float()
+    z.clear()
     if not torch.isfinite(found).all():
         raise TrainingError("base: a latent is not finite; train the autoencoder again")
-    # Rounded as in the file, so that sampling uses the same latents as training.
     latents = Latents.of(
-        found.half().float(),
+        found,
         torch.cat(parent),
         torch.cat(mirrored),
         clouds.label[shapes],
@@ -231,5 +226,5 @@ def _with_maps(shapes: Tensor, label: Tensor, able: Tensor, draw: torch.Generato
 
 
 def _describe(evidence: dict[str, object]) -> str:
-    keys = ("status", "chi2", "dead", "samples")
+    keys = ("status", "chi2", "dead", "untested", "samples")
     return "map to latents: " + ", ".join(f"{k} {evidence[k]}" for k in keys if k in evidence)
