@@ -9,7 +9,7 @@ from pcgen import viewer
 from pcgen.api.data import Data
 from pcgen.api.model import Model, is_run_name
 from pcgen.api.shapes import Shape, Shapes, read_shapes
-from pcgen.errors import InputError
+from pcgen.errors import BackendError, InputError
 from pcgen.progress import shown
 from pcgen.render.camera import AZIMUTH, ELEVATION
 from pcgen.shapes.remote_datasets import local_folder
@@ -68,19 +68,29 @@ def view(
         source = _path(what, Path(folder))
         compared = None if reference is None else _path(reference, Path(folder))
         if png is None and gif is None and explain is None:
-            viewer.show(
-                source,
-                number=number,
-                seed=seed,
-                steps=steps,
-                points=points,
-                device=device,
-                category=category,
-                reference=compared,
-                web=web,
-                host=host,
-                port=port,
-            )
+            try:
+                viewer.show(
+                    source,
+                    number=number,
+                    seed=seed,
+                    steps=steps,
+                    points=points,
+                    device=device,
+                    category=category,
+                    reference=compared,
+                    web=web,
+                    host=host,
+                    port=port,
+                )
+            except BackendError as error:
+                # What the message advises names a file, which is gone where we wrote it.
+                if web or not isinstance(what, Shape | Shapes):
+                    raise
+                raise BackendError(
+                    f"{str(error).split(';')[0]}; in a notebook a cell that ends with the shapes "
+                    "shows them; else see them in a browser with pcgen.view(shapes, web=True), or "
+                    'make a picture with pcgen.view(shapes, png="shapes.png")'
+                ) from None
             return []
         return viewer.stills(
             source,
@@ -106,6 +116,11 @@ def view(
 def _path(what: Any, folder: Path) -> Path:
     """Where it lies; shapes in memory are written into ``folder``, as the window is a process."""
     if isinstance(what, Model):
+        if not what.path.exists():
+            raise InputError(
+                f"the run of this model is gone from {what.path}; look at shapes that it draws "
+                "instead: pcgen.view(model.sample(12))"
+            )
         return what.path
     if isinstance(what, Data):
         return what.path

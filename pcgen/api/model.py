@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -103,6 +104,8 @@ class Model:
         """
         from pcgen.generate import generate
 
+        _whole(count=count, points=points, steps=steps)
+        _whole(None, seed=seed)
         with shown(progress):
             return Shapes(
                 generate(
@@ -170,6 +173,8 @@ class Model:
         Raises:
             InputError: latents of another size, or NaN among them.
         """
+        _whole(points=points, steps=steps)
+        _whole(None, seed=seed)
         z = self._latents(latents)
         samples = self.shape_model.decode_samples(
             z, points=points, seed=seed, steps=steps, solver=solver, category=[category] * len(z)
@@ -232,6 +237,8 @@ class Model:
 
         from pcgen.editing.completion import completed
 
+        _whole(count=count, points=1 if points is None else points)
+        _whole(None, seed=seed)
         given = read_shape(shape)
         cloud = given.points
         if framed and not isinstance(shape, Shape):
@@ -287,6 +294,9 @@ class Model:
         """
         from pcgen.editing.between import varied
 
+        _whole(count=count, points=points)
+        _whole(None, seed=seed)
+        _number(amount=amount)
         given = read_shape(shape)
         z = varied(
             self.shape_model, given.points, count, amount=amount, category=category, seed=seed
@@ -321,6 +331,9 @@ class Model:
         """
         from pcgen.editing.between import mixed
 
+        _whole(points=points)
+        _whole(None, seed=seed)
+        _number(share=share)
         one, two = read_shape(shape), read_shape(other)
         z = mixed(self.shape_model, one.points, two.points, part=part, share=share, seed=seed)
         return self._made(z, one.category, points, seed)[0]
@@ -348,6 +361,8 @@ class Model:
         """
         from pcgen.editing.between import interpolate
 
+        _whole(frames=frames, points=points)
+        _whole(None, seed=seed)
         one, two = read_shape(start), read_shape(end)
         return Shapes(
             interpolate(self.shape_model, one.points, two.points, frames, points=points, seed=seed)
@@ -394,6 +409,30 @@ class Model:
 
         rows = [(name, str(value)) for name, value in self.summary().items() if value is not None]
         return table(rows, repr(self))
+
+
+def _whole(least: int | None = 1, /, **values: Any) -> None:
+    """Refuse arguments that are not whole numbers, of at least ``least`` if that is one.
+
+    Raises:
+        InputError: it names the argument.
+    """
+    for name, value in values.items():
+        try:
+            number = operator.index(value)
+            fits = least is None or number >= least
+        except TypeError:
+            fits = False
+        if not fits:
+            limit = "" if least is None else f" of at least {least}"
+            raise InputError(f"{name} must be a whole number{limit}, got {value!r}")
+
+
+def _number(**values: Any) -> None:
+    """Refuse arguments that are no numbers; :func:`_whole` likewise."""
+    for name, value in values.items():
+        if not isinstance(value, int | float | np.number):
+            raise InputError(f"{name} must be a number, got {value!r}")
 
 
 def _boxed(answer: Completion, frame: SourceFrame, category: str, name: str) -> Shape:
