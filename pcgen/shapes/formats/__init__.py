@@ -15,7 +15,7 @@ from pcgen.shapes.formats.pcd import read_pcd
 from pcgen.shapes.formats.ply import read_ply
 from pcgen.shapes.formats.raw import Reader
 from pcgen.shapes.formats.stl import read_stl
-from pcgen.shapes.formats.text import read_text
+from pcgen.shapes.formats.text import read_coloured, read_text
 
 READERS: dict[str, Reader] = {
     ".obj": read_obj,
@@ -25,6 +25,8 @@ READERS: dict[str, Reader] = {
     ".glb": read_gltf,
     ".gltf": read_gltf,
     ".xyz": read_text,
+    ".xyzn": read_text,
+    ".xyzrgb": read_coloured,
     ".pts": read_text,
     ".pcd": read_pcd,
     ".asc": read_text,
@@ -33,7 +35,7 @@ READERS: dict[str, Reader] = {
 }
 #: Suffixes that usually mean meshes; of several files of one shape, the first of these is used.
 MESH_SUFFIXES = (".obj", ".off", ".ply", ".stl", ".glb", ".gltf")
-POINT_SUFFIXES = (".xyz", ".pts", ".pcd", ".asc")
+POINT_SUFFIXES = (".xyz", ".xyzn", ".xyzrgb", ".pts", ".pcd", ".asc")
 #: Suffixes of text that may be clouds, see :func:`pcgen.shapes.formats.text.looks_like_points`.
 LOOSE_SUFFIXES = (".txt", ".csv")
 #: Arrays of one cloud or of many; read by :mod:`pcgen.shapes.cloud_arrays`.
