@@ -14,7 +14,7 @@ from pcgen.reconstruct.topology import is_watertight, merged
 from pcgen.shapes.axes import from_y_up, to_y_up
 from pcgen.shapes.mesh_files import COLOURED, WRITE_SUFFIXES, Mesh, far_offset, mesh_bytes
 from pcgen.shapes.reading import read_mesh
-from pcgen.shapes.threemf import read_3mf, write_3mf
+from pcgen.shapes.threemf import write_3mf
 
 FORMATS = (*(suffix[1:] for suffix in WRITE_SUFFIXES), "3mf")
 METRES = {"mm": 0.001, "cm": 0.01, "m": 1.0, "in": 0.0254, "ft": 0.3048}
@@ -123,14 +123,17 @@ def checked_bytes(
     suffix = suffix.lower()
     if colours is not None and suffix not in COLOURED:
         raise InputError(f"colours are kept by {', '.join(COLOURED)}, not by {suffix!r}")
+    millimetres = 1.0
     if suffix == ".3mf":
-        data = write_3mf(mesh, unit if unit in METRES else "mm", name)
+        unit = unit if unit in METRES else "mm"
+        data, millimetres = write_3mf(mesh, unit, name), 1000 * METRES[unit]
     else:
         check_formats([suffix])
         data = mesh_bytes(mesh, suffix, name=name, colours=colours)
     try:
         offset = far_offset(mesh.used_vertices())
-        found = read_3mf(data) if suffix == ".3mf" else read_mesh(data, suffix=suffix)
+        found = read_mesh(data, suffix=suffix)
+        found = Mesh(found.vertices / millimetres, found.faces)
         shifted = Mesh(mesh.vertices - offset, mesh.faces)
         if suffix != ".stl":
             found = Mesh(found.vertices - offset, found.faces)
