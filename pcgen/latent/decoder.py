@@ -1,4 +1,4 @@
-"""Numbers to mixtures of Gaussians, and the network that decodes a global code into them."""
+"""Mixtures of Gaussians from unconstrained numbers, and the decoder of a global code."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ INITIAL_SIZE = 0.15
 
 
 def component_numbers(dim: int) -> int:
-    """How many numbers describe a component: centre, lower triangular factor and weight."""
+    """The number of parameters of a component: centre, lower triangular factor and weight."""
     return dim + dim * (dim + 1) // 2 + 1
 
 
 def components(raw: Tensor, thickness: float) -> MixtureBatch:
-    """(..., K, component_numbers) to mixtures of K components, each with weights of its own."""
+    """(..., K, component_numbers) to mixtures of K weighted components."""
     numbers = raw.shape[-1]
     dim = next(d for d in range(1, numbers) if component_numbers(d) == numbers)
     rows, columns = torch.tril_indices(dim, dim, device=raw.device)
@@ -32,7 +32,7 @@ def components(raw: Tensor, thickness: float) -> MixtureBatch:
 
 
 def initial_components(centres: Tensor, size: float) -> Tensor:
-    """(K, component_numbers): round components of one size at ``centres`` (K, dim)."""
+    """Parameters (K, component_numbers) of equal, isotropic components at ``centres``."""
     parts, dim = centres.shape
     rows, columns = torch.tril_indices(dim, dim)
     start = torch.zeros(parts, component_numbers(dim))
@@ -42,11 +42,11 @@ def initial_components(centres: Tensor, size: float) -> Tensor:
 
 
 class MixtureDecoder(nn.Module):
-    """A code (batch, code_dim) to K components of dimension ``dim``, by an MLP.
+    """An MLP that decodes a code (batch, code_dim) to K components of dimension ``dim``.
 
     Args:
-        thickness: floor under the standard deviations, in box units.
-        centres: (K, dim) where the components start, e.g. random training points.
+        thickness: lower bound on the standard deviations, in box units.
+        centres: (K, dim) initial centres of the components, e.g. random training points.
     """
 
     def __init__(self, code_dim: int, width: int, thickness: float, centres: Tensor) -> None:

@@ -1,8 +1,8 @@
-"""A code of a few tokens that points attend to.
+"""A code of a few tokens that attend to the points.
 
 Learned queries attend to all points and then to each other, as in Set Transformer (Lee et al.,
 ICML 2019) and 3DShape2VecSet (Zhang et al., SIGGRAPH 2023). Each gives a token of a few numbers.
-To decode, the tokens attend to each other again, and each becomes its share of the Gaussians.
+To decode, the tokens attend to each other again, and each yields its share of the Gaussians.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from pcgen.latent.mixture import MixtureBatch
 
 
 class TokenCodec(nn.Module):
-    """Clouds that fill the box to ``tokens`` · ``code`` numbers, and these to mixtures.
+    """Encodes clouds that fill the box as ``tokens`` · ``code`` numbers; decodes mixtures.
 
     Args:
-        centres: (K, dim) where the components start, K a multiple of ``tokens``.
+        centres: (K, dim) initial centres of the components; K is a multiple of ``tokens``.
     """
 
     def __init__(
@@ -51,11 +51,11 @@ class TokenCodec(nn.Module):
     position_numbers = 0
 
     def encode(self, points: Tensor) -> Tensor:
-        """(batch, n, dim) to (batch, code_dim)."""
+        """Encode (batch, n, dim) to (batch, code_dim)."""
         return self.narrow(self.read(points)).flatten(1)
 
     def decode(self, code: Tensor) -> MixtureBatch:
-        """(batch, code_dim) to mixtures."""
+        """Decode (batch, code_dim) to mixtures."""
         tokens = self.widen(code.view(len(code), self.tokens, self.code)) + self.identity
         raw = self.head(self.within(tokens)) + self.start
         dim = self.read.dim

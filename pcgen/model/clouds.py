@@ -1,4 +1,4 @@
-"""Latents to clouds: base points of the autoencoder's mixture, carried on by the point flow."""
+"""Latents to clouds: samples of the autoencoder's mixture, transported by the point flow."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from pcgen.model.follow import Networks, check, follow, weights
 
 @dataclass(frozen=True)
 class Decoded:
-    """Clouds and where their points came from.
+    """Clouds, and the origin of their points.
 
     Attributes:
         points: (batch, n, dim); normals: (batch, n, dim), unit vectors of arbitrary sign, or zero
-            where the run was trained without.
-        base: (batch, n, dim), the points at t = 0; part: (batch, n), their component.
-        trace: (steps + 1, batch, n, dim), all times, or None where not asked for.
+            if the run was trained without normals.
+        base: (batch, n, dim), the points at t = 0; part: (batch, n), their mixture component.
+        trace: (steps + 1, batch, n, dim), the points at all times, or None if not requested.
     """
 
     points: Tensor
@@ -37,14 +37,14 @@ class Decoded:
 
 
 MOST_CLOUD_POINTS = 2**17
-"""Of one cloud of a point flow; a damaged run may ask for any number."""
+"""Upper limit on the points of a flow's cloud; a damaged run may state any number."""
 
 
 def _whole(settings: dict[str, Any], name: str, most: int) -> int:
-    """A size that a run was trained with.
+    """Read a size from a run's settings.
 
     Raises:
-        ValueError: it is no whole number from 1 to ``most``.
+        ValueError: it is not an integer from 1 to ``most``.
     """
     value = settings[name]
     if type(value) is not int or not 1 <= value <= most:
@@ -56,7 +56,7 @@ class CloudDecoder:
     """The autoencoder and the point flow of a run.
 
     Attributes:
-        dim: of the points; latent_dim: of the latents. autoencoder: the network itself.
+        dim: dimension of the points; latent_dim: of the latents; autoencoder: the network.
     """
 
     def __init__(self, run_dir: Path, config: dict[str, Any], device: str) -> None:
@@ -89,11 +89,11 @@ class CloudDecoder:
         trace: bool = False,
         solver: str = "student",
     ) -> Decoded:
-        """Latents (batch, latent_dim) to clouds of any number of points, with normals.
+        """Decode latents (batch, latent_dim) into clouds of any number of points, with normals.
 
-        The point flow knows clouds of one density: fewer points are the first of such a cloud,
-        more are several clouds of the same shape. So more points begin with those of fewer.
-        ``seed`` is that of the noise of all shapes, or of each one by itself.
+        The point flow is trained on clouds of one density. Fewer points are the first points of
+        such a cloud, and more points are several clouds of the same shape, so a larger cloud
+        begins with the points of a smaller one. ``seed`` is for all shapes, or one for each.
         """
         check(points, steps)
         self._check(latents)
@@ -112,7 +112,7 @@ class CloudDecoder:
             return values.reshape(batch * clouds, self._cloud_points, *values.shape[2:])
 
         def joined(values: Tensor) -> Tensor:
-            """The inverse of ``apart``, without the points that were not asked for."""
+            """The inverse of ``apart``, without surplus points."""
             whole = values.reshape(*values.shape[:-3], batch, -1, dim)
             return whole[..., :points, :].cpu()
 
@@ -140,10 +140,10 @@ class CloudDecoder:
 
     @torch.no_grad()
     def mixture(self, latents: Tensor) -> MixtureBatch:
-        """The likelihood that the autoencoder gives to points, one mixture a latent.
+        """The density that the autoencoder assigns to points, one mixture per latent.
 
         Raises:
-            InputError: latents that are not (batch, latent_dim).
+            InputError: the latents are not (batch, latent_dim).
         """
         self._check(latents)
         return self.autoencoder.decode(latents.to(self.device))
@@ -156,7 +156,7 @@ class CloudDecoder:
 
     @torch.no_grad()
     def encode(self, points: Tensor) -> Tensor:
-        """(batch, n, dim) clouds in the box frame to (batch, latent_dim)."""
+        """Encode clouds (batch, n, dim) in the box frame to latents (batch, latent_dim)."""
         if points.ndim != 3 or points.shape[-1] != self.dim:
             raise InputError(f"points must be (batch, n, {self.dim}), got {tuple(points.shape)}")
         return self.autoencoder.encode(points.to(self.device)).cpu()

@@ -20,8 +20,8 @@ STAGE = "latent-flow"
 
 @dataclass(frozen=True)
 class Pairs:
-    """Coupled draws, one a row: base point, coordinates of the latent whose cell it lies in, and
-    its category."""
+    """Coupled samples, one per row: a base point, the coordinates of the latent whose cell contains
+    it, and the category of that latent."""
 
     start: Tensor
     end: Tensor
@@ -82,8 +82,7 @@ def _pairs(context: Context) -> Pairs:
     start = coupling.omega.sample(settings.pool, draw)
     if not torch.isfinite(start).all():
         raise DataError(
-            f"{context.run.stage('base')}: the base draws numbers that are not finite; train it "
-            "again"
+            f"{context.run.stage('base')}: samples of the base are not finite; train it again"
         )
     cell = context.group.by_rows(lambda x: coupling.assign(x)[:, None], start)[:, 0]
     return Pairs(start=start, end=coupling.y[cell], label=coupling.latents.label.to(device)[cell])

@@ -53,10 +53,10 @@ def test_the_semigroup_loss_of_a_wrong_student_is_positive(generator):
 
 def test_base_and_data_that_are_no_pairs_are_refused(generator):
     start, end = torch.zeros(8, 2), torch.zeros(1, 2)
-    with pytest.raises(InputError, match="one shape"):
+    with pytest.raises(InputError, match="same shape"):
         matching_loss(exact_slope, start, end, generator)
     settings = StudentSettings()
-    with pytest.raises(InputError, match="one shape"):
+    with pytest.raises(InputError, match="same shape"):
         semigroup_loss(exact_slope, exact_slope, exact_slope, start, end, settings, generator)
 
 

@@ -38,9 +38,9 @@ def test_the_nearest_matching_projects_onto_a_denser_cloud(generator):
 def test_points_that_are_no_numbers_are_refused(method):
     a, broken = torch.zeros(4, 3), torch.zeros(4, 3)
     broken[2, 1] = torch.nan
-    with pytest.raises(InputError, match="the start points hold NaN"):
+    with pytest.raises(InputError, match="the start points contain NaN"):
         match_points(broken, a, method=method)
-    with pytest.raises(InputError, match="the end points hold NaN"):
+    with pytest.raises(InputError, match="the end points contain NaN"):
         match_points(a, broken, method=method)
 
 

@@ -309,7 +309,7 @@ def test_a_base_that_cannot_be_drawn_from_is_refused_when_it_is_read(change):
 def test_what_is_not_finite_is_named_instead_of_a_finished_stage(tmp_path):
     run = Run(tmp_path, None)
     run.mark_finished("base", {"map": {"chi2": 0.1, "notes": ("fine",)}})
-    with pytest.raises(TrainingError, match="latent-flow: moved is not a finite number"):
+    with pytest.raises(TrainingError, match="latent-flow: moved is not finite"):
         run.mark_finished("latent-flow", {"pairs": 3, "moved": float("inf")})
     with pytest.raises(TrainingError, match="base: map"):
         run.mark_finished("base", {"map": {"table": [1.0, float("nan")]}})
@@ -322,9 +322,9 @@ def test_a_stage_is_not_trained_on_files_that_do_not_fit(tmp_path):
     latents = parsed(run_files()["base/latents.safetensors"])
     teacher = {"enter.weight": torch.zeros(2, 2)}
     for name, tensors, reason in (
-        ("base/latents", {**latents, "label": torch.full((5,), 9)}, "do not fit each other"),
+        ("base/latents", {**latents, "label": torch.full((5,), 9)}, "do not match each other"),
         ("base/latents", {k: v[:4] if len(v) == 5 else v for k, v in latents.items()},
-         "do not fit each other"),
+         "do not match each other"),
         ("latent-flow/teacher/weights", teacher, "of another network"),
     ):  # fmt: skip
         path = tmp_path / "file.safetensors"

@@ -63,7 +63,7 @@ def test_a_resolution_out_of_range_is_refused(made, wrong):
 
 def test_a_latent_without_inside_is_told(made):
     made._field.at = lambda a, b, x: torch.ones(x.shape[:2])
-    with pytest.raises(MeshError, match="no inside"):
+    with pytest.raises(MeshError, match="no interior"):
         made.mesh(torch.zeros(5))
 
 
