@@ -131,7 +131,7 @@ def test_atoms_of_any_size_have_the_cells_of_those_of_size_one(scale):
 
 
 def test_atoms_whose_squares_overflow_are_refused():
-    with pytest.raises(InputError, match="squares of distances overflow"):
+    with pytest.raises(InputError, match="squared distances overflow"):
         SemidiscreteProblem(
             GaussianSource(2), torch.tensor([[1e200, 0.0], [0.0, 1.0]], dtype=torch.float64)
         )

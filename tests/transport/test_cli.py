@@ -254,4 +254,4 @@ def test_a_damaged_state_is_refused_in_one_line(atoms, tmp_path, capsys, monkeyp
     assert code == 2
     assert len(said.splitlines()) == 1
     assert f"{left} is damaged" in said
-    assert "begins anew" in said
+    assert "start from scratch" in said

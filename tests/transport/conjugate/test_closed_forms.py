@@ -57,7 +57,7 @@ def test_the_undamped_iteration_diverges_when_the_base_is_wide_and_says_so():
     mean, covariance = problem(1.5)
     found = iterate_gaussian(mean, covariance, damping=1.0)
     assert found.status is IterationStatus.DIVERGED
-    with pytest.raises(TransportError, match="leave damping to the rule"):
+    with pytest.raises(TransportError, match="use the damping rule"):
         found.status.require_converged()
     assert iterate_gaussian(mean, covariance).status is IterationStatus.CONVERGED
     # The bound 2 / (1 + λ_max) is sharp.
