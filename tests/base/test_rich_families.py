@@ -148,14 +148,14 @@ def test_auto_never_takes_what_the_guard_refuses(monkeypatch):
     assert all(row.faults for row in held.table if not row.chosen)
     only = AutoSettings(families=("gmm",), relaxations=(0.0,))
     none = base.fit("auto", latents, generator=draw(1), settings=only)
-    assert "every candidate trips" in none.notes[0]
+    assert "every candidate fails" in none.notes[0]
 
 
 @pytest.mark.parametrize("count", [2, 20])
 def test_auto_falls_back_to_the_gaussian_on_few_latents_and_says_so(count):
     omega = base.fit("auto", torch.randn(count, 5, generator=draw(0)), generator=draw(1))
     assert omega.name == "gaussian"
-    assert "too few to choose on" in omega.notes[0]
+    assert "too few for a selection" in omega.notes[0]
 
 
 def test_bad_requests_are_refused():
