@@ -20,9 +20,10 @@ test: setup-dev
 	@echo "== tests"
 	$(BIN)/python -m pytest --durations=15
 
+# In two processes, as most of these tests start others and wait.
 slow: setup-dev test-programs
 	@echo "== slow tests"
-	$(BIN)/python -m pytest -m "slow and not gpu and not pytorch3d" --durations=15
+	$(BIN)/python -m pytest -m "slow and not gpu and not pytorch3d" --durations=15 -n 2 --dist loadfile
 
 docs: $(VENV)/docs
 	@echo "== documentation, in build/site/index.html"

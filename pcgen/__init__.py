@@ -19,15 +19,17 @@ Rooms, from the ground up; each imports only from those before it:
 
 =====================  =====================================================================
 errors                 every error a user can cause
-config, datatypes,     frozen settings; batches and protocols; safe writing and locks;
-files, progress,       progress lines; random numbers of a batch that processes share
-batch_random
+config, cores,         frozen settings; how many cores there are; batches and protocols;
+datatypes, files,      safe writing and locks; progress lines; random numbers of a batch that
+progress, batch_random processes share; files behind a URL
+remote
 checkpoint, runtime,   tensors on disk without pickle; threads, memory, devices; what a run
 runfile, processes,    directory is; the processes that torchrun started; work over processes that
 jobs                   may die, here or on a Ray cluster
 kernels                nearest neighbours, affine argmax, Chamfer: dense, KeOps, KD-tree, PyTorch3D
 shapes                 mesh and cloud files, data-set layouts, surface sampling, the data store
-transport              optimal transport: exact and stochastic semi-discrete, extended map, ...
+transport, distances   optimal transport: exact and stochastic semi-discrete, extended map, ...;
+                       distances between clouds, and the nearest training shapes
 latent, base, flow     autoencoder; base measures; paths, velocities, characteristics
 reconstruct, render    points to meshes; pictures without a screen
 model, generate,       a trained run, assembled: sample, encode, decode; by many processes;

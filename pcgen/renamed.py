@@ -77,8 +77,14 @@ _OTHERS = {
     "shapes.evidence": "shapes.consistency",
     "shapes.fetch": "shapes.remote_datasets",
     "shapes.one": "shapes.cloud_files",
-    "evaluate.annealed": "evaluate.annealed_emd",
-    "evaluate.bounds": "evaluate.distance_bounds",
+    "evaluate.annealed": "distances.annealed_emd",
+    "evaluate.bounds": "distances.bounds",
+    "evaluate.annealed_emd": "distances.annealed_emd",
+    "evaluate.cache": "distances.cache",
+    "evaluate.distance_bounds": "distances.bounds",
+    "evaluate.distances": "distances.pairwise",
+    "evaluate.matrix": "distances.tables",
+    "evaluate.novelty": "distances.novelty",
     "evaluate.figures": "evaluate.metrics",
     "evaluate.real": "evaluate.reference_sets",
     "evaluate.inputs": "evaluate.generated_sets",
@@ -149,7 +155,7 @@ _WITHIN = {
         "Figure=Metric figures_of=metrics_of yardsticks=ceilings short=last_part"
     ),
     "evaluate.html_report": "figures_page=metrics_page",
-    "evaluate.novelty": (
+    "distances.novelty": (
         "Newness=Novelty NoveltyJudge=NoveltyIndex newness=measure_novelty "
         "two_draw=two_draw_distances"
     ),
@@ -160,10 +166,10 @@ _WITHIN = {
         "Request=EvaluationRequest judge=evaluate_request request_for=make_request"
     ),
     "evaluate.generated_sets": "Standardised=Standardisation read_any=read_cloud_path",
-    "evaluate.distances": "on_device=device_backend placed=split_backend",
-    "evaluate.distance_bounds": "joined=concatenate_sketches",
+    "distances.pairwise": "on_device=device_backend placed=split_backend",
+    "distances.bounds": "joined=concatenate_sketches",
     "evaluate.checks": "suspicions=sanity_warnings",
-    "evaluate.cache": "used=touch",
+    "distances.cache": "used=touch",
     "evaluate.charts": "accuracies=accuracy_chart Mark=AccuracyMark",
     "render.primitives": "Body=Primitives",
     "render.lighting": "Lamps=LightMaps sky=sky_light key=key_light",

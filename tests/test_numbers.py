@@ -7,8 +7,8 @@ from scipy.spatial import cKDTree
 from torch.distributions import Categorical, MixtureSameFamily, MultivariateNormal
 
 from pcgen import checkpoint, kernels, pipeline
+from pcgen.distances.tables import pair_matrix
 from pcgen.errors import DataError, InputError, TrainingError
-from pcgen.evaluate.matrix import pair_matrix
 from pcgen.evaluate.set_metrics import jensen_shannon
 from pcgen.latent.mixture import MixtureBatch
 from pcgen.model.follow import follow

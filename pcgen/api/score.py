@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from pcgen.api.data import Data
 from pcgen.api.model import Model
 from pcgen.api.shapes import Shapes, read_shapes
+from pcgen.distances.novelty import Novelty
 from pcgen.errors import InputError
 from pcgen.evaluate import report_text
 from pcgen.evaluate.evaluation import Evaluation
 from pcgen.evaluate.metrics import ENDINGS, standard_error
-from pcgen.evaluate.novelty import Novelty
 from pcgen.files import write_json
 from pcgen.progress import shown
 from pcgen.shapes.samples import Samples

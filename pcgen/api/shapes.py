@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from pcgen.config import from_plain, to_plain
+from pcgen.config import to_plain
 from pcgen.errors import InputError
 from pcgen.progress import shown
-from pcgen.shapes.category_frames import BOX_FRAME, SourceFrame, frames_of_samples
+from pcgen.shapes.category_frames import BOX_FRAME, SourceFrame, frames_of_samples, noted_places
 from pcgen.shapes.cloud_writing import write_cloud
 from pcgen.shapes.samples import Samples
 
@@ -237,7 +237,7 @@ class Shapes(Sequence[Shape]):
             InputError: missing, damaged, or no samples.
         """
         samples = Samples.load(path)
-        return cls(samples, places=_places_said(samples))
+        return cls(samples, places=noted_places(samples.meta, len(samples)))
 
     @property
     def points(self) -> NDArray[np.float32]:
@@ -407,14 +407,6 @@ class Shapes(Sequence[Shape]):
         ]
         rest = len(self) - len(shown_)
         return notebook_view(shown_, repr(self) + (f"; {rest} more are not shown" if rest else ""))
-
-
-def _places_said(samples: Samples) -> tuple[SourceFrame, ...]:
-    """The places that :meth:`Shapes.save` has noted; none where there are none of each shape."""
-    noted = samples.meta.get("places")
-    if not isinstance(noted, list) or len(noted) != len(samples):
-        return ()
-    return tuple(from_plain(SourceFrame, place, "places") for place in noted)
 
 
 def as_cloud(points: Any) -> NDArray[np.float32]:

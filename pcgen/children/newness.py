@@ -25,6 +25,8 @@ COARSE_POINTS = 64  # of a cloud, to guess which training shapes are near
 #: whole search. With 128 of 1,401, 8 of 100 test shapes found one a little farther, 29 instead of
 #: 28 replayed; children and nature are compared by the same search.
 CANDIDATES = 256
+BLOCK = 1024  # shapes that are turned into a frame at a time
+QUERIES = 64  # whose table of coarse distances is held
 
 
 @dataclass(frozen=True)
@@ -47,15 +49,27 @@ class Yardstick:
     def __init__(self, points: Tensor, frame: str) -> None:
         """Take clouds (N, 2n, 3) in the box frame: n points to compare with, n for a second draw,
         which tells how far two draws of one surface are apart."""
-        from pcgen.kernels import backends
+        from pcgen.kernels import backends, native
 
         self._native = backends.native_usable()
         self.count = points.shape[1] // 2
-        first, second = FRAMES[frame](points).split([self.count, points.shape[1] - self.count], 1)
         self.frame = frame
-        self.clouds = np.ascontiguousarray(first.numpy())
-        self.draws = np.array([_chamfer(a, b) for a, b in zip(first, second, strict=True)])
-        self._coarse = np.ascontiguousarray(self.clouds[:, :COARSE_POINTS])
+        self._points = points
+        self.clouds = np.concatenate([self._first(part) for part in points.split(BLOCK)])
+        coarse = self.clouds[:, :COARSE_POINTS]
+        self._coarse = native.prepare(coarse) if self._native else np.ascontiguousarray(coarse)
+        self._draws = np.full(len(points), np.nan)
+
+    def _first(self, points: Tensor) -> NDArray[np.float32]:
+        # The frame is that of all points of a shape.
+        return np.ascontiguousarray(FRAMES[self.frame](points)[:, : self.count].numpy())
+
+    def draws(self, rows: NDArray[np.int64]) -> NDArray[np.float64]:
+        """(n,) distances between two draws of each of ``rows`` (n,)."""
+        for row in np.unique(rows[np.isnan(self._draws[rows])]):
+            whole = FRAMES[self.frame](self._points[row : row + 1])[0]
+            self._draws[row] = _chamfer(whole[: self.count], whole[self.count :])
+        return self._draws[rows]
 
     def measure(self, points: Tensor, own: NDArray[np.int64] | None = None) -> Newness:
         """Compare clouds (n, m, 3) of any frame, of which the first ``count`` points are taken.
@@ -64,37 +78,43 @@ class Yardstick:
             own: (n,) a training shape that each query passes over, mirrored too: itself.
         """
         turned = FRAMES[self.frame](points)[:, : self.count]
-        sides = [np.ascontiguousarray(q.numpy()) for q in (turned, mirrored(turned))]
         passed = np.full(len(points), -1) if own is None else own
-        tables = [self._search(queries, passed) for queries in sides]
-        best = np.minimum(*tables)
-        index = best.argmin(1)
-        distance = best[np.arange(len(best)), index]
-        return Newness(distance, index, distance < REPLAY_FACTOR * self.draws[index])
+        distance, index = np.full(len(points), np.inf), np.zeros(len(points), np.int64)
+        for side in (turned, mirrored(turned)):
+            theirs, where = self._search(np.ascontiguousarray(side.numpy()), passed)
+            nearer = (theirs < distance) | ((theirs == distance) & (where < index))
+            distance, index = np.where(nearer, theirs, distance), np.where(nearer, where, index)
+        return Newness(distance, index, distance < REPLAY_FACTOR * self.draws(index))
 
     def leave_one_out(self, rows: NDArray[np.int64]) -> Newness:
         """How new some of the training shapes are beside all others."""
         return self.measure(torch.from_numpy(self.clouds[rows]), rows)
 
-    def _search(self, queries: NDArray[np.float32], passed: NDArray[np.int64]) -> NDArray:
+    def _search(
+        self, queries: NDArray[np.float32], passed: NDArray[np.int64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        """(n,) distance to the nearest training shape, inf where there is none, and its row."""
         from pcgen.kernels import kdtree, native
 
-        out = np.full((len(queries), len(self.clouds)), np.inf)
-        coarse = np.ascontiguousarray(queries[:, :COARSE_POINTS])
-        if self._native:
-            training = native.prepare(self.clouds)
-            guess = native.chamfer_table(native.prepare(coarse), native.prepare(self._coarse))
-        else:
-            guess = kdtree.chamfer_table(coarse, self._coarse)
-        prepared = native.prepare(queries)
-        for row, query in enumerate(queries):
-            near = guess[row].argsort()
-            near = near[near != passed[row]][:CANDIDATES]
-            if len(near) and self._native:
-                out[row, near] = native.chamfer_search(prepared[row], training, near)[near]
-            elif len(near):
-                out[row, near] = kdtree.chamfer_table(query[None], self.clouds[near])[0]
-        return out
+        distance, index = np.full(len(queries), np.inf), np.zeros(len(queries), np.int64)
+        table = native.chamfer_table if self._native else kdtree.chamfer_table
+        ready = native.prepare if self._native else np.ascontiguousarray
+        prepared, rough = ready(queries), ready(queries[:, :COARSE_POINTS])
+        for start in range(0, len(queries), QUERIES):
+            guesses = table(rough[start : start + QUERIES], self._coarse)
+            for row, guess in enumerate(guesses, start):
+                near = guess.argsort()
+                near = near[near != passed[row]][:CANDIDATES]
+                if not len(near):
+                    continue
+                there, order = ready(self.clouds[near]), np.arange(len(near))
+                if self._native:
+                    found = native.chamfer_search(prepared[row], there, order)
+                else:
+                    found = table(prepared[row : row + 1], there)[0]
+                best = np.lexsort((near, found))[0]
+                distance[row], index[row] = found[best], near[best]
+        return distance, index
 
 
 def _chamfer(x: Tensor, y: Tensor) -> float:

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pcgen import progress, runtime
+from pcgen.distances.cache import prune
+from pcgen.distances.pairwise import device_backend
+from pcgen.distances.tables import Work
 from pcgen.errors import InputError
-from pcgen.evaluate.cache import prune
 from pcgen.evaluate.cloud_sets import CloudSet, ReferenceSets
-from pcgen.evaluate.distances import device_backend
 from pcgen.evaluate.evaluation import Evaluation, evaluate
 from pcgen.evaluate.generated_sets import (
     check_roles,
@@ -23,7 +24,6 @@ from pcgen.evaluate.generated_sets import (
     open_shapes,
     read_generated,
 )
-from pcgen.evaluate.matrix import Work
 from pcgen.evaluate.metrics import EvaluationSettings
 from pcgen.evaluate.protocol import protocol_named
 from pcgen.evaluate.reference_sets import read_reference_sets, standardisation

@@ -12,7 +12,12 @@ from pcgen import progress
 from pcgen.errors import InputError
 from pcgen.reconstruct import MESH_POINTS
 from pcgen.reconstruct.batch import NamedCloud
-from pcgen.shapes.category_frames import BOX_FRAME, category_frames, frames_of_samples
+from pcgen.shapes.category_frames import (
+    BOX_FRAME,
+    category_frames,
+    frames_of_samples,
+    noted_places,
+)
 from pcgen.shapes.cloud_files import cloud_files, read_clouds
 from pcgen.shapes.samples import Samples
 
@@ -66,11 +71,13 @@ def _of_file(path: Path, frames: Path | str | None, latents: bool) -> list[Named
     run = str(clouds.meta.get("run", ""))
     drawn = latents and run and path.suffix.lower() == ".npz"
     known = Samples.load(path).latents if drawn else None
+    own = noted_places(clouds.meta, len(clouds)) if frames is None else ()
     places = frames_of_samples(clouds.meta) if frames is None else category_frames(frames)
     result = []
     named = zip(clouds.clouds, clouds.names, clouds.categories, strict=True)
     for number, (cloud, name, category) in enumerate(named):
-        place = places.get(category, BOX_FRAME)
+        place = own[number] if own else places.get(category, BOX_FRAME)
+        unit = "of the data set" if not own and category in places else "of the points"
         result.append(
             NamedCloud(
                 name=_safe(f"{name}-{category}" if category else name),
@@ -79,7 +86,7 @@ def _of_file(path: Path, frames: Path | str | None, latents: bool) -> list[Named
                 category=category,
                 scale=place.scale,
                 centre=place.centre,
-                unit=place.unit or ("of the data set" if category in places else "of the points"),
+                unit=place.unit or unit,
                 up=place.up,
                 run=run,
                 latent=None if known is None else known[number],

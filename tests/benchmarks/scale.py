@@ -104,8 +104,8 @@ def plan(
     args: dict[str, Any],
 ) -> dict[str, Any]:
     """Time (core-seconds), memory (of a process), storage and network (bytes) of each stage."""
-    from pcgen.evaluate.distance_bounds import BYTES
-    from pcgen.evaluate.novelty import PART
+    from pcgen.distances.bounds import BYTES
+    from pcgen.distances.novelty import PART
     from pcgen.train.data import IN_MEMORY
 
     n, points, processes = shapes, args["points"], args["processes"]

@@ -2,7 +2,10 @@ import numpy as np
 import pytest
 import torch
 
+from pcgen.children import newness
+from pcgen.children.frames import cube, mirrored
 from pcgen.children.newness import Yardstick
+from pcgen.kernels.kdtree import chamfer_table
 from tests.children.conftest import boxes
 
 
@@ -36,6 +39,18 @@ def test_a_shape_left_out_is_compared_with_the_others(blobs):
     assert found.index[12] == 0
     assert found.replayed[[0, 12]].all()
     assert not found.replayed[1:12].any()
+
+
+@pytest.mark.parametrize("native", [True, False])
+def test_distances_are_those_of_the_whole_table(blobs, monkeypatch, native):
+    monkeypatch.setattr(newness, "QUERIES", 5)
+    monkeypatch.setattr("pcgen.kernels.backends.native_usable", lambda: native)
+    queries = boxes(11, 150)[0]
+    found = Yardstick(blobs, "cube").measure(queries)
+    training, sides = cube(blobs)[:, :150], (cube(queries), mirrored(cube(queries)))
+    table = np.minimum(*(chamfer_table(side.numpy(), training.numpy()) for side in sides))
+    np.testing.assert_allclose(found.distance, table.min(1), rtol=1e-5)
+    assert found.index.tolist() == table.argmin(1).tolist()
 
 
 def test_the_search_without_a_compiler_finds_the_same(blobs, monkeypatch):

@@ -137,7 +137,10 @@ def test_a_latent_without_room_for_a_code_is_refused(generator):
         ({"encoder": "magic"}, "patches, tokens, basis-points"),
         ({"levels": 13}, "levels <= 12"),
         ({"patch_width": 3}, "patch_width >= 4"),
-        ({"encoder": "tokens", "tokens": 7, "parts": 16}, "16 parts cannot be divided"),
+        (
+            {"encoder": "tokens", "tokens": 7, "parts": 16},
+            "16 parts cannot be divided evenly among 7",
+        ),
         ({"scored": 0}, "scored must be at least 1"),
         ({"neighbours": 0}, "neighbours must be at least 1"),
         ({"thickness": 0.0}, "thickness must be positive"),

@@ -5,9 +5,9 @@ import time
 
 import numpy as np
 
-from pcgen.evaluate import cache
-from pcgen.evaluate.cache import prune
-from pcgen.evaluate.matrix import Work, pair_matrix
+from pcgen.distances import cache
+from pcgen.distances.cache import prune
+from pcgen.distances.tables import Work, pair_matrix
 from tests.evaluate.shapes import surfaces
 
 DAY = 86400.0

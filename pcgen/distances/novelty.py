@@ -9,7 +9,7 @@ training shapes in x count as training shapes. There are two metrics, relative t
   that shape, the distance between two independent samplings of its surface.
 
 :func:`nearest_training` is exact: it computes distances in the order of their lower bounds
-(:mod:`pcgen.evaluate.distance_bounds`) until no bound is below the least distance.
+(:mod:`pcgen.distances.bounds`) until no bound is below the least distance.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from pcgen.distances.bounds import Sketches, lower_bounds, sketch
+from pcgen.distances.pairwise import chamfer_table, pick_backend
+from pcgen.distances.tables import Task, Work, run_tasks
 from pcgen.errors import InputError
-from pcgen.evaluate.distance_bounds import Sketches, lower_bounds, sketch
-from pcgen.evaluate.distances import chamfer_table, pick_backend
-from pcgen.evaluate.matrix import Task, Work, run_tasks
 from pcgen.shapes.arrays import temporary_array
 from pcgen.shapes.normalise import box_frame, proportion_free
 

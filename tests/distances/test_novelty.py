@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from scipy.spatial import cKDTree
 
+from pcgen.distances import novelty
+from pcgen.distances.pairwise import chamfer_table
+from pcgen.distances.tables import Work
 from pcgen.errors import InputError
-from pcgen.evaluate import novelty
-from pcgen.evaluate.distances import chamfer_table
-from pcgen.evaluate.matrix import Work
 from pcgen.shapes.normalise import proportion_free
 from tests.evaluate.shapes import blobs, surfaces
 
