@@ -1,10 +1,10 @@
-"""The maps of a set: which are worth their time, computed in processes and kept.
+"""The maps of a set: planned by their value, computed in processes, and stored.
 
-A folder of maps holds ``plan.json``, written before the first map is computed: how many pilot
-maps and maps fit in the budget on this machine. Everything else follows from the shapes, the
-settings and the seed, so the maps are the same for any number of processes, and after any number
-of kills. Pieces are written as they are done and joined in ``maps.safetensors`` at the end;
-``choice.json`` says what reach was chosen, see :mod:`pcgen.children.rule`.
+A folder of maps has a ``plan.json``, written before the first map is computed: how many pilot maps
+and maps fit in the budget on this machine. Everything else follows from the shapes, the settings
+and the seed, so the maps are the same for any number of processes and after any number of
+interruptions. Pieces are written as they are finished, and joined in ``maps.safetensors`` at the
+end; ``choice.json`` records the chosen reach, see :mod:`pcgen.children.rule`.
 """
 
 from __future__ import annotations
@@ -40,15 +40,15 @@ from pcgen.jobs.workers import Announce
 from pcgen.runtime import staged
 
 VERSION = 3
-PIECE = 8  # maps in a task: what a kill may cost each process, half a second
+PIECE = 8  # maps per task: an interruption costs each process half a second
 TRIALS = 3  # maps that are timed
-#: Pilot maps of a step that the rule tries: at most and, of a small budget, at least; the share
-#: of a budget that they may take, and the steps that are expected to be tried.
+#: Maximum number of pilot maps for a step of the rule, and the minimum with a small budget; their
+#: maximum share of a budget, and the expected number of steps.
 PILOTS, FEWEST_PILOTS = 96, 24
 PILOT_SHARE, TRIES = 0.25, 5
 FEWEST = 16  # points of a map
 MOST = 2**15 - 1
-EXTENT_POINTS = 4096  # of a shape, that tell its extents
+EXTENT_POINTS = 4096  # points that determine the extents of a shape
 BLOCK = 128  # shapes read at a time
 
 SCHEMA = Schema(
@@ -62,18 +62,18 @@ PIECE_SCHEMA = Schema(meta={"key": str}, tensors={"to": ("i", 2)})
 
 @dataclass(frozen=True, kw_only=True)
 class MapSettings:
-    """Which maps are computed.
+    """Settings of the maps.
 
     Attributes:
-        points: of a map; clouds with fewer give all they have.
-        partners: that a shape's partners are drawn from, the nearest so many; None lets
-            :mod:`pcgen.children.rule` decide, with ``farthest`` as the most.
-        goal: novelty in the cube frame that the rule asks of children as they are, 1 being that
-            of training shapes left out.
+        points: per map; clouds with fewer points use all of them.
+        partners: number of nearest partners from which a shape's partners are drawn; None lets
+            :mod:`pcgen.children.rule` decide, up to ``farthest``.
+        goal: required novelty of raw children in the cube frame, where 1 is that of training
+            shapes left out.
         per_shape: maps that start at each shape, if the budget allows.
         method, sweeps: see :func:`pcgen.children.matching.match`.
-        normal_weight: of normals in the cost, 0 for positions alone; a normal of length one then
-            counts as a distance of so much in the cube, whose side is 2.
+        normal_weight: weight of normals in the cost, 0 for positions alone. A normal of length one
+            counts as a distance of this length in the cube, whose side is 2.
     """
 
     points: int = 2048
@@ -102,14 +102,14 @@ class MapSettings:
 
 @dataclass(frozen=True)
 class Clouds:
-    """The shapes that maps are between.
+    """The shapes between which maps are computed.
 
     Attributes:
         points: (N, P, 3) float32 in the box frame, a tensor or indexed like one by
-            ``[shapes, points]``; the points of a shape are independent draws.
-        normals: likewise, float16 or float32, or None.
-        label: (N,) int64 category of each.
-        stretch: of each to the cube.
+            ``[shapes, points]``; the points of a shape are independent samples.
+        normals: (N, P, 3), float16 or float32, or None.
+        label: (N,) int64, category of each shape.
+        stretch: transform of each shape to the cube.
     """
 
     points: Any
@@ -119,16 +119,17 @@ class Clouds:
 
     @classmethod
     def of(cls, points: Any, normals: Any, label: Tensor) -> Clouds:
-        """Check them, and find their extents.
+        """Check the clouds and compute their extents.
 
         Raises:
-            InputError: wrong shapes; TrainingError: too few points for a map.
+            InputError: the arrays have wrong shapes. TrainingError: too few points for a map.
         """
         if len(points.shape) != 3 or points.shape[2] != 3:
             raise InputError(f"points must be (shapes, n, 3), got {tuple(points.shape)}")
         if normals is not None and tuple(normals.shape) != tuple(points.shape):
             raise InputError(
-                f"normals must be as the points, {tuple(points.shape)}, got {tuple(normals.shape)}"
+                f"normals must have the shape of points {tuple(points.shape)}, "
+                f"got {tuple(normals.shape)}"
             )
         if label.shape != (points.shape[0],):
             raise InputError(
@@ -137,7 +138,7 @@ class Clouds:
             )
         if points.shape[0] and points.shape[1] < FEWEST:
             raise TrainingError(
-                f"a map needs {FEWEST} points of each shape, got {points.shape[1]}; prepare the "
+                f"a map needs {FEWEST} points per shape, got {points.shape[1]}; prepare the "
                 "data set again with more --points"
             )
         parts = [Stretch.of(p) for p in _blocks(points, EXTENT_POINTS)]
@@ -152,7 +153,7 @@ class Clouds:
         return len(self.label)
 
     def gather(self, rows: Tensor, places: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Points ``places`` (batch, n), taken cyclically, of ``rows`` (batch,); and normals."""
+        """Points ``places`` (batch, n), cyclically, of ``rows`` (batch,), and their normals."""
         places = places % self.points.shape[1]
         normals = None
         if self.normals is not None:
@@ -160,7 +161,7 @@ class Clouds:
         return self.points[rows[:, None], places].float(), normals
 
     def cubes(self, count: int) -> Iterator[Tensor]:
-        """The first ``count`` points of all shapes in the cube frame, some shapes at a time."""
+        """Yield the first ``count`` points of all shapes in the cube frame, in batches."""
         start = 0
         for part in _blocks(self.points, count):
             rows = torch.arange(start, start + len(part))
@@ -168,10 +169,10 @@ class Clouds:
             start += len(part)
 
     def nature(self, seed: int) -> Nature:
-        """How new the shapes are beside each other, by their last points.
+        """The novelty of the shapes compared with each other, measured on their last points.
 
-        Maps begin at the front of a cloud, and a child that shares points with its measure would
-        seem less new than it is.
+        Maps use the first points of a cloud, and a child that shares points with the reference
+        would seem less novel than it is.
         """
         total = self.points.shape[1]
         n = min(rule.POINTS, total // 2)
@@ -179,11 +180,11 @@ class Clouds:
         return Nature(last, torch.Generator().manual_seed(seed))
 
     def map_points(self, settings: MapSettings) -> int:
-        """Points of a map: those asked for, or all that a cloud has."""
+        """Points per map: the requested number, or all that a cloud has."""
         return min(settings.points, int(self.points.shape[1]))
 
     def key(self, settings: MapSettings, seed: int) -> str:
-        """A short text that only the same shapes, settings and seed share."""
+        """A short digest of the shapes, settings and seed."""
         found = hashlib.sha256(f"{VERSION} {digest(settings)} {seed} {self.points.shape}".encode())
         for part in (self.label, self.stretch.centre, self.stretch.half):
             found.update(part.numpy().tobytes())
@@ -192,12 +193,12 @@ class Clouds:
 
 @dataclass(frozen=True)
 class Pairing:
-    """Which points of which shapes are matched: all that maps follow from.
+    """Which points of which shapes are matched; this determines the maps.
 
     Attributes:
         pair: (M, 2) int64 rows. flipped: (M,) whether the second is mirrored.
-        rank: (M,) of the second among the partners of the first, from 0.
-        start: (M, 2) the first of the points of each.
+        rank: (M,) rank of the second among the partners of the first, from 0.
+        start: (M, 2) index of the first point of each.
     """
 
     pair: Tensor
@@ -214,14 +215,14 @@ class Pairing:
 
 @dataclass(frozen=True)
 class Maps:
-    """Maps between training shapes, and the children they give; see :meth:`build`.
+    """Maps between training shapes, from which children are sampled; see :meth:`build`.
 
     Attributes:
         clouds: the shapes.
-        pairing: what is matched; map k takes point ``start[k, 0] + i`` of shape ``pair[k, 0]`` to
+        pairing: what is matched; map k sends point ``start[k, 0] + i`` of shape ``pair[k, 0]`` to
             point ``start[k, 1] + to[k, i]`` of ``pair[k, 1]``.
         to: (M, n) int16.
-        choice: how far :meth:`draw` goes by default, and why.
+        choice: the default reach of :meth:`draw`, and the reason.
     """
 
     clouds: Clouds
@@ -243,16 +244,16 @@ class Maps:
         seed: int = 0,
         workers: int | None = None,
     ) -> Maps:
-        """Compute the maps of a set, or go on with them, or read them.
+        """Compute the maps of a set, resume the computation, or read them.
 
         Args:
             points, normals, label: see :class:`Clouds`; ``TrainingClouds`` has them.
-            folder: of these maps alone; its maps must be of the same shapes, settings and seed.
-            budget_seconds: of processor time, over all processes; None computes all the maps
-                that the settings ask for. What was planned in ``folder`` before stays.
-            workers: processes; None for one a core.
+            folder: for these maps only; existing maps must have the same shapes, settings and seed.
+            budget_seconds: processor time over all processes; None computes all maps of the
+                settings. An existing plan in ``folder`` is kept.
+            workers: processes; None for one per core.
         Raises:
-            DataError: the folder holds maps of something else, or is damaged.
+            DataError: the folder has maps of something else, or is damaged.
         """
         clouds = Clouds.of(points, normals, label)
         key = clouds.key(settings, seed)
@@ -280,27 +281,27 @@ class Maps:
 
     @classmethod
     def of(cls, clouds: Clouds, pairing: Pairing, to: Tensor, choice: Choice) -> Maps:
-        """Maps that are at hand."""
+        """Build from existing maps."""
         return cls(clouds, pairing, to, choice, _Sides.of(pairing, clouds.label))
 
     @property
     def reach(self) -> Reach:
-        """How far :meth:`draw` goes by default."""
+        """The default reach of :meth:`draw`."""
         return self.choice.reach
 
     @property
     def farthest(self) -> int:
-        """The partners that any of the maps goes to."""
+        """The largest rank of a partner among the maps, from 1."""
         return int(self.pairing.rank.max()) + 1 if len(self) else 1
 
     def __len__(self) -> int:
         return len(self.pairing)
 
     def on_device(self, device: str, *, normals: bool = True) -> Maps:
-        """The same maps with clouds and all on a device; mapped clouds stay in their file.
+        """A copy on a device; memory-mapped clouds stay in their file.
 
         Args:
-            normals: whether children shall have them.
+            normals: whether children will have normals.
         """
         clouds = self.clouds if normals else dataclasses.replace(self.clouds, normals=None)
         if device == "cpu" or not isinstance(clouds.points, Tensor):
@@ -317,19 +318,19 @@ class Maps:
         return Maps(there, pairing, self.to.to(device), self.choice, side)
 
     def with_children(self) -> Tensor:
-        """(N,) bool, of which shapes :meth:`of_shapes` gives more than copies."""
+        """Shapes (N,) bool for which :meth:`of_shapes` returns more than copies."""
         return self._side.first.diff() > 0
 
     def draw(
         self, count: int, points: int, generator: Generator, reach: Reach | None = None
     ) -> Children:
-        """Children of shapes drawn at random.
+        """Children of random shapes.
 
         Args:
-            count: of children; points: of each, at most the n of a map.
-            reach: by default that of the maps.
+            count: number of children; points: per child, at most the n of a map.
+            reach: None for that of the maps.
         Raises:
-            InputError: more points than a map has, or a set without shapes.
+            InputError: more points than a map has, or there are no shapes.
         """
         if not len(self.clouds):
             raise InputError("children need at least one shape, got none")
@@ -340,9 +341,9 @@ class Maps:
     def of_shapes(
         self, rows: Tensor, points: int, generator: Generator, reach: Reach | None = None
     ) -> Children:
-        """A child of each of ``rows`` (batch,), rows of the training set; see :meth:`draw`.
+        """A child of each row (batch,) of the training set; see :meth:`draw`.
 
-        A shape with no map within reach gives a copy of itself.
+        A shape with no map within reach yields a copy of itself.
         """
         most = self.to.shape[1]
         if not 1 <= points <= most:
@@ -372,7 +373,7 @@ class Maps:
     def _pairs(
         self, rows: Tensor, chosen: Tensor, side: Tensor, copy: Tensor, window: Tensor
     ) -> tuple[Pairs, Tensor]:
-        """What maps matched, seen from the side of ``rows``; of a copy, the row with itself."""
+        """Matched points of ``rows`` and their partners; a copy is matched with itself."""
         batch, at = len(rows), chosen.clamp_min(0)
         if len(self):
             there = self.pairing.start[at, 1][:, None] + self.to[at][:, window].long()
@@ -394,10 +395,10 @@ class Maps:
 
 @dataclass(frozen=True)
 class _Sides:
-    """Every map from both of its shapes, in the order of shape and rank.
+    """Every map from both of its shapes, ordered by shape and rank.
 
     Attributes:
-        first: (N + 1,) where each shape's begin. map, side, rank: (S,) of each.
+        first: (N + 1,) index of each shape's first entry. map, side, rank: (S,) of each entry.
     """
 
     first: Tensor
@@ -407,7 +408,7 @@ class _Sides:
 
     @classmethod
     def of(cls, pairing: Pairing, label: Tensor) -> _Sides:
-        """A borrowed partner has no children by that map: they are of the first's category."""
+        """Maps to borrowed partners count only for the first shape, whose category they have."""
         count = len(pairing)
         both = label[pairing.pair[:, 0]] == label[pairing.pair[:, 1]]
         number = torch.arange(count)
@@ -421,8 +422,8 @@ class _Sides:
         return cls(first, maps[order], side[order], rank[order])
 
     def pick(self, rows: Tensor, chance: Tensor, partners: int) -> tuple[Tensor, Tensor]:
-        """A map of each row of rank below ``partners``, by ``chance`` in [0, 1), or its best one;
-        -1 where it has none. And the side that the row is on."""
+        """For each row a map of rank below ``partners``, selected by ``chance`` in [0, 1), or its
+        best map, or -1 if it has none; and the side of the row."""
         if not len(self.map):
             return torch.full_like(rows, -1), torch.zeros_like(rows)
         within = torch.cat([self.rank.new_zeros(1), (self.rank < partners).cumsum(0)])
@@ -438,10 +439,10 @@ class _Sides:
 def plan_pairs(
     clouds: Clouds, found: Partners, settings: MapSettings, partners: int, seed: int
 ) -> Pairing:
-    """All the maps that the settings ask for, in the order in which they are worth their time.
+    """All maps of the settings, in the order of their value.
 
-    Every shape gets a first map before any gets a second one, each to another of its nearest
-    ``partners``, and from other points.
+    Every shape gets a first map before any gets a second one; each goes to a different one of its
+    nearest ``partners``, and uses different points.
     """
     count = len(clouds)
     nothing = torch.zeros(0).long()
@@ -451,7 +452,7 @@ def plan_pairs(
     generator = torch.Generator().manual_seed(seed)
     wish = torch.rand(count, most, generator=generator)
     wish[torch.arange(most) >= many[:, None]] = torch.inf
-    ranks = wish.argsort(dim=1, stable=True)  # of each shape its own order of partners
+    ranks = wish.argsort(dim=1, stable=True)  # a separate order of partners for each shape
     n, available = clouds.map_points(settings), clouds.points.shape[1]
     for slot in range(settings.per_shape if most else 0):
         rows = torch.randperm(count, generator=generator)
@@ -470,7 +471,7 @@ def plan_pairs(
 
 @dataclass(frozen=True)
 class _Plan:
-    """How many maps are computed, for each step that the rule tries and in the end."""
+    """The number of maps to compute, for each step of the rule and finally."""
 
     pilot: int
     maps: int
@@ -478,7 +479,7 @@ class _Plan:
 
 @dataclass(frozen=True)
 class _Job:
-    """What the work on a folder needs throughout."""
+    """The context for the work on a folder."""
 
     clouds: Clouds
     settings: MapSettings
@@ -487,13 +488,13 @@ class _Job:
     workers: int | None
 
     def partners(self) -> Partners:
-        """The nearest partners of every shape, as many as the settings may ask for."""
+        """The nearest partners of every shape, as many as the settings may need."""
         wanted = self.settings.partners or self.settings.farthest
         most = min(wanted, max(0, len(self.clouds) - 1))
         return find_partners(self.clouds.cubes(self.settings.points), self.clouds.label, most)
 
     def planned(self, folder: Path, budget: float | None) -> _Plan:
-        """Decided once and written down."""
+        """The plan, made once and saved."""
         path = folder / "plan.json"
         if path.exists():
             try:
@@ -525,7 +526,7 @@ class _Job:
         return _work((self.settings, [self._task(pairing, number) for number in numbers]))
 
     def chosen(self, folder: Path, found: Partners, plan: _Plan) -> Choice:
-        """What reach the rule chooses, once; or the settings'."""
+        """The reach that the rule chooses, once; or that of the settings."""
         path = folder / "choice.json"
         if path.exists():
             return _read_choice(folder, self.key)
@@ -554,7 +555,7 @@ class _Job:
         return choice
 
     def computed(self, pairing: Pairing, folder: Path, name: str) -> Tensor:
-        """(M, n) int16, what is not in ``folder`` yet computed and kept there."""
+        """The maps (M, n) int16; computes and stores those that are not in ``folder`` yet."""
         total, n = len(pairing), self.clouds.map_points(self.settings)
         to = torch.zeros(total, n, dtype=torch.int16)
         missing = []
@@ -579,7 +580,7 @@ class _Job:
         return to
 
     def _task(self, pairing: Pairing, number: int) -> Task:
-        """Both clouds of a map in the cube, and the seed of its solver."""
+        """The clouds of a map in the cube, and the seed of its solver."""
         rows, start = pairing.pair[number], pairing.start[number]
         n = self.clouds.map_points(self.settings)
         points, normals = self.clouds.gather(rows, start[:, None] + torch.arange(n))
@@ -608,13 +609,13 @@ Task = tuple[np.ndarray, np.ndarray, int]
 
 
 def _work(job: tuple[MapSettings, list[Task]], announce: Announce | None = None) -> Any:
-    """The maps of a piece, in whatever process."""
+    """Compute the maps of a piece, in any process."""
     settings, tasks = job
     return np.stack([match(a, b, settings.method, settings.sweeps, seed) for a, b, seed in tasks])
 
 
 def _results(starts: list[int], job: Any, workers: int | None) -> Iterator[tuple[int, Any]]:
-    """Each piece as it is done; tasks are made when a process is free, for their memory."""
+    """Yield each finished piece; tasks are built when a process is free, to save memory."""
     if workers == 1 or len(starts) < 2:
         for start in starts:
             yield start, _work(job(start))
@@ -627,8 +628,8 @@ def _results(starts: list[int], job: Any, workers: int | None) -> Iterator[tuple
         for outcome in working.outcomes():
             if outcome.death is not None:
                 raise StorageError(
-                    f"a process that computed maps died ({outcome.death.reason}); those that are "
-                    "done are kept: run it again with fewer --workers"
+                    f"a process that computed maps died ({outcome.death.reason}); finished maps "
+                    "are kept: run it again with fewer --workers"
                 )
             for start in _take(waiting, 1):
                 working.submit((start, job(start)))
@@ -648,7 +649,7 @@ def _piece(folder: Path, name: str, start: int) -> Path:
 
 
 def _read_piece(path: Path, key: str, count: int, n: int) -> Tensor | None:
-    """What a piece holds, or None where it must be computed (again)."""
+    """The content of a piece, or None if it must be computed (again)."""
     if not path.exists():
         return None
     with contextlib.suppress(DataError):
@@ -693,13 +694,13 @@ def _read_choice(folder: Path, key: str) -> Choice:
 def _check_key(was: str, key: str, folder: Path) -> None:
     if was != key:
         raise DataError(
-            f"{folder} holds maps of other shapes, other settings or another seed; remove it or "
+            f"{folder} has maps of other shapes, other settings or another seed; remove it or "
             "choose another folder"
         )
 
 
 def _blocks(points: Any, most: int) -> Iterator[Tensor]:
-    """The first ``most`` points of all shapes, some shapes at a time."""
+    """Yield the first ``most`` points of all shapes, in batches."""
     for start in range(0, points.shape[0], BLOCK):
         part = points[slice(start, start + BLOCK), slice(0, most)]
         yield part.float()
