@@ -84,7 +84,7 @@ _STEP_PROBE = """
 import json
 from pcgen.train.budget import SHARES
 from pcgen.train.presets import preset
-from pcgen.train.trial import step_seconds
+from pcgen.train.step_timing import step_seconds
 times = [step_seconds({name!r}, threads, {steps}) for threads in {threads}]
 share = SHARES["autoencoder"] / sum(SHARES.values())
 print(json.dumps([preset({name!r}).autoencoder_loop.steps, share, times]))

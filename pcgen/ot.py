@@ -229,11 +229,11 @@ def plot(solution: SemidiscreteSolution, path: Path | str, *, seed: int = 0) -> 
     Raises:
         InputError: the atoms are not in the plane.
     """
-    from pcgen.transport.maps.plots import draw
+    from pcgen.transport.maps.plots import plot_solution
 
     if solution.problem.dim != 2:
         raise InputError(f"a plot needs atoms in 2D, got dimension {solution.problem.dim}")
-    draw(solution, Path(path), seed=seed)
+    plot_solution(solution, Path(path), seed=seed)
     return Path(path)
 
 

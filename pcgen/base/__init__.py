@@ -21,7 +21,7 @@ energy alone proves nothing; ``pcgen bench base`` measures training steps to a t
 * :mod:`selection` - ``auto``: selects family and λ on held-out latents, and reports the table.
 """
 
-from pcgen.base.collapse_guard import GuardReport, inspect
+from pcgen.base.collapse_guard import GuardReport, check_collapse
 from pcgen.base.energies import Energy, Estimate, energy
 from pcgen.base.fitting import FAMILIES, fit, from_checkpoint, on_device
 from pcgen.base.measure import BaseMeasure
@@ -35,9 +35,9 @@ __all__ = [
     "Energy",
     "Estimate",
     "GuardReport",
+    "check_collapse",
     "energy",
     "fit",
     "from_checkpoint",
-    "inspect",
     "on_device",
 ]

@@ -71,7 +71,7 @@ class GuardReport:
         return asdict(self)
 
 
-def inspect(
+def check_collapse(
     omega: BaseMeasure,
     latents: Tensor,
     *,

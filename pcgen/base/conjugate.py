@@ -38,7 +38,7 @@ class ConjugateMomentSettings(ConjugateSettings):
 
 
 @dataclass
-class Pushes:
+class PushCounts:
     """The number of pushed samples, and of those whose conjugate failed."""
 
     draws: int = 0
@@ -62,7 +62,7 @@ class ConjugateMomentBase:
     pushed: bool
     evidence: dict[str, Any]
     notes: tuple[str, ...] = ()
-    pushes: Pushes = field(default_factory=Pushes)
+    pushes: PushCounts = field(default_factory=PushCounts)
 
     @property
     def name(self) -> str:

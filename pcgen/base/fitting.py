@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 
 from pcgen import checkpoint, config
-from pcgen.base.collapse_guard import GuardReport, inspect
+from pcgen.base.collapse_guard import GuardReport, check_collapse
 from pcgen.base.conjugate import (
     ConjugateMomentBase,
     ConjugateMomentSettings,
@@ -25,7 +25,7 @@ from pcgen.base.gaussian import GaussianBase, GaussianSettings, StandardBase, fi
 from pcgen.base.measure import BaseMeasure, ConstantCoordinates, check_latents
 from pcgen.base.mixture import MixtureBase, MixtureSettings, fit_mixture
 from pcgen.base.network import NetworkBase, NetworkSettings, fit_network
-from pcgen.base.selection import AutoSettings, ChosenBase, choose
+from pcgen.base.selection import AutoSettings, ChosenBase, select_base
 from pcgen.base.transported import TransportedBase, TransportedSettings, fit_transported
 from pcgen.base.uniform import UniformBase, UniformSettings, fit_uniform
 from pcgen.errors import DataError, InputError
@@ -89,7 +89,7 @@ FAMILIES: dict[str, Family] = {
         ChosenBase,
         AutoSettings,
         2,
-        lambda x, s, g, v: choose(x, s, g, v, _candidate(g), frozenset(RELAXED)),
+        lambda x, s, g, v: select_base(x, s, g, v, _candidate(g), frozenset(RELAXED)),
     ),
 }
 # Bases that wrap another base, whose checkpoint is part of theirs.
@@ -170,7 +170,7 @@ def _guarded(
         return omega
 
     def look(candidate: BaseMeasure) -> GuardReport:
-        return inspect(candidate, x, generator=generator, validation=held)
+        return check_collapse(candidate, x, generator=generator, validation=held)
 
     report = look(omega)
     if report.ok:

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from pcgen import checkpoint, config
-from pcgen.base.collapse_guard import inspect, nearest_other
+from pcgen.base.collapse_guard import check_collapse, nearest_other
 from pcgen.base.energies import Estimate, centred_blocks, split_blocks
 from pcgen.base.measure import FORMAT, BaseMeasure, check_meta
 from pcgen.errors import InputError
@@ -138,7 +138,9 @@ class ChosenBase:
         return cls(inner, table, meta["reason"])
 
 
-def simplest(allowed: list[int], behind: list[Estimate], apart: list[float], count: int) -> int:
+def simplest_candidate(
+    allowed: list[int], behind: list[Estimate], apart: list[float], count: int
+) -> int:
     """Apply the rule of this module to candidates sorted from simple to rich.
 
     Args:
@@ -166,7 +168,7 @@ def separation(draws: Tensor, latents: Tensor) -> float:
 Fit = Callable[[str, "Tensor", dict[str, Any], "Tensor | None"], BaseMeasure]
 
 
-def choose(
+def select_base(
     latents: Tensor,
     settings: AutoSettings,
     generator: Generator,
@@ -206,7 +208,7 @@ def choose(
             scores.append(torch.stack(repeats).mean(0))
             apart.append(separation(omega.sample(len(unseen), generator), unseen))
             guarded = family != "standard"
-            report = inspect(omega, train, generator=generator, validation=unseen)
+            report = check_collapse(omega, train, generator=generator, validation=unseen)
             faults.append(report.faults if guarded else ())
     allowed = [index for index, found in enumerate(faults) if not found]
     if not allowed:
@@ -214,7 +216,7 @@ def choose(
         return ChosenBase(fit("gaussian", latents, {}, None), (), reason)
     best = min(allowed, key=lambda index: float(scores[index].mean()))
     behind = [Estimate.mean(score - scores[best]) for score in scores]
-    taken = simplest(allowed, behind, apart, len(unseen))
+    taken = simplest_candidate(allowed, behind, apart, len(unseen))
     rows = []
     for index, ((family, options), score) in enumerate(zip(candidates, scores, strict=True)):
         energy = Estimate.mean(score)

@@ -36,13 +36,13 @@ def surface_targets(
         (n, dim) targets and their normals.
     """
     if method == "tangent":
-        return onto_surface(start, surface, normals)
+        return project_to_surface(start, surface, normals)
     end = surface if method == "nearest" else surface[: len(start)]
     index = match_points(start, end, method=method, seed=seed)
     return end[index], None if normals is None else normals[index]
 
 
-def onto_surface(
+def project_to_surface(
     points: Tensor, surface: Tensor, normals: Tensor | None
 ) -> tuple[Tensor, Tensor | None]:
     """Move points (n, dim) to the tangent plane of the nearest of many surface points.

@@ -22,7 +22,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from pcgen.errors import BackendError, InputError
-from pcgen.kernels.backends import BACKENDS, choose
+from pcgen.kernels.backends import BACKENDS, choose_backend
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -71,7 +71,7 @@ def nearest(x: Tensor, y: Tensor, *, k: int = 1, backend: str = "auto") -> tuple
     """
     _check_clouds(x, y, k)
     if backend == "auto":
-        backend = choose("nearest", x, y, k)
+        backend = choose_backend("nearest", x, y, k)
     return _kernel(backend, "nearest")(x, y, k)
 
 
@@ -104,7 +104,7 @@ def best_cells(
     if not 1 <= k <= len(atoms):
         raise InputError(f"k must be between 1 and the number of atoms {len(atoms)}, got {k}")
     if backend == "auto":
-        backend = choose("best_cells", x, atoms, k)
+        backend = choose_backend("best_cells", x, atoms, k)
     return _kernel(backend, "best_cells")(x, atoms, offset, k)
 
 
@@ -123,7 +123,7 @@ def soft_cells(
     if not epsilon > 0:
         raise InputError(f"epsilon must be positive, got {epsilon}; best_cells is the limit 0")
     if backend == "auto":
-        backend = choose("soft_cells", x, atoms, 1)
+        backend = choose_backend("soft_cells", x, atoms, 1)
     return _kernel(backend, "soft_cells")(x, atoms, offset, epsilon)
 
 
@@ -160,7 +160,7 @@ def redrawn_cells(
             f"{tuple(slopes.shape)} and {tuple(moves.shape)}"
         )
     if backend == "auto":
-        backend = choose("redrawn_cells", x, atoms, 1)
+        backend = choose_backend("redrawn_cells", x, atoms, 1)
     found: tuple[Tensor, float] = _kernel(backend, "redrawn_cells")(
         x, atoms, offset, epsilon, slopes, moves, importance
     )
@@ -213,7 +213,7 @@ def mean_log_sum_exp(
         values (batch,) and their gradients in the coefficients (batch, F, K).
     """
     if backend == "auto":
-        backend = choose("mean_log_sum_exp", features, coefficients, 1)
+        backend = choose_backend("mean_log_sum_exp", features, coefficients, 1)
     return _kernel(backend, "mean_log_sum_exp")(features, coefficients)
 
 

@@ -83,7 +83,7 @@ def native_usable() -> bool:
     return compiled.usable()
 
 
-def choose(operation: str, x: Tensor, y: Tensor, k: int) -> str:
+def choose_backend(operation: str, x: Tensor, y: Tensor, k: int) -> str:
     """The name of the backend for ``operation`` on these sizes; see the measurements above."""
     if operation == "nearest" and x.shape[-1] <= 3:
         if x.is_cuda:

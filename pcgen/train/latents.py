@@ -77,13 +77,13 @@ def train(context: Context) -> dict[str, object]:
     return {
         "coordinates": y.shape[1],
         "children": choice,
-        "explained": explained(latents),
+        "explained": explained_variance(latents),
         "base": omega.describe(),
         "map": evidence,
     }
 
 
-def explained(latents: Latents) -> float:
+def explained_variance(latents: Latents) -> float:
     """The fraction of the latents' variance that their coordinates explain."""
     whole = (latents.z - latents.mean).square().sum()
     return float((latents.y / latents.scale).square().sum() / whole.clamp_min(1e-12))

@@ -89,7 +89,7 @@ class SemidiscreteProblem:
         return int(self.atoms.shape[1])
 
     @cached_property
-    def distinct(self) -> Distinct:
+    def distinct(self) -> DistinctAtoms:
         """The distinct atoms with weight, which the solvers use."""
         return _distinct(self.atoms, self.weights)
 
@@ -100,7 +100,7 @@ class SemidiscreteProblem:
 
 
 @dataclass(frozen=True, eq=False)
-class Distinct:
+class DistinctAtoms:
     """The distinct atoms of a problem.
 
     Attributes:
@@ -132,7 +132,7 @@ class Distinct:
         return potential.double()[self.first]
 
 
-def _distinct(atoms: Tensor, weights: Tensor) -> Distinct:
+def _distinct(atoms: Tensor, weights: Tensor) -> DistinctAtoms:
     carrying = (weights > 0).nonzero()[:, 0]
     rows = atoms.cpu().numpy()
     if len(carrying) < len(atoms):
@@ -153,7 +153,7 @@ def _distinct(atoms: Tensor, weights: Tensor) -> Distinct:
     place[carrying] = torch.from_numpy(inverse.reshape(-1)).to(device)
     total = torch.zeros(len(first), dtype=torch.float64, device=device)
     total.index_add_(0, place[carrying], weights[carrying])
-    return Distinct(carrying[torch.from_numpy(first).to(device)], place, total)
+    return DistinctAtoms(carrying[torch.from_numpy(first).to(device)], place, total)
 
 
 def _hashes(rows: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

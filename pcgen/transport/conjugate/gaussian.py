@@ -13,7 +13,12 @@ from typing import TYPE_CHECKING
 import torch
 
 from pcgen.errors import InputError
-from pcgen.transport.conjugate.iteration import IterationStatus, check_damping, damping_rule, judge
+from pcgen.transport.conjugate.iteration import (
+    IterationStatus,
+    check_damping,
+    damping_rule,
+    iteration_status,
+)
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
@@ -118,7 +123,7 @@ def iterate_gaussian(
         shift = hessian @ (mean - w.centre) - w.centre
         spread = ((hessian - slope) @ covariance @ (hessian - slope)).trace()
         residuals.append(float((shift.square().sum() + spread.clamp(min=0)).sqrt()))
-        status = judge(residuals, tolerance, noise=noise)
+        status = iteration_status(residuals, tolerance, noise=noise)
         if status is not None or len(residuals) > max_steps:
             break
         values = torch.linalg.eigvalsh(w.covariance)

@@ -49,7 +49,7 @@ def damping_rule(smallest: float, largest: float) -> float:
     return min(1.0, 2 / (min(rates) + max(rates)))
 
 
-def judge(
+def iteration_status(
     residuals: Sequence[float], tolerance: float, *, noise: float = 0.0
 ) -> IterationStatus | None:
     """The status of an iteration so far, None while it may continue.

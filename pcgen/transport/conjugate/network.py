@@ -22,7 +22,12 @@ from pcgen.errors import InputError
 from pcgen.transport.assignment import centred_cost
 from pcgen.transport.conjugate.convex import ConvexPotential
 from pcgen.transport.conjugate.gaussian import conjugate_gaussian
-from pcgen.transport.conjugate.iteration import IterationStatus, check_damping, damping_rule, judge
+from pcgen.transport.conjugate.iteration import (
+    IterationStatus,
+    check_damping,
+    damping_rule,
+    iteration_status,
+)
 from pcgen.transport.conjugate.legendre import conjugate
 from pcgen.transport.conjugate.mala import mala
 from pcgen.transport.conjugate.measure import ConjugateNetwork, Coordinates
@@ -123,7 +128,7 @@ class NetworkSolution:
 
 
 @dataclass
-class Fit:
+class ConjugateFit:
     """The state of a fit; iterate it to take outer steps.
 
     Args:
@@ -284,10 +289,10 @@ def conjugate_network(
             f"data must be at least {LEAST_DATA} finite rows (N, dim), got {tuple(data.shape)}"
             + ("" if data.isfinite().all() else " with NaN or infinite values")
         )
-    fit = Fit(data.float(), covariance, settings, generator)
+    fit = ConjugateFit(data.float(), covariance, settings, generator)
     for _ in fit:
         gaps = [record.gap for record in fit.records]
-        if judge(gaps, -math.inf, noise=GAP_NOISE) is IterationStatus.DIVERGED:
+        if iteration_status(gaps, -math.inf, noise=GAP_NOISE) is IterationStatus.DIVERGED:
             return NetworkSolution(fit.network(), tuple(fit.records), IterationStatus.DIVERGED)
     last = gaps[-LAST_GAPS:]
     close = sum(last) / len(last) <= settings.tolerance

@@ -14,7 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pcgen.errors import InputError
-from pcgen.transport.conjugate.iteration import IterationStatus, check_damping, damping_rule, judge
+from pcgen.transport.conjugate.iteration import (
+    IterationStatus,
+    check_damping,
+    damping_rule,
+    iteration_status,
+)
 
 Array = NDArray[np.float64]
 
@@ -171,7 +176,7 @@ def conjugate_univariate(
         residuals.append(float(target.masses @ (0.5 * (gap[1:] + gap[:-1]))))
         if residuals[-1] < least:
             best, least = slope, residuals[-1]
-        status = judge(residuals[since:], tolerance)
+        status = iteration_status(residuals[since:], tolerance)
         if status is IterationStatus.DIVERGED and damping is None and caution > LEAST_CAUTION:
             slope, caution, since, status = best, caution / 2, len(residuals), None
             base = _gibbs(nodes, slope)

@@ -28,7 +28,7 @@ MOST_PATHS = 500
 
 
 @dataclass(frozen=True, eq=False)
-class CellPicture:
+class CellGeometry:
     """The plotted geometry of a 2D solution, in coordinates of the source.
 
     Attributes:
@@ -43,7 +43,7 @@ class CellPicture:
     singular: NDArray[np.bool_]
 
 
-def cell_picture(extended: ExtendedMap) -> CellPicture:
+def cell_geometry(extended: ExtendedMap) -> CellGeometry:
     """Divide the source's domain, or a window of it, into the cells of the solution.
 
     Raises:
@@ -62,10 +62,10 @@ def cell_picture(extended: ExtendedMap) -> CellPicture:
         raise InputError("a picture needs atoms in 2D")
     pair = [torch.from_numpy(side[inner]) for side in (cells.facets.inside, cells.facets.outside)]
     jump = extended.jump(*pair).cpu().numpy()
-    return CellPicture(_polygons(cells), ends[inner], jump, jump > extended.largest_jump)
+    return CellGeometry(_polygons(cells), ends[inner], jump, jump > extended.largest_jump)
 
 
-def draw(
+def plot_solution(
     solution: SemidiscreteSolution,
     path: Path | str,
     *,
@@ -84,7 +84,7 @@ def draw(
     from matplotlib.figure import Figure
 
     extended = extended or ExtendedMap(solution)
-    picture = cell_picture(extended)
+    picture = cell_geometry(extended)
     x = solution.problem.source.sample(samples, Generator().manual_seed(seed))
     mapped = extended(x)
     start, end = x.double().cpu().numpy(), mapped.points.double().cpu().numpy()

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from pcgen import kernels
 from pcgen.transport.chunking import batches
-from pcgen.transport.stochastic.group_corrections import Groups, best_of_groups, group_shifts
+from pcgen.transport.stochastic.group_corrections import Groups, best_group_scores, group_shifts
 from pcgen.transport.stochastic.mass_estimates import MassEstimate
 from pcgen.transport.stochastic.state import SemidualState
 from pcgen.transport.stochastic.workspace import Workspace
@@ -73,7 +73,7 @@ def balance_groups(work: Workspace, state: SemidualState, groups: Groups) -> Sem
     parts = []
 
     def best(x: Tensor) -> Tensor:
-        return best_of_groups(x, work.atoms, state.average, groups)
+        return best_group_scores(x, work.atoms, state.average, groups)
 
     for number, size in enumerate(batches(samples)):
         x = work.draw(0, size, FIRST_BALANCE - state.looks * samples - number)

@@ -148,7 +148,7 @@ def merge_near_groups(atoms: Tensor, groups: Groups) -> Groups:
     return Groups(names[groups.label], weights)
 
 
-def best_of_groups(x: Tensor, atoms: Tensor, offset: Tensor, groups: Groups) -> Tensor:
+def best_group_scores(x: Tensor, atoms: Tensor, offset: Tensor, groups: Groups) -> Tensor:
     """The best score of each group, (batch, C), computed in blocks to bound the memory."""
     order = groups.label.argsort(stable=True)
     ends = torch.bincount(groups.label, minlength=groups.count).cumsum(0).tolist()
