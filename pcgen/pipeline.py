@@ -1,13 +1,13 @@
-"""The whole way of the data, one function a stage. Read this file first.
+"""The whole pipeline, with one function per stage. Read this file first.
 
-A mesh file becomes a cloud in :func:`prepare`; clouds become children, latents, a base and two
-flows in :func:`train`; noise becomes latents becomes clouds in :func:`sample`; clouds become
-meshes in :func:`mesh`; and :func:`evaluate` and :func:`gallery` look at them. Every function takes
-and leaves files (see the README for their formats), so each can be run alone; :func:`demo` runs
+:func:`prepare` turns mesh files into clouds; :func:`train` turns clouds into children, latents, a
+base and two flows; :func:`sample` turns noise into latents and clouds; :func:`mesh` turns clouds
+into meshes; :func:`evaluate` and :func:`gallery` evaluate and show them. Every function reads and
+writes files (see the README for their formats), so each can be run separately; :func:`demo` runs
 all.
 
-A data set may be given by its URL wherever one is read: then its copy in the cache is used.
-Heavy packages are imported inside the functions, so that importing this module costs nothing.
+A data set may be given by its URL wherever one is read; its copy in the cache is used then. Heavy
+packages are imported inside the functions, so importing this module is cheap.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def prepare(source: Path | str, out: Path | str, **options: Any) -> dict[str, Any]:
-    """Meshes or clouds of any known layout to a data set; the report says what was left out.
+    """Make a data set from meshes or clouds; the report lists what was left out.
 
     ``options`` are those of :func:`pcgen.shapes.prepare.prepare`: format, categories, points, ...
     """
@@ -34,7 +34,7 @@ def prepare(source: Path | str, out: Path | str, **options: Any) -> dict[str, An
 
 
 def train(dataset: Path | str, out: Path, **options: Any) -> dict[str, Any]:
-    """A data set to a run: children, autoencoder, base, two flows; resumes what is there.
+    """Train a run on a data set: children, autoencoder, base, two flows; resume if possible.
 
     ``options`` are those of :func:`pcgen.train.training.train`: preset, categories, base,
     budget, seed and so on. Each stage is one module of :mod:`pcgen.train`.
@@ -54,11 +54,11 @@ def sample(
     device: str = "cpu",
     **options: Any,
 ) -> Samples:
-    """New shapes from a run, written to ``out`` as a samples file.
+    """Sample new shapes from a run and write them to ``out``.
 
     ``options`` are those of :func:`pcgen.generate.generate`: points, steps, category, workers, ...
     """
-    if out.suffix != ".npz":  # told before the work, not after it
+    if out.suffix != ".npz":  # checked before the work
         raise InputError(f"samples are written as .npz, got the name {out}")
     from pcgen.generate import generate
     from pcgen.model import ShapeModel

@@ -81,7 +81,7 @@ def test_weights_a_warm_start_and_a_picture_are_taken(atoms, tmp_path, capsys):
     ("method", "words"),
     [
         ("auto", ("method newton: ", "stopped      exact", "measured exactly", "0 of 60")),
-        ("semidual", ("samples in", "chi2", "chance alone", "dead cells", "fresh samples")),
+        ("semidual", ("samples in", "chi2", "noise alone", "dead cells", "fresh samples")),
     ],
 )
 def test_the_evidence_is_readable(atoms, tmp_path, capsys, method, words):
