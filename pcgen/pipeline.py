@@ -81,9 +81,9 @@ def interpolate(
     seed: int = 0,
     device: str = "cpu",
 ) -> Samples:
-    """The way between two shapes, given by seeds or by files, written to ``out``.
+    """Shapes between two shapes, given by seeds or by files, written to ``out``.
 
-    It goes along the optimal-transport map of their points, see :mod:`pcgen.editing.between`.
+    They follow the optimal-transport map of their points, see :mod:`pcgen.editing.between`.
     """
     from pcgen.editing import between
     from pcgen.model import ShapeModel
@@ -117,9 +117,9 @@ def mesh(
     ray: str | None = None,
     **options: Any,
 ) -> dict[str, Any]:
-    """Clouds to closed meshes in ``out``, each with its report; goes on where it stopped.
+    """Reconstruct closed meshes of clouds in ``out``, each with a report; resumable.
 
-    ``frames`` is a data set that gives sizes; unit, size and up are those of
+    ``frames`` is a data set that determines sizes; unit, size and up are those of
     :class:`pcgen.reconstruct.export.Export`; colour: ``plain``, ``height`` or ``normal``;
     ``options`` are those of :class:`pcgen.reconstruct.methods.MeshSettings`: method, faces,
     thickness, resolution.
@@ -157,7 +157,7 @@ def evaluate(
     page: Path | None = None,
     **options: Any,
 ) -> dict[str, Any]:
-    """The metrics of the field for samples or runs, with ceiling and novelty beside them.
+    """Evaluate samples or runs by set metrics, with ceiling and novelty.
 
     ``options`` are those of :func:`pcgen.evaluate.requests.make_request`: protocol, split, ...
     """
@@ -177,7 +177,7 @@ def evaluate(
 def gallery(
     source: Path | str, out: Path, *, reference: Path | str | None = None, **options: Any
 ) -> dict[str, Any]:
-    """A page in ``out`` that shows a run, samples, a data set or meshes, and opens from disk.
+    """Write a page in ``out`` that shows a run, samples, a data set or meshes.
 
     ``options`` are those of :func:`pcgen.gallery.gallery`: count, meshes, ...
     """
@@ -197,7 +197,7 @@ def demo(
     preset: str = "cpu-small",
     seed: int = 0,
 ) -> dict[str, Any]:
-    """The whole way on the starter data: prepare, train, sample, mesh, evaluate, gallery."""
+    """The whole pipeline on the starter data: prepare, train, sample, mesh, evaluate, gallery."""
     from pcgen.gallery import contact_sheet
     from pcgen.reconstruct import MESH_POINTS
 
@@ -206,7 +206,7 @@ def demo(
     train(data, run, preset=preset, categories=[category], budget_minutes=budget_minutes, seed=seed)
     samples = sample(run, out / "samples.npz", count=count, seed=seed)
     interpolate(run, out / "interpolation.npz", frames=12, seeds=(seed, seed + 1))
-    # The same shapes with more points: a mesh gets better, and a run draws as many as wanted.
+    # The same shapes with more points, which improves the meshes.
     sample(run, out / "dense.npz", count=count, points=MESH_POINTS, seed=seed)
     meshes = mesh(out / "dense.npz", out / "meshes", formats=("glb", "stl"), workers=2)
     report = evaluate(

@@ -21,7 +21,7 @@ from pcgen.children.frames import box, cube, mirrored
 FRAMES: dict[str, Callable[[Tensor], Tensor]] = {"box": box, "cube": cube}
 REPLAY_FACTOR = 1.2
 COARSE_POINTS = 64  # points per cloud, to find candidates for the nearest training shape
-#: The nearest is looked for among so many that are nearest coarsely, at a sixth of the time of a
+#: The nearest is searched among this many of the coarsely nearest, in a sixth of the time of a
 #: whole search. With 128 of 1,401, 8 of 100 test shapes found one a little farther, 29 instead of
 #: 28 replayed; children and nature are compared by the same search.
 CANDIDATES = 256

@@ -97,7 +97,7 @@ def match_points(start: Tensor, end: Tensor, *, method: str = "exact", seed: int
             better.
         method: ``nearest`` projects onto the surface; the others are bijections. ``exact`` is
             SciPy's assignment (O(n³) at worst: 27 ms at 512, 1 s at 2048), ``bsp`` POT's binary
-            space partitions (approximate, far quicker) and ``none`` a random permutation.
+            space partitions (approximate, far faster) and ``none`` a random permutation.
     Returns:
         (n,) int64 with start[i] matched to end[index[i]].
     """

@@ -50,7 +50,7 @@ def keops_usable_on_cuda() -> bool:
     if reason:
         warnings.warn(
             f"KeOps cannot be used on the CUDA device ({reason}), so neighbours are found by dense "
-            "distances, which are slower; pcgen doctor says how to get it",
+            "distances, which are slower; pcgen doctor says how to install it",
             stacklevel=2,
         )
     return not reason

@@ -1,6 +1,6 @@
 """The C loops, compiled once on the machine that runs them.
 
-``native.c`` and ``search.c`` beside this file are compiled by the system's C compiler (``CC``,
+``native.c`` and ``search.c`` next to this file are compiled by the system's C compiler (``CC``,
 else cc, gcc or clang; about two seconds) for exactly this processor and cached for the user.
 Without a compiler there is no ``native`` backend: ``auto`` selects another one, and requesting
 ``native`` by name raises an error that says so.

@@ -154,7 +154,7 @@ def summary(entries: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 
 def reconstruct_cloud(cloud: NamedCloud, settings: MeshSettings) -> Reconstruction:
-    """Mesh a cloud in its own unit; with the field of its run if the settings say so.
+    """Mesh a cloud in its own unit; with the field of its run if requested.
 
     Raises:
         InputError: the points have no surface, or there is no field. MeshError: the method failed.

@@ -2,9 +2,9 @@
 
 For noisy points no plane is certain, so facets that must lie in planes tear: walls get holes and
 legs fall to pieces. Here all small Delaunay cells count as material, as in an alpha shape, which
-keeps rods whole. So does every room with a narrow entrance, whatever is in it, which closes walls
-that the points cover badly. The cost: real openings narrower than that, and invisible inner walls.
-Measurements: docs/notes/meshing.md.
+keeps rods whole. So does every room with a narrow entrance, regardless of its content, which closes
+walls that the points cover badly. The cost: real openings narrower than that, and invisible inner
+walls. Measurements: docs/notes/meshing.md.
 """
 
 from __future__ import annotations

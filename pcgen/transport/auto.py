@@ -117,8 +117,8 @@ class AutoSolver:
 
         Args:
             start: a solution of a similar problem, or a state of the stochastic method.
-            group: processes that share the samples of the stochastic method; each solves an exact
-                method by itself.
+            group: processes that share the samples of the stochastic method; all solve an exact
+                method separately.
         """
         solver = self.chosen(problem)
         if isinstance(start, SemidualState):
