@@ -1,9 +1,9 @@
-"""How new shapes are beside a training set, in a frame: the measure that reach is decided by.
+"""The novelty of shapes compared with a training set, in a frame: the criterion for the reach.
 
-A shape's *distance* is the Chamfer distance to the nearest training shape or its mirror image in
-x. It is a *replay* if that is below 1.2 times the distance between two draws of that training
-shape, since then sampling noise could make the difference. Distances of the training shapes
-themselves, each to the others, say how new nature is.
+A shape's *distance* is the Chamfer distance to the nearest training shape or its mirror image in x.
+It is a *replay* if that is below 1.2 times the distance between two samples of that training shape,
+since sampling noise could explain the difference. Distances of the training shapes themselves,
+each to the others, are the reference.
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ from pcgen.children.frames import box, cube, mirrored
 
 FRAMES: dict[str, Callable[[Tensor], Tensor]] = {"box": box, "cube": cube}
 REPLAY_FACTOR = 1.2
-COARSE_POINTS = 64  # of a cloud, to guess which training shapes are near
-#: The nearest is looked for among so many that are nearest coarsely, at a sixth of the time of a
+COARSE_POINTS = 64  # points per cloud, to find candidates for the nearest training shape
+#: The nearest is searched among this many of the coarsely nearest, in a sixth of the time of a
 #: whole search. With 128 of 1,401, 8 of 100 test shapes found one a little farther, 29 instead of
 #: 28 replayed; children and nature are compared by the same search.
 CANDIDATES = 256
-BLOCK = 1024  # shapes that are turned into a frame at a time
-QUERIES = 64  # whose table of coarse distances is held
+BLOCK = 1024  # shapes transformed to a frame at a time
+QUERIES = 64  # queries per table of coarse distances
 
 
 @dataclass(frozen=True)
 class Newness:
-    """Of some shapes in one frame.
+    """The novelty of some shapes in one frame.
 
     Attributes:
-        distance: (n,) to the nearest training shape. index: (n,) its row.
-        replayed: (n,) whether that is within sampling noise.
+        distance: (n,) to the nearest training shape. index: (n,) row of that shape.
+        replayed: (n,) whether the distance is within sampling noise.
     """
 
     distance: NDArray[np.float64]
@@ -44,11 +44,11 @@ class Newness:
 
 
 class Yardstick:
-    """A training set in one frame, ready to be searched."""
+    """A training set in one frame, prepared for searches."""
 
     def __init__(self, points: Tensor, frame: str) -> None:
-        """Take clouds (N, 2n, 3) in the box frame: n points to compare with, n for a second draw,
-        which tells how far two draws of one surface are apart."""
+        """Take clouds (N, 2n, 3) in the box frame: n points for comparisons, and n for a second
+        sample, which gives the distance between two samples of a surface."""
         from pcgen.kernels import backends, native
 
         self._native = backends.native_usable()
@@ -61,21 +61,21 @@ class Yardstick:
         self._draws = np.full(len(points), np.nan)
 
     def _first(self, points: Tensor) -> NDArray[np.float32]:
-        # The frame is that of all points of a shape.
+        # All points of a shape determine its frame.
         return np.ascontiguousarray(FRAMES[self.frame](points)[:, : self.count].numpy())
 
     def draws(self, rows: NDArray[np.int64]) -> NDArray[np.float64]:
-        """(n,) distances between two draws of each of ``rows`` (n,)."""
+        """Distances (n,) between two samples of each of ``rows`` (n,)."""
         for row in np.unique(rows[np.isnan(self._draws[rows])]):
             whole = FRAMES[self.frame](self._points[row : row + 1])[0]
             self._draws[row] = _chamfer(whole[: self.count], whole[self.count :])
         return self._draws[rows]
 
     def measure(self, points: Tensor, own: NDArray[np.int64] | None = None) -> Newness:
-        """Compare clouds (n, m, 3) of any frame, of which the first ``count`` points are taken.
+        """Compare clouds (n, m, 3) of any frame, using their first ``count`` points.
 
         Args:
-            own: (n,) a training shape that each query passes over, mirrored too: itself.
+            own: (n,) the training shape that each query is; it and its mirror image are skipped.
         """
         turned = FRAMES[self.frame](points)[:, : self.count]
         passed = np.full(len(points), -1) if own is None else own
@@ -87,13 +87,13 @@ class Yardstick:
         return Newness(distance, index, distance < REPLAY_FACTOR * self.draws(index))
 
     def leave_one_out(self, rows: NDArray[np.int64]) -> Newness:
-        """How new some of the training shapes are beside all others."""
+        """The novelty of some training shapes compared with all others."""
         return self.measure(torch.from_numpy(self.clouds[rows]), rows)
 
     def _search(
         self, queries: NDArray[np.float32], passed: NDArray[np.int64]
     ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-        """(n,) distance to the nearest training shape, inf where there is none, and its row."""
+        """Distance (n,) to the nearest training shape, inf if there is none, and its row."""
         from pcgen.kernels import kdtree, native
 
         distance, index = np.full(len(queries), np.inf), np.zeros(len(queries), np.int64)

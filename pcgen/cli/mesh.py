@@ -86,7 +86,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DATASET",
         type=location,
         help="scale samples to the median size of their category in this data set; the default is "
-        "the place that the file notes of each (as pcgen complete does), else the data set of "
+        "the frame that the file stores for each (as by pcgen complete), else the data set of "
         "their run, if it exists, else a box of side 2",
     )
 

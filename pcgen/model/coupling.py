@@ -31,7 +31,7 @@ FLOW_SHARE = 0.25
 """The fraction of the way from its cell's latent to the end of its flow that a sample moves. The
 details are that latent's and do not suit a distant shape: see docs/notes/local-codes.md."""
 BLOCK = 2**14
-"""Latents processed at once; a copy of all of them, of thousands of numbers each, would be large."""
+"""Latents processed at once; a copy of all of them would take gigabytes."""
 FILES = ("latents.safetensors", "base.safetensors", "map.npz")
 
 

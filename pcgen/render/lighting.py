@@ -79,7 +79,7 @@ class LightMaps:
         for part in chunks(len(position)):
             local = self._local(position[part])
             if normal is None:
-                got: Array = sum(self._lit(k, local, bias) for k in range(len(self.depths)))
+                got = self._lit_by_all(local, bias)
                 # A point on an open plane sees half of the sphere, which is full light.
                 share[part] = np.minimum(1.0, 2 * got / len(self.depths))
                 continue
@@ -95,13 +95,18 @@ class LightMaps:
         """Mean share (n,) of the light of all maps, without the cosine factor."""
         share = np.empty(len(position))
         for part in chunks(len(position)):
-            local = self._local(position[part])
-            got: Array = sum(self._lit(k, local, bias) for k in range(len(self.depths)))
-            share[part] = got / len(self.depths)
+            share[part] = self._lit_by_all(self._local(position[part]), bias) / len(self.depths)
         return share
 
     def _local(self, position: Array) -> NDArray[np.float32]:
         return (position - self.centre).astype(np.float32)
+
+    def _lit_by_all(self, local: NDArray[np.float32], bias: float) -> NDArray[np.float32]:
+        """How many lights (n,) reach positions, in fractions of each."""
+        total = np.zeros(len(local), np.float32)
+        for k in range(len(self.depths)):
+            total += self._lit(k, local, bias)
+        return total
 
     def _lit(self, k: int, local: NDArray[np.float32], bias: float) -> NDArray[np.float32]:
         """Share of light k (n,) in [0, 1] at positions about the centre, bilinear over four texels.

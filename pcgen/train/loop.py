@@ -379,7 +379,7 @@ class Trainer:
             step = self.done if step is None else step
             raise TrainingError(
                 f"{self.folder.name}: {name} is not finite at step {step}; the last "
-                "good state is kept. Lower the learning rate, or look at the data for outliers"
+                "good state is kept. Lower the learning rate, or check the data for outliers"
             )
 
     def _name_of_bad_gradient(self) -> str:

@@ -507,7 +507,7 @@ def _energy(device: str) -> Result:
     draw = torch.Generator().manual_seed(0)
     omega = base.fit("gaussian", z, generator=draw)
     energy = base.energy(omega, z, generator=draw, relaxation=0.1)
-    report = base.inspect(omega, z, generator=draw)
+    report = base.check_collapse(omega, z, generator=draw)
     return {"energy": [energy.total.value], "guard": [report.novelty, report.spread]}
 
 

@@ -196,7 +196,7 @@ def test_json_of_any_depth_is_refused_in_words(tmp_path):
         ({"a": torch.zeros(1)}, {"step": "1", "settings": {}}, "its step must be a JSON int"),
         ({"a": torch.zeros(1)}, {"step": True, "settings": {}}, "its step must be a JSON int"),
         ({"a": torch.zeros(1)}, {"step": 1}, "its settings must be a JSON dict"),
-        ({"a": torch.zeros(1)}, [1], "no JSON object"),
+        ({"a": torch.zeros(1)}, [1], "not a JSON object"),
     ],
 )
 def test_a_checkpoint_that_breaks_its_schema_is_refused_by_name(tmp_path, tensors, meta, reason):
@@ -282,7 +282,7 @@ def test_nor_do_sizes_of_the_other_codecs(kind, change):
     small = AutoencoderSettings(encoder=kind, parts=8, width=16, tokens=4, latent_dim=8)
     weights = Autoencoder.untrained(small, torch.rand(2, 9, 3), 0).state_dict()
     begin = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    with pytest.raises(ValueError, match="of another network"):
+    with pytest.raises(ValueError, match="to a different network"):
         Autoencoder.trained(dataclasses.replace(small, **change), weights)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - begin < 200_000  # kB
 
@@ -325,7 +325,7 @@ def test_a_stage_is_not_trained_on_files_that_do_not_fit(tmp_path):
         ("base/latents", {**latents, "label": torch.full((5,), 9)}, "do not match each other"),
         ("base/latents", {k: v[:4] if len(v) == 5 else v for k, v in latents.items()},
          "do not match each other"),
-        ("latent-flow/teacher/weights", teacher, "of another network"),
+        ("latent-flow/teacher/weights", teacher, "to a different network"),
     ):  # fmt: skip
         path = tmp_path / "file.safetensors"
         meta = {"step": 1, "settings": {}, "scale": 1.0, "names": {}}

@@ -163,7 +163,7 @@ def test_weights_tell_the_dimension_of_the_points(kind, dim, generator):
     # Attention takes another way without gradients, with other last bits.
     assert torch.allclose(again.encode(points), model.encode(points), atol=1e-5)
     other = dataclasses.replace(model.settings, code=5, latent_dim=12)
-    with pytest.raises(ValueError, match="of another network"):
+    with pytest.raises(ValueError, match="to a different network"):
         Autoencoder.trained(other, model.state_dict())
 
 

@@ -95,7 +95,7 @@ def test_a_folder_that_cannot_be_written_is_one_clear_error(tmp_path):
 
 def test_a_file_in_place_of_the_folder_is_one_clear_error(tmp_path):
     (tmp_path / "out").write_text("")
-    with pytest.raises(StorageError, match="a file stands there"):
+    with pytest.raises(StorageError, match="a file with this name exists"):
         mesh_all(clouds()[:1], tmp_path / "out")
 
 
@@ -181,7 +181,7 @@ def test_where_nothing_can_be_meshed_the_command_fails(tmp_path, capsys):
 def test_a_folder_that_takes_no_files_is_one_clear_error(tmp_path, capsys):
     np.save(tmp_path / "ball.npy", sphere(400)[0])
     assert main(["mesh", str(tmp_path / "ball.npy"), "--out", "/proc/nowhere", "--quiet"]) == 2
-    assert "no folder can be made there" in capsys.readouterr().err
+    assert "the folder cannot be created" in capsys.readouterr().err
 
 
 def test_a_damaged_file_in_a_folder_is_reported_and_the_others_are_meshed(tmp_path):

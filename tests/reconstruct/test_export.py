@@ -150,7 +150,7 @@ def test_options_that_are_none_are_refused(slab, tmp_path, options, said):
 
 
 def test_colours_are_refused_by_a_format_that_loses_them(slab, tmp_path):
-    with pytest.raises(InputError, match="kept by"):
+    with pytest.raises(InputError, match="stored by"):
         slab.save(tmp_path / "slab.stl", colours="height")
     with pytest.raises(InputError, match="formats are"):
         slab.save(tmp_path / "slab.fbx")

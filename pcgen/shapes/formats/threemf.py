@@ -132,8 +132,8 @@ class _Package:
         model, found, prefixes = _Model(), _Object(), {}
         corners: list[list[float]] = []
         sides: list[list[int]] = []
-        events = ("start-ns", "start", "end")
-        for event, value in ElementTree.iterparse(io.BytesIO(self._text(part)), events):
+        text = io.BytesIO(self._text(part))
+        for event, value in ElementTree.iterparse(text, ("start-ns", "start", "end")):
             if event == "start-ns":
                 prefixes[value[0]] = value[1]
                 continue
