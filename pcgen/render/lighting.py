@@ -79,9 +79,9 @@ class LightMaps:
         for part in chunks(len(position)):
             local = self._local(position[part])
             if normal is None:
-                got = self._lit_by_all(local, bias)
                 # A point on an open plane sees half of the sphere, which is full light.
-                share[part] = np.minimum(1.0, 2 * got / len(self.depths))
+                seen = self._lit_by_all(local, bias)
+                share[part] = np.minimum(1.0, 2 * seen / len(self.depths))
                 continue
             weights = np.clip(normal[part] @ self.directions.T, 0, None)
             got = np.zeros(len(local))
