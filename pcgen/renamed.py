@@ -156,8 +156,7 @@ _WITHIN = {
     ),
     "evaluate.html_report": "figures_page=metrics_page",
     "distances.novelty": (
-        "Newness=Novelty NoveltyJudge=NoveltyIndex newness=measure_novelty "
-        "two_draw=two_draw_distances"
+        "Newness=Novelty NoveltyJudge=NoveltyIndex two_draw=two_draw_distances"
     ),
     "evaluate.cloud_sets": "RealSets=ReferenceSets pair_up=pair_trials same_again=ceiling_trials",
     "evaluate.reference_sets": "read_real=read_reference_sets",

@@ -1,7 +1,8 @@
-"""Two frames of a cloud: its box, and the cube that its box is stretched to.
+"""The cube that the box of a cloud is stretched to, and back.
 
-The *box* frame has one scale for all axes, the longest side is [-1, 1]. In the *cube* frame each
-axis has a scale of its own and fills [-1, 1], so that a stretched copy falls onto its original.
+In the *box* frame one scale holds for all axes, and the longest side is [-1, 1]. In the *cube*
+frame each axis fills [-1, 1], as in :func:`pcgen.shapes.normalise.proportion_free`, so that a
+stretched copy falls onto its original.
 """
 
 from __future__ import annotations
@@ -12,10 +13,6 @@ import torch
 from torch import Tensor
 
 from pcgen.shapes.normalise import FLAT
-
-#: Extents below this share of the longest one count as this share: noise on a flat shape must
-#: not be stretched to the size of the cube.
-FLATTEST = FLAT
 
 
 @dataclass(frozen=True)
@@ -35,7 +32,7 @@ class Stretch:
         low, high = points.amin(1), points.amax(1)
         extents = high - low
         longest = extents.amax(1, keepdim=True).clamp_min(1e-6)
-        return cls((low + high) / 2, torch.maximum(extents, FLATTEST * longest) / 2)
+        return cls((low + high) / 2, torch.maximum(extents, FLAT * longest) / 2)
 
     @property
     def proportions(self) -> Tensor:
@@ -52,18 +49,6 @@ class Stretch:
     def cube_normals(self, normals: Tensor) -> Tensor:
         """Their unit normals (batch, n, dim) likewise: by the inverse transpose of the stretch."""
         return unit(normals * self.half[:, None])
-
-
-def cube(points: Tensor) -> Tensor:
-    """Clouds (batch, n, dim) of any frame in the cube frame."""
-    return Stretch.of(points).cube(points)
-
-
-def box(points: Tensor) -> Tensor:
-    """Clouds (batch, n, dim) of any frame in the box frame."""
-    low, high = points.amin(1, keepdim=True), points.amax(1, keepdim=True)
-    half = (high - low).amax(2, keepdim=True).clamp_min(1e-6) / 2
-    return (points - (low + high) / 2) / half
 
 
 def mirrored(points: Tensor) -> Tensor:
