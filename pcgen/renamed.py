@@ -155,6 +155,7 @@ _WITHIN = {
         "Figure=Metric figures_of=metrics_of yardsticks=ceilings short=last_part"
     ),
     "evaluate.html_report": "figures_page=metrics_page",
+    "children.drawing": "Pairs=MatchedClouds",
     "distances.novelty": (
         "Newness=Novelty NoveltyJudge=NoveltyIndex two_draw=two_draw_distances"
     ),
@@ -198,6 +199,7 @@ _WITHIN = {
 NAMES: dict[str, dict[str, tuple[str, str]]] = {
     "pcgen.transport": {
         "LineSolver": (_UNIVARIATE, "UnivariateSolver"),
+        "ExtendedMap": (_EXTENDED, "SemidiscreteMap"),
         "Mapped": (_EXTENDED, "PushForward"),
         "EvenVisits": (_STRATIFIED, "StratifiedSampler"),
     },
@@ -211,7 +213,10 @@ NAMES: dict[str, dict[str, tuple[str, str]]] = {
         "Status": (_ITERATION, "IterationStatus"),
     },
     _UNIVARIATE: {"LineSolver": (_UNIVARIATE, "UnivariateSolver")},
-    _EXTENDED: {"Mapped": (_EXTENDED, "PushForward")},
+    _EXTENDED: {
+        "ExtendedMap": (_EXTENDED, "SemidiscreteMap"),
+        "Mapped": (_EXTENDED, "PushForward"),
+    },
     _STRATIFIED: {"EvenVisits": (_STRATIFIED, "StratifiedSampler")},
     _CONJUGATE: {
         "LineConjugate": (_CONJUGATE, "UnivariateConjugate"),

@@ -65,7 +65,7 @@ class Children:
 
 
 @dataclass(frozen=True)
-class Pairs:
+class MatchedClouds:
     """Points of two parents that a map has matched, both as they are stored.
 
     Attributes:
@@ -91,7 +91,7 @@ class Pairs:
 
 
 def blend(
-    pairs: Pairs, mask: Tensor, flip: Tensor, between: Tensor | None = None
+    pairs: MatchedClouds, mask: Tensor, flip: Tensor, between: Tensor | None = None
 ) -> tuple[Tensor, Tensor | None]:
     """Children of matched parents.
 
@@ -127,7 +127,7 @@ def blend(
 
 
 def draw_blend(
-    pairs: Pairs, reach: Reach, copy: Tensor, flip: Tensor, generator: Generator
+    pairs: MatchedClouds, reach: Reach, copy: Tensor, flip: Tensor, generator: Generator
 ) -> tuple[Tensor, Tensor | None]:
     """:func:`blend` under masks that are drawn; those of ``copy`` (batch,) bool are 0."""
     mask = draw_masks(pairs.in_cube()[0], reach.kinds, reach.cuts, reach.width, generator)

@@ -25,7 +25,7 @@ from torch import Tensor
 from pcgen import progress
 from pcgen.children import rule
 from pcgen.children.clouds import FEWEST, Clouds
-from pcgen.children.drawing import Pairs, Reach
+from pcgen.children.drawing import MatchedClouds, Reach
 from pcgen.children.map_files import MapFolder
 from pcgen.children.maps import Maps, Pairing
 from pcgen.children.matching import METHODS, match
@@ -303,7 +303,7 @@ class _Builder:
         rows, start = pairing.pair[number], pairing.start[number]
         n = self.settings.points_of(self.clouds)
         points, normals = self.clouds.gather(rows, start[:, None] + torch.arange(n))
-        pairs = Pairs(
+        pairs = MatchedClouds(
             (points[:1], points[1:]),
             None if normals is None else (normals[:1], normals[1:]),
             (self.clouds.stretch[rows[:1]], self.clouds.stretch[rows[1:]]),
