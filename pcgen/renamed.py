@@ -156,14 +156,13 @@ _WITHIN = {
     ),
     "evaluate.html_report": "figures_page=metrics_page",
     "children.drawing": "Pairs=MatchedClouds",
-    "distances.novelty": (
-        "Newness=Novelty NoveltyJudge=NoveltyIndex two_draw=two_draw_distances"
-    ),
+    "distances.novelty": ("Newness=Novelty NoveltyJudge=NoveltyIndex two_draw=two_draw_distances"),
     "evaluate.cloud_sets": "RealSets=ReferenceSets pair_up=pair_trials same_again=ceiling_trials",
     "evaluate.reference_sets": "read_real=read_reference_sets",
     "evaluate.published_sets": "Tree=PublishedDataset open_tree=open_published",
     "evaluate.requests": (
-        "Request=EvaluationRequest judge=evaluate_request request_for=make_request"
+        "Request=EvaluationRequest judge=evaluate_request request_for=EvaluationRequest "
+        "make_request=EvaluationRequest"
     ),
     "evaluate.generated_sets": "Standardised=Standardisation read_any=read_cloud_path",
     "distances.pairwise": "on_device=device_backend placed=split_backend",

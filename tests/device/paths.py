@@ -371,10 +371,10 @@ def _gallery(device: str) -> Result:
 
 @path("evaluate a run", 0.05)
 def _evaluate(device: str) -> Result:
-    from pcgen.evaluate.requests import evaluate_files, make_request
+    from pcgen.evaluate.requests import EvaluationRequest, evaluate_files
 
     result = evaluate_files(
-        make_request([finished()], dataset(), split="train", points=128, seeds=1, cache=None,
+        EvaluationRequest([finished()], dataset(), split="train", points=128, seeds=1, cache=None,
                     device=device)
     )  # fmt: skip
     return {"mmd": [result["mmd_cd"]], "1-NNA": [result["nna_cd"]]}
