@@ -7,8 +7,9 @@ they end. :func:`pool` chooses the engine:
 * :mod:`cluster`: the machines of a Ray cluster, on each of which :mod:`workers` runs the tasks. So
   a file that kills its parser is found and named in the same way everywhere.
 
-Workers return their results and write nothing. The process that the user started is the only
-writer of a folder, holds its lock, and writes every part once, however often it was tried.
+:mod:`child` starts a single process, for a driver or a parser that may crash. Workers return their
+results and write nothing. The process that the user started is the only writer of a
+folder, holds its lock, and writes every part once, however often it was tried.
 """
 
 from __future__ import annotations
