@@ -21,6 +21,7 @@ from pcgen.shapes.samples import Samples
 if TYPE_CHECKING:
     from pcgen.api.meshes import SurfaceMesh
     from pcgen.reconstruct.batch import NamedCloud
+    from pcgen.reconstruct.methods import MeshSettings
 
 SURFACE_POINTS = 4096  # of a shape that is read from a mesh
 
@@ -111,14 +112,13 @@ class Shape:
             InputError: a wrong argument, or no surface in the points. MeshError: the method failed.
         """
         from pcgen.api.meshes import SurfaceMesh
-        from pcgen.model.meshing import with_surfaces
         from pcgen.reconstruct.batch import reconstruct_cloud
         from pcgen.reconstruct.methods import MeshSettings
 
         settings = MeshSettings(
             method=method, faces=faces, thickness=thickness, resolution=resolution
         )
-        (cloud,) = with_surfaces([self._named_cloud(self.name)])
+        (cloud,) = _with_surfaces([self._named_cloud(self.name)], settings)
         made = reconstruct_cloud(cloud, settings)
         return SurfaceMesh(made.mesh, made.report, self.place.unit, self.place.up, self.name)
 
@@ -349,7 +349,6 @@ class Shapes(Sequence[Shape]):
         Returns:
             what ``out/meshes.json`` holds.
         """
-        from pcgen.model.meshing import with_surfaces
         from pcgen.reconstruct.batch import mesh_all
         from pcgen.reconstruct.export import Export
         from pcgen.reconstruct.methods import MeshSettings
@@ -368,7 +367,7 @@ class Shapes(Sequence[Shape]):
         ]
         with shown(progress):
             return mesh_all(
-                with_surfaces(clouds),
+                _with_surfaces(clouds, settings),
                 Path(out),
                 formats=formats,
                 settings=settings,
@@ -407,6 +406,14 @@ class Shapes(Sequence[Shape]):
         ]
         rest = len(self) - len(shown_)
         return notebook_view(shown_, repr(self) + (f"; {rest} more are not shown" if rest else ""))
+
+
+def _with_surfaces(clouds: list[NamedCloud], settings: MeshSettings) -> list[NamedCloud]:
+    if not settings.by_field:  # what else there is needs no model
+        return clouds
+    from pcgen.model.meshing import with_surfaces
+
+    return with_surfaces(clouds)
 
 
 def _places_said(samples: Samples) -> tuple[SourceFrame, ...]:
