@@ -40,11 +40,6 @@ def shown(show: bool) -> Iterator[None]:
         set_quiet(before)
 
 
-def hushed() -> contextlib.AbstractContextManager[None]:
-    """Say nothing inside: for parts of a stage whose own lines would hide the stage's."""
-    return shown(False)
-
-
 @contextlib.contextmanager
 def within(left: Callable[[], float | None]) -> Iterator[None]:
     """Show, with every bar inside, the seconds that ``left`` gives: of the work that they are

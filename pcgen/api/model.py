@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
     from pcgen.editing.completion import Completion
 
-ENCODED_POINTS = 2048  # of a cloud that is read from a file, for its latent
 BATCH = 16  # clouds that are encoded at a time
 
 __all__ = ["Model", "is_run_name", "load"]

@@ -1,4 +1,4 @@
-"""Normalise clouds: per-shape box or sphere, PointFlow's global frame, or without proportions.
+"""Normalise clouds: per-shape box, PointFlow's global frame, or without proportions.
 
 A frame is a :class:`pcgen.datatypes.Frame`: ``frame.apply`` normalises, ``frame.restore`` inverts
 it. Data sets store clouds in the box frame; the other frames are computed from original units.
@@ -42,14 +42,6 @@ def proportion_free(points: NDArray[np.floating], flat: float = FLAT) -> NDArray
     side = np.maximum(side, flat * side.max(2, keepdims=True))
     moved = (points - (low + high) / 2) / np.where(side > 0, side / 2, 1)
     return np.asarray(moved, np.float32)
-
-
-def sphere_frame(points: NDArray[np.floating]) -> Frame:
-    """Per shape: centroid of the points and distance of the farthest one (unit sphere)."""
-    points = _clouds(points).astype(np.float64)
-    centre = points.mean(1)
-    radius = np.linalg.norm(points - centre[:, None], axis=2).max(1)
-    return Frame(centre=centre, scale=_positive(radius))
 
 
 def global_frame(
