@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from torch import Generator, Tensor
 
 from pcgen.children.drawing import Reach
-from pcgen.distances.novelty import FrameIndex, Frames, Nearest, Novelty, in_box
+from pcgen.distances.novelty import FrameIndex, Frames, Nearest, Novelty, framed, in_box
 from pcgen.progress import shown
 from pcgen.shapes.normalise import proportion_free
 
@@ -139,10 +139,10 @@ class Nature:
         rows = order.sort().values.numpy()
         self._frames = {}
         for name, frame in FRAMES.items():
-            framed = frame(points.numpy())
+            both = framed(points.numpy(), frame)
             first, again = (
                 np.ascontiguousarray(part)
-                for part in (framed[:, : self.points], framed[:, self.points :])
+                for part in (both[:, : self.points], both[:, self.points :])
             )
             index = FrameIndex(frame, first, again, frame(first[rows]), own=rows)
             if known is not None:

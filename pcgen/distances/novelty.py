@@ -234,7 +234,8 @@ class FrameIndex:
         """(N,) two-draw CD of the training shapes, or None without a second sampling."""
         if self._again is None:
             return None
-        return two_draw_distances(self._training, self._again, self._work)
+        again, self._again = self._again, None  # as large as the training set, and used once
+        return two_draw_distances(self._training, again, self._work)
 
     @cached_property
     def real(self) -> Nearest:
@@ -243,7 +244,7 @@ class FrameIndex:
 
     def of(self, clouds: Clouds) -> Novelty:
         """The novelty of clouds (n, P, 3) in any frame."""
-        found = self._nearest(_framed(clouds, self._frame), None)
+        found = self._nearest(framed(clouds, self._frame), None)
         return Novelty(found=found, real=self.real, draws=self.draws)
 
     def of_real(self) -> Novelty:
@@ -289,7 +290,7 @@ class NoveltyIndex:
         self._frames = {}
         for name, frame in frames.items():
             first, second, unseen = (
-                None if clouds is None else _framed(clouds, frame)
+                None if clouds is None else framed(clouds, frame)
                 for clouds in (training, again, real)
             )
             assert first is not None
@@ -308,14 +309,14 @@ class NoveltyIndex:
         return {name: known.of_real() for name, known in self._frames.items()}
 
 
-def _framed(clouds: Clouds, frame: Callable[[Clouds], Clouds]) -> Clouds:
+def framed(clouds: Clouds, frame: Callable[[Clouds], Clouds]) -> Clouds:
     """Clouds in a frame; a copy unless ``frame`` is :func:`as_given`."""
     if frame is as_given:
         return clouds
-    framed = temporary_array(clouds.shape)
+    out = temporary_array(clouds.shape)
     for start in range(0, len(clouds), 256):
-        framed[start : start + 256] = frame(clouds[start : start + 256])
-    return framed
+        out[start : start + 256] = frame(clouds[start : start + 256])
+    return out
 
 
 def _nearest_part(
