@@ -130,10 +130,7 @@ class Shape:
             points=self.points,
             normals=self.normals,
             category=self.category,
-            scale=self.place.scale,
-            centre=self.place.centre,
-            unit=self.place.unit,
-            up=self.place.up,
+            place=self.place,
             run=self.run,
             latent=self.latent,
         )

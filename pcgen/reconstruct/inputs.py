@@ -71,16 +71,14 @@ def _of_file(path: Path, frames: Path | str | None, latents: bool) -> list[Named
     named = zip(clouds.clouds, clouds.names, clouds.categories, strict=True)
     for number, (cloud, name, category) in enumerate(named):
         place = places.get(category, BOX_FRAME)
+        unit = place.unit or ("of the data set" if category in places else "of the points")
         result.append(
             NamedCloud(
                 name=_safe(f"{name}-{category}" if category else name),
                 points=cloud.points,
                 normals=cloud.normals,
                 category=category,
-                scale=place.scale,
-                centre=place.centre,
-                unit=place.unit or ("of the data set" if category in places else "of the points"),
-                up=place.up,
+                place=replace(place, unit=unit),
                 run=run,
                 latent=None if known is None else known[number],
             )

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from pcgen.errors import InputError
-from pcgen.shapes.normalise import box_frame, global_frame
+from pcgen.shapes.normalise import box_frame, cube_frame, global_frame
 
 CLOUDS = hnp.arrays(np.float64, (3, 6, 3), elements=st.floats(-1e3, 1e3, width=32)).filter(
     lambda points: (np.ptp(points, 1).max(1) > 1e-3).all()
@@ -16,7 +16,7 @@ CLOUDS = hnp.arrays(np.float64, (3, 6, 3), elements=st.floats(-1e3, 1e3, width=3
 
 @given(CLOUDS)
 def test_every_frame_is_undone_by_restore(points):
-    for make in (box_frame, global_frame):
+    for make in (box_frame, cube_frame, global_frame):
         frame = make(points)
         assert np.allclose(frame.restore(frame.apply(points)), points, atol=1e-6)
 
