@@ -56,6 +56,8 @@ _OTHERS = {
     "base.choice": "base.selection",
     "base.dual": "base.dual_ascent",
     "kernels.choice": "kernels.backends",
+    "model.follow": "model.trajectories",
+    "train.trial": "train.step_timing",
     "viewer.jobs": "viewer.background",
     "draws": "batch_random",
     "explained": "overview",
@@ -192,6 +194,37 @@ _WITHIN = {
     "gallery.notebook": "Exhibit=NotebookShape turnable=notebook_view framed=as_iframe",
     "gallery.web_geometry": "Packed=PackedGeometry",
     "bench.problems": "chosen=problem_names data_of=problem_data",
+    "transport.problem": "Distinct=DistinctAtoms",
+    "transport.conjugate.iteration": "judge=iteration_status",
+    "transport.conjugate.network": "Fit=ConjugateFit",
+    "transport.stochastic.group_corrections": "best_of_groups=best_group_scores",
+    "transport.maps.plots": (
+        "draw=plot_solution CellPicture=CellGeometry cell_picture=cell_geometry"
+    ),
+    "kernels.backends": "choose=choose_backend",
+    "base": "inspect=check_collapse",
+    "base.collapse_guard": "inspect=check_collapse",
+    "base.conjugate": "Pushes=PushCounts",
+    "base.selection": "choose=select_base simplest=simplest_candidate",
+    "latent.mixture": "Drawn=MixtureSamples",
+    "latent.autoencoder": "Local=LocalCodes",
+    "flow.networks": (
+        "LatentSlope=LatentFlowNetwork PointSlope=PointFlowNetwork "
+        "BoundPointSlope=BoundPointFlow gathered=gather_rows"
+    ),
+    "flow.characteristic": "Slope=MeanVelocity jump=characteristic_map",
+    "flow.integrate": "jumps=characteristic_trajectory",
+    "flow.coupling": "onto_surface=project_to_surface",
+    "model": "Decoded=DecodedClouds LatentDraw=LatentSamples",
+    "model.clouds": "Decoded=DecodedClouds",
+    "model.latents": "LatentDraw=LatentSamples",
+    "model.surfaces": "Surfaces=LatentMesher",
+    "model.trajectories": (
+        "follow=flow_trajectory Networks=FlowNetworks weights=load_weights check=check_counts"
+    ),
+    "train.data": "Mapped=MappedRows",
+    "train.latent_flow": "Pairs=CoupledLatents",
+    "train.latents": "explained=explained_variance",
 }
 
 # Of each module, by its new name: its old names, and where they are now.

@@ -1,11 +1,13 @@
 """Shared by all tests: few threads, no inherited settings, seeded generators."""
 
+import os
+
 import pytest
 import torch
 
 from pcgen import progress
 
-torch.set_num_threads(2)
+torch.set_num_threads(1 if "PYTEST_XDIST_WORKER" in os.environ else 2)
 
 
 @pytest.fixture

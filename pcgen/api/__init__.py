@@ -1,15 +1,15 @@
-"""What ``import pcgen`` gives: a few functions and frozen objects, for programs and notebooks.
+"""The interface of ``import pcgen``: functions and frozen objects for programs and notebooks.
 
-Every function takes a path, as text or :class:`~pathlib.Path`, or the object itself, has explicit
-keywords, shows nothing unless ``progress=True``, and gives a frozen object with ``save``,
-``summary()``, a text and an HTML representation. The commands call these functions.
+Every function accepts a path (text or :class:`~pathlib.Path`) or the object itself, has explicit
+keywords, prints nothing unless ``progress=True``, and returns a frozen object with ``save``,
+``summary()``, and a text and an HTML representation. The commands call these functions.
 
 * :mod:`data` - :func:`prepare` and :class:`Data`, a data set.
 * :mod:`training` - :func:`train`; :mod:`model` - :func:`load` and :class:`Model`, a trained run.
 * :mod:`shapes` - :class:`Shape`, :class:`Shapes`; :mod:`meshes` - :class:`SurfaceMesh`.
 * :mod:`score` - :func:`evaluate`, :class:`Score`.
 * :mod:`bases` - :func:`fit_base`, :class:`Base`.
-* :mod:`pcgen.ot` has semi-discrete optimal transport in the same manner.
+* :mod:`pcgen.ot` offers semi-discrete optimal transport in the same style.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 INPUT is a run (which samples new shapes), a samples file, a data set, a mesh, or a folder of
 meshes. The output folder holds index.html, which contains all pictures, and meshes/ with the files
 to download. Shapes are shown in the order sampled, without selection. If the training data is
-available, each is shown beside its nearest training shape with the Chamfer distance; the search is
+available, each is shown next to its nearest training shape with the Chamfer distance; the search is
 proportion-free and includes mirror images. The mouse, a finger or the arrow keys rotate a shape.
 
 examples:

@@ -18,7 +18,7 @@ from pcgen.datatypes import Frame
 from pcgen.errors import DataError, InputError
 from pcgen.files import parse_json, read_text
 from pcgen.runfile import learned_from
-from pcgen.shapes.axes import from_y_up
+from pcgen.shapes.axes import AXES, from_y_up
 from pcgen.shapes.mesh_files import Mesh
 from pcgen.shapes.store import Dataset
 
@@ -111,3 +111,24 @@ def _packed_places(path: Path) -> dict[str, SourceFrame]:
 def frames_of_samples(meta: Mapping[str, Any]) -> dict[str, SourceFrame]:
     """The category frames of the run that the ``meta`` of a samples file names."""
     return frames_of_run(str(meta["run"])) if meta.get("run") else {}
+
+
+def noted_places(meta: Mapping[str, Any], count: int) -> tuple[SourceFrame, ...]:
+    """The place of each of ``count`` samples, where their ``meta`` notes it, as that of completed
+    shapes does; else none.
+
+    Raises:
+        InputError: what is noted is no place.
+    """
+    noted = meta.get("places")
+    if not isinstance(noted, list) or len(noted) != count:
+        return ()
+    places = tuple(from_plain(SourceFrame, place, "places") for place in noted)
+    for place in places:
+        if not (place.scale > 0 and np.isfinite([place.scale, *place.centre]).all()):
+            raise InputError(f"a place of the samples has no size or no centre: {place}")
+        if place.up not in AXES:
+            raise InputError(
+                f"a place of the samples has the axis up {place.up!r}, not one of {', '.join(AXES)}"
+            )
+    return places

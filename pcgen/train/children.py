@@ -1,4 +1,4 @@
-"""Stage 1: transport maps between training shapes, from which their children are drawn."""
+"""Stage 1: transport maps between training shapes, from which children are sampled."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ STAGE = "children"
 
 
 def train(context: Context) -> dict[str, object]:
-    """Compute ``children/maps.safetensors``; returns facts for ``done.json``."""
+    """Write ``children/maps.safetensors``; return what ``done.json`` records."""
     settings = context.run.settings.children
     seconds = context.seconds(STAGE)
 
     def computed() -> int:
-        # Seconds of wall time are those of the processor on each of the threads' cores.
+        # A second of wall time is a second of processor time on each thread's core.
         workers = torch.get_num_threads()
         budget = None if seconds is None else seconds * workers
         return len(_build(context, budget, workers))
@@ -36,7 +36,7 @@ def train(context: Context) -> dict[str, object]:
 
 
 def load_maps(context: Context) -> Maps:
-    """The maps of the run, with its clouds; read by the first process for all."""
+    """The maps of the run with its clouds; the first process reads them for all."""
     if context.group.size == 1:
         return _build(context, None, 1)
     clouds = context.clouds

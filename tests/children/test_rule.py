@@ -107,7 +107,7 @@ def test_the_farthest_is_chosen_where_none_passes():
     choice = choose(ladder(64, Reach(partners=1)), _Nature(100), lambda reach: reach, ASKED)
     assert choice.reach == Reach(partners=64, cuts=(0.5, 0.5))
     assert not choice.passed
-    assert "the newest there are" in choice.line()
+    assert "the most novel available" in choice.line()
 
 
 def test_more_replays_than_nature_do_not_pass():

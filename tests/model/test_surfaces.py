@@ -8,7 +8,7 @@ import torch
 
 from pcgen.errors import InputError, MeshError
 from pcgen.model import meshing
-from pcgen.model.surfaces import Surfaces
+from pcgen.model.surfaces import LatentMesher
 from pcgen.reconstruct.batch import NamedCloud, mesh_all
 from pcgen.reconstruct.methods import MeshSettings, reconstruct
 from pcgen.reconstruct.topology import topology
@@ -28,7 +28,7 @@ def sphere(z, x):
 @pytest.fixture
 def made():
     """Without the networks of a run."""
-    result = Surfaces.__new__(Surfaces)
+    result = LatentMesher.__new__(LatentMesher)
     result._device = "cpu"
     result._field = SimpleNamespace(
         patch_features=lambda z: (z, z), at=lambda a, b, x: sphere(a, x)
@@ -64,7 +64,7 @@ def test_a_resolution_out_of_range_is_refused(made, wrong):
 
 def test_a_latent_without_inside_is_told(made):
     made._field.at = lambda a, b, x: torch.ones(x.shape[:2])
-    with pytest.raises(MeshError, match="no inside"):
+    with pytest.raises(MeshError, match="no interior"):
         made.mesh(torch.zeros(5))
 
 

@@ -105,7 +105,7 @@ def test_touching_and_rolled_up_modes_are_covered_and_kept_apart(name, mode_of, 
     figures = mapped.figures(labels)
     assert figures["coverage"] == 1
     assert figures["interpolated"] > 0.99
-    with pytest.raises(InputError, match="labels must be one number for each"):
+    with pytest.raises(InputError, match="labels must have one number per atom"):
         mapped.figures(labels[:-1])
     share = torch.bincount(labels, minlength=8) / 1500
     counts = torch.bincount(labels[mapped.cell], minlength=8)
@@ -294,7 +294,7 @@ def test_points_that_are_no_numbers_of_the_source_are_refused(count, mode, gener
     extended = SemidiscreteMap(SemidualSolver().solve(problem, generator), mode)
     x = torch.zeros(5, 3)
     x[1, 2], x[3, 0] = torch.nan, torch.inf
-    with pytest.raises(InputError, match="2 of 5 points hold NaN"):
+    with pytest.raises(InputError, match="2 of 5 points contain NaN"):
         extended(x)
     with pytest.raises(InputError, match=r"points must be \(n, 3\), got \(5, 2\)"):
         extended(x[:, :2])
