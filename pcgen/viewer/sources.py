@@ -22,7 +22,7 @@ from pcgen.shapes.category_frames import BOX_FRAME, SourceFrame, frames_of_run
 from pcgen.shapes.mesh_files import Mesh
 
 if TYPE_CHECKING:
-    from pcgen.children.drawing import Pairs
+    from pcgen.children.drawing import MatchedClouds
     from pcgen.model import ShapeModel
 
 Array = NDArray[np.float32]
@@ -135,7 +135,9 @@ class RunSource:
     model: ShapeModel
     points: int = 2048
     draws: bool = True
-    _maps: dict[tuple[int, int], Pairs] = field(default_factory=dict, compare=False, repr=False)
+    _maps: dict[tuple[int, int], MatchedClouds] = field(
+        default_factory=dict, compare=False, repr=False
+    )
 
     @property
     def categories(self) -> tuple[str, ...]:
@@ -172,7 +174,7 @@ class RunSource:
         category = first.category if first.category == second.category else ""
         return self._decode(latent, first.seed or 0, steps, name, category)
 
-    def _pairs(self, first: ViewedShape, second: ViewedShape) -> Pairs:
+    def _pairs(self, first: ViewedShape, second: ViewedShape) -> MatchedClouds:
         """The map between two shapes; the last one is cached, as a slider asks for many shares."""
         from pcgen.editing.between import paired
 
