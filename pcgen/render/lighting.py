@@ -79,9 +79,8 @@ class LightMaps:
         for part in chunks(len(position)):
             local = self._local(position[part])
             if normal is None:
-                got: Array = sum(self._lit(k, local, bias) for k in range(len(self.depths)))
                 # A point on an open plane sees half of the sphere, which is full light.
-                share[part] = np.minimum(1.0, 2 * got / len(self.depths))
+                share[part] = np.minimum(1.0, 2 * self._mean_lit(local, bias))
                 continue
             weights = np.clip(normal[part] @ self.directions.T, 0, None)
             got = np.zeros(len(local))
@@ -95,10 +94,14 @@ class LightMaps:
         """Mean share (n,) of the light of all maps, without the cosine factor."""
         share = np.empty(len(position))
         for part in chunks(len(position)):
-            local = self._local(position[part])
-            got: Array = sum(self._lit(k, local, bias) for k in range(len(self.depths)))
-            share[part] = got / len(self.depths)
+            share[part] = self._mean_lit(self._local(position[part]), bias)
         return share
+
+    def _mean_lit(self, local: NDArray[np.float32], bias: float) -> Array:
+        total = np.zeros(len(local))
+        for k in range(len(self.depths)):
+            total += self._lit(k, local, bias)
+        return total / len(self.depths)
 
     def _local(self, position: Array) -> NDArray[np.float32]:
         return (position - self.centre).astype(np.float32)
