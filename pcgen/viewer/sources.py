@@ -34,6 +34,8 @@ class ViewedShape:
 
     Attributes:
         points: (n, 3); normals: (n, 3), any sign, or None if unknown.
+        mesh, sketch: in the frame of the points, the second coarse and only shown until the first
+            is there; or None.
         base, part, trace: (n, 3), (n,), (times, n, 3): base points, their parts, and the path of
             the flow, or None.
         latent, seed: of a sample of a run, or None.
@@ -48,6 +50,7 @@ class ViewedShape:
     normals: Array | None = None
     category: str = ""
     mesh: Mesh | None = None
+    sketch: Mesh | None = None
     base: Array | None = None
     part: NDArray[np.int64] | None = None
     trace: Array | None = None
