@@ -3,12 +3,10 @@
 The AE-OT base is fitted to N latents as `pcgen train` does it, the collapse guard looks at it, and
 the map from its draws to the latents is solved, each with its own sample budget. Printed are CPU
 seconds of one core, chi2 and dead cells of both transports, and the peak memory of the process.
-The latents are a curved manifold of 9 dimensions, or those of a finished run (--run): midpoints of
-neighbours among its latents, as many as are asked for.
+The latents are a curved manifold of 9 dimensions.
 
 examples:
   python -m tests.benchmarks.large_base --atoms 60000 --dim 256
-  python -m tests.benchmarks.large_base --atoms 60000 --dim 256 --run runs/chairs
   python -m tests.benchmarks.large_base --atoms 200000 --dim 256 --fit-samples 4096  # for memory
 """
 
@@ -19,29 +17,21 @@ import resource
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pcgen.cli import run_module
 from pcgen.errors import InputError
 from pcgen.progress import say
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
-
 # Samples a latent, at most. A draw from the base costs as much as its scores.
 FIT, MAPPED = 800, 2
 DRAWS = 1000
-NEAR = 16
-MIXED = 4096
 KEYS = ("status", "chi2", "chi2_error", "dead", "untested", "samples", "tests", "searched")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--atoms", type=int, default=60_000, help="N")
     parser.add_argument("--dim", type=int, default=256, help="of the latents")
-    parser.add_argument("--run", type=Path, help="a run whose latents are used")
     parser.add_argument("--tolerance", type=float, default=0.05, help="chi2 to reach")
     parser.add_argument("--fit-samples", type=int, help="most, of the base; 800 for each latent")
     parser.add_argument("--map-samples", type=int, help="most, of the map; 2 for each latent")
@@ -60,10 +50,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         raise InputError("expected 64 atoms, 1 dimension and a positive tolerance at least")
     torch.set_num_threads(1)
     draw = torch.Generator().manual_seed(args.seed)
-    if args.run:
-        y = latents_of(args.run, args.atoms, args.dim, draw)
-    else:
-        y = curved_manifold(args.atoms, args.dim, args.seed)
+    y = curved_manifold(args.atoms, args.dim, args.seed)
     before = peak()
     rows: list[dict[str, Any]] = []
 
@@ -95,28 +82,6 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         "rows": rows,
         "seconds": sum(row["seconds"] for row in rows),
     }
-
-
-def latents_of(run: Path, count: int, dim: int, draw: Any) -> Tensor:
-    """(count, dim) float32: latents of a run in their principal coordinates, and midpoints."""
-    import torch
-
-    from pcgen import checkpoint
-    from pcgen.model.coupling import FILES
-
-    z = checkpoint.load(run / "base" / FILES[0], checkpoint.LATENTS)[0]["z"].float()
-    z -= z.mean(0)
-    axes = torch.linalg.eigh((z.T @ z).double())[1].flip(1)[:, :dim].float()
-    y = z @ axes
-    y /= y[:, 0].std()
-    found = [y[:count]]
-    while sum(map(len, found)) < count:
-        own = torch.randint(len(y), (MIXED,), generator=draw)
-        near = torch.cdist(y[own], y).topk(NEAR, largest=False).indices
-        other = near[:, torch.randint(1, NEAR, (1,), generator=draw)][:, 0]
-        share = torch.rand(len(own), 1, generator=draw)
-        found.append(torch.lerp(y[own], y[other], share))
-    return torch.cat(found)[:count]
 
 
 def peak() -> float:
