@@ -34,7 +34,7 @@ TOLERANCES: dict[str, float] = {}
 WORK = Path(tempfile.mkdtemp(prefix="pcgen-device-"))
 FULL = presets.PRESETS["cpu-tiny"]()
 LOOPS = ("autoencoder", "latent-flow/teacher", "latent-flow/student", "point-flow/teacher",
-         "point-flow/student")  # fmt: skip
+         "point-flow/student", "field")  # fmt: skip
 POINTS = 96  # of a shape that is sampled
 #: Two steps of Adam from zero weights turn the last bits of a gradient into these differences.
 AFTER_STEPS = 0.05
@@ -77,12 +77,19 @@ def on_host(values: dict[str, torch.Tensor]) -> dict[str, Any]:
 
 
 def dataset(normals: bool = True) -> Path:
+    from pcgen.shapes.arrays import write_npy
     from pcgen.shapes.writer import write_dataset
 
     folder = WORK / f"data-{normals}"
     if not folder.exists():
         clouds, turned = boxes(8, 1500)
         write_dataset(folder, clouds, normals=turned if normals else None)
+        if normals:
+            # A box fills the frame of solids, and this is its distance but near an edge.
+            places = np.random.default_rng(0).uniform(-1.15, 1.15, (len(clouds), 400, 3))
+            distance = np.abs(places).max(2, keepdims=True) - 1
+            write_npy(folder / "solids.npy", np.concatenate([places, distance], 2, dtype=np.float16,
+                                                            casting="unsafe"))  # fmt: skip
     return folder
 
 
@@ -105,6 +112,7 @@ def few_steps(**changes: Any) -> Iterator[None]:
             point, pairs=4, teacher=loop(point.teacher), student=loop(point.student),
             **changes.get("point_flow", {}),
         ),
+        field=dataclasses.replace(FULL.field, loop=loop(FULL.field.loop)),
     )  # fmt: skip
     before = presets.PRESETS["cpu-tiny"]
     presets.PRESETS["cpu-tiny"] = lambda: made
@@ -356,6 +364,33 @@ def _commands(device: str) -> Result:
     assert main(["sample", run, "--count", "3", "--out", str(out), *words]) == 0
     assert main(["interpolate", run, "--frames", "3", "--out", str(WORK / "way.npz"), *words]) == 0
     return None
+
+
+@path("sample: commands that edit shapes", 0.02)
+def _edits(device: str) -> Result:
+    from pcgen.cli import main
+
+    run, one = str(finished()), str(WORK / "one.npy")
+    np.save(one, boxes(1, 400)[0][0])
+    few = ["--points", str(POINTS)]
+    commands = {
+        "encode": [run, one, "--out", str(WORK / "codes.npz")],
+        "decode": [run, str(WORK / "codes.npz"), "--out", str(WORK / "decoded.npz"), *few],
+        "vary": [run, one, "--count", "2", "--out", str(WORK / "varied.npz"), *few],
+        "mix": [run, one, one, "--out", str(WORK / "mixed.npz"), *few],
+        "complete": [one, "--run", run, "--count", "2", "--out", str(WORK / "whole.npz"), *few],
+    }
+    for name, words in commands.items():
+        assert main([name, *words, "--device", device, "--quiet"]) == 0, name
+    return {name: np.load(WORK / f"{name}.npz")["points"] for name in ("decoded", "varied")}
+
+
+@path("mesh: the field of a latent", 0.02)
+def _surface(device: str) -> Result:
+    model = ShapeModel.load(finished(), device)
+    assert model.surfaces is not None
+    places = np.random.default_rng(0).uniform(-1, 1, (5000, 3))
+    return {"distance": model.surfaces.distance(model.known.z[0], places)}
 
 
 @path("gallery and pictures of a run")
