@@ -191,8 +191,8 @@ def test_json_of_any_depth_is_refused_in_words(tmp_path):
 @pytest.mark.parametrize(
     ("tensors", "meta", "reason"),
     [
-        ({"a": torch.tensor([1.0, float("nan")])}, {"step": 1, "settings": {}}, "tensor a holds"),
-        ({"a": torch.tensor([float("inf")])}, {"step": 1, "settings": {}}, "tensor a holds"),
+        ({"a": torch.tensor([1.0, float("nan")])}, {"step": 1, "settings": {}}, "tensor a contains"),
+        ({"a": torch.tensor([float("inf")])}, {"step": 1, "settings": {}}, "tensor a contains"),
         ({"a": torch.zeros(1)}, {"step": "1", "settings": {}}, "its step must be a JSON int"),
         ({"a": torch.zeros(1)}, {"step": True, "settings": {}}, "its step must be a JSON int"),
         ({"a": torch.zeros(1)}, {"step": 1}, "its settings must be a JSON dict"),
@@ -294,7 +294,7 @@ def test_a_base_whose_draw_would_never_end_is_refused():
     omega = base.fit("conjugate-moment", x, generator=draw, settings=settings, guard="off")
     tensors, meta = omega.to_checkpoint()
     assert base.from_checkpoint(tensors, meta).dim == 2
-    with pytest.raises(DataError, match="would walk 1000000000000 steps"):
+    with pytest.raises(DataError, match="would take 1000000000000 steps"):
         base.from_checkpoint(tensors, {**meta, "walk": 10**12})
 
 

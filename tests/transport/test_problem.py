@@ -120,7 +120,7 @@ def test_quantiles_of_the_sources_invert_their_distribution():
 
 
 def test_a_sampler_is_checked():
-    with pytest.raises(InputError, match=r"must give \(4, 2\), got \(4, 3\)"):
+    with pytest.raises(InputError, match=r"must return \(4, 2\), got \(4, 3\)"):
         SamplerSource(2, lambda n, g: torch.zeros(n, 3)).sample(4, torch.Generator())
     with pytest.raises(InputError, match="NaN"):
         SamplerSource(1, lambda n, g: torch.full((n, 1), torch.nan)).sample(4, torch.Generator())
