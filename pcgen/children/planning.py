@@ -3,8 +3,9 @@
 A folder of maps holds ``plan.json``, written before the first map is computed: how many pilot
 maps and maps fit in the budget on this machine. Everything else follows from the shapes, the
 settings and the seed, so the maps are the same for any number of processes, and after any number
-of kills. Pieces are written as they are done and joined in ``maps.safetensors`` at the end;
-``choice.json`` says what reach was chosen, see :mod:`pcgen.children.rule`.
+of kills. Pieces are written as they are done and joined in ``maps.safetensors`` at the end.
+``choice.json`` says what reach was chosen, see :mod:`pcgen.children.rule`, and
+``nature.safetensors`` how new the shapes are beside each other.
 """
 
 from __future__ import annotations
