@@ -2,10 +2,16 @@
 
 import pytest
 import torch
+from hypothesis import HealthCheck, settings
 
 from pcgen import progress
 
 torch.set_num_threads(2)
+# A busy machine is no fault of a test.
+settings.register_profile(
+    "any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("any machine")
 
 
 @pytest.fixture
