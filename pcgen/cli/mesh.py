@@ -86,7 +86,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DATASET",
         type=location,
         help="scale samples to the median size of their category in this data set; the default is "
-        "the data set of their run, if it exists, else a box of side 2",
+        "the frame that the file stores for each (as by pcgen complete), else the data set of "
+        "their run, if it exists, else a box of side 2",
     )
 
 

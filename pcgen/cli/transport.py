@@ -1,4 +1,4 @@
-"""Solve semi-discrete optimal transport from a simple source onto given atoms.
+"""Solve semi-discrete optimal transport from a simple source to given atoms.
 
 ATOMS is a .npy file of shape (N, dim), or a .npz file with an array "atoms" and optionally
 "weights". The result is a .npz file with atoms, weights, potential (float64) and evidence (a JSON
@@ -7,7 +7,7 @@ that cell to atom i. The source "gaussian" is N(0, I); "uniform" is the cube [-1
 
 The method is exact where possible (atoms on a line; up to 50,000 atoms in 2D and 5,000 in 3D), else
 stochastic. The evidence is measured on exact cells or fresh samples: chi2 of the cell masses
-(unbiased), the largest and typical relative errors of the cells beside those of sampling noise
+(unbiased), the largest and typical relative errors of the cells next to those of sampling noise
 alone, the errors of the rarest atoms if they are larger, dead cells, the primal and dual transport
 value, the number of samples, and why the solver stopped.
 
@@ -153,19 +153,19 @@ def _masses(r: dict[str, Any]) -> list[str]:
         return [f"cell errors  {errors}, measured exactly  (tolerance {r['tolerance']:.3g})", dead]
     rare = []
     if r["rare"] > 2 * max(r["chi2"], r["tolerance"]) ** 0.5:  # twice as much as for equal weights
-        rare = [f"rare atoms   error {r['rare']:.2g} of the rarest tenth, chance taken out"]
-    untested = f"; {r['untested']} too rare to tell" if r["untested"] else ""
+        rare = [f"rare atoms   error {r['rare']:.2g} of the rarest tenth, without sampling noise"]
+    untested = f"; {r['untested']} too rare to test" if r["untested"] else ""
     redrawn = f", leading coordinates drawn {r['redraws']} times" if r["redraws"] > 1 else ""
     searched = []
     if r["searched"]:
         redrawn = ""
         searched = [
             f"search       finds {r['recall']:.1%} of the cells; dead cells and cell errors are "
-            f"of {r['searched']} searched samples, chi2 of others, scored in full"
+            f"from {r['searched']} searched samples, chi2 from others, scored in full"
         ]
     return [
         f"chi2         {r['chi2']:.3g} ± {r['chi2_error']:.2g}  (tolerance {r['tolerance']:.3g})",
-        f"cell errors  {errors}; chance alone: median {r['noise']:.2g}",
+        f"cell errors  {errors}; noise alone: median {r['noise']:.2g}",
         *rare,
         dead + untested,
         f"tested on    {r['tests']} fresh samples{redrawn}",
@@ -182,5 +182,5 @@ def _read(path: Path) -> tuple[Any, Any]:
         return read_npy(path), None
     arrays = read_npz(path)
     if "atoms" not in arrays:
-        raise InputError(f"{path} holds no array 'atoms'; it has {', '.join(sorted(arrays))}")
+        raise InputError(f"{path} has no array 'atoms'; it has {', '.join(sorted(arrays))}")
     return arrays["atoms"], arrays.get("weights")

@@ -157,7 +157,7 @@ int nearest_table(const float *x, int n, const float *y, int m, int batch, float
 
 struct work { float *left, *right, *ratio_left, *ratio_right, *sum, *row; };
 
-/* The annealed soft assignment of two clouds of n points; see pcgen.evaluate.annealed_emd for the
+/* The annealed soft assignment of two clouds of n points; see pcgen.distances.annealed_emd for the
  * recursion. Each row is visited once a level: it is charged with the level before (whose ratios
  * are complete by then) and offers itself at the new one. */
 static double annealed_pair(const float *x, const float *y, int n, const float *levels, int count,

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from pcgen import progress
 from pcgen.errors import InputError, PcgenError
 from pcgen.runfile import is_run
-from pcgen.shapes.category_frames import BOX_FRAME, SourceFrame, frames_of_samples
+from pcgen.shapes.category_frames import BOX_FRAME, SourceFrame, frames_of_samples, noted_places
 from pcgen.shapes.cloud_files import CLOUD_SUFFIXES, cloud_files, report_skipped
 from pcgen.shapes.clouds import FileContent
 from pcgen.shapes.formats import MESH_SUFFIXES, POINT_SUFFIXES, UNUSABLE
@@ -213,6 +213,7 @@ def _of_content(content: FileContent, path: Path, kind: Kind) -> Collection:
         progress.say(f"{path}: {note}")
     many = len(content.shapes) > 1 and not path.is_dir()
     names = [str(k + 1) for k in range(len(content.shapes))] if many else list(content.names)
+    own = noted_places(content.meta, len(content.shapes))
     places = frames_of_samples(content.meta)
 
     def load(number: int) -> LoadedShape:
@@ -220,7 +221,7 @@ def _of_content(content: FileContent, path: Path, kind: Kind) -> Collection:
         if isinstance(shape, Mesh):
             return from_mesh(names[number], shape, category)
         points, normals = shape
-        place = places.get(category, BOX_FRAME)
+        place = own[number] if own else places.get(category, BOX_FRAME)
         if not content.meta:
             place = box_source_frame(points)
             points = place.normalise(points)

@@ -24,7 +24,7 @@ from pcgen import base, checkpoint
 from pcgen.bench.problems import _latents
 from pcgen.cli.transport import _read as read_atoms
 from pcgen.config import to_plain
-from pcgen.evaluate.matrix import _read_finished
+from pcgen.distances.tables import _read_finished
 from pcgen.files import write_json
 from pcgen.gallery.curves import read_curves
 from pcgen.gallery.meshes import find_meshes

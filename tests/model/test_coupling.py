@@ -9,7 +9,7 @@ import torch
 from pcgen import base, checkpoint
 from pcgen.errors import DataError
 from pcgen.model.coupling import FILES, LatentCoupling, Latents
-from pcgen.train.latents import couple, explained
+from pcgen.train.latents import couple
 
 
 def latents_of(count, numbers, most, seed=0):
@@ -43,7 +43,17 @@ def test_coordinates_are_the_principal_ones(count):
     scale = np.sqrt(np.square(values[:5]).sum() / (5 * count))
     assert latents.scale * scale == pytest.approx(1, rel=1e-4)
     share = np.square(values[:5]).sum() / np.square(values).sum()
-    assert explained(latents) == pytest.approx(share, rel=1e-4)
+    assert latents.explained == pytest.approx(share, rel=1e-4)
+
+
+def test_blocks_of_latents_have_the_axes_of_all(monkeypatch):
+    whole = latents_of(60, 10, 4)
+    share = whole.explained
+    monkeypatch.setattr("pcgen.model.coupling.BLOCK", 7)
+    parts = latents_of(60, 10, 4)
+    assert torch.allclose(parts.axes, whole.axes, atol=1e-6)
+    assert torch.allclose(parts.y, whole.y, atol=1e-5)
+    assert parts.explained == pytest.approx(share, rel=1e-6)
 
 
 def test_the_same_latents_in_another_order_have_the_same_axes():
@@ -125,10 +135,10 @@ def test_a_file_holds_latents_in_half_precision(tmp_path):
         ({"parent": torch.zeros(60, 3).long()}, "different sizes"),
         ({"mirrored": torch.zeros(59, 2).bool()}, "different sizes"),
         ({"label": torch.zeros(59).long()}, "different sizes"),
-        ({"label": torch.full((60,), 2)}, "does not know"),
-        ({"label": torch.full((60,), -1)}, "does not know"),
-        ({"mean": torch.zeros(9)}, "axes do not fit"),
-        ({"axes": torch.zeros(9, 4)}, "axes do not fit"),
+        ({"label": torch.full((60,), 2)}, "does not have"),
+        ({"label": torch.full((60,), -1)}, "does not have"),
+        ({"mean": torch.zeros(9)}, "axes do not match"),
+        ({"axes": torch.zeros(9, 4)}, "axes do not match"),
     ],
 )
 def test_latents_that_do_not_fit_are_refused(changes, said):
@@ -141,7 +151,7 @@ def test_latents_that_do_not_fit_are_refused(changes, said):
 def test_a_base_or_a_map_of_other_latents_is_refused(coupling):
     coupling.check()
     fewer = dataclasses.replace(coupling, potential=coupling.potential[:-1])
-    with pytest.raises(ValueError, match="another number of cells"):
+    with pytest.raises(ValueError, match="number of cells of the map"):
         fewer.check()
     narrow = dataclasses.replace(coupling, latents=latents_of(60, 10, 3))
     with pytest.raises(ValueError, match="the base has dimension 4"):

@@ -11,7 +11,7 @@ from torch import nn
 from pcgen.batch_random import BatchGenerator, mine, whole
 from pcgen.errors import InputError
 from pcgen.flow.characteristic import StudentSettings, matching_loss, semigroup_loss
-from pcgen.flow.networks import LatentSlope
+from pcgen.flow.networks import LatentFlowNetwork
 from pcgen.latent.augment import augment
 from pcgen.latent.autoencoder import Autoencoder, AutoencoderSettings
 from pcgen.processes import Group
@@ -50,7 +50,7 @@ def autoencoder_loss(kind):
 
 def flow_losses(kind):
     torch.manual_seed(0)
-    module, average, teacher = (LatentSlope(3, 16, 1) for _ in range(3))
+    module, average, teacher = (LatentFlowNetwork(3, 16, 1) for _ in range(3))
     nn.init.normal_(module.leave.weight)
     data = torch.randn(20, 3)
 
@@ -136,6 +136,58 @@ def test_accumulation_takes_the_same_steps(tmp_path):
     assert of_parts == pytest.approx(losses, rel=1e-4)
 
 
+@pytest.fixture
+def threads():
+    """Sets torch's threads; as before afterwards."""
+    before = torch.get_num_threads()
+    yield torch.set_num_threads
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("options", [{}, {"precision": "bfloat16"}, {"accumulate": 2}])
+def test_threads_take_the_steps_of_as_many_parts(tmp_path, threads, options):
+    threads(1)
+    parts = {**options, "accumulate": 2 * options.get("accumulate", 1)}
+    weight, losses = trained(tmp_path / "parts", **parts)
+    threads(2)
+    shared, of_shared = trained(tmp_path / "threads", **options)
+    assert torch.get_num_threads() == 2
+    assert torch.equal(shared, weight)
+    assert of_shared == losses
+
+
+def test_threads_share_a_batch(tmp_path, threads):
+    threads(3)
+    seen = []
+
+    def loss(module, generator):
+        x = torch.randn(whole(0, generator), 2, generator=generator)
+        seen.append((torch.get_num_threads(), len(mine(x, generator))))
+        return module(mine(x, generator)).mean()
+
+    for batch, rows in ((7, [2, 2, 3]), (2, [1, 1]), (1, [1])):
+        seen.clear()
+        settings = LoopSettings(steps=1, batch=batch)
+        trainer = Trainer(tmp_path / str(batch), nn.Linear(2, 1), loss, settings, seed=0)
+        for _ in trainer.steps():
+            assert torch.get_num_threads() == 1
+        assert torch.get_num_threads() == 3
+        assert sorted(row for _, row in seen) == rows
+        assert {count for count, _ in seen} == {1}
+
+
+def test_a_fault_in_a_thread_is_told_and_leaves_the_threads_of_torch(tmp_path, threads):
+    threads(2)
+
+    def loss(module, generator):
+        raise InputError("no such batch")
+
+    trainer = Trainer(tmp_path, nn.Linear(2, 1), loss, LoopSettings(steps=1, batch=4), seed=0)
+    with pytest.raises(InputError, match="no such batch"):
+        list(trainer.steps())
+    assert torch.get_num_threads() == 2
+
+
 def test_bfloat16_rounds_products_and_nothing_else(tmp_path):
     weight, losses = trained(tmp_path / "single")
     rounded, of_rounded = trained(tmp_path / "rounded", precision="bfloat16")
@@ -157,5 +209,5 @@ def test_an_unknown_precision_is_refused():
 def test_a_device_without_bfloat16_is_refused(monkeypatch):
     monkeypatch.setattr(torch.cuda, "device", nullcontext)
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: False)
-    with pytest.raises(InputError, match="no bfloat16"):
+    with pytest.raises(InputError, match="does not support bfloat16"):
         Execution(precision="bfloat16").check_device("cuda:0")

@@ -1,9 +1,9 @@
-"""How long a training step takes on this machine: a few steps of the autoencoder on spheres."""
+"""Times a few training steps of the autoencoder on this machine, on spheres."""
 
 from __future__ import annotations
 
+import itertools
 import tempfile
-import time
 from pathlib import Path
 
 import torch
@@ -20,13 +20,13 @@ SHAPES = 16
 
 
 def step_seconds(name: str, threads: int, steps: int = 5) -> float:
-    """The median time of an autoencoder step of a preset, by the clock, on the CPU.
+    """The median wall-clock time of an autoencoder step of a preset, on the CPU.
 
-    Drawing the children of training shapes is not in it.
+    It does not include sampling the children of training shapes.
 
     Args:
         name: of the preset. threads: of torch, for the whole process.
-        steps: that are timed, after a first one that is not.
+        steps: number of timed steps, after an untimed first one.
     """
     runtime.configure(threads)
     settings = preset(name)
@@ -44,12 +44,6 @@ def step_seconds(name: str, threads: int, steps: int = 5) -> float:
     with tempfile.TemporaryDirectory() as folder:
         network = Autoencoder.untrained(sizes, clouds, 0)
         trainer = Trainer(Path(folder), network, loss, settings.autoencoder_loop, seed=0)
-        trainer.step()
-        times = sorted(_seconds(trainer) for _ in range(steps))
+        seconds = [step.seconds for step in itertools.islice(trainer.steps(), steps + 1)]
+    times = sorted(after - before for before, after in itertools.pairwise(seconds))
     return times[len(times) // 2]
-
-
-def _seconds(trainer: Trainer) -> float:
-    begun = time.monotonic()
-    trainer.step()
-    return time.monotonic() - begun
