@@ -129,7 +129,8 @@ class _Package:
     def _model(self, part: str) -> _Model:
         if part in self._models:
             return self._models[part]
-        model, found, prefixes = _Model(), _Object(), {}
+        model, found = _Model(), _Object()
+        prefixes: dict[str, str] = {}
         corners: list[list[float]] = []
         sides: list[list[int]] = []
         text = io.BytesIO(self._text(part))
