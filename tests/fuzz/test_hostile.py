@@ -191,7 +191,11 @@ def test_json_of_any_depth_is_refused_in_words(tmp_path):
 @pytest.mark.parametrize(
     ("tensors", "meta", "reason"),
     [
-        ({"a": torch.tensor([1.0, float("nan")])}, {"step": 1, "settings": {}}, "tensor a contains"),
+        (
+            {"a": torch.tensor([1.0, float("nan")])},
+            {"step": 1, "settings": {}},
+            "tensor a contains",
+        ),
         ({"a": torch.tensor([float("inf")])}, {"step": 1, "settings": {}}, "tensor a contains"),
         ({"a": torch.zeros(1)}, {"step": "1", "settings": {}}, "its step must be a JSON int"),
         ({"a": torch.zeros(1)}, {"step": True, "settings": {}}, "its step must be a JSON int"),
