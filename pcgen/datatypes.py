@@ -17,11 +17,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Frame:
-    """The similarity that maps shapes back to their own units: ``points * scale + centre``.
+    """The affine map of shapes back to their own units: ``points * scale + centre``.
 
     Attributes:
         centre: (count, dim) float64, in each shape's own unit.
-        scale: (count,) float64, positive, own units per normalised unit.
+        scale: (count,), or (count, dim) for each axis, float64, positive, own units per normalised
+            unit.
     """
 
     centre: NDArray[np.float64]
@@ -29,13 +30,18 @@ class Frame:
 
     def restore(self, points: NDArray[np.floating]) -> NDArray[np.floating]:
         """Transform normalised points (count, n, dim) to each shape's own unit."""
-        restored = points * self.scale[:, None, None] + self.centre[:, None, :]
+        restored = points * self._scale + self.centre[:, None, :]
         return restored.astype(points.dtype)
 
     def apply(self, points: NDArray[np.floating]) -> NDArray[np.floating]:
         """Normalise points (count, n, dim) in own units; inverse of :meth:`restore`."""
-        normalised = (points - self.centre[:, None, :]) / self.scale[:, None, None]
+        normalised = (points - self.centre[:, None, :]) / self._scale
         return normalised.astype(points.dtype)
+
+    @property
+    def _scale(self) -> NDArray[np.float64]:
+        """(count, 1, 1) or (count, 1, dim)."""
+        return self.scale[:, None, None] if self.scale.ndim == 1 else self.scale[:, None]
 
 
 @runtime_checkable

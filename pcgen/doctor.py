@@ -8,13 +8,12 @@ import json
 import os
 import platform
 import shutil
-import subprocess
-import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from pcgen.cores import free_cores, usable_cores
+from pcgen.jobs import child
 from pcgen.progress import duration
 
 SYSTEM_LIBRARIES = "libusb-1.0-0 libgl1 libgomp1 libx11-6 libvulkan1 mesa-vulkan-drivers"
@@ -118,16 +117,13 @@ def probe(code: str) -> tuple[bool, str]:
     Returns:
         whether it succeeded, and its output or what went wrong.
     """
-    try:
-        done = subprocess.run(
-            [sys.executable, "-c", code], capture_output=True, text=True, timeout=PROBE_SECONDS
-        )
-    except subprocess.TimeoutExpired:
+    done = child.probe(code, PROBE_SECONDS)
+    if done.code is None:
         return False, f"no answer within {PROBE_SECONDS:.0f} s"
-    if done.returncode == 0:
-        return True, done.stdout.strip()
-    lines = [line for line in done.stderr.splitlines() if line.strip()]
-    return False, lines[-1].strip() if lines else f"the process ended with {done.returncode}"
+    if done.code == 0:
+        return True, done.out.strip()
+    lines = [line.strip() for line in done.err.splitlines() if line.strip()]
+    return False, lines[-1] if lines else f"the process ended with {done.code}"
 
 
 def _package(module: str, distribution: str, purpose: str, extra: str) -> Finding:

@@ -120,14 +120,14 @@ class Solution(SemidiscreteSolution):
         return f'<img style="max-width:480px" src="data:image/png;base64,{text}" alt="the cells">'
 
 
-class ExtendedMap(transport.ExtendedMap):
+class ExtendedMap(transport.SemidiscreteMap):
     """The map of a solution that mixes neighbouring atoms, but not across the singular set.
 
     Args:
         solution: a result of :func:`solve`.
         mode: ``extended``, ``hard`` (atoms only) or ``soft`` (the entropic map).
         neighbours, largest_jump, band, singular, epsilon, batch: see
-            :class:`pcgen.transport.ExtendedMap`.
+            :class:`pcgen.transport.SemidiscreteMap`.
     """
 
     def sample(  # type: ignore[override]

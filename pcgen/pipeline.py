@@ -159,12 +159,12 @@ def evaluate(
 ) -> dict[str, Any]:
     """Evaluate samples or runs by set metrics, with ceiling and novelty.
 
-    ``options`` are those of :func:`pcgen.evaluate.requests.make_request`: protocol, split, ...
+    ``options`` are those of :class:`pcgen.evaluate.requests.EvaluationRequest`: protocol, ...
     """
-    from pcgen.evaluate.requests import evaluate_files, make_request
+    from pcgen.evaluate.requests import EvaluationRequest, evaluate_files
     from pcgen.shapes.remote_datasets import local_folder
 
-    request = make_request(
+    request = EvaluationRequest(
         samples,
         local_folder(reference),
         training=None if training is None else local_folder(training),

@@ -41,11 +41,6 @@ def shown(show: bool) -> Iterator[None]:
         set_quiet(before)
 
 
-def hushed() -> contextlib.AbstractContextManager[None]:
-    """Print nothing within the block: for parts whose lines would hide those of their stage."""
-    return shown(False)
-
-
 @contextlib.contextmanager
 def within(left: Callable[[], float | None]) -> Iterator[None]:
     """Show, with every bar within the block, the seconds that ``left`` returns for the whole work;

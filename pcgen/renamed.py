@@ -157,15 +157,14 @@ _WITHIN = {
         "Figure=Metric figures_of=metrics_of yardsticks=ceilings short=last_part"
     ),
     "evaluate.html_report": "figures_page=metrics_page",
-    "distances.novelty": (
-        "Newness=Novelty NoveltyJudge=NoveltyIndex newness=measure_novelty "
-        "two_draw=two_draw_distances"
-    ),
+    "children.drawing": "Pairs=MatchedClouds",
+    "distances.novelty": ("Newness=Novelty NoveltyJudge=NoveltyIndex two_draw=two_draw_distances"),
     "evaluate.cloud_sets": "RealSets=ReferenceSets pair_up=pair_trials same_again=ceiling_trials",
     "evaluate.reference_sets": "read_real=read_reference_sets",
     "evaluate.published_sets": "Tree=PublishedDataset open_tree=open_published",
     "evaluate.requests": (
-        "Request=EvaluationRequest judge=evaluate_request request_for=make_request"
+        "Request=EvaluationRequest judge=evaluate_request request_for=EvaluationRequest "
+        "make_request=EvaluationRequest"
     ),
     "evaluate.generated_sets": "Standardised=Standardisation read_any=read_cloud_path",
     "distances.pairwise": "on_device=device_backend placed=split_backend",
@@ -232,6 +231,7 @@ _WITHIN = {
 NAMES: dict[str, dict[str, tuple[str, str]]] = {
     "pcgen.transport": {
         "LineSolver": (_UNIVARIATE, "UnivariateSolver"),
+        "ExtendedMap": (_EXTENDED, "SemidiscreteMap"),
         "Mapped": (_EXTENDED, "PushForward"),
         "EvenVisits": (_STRATIFIED, "StratifiedSampler"),
     },
@@ -245,7 +245,10 @@ NAMES: dict[str, dict[str, tuple[str, str]]] = {
         "Status": (_ITERATION, "IterationStatus"),
     },
     _UNIVARIATE: {"LineSolver": (_UNIVARIATE, "UnivariateSolver")},
-    _EXTENDED: {"Mapped": (_EXTENDED, "PushForward")},
+    _EXTENDED: {
+        "ExtendedMap": (_EXTENDED, "SemidiscreteMap"),
+        "Mapped": (_EXTENDED, "PushForward"),
+    },
     _STRATIFIED: {"EvenVisits": (_STRATIFIED, "StratifiedSampler")},
     _CONJUGATE: {
         "LineConjugate": (_CONJUGATE, "UnivariateConjugate"),

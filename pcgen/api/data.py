@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from pcgen import pipeline
 from pcgen.api.shapes import Shape, Shapes
-from pcgen.errors import InputError
 from pcgen.files import atomic_folder, parse_json, read_text
 from pcgen.progress import shown
 from pcgen.shapes.category_frames import SourceFrame
@@ -220,12 +219,3 @@ def prepare(
             solids=solids,
         )
         return Data.open(out)
-
-
-def open_data(data: Data | Path | str) -> Data:
-    """Return a data set, or open the one at a path."""
-    if isinstance(data, Data):
-        return data
-    if isinstance(data, str | Path):
-        return Data.open(data)
-    raise InputError(f"expected a data set or its path, got {type(data).__name__}")

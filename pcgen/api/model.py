@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
     from pcgen.editing.completion import Completion
 
-ENCODED_POINTS = 2048  # points of a cloud read from a file, for its latent
 BATCH = 16  # clouds encoded at a time
 
 __all__ = ["Model", "is_run_name", "load"]

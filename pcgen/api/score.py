@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, overload
+from typing import Any, TypedDict, Unpack, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -224,27 +224,33 @@ class Comparison(_Report):
         return f"Comparison({', '.join(map(repr, self.scores))})"
 
 
+class _Options(TypedDict, total=False):
+    """What :func:`evaluate` takes by name, for its two signatures."""
+
+    training: Data | Path | str | None
+    categories: Sequence[str] | None
+    protocol: str
+    split: str | None
+    points: int
+    seeds: int
+    seed: int
+    steps: int
+    emd: str | None
+    secondary: bool
+    standardised: Data | Path | str | None
+    workers: int | None
+    ray: str | None
+    cache: Path | str | None
+    device: str
+    progress: bool
+
+
 @overload
 def evaluate(
     samples: list[Any] | tuple[Any, ...],
     *,
     reference: Data | Path | str,
-    training: Data | Path | str | None = ...,
-    categories: Sequence[str] | None = ...,
-    protocol: str = ...,
-    split: str | None = ...,
-    points: int = ...,
-    seeds: int = ...,
-    seed: int = ...,
-    steps: int = ...,
-    emd: str | None = ...,
-    secondary: bool = ...,
-    standardised: Data | Path | str | None = ...,
-    workers: int | None = ...,
-    ray: str | None = ...,
-    cache: Path | str | None = ...,
-    device: str = ...,
-    progress: bool = ...,
+    **options: Unpack[_Options],
 ) -> Comparison: ...
 
 
@@ -253,22 +259,7 @@ def evaluate(
     samples: Shapes | Samples | Model | Path | str | NDArray[np.floating[Any]],
     *,
     reference: Data | Path | str,
-    training: Data | Path | str | None = ...,
-    categories: Sequence[str] | None = ...,
-    protocol: str = ...,
-    split: str | None = ...,
-    points: int = ...,
-    seeds: int = ...,
-    seed: int = ...,
-    steps: int = ...,
-    emd: str | None = ...,
-    secondary: bool = ...,
-    standardised: Data | Path | str | None = ...,
-    workers: int | None = ...,
-    ray: str | None = ...,
-    cache: Path | str | None = ...,
-    device: str = ...,
-    progress: bool = ...,
+    **options: Unpack[_Options],
 ) -> Score: ...
 
 
@@ -320,7 +311,7 @@ def evaluate(
         >>> score = pcgen.evaluate(shapes, reference="furniture", split="test")  # doctest: +SKIP
         >>> score.nna_cd  # doctest: +SKIP
     """
-    from pcgen.evaluate.requests import evaluate_request, make_request
+    from pcgen.evaluate.requests import EvaluationRequest, evaluate_request
     from pcgen.model import ShapeModel
 
     def place(data: Data | Path | str | None) -> Path | None:
@@ -344,7 +335,7 @@ def evaluate(
     with shown(progress):
         found = place(reference)
         assert found is not None
-        request = make_request(
+        request = EvaluationRequest(
             [given(one) for one in entries],
             found,
             training=place(training),

@@ -21,6 +21,7 @@ from pcgen.shapes.samples import Samples
 if TYPE_CHECKING:
     from pcgen.api.meshes import SurfaceMesh
     from pcgen.reconstruct.batch import NamedCloud
+    from pcgen.reconstruct.methods import MeshSettings
 
 SURFACE_POINTS = 4096  # points sampled from a mesh file
 
@@ -112,14 +113,13 @@ class Shape:
                 failed.
         """
         from pcgen.api.meshes import SurfaceMesh
-        from pcgen.model.meshing import with_surfaces
         from pcgen.reconstruct.batch import reconstruct_cloud
         from pcgen.reconstruct.methods import MeshSettings
 
         settings = MeshSettings(
             method=method, faces=faces, thickness=thickness, resolution=resolution
         )
-        (cloud,) = with_surfaces([self._named_cloud(self.name)])
+        (cloud,) = _with_surfaces([self._named_cloud(self.name)], settings)
         made = reconstruct_cloud(cloud, settings)
         return SurfaceMesh(made.mesh, made.report, self.place.unit, self.place.up, self.name)
 
@@ -131,10 +131,7 @@ class Shape:
             points=self.points,
             normals=self.normals,
             category=self.category,
-            scale=self.place.scale,
-            centre=self.place.centre,
-            unit=self.place.unit,
-            up=self.place.up,
+            place=self.place,
             run=self.run,
             latent=self.latent,
         )
@@ -350,7 +347,6 @@ class Shapes(Sequence[Shape]):
         Returns:
             the content of ``out/meshes.json``.
         """
-        from pcgen.model.meshing import with_surfaces
         from pcgen.reconstruct.batch import mesh_all
         from pcgen.reconstruct.export import Export
         from pcgen.reconstruct.methods import MeshSettings
@@ -369,7 +365,7 @@ class Shapes(Sequence[Shape]):
         ]
         with shown(progress):
             return mesh_all(
-                with_surfaces(clouds),
+                _with_surfaces(clouds, settings),
                 Path(out),
                 formats=formats,
                 settings=settings,
@@ -408,6 +404,14 @@ class Shapes(Sequence[Shape]):
         ]
         rest = len(self) - len(shown_)
         return notebook_view(shown_, repr(self) + (f"; {rest} more are not shown" if rest else ""))
+
+
+def _with_surfaces(clouds: list[NamedCloud], settings: MeshSettings) -> list[NamedCloud]:
+    if not settings.by_field:  # what else there is needs no model
+        return clouds
+    from pcgen.model.meshing import with_surfaces
+
+    return with_surfaces(clouds)
 
 
 def as_cloud(points: Any) -> NDArray[np.float32]:

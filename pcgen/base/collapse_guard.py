@@ -27,6 +27,8 @@ nearest other one."""
 EXCESS = 0.1
 """Replays may exceed those of unseen latents by this share plus three standard errors."""
 LEAST_NOVELTY = 0.25
+REFERENCE = 8192
+"""Latents that are left out in turn, drawn from more."""
 TABLE_ENTRIES = 2**25
 """Entries in a block of distances: 128 MiB of float32."""
 LEAST_SPREAD = 0.1
@@ -81,24 +83,29 @@ def check_collapse(
     """Compare samples of ω with training latents (N, dim), N at least 3.
 
     Args:
-        validation: (M, dim) latents that the fit has not seen; None leaves out each latent in turn.
+        validation: (M, dim) latents the fit has not seen; None leaves each latent out in turn, of
+            many a sample.
     """
     latents = check_latents(latents, least=3, family="the collapse guard")
     check_dim(omega, latents.shape[1], "the latents")
     latents = torch.unique(latents, dim=0)  # a copy within the set would make its radius 0
     draws = omega.sample(DRAWS, generator).to(latents.device)
-    spacing, neighbour = nearest_other(latents)
     distance, index = _nearest(draws, latents)
-    replays = distance < REPLAY_RADIUS * spacing[index]
+    replays = distance < REPLAY_RADIUS * nearest_other(latents, index)[0]
     if validation is None or len(validation) == 0:
-        # Leaving out latent j also widens the radius of a neighbour whose nearest was j.
-        radius, _ = nearest_other(latents, skip=neighbour)
-        reference_distance, reference = spacing, spacing < REPLAY_RADIUS * radius
+        some = torch.arange(len(latents), device=latents.device)
+        if len(latents) > REFERENCE:
+            order = torch.randperm(len(latents), generator=generator, device=generator.device)
+            some = order[:REFERENCE].to(latents.device)
+        reference_distance, neighbour = nearest_other(latents, some)
+        # Leaving latent j out also widens the radius of the neighbour whose nearest was j.
+        radius, _ = nearest_other(latents, neighbour, without=some)
+        reference = reference_distance < REPLAY_RADIUS * radius
     else:
         unseen = check_latents(validation)
         check_dim(omega, unseen.shape[1], "the validation latents")
         reference_distance, at = _nearest(unseen, latents)
-        reference = reference_distance < REPLAY_RADIUS * spacing[at]
+        reference = reference_distance < REPLAY_RADIUS * nearest_other(latents, at)[0]
     share, usual = float(replays.double().mean()), float(reference.double().mean())
     novelty = float(distance.median() / reference_distance.median().clamp(min=1e-12))
     spread = float(draws.var(0).sum() / latents.var(0).sum())
@@ -119,18 +126,25 @@ def _nearest(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     return torch.cat([part.values for part in parts]), torch.cat([part.indices for part in parts])
 
 
-def nearest_other(x: Tensor, skip: Tensor | None = None) -> tuple[Tensor, Tensor]:
-    """Distance and index of the nearest other row of x (n, dim): both (n,).
+def nearest_other(
+    x: Tensor, rows: Tensor | None = None, *, without: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """Distance and index of the nearest other row of x (n, dim) to each of ``rows``: both (m,).
 
-    With ``skip`` (n,), the result for row j is that of row skip[j] with row j left out. Only a
-    block of rows of the distance table is in memory at a time.
+    Memory is that of a block of rows of the table of distances, not of the whole.
+
+    Args:
+        rows: (m,) int64; None for all.
+        without: (m,) for each of them a further row that is left out.
     """
+    rows = torch.arange(len(x), device=x.device) if rows is None else rows
+    size = _rows(x)
+    left_out = [rows] if without is None else [rows, without]
     values, indices = [], []
-    for own in torch.arange(len(x), device=x.device).split(_rows(x)):
-        asked = own if skip is None else skip[own]
-        table = torch.cdist(x[asked], x)
-        table.scatter_(1, asked[:, None], torch.inf)
-        table.scatter_(1, own[:, None], torch.inf)
+    for parts in zip(*(each.split(size) for each in left_out), strict=True):
+        table = torch.cdist(x[parts[0]], x)
+        for part in parts:
+            table.scatter_(1, part[:, None], torch.inf)
         found = table.min(1)
         values.append(found.values)
         indices.append(found.indices)

@@ -23,9 +23,9 @@ from pcgen.base.measure import TensorMeasure, normal
 from pcgen.errors import InputError, TransportError
 from pcgen.transport import (
     Evidence,
-    ExtendedMap,
     GaussianSource,
     PushForward,
+    SemidiscreteMap,
     SemidiscreteProblem,
     SemidiscreteSolution,
     SemidualSolver,
@@ -50,7 +50,7 @@ class TransportedSettings:
     Attributes:
         tolerance: χ² of the cell masses to reach; see :class:`pcgen.transport.SemidualSolver`.
         max_samples: number of noise samples; None for as many as a few seconds of one core allow.
-        mode: of :class:`pcgen.transport.ExtendedMap`; ``hard`` replays latents.
+        mode: of :class:`pcgen.transport.SemidiscreteMap`; ``hard`` replays latents.
         neighbours: cells that may be mixed with that of a sample, at most a tenth of the latents
             (but at least 4).
         restore: fraction of the variance lost by mixing that is restored, 0 to 1.
@@ -109,12 +109,12 @@ class TransportedBase(TensorMeasure):
         return self.atoms.shape[1]
 
     @cached_property
-    def extended(self) -> ExtendedMap:
+    def extended(self) -> SemidiscreteMap:
         """The map from N(0, I)."""
         problem = SemidiscreteProblem(GaussianSource(self.dim), self.atoms, self.weights)
         status = {"status": Status(self.evidence["status"])}
         evidence = config.from_plain(Evidence, self.evidence | status, "the base's evidence")
-        return ExtendedMap(
+        return SemidiscreteMap(
             SemidiscreteSolution(problem, self.potential, evidence),
             self.mode,
             neighbours=self.neighbours,

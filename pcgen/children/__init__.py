@@ -17,8 +17,8 @@ point moves along its geodesic for its own time, so parts stay connected.
 * :mod:`maps` - what maps hold of the shapes of a set (:mod:`clouds`), and children of them;
 * :mod:`masks` - which part of a shape a child takes from its partner;
 * :mod:`drawing` - children of maps, in batches;
-* :mod:`newness` and :mod:`rule` - how far children go from their parents: until they are as novel
-  as training shapes are compared with each other.
+* :mod:`rule` - how far children go from their parents: until they are as novel as training shapes
+  are compared with each other.
 
 Sources: R. McCann, A convexity principle for interacting gases, Advances in Mathematics 128
 (1997), for displacement interpolation; the maps start from a binary space partition of both

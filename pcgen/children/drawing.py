@@ -65,7 +65,7 @@ class Children:
 
 
 @dataclass(frozen=True)
-class Pairs:
+class MatchedClouds:
     """Matched points of two parents, in their stored frames.
 
     Attributes:
@@ -91,7 +91,7 @@ class Pairs:
 
 
 def blend(
-    pairs: Pairs, mask: Tensor, flip: Tensor, between: Tensor | None = None
+    pairs: MatchedClouds, mask: Tensor, flip: Tensor, between: Tensor | None = None
 ) -> tuple[Tensor, Tensor | None]:
     """Children of matched parents.
 
@@ -126,7 +126,7 @@ def blend(
 
 
 def draw_blend(
-    pairs: Pairs, reach: Reach, copy: Tensor, flip: Tensor, generator: Generator
+    pairs: MatchedClouds, reach: Reach, copy: Tensor, flip: Tensor, generator: Generator
 ) -> tuple[Tensor, Tensor | None]:
     """:func:`blend` with random masks; those of ``copy`` (batch,) bool are 0."""
     mask = draw_masks(pairs.in_cube()[0], reach.kinds, reach.cuts, reach.width, generator)

@@ -1,7 +1,8 @@
-"""Two frames of a cloud: its box, and the cube to which its box is stretched.
+"""The cube to which the box of a cloud is stretched.
 
 The *box* frame has one scale for all axes; the longest side is [-1, 1]. In the *cube* frame each
-axis has its own scale and fills [-1, 1], so that a stretched copy coincides with its original.
+axis has its own scale and fills [-1, 1], so that a stretched copy coincides with its original; see
+:func:`pcgen.shapes.normalise.cube_frame`.
 """
 
 from __future__ import annotations
@@ -12,10 +13,6 @@ import torch
 from torch import Tensor
 
 from pcgen.shapes.normalise import FLAT
-
-#: Extents below this share of the longest one are treated as this share: noise on a flat shape must
-#: not be stretched to the size of the cube.
-FLATTEST = FLAT
 
 
 @dataclass(frozen=True)
@@ -35,7 +32,7 @@ class Stretch:
         low, high = points.amin(1), points.amax(1)
         extents = high - low
         longest = extents.amax(1, keepdim=True).clamp_min(1e-6)
-        return cls((low + high) / 2, torch.maximum(extents, FLATTEST * longest) / 2)
+        return cls((low + high) / 2, torch.maximum(extents, FLAT * longest) / 2)
 
     @property
     def proportions(self) -> Tensor:
@@ -52,18 +49,6 @@ class Stretch:
     def cube_normals(self, normals: Tensor) -> Tensor:
         """Transform unit normals (batch, n, dim) by the inverse transpose."""
         return unit(normals * self.half[:, None])
-
-
-def cube(points: Tensor) -> Tensor:
-    """Transform clouds (batch, n, dim) from any frame to the cube frame."""
-    return Stretch.of(points).cube(points)
-
-
-def box(points: Tensor) -> Tensor:
-    """Transform clouds (batch, n, dim) from any frame to the box frame."""
-    low, high = points.amin(1, keepdim=True), points.amax(1, keepdim=True)
-    half = (high - low).amax(2, keepdim=True).clamp_min(1e-6) / 2
-    return (points - (low + high) / 2) / half
 
 
 def mirrored(points: Tensor) -> Tensor:

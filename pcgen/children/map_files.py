@@ -1,4 +1,4 @@
-"""The files of a folder of maps: plan, choice, pieces and the maps themselves."""
+"""The files of a folder of maps: plan, nature, choice, pieces and the maps."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pcgen import checkpoint
 from pcgen.checkpoint import Schema
 from pcgen.children.clouds import Clouds
 from pcgen.children.maps import Pairing
-from pcgen.children.rule import Choice
+from pcgen.children.rule import FRAMES, Choice
 from pcgen.config import from_plain, to_plain
 from pcgen.errors import DataError, InputError
 from pcgen.files import parse_json, read_text, write_json
@@ -27,6 +27,14 @@ MAPS = Schema(
     },
 )  # fmt: skip
 PIECE = Schema(meta={"key": str}, tensors={"to": ("i", 2)})
+NATURE = Schema(
+    meta={"key": str},
+    tensors={
+        f"{frame}_{kind}": (number, 1)
+        for frame in FRAMES
+        for kind, number in (("nearest", "i"), ("distance", "f"), ("draws", "f"))
+    },
+)
 PLAN = ("pilot", "maps")
 
 T = TypeVar("T")
@@ -80,20 +88,22 @@ class MapFolder:
     def read_choice(self) -> Choice | None:
         return self._read_json("choice.json", lambda held: from_plain(Choice, held))
 
+    def write_nature(self, tensors: dict[str, Tensor]) -> None:
+        checkpoint.save(self.path / "nature.safetensors", tensors, {"key": self.key})
+
+    def read_nature(self) -> dict[str, Tensor] | None:
+        """None where it must be computed (again), as for a piece."""
+        return self._read_tensors(self.path / "nature.safetensors", NATURE)
+
     def write_piece(self, name: str, start: int, to: Tensor) -> None:
         """Keep finished maps, from number ``start`` of those called ``name``."""
         checkpoint.save(self._piece(name, start), {"to": to.clone()}, {"key": self.key})
 
     def read_piece(self, name: str, start: int, count: int, n: int) -> Tensor | None:
         """(count, n) of a piece, or None where it must be computed (again)."""
-        path = self._piece(name, start)
-        if not path.exists():
-            return None
-        with contextlib.suppress(DataError):
-            tensors, meta = checkpoint.load(path, PIECE)
-            if meta["key"] == self.key and tensors["to"].shape == (count, n):
-                return tensors["to"]
-        return None
+        tensors = self._read_tensors(self._piece(name, start), PIECE)
+        fits = tensors is not None and tensors["to"].shape == (count, n)
+        return tensors["to"] if tensors is not None and fits else None
 
     def remove_pieces(self) -> None:
         for rest in self.path.glob("*-piece-*.safetensors"):
@@ -105,6 +115,14 @@ class MapFolder:
 
     def _piece(self, name: str, start: int) -> Path:
         return self.path / f"{name}-piece-{start:08d}.safetensors"
+
+    def _read_tensors(self, path: Path, schema: Schema) -> dict[str, Tensor] | None:
+        if path.exists():
+            with contextlib.suppress(DataError):
+                tensors, meta = checkpoint.load(path, schema)
+                if meta["key"] == self.key:
+                    return tensors
+        return None
 
     def _read_json(self, name: str, parse: Callable[[Any], T]) -> T | None:
         path = self.path / name

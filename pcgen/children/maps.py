@@ -11,7 +11,7 @@ from torch import Generator, Tensor
 
 from pcgen.batch_random import mine, whole
 from pcgen.children.clouds import Clouds
-from pcgen.children.drawing import Children, Pairs, Reach, draw_blend
+from pcgen.children.drawing import Children, MatchedClouds, Reach, draw_blend
 from pcgen.children.frames import Stretch
 from pcgen.children.rule import Choice
 from pcgen.errors import InputError
@@ -151,7 +151,7 @@ class Maps:
 
     def _pairs(
         self, rows: Tensor, chosen: Tensor, side: Tensor, copy: Tensor, window: Tensor
-    ) -> tuple[Pairs, Tensor]:
+    ) -> tuple[MatchedClouds, Tensor]:
         """What maps matched, seen from the side of ``rows``; of a copy, the row with itself."""
         batch, at = len(rows), chosen.clamp_min(0)
         if len(self):
@@ -169,7 +169,7 @@ class Maps:
         y, ny = self.clouds.gather(other, torch.where(copy[:, None], own, its))
         normals = None if nx is None or ny is None else (nx, ny)
         stretch = self.clouds.stretch
-        return Pairs((x, y), normals, (stretch[rows], stretch[other]), flipped), other
+        return MatchedClouds((x, y), normals, (stretch[rows], stretch[other]), flipped), other
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from torch import Tensor
 from pcgen import progress
 from pcgen.children import rule
 from pcgen.children.clouds import FEWEST, Clouds
-from pcgen.children.drawing import Pairs, Reach
+from pcgen.children.drawing import MatchedClouds, Reach
 from pcgen.children.map_files import MapFolder
 from pcgen.children.maps import Maps, Pairing
 from pcgen.children.matching import METHODS, match
@@ -122,7 +122,7 @@ def build_maps(
     """
     clouds = Clouds.of(points, normals, label)
     files = MapFolder(folder, settings.key(clouds, seed))
-    job = _Job(clouds, settings, seed, files, workers)
+    builder = _Builder(clouds, settings, seed, files, workers)
     with lock(folder):
         if files.finished:
             pairing, to = files.read_maps(clouds)
@@ -130,31 +130,36 @@ def build_maps(
             if choice is None:
                 raise DataError(f"{folder} has no choice.json; remove it and run again")
         else:
-            plan = job.planned(budget_seconds)
-            found = job.partners()
-            choice = job.chosen(found, plan)
+            plan = builder.planned(budget_seconds)
+            found = builder.partners()
+            choice = builder.chosen(found, plan)
             most = choice.reach.partners
             if settings.partners is None:
                 most = min(settings.farthest, most * rule.FARTHER)
             pairing = plan_pairs(clouds, found, settings, most, seed)
             pairing = pairing[slice(0, plan.maps)]
-            to = job.computed(pairing, "maps")
+            to = builder.computed(pairing, "maps")
             files.write_maps(pairing, to)
         files.remove_pieces()
     progress.say(choice.line())
     return Maps.of(clouds, pairing, to, choice)
 
 
-def nature_of(clouds: Clouds, seed: int) -> Nature:
-    """How new shapes are beside each other, by their last points.
+def nature_of(clouds: Clouds, settings: MapSettings, folder: Path, seed: int) -> Nature:
+    """How new shapes are beside each other, by their last points; kept in the folder of the maps.
 
     Maps begin at the front of a cloud, and a child that shares points with its measure would
     seem less new than it is.
     """
+    files = MapFolder(folder, settings.key(clouds, seed))
+    known = files.read_nature()
     total = clouds.points.shape[1]
     n = min(rule.POINTS, total // 2)
     last = clouds.points[slice(0, len(clouds)), slice(total - 2 * n, total)].float()
-    return Nature(last, torch.Generator().manual_seed(seed))
+    nature = Nature(last, torch.Generator().manual_seed(seed), known)
+    if known is None:
+        files.write_nature(nature.tensors())
+    return nature
 
 
 def plan_pairs(
@@ -199,7 +204,7 @@ class _Plan:
 
 
 @dataclass(frozen=True)
-class _Job:
+class _Builder:
     """What the work on a folder needs throughout."""
 
     clouds: Clouds
@@ -250,7 +255,7 @@ class _Job:
             reach = Reach(partners=self.settings.partners or 1)
             choice = Choice(reach=reach, passed=True, figures={})
         else:
-            nature = nature_of(self.clouds, self.seed)
+            nature = nature_of(self.clouds, self.settings, self.files.path, self.seed)
 
             def pilot(reach: Reach) -> Tensor:
                 pairing = plan_pairs(
@@ -298,7 +303,7 @@ class _Job:
         rows, start = pairing.pair[number], pairing.start[number]
         n = self.settings.points_of(self.clouds)
         points, normals = self.clouds.gather(rows, start[:, None] + torch.arange(n))
-        pairs = Pairs(
+        pairs = MatchedClouds(
             (points[:1], points[1:]),
             None if normals is None else (normals[:1], normals[1:]),
             (self.clouds.stretch[rows[:1]], self.clouds.stretch[rows[1:]]),

@@ -16,7 +16,7 @@ Test shapes are not used; see docs/notes/children.md for the measurements.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -25,8 +25,11 @@ from numpy.typing import NDArray
 from torch import Generator, Tensor
 
 from pcgen.children.drawing import Reach
-from pcgen.children.newness import FRAMES, Newness, Yardstick
+from pcgen.distances.novelty import FrameIndex, Frames, Nearest, Novelty, framed, in_box
+from pcgen.progress import shown
+from pcgen.shapes.normalise import proportion_free
 
+FRAMES: Frames = {"box": in_box, "cube": proportion_free}
 POINTS = 512  # per cloud in comparisons
 SHAPES = 256  # children that are measured
 #: Number of left-out training shapes; with 256 the medians have an error of 8 %.
@@ -116,57 +119,95 @@ class Choice:
 
 
 class Nature:
-    """A training set as the reference for its children."""
+    """A training set as the reference for its children.
 
-    def __init__(self, points: Tensor, generator: Generator) -> None:
-        """Take clouds (N, 2n, 3), of points that no map uses if there are enough."""
-        count = len(points)
+    :meth:`tensors` holds what was measured on the training shapes themselves, to make it again
+    without a search.
+    """
+
+    def __init__(
+        self, points: Tensor, generator: Generator, known: Mapping[str, Tensor] | None = None
+    ) -> None:
+        """Take clouds (N, 2n, 3), of points that no map uses if there are enough: n points to
+        compare with, and n of a second sampling.
+
+        Args:
+            known: the :meth:`tensors` of a Nature of the same clouds.
+        """
+        count, self.points = len(points), points.shape[1] // 2
         order = torch.randperm(count, generator=generator)[:NATURE_SHAPES]
         rows = order.sort().values.numpy()
-        self._sticks = {frame: Yardstick(points, frame) for frame in FRAMES}
-        self._nature = {frame: stick.leave_one_out(rows) for frame, stick in self._sticks.items()}
-        self.points = points.shape[1] // 2
+        self._frames = {}
+        for name, frame in FRAMES.items():
+            both = framed(points.numpy(), frame)
+            first, again = (
+                np.ascontiguousarray(part)
+                for part in (both[:, : self.points], both[:, self.points :])
+            )
+            index = FrameIndex(frame, first, again, frame(first[rows]), own=rows)
+            if known is not None:
+                nearest, distance, index.draws = (
+                    known[f"{name}_{kind}"].numpy() for kind in ("nearest", "distance", "draws")
+                )
+                index.real = Nearest(index=nearest, distance=distance)
+            self._frames[name] = index
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Of each frame the nearest training shape of those left out, its distance, and the two
+        draws of all."""
+        with shown(False):
+            return {
+                f"{name}_{kind}": torch.from_numpy(values)
+                for name, index in self._frames.items()
+                for kind, values in (
+                    ("nearest", index.real.index),
+                    ("distance", index.real.distance),
+                    ("draws", index.draws),
+                )
+            }
 
     def figures(self, points: Tensor) -> dict[str, Figures]:
         """The figures of clouds (n, m, 3) in each frame."""
-        return self._figures(self._measure(points), 0.0)
+        return {name: figures_of(found) for name, found in self._measure(points).items()}
 
-    def _measure(self, points: Tensor) -> dict[str, Newness]:
-        return {frame: s.measure(points) for frame, s in self._sticks.items()}
-
-    def _figures(self, found: dict[str, Newness], copies: float) -> dict[str, Figures]:
-        return {f: figures_of(found[f], self._nature[f], copies) for f in FRAMES}
+    def _measure(self, points: Tensor) -> dict[str, Novelty]:
+        with shown(False):  # its bars would hide the stage's
+            return {
+                name: index.of(points[:, : self.points].numpy())
+                for name, index in self._frames.items()
+            }
 
     def with_copies(self, points: Tensor) -> tuple[float, dict[str, Figures]]:
         """The largest share of copies with which clouds (n, m, 3) are as novel as nature, and
         their figures with that share."""
         found = self._measure(points)
-        best = 0.0, self._figures(found, 0.0)
+        best = 0.0, {name: figures_of(novelty) for name, novelty in found.items()}
         for step in range(1, round(0.5 / SHARE) + 1):
-            figures = self._figures(found, step * SHARE)
+            copies = step * SHARE
+            figures = {name: figures_of(novelty, copies) for name, novelty in found.items()}
             if not DECODED.met(figures):
                 break
-            best = step * SHARE, figures
+            best = copies, figures
         return best
 
 
-def figures_of(children: Newness, nature: Newness, copies: float = 0.0) -> Figures:
+def figures_of(found: Novelty, copies: float = 0.0) -> Figures:
     """Compare children, of which a share of ``copies`` is replaced by copies, with nature."""
-    distance = np.sort(children.distance)
+    children, nature = found.found.distance, found.real.distance
+    replayed, natural = found.replays, found.replays_real
+    assert replayed is not None
+    assert natural is not None
     # A copy is at distance 0, so the median of the mixture is a lower quantile of the others.
-    median = float(np.quantile(distance, max(0.0, (0.5 - copies) / (1 - copies))))
-    base = float(np.median(nature.distance))
-    replays = copies + (1 - copies) * float(children.replayed.mean())
-    natural = float(nature.replayed.mean())
-    error = np.hypot(_error(children.replayed), _error(nature.replayed))
+    median = float(np.quantile(children, max(0.0, (0.5 - copies) / (1 - copies))))
+    base = float(np.median(nature))
     novelty = median / base if base > 0 else 1.0  # nature repeats itself, so nothing is too close
-    spread = np.hypot(_median_error(children.distance), _median_error(nature.distance))
+    spread = np.hypot(_median_error(children), _median_error(nature))
     return Figures(
         novelty=novelty,
         novelty_error=float(novelty * spread),
-        replays=replays,
-        nature=natural,
-        error=float(error),
+        replays=copies + (1 - copies) * float(replayed.mean()),
+        nature=float(natural.mean()),
+        error=float(np.hypot(_error(replayed), _error(natural))),
     )
 
 

@@ -17,7 +17,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from pcgen.cli.arguments import add_device, natural, positive
+from pcgen.cli.arguments import add_device, natural, options, positive
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -55,15 +55,9 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         raise InputError(f"--out must be a .npz file or a folder for PLY files, got {args.out}")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # describe prints the notes
-        shapes = pcgen.load(args.run, device=args.device).complete(
-            args.file,
-            args.count,
-            points=args.points,
-            framed=args.framed,
-            keep=not args.denoise,
-            category=args.category,
-            seed=args.seed,
-        )
+        complete = pcgen.load(args.run, device=args.device).complete
+        asked = options(args, complete)
+        shapes = complete(args.file, args.count, keep=not args.denoise, **asked)
     if args.out.suffix == ".npz":
         files = [shapes.save(args.out)]
     else:

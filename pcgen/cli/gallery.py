@@ -19,7 +19,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from pcgen.cli.arguments import add_device, location, natural, positive
+from pcgen.cli.arguments import add_device, location, natural, options, positive
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -52,21 +52,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
     from pcgen import pipeline
+    from pcgen.gallery import gallery
 
-    return pipeline.gallery(
-        args.input,
-        args.out,
-        count=args.count,
-        meshes=args.meshes,
-        reference=args.reference,
-        interpolation=args.interpolation,
-        seed=args.seed,
-        steps=args.steps,
-        points=args.points,
-        category=args.category,
-        title=args.title,
-        device=args.device,
-    )
+    return pipeline.gallery(args.input, args.out, **options(args, gallery))
 
 
 def describe(result: dict[str, Any]) -> str:

@@ -31,7 +31,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from pcgen.cli.arguments import add_device, location, names, natural, positive
+from pcgen.cli.arguments import add_device, location, names, natural, options, positive
 from pcgen.runfile import STAGES
 
 CODECS = ("patches", "tokens", "basis-points", "pointnet", "attention", "neighbourhood")
@@ -108,24 +108,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
     from pcgen import pipeline
+    from pcgen.train import training
 
-    return pipeline.train(
-        args.dataset,
-        args.out,
-        preset=args.preset,
-        categories=args.categories,
-        conditional=args.conditional,
-        base=args.base,
-        encoder=args.encoder,
-        budget_minutes=args.budget_minutes,
-        seed=args.seed,
-        threads=args.threads,
-        device=args.device,
-        stage=args.stage,
-        resume=args.resume,
-        precision=args.precision,
-        accumulate=args.accumulate,
-    )
+    return pipeline.train(args.dataset, args.out, **options(args, training.train))
 
 
 def describe(result: dict[str, Any]) -> str:

@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pcgen.children.drawing import Pairs, blend
+from pcgen.children.drawing import MatchedClouds, blend
 from pcgen.children.frames import Stretch
 from pcgen.children.masks import KINDS, draw_masks
 from pcgen.children.matching import match
@@ -34,7 +34,7 @@ POOL = 64  # samples from which the partners of a variation are chosen
 FEWEST_PARTNERS = 4
 
 
-def matched(first: Tensor, second: Tensor, seed: int = 0) -> Pairs:
+def matched(first: Tensor, second: Tensor, seed: int = 0) -> MatchedClouds:
     """The transport map between two clouds with the same number of points.
 
     Args:
@@ -47,10 +47,12 @@ def matched(first: Tensor, second: Tensor, seed: int = 0) -> Pairs:
     cubes = stretch[0].cube(first[None])[0], stretch[1].cube(second[None])[0]
     to = match(cubes[0].numpy(), cubes[1].numpy(), "slabs", SWEEPS, seed)
     there = second[torch.from_numpy(to.astype(np.int64))]
-    return Pairs((first[None], there[None]), None, stretch, torch.zeros(1, dtype=torch.bool))
+    return MatchedClouds(
+        (first[None], there[None]), None, stretch, torch.zeros(1, dtype=torch.bool)
+    )
 
 
-def along(pairs: Pairs, share: Tensor, between: Tensor) -> Tensor:
+def along(pairs: MatchedClouds, share: Tensor, between: Tensor) -> Tensor:
     """Clouds between a matched pair.
 
     Args:
@@ -59,7 +61,7 @@ def along(pairs: Pairs, share: Tensor, between: Tensor) -> Tensor:
         (k, n, 3) in the box frame.
     """
     count = len(share)
-    many = Pairs(
+    many = MatchedClouds(
         (pairs.points[0].expand(count, -1, -1), pairs.points[1].expand(count, -1, -1)),
         None,
         (_repeated(pairs.stretch[0], count), _repeated(pairs.stretch[1], count)),
@@ -68,12 +70,12 @@ def along(pairs: Pairs, share: Tensor, between: Tensor) -> Tensor:
     return blend(many, share, torch.zeros(count, dtype=torch.bool), between)[0]
 
 
-def paired(first: NDArray[np.float32], second: NDArray[np.float32], seed: int = 0) -> Pairs:
+def paired(first: NDArray[np.float32], second: NDArray[np.float32], seed: int = 0) -> MatchedClouds:
     """:func:`matched` for clouds (n, 3) of any n, subsampled to :data:`POINTS`."""
     return matched(thinned(first, POINTS, seed), thinned(second, POINTS, seed), seed)
 
 
-def at_times(model: ShapeModel, pairs: Pairs, times: Tensor) -> Tensor:
+def at_times(model: ShapeModel, pairs: MatchedClouds, times: Tensor) -> Tensor:
     """Latents (k, latent_dim) of a matched pair at times (k,) from 0, the first, to 1."""
     share = times[:, None].expand(-1, pairs.points[0].shape[1])
     return model.encode(along(pairs, share, times))

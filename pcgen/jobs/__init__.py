@@ -7,6 +7,8 @@ in the order in which they end. There are two engines:
 * :mod:`cluster`: the machines of a Ray cluster, each of which runs tasks with :mod:`workers`. So
   a file that crashes its parser is found and reported in the same way everywhere.
 
+:mod:`child` starts a single process, for a driver or a parser that may crash.
+
 Workers return their results and write nothing. Only the process that the user started writes into a
 folder; it holds the folder's lock and writes every part once, however often a task was retried.
 """

@@ -78,7 +78,7 @@ def chamfer_search(
 def annealed_table(
     x: Clouds, y: Clouds, levels: NDArray[np.float32], *, squared_cost: bool
 ) -> NDArray[np.float64]:
-    """Annealed soft assignment costs of prepared clouds; see pcgen.evaluate.annealed_emd."""
+    """Annealed soft assignment costs of prepared clouds; see pcgen.distances.annealed_emd."""
     out = np.empty((len(x), len(y)))
     levels = np.ascontiguousarray(levels, np.float32)
     sizes = (x, len(x), y, len(y), x.shape[2])

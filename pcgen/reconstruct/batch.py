@@ -25,7 +25,7 @@ from pcgen.jobs import pool
 from pcgen.jobs.workers import Announce
 from pcgen.reconstruct.export import Export, check_formats, checked_bytes
 from pcgen.reconstruct.methods import MeshSettings, Reconstruction, finished, reconstruct
-from pcgen.shapes.category_frames import SourceFrame
+from pcgen.shapes.category_frames import BOX_FRAME, SourceFrame
 from pcgen.shapes.mesh_files import COLOURED, Mesh
 
 MANIFEST = "meshes.json"
@@ -58,11 +58,9 @@ class NamedCloud:
     """A cloud to mesh; ``name`` becomes its file name.
 
     Attributes:
-        points, normals: (P, 3), in the frame of the mesh before ``scale`` and ``centre``.
-        scale, centre: own units are ``points * scale + centre``.
+        points, normals: (P, 3) in the box frame, with +Y up.
+        place: from there to the unit and the axes of the mesh.
         fault: why there are no points to mesh; becomes the error of its entry.
-        unit: name of the own unit if known ("mm"), else "".
-        up: the axis that points up in own units; in ``points`` it is y.
         latent: (D,) from which the run ``run`` decoded the points, or None.
         surface: makes a mesh in the frame of ``points`` from the latent and a resolution, if the
             run can; picklable.
@@ -72,11 +70,8 @@ class NamedCloud:
     points: NDArray[np.floating]
     normals: NDArray[np.floating] | None = None
     category: str = ""
-    scale: float = 1.0
-    centre: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    unit: str = ""
+    place: SourceFrame = BOX_FRAME
     fault: str = ""
-    up: str = "y"
     run: str = ""
     latent: NDArray[np.floating] | None = None
     surface: Surface | None = None
@@ -107,7 +102,7 @@ def mesh_all(
     settings = settings or MeshSettings()
     written = Written(formats=check_formats(tuple(formats)), export=export or Export(), paint=paint)
     for cloud in clouds:
-        written.export.check(cloud.unit)
+        written.export.check(cloud.place.unit)
     out = Path(out)
     with lock(out):
         jobs, entries = [], {}
@@ -159,7 +154,7 @@ def reconstruct_cloud(cloud: NamedCloud, settings: MeshSettings) -> Reconstructi
     Raises:
         InputError: the points have no surface, or there is no field. MeshError: the method failed.
     """
-    place = SourceFrame(cloud.scale, cloud.centre, cloud.up)
+    place = cloud.place
     points = place.restore(cloud.points)
     if cloud.surface is not None and cloud.latent is not None and settings.by_field:
         start = time.perf_counter()
@@ -187,14 +182,14 @@ def mesh_one(
         if cloud.fault:
             raise InputError(cloud.fault)
         result = reconstruct_cloud(cloud, settings)
-        files = written.files(result.mesh, cloud.name, cloud.unit, cloud.up)
+        files = written.files(result.mesh, cloud.name, cloud.place.unit, cloud.place.up)
     except PcgenError as error:
         return Made(entry | {"error": str(error)}, {})
     except Exception as error:
         # A shape that triggers a bug in pcgen or a library must not stop the others.
         return Made(entry | {"error": f"unexpected {type(error).__name__}: {error}"}, {})
     names = [f"{cloud.name}.{kind}" for kind in files]
-    entry |= {"files": names, "unit": cloud.unit, "report": to_plain(result.report)}
+    entry |= {"files": names, "unit": cloud.place.unit, "report": to_plain(result.report)}
     return Made(entry, files)
 
 
@@ -236,11 +231,12 @@ def _key(cloud: NamedCloud, settings: MeshSettings, written: Written) -> str:
     for array in (cloud.points, cloud.normals, cloud.latent if by_field else None):
         if array is not None:
             content.update(np.ascontiguousarray(array).tobytes())
-    more: list[Any] = [cloud.up] if cloud.up != "y" else []
+    to = cloud.place
+    more: list[Any] = [to.up] if to.up != "y" else []
     if written.export != Export() or written.paint:
-        more += [to_plain(written.export), repr(written.paint), cloud.unit]
+        more += [to_plain(written.export), repr(written.paint), to.unit]
     place = (
-        cloud.scale, list(cloud.centre), list(written.formats), __version__, content.hexdigest(),
+        to.scale, list(to.centre), list(written.formats), __version__, content.hexdigest(),
         *more,
     )  # fmt: skip
     return digest([to_plain(settings), *place])

@@ -84,10 +84,7 @@ def _of_file(path: Path, frames: Path | str | None, latents: bool) -> list[Named
                 points=cloud.points,
                 normals=cloud.normals,
                 category=category,
-                scale=place.scale,
-                centre=place.centre,
-                unit=place.unit or unit,
-                up=place.up,
+                place=replace(place, unit=place.unit or unit),
                 run=run,
                 latent=None if known is None else known[number],
             )

@@ -80,8 +80,7 @@ class LightMaps:
             local = self._local(position[part])
             if normal is None:
                 # A point on an open plane sees half of the sphere, which is full light.
-                seen = self._lit_by_all(local, bias)
-                share[part] = np.minimum(1.0, 2 * seen / len(self.depths))
+                share[part] = np.minimum(1.0, 2 * self._mean_lit(local, bias))
                 continue
             weights = np.clip(normal[part] @ self.directions.T, 0, None)
             got = np.zeros(len(local))
@@ -95,18 +94,17 @@ class LightMaps:
         """Mean share (n,) of the light of all maps, without the cosine factor."""
         share = np.empty(len(position))
         for part in chunks(len(position)):
-            share[part] = self._lit_by_all(self._local(position[part]), bias) / len(self.depths)
+            share[part] = self._mean_lit(self._local(position[part]), bias)
         return share
+
+    def _mean_lit(self, local: NDArray[np.float32], bias: float) -> Array:
+        total = np.zeros(len(local))
+        for k in range(len(self.depths)):
+            total += self._lit(k, local, bias)
+        return total / len(self.depths)
 
     def _local(self, position: Array) -> NDArray[np.float32]:
         return (position - self.centre).astype(np.float32)
-
-    def _lit_by_all(self, local: NDArray[np.float32], bias: float) -> NDArray[np.float32]:
-        """How many lights (n,) reach positions, in fractions of each."""
-        total = np.zeros(len(local), np.float32)
-        for k in range(len(self.depths)):
-            total += self._lit(k, local, bias)
-        return total
 
     def _lit(self, k: int, local: NDArray[np.float32], bias: float) -> NDArray[np.float32]:
         """Share of light k (n,) in [0, 1] at positions about the centre, bilinear over four texels.

@@ -11,6 +11,8 @@ from pcgen import progress
 from pcgen.children import Choice, Maps, build_maps
 from pcgen.children.clouds import Clouds
 from pcgen.children.maps import Pairing
+from pcgen.children.planning import nature_of
+from pcgen.children.rule import Nature
 from pcgen.config import from_plain, to_plain
 from pcgen.train.stage import Context
 
@@ -51,6 +53,12 @@ def load_maps(context: Context) -> Maps:
         to,
         from_plain(Choice, choice),
     )
+
+
+def load_nature(context: Context, maps: Maps) -> Nature:
+    """What :func:`train` learned of the shapes beside each other, or once more."""
+    settings, folder = context.run.settings.children.maps, context.run.stage(STAGE)
+    return nature_of(maps.clouds, settings, folder, context.seed(STAGE))
 
 
 def _build(context: Context, seconds: float | None, workers: int) -> Maps:

@@ -11,14 +11,13 @@ from torch import Tensor
 from pcgen import base, checkpoint, progress
 from pcgen.base import BaseMeasure
 from pcgen.children import Choice, Maps, Reach, rule
-from pcgen.children.planning import nature_of
 from pcgen.config import from_plain, to_plain
 from pcgen.errors import DataError, TrainingError
 from pcgen.latent.autoencoder import Autoencoder
 from pcgen.model.coupling import FILES, LatentCoupling, Latents
 from pcgen.processes import ALONE, Group
 from pcgen.runtime import staged
-from pcgen.train.children import load_maps
+from pcgen.train.children import load_maps, load_nature
 from pcgen.train.stage import Context
 from pcgen.transport import (
     SamplerSource,
@@ -186,7 +185,7 @@ def _choose_reach(context: Context, maps: Maps, model: Autoencoder) -> Choice:
     if not first.figures or not len(maps):
         return first
     seed, batch = context.seed(STAGE, 3), context.run.settings.base.points
-    nature = nature_of(maps.clouds, seed)
+    nature = load_nature(context, maps)
     order = torch.randperm(len(maps.clouds), generator=torch.Generator().manual_seed(seed))
     rows = order[maps.with_children()[order]]
     rows = rows[torch.arange(rule.SHAPES) % len(rows)]

@@ -6,7 +6,7 @@ atoms, with evidence of the remaining errors. All solvers are used alike::
 
     problem = SemidiscreteProblem(GaussianSource(64), atoms)
     solution = AutoSolver().solve(problem, generator).require_converged()
-    points = ExtendedMap(solution).sample(100, generator)
+    points = SemidiscreteMap(solution).sample(100, generator)
 
 ==========  ======================================================================================
 exact       quantiles on a line; power diagrams and damped Newton in 2D and 3D (Kitagawa,
@@ -30,7 +30,7 @@ from pcgen.transport.exact.densities import ConvexDomain, GridDensity
 from pcgen.transport.exact.newton import NewtonSolver
 from pcgen.transport.exact.univariate import UnivariateSolver
 from pcgen.transport.gaussian import GaussianMap, GaussianMeasure, bures_squared
-from pcgen.transport.maps.extended import ExtendedMap, PushForward
+from pcgen.transport.maps.extended import PushForward, SemidiscreteMap
 from pcgen.transport.maps.stratified import StratifiedSampler
 from pcgen.transport.potential import Potential, UpperEnvelope
 from pcgen.transport.problem import SemidiscreteProblem
@@ -49,7 +49,6 @@ __all__ = [
     "AutoSolver",
     "ConvexDomain",
     "Evidence",
-    "ExtendedMap",
     "GaussianMap",
     "GaussianMeasure",
     "GaussianSource",
@@ -58,6 +57,7 @@ __all__ = [
     "Potential",
     "PushForward",
     "SamplerSource",
+    "SemidiscreteMap",
     "SemidiscreteProblem",
     "SemidiscreteSolution",
     "SemidualSolver",

@@ -26,8 +26,8 @@ from pcgen.errors import BackendError, MissingPackage, PcgenError
 from pcgen.render import palette
 from pcgen.viewer import drawing
 from pcgen.viewer.controller import Controller
+from pcgen.viewer.descriptions import display_name
 from pcgen.viewer.drawing import GAP, Drawable
-from pcgen.viewer.facts import title_of
 from pcgen.viewer.sources import FileSource, RunSource, ViewedShape
 from pcgen.viewer.state import COLOURS, LAYERS, MOST_STEPS
 
@@ -220,7 +220,7 @@ class Page:
         if item is None:
             return
         ending, _, kind = str(self._ending.value).partition(" ")
-        stem = re.sub(r"[^\w.-]+", "-", title_of(item))
+        stem = re.sub(r"[^\w.-]+", "-", display_name(item))
         folder = tempfile.TemporaryDirectory(prefix="pcgen-")
 
         def written(path: Path) -> None:
@@ -260,7 +260,7 @@ class Page:
             self._more = items
             self.refresh()
 
-        control.jobs.submit("more", f"bringing {self._count - 1} more", work, done)
+        control.jobs.submit("more", f"bringing {self._count - 1} more", work, done, long=True)
 
     # ---- showing ----
 
@@ -326,7 +326,7 @@ class Page:
         facts = control.facts()
         if control.item is not None:
             lines = "  \n".join(f"{label}: {value}" for label, value in facts[1:])
-            self._words.content = f"**{title_of(control.item)}**  \n{lines}"
+            self._words.content = f"**{display_name(control.item)}**  \n{lines}"
         self._news.content = state.status
         if self._number is not None:
             first = 0 if control.source.draws else 1

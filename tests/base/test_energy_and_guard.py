@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from pcgen import base
-from pcgen.base import energies
+from pcgen.base import collapse_guard, energies
 from pcgen.base.collapse_guard import check_collapse
 from pcgen.base.gaussian import StandardBase, gaussian_from_moments
 from pcgen.base.measure import TensorMeasure
@@ -154,6 +154,29 @@ def test_the_guard_passes_new_draws_and_trips_on_copies(dim, validated):
         assert report.replay > 0.9
         with pytest.raises(TrainingError, match="replay training latents"):
             report.require_ok("replay")
+
+
+def test_a_sample_of_many_latents_is_as_good_a_reference(monkeypatch):
+    z = torch.randn(2000, 5, generator=draw(1))
+    whole = check_collapse(gaussian([1.0] * 5), z, generator=draw(2))
+    monkeypatch.setattr(collapse_guard, "REFERENCE", 500)
+    monkeypatch.setattr(collapse_guard, "TABLE_ENTRIES", 2000 * 7)  # in blocks of 7 rows
+    some = check_collapse(gaussian([1.0] * 5), z, generator=draw(2))
+    assert (some.replay, some.spread) == (whole.replay, whole.spread)
+    assert some.replay_reference == pytest.approx(whole.replay_reference, abs=0.05)
+    assert some.novelty == pytest.approx(whole.novelty, rel=0.1)
+
+
+def test_the_nearest_other_is_that_of_the_whole_table():
+    z = torch.randn(90, 3, generator=draw(3))
+    table = torch.cdist(z, z).fill_diagonal_(torch.inf)
+    rows = torch.tensor([4, 80, 4])
+    distance, index = collapse_guard.nearest_other(z, rows)
+    assert torch.equal(index, table[rows].argmin(1))
+    assert torch.allclose(distance, table[rows].amin(1))
+    table[rows, index] = torch.inf
+    further, _ = collapse_guard.nearest_other(z, rows, without=index)
+    assert torch.allclose(further, table[rows].amin(1))
 
 
 def test_the_guard_trips_on_a_point():

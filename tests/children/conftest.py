@@ -6,6 +6,8 @@ import pytest
 import torch
 
 from pcgen.children import Maps, MapSettings, build_maps
+from pcgen.distances.novelty import in_box
+from pcgen.shapes.normalise import proportion_free
 
 SETTINGS = MapSettings(points=256, partners=4, per_shape=2, sweeps=4)
 
@@ -20,6 +22,16 @@ def boxes(count: int, n: int = 512, seed: int = 0) -> tuple[torch.Tensor, torch.
     sizes = 0.2 + 0.8 * torch.rand(count, 3, generator=draw)
     sizes = sizes / sizes.amax(1, keepdim=True)
     return points * sizes[:, None], torch.zeros(count, n, 3).scatter(2, axis, sign)
+
+
+def box(points: torch.Tensor) -> torch.Tensor:
+    """Clouds (batch, n, 3) in their boxes."""
+    return torch.from_numpy(in_box(points.numpy()))
+
+
+def cube(points: torch.Tensor) -> torch.Tensor:
+    """Likewise, with each axis stretched to the cube."""
+    return torch.from_numpy(proportion_free(points.numpy()))
 
 
 def build(points, folder: Path, normals=None, label=None, settings=SETTINGS, **options) -> Maps:

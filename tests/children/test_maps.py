@@ -6,12 +6,12 @@ import pytest
 import torch
 
 from pcgen.children import Maps, MapSettings, Reach
-from pcgen.children.frames import Stretch, box, cube, mirrored
+from pcgen.children.frames import Stretch, mirrored
 from pcgen.children.matching import improve, match, partitioned
 from pcgen.children.partners import find_partners
 from pcgen.children.planning import plan_pairs
 from pcgen.errors import DataError, InputError, TrainingError
-from tests.children.conftest import SETTINGS, boxes, build
+from tests.children.conftest import SETTINGS, box, boxes, build, cube
 
 COPIES = Reach(copies=1.0)
 

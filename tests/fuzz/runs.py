@@ -147,7 +147,7 @@ def goes_on_from(name: str, stage: str) -> Callable[[Path], object]:
         for left in run.glob(f"{stage}/**/*.*"):
             left.unlink()
         lay(run, {**begun, name: path.read_bytes()})
-        with progress.hushed():
+        with progress.shown(False):
             train(data, run, resume=True, stage=stage, threads=1)
 
     return read

@@ -81,7 +81,7 @@ def test_a_mesh_that_promises_gigabytes_is_refused_and_the_next_is_read(tmp_path
 @pytest.mark.parametrize(("signal", "reason"), [("SIGALRM", "longer than"), ("SIGSEGV", "crashed")])
 def test_a_reader_that_dies_is_named_with_its_cause(tmp_path, monkeypatch, signal, reason):
     kill = f"import os, signal; os.kill(os.getpid(), signal.{signal})"
-    monkeypatch.setattr(sandbox, "_START", kill)
+    monkeypatch.setattr(sandbox, "serving", lambda _: kill)
     monkeypatch.setattr(sandbox, "_helper", None)
     torch.save(torch.zeros(1, 3, 3), tmp_path / "a.pt")
     with pytest.raises(InputError, match=reason):

@@ -16,6 +16,7 @@ from pcgen.reconstruct import batch
 from pcgen.reconstruct.batch import NamedCloud, mesh_all
 from pcgen.reconstruct.export import FORMATS, Export, checked_bytes
 from pcgen.reconstruct.report import measure
+from pcgen.shapes.category_frames import SourceFrame
 from pcgen.shapes.formats.threemf import read_3mf
 from pcgen.shapes.mesh_files import Mesh
 from pcgen.shapes.samples import Samples
@@ -157,7 +158,7 @@ def test_colours_are_refused_by_a_format_that_loses_them(slab, tmp_path):
 
 
 def test_a_batch_with_other_sizes_is_made_anew_and_units_are_refused_before_work(quick, tmp_path):
-    cloud = NamedCloud(name="ball", points=sphere(600)[0], unit="of the points")
+    cloud = NamedCloud(name="ball", points=sphere(600)[0], place=SourceFrame(unit="of the points"))
     options = {"formats": ("stl",)}
     mesh_all([cloud], tmp_path, **options)
     big = mesh_all([cloud], tmp_path, **options, export=Export(unit="cm", size=7))

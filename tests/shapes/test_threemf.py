@@ -125,6 +125,7 @@ DOUBLING = [thing(1)] + [thing(k, parts(*[f'objectid="{k - 1}"'] * 2)) for k in 
     [
         (b"nothing", "not a readable 3MF file"),
         (package("<model"), "not a readable 3MF file"),
+        (package("<?xml version=\"1.0\" encoding=\"UTFU8\"?><model/>"), "unknown encoding"),
         (package(model([], [])).replace(b"3dmodel", b"4dmodel"), "which is not in it"),
         (package("<!DOCTYPE x>" + model([thing(1)], ['objectid="1"'])), "DOCTYPE"),
         (package(model([thing(1)], [])), "1 objects, and its build section places none"),

@@ -12,8 +12,8 @@ from pcgen.cli import main
 from pcgen.errors import InputError
 from pcgen.transport import (
     AutoSolver,
-    ExtendedMap,
     GaussianSource,
+    SemidiscreteMap,
     SemidiscreteProblem,
     SemidualSolver,
 )
@@ -189,7 +189,7 @@ def test_walls_and_cells_of_the_picture_belong_to_the_map(tmp_path):
     noise = 0.1 * torch.randn(80, 2, generator=torch.Generator().manual_seed(0))
     problem = SemidiscreteProblem(GaussianSource(2), torch.stack([angle, angle * 0], 1) + noise)
     solution = SemidualSolver(tolerance=0.05).solve(problem, torch.Generator().manual_seed(0))
-    extended = ExtendedMap(solution)
+    extended = SemidiscreteMap(solution)
     picture = cell_geometry(extended)
     middle = torch.from_numpy(picture.facets.mean(1))
     mapped = extended(middle)

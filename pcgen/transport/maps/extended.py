@@ -40,7 +40,7 @@ FEWEST_A_NEIGHBOUR = 4
 MOST_REDRAWS = 100
 
 
-class ExtendedMap:
+class SemidiscreteMap:
     """The map of a solution, in three modes; callable on points, and able to sample.
 
     Args:

@@ -17,7 +17,7 @@ from pcgen.transport.exact.densities import ConvexDomain
 from pcgen.transport.exact.measures import exact_measure
 from pcgen.transport.exact.power_diagram import PowerDiagram, power_diagram
 from pcgen.transport.exact.radial_densities import GaussianDensity
-from pcgen.transport.maps.extended import ExtendedMap
+from pcgen.transport.maps.extended import SemidiscreteMap
 from pcgen.transport.solution import SemidiscreteSolution
 
 # Standard deviations of an unbounded source that the plot shows.
@@ -43,7 +43,7 @@ class CellGeometry:
     singular: NDArray[np.bool_]
 
 
-def cell_geometry(extended: ExtendedMap) -> CellGeometry:
+def cell_geometry(extended: SemidiscreteMap) -> CellGeometry:
     """Divide the source's domain, or a window of it, into the cells of the solution.
 
     Raises:
@@ -71,7 +71,7 @@ def plot_solution(
     *,
     samples: int = 2000,
     seed: int = 0,
-    extended: ExtendedMap | None = None,
+    extended: SemidiscreteMap | None = None,
 ) -> None:
     """Write a figure with four panels (PNG, PDF or SVG, according to the suffix).
 
@@ -83,7 +83,7 @@ def plot_solution(
     from matplotlib.collections import LineCollection, PolyCollection
     from matplotlib.figure import Figure
 
-    extended = extended or ExtendedMap(solution)
+    extended = extended or SemidiscreteMap(solution)
     picture = cell_geometry(extended)
     x = solution.problem.source.sample(samples, Generator().manual_seed(seed))
     mapped = extended(x)
