@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
+
 import torch
 from torch import Tensor
 
 from pcgen.errors import BackendError, MissingPackage
-from pcgen.kernels.backends import keops_usable
 
 try:
     from pykeops.torch import LazyTensor
@@ -18,7 +19,7 @@ except OSError as error:  # when it is imported, it makes a folder for what it c
         "can be written, or choose another backend"
     ) from error
 
-if not keops_usable():  # it would end with a module that was not compiled
+if shutil.which("g++") is None:  # it would end with a module that was not compiled
     raise BackendError(
         "the keops backend compiles its kernels with g++, which is not there; install it (apt "
         "install g++), or choose another backend"
