@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pcgen import progress
+from pcgen import processes, progress
 from pcgen.children import Choice, Maps
 from pcgen.children.maps import Clouds, Pairing
 from pcgen.config import from_plain, to_plain
@@ -22,8 +22,9 @@ def train(context: Context) -> dict[str, object]:
     seconds = context.seconds(STAGE)
 
     def computed() -> int:
-        # Seconds of wall time are those of the processor on each of the threads' cores.
-        workers = torch.get_num_threads()
+        # Seconds of wall time are those of the processor on each of the threads' cores, and those
+        # of the processes of this machine that wait meanwhile.
+        workers = torch.get_num_threads() * processes.place().local_size
         budget = None if seconds is None else seconds * workers
         return len(_build(context, budget, workers))
 
