@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+import pcgen
 from pcgen import cli
 from pcgen.errors import DataError, InputError
 
@@ -137,13 +138,15 @@ def test_the_choices_of_train_are_those_of_the_rooms_behind_it():
     assert set(choices["preset"]) == set(PRESETS)
 
 
-def test_threads_wait_passively_unless_the_user_says_otherwise(monkeypatch):
-    for name in cli.PASSIVE_WAITING:
-        monkeypatch.delenv(name, raising=False)
-    cli.main(["--version"])
-    assert all(os.environ[name] == value for name, value in cli.PASSIVE_WAITING.items())
-    monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")
-    monkeypatch.delenv("GOMP_SPINCOUNT")
-    cli.main(["--version"])
-    assert os.environ["OMP_WAIT_POLICY"] == "ACTIVE"
-    assert "GOMP_SPINCOUNT" not in os.environ
+@pytest.mark.parametrize(
+    ("users", "policy", "spins"),
+    [({}, "PASSIVE", "0"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "ACTIVE", "")],
+)
+def test_threads_wait_passively_unless_the_user_says_otherwise(users, policy, spins):
+    code = (
+        "import os, sys, pcgen; print(*(os.environ.get(n, '') for n in pcgen.PASSIVE_WAITING), "
+        "'torch' in sys.modules, sep=',')"
+    )
+    inherited = {k: v for k, v in os.environ.items() if k not in pcgen.PASSIVE_WAITING}
+    told = subprocess.check_output([sys.executable, "-c", code], env=inherited | users, text=True)
+    assert told.strip() == f"{policy},{spins},False"

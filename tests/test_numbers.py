@@ -7,11 +7,11 @@ from scipy.spatial import cKDTree
 from torch.distributions import Categorical, MixtureSameFamily, MultivariateNormal
 
 from pcgen import checkpoint, kernels, pipeline
+from pcgen.distances.tables import pair_matrix
 from pcgen.errors import DataError, InputError, TrainingError
-from pcgen.evaluate.matrix import pair_matrix
 from pcgen.evaluate.set_metrics import jensen_shannon
 from pcgen.latent.mixture import MixtureBatch
-from pcgen.model.follow import follow
+from pcgen.model.trajectories import flow_trajectory
 from pcgen.train.loop import LoopSettings, Trainer
 from pcgen.transport import GaussianSource, SemidiscreteProblem, SemidualSolver
 from tests.shapes.small_shapes import box_mesh, obj_bytes
@@ -131,7 +131,7 @@ def test_atoms_of_any_size_have_the_cells_of_those_of_size_one(scale):
 
 
 def test_atoms_whose_squares_overflow_are_refused():
-    with pytest.raises(InputError, match="squares of distances overflow"):
+    with pytest.raises(InputError, match="squared distances overflow"):
         SemidiscreteProblem(
             GaussianSource(2), torch.tensor([[1e200, 0.0], [0.0, 1.0]], dtype=torch.float64)
         )
@@ -142,8 +142,8 @@ def test_a_flow_that_leaves_the_numbers_names_stage_and_step(solver):
     def slope(x, *times):
         return torch.where(times[0][:, None] > 0.4, float("nan"), 1.0) * torch.ones_like(x)
 
-    with pytest.raises(DataError, match="point-flow: x is not a finite number at step 3 of 4"):
-        list(follow(slope, torch.zeros(2, 3), 4, solver, "point-flow"))
+    with pytest.raises(DataError, match="point-flow: x is not finite at step 3 of 4"):
+        list(flow_trajectory(slope, torch.zeros(2, 3), 4, solver, "point-flow"))
 
 
 @pytest.mark.slow

@@ -1,8 +1,9 @@
 """The collapse guard: tests whether a base copies the training latents or has collapsed.
 
-λ = 0 with a rich family has a trivial optimum, ω = ν of the training latents: energy 0, nothing
-learnt, every sample a replay. Rich families can also lose variance while their energy falls. Both
-are tested against latents that the fit has not seen, since real latents have near-duplicates too.
+For λ = 0 a rich family has a trivial optimum, ω = ν of the training latents: energy 0, nothing
+learned, and every sample a replay. Rich families can also lose variance while their energy falls.
+Both are tested against latents that the fit has not seen, since real latents are near-duplicates
+too.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 DRAWS = 512
 REPLAY_RADIUS = 0.5
-"""A draw replays a latent when it is closer than this share of that latent's distance to the
+"""A sample replays a latent if it is closer than this share of that latent's distance to the
 nearest other one."""
 EXCESS = 0.1
 """Replays may exceed those of unseen latents by this share plus three standard errors."""
@@ -29,7 +30,7 @@ LEAST_NOVELTY = 0.25
 REFERENCE = 8192
 """Latents that are left out in turn, drawn from more."""
 TABLE_ENTRIES = 2**25
-"""Of a block of distances: 128 MiB of float32."""
+"""Entries in a block of distances: 128 MiB of float32."""
 LEAST_SPREAD = 0.1
 
 
@@ -38,11 +39,11 @@ class GuardReport:
     """The result of the guard.
 
     Attributes:
-        replay: share of draws that lie on a training latent.
-        replay_reference: the same for unseen latents (held out, or each left out in turn).
-        novelty: median distance of draws to the nearest training latent, over the reference's.
-        spread: variance of the draws summed over coordinates, over that of the latents.
-        faults: sentences, empty when the base passes.
+        replay: share of samples that replay a training latent.
+        replay_reference: the same share for unseen latents (held out, or each left out in turn).
+        novelty: median distance of samples to the nearest training latent, over the reference's.
+        spread: variance of the samples, summed over coordinates, over that of the latents.
+        faults: sentences; empty if the base passes.
     """
 
     replay: float
@@ -59,7 +60,7 @@ class GuardReport:
         """Refuse a base that failed.
 
         Raises:
-            TrainingError: with the faults and the remedy.
+            TrainingError: the base failed; with the faults and the remedy.
         """
         if self.faults:
             raise TrainingError(
@@ -72,14 +73,14 @@ class GuardReport:
         return asdict(self)
 
 
-def inspect(
+def check_collapse(
     omega: BaseMeasure,
     latents: Tensor,
     *,
     generator: Generator,
     validation: Tensor | None = None,
 ) -> GuardReport:
-    """Compare draws of ω with training latents (N, dim), N at least 3.
+    """Compare samples of ω with training latents (N, dim), N at least 3.
 
     Args:
         validation: (M, dim) latents the fit has not seen; None leaves each latent out in turn, of
@@ -112,9 +113,9 @@ def inspect(
     noise = math.sqrt(0.25 / len(reference) + 0.25 / DRAWS)
     noise *= 2 * math.sqrt(max(usual * (1 - usual), 0.01))
     if share > usual + EXCESS + 3 * noise:
-        faults.append(f"{share:.0%} of its draws replay training latents ({usual:.0%} is usual)")
+        faults.append(f"{share:.0%} of its samples replay training latents ({usual:.0%} is usual)")
     if novelty < LEAST_NOVELTY:
-        faults.append(f"its draws are {novelty:.2f} times as far from training as unseen latents")
+        faults.append(f"its samples are {novelty:.2f} times as far from training as unseen latents")
     if spread < LEAST_SPREAD:
         faults.append(f"it has collapsed to {spread:.1%} of the latents' variance")
     return GuardReport(share, usual, novelty, spread, tuple(faults))

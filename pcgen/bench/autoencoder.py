@@ -192,8 +192,8 @@ def _metrics(
     import numpy as np
     import torch
 
-    from pcgen.evaluate.matrix import Work
-    from pcgen.evaluate.novelty import NoveltyIndex, nearest_training
+    from pcgen.distances.novelty import NoveltyIndex, nearest_training
+    from pcgen.distances.tables import Work
     from pcgen.shapes.normalise import proportion_free
 
     draw, work = torch.Generator().manual_seed(seed), Work()
@@ -243,7 +243,7 @@ def _ratios(
     """Reconstructions of shapes over two draws of them, median and quantile."""
     import numpy as np
 
-    from pcgen.evaluate.novelty import two_draw_distances
+    from pcgen.distances.novelty import two_draw_distances
     from pcgen.shapes.normalise import proportion_free
 
     first, again = (

@@ -121,7 +121,7 @@ def _chamfer_float64(x: Clouds, y: Clouds) -> Table:
 
 
 def _chamfer_ways() -> dict[str, Way]:
-    from pcgen.evaluate.distances import chamfer_table
+    from pcgen.distances.pairwise import chamfer_table
 
     def ours(backend: str) -> Way:
         return lambda x, y: chamfer_table(x, y, backend)
@@ -171,7 +171,7 @@ def _chamfer_ways() -> dict[str, Way]:
 
 
 def _annealed_ways(variant: str) -> dict[str, Way]:
-    from pcgen.evaluate.annealed_emd import annealed_table
+    from pcgen.distances.annealed_emd import annealed_table
 
     return {
         "native (compiled C)": lambda x, y: annealed_table(x, y, variant, "native"),
@@ -180,7 +180,7 @@ def _annealed_ways(variant: str) -> dict[str, Way]:
 
 
 def _exact_ways() -> dict[str, Way]:
-    from pcgen.evaluate.distances import exact_assignment
+    from pcgen.distances.pairwise import exact_assignment
 
     def scipy_assignment(x: Clouds, y: Clouds) -> Table:
         from scipy.optimize import linear_sum_assignment

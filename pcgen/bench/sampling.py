@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
-    from pcgen.evaluate.matrix import Work, pair_matrix
+    from pcgen.distances.tables import Work, pair_matrix
     from pcgen.evaluate.metrics import spread_of, standard_error
     from pcgen.model import ShapeModel
     from pcgen.shapes.store import Dataset
@@ -101,8 +101,8 @@ def describe(result: dict[str, Any]) -> str:
 
 
 def _score(clouds: Any, reference: Any, within: Any, work: Any) -> dict[str, float]:
+    from pcgen.distances.tables import pair_matrix
     from pcgen.evaluate import set_metrics
-    from pcgen.evaluate.matrix import pair_matrix
 
     across = pair_matrix(clouds, reference, work=work)
     accuracy = set_metrics.nearest_neighbour_accuracy(

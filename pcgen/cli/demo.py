@@ -2,7 +2,7 @@
 
 Trains on furniture meshes that come with pcgen, for about ten minutes on two cores. Then samples
 new shapes, meshes and evaluates them, and makes a page and a contact sheet that show every sample
-beside its nearest training shape. After an interruption, the same command resumes.
+next to its nearest training shape. After an interruption, the same command resumes.
 
 examples:
   pcgen demo
@@ -16,7 +16,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from pcgen.cli.arguments import natural, positive
+from pcgen.cli.arguments import natural, options, positive
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -42,14 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> dict[str, Any]:
     from pcgen import pipeline
 
-    return pipeline.demo(
-        args.out,
-        category=args.category,
-        budget_minutes=args.budget_minutes,
-        count=args.count,
-        preset=args.preset,
-        seed=args.seed,
-    )
+    return pipeline.demo(args.out, **options(args, pipeline.demo))
 
 
 def describe(result: dict[str, Any]) -> str:

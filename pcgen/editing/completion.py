@@ -1,11 +1,11 @@
 """Whole shapes that a partial or noisy cloud may belong to.
 
-Candidates are shapes that the run knows or draws. Each is placed on the points: coarsely over
-sizes and sides, then by iterated closest points with a scale of its own along each axis (P. Besl
-and N. McKay, A method for registration of 3-D shapes, 1992). Near the points it is bent onto them;
-what it has and they lack completes them. The likelihood that the autoencoder gives to the points
-orders the answers, with the distance to what the transport of the base reaches. What was tried, and
-figures: docs/notes/completion.md.
+Candidates are known or sampled shapes of the run. Each is registered to the points: coarsely over
+sizes and sides, then by iterated closest points with a separate scale along each axis (P. Besl and
+N. McKay, A method for registration of 3-D shapes, 1992). Near the points it is deformed to fit
+them; what the points lack is taken from it. The answers are ordered by the likelihood of the points
+under the autoencoder, and by the distance to what the transport of the base reaches. Measurements
+and what was tried: docs/notes/completion.md.
 """
 
 from __future__ import annotations
@@ -23,29 +23,29 @@ from pcgen.editing.between import thinned
 from pcgen.errors import InputError
 from pcgen.model import ShapeModel
 
-FEWEST = 16  # points that say something of a shape
-KNOWN, DRAWN = 512, 256  # candidates at most
-COARSE, FINE, PARTS = 96, 384, 128  # points given, and parts of a candidate, that are compared
-PLACED = 32  # candidates that are placed finely
+FEWEST = 16  # minimum number of points
+KNOWN, DRAWN = 512, 256  # maximum number of candidates
+COARSE, FINE, PARTS = 96, 384, 128  # given points, and parts of a candidate, that are compared
+PLACED = 32  # candidates for the fine registration
 LARGEST = 2.5  # whole over the longest side of the points
-STEPS, TRIMMED, STIFF = 6, 0.9, 0.02  # of closest points: rounds, share kept, pull to the start
-NEAR = 0.1  # of a point given, in its box frame: there the candidate adds nothing
-BEND, REACH, GENTLE = 3, 0.15, 0.5  # rounds, width and resistance of the bending
-CLOUD = 2048  # points that are bent, encoded and counted
-MOST = 2**17  # points of an answer
-PRIOR = 0.1  # weight of the base, as if ten points had been given: all are one surface's
-STRANGE = 0.02  # mean squared distance to the best candidate, of points that are no such shape
-TURNED = 0.6  # of that distance, where another axis up is believed
+STEPS, TRIMMED, STIFF = 6, 0.9, 0.02  # closest points: iterations, share kept, pull to the start
+NEAR = 0.1  # distance to a given point, in box units, within which the candidate adds nothing
+BEND, REACH, GENTLE = 3, 0.15, 0.5  # iterations, kernel width and damping of the deformation
+CLOUD = 2048  # points that are deformed, encoded and counted
+MOST = 2**17  # maximum points of an answer
+PRIOR = 0.1  # weight of the base, as if ten points had been given: the points are dependent
+STRANGE = 0.02  # mean squared distance to the best candidate above which the points fit no shape
+TURNED = 0.6  # factor of that distance below which another up axis is suggested
 
 
 @dataclass(frozen=True)
 class Completion:
-    """One answer, in the frame of the points that were given.
+    """One answer, in the frame of the given points.
 
     Attributes:
-        points: (n, 3). given: (n,) bool, which of them came in as they are.
-        normals: (n, 3), or None where the answer holds given points.
-        explained: mean log-density of the points given under the shape.
+        points: (n, 3). given: (n,) bool, whether each is an unchanged given point.
+        normals: (n, 3), or None if the answer contains given points.
+        explained: mean log-density of the given points under the shape.
         plausible: minus half the squared distance to the nearest latent that the transport of the
             base reaches, in units of the median distance between two such neighbours.
     """
@@ -58,13 +58,13 @@ class Completion:
 
     @property
     def score(self) -> float:
-        """What orders the answers."""
+        """The score by which answers are ordered."""
         return self.explained + PRIOR * self.plausible
 
 
 @dataclass(frozen=True)
 class _Placement:
-    """A candidate on the points: ``scale * candidate + shift``, mirrored in x before."""
+    """The placement of a candidate: ``scale * candidate + shift``, optionally reflected in x."""
 
     candidate: int
     flip: bool
@@ -87,13 +87,13 @@ def completed(
     category: str | None = None,
     seed: int = 0,
 ) -> tuple[list[Completion], list[str]]:
-    """Answers, the best first, and what a user should know of the points.
+    """Complete a cloud: the answers, best first, and notes on the points.
 
     Args:
-        cloud: (n, 3), the points in their own box; with ``framed`` in that of the whole shape.
-        points: of each answer; None for as many as leave the points given as dense as the rest.
-        keep: hold the points given as they are; else the answer is decoded, without their noise.
-        category: of the candidates that the run draws or knows; None for all.
+        cloud: (n, 3), the points in their own box, or with ``framed`` in that of the whole shape.
+        points: of each answer; None for as many as keep the density of the given points.
+        keep: keep the given points unchanged; else the answer is decoded, without their noise.
+        category: of the known or sampled candidates; None for all.
     Raises:
         InputError: fewer than 16 points, no extent, an unknown category, or too many points.
     """
@@ -157,7 +157,7 @@ def completed(
 
 
 def _candidates(model: ShapeModel, category: str | None, generator: Generator, seed: int) -> Tensor:
-    """Latents (N, latent_dim) that may complete: some that the run knows, and some it draws."""
+    """Latents (N, latent_dim) of candidates: some that the run knows, and some that it samples."""
     drawn = model.draw(DRAWN, seed=seed, category=category).z.cpu()
     known = model.known
     rows = torch.arange(len(known.z))
@@ -170,7 +170,7 @@ def _candidates(model: ShapeModel, category: str | None, generator: Generator, s
 def _placed(
     given: Tensor, centre: Tensor, few: Tensor, framed: bool, generator: Generator
 ) -> list[_Placement]:
-    """The candidates that lie on the points best, each once, the best first."""
+    """The candidates that fit the points best, each once, best first."""
     some = given[torch.randperm(len(given), generator=generator)]
     coarse = _coarse(some[:COARSE], few, framed)
     order = sorted(coarse, key=lambda placement: placement.distance)[:PLACED]
@@ -179,7 +179,7 @@ def _placed(
 
 
 def _coarse(some: Tensor, few: Tensor, framed: bool) -> list[_Placement]:
-    """The best rough placement of each candidate (N, parts, 3)."""
+    """The best coarse placement of each candidate (N, parts, 3)."""
     count = len(few)
     least = torch.full((count,), torch.inf)
     best: list[_Placement | None] = [None] * count
@@ -197,10 +197,10 @@ def _coarse(some: Tensor, few: Tensor, framed: bool) -> list[_Placement]:
 
 
 def _starts(some: Tensor, clouds: Tensor, framed: bool) -> Iterator[tuple[Tensor, Tensor]]:
-    """Scales (N,) and shifts (N, 3) to begin with.
+    """Scales (N,) and shifts (N, 3) to start from.
 
-    In the frame of the whole there is one. Else the points are as long as the whole along one
-    axis at least, and along each other one they end where it ends, or lie in its middle.
+    In the frame of the whole shape there is one. Otherwise the points span the whole shape along at
+    least one axis, and along each other axis they are aligned with either end, or centred.
     """
     count = len(clouds)
     if framed:
@@ -234,7 +234,7 @@ def _one_sided(some: Tensor, clouds: Tensor) -> Tensor:
 
 
 def _closest(some: Tensor, cloud: Tensor, start: _Placement) -> _Placement:
-    """A placement made finer by iterated closest points."""
+    """Refine a placement by iterated closest points."""
     begun = start.of(cloud)
     scale, shift = torch.ones(3), torch.zeros(3)
     for _ in range(STEPS):
@@ -254,10 +254,10 @@ def _closest(some: Tensor, cloud: Tensor, start: _Placement) -> _Placement:
 
 
 def _bent(cloud: Tensor, given: Tensor) -> Tensor:
-    """A cloud (m, 3) moved towards points (n, 3) near it, by a smooth field.
+    """Deform a cloud (m, 3) towards nearby points (n, 3), by a smooth field.
 
-    The field is a mean, by a Gaussian kernel, of the ways between points that are mutually
-    nearest; far from all of them it is zero.
+    The field is a Gaussian kernel mean of the offsets between mutually nearest points; far from all
+    of them it is zero.
     """
     for _ in range(BEND):
         sampled = thinned(cloud, CLOUD) if len(cloud) > CLOUD else cloud
@@ -277,7 +277,7 @@ def _bent(cloud: Tensor, given: Tensor) -> Tensor:
 
 
 def _total(given: int, missing: list[Tensor]) -> int:
-    """Points of an answer that holds all points given as dense as the rest."""
+    """The number of points of an answer with all given points and an even density."""
     share = min(float((~far).float().mean()) for far in missing)
     return int(min(max(given / max(share, 0.05), CLOUD, given), MOST))
 
@@ -290,24 +290,24 @@ def _even(
     generator: Generator,
     own: int | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Points given, and those of a whole that are far from them.
+    """Combine the given points with those of a whole shape that are far from them.
 
     Args:
-        own: how many are, or lie between, points given; None for equal density.
+        own: how many are given points or lie between them; None for equal density.
     Returns:
-        points (total, 3), and which of them were given (total,) bool.
+        points (total, 3), and whether each is a given point (total,) bool.
     """
     if own is None:
         own = min(max(1, round(float((~far).float().mean()) * total)), total)
     held = given[torch.randperm(len(given), generator=generator)[:own]]
-    # Where few points were given, the whole fills up what lies between them.
+    # If few points were given, the whole shape fills the space between them.
     parts = [held]
     for pool, size in ((whole[~far], own - len(held)), (whole[far], total - own)):
         if size and len(pool):
             order = torch.randperm(len(pool), generator=generator)
             parts.append(pool[order.repeat(-(-size // len(pool)))[:size]])
     points = torch.cat(parts)
-    if len(points) < total:  # nothing is missing, or all is
+    if len(points) < total:  # nothing is missing, or everything is
         again = torch.randint(len(points), (total - len(points),), generator=generator)
         points = torch.cat([points, points[again]])
     return points, torch.arange(total) < len(held)
@@ -327,7 +327,7 @@ def _plausible(model: ShapeModel, z: Tensor, generator: Generator) -> Tensor:
 def _notes(
     given: Tensor, few: Tensor, distance: float, framed: bool, generator: Generator
 ) -> list[str]:
-    """What is strange of the points: no candidate fits, or they fit when turned."""
+    """Notes on unusual points: no candidate fits, or they fit only when rotated."""
     some = given[torch.randperm(len(given), generator=generator)[:COARSE]]
     half = few[::4]
     x, y, z = some.T
@@ -344,12 +344,11 @@ def _notes(
     best = min(fits, key=lambda name: fits[name])
     if best != "as they are" and fits[best] < TURNED * fits["as they are"]:
         return [
-            f"the points fit shapes of this run much better when they are taken as {best}; "
-            "turn them so that +Y points up"
+            f"the points fit shapes of this run much better {best}; turn them so that +Y points up"
         ]
     if distance > STRANGE:
         return [
-            "no shape of this run lies near the points: they may be of another category, or "
-            "not stand upright with +Y up"
+            "no shape of this run is near the points: they may be of another category, or not "
+            "upright with +Y up"
         ]
     return []

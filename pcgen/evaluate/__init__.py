@@ -2,10 +2,8 @@
 
 * :mod:`protocol` fixes frame, split and points by name; :mod:`generated_sets` and
   :mod:`reference_sets` read clouds, :mod:`published_sets` data sets in their published layout.
-* :mod:`distances` between clouds, and :mod:`matrix`, which computes tables of them in resumable
-  blocks; :mod:`set_metrics`: 1-NNA (Lopez-Paz & Oquab 2017; PointFlow, 2019), COV, MMD and JSD
-  (Achlioptas et al. 2018).
-* :mod:`novelty` finds nearest training shapes by an exact search (:mod:`distance_bounds`).
+* :mod:`set_metrics`: 1-NNA (Lopez-Paz & Oquab 2017; PointFlow, 2019), COV, MMD and JSD (Achlioptas
+  et al. 2018), from tables of :mod:`pcgen.distances`, which also finds nearest training shapes.
 * :mod:`evaluation` combines them, :mod:`requests` runs it on files and runs, :mod:`report_text` and
   :mod:`html_report` present the result; :mod:`reconstruction` evaluates autoencoders.
 """

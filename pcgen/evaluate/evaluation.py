@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pcgen import __version__
+from pcgen.distances import novelty
 from pcgen.errors import InputError
-from pcgen.evaluate import novelty
 from pcgen.evaluate.checks import sanity_warnings
 from pcgen.evaluate.cloud_sets import CloudSet, ReferenceSets, Trials, pair_trials
 from pcgen.evaluate.metrics import (

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from pcgen.distances.tables import Work
 from pcgen.errors import InputError
 from pcgen.evaluate.cloud_sets import CloudSet
-from pcgen.evaluate.matrix import Work
 from pcgen.evaluate.protocol import Protocol
 from pcgen.runfile import is_run
 

@@ -15,13 +15,13 @@ from typing import Any
 import numpy as np
 
 from pcgen import progress
+from pcgen.distances.novelty import MIRROR
 from pcgen.evaluate import report_text
 from pcgen.evaluate.charts import AccuracyMark, Series, accuracy_chart, histogram
 from pcgen.evaluate.cloud_sets import CloudSet
 from pcgen.evaluate.evaluation import Evaluation
 from pcgen.evaluate.html_style import STYLE
 from pcgen.evaluate.neighbours import relate
-from pcgen.evaluate.novelty import MIRROR
 from pcgen.files import atomic_file
 
 RANDOM, EXTREME = 10, 4  # samples shown: random ones, and farthest and closest ones

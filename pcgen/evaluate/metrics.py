@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pcgen.distances import novelty
+from pcgen.distances.annealed_emd import VARIANTS
+from pcgen.distances.pairwise import DISTANCES, estimate_normals, pick_backend
+from pcgen.distances.tables import Work, pair_matrix
 from pcgen.errors import InputError
-from pcgen.evaluate import novelty, set_metrics
-from pcgen.evaluate.annealed_emd import VARIANTS
+from pcgen.evaluate import set_metrics
 from pcgen.evaluate.cloud_sets import CloudSet, ReferenceSets, Trials, ceiling_trials
-from pcgen.evaluate.distances import DISTANCES, estimate_normals, pick_backend
-from pcgen.evaluate.matrix import Work, pair_matrix
 from pcgen.evaluate.protocol import PROTOCOLS, Protocol
 
 Table = NDArray[np.float64]

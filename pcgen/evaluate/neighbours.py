@@ -1,8 +1,8 @@
 """Find the training shape nearest to each sample, to show beside it.
 
-The search (:func:`pcgen.evaluate.novelty.search`) is proportion-free and includes mirror images, so
-that a stretched copy is shown beside its original. The training shape keeps its proportions, and is
-mirrored if its mirror image is nearer; a note states both.
+The search (:func:`pcgen.distances.novelty.search`) is proportion-free and includes mirror images,
+so that a stretched copy is shown beside its original. The training shape keeps its proportions, and
+is mirrored if its mirror image is nearer; a note states both.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from pcgen.distances.bounds import Sketches, concatenate_sketches, lower_bounds, sketch
+from pcgen.distances.novelty import MIRROR, search
+from pcgen.distances.pairwise import chamfer_table, pick_backend
 from pcgen.errors import InputError
-from pcgen.evaluate.distance_bounds import Sketches, concatenate_sketches, lower_bounds, sketch
-from pcgen.evaluate.distances import chamfer_table, pick_backend
-from pcgen.evaluate.novelty import MIRROR, search
 from pcgen.shapes.normalise import FLAT, proportion_free
 
 if TYPE_CHECKING:

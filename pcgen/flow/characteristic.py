@@ -1,8 +1,8 @@
 """Losses of the teacher and of the one-step student.
 
-Source of the student: Ding et al., arXiv 2405.05512, section on characteristic fitting; there
-t = 0 is data and the noise Gaussian, here t = 0 is the base and the path is linear, because the
-identities of the Föllmer path hold for Gaussian noise only.
+Source of the student: Ding et al., arXiv 2405.05512, section on characteristic fitting. There t = 0
+is data and the noise is Gaussian; here t = 0 is the base and the path is linear, because the
+identities of the Föllmer path only hold for Gaussian noise.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from pcgen.errors import InputError
 from pcgen.flow.integrate import heun
 from pcgen.runtime import staged
 
-# F(x, t, s) with the condition bound already; t and s are (batch,).
-Slope = Callable[[Tensor, Tensor, Tensor], Tensor]
+# F(x, t, s) with its condition bound; t and s are (batch,).
+MeanVelocity = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
 @dataclass(frozen=True, kw_only=True)
 class StudentSettings:
-    """The grid of times and how far the teacher walks.
+    """The time grid, and how far the teacher integrates.
 
     Attributes:
-        grid: number of intervals of [0, 1] on which t, u and s lie.
+        grid: number of intervals of [0, 1] between the possible values of t, u and s.
         teacher_steps: at most this many Heun steps of the teacher before the student takes over.
-        whole: share of the batch that learns the jump from 0 to 1, the one sampling uses.
+        whole: share of the batch that trains the jump from 0 to 1, which sampling uses.
     """
 
     grid: int = 16
@@ -41,21 +41,21 @@ class StudentSettings:
             raise InputError("student needs grid >= 1, teacher_steps >= 1 and 0 <= whole <= 1")
 
 
-def jump(slope: Slope, x: Tensor, t: Tensor, s: Tensor) -> Tensor:
-    """G(x, t, s) = x + (s − t) F(x, t, s); exactly x where s equals t."""
+def characteristic_map(slope: MeanVelocity, x: Tensor, t: Tensor, s: Tensor) -> Tensor:
+    """G(x, t, s) = x + (s − t) F(x, t, s); exactly x if s equals t."""
     return x + _like(s - t, x) * slope(x, t, s)
 
 
-def velocity_of(slope: Slope) -> Callable[[Tensor, Tensor], Tensor]:
-    """The teacher inside F: its diagonal."""
+def velocity_of(slope: MeanVelocity) -> Callable[[Tensor, Tensor], Tensor]:
+    """The teacher's velocity: the diagonal of F."""
     return lambda x, t: slope(x, t, t)
 
 
-def matching_loss(slope: Slope, start: Tensor, end: Tensor, generator: Generator) -> Tensor:
+def matching_loss(slope: MeanVelocity, start: Tensor, end: Tensor, generator: Generator) -> Tensor:
     """Flow matching on the straight line: mean |F(x_t, t, t) − (x₁ − x₀)|².
 
     Args:
-        start, end: (batch, ...) coupled base and data.
+        start, end: (batch, ...) coupled points of base and data.
     """
     _check_pairs(start, end)
     t = mine(torch.rand(whole(len(start), generator), generator=generator), generator)
@@ -65,19 +65,19 @@ def matching_loss(slope: Slope, start: Tensor, end: Tensor, generator: Generator
 
 
 def semigroup_loss(
-    student: Slope,
-    target: Slope,
-    teacher: Slope,
+    student: MeanVelocity,
+    target: MeanVelocity,
+    teacher: MeanVelocity,
     start: Tensor,
     end: Tensor,
     settings: StudentSettings,
     generator: Generator,
 ) -> Tensor:
-    """How far the student's jump t → s is from the teacher's walk t → u and a jump u → s.
+    """The error of the student's jump t → s against the teacher's t → u, then a jump u → s.
 
     Args:
         target: the student's moving average, which takes the jump u → s; no gradient.
-        start, end: (batch, ...) coupled base and data; the path between them is where x lies.
+        start, end: (batch, ...) coupled points of base and data; x is on the path between them.
     """
     _check_pairs(start, end)
     batch, grid = whole(len(start), generator), settings.grid
@@ -96,16 +96,17 @@ def semigroup_loss(
         for step in range(settings.teacher_steps):
             now = torch.minimum(t + step / grid, middle)
             there = heun(velocity, there, now, torch.minimum(now + 1 / grid, middle))
-        goal = jump(target, there, middle, s)
+        goal = characteristic_map(target, there, middle, s)
         slope = (goal - x) / _like(s - t, x)
     return (student(x, t, s) - slope).square().mean()
 
 
 def _check_pairs(start: Tensor, end: Tensor) -> None:
-    """One base point for each of the data: fewer would be spread over all without a word."""
+    """Require one base point per data point: a smaller shape would be broadcast silently."""
     if start.shape != end.shape:
         raise InputError(
-            f"start and end must have one shape, got {tuple(start.shape)} and {tuple(end.shape)}"
+            "start and end must have the same shape, "
+            f"got {tuple(start.shape)} and {tuple(end.shape)}"
         )
 
 

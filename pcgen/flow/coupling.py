@@ -1,11 +1,11 @@
-"""Pairs (x₀, x₁): base points to surface points, once per shape.
+"""Pairs (x₀, x₁) of base points and surface points, computed once per shape.
 
 Two finite samples of one surface are further apart (0.06 at 2048 points) than the base, a mixture
-on the surface, is from it. A bijection between them is therefore mostly noise to a regression, and
-so is the nearest of finitely many surface points: both move a point along the surface by about its
-distance to the next one. The method ``tangent`` takes that noise out: a base point goes to the
-tangent plane of the nearest surface point, which is the limit of the transport when the base is
-thin and its density is right. What was measured is in docs/notes/point-flow.md.
+on the surface, is from it. For regression, a bijection between them is therefore mostly noise. So
+is the nearest of finitely many surface points: both move a point along the surface by about the
+distance between samples. The method ``tangent`` removes that noise: a base point goes to the
+tangent plane of the nearest surface point, which is the limit of the transport for a thin base
+with the right density. See docs/notes/point-flow.md for measurements.
 """
 
 from __future__ import annotations
@@ -26,32 +26,32 @@ METHODS = ("tangent", "nearest", "exact", "bsp", "none")
 def surface_targets(
     start: Tensor, surface: Tensor, normals: Tensor | None, method: str = "tangent", seed: int = 0
 ) -> tuple[Tensor, Tensor | None]:
-    """Where the points of one shape's base belong on its surface.
+    """The targets on the surface of the base points of one shape.
 
     Args:
         start: (n, dim).
-        surface: (m, dim) points of the surface, with ``normals`` or None; a bijection wants m ≥ n.
-        method: of METHODS; all but ``tangent`` are those of :func:`match_points`.
+        surface: (m, dim) points of the surface, with ``normals`` or None; a bijection needs m ≥ n.
+        method: one of METHODS; all but ``tangent`` are described in :func:`match_points`.
     Returns:
-        (n, dim), and the normals there.
+        (n, dim) targets and their normals.
     """
     if method == "tangent":
-        return onto_surface(start, surface, normals)
+        return project_to_surface(start, surface, normals)
     end = surface if method == "nearest" else surface[: len(start)]
     index = match_points(start, end, method=method, seed=seed)
     return end[index], None if normals is None else normals[index]
 
 
-def onto_surface(
+def project_to_surface(
     points: Tensor, surface: Tensor, normals: Tensor | None
 ) -> tuple[Tensor, Tensor | None]:
-    """Points (n, dim) moved to the tangent plane of the nearest of many surface points.
+    """Move points (n, dim) to the tangent plane of the nearest of many surface points.
 
-    A point beyond the border of the surface is also pulled towards it. Without normals the nearest
-    few surface points are averaged instead.
+    A point beyond the boundary of the surface is also pulled towards it. Without normals, the
+    nearest few surface points are averaged instead.
 
     Returns:
-        (n, dim), and the normals there.
+        (n, dim) targets and their normals.
     """
     neighbours = _finder(surface)
     _, index = neighbours(points, min(4, len(surface)))
@@ -67,8 +67,8 @@ def onto_surface(
 
 
 def _finder(surface: Tensor) -> Callable[[Tensor, int], tuple[Tensor, Tensor]]:
-    """What gives distances and indices (n, k) of the surface points nearest to points (n, dim); on
-    a CPU in float64, by one tree for all its calls."""
+    """Returns a function for distances and indices (n, k) of the surface points nearest to points
+    (n, dim). On a CPU it uses float64 and one tree for all calls."""
     if surface.is_cuda:
 
         def on_device(points: Tensor, k: int) -> tuple[Tensor, Tensor]:
@@ -90,14 +90,14 @@ def _finder(surface: Tensor) -> Callable[[Tensor, int], tuple[Tensor, Tensor]]:
 
 
 def match_points(start: Tensor, end: Tensor, *, method: str = "exact", seed: int = 0) -> Tensor:
-    """For each base point of one shape the index of its surface point.
+    """Match base points to surface points of one shape.
 
     Args:
-        start, end: (n, dim); for ``nearest`` end may have any number of points, the more the
+        start, end: (n, dim); for ``nearest``, end may have any number of points, the more the
             better.
-        method: ``nearest`` projects onto the surface; ``exact`` is SciPy's assignment (O(n³) at
-            worst: 27 ms at 512, 1 s at 2048), ``bsp`` POT's binary space partitions (approximate,
-            far quicker) and ``none`` a random permutation, all three bijections.
+        method: ``nearest`` projects onto the surface; the others are bijections. ``exact`` is
+            SciPy's assignment (O(n³) at worst: 27 ms at 512, 1 s at 2048), ``bsp`` POT's binary
+            space partitions (approximate, far faster) and ``none`` a random permutation.
     Returns:
         (n,) int64 with start[i] matched to end[index[i]].
     """
@@ -113,7 +113,7 @@ def match_points(start: Tensor, end: Tensor, *, method: str = "exact", seed: int
     for name, points in (("start", start), ("end", end)):
         if not points.isfinite().all():
             raise InputError(
-                f"the {name} points hold NaN or infinite values; leave these shapes out"
+                f"the {name} points contain NaN or infinite values; leave these shapes out"
             )
     a = start.detach().cpu().double().numpy()
     b = end.detach().cpu().double().numpy()

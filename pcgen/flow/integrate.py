@@ -1,4 +1,4 @@
-"""From t = 0 to t = 1 in a given number of steps, by a velocity or by a characteristic map."""
+"""Integration from t = 0 to t = 1 in a given number of steps, by a velocity or a student."""
 
 from __future__ import annotations
 
@@ -44,8 +44,10 @@ def trajectory(
     yield x
 
 
-def jumps(characteristic: Characteristic, x: Tensor, *, steps: int) -> Iterator[Tensor]:
-    """Yield x at t = 0, 1/steps, ..., 1, each from the one before by G(x, t, t_next)."""
+def characteristic_trajectory(
+    characteristic: Characteristic, x: Tensor, *, steps: int
+) -> Iterator[Tensor]:
+    """Yield x at t = 0, 1/steps, ..., 1, each from the previous one by G(x, t, t_next)."""
     _check(steps)
     for t, t_next in _grid(x, steps):
         yield x

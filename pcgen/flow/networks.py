@@ -1,7 +1,7 @@
 """F(x, t, s, condition) for latents and for the points of a cloud.
 
-Both see t and the length d = s − t of the jump; the features of d vanish at d = 0, so a teacher
-trained on the diagonal is a valid start for its student.
+Both networks get t and the length d = s − t of the jump. The features of d vanish at d = 0, so a
+teacher trained on the diagonal can initialise its student.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ import torch
 from torch import Tensor, nn
 
 from pcgen.kernels import nearest
-from pcgen.latent.autoencoder import Local
-from pcgen.latent.mixture import Drawn, MixtureBatch
+from pcgen.latent.autoencoder import LocalCodes
+from pcgen.latent.mixture import MixtureBatch, MixtureSamples
 
 TIME_FEATURES = 11
 
 
 def time_features(t: Tensor, s: Tensor) -> Tensor:
-    """(batch,) times to (batch, 11): smooth in t, zero in d = s − t at d = 0."""
+    """Features (batch, 11) of times (batch,): smooth in t; those of d = s − t vanish at d = 0."""
     d = s - t
     turns = [t * math.pi * 2**k for k in range(3)]
     return torch.stack(
@@ -37,8 +37,8 @@ def time_features(t: Tensor, s: Tensor) -> Tensor:
     )
 
 
-class LatentSlope(nn.Module):
-    """A residual MLP; ``label`` (batch, classes) one-hot or None conditions it."""
+class LatentFlowNetwork(nn.Module):
+    """A residual MLP, conditioned on ``label``, one-hot (batch, classes) or None."""
 
     def __init__(self, dim: int, width: int, blocks: int, classes: int = 0) -> None:
         super().__init__()
@@ -60,15 +60,15 @@ class LatentSlope(nn.Module):
 
 @dataclass(frozen=True)
 class PointCondition:
-    """What the points of a shape know of their surroundings, computed once per cloud.
+    """The conditions of the points of a shape, computed once per cloud.
 
     Attributes:
         near: (batch, n, k) int64, the nearest other points of each at the start.
-        scale: (batch,), the mean distance between neighbours; lengths are divided by it.
-        centre: (batch, n, dim), of the component that each point started in.
+        scale: (batch,), mean distance between neighbours; lengths are divided by it.
+        centre: (batch, n, dim), of the component in which each point started.
         factor: (batch, n, dim, dim), A in the covariance of that component.
-        code: (batch, n, c), of the patch of the shape that each point started in.
-        mean: (batch, n, dim), of that patch; size: (batch, dim), its extent along the axes.
+        code: (batch, n, c), of the patch in which each point started.
+        mean: (batch, n, dim), of that patch; size: (batch, dim), extents of the shape.
     """
 
     near: Tensor
@@ -81,16 +81,16 @@ class PointCondition:
 
     @classmethod
     def of(
-        cls, mixture: MixtureBatch, start: Drawn, local: Local, neighbours: int
+        cls, mixture: MixtureBatch, start: MixtureSamples, local: LocalCodes, neighbours: int
     ) -> PointCondition:
-        """Of clouds as :meth:`MixtureBatch.sample` drew them.
+        """Build from clouds sampled by :meth:`MixtureBatch.sample`.
 
-        A cloud of fewer points than ``neighbours`` + 1 has all others as neighbours, or itself.
+        In a cloud with at most ``neighbours`` points, all other points are neighbours, or itself.
         """
         points = start.points
         k = min(neighbours, max(1, points.shape[1] - 1))
         squared, index = nearest(points, points, k=min(k + 1, points.shape[1]))
-        first = min(1, points.shape[1] - 1)  # a point is the nearest to itself
+        first = min(1, points.shape[1] - 1)  # each point is its own nearest
         scale = squared[..., first:].clamp_min(0).sqrt().mean((1, 2)).clamp_min(1e-6)
         rows = torch.arange(len(points), device=points.device)[:, None]
         return cls(
@@ -107,19 +107,19 @@ class PointCondition:
         return PointCondition(*(getattr(self, f.name)[rows] for f in fields(self)))
 
     def to(self, device: str) -> PointCondition:
-        """On another device."""
+        """Move to another device."""
         return PointCondition(*(getattr(self, f.name).to(device) for f in fields(self)))
 
 
-class PointSlope(nn.Module):
-    """Points look at their neighbours: edge convolutions on the graph of nearest points.
+class PointFlowNetwork(nn.Module):
+    """Edge convolutions on the graph of each point's nearest points.
 
-    All that enters is local: offsets to neighbours and to the component that a point started in,
-    over the spacing of the cloud, and the code of its patch. The field of view is as many hops as
-    there are ``blocks`` and one more. So the network can mend and sharpen a surface, and cannot
-    remember a shape.
-    Output: velocity (batch, n, dim) and, as the same forward pass, an unsigned normal, or
-    zero where the data had none. Edge convolution: Wang et al., "Dynamic Graph CNN", ACM TOG 2019.
+    All inputs are local: offsets to neighbours and to the component in which a point started,
+    relative to the spacing of the cloud, and the code of its patch. The receptive field is one hop
+    more than there are ``blocks``. So the network can repair and sharpen a surface, but cannot
+    memorise a shape.
+    Output: velocity (batch, n, dim) and, from the same forward pass, an unsigned normal, or zero
+    if the data had none. Edge convolution: Wang et al., "Dynamic Graph CNN", ACM TOG 2019.
     """
 
     def __init__(self, dim: int, code: int, width: int, blocks: int) -> None:
@@ -138,7 +138,7 @@ class PointSlope(nn.Module):
         self.normal = nn.Linear(width, dim)
 
     def forget_normals(self) -> None:
-        """Give zero normals for good: nothing will teach them, and untaught ones look true."""
+        """Output zero normals from now on: untrained ones would look plausible."""
         _zero(self.normal)
 
     def forward(self, x: Tensor, t: Tensor, s: Tensor, condition: PointCondition) -> Tensor:
@@ -147,10 +147,10 @@ class PointSlope(nn.Module):
     def velocity_and_normal(
         self, x: Tensor, t: Tensor, s: Tensor, condition: PointCondition
     ) -> tuple[Tensor, Tensor]:
-        """(batch, n, dim) each; the normal is not normalised."""
+        """Both (batch, n, dim); the normal is not normalised."""
         unit = condition.scale[:, None, None]
         near, told = condition.near, time_features(t, s)
-        offset = (gathered(x, near) - x[:, :, None]) / unit[..., None]
+        offset = (gather_rows(x, near) - x[:, :, None]) / unit[..., None]
         edges = self.offsets(offset)
         size = condition.size[:, None]
         own = torch.cat(
@@ -172,7 +172,7 @@ class PointSlope(nn.Module):
 
 
 class _EdgeBlock(nn.Module):
-    """W mean over neighbours j of silu(A hⱼ + B (xⱼ − xᵢ)): what the neighbours see."""
+    """W mean over neighbours j of silu(A hⱼ + B (xⱼ − xᵢ))."""
 
     def __init__(self, dim: int, width: int) -> None:
         super().__init__()
@@ -181,22 +181,22 @@ class _EdgeBlock(nn.Module):
         self.leave = nn.Linear(width, width)
 
     def forward(self, h: Tensor, offset: Tensor, near: Tensor) -> Tensor:
-        edges = nn.functional.silu(gathered(self.other(h), near) + self.offset(offset))
+        edges = nn.functional.silu(gather_rows(self.other(h), near) + self.offset(offset))
         return self.leave(edges.mean(2))
 
 
-def gathered(values: Tensor, index: Tensor) -> Tensor:
+def gather_rows(values: Tensor, index: Tensor) -> Tensor:
     """Rows ``index`` (batch, n, k) of ``values`` (batch, m, width): (batch, n, k, width)."""
     batch, n, k = index.shape
     flat = index.reshape(batch, n * k, 1).expand(-1, -1, values.shape[2])
     return values.gather(1, flat).view(batch, n, k, -1)
 
 
-class BoundPointSlope:
-    """A point network as F(x, t, s) of one batch, keeping the normals of its last evaluation."""
+class BoundPointFlow:
+    """A point network as F(x, t, s) of one batch; keeps the normals of its last evaluation."""
 
     def __init__(self, module: nn.Module, condition: PointCondition) -> None:
-        assert isinstance(module, PointSlope)
+        assert isinstance(module, PointFlowNetwork)
         self._module, self._condition = module, condition
         self.normal = torch.zeros(())
 

@@ -1,7 +1,7 @@
-"""Plausible neighbours of a shape: stretched along the axes, sheared, mirrored.
+"""Plausible variants of a shape: stretched along the axes, sheared, reflected.
 
-Few sets hold thousands of shapes; a stretched chair is a chair. Everything acts on clouds in the
-box frame, and the result is put back into the box.
+Few data sets have thousands of shapes, and a stretched chair is still a chair. All functions act on
+clouds in the box frame and return the result to the box.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from pcgen.runtime import staged
 def augment(
     points: Tensor, amount: float, generator: Generator, normals: Tensor | None = None
 ) -> tuple[Tensor, Tensor | None]:
-    """Stretch each axis by exp(amount · N(0, 1)), shear by half of it, mirror x at random.
+    """Stretch each axis by exp(amount · N(0, 1)), shear by half of it, reflect x at random.
 
     Args:
-        points: (batch, n, dim) in the box frame; normals likewise, unit vectors, or None.
-        amount: 0 gives the points back unchanged, the mirror image included.
+        points: (batch, n, dim) in the box frame; normals: of the same shape, unit vectors, or None.
+        amount: 0 returns the points unchanged, also without reflection.
     Returns:
         points and normals; normals transform by the inverse transpose.
     """

@@ -1,9 +1,9 @@
-"""A codec and the proportions together, and the loss that trains them.
+"""A codec combined with the proportions of a shape, and the training loss.
 
-A latent is a code of the shape with its proportions taken out, followed by the proportions: the
-cloud is encoded after each axis was stretched to the full box, and what the code decodes to is
-stretched back. So a stretched shape keeps its code exactly, the networks need not learn what a
-stretch does, and proportions are varied, blended and transported as the plain numbers they are.
+A latent is the code of the normalised shape, followed by its proportions: each axis of the cloud is
+stretched to fill the box before encoding, and the decoded shape is stretched back. So a stretched
+shape keeps its code exactly, the networks need not learn the effect of stretching, and proportions
+are varied, blended and transported as plain numbers.
 """
 
 from __future__ import annotations
@@ -21,46 +21,46 @@ from pcgen.batch_random import mine, whole
 from pcgen.errors import InputError
 from pcgen.latent.decoder import MixtureDecoder
 from pcgen.latent.encoder import ENCODERS, build_encoder
-from pcgen.latent.mixture import Drawn, MixtureBatch
+from pcgen.latent.mixture import MixtureBatch, MixtureSamples
 from pcgen.latent.patches import PatchCodec
 from pcgen.latent.tokens import TokenCodec
 from pcgen.runtime import staged
 from pcgen.shapes.normalise import FLAT
 
 CODECS = ("patches", "tokens", *ENCODERS)
-"""What turns clouds into codes and back: local patches, tokens, or one global code by one of
+"""Codecs: local patches, tokens, or one global code by an encoder of
 :data:`pcgen.latent.encoder.ENCODERS`."""
 
-# Extents below this share of the longest one count as this share: noise on a flat shape must not
-# be stretched to the size of the box.
+# Extents below this share of the longest one are treated as this share: noise on a flat shape must
+# not be stretched to the size of the box.
 FLATTEST = FLAT
-# Of the logarithm of an extent in a latent, so that it varies about as much as a code's number.
+# Factor of the log extents in a latent, so that they vary about as much as the code.
 EXTENT_SCALE = 2.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class AutoencoderSettings:
-    """Sizes of the autoencoder.
+    """Settings of the autoencoder.
 
     Attributes:
         encoder: one of :data:`CODECS`.
-        levels: of ``patches``: there are 2^levels of them.
-        code: of ``patches`` and ``tokens``: numbers for what each looks like.
-        neighbours: of ``patches``: points that a code is read off.
-        patch_parts: of ``patches``: Gaussians of each.
-        patch_width: of ``patches``: of the hidden layers.
-        tokens: how many ``tokens``.
-        latent_dim: of a global code: its numbers, proportions (one for each axis) included.
-        width: of a global code and of ``tokens``: of the hidden layers.
-        parts: of a global code and of ``tokens``: Gaussians per shape.
-        thickness: floor under their standard deviations, in box units (the box has side 2).
-        latent_noise: standard deviation added to the code in training, where it has variance
-            one; makes neighbouring codes decode alike. Positions of patches get none.
-        points: per shape and step, to encode; scored: likewise, to score, other ones.
-        prune: weight of the sparsest components that the base of the point flow does without.
-        reach: how many standard deviations from a component's centre its points may start.
-        fuzz: of the thickness, how much a drawn point is moved off its component. The likelihood
-            needs the thickness; drawn in full it is a blur that tells generated clouds apart.
+        levels: ``patches``: levels of splitting; there are 2^levels patches.
+        code: ``patches``, ``tokens``: size of the code of each.
+        neighbours: ``patches``: points from which a code is computed.
+        patch_parts: ``patches``: Gaussians per patch.
+        patch_width: ``patches``: width of the hidden layers.
+        tokens: ``tokens``: number of tokens.
+        latent_dim: global codes: size of the latent, including one proportion per axis.
+        width: global codes, ``tokens``: width of the hidden layers.
+        parts: global codes, ``tokens``: Gaussians per shape.
+        thickness: lower bound on their standard deviations, in box units (the box has side 2).
+        latent_noise: standard deviation of the noise added to the code in training, where the
+            code has variance one; makes similar codes decode alike. Patch positions get none.
+        points: points per shape and step to encode; scored: other points, to score.
+        prune: weight of the sparsest components that the base of the point flow leaves out.
+        reach: maximum distance of a start from its component's centre, in standard deviations.
+        fuzz: noise of a sampled point about its component, relative to the thickness. The
+            likelihood needs the thickness, but sampling with all of it blurs generated clouds.
     """
 
     encoder: str = "patches"
@@ -103,7 +103,9 @@ class AutoencoderSettings:
                 f"{self.levels} and {self.patch_width}"
             )
         if self.encoder == "tokens" and self.parts % self.tokens:
-            raise InputError(f"{self.parts} parts cannot be shared by {self.tokens} tokens")
+            raise InputError(
+                f"{self.parts} parts cannot be divided evenly among {self.tokens} tokens"
+            )
         if self.thickness <= 0:
             raise InputError(f"thickness must be positive, got {self.thickness}")
         if not (0 <= self.prune < 1 and self.reach > 0 and self.fuzz >= 0):
@@ -114,7 +116,7 @@ class AutoencoderSettings:
 
 
 class GlobalCodec(nn.Module):
-    """One code for the whole shape: an encoder of :mod:`.encoder`, an MLP to all components."""
+    """One code for the whole shape: an encoder of :mod:`.encoder`, then an MLP decoder."""
 
     position_numbers = 0
 
@@ -125,11 +127,11 @@ class GlobalCodec(nn.Module):
         self.decoder = MixtureDecoder(code_dim, width, thickness, centres)
 
     def encode(self, points: Tensor) -> Tensor:
-        """(batch, n, dim) to (batch, code_dim)."""
+        """Encode (batch, n, dim) to (batch, code_dim)."""
         return self.encoder(points)
 
     def decode(self, code: Tensor) -> MixtureBatch:
-        """(batch, code_dim) to mixtures."""
+        """Decode (batch, code_dim) to mixtures."""
         return self.decoder(code)
 
 
@@ -137,10 +139,10 @@ Codec = PatchCodec | TokenCodec | GlobalCodec
 
 
 def build_codec(settings: AutoencoderSettings, centres: Tensor) -> Codec:
-    """The codec that ``settings`` ask for.
+    """Build the codec that ``settings`` specify.
 
     Args:
-        centres: (parts, dim) where the components of a global code or of tokens start.
+        centres: (parts, dim) initial centres of the components of a global code or of tokens.
     """
     dim = centres.shape[1]
     if settings.encoder == "patches":
@@ -161,20 +163,19 @@ def build_codec(settings: AutoencoderSettings, centres: Tensor) -> Codec:
     code = settings.latent_dim - dim
     if code < 1:
         raise InputError(
-            f"latent_dim must be more than the {dim} that hold the proportions, "
-            f"got {settings.latent_dim}"
+            f"latent_dim must be more than the {dim} proportions, got {settings.latent_dim}"
         )
     return GlobalCodec(settings.encoder, code, settings.width, settings.thickness, centres)
 
 
 @dataclass(frozen=True)
-class Local:
-    """What latents say around some points.
+class LocalCodes:
+    """What latents encode around some points.
 
     Attributes:
-        code: (batch, n, c), what the patch of each point looks like.
-        mean: (batch, n, dim), where that patch lies in the box.
-        size: (batch, dim), its extent along the axes, which the code does not tell.
+        code: (batch, n, c), the code of each point's patch.
+        mean: (batch, n, dim), the position of that patch in the box.
+        size: (batch, dim), extents along the axes, which the code does not contain.
     """
 
     code: Tensor
@@ -183,10 +184,10 @@ class Local:
 
 
 class Autoencoder(nn.Module):
-    """``encode`` clouds, ``decode`` latents, ``loss`` of both on two draws of one surface.
+    """``encode`` clouds, ``decode`` latents; ``loss`` uses two samples of one surface.
 
     Attributes:
-        dim: of the points; latent_dim: numbers in a latent, a code and then ``dim`` proportions.
+        dim: of the points; latent_dim: size of a latent, a code and then ``dim`` proportions.
     """
 
     def __init__(self, settings: AutoencoderSettings, centres: Tensor) -> None:
@@ -201,8 +202,8 @@ class Autoencoder(nn.Module):
 
     @classmethod
     def untrained(cls, settings: AutoencoderSettings, clouds: Any, seed: int) -> Autoencoder:
-        """One with random weights from ``seed``, its components at random points of the training
-        clouds (count, n, dim), a tensor or indexed like one."""
+        """Build one with random weights from ``seed`` and its components at random points of
+        ``clouds`` (count, n, dim), a tensor or indexed like one."""
         draw = torch.Generator().manual_seed(seed)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
@@ -213,14 +214,14 @@ class Autoencoder(nn.Module):
 
     @classmethod
     def trained(cls, settings: AutoencoderSettings, weights: dict[str, Tensor]) -> Autoencoder:
-        """One with weights that training left, frozen; they tell the dimension of the points.
+        """Build one with trained, frozen weights; these determine the dimension of the points.
 
         Raises:
-            ValueError: they are of another network.
+            ValueError: the weights belong to a different network.
         """
         faults: list[ValueError] = []
         for dim in (3, 2, 1, 4):
-            # Of no memory, since a damaged file may ask for any number of them.
+            # Allocates no memory, as a damaged file may state any size.
             centres = torch.zeros(1, dim).expand(settings.parts, dim)
             try:
                 model = checkpoint.filled(partial(cls, settings, centres), weights)
@@ -230,45 +231,45 @@ class Autoencoder(nn.Module):
         raise faults[0]
 
     def encode(self, points: Tensor) -> Tensor:
-        """(batch, n, dim) in the box frame, any n, to (batch, latent_dim)."""
+        """Encode clouds (batch, n, dim) in the box frame, any n, to (batch, latent_dim)."""
         return self._encode(points, proportions(points))
 
     def decode(self, z: Tensor) -> MixtureBatch:
-        """(batch, latent_dim) to a mixture each, whose likelihood the training raises."""
+        """Decode (batch, latent_dim) to the mixtures whose likelihood the training maximises."""
         code, sizes = self._parted(z)
         return self.codec.decode(code).stretched(sizes)
 
-    def local(self, z: Tensor, part: Tensor) -> Local:
-        """What a latent says around points of components ``part`` (batch, n), see :class:`Local`.
+    def local(self, z: Tensor, part: Tensor) -> LocalCodes:
+        """What latents encode around points of ``part`` (batch, n), see :class:`LocalCodes`.
 
-        A code that is not local says nothing there.
+        A global code has no local information.
         """
         code, sizes = self._parted(z)
         if isinstance(self.codec, PatchCodec):
             looks, mean = self.codec.local(code, part)
-            return Local(looks, mean * sizes[:, None], sizes * self.codec.scale)
+            return LocalCodes(looks, mean * sizes[:, None], sizes * self.codec.scale)
         nothing = z.new_zeros(*part.shape, 0)
-        return Local(nothing, z.new_zeros(*part.shape, self.dim), sizes)
+        return LocalCodes(nothing, z.new_zeros(*part.shape, self.dim), sizes)
 
     @property
     def local_numbers(self) -> int:
-        """Numbers in the code of a patch, 0 where a code is not local."""
+        """Size of a patch's code; 0 for a global code."""
         return self.codec.code if isinstance(self.codec, PatchCodec) else 0
 
     def _parted(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        """Codes, and extents along the axes over the longest one, of latents."""
+        """Split latents into codes and extents along the axes, relative to the longest."""
         code, logs = z.split([z.shape[1] - self.dim, self.dim], dim=1)
         logs = logs / EXTENT_SCALE
         return code, (logs - logs.amax(1, keepdim=True)).exp().clamp_min(FLATTEST)
 
     def extents(self, z: Tensor) -> Tensor:
-        """Extents (batch, dim) along the axes over the longest one, of latents."""
+        """Extents (batch, dim) of latents along the axes, relative to the longest."""
         return self._parted(z)[1]
 
     def noisy(self, z: Tensor, generator: Generator) -> Tensor:
-        """Latents with the noise that the decoder is trained under.
+        """Latents with the noise that the decoder is trained with.
 
-        Proportions and positions of patches stay.
+        Proportions and positions of patches are unchanged.
         """
         rows = whole(len(z), generator)
         drawn = mine(torch.randn(rows, z.shape[1], generator=generator), generator)
@@ -283,14 +284,14 @@ class Autoencoder(nn.Module):
         count: int,
         generator: Generator | Sequence[Generator],
         clouds: int = 1,
-    ) -> tuple[MixtureBatch, Drawn]:
-        """The base of each shape in point space, and ``count`` points of it: where a point
-        flow starts. Or several such ``clouds``, one after the other along the points.
+    ) -> tuple[MixtureBatch, MixtureSamples]:
+        """The base of each shape in point space, and ``count`` samples of it: the start of the
+        point flow. Or several such ``clouds``, concatenated along the points.
 
-        It is sharper than the mixture that the likelihood asks for: training clouds decoded after
+        It is sharper than the mixture with the best likelihood: training clouds decoded after
         one hour on 1,401 shapes, 2048 points each, had a squared Chamfer distance of 4.07e-3, not
-        4.27e-3, to another draw of their surface (two draws of it 3.02e-3), and 56.9, not 60.2, in
-        100 of them had a generated nearest neighbour, where 50 is ideal.
+        4.27e-3, to another sample of their surface (two samples of it 3.02e-3), and 56.9, not 60.2,
+        in 100 of them had a generated nearest neighbour, where 50 is ideal.
         """
         chosen = self.settings
         mixture = self.decode(z).pruned(chosen.prune)
@@ -298,7 +299,7 @@ class Autoencoder(nn.Module):
             mixture.sample(count, generator, reach=chosen.reach, fuzz=chosen.fuzz)
             for _ in range(clouds)
         ]
-        return mixture, Drawn(
+        return mixture, MixtureSamples(
             points=torch.cat([draw.points for draw in drawn], 1),
             part=torch.cat([draw.part for draw in drawn], 1),
             local=torch.cat([draw.local for draw in drawn], 1),
@@ -307,11 +308,10 @@ class Autoencoder(nn.Module):
     def loss(self, points: Tensor, generator: Generator) -> Tensor:
         """Negative log-likelihood of some of the points, given the latent of the others.
 
-        Of fewer points than ``points`` + ``scored``, as large shares are encoded and scored.
-
-        Two disjoint draws keep the code about the surface and not about the sample.
+        Fewer points than ``points`` + ``scored`` are divided in the same proportion. As the two
+        sets are disjoint, the code describes the surface rather than the sample.
         """
-        # The extents are those of all the points, or a tip that one half missed would rescale it.
+        # Extents of all points: a tip missing from one half would otherwise rescale it.
         sizes = proportions(points)
         count, chosen = points.shape[1], self.settings
         first = max(1, count * chosen.points // (chosen.points + chosen.scored))
@@ -325,7 +325,7 @@ class Autoencoder(nn.Module):
 
 
 def proportions(points: Tensor) -> Tensor:
-    """Extents of clouds (batch, n, dim) along the axes over the longest one: (batch, dim)."""
+    """Extents (batch, dim) of clouds (batch, n, dim) along the axes, relative to the longest."""
     extents = points.amax(1) - points.amin(1)
     longest = extents.amax(1, keepdim=True).clamp_min(1e-6)
     return (extents / longest).clamp_min(FLATTEST)

@@ -1,4 +1,4 @@
-"""Numbers to mixtures of Gaussians, and the network that decodes a global code into them."""
+"""Mixtures of Gaussians from unconstrained numbers, and the decoder of a global code."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ INITIAL_SIZE = 0.15
 
 
 def component_numbers(dim: int) -> int:
-    """How many numbers describe a component: centre, lower triangular factor and weight."""
+    """The number of parameters of a component: centre, lower triangular factor and weight."""
     return dim + dim * (dim + 1) // 2 + 1
 
 
 def components(raw: Tensor, thickness: float) -> MixtureBatch:
-    """(..., K, component_numbers) to mixtures of K components, each with weights of its own."""
+    """(..., K, component_numbers) to mixtures of K weighted components."""
     numbers = raw.shape[-1]
     dim = next(d for d in range(1, numbers) if component_numbers(d) == numbers)
     rows, columns = torch.tril_indices(dim, dim, device=raw.device)
@@ -32,21 +32,47 @@ def components(raw: Tensor, thickness: float) -> MixtureBatch:
 
 
 def initial_components(centres: Tensor, size: float) -> Tensor:
-    """(K, component_numbers): round components of one size at ``centres`` (K, dim)."""
+    """Parameters (K, component_numbers) of equal, isotropic components at ``centres``."""
     parts, dim = centres.shape
+    start = torch.empty(parts, component_numbers(dim))
+    if start.is_meta:  # see normal_weights
+        return start
     rows, columns = torch.tril_indices(dim, dim)
-    start = torch.zeros(parts, component_numbers(dim))
+    start.zero_()
     start[:, :dim] = centres
     start[:, dim:-1] = size * (rows == columns).float()
     return start
 
 
-class MixtureDecoder(nn.Module):
-    """A code (batch, code_dim) to K components of dimension ``dim``, by an MLP.
+def normal_weights(*shape: int, deviation: float) -> Tensor:
+    """Normal weights of a standard deviation, drawn only where they are kept.
+
+    On the meta device, on which a model is built before weights are loaded into it, arithmetic
+    would import torch's compiler, which takes two seconds.
+    """
+    weights = torch.empty(*shape)
+    return weights if weights.is_meta else deviation * weights.normal_()
+
+
+def small_head(width: int, start: Tensor, deviation: float) -> nn.Linear:
+    """A linear layer from ``width`` whose output is ``start`` plus a little of its input.
 
     Args:
-        thickness: floor under the standard deviations, in box units.
-        centres: (K, dim) where the components start, e.g. random training points.
+        deviation: standard deviation of the weights.
+    """
+    head = nn.Linear(width, start.numel())
+    with torch.no_grad():
+        head.weight.copy_(normal_weights(*head.weight.shape, deviation=deviation))
+        head.bias.copy_(start.flatten())
+    return head
+
+
+class MixtureDecoder(nn.Module):
+    """An MLP that decodes a code (batch, code_dim) to K components of dimension ``dim``.
+
+    Args:
+        thickness: lower bound on the standard deviations, in box units.
+        centres: (K, dim) initial centres of the components, e.g. random training points.
     """
 
     def __init__(self, code_dim: int, width: int, thickness: float, centres: Tensor) -> None:
@@ -61,10 +87,7 @@ class MixtureDecoder(nn.Module):
             nn.Linear(width, width),
             nn.SiLU(),
         )
-        self.head = nn.Linear(width, self.parts * component_numbers(self.dim))
-        nn.init.normal_(self.head.weight, std=0.01)
-        with torch.no_grad():
-            self.head.bias.copy_(initial_components(centres, INITIAL_SIZE).flatten())
+        self.head = small_head(width, initial_components(centres, INITIAL_SIZE), 0.01)
 
     def forward(self, code: Tensor) -> MixtureBatch:
         raw = self.head(self.body(code)).view(len(code), self.parts, -1)

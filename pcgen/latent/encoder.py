@@ -1,13 +1,13 @@
-"""Clouds to latents: four architectures under one signature.
+"""Clouds to global codes: four architectures with one signature.
 
-All are invariant to the order of the points and take any number of them. A layer norm without
-parameters ends each, so that latents have one scale whatever was learned.
+All are invariant to the order of the points and take any number of them. Each ends in a layer norm
+without parameters, so that latents always have the same scale.
 
-Four minutes of one core each on 1,401 shapes of ten categories and no children, judged on 200
-unseen ones with their proportions (Chamfer distance of the reconstruction over that of two
-samplings; share of the surface that it misses; distance of the codes of two samplings, and of a
-noisy one, over the distance to the nearest other shape; decoded midpoints, how much farther from
-real shapes than decoded codes are):
+Four minutes of one core each on 1,401 shapes of ten categories without children, evaluated on 200
+unseen shapes with their proportions. CD ratio: Chamfer distance of the reconstruction over that of
+two samples. Holes: share of the surface that it misses. Resampled, noisy: distance between codes
+of two samples, or to that of a noisy one, over the distance to the nearest other shape. Half-way:
+distance of decoded midpoints to real shapes over that of decoded codes.
 
 ==============  =====  ========  =====  =========  =====  ========
 encoder         steps  CD ratio  holes  resampled  noisy  half-way
@@ -18,8 +18,8 @@ attention        1154      4.28  0.127      0.187  0.294      1.19
 neighbourhood     475      7.11  0.166      0.130  0.240      1.15
 ==============  =====  ========  =====  =========  =====  ========
 
-A step with basis points is six to fourteen times as cheap, which decides it. (Half-way is a ratio
-to codes that are decoded far worse in the other rows.)
+A step with basis points is six to fourteen times as cheap, which is decisive. (Half-way compares
+with decoded codes, which are far worse in the other rows.)
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from pcgen.kernels import nearest
 
 
 class BasisPointEncoder(nn.Module):
-    """From each of a fixed set of points in the box, the vector to the nearest cloud point; an MLP.
+    """Vectors from fixed points in the box to their nearest cloud points, then an MLP.
 
     The features need no gradient, which makes a training step several times cheaper than
     PointNet's. Idea: Prokudin, Lassner, Romero, "Efficient Learning on Point Clouds with Basis
@@ -43,7 +43,7 @@ class BasisPointEncoder(nn.Module):
         super().__init__()
         sobol = torch.quasirandom.SobolEngine(dim, scramble=True, seed=0)
         self.basis: Tensor
-        # The box is [-1, 1]^dim; a margin lets points outside see its faces from beyond.
+        # The box is [-1, 1]^dim; the margin adds basis points beyond its faces.
         self.register_buffer("basis", 1.05 * (2 * sobol.draw(basis) - 1))
         self.body = nn.Sequential(
             nn.Linear(basis * (dim + 1), width),
@@ -66,7 +66,7 @@ class BasisPointEncoder(nn.Module):
 
 
 class PointNetEncoder(nn.Module):
-    """A shared MLP per point, maximum and mean over the points, an MLP (Qi et al., CVPR 2017)."""
+    """A shared MLP per point, max and mean pooling, then an MLP (Qi et al., CVPR 2017)."""
 
     def __init__(self, dim: int, latent_dim: int, width: int) -> None:
         super().__init__()
@@ -80,10 +80,10 @@ class PointNetEncoder(nn.Module):
 
 
 class Perceiver(nn.Module):
-    """Learned queries attend to all points, then to each other: one vector a query.
+    """Learned queries attend to all points, then to each other: one vector per query.
 
-    The layout of Set Transformer (Lee et al., ICML 2019) and Perceiver: cost linear in the number
-    of points. Positions enter with their sines and cosines at three octaves.
+    The layout of Set Transformer (Lee et al., ICML 2019) and Perceiver, with cost linear in the
+    number of points. Positions are encoded by sines and cosines at three octaves.
     """
 
     def __init__(self, dim: int, width: int, queries: int, heads: int = 4) -> None:
@@ -110,7 +110,7 @@ class Perceiver(nn.Module):
 
 
 class AttentionEncoder(nn.Module):
-    """A few learned queries attend to all points, see :class:`Perceiver`; an MLP."""
+    """A few learned queries attend to all points, see :class:`Perceiver`; then an MLP."""
 
     def __init__(self, dim: int, latent_dim: int, width: int, queries: int = 16) -> None:
         super().__init__()
@@ -124,10 +124,10 @@ class AttentionEncoder(nn.Module):
 
 
 class NeighbourhoodEncoder(nn.Module):
-    """Two edge convolutions over the nearest neighbours of each point, pooled; an MLP.
+    """Two edge convolutions over nearest neighbours, pooling, then an MLP.
 
-    Edge convolution: Wang et al., "Dynamic Graph CNN", ACM TOG 2019, on one fixed graph in space,
-    which :func:`pcgen.kernels.nearest` finds.
+    Edge convolution: Wang et al., "Dynamic Graph CNN", ACM TOG 2019, here on one fixed graph in
+    space from :func:`pcgen.kernels.nearest`.
     """
 
     def __init__(self, dim: int, latent_dim: int, width: int, neighbours: int = 8) -> None:
@@ -146,7 +146,7 @@ class NeighbourhoodEncoder(nn.Module):
 
 
 class _EdgeConvolution(nn.Module):
-    """max over neighbours j of silu(A xᵢ + B (xⱼ − xᵢ)), both products taken once a point."""
+    """max over neighbours j of silu(A xᵢ + B (xⱼ − xᵢ)), each product computed once per point."""
 
     def __init__(self, inner: int, outer: int) -> None:
         super().__init__()
@@ -156,12 +156,12 @@ class _EdgeConvolution(nn.Module):
     def forward(self, x: Tensor, index: Tensor) -> Tensor:
         own, other = self.own(x), self.other(x)
         rows = torch.arange(len(x), device=x.device)[:, None, None]
-        # silu is not monotone, but the maximum before it keeps the cost of one activation.
+        # silu is not monotone, but taking the maximum first costs only one activation.
         return nn.functional.silu(own - other + other[rows, index].amax(2))
 
 
 def _pooled(each: Tensor) -> Tensor:
-    """(batch, n, width) to (batch, 2 width): maximum and mean over the points."""
+    """Max and mean pooling, (batch, n, width) to (batch, 2 width)."""
     return torch.cat([each.max(1).values, each.mean(1)], -1)
 
 
@@ -178,7 +178,7 @@ ENCODERS: dict[str, type[nn.Module]] = {
 
 
 def build_encoder(kind: str, dim: int, latent_dim: int, width: int) -> nn.Module:
-    """One of :data:`ENCODERS`; it maps (batch, n, dim) to (batch, latent_dim)."""
+    """Build one of :data:`ENCODERS`; it maps (batch, n, dim) to (batch, latent_dim)."""
     if kind not in ENCODERS:
         raise InputError(f"encoder must be one of {', '.join(ENCODERS)}, got {kind!r}")
     return ENCODERS[kind](dim, latent_dim, width)

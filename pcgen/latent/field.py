@@ -1,13 +1,12 @@
-"""A signed distance that a local code says, anywhere about its shape.
+"""The signed distance field of a shape, from its local code.
 
-What is inside is no local question: a wall looks the same from both sides. So patches first look
-at each other, by attention; then a small network gives each place the distance that its nearest
-patches see, from where the place lies beside them. These are blended with weights that vanish where
-a patch ceases to be among the nearest, so that the distance is continuous. The patches are part of
-the latent, so shapes that the network has not seen are represented about as well as those it has.
-
-Places and distances are in the frame of :mod:`pcgen.shapes.solid`, in which codes are, and
-distances are learned up to :data:`FAR` from the surface.
+Inside and outside cannot be told locally: a wall looks the same from both sides. So the patches
+first attend to each other. A small network then predicts the distance at a position from each of
+the nearest patches, given the position relative to it. The predictions are blended with weights
+that vanish where a patch leaves the nearest ones, so the distance is continuous. As the patches are
+part of the latent, unseen shapes are represented about as well as training shapes. Positions and
+distances are in the frame of :mod:`pcgen.shapes.solid`, like the codes; distances are learned up to
+:data:`FAR` from the surface.
 """
 
 from __future__ import annotations
@@ -21,19 +20,19 @@ from pcgen.latent.patches import POSITION_SCALE, SCALE
 from pcgen.runtime import staged
 
 FAR = 0.1
-"""Distances beyond this are all alike, in a frame of side 2."""
-WAVES = 3  # octaves in which a patch is told where it lies
-HEADS = 4  # of an attention
+"""Distances are truncated here, in a frame of side 2."""
+WAVES = 3  # octaves of the position encoding of a patch
+HEADS = 4  # of each attention layer
 CERTAIN = 6.0  # bound on the logarithm of a patch's own weight
 
 
 class Field(nn.Module):
-    """Signed distances of latents of :class:`pcgen.latent.patches.PatchCodec`.
+    """The signed distance field of latents of :class:`pcgen.latent.patches.PatchCodec`.
 
     Args:
-        patches: of a code; code: numbers of each.
-        width: of all layers, a multiple of ``HEADS``; layers: of attention.
-        nearest: patches that say something about a place.
+        patches: number of patches in a code; code: size of each patch's code.
+        width: of all layers, a multiple of ``HEADS``; layers: number of attention layers.
+        nearest: number of patches that contribute at a position.
     """
 
     def __init__(self, patches: int, code: int, *, width: int, layers: int, nearest: int) -> None:
@@ -52,11 +51,11 @@ class Field(nn.Module):
         self.head = nn.Linear(width, 2)
 
     def forward(self, z: Tensor, places: Tensor) -> Tensor:
-        """Signed distances (batch, n) at places (batch, n, 3) of latents (batch, latent_dim)."""
+        """Signed distances (batch, n) at positions (batch, n, 3) of latents (batch, latent_dim)."""
         return self.at(*self.patch_features(z), places)
 
     def patch_features(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        """Means (batch, patches, 3) of the patches, and what each knows (batch, patches, width)."""
+        """Means (batch, patches, 3) of the patches, and their features (batch, patches, width)."""
         numbers = 3 * self.patches
         mean = z[:, :numbers].view(len(z), self.patches, 3) / POSITION_SCALE
         looks = z[:, numbers : numbers + self.patches * self.code]
@@ -69,7 +68,7 @@ class Field(nn.Module):
         return mean, self.token(torch.cat([self.norm(x), looks], -1))
 
     def at(self, mean: Tensor, features: Tensor, places: Tensor) -> Tensor:
-        """Signed distances (batch, n) at places, given :meth:`patch_features`."""
+        """Signed distances (batch, n) at positions, given :meth:`patch_features`."""
         with torch.no_grad():
             away, patch = torch.cdist(places, mean).topk(self.nearest + 1, largest=False)
             beside = (1 - away[..., :-1] / away[..., -1:].clamp_min(1e-9)).clamp_min(1e-6).square()
@@ -84,7 +83,7 @@ class Field(nn.Module):
         """Mean error of distances (batch, n) in units of ``FAR``."""
         found = self(z, places)
         error = (found.clamp(-FAR, FAR) - distance.clamp(-FAR, FAR)).abs()
-        # Beyond FAR the error has no gradient, and this brings the distance back.
+        # Beyond FAR the error has no gradient; this term pulls the distance back.
         excess = (found.abs() - FAR).clamp_min(0)
         return (error.mean() + 0.01 * excess.mean()) / FAR
 

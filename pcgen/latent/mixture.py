@@ -1,9 +1,9 @@
-"""Batches of Gaussian mixtures with covariance A Aᵀ + σ² I, made for thin surfaces.
+"""Batches of Gaussian mixtures with covariance A Aᵀ + σ² I, suited to thin surfaces.
 
 The likelihood of M points under K components is a product of M × F features with F × K
-coefficients followed by a log-sum-exp. Doing both passes for one shape while its M × K scores
-are still in the cache, forward and gradient together, took 24 ms where autograd took 250 ms
-(32 shapes, 768 points, 256 components, one core).
+coefficients followed by a log-sum-exp. Computing value and gradient together, one shape at a time
+while its M × K scores are in the cache, took 24 ms where autograd took 250 ms (32 shapes, 768
+points, 256 components, one core).
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from pcgen.runtime import staged
 
 
 @dataclass(frozen=True)
-class Drawn:
-    """Points drawn from a mixture.
+class MixtureSamples:
+    """Points sampled from a mixture.
 
     Attributes:
         points: (batch, n, dim).
-        part: (batch, n) int64, the component each point came from.
-        local: (batch, n, dim), the standard normal coordinates inside that component.
+        part: (batch, n) int64, the component of each point.
+        local: (batch, n, dim), standard normal coordinates within that component.
     """
 
     points: Tensor
@@ -43,7 +43,7 @@ class MixtureBatch:
         centre: (batch, K, dim).
         factor: (batch, K, dim, dim), A in the covariance A Aᵀ + thickness² I.
         log_weight: (batch, K), log-probabilities that sum to one.
-        thickness: the floor σ under every standard deviation, in units of the points.
+        thickness: the lower bound σ on every standard deviation, in units of the points.
     """
 
     centre: Tensor
@@ -65,7 +65,7 @@ class MixtureBatch:
         return _MeanLogSumExp.apply(_features(points), self._coefficients())
 
     def repeated(self, times: int) -> MixtureBatch:
-        """Each mixture so many times in a row."""
+        """Each mixture repeated ``times`` times in a row."""
         return dataclasses.replace(
             self,
             **{
@@ -75,7 +75,7 @@ class MixtureBatch:
         )
 
     def stretched(self, sizes: Tensor) -> MixtureBatch:
-        """Stretched by ``sizes`` (batch, dim) along the axes; the thickness stays."""
+        """Stretched by ``sizes`` (batch, dim) along the axes; the thickness is unchanged."""
         return dataclasses.replace(
             self,
             centre=self.centre * sizes[:, None],
@@ -83,10 +83,10 @@ class MixtureBatch:
         )
 
     def pruned(self, share: float) -> MixtureBatch:
-        """Without its sparsest components, up to ``share`` of the weight.
+        """Drop the sparsest components, up to ``share`` of the weight.
 
-        Maximum likelihood keeps a few wide, faint components for points it cannot predict; drawn
-        from, they are floating points.
+        Maximum likelihood keeps a few wide, faint components for points it cannot predict; their
+        samples would be outliers.
         """
         with torch.no_grad():
             log_volume = 0.5 * torch.logdet(self.covariance())
@@ -105,18 +105,18 @@ class MixtureBatch:
         *,
         reach: float = float("inf"),
         fuzz: float = 1.0,
-    ) -> Drawn:
-        """Draw ``count`` points per mixture, components by systematic sampling.
+    ) -> MixtureSamples:
+        """Draw ``count`` points per mixture, with systematic sampling of the components.
 
         One uniform offset serves all points of a shape, so every component gets its expected
-        count up to one point: the law of each point is the mixture, the cloud is more even. The
-        order is random, so that the first half of the points is a fair, smaller cloud.
+        count up to one point. Each point still follows the mixture, and the cloud is more even.
+        The order is random, so that the first half of the points is an unbiased smaller cloud.
 
         Args:
-            generator: of all mixtures, or one of each.
-            reach: points further out than this many standard deviations are pulled back to it.
-            fuzz: of the thickness that is added to points; with 1 and no reach, the law of the
-                points is that of :meth:`log_likelihood`.
+            generator: for all mixtures, or one for each.
+            reach: points beyond this many standard deviations are pulled back to it.
+            fuzz: factor of the thickness added to points; with 1 and no reach, points follow the
+                density of :meth:`log_likelihood`.
         """
         weight = self.log_weight.exp()
         batch, parts = weight.shape
@@ -131,17 +131,17 @@ class MixtureBatch:
         local = local * (reach / local.norm(dim=-1, keepdim=True)).clamp_max(1.0)
         off = staged(_drawn(torch.randn, (batch, count, self.dim), generator), device)
         points = self.place(part, local) + fuzz * self.thickness * off
-        return Drawn(points=points, part=part, local=local)
+        return MixtureSamples(points=points, part=part, local=local)
 
     def place(self, part: Tensor, local: Tensor) -> Tensor:
-        """Local coordinates (batch, n, dim) inside components ``part`` to points."""
+        """Points from local coordinates (batch, n, dim) within components ``part``."""
         rows = torch.arange(len(part), device=part.device)[:, None]
         return self.centre[rows, part] + torch.einsum(
             "bnij,bnj->bni", self.factor[rows, part], local
         )
 
     def normals(self) -> Tensor:
-        """The thinnest axis of each component, a unit vector of arbitrary sign: (batch, K, dim)."""
+        """The thinnest axis of each component: unit vectors (batch, K, dim) of arbitrary sign."""
         return torch.linalg.eigh(self.covariance()).eigenvectors[..., 0]
 
     def _coefficients(self) -> Tensor:
@@ -162,15 +162,15 @@ class MixtureBatch:
 def _drawn(
     make: Callable[..., Tensor], size: tuple[int, ...], generator: Generator | Sequence[Generator]
 ) -> Tensor:
-    """Random numbers (batch, ...), by one generator or of each row by its own."""
+    """Random numbers (batch, ...) from one generator, or one per row."""
     if isinstance(generator, Generator):
         return make(*size, generator=generator)
     return torch.cat([make(1, *size[1:], generator=own) for own in generator])
 
 
 def _running_sum(values: Tensor) -> Tensor:
-    """Cumulative sums over the last dimension; on CUDA by a product, as ``cumsum`` may add in
-    another order each time."""
+    """Cumulative sums over the last dimension. On CUDA a matrix product, as ``cumsum`` may vary in
+    its order of addition."""
     if not values.is_cuda:
         return values.cumsum(-1)
     size = values.shape[-1]
@@ -187,7 +187,7 @@ def _features(points: Tensor) -> Tensor:
 def _inverse_and_log_det(s: Tensor) -> tuple[Tensor, Tensor]:
     """Inverse and log-determinant of small symmetric positive matrices (..., d, d).
 
-    In 3D by cofactors: LAPACK's loop over thousands of 3 × 3 matrices, and its gradient, cost
+    Uses cofactors in 3D: LAPACK's loop over thousands of 3 × 3 matrices, and its gradient, cost
     more than the rest of a training step.
     """
     if s.shape[-1] != 3:
@@ -211,7 +211,7 @@ def _inverse_and_log_det(s: Tensor) -> tuple[Tensor, Tensor]:
 
 
 class _MeanLogSumExp(torch.autograd.Function):
-    """mean over M of log Σ_K exp(features @ coefficients), with the gradient to coefficients."""
+    """mean over M of log Σ_K exp(features @ coefficients), with the gradient in coefficients."""
 
     @staticmethod
     def forward(ctx, features: Tensor, coefficients: Tensor) -> Tensor:  # type: ignore[override]

@@ -1,14 +1,14 @@
-"""A local code: where the patches of a shape lie, and what each looks like.
+"""A local code: the positions of a shape's patches, and a code for each.
 
-The cloud is cut into K cells of equal mass by repeated splits at the median, along fixed axes in a
-fixed order. Cell k of one shape therefore corresponds to cell k of another, as under the
-Knothe-Rosenblatt rearrangement that transports one measure to the other. The code holds for each
-cell its mean, and a few numbers that one small network reads off the points around the mean.
-Another network decodes these into a few Gaussians beside the mean.
+The cloud is divided into K cells of equal mass by repeated splits at the median, along fixed axes
+in a fixed order. Cell k of one shape therefore corresponds to cell k of another, as under the
+Knothe-Rosenblatt rearrangement that transports one measure to the other. The code holds the mean
+of each cell, and a few numbers that a small network computes from the points around the mean.
+Another network decodes these into a few Gaussians near the mean.
 
-The positions are part of the code, so the structure of a shape is stored and not remembered by the
-networks, which see nothing but neighbourhoods. Unseen shapes are therefore represented about as
-well as training shapes. docs/notes/local-codes.md has the comparison with global codes.
+As the positions are part of the code, the structure of a shape is stored in it and not memorised
+by the networks, which see only local surroundings. Unseen shapes are therefore represented about
+as well as training shapes. docs/notes/local-codes.md compares local with global codes.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ import torch
 from torch import Tensor, nn
 
 from pcgen.kernels import nearest
-from pcgen.latent.decoder import component_numbers, components, initial_components
+from pcgen.latent.decoder import components, initial_components, normal_weights, small_head
 from pcgen.latent.mixture import MixtureBatch
 from pcgen.runtime import staged
 
 POSITION_SCALE = 4.0
-"""Of a position in the code, so that positions weigh more than details in distances of codes."""
+"""Factor of positions in the code: they weigh more than details in distances of codes."""
 TILT = (0.12, 0.08)
-"""The axes of the splits are tilted by this much: points of a plane that is parallel to the box
-would otherwise all have the same coordinate, and the split among them would be arbitrary."""
+"""Tilt of the splitting axes. Points of a plane parallel to the box would otherwise all have the
+same coordinate, and the split among them would be arbitrary."""
 SCALE = 2.8
-"""Side of the neighbourhood of a mean, over K^(-1/2): K patches that cover a surface in the box."""
+"""Side of a patch over K^(-1/2), such that K patches cover a surface in the box."""
 
 
 def split_axes(dim: int) -> Tensor:
-    """(dim, dim): the direction of the splits at levels 0, 1, ..., dim − 1, then again.
+    """(dim, dim): directions of the splits at levels 0, 1, ..., dim − 1, then repeated.
 
     The vertical axis, the second one, comes first.
     """
@@ -47,14 +47,14 @@ def split_axes(dim: int) -> Tensor:
 
 @torch.no_grad()
 def equal_mass_cells(points: Tensor, levels: int) -> Tensor:
-    """Cut clouds into 2^levels cells of equally many points.
+    """Divide clouds into 2^levels cells with equally many points.
 
     Args:
-        points: (batch, n, dim), in any order. If n is no multiple of the number of cells, some
-            points are left out, or used twice, evenly along the first axis.
+        points: (batch, n, dim), in any order. If n is not a multiple of the number of cells, some
+            points are left out or used twice, evenly along the first axis.
     Returns:
-        (batch, 2^levels, m) int64, the points of each cell. The order of the cells is that of the
-        splits: the first half of the cells lies below the second along the first axis.
+        (batch, 2^levels, m) int64, the points of each cell. Cells are in the order of the splits:
+        the first half of the cells lies below the second along the first axis.
     """
     batch, count, dim = points.shape
     cells = 2**levels
@@ -70,16 +70,16 @@ def equal_mass_cells(points: Tensor, levels: int) -> Tensor:
 
 
 class PatchCodec(nn.Module):
-    """Clouds that fill the box to codes, and codes to mixtures.
+    """Encodes clouds that fill the box, and decodes codes to mixtures.
 
     Args:
         dim: of the points.
         levels: of the splits; there are 2^levels patches.
-        code: numbers for what a patch looks like.
-        neighbours: points that it is read off, of a cloud of ``cloud_points``.
-        parts: Gaussians of a patch.
+        code: size of a patch's code.
+        neighbours: points from which it is computed, for a cloud of ``cloud_points``.
+        parts: Gaussians per patch.
         width: of the hidden layers.
-        thickness: floor under the standard deviations, in box units.
+        thickness: lower bound on the standard deviations, in box units.
     """
 
     def __init__(
@@ -112,28 +112,25 @@ class PatchCodec(nn.Module):
         self.body = nn.Sequential(
             nn.Linear(code, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU()
         )
-        self.head = nn.Linear(width, parts * component_numbers(dim))
-        nn.init.normal_(self.head.weight, std=0.02)
-        start = initial_components(0.4 * torch.randn(parts, dim), 0.4)
-        with torch.no_grad():
-            self.head.bias.copy_(start.flatten())
+        start = initial_components(normal_weights(parts, dim, deviation=0.4), 0.4)
+        self.head = small_head(width, start, 0.02)
 
     @property
     def code_dim(self) -> int:
-        """Numbers in a code: first the positions of all patches, then what they look like."""
+        """Size of a code: first the positions of all patches, then their codes."""
         return self.patches * (self.dim + self.code)
 
     @property
     def position_numbers(self) -> int:
-        """Numbers at the start of a code that are positions."""
+        """The number of positions at the start of a code."""
         return self.patches * self.dim
 
     def encode(self, points: Tensor) -> Tensor:
-        """(batch, n, dim) to (batch, code_dim)."""
+        """Encode (batch, n, dim) to (batch, code_dim)."""
         rows = torch.arange(len(points), device=points.device)[:, None, None]
         with torch.no_grad():
             mean = points[rows, equal_mass_cells(points, self.levels)].mean(2)
-            # Of a denser cloud more points, so that the network sees as much of the surface.
+            # More points of a denser cloud, so that they cover as much of the surface.
             k = round(self.neighbours * points.shape[1] / self.cloud_points)
             _, index = nearest(mean, points, k=min(max(k, 1), points.shape[1]))
             around = (points[rows, index] - mean[:, :, None]) / self.scale
@@ -141,10 +138,10 @@ class PatchCodec(nn.Module):
         return torch.cat([POSITION_SCALE * mean.flatten(1), looks.flatten(1)], 1)
 
     def local(self, code: Tensor, part: Tensor) -> tuple[Tensor, Tensor]:
-        """What the codec knows around points of components ``part`` (batch, n).
+        """What a code contains around points of components ``part`` (batch, n).
 
         Returns:
-            the code of their patches (batch, n, code) and the means of these (batch, n, dim).
+            the codes of their patches (batch, n, code) and the patches' means (batch, n, dim).
         """
         positions, looks = self._parted(code)
         rows = torch.arange(len(code), device=code.device)[:, None]
@@ -152,7 +149,7 @@ class PatchCodec(nn.Module):
         return looks[rows, patch], positions[rows, patch]
 
     def _parted(self, code: Tensor) -> tuple[Tensor, Tensor]:
-        """Means (batch, patches, dim) and looks (batch, patches, code) of codes."""
+        """Split codes into means (batch, patches, dim) and local codes (batch, patches, code)."""
         positions, looks = code.split([self.position_numbers, self.patches * self.code], dim=1)
         return (
             positions.view(len(code), self.patches, self.dim) / POSITION_SCALE,
@@ -160,7 +157,7 @@ class PatchCodec(nn.Module):
         )
 
     def decode(self, code: Tensor) -> MixtureBatch:
-        """(batch, code_dim) to mixtures of patches · parts components of equal weight a patch."""
+        """Decode (batch, code_dim) to mixtures of patches · parts components."""
         mean, looks = self._parted(code)
         raw = self.head(self.body(looks))
         local = components(raw.view(len(code), self.patches, self.parts, -1), self.thickness)

@@ -1,8 +1,8 @@
-"""A code of a few tokens that points attend to.
+"""A code of a few tokens that attend to the points.
 
 Learned queries attend to all points and then to each other, as in Set Transformer (Lee et al.,
 ICML 2019) and 3DShape2VecSet (Zhang et al., SIGGRAPH 2023). Each gives a token of a few numbers.
-To decode, the tokens attend to each other again, and each becomes its share of the Gaussians.
+To decode, the tokens attend to each other again, and each yields its share of the Gaussians.
 """
 
 from __future__ import annotations
@@ -10,16 +10,22 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from pcgen.latent.decoder import component_numbers, components, initial_components
+from pcgen.latent.decoder import (
+    component_numbers,
+    components,
+    initial_components,
+    normal_weights,
+    small_head,
+)
 from pcgen.latent.encoder import Perceiver
 from pcgen.latent.mixture import MixtureBatch
 
 
 class TokenCodec(nn.Module):
-    """Clouds that fill the box to ``tokens`` · ``code`` numbers, and these to mixtures.
+    """Encodes clouds that fill the box as ``tokens`` · ``code`` numbers; decodes mixtures.
 
     Args:
-        centres: (K, dim) where the components start, K a multiple of ``tokens``.
+        centres: (K, dim) initial centres of the components; K is a multiple of ``tokens``.
     """
 
     def __init__(
@@ -34,15 +40,14 @@ class TokenCodec(nn.Module):
             nn.Linear(inner, code), nn.LayerNorm(code, elementwise_affine=False)
         )
         self.widen = nn.Linear(code, inner)
-        self.identity = nn.Parameter(torch.randn(tokens, inner) * inner**-0.5)
+        self.identity = nn.Parameter(normal_weights(tokens, inner, deviation=inner**-0.5))
         self.within = nn.TransformerEncoderLayer(
             inner, self.read.heads, 2 * inner, dropout=0.0, activation="gelu", batch_first=True,
             norm_first=True,
         )  # fmt: skip
-        self.head = nn.Linear(inner, parts // tokens * component_numbers(dim))
-        nn.init.normal_(self.head.weight, std=0.01)
+        numbers = parts // tokens * component_numbers(dim)
+        self.head = small_head(inner, torch.zeros(numbers), 0.01)
         self.start = nn.Parameter(initial_components(centres, 0.15).view(tokens, -1))
-        nn.init.zeros_(self.head.bias)
 
     @property
     def code_dim(self) -> int:
@@ -51,11 +56,11 @@ class TokenCodec(nn.Module):
     position_numbers = 0
 
     def encode(self, points: Tensor) -> Tensor:
-        """(batch, n, dim) to (batch, code_dim)."""
+        """Encode (batch, n, dim) to (batch, code_dim)."""
         return self.narrow(self.read(points)).flatten(1)
 
     def decode(self, code: Tensor) -> MixtureBatch:
-        """(batch, code_dim) to mixtures."""
+        """Decode (batch, code_dim) to mixtures."""
         tokens = self.widen(code.view(len(code), self.tokens, self.code)) + self.identity
         raw = self.head(self.within(tokens)) + self.start
         dim = self.read.dim

@@ -1,19 +1,18 @@
-"""A trained run, assembled: draw latents, decode them into clouds, interpolate, encode.
+"""A trained run, loaded for use: sample latents, decode them into clouds, interpolate, encode.
 
-What enters is a run directory, what leaves are clouds in the per-shape box frame ([-1, 1] along
-the longest side, +Y up)::
+A run directory goes in; clouds in the per-shape box frame come out ([-1, 1] along the longest
+side, +Y up)::
 
     base ω --latent flow--> z            latents: LatentSampler
     z --base points, point flow--> cloud clouds: CloudDecoder
     z --signed distance--> mesh          surfaces: Surfaces
     all, from a run directory           shape_model: ShapeModel
 
-This is the one place that knows how the stages fit together when generating; training has its own
-way in :mod:`pcgen.train`.
+Only this package combines the stages for generation; :mod:`pcgen.train` combines them for training.
 """
 
-from pcgen.model.clouds import CloudDecoder, Decoded
-from pcgen.model.latents import LatentDraw, LatentSampler
+from pcgen.model.clouds import CloudDecoder, DecodedClouds
+from pcgen.model.latents import LatentSampler, LatentSamples
 from pcgen.model.shape_model import ShapeModel
 
-__all__ = ["CloudDecoder", "Decoded", "LatentDraw", "LatentSampler", "ShapeModel"]
+__all__ = ["CloudDecoder", "DecodedClouds", "LatentSampler", "LatentSamples", "ShapeModel"]

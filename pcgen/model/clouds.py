@@ -1,4 +1,4 @@
-"""Latents to clouds: base points of the autoencoder's mixture, carried on by the point flow."""
+"""Latents to clouds: samples of the autoencoder's mixture, transported by the point flow."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from torch import Generator, Tensor, nn
 
 from pcgen.config import from_plain
 from pcgen.errors import InputError
-from pcgen.flow.networks import BoundPointSlope, PointCondition, PointSlope
+from pcgen.flow.networks import BoundPointFlow, PointCondition, PointFlowNetwork
 from pcgen.latent.autoencoder import Autoencoder, AutoencoderSettings
-from pcgen.latent.mixture import Drawn, MixtureBatch
-from pcgen.model.follow import Networks, check, follow, weights
+from pcgen.latent.mixture import MixtureBatch, MixtureSamples
+from pcgen.model.trajectories import FlowNetworks, check_counts, flow_trajectory, load_weights
 
 
 @dataclass(frozen=True)
-class Decoded:
-    """Clouds and where their points came from.
+class DecodedClouds:
+    """Clouds, and the origin of their points.
 
     Attributes:
         points: (batch, n, dim); normals: (batch, n, dim), unit vectors of arbitrary sign, or zero
-            where the run was trained without.
-        base: (batch, n, dim), the points at t = 0; part: (batch, n), their component.
-        trace: (steps + 1, batch, n, dim), all times, or None where not asked for.
+            if the run was trained without normals.
+        base: (batch, n, dim), the points at t = 0; part: (batch, n), their mixture component.
+        trace: (steps + 1, batch, n, dim), the points at all times, or None if not requested.
     """
 
     points: Tensor
@@ -37,14 +37,14 @@ class Decoded:
 
 
 MOST_CLOUD_POINTS = 2**17
-"""Of one cloud of a point flow; a damaged run may ask for any number."""
+"""Upper limit on the points of a flow's cloud; a damaged run may state any number."""
 
 
 def _whole(settings: dict[str, Any], name: str, most: int) -> int:
-    """A size that a run was trained with.
+    """Read a size from a run's settings.
 
     Raises:
-        ValueError: it is no whole number from 1 to ``most``.
+        ValueError: it is not an integer from 1 to ``most``.
     """
     value = settings[name]
     if type(value) is not int or not 1 <= value <= most:
@@ -56,22 +56,22 @@ class CloudDecoder:
     """The autoencoder and the point flow of a run.
 
     Attributes:
-        dim: of the points; latent_dim: of the latents. autoencoder: the network itself.
+        dim: dimension of the points; latent_dim: of the latents; autoencoder: the network.
     """
 
     def __init__(self, run_dir: Path, config: dict[str, Any], device: str) -> None:
         settings = config["settings"]
         sizes = from_plain(AutoencoderSettings, settings["autoencoder"])
         self.device = device
-        tensors = weights(run_dir / "autoencoder")
+        tensors = load_weights(run_dir / "autoencoder")
         self.autoencoder = Autoencoder.trained(sizes, tensors).to(device)
         self.dim, self.latent_dim = self.autoencoder.dim, self.autoencoder.latent_dim
         flow = settings["point_flow"]
         self._cloud_points = _whole(flow, "points", MOST_CLOUD_POINTS)
         self._neighbours = _whole(flow, "neighbours", MOST_CLOUD_POINTS)
-        self._networks = Networks(
+        self._networks = FlowNetworks(
             run_dir / "point-flow",
-            lambda: PointSlope(
+            lambda: PointFlowNetwork(
                 self.dim, self.autoencoder.local_numbers, flow["width"], flow["blocks"]
             ),
             flow["blocks"],
@@ -88,14 +88,14 @@ class CloudDecoder:
         steps: int = 1,
         trace: bool = False,
         solver: str = "student",
-    ) -> Decoded:
-        """Latents (batch, latent_dim) to clouds of any number of points, with normals.
+    ) -> DecodedClouds:
+        """Decode latents (batch, latent_dim) into clouds of any number of points, with normals.
 
-        The point flow knows clouds of one density: fewer points are the first of such a cloud,
-        more are several clouds of the same shape. So more points begin with those of fewer.
-        ``seed`` is that of the noise of all shapes, or of each one by itself.
+        The point flow is trained on clouds of one density. Fewer points are the first points of
+        such a cloud, and more points are several clouds of the same shape, so a larger cloud
+        begins with the points of a smaller one. ``seed`` is for all shapes, or one for each.
         """
-        check(points, steps)
+        check_counts(points, steps)
         self._check(latents)
         draw: Generator | list[Generator]
         if isinstance(seed, int):
@@ -112,7 +112,7 @@ class CloudDecoder:
             return values.reshape(batch * clouds, self._cloud_points, *values.shape[2:])
 
         def joined(values: Tensor) -> Tensor:
-            """The inverse of ``apart``, without the points that were not asked for."""
+            """The inverse of ``apart``, without surplus points."""
             whole = values.reshape(*values.shape[:-3], batch, -1, dim)
             return whole[..., :points, :].cpu()
 
@@ -120,17 +120,17 @@ class CloudDecoder:
         part = apart(start.part)
         condition = PointCondition.of(
             mixture.repeated(clouds),
-            Drawn(begin, part, begin),
+            MixtureSamples(begin, part, begin),
             self.autoencoder.local(z.repeat_interleave(clouds, 0), part),
             self._neighbours,
         )
         path = []
         end = begin
-        slope = BoundPointSlope(self._networks.under(solver), condition)
-        for end in follow(slope, begin, steps, solver, "point-flow"):
+        slope = BoundPointFlow(self._networks.under(solver), condition)
+        for end in flow_trajectory(slope, begin, steps, solver, "point-flow"):
             if trace:
                 path.append(end)
-        return Decoded(
+        return DecodedClouds(
             points=joined(end),
             normals=joined(nn.functional.normalize(slope.normal, dim=-1)),
             base=start.points[:, :points].cpu(),
@@ -140,10 +140,10 @@ class CloudDecoder:
 
     @torch.no_grad()
     def mixture(self, latents: Tensor) -> MixtureBatch:
-        """The likelihood that the autoencoder gives to points, one mixture a latent.
+        """The density that the autoencoder assigns to points, one mixture per latent.
 
         Raises:
-            InputError: latents that are not (batch, latent_dim).
+            InputError: the latents are not (batch, latent_dim).
         """
         self._check(latents)
         return self.autoencoder.decode(latents.to(self.device))
@@ -156,7 +156,7 @@ class CloudDecoder:
 
     @torch.no_grad()
     def encode(self, points: Tensor) -> Tensor:
-        """(batch, n, dim) clouds in the box frame to (batch, latent_dim)."""
+        """Encode clouds (batch, n, dim) in the box frame to latents (batch, latent_dim)."""
         if points.ndim != 3 or points.shape[-1] != self.dim:
             raise InputError(f"points must be (batch, n, {self.dim}), got {tuple(points.shape)}")
         return self.autoencoder.encode(points.to(self.device)).cpu()

@@ -1,14 +1,14 @@
 """The base ω, the latents of children, and the semi-discrete map that couples them.
 
-A latent has thousands of numbers, most of which say what the surface looks like in one place. What
-the shape is shows in few directions: the leading principal ones, its **coordinates**. The base and
-the transport live there. The map takes a point x of the base to a cell, and with it to a latent z_i
-whose coordinates are y_i; wherever the flow ends, at y, the details come with the cell::
+A latent has thousands of numbers, most of which describe the surface in one place. The overall
+shape is determined by few directions, the leading principal ones: its **coordinates**. The base
+and the transport act on these. The map assigns a base point x to a cell, and so to a latent z_i
+with coordinates y_i. When the flow ends at y, the details come from the latent of that cell::
 
     z(y, i) = z_i + A (y − y_i)      with A the principal axes
 
-So the continuous part of a shape is transported, and the details stay those of one real or child
-surface: they are exchanged at the borders of cells, and never averaged.
+So the continuous part of a shape is transported, and its details are those of one training shape or
+child. Details switch at cell boundaries and are never averaged.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ from pcgen.kernels import best_cells
 from pcgen.transport import SemidiscreteSolution
 
 FLOW_SHARE = 0.25
-"""How far a sample goes from the latent of its cell towards the end of its flow. The details are
-those of that latent, and a shape far from it is none: docs/notes/local-codes.md has the figures."""
+"""The fraction of the way from its cell's latent to the end of its flow that a sample moves. The
+details are that latent's and do not suit a distant shape: see docs/notes/local-codes.md."""
 BLOCK = 2**14
-"""Latents at a time, of the thousands of numbers of each, where a copy of all would be large."""
+"""Latents processed at once; a copy of all of them would take gigabytes."""
 FILES = ("latents.safetensors", "base.safetensors", "map.npz")
 
 
@@ -41,12 +41,12 @@ class Latents:
 
     Attributes:
         z: (N, latent_dim) float32.
-        parent: (N, 2) int64, data-set rows of the parents; twice the same for a training shape.
+        parent: (N, 2) int64, data-set rows of the parents, equal for a training shape.
         mirrored: (N, 2) bool, whether each parent is mirrored in x.
-        label: (N,) int64, its category.
-        names: the id of each row that is a parent; may be empty.
-        mean: (latent_dim,); axes: (latent_dim, d), orthonormal columns.
-        scale: coordinates are multiplied by it, so that their mean variance is one.
+        label: (N,) int64, category.
+        names: id of each row that is a parent; may be empty.
+        mean: (latent_dim,), mean of the latents; axes: (latent_dim, d), orthonormal columns.
+        scale: factor of the coordinates that makes their mean variance one.
     """
 
     z: Tensor
@@ -68,7 +68,7 @@ class Latents:
         most: int,
         names: Mapping[int, str] | None = None,
     ) -> Latents:
-        """With at most ``most`` coordinates, fewer where latents or their numbers are few."""
+        """Compute at most ``most`` coordinates; fewer if there are few latents or numbers."""
         mean = z.mean(0)
         keep = min(most, z.shape[1], max(1, len(z) - 1))
         if len(z) >= z.shape[1]:
@@ -84,7 +84,7 @@ class Latents:
             values = values.flip(0)[:keep].clamp_min(0)
             axes = centred.T @ vectors.flip(1)[:, :keep]
             axes = torch.linalg.qr(axes)[0]
-        # An eigenvector's sign is the library's choice; this one does not depend on it.
+        # The sign of an eigenvector depends on the library; this choice does not.
         largest = axes.gather(0, axes.abs().argmax(0, keepdim=True))
         axes = axes * torch.where(largest < 0, -1.0, 1.0)
         variance = float(values.sum()) / (len(z) * keep)
@@ -93,33 +93,33 @@ class Latents:
 
     @cached_property
     def y(self) -> Tensor:
-        """(N, d) coordinates of the latents."""
+        """Coordinates (N, d) of the latents."""
         return self.coordinates(self.z)
 
     def coordinates(self, z: Tensor) -> Tensor:
-        """(n, latent_dim) to (n, d)."""
+        """Coordinates (n, d) of latents (n, latent_dim)."""
         parts = [(block - self.mean) @ self.axes * self.scale for block in z.split(BLOCK)]
         return torch.cat(parts)
 
     @property
     def explained(self) -> float:
-        """The share of the variance of the latents that their coordinates hold."""
+        """The fraction of the latents' variance that their coordinates explain."""
         whole = sum(float((block - self.mean).square().sum()) for block in self.z.split(BLOCK))
         return float((self.y / self.scale).square().sum()) / max(whole, 1e-12)
 
     def lifted(self, y: Tensor, cell: Tensor) -> Tensor:
-        """Coordinates (n, d) with the details of latents ``cell`` (n,): (n, latent_dim)."""
+        """Latents (n, latent_dim) at coordinates (n, d), with details of latents ``cell`` (n,)."""
         return self.z[cell] + (y - self.y[cell]) @ self.axes.T / self.scale
 
     def parents(self, pairs: Tensor) -> list[list[str]]:
-        """The ids of rows (count, 2), once where both are one shape."""
+        """The ids of rows (count, 2), listed once if both are the same shape."""
         return [
             [self.names.get(row, f"row {row}") for row in dict.fromkeys(pair)]
             for pair in pairs.tolist()
         ]
 
     def save(self, path: Path) -> None:
-        """Write one file; codes in half precision, which is finer than their noise in training."""
+        """Write one file. Codes have half precision, finer than their training noise."""
         tensors = {
             "z": self.z.half(), "parent": self.parent, "mirrored": self.mirrored.to(torch.uint8),
             "label": self.label, "mean": self.mean, "axes": self.axes,
@@ -129,7 +129,7 @@ class Latents:
 
     @classmethod
     def load(cls, path: Path) -> Latents:
-        """Read what :meth:`save` wrote.
+        """Read a file of :meth:`save`.
 
         Raises:
             DataError: it is missing or damaged.
@@ -138,10 +138,10 @@ class Latents:
 
     @classmethod
     def of_checkpoint(cls, tensors: dict[str, Tensor], meta: dict[str, Any]) -> Latents:
-        """From the content of a file of :data:`pcgen.checkpoint.LATENTS`.
+        """Build from the content of a file of :data:`pcgen.checkpoint.LATENTS`.
 
         Raises:
-            ValueError: its scale is no length, or a name is not that of a row.
+            ValueError: the scale is not positive, or a name belongs to no row.
         """
         scale = float(meta["scale"])
         if not 0 < scale < float("inf"):
@@ -158,10 +158,10 @@ class Latents:
         )
 
     def check(self, latent_dim: int, categories: int) -> None:
-        """Refuse latents that do not fit each other or the run.
+        """Check that the tensors match each other and the run.
 
         Raises:
-            ValueError: with what does not fit.
+            ValueError: they do not; the message says which.
         """
         count = len(self.z)
         if count == 0 or self.z.shape[1] != latent_dim:
@@ -170,14 +170,14 @@ class Latents:
         if self.parent.shape != pairs or self.mirrored.shape != pairs or len(self.label) != count:
             raise ValueError("the latents, their parents and their labels have different sizes")
         if self.mean.shape != (latent_dim,) or self.axes.shape[0] != latent_dim:
-            raise ValueError("the principal axes do not fit the latents")
+            raise ValueError("the principal axes do not match the latents")
         if int(self.label.min()) < 0 or int(self.label.max()) >= categories:
-            raise ValueError("a latent has a category that the run does not know")
+            raise ValueError("a latent has a category that the run does not have")
 
 
 @dataclass(frozen=True)
 class LatentCoupling:
-    """A base in the coordinates of latents, and the map from it onto them.
+    """A base in the coordinates of latents, and its transport map to them.
 
     Attributes:
         potential: (N,) float64; the cell of latent i is where ⟨y_i, x⟩ + potential_i is largest.
@@ -188,17 +188,17 @@ class LatentCoupling:
     potential: Tensor
 
     def on_device(self, device: str) -> LatentCoupling:
-        """The same with its base and its map on ``device``; the latents stay where they are."""
+        """A copy with base and map on ``device``; the latents stay where they are."""
         omega = base.on_device(self.omega, device)
         return replace(self, omega=omega, potential=self.potential.to(device))
 
     @cached_property
     def y(self) -> Tensor:
-        """(N, d) coordinates of the latents, where the map is."""
+        """Coordinates (N, d) of the latents, on the map's device."""
         return self.latents.y.to(self.potential.device)
 
     def assign(self, x: Tensor) -> Tensor:
-        """The cell that each point (n, d) of the base lies in: (n,) int64, where the map is."""
+        """The cell of each base point (n, d): (n,) int64, on the map's device."""
         return best_cells(x.to(self.potential.device), self.y, self.potential)[1][:, 0]
 
     @classmethod
@@ -207,7 +207,7 @@ class LatentCoupling:
 
         Raises:
             DataError: one is missing or damaged.
-            ValueError: they do not fit each other or the run.
+            ValueError: they do not match each other or the run.
         """
         latents = Latents.load(folder / FILES[0])
         omega = base.from_checkpoint(*checkpoint.load(folder / FILES[1], checkpoint.BASE))
@@ -218,8 +218,8 @@ class LatentCoupling:
         return coupling
 
     def check(self) -> None:
-        """Refuse a base or a map of other latents; see :meth:`Latents.check`."""
+        """Check that base and map belong to these latents; see :meth:`Latents.check`."""
         if len(self.potential) != len(self.latents.z):
-            raise ValueError("the map has another number of cells than there are latents")
+            raise ValueError("the number of cells of the map differs from the number of latents")
         if self.omega.dim != self.latents.axes.shape[1]:
             raise ValueError(f"the base has dimension {self.omega.dim}")

@@ -1,4 +1,4 @@
-"""New latents: points of the base ω, carried on by the latent flow."""
+"""New latents: samples of the base ω, transported by the latent flow."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ import torch
 from torch import Generator, Tensor, nn
 
 from pcgen.errors import DataError, InputError
-from pcgen.flow.networks import LatentSlope
+from pcgen.flow.networks import LatentFlowNetwork
 from pcgen.model.coupling import FLOW_SHARE, LatentCoupling, Latents
-from pcgen.model.follow import Networks, check, follow
+from pcgen.model.trajectories import FlowNetworks, check_counts, flow_trajectory
 from pcgen.transport import StratifiedSampler
 
-# Base points drawn at a time: fixed, so that shape k does not depend on how many are asked for.
+# Base points drawn at a time; fixed, so that shape k does not depend on the requested count.
 CHUNK = 256
-# Chunks in a row without a point of the category asked for, after which there is none to find.
+# After this many consecutive chunks without a point of the requested category, give up.
 MOST_MISSES = 4000
 
 
 @dataclass(frozen=True)
-class LatentDraw:
-    """Latents with their story.
+class LatentSamples:
+    """Latents and how they came about.
 
     Attributes:
-        z: (count, latent_dim), ready to decode; base: (count, d) where each started.
+        z: (count, latent_dim), ready to decode; base: (count, d), the start of each.
         category: index of the category of the cell that each started in.
-        parent: (count, 2) data-set rows of the parents of the child whose cell that is; twice the
-            same where it is a training shape. mirrored: (count, 2), whether a parent is mirrored.
-        parent_ids: ids of the parents, one or two a shape.
+        parent: (count, 2) data-set rows of the parents of the child in that cell, equal for a
+            training shape. mirrored: (count, 2), whether a parent is mirrored.
+        parent_ids: ids of the parents, one or two per shape.
     """
 
     z: Tensor
@@ -47,9 +47,9 @@ class LatentSampler:
     def __init__(self, run_dir: Path, config: dict[str, Any], dim: int, device: str) -> None:
         """
         Args:
-            config: of the run; dim: of its latents.
+            config: of the run; dim: dimension of its latents.
         Raises:
-            ValueError: files of the run do not fit each other.
+            ValueError: files of the run do not match each other.
         """
         self.device = device
         self.categories: tuple[str, ...] = tuple(config["categories"])
@@ -61,9 +61,9 @@ class LatentSampler:
         self._shape = torch.unique(latents.parent[:, 0], return_inverse=True)[1]
         sizes = config["settings"]["latent_flow"]
         classes = len(self.categories) if self.conditional else 0
-        self._networks = Networks(
+        self._networks = FlowNetworks(
             run_dir / "latent-flow",
-            lambda: LatentSlope(self.dim, sizes["width"], sizes["blocks"], classes),
+            lambda: LatentFlowNetwork(self.dim, sizes["width"], sizes["blocks"], classes),
             sizes["blocks"],
             device,
         )
@@ -83,15 +83,15 @@ class LatentSampler:
         steps: int = 1,
         solver: str = "student",
         even: bool = True,
-    ) -> LatentDraw:
-        """Draw from the base, then follow the latent flow.
+    ) -> LatentSamples:
+        """Sample the base, then integrate the latent flow.
 
-        With ``even``, the set visits the cells of all training shapes evenly and not independently,
-        see :class:`~pcgen.transport.StratifiedSampler`. A category is reached by
-        keeping the base points whose cell, under the semi-discrete map, belongs to one of its
-        training shapes: exact, and the same for every base.
+        With ``even``, the samples are stratified over the cells rather than independent, see
+        :class:`~pcgen.transport.StratifiedSampler`. A category is sampled by rejection: only base
+        points are kept whose cell, under the semi-discrete map, has that category. This is exact,
+        and works the same way for every base.
         """
-        check(count, steps)
+        check_counts(count, steps)
         draw = torch.Generator().manual_seed(seed)
         start, cell = self._draw_base(count, draw, category, even)
         label = self._label[cell]
@@ -107,7 +107,7 @@ class LatentSampler:
             ]
         )
         latents = self._coupling.latents
-        return LatentDraw(
+        return LatentSamples(
             z=latents.lifted(torch.lerp(latents.y[cell], y, FLOW_SHARE), cell),
             base=start,
             category=label,
@@ -117,15 +117,17 @@ class LatentSampler:
         )
 
     def _carried(self, start: Tensor, one_hot: Tensor | None, steps: int, solver: str) -> Tensor:
-        """Up to CHUNK base points (n, d) to coordinates of latents.
+        """Transport up to CHUNK base points (n, d) to coordinates of latents.
 
-        The network always sees CHUNK rows: products of other sizes differ in their last bits.
+        The network always gets CHUNK rows: products of other sizes differ in their last bits.
         """
         network = self._networks.under(solver)
         missing = CHUNK - len(start)
         x = nn.functional.pad(start, (0, 0, 0, missing)).to(self.device)
         label = None if one_hot is None else nn.functional.pad(one_hot, (0, 0, 0, missing))
-        *_, z = follow(lambda x, t, s: network(x, t, s, label), x, steps, solver, "latent-flow")
+        *_, z = flow_trajectory(
+            lambda x, t, s: network(x, t, s, label), x, steps, solver, "latent-flow"
+        )
         return z[: len(start)].cpu()
 
     def _draw_base(
@@ -146,7 +148,7 @@ class LatentSampler:
         while have < count:
             if empty == MOST_MISSES:
                 raise DataError(
-                    f"none of {CHUNK * empty} points of the base is in a cell of {category}; "
+                    f"none of {CHUNK * empty} samples of the base is in a cell of {category}; "
                     "train on more shapes of that category, or sample without --category"
                 )
             x = self._coupling.omega.sample(CHUNK, draw)

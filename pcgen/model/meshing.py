@@ -1,4 +1,4 @@
-"""Meshes of latents that samples keep, by the runs that drew them."""
+"""Meshes of the latents stored with samples, made by the runs that generated them."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from pcgen.shapes.mesh_files import Mesh
 
 
 def mesh_of_run(run: Path | str, latent: NDArray[np.floating], resolution: int) -> Mesh:
-    """A mesh of a latent (latent_dim,), by the field of a run; the run is kept in memory.
+    """Mesh a latent (latent_dim,) with the field of a run; the run stays in memory.
 
     Raises:
-        DataError: no such run. InputError: the run has no field, or other latents.
+        DataError: there is no such run. InputError: the run has no field, or its latents differ.
     """
     model = _loaded(str(run))
     if model.surfaces is None:
@@ -38,7 +38,7 @@ def _loaded(run: str) -> ShapeModel:
 
 
 def with_surfaces(clouds: Sequence[NamedCloud]) -> list[NamedCloud]:
-    """The clouds, those with a latent of a run that has a field to be meshed by it."""
+    """The clouds; those whose latent's run has a field will be meshed with it."""
     known = {run: has_field(run) for run in {cloud.run for cloud in clouds if cloud.run}}
     return [
         replace(cloud, surface=partial(mesh_of_run, cloud.run))

@@ -1,7 +1,7 @@
-"""A run reduced to what sampling needs, and the runs that come with the package.
+"""Packed runs: a run reduced to what sampling needs, and the runs that come with the package.
 
-A packed run is a run directory without training state, teachers and learning curves. It carries the
-median places of its categories, so that meshes have their size where the data set is not at hand.
+A packed run is a run directory without training state, teachers and learning curves. It stores the
+median frames of its categories, so that meshes get their size even without the data set.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pcgen.runfile import NAME, STAGES, is_run, read_run
 from pcgen.shapes.category_frames import PLACES, frames_of_run
 
 FLOWS = ("latent-flow/student/weights.safetensors", "point-flow/student/weights.safetensors")
-# The autoencoder and the base are small, and the latents are in half precision already.
+# The autoencoder and the base are small, and the latents already have half precision.
 COPIED = (
     "autoencoder/weights.safetensors",
     "base/latents.safetensors",
@@ -43,7 +43,7 @@ def is_run_name(value: Any) -> bool:
 
 
 def find_run(run: Path | str) -> Path:
-    """The folder of a run: the path itself, or that of a run of the package, by its name."""
+    """The folder of a run, given its path or the name of one that comes with the package."""
     path = Path(run)
     if not path.exists() and str(run) in packaged():
         return _trained() / str(run)
@@ -51,20 +51,20 @@ def find_run(run: Path | str) -> Path:
 
 
 def pack(run: Path | str, out: Path | str, *, half: bool = True) -> Path:
-    """Write the packed run into a new folder and give its path.
+    """Pack a run into a new folder and return its path.
 
     Args:
-        half: the weights of the flows in half precision.
+        half: store the weights of the flows in half precision.
     Raises:
-        DataError: no finished run. StorageError: ``out`` is there already.
+        DataError: there is no finished run. StorageError: ``out`` exists already.
     """
     run, out = find_run(run), Path(out)
     config = read_run(run)
     missing = [name for name in (*FLOWS, *COPIED) if not (run / name).is_file()]
     if missing:
-        raise DataError(f"{run} is not trained to the end: {missing[0]} is missing")
+        raise DataError(f"{run} is not fully trained: {missing[0]} is missing")
     places = frames_of_run(run)
-    config["dataset"] = Path(str(config["dataset"])).name  # not where it lay on this machine
+    config["dataset"] = Path(str(config["dataset"])).name  # without its location on this machine
     with atomic_folder(out) as folder:
         write_json(folder / NAME, config)
         for stage in STAGES:
@@ -84,7 +84,7 @@ def pack(run: Path | str, out: Path | str, *, half: bool = True) -> Path:
 
 
 def _halved(tensor: torch.Tensor) -> torch.Tensor:
-    """In half precision, where its numbers fit there."""
+    """In half precision, if its numbers are within range."""
     fits = tensor.is_floating_point() and float(tensor.abs().max() if len(tensor) else 0) < 6e4
     return tensor.half() if fits else tensor
 

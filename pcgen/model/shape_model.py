@@ -1,4 +1,4 @@
-"""Both halves of a run behind one door: :class:`ShapeModel`."""
+""":class:`ShapeModel`: sampling, encoding, decoding and meshing with one run."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ from pcgen import __version__, runtime
 from pcgen.errors import DataError
 from pcgen.model.clouds import CloudDecoder
 from pcgen.model.latents import LatentSampler
-from pcgen.model.surfaces import Surfaces, has_field
+from pcgen.model.surfaces import LatentMesher, has_field
 from pcgen.runfile import NEEDED, is_finished, read_run
 from pcgen.shapes.samples import Samples
 
-# Between the seeds of two runs of shapes, so that their noises are not shared.
+# Offset between the seeds of consecutive batches, so that they do not share noise.
 SEED_STRIDE = 1_000_003
-# Decoded at once on a device: of the gpu preset about 3 GiB. A CPU is as fast with one shape.
+# Decoded together on a GPU, about 3 GiB with the gpu preset. A CPU is as fast one by one.
 BATCH_POINTS = 2**17
 
 
 class ShapeModel:
-    """A run that generates; see :meth:`load`.
+    """A trained run that generates shapes; see :meth:`load`.
 
     Attributes:
-        draw: latents of new shapes, :meth:`.latents.LatentSampler.draw`.
+        draw: sample latents of new shapes, :meth:`.latents.LatentSampler.draw`.
         decode: latents to clouds, :meth:`.clouds.CloudDecoder.decode`.
         encode: clouds to latents, :meth:`.clouds.CloudDecoder.encode`.
         mixture: latents to likelihoods of points, :meth:`.clouds.CloudDecoder.mixture`.
-        known: latents of the children that it learned from, with their coordinates.
-        surfaces: latents to meshes, None of a run without a field.
-        latent_dim: of the latents; dim: of the points; device: that the networks are on.
+        known: latents of the children in the training, with their coordinates.
+        surfaces: meshes latents; None if the run has no field.
+        latent_dim: of the latents; dim: of the points; device: of the networks.
     """
 
     def __init__(self, run_dir: Path, config: dict[str, Any], device: str = "cpu") -> None:
@@ -42,10 +42,10 @@ class ShapeModel:
         self.device = device
         clouds = CloudDecoder(run_dir, config, device)
         self.latent_dim, self.dim = clouds.latent_dim, clouds.dim
-        self.surfaces: Surfaces | None = None
+        self.surfaces: LatentMesher | None = None
         if has_field(run_dir):
             sizes = config["settings"]["field"]
-            self.surfaces = Surfaces(run_dir / "field", sizes, clouds.autoencoder, device)
+            self.surfaces = LatentMesher(run_dir / "field", sizes, clouds.autoencoder, device)
         sampler = LatentSampler(run_dir, config, clouds.latent_dim, device)
         self.draw, self.known = sampler.draw, sampler.known
         self.decode, self.encode, self.mixture = clouds.decode, clouds.encode, clouds.mixture
@@ -62,8 +62,8 @@ class ShapeModel:
         missing = [stage for stage in NEEDED if not is_finished(run_dir, stage)]
         if missing:
             raise DataError(
-                f"{run_dir} is not trained to the end: {', '.join(missing)} missing; "
-                "go on with: pcgen train DATASET --out RUN --resume"
+                f"{run_dir} is not fully trained: {', '.join(missing)} missing; "
+                "resume with: pcgen train DATASET --out RUN --resume"
             )
         device = runtime.pick_device(device)
         try:
@@ -82,7 +82,7 @@ class ShapeModel:
         solver: str = "student",
         even: bool = True,
     ) -> Samples:
-        """New shapes as the samples file of the project holds them; equal seeds, equal shapes."""
+        """Sample new shapes; equal seeds give equal shapes."""
         drawn = self.draw(
             count, seed=seed, category=category, steps=steps, solver=solver, even=even
         )
@@ -98,7 +98,7 @@ class ShapeModel:
     def sample_latents(
         self, count: int, *, seed: int, category: str | None = None, steps: int = 1
     ) -> Tensor:
-        """(count, latent_dim) latents of new shapes."""
+        """Sample latents (count, latent_dim) of new shapes."""
         return self.draw(count, seed=seed, category=category, steps=steps).z
 
     def decode_samples(
@@ -113,11 +113,10 @@ class ShapeModel:
         same_noise: bool = False,
         first: int = 0,
     ) -> Samples:
-        """Decode into a :class:`Samples`, each with its own noise; on a device in batches.
+        """Decode into a :class:`Samples`, each with its own noise; on a GPU in batches.
 
-        Normals are None of a run whose data had none.
-        Shape k is the same however many follow it, on a device up to rounding; ``first`` is the k
-        of the first latent.
+        Normals are None if the run's data had none. Shape k does not depend on how many follow
+        it, on a GPU up to rounding; ``first`` is the k of the first latent.
         """
         seeds = [
             seed if same_noise else seed * SEED_STRIDE + number
@@ -145,6 +144,6 @@ class ShapeModel:
                 "solver": solver,
                 "version": __version__,
             },
-            normals=normals if normals.any() else None,  # trained without
+            normals=normals if normals.any() else None,  # None if trained without
             latents=latents.cpu().numpy(),
         )

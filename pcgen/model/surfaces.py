@@ -1,4 +1,4 @@
-"""Meshes of latents: the zero level of a run's signed distance, in one piece where it is one."""
+"""Meshes of latents: the zero level set of a run's signed distance field, cleaned."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pcgen.errors import DataError, MeshError
 from pcgen.latent.autoencoder import Autoencoder
 from pcgen.latent.field import FAR, Field
 from pcgen.latent.patches import PatchCodec
-from pcgen.model.follow import weights
+from pcgen.model.trajectories import load_weights
 from pcgen.reconstruct.level_set import RESOLUTION, check_resolution, level_set
 from pcgen.reconstruct.topology import face_components
 from pcgen.reconstruct.watertight import decimate
@@ -23,40 +23,40 @@ from pcgen.runfile import read_run
 from pcgen.shapes.mesh_files import Mesh
 
 HALF = 1.125  # half the side of the grid; the shape fills [-1, 1]
-AT_ONCE = 4096  # places: what they need stays in the cache of a processor
-CRUMB = 0.01  # a piece below this share of the largest one's volume is dropped
-FACES = 40_000  # at most about so many are kept
+AT_ONCE = 4096  # positions whose data stay in a processor's cache
+CRUMB = 0.01  # pieces below this share of the largest volume are dropped
+FACES = 40_000  # approximate upper limit
 
 
-class Surfaces:
-    """The signed distance of a run's latents, and meshes of its zero level."""
+class LatentMesher:
+    """The signed distance of a run's latents, and meshes of its zero level set."""
 
     def __init__(
         self, folder: Path, sizes: dict[str, Any], autoencoder: Autoencoder, device: str
     ) -> None:
         """
         Args:
-            folder: of the stage; sizes: its settings.
+            folder: of the field stage; sizes: its settings.
         Raises:
-            ValueError: the weights are of another network.
+            ValueError: the weights belong to a different network.
         """
-        codec, tensors = autoencoder.codec, weights(folder)
+        codec, tensors = autoencoder.codec, load_weights(folder)
         if not isinstance(codec, PatchCodec):
             raise ValueError("a field needs local codes")
         known = {name: sizes[name] for name in ("width", "layers", "nearest")}
-        # A damaged run may ask for any number of layers.
+        # A damaged run may state any number of layers.
         if (
             not all(type(n) is int and n > 0 for n in known.values())
             or len(tensors) < known["layers"]
         ):
-            raise ValueError(f"{len(tensors)} tensors make no field of {known}")
+            raise ValueError(f"no field of {known} has {len(tensors)} tensors")
         network = checkpoint.filled(lambda: Field(codec.patches, codec.code, **known), tensors)
         self._field: Field = network.eval().requires_grad_(False).to(device)
         self._autoencoder, self._device = autoencoder, device
 
     @torch.no_grad()
     def distance(self, latent: Tensor, places: NDArray[np.floating]) -> NDArray[np.float64]:
-        """Signed distances (n,) of places (n, 3), up to about ``FAR``, negative inside.
+        """Signed distances (n,) at positions (n, 3), up to about ``FAR``, negative inside.
 
         Both are in the frame of :mod:`pcgen.shapes.solid`.
         """
@@ -66,19 +66,19 @@ class Surfaces:
         return torch.cat(found).clamp(-FAR, FAR).cpu().numpy().astype(np.float64)
 
     def mesh(self, latent: Tensor, resolution: int = RESOLUTION) -> Mesh:
-        """A closed manifold in the box frame, its faces oriented outwards.
+        """A closed manifold mesh in the box frame, with faces oriented outwards.
 
         Args:
             latent: (latent_dim,), finite.
             resolution: cells along an axis; time grows with its square, memory with its cube.
         Raises:
-            InputError: a resolution out of range. MeshError: the field has no inside.
+            InputError: the resolution is out of range. MeshError: the field has no interior.
         """
         cells = check_resolution(resolution)
         vertices, faces, _ = level_set(lambda x: self.distance(latent, x), HALF, cells)
         if not len(faces):
             raise MeshError(
-                "the field of this latent has no inside; it is far from those of shapes"
+                "the field of this latent has no interior; the latent is far from those of shapes"
             )
         vertices, faces = _whole(vertices, faces)
         extents = self._autoencoder.extents(latent[None].to(self._device))[0]
@@ -89,7 +89,7 @@ class Surfaces:
 def _whole(
     vertices: NDArray[np.float64], faces: NDArray[np.int64]
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Without bubbles, and without the shells of hollows."""
+    """Remove small pieces, and the shells of cavities."""
     piece = face_components(faces)
     a, b, c = (vertices[faces[:, i]] for i in range(3))
     volume = np.bincount(piece, (np.cross(a, b) * c).sum(axis=1))
@@ -98,7 +98,7 @@ def _whole(
 
 
 def has_field(run: Path | str) -> bool:
-    """Whether a run makes meshes of latents; False where there is no run that can be read."""
+    """Whether a run can mesh latents; False if there is no readable run."""
     try:
         read_run(run)
     except DataError:

@@ -1,7 +1,7 @@
 """Open what can be shown: a samples file, a data set, a mesh, clouds, or a folder of those.
 
 Meshes and data sets are read shape by shape on demand; files of clouds are read in full by
-:mod:`pcgen.shapes.reading`. Runs are sampled by the rooms above.
+:mod:`pcgen.shapes.reading`. Runs are sampled by the packages above.
 
 Shapes are shown in the per-shape box frame. Samples with an origin are already in it, up to the
 error of the generator, and stay unchanged.
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from pcgen import progress
 from pcgen.errors import InputError, PcgenError
 from pcgen.runfile import is_run
-from pcgen.shapes.category_frames import BOX_FRAME, SourceFrame, frames_of_samples
+from pcgen.shapes.category_frames import BOX_FRAME, SourceFrame, frames_of_samples, noted_places
 from pcgen.shapes.cloud_files import CLOUD_SUFFIXES, cloud_files, report_skipped
 from pcgen.shapes.clouds import FileContent
 from pcgen.shapes.formats import MESH_SUFFIXES, POINT_SUFFIXES, UNUSABLE
@@ -213,6 +213,7 @@ def _of_content(content: FileContent, path: Path, kind: Kind) -> Collection:
         progress.say(f"{path}: {note}")
     many = len(content.shapes) > 1 and not path.is_dir()
     names = [str(k + 1) for k in range(len(content.shapes))] if many else list(content.names)
+    own = noted_places(content.meta, len(content.shapes))
     places = frames_of_samples(content.meta)
 
     def load(number: int) -> LoadedShape:
@@ -220,7 +221,7 @@ def _of_content(content: FileContent, path: Path, kind: Kind) -> Collection:
         if isinstance(shape, Mesh):
             return from_mesh(names[number], shape, category)
         points, normals = shape
-        place = places.get(category, BOX_FRAME)
+        place = own[number] if own else places.get(category, BOX_FRAME)
         if not content.meta:
             place = box_source_frame(points)
             points = place.normalise(points)

@@ -14,17 +14,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pcgen.config import from_plain
+from pcgen.datatypes import Frame
 from pcgen.errors import DataError, InputError
 from pcgen.files import parse_json, read_text
 from pcgen.runfile import learned_from
-from pcgen.shapes.axes import from_y_up
+from pcgen.shapes.axes import AXES, from_y_up
 from pcgen.shapes.mesh_files import Mesh
 from pcgen.shapes.store import Dataset
 
 
 @dataclass(frozen=True)
 class SourceFrame:
-    """The similarity to original units: ``points * scale + centre``, rotated so that ``up`` is up.
+    """The :class:`Frame` of one shape, rotated so that ``up`` is up.
 
     Attributes:
         unit: the name of the original unit, such as ``mm``; "" if unknown.
@@ -37,11 +38,11 @@ class SourceFrame:
 
     def normalise(self, points: NDArray[np.floating]) -> NDArray[np.float64]:
         """Points (n, 3) in original units, on axes with +Y up, in the box frame."""
-        return (np.asarray(points, np.float64) - np.asarray(self.centre)) / self.scale
+        return np.asarray(self._frame.apply(np.asarray(points, np.float64)[None])[0])
 
     def restore(self, points: NDArray[np.floating]) -> NDArray[np.float64]:
         """Points (n, 3) of the box frame in original units and axes."""
-        moved = np.asarray(points, np.float64) * self.scale + np.asarray(self.centre)
+        moved = self._frame.restore(np.asarray(points, np.float64)[None])[0]
         return from_y_up(moved, self.up)
 
     def restored(self, mesh: Mesh) -> Mesh:
@@ -51,6 +52,10 @@ class SourceFrame:
     def turn(self, normals: NDArray[np.floating]) -> NDArray[np.float64]:
         """Normals (n, 3) of the box frame in original axes."""
         return from_y_up(np.asarray(normals, np.float64), self.up)
+
+    @property
+    def _frame(self) -> Frame:
+        return Frame(np.array([self.centre], np.float64), np.array([self.scale], np.float64))
 
 
 BOX_FRAME = SourceFrame()
@@ -106,3 +111,24 @@ def _packed_places(path: Path) -> dict[str, SourceFrame]:
 def frames_of_samples(meta: Mapping[str, Any]) -> dict[str, SourceFrame]:
     """The category frames of the run that the ``meta`` of a samples file names."""
     return frames_of_run(str(meta["run"])) if meta.get("run") else {}
+
+
+def noted_places(meta: Mapping[str, Any], count: int) -> tuple[SourceFrame, ...]:
+    """The place of each of ``count`` samples, where their ``meta`` notes it, as that of completed
+    shapes does; else none.
+
+    Raises:
+        InputError: what is noted is no place.
+    """
+    noted = meta.get("places")
+    if not isinstance(noted, list) or len(noted) != count:
+        return ()
+    places = tuple(from_plain(SourceFrame, place, "places") for place in noted)
+    for place in places:
+        if not (place.scale > 0 and np.isfinite([place.scale, *place.centre]).all()):
+            raise InputError(f"a place of the samples has no size or no centre: {place}")
+        if place.up not in AXES:
+            raise InputError(
+                f"a place of the samples has the axis up {place.up!r}, not one of {', '.join(AXES)}"
+            )
+    return places

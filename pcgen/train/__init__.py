@@ -1,22 +1,21 @@
-"""Training: a prepared data set in, a run directory out, one folder per stage.
+"""Training: turns a prepared data set into a run directory with one folder per stage.
 
-Stages, in order; each reads what the earlier ones left and nothing else:
+The stages in order; each reads only what earlier stages wrote:
 
 ===============  =============================================================================
-children         maps between training shapes, and how far their children go
+children         transport maps between training shapes, and how far to blend along them
                  (:mod:`pcgen.children`)
-autoencoder      clouds of children and shapes to latents to mixtures (:mod:`pcgen.latent`)
-base             latents of children, the base ω in their coordinates, and the semi-discrete map
-                 from ω to them (:mod:`pcgen.base`, :mod:`pcgen.transport`)
-latent-flow      ω to latents, teacher then one-step student (:mod:`pcgen.flow`)
-point-flow       base points of a latent to its surface, teacher then one-step student
+autoencoder      clouds to latents to Gaussian mixtures (:mod:`pcgen.latent`)
+base             latents of children, the base ω fitted to them, and the semi-discrete map
+                 from ω to the latents (:mod:`pcgen.base`, :mod:`pcgen.transport`)
+latent-flow      from ω to latents: a teacher, then a one-step student (:mod:`pcgen.flow`)
+point-flow       from base points to the surface: a teacher, then a one-step student
+field            signed distances of latents, if the data have solids
 ===============  =============================================================================
 
-:mod:`loop` is the one training loop: it owns checkpoints, resume, averages and the NaN guard, and
-knows nothing of what it trains; :mod:`execution` says by how many processes (those of
-:mod:`pcgen.processes`), in which parts and precision a step is computed. :mod:`presets` holds the
-settings, :mod:`run` the run directory and :mod:`budget` divides a time budget. A stage killed at
-any moment and started again gives the same weights as one left alone, on the same machine with
-the same thread count: everything random is drawn from one generator whose state is in the
-checkpoint, and the number of steps, once chosen, is on disk before the first of them.
+:mod:`loop` is the one training loop: checkpoints, resuming, weight averages and the NaN guard.
+:mod:`execution` sets the processes, parts and precision of a step, :mod:`presets` the settings,
+:mod:`run` the run directory, and :mod:`budget` divides a time budget. A stage that is interrupted
+and resumed gives the same weights as an uninterrupted one, on the same machine with the same
+number of threads: one generator draws everything, and its state is in the checkpoint.
 """

@@ -1,4 +1,4 @@
-"""Stage 2: the autoencoder, on augmented children of training shapes and on these themselves."""
+"""Stage 2: the autoencoder, trained on augmented children and on the training shapes themselves."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ STAGE = "autoencoder"
 
 
 def train(context: Context) -> dict[str, object]:
-    """Train to ``autoencoder/weights.safetensors``; returns facts for ``done.json``."""
+    """Train and write ``autoencoder/weights.safetensors``; return what ``done.json`` records."""
     settings = context.run.settings
     clouds = context.clouds
     sizes = settings.autoencoder
@@ -26,12 +26,12 @@ def train(context: Context) -> dict[str, object]:
     def build() -> Autoencoder:
         return Autoencoder.untrained(sizes, clouds.points, context.seed(STAGE))
 
-    # Nobody looks at the normals of these children.
+    # The normals of these children are not used.
     maps = load_maps(context).on_device(context.device, normals=False)
     children = settings.children
     points = min(sizes.points + sizes.scored, maps.to.shape[1])
     copies = max(maps.reach.copies, children.copies)
-    # Of all maps: how far the base goes is chosen when there is an autoencoder to judge it by.
+    # Uses all maps: the reach for the base is chosen later, with a trained autoencoder.
     reach = dataclasses.replace(maps.reach, partners=maps.farthest, copies=copies)
     batch = settings.autoencoder_loop.batch
 

@@ -1,8 +1,9 @@
-"""A time budget: what each part of a training may take of it, by the clock.
+"""A time budget: how much time each part of a training may take.
 
-A part gets its share of what is left when it begins, so what an earlier one leaves goes to the
-later ones, and what one takes too much is missing from them, down to :data:`LEAST`. Working time
-counts, by ``time.monotonic``: neither a suspended machine nor a clock that is set moves it.
+A part gets its share of the time that is left when it begins. Time that an earlier part does not
+use goes to the later ones; time that it overruns is taken from them, down to :data:`LEAST`.
+Working time is measured by ``time.monotonic``, so suspending the machine or setting its clock
+changes nothing.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ from pcgen.files import parse_json, read_text, write_json
 from pcgen.processes import ALONE, Group
 from pcgen.train.loop import SAVE_EVERY_S, LoopSettings
 
-# Shares of a budget by part of the training, in order, chosen by hand from learning curves on two
-# cores. Of a stage's own clock; encoding and couplings are taken from the parts that follow.
+# Shares of the budget of each part, in order, chosen by hand from learning curves on two cores.
+# Encoding and the couplings count towards the stage that does them, before its loops begin.
 SHARES = {
     "children": 0.07,
     "autoencoder": 0.46,
@@ -31,29 +32,29 @@ SHARES = {
     "field": 0.08,
 }
 LEAST = 1 / 3
-"""Of its share of the whole, what a part gets in any case: no earlier stage may leave it untrained.
-The flows' thirds are less than a tenth of the budget together."""
+"""The least a part gets, as a fraction of its nominal share, so that no earlier stage can leave it
+untrained. The flows' thirds together are less than a tenth of the budget."""
 LEAST_S = 0.001
 
 
 def check_budget(minutes: float | None) -> None:
     if minutes is not None and not 0.05 <= minutes <= 1e6:
         raise InputError(
-            f"--budget-minutes must be between 0.05 and a million, got {minutes}; leave it out to "
-            "take the steps of the preset"
+            f"--budget-minutes must be between 0.05 and a million, got {minutes}; omit it to "
+            "train for the preset's number of steps"
         )
 
 
 class Budget:
-    """The time of a training, used up stage by stage.
+    """The time budget of a training, spent stage by stage.
 
-    The clock of a stage runs while a process works at it, and is kept in ``<stage>/clock.json``.
-    Where steps are counted, no clock is kept.
+    The clock of a stage runs while a process works on it, and is saved in ``<stage>/clock.json``.
+    No clock is kept for a training that counts steps.
 
     Args:
-        run: the run directory.
-        minutes: for all parts; None where steps are counted.
-        shares: by part, ``STAGE`` or ``STAGE/LOOP``, in the order in which they are trained.
+        run: run directory.
+        minutes: for all parts together; None to count steps instead.
+        shares: of each part, ``STAGE`` or ``STAGE/LOOP``, in the order of training.
     """
 
     def __init__(
@@ -65,7 +66,7 @@ class Budget:
         self._begun = self._saved = time.monotonic()
 
     def begin(self, stage: str) -> None:
-        """Start the clock of a stage, from where it stood when it was left."""
+        """Start the clock of a stage, from the time it had already used."""
         if self.seconds is None:
             return
         stages = list(dict.fromkeys(map(_stage_of, self._shares)))
@@ -74,17 +75,17 @@ class Budget:
         self._begun = self._saved = time.monotonic()
 
     def used(self) -> float:
-        """Seconds of the stages before this one, and of this one so far."""
+        """Seconds that earlier stages took, plus those of this one so far."""
         return self._earlier + self._now()
 
     def left(self) -> float | None:
-        """Seconds for what is still to be done, 0 where they are used up; None without a budget."""
+        """Seconds left, at least 0; None without a budget."""
         return None if self.seconds is None else max(0.0, self.seconds - self.used())
 
     def share(self, part: str) -> float | None:
-        """Seconds for a part that begins now; the later parts get the rest.
+        """Seconds for a part that begins now; later parts share the rest.
 
-        The clock of its stage is started, if it does not run yet.
+        Starts the clock of the part's stage if it is not running.
         """
         if self.seconds is None:
             return None
@@ -96,12 +97,12 @@ class Budget:
         return self._shares[part] * max((self.left() or 0.0) / ahead, least)
 
     def keep(self) -> None:
-        """Write the clock of the stage down, if that was not done for a while."""
+        """Save the clock of the stage if the last save was a while ago."""
         if time.monotonic() - self._saved >= SAVE_EVERY_S:
             self.save()
 
     def save(self) -> None:
-        """Write the clock of the stage down."""
+        """Save the clock of the stage."""
         if self.seconds is None:
             return
         write_json(self._run / self._stage / "clock.json", {"seconds": self._now()})
@@ -111,10 +112,10 @@ class Budget:
         return self._before + time.monotonic() - self._begun
 
     def _clock(self, stage: str) -> float:
-        """Seconds that a stage has taken, by its file."""
+        """Seconds that a stage has taken, according to its file."""
         path = self._run / stage / "clock.json"
         if not path.exists():
-            # A stage that a version without clocks has finished counts as what it was given.
+            # A stage finished by a version without clocks counts as its whole share.
             given = sum(s for part, s in self._shares.items() if _stage_of(part) == stage)
             return (self.seconds or 0.0) * given if (path.parent / "done.json").exists() else 0.0
         return _read(path, lambda held: _time(held["seconds"]))  # type: ignore[no-any-return]
@@ -123,13 +124,13 @@ class Budget:
 def plan_loop(
     folder: Path, loop: LoopSettings, share: Callable[[], float | None], group: Group = ALONE
 ) -> LoopSettings:
-    """``loop`` with its share of the budget, decided once and written down.
+    """``loop`` with its share of the budget, chosen once and saved before the first step.
 
-    It is on disk before the first step is taken, so an interrupted loop goes on with the same end.
+    An interrupted loop therefore resumes towards the same end.
 
     Args:
-        share: seconds; None keeps the preset's steps. Asked in the first process only.
-        group: the processes that take the steps together.
+        share: returns seconds, or None for the preset's steps. Called in the first process only.
+        group: the processes that train together.
     """
     path = folder / "plan.json"
 

@@ -1,4 +1,4 @@
-"""Stage 1: transport maps between training shapes, from which their children are drawn."""
+"""Stage 1: transport maps between training shapes, from which children are sampled."""
 
 from __future__ import annotations
 
@@ -8,8 +8,11 @@ import torch
 from torch import Tensor
 
 from pcgen import processes, progress
-from pcgen.children import Choice, Maps
-from pcgen.children.maps import Clouds, Pairing
+from pcgen.children import Choice, Maps, build_maps
+from pcgen.children.clouds import Clouds
+from pcgen.children.maps import Pairing
+from pcgen.children.planning import nature_of
+from pcgen.children.rule import Nature
 from pcgen.config import from_plain, to_plain
 from pcgen.train.stage import Context
 
@@ -17,13 +20,13 @@ STAGE = "children"
 
 
 def train(context: Context) -> dict[str, object]:
-    """Compute ``children/maps.safetensors``; returns facts for ``done.json``."""
+    """Write ``children/maps.safetensors``; return what ``done.json`` records."""
     settings = context.run.settings.children
     seconds = context.seconds(STAGE)
 
     def computed() -> int:
-        # Seconds of wall time are those of the processor on each of the threads' cores, and those
-        # of the processes of this machine that wait meanwhile.
+        # A second of wall time is a second of processor time on each thread's core, here and of
+        # the processes on this machine that wait for this one.
         workers = torch.get_num_threads() * processes.place().local_size
         budget = None if seconds is None else seconds * workers
         return len(_build(context, budget, workers))
@@ -34,7 +37,7 @@ def train(context: Context) -> dict[str, object]:
 
 
 def load_maps(context: Context) -> Maps:
-    """The maps of the run, with its clouds; read by the first process for all."""
+    """The maps of the run with its clouds; the first process reads them for all."""
     if context.group.size == 1:
         return _build(context, None, 1)
     clouds = context.clouds
@@ -53,9 +56,15 @@ def load_maps(context: Context) -> Maps:
     )
 
 
+def load_nature(context: Context, maps: Maps) -> Nature:
+    """What :func:`train` learned of the shapes beside each other, or once more."""
+    settings, folder = context.run.settings.children.maps, context.run.stage(STAGE)
+    return nature_of(maps.clouds, settings, folder, context.seed(STAGE))
+
+
 def _build(context: Context, seconds: float | None, workers: int) -> Maps:
     clouds, run = context.clouds, context.run
-    return Maps.build(
+    return build_maps(
         clouds.points,
         clouds.normals,
         clouds.label,

@@ -1,4 +1,4 @@
-"""The training shapes, in memory or mapped, and batches of them."""
+"""The training shapes, in memory or memory-mapped, and batches of them."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from torch import Generator, Tensor
 from pcgen.errors import TrainingError
 from pcgen.shapes.store import Dataset
 
-#: Points of more bytes are read from the file batch by batch, not kept; a cloud of a batch is
-#: then a read of a few pages, which a disk of today gives faster than a step takes.
+#: Points of more bytes than this stay in the file and are read batch by batch. Reading a cloud
+#: then takes a few pages, which today's disks deliver faster than a step takes.
 IN_MEMORY = 4 * 2**30
 
 
-class Mapped:
-    """Some rows of an array on disk, indexed as a tensor of them would be.
+class MappedRows:
+    """Some rows of an array on disk, indexed like a tensor.
 
     Attributes:
-        shape: (rows, count, dim), of the first ``count`` points of each row.
+        shape: (rows, count, dim); the first ``count`` points of each row.
     """
 
     def __init__(self, array: NDArray[Any], rows: NDArray[np.int64], count: int) -> None:
@@ -31,7 +31,7 @@ class Mapped:
         self.shape = torch.Size((len(rows), count, array.shape[2]))
 
     def __getitem__(self, key: Any) -> Tensor:
-        """A copy of ``[shapes]``, ``[shapes, points]`` and so on; ``shapes`` a tensor or slice."""
+        """A copy of ``[shapes]``, ``[shapes, points]``, ...; ``shapes`` is a tensor or a slice."""
         shapes, *rest = key if isinstance(key, tuple) else (key,)
         places = [part.numpy() if isinstance(part, Tensor) else part for part in rest]
         chosen = self._rows[shapes.numpy() if isinstance(shapes, Tensor) else shapes]
@@ -45,47 +45,47 @@ class TrainingClouds:
 
     Attributes:
         rows: (count,) row numbers in the data set.
-        points: (count, P, dim) float32; the points of a shape are independent draws. More than
-            IN_MEMORY bytes stay in the file, see :class:`Mapped`.
-        normals: likewise float16, or None.
+        points: (count, P, dim) float32; the points of a shape are independent samples. More than
+            IN_MEMORY bytes stay in the file, see :class:`MappedRows`.
+        normals: (count, P, dim) float16, or None.
         label: (count,) int64, index into ``categories``.
-        ids: of each, in the data set; empty where they are not known.
-        solids: (count, S, 4) float16, places and signed distances, see :mod:`pcgen.shapes.solid`;
-            all zero of shapes that are clouds. None where no shape has any.
+        ids: id of each shape in the data set; empty if not known.
+        solids: (count, S, 4) float16, positions and distances, see :mod:`pcgen.shapes.solid`;
+            zero for shapes that are clouds. None if no shape has any.
     """
 
     rows: Tensor
-    points: Tensor | Mapped
-    normals: Tensor | Mapped | None
+    points: Tensor | MappedRows
+    normals: Tensor | MappedRows | None
     label: Tensor
     categories: tuple[str, ...]
     ids: tuple[str, ...] = ()
-    solids: Tensor | Mapped | None = None
+    solids: Tensor | MappedRows | None = None
 
     @classmethod
     def load(
         cls, dataset: Dataset, categories: tuple[str, ...], split: str, count: int
     ) -> TrainingClouds:
-        """The first ``count`` points (or all there are, if fewer) of each shape of a split."""
+        """The first ``count`` points of each shape of a split, or all points if there are fewer."""
         rows = dataset.select(split=split, categories=categories)
         available = dataset.points_per_shape * 2 // 3
         count = min(count, available)
         if count < 64:
             raise TrainingError(
-                f"{dataset.path} has {dataset.points_per_shape} points a shape, of which "
+                f"{dataset.path} has {dataset.points_per_shape} points per shape, of which "
                 f"{available} are for training; prepare it again with --points 1000 or more"
             )
         names = [dataset.rows[int(row)].category for row in rows]
-        points: Tensor | Mapped = Mapped(dataset.mapped_points, rows, count)
-        normals: Tensor | Mapped | None = None
+        points: Tensor | MappedRows = MappedRows(dataset.mapped_points, rows, count)
+        normals: Tensor | MappedRows | None = None
         if dataset.has_normals:
-            normals = Mapped(dataset.mapped_normals, rows, count)
+            normals = MappedRows(dataset.mapped_normals, rows, count)
         if len(rows) * count * 3 * 4 <= IN_MEMORY:
             points, normals = points[:], None if normals is None else normals[:]
-        solids: Tensor | Mapped | None = None
+        solids: Tensor | MappedRows | None = None
         if dataset.has_solids:
             places = dataset.mapped_solids
-            solids = Mapped(places, rows, places.shape[1])
+            solids = MappedRows(places, rows, places.shape[1])
             if len(rows) * places[0].nbytes <= IN_MEMORY:
                 solids = solids[:]
         return cls(
@@ -103,15 +103,15 @@ class TrainingClouds:
 
     @property
     def solid_shapes(self) -> Tensor:
-        """Which of the shapes have solids, by their place here."""
+        """Indices of the shapes that have solids."""
         if self.solids is None:
             return torch.zeros(0, dtype=torch.int64)
         return self.solids[:, :1].any(dim=2).flatten().nonzero().flatten()
 
     def draw_solids(self, shapes: Tensor, count: int, generator: Generator) -> Tensor:
-        """``count`` places of each of ``shapes`` with their signed distance, (batch, count, 4).
+        """``count`` positions for each of ``shapes`` with their signed distance, (batch, count, 4).
 
-        They are consecutive, cyclically, and stored in random order.
+        They are consecutive, cyclically; the stored order is random.
         """
         assert self.solids is not None
         total = self.solids.shape[1]
@@ -120,11 +120,11 @@ class TrainingClouds:
         return self.solids[shapes[:, None], around].float()
 
     def digest(self) -> str:
-        """A short text that clouds of the same content share, on whatever machine they lie."""
+        """A short digest of the content; equal on every machine."""
         found = hashlib.sha256(self.rows.numpy().tobytes())
         for values in (self.points, self.normals):
             if values is not None:
-                # Of a mapped set, too large to read for this, the two ends.
+                # A mapped set is too large to read for this, so only its two ends are used.
                 seen = (
                     values
                     if isinstance(values, Tensor)
@@ -136,20 +136,20 @@ class TrainingClouds:
     def draw(
         self, shapes: Tensor, count: int, generator: Generator
     ) -> tuple[Tensor, Tensor | None]:
-        """``count`` consecutive points of each of ``shapes`` from a random place, cyclically.
+        """``count`` consecutive points of each of ``shapes`` from a random start, cyclically.
 
-        Points are stored as independent draws, so consecutive ones are a fair sample, and
-        reading them is several times cheaper than gathering at random.
+        Points are stored as independent samples, so consecutive ones are an unbiased sample,
+        and reading them is several times cheaper than gathering at random.
         """
         total = self.points.shape[1]
         if count > total:
             raise TrainingError(
-                f"{count} points of a shape were asked for, {total} are there; lower the points "
+                f"{count} points per shape were requested, but there are {total}; lower the points "
                 "of the preset or prepare the data set with more --points"
             )
         start = int(torch.randint(0, total, (1,), generator=generator))
 
-        def window(values: Tensor | Mapped) -> Tensor:
+        def window(values: Tensor | MappedRows) -> Tensor:
             stop = start + count
             if stop <= total:
                 return values[shapes, start:stop]

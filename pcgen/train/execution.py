@@ -1,4 +1,4 @@
-"""How a training step is computed: by which processes, in how many parts, in which precision."""
+"""How a training step is computed: its processes, parts and precision."""
 
 from __future__ import annotations
 
@@ -20,16 +20,17 @@ PRECISIONS = ("float32", "tf32", "bfloat16")
 
 @dataclass(frozen=True)
 class Execution:
-    """What changes the time and memory of a step, and its numbers no more than rounding does.
+    """Options that change the time and memory of a step, but its result only by rounding.
 
     Attributes:
         group: the processes that share each batch.
-        accumulate: parts, one after the other, into which a process cuts its rows of a batch; the
-            gradients are added up, so a step needs the memory of a part.
-        precision: of the products of linear layers. ``bfloat16`` rounds their operands to 8 bits,
-            ``tf32`` to 11 on a CUDA device that can, and not on a CPU. Everything else (weights,
-            sums, losses, geometry, optimiser) stays float32. Not autocast, which would also round
-            the covariances of mixtures.
+        accumulate: number of parts into which a process cuts its rows of a batch. The parts are
+            computed one after the other and their gradients added, so a step needs the memory
+            of one part.
+        precision: of the products in linear layers. ``bfloat16`` rounds their operands to 8 bits,
+            ``tf32`` to 11 on a CUDA device that supports it, and not on a CPU. Everything else
+            (weights, sums, losses, geometry, optimiser) stays float32. This is not autocast,
+            which would also round the covariances of mixtures.
     """
 
     group: Group = ALONE
@@ -54,11 +55,11 @@ class Execution:
             )
 
     def check_device(self, device: str) -> None:
-        """Refuse a precision that the device does not have."""
+        """Refuse a precision that the device does not support."""
         if self.precision == "bfloat16" and device.startswith("cuda"):
             with torch.cuda.device(device):
                 if not torch.cuda.is_bf16_supported():
-                    raise InputError(f"{device} has no bfloat16; use --precision float32")
+                    raise InputError(f"{device} does not support bfloat16; use --precision float32")
 
     def parts(self, batch: int, threads: int = 1) -> Iterator[slice]:
         """The rows of a batch that this process computes, part by part: ``accumulate`` for each of
@@ -76,7 +77,7 @@ class Execution:
 
 
 class _Bfloat16Products(TorchFunctionMode):
-    """``linear`` multiplies in bfloat16, sums in float32 and answers in float32."""
+    """``linear`` multiplies in bfloat16, accumulates in float32 and returns float32."""
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None
@@ -89,7 +90,7 @@ class _Bfloat16Products(TorchFunctionMode):
 
 
 class _Tf32Products(TorchFunctionMode):
-    """``linear`` and the backward pass multiply in TF32, where the device has it.
+    """``linear`` and the backward pass multiply in TF32, if the device supports it.
 
     No other product does: the scores of mixtures are small differences of large numbers.
     """

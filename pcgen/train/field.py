@@ -1,4 +1,4 @@
-"""Stage 6: the signed distance of latents, from solids of training shapes, for meshes."""
+"""Stage 6: the signed distance field of latents, learned from solids, for meshing."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ STAGE = "field"
 
 
 def train(context: Context) -> dict[str, object]:
-    """Train to ``field/weights.safetensors``; without solids or local codes there is none."""
+    """Train and write ``field/weights.safetensors``, if there are solids and local codes."""
     settings, clouds = context.run.settings, context.clouds
     sizes, loop = settings.field, settings.field.loop
     model = load_autoencoder(context).to(context.device)

@@ -17,7 +17,7 @@ from pcgen.latent.autoencoder import Autoencoder
 from pcgen.model.coupling import FILES, LatentCoupling, Latents
 from pcgen.processes import ALONE, Group
 from pcgen.runtime import staged
-from pcgen.train.children import load_maps
+from pcgen.train.children import load_maps, load_nature
 from pcgen.train.stage import Context
 from pcgen.transport import (
     SamplerSource,
@@ -28,28 +28,28 @@ from pcgen.transport import (
 
 STAGE = "base"
 CHUNK = 64
-"""Children that are encoded at a time."""
+"""Children encoded at a time."""
 FIT_PRODUCTS, MAP_PRODUCTS = 5e9, 2e9
-"""Samples times latents times coordinates of a second of one core: from N(0, I), and from a base
-whose draws cost as much as their scores."""
+"""Samples × latents × coordinates that one core computes in a second: for N(0, I), and for a base
+whose samples cost as much as their scores."""
 DEVICE_SPEED = 1000
-"""Of a CUDA device, in cores: 5e12 products a second of the 2e13 that an H100 can form, a guess by
-the bytes that scores move; never measured."""
+"""A CUDA device counted in cores: 5e12 products a second of the 2e13 that an H100 can compute. This
+is a guess from the bytes that the scores move; it was never measured."""
 FEWEST_SECONDS = 30.0
-"""For both transports, where the budget is small or there is none."""
+"""For both transports, if the budget is small or there is none."""
 
 
 def train(context: Context) -> dict[str, object]:
-    """Write latents, base and map under ``base/``; returns the evidence."""
+    """Write latents, base and map under ``base/``; return what ``done.json`` records."""
     run, settings = context.run, context.run.settings.base
     folder = run.stage(STAGE)
     latents, choice = _latents(context)
     draw = torch.Generator(device=context.device).manual_seed(context.seed(STAGE, 1))
     y = latents.y.to(context.device)
-    # There is nothing to fit to a single latent, which a set of one shape may have.
+    # Nothing can be fitted to a single latent, which a data set of one shape may have.
     family = settings.name if len(torch.unique(y, dim=0)) > 1 else "standard"
     progress.say(f"base           fitting {family} to {len(y)} latents in {y.shape[1]} coordinates")
-    # A third of the time for the base, whose noise costs nothing to draw.
+    # The base gets a third of the time, as its noise costs nothing to sample.
     seconds = max(context.seconds(STAGE) or 0.0, FEWEST_SECONDS) / 3
     seconds *= DEVICE_SPEED if y.is_cuda else 1
     fitted = max(16_384, int(seconds * FIT_PRODUCTS / y.numel()))
@@ -57,7 +57,7 @@ def train(context: Context) -> dict[str, object]:
     budget = None
     if family == "ae-ot":
         budget = {"max_samples": fitted, "neighbours": settings.mixed}
-    # Latents are of children: a draw beside one of them is no replay of a training shape.
+    # The latents are those of children: a sample near one does not replay a training shape.
     omega = base.fit(family, y, generator=draw, settings=budget, guard="off", group=context.group)
     for note in omega.notes:
         progress.say(f"base           {note}")
@@ -71,8 +71,8 @@ def train(context: Context) -> dict[str, object]:
     if not solution.evidence.converged:
         progress.say(
             "base           the map from the base to the latents did not converge in its share of "
-            "the budget; categories and shapes may be drawn unevenly. A larger --budget-minutes "
-            "gives it more"
+            "the budget; categories and shapes may be sampled unevenly. A larger --budget-minutes "
+            "gives it more time"
         )
     return {
         "coordinates": y.shape[1],
@@ -91,7 +91,7 @@ def couple(
     most_samples: int,
     group: Group = ALONE,
 ) -> SemidiscreteSolution:
-    """The semi-discrete transport from a base to coordinates of latents, for every base."""
+    """Solve the semi-discrete transport from any base to coordinates of latents."""
     draw = torch.Generator(device=y.device).manual_seed(seed)
     problem = SemidiscreteProblem(SamplerSource(omega.dim, omega.sample), y)
     solver = SemidualSolver(tolerance=tolerance, max_samples=most_samples)
@@ -109,10 +109,10 @@ def load_autoencoder(context: Context) -> Autoencoder:
 
 
 def load_coupling(context: Context) -> LatentCoupling:
-    """What this stage left, read by the first process for all.
+    """The files of this stage, read by the first process for all.
 
     Raises:
-        DataError: a file is damaged, or they do not fit each other.
+        DataError: a file is damaged, or the files do not match each other.
     """
     folder, group = context.run.stage(STAGE), context.group
     categories = len(context.clouds.categories)
@@ -133,7 +133,7 @@ def load_coupling(context: Context) -> LatentCoupling:
         coupling.check()
     except ValueError as error:
         raise DataError(
-            f"{folder} holds files that do not fit each other ({error}); remove it to train the "
+            f"the files in {folder} do not match each other ({error}); remove it to train the "
             "base again"
         ) from None
     return coupling
@@ -141,7 +141,7 @@ def load_coupling(context: Context) -> LatentCoupling:
 
 @torch.no_grad()
 def _latents(context: Context) -> tuple[Latents, dict[str, Any]]:
-    """Latents of children, as many of every training shape, and how far these go."""
+    """Latents of children, equally many per training shape, and the reach of these children."""
     clouds, settings = context.clouds, context.run.settings
     model = load_autoencoder(context).to(context.device)
     maps = load_maps(context)
@@ -167,7 +167,7 @@ def _latents(context: Context) -> tuple[Latents, dict[str, Any]]:
     found = torch.cat(z).float()
     z.clear()
     if not torch.isfinite(found).all():
-        raise TrainingError("base: a latent is not a finite number; train the autoencoder again")
+        raise TrainingError("base: a latent is not finite; train the autoencoder again")
     latents = Latents.of(
         found,
         torch.cat(parent),
@@ -180,18 +180,18 @@ def _latents(context: Context) -> tuple[Latents, dict[str, Any]]:
 
 
 def _choose_reach(context: Context, maps: Maps, model: Autoencoder) -> Choice:
-    """The nearest reach among the maps at which decoded children are as new as nature."""
+    """The smallest reach at which decoded children are as novel as held-out shapes."""
     first = maps.choice
     if not first.figures or not len(maps):
         return first
     seed, batch = context.seed(STAGE, 3), context.run.settings.base.points
-    nature = maps.clouds.nature(seed)
+    nature = load_nature(context, maps)
     order = torch.randperm(len(maps.clouds), generator=torch.Generator().manual_seed(seed))
     rows = order[maps.with_children()[order]]
     rows = rows[torch.arange(rule.SHAPES) % len(rows)]
 
     def decoded(reach: Reach) -> Tensor:
-        # Points where the point flow starts; by it they move too little to matter here.
+        # The starts of the point flow; it moves them too little to matter here.
         draw = torch.Generator().manual_seed(seed)
         children = maps.of_shapes(rows, min(batch, maps.to.shape[1]), draw, reach)
         parts = [
@@ -208,10 +208,10 @@ def _choose_reach(context: Context, maps: Maps, model: Autoencoder) -> Choice:
 
 
 def _with_maps(shapes: Tensor, label: Tensor, able: Tensor, draw: torch.Generator) -> Tensor:
-    """Each of ``shapes``, or another one of its category that a map was computed for.
+    """Each of ``shapes``, or another of its category for which a map was computed.
 
-    A small budget has no map for some shapes; their only children would be copies. Categories
-    keep their shares.
+    With a small budget some shapes have no map; their only children would be copies. Categories
+    keep their proportions.
     """
     chosen = shapes.clone()
     for category in label[shapes[~able[shapes]]].unique():

@@ -1,13 +1,13 @@
-"""The one training loop: any module, any loss, exact resume, any number of processes.
+"""The one training loop: any module, any loss, exact resuming, any number of processes.
 
-``Trainer`` iterates; the caller owns progress bars and stopping. State goes to
+``Trainer`` is an iterator; the caller owns progress bars and stopping. The whole state goes to
 ``state.safetensors`` (weights, moving average, optimiser, generator, step) every few seconds and
-at the end; then the moving average alone goes to ``weights.safetensors``, whose presence means
-that the loop is done. Each process takes the same steps on the same weights; the first one writes.
-A loop that ends by the clock goes on from the last state with the time that it had used by then.
+at the end. The moving average alone then goes to ``weights.safetensors``, whose presence means
+that the loop is finished. All processes take the same steps on the same weights; the first one
+writes. A loop with a time limit resumes from its last state with the time used until then.
 
-On the CPU each of torch's threads computes some rows of a batch from end to end. Most operations of
-a step are too small to be shared by threads one by one: two made a step no faster.
+On the CPU each of torch's threads computes some rows of a batch from start to end. Most operations
+of a step are too small to be divided among threads: two threads made a step no faster.
 """
 
 from __future__ import annotations
@@ -41,15 +41,15 @@ class LoopSettings:
     """How a module is trained.
 
     Attributes:
-        steps: optimiser steps in all.
-        seconds: of working time, which end the loop instead of ``steps``; None counts steps.
-        batch: shapes a step.
-        rate: peak learning rate of AdamW, after ``warmup`` steps or a fifth of the loop, if that is
-            sooner; then a cosine to 2 % of it, over the steps or the time.
+        steps: total optimiser steps.
+        seconds: working time after which the loop ends, instead of ``steps``; None to count steps.
+        batch: shapes per step.
+        rate: peak learning rate of AdamW, reached after ``warmup`` steps or a fifth of the loop,
+            whichever is sooner; then it falls to 2 % along a cosine, over the steps or the time.
         decay: weight decay.
         average: decay of the exponential moving average that becomes the weights.
         clip: bound on the norm of the gradient.
-        log_every: steps between two lines of ``metrics.jsonl``.
+        log_every: steps between lines of ``metrics.jsonl``.
     """
 
     steps: int
@@ -71,7 +71,7 @@ class LoopSettings:
             raise InputError("average must be in [0, 1) and rate positive")
 
     def rate_at(self, step: int, progress: float) -> float:
-        """The learning rate of step 0, 1, ... when this share of the loop, in [0, 1), is done."""
+        """The learning rate at step 0, 1, ... and ``progress``, the completed share in [0, 1)."""
         rise = min(1.0, max((step + 1) / max(1, self.warmup), 5 * progress))
         fall = 0.5 * (1 + math.cos(math.pi * progress))
         return self.rate * rise * (0.02 + 0.98 * fall)
@@ -79,7 +79,7 @@ class LoopSettings:
 
 @dataclass(frozen=True)
 class Step:
-    """What one optimiser step did; on a device ``loss`` is the mean of the last logged steps."""
+    """The result of an optimiser step; on a GPU, ``loss`` is the mean of a log interval."""
 
     number: int
     loss: float
@@ -87,21 +87,21 @@ class Step:
 
 
 class Trainer:
-    """Train ``module`` by a loss that draws its own batch from ``generator``.
+    """Train ``module`` with a loss that draws its own batch from ``generator``.
 
     Args:
-        folder: where state, weights and metrics go; what is there is resumed.
+        folder: of state, weights and metrics; an existing state is resumed.
         module: its parameters are trained in place.
         loss: ``loss(module, generator) -> scalar``; every random choice must come from the
-            generator, or resume is not exact. A mean over the rows of a batch; draws for rows go
-            through :mod:`pcgen.batch_random`, as a part of the batch may be wanted. Called by
-            several threads at once, it must change nothing that they share.
+            generator, or resuming is not exact. It is a mean over the rows of a batch; random
+            numbers for rows come from :mod:`pcgen.batch_random`, as a process may need only some.
+            Several threads call it at once, so it must not change anything that they share.
         average: the module that receives the moving average; by default a private copy. A
             loss that needs the average (a student's target) passes its own.
         execution: the processes, parts and precision in which a step is computed.
 
     Attributes:
-        clock: seconds; a suspended machine or a clock that is set does not move it.
+        clock: returns seconds; suspending the machine or setting its clock does not change them.
     """
 
     clock: Callable[[], float] = staticmethod(time.monotonic)
@@ -135,20 +135,20 @@ class Trainer:
         self.done = 0
         self._seconds = 0.0
         self._history: list[dict[str, float]] = []
-        # On a device, looking at a number waits for all work before it: losses and norms of
-        # gradients are kept there, and looked at where they are logged.
+        # Reading a number from a device waits for all its work. Losses and gradient norms are
+        # therefore kept there, and read when they are logged.
         self._at_once = all(p.device.type == "cpu" for p in parameters)
         self._unseen: list[Tensor] = []
         if self.group.value((folder / "state.safetensors").exists):
             self._restore()
 
     def steps(self) -> Iterator[Step]:
-        """Take the steps that are left, yielding after each; saves on the way and at the end.
+        """Take the remaining steps and yield after each; save regularly and at the end.
 
         Raises:
-            TrainingError: the loss or the gradient is not finite; the last good state stays.
+            TrainingError: the loss or the gradient is not finite; the last good state is kept.
         """
-        # Threads that share single operations spin after each, and those of the parts would wait.
+        # Threads that share single operations spin after each one, which delays those of the parts.
         torch.set_num_threads(1)
         try:
             yield from self._steps()
@@ -174,8 +174,8 @@ class Trainer:
                     {"step": self.done, "loss": mean, "seconds": round(self._seconds, 2)}
                 )
                 recent.clear()
-                self.group.same(self._drawn, f"{self.folder.name}: other random numbers")
-                # The state is saved only here, so that a resumed log has the same means.
+                self.group.same(self._drawn, f"{self.folder.name}: different random numbers")
+                # The state is saved only here, so that a resumed training logs the same means.
                 if time.monotonic() - saved >= SAVE_EVERY_S:
                     self.save()
                     saved = time.monotonic()
@@ -190,25 +190,25 @@ class Trainer:
 
     @property
     def reached(self) -> tuple[float, float]:
-        """How far the loop is and where it ends, in seconds of its time or in steps."""
+        """The current position of the loop and its end, in seconds or in steps."""
         if self.settings.seconds is None:
             return self.done, self.settings.steps
         return self._seconds, self.settings.seconds
 
     @property
     def progress(self) -> float:
-        """The share of the loop that is done; one step is taken in any case."""
+        """The completed share of the loop; at least one step is always taken."""
         reached, whole = self.reached
         return reached / whole if self.done else 0.0
 
     def _agreed(self, seconds: float) -> float:
-        """The first process's clock, where it decides how all go on."""
+        """The first process's clock, when all processes must decide alike."""
         return seconds if self.settings.seconds is None else self.group.value(lambda: seconds)
 
     def step(self) -> float | Tensor:
-        """One optimiser step; returns its loss, on a device as a tensor that is still computed.
+        """One optimiser step; returns its loss, on a GPU as a tensor that may not be computed yet.
 
-        Public, so that a test can look at one. Torch's threads should be one, as in :meth:`steps`.
+        Public so that a test can examine one. Torch should use one thread, as in :meth:`steps`.
         """
         with runtime.flushed_denormals():
             return self._step()
@@ -232,10 +232,10 @@ class Trainer:
         return float(loss) if self._at_once else loss
 
     def _looked_at(self) -> list[float]:
-        """The losses of the steps on a device since the last call, in one copy.
+        """Losses of the steps on a device since the last call, copied at once.
 
         Raises:
-            TrainingError: a loss or a gradient was not finite; no state was saved since.
+            TrainingError: a loss or a gradient was not finite; no state has been saved since then.
         """
         seen = torch.stack(self._unseen).tolist()
         self._unseen.clear()
@@ -245,8 +245,8 @@ class Trainer:
         return [loss for loss, _ in seen]
 
     def _differentiate(self) -> Tensor:
-        """The mean loss of the batch, its gradient left in the parameters: part by part, each
-        weighed by its rows, then summed over the processes."""
+        """The mean loss of the batch; leaves its gradient in the parameters. Parts are weighted by
+        their rows, and the processes' gradients are summed."""
         threads = self._threads if self._at_once else 1
         begun, total = self.generator.get_state(), None
         while total is None:
@@ -327,7 +327,7 @@ class Trainer:
         return hashlib.sha256(self.generator.get_state().numpy().tobytes()).hexdigest()[:12]
 
     def save(self) -> None:
-        """Write the whole state, then the metrics up to it; the first process does."""
+        """Write the whole state, then the metrics up to it, in the first process."""
         if not self.group.first:
             return
         packed, rest = checkpoint.pack_optimiser(self.optimiser)
@@ -363,7 +363,7 @@ class Trainer:
 
     @torch.no_grad()
     def _move_average(self) -> None:
-        # A short run must not average in its random start, hence the ramp.
+        # The ramp keeps the random initial weights out of the average of a short training.
         decay = min(self.settings.average, (1 + self.done) / (10 + self.done))
         theirs: list[Tensor] = list(self.average.parameters())
         ours: list[Tensor] = list(self.module.parameters())
@@ -378,8 +378,8 @@ class Trainer:
             name = what if isinstance(what, str) else what()
             step = self.done if step is None else step
             raise TrainingError(
-                f"{self.folder.name}: {name} is not a finite number at step {step}; the last "
-                "good state is kept. Lower the learning rate, or look at the data for outliers"
+                f"{self.folder.name}: {name} is not finite at step {step}; the last "
+                "good state is kept. Lower the learning rate, or check the data for outliers"
             )
 
     def _name_of_bad_gradient(self) -> str:
@@ -390,7 +390,7 @@ class Trainer:
 
 
 def read_metrics(folder: Path) -> list[dict[str, Any]]:
-    """The learning curve of a stage: one dict a logged step, oldest first; empty if none yet."""
+    """The learning curve of a stage: one dict per logged step, oldest first; empty if none yet."""
     path = folder / "metrics.jsonl"
     if not path.exists():
         return []
@@ -399,5 +399,5 @@ def read_metrics(folder: Path) -> list[dict[str, Any]]:
         return [line for line in lines if isinstance(line["step"], int)]
     except (ValueError, TypeError, LookupError, RecursionError, OSError) as error:
         raise DataError(
-            f"{path} is damaged ({error!r}); remove it: only the drawn learning curve is lost"
+            f"{path} is damaged ({error!r}); remove it: only the plotted learning curve is lost"
         ) from None

@@ -11,7 +11,7 @@ from pcgen import progress, runtime
 from pcgen.batch_random import mine
 from pcgen.flow.characteristic import matching_loss, semigroup_loss
 from pcgen.flow.coupling import surface_targets
-from pcgen.flow.networks import BoundPointSlope, PointCondition, PointSlope
+from pcgen.flow.networks import BoundPointFlow, PointCondition, PointFlowNetwork
 from pcgen.latent.augment import augment
 from pcgen.latent.autoencoder import Autoencoder
 from pcgen.runtime import staged
@@ -23,10 +23,10 @@ STAGE = "point-flow"
 
 @dataclass(frozen=True)
 class CoupledClouds:
-    """Base points and surface points, matched; one row a cloud.
+    """Matched base points and surface points, one cloud per row.
 
     Attributes:
-        start, end: (count, n, dim); condition: the surroundings of each start.
+        start, end: (count, n, dim); condition: describes the mixture around each start.
         normal: (count, n, dim) at ``end``, or None.
     """
 
@@ -42,12 +42,12 @@ def train(context: Context) -> dict[str, object]:
     model = load_autoencoder(context).to(context.device)
     pairs = couple(context, model)
 
-    # Losses are in squared spacings of points: in squared box units they would be nothing beside
-    # that of the normals.
+    # Losses are in squared point spacings: in squared box units they would be negligible beside
+    # those of the normals.
     spacing = float(pairs.condition.scale.square().mean())
 
-    def build() -> PointSlope:
-        slope = PointSlope(model.dim, model.local_numbers, settings.width, settings.blocks)
+    def build() -> PointFlowNetwork:
+        slope = PointFlowNetwork(model.dim, model.local_numbers, settings.width, settings.blocks)
         if pairs.normal is None:
             slope.forget_normals()
         return slope
@@ -65,7 +65,7 @@ def train(context: Context) -> dict[str, object]:
 
     def teacher_loss(module: nn.Module, draw: Generator) -> Tensor:
         data = batch(settings.teacher.batch, draw)
-        slope = BoundPointSlope(module, data.condition)
+        slope = BoundPointFlow(module, data.condition)
         loss = matching_loss(slope, data.start, data.end, draw) / spacing
         return loss + settings.normal_weight * _normal_loss(slope.normal, data.normal)
 
@@ -73,11 +73,11 @@ def train(context: Context) -> dict[str, object]:
         module: nn.Module, average: nn.Module, teacher: nn.Module, draw: Generator
     ) -> Tensor:
         data = batch(settings.student.batch, draw)
-        slope = BoundPointSlope(module, data.condition)
+        slope = BoundPointFlow(module, data.condition)
         loss = semigroup_loss(
             slope,
-            BoundPointSlope(average, data.condition),
-            BoundPointSlope(teacher, data.condition),
+            BoundPointFlow(average, data.condition),
+            BoundPointFlow(teacher, data.condition),
             data.start,
             data.end,
             settings.characteristic,
@@ -92,9 +92,9 @@ def train(context: Context) -> dict[str, object]:
 
 
 def _normal_loss(predicted: Tensor, true: Tensor | None) -> Tensor:
-    """Mean sin² between predicted normals and those at the data end; the sign is left free.
+    """Mean sin² between predicted normals and those at the data end; signs are ignored.
 
-    Meshes of the field have faces of both orientations, so a signed target would be noise.
+    Meshes in this field have faces of both orientations, so a signed target would be noisy.
     """
     if true is None:
         return predicted.new_zeros(())
@@ -103,18 +103,18 @@ def _normal_loss(predicted: Tensor, true: Tensor | None) -> Tensor:
 
 
 def _home(device: str, condition: PointCondition, times: float) -> str:
-    """Where so many times a condition, with what belongs to it, are kept: the device if they fill
-    at most a third of it, which leaves room to join them and for a step."""
+    """The device to hold so many conditions and what belongs to them: ``device`` if they fill at
+    most a third of it, which leaves room to concatenate them and for a step."""
     held = sum(getattr(condition, f.name).nbytes for f in fields(condition))
     return device if 4 * times * held < runtime.free_bytes(device) else "cpu"
 
 
 @torch.no_grad()
 def couple(context: Context, model: Autoencoder) -> CoupledClouds:
-    """Draw clouds, augment them, decode their noisy latents and match base to surface.
+    """Draw and augment clouds, decode their noisy latents, and match base points to surfaces.
 
-    The surfaces are those of training shapes: children have seams, which are not to be learned.
-    Recomputed on resume rather than stored: everything comes from one seed.
+    Only training shapes are used: children have seams, which must not be learned. When resuming,
+    the pairs are recomputed rather than loaded, as everything comes from one seed.
     """
     settings, clouds = context.run.settings, context.clouds
     flow = settings.point_flow

@@ -17,8 +17,8 @@ class ChildrenSettings:
     """Children of the training shapes, see :mod:`pcgen.children`.
 
     Attributes:
-        maps: which are computed.
-        copies: share of the batches of the autoencoder that are training shapes themselves.
+        maps: which maps to compute.
+        copies: share of training shapes, rather than children, in the autoencoder's batches.
     """
 
     maps: MapSettings = field(default_factory=MapSettings)
@@ -35,14 +35,14 @@ class BaseSettings:
 
     Attributes:
         name: family of :func:`pcgen.base.fit`.
-        children: latents per training shape, each of a child of it.
-        most: at most this many latents.
-        points: per cloud that is encoded.
-        mixed: latents that an AE-OT base may mix in one draw. The details of a sample are those
-            of one latent, so that a mixture of many is further from it than another shape is.
-        coordinates: principal directions of the latents in which the base and the transport live.
-        tolerance: χ² of cell masses at which the semi-dual solver stops.
-        jitter: standard deviation added to coordinates that are a target of the latent flow.
+        children: latents per training shape, one for each of its children.
+        most: upper limit on the number of latents.
+        points: points per encoded cloud.
+        mixed: number of latents that an AE-OT base may mix in one sample. The details of a sample
+            are those of one latent, so a mixture of many is further from it than another shape is.
+        coordinates: number of principal directions of the latents used by base and transport.
+        tolerance: χ² of the cell masses at which the semi-dual solver stops.
+        jitter: standard deviation of the noise added to the latent flow's targets.
     """
 
     name: str = "ae-ot"
@@ -62,16 +62,16 @@ class BaseSettings:
             raise InputError("the base stage needs tolerance > 0 and jitter >= 0")
 
     def each(self, shapes: int) -> int:
-        """Children of each of so many shapes: as many as wanted, or as keep within ``most``."""
+        """Children per shape for this number of shapes, limited by ``most``."""
         return max(1, min(self.children, self.most // shapes))
 
 
 @dataclass(frozen=True, kw_only=True)
 class LatentFlowSettings:
-    """The latent flow: sizes, training of teacher and student.
+    """The latent flow: sizes, and training of teacher and student.
 
     Attributes:
-        pool: coupled pairs drawn once, at the start of the stage.
+        pool: coupled pairs, sampled once at the start of the stage.
     """
 
     width: int = 512
@@ -84,14 +84,14 @@ class LatentFlowSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class PointFlowSettings:
-    """The point flow: sizes, couplings, training of teacher and student.
+    """The point flow: sizes, couplings, and training of teacher and student.
 
     Attributes:
-        pairs: clouds for which a transport is computed, augmented copies included.
-        points: of a cloud; a shape of more points is decoded as several such clouds.
-        coupling: of base points with surface points, see :mod:`pcgen.flow.coupling`.
-        neighbours: that each point looks at.
-        normal_weight: of the squared sine between predicted and true normal.
+        pairs: clouds for which a transport is computed, including augmented copies.
+        points: per cloud; a shape with more points is decoded as several such clouds.
+        coupling: of base points to surface points, see :mod:`pcgen.flow.coupling`.
+        neighbours: number of neighbours that each point attends to.
+        normal_weight: weight of the squared sine between predicted and true normals.
     """
 
     width: int = 32
@@ -112,12 +112,12 @@ class PointFlowSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class FieldSettings:
-    """The signed distance of latents, see :class:`pcgen.latent.field.Field`.
+    """The signed distance field of latents, see :class:`pcgen.latent.field.Field`.
 
     Attributes:
-        width: of its layers, a multiple of 4. layers: of attention among patches.
-        nearest: patches that say something about a place.
-        places: of each shape in a batch.
+        width: of its layers, a multiple of 4. layers: number of attention layers among patches.
+        nearest: number of patches that describe a position.
+        places: positions per shape in a batch.
     """
 
     width: int = 64
@@ -136,11 +136,11 @@ class FieldSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """Everything that shapes a run; stored in ``run.json``.
+    """All settings of a run; stored in ``run.json``.
 
     Attributes:
-        cloud_points: points of each training shape kept in memory.
-        augment: amount of :func:`pcgen.latent.augment.augment`.
+        cloud_points: points per training shape that are kept in memory.
+        augment: strength of :func:`pcgen.latent.augment.augment`.
     """
 
     children: ChildrenSettings = field(default_factory=ChildrenSettings)
@@ -185,9 +185,9 @@ def _cpu_tiny() -> Settings:
 
 
 def _gpu() -> Settings:
-    # Sized for ShapeNet's categories on one device; never run on one so far. Tensors of a step by
-    # `tests.benchmarks.memory`, 20 bytes a weight among them: autoencoder 0.2 GiB, latent flow 0.3,
-    # point flow 4.3, where each of the 64 clouds of 2048 points has 0.07, and --accumulate less.
+    # Sized for ShapeNet's categories on one device, and never yet trained on one. Memory of a step
+    # by `tests.benchmarks.memory`, with 20 bytes per weight: autoencoder 0.2 GiB, latent flow 0.3,
+    # point flow 4.3. There each of the 64 clouds of 2048 points takes 0.07; --accumulate saves it.
     flow = LoopSettings(steps=100_000, batch=512, rate=5e-4, average=0.9999)
     return Settings(
         autoencoder=AutoencoderSettings(

@@ -1,4 +1,4 @@
-"""The run directory: what it was trained on, with which settings, and where things lie."""
+"""The run directory: its data set, settings and layout."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from pcgen.train.presets import Settings
 
 @dataclass(frozen=True, kw_only=True)
 class RunConfig:
-    """What ``run.json`` holds.
+    """The content of ``run.json``.
 
     Attributes:
-        dataset: absolute path of the data set; may be gone when sampling.
-        dataset_hash: its content hash; training on another one is refused.
-        categories: the ones trained on, sorted.
-        conditional: whether the latent flow is told the category.
-        threads: of torch; results are reproducible for one count.
-        processes: that shared the batches when the run began; any number may go on.
-        precision: of the products of linear layers.
+        dataset: absolute path of the data set, which sampling does not need.
+        dataset_hash: its content hash; training with a different one is refused.
+        categories: categories in the training, sorted.
+        conditional: whether the latent flow is conditioned on the category.
+        threads: torch threads; results are reproducible for a fixed number.
+        processes: number of processes at the start; any number may resume.
+        precision: of the products in linear layers.
     """
 
     format: int = FORMAT
@@ -63,25 +63,25 @@ class Run:
         return is_finished(self.path, stage)
 
     def mark_finished(self, stage: str, facts: dict[str, object]) -> None:
-        """Write what came of a stage.
+        """Record that a stage is finished, with its facts.
 
         Raises:
-            TrainingError: a number of it is not finite, though every weight is; it is named.
+            TrainingError: a number among the facts is not finite; the message names it.
         """
         bad = [name for name, value in facts.items() if not _is_finite(value)]
         if bad:
             raise TrainingError(
-                f"{stage}: {bad[0]} is not a finite number, so the stage does not count as "
-                f"finished; a file of an earlier stage is damaged, train the run again"
+                f"{stage}: {bad[0]} is not finite, so the stage is not marked as finished; a file "
+                f"of an earlier stage is damaged, train the run again"
             )
         write_json(self.stage(stage) / "done.json", facts)
 
     @classmethod
     def open(cls, path: Path | str) -> Run:
-        """Read an existing run.
+        """Open an existing run.
 
         Raises:
-            DataError: no run there, or one of a format this version does not read.
+            DataError: there is no run, or its format is not supported by this version.
         """
         path = Path(path)
         plain = read_run(path)
@@ -92,22 +92,22 @@ class Run:
 
     @classmethod
     def create(cls, path: Path | str, config: RunConfig) -> Run:
-        """Start a run, or go on with one of the very same config.
+        """Start a run, or resume one with the same config.
 
         Raises:
-            TrainingError: another run stands there; the message names what differs.
+            TrainingError: the folder has a run with another config; the message says which.
         """
         path = Path(path)
         if is_run(path):
             run = cls.open(path)
             ours, theirs = to_plain(config), to_plain(run.config)
-            # These may change between a start and a resume.
+            # These may change when a run is resumed.
             same = {"version", "threads", "processes", "dataset"}
             differing = [key for key in ours if key not in same and ours[key] != theirs[key]]
             if differing:
                 raise TrainingError(
                     f"{path} holds a run with other {', '.join(differing)}; choose another --out, "
-                    "or give the same options to go on with it"
+                    "or give the same options to resume it"
                 )
             return run
         write_json(path / NAME, to_plain(config))
@@ -124,7 +124,7 @@ def _is_finite(value: object) -> bool:
 
 
 def check_dataset(run: Run, dataset: Dataset) -> None:
-    """Refuse to go on with a data set that is not the one the run began with."""
+    """Refuse to resume with a data set that is not the one the run began with."""
     if dataset.content_hash != run.config.dataset_hash:
         raise TrainingError(
             f"{dataset.path} has content hash {dataset.content_hash[:12]}, the run was trained on "

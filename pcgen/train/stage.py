@@ -1,4 +1,4 @@
-"""What the stages share: their context, and one way to run a training loop under it."""
+"""The context that all stages share, and one way to run a training loop in it."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from pcgen.train.run import Run
 
 @dataclass(frozen=True)
 class Context:
-    """What a stage gets: the run, the training clouds, and the device that networks train on.
+    """The context of a stage: the run, the training clouds and the device for networks.
 
-    Clouds, latents and random draws stay on the CPU, so that they are the same on every device;
-    a batch moves when it is drawn. ``trainer`` takes the steps; a benchmark's own also times them.
-    ``shares`` divide the time budget over the parts of the training.
+    Clouds, latents and random numbers stay on the CPU, so they are the same on every device; each
+    batch is moved after it is drawn. ``trainer`` takes the steps; benchmarks pass one that also
+    times them. ``shares`` divide the time budget over the parts of the training.
     """
 
     run: Run
@@ -39,10 +39,10 @@ class Context:
 
     @cached_property
     def budget(self) -> Budget:
-        """The time of the run, which the first process keeps."""
+        """The time budget of the run, which the first process keeps."""
         shares = dict(self.shares)
         if self.clouds.solids is None:
-            shares["field"] = 0.0  # there is nothing to train it on
+            shares["field"] = 0.0  # it has no training data
         return Budget(self.run.path, self.run.config.budget_minutes, shares)
 
     @property
@@ -51,16 +51,16 @@ class Context:
         return self.execution.group
 
     def read(self, path: Path, schema: checkpoint.Schema) -> dict[str, Tensor]:
-        """The tensors of a file of the run, which only the first process must see."""
+        """The tensors of a file of the run; only the first process needs access to it."""
         return self.group.tensors(lambda: checkpoint.load(path, schema))[0]
 
     def seed(self, stage: str, part: int = 0) -> int:
-        """A seed of its own for each stage and part, all from the run's."""
+        """A separate seed for each stage and part, derived from the run's seed."""
         return self.run.config.seed * 1000 + 10 * STAGES.index(stage) + part
 
     def seconds(self, part: str) -> float | None:
-        """The share of the time budget for a part of the training that begins now: a key of
-        :data:`pcgen.train.budget.SHARES`. None where steps are counted. Asked by all processes."""
+        """The share of the time budget, in seconds, for a part that begins now; a key of
+        :data:`pcgen.train.budget.SHARES`. None if steps are counted. All processes call it."""
         return self.group.value(lambda: self.budget.share(part))
 
 
@@ -73,11 +73,11 @@ def fit(
     *,
     seed: int,
 ) -> None:
-    """Train under ``<run>/<name>`` until its weights are there; resumes, and returns if done.
+    """Train under ``<run>/<name>`` until the weights are written; resume, or return if finished.
 
     Args:
-        module: makes it, the same every time.
-        loss: makes the loss, given the trainer (a student's loss looks at the average).
+        module: builds the network, identically each time.
+        loss: builds the loss, given the trainer (a student's loss uses the average).
     """
     folder: Path = context.run.path / name
     execution = context.execution
@@ -104,7 +104,7 @@ def fit(
                 context.budget.keep()
 
 
-# A teacher's loss of (module, generator), and a student's, which also meets its moving average
+# A teacher's loss of (module, generator), and a student's, which also gets its moving average
 # and the frozen teacher: (module, average, teacher, generator).
 TeacherLoss = Callable[[nn.Module, Generator], Tensor]
 StudentLoss = Callable[[nn.Module, nn.Module, nn.Module, Generator], Tensor]
@@ -119,11 +119,11 @@ def fit_teacher_and_student(
     *,
     loops: tuple[LoopSettings, LoopSettings],
 ) -> None:
-    """Train ``<stage>/teacher``, then ``<stage>/student``, which begins as the teacher.
+    """Train ``<stage>/teacher``, then ``<stage>/student``, which starts from the teacher's weights.
 
     Args:
-        build: makes the network with random weights; they come from the stage's seed.
-        loops: of the teacher and of the student.
+        build: returns the network with random weights, drawn from the stage's seed.
+        loops: settings for the teacher and for the student.
     """
 
     def fresh() -> nn.Module:

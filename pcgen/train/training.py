@@ -1,4 +1,4 @@
-"""From a data set to a finished run: the options of ``pcgen train`` and the order of stages."""
+"""The whole training: the options of ``pcgen train`` and the order of the stages."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ TRAINERS = (
 
 
 def check_batches(settings: Settings, execution: Execution) -> None:
-    """Refuse a job of more processes and parts than a batch of some stage has rows."""
+    """Refuse more processes and parts than there are rows in some stage's batch."""
     flows = (settings.latent_flow, settings.point_flow)
     loops = [
         settings.autoencoder_loop,
@@ -66,27 +66,28 @@ def train(
     precision: str = "auto",
     accumulate: int = 1,
 ) -> dict[str, Any]:
-    """Train all stages, or one, of the run ``out``; finished ones are left alone.
+    """Train all stages, or one, of the run ``out``; skip finished ones.
 
     Args:
         dataset: a prepared data set; out: the run directory.
         preset: see :data:`pcgen.train.presets.PRESETS`.
-        categories: to train on; None for all. conditional: tell the latent flow which.
+        categories: to train on; None for all. conditional: condition the latent flow on them.
         base: family of :func:`pcgen.base.fit`; encoder: one of
             :data:`pcgen.latent.autoencoder.CODECS`; None for the preset's.
-        budget_minutes: of working time, divided over the stages, which end by the clock; None for
-            the preset's steps, which give equal weights for equal seeds.
-        threads: of torch; None for those of a run that goes on, else for as many as there are free
+        budget_minutes: working time, divided over the stages; None trains for the preset's steps,
+            which give equal weights for equal seeds.
+        threads: of torch; None for those of a run that is resumed, or else the number of free
             cores. device: ``auto``, ``cpu`` or a CUDA device.
         stage: one of ``STAGES``, or None for all.
         resume: take every setting from the run itself.
         precision, accumulate: see :class:`pcgen.train.execution.Execution`; ``auto`` is the run's
-            own, and of a new run tf32 on a CUDA device and float32 on a CPU.
-    Started by torchrun, the processes train together; see :mod:`pcgen.processes`.
+            own precision, and for a new run tf32 on a CUDA device and float32 on a CPU.
+
+    Processes that torchrun starts train together; see :mod:`pcgen.processes`.
 
     Raises:
-        InputError, DataError: an option or the data set is wrong, before anything is written.
-        TrainingError: the run is another one, or a stage met a number that is not finite.
+        InputError, DataError: an option or the data set is wrong; nothing has been written.
+        TrainingError: the run has another config, or a number in a stage is not finite.
     """
     with processes.joined() as group:
         if stage is not None and stage not in STAGES:
@@ -137,7 +138,7 @@ def train(
             clouds = TrainingClouds.load(
                 source, run.config.categories, "train", run.settings.cloud_points
             )
-            group.same(clouds.digest, f"{dataset} has other contents")
+            group.same(clouds.digest, f"{dataset} has different contents")
             context = Context(run, clouds, device, execution)
             with progress.within(context.budget.left):
                 for name, trainer in zip(STAGES, TRAINERS, strict=True):
@@ -154,8 +155,8 @@ def train(
 
 
 def _threads_of_run(out: Path, processes: int) -> int | None:
-    """The threads that a run was begun with, as its numbers depend on them; None for a new one, and
-    where the environment or the machine asks for others."""
+    """The threads that a run began with, as its numbers depend on them; None for a new run, or if
+    the environment or the machine asks for another number."""
     if os.environ.get("PCGEN_THREADS") or not is_run(out):
         return None
     config = Run.open(out).config

@@ -10,41 +10,33 @@ import contextlib
 import json
 import os
 import signal
-import subprocess
 import sys
 import tempfile
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pcgen import errors
 from pcgen.errors import BackendError, PcgenError
+from pcgen.jobs.child import raise_told, serving, start, told
 
 if TYPE_CHECKING:
     from pcgen.viewer.controller import Controller
 
-# The child uses the import path of its parent, in any folder.
-_START = (
-    "import sys; sys.path[:] = sys.argv[3:]; from pcgen.viewer.window_process import serve; "
-    "serve(sys.argv[1], sys.argv[2])"
-)
 
-
-def run_window(options: dict[str, Any], start: str = _START) -> None:
+def run_window(options: dict[str, Any], code: str = serving(__name__)) -> None:
     """Open the window in a child and return when it is closed.
 
     Args:
         options: of :func:`open_window`, such as JSON can hold.
-        start: what the child runs; it gets options, the path of its answer and ``sys.path``.
+        code: what the child runs; it gets options, the path of its answer and ``sys.path``.
     Raises:
         BackendError: the child crashed. PcgenError: as the child raised it.
     """
     with tempfile.TemporaryDirectory(prefix="pcgen-") as folder:
         answer = Path(folder) / "answer.json"
-        words = [sys.executable, "-c", start, json.dumps(options), str(answer), *sys.path]
-        child = subprocess.Popen(words, stdin=subprocess.PIPE)
+        child = start(code, json.dumps(options), str(answer))
         try:
-            code = child.wait()
+            ended = child.wait()
         except BaseException:  # Ctrl-C
             child.kill()
             child.wait()
@@ -53,24 +45,21 @@ def run_window(options: dict[str, Any], start: str = _START) -> None:
             assert child.stdin is not None
             child.stdin.close()
         if answer.exists():
-            error = json.loads(answer.read_text(encoding="utf-8"))
-            if error:
-                raise getattr(errors, error["error"])(error["message"])
-            return
-    if code < 0:
-        raise BackendError(f"the window crashed (signal {-code}), most likely in its driver")
-    raise BackendError(f"the window ended with code {code}")
+            return raise_told(json.loads(answer.read_text(encoding="utf-8")))
+    if ended < 0:
+        raise BackendError(f"the window crashed (signal {-ended}), most likely in its driver")
+    raise BackendError(f"the window ended with code {ended}")
 
 
 def serve(options: str, answer: str) -> None:
     """Run the child process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C
     threading.Thread(target=end_with_parent, daemon=True).start()
-    failure = {}
+    failure: dict[str, str] = {}
     try:
         open_window(**json.loads(options))
     except PcgenError as error:
-        failure = {"error": type(error).__name__, "message": str(error)}
+        failure = told(error)
     Path(answer).write_text(json.dumps(failure), encoding="utf-8")
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError):

@@ -122,9 +122,12 @@ def test_points_that_say_nothing_are_refused(model, points, said):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"count": 0}, "from 1 to"),
-        ({"count": 99}, "from 1 to"),
-        ({"points": 0}, "points of an answer"),
+        ({"count": 0}, "count must be a whole number of at least 1, got 0"),
+        ({"count": "4"}, "whole number of at least 1, got '4'"),
+        ({"count": 99}, "from 1 to 32"),
+        ({"points": 0}, "points must be a whole number of at least 1"),
+        ({"points": 2**18}, "at most 131072|from 1 to 131072"),
+        ({"seed": 1.5}, "seed must be a whole number, got 1.5"),
         ({"category": "sofa"}, "sofa"),
         ({"framed": True}, r"box \[-1, 1\]"),
     ],

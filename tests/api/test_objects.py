@@ -13,7 +13,7 @@ import pytest
 
 import pcgen
 from pcgen.api.score import Figure
-from pcgen.errors import DataError, InputError
+from pcgen.errors import BackendError, DataError, InputError
 from tests.boxes import boxes
 
 ROOT = Path(__file__).parent.parent.parent
@@ -23,12 +23,13 @@ FUNCTIONS = ("prepare", "train", "load", "evaluate", "fit_base", "mesh", "view")
 def test_the_package_loads_nothing_heavy_until_a_name_is_used():
     code = (
         "import sys, pcgen; heavy = {'torch', 'numpy', 'scipy', 'open3d'}; "
-        "print(sorted(heavy & set(sys.modules))); pcgen.ot; print('torch' in sys.modules)"
+        "print(sorted(heavy & set(sys.modules))); pcgen.mesh; print('torch' in sys.modules); "
+        "pcgen.ot; print('torch' in sys.modules)"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True
     )
-    assert done.stdout.split("\n")[:2] == ["[]", "True"]
+    assert done.stdout.split("\n")[:3] == ["[]", "False", "True"]
 
 
 def test_rooms_of_the_same_name_leave_the_functions_in_place():
@@ -270,6 +271,47 @@ def test_a_model_outlives_its_folder(model, tmp_path):
         other.save(tmp_path / "packed")
     with pytest.raises(DataError, match="no run at"):
         pcgen.load(tmp_path / "run")
+    with pytest.raises(InputError, match=r"is gone from .*model.sample"):
+        pcgen.view(other)
+    for made in (other.vary(before[0], 1, points=100), [other.mix(*before, points=100)]):
+        assert made[0].points.shape == (100, 3)
+
+
+def test_without_a_display_shapes_in_memory_are_offered_pages_and_pictures(model, monkeypatch):
+    """The files that shapes are handed to the window in are gone when it cannot open."""
+    monkeypatch.delenv("DISPLAY", raising=False)
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    shapes = model.sample(2, points=60)
+    for what in (shapes, shapes[0]):
+        with pytest.raises(BackendError, match=r"no display; in a notebook .* web=True") as told:
+            pcgen.view(what)
+        assert "shapes.npz" not in str(told.value)
+        assert what._repr_html_().startswith("<iframe")
+    with pytest.raises(BackendError, match=f"pcgen view {model.path} --web"):
+        pcgen.view(model)
+
+
+@pytest.mark.parametrize("name", ["sample", "complete", "vary", "mix", "interpolate", "decode"])
+def test_an_unknown_keyword_of_a_model_is_named(model, name):
+    with pytest.raises(TypeError, match="unexpected keyword argument 'amounts'"):
+        getattr(model, name)(*[None] * 2, amounts=3)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "said"),
+    [
+        ("sample", {"count": "3"}, "count must be a whole number of at least 1, got '3'"),
+        ("sample", {"count": 2, "points": 1e3}, "points must be a whole number"),
+        ("vary", {"shape": None, "amount": "0.3"}, "amount must be a number, got '0.3'"),
+        ("vary", {"shape": None, "count": 0}, "count must be"),
+        ("mix", {"shape": None, "other": None, "share": None}, "share must be a number"),
+        ("interpolate", {"start": None, "end": None, "frames": 2.5}, "frames must be"),
+        ("decode", {"latents": None, "seed": "a"}, "seed must be a whole number, got 'a'"),
+    ],
+)
+def test_arguments_that_are_no_numbers_are_named(model, name, options, said):
+    with pytest.raises(InputError, match=said):
+        getattr(model, name)(**options)
 
 
 def test_a_packed_run_draws_the_same_shapes_and_has_no_teacher(model, tmp_path):

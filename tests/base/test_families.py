@@ -155,7 +155,7 @@ def test_one_latent_or_copies_of_one_are_refused(name, count, generator):
     [
         (torch.ones(3), "must be"),
         (torch.ones(0, 3), "must be"),
-        (torch.tensor([[1.0, torch.nan], [0, 0]]), "1 of 2 latents hold NaN"),
+        (torch.tensor([[1.0, torch.nan], [0, 0]]), "1 of 2 latents contain NaN"),
         (torch.ones(2, 2, dtype=torch.complex64), "real numbers, got torch.complex64"),
         (torch.tensor([[1e300, 0.0], [0, 0]], dtype=torch.float64), "infinite"),
     ],

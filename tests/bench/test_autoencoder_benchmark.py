@@ -8,7 +8,7 @@ import torch
 
 from pcgen.bench import autoencoder
 from pcgen.cli import main
-from pcgen.evaluate.matrix import Work
+from pcgen.distances.tables import Work
 from pcgen.shapes.store import Dataset
 from tests.test_generation import make_dataset
 

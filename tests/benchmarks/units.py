@@ -29,7 +29,7 @@ def measure(preset: str, seed: int) -> dict[str, Any]:
     import torch
 
     from pcgen import base
-    from pcgen.evaluate.distances import DISTANCES, pick_backend
+    from pcgen.distances.pairwise import DISTANCES, pick_backend
     from pcgen.model import ShapeModel
     from pcgen.train import point_flow
     from pcgen.train.latents import load_autoencoder

@@ -6,12 +6,12 @@ import pytest
 import torch
 
 from pcgen.children import Maps, MapSettings, Reach
-from pcgen.children.frames import Stretch, box, cube, mirrored
-from pcgen.children.maps import plan_pairs
+from pcgen.children.frames import Stretch, mirrored
 from pcgen.children.matching import improve, match, partitioned
 from pcgen.children.partners import find_partners
+from pcgen.children.planning import plan_pairs
 from pcgen.errors import DataError, InputError, TrainingError
-from tests.children.conftest import SETTINGS, boxes, build
+from tests.children.conftest import SETTINGS, box, boxes, build, cube
 
 COPIES = Reach(copies=1.0)
 
@@ -141,12 +141,12 @@ def test_a_kill_costs_no_more_than_a_piece(tmp_path, monkeypatch):
             raise KeyboardInterrupt
         return match(*arguments)
 
-    monkeypatch.setattr("pcgen.children.maps.match", dies)
+    monkeypatch.setattr("pcgen.children.planning.match", dies)
     with pytest.raises(KeyboardInterrupt):
         build(points, tmp_path / "cut")
     assert len(list((tmp_path / "cut").glob("*piece*"))) == 2
     calls = 0
-    monkeypatch.setattr("pcgen.children.maps.match", lambda *a: (_count(), match(*a))[1])
+    monkeypatch.setattr("pcgen.children.planning.match", lambda *a: (_count(), match(*a))[1])
 
     def _count():
         nonlocal calls
@@ -161,7 +161,7 @@ def test_a_kill_costs_no_more_than_a_piece(tmp_path, monkeypatch):
 def test_finished_maps_are_read_and_not_made_again(tmp_path, monkeypatch):
     points, _ = boxes(6)
     first = build(points, tmp_path)
-    monkeypatch.setattr("pcgen.children.maps.match", lambda *_: pytest.fail("made again"))
+    monkeypatch.setattr("pcgen.children.planning.match", lambda *_: pytest.fail("made again"))
     assert torch.equal(build(points, tmp_path).to, first.to)
 
 

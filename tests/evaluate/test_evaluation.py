@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
+from pcgen.distances.annealed_emd import annealed_table
 from pcgen.errors import InputError
-from pcgen.evaluate.annealed_emd import annealed_table
 from pcgen.evaluate.cloud_sets import CloudSet, ReferenceSets, ceiling_trials, pair_trials
 from pcgen.evaluate.evaluation import evaluate
 from pcgen.evaluate.metrics import EvaluationSettings

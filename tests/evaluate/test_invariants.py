@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pcgen.distances.pairwise import chamfer_table
 from pcgen.evaluate import set_metrics
-from pcgen.evaluate.distances import chamfer_table
 
 SEEDS = st.integers(0, 2**32 - 1)
 quick = settings(max_examples=15, deadline=None)

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from pcgen.distances.pairwise import chamfer_table
 from pcgen.errors import InputError
-from pcgen.evaluate.distances import chamfer_table
 from pcgen.evaluate.reconstruction import reconstruction_quality
 from tests.evaluate.shapes import surfaces
 

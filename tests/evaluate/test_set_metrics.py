@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from scipy.spatial.distance import jensenshannon
 
+from pcgen.distances.pairwise import chamfer_table
 from pcgen.errors import InputError
 from pcgen.evaluate import set_metrics
-from pcgen.evaluate.distances import chamfer_table
 from tests.evaluate.shapes import surfaces
 
 

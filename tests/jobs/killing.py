@@ -4,7 +4,7 @@ import os
 import signal
 from pathlib import Path
 
-from pcgen.evaluate.matrix import _compute_one
+from pcgen.distances.tables import _compute_one
 from pcgen.generate import _decode
 from pcgen.reconstruct.batch import mesh_one
 from pcgen.shapes import shards

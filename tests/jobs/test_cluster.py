@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 
 from pcgen import pipeline
+from pcgen.distances import tables
 from pcgen.errors import BackendError, DataError
-from pcgen.evaluate import matrix
 from pcgen.jobs import pool
 from pcgen.shapes.writer import write_dataset
 from tests.boxes import boxes
@@ -117,7 +117,7 @@ def test_evaluation_is_the_same_when_a_ray_worker_is_killed(data, cluster, flags
     options = {"points": 300, "split": "train", "training": data / "clouds.npy", "cache": None}
     samples = [data / "clouds.npy"]
     alone = pipeline.evaluate(samples, data / "set", workers=1, **options)
-    monkeypatch.setattr(matrix, "_compute_one", killing.compute_one)
+    monkeypatch.setattr(tables, "_compute_one", killing.compute_one)
     found = pipeline.evaluate(samples, data / "set", ray=cluster, **options)
     assert (flags / "evaluate").exists()
     assert found == alone

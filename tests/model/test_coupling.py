@@ -135,10 +135,10 @@ def test_a_file_holds_latents_in_half_precision(tmp_path):
         ({"parent": torch.zeros(60, 3).long()}, "different sizes"),
         ({"mirrored": torch.zeros(59, 2).bool()}, "different sizes"),
         ({"label": torch.zeros(59).long()}, "different sizes"),
-        ({"label": torch.full((60,), 2)}, "does not know"),
-        ({"label": torch.full((60,), -1)}, "does not know"),
-        ({"mean": torch.zeros(9)}, "axes do not fit"),
-        ({"axes": torch.zeros(9, 4)}, "axes do not fit"),
+        ({"label": torch.full((60,), 2)}, "does not have"),
+        ({"label": torch.full((60,), -1)}, "does not have"),
+        ({"mean": torch.zeros(9)}, "axes do not match"),
+        ({"axes": torch.zeros(9, 4)}, "axes do not match"),
     ],
 )
 def test_latents_that_do_not_fit_are_refused(changes, said):
@@ -151,7 +151,7 @@ def test_latents_that_do_not_fit_are_refused(changes, said):
 def test_a_base_or_a_map_of_other_latents_is_refused(coupling):
     coupling.check()
     fewer = dataclasses.replace(coupling, potential=coupling.potential[:-1])
-    with pytest.raises(ValueError, match="another number of cells"):
+    with pytest.raises(ValueError, match="number of cells of the map"):
         fewer.check()
     narrow = dataclasses.replace(coupling, latents=latents_of(60, 10, 3))
     with pytest.raises(ValueError, match="the base has dimension 4"):

@@ -106,7 +106,7 @@ def close(folder, other, tolerance):
         ("fail", "DataError process 1 of 2: a file is damaged"),
         ("die", "TrainingError another process is lost"),
         ("hang", "another process is lost (process 1 of 2 gave no sign of life for 5 s)"),
-        ("differ", "other random numbers"),
+        ("differ", "different random numbers"),
     ],
 )
 def test_one_that_fails_ends_all_with_one_line(tmp_path, action, said):
@@ -152,7 +152,7 @@ def test_processes_with_other_data_are_refused(data, tmp_path):
     code, said = torchrun(2, "tests/processes/work.py", "data", tmp_path)
     assert code != 0
     assert len(ours(said)) == 1, said
-    assert "has other contents" in ours(said)[0]
+    assert "has different contents" in ours(said)[0]
     assert not (tmp_path / "run" / "autoencoder").exists()
 
 

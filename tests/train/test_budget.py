@@ -123,7 +123,7 @@ def test_a_damaged_plan_or_clock_is_named(tmp_path, name, held):
 
 @pytest.mark.parametrize("minutes", [0, 1 / 60, -5, float("nan"), float("inf")])
 def test_a_budget_that_nothing_fits_in_is_refused(minutes):
-    with pytest.raises(InputError, match="leave it out to take the steps of the preset"):
+    with pytest.raises(InputError, match="omit it to train for the preset"):
         check_budget(minutes)
 
 

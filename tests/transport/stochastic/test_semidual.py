@@ -247,7 +247,7 @@ def test_the_census_is_unbiased_and_its_error_right():
 def test_a_source_that_is_one_point_is_refused():
     for place in (0.0, 5.0):
         point = SamplerSource(2, lambda n, g, place=place: torch.full((n, 2), place))
-        with pytest.raises(TransportError, match="samples of the source are one point"):
+        with pytest.raises(TransportError, match="samples of the source are the same point"):
             solve(normal(5, 2), source=point)
 
 

@@ -21,9 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pcgen import progress
+from pcgen.distances import cache
+from pcgen.distances.pairwise import DISTANCES, pick_backend
 from pcgen.errors import InputError, StorageError
-from pcgen.evaluate import cache
-from pcgen.evaluate.distances import DISTANCES, pick_backend
 from pcgen.files import atomic_file
 from pcgen.jobs import pool
 from pcgen.jobs.workers import Announce
@@ -71,7 +71,7 @@ def pair_matrix(
     Args:
         first: (N, P, C) float32 clouds, C the distance's channels; second: (M, P', C), or None
             for the pairs within the first set, of which a symmetric distance computes half.
-        distance: a name of :data:`pcgen.evaluate.distances.DISTANCES`.
+        distance: a name of :data:`pcgen.distances.pairwise.DISTANCES`.
         label: of the progress line, by default that name.
     Returns:
         (N, M) float64; within a set, the diagonal holds the distances of clouds to themselves.

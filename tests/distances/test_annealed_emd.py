@@ -5,8 +5,8 @@ import pytest
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist
 
+from pcgen.distances.annealed_emd import VARIANTS, annealed_table
 from pcgen.errors import InputError
-from pcgen.evaluate.annealed_emd import VARIANTS, annealed_table
 from pcgen.kernels import backends
 from tests.evaluate.shapes import surfaces
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from pcgen.evaluate.distance_bounds import lower_bounds, sketch
-from pcgen.evaluate.distances import chamfer_table
+from pcgen.distances.bounds import lower_bounds, sketch
+from pcgen.distances.pairwise import chamfer_table
 from tests.evaluate.shapes import surfaces
 
 MIRROR = np.array([-1, 1, 1], np.float32)

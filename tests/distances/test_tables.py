@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
+from pcgen.distances import tables
+from pcgen.distances.pairwise import DISTANCES, Distance, chamfer_table
+from pcgen.distances.tables import Work, pair_matrix
 from pcgen.errors import InputError
-from pcgen.evaluate import matrix
-from pcgen.evaluate.distances import DISTANCES, Distance, chamfer_table
-from pcgen.evaluate.matrix import Work, pair_matrix
 from tests.evaluate.shapes import surfaces
 
 
@@ -107,7 +107,7 @@ def test_damaged_blocks_and_tables_are_computed_again(counted, tmp_path):
 def test_the_key_tells_distances_shapes_and_order_apart():
     x, y = surfaces(4, 20)[0], surfaces(4, 20, seed=1)[0]
     keys = {
-        matrix.content_key(kind, arrays)
+        tables.content_key(kind, arrays)
         for kind in (("pairs", "cd"), ("pairs", "dcd"))
         for arrays in ([x], [x, y], [y, x], [x.reshape(2, 40, 3)])
     }

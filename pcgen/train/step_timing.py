@@ -1,4 +1,4 @@
-"""How long a training step takes on this machine: a few steps of the autoencoder on spheres."""
+"""Times a few training steps of the autoencoder on this machine, on spheres."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ SHAPES = 16
 
 
 def step_seconds(name: str, threads: int, steps: int = 5) -> float:
-    """The median time of an autoencoder step of a preset, by the clock, on the CPU.
+    """The median wall-clock time of an autoencoder step of a preset, on the CPU.
 
-    Drawing the children of training shapes is not in it.
+    It does not include sampling the children of training shapes.
 
     Args:
         name: of the preset. threads: of torch, for the whole process.
-        steps: that are timed, after a first one that is not.
+        steps: number of timed steps, after an untimed first one.
     """
     runtime.configure(threads)
     settings = preset(name)

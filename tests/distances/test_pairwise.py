@@ -6,8 +6,8 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist
 
+from pcgen.distances.pairwise import DCD_ALPHA, DISTANCES, estimate_normals, pick_backend
 from pcgen.errors import BackendError, InputError
-from pcgen.evaluate.distances import DCD_ALPHA, DISTANCES, estimate_normals, pick_backend
 from pcgen.kernels import backends
 from tests.evaluate.shapes import surfaces
 

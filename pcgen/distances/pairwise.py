@@ -2,7 +2,7 @@
 
 ==================  ===========================================================================
 cd                  mean_i min_j |x_i − y_j|² + mean_j min_i |x_i − y_j|²
-emd_pointflow       annealed soft assignment with cost d; see :mod:`pcgen.evaluate.annealed_emd`
+emd_pointflow       annealed soft assignment with cost d; see :mod:`pcgen.distances.annealed_emd`
 emd_pytorchemd      annealed soft assignment with cost d²; likewise
 emd_exact           the exact optimal assignment (POT), mean Euclidean distance: W₁
 dcd                 density-aware CD of Wu et al. (2021), squared distances, α = 1000, in [0, 1];
@@ -23,8 +23,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from pcgen.distances.annealed_emd import annealed_table
 from pcgen.errors import BackendError, InputError
-from pcgen.evaluate.annealed_emd import annealed_table
 
 Clouds = NDArray[np.float32]
 Table = NDArray[np.float64]
