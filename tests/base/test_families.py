@@ -180,7 +180,7 @@ def test_unknown_names_and_settings_are_refused(generator):
 def test_a_checkpoint_of_another_kind_is_refused(generator):
     latents, _ = correlated(10, 2)
     tensors, meta = base.fit("gaussian", latents, generator=generator).to_checkpoint()
-    with pytest.raises(DataError, match="holds base 'mystery'"):
+    with pytest.raises(DataError, match="has base 'mystery'"):
         base.from_checkpoint(tensors, {**meta, "family": "mystery"})
     with pytest.raises(DataError, match="format 99"):
         base.from_checkpoint(tensors, {**meta, "format": 99})
