@@ -34,6 +34,8 @@ T = TypeVar("T")
 # Time-out for a message. A lost process is noticed sooner: over gloo immediately, as its connection
 # closes; over NCCL, or if it is stopped, because its heartbeat stops.
 PATIENCE = datetime.timedelta(minutes=30)
+# For what the first process makes while the others wait: the maps of a large set take hours.
+LONGEST_TURN = datetime.timedelta(days=7)
 BEAT_S = 5.0
 SILENT_BEATS = 9
 
@@ -175,11 +177,11 @@ class Group:
         import torch
 
         length = torch.tensor([len(data)])
-        self._call("broadcast", length, src=0)
+        self._call("broadcast", length, src=0, group=_patient())
         buffer = torch.empty(int(length), dtype=torch.uint8)
         if self.first and data:
             buffer.copy_(torch.frombuffer(bytearray(data), dtype=torch.uint8))
-        self._call("broadcast", buffer, src=0)
+        self._call("broadcast", buffer, src=0, group=_patient())
         return buffer.numpy().tobytes()
 
     def _call(self, name: str, *arguments: Any, **options: Any) -> None:
@@ -195,6 +197,12 @@ class Group:
 
 
 ALONE = Group()
+_waiting: list[Any] = []
+
+
+def _patient() -> Any:
+    """The processes as torch's group for messages that may take LONGEST_TURN; None is its usual."""
+    return _waiting[0] if _waiting else None
 
 
 class _Heartbeat:
@@ -280,6 +288,7 @@ def joined() -> Iterator[Group]:
     try:
         store, rank, size = next(dist.rendezvous("env://", timeout=PATIENCE))
         dist.init_process_group(backends, store=store, rank=rank, world_size=size, timeout=PATIENCE)
+        _waiting.append(dist.new_group(backend="gloo", timeout=LONGEST_TURN))
     except (RuntimeError, ValueError) as error:
         if store is not None and _failures(store) > 1:  # one failed while others connected
             raise ToldElsewhere(str(error)) from error
@@ -300,6 +309,7 @@ def joined() -> Iterator[Group]:
         raise
     finally:
         heartbeat.end()
+        _waiting.clear()  # its threads end with the last reference
         dist.destroy_process_group()
 
 

@@ -29,6 +29,7 @@ from pcgen.base.selection import AutoSettings, ChosenBase, select_base
 from pcgen.base.transported import TransportedBase, TransportedSettings, fit_transported
 from pcgen.base.uniform import UniformBase, UniformSettings, fit_uniform
 from pcgen.errors import DataError, InputError
+from pcgen.processes import ALONE, Group
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
@@ -54,8 +55,9 @@ class Family:
     measure: type[Any]
     settings: type[Any]
     least: int
-    fit: Callable[[Tensor, Any, Generator, Tensor | None], BaseMeasure]
+    fit: Callable[[Tensor, Any, Generator, Tensor | None, Group], BaseMeasure]
     rich: bool = False
+    shared: bool = False
 
     @property
     def relaxed(self) -> bool:
@@ -64,32 +66,37 @@ class Family:
 
 
 FAMILIES: dict[str, Family] = {
-    "standard": Family(
-        StandardBase, NoSettings, 1, lambda x, s, g, v: StandardBase(dim=x.shape[1])
-    ),
-    "gaussian": Family(GaussianBase, GaussianSettings, 2, lambda x, s, g, v: fit_gaussian(x, s)),
-    "gmm": Family(MixtureBase, MixtureSettings, 2, fit_mixture),
-    "uniform": Family(UniformBase, UniformSettings, 2, lambda x, s, g, v: fit_uniform(x, s)),
+    "standard": Family(StandardBase, NoSettings, 1, lambda x, *_: StandardBase(dim=x.shape[1])),
+    "gaussian": Family(GaussianBase, GaussianSettings, 2, lambda x, s, *_: fit_gaussian(x, s)),
+    "gmm": Family(MixtureBase, MixtureSettings, 2, lambda x, s, g, v, _: fit_mixture(x, s, g, v)),
+    "uniform": Family(UniformBase, UniformSettings, 2, lambda x, s, *_: fit_uniform(x, s)),
     "ae-ot": Family(
         TransportedBase,
         TransportedSettings,
         2,
-        lambda x, s, g, v: fit_transported(x, s, g),
+        lambda x, s, g, v, group: fit_transported(x, s, g, group),
         rich=True,
+        shared=True,
     ),
     "conjugate-moment": Family(
         ConjugateMomentBase,
         ConjugateMomentSettings,
         8,
-        lambda x, s, g, v: fit_conjugate(x, s, g),
+        lambda x, s, g, *_: fit_conjugate(x, s, g),
         rich=True,
     ),
-    "network": Family(NetworkBase, NetworkSettings, 8, fit_network, rich=True),
+    "network": Family(
+        NetworkBase,
+        NetworkSettings,
+        8,
+        lambda x, s, g, v, _: fit_network(x, s, g, v),
+        rich=True,
+    ),
     "auto": Family(
         ChosenBase,
         AutoSettings,
         2,
-        lambda x, s, g, v: select_base(x, s, g, v, _candidate(g), frozenset(RELAXED)),
+        lambda x, s, g, v, _: select_base(x, s, g, v, _candidate(g), frozenset(RELAXED)),
     ),
 }
 # Bases that wrap another base, whose checkpoint is part of theirs.
@@ -114,6 +121,7 @@ def fit(
     settings: Any = None,
     validation: Tensor | None = None,
     guard: Guard = "say",
+    group: Group = ALONE,
 ) -> BaseMeasure:
     """Fit a base measure of one family to latents.
 
@@ -125,6 +133,8 @@ def fit(
         validation: (M, dim) latents held out from the fit, for families that select on them.
         guard: what to do with a rich base that replays its latents or collapses: ``say`` so in its
             notes, ``refuse`` it, ``regularise`` it by a larger relaxation, or ``off``.
+        group: processes with the same latents and equally seeded generators. They share the
+            samples of ``ae-ot``; any other family is fitted by the first of them for all.
     Raises:
         InputError: unknown name or setting, NaN, or too few different latents.
         TrainingError: the guard refused the base, or no relaxation helped.
@@ -141,11 +151,18 @@ def fit(
         raise InputError(
             f"validation latents have {held.shape[1]} dimensions, the latents {x.shape[1]}"
         )
+    if group.size > 1 and not family.shared:
+
+        def fitted() -> tuple[dict[str, Tensor], dict[str, Any]]:
+            options = {"generator": generator, "settings": settings, "validation": held}
+            return fit(name, x, guard=guard, **options).to_checkpoint()
+
+        return on_device(from_checkpoint(*group.tensors(fitted)), str(x.device))
     if name == "standard":
-        return family.fit(x, settings, generator, held)
+        return family.fit(x, settings, generator, held, group)
     varying = (x != x[0]).any(0)
     if bool(varying.all()):
-        return _guarded(name, x, settings, generator, held, guard)
+        return _guarded(name, x, settings, generator, held, guard, group)
     inner = _guarded(
         name,
         x[:, varying],
@@ -153,16 +170,23 @@ def fit(
         generator,
         None if held is None else held[:, varying],
         guard,
+        group,
     )
     return ConstantCoordinates(inner, torch.where(varying, 0.0, x[0]), varying)
 
 
 def _guarded(
-    name: str, x: Tensor, settings: Any, generator: Generator, held: Tensor | None, guard: Guard
+    name: str,
+    x: Tensor,
+    settings: Any,
+    generator: Generator,
+    held: Tensor | None,
+    guard: Guard,
+    group: Group,
 ) -> BaseMeasure:
     """Fit and test a base; if it copies or collapses, do what ``guard`` says."""
     family = FAMILIES[name]
-    omega = family.fit(x, settings, generator, held)
+    omega = family.fit(x, settings, generator, held, group)
     pushed = getattr(settings, "pushed", True)  # P_w itself is log-concave and cannot copy
     if guard == "off" or not family.rich or not pushed:
         return omega
@@ -182,7 +206,7 @@ def _guarded(
             if pull <= settings.relaxation:
                 continue
             stronger = dataclasses.replace(settings, relaxation=pull)
-            omega = family.fit(x, stronger, generator, held)
+            omega = family.fit(x, stronger, generator, held, group)
             if look(omega).ok:
                 note = f"λ raised to {pull:g}, because {'; '.join(report.faults)}"
                 return _noted(omega, note)

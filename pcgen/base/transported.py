@@ -21,6 +21,7 @@ from pcgen import config
 from pcgen.base.gaussian import check_relaxation
 from pcgen.base.measure import TensorMeasure, normal
 from pcgen.errors import InputError, TransportError
+from pcgen.processes import ALONE, Group
 from pcgen.transport import (
     Evidence,
     GaussianSource,
@@ -168,21 +169,26 @@ class TransportedBase(TensorMeasure):
 
 
 def fit_transported(
-    latents: Tensor, settings: TransportedSettings, generator: Generator
+    latents: Tensor, settings: TransportedSettings, generator: Generator, group: Group = ALONE
 ) -> TransportedBase:
-    """Solve the semi-discrete transport from N(0, I) to latents (N, dim)."""
+    """Solve the semi-discrete transport from N(0, I) to latents (N, dim).
+
+    Args:
+        group: processes that share its samples; see :meth:`pcgen.transport.SemidualSolver.solve`.
+    """
     atoms, counts = torch.unique(latents, dim=0, return_counts=True)
     count, dim = atoms.shape
     budget = settings.max_samples or int(MOST_PRODUCTS / (count * dim))
     problem = SemidiscreteProblem(GaussianSource(dim), atoms, counts.double() / counts.sum())
     solver = SemidualSolver(tolerance=settings.tolerance, max_samples=max(budget, 4096))
-    solution = solver.solve(problem, generator)
+    solution = solver.solve(problem, generator, group=group)
     evidence = solution.evidence
     notes = []
     if not evidence.converged:
+        untested = f" and {evidence.untested} untested" if evidence.untested else ""
         notes.append(
             f"the transport stopped at χ² {evidence.chi2:.3g} (tolerance {evidence.tolerance:g}) "
-            f"with {evidence.dead} of {evidence.cells} cells dead; raise max_samples"
+            f"with {evidence.dead} of {evidence.cells} cells dead{untested}; raise max_samples"
         )
     return TransportedBase(
         atoms=atoms,

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pcgen import progress
+from pcgen import processes, progress
 from pcgen.children import Choice, Maps, build_maps
 from pcgen.children.clouds import Clouds
 from pcgen.children.maps import Pairing
@@ -26,7 +26,9 @@ def train(context: Context) -> dict[str, object]:
     seconds = context.seconds(STAGE)
 
     def computed() -> int:
-        return len(_build(context, seconds, torch.get_num_threads()))
+        # The other processes on this machine wait for this one, so their cores are free.
+        workers = torch.get_num_threads() * processes.place().local_size
+        return len(_build(context, seconds, workers))
 
     count = context.group.value(computed)
     progress.say(f"children       {count} maps between {len(context.clouds)} shapes")

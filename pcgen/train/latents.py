@@ -58,7 +58,7 @@ def train(context: Context) -> dict[str, object]:
     if family == "ae-ot":
         budget = {"max_samples": fitted, "neighbours": settings.mixed}
     # The latents are those of children: a sample near one does not replay a training shape.
-    omega = base.fit(family, y, generator=draw, settings=budget, guard="off")
+    omega = base.fit(family, y, generator=draw, settings=budget, guard="off", group=context.group)
     for note in omega.notes:
         progress.say(f"base           {note}")
     solution = couple(omega, y, settings.tolerance, context.seed(STAGE, 2), coupled, context.group)
