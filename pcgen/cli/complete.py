@@ -2,14 +2,16 @@
 
 Shapes that the run knows or draws are placed on the points, bent onto them, and add what the points
 lack. The points given are kept; with --denoise, answers are decoded instead. Answers are ordered by
-the likelihood of the points under them, and by how near they are to what the base of the run
-reaches.
+the likelihood of the points under them, by the misfit, and by how near they are to what the base of
+the run reaches. Where wholes of several sizes fit, one of each comes before second ones.
 
---out OUT.npz holds the answers in their boxes, with their places; --out FOLDER receives a PLY file
-of each, in the frame of FILE.
+--out OUT.npz holds the answers in their boxes, with their places, for pcgen view, gallery and mesh;
+the first two show the points given in a colour of their own. --out FOLDER receives a PLY file of
+each, in the frame of FILE.
 
 examples:
   pcgen complete scan.ply --run runs/chairs --out whole.npz
+  pcgen view whole.npz --png whole.png --count 4
   pcgen complete scan.ply --run seats --count 6 --out answers
 """
 
@@ -83,6 +85,7 @@ def describe(result: dict[str, Any]) -> str:
     lines = [f"  note: {note}" for note in result["notes"]]
     lines += [
         f"  answer {number}: points explained {found['explained']:.2f}, "
+        f"misfit {found['misfit']:.2g}, "
         f"plausible {found['plausible']:.2f}, {found['given']} points as given"
         for number, found in enumerate(result["answers"])
     ]
