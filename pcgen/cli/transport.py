@@ -74,6 +74,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     from torch import Generator
 
     from pcgen import ot, processes
+    from pcgen.cli.arguments import options
     from pcgen.errors import InputError
     from pcgen.transport.sources import source_named
 
@@ -85,17 +86,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     if args.picture is not None and atoms.shape[1] != 2:
         raise InputError(f"--picture needs atoms in 2D, got dimension {atoms.shape[1]}")
     problem = ot.Problem(source_named(args.source, atoms.shape[1]), atoms, weights)
-    solution = ot.solve(
-        problem,
-        method=args.method,
-        tolerance=args.tolerance,
-        max_samples=args.max_samples,
-        start=args.start,
-        out=args.out,
-        seed=args.seed,
-        device=args.device,
-        progress=not args.quiet,
-    )
+    solution = ot.solve(problem, **options(args, ot.solve), progress=not args.quiet)
     if args.picture is not None and processes.place().rank == 0:
         ot.plot(solution, args.picture, seed=args.seed)
     where = solution.problem.atoms.device

@@ -17,6 +17,7 @@ from pcgen.config import from_plain, to_plain
 from pcgen.train.stage import Context
 
 STAGE = "children"
+OVERRUN = 1.1  # of the time of the stage, before planned maps are left out
 
 
 def train(context: Context) -> dict[str, object]:
@@ -25,10 +26,7 @@ def train(context: Context) -> dict[str, object]:
     seconds = context.seconds(STAGE)
 
     def computed() -> int:
-        # A second of wall time is a second of processor time on each thread's core.
-        workers = torch.get_num_threads()
-        budget = None if seconds is None else seconds * workers
-        return len(_build(context, budget, workers))
+        return len(_build(context, seconds, torch.get_num_threads()))
 
     count = context.group.value(computed)
     progress.say(f"children       {count} maps between {len(context.clouds)} shapes")
@@ -69,7 +67,9 @@ def _build(context: Context, seconds: float | None, workers: int) -> Maps:
         clouds.label,
         run.settings.children.maps,
         run.stage(STAGE),
-        budget_seconds=seconds,
+        # A second of wall time is a second of processor time on each thread's core.
+        budget_seconds=None if seconds is None else seconds * workers,
+        wall_seconds=None if seconds is None else OVERRUN * seconds,
         seed=context.seed(STAGE),
         workers=workers,
     )

@@ -244,3 +244,12 @@ def test_unknown_picture_endings_and_numbers_are_told(samples_file, tmp_path, ca
     words = ["view", str(samples_file), "--png", str(tmp_path / "a.png"), "--number", "7"]
     assert main([*words, "--quiet"]) == 2
     assert "there is no shape 7" in capsys.readouterr().err
+
+
+def test_the_first_file_that_can_be_read_is_shown_of_a_folder(tmp_path, capsys):
+    (tmp_path / "a.obj").write_bytes(b"")
+    (tmp_path / "b.obj").write_text("v 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 3\n")
+    picture = tmp_path / "b.png"
+    assert main(["view", str(tmp_path), "--png", str(picture), "--size", "64"]) == 0
+    assert "left out: " in capsys.readouterr().err
+    assert picture.is_file()

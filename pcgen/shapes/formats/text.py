@@ -114,9 +114,11 @@ def _header(lines: list[bytes]) -> tuple[list[bytes], list[bytes], tuple[str, ..
         numbers = [bool(_NUMBER.fullmatch(word)) for word in words]
         named = {b"x", b"y", b"z"} <= set(names)
         if named or all(numbers[:3]):
-            said = f"the first {ignored} lines have" if ignored > 1 else "the first line has"
-            said += " no numbers and is ignored; columns 1 to 3 are x, y, z"
-            notes = (said.replace("is ", "are ", ignored > 1),) if ignored and not named else ()
+            said = "the first line has no numbers and is"
+            if ignored > 1:
+                said = f"the first {ignored} lines have no numbers and are"
+            said += " ignored; columns 1 to 3 are x, y, z"
+            notes = (said,) if ignored and not named else ()
             return (names, lines[k + 1 :], notes) if named else ([], lines[k:], notes)
         if not line.lstrip().startswith(_COMMENTS):
             ignored += 1

@@ -129,32 +129,27 @@ class _Package:
     def _model(self, part: str) -> _Model:
         if part in self._models:
             return self._models[part]
-        model, found, prefixes = _Model(), _Object(), {}
+        model, found = _Model(), _Object()
+        prefixes: dict[str, str] = {}
         corners: list[list[float]] = []
         sides: list[list[int]] = []
         text = io.BytesIO(self._text(part))
-        for event, value in ElementTree.iterparse(text, ("start-ns", "start", "end")):
+        for event, value in ElementTree.iterparse(text, ("start-ns", "end")):
             if event == "start-ns":
                 prefixes[value[0]] = value[1]
                 continue
-            space, _, tag = value.tag[1:].rpartition("}")
-            if event == "start":
-                if tag == "model":
-                    model.unit = value.get("unit", "millimeter")
-                    _check_required(value.get("requiredextensions", ""), prefixes)
-                elif tag == "mesh":
-                    corners, sides = [], []
-                continue
             own = value.attrib
-            if space not in _KNOWN:
-                self._strange.add(space)
-            elif tag == "vertex":
+            space, _, tag = value.tag[1:].rpartition("}")
+            if tag == "vertex":
                 corners.append([float(own["x"]), float(own["y"]), float(own["z"])])
             elif tag == "triangle":
                 sides.append([int(own["v1"]), int(own["v2"]), int(own["v3"])])
+            elif space not in _KNOWN:
+                self._strange.add(space)
             elif tag == "mesh":
                 found.vertices = np.array(corners, np.float64).reshape(-1, 3)
                 found.faces = np.array(sides, np.int64).reshape(-1, 3)
+                corners, sides = [], []
             elif tag == "component":
                 found.components.append(_place(own, part))
             elif tag == "object":
@@ -162,6 +157,9 @@ class _Package:
                 model.objects[own["id"]], found = found, _Object()
             elif tag == "item":
                 model.build.append(_place(own, part))
+            elif tag == "model":
+                model.unit = own.get("unit", "millimeter")
+                _check_required(own.get("requiredextensions", ""), prefixes)
             value.clear()
         self._models[part] = model
         return model
