@@ -42,7 +42,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     import torch
 
     from pcgen import base
-    from pcgen.base.collapse_guard import inspect
+    from pcgen.base.collapse_guard import check_collapse
     from pcgen.bench.transport import curved_manifold
     from pcgen.train.latents import couple
 
@@ -68,7 +68,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     }
     omega = stage("fit", lambda: base.fit("ae-ot", y, generator=draw, settings=few, guard="off"))
     rows[-1] |= {key: omega.evidence[key] for key in KEYS}
-    report = stage("guard", lambda: inspect(omega, y, generator=draw))
+    report = stage("guard", lambda: check_collapse(omega, y, generator=draw))
     rows[-1] |= {"replay": report.replay, "novelty": report.novelty, "spread": report.spread}
     most = args.map_samples or MAPPED * len(y)
     solution = stage("map", lambda: couple(omega, y, args.tolerance, args.seed, most))
