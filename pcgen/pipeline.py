@@ -16,8 +16,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pcgen import progress
+from pcgen import cores, progress
 from pcgen.errors import InputError
+from pcgen.runfile import is_run, read_run
 
 if TYPE_CHECKING:
     from pcgen.shapes.samples import Samples
@@ -246,17 +247,25 @@ def demo(
     out: Path,
     *,
     category: str = "seat",
-    budget_minutes: float = 9.0,
+    budget_minutes: float | None = None,
     count: int = 24,
     preset: str = "cpu-small",
     seed: int = 0,
 ) -> dict[str, Any]:
-    """The whole pipeline on the starter data: prepare, train, sample, mesh, evaluate, gallery."""
+    """The whole pipeline on the starter data: prepare, train, sample, mesh, evaluate, gallery.
+
+    Args:
+        budget_minutes: of training; None for six where there are two cores, else for nine.
+    """
     from pcgen.gallery import contact_sheet
     from pcgen.gallery.preview import Preview
     from pcgen.reconstruct import MESH_POINTS
 
     data, run = out / "data", out / "run"
+    if budget_minutes is None and is_run(run):
+        budget_minutes = read_run(run).get("budget_minutes")  # of a demo that was interrupted
+    elif budget_minutes is None:
+        budget_minutes = 6.0 if cores.usable_cores() > 1 else 9.0
     prepare("starter", data)
     preview = Preview(out, f"Learning from shapes: {category}")
     progress.say(f"after about a minute, {preview.page} shows what is learned so far")

@@ -28,7 +28,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a category of the starter data: seat, table, storage or lamp",
     )
     parser.add_argument(
-        "--budget-minutes", type=float, default=9.0, help="wall-clock minutes of training"
+        "--budget-minutes",
+        type=float,
+        help="wall-clock minutes of training; the default is 6 with two or more cores, else 9",
     )
     parser.add_argument("--count", type=positive, default=24, help="new shapes to make and show")
     parser.add_argument(
