@@ -188,6 +188,60 @@ def gallery(
     return make_gallery(local_folder(source), out, reference=training, **options)
 
 
+def view(
+    source: Path | str,
+    *,
+    png: Path | str | None = None,
+    gif: Path | str | None = None,
+    explain: Path | str | None = None,
+    reference: Path | str | None = None,
+    number: int = 0,
+    count: int = 1,
+    category: str | None = None,
+    drawn_as: str = "auto",
+    colour: str = "plain",
+    size: int = 640,
+    azimuth: float = 35.0,
+    elevation: float = 22.0,
+    seed: int = 0,
+    steps: int = 1,
+    points: int = 2048,
+    device: str = "cpu",
+    web: bool = False,
+    host: str = "127.0.0.1",
+    port: int = 8080,
+) -> list[Path]:
+    """Show a run, samples, a data set or meshes in a window, or on a page for a browser, until it
+    is closed. With ``png``, ``gif`` or ``explain``, write pictures instead, and return their paths.
+
+    The arguments are those of :func:`pcgen.view`. Files are shown without torch, whose import takes
+    longer than a picture.
+    """
+    from pcgen import viewer
+    from pcgen.shapes.remote_datasets import local_folder
+
+    pictures = not (png is None and gif is None and explain is None)
+    if web and pictures:
+        raise InputError("web cannot be combined with pictures; omit web or the pictures")
+    path = local_folder(source)
+    if not path.exists():  # the name of a run that comes with the package, or a mistake
+        from pcgen.model.pack import find_run
+
+        path = find_run(source)
+    compared = None if reference is None else local_folder(reference)
+    if not pictures:
+        viewer.show(
+            path, number=number, seed=seed, steps=steps, points=points, device=device,
+            category=category, reference=compared, web=web, host=host, port=port,
+        )  # fmt: skip
+        return []
+    return viewer.stills(
+        path, png=png, gif=gif, explained=explain, number=number, count=count, drawn_as=drawn_as,
+        colour=colour, size=size, azimuth=azimuth, elevation=elevation, seed=seed, steps=steps,
+        points=points, device=device, category=category, reference=compared,
+    )  # fmt: skip
+
+
 def demo(
     out: Path,
     *,
@@ -199,29 +253,44 @@ def demo(
 ) -> dict[str, Any]:
     """The whole pipeline on the starter data: prepare, train, sample, mesh, evaluate, gallery."""
     from pcgen.gallery import contact_sheet
+    from pcgen.gallery.preview import Preview
     from pcgen.reconstruct import MESH_POINTS
 
     data, run = out / "data", out / "run"
     prepare("starter", data)
-    train(data, run, preset=preset, categories=[category], budget_minutes=budget_minutes, seed=seed)
-    samples = sample(run, out / "samples.npz", count=count, seed=seed)
-    interpolate(run, out / "interpolation.npz", frames=12, seeds=(seed, seed + 1))
-    # The same shapes with more points, which improves the meshes.
-    sample(run, out / "dense.npz", count=count, points=MESH_POINTS, seed=seed)
-    meshes = mesh(out / "dense.npz", out / "meshes", formats=("glb", "stl"), workers=2)
-    report = evaluate(
-        [run], data, categories=[category], out=out / "report.json", page=out / "report.html"
-    )
-    sheet = contact_sheet(samples, data, out / "sheet.png")
-    page = gallery(
-        run,
-        out / "gallery",
-        count=count,
-        meshes=out / "meshes",
-        interpolation=out / "interpolation.npz",
-        seed=seed,
-        title=f"New shapes: {category}",
-    )
+    preview = Preview(out, f"Learning from shapes: {category}")
+    progress.say(f"after about a minute, {preview.page} shows what is learned so far")
+    try:
+        train(
+            data, run, preset=preset, categories=[category], budget_minutes=budget_minutes,
+            seed=seed, watch=preview,
+        )  # fmt: skip
+        samples = sample(run, out / "samples.npz", count=count, seed=seed)
+        sheet = contact_sheet(samples, data, out / "sheet.png")
+        preview.ended(sheet.name)
+        interpolate(run, out / "interpolation.npz", frames=12, seeds=(seed, seed + 1))
+        # The same shapes with more points: a mesh gets better, and a run draws as many as wanted.
+        sample(run, out / "dense.npz", count=count, points=MESH_POINTS, seed=seed)
+        meshes = mesh(out / "dense.npz", out / "meshes", formats=("glb", "stl"), workers=2)
+        report = evaluate(
+            [run], data, categories=[category], out=out / "report.json", page=out / "report.html"
+        )
+        page = gallery(
+            run,
+            out / "gallery",
+            count=count,
+            meshes=out / "meshes",
+            interpolation=out / "interpolation.npz",
+            seed=seed,
+            title=f"New shapes: {category}",
+        )
+    except KeyboardInterrupt:
+        preview.stopped()
+        for path in (preview.page, out / "sheet.png", out / "meshes"):
+            if path.exists():
+                progress.say(f"made so far: {path}")
+        raise
+    preview.ended("gallery/index.html")
     return {
         "gallery": str(page["page"]),
         "sheet": str(sheet),

@@ -224,7 +224,6 @@ _WITHIN = {
     ),
     "train.data": "Mapped=MappedRows",
     "train.latent_flow": "Pairs=CoupledLatents",
-    "train.latents": "explained=explained_variance",
 }
 
 # Of each module, by its new name: its old names, and where they are now.

@@ -113,7 +113,7 @@ def test_a_number_that_is_not_finite_is_never_written(tmp_path):
     checkpoint.save(path, {"a": torch.ones(2)}, {"step": 3})
     before = path.read_bytes()
     bad = {"a": torch.ones(2), "module.weight": torch.tensor([1.0, float("inf")])}
-    with pytest.raises(TrainingError, match=r"latent-flow, step 4: tensor module\.weight holds"):
+    with pytest.raises(TrainingError, match=r"latent-flow, step 4: tensor module\.weight contains"):
         checkpoint.save(path, bad, {"step": 4})
     assert path.read_bytes() == before
 

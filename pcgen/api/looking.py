@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from pcgen import viewer
+from pcgen import pipeline
 from pcgen.api.data import Data
 from pcgen.api.model import Model, is_run_name
 from pcgen.api.shapes import Shape, Shapes, read_shapes
@@ -63,55 +63,40 @@ def view(
     """
     import tempfile
 
-    if web and not (png is None and gif is None and explain is None):
-        raise InputError("web cannot be combined with pictures; omit web or the pictures")
     with tempfile.TemporaryDirectory() as folder, shown(progress):
-        source = _path(what, Path(folder))
-        compared = None if reference is None else _path(reference, Path(folder))
-        if png is None and gif is None and explain is None:
-            try:
-                viewer.show(
-                    source,
-                    number=number,
-                    seed=seed,
-                    steps=steps,
-                    points=points,
-                    device=device,
-                    category=category,
-                    reference=compared,
-                    web=web,
-                    host=host,
-                    port=port,
-                )
-            except BackendError as error:
-                # What the message advises names a file, which is gone where we wrote it.
-                if web or not isinstance(what, Shape | Shapes):
-                    raise
-                raise BackendError(
-                    f"{str(error).split(';')[0]}; in a notebook a cell that ends with the shapes "
-                    "shows them; else see them in a browser with pcgen.view(shapes, web=True), or "
-                    'make a picture with pcgen.view(shapes, png="shapes.png")'
-                ) from None
-            return []
-        return viewer.stills(
-            source,
-            png=png,
-            gif=gif,
-            explained=explain,
-            number=number,
-            count=count,
-            drawn_as=drawn_as,
-            colour=colour,
-            size=size,
-            azimuth=azimuth,
-            elevation=elevation,
-            seed=seed,
-            steps=steps,
-            points=points,
-            device=device,
-            category=category,
-            reference=compared,
-        )
+        try:
+            return pipeline.view(
+                _path(what, Path(folder)),
+                png=png,
+                gif=gif,
+                explain=explain,
+                reference=None if reference is None else _path(reference, Path(folder)),
+                number=number,
+                count=count,
+                category=category,
+                drawn_as=drawn_as,
+                colour=colour,
+                size=size,
+                azimuth=azimuth,
+                elevation=elevation,
+                seed=seed,
+                steps=steps,
+                points=points,
+                device=device,
+                web=web,
+                host=host,
+                port=port,
+            )
+        except BackendError as error:
+            # What the message advises names a file, which is gone where we wrote it.
+            pictures = not (png is None and gif is None and explain is None)
+            if web or pictures or not isinstance(what, Shape | Shapes):
+                raise
+            raise BackendError(
+                f"{str(error).split(';')[0]}; in a notebook a cell that ends with the shapes "
+                "shows them; else see them in a browser with pcgen.view(shapes, web=True), or "
+                'make a picture with pcgen.view(shapes, png="shapes.png")'
+            ) from None
 
 
 def _path(what: Any, folder: Path) -> Path:

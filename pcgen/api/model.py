@@ -221,11 +221,13 @@ class Model:
                 which removes noise and yields normals.
             category: of the whole shapes; None for all. seed: of all random numbers.
         Returns:
-            shapes whose ``place`` transforms them to the frame of ``shape``. Their ``facts``:
-            ``explained``, the mean log-density of the points under the shape, and ``plausible``,
-            minus half the squared distance to what the base reaches, in units of the distance
-            between neighbours there. Answers are ordered by the first plus a tenth of the second.
-            ``meta["notes"]`` describes anything unusual about the points, and is also warned of.
+            shapes whose ``place`` takes them to the frame of ``shape``. Their ``facts``:
+            ``explained``, the mean log-density of the points under the shape; ``misfit``, their
+            mean squared distance to what was laid on them; and ``plausible``, minus half the
+            squared distance to what the base reaches, in units of the distance between neighbours
+            there. All three order the answers. Where wholes of several sizes fit, one of each
+            comes before second ones.
+            ``meta["notes"]`` holds what is strange of the points, which is warned of as well.
         Raises:
             InputError: fewer than 16 points, NaN, no extent, or an unknown category.
 
@@ -448,7 +450,11 @@ def _boxed(answer: Completion, frame: SourceFrame, category: str, name: str) -> 
         name=name,
         place=SourceFrame(half * frame.scale, (x, y, z), frame.up, frame.unit),
         given=answer.given.numpy(),
-        facts={"explained": answer.explained, "plausible": answer.plausible},
+        facts={
+            "explained": answer.explained,
+            "misfit": answer.misfit,
+            "plausible": answer.plausible,
+        },
     )
 
 

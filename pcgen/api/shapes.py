@@ -16,10 +16,11 @@ from pcgen.errors import InputError
 from pcgen.progress import shown
 from pcgen.shapes.category_frames import BOX_FRAME, SourceFrame, frames_of_samples, noted_places
 from pcgen.shapes.cloud_writing import write_cloud
-from pcgen.shapes.samples import Samples
+from pcgen.shapes.samples import Samples, noted_given
 
 if TYPE_CHECKING:
     from pcgen.api.meshes import SurfaceMesh
+    from pcgen.gallery.notebook import NotebookShape
     from pcgen.reconstruct.batch import NamedCloud
     from pcgen.reconstruct.methods import MeshSettings
 
@@ -171,9 +172,24 @@ class Shape:
         return f"Shape({what + ': ' if what else ''}{len(self)} points, {size}{said})"
 
     def _repr_html_(self) -> str:
-        from pcgen.gallery.notebook import NotebookShape, notebook_view
+        from pcgen.gallery.notebook import notebook_view
 
-        return notebook_view([NotebookShape(self.points, self.normals, caption=repr(self))])
+        return notebook_view([self._exhibit(repr(self))])
+
+    def _exhibit(self, caption: str) -> NotebookShape:
+        from pcgen.gallery.notebook import NotebookShape
+
+        first = self._given_first()
+        given = 0 if self.given is None else int(self.given.sum())
+        return NotebookShape(first.points, first.normals, caption=caption, given=given)
+
+    def _given_first(self) -> Shape:
+        """With the points that came in before the others, where it was completed."""
+        if self.given is None:
+            return self
+        order = (~self.given).argsort(kind="stable")
+        normals = None if self.normals is None else self.normals[order]
+        return replace(self, points=self.points[order], normals=normals, given=self.given[order])
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -235,7 +251,13 @@ class Shapes(Sequence[Shape]):
             InputError: the file is missing, damaged, or has no samples.
         """
         samples = Samples.load(path)
-        return cls(samples, places=noted_places(samples.meta, len(samples)))
+        count, points = samples.points.shape[:2]
+        given = noted_given(samples.meta, count)
+        return cls(
+            samples,
+            given=np.arange(points) < np.array(given)[:, None] if given else None,
+            places=noted_places(samples.meta, count),
+        )
 
     @property
     def points(self) -> NDArray[np.float32]:
@@ -313,9 +335,14 @@ class Shapes(Sequence[Shape]):
     def save(self, path: Path | str) -> Path:
         """Write a samples file (``.npz``) and return its path; equal shapes give equal bytes.
 
-        The facts and places of the shapes are stored in ``meta``.
+        What each shape's facts say goes into ``meta``, and so do places. Points that came in where
+        a shape was completed come first in its cloud; ``meta`` notes how many they are.
         """
         samples = self.samples
+        if self.given is not None:
+            first = Shapes.of([shape._given_first() for shape in self]).samples
+            samples = replace(samples, points=first.points, normals=first.normals)
+            samples = samples.with_meta(given=self.given.sum(1).tolist())
         if any(place != BOX_FRAME for place in self.places):
             samples = samples.with_meta(places=[to_plain(place) for place in self.places])
         if any(self.facts):
@@ -394,14 +421,9 @@ class Shapes(Sequence[Shape]):
         return f"Shapes({len(self)}{what}, {self.points.shape[1]} points each)"
 
     def _repr_html_(self) -> str:
-        from pcgen.gallery.notebook import MOST, NotebookShape, notebook_view
+        from pcgen.gallery.notebook import MOST, notebook_view
 
-        shown_ = [
-            NotebookShape(
-                shape.points, shape.normals, caption=f"{shape.name} {shape.category}".strip()
-            )
-            for shape in self[:MOST]
-        ]
+        shown_ = [shape._exhibit(f"{shape.name} {shape.category}".strip()) for shape in self[:MOST]]
         rest = len(self) - len(shown_)
         return notebook_view(shown_, repr(self) + (f"; {rest} more are not shown" if rest else ""))
 

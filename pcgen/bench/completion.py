@@ -25,6 +25,7 @@ from pcgen.errors import InputError
 
 CUTS = ("half", "corner", "view")
 POINTS = 2048
+LIKELY = 64  # training shapes that are compared by all their points
 
 Array = NDArray[np.float32]
 
@@ -64,7 +65,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         whole = dataset.points([row], POINTS, part="first")[0]
         other = dataset.points([row], POINTS, part="last")[0]
         unit = distance(whole, other)
-        nearest = min(distance(shape, other) for shape in train)
+        nearest = min(distance(shape, other) for shape in _likely(other, train, two_sided=True))
         for cut in CUTS:
             part = cut_away(whole, cut, np.random.default_rng([args.seed, int(row)]))
             rows = {
@@ -147,8 +148,23 @@ def retrieved(part: Array, shapes: Array) -> Array:
     """Of shapes (N, n, 3) the one that points (m, 3) lie on best."""
     from scipy.spatial import cKDTree
 
-    apart = [float((cKDTree(shape).query(part)[0] ** 2).mean()) for shape in shapes]
-    return np.asarray(shapes[int(np.argmin(apart))])
+    likely = _likely(part, shapes)
+    apart = [float((cKDTree(shape).query(part)[0] ** 2).mean()) for shape in likely]
+    return np.asarray(likely[int(np.argmin(apart))])
+
+
+def _likely(points: Array, shapes: Array, *, two_sided: bool = False) -> Array:
+    """The :data:`LIKELY` of shapes (N, n, 3) that are nearest by a few points of each."""
+    import torch
+
+    few = torch.from_numpy(points[np.random.default_rng(0).permutation(len(points))[:128]])
+    apart = []
+    for some in torch.from_numpy(shapes[:, :192]).split(128):
+        table = torch.cdist(few.expand(len(some), -1, -1), some).square()
+        both = table.amin(2).mean(1) + (table.amin(1).mean(1) if two_sided else 0)
+        apart.append(both)
+    order = torch.cat(apart).argsort(stable=True)[:LIKELY]
+    return shapes[order.numpy()]
 
 
 def distance(first: Array, second: Array) -> float:

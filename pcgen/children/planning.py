@@ -16,7 +16,9 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import numpy as np
@@ -107,6 +109,7 @@ def build_maps(
     folder: Path,
     *,
     budget_seconds: float | None = None,
+    wall_seconds: float | None = None,
     seed: int = 0,
     workers: int | None = None,
 ) -> Maps:
@@ -117,12 +120,15 @@ def build_maps(
         folder: of these maps alone; its maps must be of the same shapes, settings and seed.
         budget_seconds: of processor time, over all processes; None computes all the maps
             that the settings ask for. What was planned in ``folder`` before stays.
+        wall_seconds: from now until no further maps are computed, however many were planned:
+            other processes may take more of the machine than when they were.
         workers: processes; None for one a core.
     Raises:
         DataError: the folder holds maps of something else, or is damaged.
     """
     clouds = Clouds.of(points, normals, label)
     files = MapFolder(folder, settings.key(clouds, seed))
+    until = None if wall_seconds is None else monotonic() + wall_seconds
     builder = _Builder(clouds, settings, seed, files, workers)
     with lock(folder):
         if files.finished:
@@ -139,7 +145,12 @@ def build_maps(
                 most = min(settings.farthest, most * rule.FARTHER)
             pairing = plan_pairs(clouds, found, settings, most, seed)
             pairing = pairing[slice(0, plan.maps)]
-            to = builder.computed(pairing, "maps")
+            to = builder.computed(pairing, "maps", until)
+            if len(to) < len(pairing):
+                progress.say(
+                    f"children       {len(to)} of {len(pairing)} planned maps fit the time"
+                )
+                pairing = pairing[slice(0, len(to))]
             files.write_maps(pairing, to)
         files.remove_pieces()
     progress.say(choice.line())
@@ -275,8 +286,13 @@ class _Builder:
         self.files.write_choice(choice)
         return choice
 
-    def computed(self, pairing: Pairing, name: str) -> Tensor:
-        """(M, n) int16, what is not in the folder yet computed and kept there."""
+    def computed(self, pairing: Pairing, name: str, until: float | None = None) -> Tensor:
+        """(M, n) int16, what is not in the folder yet computed and kept there.
+
+        Args:
+            until: the time of the monotonic clock at which no further piece is begun; then the
+                result has the first maps alone, at least those of one piece.
+        """
         total, n = len(pairing), self.settings.points_of(self.clouds)
         to = torch.zeros(total, n, dtype=torch.int16)
         missing = []
@@ -292,12 +308,22 @@ class _Builder:
             return self.settings, [self._task(pairing, number) for number in numbers]
 
         done = total - sum(min(PIECE, total - start) for start in missing)
+        left = iter(missing)
+
+        def in_time() -> Iterator[int]:
+            for number, start in enumerate(left):
+                if number and until is not None and monotonic() > until:
+                    skipped.append(start)
+                    return
+                yield start
+
+        skipped: list[int] = []
         with progress.bar(name, total, done) as bar:
-            for start, found in _results(missing, job, self.workers):
+            for start, found in _results(in_time(), len(missing), job, self.workers):
                 to[start : start + PIECE] = torch.from_numpy(found)
                 self.files.write_piece(name, start, to[start : start + PIECE])
                 bar.advance(len(found))
-        return to
+        return to[: skipped[0]] if skipped else to
 
     def _task(self, pairing: Pairing, number: int) -> Task:
         """Both clouds of a map in the cube, and the seed of its solver."""
@@ -334,16 +360,16 @@ def _work(job: tuple[MapSettings, list[Task]], announce: Announce | None = None)
     return np.stack([match(a, b, settings.method, settings.sweeps, seed) for a, b, seed in tasks])
 
 
-def _results(starts: list[int], job: Any, workers: int | None) -> Iterator[tuple[int, Any]]:
+def _results(
+    starts: Iterator[int], count: int, job: Any, workers: int | None
+) -> Iterator[tuple[int, Any]]:
     """Each piece as it is done; tasks are made when a process is free, for their memory."""
-    if workers == 1 or len(starts) < 2:
+    if workers == 1 or count < 2:
         for start in starts:
             yield start, _work(job(start))
         return
-    waiting = iter(starts)
-    with pool(_tagged, len(starts), workers=workers) as working:
-        ahead = 2 * (workers or len(starts))
-        for start in [*_take(waiting, min(ahead, 64))]:
+    with pool(_tagged, count, workers=workers) as working:
+        for start in islice(starts, min(2 * (workers or count), 64)):
             working.submit((start, job(start)))
         for outcome in working.outcomes():
             if outcome.death is not None:
@@ -351,14 +377,10 @@ def _results(starts: list[int], job: Any, workers: int | None) -> Iterator[tuple
                     f"a process that computed maps died ({outcome.death.reason}); those that are "
                     "done are kept: run it again with fewer --workers"
                 )
-            for start in _take(waiting, 1):
+            for start in islice(starts, 1):
                 working.submit((start, job(start)))
             yield outcome.result
 
 
 def _tagged(task: tuple[int, Any], announce: Announce | None = None) -> tuple[int, Any]:
     return task[0], _work(task[1])
-
-
-def _take(items: Iterator[int], count: int) -> list[int]:
-    return [item for item, _ in zip(items, range(count), strict=False)]

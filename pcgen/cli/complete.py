@@ -1,13 +1,17 @@
 """Complete a partial or noisy cloud: whole shapes, the most likely first.
 
-Shapes that the run knows or samples are registered to the points, deformed to fit them, and supply
-what the points lack. The given points are kept; with --denoise, answers are decoded instead.
-Answers are ordered by the likelihood of the points, and by the distance to what the base of the run
-reaches. --out OUT.npz stores the answers in their boxes, with their frames; --out FOLDER stores a
-PLY file of each, in the frame of FILE.
+Shapes that the run knows or draws are placed on the points, bent onto them, and add what the points
+lack. The points given are kept; with --denoise, answers are decoded instead. Answers are ordered by
+the likelihood of the points under them, by the misfit, and by how near they are to what the base of
+the run reaches. Where wholes of several sizes fit, one of each comes before second ones.
+
+--out OUT.npz holds the answers in their boxes, with their places, for pcgen view, gallery and mesh;
+the first two show the points given in a colour of their own. --out FOLDER receives a PLY file of
+each, in the frame of FILE.
 
 examples:
   pcgen complete scan.ply --run runs/chairs --out whole.npz
+  pcgen view whole.npz --png whole.png --count 4
   pcgen complete scan.ply --run seats --count 6 --out answers
 """
 
@@ -77,7 +81,8 @@ def describe(result: dict[str, Any]) -> str:
     lines = [f"  note: {note}" for note in result["notes"]]
     lines += [
         f"  answer {number}: points explained {found['explained']:.2f}, "
-        f"plausible {found['plausible']:.2f}, {found['given']} given points"
+        f"misfit {found['misfit']:.2g}, "
+        f"plausible {found['plausible']:.2f}, {found['given']} points as given"
         for number, found in enumerate(result["answers"])
     ]
     return "\n".join([*lines, result["out"]])

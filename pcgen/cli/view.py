@@ -70,9 +70,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
-    import pcgen
+    from pcgen import pipeline  # not pcgen.view, which imports torch
 
-    written = pcgen.view(args.input, **options(args, pcgen.view), progress=not args.quiet)
+    written = pipeline.view(args.input, **options(args, pipeline.view))
     return {"input": str(args.input), "pictures": [str(path) for path in written]}
 
 

@@ -1,17 +1,19 @@
 """Whole shapes that a partial or noisy cloud may belong to.
 
-Candidates are known or sampled shapes of the run. Each is registered to the points: coarsely over
-sizes and sides, then by iterated closest points with a separate scale along each axis (P. Besl and
-N. McKay, A method for registration of 3-D shapes, 1992). Near the points it is deformed to fit
-them; what the points lack is taken from it. The answers are ordered by the likelihood of the points
-under the autoencoder, and by the distance to what the transport of the base reaches. Measurements
-and what was tried: docs/notes/completion.md.
+Candidates are shapes that the run knows or draws. Each is placed on the points: coarsely over
+sizes and sides, then by iterated closest points with a scale of its own along each axis (P. Besl
+and N. McKay, A method for registration of 3-D shapes, 1992). Near the points it is bent onto them;
+what it has and they lack completes them. The likelihood that the autoencoder gives to the points
+orders the answers, with the misfit and the distance to what the transport of the base reaches. What
+was tried, and figures: docs/notes/completion.md.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import zip_longest
 
 import numpy as np
 import torch
@@ -23,19 +25,26 @@ from pcgen.editing.between import thinned
 from pcgen.errors import InputError
 from pcgen.model import ShapeModel
 
-FEWEST = 16  # minimum number of points
-KNOWN, DRAWN = 512, 256  # maximum number of candidates
-COARSE, FINE, PARTS = 96, 384, 128  # given points, and parts of a candidate, that are compared
-PLACED = 32  # candidates for the fine registration
+FEWEST = 16  # points that say something of a shape
+KNOWN, DRAWN = 16384, 256  # candidates at most
+FIRST = (20, 32)  # points given, and parts of a candidate, that all placements are compared by
+LIKELY, COARSE = 256, 96  # placements that remain, and the points that these are compared by
+PLACED, FINE = 40, 384  # those that are placed finely, and the points for it
+MOST_ANSWERS = 32
 LARGEST = 2.5  # whole over the longest side of the points
-STEPS, TRIMMED, STIFF = 6, 0.9, 0.02  # closest points: iterations, share kept, pull to the start
-NEAR = 0.1  # distance to a given point, in box units, within which the candidate adds nothing
-BEND, REACH, GENTLE = 3, 0.15, 0.5  # iterations, kernel width and damping of the deformation
-CLOUD = 2048  # points that are deformed, encoded and counted
-MOST = 2**17  # maximum points of an answer
-PRIOR = 0.1  # weight of the base, as if ten points had been given: the points are dependent
-STRANGE = 0.02  # mean squared distance to the best candidate above which the points fit no shape
-TURNED = 0.6  # factor of that distance below which another up axis is suggested
+STEPS, TRIMMED, STIFF = 6, 0.9, 0.02  # of closest points: rounds, share kept, pull to the start
+NEAR = 0.1  # in the box frame of the points: farther, a candidate is not bent onto them
+ROOM = 3.0, 2.0  # nothing is added so near to a point given: in spacings of these, in misfits
+BEND, REACH, GENTLE = 3, 0.15, 0.5  # rounds, width and resistance of the bending
+CLOUD = 2048  # points that are bent, encoded and counted
+MOST = 2**17  # points of an answer
+# The order of answers: docs/notes/completion.md has the measurement.
+FIT, PRIOR = 0.3, 0.03  # weights of the logarithm of the misfit, and of the base
+STRANGE = 0.02  # mean squared distance to the best candidate, of points that are no such shape
+TURNED = 0.6  # of that distance, where another axis up is believed
+ASKED = 192  # candidates that are asked for the axis up
+ALIKE = 0.15  # largest difference of the boxes of two answers that are of one size and place
+WORSE = 2.0  # times the least misfit, of a placement of another size and place
 
 
 @dataclass(frozen=True)
@@ -43,9 +52,10 @@ class Completion:
     """One answer, in the frame of the given points.
 
     Attributes:
-        points: (n, 3). given: (n,) bool, whether each is an unchanged given point.
-        normals: (n, 3), or None if the answer contains given points.
-        explained: mean log-density of the given points under the shape.
+        points: (n, 3). given: (n,) bool, which of them came in as they are.
+        normals: (n, 3), or None where the answer holds given points.
+        explained: mean log-density of the points given under the shape.
+        misfit: mean squared distance of the points given to the shape that was laid on them.
         plausible: minus half the squared distance to the nearest latent that the transport of the
             base reaches, in units of the median distance between two such neighbours.
     """
@@ -54,23 +64,29 @@ class Completion:
     given: Tensor
     normals: Tensor | None
     explained: float
+    misfit: float
     plausible: float
 
     @property
     def score(self) -> float:
-        """The score by which answers are ordered."""
-        return self.explained + PRIOR * self.plausible
+        """What orders the answers."""
+        return self.explained - FIT * math.log(self.misfit) + PRIOR * self.plausible
 
 
 @dataclass(frozen=True)
 class _Placement:
-    """The placement of a candidate: ``scale * candidate + shift``, optionally reflected in x."""
+    """A candidate on the points: ``scale * candidate + shift``, mirrored in x before.
+
+    Attributes:
+        distance: mean squared, of the points to it. kind: equal for those of one size and place.
+    """
 
     candidate: int
     flip: bool
     scale: Tensor
     shift: Tensor
     distance: float = 0.0
+    kind: int = 0
 
     def of(self, cloud: Tensor) -> Tensor:
         return (mirrored(cloud) if self.flip else cloud) * self.scale + self.shift
@@ -102,26 +118,27 @@ def completed(
         raise InputError(f"a completion needs at least {FEWEST} points, got {len(given)}")
     if float((given.amax(0) - given.amin(0)).max()) < 1e-6:
         raise InputError("all points are in one place; a completion needs a part of a shape")
-    if count < 1 or count > PLACED:
-        raise InputError(f"the number of answers must be from 1 to {PLACED}, got {count}")
+    if count < 1 or count > MOST_ANSWERS:
+        raise InputError(f"the number of answers must be from 1 to {MOST_ANSWERS}, got {count}")
     if points is not None and not 1 <= points <= MOST:
         raise InputError(f"the points of an answer must be from 1 to {MOST}, got {points}")
+    if len(given) > MOST:
+        given = thinned(given, MOST, seed)
     generator = Generator().manual_seed(seed)
-    z = _candidates(model, category, generator, seed)
-    centre = torch.cat([model.mixture(part).centre.cpu() for part in z.split(64)])
-    few = centre[:, torch.randperm(centre.shape[1], generator=generator)[:PARTS]]
-    found = _placed(given, centre, few, framed, generator)
-    notes = _notes(given, few, found[0].distance, framed, generator)
-    chosen = found[: max(8, 2 * count)]
-    rows = torch.tensor([placement.candidate for placement in chosen])
-    wholes = model.decode(z[rows], points=CLOUD, seed=seed).points
+    pool = _Candidates.of(model, category, generator, seed)
+    found = _placed(given, pool, framed, generator, max(PLACED, 2 * count))
+    notes = _notes(given, pool.outlines, found[0].distance, framed, generator)
+    chosen = _different(found, pool.outlines, max(8, 2 * count))
+    z = pool.latents(torch.tensor([placement.candidate for placement in chosen]))
+    wholes = model.decode(z, points=CLOUD, seed=seed).points
     fit = thinned(given, min(len(given), CLOUD // 2), seed)
     bent = [_bent(p.of(whole), fit) for p, whole in zip(chosen, wholes, strict=True)]
-    apart = [torch.cdist(whole, given).amin(1) for whole in bent]
+    room = [_room(given, fit, whole) for whole in bent]
+    apart = [_apart(whole, given) for whole in bent]
     glued = torch.stack(
         [
-            _even(given, whole, far > NEAR, CLOUD, generator)[0]
-            for whole, far in zip(bent, apart, strict=True)
+            _even(given, whole, far > near, CLOUD, generator)[0]
+            for whole, far, near in zip(bent, apart, room, strict=True)
         ]
     )
     low, high = glued.amin(1, keepdim=True), glued.amax(1, keepdim=True)
@@ -131,20 +148,21 @@ def completed(
     explained = model.mixture(latents).log_likelihood(inside.to(model.device)).cpu()
     explained = explained - 3 * half[:, 0, 0].log()
     plausible = _plausible(model, latents, generator)
-    best = (explained + PRIOR * plausible).argsort(descending=True, stable=True)[:count].tolist()
-    missing = [apart[row] > NEAR for row in best]
+    misfit = torch.stack([_apart(fit, whole).square().mean() for whole in bent]).clamp_min(1e-12)
+    score = explained - FIT * misfit.log() + PRIOR * plausible
+    order = score.argsort(descending=True, stable=True).tolist()
+    best = _spread(order, [placement.kind for placement in chosen], count)
+    missing = [apart[row] > room[row] for row in best]
     total = points or _total(len(given), missing)
     answers = []
     for row, far in zip(best, missing, strict=True):
-        facts = float(explained[row]), float(plausible[row])
+        facts = float(explained[row]), float(misfit[row]), float(plausible[row])
         if keep:
             whole = bent[row]
             if total > CLOUD:
-                dense = model.decode(z[rows[row], None], points=total, seed=seed).points[0]
+                dense = model.decode(z[row, None], points=total, seed=seed).points[0]
                 whole = _bent(chosen[row].of(dense), fit)
-                far = torch.cat(
-                    [torch.cdist(part, given).amin(1) for part in whole.split(CLOUD)]
-                ) > NEAR  # fmt: skip
+                far = _apart(whole, given) > room[row]
             own = len(given) if points is None and len(given) <= total else None
             made, held = _even(given, whole, far, total, generator, own)
             answers.append(Completion(made, held, None, *facts))
@@ -156,44 +174,122 @@ def completed(
     return answers, notes
 
 
-def _candidates(model: ShapeModel, category: str | None, generator: Generator, seed: int) -> Tensor:
-    """Latents (N, latent_dim) of candidates: some that the run knows, and some that it samples."""
-    drawn = model.draw(DRAWN, seed=seed, category=category).z.cpu()
-    known = model.known
-    rows = torch.arange(len(known.z))
-    if category is not None:
-        rows = rows[known.label == model.categories.index(category)]
-    rows = rows[torch.randperm(len(rows), generator=generator)[:KNOWN]]
-    return torch.cat([known.z[rows].to(drawn), drawn])
+@dataclass(frozen=True)
+class _Candidates:
+    """Shapes that may complete: some that the run knows, and some that it draws.
+
+    Attributes:
+        outlines: (N, parts, 3) of all. rows: of those that are known; drawn: latents of the others.
+    """
+
+    model: ShapeModel
+    outlines: Tensor
+    rows: Tensor
+    drawn: Tensor
+
+    @classmethod
+    def of(
+        cls, model: ShapeModel, category: str | None, generator: Generator, seed: int
+    ) -> _Candidates:
+        drawn = model.draw(DRAWN, seed=seed, category=category).z.cpu()
+        known = model.known
+        rows = torch.arange(len(known.z))
+        if category is not None:
+            rows = rows[known.label == model.categories.index(category)]
+        rows = rows[torch.randperm(len(rows), generator=generator)[:KNOWN]]
+        outlines = torch.cat([model.outlines[rows], model.outlined(drawn)])
+        return cls(model, outlines, rows, drawn)
+
+    def latents(self, chosen: Tensor) -> Tensor:
+        """(n, latent_dim) of candidates (n,)."""
+        known = self.model.known.z
+        return torch.stack(
+            [
+                known[self.rows[k]].to(self.drawn)
+                if k < len(self.rows)
+                else self.drawn[k - len(self.rows)]
+                for k in chosen.tolist()
+            ]
+        )
+
+    def parts(self, chosen: Tensor) -> Tensor:
+        """(n, parts, 3) of candidates (n,), half of their parts."""
+        return torch.cat(
+            [self.model.mixture(z).centre[:, ::2].cpu() for z in self.latents(chosen).split(64)]
+        )
 
 
 def _placed(
-    given: Tensor, centre: Tensor, few: Tensor, framed: bool, generator: Generator
+    given: Tensor, pool: _Candidates, framed: bool, generator: Generator, most: int
 ) -> list[_Placement]:
-    """The candidates that fit the points best, each once, best first."""
+    """The best placements of candidates on the points, the best first, each candidate once.
+
+    Args:
+        most: placements that are made fine; at least half as many candidates remain.
+    """
     some = given[torch.randperm(len(given), generator=generator)]
-    coarse = _coarse(some[:COARSE], few, framed)
-    order = sorted(coarse, key=lambda placement: placement.distance)[:PLACED]
-    fine = [_closest(some[:FINE], centre[p.candidate], p) for p in order]
-    return sorted(fine, key=lambda placement: placement.distance)
+    coarse = _coarse(some, pool.outlines, framed)[:most]
+    parts = pool.parts(torch.tensor([placement.candidate for placement in coarse]))
+    fine = [_closest(some[:FINE], part, p) for p, part in zip(coarse, parts, strict=True)]
+    best: dict[int, _Placement] = {}
+    for placement in sorted(fine, key=lambda placement: placement.distance):
+        best.setdefault(placement.candidate, placement)
+    return list(best.values())
 
 
-def _coarse(some: Tensor, few: Tensor, framed: bool) -> list[_Placement]:
-    """The best coarse placement of each candidate (N, parts, 3)."""
-    count = len(few)
-    least = torch.full((count,), torch.inf)
-    best: list[_Placement | None] = [None] * count
+def _coarse(some: Tensor, outlines: Tensor, framed: bool) -> list[_Placement]:
+    """The best rough placements of candidates (N, parts, 3), at most two of each."""
+    found = []
     for flip in (False, True):
-        clouds = mirrored(few) if flip else few
+        clouds = mirrored(outlines) if flip else outlines
         for scale, shift in _starts(some, clouds, framed):
-            distance = _one_sided(some, clouds * scale[:, None, None] + shift[:, None])
-            distance = torch.where(scale <= LARGEST, distance, torch.inf)
-            for row in (distance < least).nonzero()[:, 0].tolist():
-                least[row] = distance[row]
-                best[row] = _Placement(
-                    row, flip, scale[row].expand(3), shift[row], float(distance[row])
-                )
-    return [placement for placement in best if placement is not None]
+            small = clouds[:, : FIRST[1]] * scale[:, None, None] + shift[:, None]
+            distance = _one_sided(some[: FIRST[0]], small)
+            found.append((torch.where(scale <= LARGEST, distance, torch.inf), scale, shift, flip))
+    table = torch.stack([distance for distance, *_ in found])
+    table, starts = table.topk(2, dim=0, largest=False)
+    least, where = table.flatten().topk(min(LIKELY, table.numel()), largest=False)
+    result = []
+    for distance, number in zip(least.tolist(), where.tolist(), strict=True):
+        start, row = int(starts.flatten()[number]), number % len(outlines)
+        if distance < torch.inf:
+            _, scale, shift, flip = found[start]
+            placement = _Placement(row, flip, scale[row].expand(3), shift[row])
+            apart = torch.cdist(some[:COARSE], placement.of(outlines[row])).amin(1).square().mean()
+            result.append(replace(placement, distance=float(apart)))
+    return sorted(result, key=lambda placement: placement.distance)
+
+
+def _different(found: list[_Placement], outlines: Tensor, count: int) -> list[_Placement]:
+    """The best placements, in turn of each size and place of the whole that fits the points."""
+    kinds: list[tuple[Tensor, list[_Placement]]] = []
+    for placement in found:
+        if placement.distance > WORSE * found[0].distance:
+            break
+        cloud = placement.of(outlines[placement.candidate])
+        box = torch.cat([cloud.amin(0), cloud.amax(0)])
+        for known, members in kinds:
+            if float((box - known).abs().max()) < ALIKE:
+                members.append(placement)
+                break
+        else:
+            kinds.append((box, [placement]))
+    chosen = [
+        replace(member, kind=kind)
+        for turn in zip_longest(*(members for _, members in kinds))
+        for kind, member in enumerate(turn)
+        if member is not None
+    ][:count]
+    # Those that fit less well fill up.
+    rest = [replace(p, kind=len(kinds)) for p in found if p.distance > WORSE * found[0].distance]
+    return (chosen + rest)[:count]
+
+
+def _spread(order: list[int], kinds: list[int], count: int) -> list[int]:
+    """``count`` of the rows in ``order``, the first of each kind before second ones, in order."""
+    heads = {kinds[row]: row for row in reversed(order)}.values()
+    rest = [row for row in order if row not in heads]
+    return sorted((sorted(heads, key=order.index) + rest)[:count], key=order.index)
 
 
 def _starts(some: Tensor, clouds: Tensor, framed: bool) -> Iterator[tuple[Tensor, Tensor]]:
@@ -228,7 +324,7 @@ def _one_sided(some: Tensor, clouds: Tensor) -> Tensor:
     return torch.cat(
         [
             torch.cdist(some.expand(len(part), -1, -1), part).amin(2).square().mean(1)
-            for part in clouds.split(128)
+            for part in clouds.split(256)
         ]
     )
 
@@ -274,6 +370,20 @@ def _bent(cloud: Tensor, given: Tensor) -> Tensor:
             moved.append(part + (weight @ ways) / (weight.sum(1, keepdim=True) + GENTLE))
         cloud = torch.cat(moved)
     return cloud
+
+
+def _room(given: Tensor, fit: Tensor, whole: Tensor) -> float:
+    """How near to a point given (n, 3) nothing is added, by their spacing and the misfit."""
+    table = torch.cdist(fit[:256], given)
+    spacing = float(table.topk(2, dim=1, largest=False).values[:, 1].median())
+    misfit = float(_apart(fit, whole).quantile(0.9))
+    return max(ROOM[0] * spacing, ROOM[1] * misfit)
+
+
+def _apart(whole: Tensor, given: Tensor) -> Tensor:
+    """Distances (m,) of points (m, 3) to the nearest of others (n, 3)."""
+    size = max(1, 2**23 // len(given))
+    return torch.cat([torch.cdist(part, given).amin(1) for part in whole.split(size)])
 
 
 def _total(given: int, missing: list[Tensor]) -> int:
@@ -325,11 +435,11 @@ def _plausible(model: ShapeModel, z: Tensor, generator: Generator) -> Tensor:
 
 
 def _notes(
-    given: Tensor, few: Tensor, distance: float, framed: bool, generator: Generator
+    given: Tensor, outlines: Tensor, distance: float, framed: bool, generator: Generator
 ) -> list[str]:
     """Notes on unusual points: no candidate fits, or they fit only when rotated."""
     some = given[torch.randperm(len(given), generator=generator)[:COARSE]]
-    half = few[::4]
+    asked = outlines[torch.randperm(len(outlines), generator=generator)[:ASKED]]
     x, y, z = some.T
     turns = {
         "as they are": some,
@@ -338,7 +448,7 @@ def _notes(
         "with X up": torch.stack([-y, x, z], 1),
     }
     fits = {
-        name: min(placement.distance for placement in _coarse(turned, half, framed))
+        name: min(placement.distance for placement in _coarse(turned, asked, framed))
         for name, turned in turns.items()
     }
     best = min(fits, key=lambda name: fits[name])

@@ -23,7 +23,7 @@ from pcgen.render.image_files import webp_uri
 from pcgen.render.renderer import Image
 from pcgen.shapes.mesh_files import Mesh
 from pcgen.shapes.reading import read_mesh
-from pcgen.shapes.samples import Samples
+from pcgen.shapes.samples import Samples, noted_given
 
 STRIP_THUMBNAIL = 120
 MATCHED = 0.5  # frames are blended if points move less than this share of a random pairing
@@ -111,7 +111,10 @@ def _item(
 ) -> tuple[dict[str, Any], dict[str, str]]:
     """The data of one sample and its blobs; its files go into ``folder``."""
     normals = None if samples.normals is None else samples.normals[number]
-    cloud = web_geometry.cloud(samples.points[number], normals, "generated")
+    given = noted_given(samples.meta, len(samples))
+    cloud = web_geometry.cloud(
+        samples.points[number], normals, "generated", given=given[number] if given else 0
+    )
     item: dict[str, Any] = {
         "category": str(samples.category[number]),
         "thumbnail": cloud.thumbnail,

@@ -41,6 +41,7 @@ class NotebookShape:
         points: (n, 3), or the vertices of a mesh. normals: (n, 3), or None.
         faces: (f, 3) of a mesh, or None for a cloud.
         caption: text under it. colour: a name of :data:`pcgen.render.palette.NAMED`.
+        given: how many points, the first ones, a completion kept; they have a colour of their own.
     """
 
     points: NDArray[np.floating[Any]]
@@ -48,6 +49,7 @@ class NotebookShape:
     faces: NDArray[np.int64] | None = None
     caption: str = ""
     colour: str = "generated"
+    given: int = 0
 
 
 def notebook_view(exhibits: Sequence[NotebookShape], note: str = "") -> str:
@@ -114,7 +116,7 @@ def table(rows: Sequence[tuple[str, str]], caption: str = "") -> str:
 def _packed(one: NotebookShape) -> web_geometry.PackedGeometry:
     """The encoded shape, with the camera target and distance."""
     if one.faces is None:
-        packed = web_geometry.cloud(one.points, one.normals, one.colour, thumbnail=0)
+        packed = web_geometry.cloud(one.points, one.normals, one.colour, 0, one.given)
     else:
         packed = web_geometry.mesh(np.asarray(one.points, np.float64), one.faces)
     points = np.asarray(one.points, np.float64)

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from pcgen.render import primitives
 from pcgen.render.camera import fit
 from pcgen.render.image_files import webp_uri
+from pcgen.render.palette import GIVEN, resolve
 from pcgen.render.renderer import Renderer
 from pcgen.render.simplification import simplify
 
@@ -54,17 +55,22 @@ def cloud(
     normals: NDArray[np.floating[Any]] | None,
     colour: str,
     thumbnail: int = THUMBNAIL,
+    given: int = 0,
 ) -> PackedGeometry:
     """Encode a cloud (n, 3) with its picture; see ``render.cloud`` for faulty points.
 
     Args:
         thumbnail: side of the picture in pixels, 0 for none.
+        given: how many points, the first ones, have the colour of those that a completion kept.
     """
     points = np.asarray(points)
     if len(points) > DISPLAY_POINTS:
         few = np.linspace(0, len(points) - 1, DISPLAY_POINTS).astype(np.int64)
         points, normals = points[few], None if normals is None else np.asarray(normals)[few]
-    body = primitives.balls(points, normals, colour)
+        given = int((few < given).sum())
+    colours = np.array(resolve(colour, len(points)))
+    colours[:given] = GIVEN
+    body = primitives.balls(points, normals, colours)
     studio = Renderer(body)
     camera = fit(body.points)[0]
     picture = ""
@@ -81,6 +87,7 @@ def cloud(
     ]
     header = {
         "count": len(body.points),
+        "given": given,
         "low": _rounded(low),
         "extent": _rounded(extent),
         "radius": _rounded(body.radius),

@@ -28,7 +28,7 @@ from pcgen.shapes.formats import MESH_SUFFIXES, POINT_SUFFIXES, UNUSABLE
 from pcgen.shapes.mesh_files import Mesh
 from pcgen.shapes.normalise import box_frame
 from pcgen.shapes.reading import SUFFIXES, open_file, unreadable
-from pcgen.shapes.samples import Samples
+from pcgen.shapes.samples import Samples, noted_given
 
 if TYPE_CHECKING:
     from pcgen.shapes.store import Dataset
@@ -47,6 +47,7 @@ class LoadedShape:
     Attributes:
         points: (n, 3) float32; normals: (n, 3) or None; mesh: in the frame of the points.
         place: the frame of the file or, for samples of a run, of its data set.
+        given: of a completed shape, how many points, the first ones, came in.
     """
 
     name: str
@@ -55,6 +56,7 @@ class LoadedShape:
     mesh: Mesh | None = None
     category: str = ""
     place: SourceFrame = BOX_FRAME
+    given: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -214,6 +216,7 @@ def _of_content(content: FileContent, path: Path, kind: Kind) -> Collection:
     many = len(content.shapes) > 1 and not path.is_dir()
     names = [str(k + 1) for k in range(len(content.shapes))] if many else list(content.names)
     own = noted_places(content.meta, len(content.shapes))
+    given = noted_given(content.meta, len(content.shapes))
     places = frames_of_samples(content.meta)
 
     def load(number: int) -> LoadedShape:
@@ -231,6 +234,7 @@ def _of_content(content: FileContent, path: Path, kind: Kind) -> Collection:
             normals=None if normals is None else normals.astype(np.float32),
             category=category,
             place=place,
+            given=given[number] if given else 0,
         )
 
     meshes = any(isinstance(shape, Mesh) for shape in content.shapes)

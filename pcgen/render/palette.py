@@ -23,11 +23,13 @@ GENERATED = (0.40, 0.57, 0.69)  # slate blue
 TRAINING = (0.72, 0.66, 0.56)  # sand
 MESH = (0.77, 0.76, 0.73)  # plaster
 BASE = (0.83, 0.53, 0.38)  # terracotta
+GIVEN = (0.35, 0.36, 0.39)  # graphite: points that a completion kept
 NAMED = {
     "generated": GENERATED,
     "training": TRAINING,
     "mesh": MESH,
     "base": BASE,
+    "given": GIVEN,
 }
 
 # A ramp with uniform steps of lightness, readable without colour vision.

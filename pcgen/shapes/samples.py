@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -118,6 +119,21 @@ class Samples:
             )
         except (InputError, ValueError, RecursionError) as error:
             raise InputError(f"{path} is not a samples file: {error}") from None
+
+
+def noted_given(meta: Mapping[str, Any], count: int) -> tuple[int, ...]:
+    """How many points of each of ``count`` samples, the first ones, came in where it was completed:
+    as their ``meta`` notes it, else none.
+
+    Raises:
+        InputError: what is noted are no numbers of points.
+    """
+    noted = meta.get("given")
+    if not isinstance(noted, list) or len(noted) != count:
+        return ()
+    if not all(type(points) is int and points >= 0 for points in noted):
+        raise InputError(f"the points given of completed samples are no numbers: {noted[:4]}")
+    return tuple(noted)
 
 
 def _clouds(name: str, array: NDArray[Any]) -> NDArray[np.float32]:

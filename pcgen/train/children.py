@@ -17,6 +17,7 @@ from pcgen.config import from_plain, to_plain
 from pcgen.train.stage import Context
 
 STAGE = "children"
+OVERRUN = 1.1  # of the time of the stage, before planned maps are left out
 
 
 def train(context: Context) -> dict[str, object]:
@@ -25,11 +26,9 @@ def train(context: Context) -> dict[str, object]:
     seconds = context.seconds(STAGE)
 
     def computed() -> int:
-        # A second of wall time is a second of processor time on each thread's core, here and of
-        # the processes on this machine that wait for this one.
+        # The other processes on this machine wait for this one, so their cores are free.
         workers = torch.get_num_threads() * processes.place().local_size
-        budget = None if seconds is None else seconds * workers
-        return len(_build(context, budget, workers))
+        return len(_build(context, seconds, workers))
 
     count = context.group.value(computed)
     progress.say(f"children       {count} maps between {len(context.clouds)} shapes")
@@ -70,7 +69,9 @@ def _build(context: Context, seconds: float | None, workers: int) -> Maps:
         clouds.label,
         run.settings.children.maps,
         run.stage(STAGE),
-        budget_seconds=seconds,
+        # A second of wall time is a second of processor time on each thread's core.
+        budget_seconds=None if seconds is None else seconds * workers,
+        wall_seconds=None if seconds is None else OVERRUN * seconds,
         seed=context.seed(STAGE),
         workers=workers,
     )

@@ -209,7 +209,9 @@ def cloud_colours(item: ViewedShape, mode: str) -> Array:
         return palette.by_normal(primitives.normalised(np.asarray(normals, dtype=np.float64)))
     if mode == "part" and item.part is not None:
         return palette.by_part(item.part)
-    return _one(palette.GENERATED, points)
+    colours = np.array(_one(palette.GENERATED, points))
+    colours[: item.given] = palette.GIVEN
+    return colours
 
 
 def _normals(key: tuple[Any, ...], points: Array, normals: NDArray[Any]) -> Drawable:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from pcgen.jobs.child import probe
 
-PATIENCE_S = 60.0
+PATIENCE_S = 120.0  # the window gets ready beside it
 
 _CODE = """
 from open3d.visualization import gui
@@ -37,16 +37,20 @@ class Graphics:
     software: bool = False
 
 
+def missing_display() -> str:
+    """Why there is no display; "" if there is one, or none is needed."""
+    named = os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    return "there is no display" if sys.platform.startswith("linux") and not named else ""
+
+
 def probe_graphics(code: str = _CODE) -> Graphics:
     """Open a small window in another process.
 
     Args:
         code: of the other process; it prints ``window opened`` on success.
     """
-    if sys.platform.startswith("linux") and not (
-        os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
-    ):
-        return Graphics("there is no display")
+    if problem := missing_display():
+        return Graphics(problem)
     done = probe(code, PATIENCE_S)
     if done.code is None:
         return Graphics(f"the graphics driver did not respond within {PATIENCE_S:.0f} s")

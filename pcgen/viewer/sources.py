@@ -41,6 +41,7 @@ class ViewedShape:
         latent, seed: of a sample of a run, or None.
         steps: evaluations of the flow.
         place: the frame of exports.
+        given: of a completed shape, how many points, the first ones, came in.
         origin: entries of a samples file on its origin.
         serial: unique per shape; a copy with a mesh keeps it.
     """
@@ -58,6 +59,7 @@ class ViewedShape:
     seed: int | None = None
     steps: int = 1
     place: SourceFrame = BOX_FRAME
+    given: int = 0
     origin: Mapping[str, Any] = field(default_factory=dict)
     serial: int = field(default_factory=itertools.count().__next__)
 
@@ -127,6 +129,7 @@ class FileSource:
             category=shape.category,
             mesh=shape.mesh,
             place=shape.place,
+            given=shape.given,
             origin={key: meta[key] for key in ("run",) if key in meta},
         )
 

@@ -1,6 +1,8 @@
 """Completion: what is kept, what is found, and what is refused or warned of."""
 
+import html
 import warnings
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,6 +14,11 @@ from pcgen import cli
 from pcgen.bench.completion import cut_away, distance, retrieved
 from pcgen.editing import completion
 from pcgen.errors import InputError
+from pcgen.gallery.build import build
+from pcgen.render import palette
+from pcgen.shapes.samples import Samples
+from pcgen.viewer.drawing import cloud_colours
+from pcgen.viewer.sources import open_source
 from tests.boxes import boxes
 
 
@@ -30,8 +37,15 @@ def half():
 @pytest.fixture(autouse=True)
 def few(monkeypatch):
     """Few candidates, which is quicker."""
-    monkeypatch.setattr(completion, "KNOWN", 24)
-    monkeypatch.setattr(completion, "DRAWN", 8)
+    for name, value in {
+        "KNOWN": 16,
+        "DRAWN": 4,
+        "LIKELY": 24,
+        "PLACED": 8,
+        "ASKED": 12,
+        "CLOUD": 1024,
+    }.items():
+        monkeypatch.setattr(completion, name, value)
 
 
 def quiet(model, *given, **options):
@@ -54,7 +68,9 @@ def test_the_points_given_are_kept_where_they_are(model, half):
 
 def test_answers_come_in_the_order_of_their_facts(model, half):
     scores = [
-        answer.facts["explained"] + completion.PRIOR * answer.facts["plausible"]
+        answer.facts["explained"]
+        - completion.FIT * np.log(answer.facts["misfit"])
+        + completion.PRIOR * answer.facts["plausible"]
         for answer in quiet(model, half, 4, points=300)
     ]
     assert len(scores) == 4
@@ -86,11 +102,12 @@ def test_a_candidate_that_is_the_whole_is_found_and_fills_the_hole():
     whole = torch.tensor(trimesh.sample.sample_surface(lathe, 2048, seed=2)[0], dtype=torch.float32)
     part = whole[whole[:, 0] < 0.1]
     given = part * 1.3 + torch.tensor([0.2, 0.0, 0.1])
-    (best, *_) = completion._placed(given, clouds, clouds[:, :128], False, generator)
+    pool = SimpleNamespace(outlines=clouds[:, :128], parts=lambda rows: clouds[rows])
+    (best, *_) = completion._placed(given, pool, False, generator, 12)
     assert best.candidate == 1
     assert best.scale.tolist() == pytest.approx([1.3] * 3, abs=0.1)
     bent = completion._bent(best.of(clouds[1]), given)
-    far = torch.cdist(bent, given).amin(1) > completion.NEAR
+    far = completion._apart(bent, given) > completion._room(given, given, bent)
     made, held = completion._even(given, bent, far, 2048, generator)
     truth = (whole * 1.3 + torch.tensor([0.2, 0.0, 0.1])).numpy()
     assert distance(made.numpy(), truth) < 0.2 * distance(given.numpy(), truth)
@@ -103,7 +120,55 @@ def test_a_set_of_answers_keeps_its_places_in_a_file(model, half, tmp_path):
     again = pcgen.Shapes.load(answers.save(tmp_path / "a.npz"))
     for one, two in zip(answers, again, strict=True):
         assert two.place == one.place
+        assert np.array_equal(two.given, one.given)
+        assert two.points[two.given] == pytest.approx(one.points[one.given])
     assert again[1:][0].place == answers[1].place
+
+
+def test_points_given_have_a_colour_of_their_own_wherever_answers_are_shown(model, half, tmp_path):
+    answers = quiet(model, half, 2, points=200)
+    mixed = pcgen.Shapes.of([answer.drawn(200, seed=1) for answer in answers])  # given anywhere
+    count = int(mixed[1].given.sum())
+    file = mixed.save(tmp_path / "a.npz")
+    item = open_source(file).load(1)
+    colours = cloud_colours(item, "plain")
+    own = (colours == np.array(palette.GIVEN)).all(1)
+    assert own.sum() == count > 0
+    assert item.points[own] == pytest.approx(mixed[1].points[mixed[1].given])
+    assert f'"given":{count},' in html.unescape(mixed[1]._repr_html_())
+    page = build(pcgen.Shapes.load(file).samples, tmp_path / "page")
+    assert f'"given":{count},' in page.read_text()
+    plain = model.sample(1, points=100).save(tmp_path / "plain.npz")
+    assert not (cloud_colours(open_source(plain).load(0), "plain") == palette.GIVEN).all(1).any()
+
+
+def test_a_file_that_notes_no_numbers_of_points_given_is_refused(tmp_path):
+    Samples(points=boxes(1, 50)[0], meta={"given": ["all"]}).save(tmp_path / "a.npz")
+    with pytest.raises(InputError, match="points given"):
+        pcgen.Shapes.load(tmp_path / "a.npz")
+
+
+def test_placements_of_each_size_that_fits_take_turns():
+    """Of one cube, at three sizes that fit and one that does not."""
+    cube = torch.tensor(trimesh.creation.box((2, 2, 2)).vertices, dtype=torch.float32)
+    outlines = cube[None].repeat(5, 1, 1)
+    found = [
+        completion._Placement(row, False, torch.full((3,), size), torch.zeros(3), misfit)
+        for row, (size, misfit) in enumerate(
+            [(1.0, 0.010), (1.02, 0.011), (1.01, 0.012), (2.0, 0.015), (3.0, 0.05)]
+        )
+    ]
+    chosen = completion._different(found, outlines, 3)
+    assert [placement.candidate for placement in chosen] == [0, 3, 1]
+    assert [placement.kind for placement in chosen] == [0, 1, 0]
+    filled = completion._different(found, outlines, 9)
+    assert [placement.candidate for placement in filled] == [0, 3, 1, 2, 4]
+
+
+def test_answers_of_every_size_come_before_second_ones_of_a_size():
+    kinds = [0, 0, 1, 0, 2]
+    assert completion._spread([3, 1, 0, 2, 4], kinds, 2) == [3, 2]
+    assert completion._spread([3, 1, 0, 2, 4], kinds, 4) == [3, 1, 2, 4]
 
 
 @pytest.mark.parametrize(
@@ -126,7 +191,7 @@ def test_points_that_say_nothing_are_refused(model, points, said):
         ({"count": "4"}, "whole number of at least 1, got '4'"),
         ({"count": 99}, "from 1 to 32"),
         ({"points": 0}, "points must be a whole number of at least 1"),
-        ({"points": 2**18}, "at most 131072|from 1 to 131072"),
+        ({"points": 2**18}, "from 1 to 131072"),
         ({"seed": 1.5}, "seed must be a whole number, got 1.5"),
         ({"category": "sofa"}, "sofa"),
         ({"framed": True}, r"box \[-1, 1\]"),

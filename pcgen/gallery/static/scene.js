@@ -109,9 +109,12 @@ const Scene = (() => {
   in vec3 normal;
   in float light;
   uniform float radius, focal;
+  uniform int given;
   out vec3 eye, side, worldNormal;
   out float open, height;
+  flat out int kept;
   void main() {
+    kept = gl_VertexID < given ? 1 : 0;
     vec4 place = modelViewMatrix * vec4(position, 1.0);
     eye = place.xyz;
     side = mat3(modelViewMatrix) * normal;
@@ -126,6 +129,7 @@ const Scene = (() => {
   uniform float radius;
   in vec3 eye, side, worldNormal;
   in float open, height;
+  flat in int kept;
   out vec4 result;
   void main() {
     vec2 at = vec2(2.0, -2.0) * gl_PointCoord + vec2(-1.0, 1.0);
@@ -137,7 +141,9 @@ const Scene = (() => {
     n = normalize(0.58 * n + 0.42 * ball);
     vec4 front = projectionMatrix * vec4(eye + vec3(0.0, 0.0, radius * ball.z), 1.0);
     gl_FragDepth = 0.5 * front.z / front.w + 0.5;
-    result = vec4(toScreen(shade(albedo(height, worldNormal), n, towards, open)), 1.0);
+    vec3 base = kept == 1 && mode == 0
+      ? toLinear(${vec3(data.colours.given)}) : albedo(height, worldNormal);
+    result = vec4(toScreen(shade(base, n, towards, open)), 1.0);
   }`;
 
   const MESH_VERTEX = COMMON + `
@@ -193,7 +199,7 @@ const Scene = (() => {
       this.renderer.setClearColor(0x000000, 0);
       this.renderer.setPixelRatio(1);
       this.camera = new THREE.PerspectiveCamera();
-      this.balls = material(BALL_VERTEX, BALL_FRAGMENT, { radius: 1, focal: 1 });
+      this.balls = material(BALL_VERTEX, BALL_FRAGMENT, { radius: 1, focal: 1, given: 0 });
       this.triangles = material(MESH_VERTEX, MESH_FRAGMENT, {}, { side: THREE.DoubleSide });
       // Premultiplied black, under everything else.
       this.floor = new THREE.Mesh(new THREE.PlaneGeometry(2, 2), material(
@@ -233,7 +239,7 @@ const Scene = (() => {
       const { object } = this.hold(shape), scene = new THREE.Scene();
       object.material.set({
         colour: look.colour, mode: MODES[look.mode] || 0, heights: span(shape),
-        radius: shape.header.radius * (look.size || 1),
+        radius: shape.header.radius * (look.size || 1), given: shape.header.given || 0,
         focal: over * Math.min(width, height) / 2 / Math.tan(FIELD_OF_VIEW / 2),
       });
       scene.add(object);
@@ -329,7 +335,8 @@ const Scene = (() => {
       }
       const light = 0.55 + 0.45 * Math.max(facing < 0 ? -cosine : cosine, 0);
       const open = 0.45 + 0.55 * shape.light[i] / 255;
-      const rgb = look.colour.map((c) => Math.round(255 * Math.min(1, 1.1 * c * light * open)));
+      const base = i < shape.header.given ? data.colours.given : look.colour;
+      const rgb = base.map((c) => Math.round(255 * Math.min(1, 1.1 * c * light * open)));
       return `rgb(${rgb.join(",")})`;
     };
     pen.clearRect(0, 0, width, height);
