@@ -1,4 +1,4 @@
-# make demo   sets everything up and runs the main job on the starter data
+# make demo   sets everything up and runs the whole pipeline on the starter data
 # make test   sets everything up and runs the tests
 # make setup  the part they share; CI adds lint, docs, notebooks, package and slow; see CONTRIBUTING.md
 SHELL := /bin/bash
@@ -13,7 +13,7 @@ TEST_PROGRAMS := xvfb xdotool imagemagick chromium
 .PHONY: demo test slow docs notebooks wheel package coverage lint compat pytorch3d three seats setup setup-dev libraries test-programs clean
 
 demo: setup
-	@echo "== the main job: about 15 minutes on two cores, then look at $(OUT)/gallery/index.html"
+	@echo "== the whole pipeline: about 15 minutes on two cores, then see $(OUT)/gallery/index.html"
 	$(BIN)/pcgen demo --out $(OUT)
 
 test: setup-dev

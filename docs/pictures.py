@@ -21,13 +21,13 @@ from pcgen import ot
 from pcgen.bench.densities import DENSITIES
 from pcgen.flow.characteristic import (
     StudentSettings,
-    jump,
+    characteristic_map,
     matching_loss,
     semigroup_loss,
     velocity_of,
 )
 from pcgen.flow.integrate import trajectory
-from pcgen.flow.networks import LatentSlope
+from pcgen.flow.networks import LatentFlowNetwork
 from pcgen.transport.conjugate.univariate import Distribution, conjugate_univariate
 
 BLUE, RED, GREY = "#2f6f9f", "#c0392b", "#999999"
@@ -120,7 +120,7 @@ def characteristic(path: Path, steps: int = 1500) -> None:
     data = moons(4096, 5).float()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        teacher, student = LatentSlope(2, 64, 2), LatentSlope(2, 64, 2)
+        teacher, student = LatentFlowNetwork(2, 64, 2), LatentFlowNetwork(2, 64, 2)
 
     def learn(network, loss, steps):
         """On pairs drawn independently, so that the teacher's paths are curved."""
@@ -148,7 +148,7 @@ def characteristic(path: Path, steps: int = 1500) -> None:
         zero, one = torch.zeros(len(x)), torch.ones(len(x))
         paths = torch.stack(list(trajectory(velocity_of(teacher), x, steps=32)), 1)
         euler = torch.stack(list(trajectory(velocity_of(teacher), x, steps=1)), 1)
-        single = torch.stack([x, jump(student, x, zero, one)], 1)
+        single = torch.stack([x, characteristic_map(student, x, zero, one)], 1)
     figure, axes = panels(3)
     titles = ("teacher, 32 steps", "teacher, 1 step", "student, 1 evaluation")
     for ax, lines, title in zip(axes, (paths, euler, single), titles, strict=True):

@@ -1,6 +1,6 @@
 """pcgen generates 3D shapes by transport from a better base measure.
 
-For programs and notebooks, all loaded when first used::
+For programs and notebooks, loaded on first use::
 
     import pcgen
 
@@ -10,43 +10,44 @@ For programs and notebooks, all loaded when first used::
 
 :mod:`pcgen.api` has these functions and objects, :mod:`pcgen.ot` optimal transport.
 
-The way of the data, one function per arrow in :mod:`pcgen.pipeline`::
+The pipeline, with one function per arrow in :mod:`pcgen.pipeline`::
 
     mesh files --prepare--> point clouds --encode--> latents ν --fit--> base ω, potential h
     ω --latent flow--> latent z --base points of z--> --point flow--> cloud --> mesh
 
-Rooms, from the ground up; each imports only from those before it:
+The packages and modules, lowest first; each imports only from earlier ones:
 
 =====================  =====================================================================
 errors                 every error a user can cause
-config, cores,         frozen settings; how many cores there are; batches and protocols;
+config, cores,         frozen settings; the number of cores; batches and protocols;
 datatypes, files,      safe writing and locks; progress lines; random numbers of a batch that
-progress, batch_random processes share; files behind a URL
+progress, batch_random processes share; files at a URL
 remote
-checkpoint, runtime,   tensors on disk without pickle; threads, memory, devices; what a run
-runfile, processes,    directory is; the processes that torchrun started; work over processes that
-jobs                   may die, here or on a Ray cluster
+checkpoint, runtime,   tensors on disk without pickle; threads, memory, devices; the content of
+runfile, processes,    a run directory; the processes that torchrun started; work divided over
+jobs                   worker processes, on this machine or a Ray cluster
 kernels                nearest neighbours, affine argmax, Chamfer: dense, KeOps, KD-tree, PyTorch3D
 shapes                 mesh and cloud files, data-set layouts, surface sampling, the data store
 transport, distances   optimal transport: exact and stochastic semi-discrete, extended map, ...;
                        distances between clouds, and the nearest training shapes
 latent, base, flow     autoencoder; base measures; paths, velocities, characteristics
-reconstruct, render    points to meshes; pictures without a screen
-model, generate,       a trained run, assembled: sample, encode, decode; by many processes;
-editing, overview      vary, mix, interpolate; one picture of how a shape came to be
+reconstruct, render    points to meshes; pictures without a display
+model, generate,       a trained run: sample, encode, decode; with several processes;
+editing, overview      vary, mix, interpolate; one picture of how a shape is generated
 children               new shapes by optimal transport between two training shapes
-train, evaluate        the five training stages; the metrics of the field
+train, evaluate        the training stages; evaluation metrics
 viewer, gallery,       the Open3D window; the static page; benchmarks
 bench
-pipeline               one function per stage, from files to files: the file to read first
+pipeline               one function per stage, from files to files: read this file first
 api, ot                the same for programs and notebooks, with objects
-cli                    thin shells over both
+cli                    thin wrappers around both
 =====================  =====================================================================
 """
 
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -99,11 +100,18 @@ __all__ = [
 
 renamed.install()
 
+# Threads that wait by spinning occupy cores that other processes need: beside busy processes,
+# training took 42 steps in the time of 209 with these, and sampling seven times the processor
+# time. OpenMP reads them when torch loads, so `import pcgen` comes before `import torch`.
+PASSIVE_WAITING = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0"}
+if not PASSIVE_WAITING.keys() & os.environ.keys():  # a value that the user set stays
+    os.environ.update(PASSIVE_WAITING)
+
 
 class _Package(ModuleType):
-    """The package. Python sets each imported room as an attribute; the rooms ``train`` and
+    """The package. Python sets each imported subpackage as an attribute, and ``train`` and
     ``evaluate`` would replace the functions of these names. ``from pcgen.train import ...`` still
-    gives what is in the room."""
+    imports from the subpackage."""
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name in ("train", "evaluate") and isinstance(value, ModuleType):

@@ -1,9 +1,9 @@
 """Tensors on disk: safetensors with a JSON header, never pickle.
 
-A checkpoint is one file. Its header's ``meta`` entry holds JSON (settings, step, versions); the
-tensors have dotted names. Optimiser and random state are tensors too, so exact resume needs
-nothing that could execute code on loading. What is read is checked against a :class:`Schema`, and
-no float may be NaN or infinite.
+A checkpoint is one file. The ``meta`` entry of its header contains JSON (settings, step, versions);
+the tensors have dotted names. Optimiser and random state are tensors too, so exact resuming needs
+nothing that could execute code on loading. Files are checked against a :class:`Schema`, and no
+float may be NaN or infinite.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ def save(path: Path | str, tensors: dict[str, Tensor], meta: dict[str, Any]) -> 
     """Write tensors and JSON-ready ``meta`` to one safetensors file, atomically.
 
     Raises:
-        TrainingError: a number is not finite; stage, step and tensor are named, and the last
-            good file stays.
+        TrainingError: a number is not finite; the message names stage, step and tensor, and the
+            last good file is kept.
     """
     from safetensors.torch import save as to_bytes
 
@@ -38,28 +38,29 @@ def save(path: Path | str, tensors: dict[str, Tensor], meta: dict[str, Any]) -> 
     if fault:
         step = f", step {meta['step']}" if "step" in meta else ""
         raise TrainingError(
-            f"{path.parent.name}{step}: {fault}, so {path.name} was not written and what was "
-            "there stays; lower the learning rate, or choose another --seed"
+            f"{path.parent.name}{step}: {fault}, so {path.name} was not written and the previous "
+            "file is kept; lower the learning rate, or choose another --seed"
         )
     with atomic_file(path) as temporary:
-        # Written by us and not by the library: its own errors do not tell a full disk from others.
+        # Not written by the library, whose errors do not distinguish a full disk from others.
         temporary.write_bytes(to_bytes(whole, metadata={"meta": json.dumps(meta)}))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Schema:
-    """What a kind of checkpoint must hold; names beyond these are left to whoever reads them.
+    """The required content of a kind of checkpoint; the reader handles other names.
 
     Attributes:
         meta: the JSON type of each entry, as a Python type; a float may be written as an integer.
-        tensors: of each, whether it holds floats ("f") or integers ("i"), and its dimensions.
+        tensors: for each, whether it has floats ("f") or integers ("i"), and its number of
+            dimensions.
     """
 
     meta: Mapping[str, type] = field(default_factory=dict)
     tensors: Mapping[str, tuple[str, int]] = field(default_factory=dict)
 
     def fault(self, tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> str:
-        """What is wrong; empty where nothing is."""
+        """The fault, or an empty string."""
         for name, kind in self.meta.items():
             value = meta.get(name)
             accepted = (int, float) if kind is float else kind
@@ -101,11 +102,11 @@ LATENTS = Schema(
 def load(
     path: Path | str, schema: Schema | None = None
 ) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Read what :func:`save` wrote.
+    """Read a file of :func:`save`.
 
     Raises:
-        DataError: the file is missing, truncated, not a safetensors file with our header, not of
-            the schema, or holds a number that is not finite; the tensor is named.
+        DataError: the file is missing, truncated, not a safetensors file with pcgen's header, does
+            not match the schema, or has a number that is not finite; the message names the tensor.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -121,7 +122,7 @@ def load(
             f"{path} is not a readable pcgen checkpoint ({str(error)[:200]}); "
             "restore it from a backup or train the stage again"
         ) from None
-    fault = "its header is no JSON object" if not isinstance(meta, dict) else ""
+    fault = "its header is not a JSON object" if not isinstance(meta, dict) else ""
     fault = fault or (schema.fault(tensors, meta) if schema else "") or _not_finite(tensors)
     if fault:
         raise DataError(f"{path} is damaged: {fault}; train the stage again")
@@ -129,13 +130,13 @@ def load(
 
 
 def filled(build: Callable[[], M], tensors: Mapping[str, Tensor]) -> M:
-    """The network that ``build`` makes, with the weights of a checkpoint.
+    """Build a network and fill it with the weights of a checkpoint.
 
-    Names and shapes are compared before any memory is taken: sizes that a damaged or foreign file
-    asks for cost nothing where the weights are not of that size.
+    Names and shapes are compared before any memory is allocated, so sizes in a damaged or foreign
+    file cost nothing if the weights do not have them.
 
     Raises:
-        ValueError: the weights are of another network; the first that differs is named.
+        ValueError: the weights belong to a different network; names the first difference.
     """
     with torch.device("meta"):
         wanted = {name: tuple(tensor.shape) for name, tensor in build().state_dict().items()}
@@ -143,7 +144,7 @@ def filled(build: Callable[[], M], tensors: Mapping[str, Tensor]) -> M:
     for name in sorted(wanted.keys() | found.keys()):
         if wanted.get(name) != found.get(name):
             raise ValueError(
-                f"the weights are of another network: {name} must be "
+                f"the weights belong to a different network: {name} must be "
                 f"{wanted.get(name, 'absent')}, got {found.get(name, 'nothing')}"
             )
     network = build()
@@ -154,12 +155,12 @@ def filled(build: Callable[[], M], tensors: Mapping[str, Tensor]) -> M:
 def _not_finite(tensors: Mapping[str, Tensor]) -> str:
     for name, tensor in tensors.items():
         if tensor.is_floating_point() and not torch.isfinite(tensor.to(torch.float32)).all():
-            return f"tensor {name} holds a number that is not finite"
+            return f"tensor {name} contains a number that is not finite"
     return ""
 
 
 def pack_optimiser(optimiser: torch.optim.Optimizer) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """An optimiser's state as tensors and a JSON-ready rest; see :func:`unpack_optimiser`."""
+    """The state of an optimiser as tensors and JSON values; see :func:`unpack_optimiser`."""
     state = optimiser.state_dict()
     tensors: dict[str, Tensor] = {}
     scalars: dict[str, Any] = {}
@@ -175,10 +176,10 @@ def pack_optimiser(optimiser: torch.optim.Optimizer) -> tuple[dict[str, Tensor],
 def unpack_optimiser(
     optimiser: torch.optim.Optimizer, tensors: dict[str, Tensor], rest: dict[str, Any]
 ) -> None:
-    """Put state packed by :func:`pack_optimiser` back, bit for bit.
+    """Restore a state of :func:`pack_optimiser`, bit for bit.
 
     Raises:
-        ValueError: it is the state of another optimiser, or of other parameters.
+        ValueError: it is the state of a different optimiser, or of other parameters.
     """
     state: dict[int, dict[str, Any]] = {}
     for name, value in {**tensors, **rest["scalars"]}.items():
@@ -186,10 +187,10 @@ def unpack_optimiser(
         state.setdefault(int(index), {})[slot] = value
     ours = optimiser.state_dict()["param_groups"]
     if [_kinds(group) for group in rest["groups"]] != [_kinds(group) for group in ours]:
-        raise ValueError("the optimiser has other settings")
+        raise ValueError("the optimiser has different settings")
     parameters = [p for group in optimiser.param_groups for p in group["params"]]
     if len({frozenset(slots) for slots in state.values()}) > 1:
-        raise ValueError("its parameters do not all remember the same things")
+        raise ValueError("its parameters have different kinds of state")
     for index, slots in state.items():
         for slot, value in slots.items():
             alone = not isinstance(value, Tensor) or value.ndim == 0
@@ -201,7 +202,7 @@ def unpack_optimiser(
 
 
 def _kinds(group: Mapping[str, Any]) -> dict[str, str]:
-    """The settings of an optimiser's group by their kinds of value, as JSON has them."""
+    """The settings of an optimiser's group, by their kinds of JSON value."""
     return {
         name: f"list of {len(value)}"
         if isinstance(value, list | tuple) else
@@ -212,7 +213,7 @@ def _kinds(group: Mapping[str, Any]) -> dict[str, str]:
 
 
 def strip(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    """The tensors whose name starts with ``prefix.``, under the rest of their name."""
+    """The tensors whose names start with ``prefix.``, without this prefix."""
     start = prefix + "."
     return {name[len(start) :]: t for name, t in tensors.items() if name.startswith(start)}
 

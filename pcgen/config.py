@@ -1,7 +1,7 @@
-"""Settings are frozen dataclasses that live beside the code they steer.
+"""Conversion of settings, which are frozen dataclasses next to their code, to and from JSON.
 
-This module holds only what they share: strict reading from and writing to plain JSON data, so
-that a run embeds its settings and an unknown or mistyped key is an error, not a silent default.
+Reading is strict, so a run can embed its settings, and an unknown or mistyped key is an error
+rather than a silent default.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 
 def to_plain(settings: Any) -> Any:
-    """Turn a dataclass (nested too) into JSON-ready dicts, lists and scalars."""
+    """Convert a dataclass, also a nested one, to JSON-ready dicts, lists and scalars."""
     if dataclasses.is_dataclass(settings) and not isinstance(settings, type):
         return {f.name: to_plain(getattr(settings, f.name)) for f in dataclasses.fields(settings)}
     if isinstance(settings, tuple | list):
@@ -30,7 +30,7 @@ def to_plain(settings: Any) -> Any:
 
 
 def from_plain(kind: type[T], plain: Any, where: str = "settings") -> T:
-    """Build the dataclass ``kind`` from plain data, refusing unknown keys and wrong types.
+    """Build the dataclass ``kind`` from plain data; refuse unknown keys and wrong types.
 
     Raises:
         InputError: a key is unknown or missing, or a value has the wrong type.
@@ -52,7 +52,7 @@ def from_plain(kind: type[T], plain: Any, where: str = "settings") -> T:
 
 
 def digest(settings: Any) -> str:
-    """A short hash of settings, equal exactly when their plain JSON form is equal."""
+    """A short hash of settings, equal if and only if their JSON form is equal."""
     text = json.dumps(to_plain(settings), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 

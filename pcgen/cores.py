@@ -1,4 +1,4 @@
-"""The cores of this machine: those that we may use, and those that are free."""
+"""The cores of this machine: those that pcgen may use, and those that are free."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 LOOK_S = 0.5
-"""For how long the cores are watched, to see which are free."""
+"""How long the cores are observed to see which are free."""
 
 
 def usable_cores(root: Path = Path("/")) -> int:
@@ -18,14 +18,14 @@ def usable_cores(root: Path = Path("/")) -> int:
     processor time amounts to, rounded down; at least 1.
 
     Args:
-        root: where ``proc`` and ``sys`` are.
+        root: the folder of ``proc`` and ``sys``.
     """
     bound = len(os.sched_getaffinity(0))
     return max(1, math.floor(min([bound, *_quotas(root)])))
 
 
 def free_cores(root: Path = Path("/")) -> float:
-    """How many of these cores nobody uses at present; watches them for half a second."""
+    """The number of these cores that are idle; observes them for half a second."""
     before = _idle_ticks(root)
     time.sleep(LOOK_S)
     after = _idle_ticks(root)
@@ -39,19 +39,19 @@ def free_cores(root: Path = Path("/")) -> float:
 
 
 def _idle_ticks(root: Path) -> dict[int, tuple[int, int]]:
-    """By core: ticks of the clock without work, and all; empty where the system does not say."""
+    """Idle and total clock ticks per core; empty if the system does not report them."""
     found = {}
     with contextlib.suppress(OSError, ValueError):
         for line in (root / "proc/stat").read_text().splitlines():
             name, *numbers = line.split()
             if name.startswith("cpu") and name != "cpu":
-                ticks = [int(number) for number in numbers[:8]]  # guests count in user time
+                ticks = [int(number) for number in numbers[:8]]  # user time includes guests
                 found[int(name[3:])] = (ticks[3] + ticks[4], sum(ticks))
     return found
 
 
 def _quotas(root: Path) -> Iterator[float]:
-    """Cores' worth of processor time that each control group above this process allows it."""
+    """The number of cores that each control group of this process allows."""
     with contextlib.suppress(OSError):
         for line in (root / "proc/self/cgroup").read_text().splitlines():
             _, controllers, path = line.split(":", 2)

@@ -1,7 +1,7 @@
-"""The types that rooms exchange: frames of shapes, and sources one can draw from.
+"""Types that packages share: frames of shapes, and sources that can be sampled.
 
-Arrays of unknown origin stay numpy; what a network touches is torch. Points are float32, in the
-frame named by the docstring. ``dim`` is 3 for shapes, but nothing here assumes it.
+Arrays of unknown origin stay in numpy; what a network uses is torch. Points are float32, in the
+frame that the docstring names. ``dim`` is 3 for shapes, but nothing here assumes it.
 """
 
 from __future__ import annotations
@@ -17,32 +17,38 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Frame:
-    """The similarity that takes shapes back to their own units: ``points * scale + centre``.
+    """The affine map of shapes back to their own units: ``points * scale + centre``.
 
     Attributes:
         centre: (count, dim) float64, in each shape's own unit.
-        scale: (count,) float64, positive, own units per normalised unit.
+        scale: (count,), or (count, dim) for each axis, float64, positive, own units per normalised
+            unit.
     """
 
     centre: NDArray[np.float64]
     scale: NDArray[np.float64]
 
     def restore(self, points: NDArray[np.floating]) -> NDArray[np.floating]:
-        """Normalised (count, n, dim) points back in each shape's own unit."""
-        restored = points * self.scale[:, None, None] + self.centre[:, None, :]
+        """Transform normalised points (count, n, dim) to each shape's own unit."""
+        restored = points * self._scale + self.centre[:, None, :]
         return restored.astype(points.dtype)
 
     def apply(self, points: NDArray[np.floating]) -> NDArray[np.floating]:
-        """Points (count, n, dim) in own units to normalised ones; inverse of :meth:`restore`."""
-        normalised = (points - self.centre[:, None, :]) / self.scale[:, None, None]
+        """Normalise points (count, n, dim) in own units; inverse of :meth:`restore`."""
+        normalised = (points - self.centre[:, None, :]) / self._scale
         return normalised.astype(points.dtype)
+
+    @property
+    def _scale(self) -> NDArray[np.float64]:
+        """(count, 1, 1) or (count, 1, dim)."""
+        return self.scale[:, None, None] if self.scale.ndim == 1 else self.scale[:, None]
 
 
 @runtime_checkable
 class Source(Protocol):
-    """A probability measure one can draw from: the source of a transport problem, or a base.
+    """A probability measure that can be sampled: the source of a transport problem, or a base.
 
-    ``sample`` gives (count, dim) float32 and draws only from ``generator``: equal generator
+    ``sample`` returns (count, dim) float32 and uses only ``generator``: equal generator
     states give equal samples.
     """
 

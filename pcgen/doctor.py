@@ -1,4 +1,4 @@
-"""What is installed, what works and how fast, found out by trying a tiny case of each."""
+"""What is installed, what works and how fast, tested on a small case of each."""
 
 from __future__ import annotations
 
@@ -8,22 +8,21 @@ import json
 import os
 import platform
 import shutil
-import subprocess
-import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from pcgen.cores import free_cores, usable_cores
+from pcgen.jobs import child
 from pcgen.progress import duration
 
 SYSTEM_LIBRARIES = "libusb-1.0-0 libgl1 libgomp1 libx11-6 libvulkan1 mesa-vulkan-drivers"
 PROBE_SECONDS = 120.0
 LEAST_DISK = 2**30
 PRESETS = {"cpu-tiny": 5, "cpu-small": 5, "gpu": 1}
-"""Steps of each that are timed."""
+"""Timed steps of each preset."""
 README_STEPS = 3800
-"""Steps of the autoencoder of the seats in the README, of nine minutes."""
+"""Autoencoder steps for the README's seats, trained for nine minutes."""
 
 
 @dataclass(frozen=True)
@@ -31,10 +30,10 @@ class Finding:
     """One line of the report.
 
     Attributes:
-        name: what was looked at.
-        works: it was tried, and did.
+        name: what was tested.
+        works: whether it works.
         detail: version, or what went wrong.
-        remedy: what to do where it does not work; empty where it does.
+        remedy: what to do if it does not work; else empty.
     """
 
     name: str
@@ -43,7 +42,7 @@ class Finding:
     remedy: str = ""
 
 
-# package, distribution, needed for, extra ("" is the core install)
+# package, distribution, purpose, extra ("" is the core installation)
 PACKAGES = (
     ("torch", "torch", "everything", ""),
     ("numpy", "numpy", "everything", ""),
@@ -58,7 +57,7 @@ PACKAGES = (
     ("pytorch3d", "easypytorch3d", "the pytorch3d kernels backend", "pytorch3d"),
     ("ray", "ray", "--ray, work on a cluster", "ray"),
     ("viser", "viser", "pcgen view --web", "web"),
-    ("ott", "ott-jax", "a peer in pcgen bench transport", "bench"),
+    ("ott", "ott-jax", "a comparison in pcgen bench transport", "bench"),
     ("pytest", "pytest", "the tests", "dev"),
 )
 
@@ -84,7 +83,7 @@ _STEP_PROBE = """
 import json
 from pcgen.train.budget import SHARES
 from pcgen.train.presets import preset
-from pcgen.train.trial import step_seconds
+from pcgen.train.step_timing import step_seconds
 times = [step_seconds({name!r}, threads, {steps}) for threads in {threads}]
 share = SHARES["autoencoder"] / sum(SHARES.values())
 print(json.dumps([preset({name!r}).autoencoder_loop.steps, share, times]))
@@ -92,7 +91,7 @@ print(json.dumps([preset({name!r}).autoencoder_loop.steps, share, times]))
 
 
 def examine() -> dict[str, Any]:
-    """Everything ``pcgen doctor`` prints; ``ok`` means that the main job works here."""
+    """Everything that ``pcgen doctor`` prints; ``ok`` means that the pipeline works here."""
     packages = [_package(*row) for row in PACKAGES]
     kernels = [_kernel(name) for name in ("dense", "kdtree", "native", "keops", "pytorch3d")]
     system = [*_compilers(), *_open3d(), _display(), _disk(Path.cwd())]
@@ -113,21 +112,18 @@ def examine() -> dict[str, Any]:
 
 
 def probe(code: str) -> tuple[bool, str]:
-    """Run ``code`` in a process of its own: a crash there must not take us down.
+    """Run ``code`` in a separate process, as it may crash.
 
     Returns:
-        whether it ended well, and what it printed or what went wrong.
+        whether it succeeded, and its output or what went wrong.
     """
-    try:
-        done = subprocess.run(
-            [sys.executable, "-c", code], capture_output=True, text=True, timeout=PROBE_SECONDS
-        )
-    except subprocess.TimeoutExpired:
+    done = child.probe(code, PROBE_SECONDS)
+    if done.code is None:
         return False, f"no answer within {PROBE_SECONDS:.0f} s"
-    if done.returncode == 0:
-        return True, done.stdout.strip()
-    lines = [line for line in done.stderr.splitlines() if line.strip()]
-    return False, lines[-1].strip() if lines else f"the process ended with {done.returncode}"
+    if done.code == 0:
+        return True, done.out.strip()
+    lines = [line.strip() for line in done.err.splitlines() if line.strip()]
+    return False, lines[-1] if lines else f"the process ended with {done.code}"
 
 
 def _package(module: str, distribution: str, purpose: str, extra: str) -> Finding:
@@ -145,16 +141,16 @@ def _kernel(backend: str) -> Finding:
     name = f"kernels {backend}"
     works, detail = probe(_KERNEL_PROBE.format(backend=backend))
     remedies = {
-        "native": "install a C compiler (apt install gcc); without it others are chosen",
+        "native": "install a C compiler (apt install gcc); without it other backends are used",
         "keops": "install a C++ compiler (apt install g++) and pip install pykeops",
-        "pytorch3d": "optional, in an environment of its own: pip install 'pcgen[pytorch3d]'",
+        "pytorch3d": "optional, in a separate environment: pip install 'pcgen[pytorch3d]'",
     }
     remedy = "" if works else remedies.get(backend, "pip install --force-reinstall torch scipy")
-    return Finding(name, works, "a tiny case agrees with dense" if works else detail, remedy)
+    return Finding(name, works, "a small case agrees with dense" if works else detail, remedy)
 
 
 def _compilers() -> list[Finding]:
-    """The ones that kernels are compiled with when they are first used."""
+    """The compilers that compile kernels on first use."""
     wanted = (
         ("C compiler", os.environ.get("CC", "cc"), "apt install gcc (for the native kernels)"),
         ("C++ compiler", "g++", "apt install g++ (KeOps compiles its kernels with it)"),
@@ -182,18 +178,18 @@ def _disk(folder: Path) -> Finding:
 def _cores(free: float) -> Finding:
     usable = usable_cores()
     enough = free >= 0.5
-    remedy = "" if enough else "others use them all; training is slower by as much"
-    return Finding("cores", enough, f"{usable} to use, {free:.1f} free at present", remedy)
+    remedy = "" if enough else "other processes use them all; training is slower accordingly"
+    return Finding("cores", enough, f"{usable} usable, {free:.1f} free at present", remedy)
 
 
 def _speed(name: str, cores: int) -> Finding:
-    """What to expect of a preset here, by steps of its autoencoder, with one thread and more."""
+    """The expected speed of a preset, from steps of its autoencoder, with one and more threads."""
     threads = sorted({1, max(1, cores)})
     code = _STEP_PROBE.format(name=name, threads=threads, steps=PRESETS[name])
     works, said = probe(code)
     label = f"preset {name}"
     if not works:
-        return Finding(label, False, said, "too slow or too large here; take another preset")
+        return Finding(label, False, said, "too slow or too large here; use another preset")
     steps, share, times = json.loads(said)
     measured = ", ".join(
         f"{1000 * seconds:.0f} ms with {count} thread{'s' * (count > 1)}"
@@ -223,4 +219,4 @@ def _gpu() -> str:
     works, detail = probe("import torch; assert torch.cuda.is_available(), 'none seen by torch'")
     if not works:
         return detail.split(": ", 1)[-1]
-    return "CUDA (pcgen ran on a simulated device only, never on a real one: docs/notes/device.md)"
+    return "CUDA (pcgen only ran on a simulated device, never on a real one: docs/notes/device.md)"

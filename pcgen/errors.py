@@ -1,17 +1,17 @@
-"""Errors a user can cause. Each says what was expected, what came and what to do.
+"""Errors that a user can cause. Each says what was expected, what was given and what to do.
 
-The command line prints any :class:`PcgenError` as one line on stderr and exits with 2; every
-other exception is a defect of ours and keeps its traceback.
+The command line prints any :class:`PcgenError` as one line on stderr and exits with 2; every other
+exception is a bug and keeps its traceback.
 """
 
-LONGEST = 1500  # characters of a message; the end, which says what to do, is kept
+LONGEST = 1500  # characters of a message; its end, which says what to do, is kept
 
 
 class PcgenError(Exception):
     """Base class of every known error.
 
-    Its text is one line that fits a screen whatever it quotes: damaged files bring line breaks
-    and pages of text into messages.
+    Its text is one line of limited length, even if it quotes damaged files, which may contain line
+    breaks and pages of text.
     """
 
     def __str__(self) -> str:
@@ -32,11 +32,11 @@ class DataError(PcgenError):
 
 
 class StorageError(PcgenError):
-    """Writing failed: full disk, read-only folder, or somebody else holds the lock."""
+    """Writing failed: full disk, read-only folder, or another process holds the lock."""
 
 
 class TrainingError(PcgenError):
-    """Training cannot start or go on: NaN, an incompatible run, too few shapes."""
+    """Training cannot start or continue: NaN, an incompatible run, too few shapes."""
 
 
 class TransportError(PcgenError):
@@ -44,15 +44,15 @@ class TransportError(PcgenError):
 
 
 class BackendError(PcgenError):
-    """A backend was asked for by name and does not work on this machine."""
+    """A backend was requested by name and does not work on this machine."""
 
 
 class ToldElsewhere(PcgenError):
-    """An error that another process of this job prints; this one ends without a word."""
+    """An error that another process of this job prints; this one exits silently."""
 
 
 class MissingPackage(PcgenError):
-    """An optional package is absent; the message names the extra that brings it."""
+    """An optional package is missing; the message names the extra that installs it."""
 
     def __init__(self, package: str, extra: str, purpose: str) -> None:
         super().__init__(

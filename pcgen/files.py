@@ -1,9 +1,9 @@
-"""Atomic writing, which leaves either the old file or the new one, and locks with an owner.
+"""Atomic writing, which leaves either the old file or the new one, and locks that name their owner.
 
-Everything the project writes goes through :func:`atomic_file` or :func:`atomic_folder`: written
-under a temporary name beside the target, flushed to disk, then renamed. A process that is killed
-leaves its temporary file behind. The next process that writes into the folder removes it, as it
-removes every temporary file without a lock.
+All output goes through :func:`atomic_file` or :func:`atomic_folder`: it is written under a
+temporary name next to the target, flushed to disk, then renamed. A process that is killed leaves
+its temporary file behind. The next process that writes into the folder removes it, like every
+temporary file without a lock.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from typing import Any
 from pcgen.errors import StorageError
 
 TEMPORARY_PREFIX = ".part-"
-STALE_S = 60  # a temporary file that young may not have been locked by its owner yet
+STALE_S = 60  # the owner may not have locked a younger temporary file yet
 
 
 @contextlib.contextmanager
 def storage_errors(path: Path, hint: str = "") -> Iterator[None]:
-    """Turn the operating system's refusals to write into one clear line."""
+    """Convert the operating system's write errors to one clear line."""
     try:
         yield
     except OSError as error:
@@ -39,9 +39,9 @@ def storage_errors(path: Path, hint: str = "") -> Iterator[None]:
             errno.EROFS: "the file system is read-only; choose another folder",
             errno.EACCES: "permission denied; choose another folder",
             errno.EPERM: "permission denied; choose another folder",
-            errno.ENOENT: "no folder can be made there; choose another folder",
-            errno.EEXIST: "a file stands there; choose another folder",
-            errno.EISDIR: "a folder stands there; choose another name",
+            errno.ENOENT: "the folder cannot be created; choose another folder",
+            errno.EEXIST: "a file with this name exists; choose another folder",
+            errno.EISDIR: "a folder with this name exists; choose another name",
             errno.ENOTDIR: "part of the path is a file; choose another folder",
             errno.ENAMETOOLONG: "the name is too long",
         }
@@ -53,10 +53,10 @@ def storage_errors(path: Path, hint: str = "") -> Iterator[None]:
 
 @contextlib.contextmanager
 def atomic_file(path: Path | str) -> Iterator[Path]:
-    """Yield a temporary path beside ``path``; on success flush it and rename it into place.
+    """Yield a temporary path next to ``path``; on success flush it and rename it to ``path``.
 
     Raises:
-        StorageError: the folder cannot be written or the disk is full; the old file stays.
+        StorageError: the folder is not writable or the disk is full; the old file is kept.
     """
     path = Path(path)
     with storage_errors(path):
@@ -81,7 +81,7 @@ def atomic_folder(path: Path | str, *, replace: bool = False) -> Iterator[Path]:
     """Yield a temporary folder that becomes ``path`` on success.
 
     Args:
-        replace: take the place of a folder that is there; else ``path`` must not exist yet.
+        replace: replace an existing folder; otherwise ``path`` must not exist.
     """
     path = Path(path)
     with storage_errors(path):
@@ -106,11 +106,11 @@ def atomic_folder(path: Path | str, *, replace: bool = False) -> Iterator[Path]:
 
 
 def _take_place(new: Path, path: Path) -> None:
-    """Rename a folder to ``path``; what was there is then at ``new``, if anything."""
+    """Rename a folder to ``path``; a previous folder is then at ``new``."""
     if not path.exists() or not any(path.iterdir()):
-        new.replace(path)  # also over an empty folder
+        new.replace(path)  # also replaces an empty folder
         return
-    exchange = 2  # Linux's RENAME_EXCHANGE: there is no moment without a folder of that name
+    exchange = 2  # Linux's RENAME_EXCHANGE: a folder of that name exists at any moment
     here = -100  # AT_FDCWD
     rename = getattr(ctypes.CDLL(None), "renameat2", None)
     if rename is None or rename(here, os.fsencode(new), here, os.fsencode(path), exchange):
@@ -121,10 +121,10 @@ def _take_place(new: Path, path: Path) -> None:
 
 
 def cache_folder(name: str) -> Path:
-    """Folder for results that can be computed again: ``$PCGEN_CACHE/NAME`` or the user's cache.
+    """A folder for reproducible results: ``$PCGEN_CACHE/NAME``, or in the user's cache.
 
-    Where that cannot be written, as in a container without a home, it is a folder of this user
-    alone in the temporary one: content of a cache may be loaded as code.
+    If that is not writable, as in a container without a home, it is a private folder of this user
+    in the temporary one: content of a cache may be loaded as code.
     """
     root = os.environ.get("PCGEN_CACHE")
     if root:
@@ -139,12 +139,12 @@ def cache_folder(name: str) -> Path:
     with storage_errors(private):
         private.mkdir(mode=0o700, exist_ok=True)
     if private.stat().st_uid != os.getuid():
-        raise StorageError(f"{private} belongs to somebody else; set PCGEN_CACHE to a folder")
+        raise StorageError(f"{private} belongs to another user; set PCGEN_CACHE to a folder")
     return private / name
 
 
 def write_json(path: Path | str, data: Any) -> None:
-    """Write ``data`` as indented JSON, atomically. NaN is refused: JSON has none."""
+    """Write ``data`` as indented JSON, atomically. NaN, which JSON does not have, is refused."""
     with atomic_file(path) as temporary:
         temporary.write_text(json.dumps(data, indent=1, allow_nan=False) + "\n")
 
@@ -153,7 +153,7 @@ def check_regular(path: Path) -> None:
     """Refuse a pipe or device, which may never end, before it is opened.
 
     Raises:
-        OSError: something is there and is no regular file.
+        OSError: the path exists and is not a regular file.
     """
     if path.exists() and not path.is_file():
         raise OSError(errno.EINVAL, "it is not a regular file", str(path))
@@ -163,7 +163,7 @@ def read_text(path: Path | str) -> str:
     """The text of a regular file; see :func:`check_regular`.
 
     Raises:
-        OSError: it cannot be read. UnicodeDecodeError: it is no text.
+        OSError: it cannot be read. UnicodeDecodeError: it is not text.
     """
     path = Path(path)
     check_regular(path)
@@ -171,11 +171,11 @@ def read_text(path: Path | str) -> str:
 
 
 def parse_json(text: str | bytes) -> Any:
-    """JSON of unknown origin.
+    """Parse JSON of unknown origin.
 
     Raises:
-        ValueError: not JSON, nested too deeply to be read, or with an integer beyond 64 bits,
-            which is no number of ours and need not be a float either.
+        ValueError: not JSON, nested too deeply, or with an integer beyond 64 bits, which is never
+            valid here and may not even be a float.
     """
     try:
         return json.loads(text, parse_int=_integer)
@@ -185,18 +185,18 @@ def parse_json(text: str | bytes) -> Any:
 
 def _integer(digits: str) -> int:
     if len(digits) > 20:
-        raise ValueError(f"it holds an integer of {len(digits)} digits")
+        raise ValueError(f"it contains an integer of {len(digits)} digits")
     return int(digits)
 
 
 @contextlib.contextmanager
 def lock(folder: Path | str) -> Iterator[None]:
-    """Hold ``folder`` against a second writer for as long as the block runs.
+    """Lock ``folder`` against a second writer during the block.
 
-    The kernel drops the lock when its owner dies, so a kill leaves nothing to clean up.
+    The kernel releases the lock when its owner dies, so nothing needs to be cleaned up.
 
     Raises:
-        StorageError: another process holds it; the message names its host and process.
+        StorageError: another process holds the lock; the message names its host and process.
     """
     folder = Path(folder)
     with storage_errors(folder):
@@ -207,7 +207,7 @@ def lock(folder: Path | str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def lock_file(path: Path | str) -> Iterator[None]:
-    """Likewise for one file that is written more than once, or has others that belong to it.
+    """The same for a file that is written more than once, or that other files belong to.
 
     Raises:
         StorageError: see :func:`lock`.
@@ -225,10 +225,10 @@ def lock_file(path: Path | str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _held(lock: Path, what: Path) -> Iterator[None]:
-    """Hold the file ``lock``, which names the process that writes ``what``."""
+    """Hold the lock file ``lock``, which names the process that writes ``what``."""
     handle = -1
     try:
-        while handle < 0 or not os.fstat(handle).st_nlink:  # its last owner removed it just now
+        while handle < 0 or not os.fstat(handle).st_nlink:  # its last owner has just removed it
             if handle >= 0:
                 os.close(handle)
             with storage_errors(what):
@@ -241,7 +241,7 @@ def _held(lock: Path, what: Path) -> Iterator[None]:
                 )
         with storage_errors(what):
             os.ftruncate(handle, 0)
-            # Not through a buffer, which on a full disk fails again when it is closed.
+            # Unbuffered: on a full disk a buffer fails again when it is closed.
             os.write(handle, f"process {os.getpid()} on {socket.gethostname()}".encode())
         try:
             yield
@@ -253,9 +253,9 @@ def _held(lock: Path, what: Path) -> Iterator[None]:
 
 
 def _claim(handle: int) -> bool:
-    """Lock an open file or folder for as long as it is open; whether nobody else had it.
+    """Lock an open file or folder while it is open; returns whether nobody else held the lock.
 
-    A file system without locks (some network ones) refuses nobody: writing stays atomic there.
+    A file system without locks (some network ones) never refuses: writing stays atomic there.
     """
     import fcntl
 
@@ -272,7 +272,7 @@ _tidied: set[tuple[int, Path]] = set()
 
 
 def _remove_abandoned(folder: Path) -> None:
-    """Remove the temporary files of processes that were killed; once a process and folder."""
+    """Remove the temporary files of killed processes; once per process and folder."""
     if (os.getpid(), folder) in _tidied:
         return
     _tidied.add((os.getpid(), folder))

@@ -1,7 +1,7 @@
-"""New shapes of a run, decoded by several processes or machines: the same bytes however many.
+"""New shapes of a run, decoded by several processes or machines, with identical results.
 
-The latents are drawn here, all at once; each shape has a seed of its own, so any process decodes
-it to the same points. The model goes to the processes as a whole: they read no run.
+The latents are sampled here, all at once. Each shape has its own seed, so any process decodes it to
+the same points. The whole model is sent to the processes: they read no run.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from pcgen.model import ShapeModel
 from pcgen.shapes.arrays import ARRAY_LIMIT
 from pcgen.shapes.samples import Samples
 
-PIECE_SIZE = 8  # shapes of one task: a fraction of a second
-POINT_BYTES = 24  # of a point and its normal
-COPIES = 3  # of all shapes, in memory while they are joined and written
+PIECE_SIZE = 8  # shapes per task: a fraction of a second
+POINT_BYTES = 24  # bytes of a point and its normal
+COPIES = 3  # copies of all shapes in memory while they are joined and written
 
 
 def generate(
@@ -40,19 +40,19 @@ def generate(
     workers: int | None = None,
     ray: str | None = None,
 ) -> Samples:
-    """What :meth:`ShapeModel.sample` gives.
+    """The result of :meth:`ShapeModel.sample`, computed by several processes.
 
     Args:
-        workers: processes; by default this one alone, or all of a cluster.
-        ray: the address of a Ray cluster that does the work; see :mod:`pcgen.jobs.cluster`.
+        workers: processes; by default only this one, or all of a cluster.
+        ray: address of a Ray cluster; see :mod:`pcgen.jobs.cluster`.
     Raises:
-        InputError: more shapes than memory or a samples file can hold; told before any work.
-        StorageError: a process died again and again, most likely for memory.
+        InputError: more shapes than fit into memory or a samples file; raised before any work.
+        StorageError: a process died repeatedly, most likely for lack of memory.
     """
     _check_size(count, points)
     if model.device != "cpu" and (ray is not None or workers not in (None, 1)):
         raise InputError(
-            f"one process drives {model.device}, in batches; leave out --workers and --ray, or use "
+            f"{model.device} is used by one process, in batches; omit --workers and --ray, or use "
             "--device cpu"
         )
     drawn = model.draw(count, seed=seed, category=category, steps=steps, solver=solver, even=even)
@@ -83,7 +83,7 @@ def generate(
 
 
 def most_points() -> int:
-    """How many points samples can have in all, on this machine."""
+    """The maximum total number of points of samples on this machine."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return min(ARRAY_LIMIT, memory // COPIES) // POINT_BYTES
 
@@ -95,7 +95,7 @@ def _check_size(count: int, points: int) -> None:
         raise InputError(
             f"{count} shapes of {points} points are {count * points * POINT_BYTES / 2**30:.1f} GB "
             f"with their normals; one samples file can hold {most * POINT_BYTES / 2**30:.1f} GB "
-            f"on this machine. Draw at most --count {fitting} at a time, each with another --seed"
+            f"on this machine. Sample at most --count {fitting} at a time, each with another --seed"
         )
 
 
@@ -105,7 +105,7 @@ def _decode(
     common: tuple[ShapeModel, dict[str, Any], int],
 ) -> Samples:
     (start, latents, names), (model, options, threads) = task, common
-    # As many as in the process that asked: sums over threads differ in their last bits.
+    # As many as in the calling process: sums over threads differ in their last bits.
     torch.set_num_threads(threads)
     z: Tensor = torch.from_numpy(np.array(latents))
     return model.decode_samples(z, first=start, category=names, **options)

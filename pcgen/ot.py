@@ -1,11 +1,11 @@
-"""Semi-discrete optimal transport from a source onto any atoms, for programs and notebooks.
+"""Semi-discrete optimal transport from a source to any atoms, for programs and notebooks.
 
     from pcgen import ot
 
     solution = ot.solve(ot.Problem(ot.Gaussian(8), atoms), seed=0).require_converged()
     new = ot.ExtendedMap(solution).sample(100, seed=1)
 
-The rooms behind it are in :mod:`pcgen.transport`, whose solvers can be set in every detail.
+The implementation is in :mod:`pcgen.transport`, whose solvers have all settings.
 """
 
 from __future__ import annotations
@@ -63,11 +63,11 @@ class Solution(SemidiscreteSolution):
 
     @classmethod
     def of(cls, solution: SemidiscreteSolution) -> Self:
-        """The same solution, with what a notebook shows of it."""
+        """The same solution, with a notebook representation."""
         return cls(*(getattr(solution, part.name) for part in fields(SemidiscreteSolution)))
 
     def require_converged(self) -> Self:
-        """Itself, or an error with cause and remedy.
+        """Return this solution, or raise an error with cause and remedy.
 
         Raises:
             TransportError: the solver stopped short of its tolerance.
@@ -108,7 +108,7 @@ class Solution(SemidiscreteSolution):
         return table(rows, repr(self)) + self._picture()
 
     def _picture(self) -> str:
-        """The cells, of a problem in the plane."""
+        """A picture of the cells, for a problem in the plane."""
         if self.problem.dim != 2:
             return ""
         import base64
@@ -120,26 +120,26 @@ class Solution(SemidiscreteSolution):
         return f'<img style="max-width:480px" src="data:image/png;base64,{text}" alt="the cells">'
 
 
-class ExtendedMap(transport.ExtendedMap):
-    """The map of a solution that mixes neighbouring atoms, but none across the singular set.
+class ExtendedMap(transport.SemidiscreteMap):
+    """The map of a solution that mixes neighbouring atoms, but not across the singular set.
 
     Args:
-        solution: of :func:`solve`.
+        solution: a result of :func:`solve`.
         mode: ``extended``, ``hard`` (atoms only) or ``soft`` (the entropic map).
         neighbours, largest_jump, band, singular, epsilon, batch: see
-            :class:`pcgen.transport.ExtendedMap`.
+            :class:`pcgen.transport.SemidiscreteMap`.
     """
 
     def sample(  # type: ignore[override]
         self, count: int, generator: Generator | None = None, *, seed: int = 0
     ) -> NDArray[np.floating[Any]]:
-        """Draw ``count`` points, (count, dim) in the type of the atoms.
+        """Sample ``count`` points, (count, dim) in the dtype of the atoms.
 
         Args:
-            generator: where random numbers come from; None makes one from ``seed``.
+            generator: source of random numbers; None creates one from ``seed``.
         Raises:
             InputError: ``count`` is negative.
-            TransportError: with ``singular="reject"``, nearly every draw is rejected.
+            TransportError: with ``singular="reject"``, nearly every sample is rejected.
         """
         device = self.solution.problem.atoms.device
         generator = generator or Generator(device=device).manual_seed(seed)
@@ -161,25 +161,25 @@ def solve(
     device: str | None = None,
     progress: bool = False,
 ) -> Solution:
-    """Solve a problem: exactly where that is possible, else stochastically.
+    """Solve a problem: exactly if possible, else stochastically.
 
     Args:
         problem: source, atoms and weights.
-        method: ``line``, ``newton``, ``semidual``, or ``auto``, which chooses.
-        tolerance: χ² of the cell masses, of the stochastic method.
+        method: ``line``, ``newton``, ``semidual``, or ``auto``, which selects one.
+        tolerance: χ² of the cell masses, for the stochastic method.
         max_samples: its budget; None for 40 N / tolerance.
         start: an earlier solution to start from, or its file.
-        out: a file (``.npz``) for the solution. The state of the stochastic method is kept beside
-            it until it ends, and the same call resumes from there, bit for bit.
+        out: a file (``.npz``) for the solution. The state of the stochastic method is stored next
+            to it until the end, and the same call resumes from there, bit for bit.
         seed: of all samples.
-        device: that solves it, ``auto``, ``cpu`` or ``cuda``; None for that of the atoms.
-        progress: show it on stderr.
-    Started by torchrun, the processes share the samples of the stochastic method.
+        device: ``auto``, ``cpu`` or ``cuda``; None for that of the atoms.
+        progress: show progress on stderr.
+    Processes started by torchrun share the samples of the stochastic method.
 
     Returns:
         the solution with its evidence, converged or not; see :meth:`Solution.require_converged`.
     Raises:
-        InputError: a wrong argument. TransportError: an ill-posed problem.
+        InputError: an argument is wrong. TransportError: the problem is ill-posed.
 
     Example:
         >>> solution = ot.solve(ot.Problem(ot.Gaussian(8), atoms))  # doctest: +SKIP
@@ -201,11 +201,11 @@ def solve(
         if out is not None:
             held.enter_context(group.lock_file(Path(out)))
             key = _key(problem, start, (method, tolerance, max_samples, seed, __version__))
-            group.same(lambda: key[:12], "the problem is another one in some process")
+            group.same(lambda: key[:12], "the problem differs in some process")
             saved = SolveCheckpoint.beside(Path(out), key, problem.distinct.count, group)
             resumed = saved.read()
         if saved is not None and resumed is not None:
-            showing.say(f"resumes after {resumed.samples} samples, from {saved.path}")
+            showing.say(f"resuming after {resumed.samples} samples, from {saved.path}")
         report = _progress(held.enter_context(ExitStack()), problem, tolerance, resumed)
 
         def on_step(state: Any) -> None:
@@ -224,24 +224,24 @@ def solve(
 
 
 def plot(solution: SemidiscreteSolution, path: Path | str, *, seed: int = 0) -> Path:
-    """Draw the cells and the map of a problem in the plane into a ``.png`` and give its path.
+    """Plot the cells and the map of a problem in the plane as ``.png`` and return its path.
 
     Raises:
         InputError: the atoms are not in the plane.
     """
-    from pcgen.transport.maps.plots import draw
+    from pcgen.transport.maps.plots import plot_solution
 
     if solution.problem.dim != 2:
         raise InputError(f"a plot needs atoms in 2D, got dimension {solution.problem.dim}")
-    draw(solution, Path(path), seed=seed)
+    plot_solution(solution, Path(path), seed=seed)
     return Path(path)
 
 
 def _key(problem: Problem, start: SemidiscreteSolution | None, settings: tuple[object, ...]) -> str:
-    """Equal only for the same problem, start and settings."""
+    """A key that is equal only for the same problem, start and settings."""
     found = sha256(problem.atoms.cpu().contiguous().numpy().tobytes())
     found.update(problem.weights.cpu().contiguous().numpy().tobytes())
-    # The samples of a device are others than those of a CPU, and so is a state.
+    # The samples of a device differ from those of a CPU, and so does a state.
     kind = problem.atoms.device.type
     found.update(repr((getattr(problem.source, "name", ""), kind, *settings)).encode())
     if start is not None:
@@ -252,7 +252,7 @@ def _key(problem: Problem, start: SemidiscreteSolution | None, settings: tuple[o
 def _progress(
     bars: ExitStack, problem: Problem, tolerance: float, resumed: SemidualState | None
 ) -> Callable[[Any], None]:
-    """Shows each step of a solver in a bar: of samples, or of the correct digits of Newton."""
+    """Show each step of a solver in a bar of samples, or of correct digits for Newton."""
     expected = int(1.3 * problem.count / tolerance)
     digits = 0
     open_bars: dict[str, showing.Bar] = {}

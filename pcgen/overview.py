@@ -1,4 +1,4 @@
-"""How a shape of a run is made, in one picture: drawn, decoded, meshed."""
+"""One picture of how a shape of a run is generated: sampled, decoded, meshed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pcgen.render.renderer import Image
 if TYPE_CHECKING:
     from pcgen.model import ShapeModel
 
-STEPS = 8  # of the flow: enough to see a path
+STEPS = 8  # flow steps, enough to show a path
 
 
 def overview(
@@ -31,14 +31,14 @@ def overview(
     """See :func:`pcgen.render.explain`.
 
     Args:
-        steps: evaluations of each flow; a single one shows no path, so :data:`STEPS` are taken.
-        size: pixels of one panel's side.
+        steps: evaluations of each flow; as a single one shows no path, :data:`STEPS` are used then.
+        size: side of a panel in pixels.
     """
     steps = steps if steps > 1 else STEPS
     latent = model.draw(1, seed=seed, category=category, steps=steps).z
     shape = model.decode(latent, points=points, seed=seed, steps=steps, trace=True)
     mesh = None
-    with contextlib.suppress(PcgenError):  # points of which no mesh can be made are shown without
+    with contextlib.suppress(PcgenError):  # points that cannot be meshed are shown without a mesh
         from pcgen.reconstruct.methods import reconstruct
 
         dense = model.decode(latent, points=MESH_POINTS, seed=seed, steps=steps)

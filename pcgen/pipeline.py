@@ -1,13 +1,13 @@
-"""The whole way of the data, one function a stage. Read this file first.
+"""The whole pipeline, with one function per stage. Read this file first.
 
-A mesh file becomes a cloud in :func:`prepare`; clouds become children, latents, a base and two
-flows in :func:`train`; noise becomes latents becomes clouds in :func:`sample`; clouds become
-meshes in :func:`mesh`; and :func:`evaluate` and :func:`gallery` look at them. Every function takes
-and leaves files (see the README for their formats), so each can be run alone; :func:`demo` runs
+:func:`prepare` turns mesh files into clouds; :func:`train` turns clouds into children, latents, a
+base and two flows; :func:`sample` turns noise into latents and clouds; :func:`mesh` turns clouds
+into meshes; :func:`evaluate` and :func:`gallery` evaluate and show them. Every function reads and
+writes files (see the README for their formats), so each can be run separately; :func:`demo` runs
 all.
 
-A data set may be given by its URL wherever one is read: then its copy in the cache is used.
-Heavy packages are imported inside the functions, so that importing this module costs nothing.
+A data set may be given by its URL wherever one is read; its copy in the cache is used then. Heavy
+packages are imported inside the functions, so importing this module is cheap.
 """
 
 from __future__ import annotations
@@ -16,15 +16,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pcgen import progress
+from pcgen import cores, progress
 from pcgen.errors import InputError
+from pcgen.runfile import is_run, read_run
 
 if TYPE_CHECKING:
     from pcgen.shapes.samples import Samples
 
 
 def prepare(source: Path | str, out: Path | str, **options: Any) -> dict[str, Any]:
-    """Meshes or clouds of any known layout to a data set; the report says what was left out.
+    """Make a data set from meshes or clouds; the report lists what was left out.
 
     ``options`` are those of :func:`pcgen.shapes.prepare.prepare`: format, categories, points, ...
     """
@@ -34,7 +35,7 @@ def prepare(source: Path | str, out: Path | str, **options: Any) -> dict[str, An
 
 
 def train(dataset: Path | str, out: Path, **options: Any) -> dict[str, Any]:
-    """A data set to a run: children, autoencoder, base, two flows; resumes what is there.
+    """Train a run on a data set: children, autoencoder, base, two flows; resume if possible.
 
     ``options`` are those of :func:`pcgen.train.training.train`: preset, categories, base,
     budget, seed and so on. Each stage is one module of :mod:`pcgen.train`.
@@ -54,11 +55,11 @@ def sample(
     device: str = "cpu",
     **options: Any,
 ) -> Samples:
-    """New shapes from a run, written to ``out`` as a samples file.
+    """Sample new shapes from a run and write them to ``out``.
 
     ``options`` are those of :func:`pcgen.generate.generate`: points, steps, category, workers, ...
     """
-    if out.suffix != ".npz":  # told before the work, not after it
+    if out.suffix != ".npz":  # checked before the work
         raise InputError(f"samples are written as .npz, got the name {out}")
     from pcgen.generate import generate
     from pcgen.model import ShapeModel
@@ -81,9 +82,9 @@ def interpolate(
     seed: int = 0,
     device: str = "cpu",
 ) -> Samples:
-    """The way between two shapes, given by seeds or by files, written to ``out``.
+    """Shapes between two shapes, given by seeds or by files, written to ``out``.
 
-    It goes along the optimal-transport map of their points, see :mod:`pcgen.editing.between`.
+    They follow the optimal-transport map of their points, see :mod:`pcgen.editing.between`.
     """
     from pcgen.editing import between
     from pcgen.model import ShapeModel
@@ -117,9 +118,9 @@ def mesh(
     ray: str | None = None,
     **options: Any,
 ) -> dict[str, Any]:
-    """Clouds to closed meshes in ``out``, each with its report; goes on where it stopped.
+    """Reconstruct closed meshes of clouds in ``out``, each with a report; resumable.
 
-    ``frames`` is a data set that gives sizes; unit, size and up are those of
+    ``frames`` is a data set that determines sizes; unit, size and up are those of
     :class:`pcgen.reconstruct.export.Export`; colour: ``plain``, ``height`` or ``normal``;
     ``options`` are those of :class:`pcgen.reconstruct.methods.MeshSettings`: method, faces,
     thickness, resolution.
@@ -157,14 +158,14 @@ def evaluate(
     page: Path | None = None,
     **options: Any,
 ) -> dict[str, Any]:
-    """The metrics of the field for samples or runs, with ceiling and novelty beside them.
+    """Evaluate samples or runs by set metrics, with ceiling and novelty.
 
-    ``options`` are those of :func:`pcgen.evaluate.requests.make_request`: protocol, split, ...
+    ``options`` are those of :class:`pcgen.evaluate.requests.EvaluationRequest`: protocol, ...
     """
-    from pcgen.evaluate.requests import evaluate_files, make_request
+    from pcgen.evaluate.requests import EvaluationRequest, evaluate_files
     from pcgen.shapes.remote_datasets import local_folder
 
-    request = make_request(
+    request = EvaluationRequest(
         samples,
         local_folder(reference),
         training=None if training is None else local_folder(training),
@@ -177,7 +178,7 @@ def evaluate(
 def gallery(
     source: Path | str, out: Path, *, reference: Path | str | None = None, **options: Any
 ) -> dict[str, Any]:
-    """A page in ``out`` that shows a run, samples, a data set or meshes, and opens from disk.
+    """Write a page in ``out`` that shows a run, samples, a data set or meshes.
 
     ``options`` are those of :func:`pcgen.gallery.gallery`: count, meshes, ...
     """
@@ -188,40 +189,117 @@ def gallery(
     return make_gallery(local_folder(source), out, reference=training, **options)
 
 
+def view(
+    source: Path | str,
+    *,
+    png: Path | str | None = None,
+    gif: Path | str | None = None,
+    explain: Path | str | None = None,
+    reference: Path | str | None = None,
+    number: int = 0,
+    count: int = 1,
+    category: str | None = None,
+    drawn_as: str = "auto",
+    colour: str = "plain",
+    size: int = 640,
+    azimuth: float = 35.0,
+    elevation: float = 22.0,
+    seed: int = 0,
+    steps: int = 1,
+    points: int = 2048,
+    device: str = "cpu",
+    web: bool = False,
+    host: str = "127.0.0.1",
+    port: int = 8080,
+) -> list[Path]:
+    """Show a run, samples, a data set or meshes in a window, or on a page for a browser, until it
+    is closed. With ``png``, ``gif`` or ``explain``, write pictures instead, and return their paths.
+
+    The arguments are those of :func:`pcgen.view`. Files are shown without torch, whose import takes
+    longer than a picture.
+    """
+    from pcgen import viewer
+    from pcgen.shapes.remote_datasets import local_folder
+
+    pictures = not (png is None and gif is None and explain is None)
+    if web and pictures:
+        raise InputError("web cannot be combined with pictures; omit web or the pictures")
+    path = local_folder(source)
+    if not path.exists():  # the name of a run that comes with the package, or a mistake
+        from pcgen.model.pack import find_run
+
+        path = find_run(source)
+    compared = None if reference is None else local_folder(reference)
+    if not pictures:
+        viewer.show(
+            path, number=number, seed=seed, steps=steps, points=points, device=device,
+            category=category, reference=compared, web=web, host=host, port=port,
+        )  # fmt: skip
+        return []
+    return viewer.stills(
+        path, png=png, gif=gif, explained=explain, number=number, count=count, drawn_as=drawn_as,
+        colour=colour, size=size, azimuth=azimuth, elevation=elevation, seed=seed, steps=steps,
+        points=points, device=device, category=category, reference=compared,
+    )  # fmt: skip
+
+
 def demo(
     out: Path,
     *,
     category: str = "seat",
-    budget_minutes: float = 9.0,
+    budget_minutes: float | None = None,
     count: int = 24,
     preset: str = "cpu-small",
     seed: int = 0,
 ) -> dict[str, Any]:
-    """The whole way on the starter data: prepare, train, sample, mesh, evaluate, gallery."""
+    """The whole pipeline on the starter data: prepare, train, sample, mesh, evaluate, gallery.
+
+    Args:
+        budget_minutes: of training; None for six where there are two cores, else for nine.
+    """
     from pcgen.gallery import contact_sheet
+    from pcgen.gallery.preview import Preview
     from pcgen.reconstruct import MESH_POINTS
 
     data, run = out / "data", out / "run"
+    if budget_minutes is None and is_run(run):
+        budget_minutes = read_run(run).get("budget_minutes")  # of a demo that was interrupted
+    elif budget_minutes is None:
+        budget_minutes = 6.0 if cores.usable_cores() > 1 else 9.0
     prepare("starter", data)
-    train(data, run, preset=preset, categories=[category], budget_minutes=budget_minutes, seed=seed)
-    samples = sample(run, out / "samples.npz", count=count, seed=seed)
-    interpolate(run, out / "interpolation.npz", frames=12, seeds=(seed, seed + 1))
-    # The same shapes with more points: a mesh gets better, and a run draws as many as wanted.
-    sample(run, out / "dense.npz", count=count, points=MESH_POINTS, seed=seed)
-    meshes = mesh(out / "dense.npz", out / "meshes", formats=("glb", "stl"), workers=2)
-    report = evaluate(
-        [run], data, categories=[category], out=out / "report.json", page=out / "report.html"
-    )
-    sheet = contact_sheet(samples, data, out / "sheet.png")
-    page = gallery(
-        run,
-        out / "gallery",
-        count=count,
-        meshes=out / "meshes",
-        interpolation=out / "interpolation.npz",
-        seed=seed,
-        title=f"New shapes: {category}",
-    )
+    preview = Preview(out, f"Learning from shapes: {category}")
+    progress.say(f"after about a minute, {preview.page} shows what is learned so far")
+    try:
+        train(
+            data, run, preset=preset, categories=[category], budget_minutes=budget_minutes,
+            seed=seed, watch=preview,
+        )  # fmt: skip
+        samples = sample(run, out / "samples.npz", count=count, seed=seed)
+        sheet = contact_sheet(samples, data, out / "sheet.png")
+        preview.ended(sheet.name)
+        interpolate(run, out / "interpolation.npz", frames=12, seeds=(seed, seed + 1))
+        # The same shapes with more points: a mesh gets better, and a run draws as many as wanted.
+        sample(run, out / "dense.npz", count=count, points=MESH_POINTS, seed=seed)
+        meshes = mesh(out / "dense.npz", out / "meshes", formats=("glb", "stl"), workers=2)
+        report = evaluate(
+            [run], data, categories=[category], out=out / "report.json", page=out / "report.html"
+        )
+        page = gallery(
+            run,
+            out / "gallery",
+            count=count,
+            meshes=out / "meshes",
+            interpolation=out / "interpolation.npz",
+            seed=seed,
+            title=f"New shapes: {category}",
+        )
+    except KeyboardInterrupt:
+        preview.stopped()
+        for path in (preview.page, out / "sheet.png", out / "meshes"):
+            if path.exists():
+                progress.say(f"made so far: {path}")
+        raise
+    preview.ended("gallery/index.html")
     return {
         "gallery": str(page["page"]),
         "sheet": str(sheet),

@@ -2,10 +2,10 @@
 
 ``torchrun --nproc_per_node 2 -m pcgen train ...`` starts the processes and describes them in the
 environment; :func:`joined` makes a :class:`Group` of them. Without torchrun the group has one
-process, and every method does nothing. Each process holds the whole state and draws the same random
-numbers; it computes its rows of a batch, and sums over the batch are added up. So any number of
-processes takes the same steps, up to rounding, and a run can be resumed with another number. Only
-the first process reads and writes the run and reports; it sends the others what it read, as JSON
+process, and every method does nothing. Each process has the whole state and draws the same random
+numbers; it computes its rows of a batch, and sums over the batch are reduced. So any number of
+processes takes the same steps, up to rounding, and a different number can resume a run. Only the
+first process reads and writes the run and reports; it sends the others what it has read, as JSON
 and safetensors, never as pickle. Why torch.distributed: docs/notes/processes.md.
 """
 
@@ -31,9 +31,11 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# For a message that does not come. A process that is gone is noticed sooner: over gloo at once, as
-# its connection closes; over NCCL, or where it is stopped, as its heart no longer beats.
+# Time-out for a message. A lost process is noticed sooner: over gloo immediately, as its connection
+# closes; over NCCL, or if it is stopped, because its heartbeat stops.
 PATIENCE = datetime.timedelta(minutes=30)
+# For what the first process makes while the others wait: the maps of a large set take hours.
+LONGEST_TURN = datetime.timedelta(days=7)
 BEAT_S = 5.0
 SILENT_BEATS = 9
 
@@ -48,7 +50,7 @@ class ProcessPlace(NamedTuple):
 
 
 def place() -> ProcessPlace:
-    """The ranks in the environment; a process that torchrun did not start is alone.
+    """The ranks from the environment; a process that torchrun did not start is alone.
 
     Raises:
         InputError: the variables contradict each other.
@@ -69,10 +71,10 @@ def place() -> ProcessPlace:
 
 @dataclass(frozen=True)
 class Group:
-    """The processes of a job, as one of them sees them.
+    """The processes of a job, seen from one of them.
 
     Attributes:
-        rank: this one, from 0; size: how many there are.
+        rank: rank of this process, from 0; size: number of processes.
     """
 
     rank: int = 0
@@ -84,11 +86,11 @@ class Group:
         return self.rank == 0
 
     def rows(self, count: int) -> slice:
-        """The share of this process in ``count`` rows: consecutive, as equal as can be."""
+        """This process's share of ``count`` rows: consecutive, with sizes as equal as possible."""
         return slice(count * self.rank // self.size, count * (self.rank + 1) // self.size)
 
     def sum_(self, tensors: Sequence[Tensor]) -> None:
-        """Add up over the processes, in place; all of one type and device, in one message."""
+        """Sum over the processes, in place; all of one dtype and device, in one message."""
         if self.size == 1:
             return
         import torch
@@ -100,7 +102,7 @@ class Group:
             tensor.copy_(part.view_as(tensor))
 
     def by_rows(self, function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-        """``function(x)``, which treats each row by itself, computed by all for all.
+        """``function(x)``, which acts on each row separately, computed by all processes for all.
 
         Args:
             x: (count, ...), the same in every process.
@@ -117,7 +119,7 @@ class Group:
         return whole
 
     def every(self, able: bool) -> bool:
-        """Whether all processes are able, as all must take the same path on different machines."""
+        """Whether ``able`` holds in all processes, as all must take the same path."""
         import torch
 
         count = torch.tensor([able], dtype=torch.int64)
@@ -125,7 +127,7 @@ class Group:
         return count.item() == self.size
 
     def value(self, make: Callable[[], T]) -> T:
-        """What ``make`` gives in the first process, plain JSON data, in every process."""
+        """The result of ``make`` in the first process, plain JSON data, in every process."""
         if self.size == 1:
             return make()
         said = json.dumps(make()).encode() if self.first else b""
@@ -134,7 +136,7 @@ class Group:
     def tensors(
         self, make: Callable[[], tuple[dict[str, Tensor], dict[str, Any]]]
     ) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """Tensors and a JSON-ready rest, as of :func:`pcgen.checkpoint.load`, in every process."""
+        """Tensors and JSON values, as of :func:`pcgen.checkpoint.load`, in every process."""
         if self.size == 1:
             return make()
         from safetensors.torch import load, save
@@ -146,7 +148,7 @@ class Group:
         return load(self._bytes(said)), self.value(lambda: rest)
 
     def same(self, make: Callable[[], str], complaint: str) -> None:
-        """Compare the text that ``make`` gives here with the first process's.
+        """Compare the text that ``make`` returns here with that in the first process.
 
         Raises:
             TrainingError: it differs here; the message begins with ``complaint``.
@@ -160,13 +162,13 @@ class Group:
 
     @contextlib.contextmanager
     def lock(self, folder: Path) -> Iterator[None]:
-        """Hold ``folder``, which the first process writes, for as long as the block runs."""
+        """Lock ``folder``, which the first process writes, during the block."""
         with lock(folder) if self.first else contextlib.nullcontext():
             yield
 
     @contextlib.contextmanager
     def lock_file(self, path: Path) -> Iterator[None]:
-        """Likewise a file; see :func:`pcgen.files.lock_file`."""
+        """The same for a file; see :func:`pcgen.files.lock_file`."""
         with lock_file(path) if self.first else contextlib.nullcontext():
             yield
 
@@ -175,11 +177,11 @@ class Group:
         import torch
 
         length = torch.tensor([len(data)])
-        self._call("broadcast", length, src=0)
+        self._call("broadcast", length, src=0, group=_patient())
         buffer = torch.empty(int(length), dtype=torch.uint8)
         if self.first and data:
             buffer.copy_(torch.frombuffer(bytearray(data), dtype=torch.uint8))
-        self._call("broadcast", buffer, src=0)
+        self._call("broadcast", buffer, src=0, group=_patient())
         return buffer.numpy().tobytes()
 
     def _call(self, name: str, *arguments: Any, **options: Any) -> None:
@@ -195,19 +197,25 @@ class Group:
 
 
 ALONE = Group()
+_waiting: list[Any] = []
+
+
+def _patient() -> Any:
+    """The processes as torch's group for messages that may take LONGEST_TURN; None is its usual."""
+    return _waiting[0] if _waiting else None
 
 
 class _Heartbeat:
-    """Tells the others that this process is alive, and ends it when another one is not.
+    """Tells the others that this process is alive, and ends it if another one is not.
 
-    Silence is counted in beats of this process: a job that was stopped as a whole goes on.
+    Silence is counted in beats of this process: a job that was stopped as a whole can continue.
     """
 
     def __init__(self, here: ProcessPlace) -> None:
         import torch.distributed as dist
 
         self._here, self._over = here, threading.Event()
-        # A connection of its own: the other one may wait for a message.
+        # A separate connection, as the other one may wait for a message.
         self._store = dist.TCPStore(
             os.environ["MASTER_ADDR"],
             int(os.environ["MASTER_PORT"]),
@@ -218,7 +226,7 @@ class _Heartbeat:
         self._thread.start()
 
     def end(self) -> None:
-        """Leave, so that nobody waits for another beat."""
+        """Leave, so that the others do not wait for another beat."""
         self._over.set()
         self._thread.join()
         with contextlib.suppress(RuntimeError):
@@ -235,7 +243,7 @@ class _Heartbeat:
                     self._give_up(rank)
 
     def _beats(self, others: list[int]) -> dict[int, int]:
-        """How often each of the others has beaten; as before where the book is gone."""
+        """The number of beats of each other process; unchanged if the store is gone."""
         try:
             self._store.add(f"pcgen/beats/{self._here.rank}", 1)
             counts = {rank: int(self._store.add(f"pcgen/beats/{rank}", 0)) for rank in others}
@@ -259,7 +267,7 @@ class _Heartbeat:
 
 @contextlib.contextmanager
 def joined() -> Iterator[Group]:
-    """Meet the other processes of this job, if torchrun started some, for as long as the block.
+    """Join the other processes of this job, if torchrun started some, during the block.
 
     Raises:
         InputError: the environment contradicts itself, or the others cannot be reached.
@@ -271,8 +279,8 @@ def joined() -> Iterator[Group]:
     import torch
     import torch.distributed as dist
 
-    # Its functions keep the group of the time of their import as a default. Imported later (an
-    # optimiser does so), they keep the group's threads alive past the interpreter's end: abort.
+    # Its functions keep the group at the time of their import as a default. If imported later, as
+    # by an optimiser, they keep the group's threads alive past the interpreter's end: abort.
     import torch.distributed.nn
 
     backends = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
@@ -280,8 +288,9 @@ def joined() -> Iterator[Group]:
     try:
         store, rank, size = next(dist.rendezvous("env://", timeout=PATIENCE))
         dist.init_process_group(backends, store=store, rank=rank, world_size=size, timeout=PATIENCE)
+        _waiting.append(dist.new_group(backend="gloo", timeout=LONGEST_TURN))
     except (RuntimeError, ValueError) as error:
-        if store is not None and _failures(store) > 1:  # one failed while others still connected
+        if store is not None and _failures(store) > 1:  # one failed while others connected
             raise ToldElsewhere(str(error)) from error
         raise InputError(
             f"process {here.rank} of {here.size} cannot reach the others at "
@@ -300,11 +309,12 @@ def joined() -> Iterator[Group]:
         raise
     finally:
         heartbeat.end()
+        _waiting.clear()  # its threads end with the last reference
         dist.destroy_process_group()
 
 
 def _failures(store: Any) -> int:
-    """How many processes have failed, this one included; 1 where the book is gone."""
+    """The number of failed processes, including this one; 1 if the store is gone."""
     try:
         return int(store.add("pcgen/failures", 1))
     except RuntimeError:

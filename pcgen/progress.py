@@ -1,8 +1,9 @@
 """Progress on stderr: one live line on a terminal, a line every half minute elsewhere.
 
 Library loops never print; the caller that owns the loop opens a :func:`bar` and advances it. The
-time left follows from the last minute alone, so that it is true again soon after the machine has
-become slower or quicker. Inside :func:`within`, the time left of the whole work stands beside it.
+remaining time is estimated from the last minute only, so it is soon right again after the machine
+has become slower or faster. Within :func:`within`, the remaining time of the whole work is shown
+too.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ def set_quiet(quiet: bool) -> None:
 
 @contextlib.contextmanager
 def shown(show: bool) -> Iterator[None]:
-    """Show progress inside, or not, whatever the process shows otherwise."""
+    """Show progress within the block, or not, regardless of the process's setting."""
     before = _quiet
     set_quiet(not show)
     try:
@@ -40,15 +41,10 @@ def shown(show: bool) -> Iterator[None]:
         set_quiet(before)
 
 
-def hushed() -> contextlib.AbstractContextManager[None]:
-    """Say nothing inside: for parts of a stage whose own lines would hide the stage's."""
-    return shown(False)
-
-
 @contextlib.contextmanager
 def within(left: Callable[[], float | None]) -> Iterator[None]:
-    """Show, with every bar inside, the seconds that ``left`` gives: of the work that they are
-    parts of; None where nobody knows."""
+    """Show, with every bar within the block, the seconds that ``left`` returns for the whole work;
+    None if unknown."""
     global _whole
     before, _whole = _whole, left
     try:
@@ -59,24 +55,24 @@ def within(left: Callable[[], float | None]) -> Iterator[None]:
 
 class Bar(Protocol):
     def advance(self, steps: float = 1, note: str = "") -> None:
-        """So many steps more are done."""
+        """Advance by ``steps`` steps."""
 
     def reach(self, done: float, note: str = "") -> None:
-        """So many are done in all."""
+        """Set the number of completed steps."""
 
 
 def say(text: str, *, always: bool = False) -> None:
-    """One line on stderr, unless quiet; ``always`` for what a user cannot go on without."""
+    """Print one line on stderr, unless quiet; ``always`` for indispensable ones."""
     if always or not _quiet:
         print(text, file=sys.stderr, flush=True)
 
 
 @contextlib.contextmanager
 def bar(name: str, total: float, done: float = 0, unit: str = "") -> Iterator[Bar]:
-    """Open a progress bar of ``total`` steps of which ``done`` are behind us already.
+    """Open a progress bar of ``total`` steps of which ``done`` are already completed.
 
     Args:
-        unit: of what is counted, to stand behind the numbers.
+        unit: unit of the counts, shown after the numbers.
     """
     if _quiet:
         yield _Silent()
@@ -90,7 +86,7 @@ def bar(name: str, total: float, done: float = 0, unit: str = "") -> Iterator[Ba
 
 
 def track(items: Iterable[T], name: str, total: int) -> Iterator[T]:
-    """Iterate ``items`` under a bar."""
+    """Iterate over ``items`` with a bar."""
     with bar(name, total) as progress:
         for item in items:
             yield item
@@ -108,7 +104,7 @@ def duration(seconds: float) -> str:
 
 
 class _Pace:
-    """How far something is, and how long the rest takes at the speed of the last minute."""
+    """The position of a bar, and the remaining time at the speed of the last minute."""
 
     def __init__(self, name: str, total: float, done: float, unit: str) -> None:
         self.name, self.total, self.done, self.unit, self.note = name, total, done, unit, ""
@@ -122,9 +118,9 @@ class _Pace:
             self._marks.append((now, done))
 
     def left(self) -> float | None:
-        """Seconds; None while nothing has moved for a minute."""
+        """Remaining seconds; None if nothing has moved for a minute."""
         now = time.monotonic()
-        # The last mark from before that minute stays, so that there is one to compare with.
+        # The last mark before that minute is kept for comparison.
         while len(self._marks) > 1 and now - self._marks[1][0] >= LOOK_BACK_S:
             self._marks.popleft()
         then, done = self._marks[0]
@@ -136,7 +132,7 @@ class _Pace:
         return f"{self.done:.0f}/{self.total:.0f}{self.unit}"
 
     def ahead(self) -> str:
-        """The time left, of this and of the whole."""
+        """The remaining time, of this bar and of the whole work."""
         left, whole = self.left(), _whole() if _whole else None
         text = "? left" if left is None else f"{duration(left)} left"
         return text if whole is None else f"{text}, {duration(whole)} in all"
@@ -163,7 +159,7 @@ class _Reaching:
 
 @contextlib.contextmanager
 def _live(pace: _Pace) -> Iterator[Bar]:
-    """A line that is drawn again ten times a second, from a thread of rich's."""
+    """A line that a thread of rich redraws ten times a second."""
     from rich.console import Console
     from rich.live import Live
     from rich.progress_bar import ProgressBar
@@ -174,7 +170,7 @@ def _live(pace: _Pace) -> Iterator[Bar]:
 
     def line() -> Table:
         grid = Table.grid(padding=(0, 1), expand=True)
-        # A narrow terminal loses the note first.
+        # A narrow terminal drops the note first.
         for wish in ({"no_wrap": True}, {"width": 16}, {"no_wrap": True}, {"no_wrap": True}):
             grid.add_column(**wish)
         grid.add_column(no_wrap=True, overflow="ellipsis", ratio=1)

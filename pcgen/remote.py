@@ -1,10 +1,10 @@
-"""Files behind a URL that fsspec understands: read in place, or copied once into the cache.
+"""Files at a URL that fsspec supports: read in place, or copied once into the cache.
 
 ``https://``, ``s3://``, ``gs://``, ``sftp://``, ``zip://`` and so on: which ones work depends on
-the packages that are installed beside fsspec, and credentials are found the way those packages
-find them. What is read in place (meshes, members of an archive) is never on disk; what must be
-memory-mapped (arrays, HDF5) is copied as a whole into the user's cache, under a hash of its URL
-and version, so no name that a server gives becomes a path here.
+the packages installed with fsspec, which also find the credentials. Files that are read in place
+(meshes, members of an archive) are never on disk; files that must be memory-mapped (arrays, HDF5)
+are copied as a whole into the user's cache, under a hash of their URL and version, so that no name
+from a server becomes a path here.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from pcgen.errors import DataError, PcgenError
 from pcgen.files import atomic_file, cache_folder
 
 _URL = re.compile(r"[a-z][a-z0-9+.-]+::?//?\S|[a-z][a-z0-9+.-]+::", re.IGNORECASE)
-#: What a file system may say of a file that changes when its content does.
+#: File attributes that change when the content does.
 _VERSIONS = ("mtime", "LastModified", "last_modified", "ETag", "etag", "md5Hash", "created")
-DEPTH_LIMIT = 100  # of folders in folders
+DEPTH_LIMIT = 100  # of nested folders
 
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """One file behind a URL: its name below the folder that was listed, bytes and version."""
+    """A file at a URL: its name relative to the listed folder, size and version."""
 
     name: str
     url: str
@@ -40,17 +40,17 @@ class RemoteFile:
 
 
 def is_url(text: Any) -> bool:
-    """Whether this names something for fsspec rather than a path."""
+    """Whether this is a URL for fsspec rather than a path."""
     return isinstance(text, str) and "://" in text and _URL.match(text) is not None
 
 
 def list_files(url: str) -> list[RemoteFile]:
-    """All files at or below a URL, sorted; nothing that a server lists outside of it.
+    """All files at or below a URL, sorted; nothing that a server lists outside it.
 
-    Where folders cannot be told from files, as on the web, those of folders end in ``/``.
+    Where folders cannot be distinguished from files, as on the web, those of folders end in ``/``.
 
     Raises:
-        DataError: nothing there, no access, or no package for this kind of URL.
+        DataError: nothing is there, no access, or no package for this kind of URL.
     """
     with _in_words(url):
         system, root = _system(url)
@@ -65,7 +65,7 @@ def list_files(url: str) -> list[RemoteFile]:
 
 
 def open_url(url: str) -> IO[bytes]:
-    """A file behind a URL, open for reading from any place in it."""
+    """Open a file at a URL for random access."""
     with _in_words(url):
         system, path = _system(url)
         handle: IO[bytes] = system.open(path, "rb")
@@ -73,7 +73,7 @@ def open_url(url: str) -> IO[bytes]:
 
 
 def read_url(url: str, size: int | None = None) -> bytes:
-    """The content of a file behind a URL, or its first ``size`` bytes."""
+    """The content of a file at a URL, or its first ``size`` bytes."""
     with _in_words(url):
         system, path = _system(url)
         data: bytes = system.cat_file(path, end=size)
@@ -81,7 +81,7 @@ def read_url(url: str, size: int | None = None) -> bytes:
 
 
 def on_disk(file: str) -> Path:
-    """A path as it is; of a URL, a copy in the cache, made the first time it is asked for."""
+    """A path unchanged; for a URL, a copy in the cache, made on first use."""
     if not is_url(file):
         return Path(file)
     with _in_words(file):
@@ -94,7 +94,7 @@ def on_disk(file: str) -> Path:
 
 
 def download(url: str, target: Path) -> None:
-    """Copy a file to disk, a block at a time; it appears when it is whole."""
+    """Copy a file to disk block by block; it appears when complete."""
     with (
         _in_words(url),
         open_url(url) as source,
@@ -105,7 +105,7 @@ def download(url: str, target: Path) -> None:
 
 
 def upload(source: Path, url: str) -> None:
-    """Copy a file to where a URL says; most object stores show it when it is whole."""
+    """Copy a file to a URL; in most object stores it appears when complete."""
     with _in_words(url):
         system, path = _system(url)
         system.makedirs(path.rsplit("/", 1)[0], exist_ok=True)
@@ -120,12 +120,12 @@ def exists(url: str) -> bool:
 
 
 def copies() -> Path:
-    """The folder of copies."""
+    """The folder of copies in the cache."""
     return cache_folder("remote")
 
 
 def folder_for(url: str) -> Path:
-    """The folder in the cache that belongs to a URL."""
+    """The folder in the cache for a URL."""
     return copies() / _name(url.rstrip("/"))
 
 
@@ -156,7 +156,7 @@ def _name(*parts: Any) -> str:
 
 @contextlib.contextmanager
 def _in_words(url: str) -> Iterator[None]:
-    """Every package behind fsspec has errors of its own."""
+    """Convert errors: every package behind fsspec has its own."""
     try:
         yield
     except PcgenError:

@@ -56,6 +56,8 @@ _OTHERS = {
     "base.choice": "base.selection",
     "base.dual": "base.dual_ascent",
     "kernels.choice": "kernels.backends",
+    "model.follow": "model.trajectories",
+    "train.trial": "train.step_timing",
     "viewer.jobs": "viewer.background",
     "draws": "batch_random",
     "explained": "overview",
@@ -155,15 +157,14 @@ _WITHIN = {
         "Figure=Metric figures_of=metrics_of yardsticks=ceilings short=last_part"
     ),
     "evaluate.html_report": "figures_page=metrics_page",
-    "distances.novelty": (
-        "Newness=Novelty NoveltyJudge=NoveltyIndex newness=measure_novelty "
-        "two_draw=two_draw_distances"
-    ),
+    "children.drawing": "Pairs=MatchedClouds",
+    "distances.novelty": ("Newness=Novelty NoveltyJudge=NoveltyIndex two_draw=two_draw_distances"),
     "evaluate.cloud_sets": "RealSets=ReferenceSets pair_up=pair_trials same_again=ceiling_trials",
     "evaluate.reference_sets": "read_real=read_reference_sets",
     "evaluate.published_sets": "Tree=PublishedDataset open_tree=open_published",
     "evaluate.requests": (
-        "Request=EvaluationRequest judge=evaluate_request request_for=make_request"
+        "Request=EvaluationRequest judge=evaluate_request request_for=EvaluationRequest "
+        "make_request=EvaluationRequest"
     ),
     "evaluate.generated_sets": "Standardised=Standardisation read_any=read_cloud_path",
     "distances.pairwise": "on_device=device_backend placed=split_backend",
@@ -193,12 +194,43 @@ _WITHIN = {
     "gallery.notebook": "Exhibit=NotebookShape turnable=notebook_view framed=as_iframe",
     "gallery.web_geometry": "Packed=PackedGeometry",
     "bench.problems": "chosen=problem_names data_of=problem_data",
+    "transport.problem": "Distinct=DistinctAtoms",
+    "transport.conjugate.iteration": "judge=iteration_status",
+    "transport.conjugate.network": "Fit=ConjugateFit",
+    "transport.stochastic.group_corrections": "best_of_groups=best_group_scores",
+    "transport.maps.plots": (
+        "draw=plot_solution CellPicture=CellGeometry cell_picture=cell_geometry"
+    ),
+    "kernels.backends": "choose=choose_backend",
+    "base": "inspect=check_collapse",
+    "base.collapse_guard": "inspect=check_collapse",
+    "base.conjugate": "Pushes=PushCounts",
+    "base.selection": "choose=select_base simplest=simplest_candidate",
+    "latent.mixture": "Drawn=MixtureSamples",
+    "latent.autoencoder": "Local=LocalCodes",
+    "flow.networks": (
+        "LatentSlope=LatentFlowNetwork PointSlope=PointFlowNetwork "
+        "BoundPointSlope=BoundPointFlow gathered=gather_rows"
+    ),
+    "flow.characteristic": "Slope=MeanVelocity jump=characteristic_map",
+    "flow.integrate": "jumps=characteristic_trajectory",
+    "flow.coupling": "onto_surface=project_to_surface",
+    "model": "Decoded=DecodedClouds LatentDraw=LatentSamples",
+    "model.clouds": "Decoded=DecodedClouds",
+    "model.latents": "LatentDraw=LatentSamples",
+    "model.surfaces": "Surfaces=LatentMesher",
+    "model.trajectories": (
+        "follow=flow_trajectory Networks=FlowNetworks weights=load_weights check=check_counts"
+    ),
+    "train.data": "Mapped=MappedRows",
+    "train.latent_flow": "Pairs=CoupledLatents",
 }
 
 # Of each module, by its new name: its old names, and where they are now.
 NAMES: dict[str, dict[str, tuple[str, str]]] = {
     "pcgen.transport": {
         "LineSolver": (_UNIVARIATE, "UnivariateSolver"),
+        "ExtendedMap": (_EXTENDED, "SemidiscreteMap"),
         "Mapped": (_EXTENDED, "PushForward"),
         "EvenVisits": (_STRATIFIED, "StratifiedSampler"),
     },
@@ -212,7 +244,10 @@ NAMES: dict[str, dict[str, tuple[str, str]]] = {
         "Status": (_ITERATION, "IterationStatus"),
     },
     _UNIVARIATE: {"LineSolver": (_UNIVARIATE, "UnivariateSolver")},
-    _EXTENDED: {"Mapped": (_EXTENDED, "PushForward")},
+    _EXTENDED: {
+        "ExtendedMap": (_EXTENDED, "SemidiscreteMap"),
+        "Mapped": (_EXTENDED, "PushForward"),
+    },
     _STRATIFIED: {"EvenVisits": (_STRATIFIED, "StratifiedSampler")},
     _CONJUGATE: {
         "LineConjugate": (_CONJUGATE, "UnivariateConjugate"),

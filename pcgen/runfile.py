@@ -1,6 +1,6 @@
-"""``run.json``, the first file of a run directory, read in one place.
+"""``run.json``, the first file of a run directory; only this module reads it.
 
-Light on purpose: the command line and the viewers ask what a run is before torch is imported.
+Imports nothing heavy: the command line and the viewers need it before torch is imported.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ NAME = "run.json"
 FORMAT = 2
 STAGES = ("children", "autoencoder", "base", "latent-flow", "point-flow", "field")
 NEEDED = STAGES[:5]
-"""Of sampling; without the last one, which runs of earlier versions lack, meshes are made of
-points."""
+"""The files needed for sampling. Without the last one, which runs of earlier versions lack, meshes
+are made from points."""
 
 
 class Learned(NamedTuple):
-    """What a run was trained on: a data set, and the names of those of its categories."""
+    """The training data of a run: a data set, and names of its categories."""
 
     dataset: Path
     categories: tuple[str, ...]
@@ -34,14 +34,14 @@ def is_run(path: Path | str) -> bool:
 
 
 def read_run(path: Path | str) -> dict[str, Any]:
-    """The plain content of ``run.json``.
+    """The content of ``run.json``, as plain data.
 
     Raises:
-        DataError: no run there, a damaged file, or a format this version does not read.
+        DataError: there is no run, the file is damaged, or its format is not supported.
     """
     path = Path(path)
     if not is_run(path):
-        raise DataError(f"no run at {path}; make one with: pcgen train DATASET --out {path}")
+        raise DataError(f"no run at {path}; train one with: pcgen train DATASET --out {path}")
     try:
         plain = parse_json(read_text(path / NAME))
         found = plain.get("format")
@@ -53,15 +53,12 @@ def read_run(path: Path | str) -> dict[str, Any]:
 
 
 def _refusal(path: Path, plain: Mapping[str, Any]) -> str:
-    """Whose run it is that cannot be read, and the command that helps."""
+    """The version of a run that cannot be read, and the command that helps."""
     found, version = plain.get("format"), str(plain.get("version", "?"))[:40]
     if type(found) is int and found > FORMAT:
-        return (
-            f"{version}; this one reads {FORMAT}. Bring it up to date with: "
-            "pip install --upgrade pcgen"
-        )
+        return f"{version}; this one reads {FORMAT}. Update it with: pip install --upgrade pcgen"
     return (
-        f"{version}; this one reads {FORMAT}, and weights of older networks are of no use to it. "
+        f"{version}; this one reads {FORMAT}, and weights of older networks cannot be used. "
         f"Train it again with: {training_command(path, plain)}"
     )
 
@@ -81,14 +78,14 @@ def training_command(path: Path, plain: Mapping[str, Any]) -> str:
 
 
 def is_finished(path: Path, stage: str) -> bool:
-    """Whether a stage of the run was trained to its end."""
+    """Whether a stage of the run is finished."""
     return (path / stage / "done.json").exists()
 
 
 def learned_from(path: Path | str) -> Learned | None:
-    """What the run was trained on, where it was then; None where the run does not say.
+    """The training data of a run, at its original path; None if the run does not say.
 
-    Of any format: a viewer may show the data of a run that it cannot sample.
+    Works for any format: a viewer may show the data of a run that it cannot sample.
     """
     try:
         plain = parse_json(read_text(Path(path) / NAME))

@@ -14,8 +14,8 @@ from pcgen.errors import InputError
 if TYPE_CHECKING:
     from torch import Tensor
 
-# glibc's mallopt keys. Training allocates and frees large tensors; handing each back to the
-# kernel cost 23 % of one run, keeping them cost 2 %.
+# glibc's mallopt keys. Training allocates and frees large tensors; returning each to the kernel
+# cost 23 % of one run, keeping them cost 2 %.
 _M_TRIM_THRESHOLD = -1
 _M_MMAP_MAX = -4
 _M_PERTURB = -6
@@ -25,12 +25,12 @@ def configure(threads: int | None = None, processes: int = 1) -> int:
     """Fix the thread count of torch and keep freed memory in the process.
 
     Args:
-        threads: at least 1; by default ``PCGEN_THREADS``, else ``OMP_NUM_THREADS``, else as many
-            as there are free cores.
-        processes: that share these cores; torchrun sets ``OMP_NUM_THREADS`` for them, which does
-            not count.
+        threads: at least 1; by default ``PCGEN_THREADS``, else ``OMP_NUM_THREADS``, else the number
+            of free cores.
+        processes: number of processes that share these cores; torchrun sets ``OMP_NUM_THREADS`` for
+            them, which is ignored.
     Returns:
-        the count in force. Results of training are reproducible for one count, not across.
+        the number of threads. Results of training are reproducible for one number, not across.
     """
     import torch
 
@@ -46,7 +46,7 @@ def configure(threads: int | None = None, processes: int = 1) -> int:
 
 
 def _named_threads(name: str) -> int:
-    """The count in an environment variable, 0 where there is none; of a list, the first."""
+    """The number in an environment variable, 0 if there is none; the first of a list."""
     text = os.environ.get(name, "").split(",")[0].strip()
     if not text:
         return 0
@@ -57,9 +57,9 @@ def _named_threads(name: str) -> int:
 
 @contextlib.contextmanager
 def flushed_denormals() -> Iterator[None]:
-    """Denormal numbers count as zero inside: tails of densities underflow, and arithmetic on them
-    is many times slower. Not for a whole process, since libraries rely on them: SciPy's KD-trees
-    recurse for ever without."""
+    """Flush denormal numbers to zero within the block: tails of densities underflow, and arithmetic
+    on denormals is many times slower. Not for a whole process, since libraries rely on them:
+    SciPy's KD-trees otherwise recurse for ever."""
     import torch
 
     torch.set_flush_denormal(True)
@@ -70,17 +70,17 @@ def flushed_denormals() -> Iterator[None]:
 
 
 def hand_out_zeroed_memory() -> None:
-    """Make glibc clear every block it allocates; elsewhere do nothing.
+    """Make glibc clear every block it allocates; does nothing elsewhere.
 
-    Open3D 0.20 draws some frames from vertex buffers before they are filled when Mesa's software
-    Vulkan is its driver. Old bytes there are triangles across the whole screen, thousands of
-    them, and one such frame takes a minute; zeros are triangles without area, and cost nothing.
+    Open3D 0.20 draws some frames from unfilled vertex buffers if Mesa's software Vulkan is its
+    driver. Old bytes there are thousands of triangles across the whole screen, and one such frame
+    takes a minute; zeros are triangles without area, and cost nothing.
     """
     _mallopt(_M_PERTURB, 0xFF)  # glibc fills with the complement
 
 
 def keep_freed_memory() -> None:
-    """Tell glibc to reuse freed blocks instead of returning them; elsewhere do nothing."""
+    """Make glibc reuse freed blocks instead of returning them; does nothing elsewhere."""
     _mallopt(_M_MMAP_MAX, 0)
     _mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
 
@@ -94,11 +94,11 @@ def _mallopt(option: int, value: int) -> None:
 
 
 def pick_device(name: str = "auto", process: int = 0, processes: int = 1) -> str:
-    """``auto`` is CUDA where torch sees a device, else the CPU; a named one must exist.
+    """``auto`` is CUDA if torch sees a device, else the CPU; a named device must exist.
 
     Args:
-        process: this one of the ``processes`` of a job on this machine; each has a device of its
-            own if these are CUDA's.
+        process: index of this process among the ``processes`` of a job on this machine; each uses a
+            separate CUDA device.
     """
     import torch
 
@@ -117,7 +117,7 @@ def pick_device(name: str = "auto", process: int = 0, processes: int = 1) -> str
         )
     if processes == 1:
         return _usable(name)
-    # Schedulers such as Slurm show each process one device of its own, which is cuda:0 to it.
+    # Schedulers such as Slurm give each process its own device, which it sees as cuda:0.
     alone = devices == 1 and name in ("cuda", "cuda:0") and _narrowed()
     if not alone and (name != "cuda" or processes > devices):
         raise InputError(
@@ -128,13 +128,13 @@ def pick_device(name: str = "auto", process: int = 0, processes: int = 1) -> str
 
 
 def _narrowed() -> bool:
-    """Whether something chose the devices that this process sees, as a scheduler does."""
+    """Whether the visible devices of this process were restricted, as by a scheduler."""
     names = ("CUDA_VISIBLE_DEVICES", "SLURM_STEP_GPUS", "SLURM_GPUS_ON_NODE")
     return any(os.environ.get(name) for name in names)
 
 
 def _usable(name: str) -> str:
-    """The device, if this build of torch has code for it."""
+    """Check that this build of torch supports the device."""
     import torch
 
     try:
@@ -143,17 +143,17 @@ def _usable(name: str) -> str:
         reason = str(error).strip().splitlines()[0][:160]
         raise InputError(
             f"device {name} cannot be used ({reason}); it may be too old for this torch, or its "
-            "memory taken. Use --device cpu, another device, or another build of torch"
+            "memory in use. Use --device cpu, another device, or another build of torch"
         ) from None
-    # What is made on "cuda" without a number, and NCCL's own buffers, go to this one.
+    # Tensors on "cuda" without a number, and NCCL's own buffers, use this one.
     torch.cuda.set_device(name)
     return name
 
 
 def staged(values: Tensor, device: object) -> Tensor:
-    """A tensor on ``device``; the host does not wait for the copy.
+    """Copy a tensor to ``device`` without waiting.
 
-    A copy from pageable memory waits until the device has reached it in its queue.
+    A copy from pageable memory would wait until the device reaches it in its queue.
     """
     import torch
 
@@ -164,7 +164,7 @@ def staged(values: Tensor, device: object) -> Tensor:
 
 
 def free_bytes(device: str) -> int:
-    """Memory of a CUDA device that nobody uses; 0 of the CPU."""
+    """Free memory of a CUDA device; 0 for the CPU."""
     import torch
 
     return int(torch.cuda.mem_get_info(device)[0]) if device.startswith("cuda") else 0

@@ -4,10 +4,16 @@ import os
 
 import pytest
 import torch
+from hypothesis import HealthCheck, settings
 
 from pcgen import progress
 
 torch.set_num_threads(1 if "PYTEST_XDIST_WORKER" in os.environ else 2)
+# A busy machine is no fault of a test.
+settings.register_profile(
+    "any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("any machine")
 
 
 @pytest.fixture

@@ -57,7 +57,7 @@ def test_a_state_that_lost_a_part_of_one_parameter_is_refused():
     optimiser.step()
     tensors, rest = checkpoint.pack_optimiser(optimiser)
     del tensors["1.exp_avg"]
-    with pytest.raises(ValueError, match="remember"):
+    with pytest.raises(ValueError, match="kinds of state"):
         checkpoint.unpack_optimiser(optimiser, tensors, rest)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+import pcgen
 from pcgen import cli
 from pcgen.errors import DataError, InputError
 
@@ -79,6 +80,21 @@ def test_a_known_error_is_one_line_and_exit_code_2(tmp_path, capsys):
     assert captured.out == ""
 
 
+def test_a_device_without_memory_is_one_line_that_says_what_helps(monkeypatch, capsys):
+    class OutOfMemoryError(RuntimeError):
+        """As of torch, which this test does not need."""
+
+    def run(args):
+        raise OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+    monkeypatch.setattr("pcgen.cli.doctor.run", run)
+    assert cli.main(["doctor"]) == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert "2.00 GiB" in said
+    assert "--accumulate" in said
+
+
 def test_an_error_that_quotes_lines_is_one_line_all_the_same():
     assert str(InputError("expected a, got 'b\n  c'")) == "expected a, got 'b c'"
 
@@ -122,13 +138,15 @@ def test_the_choices_of_train_are_those_of_the_rooms_behind_it():
     assert set(choices["preset"]) == set(PRESETS)
 
 
-def test_threads_wait_passively_unless_the_user_says_otherwise(monkeypatch):
-    for name in cli.PASSIVE_WAITING:
-        monkeypatch.delenv(name, raising=False)
-    cli.main(["--version"])
-    assert all(os.environ[name] == value for name, value in cli.PASSIVE_WAITING.items())
-    monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")
-    monkeypatch.delenv("GOMP_SPINCOUNT")
-    cli.main(["--version"])
-    assert os.environ["OMP_WAIT_POLICY"] == "ACTIVE"
-    assert "GOMP_SPINCOUNT" not in os.environ
+@pytest.mark.parametrize(
+    ("users", "policy", "spins"),
+    [({}, "PASSIVE", "0"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "ACTIVE", "")],
+)
+def test_threads_wait_passively_unless_the_user_says_otherwise(users, policy, spins):
+    code = (
+        "import os, sys, pcgen; print(*(os.environ.get(n, '') for n in pcgen.PASSIVE_WAITING), "
+        "'torch' in sys.modules, sep=',')"
+    )
+    inherited = {k: v for k, v in os.environ.items() if k not in pcgen.PASSIVE_WAITING}
+    told = subprocess.check_output([sys.executable, "-c", code], env=inherited | users, text=True)
+    assert told.strip() == f"{policy},{spins},False"

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from pcgen import doctor
-from pcgen.train.trial import step_seconds
+from pcgen.train.step_timing import step_seconds
 
 
 def test_a_crashing_probe_is_a_finding_and_not_a_crash():

@@ -11,7 +11,7 @@ from pcgen.distances.tables import pair_matrix
 from pcgen.errors import DataError, InputError, TrainingError
 from pcgen.evaluate.set_metrics import jensen_shannon
 from pcgen.latent.mixture import MixtureBatch
-from pcgen.model.follow import follow
+from pcgen.model.trajectories import flow_trajectory
 from pcgen.train.loop import LoopSettings, Trainer
 from pcgen.transport import GaussianSource, SemidiscreteProblem, SemidualSolver
 from tests.shapes.small_shapes import box_mesh, obj_bytes
@@ -113,7 +113,7 @@ def test_a_number_that_is_not_finite_is_never_written(tmp_path):
     checkpoint.save(path, {"a": torch.ones(2)}, {"step": 3})
     before = path.read_bytes()
     bad = {"a": torch.ones(2), "module.weight": torch.tensor([1.0, float("inf")])}
-    with pytest.raises(TrainingError, match=r"latent-flow, step 4: tensor module\.weight holds"):
+    with pytest.raises(TrainingError, match=r"latent-flow, step 4: tensor module\.weight contains"):
         checkpoint.save(path, bad, {"step": 4})
     assert path.read_bytes() == before
 
@@ -131,7 +131,7 @@ def test_atoms_of_any_size_have_the_cells_of_those_of_size_one(scale):
 
 
 def test_atoms_whose_squares_overflow_are_refused():
-    with pytest.raises(InputError, match="squares of distances overflow"):
+    with pytest.raises(InputError, match="squared distances overflow"):
         SemidiscreteProblem(
             GaussianSource(2), torch.tensor([[1e200, 0.0], [0.0, 1.0]], dtype=torch.float64)
         )
@@ -143,7 +143,7 @@ def test_a_flow_that_leaves_the_numbers_names_stage_and_step(solver):
         return torch.where(times[0][:, None] > 0.4, float("nan"), 1.0) * torch.ones_like(x)
 
     with pytest.raises(DataError, match="point-flow: x is not finite at step 3 of 4"):
-        list(follow(slope, torch.zeros(2, 3), 4, solver, "point-flow"))
+        list(flow_trajectory(slope, torch.zeros(2, 3), 4, solver, "point-flow"))
 
 
 @pytest.mark.slow

@@ -47,7 +47,7 @@ def test_every_path_that_a_page_names_exists():
 
 
 def test_the_lines_of_the_readme_are_in_the_tour():
-    shown = lines_of(README, "In the shell")
+    shown = lines_of(README, "On the command line")
     assert len(shown) == 5
     assert set(shown) <= set(lines_of(QUICK_START, "Five minutes"))
 

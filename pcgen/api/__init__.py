@@ -1,26 +1,32 @@
-"""What ``import pcgen`` gives: a few functions and frozen objects, for programs and notebooks.
+"""The interface of ``import pcgen``: functions and frozen objects for programs and notebooks.
 
-Every function takes a path, as text or :class:`~pathlib.Path`, or the object itself, has explicit
-keywords, shows nothing unless ``progress=True``, and gives a frozen object with ``save``,
-``summary()``, a text and an HTML representation. The commands call these functions.
+Every function accepts a path (text or :class:`~pathlib.Path`) or the object itself, has explicit
+keywords, prints nothing unless ``progress=True``, and returns a frozen object with ``save``,
+``summary()``, and a text and an HTML representation. The commands call these functions.
 
 * :mod:`data` - :func:`prepare` and :class:`Data`, a data set.
 * :mod:`training` - :func:`train`; :mod:`model` - :func:`load` and :class:`Model`, a trained run.
 * :mod:`shapes` - :class:`Shape`, :class:`Shapes`; :mod:`meshes` - :class:`SurfaceMesh`.
 * :mod:`score` - :func:`evaluate`, :class:`Score`.
 * :mod:`bases` - :func:`fit_base`, :class:`Base`.
-* :mod:`pcgen.ot` has semi-discrete optimal transport in the same manner.
+* :mod:`pcgen.ot` offers semi-discrete optimal transport in the same style.
 """
 
-from pcgen.api.bases import Base, fit_base
-from pcgen.api.data import Data, open_data, prepare
-from pcgen.api.looking import view
-from pcgen.api.meshes import SurfaceMesh
-from pcgen.api.meshing import mesh
-from pcgen.api.model import Model, load
-from pcgen.api.score import Comparison, Figure, Score, evaluate
-from pcgen.api.shapes import Shape, Shapes, read_shapes
-from pcgen.api.training import train
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pcgen.api.bases import Base, fit_base
+    from pcgen.api.data import Data, prepare
+    from pcgen.api.looking import view
+    from pcgen.api.meshes import SurfaceMesh
+    from pcgen.api.meshing import mesh
+    from pcgen.api.model import Model, load
+    from pcgen.api.score import Comparison, Figure, Score, evaluate
+    from pcgen.api.shapes import Shape, Shapes, read_shapes
+    from pcgen.api.training import train
 
 __all__ = [
     "Base",
@@ -36,9 +42,28 @@ __all__ = [
     "fit_base",
     "load",
     "mesh",
-    "open_data",
     "prepare",
     "read_shapes",
     "train",
     "view",
 ]
+
+# A name is loaded when it is first used: a mesh of points needs no network.
+_MODULES = {
+    "bases": ("Base", "fit_base"),
+    "data": ("Data", "prepare"),
+    "looking": ("view",),
+    "meshes": ("SurfaceMesh",),
+    "meshing": ("mesh",),
+    "model": ("Model", "load"),
+    "score": ("Comparison", "Figure", "Score", "evaluate"),
+    "shapes": ("Shape", "Shapes", "read_shapes"),
+    "training": ("train",),
+}
+
+
+def __getattr__(name: str) -> Any:
+    for module, names in _MODULES.items():
+        if name in names:
+            return getattr(importlib.import_module(f"{__name__}.{module}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,4 +1,4 @@
-"""A base measure fitted to latents: where a latent flow starts."""
+"""A base measure fitted to latents, from which a latent flow starts."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from pcgen.progress import shown
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Base:
-    """A base measure ω; :func:`fit_base` makes one.
+    """A base measure ω; :func:`fit_base` returns one.
 
     Attributes:
-        measure: the object of :mod:`pcgen.base` that a training uses.
+        measure: the object of :mod:`pcgen.base`, as used in training.
     """
 
     measure: BaseMeasure
 
     @property
     def name(self) -> str:
-        """Of its family."""
+        """The name of its family."""
         return self.measure.name
 
     @property
@@ -39,11 +39,11 @@ class Base:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a user should know of the fit."""
+        """What a user should know about the fit."""
         return self.measure.notes
 
     def sample(self, count: int, *, seed: int = 0) -> NDArray[np.float32]:
-        """(count, dim) points; equal seeds give equal points.
+        """Sample (count, dim) points; equal seeds give equal points.
 
         Raises:
             InputError: ``count`` is not positive.
@@ -56,17 +56,17 @@ class Base:
         return np.asarray(drawn.numpy(), np.float32)
 
     def save(self, path: Path | str) -> Path:
-        """Write one safetensors file and give its path; :meth:`load` reads it."""
+        """Write a safetensors file and return its path; :meth:`load` reads it."""
         tensors, meta = self.measure.to_checkpoint()
         checkpoint.save(path, tensors, meta)
         return Path(path)
 
     @classmethod
     def load(cls, path: Path | str) -> Base:
-        """Read what :meth:`save` wrote, or the ``base.safetensors`` of a run.
+        """Read a file of :meth:`save`, or the ``base.safetensors`` of a run.
 
         Raises:
-            DataError: missing, damaged, or no base.
+            DataError: the file is missing, damaged, or not a base.
         """
         return cls(bases.from_checkpoint(*checkpoint.load(path, checkpoint.BASE)))
 
@@ -102,14 +102,14 @@ def fit_base(
         family: ``standard``, ``gaussian``, ``gmm``, ``uniform``, ``ae-ot``, ``conjugate-moment``,
             ``network`` or ``auto``.
         latents: (N, dim) numbers, an array or a tensor.
-        settings: of the family, by name; None for its defaults.
-        validation: (M, dim) latents held out from the fit, for families that choose on them.
+        settings: settings of the family, by name; None for its defaults.
+        validation: (M, dim) latents held out from the fit, for families that select on them.
         guard: what to do with a base that copies its latents: ``say``, ``refuse``,
             ``regularise`` or ``off``.
-        seed: of everything random. device: where it is computed.
-        progress: show it on stderr.
+        seed: seed of all random numbers. device: for the computation.
+        progress: show progress on stderr.
     Raises:
-        InputError: an unknown family or setting, NaN, or too few different latents.
+        InputError: unknown family or setting, NaN, or too few different latents.
         TrainingError: the guard refused the base.
 
     Example:

@@ -1,4 +1,4 @@
-"""A data set, and how one is made."""
+"""Data sets: :func:`prepare` and :class:`Data`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from pcgen import pipeline
 from pcgen.api.shapes import Shape, Shapes
-from pcgen.errors import InputError
 from pcgen.files import atomic_folder, parse_json, read_text
 from pcgen.progress import shown
 from pcgen.shapes.category_frames import SourceFrame
@@ -27,8 +26,8 @@ class Data:
     """A prepared data set: shapes as point clouds, each in its box [-1, 1], +Y up.
 
     Attributes:
-        dataset: the folder, opened read-only.
-        report: what was read, what was left out and why; empty where the folder has no report.
+        dataset: the data set's folder, opened read-only.
+        report: what was read, what was left out and why; empty if the folder has no report.
     """
 
     dataset: Dataset
@@ -36,10 +35,10 @@ class Data:
 
     @classmethod
     def open(cls, path: Path | str) -> Data:
-        """Open the data set in a folder, or behind a URL.
+        """Open the data set in a folder or at a URL.
 
         Raises:
-            DataError: there is none, or it is damaged.
+            DataError: there is no data set, or it is damaged.
         """
         dataset = Dataset.open(local_folder(path))
         try:
@@ -64,7 +63,7 @@ class Data:
         return self.dataset.count
 
     def __getitem__(self, number: int) -> Shape:
-        """One shape, with all its points."""
+        """A shape with all its points."""
         if not -len(self) <= number < len(self):
             raise IndexError(f"there are {len(self)} shapes, no number {number}")
         row = number % len(self)
@@ -80,10 +79,10 @@ class Data:
     def rows(
         self, *, split: str | None = None, categories: Sequence[str] | None = None
     ) -> NDArray[np.int64]:
-        """The numbers of the shapes of one split, of some categories, or of both.
+        """Indices of the shapes of a split, of some categories, or of both.
 
         Raises:
-            DataError: an unknown name, or no shape is left.
+            DataError: a name is unknown, or no shape is left.
         """
         return self.dataset.select(split=split, categories=categories)
 
@@ -95,14 +94,14 @@ class Data:
         count: int | None = None,
         part: Part = "all",
     ) -> NDArray[np.float32]:
-        """Clouds (n, count, 3) in each shape's box.
+        """Clouds (n, count, 3), each in its shape's box.
 
         Args:
-            count: points of each shape; None for all that are stored.
+            count: points per shape; None for all stored points.
             part: ``all``, ``first`` (two thirds of the points) or ``last`` (the rest): two
-                independent draws of every surface.
+                independent samples of every surface.
         Raises:
-            DataError: an unknown split or category. InputError: more points than are stored.
+            DataError: unknown split or category. InputError: more points requested than stored.
         """
         chosen = self.rows(split=split, categories=categories)
         return self.dataset.points(chosen, count, part=part)
@@ -115,7 +114,7 @@ class Data:
         count: int | None = None,
         points: int | None = None,
     ) -> Shapes:
-        """The first ``count`` shapes, of ``points`` points each; all by default."""
+        """The first ``count`` shapes with ``points`` points each; all by default."""
         chosen = self.rows(split=split, categories=categories)[:count]
         rows = [self.dataset.rows[int(row)] for row in chosen]
         normals = self.dataset.normals(chosen, points) if self.dataset.has_normals else None
@@ -128,7 +127,7 @@ class Data:
         return Shapes(samples, names=tuple(row.id for row in rows))
 
     def save(self, path: Path | str) -> Path:
-        """Copy the data set to a new folder and give its path."""
+        """Copy the data set to a new folder and return its path."""
         path = Path(path)
         with atomic_folder(path) as folder:
             shutil.copytree(self.path, folder, dirs_exist_ok=True)
@@ -182,24 +181,24 @@ def prepare(
     ray: str | None = None,
     progress: bool = False,
 ) -> Data:
-    """Make a data set of meshes or point clouds.
+    """Make a data set from meshes or point clouds.
 
     Args:
         source: a folder, archive or file, or its URL, or the word ``starter``.
-        out: the folder to make, or its URL. Where it is there, made the same way, it is opened.
-        format: how ``source`` is laid out; see ``pcgen prepare --help``.
+        out: the new folder, or its URL. If it exists and was made in the same way, it is opened.
+        format: layout of ``source``; see ``pcgen prepare --help``.
         categories: names to keep; None for all.
-        points: to store of each shape; None for 15,000, or as many as clouds have, if fewer.
-        splits: a CSV that says which shape is for what.
+        points: stored per shape; None for 15,000, or for as many as the clouds have, if fewer.
+        splits: a CSV file that assigns shapes to splits.
         up: the axis of ``source`` that points up; None takes Y. unit: its name, such as ``mm``.
         seed: of the surface sampling.
         solids: points per mesh with a signed distance, from which a run learns a field for
-            meshes; about 0.3 s a shape, 4096 is a good number. 0 for none; clouds have none.
-        workers: processes; None for one a core. ray: the address of a cluster that does the work.
-        progress: show it on stderr.
+            meshes; about 0.3 s per shape, and 4096 is a good number. 0 for none; clouds have none.
+        workers: processes; None for one per core. ray: address of a cluster to use.
+        progress: show progress on stderr.
     Raises:
-        DataError: no source, or nothing usable in it. InputError: a wrong argument.
-        StorageError: ``out`` holds something else or cannot be written.
+        DataError: there is no source, or nothing usable in it. InputError: an argument is wrong.
+        StorageError: ``out`` has other contents or cannot be written.
 
     Example:
         >>> data = pcgen.prepare("starter", "furniture", points=6000)  # doctest: +SKIP
@@ -220,12 +219,3 @@ def prepare(
             solids=solids,
         )
         return Data.open(out)
-
-
-def open_data(data: Data | Path | str) -> Data:
-    """The data set itself, or the one at a path."""
-    if isinstance(data, Data):
-        return data
-    if isinstance(data, str | Path):
-        return Data.open(data)
-    raise InputError(f"expected a data set or its path, got {type(data).__name__}")

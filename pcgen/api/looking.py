@@ -1,11 +1,11 @@
-"""Looking at things: a window, or pictures without one."""
+""":func:`view`: a window, a web page, or pictures."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
-from pcgen import viewer
+from pcgen import pipeline
 from pcgen.api.data import Data
 from pcgen.api.model import Model, is_run_name
 from pcgen.api.shapes import Shape, Shapes, read_shapes
@@ -39,82 +39,68 @@ def view(
     port: int = 8080,
     progress: bool = False,
 ) -> list[Path]:
-    """Open a window and return when it is closed; with ``web`` serve a page for a browser until
-    Ctrl-C; with ``png``, ``gif`` or ``explain`` write pictures instead, which needs no display.
+    """Open a window and return when it is closed. With ``web``, serve a page for a browser until
+    Ctrl-C; with ``png``, ``gif`` or ``explain``, write pictures instead, which needs no display.
 
     Args:
         what: a model, a data set, shapes, a shape, or the path of any of these, of a mesh, of a
             cloud or of a folder of them.
-        png: a still, of several shapes a sheet. gif: a turntable of the first shape.
-        explain: how the first shape of a model came to be.
-        reference: a data set to compare with; None takes the one a model learned from.
-        number: the shape to begin with. count: shapes in ``png``. category: only these.
+        png: a still image, or a contact sheet of several shapes. gif: a turntable of the first
+            shape.
+        explain: a picture of how the first shape of a model was generated.
+        reference: a data set to compare with; None for the one a model was trained on.
+        number: the first shape to show. count: shapes in ``png``. category: only these.
         drawn_as: ``points``, ``mesh`` or ``auto``. colour: ``plain``, ``height``, ``normal`` or
-            ``part``. size: pixels of a picture's side. azimuth, elevation: degrees.
-        seed, steps, points: of the shapes that a model draws; device: that draws them.
-        web: needs the extra ``web``. host, port: of the page, or the next free port; whoever
-            reaches another host than this machine's own may use the page.
-        progress: show it on stderr.
+            ``part``. size: side of a picture in pixels. azimuth, elevation: degrees.
+        seed, steps, points: of the shapes that a model samples; device: for the sampling.
+        web: needs the extra ``web``. host, port: of the page, or the next free port; anyone who can
+            connect to a host other than this machine can use the page.
+        progress: show progress on stderr.
     Returns:
-        the pictures that were written.
+        the pictures written.
     Raises:
-        BackendError: no window can be opened here. InputError: nothing to look at.
+        BackendError: no window can be opened. InputError: there is nothing to show.
     """
     import tempfile
 
-    if web and not (png is None and gif is None and explain is None):
-        raise InputError("a page and pictures cannot be had at once; leave out web or the pictures")
     with tempfile.TemporaryDirectory() as folder, shown(progress):
-        source = _path(what, Path(folder))
-        compared = None if reference is None else _path(reference, Path(folder))
-        if png is None and gif is None and explain is None:
-            try:
-                viewer.show(
-                    source,
-                    number=number,
-                    seed=seed,
-                    steps=steps,
-                    points=points,
-                    device=device,
-                    category=category,
-                    reference=compared,
-                    web=web,
-                    host=host,
-                    port=port,
-                )
-            except BackendError as error:
-                # What the message advises names a file, which is gone where we wrote it.
-                if web or not isinstance(what, Shape | Shapes):
-                    raise
-                raise BackendError(
-                    f"{str(error).split(';')[0]}; in a notebook a cell that ends with the shapes "
-                    "shows them; else see them in a browser with pcgen.view(shapes, web=True), or "
-                    'make a picture with pcgen.view(shapes, png="shapes.png")'
-                ) from None
-            return []
-        return viewer.stills(
-            source,
-            png=png,
-            gif=gif,
-            explained=explain,
-            number=number,
-            count=count,
-            drawn_as=drawn_as,
-            colour=colour,
-            size=size,
-            azimuth=azimuth,
-            elevation=elevation,
-            seed=seed,
-            steps=steps,
-            points=points,
-            device=device,
-            category=category,
-            reference=compared,
-        )
+        try:
+            return pipeline.view(
+                _path(what, Path(folder)),
+                png=png,
+                gif=gif,
+                explain=explain,
+                reference=None if reference is None else _path(reference, Path(folder)),
+                number=number,
+                count=count,
+                category=category,
+                drawn_as=drawn_as,
+                colour=colour,
+                size=size,
+                azimuth=azimuth,
+                elevation=elevation,
+                seed=seed,
+                steps=steps,
+                points=points,
+                device=device,
+                web=web,
+                host=host,
+                port=port,
+            )
+        except BackendError as error:
+            # What the message advises names a file, which is gone where we wrote it.
+            pictures = not (png is None and gif is None and explain is None)
+            if web or pictures or not isinstance(what, Shape | Shapes):
+                raise
+            raise BackendError(
+                f"{str(error).split(';')[0]}; in a notebook a cell that ends with the shapes "
+                "shows them; else see them in a browser with pcgen.view(shapes, web=True), or "
+                'make a picture with pcgen.view(shapes, png="shapes.png")'
+            ) from None
 
 
 def _path(what: Any, folder: Path) -> Path:
-    """Where it lies; shapes in memory are written into ``folder``, as the window is a process."""
+    """Its path; shapes in memory are written to ``folder`` for the window's process."""
     if isinstance(what, Model):
         if not what.path.exists():
             raise InputError(
@@ -130,4 +116,4 @@ def _path(what: Any, folder: Path) -> Path:
         return Model.find(what)
     if isinstance(what, str | Path):
         return local_folder(what)
-    raise InputError(f"nothing to look at in {type(what).__name__}; give shapes or a path")
+    raise InputError(f"cannot show {type(what).__name__}; give shapes or a path")

@@ -16,12 +16,12 @@ from pcgen.shapes.mesh_files import Mesh
 
 @dataclass(frozen=True, eq=False, repr=False)
 class SurfaceMesh:
-    """A closed mesh; :meth:`pcgen.Shape.mesh` makes one.
+    """A closed mesh; :meth:`pcgen.Shape.mesh` returns one.
 
     Attributes:
         mesh: vertices (V, 3) float64 in the shape's own unit, faces (F, 3) int64.
         report: whether it is watertight, how well it fits the points, and more.
-        unit: the name of the unit, "" where nobody said it. up: the axis that points up.
+        unit: name of the unit, "" if unknown. up: the axis that points up.
         name: of the shape.
     """
 
@@ -48,21 +48,22 @@ class SurfaceMesh:
         up: str = "",
         colours: NDArray[np.uint8] | str | None = None,
     ) -> Path:
-        """Write it in the format that the suffix names and give the path.
+        """Write the mesh in the format of the suffix and return the path.
 
-        It is read back and compared before it is written. Suffixes are ``.glb``, ``.ply``,
-        ``.obj``, ``.stl`` and ``.3mf``. By default unit and axes stay those of the shape; a 3MF
-        file has Z up and a GLB file, where ``unit`` is given, metres and Y up, as their standards
-        have it.
+        The result is read back and compared first. Suffixes are ``.glb``, ``.ply``, ``.obj``,
+        ``.stl`` and ``.3mf``. By default unit and axes are those of the shape. As their standards
+        require, a 3MF file has Z up, and a GLB file has Y up and, if ``unit`` is given, metres.
+
 
         Args:
-            unit: ``mm``, ``cm``, ``m``, ``in`` or ``ft``. size: of the longest side, in it.
+            unit: ``mm``, ``cm``, ``m``, ``in`` or ``ft``. size: length of the longest side, in this
+                unit.
             up: the axis that points up, ``y`` or ``z``.
-            colours: (V, 3) or (V, 4) of 0-255 at the vertices, or ``height`` or ``normal``;
-                GLB, PLY and OBJ keep them.
+            colours: vertex colours (V, 3) or (V, 4) from 0 to 255, or ``height`` or ``normal``;
+                stored in GLB, PLY and OBJ.
         Raises:
-            InputError: an unknown suffix or unit, the unit of the shape is not known and no size
-                was given, or colours that do not fit. MeshError: what is read back is another mesh.
+            InputError: unknown suffix or unit, the shape's unit is unknown and no size was given,
+                or the colours do not match. MeshError: the file read back differs.
 
         Example:
             >>> mesh.save("seat.3mf", unit="mm", size=80)  # doctest: +SKIP

@@ -1,4 +1,4 @@
-"""A mesh of anything that holds a shape."""
+""":func:`mesh`: a mesh of a shape, a file or an array."""
 
 from __future__ import annotations
 
@@ -18,17 +18,18 @@ def mesh(
     resolution: int = 96,
     progress: bool = False,
 ) -> SurfaceMesh:
-    """A closed mesh through the points of a shape, in its own unit.
+    """Reconstruct a closed mesh from the points of a shape, in its own unit.
 
     Args:
         shape: a :class:`pcgen.Shape`, the path of a cloud or mesh file, or an array (P, 3).
         method: ``auto``, ``field``, ``facets``, ``wrap``, ``poisson``, ``alpha`` or ``pivoting``;
             see ``pcgen mesh --help``.
-        faces: at most about so many. thickness: of open sheets, as a share of the size.
-        resolution: cells along an axis of ``field``, which meshes shapes that a run drew.
-        progress: show it on stderr.
+        faces: approximate upper limit. thickness: of open sheets, relative to the size.
+        resolution: cells per axis for ``field``, which meshes shapes sampled from a run.
+        progress: show progress on stderr.
     Raises:
-        InputError: a wrong argument, or no surface in the points. MeshError: the method failed.
+        InputError: an argument is wrong, or the points have no surface. MeshError: the method
+            failed.
     """
     with shown(progress):
         return read_shape(shape).mesh(

@@ -1,4 +1,4 @@
-"""A trained run as an object that draws, encodes, completes and varies shapes."""
+"""A trained run as an object that samples, encodes, completes and varies shapes."""
 
 from __future__ import annotations
 
@@ -24,17 +24,16 @@ if TYPE_CHECKING:
 
     from pcgen.editing.completion import Completion
 
-ENCODED_POINTS = 2048  # of a cloud that is read from a file, for its latent
-BATCH = 16  # clouds that are encoded at a time
+BATCH = 16  # clouds encoded at a time
 
 __all__ = ["Model", "is_run_name", "load"]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Model:
-    """A trained model; :func:`pcgen.train` and :func:`pcgen.load` give it.
+    """A trained model; :func:`pcgen.train` and :func:`pcgen.load` return one.
 
-    It is held in memory: what was loaded goes on working where the run's folder is deleted.
+    It is held in memory, so it still works after the run's folder has been deleted.
 
     Attributes:
         shape_model: the networks, the base and the latents of the run.
@@ -49,12 +48,12 @@ class Model:
 
     @staticmethod
     def find(run: Path | str) -> Path:
-        """The folder of a run, given by its path or, of a run that comes with pcgen, its name."""
+        """The folder of a run, given its path or the name of a run that comes with pcgen."""
         return find_run(run)
 
     @property
     def path(self) -> Path:
-        """The folder that it was loaded from."""
+        """The folder from which it was loaded."""
         return self.shape_model.run_dir
 
     @property
@@ -63,7 +62,7 @@ class Model:
 
     @property
     def latent_dim(self) -> int:
-        """Numbers in a latent."""
+        """The dimension of the latents."""
         return self.shape_model.latent_dim
 
     def sample(
@@ -80,24 +79,24 @@ class Model:
         ray: str | None = None,
         progress: bool = False,
     ) -> Shapes:
-        """Draw new shapes.
+        """Sample new shapes.
 
         Args:
-            count: how many; the same seed gives the same shapes, whatever the workers.
-            seed: of everything random.
-            points: of each; 16,000 are good for meshes.
-            category: only shapes of it; None for all.
-            steps: evaluations of each flow. solver: ``student`` (one step is enough), or the
-                teacher's flow by ``euler`` or ``heun``.
-            independent: draw each shape on its own; else a set visits the cells of the base
-                evenly, so that a small one holds no twins.
-            workers: processes; None for this one. ray: the address of a cluster that does the
-                work. progress: show it on stderr.
+            count: number of shapes; equal seeds give equal shapes for any number of workers.
+            seed: seed of all random numbers.
+            points: points per shape; 16,000 suit meshes.
+            category: sample only this category; None for all.
+            steps: evaluations of each flow. solver: ``student`` (one step is enough), or
+                ``euler`` or ``heun`` to integrate the teacher's flow.
+            independent: sample each shape independently; otherwise the set is stratified over the
+                cells of the base, so that a small one has no near-duplicates.
+            workers: processes; None for this one. ray: address of a cluster to use. progress: show
+                progress on stderr.
         Returns:
-            shapes in their boxes, with normals where the run learned them; ``meta`` names the
-            parents of each.
+            shapes in their boxes, with normals if the run learned them; ``meta`` lists the parents
+            of each.
         Raises:
-            InputError: an unknown category or solver, or more points than memory holds.
+            InputError: unknown category or solver, or more points than fit into memory.
 
         Example:
             >>> shapes = model.sample(12, seed=0, points=16_000)  # doctest: +SKIP
@@ -123,17 +122,17 @@ class Model:
             )
 
     def encode(self, shapes: Any, *, progress: bool = False) -> NDArray[np.float32]:
-        """The latents of any shapes.
+        """Encode shapes to latents.
 
         Args:
             shapes: :class:`pcgen.Shapes`, a :class:`pcgen.Shape`, an array (n, P, 3) or (P, 3) in
                 any frame, the path of a cloud, mesh or samples file, or a list of shapes, arrays
-                (P, 3) and paths. Each is brought to its box, and should have +Y up.
-            progress: show it on stderr.
+                (P, 3) and paths. Each is scaled to its box, and should have +Y up.
+            progress: show progress on stderr.
         Returns:
             (n, latent_dim) float32.
         Raises:
-            InputError: NaN, another shape, or a file that cannot be read.
+            InputError: NaN, an array of the wrong shape, or an unreadable file.
 
         Example:
             >>> z = model.encode(["chair.ply", "stool.glb"])  # doctest: +SKIP
@@ -165,13 +164,13 @@ class Model:
         solver: str = "student",
         category: str = "",
     ) -> Shapes:
-        """Latents (n, latent_dim), or one (latent_dim,), back to shapes.
+        """Decode latents (n, latent_dim), or one (latent_dim,), to shapes.
 
         Args:
-            points: of each shape. seed: of the noise that points start from.
-            steps, solver: see :meth:`sample`. category: what to call the shapes.
+            points: points per shape. seed: of the noise at the start of the point flow.
+            steps, solver: see :meth:`sample`. category: the category given to the shapes.
         Raises:
-            InputError: latents of another size, or NaN among them.
+            InputError: the latents have the wrong size or contain NaN.
         """
         _whole(points=points, steps=steps)
         _whole(None, seed=seed)
@@ -192,10 +191,10 @@ class Model:
         if z.ndim != 2 or z.shape[1] != self.latent_dim or not len(z):
             raise InputError(
                 f"latents of this model are (n, {self.latent_dim}), got {tuple(z.shape)}; "
-                "model.encode(shapes) gives them"
+                "model.encode(shapes) returns such latents"
             )
         if not torch.isfinite(z).all():
-            raise InputError("a latent holds NaN or infinity")
+            raise InputError("the latents contain NaN or infinity")
         return z
 
     def complete(
@@ -209,18 +208,18 @@ class Model:
         category: str | None = None,
         seed: int = 0,
     ) -> Shapes:
-        """Whole shapes that a partial or noisy cloud may belong to, the most likely first.
+        """Complete a partial or noisy cloud: whole shapes, the most likely first.
 
         Args:
             shape: a :class:`pcgen.Shape`, an array (P, 3), or the path of a file; +Y up.
-            count: answers, at most 32.
-            points: of each; None for as many as hold all points given, as dense as the rest. Of
-                more points than fit, as many as fit are drawn at random.
-            framed: the points lie in the box [-1, 1] of the whole shape already; else its size and
-                place are found.
-            keep: the points that came in stay as they are, and ``given`` marks them; else answers
-                are decoded, which takes noise away and gives normals.
-            category: of the whole shapes; None for all. seed: of everything random.
+            count: number of answers, at most 32.
+            points: points per answer; None for as many as keep the density of the given points.
+                If more points are given than fit, a random subset is used.
+            framed: the points are already in the box [-1, 1] of the whole shape; else its size and
+                position are estimated.
+            keep: keep the given points unchanged, marked by ``given``; else answers are decoded,
+                which removes noise and yields normals.
+            category: of the whole shapes; None for all. seed: of all random numbers.
         Returns:
             shapes whose ``place`` takes them to the frame of ``shape``. Their ``facts``:
             ``explained``, the mean log-density of the points under the shape; ``misfit``, their
@@ -248,8 +247,8 @@ class Model:
             given = Shape(cloud, category=given.category)
             if np.abs(cloud).max() > 1.001:
                 raise InputError(
-                    "framed points lie in the box [-1, 1] of the whole shape, got some as far as "
-                    f"{np.abs(cloud).max():.3g}; leave out framed to have the box found"
+                    "framed points must be in the box [-1, 1] of the whole shape, got some at "
+                    f"{np.abs(cloud).max():.3g}; omit framed to estimate the box"
                 )
         answers, notes = completed(
             self.shape_model,
@@ -279,17 +278,17 @@ class Model:
         category: str | None = None,
         seed: int = 0,
     ) -> Shapes:
-        """Shapes near a given one: each takes a part of it from a shape that the model draws.
+        """Variations of a shape: each takes a part from a shape that the model samples.
 
         Args:
             shape: a :class:`pcgen.Shape`, an array (P, 3), or the path of a file; +Y up.
-            count: how many.
-            amount: the share that is replaced, from 0 (the shape, encoded and decoded) to 1 (a
+            count: number of variations.
+            amount: the share to replace, from 0 (the shape, encoded and decoded) to 1 (a
                 new shape).
-            points: of each. category: of the shapes that parts are taken from; None for all.
-            seed: of everything random.
+            points: points per shape. category: of the sampled shapes; None for all.
+            seed: of all random numbers.
         Raises:
-            InputError: an amount outside [0, 1], NaN, or an unknown category.
+            InputError: the amount is outside [0, 1], NaN, or an unknown category.
 
         Example:
             >>> near = model.vary("chair.ply", 6, amount=0.3)  # doctest: +SKIP
@@ -315,18 +314,18 @@ class Model:
         points: int = 2048,
         seed: int = 0,
     ) -> Shape:
-        """One shape with a part of another one.
+        """Replace a part of a shape by that of another one.
 
         Args:
             shape, other: a :class:`pcgen.Shape`, an array (P, 3), or the path of a file; +Y up.
-            part: which part ``other`` gives: ``top``, ``bottom``, ``left``, ``right``, ``front``,
-                ``back``, or the direction (x, y, z) it lies in.
-            share: of the points that it gives, between 0 and 1.
-            points: of the result. seed: of everything random.
+            part: the part to take from ``other``: ``top``, ``bottom``, ``left``, ``right``,
+                ``front``, ``back``, or its direction (x, y, z).
+            share: share of the points to take, between 0 and 1.
+            points: of the result. seed: of all random numbers.
         Returns:
             a shape with the proportions of ``shape``.
         Raises:
-            InputError: an unknown part, a share that is not between 0 and 1, or NaN.
+            InputError: unknown part, a share that is not between 0 and 1, or NaN.
 
         Example:
             >>> stool = model.mix("armchair.ply", "stool.ply", part="bottom")  # doctest: +SKIP
@@ -349,14 +348,14 @@ class Model:
         points: int = 2048,
         seed: int = 0,
     ) -> Shapes:
-        """The way from one shape to another, along the optimal-transport map of their points.
+        """Interpolate between two shapes, along the optimal-transport map of their points.
 
         Args:
             start, end: a :class:`pcgen.Shape`, an array (P, 3), or the path of a file; +Y up.
-            frames: shapes, both ends included. points: of each.
-            seed: of the noise, which all frames share, so that points keep their identity.
+            frames: number of shapes, including both ends. points: points per shape.
+            seed: of the noise, which all frames share, so that points correspond.
         Raises:
-            InputError: fewer than 2 frames, or NaN.
+            InputError: there are fewer than 2 frames, or NaN.
 
         Example:
             >>> way = model.interpolate("old.ply", "new.glb", frames=24)  # doctest: +SKIP
@@ -377,17 +376,17 @@ class Model:
         return Shapes(samples)
 
     def save(self, path: Path | str, *, half: bool = True) -> Path:
-        """Write what sampling needs of the run into a new folder, and give its path.
+        """Pack the run into a new folder for sampling, and return its path.
 
         Args:
-            half: in half precision, which halves the size.
+            half: store weights in half precision, which halves the size.
         Raises:
-            DataError: the run's folder is gone. StorageError: ``path`` is not empty.
+            DataError: the run's folder no longer exists. StorageError: ``path`` is not empty.
         """
         return pack(self.path, path, half=half)
 
     def summary(self) -> dict[str, Any]:
-        """Where it is, what it learned from, and its sizes, as plain data."""
+        """Location, training data and sizes, as plain data."""
         model = self.shape_model
         said: dict[str, Any] = {
             "run": str(self.path),
@@ -438,7 +437,7 @@ def _number(**values: Any) -> None:
 
 
 def _boxed(answer: Completion, frame: SourceFrame, category: str, name: str) -> Shape:
-    """A completion of points in ``frame`` as a shape in its own box."""
+    """Convert a completion of points in ``frame`` to a shape in its own box."""
     points = answer.points.numpy()
     low, high = points.min(0), points.max(0)
     middle, half = (low + high) / 2, float((high - low).max()) / 2
@@ -460,7 +459,7 @@ def _boxed(answer: Completion, frame: SourceFrame, category: str, name: str) -> 
 
 
 def _clouds(shapes: Any) -> list[NDArray[np.float32]]:
-    """Clouds (P, 3) in their boxes, of whatever can be encoded."""
+    """Clouds (P, 3) in their boxes, from any input that can be encoded."""
     if isinstance(shapes, Shapes):
         return [shape.points for shape in shapes]
     if isinstance(shapes, list | tuple):
@@ -482,7 +481,7 @@ def load(run: Model | Path | str, *, device: str = "auto") -> Model:
         run: the folder of a run, or the name of a model that comes with pcgen: ``seats``.
         device: ``auto``, ``cpu`` or ``cuda``.
     Raises:
-        DataError: no run there, or one that is not finished or damaged.
+        DataError: there is no run, or it is unfinished or damaged.
 
     Example:
         >>> shapes = pcgen.load("seats").sample(12)  # doctest: +SKIP

@@ -1,4 +1,4 @@
-"""Judging shapes: figures with their errors, and a report."""
+"""Evaluation of shapes: metrics with errors, and a report."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, overload
+from typing import Any, TypedDict, Unpack, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,11 +29,11 @@ BOOTSTRAPS = 400
 
 @dataclass(frozen=True)
 class Figure:
-    """A number with its standard error; it can be used as a number.
+    """A number with its standard error; converts to float.
 
     Attributes:
-        value: the figure. error: its standard error, None where nothing tells it.
-        how: what the error was estimated from.
+        value: the number. error: its standard error, None if unknown.
+        how: how the error was estimated.
     """
 
     value: float
@@ -51,7 +51,7 @@ class Figure:
 
 
 class _Report(ABC):
-    """Saving and display, for :class:`Score` and :class:`Comparison`."""
+    """Saving and display of :class:`Score` and :class:`Comparison`."""
 
     @abstractmethod
     def _evaluations(self) -> list[Evaluation]: ...
@@ -74,7 +74,7 @@ class _Report(ABC):
         return Path(path)
 
     def __str__(self) -> str:
-        """The table and the verdict that ``pcgen evaluate`` prints."""
+        """The table and the summary that ``pcgen evaluate`` prints."""
         return report_text.table([evaluation.summary for evaluation in self._evaluations()])
 
     def _repr_html_(self) -> str:
@@ -86,14 +86,14 @@ class _Report(ABC):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Score(_Report):
-    """The metrics of one set of shapes; :func:`evaluate` gives it.
+    """The metrics of one set of shapes; :func:`evaluate` returns it.
 
-    ``novelty`` and ``replay_rate`` are proportion-free: a stretched copy of a training shape is no
-    new shape. Those of the protocol's own frame end in ``_box``. None where no training set is
-    known.
+    ``novelty`` and ``replay_rate`` ignore proportions: a stretched copy of a training shape is not
+    a new shape. Names that end in ``_box`` use the protocol's own frame. They are None if no
+    training set is known.
 
     Attributes:
-        evaluation: all figures and the clouds behind them.
+        evaluation: all metrics and the clouds they were computed from.
     """
 
     evaluation: Evaluation
@@ -105,7 +105,7 @@ class Score(_Report):
         if figure.error is not None:
             return figure
         noise = self.evaluation.summary["noise"]["nna_cd"]["sd"]
-        return Figure(figure.value, float(noise), "what chance shows at this set size")
+        return Figure(figure.value, float(noise), "the sampling noise at this set size")
 
     @property
     def cov_cd(self) -> Figure:
@@ -124,28 +124,28 @@ class Score(_Report):
 
     @property
     def novelty(self) -> Figure | None:
-        """Median distance to the nearest training shape over that of the test shapes; 1 is as new
-        as nature. Proportion-free."""
+        """Median distance to the nearest training shape over that of the test shapes; 1 means as
+        novel as test shapes. Ignores proportions."""
         return self._novelty("proportion_free")
 
     @property
     def novelty_box(self) -> Figure | None:
-        """Likewise, in each shape's box."""
+        """The same in each shape's box."""
         return self._novelty("box")
 
     @property
     def replay_rate(self) -> Figure | None:
-        """The share of shapes that copy a training shape, proportion-free."""
+        """The share of shapes that copy a training shape, ignoring proportions."""
         return self._replays("proportion_free")
 
     @property
     def replay_rate_box(self) -> Figure | None:
-        """Likewise, in each shape's box."""
+        """The same in each shape's box."""
         return self._replays("box")
 
     @property
     def figures(self) -> dict[str, Figure]:
-        """Every figure by its name in the evaluation JSON."""
+        """All metrics, by their names in the evaluation JSON."""
         return {key: self._figure(key) for key in self.evaluation.summary["seeds"]
                 if key not in ("count", "rule")}  # fmt: skip
 
@@ -170,7 +170,7 @@ class Score(_Report):
         found = summary["seeds"].get(key)
         value = summary.get(key)
         if found is None or value is None:
-            raise InputError(f"this evaluation has no figure {key}")
+            raise InputError(f"this evaluation has no metric {key}")
         error = standard_error(found)
         how = "" if error is None else f"{summary['seeds']['count']} sampling seeds"
         return Figure(float(value), error, how)
@@ -191,11 +191,11 @@ class Score(_Report):
         value = self.evaluation.summary.get("replay_rate" + ENDINGS[frame])
         if newness is None or value is None:
             return None
-        # Of a share p of n, with one more of either kind: a rate of zero has an error too.
+        # The error of a share p of n, with one more of each kind: a rate of zero has an error too.
         count = len(newness.found.distance)
         share = (value * count + 1) / (count + 2)
         error = math.sqrt(share * (1 - share) / count)
-        return Figure(float(value), error, "a share of so many shapes")
+        return Figure(float(value), error, "the binomial error of a share")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -224,27 +224,33 @@ class Comparison(_Report):
         return f"Comparison({', '.join(map(repr, self.scores))})"
 
 
+class _Options(TypedDict, total=False):
+    """What :func:`evaluate` takes by name, for its two signatures."""
+
+    training: Data | Path | str | None
+    categories: Sequence[str] | None
+    protocol: str
+    split: str | None
+    points: int
+    seeds: int
+    seed: int
+    steps: int
+    emd: str | None
+    secondary: bool
+    standardised: Data | Path | str | None
+    workers: int | None
+    ray: str | None
+    cache: Path | str | None
+    device: str
+    progress: bool
+
+
 @overload
 def evaluate(
     samples: list[Any] | tuple[Any, ...],
     *,
     reference: Data | Path | str,
-    training: Data | Path | str | None = ...,
-    categories: Sequence[str] | None = ...,
-    protocol: str = ...,
-    split: str | None = ...,
-    points: int = ...,
-    seeds: int = ...,
-    seed: int = ...,
-    steps: int = ...,
-    emd: str | None = ...,
-    secondary: bool = ...,
-    standardised: Data | Path | str | None = ...,
-    workers: int | None = ...,
-    ray: str | None = ...,
-    cache: Path | str | None = ...,
-    device: str = ...,
-    progress: bool = ...,
+    **options: Unpack[_Options],
 ) -> Comparison: ...
 
 
@@ -253,22 +259,7 @@ def evaluate(
     samples: Shapes | Samples | Model | Path | str | NDArray[np.floating[Any]],
     *,
     reference: Data | Path | str,
-    training: Data | Path | str | None = ...,
-    categories: Sequence[str] | None = ...,
-    protocol: str = ...,
-    split: str | None = ...,
-    points: int = ...,
-    seeds: int = ...,
-    seed: int = ...,
-    steps: int = ...,
-    emd: str | None = ...,
-    secondary: bool = ...,
-    standardised: Data | Path | str | None = ...,
-    workers: int | None = ...,
-    ray: str | None = ...,
-    cache: Path | str | None = ...,
-    device: str = ...,
-    progress: bool = ...,
+    **options: Unpack[_Options],
 ) -> Score: ...
 
 
@@ -293,34 +284,34 @@ def evaluate(
     device: str = "auto",
     progress: bool = False,
 ) -> Score | Comparison:
-    """Judge shapes by the metrics of the field, with ceiling and novelty beside them.
+    """Evaluate shapes by the usual metrics of the field, with ceiling and novelty.
 
     Args:
         samples: shapes, an array (N, P, 3), the path of a file or folder of clouds, or a model
-            (then it draws its own); or a list of these, judged side by side.
+            (which is sampled); or a list of these for a comparison.
         reference: a data set, or the path of clouds of real shapes.
-        training: what the generator learned from; None takes the training split of ``reference``.
+        training: the generator's training data; None for the training split of ``reference``.
         categories: only these; None for those of the samples.
         protocol: ``box``, ``pointflow``, ``lion-box``, ``dpm`` or ``raw``. split: of the
-            reference; None for the protocol's. points: that are compared of each cloud.
-        seeds: sampling seeds, for the errors; seed: the first. steps: of a model's flows.
+            reference; None for the protocol's. points: per cloud in the comparison.
+        seeds: number of sampling seeds, for the errors; seed: the first. steps: of a model's flows.
         emd: ``emd_pointflow``, ``emd_pytorchemd`` or ``emd_exact``; None for no EMD.
-        secondary: density-aware CD and normal disagreement too.
-        standardised: a data set whose training mean and deviation the samples are expressed in.
-        workers: processes; None for one a core. ray: the address of a cluster that does the work.
+        secondary: also compute density-aware CD and normal disagreement.
+        standardised: a data set by whose training mean and deviation the samples are normalised.
+        workers: processes; None for one per core. ray: address of a cluster to use.
         cache: a folder for finished tables, ``user`` for that of the user, None for none.
-        device: of a model that is given by its path; a CUDA device also computes distances.
-        progress: show it on stderr.
+        device: for a model given by its path; a CUDA device also computes distances.
+        progress: show progress on stderr.
     Returns:
         a :class:`Score`, or a :class:`Comparison` for a list.
     Raises:
-        InputError, DataError: wrong arguments, too few shapes or points.
+        InputError, DataError: wrong arguments, or too few shapes or points.
 
     Example:
         >>> score = pcgen.evaluate(shapes, reference="furniture", split="test")  # doctest: +SKIP
         >>> score.nna_cd  # doctest: +SKIP
     """
-    from pcgen.evaluate.requests import evaluate_request, make_request
+    from pcgen.evaluate.requests import EvaluationRequest, evaluate_request
     from pcgen.model import ShapeModel
 
     def place(data: Data | Path | str | None) -> Path | None:
@@ -344,7 +335,7 @@ def evaluate(
     with shown(progress):
         found = place(reference)
         assert found is not None
-        request = make_request(
+        request = EvaluationRequest(
             [given(one) for one in entries],
             found,
             training=place(training),
@@ -368,7 +359,7 @@ def evaluate(
 
 
 def _ratio_error(mine: NDArray[np.float64], theirs: NDArray[np.float64]) -> float | None:
-    """The standard error of a ratio of medians, by a bootstrap with a seed of its own."""
+    """The standard error of a ratio of medians, by a bootstrap with a fixed seed."""
     if min(len(mine), len(theirs)) < 2:
         return None
     rng = np.random.default_rng(0)

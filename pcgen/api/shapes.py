@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     from pcgen.api.meshes import SurfaceMesh
     from pcgen.gallery.notebook import NotebookShape
     from pcgen.reconstruct.batch import NamedCloud
+    from pcgen.reconstruct.methods import MeshSettings
 
-SURFACE_POINTS = 4096  # of a shape that is read from a mesh
+SURFACE_POINTS = 4096  # points sampled from a mesh file
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -32,14 +33,14 @@ class Shape:
 
     Attributes:
         points: (P, 3) float32 in the box frame. normals: (P, 3) without meaningful signs, or None.
-        category, name: what it is, and what it is called; may be empty.
-        place: what takes it to its own unit, for exports.
-        given: (P,) bool, of a completed shape the points that came in; else None.
-        facts: what else is known of it, such as the likelihood of a completion.
-        run, latent: the path of the run that drew it, and the latent (D,) that it decoded; "" and
-            None of other shapes.
+        category, name: of the shape; may be empty.
+        place: the transform to its own unit, for exports.
+        given: (P,) bool, which points of a completed shape were given; else None.
+        facts: further facts about it, such as the likelihood of a completion.
+        run, latent: path of the run that sampled it, and the latent (D,) that was decoded; "" and
+            None for other shapes.
     Raises:
-        InputError: points that are not (P, 3) finite numbers, or normals that do not fit.
+        InputError: the points are not finite numbers (P, 3), or the normals do not match.
     """
 
     points: NDArray[np.float32]
@@ -62,13 +63,13 @@ class Shape:
 
     @classmethod
     def read(cls, path: Path | str, *, points: int | None = None, seed: int = 0) -> Shape:
-        """The shape of a mesh or cloud file, in its box.
+        """Read a shape from a mesh or cloud file, in its box.
 
         Args:
-            points: drawn from it; None takes a cloud whole, and 4,096 of a mesh.
-            seed: of the draw.
+            points: number to sample; None for the whole cloud, and for 4,096 from a mesh.
+            seed: of the sampling.
         Raises:
-            InputError: no such file, or it cannot be read.
+            InputError: there is no such file, or it cannot be read.
         """
         from pcgen.render.inputs import read_shape
 
@@ -81,7 +82,7 @@ class Shape:
         return len(self.points)
 
     def drawn(self, count: int, *, seed: int = 0) -> Shape:
-        """With ``count`` of its points, drawn at random; with repeats where it has fewer."""
+        """A random subset of ``count`` points, with repeats if it has fewer."""
         if count < 1:
             raise InputError(f"the number of points must be at least 1, got {count}")
         rng = np.random.default_rng(seed)
@@ -101,25 +102,25 @@ class Shape:
         thickness: float = 0.004,
         resolution: int = 96,
     ) -> SurfaceMesh:
-        """A closed mesh of the shape, as ``pcgen mesh`` makes it, in the shape's own unit.
+        """Reconstruct a closed mesh, like ``pcgen mesh``, in the shape's own unit.
 
         Args:
             method: ``auto``, ``field``, ``facets``, ``wrap``, ``poisson``, ``alpha`` or
                 ``pivoting``.
-            faces: at most about so many. thickness: of open sheets, as a share of the size.
-            resolution: cells along an axis of ``field``.
+            faces: approximate upper limit. thickness: of open sheets, relative to the size.
+            resolution: cells per axis for ``field``.
         Raises:
-            InputError: a wrong argument, or no surface in the points. MeshError: the method failed.
+            InputError: an argument is wrong, or the points have no surface. MeshError: the method
+                failed.
         """
         from pcgen.api.meshes import SurfaceMesh
-        from pcgen.model.meshing import with_surfaces
         from pcgen.reconstruct.batch import reconstruct_cloud
         from pcgen.reconstruct.methods import MeshSettings
 
         settings = MeshSettings(
             method=method, faces=faces, thickness=thickness, resolution=resolution
         )
-        (cloud,) = with_surfaces([self._named_cloud(self.name)])
+        (cloud,) = _with_surfaces([self._named_cloud(self.name)], settings)
         made = reconstruct_cloud(cloud, settings)
         return SurfaceMesh(made.mesh, made.report, self.place.unit, self.place.up, self.name)
 
@@ -131,17 +132,14 @@ class Shape:
             points=self.points,
             normals=self.normals,
             category=self.category,
-            scale=self.place.scale,
-            centre=self.place.centre,
-            unit=self.place.unit,
-            up=self.place.up,
+            place=self.place,
             run=self.run,
             latent=self.latent,
         )
 
     def save(self, path: Path | str) -> Path:
-        """Write the cloud as ``.ply``, ``.xyz`` or ``.npy`` in its own unit, or in its box as
-        ``.npz``; gives the path."""
+        """Write the cloud as ``.ply``, ``.xyz`` or ``.npy`` in its own unit, or as ``.npz`` in its
+        box; returns the path."""
         path = Path(path)
         if path.suffix.lower() == ".npz":
             return Shapes.of([self]).save(path)
@@ -149,7 +147,7 @@ class Shape:
         return write_cloud(path, self.place.restore(self.points), normals)
 
     def summary(self) -> dict[str, Any]:
-        """Plain data: name, category, points, extents in the box and in its own unit."""
+        """Name, category, number of points, and extents in the box and in its own unit."""
         extents = np.ptp(self.points, axis=0)
         own = np.ptp(self.place.restore(self.points), axis=0)
         said: dict[str, Any] = {
@@ -196,14 +194,14 @@ class Shape:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Shapes(Sequence[Shape]):
-    """Shapes of one number of points: what a model draws, and what is judged.
+    """Shapes with the same number of points, as sampled by a model or evaluated.
 
     Attributes:
-        samples: the arrays, as a samples file holds them.
-        names: of each; numbers by default.
-        facts: of each, see :class:`Shape`; may be empty.
+        samples: the arrays, as in a samples file.
+        names: of each shape; numbers by default.
+        facts: of each shape, see :class:`Shape`; may be empty.
         given: (N, P) bool, see :class:`Shape`, or None.
-        places: of each, where they are known one by one; else those of their categories.
+        places: of each shape, if known individually; else those of their categories.
     """
 
     samples: Samples
@@ -214,16 +212,16 @@ class Shapes(Sequence[Shape]):
 
     @classmethod
     def of(cls, shapes: Sequence[Shape], *, meta: dict[str, Any] | None = None) -> Shapes:
-        """Join shapes of one number of points.
+        """Join shapes with the same number of points.
 
         Raises:
-            InputError: there is none, or they have different numbers of points.
+            InputError: there are no shapes, or they have different numbers of points.
         """
         sizes = sorted({len(shape) for shape in shapes})
         if len(sizes) != 1:
             raise InputError(
-                f"expected shapes of one number of points, got {sizes or 'no shape'}; "
-                "draw as many of each with shape.drawn(count)"
+                f"expected shapes with the same number of points, got {sizes or 'no shape'}; "
+                "subsample each with shape.drawn(count)"
             )
         normals = [shape.normals for shape in shapes if shape.normals is not None]
         given = [shape.given for shape in shapes if shape.given is not None]
@@ -247,10 +245,10 @@ class Shapes(Sequence[Shape]):
 
     @classmethod
     def load(cls, path: Path | str) -> Shapes:
-        """Read a samples file, as :meth:`save` and ``pcgen sample`` write it.
+        """Read a samples file, as written by :meth:`save` and ``pcgen sample``.
 
         Raises:
-            InputError: missing, damaged, or no samples.
+            InputError: the file is missing, damaged, or has no samples.
         """
         samples = Samples.load(path)
         count, points = samples.points.shape[:2]
@@ -263,12 +261,12 @@ class Shapes(Sequence[Shape]):
 
     @property
     def points(self) -> NDArray[np.float32]:
-        """(N, P, 3) float32 in each shape's box."""
+        """Points (N, P, 3) float32, each in its shape's box."""
         return self.samples.points
 
     @property
     def normals(self) -> NDArray[np.float32] | None:
-        """(N, P, 3), or None."""
+        """Normals (N, P, 3), or None."""
         return self.samples.normals
 
     @property
@@ -278,7 +276,7 @@ class Shapes(Sequence[Shape]):
 
     @property
     def meta(self) -> dict[str, Any]:
-        """Where the shapes come from: run, seed, steps, parents."""
+        """The origin of the shapes: run, seed, steps, parents."""
         return self.samples.meta
 
     @cached_property
@@ -335,7 +333,7 @@ class Shapes(Sequence[Shape]):
         )
 
     def save(self, path: Path | str) -> Path:
-        """Write a samples file (``.npz``) and give its path; equal shapes give equal bytes.
+        """Write a samples file (``.npz``) and return its path; equal shapes give equal bytes.
 
         What each shape's facts say goes into ``meta``, and so do places. Points that came in where
         a shape was completed come first in its cloud; ``meta`` notes how many they are.
@@ -368,15 +366,14 @@ class Shapes(Sequence[Shape]):
         ray: str | None = None,
         progress: bool = False,
     ) -> dict[str, Any]:
-        """Mesh all shapes into the folder ``out``, each with its report; see ``pcgen mesh``.
+        """Mesh all shapes into the folder ``out``, each with a report; see ``pcgen mesh``.
 
         Args:
             unit, size, up: see :meth:`pcgen.SurfaceMesh.save`.
             colour: of the vertices: ``plain``, ``height`` or ``normal``.
         Returns:
-            what ``out/meshes.json`` holds.
+            the content of ``out/meshes.json``.
         """
-        from pcgen.model.meshing import with_surfaces
         from pcgen.reconstruct.batch import mesh_all
         from pcgen.reconstruct.export import Export
         from pcgen.reconstruct.methods import MeshSettings
@@ -395,7 +392,7 @@ class Shapes(Sequence[Shape]):
         ]
         with shown(progress):
             return mesh_all(
-                with_surfaces(clouds),
+                _with_surfaces(clouds, settings),
                 Path(out),
                 formats=formats,
                 settings=settings,
@@ -431,11 +428,19 @@ class Shapes(Sequence[Shape]):
         return notebook_view(shown_, repr(self) + (f"; {rest} more are not shown" if rest else ""))
 
 
+def _with_surfaces(clouds: list[NamedCloud], settings: MeshSettings) -> list[NamedCloud]:
+    if not settings.by_field:  # what else there is needs no model
+        return clouds
+    from pcgen.model.meshing import with_surfaces
+
+    return with_surfaces(clouds)
+
+
 def as_cloud(points: Any) -> NDArray[np.float32]:
     """Points (P, 3) as finite float32.
 
     Raises:
-        InputError: of another shape, empty, or NaN and infinity among them.
+        InputError: wrong shape, empty, or with NaN or infinity.
     """
     array = np.asarray(points)
     if array.ndim != 2 or array.shape[1] != 3 or not len(array) or array.dtype.kind not in "fiu":
@@ -443,7 +448,7 @@ def as_cloud(points: Any) -> NDArray[np.float32]:
         raise InputError(
             f"a shape is an array of numbers (P, 3), got {array.shape} of {array.dtype}{hint}"
         )
-    with np.errstate(over="ignore"):  # what is too large becomes infinite, refused below
+    with np.errstate(over="ignore"):  # too large values become infinite, which is refused below
         array = np.ascontiguousarray(array, np.float32)
     bad = int((~np.isfinite(array).all(1)).sum())
     if bad:
@@ -452,12 +457,12 @@ def as_cloud(points: Any) -> NDArray[np.float32]:
 
 
 def read_shape(shape: Any) -> Shape:
-    """A shape given as itself, as the path of a file, or as an array (P, 3) in any frame.
+    """A shape given directly, as the path of a file, or as an array (P, 3) in any frame.
 
-    An array is brought to its box; ``place`` takes it back.
+    An array is scaled to its box; ``place`` reverses this.
 
     Raises:
-        InputError: none of these.
+        InputError: it is none of these.
     """
     from pcgen.render.inputs import box_source_frame
 
@@ -477,10 +482,10 @@ def read_shape(shape: Any) -> Shape:
 
 
 def read_shapes(shapes: Any) -> Shapes:
-    """Shapes given as themselves, as a samples file, or as an array (N, P, 3).
+    """Shapes given directly, as a samples file, or as an array (N, P, 3).
 
     Raises:
-        InputError: none of these.
+        InputError: it is none of these.
     """
     if isinstance(shapes, Shapes):
         return shapes

@@ -1,4 +1,4 @@
-"""From a data set to a trained model."""
+""":func:`train`: from a data set to a trained model."""
 
 from __future__ import annotations
 
@@ -30,26 +30,26 @@ def train(
     resume: bool = False,
     progress: bool = False,
 ) -> Model:
-    """Train a model, or go on with one that was interrupted; what is finished is kept.
+    """Train a model, or resume an interrupted training; finished stages are kept.
 
     Args:
         data: a data set or its path. out: the folder of the run.
         categories: to train on; None for all.
-        minutes: of working time, divided over the stages, which end by the clock; None for the
-            preset's steps, which give equal weights for equal seeds.
+        minutes: working time, divided over the stages; None trains for the preset's steps, which
+            give equal weights for equal seeds.
         preset: ``cpu-tiny`` (seconds), ``cpu-small`` (minutes) or ``gpu``.
-        conditional: tell the latent flow the category.
+        conditional: condition the latent flow on the category.
         base: the family of the base measure, see :func:`pcgen.fit_base`; encoder: of the
             autoencoder; None for the preset's.
-        seed: of everything random. device: ``auto``, ``cpu`` or ``cuda``.
-        threads: of torch; None for ``PCGEN_THREADS`` or as many as there are free cores.
-        precision: of products: ``float32``, ``tf32``, ``bfloat16``, or ``auto``, which chooses.
-        accumulate: parts that a batch is cut into.
-        resume: take all settings from the run that is there.
-        progress: show it on stderr.
+        seed: of all random numbers. device: ``auto``, ``cpu`` or ``cuda``.
+        threads: of torch; None for ``PCGEN_THREADS`` or the number of free cores.
+        precision: of products: ``float32``, ``tf32``, ``bfloat16``, or ``auto``, which selects one.
+        accumulate: number of parts into which a batch is cut.
+        resume: take all settings from the existing run.
+        progress: show progress on stderr.
     Raises:
-        DataError, InputError: a wrong data set or argument, before anything is written.
-        TrainingError: ``out`` holds another run, or a number is not finite.
+        DataError, InputError: the data set or an argument is wrong; nothing has been written.
+        TrainingError: ``out`` has another run, or a number is not finite.
 
     Example:
         >>> model = pcgen.train("furniture", "runs/seats", minutes=3)  # doctest: +SKIP

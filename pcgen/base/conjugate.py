@@ -1,4 +1,4 @@
-"""The conjugate-moment base: one convex w fitted to latents gives base and map at once."""
+"""The conjugate-moment base: a convex w, fitted to latents, defines both base and map."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ if TYPE_CHECKING:
     from torch import Generator, Tensor
 
 R_HAT = 1.1
-# Langevin steps for a draw: more than any fit needs, and few enough to end.
+# Maximum Langevin steps per sample: more than any fit needs, and few enough to finish.
 LONGEST_WALK = 10_000
 
 
 @dataclass(frozen=True, kw_only=True)
 class ConjugateMomentSettings(ConjugateSettings):
-    """How to fit the convex potential, and what to draw.
+    """Settings of the fit, and what to sample.
 
     Attributes:
-        pushed: draw from (∇w*)♯P_w, which approximates the latents, instead of from the
+        pushed: sample from (∇w*)♯P_w, which approximates the latents, instead of from the
             log-concave P_w.
     """
 
@@ -38,8 +38,8 @@ class ConjugateMomentSettings(ConjugateSettings):
 
 
 @dataclass
-class Pushes:
-    """Draws that were pushed, and those of them whose conjugate failed."""
+class PushCounts:
+    """The number of pushed samples, and of those whose conjugate failed."""
 
     draws: int = 0
     failed: int = 0
@@ -47,22 +47,22 @@ class Pushes:
 
 @dataclass(frozen=True)
 class ConjugateMomentBase:
-    """P_w, or its push-forward, with the evidence of the fit.
+    """P_w or its push-forward, with evidence from the fit.
 
     Attributes:
         network: w, its chains and its map.
-        pushed: which of the two is drawn.
-        evidence: status, shares of conjugates that failed (in the fit; ``failed_pushed`` of the
-            draws, where pushed), and each outer step's record, JSON-ready.
+        pushed: whether samples are of the push-forward.
+        evidence: status, shares of failed conjugates (in the fit, and ``failed_pushed`` of the
+            samples, if pushed), and the record of each outer step, JSON-ready.
         notes: what a user should know.
-        pushes: counts this object's own draws; not stored.
+        pushes: counts this object's own samples; not stored.
     """
 
     network: ConjugateNetwork
     pushed: bool
     evidence: dict[str, Any]
     notes: tuple[str, ...] = ()
-    pushes: Pushes = field(default_factory=Pushes)
+    pushes: PushCounts = field(default_factory=PushCounts)
 
     @property
     def name(self) -> str:
@@ -79,7 +79,7 @@ class ConjugateMomentBase:
         found = self.network.push(z)
         self.pushes.draws += count
         self.pushes.failed += int(found.failed.sum())
-        return found.points.to(z.device)  # failed ones too: without them the rest would be biased
+        return found.points.to(z.device)  # with failed ones: the rest alone would be biased
 
     def describe(self) -> dict[str, Any]:
         return {
@@ -119,14 +119,14 @@ class ConjugateMomentBase:
         try:
             coordinates = Coordinates(tensors["mean"], tensors["axes"], tensors["values"])
             zeros = torch.zeros_like(coordinates.mean)
-            # Its widths are those of its weights: others would only cost memory.
+            # Its widths are those of its weights, as larger ones would only cost memory.
             layers = range(sum(name.startswith("potential.biases.") for name in tensors))
             hidden = tuple(tensors[f"potential.biases.{k}"].numel() for k in layers)
             potential = ConvexPotential(coordinates.twist, zeros, hidden, torch.Generator())
             potential.load_state_dict(checkpoint.strip(tensors, "potential"))
             potential.requires_grad_(False)
             if not 1 <= meta["walk"] <= LONGEST_WALK:
-                raise DataError(f"its chains would walk {meta['walk']} steps for each draw")
+                raise DataError(f"its chains would take {meta['walk']} steps for each sample")
             network = ConjugateNetwork(
                 coordinates, potential, tensors["chains"], meta["step"], meta["walk"]
             )
@@ -138,7 +138,7 @@ class ConjugateMomentBase:
 def fit_conjugate(
     latents: Tensor, settings: ConjugateMomentSettings, generator: Generator
 ) -> ConjugateMomentBase:
-    """Fit w to latents (N, dim); a failed iteration is reported in the notes."""
+    """Fit w to latents (N, dim); the notes report a failed iteration."""
     x = latents.double()
     covariance, _ = shrunken_covariance(x - x.mean(0))
     fields = {f.name: getattr(settings, f.name) for f in dataclasses.fields(ConjugateSettings)}
@@ -150,7 +150,7 @@ def fit_conjugate(
         lost = float(solution.network.push(solution.network.chains).failed.double().mean())
         pushed = {"failed_pushed": lost}
         if lost > 0:
-            notes.append(f"{lost:.1%} of the conjugates of its draws fail")
+            notes.append(f"{lost:.1%} of the conjugates of its samples fail")
     if solution.status is not IterationStatus.CONVERGED:
         notes.append(f"the iteration {solution.status.value}")
     if failed > 0:

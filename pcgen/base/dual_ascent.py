@@ -1,9 +1,9 @@
-"""Dual ascent for a base that is still moving: a potential over the latents that follows it.
+"""Dual ascent for a base that is being trained: a potential over the latents that follows it.
 
-A few steps of stochastic ascent per base step (the same relative mass error that
-:class:`pcgen.transport.SemidualSolver` descends), with a gain that does not vanish, because the
-base keeps moving, and a running mean of the potential, which the map uses. A Gaussian base fitted
-in this way shrank: docs/notes/base.md.
+A few steps of stochastic ascent per base step, with the same relative mass error as in
+:class:`pcgen.transport.SemidualSolver`. The gain does not vanish, because the base keeps moving,
+and the map uses a running mean of the potential. A Gaussian base that was fitted in this way
+shrank: docs/notes/base.md.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 SOFTEST, HARDEST = 0.3, 0.02
-"""Smoothing ε of the cells at the first step and for ever, in standard deviations of a score."""
+"""The initial and the final smoothing ε of the cells, in standard deviations of a score."""
 MEMORY = 0.98
 """Decay of the running mean of the potential, per dual step."""
 
 
 class DualAscent:
-    """h with the cell of atom i where ⟨atom_i − centre, x⟩ + h_i is largest.
+    """A potential h; the cell of atom i is where ⟨atom_i − centre, x⟩ + h_i is largest.
 
     Args:
-        atoms: (N, dim) float32, of equal weight; copies share their cell's mass by chance.
+        atoms: (N, dim) float32, of equal weight; copies share the mass of their cell arbitrarily.
     """
 
     def __init__(self, atoms: Tensor) -> None:
@@ -39,7 +39,7 @@ class DualAscent:
         self.steps = 0
 
     def step(self, x: Tensor) -> None:
-        """One step with a batch (n, dim) of the base."""
+        """Take one step with a batch (n, dim) of the base."""
         self.steps += 1
         score = x[:256] @ self.atoms.T
         unit = float((score - score.mean(1, keepdim=True)).std().clamp(min=1e-12))
@@ -53,6 +53,6 @@ class DualAscent:
         self.mean = keep * self.mean + (1 - keep) * self.potential
 
     def map(self, x: Tensor) -> Tensor:
-        """T(x): the latent whose cell x is in, (n, dim)."""
+        """T(x): the latents (n, dim) whose cells contain x."""
         _, index = kernels.best_cells(x, self.atoms, self.mean)
         return self.atoms[index[:, 0]] + self.centre

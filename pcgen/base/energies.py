@@ -1,9 +1,9 @@
 """The relaxed Monge-Kantorovich energy E(ω) = W₂²(ω, ν) + λ D(ω, μ), estimated with error bars.
 
-Our reconstruction of Base Initialisation; μ = N(0, I). Between Gaussians both terms are closed
-forms. Otherwise W₂² is the centred exact assignment of samples (:mod:`pcgen.transport.assignment`),
-which scores 0 on average where ω = ν. Latents are split into disjoint blocks, one estimate each,
-so the error bar includes the chance of which latents there were.
+Our reconstruction of Base Initialisation, with μ = N(0, I). Between Gaussians both terms have
+closed forms. Otherwise W₂² is the debiased exact assignment of samples
+(:mod:`pcgen.transport.assignment`), which is 0 on average if ω = ν. Latents are split into disjoint
+blocks with one estimate each, so the error bar includes the randomness of the latents.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ BLOCKS = 8
 
 @dataclass(frozen=True)
 class Estimate:
-    """A number and its standard error; 0 where the number is exact."""
+    """A number and its standard error, which is 0 if the number is exact."""
 
     value: float
     error: float
 
     @classmethod
     def mean(cls, values: Tensor) -> Estimate:
-        """Of independent (n,) values; one value alone has an infinite error."""
+        """The mean of independent values (n,); a single value has an infinite error."""
         error = float(values.std()) / math.sqrt(len(values)) if len(values) > 1 else math.inf
         return cls(float(values.mean()), error)
 
@@ -49,13 +49,13 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Energy:
-    """E(ω) with its two terms, estimated separately.
+    """E(ω), with its two terms estimated separately.
 
     Attributes:
         transport: W₂²(ω, ν).
-        divergence: D(ω, μ), not yet multiplied by the relaxation.
+        divergence: D(ω, μ), not multiplied by the relaxation.
         relaxation: λ.
-        kind: which D.
+        kind: the kind of D.
     """
 
     transport: Estimate
@@ -108,7 +108,7 @@ def transport_term(
     generator: Generator,
     blocks: int = BLOCKS,
 ) -> Estimate:
-    """W₂²(ω, ν): exact between Gaussians, else centred on samples (may come out below 0)."""
+    """W₂²(ω, ν): exact between Gaussians, else debiased from samples (may be negative)."""
     if isinstance(target, torch.Tensor):
         pairs = split_blocks(target, generator)
         check_dim(omega, pairs[0][0].shape[1], "its target")
@@ -128,7 +128,7 @@ def divergence_term(
     """D(ω, N(0, I)) of the requested kind.
 
     Raises:
-        InputError: an unknown kind, or one that needs a density that this base does not have.
+        InputError: the kind is unknown, or needs a density and this base has none.
     """
     if kind not in DIVERGENCES:
         raise InputError(f"D must be one of {', '.join(DIVERGENCES)}, got {kind!r}")
@@ -149,7 +149,7 @@ def split_blocks(latents: Tensor, generator: Generator) -> list[tuple[Tensor, Te
     """Disjoint pairs of equally many latents: (n, dim) each, n at most :data:`BLOCK`.
 
     Raises:
-        InputError: fewer than 4 latents, which give no error bar.
+        InputError: there are fewer than 4 latents, too few for an error bar.
     """
     latents = check_latents(latents)
     if len(latents) < 4:
@@ -164,7 +164,7 @@ def split_blocks(latents: Tensor, generator: Generator) -> list[tuple[Tensor, Te
 def centred_blocks(
     omega: BaseMeasure, pairs: list[tuple[Tensor, Tensor]], generator: Generator
 ) -> Tensor:
-    """One centred estimate of W₂²(ω, ν) per pair of target samples, (blocks,) float64."""
+    """Debiased estimates of W₂²(ω, ν), one per pair of target samples, (blocks,) float64."""
     values = []
     for first, second in pairs:
         count = len(first)

@@ -1,8 +1,8 @@
 """Base measures by family name: fitted to latents, or restored from a checkpoint.
 
-The families are a plain dict: a name, the settings it takes, how many different latents it needs,
-and the function that fits it. A new family is a line here and a module. Rich families, which can
-memorise the training latents, must pass the collapse guard.
+The families are a plain dict: name, settings, the minimum number of different latents, and the
+function that fits them. A new family is one row and one module. Rich families, which can memorise
+the training latents, must pass the collapse guard.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 
 from pcgen import checkpoint, config
-from pcgen.base.collapse_guard import GuardReport, inspect
+from pcgen.base.collapse_guard import GuardReport, check_collapse
 from pcgen.base.conjugate import (
     ConjugateMomentBase,
     ConjugateMomentSettings,
@@ -25,10 +25,11 @@ from pcgen.base.gaussian import GaussianBase, GaussianSettings, StandardBase, fi
 from pcgen.base.measure import BaseMeasure, ConstantCoordinates, check_latents
 from pcgen.base.mixture import MixtureBase, MixtureSettings, fit_mixture
 from pcgen.base.network import NetworkBase, NetworkSettings, fit_network
-from pcgen.base.selection import AutoSettings, ChosenBase, choose
+from pcgen.base.selection import AutoSettings, ChosenBase, select_base
 from pcgen.base.transported import TransportedBase, TransportedSettings, fit_transported
 from pcgen.base.uniform import UniformBase, UniformSettings, fit_uniform
 from pcgen.errors import DataError, InputError
+from pcgen.processes import ALONE, Group
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
@@ -40,68 +41,74 @@ GUARDS = ("off", "say", "refuse", "regularise")
 
 @dataclass(frozen=True)
 class NoSettings:
-    """For the standard base, which has nothing to set."""
+    """Settings of the standard base, which has none."""
 
 
 @dataclass(frozen=True)
 class Family:
     """One row of the table of families.
 
-    ``fit(latents, settings, generator, validation)`` sees only checked latents whose coordinates
-    all vary; ``least`` is the number of different latents it needs; ``rich`` families are guarded.
+    ``fit(latents, settings, generator, validation)`` only gets checked latents whose coordinates
+    all vary; ``least`` is the required number of different latents; ``rich`` families are guarded.
     """
 
     measure: type[Any]
     settings: type[Any]
     least: int
-    fit: Callable[[Tensor, Any, Generator, Tensor | None], BaseMeasure]
+    fit: Callable[[Tensor, Any, Generator, Tensor | None, Group], BaseMeasure]
     rich: bool = False
+    shared: bool = False
 
     @property
     def relaxed(self) -> bool:
-        """Whether the family can be pulled towards N(0, I)."""
+        """Whether the family can be relaxed towards N(0, I)."""
         return "relaxation" in {field.name for field in dataclasses.fields(self.settings)}
 
 
 FAMILIES: dict[str, Family] = {
-    "standard": Family(
-        StandardBase, NoSettings, 1, lambda x, s, g, v: StandardBase(dim=x.shape[1])
-    ),
-    "gaussian": Family(GaussianBase, GaussianSettings, 2, lambda x, s, g, v: fit_gaussian(x, s)),
-    "gmm": Family(MixtureBase, MixtureSettings, 2, fit_mixture),
-    "uniform": Family(UniformBase, UniformSettings, 2, lambda x, s, g, v: fit_uniform(x, s)),
+    "standard": Family(StandardBase, NoSettings, 1, lambda x, *_: StandardBase(dim=x.shape[1])),
+    "gaussian": Family(GaussianBase, GaussianSettings, 2, lambda x, s, *_: fit_gaussian(x, s)),
+    "gmm": Family(MixtureBase, MixtureSettings, 2, lambda x, s, g, v, _: fit_mixture(x, s, g, v)),
+    "uniform": Family(UniformBase, UniformSettings, 2, lambda x, s, *_: fit_uniform(x, s)),
     "ae-ot": Family(
         TransportedBase,
         TransportedSettings,
         2,
-        lambda x, s, g, v: fit_transported(x, s, g),
+        lambda x, s, g, v, group: fit_transported(x, s, g, group),
         rich=True,
+        shared=True,
     ),
     "conjugate-moment": Family(
         ConjugateMomentBase,
         ConjugateMomentSettings,
         8,
-        lambda x, s, g, v: fit_conjugate(x, s, g),
+        lambda x, s, g, *_: fit_conjugate(x, s, g),
         rich=True,
     ),
-    "network": Family(NetworkBase, NetworkSettings, 8, fit_network, rich=True),
+    "network": Family(
+        NetworkBase,
+        NetworkSettings,
+        8,
+        lambda x, s, g, v, _: fit_network(x, s, g, v),
+        rich=True,
+    ),
     "auto": Family(
         ChosenBase,
         AutoSettings,
         2,
-        lambda x, s, g, v: choose(x, s, g, v, _candidate(g), frozenset(RELAXED)),
+        lambda x, s, g, v, _: select_base(x, s, g, v, _candidate(g), frozenset(RELAXED)),
     ),
 }
-# Bases around another base, whose checkpoint is part of theirs.
+# Bases that wrap another base, whose checkpoint is part of theirs.
 WRAPPERS: dict[str, Any] = {"constants-kept": ConstantCoordinates, "auto": ChosenBase}
 RELAXED: list[str] = [name for name, family in FAMILIES.items() if family.relaxed]
 LADDER = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
-"""λ that ``guard="regularise"`` goes through until the guard passes."""
+"""The λ that ``guard="regularise"`` tries until the guard passes."""
 _DAMAGE = (
     LookupError, TypeError, ValueError, AttributeError, RuntimeError, ArithmeticError,
     AssertionError, MemoryError, InputError,
 )  # fmt: skip
-"""Errors of tensors and numbers that do not fit each other."""
+"""Exceptions raised by tensors and numbers that do not match each other."""
 LEAST_GUARDED = 16
 """With fewer different latents the guard's shares are meaningless."""
 
@@ -114,19 +121,22 @@ def fit(
     settings: Any = None,
     validation: Tensor | None = None,
     guard: Guard = "say",
+    group: Group = ALONE,
 ) -> BaseMeasure:
-    """Fit one family of base measures to latents.
+    """Fit a base measure of one family to latents.
 
     Args:
         name: a key of :data:`FAMILIES`.
-        latents: (N, dim) numbers; fitted as float32. Coordinates that never vary stay constant.
-        generator: every random choice draws from it.
-        settings: the family's settings dataclass, the same as a plain dict, or None for defaults.
-        validation: (M, dim) latents held out from the fit, for families that choose on them.
+        latents: (N, dim) numbers, converted to float32. Coordinates that never vary stay constant.
+        generator: source of all random choices.
+        settings: the family's settings dataclass, or the same as a plain dict; None for defaults.
+        validation: (M, dim) latents held out from the fit, for families that select on them.
         guard: what to do with a rich base that replays its latents or collapses: ``say`` so in its
             notes, ``refuse`` it, ``regularise`` it by a larger relaxation, or ``off``.
+        group: processes with the same latents and equally seeded generators. They share the
+            samples of ``ae-ot``; any other family is fitted by the first of them for all.
     Raises:
-        InputError: an unknown name or setting, NaN, or too few different latents.
+        InputError: unknown name or setting, NaN, or too few different latents.
         TrainingError: the guard refused the base, or no relaxation helped.
     """
     if name not in FAMILIES:
@@ -141,11 +151,18 @@ def fit(
         raise InputError(
             f"validation latents have {held.shape[1]} dimensions, the latents {x.shape[1]}"
         )
+    if group.size > 1 and not family.shared:
+
+        def fitted() -> tuple[dict[str, Tensor], dict[str, Any]]:
+            options = {"generator": generator, "settings": settings, "validation": held}
+            return fit(name, x, guard=guard, **options).to_checkpoint()
+
+        return on_device(from_checkpoint(*group.tensors(fitted)), str(x.device))
     if name == "standard":
-        return family.fit(x, settings, generator, held)
+        return family.fit(x, settings, generator, held, group)
     varying = (x != x[0]).any(0)
     if bool(varying.all()):
-        return _guarded(name, x, settings, generator, held, guard)
+        return _guarded(name, x, settings, generator, held, guard, group)
     inner = _guarded(
         name,
         x[:, varying],
@@ -153,24 +170,31 @@ def fit(
         generator,
         None if held is None else held[:, varying],
         guard,
+        group,
     )
     return ConstantCoordinates(inner, torch.where(varying, 0.0, x[0]), varying)
 
 
 def _guarded(
-    name: str, x: Tensor, settings: Any, generator: Generator, held: Tensor | None, guard: Guard
+    name: str,
+    x: Tensor,
+    settings: Any,
+    generator: Generator,
+    held: Tensor | None,
+    guard: Guard,
+    group: Group,
 ) -> BaseMeasure:
-    """Fit, test, and treat a base that copies or collapses as ``guard`` says."""
+    """Fit and test a base; if it copies or collapses, do what ``guard`` says."""
     family = FAMILIES[name]
-    omega = family.fit(x, settings, generator, held)
-    pushed = getattr(settings, "pushed", True)  # P_w itself is log-concave and copies nothing
+    omega = family.fit(x, settings, generator, held, group)
+    pushed = getattr(settings, "pushed", True)  # P_w itself is log-concave and cannot copy
     if guard == "off" or not family.rich or not pushed:
         return omega
     if len(torch.unique(x, dim=0)) < LEAST_GUARDED:
         return omega
 
     def look(candidate: BaseMeasure) -> GuardReport:
-        return inspect(candidate, x, generator=generator, validation=held)
+        return check_collapse(candidate, x, generator=generator, validation=held)
 
     report = look(omega)
     if report.ok:
@@ -182,7 +206,7 @@ def _guarded(
             if pull <= settings.relaxation:
                 continue
             stronger = dataclasses.replace(settings, relaxation=pull)
-            omega = family.fit(x, stronger, generator, held)
+            omega = family.fit(x, stronger, generator, held, group)
             if look(omega).ok:
                 note = f"λ raised to {pull:g}, because {'; '.join(report.faults)}"
                 return _noted(omega, note)
@@ -196,7 +220,7 @@ def _noted(omega: Any, note: str) -> BaseMeasure:
 
 
 def _candidate(generator: Generator) -> Callable[..., BaseMeasure]:
-    """How ``auto`` fits a candidate: without the guard, which ``auto`` runs itself."""
+    """The function with which ``auto`` fits a candidate: unguarded, as ``auto`` runs the guard."""
 
     def fit_one(
         name: str, latents: Tensor, settings: dict[str, Any], validation: Tensor | None
@@ -214,18 +238,18 @@ def _candidate(generator: Generator) -> Callable[..., BaseMeasure]:
 
 
 def from_checkpoint(tensors: dict[str, Tensor], meta: dict[str, Any]) -> BaseMeasure:
-    """Restore any base from what its ``to_checkpoint`` gave.
+    """Restore any base from the result of its ``to_checkpoint``.
 
-    Tensors that do not fit each other fail only in a draw, so one is made and discarded, of a size
+    Mismatched tensors only fail when sampling, so one sample is drawn and discarded, of a size
     that none of them has.
 
     Raises:
-        DataError: not a base's checkpoint, a damaged one, or one of a newer pcgen.
+        DataError: not the checkpoint of a base, a damaged one, or one of a newer pcgen.
     """
     family = meta.get("family")
     if not isinstance(family, str) or family not in {**FAMILIES, **WRAPPERS}:
         raise DataError(
-            f"the checkpoint holds base {family!r}; this pcgen knows {', '.join(FAMILIES)}"
+            f"the checkpoint has base {family!r}; this pcgen supports {', '.join(FAMILIES)}"
         )
     try:
         omega: BaseMeasure
@@ -241,12 +265,12 @@ def from_checkpoint(tensors: dict[str, Tensor], meta: dict[str, Any]) -> BaseMea
     except _DAMAGE as error:
         raise DataError(f"the base is damaged ({error!r}); fit it again") from None
     if not fits:
-        raise DataError("the base is damaged: what it draws are no finite latents; fit it again")
+        raise DataError("the base is damaged: its samples are not finite latents; fit it again")
     return omega
 
 
 def on_device(omega: BaseMeasure, device: str) -> BaseMeasure:
-    """The same base with its tensors on ``device``; draws stay where their generator is."""
+    """A copy of the base with tensors on ``device``; samples stay on their generator's device."""
     if device == "cpu":
         return omega
     tensors, meta = omega.to_checkpoint()

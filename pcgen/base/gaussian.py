@@ -1,8 +1,8 @@
 """N(0, I), and Gaussians fitted to latents: shrunken full, diagonal, isotropic, low-rank.
 
 The relaxed problem of Base Initialisation (our reconstruction, see :mod:`pcgen.base`) has a closed
-form here. For ν = N(m, Σ), μ = N(0, I) and D = W₂²(·, μ) its solution is the point of the
-Wasserstein geodesic from ν to μ at λ/(1+λ): mean m/(1+λ), root (Σ^{1/2} + λI)/(1+λ).
+form here. For ν = N(m, Σ), μ = N(0, I) and D = W₂²(·, μ) the solution is the point at λ/(1+λ) of
+the Wasserstein geodesic from ν to μ: mean m/(1+λ), root (Σ^{1/2} + λI)/(1+λ).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ STRUCTURES = get_args(Structure)
 
 @dataclass(frozen=True, kw_only=True)
 class StandardBase(TensorMeasure):
-    """N(0, I): the base that every other one is compared with."""
+    """N(0, I), with which every other base is compared."""
 
     name: ClassVar[str] = "standard"
     dim: int
@@ -35,21 +35,21 @@ class StandardBase(TensorMeasure):
         return normal(count, self.dim, generator)
 
     def log_density(self, x: Tensor) -> Tensor:
-        """(n, dim) to (n,) float64."""
+        """Log density (n,) float64 at points (n, dim)."""
         x = x.double()
         return -0.5 * (x.square().sum(1) + self.dim * math.log(2 * math.pi))
 
 
 @dataclass(frozen=True, kw_only=True)
 class GaussianSettings:
-    """How to fit a Gaussian.
+    """Settings of a Gaussian fit.
 
     Attributes:
-        structure: shape of the covariance before shrinkage.
-        rank: keep this many principal directions and spread the rest of the variance evenly
+        structure: structure of the covariance before shrinkage.
+        rank: keep this many principal directions and distribute the remaining variance evenly
             (probabilistic PCA, Tipping and Bishop 1999); None keeps the whole covariance.
-        shrinkage: weight in [0, 1] of the isotropic part; None takes Ledoit and Wolf's (2004).
-        relaxation: λ ≥ 0, the pull towards N(0, I); 0 is the plain fit.
+        shrinkage: weight in [0, 1] of the isotropic part; None for Ledoit and Wolf's (2004).
+        relaxation: λ ≥ 0, the pull towards N(0, I); 0 is the unrelaxed fit.
     """
 
     structure: Structure = "full"
@@ -61,7 +61,7 @@ class GaussianSettings:
         check_structure(self.structure)
         if self.rank is not None and (self.rank < 0 or self.structure != "full"):
             raise InputError(
-                f"rank must be 0 or more and goes with structure 'full', got rank {self.rank} "
+                f"rank must be 0 or more and requires structure 'full', got rank {self.rank} "
                 f"and structure {self.structure!r}"
             )
         if self.shrinkage is not None and not 0 <= self.shrinkage <= 1:
@@ -71,12 +71,12 @@ class GaussianSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class GaussianBase(TensorMeasure):
-    """The law of ``mean + factor z + noise ε`` with z, ε standard normal.
+    """The distribution of ``mean + factor z + noise ε`` with z, ε standard normal.
 
     Attributes:
         mean: (dim,) float32.
-        factor: (dim, rank) float32; square and symmetric when the covariance is full.
-        noise: standard deviation of the isotropic rest; 0 for a full covariance.
+        factor: (dim, rank) float32; square and symmetric for a full covariance.
+        noise: standard deviation of the isotropic part; 0 for a full covariance.
     """
 
     name: ClassVar[str] = "gaussian"
@@ -90,7 +90,7 @@ class GaussianBase(TensorMeasure):
 
     @property
     def covariance(self) -> Tensor:
-        """(dim, dim) float64."""
+        """The covariance (dim, dim) float64."""
         factor = self.factor.double()
         return factor @ factor.T + self.noise**2 * torch.eye(self.dim).to(factor)
 
@@ -102,7 +102,7 @@ class GaussianBase(TensorMeasure):
         return x
 
     def log_density(self, x: Tensor) -> Tensor:
-        """(n, dim) to (n,) float64.
+        """Log density (n,) float64 at points (n, dim).
 
         Raises:
             InputError: the covariance is singular, so there is no density.
@@ -114,7 +114,7 @@ class GaussianBase(TensorMeasure):
 
 
 def fit_gaussian(latents: Tensor, settings: GaussianSettings) -> GaussianBase:
-    """The Gaussian of the latents' mean and shrunken covariance.
+    """The Gaussian with the latents' mean and their shrunken covariance.
 
     Args:
         latents: (N, dim), at least two of them different.
@@ -145,14 +145,14 @@ def gaussian_from_moments(
     relaxation: float = 0.0,
     notes: tuple[str, ...] = (),
 ) -> GaussianBase:
-    """A base from its (dim,) mean and (dim, dim) covariance, relaxed towards N(0, I)."""
+    """A base with mean (dim,) and covariance (dim, dim), relaxed towards N(0, I)."""
     values, vectors = torch.linalg.eigh(covariance.double())
     roots = relaxed_root(values.clamp(min=0).sqrt(), relaxation)
     mean = (mean.double() / (1 + relaxation)).float()
     dim = len(mean)
     if rank is None or rank >= dim:
         return GaussianBase(mean=mean, factor=((vectors * roots) @ vectors.T).float(), notes=notes)
-    # eigh sorts upwards, relaxation keeps the order: the last columns are the leading directions.
+    # eigh sorts ascending and relaxation keeps the order: the last columns are the leading ones.
     noise = float(roots[: dim - rank].square().mean().sqrt())
     kept = (roots[dim - rank :].square() - noise**2).clamp(min=0).sqrt()
     factor = (vectors[:, dim - rank :] * kept).float()
@@ -160,12 +160,13 @@ def gaussian_from_moments(
 
 
 def shrunken_covariance(centred: Tensor, shrinkage: float | None = None) -> tuple[Tensor, float]:
-    """(1 − s) S + s (tr S / dim) I and the s that was used.
+    """The shrunken covariance (1 − s) S + s (tr S / dim) I, and the s used.
 
     Args:
         centred: (N, dim) float64 with zero column means.
-        shrinkage: s in [0, 1]; None estimates the best s for squared Frobenius error (Ledoit and
-            Wolf, "A well-conditioned estimator for large-dimensional covariance matrices", 2004).
+        shrinkage: s in [0, 1]; None estimates the s with the least squared Frobenius error (Ledoit
+            and Wolf, "A well-conditioned estimator for large-dimensional covariance matrices",
+            2004).
     """
     count, dim = centred.shape
     sample = centred.T @ centred / count
@@ -191,17 +192,17 @@ def gaussian_log_density(x: Tensor, mean: Tensor, root: Tensor) -> Tensor:
 
 
 def relaxed_root(root: Tensor, relaxation: float) -> Tensor:
-    """Eigenvalues of the covariance root after the pull of strength λ towards the identity."""
+    """Eigenvalues of the covariance root after relaxation by λ towards the identity."""
     return (root + relaxation) / (1 + relaxation)
 
 
 def check_structure(structure: str) -> None:
-    """The shape of a covariance must be one of :data:`STRUCTURES`."""
+    """Check that a covariance structure is one of :data:`STRUCTURES`."""
     if structure not in STRUCTURES:
         raise InputError(f"structure must be one of {', '.join(STRUCTURES)}, got {structure!r}")
 
 
 def check_relaxation(relaxation: float) -> None:
-    """λ must be finite and at least 0."""
+    """Check that λ is finite and at least 0."""
     if not (0 <= relaxation < math.inf):
         raise InputError(f"relaxation must be finite and 0 or more, got {relaxation}")

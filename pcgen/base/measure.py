@@ -15,16 +15,16 @@ if TYPE_CHECKING:
     from torch import Generator, Tensor
 
 FORMAT = 1
-"""Version of the checkpoint layout; a newer file is refused, not guessed at."""
+"""Version of the checkpoint layout; newer files are refused."""
 
 
 @runtime_checkable
 class BaseMeasure(Protocol):
-    """A base ω that one can draw from, describe, store and restore.
+    """A base ω that can be sampled, described, stored and restored.
 
-    ``sample`` gives (count, dim) float32 in the frame of the latents it was fitted to, on the
-    device of the generator; equal generator states give equal samples, before a checkpoint and
-    after it. ``notes`` are sentences about the fit that a user should read (a shrunken
+    ``sample`` returns (count, dim) float32 in the frame of the latents it was fitted to, on the
+    device of the generator. Equal generator states give equal samples, before and after a
+    checkpoint. ``notes`` are sentences about the fit that a user should read (a shrunken
     covariance, a dropped dimension).
     """
 
@@ -46,23 +46,23 @@ class BaseMeasure(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class TensorMeasure:
-    """A measure whose whole state is its dataclass fields: tensors, and plain JSON values.
+    """A measure whose whole state is its dataclass fields: tensors and plain JSON values.
 
-    Subclasses are frozen dataclasses with a ``name``; the checkpoint then follows from the fields.
+    Subclasses are frozen dataclasses with a ``name``; the checkpoint is derived from the fields.
     """
 
     name: ClassVar[str]
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        # A checkpoint stores rows in order; another layout here would round products differently.
+        # Contiguous, as in a checkpoint: another memory layout would round products differently.
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
             if isinstance(value, torch.Tensor):
                 object.__setattr__(self, field.name, value.detach().contiguous())
 
     def describe(self) -> dict[str, Any]:
-        """JSON-ready facts: the plain fields and the shape of each tensor."""
+        """JSON-ready description: the plain fields and the shape of each tensor."""
         facts: dict[str, Any] = {"family": self.name}
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
@@ -70,7 +70,7 @@ class TensorMeasure:
         return facts
 
     def to_checkpoint(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """Tensors and JSON-ready meta, for :func:`pcgen.checkpoint.save`."""
+        """Tensors and JSON-ready metadata, for :func:`pcgen.checkpoint.save`."""
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         tensors = {name: v for name, v in values.items() if isinstance(v, torch.Tensor)}
         plain = {name: v for name, v in values.items() if not isinstance(v, torch.Tensor)}
@@ -81,7 +81,7 @@ class TensorMeasure:
         """The inverse of :meth:`to_checkpoint`.
 
         Raises:
-            DataError: another family's checkpoint, a newer format, or missing or extra fields.
+            DataError: the checkpoint of another family, a newer format, or missing or extra fields.
         """
         check_meta(meta, cls.name)
         fields = meta.get("fields", {})
@@ -92,7 +92,7 @@ class TensorMeasure:
         found = set(tensors) | set(plain)
         if found != known:
             raise DataError(
-                f"a checkpoint of base {cls.name} holds {', '.join(sorted(known))}, got "
+                f"a checkpoint of base {cls.name} has {', '.join(sorted(known))}, got "
                 f"{', '.join(sorted(found))}; fit the base again"
             )
         values: dict[str, Any] = {**tensors, **plain}
@@ -101,14 +101,14 @@ class TensorMeasure:
 
 @dataclass(frozen=True)
 class ConstantCoordinates:
-    """A measure on the coordinates that vary; the others have one constant value.
+    """A measure on the coordinates that vary; the others are constant.
 
-    Covariances, transports and networks all misbehave on a coordinate without variance, so
-    :func:`pcgen.base.fit` leaves such coordinates out of every family alike.
+    Covariances, transports and networks all fail on a coordinate without variance, so
+    :func:`pcgen.base.fit` excludes such coordinates for every family.
 
     Attributes:
         inner: the measure on the varying coordinates.
-        values: (dim,) float32, the constant where a coordinate is constant, else 0.
+        values: (dim,) float32, the values of constant coordinates, else 0.
         varying: (dim,) bool.
     """
 
@@ -153,13 +153,13 @@ class ConstantCoordinates:
     def around(
         cls, inner: BaseMeasure, tensors: dict[str, Tensor], meta: dict[str, Any]
     ) -> ConstantCoordinates:
-        """Restore it from its checkpoint, around the ``inner`` base restored from the same."""
+        """Restore from a checkpoint, around the ``inner`` base restored from the same one."""
         check_meta(meta, "constants-kept")
         return cls(inner, tensors["values"], tensors["varying"])
 
 
 def _tuples(value: Any) -> Any:
-    """JSON lists back to the tuples they were."""
+    """Convert JSON lists back to tuples."""
     return tuple(_tuples(item) for item in value) if isinstance(value, list) else value
 
 
@@ -175,13 +175,13 @@ def check_meta(meta: dict[str, Any], family: str) -> None:
 
 
 def check_latents(latents: Any, least: int = 1, family: str = "a base") -> Tensor:
-    """Latents as (N, dim) float32, or an error that says what is wrong with them.
+    """Convert latents to (N, dim) float32, or raise an error that says what is wrong.
 
     Args:
         latents: array or tensor of real numbers.
-        least: how many *different* latents the caller needs.
+        least: how many *different* latents are needed.
     Raises:
-        InputError: not a matrix, empty, NaN or infinite, or too few different rows.
+        InputError: not a matrix, empty, NaN or infinite values, or too few different rows.
     """
     values = torch.as_tensor(latents).detach()
     if values.is_complex():
@@ -194,8 +194,8 @@ def check_latents(latents: Any, least: int = 1, family: str = "a base") -> Tenso
     broken = int((~values.isfinite()).any(1).sum())
     if broken:
         raise InputError(
-            f"{broken} of {len(values)} latents hold NaN or infinite values (after conversion to "
-            "float32); find the shapes they come from or train the autoencoder again"
+            f"{broken} of {len(values)} latents contain NaN or infinite values (after "
+            "conversion to float32); find their shapes or train the autoencoder again"
         )
     if least > 1:
         distinct = len(torch.unique(values, dim=0))
@@ -208,13 +208,13 @@ def check_latents(latents: Any, least: int = 1, family: str = "a base") -> Tenso
 
 
 def check_dim(omega: BaseMeasure, dim: int, what: str) -> None:
-    """A base and what it is compared with must share their dimension."""
+    """Check that a base has the dimension of what it is compared with."""
     if omega.dim != dim:
         raise InputError(f"the base has {omega.dim} dimensions, {what} {dim}")
 
 
 def normal(count: int, dim: int, generator: Generator) -> Tensor:
-    """(count, dim) draws of N(0, I), on the device of the generator.
+    """Samples (count, dim) of N(0, I), on the device of the generator.
 
     Raises:
         InputError: ``count`` is negative.

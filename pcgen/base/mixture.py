@@ -1,8 +1,8 @@
-"""Gaussian mixtures for few latents in many dimensions: shrunken covariances, held-out choice.
+"""Gaussian mixtures for few latents in many dimensions: shrinkage and selection on held-out data.
 
 Each component's covariance is shrunk towards the pooled one with the weight of ``strength · dim``
-extra latents (the mode under an inverse Wishart prior), and the pooled one towards the sphere by a
-multiple of Ledoit and Wolf's weight. The multiple, the number of components and the strength
+extra latents (the mode under an inverse Wishart prior), and the pooled one towards the isotropic by
+a multiple of Ledoit and Wolf's weight. The multiple, the number of components and the strength
 maximise the likelihood of held-out latents; the final mixture is then fitted to all latents.
 
 The relaxation λ moves every component along its own Wasserstein geodesic to N(0, I), which is the
@@ -31,22 +31,22 @@ if TYPE_CHECKING:
 
 
 LEAST_SCATTER = 1e-8
-"""Least variance within components, as a share of the variance between their means."""
+"""The minimum variance within components, relative to the variance between their means."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class MixtureSettings:
-    """How to fit a mixture.
+    """Settings of a mixture fit.
 
     Attributes:
-        components: numbers to choose from on held-out latents.
-        strengths: weights of the pooled covariance to choose from, in multiples of dim latents.
-        roundings: weights of the sphere in the pooled covariance, in multiples of Ledoit-Wolf's.
-        least_share: latents that a component must have on average; larger numbers are left out.
-        held_out: share of the latents that decides, when none are given for it.
-        iterations: of expectation-maximisation, at most.
-        tolerance: stop when the mean log-likelihood gains less than this (nats).
-        choose_on: latents used for the choice, at most; the final fit takes all.
+        components: numbers of components to select from on held-out latents.
+        strengths: weights of the pooled covariance to select from, in multiples of dim latents.
+        roundings: isotropic weights of the pooled covariance, in multiples of Ledoit-Wolf's.
+        least_share: minimum average number of latents per component.
+        held_out: share of latents for the selection, if no validation latents are given.
+        iterations: maximum number of expectation-maximisation steps.
+        tolerance: stop if the mean log-likelihood gains less than this (nats).
+        choose_on: maximum number of latents for the selection; the final fit uses all.
         relaxation: λ ≥ 0, the pull towards N(0, I).
     """
 
@@ -68,7 +68,7 @@ class MixtureSettings:
         if not self.roundings or min(self.roundings) <= 0:
             raise InputError(f"roundings must be positive, got {self.roundings}")
         if not 0 < self.held_out < 1:
-            raise InputError(f"held_out must lie between 0 and 1, got {self.held_out}")
+            raise InputError(f"held_out must be between 0 and 1, got {self.held_out}")
         check_relaxation(self.relaxation)
 
 
@@ -106,7 +106,7 @@ class MixtureBase(TensorMeasure):
         return x
 
     def log_density(self, x: Tensor) -> Tensor:
-        """(n, dim) to (n,) float64."""
+        """Log density (n,) float64 at points (n, dim)."""
         factors = self.factors.double()
         roots = torch.linalg.cholesky(factors @ factors.transpose(1, 2))
         return _joint(x, self.weights, self.means, roots).logsumexp(1)
@@ -118,18 +118,18 @@ def fit_mixture(
     generator: Generator,
     validation: Tensor | None = None,
 ) -> MixtureBase:
-    """Choose and fit a mixture.
+    """Select and fit a mixture.
 
     Args:
         latents: (N, dim), at least two of them different.
-        validation: (M, dim) latents to choose on; None holds out a share of ``latents``.
+        validation: (M, dim) latents for the selection; None holds out a share of ``latents``.
     """
     x = latents.double()
     train, held = _split(x, validation, settings, generator)
     if len(held) < 2:
         chosen = Candidate(1, settings.strengths[-1], settings.roundings[-1])
         table: tuple[tuple[float, ...], ...] = ()
-        notes: tuple[str, ...] = (f"{len(x)} latents are too few to choose on: one component",)
+        notes: tuple[str, ...] = (f"{len(x)} latents are too few for a selection: one component",)
     else:
         chosen, table = _choose(train, held, settings, generator)
         notes = ()
@@ -151,7 +151,7 @@ def fit_mixture(
 
 @dataclass(frozen=True)
 class Candidate:
-    """What the held-out latents decide; see :class:`MixtureSettings`."""
+    """What the held-out latents select; see :class:`MixtureSettings`."""
 
     components: int
     strength: float
@@ -171,8 +171,8 @@ class Moments:
         """Cholesky factors (K, dim, dim) of the shrunken covariances."""
         mass = self.weights * self.count
         pooled = (self.scatter * self.weights[:, None, None]).sum(0)
-        # Components that sit on copies of one latent each have no scatter: a sphere that is small
-        # beside the whole takes its place.
+        # Components on copies of a single latent have no scatter; it is replaced by an isotropic
+        # one that is small compared with the whole.
         between = (self.weights @ (self.means - self.weights @ self.means).square()).mean()
         pooled = pooled + LEAST_SCATTER * between * torch.eye(len(pooled)).to(pooled)
         pooled = _rounded(pooled, self.count, candidate.rounding)
@@ -190,7 +190,7 @@ class Moments:
 def _choose(
     train: Tensor, held: Tensor, settings: MixtureSettings, generator: Generator
 ) -> tuple[Candidate, tuple[tuple[float, ...], ...]]:
-    """The candidate for the final fit, and the table of all."""
+    """The candidate for the final fit, and the table of all candidates."""
     strength = settings.strengths[len(settings.strengths) // 2]
     candidates, scores = [], []
 
@@ -199,7 +199,7 @@ def _choose(
         scores.append(moments.joint(held, candidate).logsumexp(1))
         return float(scores[-1].mean())
 
-    # The rounding is that of one component, which has no strength; the other numbers reuse it.
+    # The rounding is selected for one component, which has no strength, and reused for others.
     start = Candidate(1, strength, settings.roundings[0])
     single = _expectation_maximisation(train, start, settings, generator)
     tried = [Candidate(1, strength, rounding) for rounding in settings.roundings]
@@ -220,8 +220,8 @@ def _choose(
 def _simplest(candidates: list[Candidate], scores: list[Tensor]) -> Candidate:
     """The fewest components, most pooled, whose held-out likelihood is not clearly below the best.
 
-    That is: whose mean loss against the best is below its own standard error (the rule of one
-    standard error), since the maximum of many noisy likelihoods prefers too many components.
+    Their mean loss against the best must be below its own standard error (the one-standard-error
+    rule), since the maximum of many noisy likelihoods prefers too many components.
     """
     best = max(scores, key=lambda score: float(score.mean()))
     within = [
@@ -276,13 +276,13 @@ def _expectation_maximisation(
 
 
 def _scatter(x: Tensor, mean: Tensor, share: Tensor) -> Tensor:
-    rows = share > 1e-6  # in many dimensions the shares are nearly 0 or 1: skip the empty ones
+    rows = share > 1e-6  # in many dimensions shares are nearly 0 or 1; skip the zeros
     centred = x[rows] - mean
     return (centred * share[rows, None]).T @ centred
 
 
 def _rounded(covariance: Tensor, count: int, rounding: float) -> Tensor:
-    """The covariance, drawn to the sphere by a multiple of Ledoit-Wolf's weight for Gaussians."""
+    """Shrink a covariance towards isotropy by a multiple of Ledoit-Wolf's weight for Gaussians."""
     dim = len(covariance)
     level = covariance.trace() / dim
     squares = covariance.square().sum()
@@ -299,7 +299,7 @@ def _joint(x: Tensor, weights: Tensor, means: Tensor, roots: Tensor) -> Tensor:
 
 
 def _spread_out(x: Tensor, number: int, generator: Generator) -> Tensor:
-    """Starting means by k-means++ (Arthur and Vassilvitskii, 2007): far-apart latents."""
+    """Initial means by k-means++ (Arthur and Vassilvitskii, 2007): distant latents."""
     device = generator.device
     first = int(torch.randint(len(x), (1,), generator=generator, device=device))
     chosen = [x[first]]

@@ -1,12 +1,12 @@
 """A network base: x = m + A z + net(z), fitted by the envelope theorem.
 
 Our reconstruction of Base Initialisation for a rich family. By the envelope theorem the gradient
-of W₂²(ω, ν) is 2 E[J_fᵀ (f(z) − T(f(z)))] with the map T held fixed, so K dual steps for T
-alternate with one base step. The relaxation is λ E|f(z) − z|², an upper bound of λ W₂²(ω, N(0, I))
-that is exact where f is the gradient of a convex function.
+of W₂²(ω, ν) is 2 E[J_fᵀ (f(z) − T(f(z)))] with the map T fixed, so K dual steps for T alternate
+with one base step. The relaxation is λ E|f(z) − z|², an upper bound of λ W₂²(ω, N(0, I)) that is
+exact if f is the gradient of a convex function.
 
-The family can memorise the training latents one by one. So the fit starts at the shrunken Gaussian,
-monitors W₂² to held-out latents, and returns its best iterate.
+The family can memorise the training latents. So the fit starts at the shrunken Gaussian, monitors
+W₂² to held-out latents, and returns its best iterate.
 """
 
 from __future__ import annotations
@@ -31,18 +31,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class NetworkSettings:
-    """How to fit.
+    """Settings of the fit.
 
     Attributes:
         hidden: width of the two hidden layers.
         relaxation: λ ≥ 0.
-        steps: base steps, at most.
-        dual_steps: K, dual steps before each.
-        batch: draws in a step.
+        steps: maximum number of base steps.
+        dual_steps: K, dual steps before each base step.
+        batch: samples per step.
         learning_rate: of Adam.
         check_every: base steps between checks on the held-out latents.
-        held_out: share of the latents for those checks, when none are given; 0 disables them and
-            returns the last step.
+        held_out: share of the latents for those checks, if no validation latents are given; 0
+            disables them and returns the last step.
     """
 
     hidden: int = 128
@@ -62,7 +62,7 @@ class NetworkSettings:
 
 
 class Reparametrisation(nn.Module):
-    """f(z) = m + A z + net(z), (n, dim) to (n, dim); net is 0 at the start."""
+    """f(z) = m + A z + net(z), (n, dim) to (n, dim); net is initially 0."""
 
     def __init__(self, mean: Tensor, root: Tensor, hidden: int, generator: Generator) -> None:
         super().__init__()
@@ -89,7 +89,7 @@ class Reparametrisation(nn.Module):
 
 @dataclass(frozen=True)
 class NetworkBase:
-    """The law of f(z), z standard normal.
+    """The distribution of f(z) for standard normal z.
 
     Attributes:
         f: the network.
@@ -132,7 +132,7 @@ class NetworkBase:
     def from_checkpoint(cls, tensors: dict[str, Tensor], meta: dict[str, Any]) -> NetworkBase:
         check_meta(meta, "network")
         try:
-            # Its width is that of its weights: another one would only cost memory.
+            # Its width is that of its weights, as a larger one would only cost memory.
             hidden = tensors["first.bias"].numel()
             f = Reparametrisation(tensors["mean"], tensors["root"], hidden, torch.Generator())
             f.to(tensors["mean"].device).load_state_dict(tensors)
@@ -175,7 +175,7 @@ def fit_network(
                 dual.step(f(normal(settings.batch, len(f.mean), generator).to(train.device)))
         z = normal(settings.batch, len(f.mean), generator).to(train.device)
         x = f(z)
-        # |x − T(x)|² with T(x) held fixed has the gradient that the envelope theorem gives.
+        # |x − T(x)|² with T(x) fixed has the gradient of the envelope theorem.
         loss = (x - dual.map(x.detach())).square().sum(1).mean()
         if settings.relaxation:
             loss = loss + settings.relaxation * (x - z).square().sum(1).mean()
@@ -187,7 +187,7 @@ def fit_network(
         look(settings.steps)
     else:
         best = f
-        notes = ("no latents were held out: nothing stopped this fit from memorising",)
+        notes = ("no latents were held out: nothing prevented this fit from memorising",)
     kept = min(looks, key=lambda row: row[1])[0] if looks else settings.steps
     evidence = {"looks": [list(row) for row in looks], "kept_step": kept}
     return NetworkBase(best.requires_grad_(False), evidence, notes)

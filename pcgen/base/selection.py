@@ -1,16 +1,16 @@
-"""``auto``: the family and the relaxation λ chosen on held-out latents, with a table.
+"""``auto``: family and relaxation λ are selected on held-out latents, with a table.
 
-E(ω) cannot compare held-out latents, since λ enters it. Each candidate, a family and a λ, is fitted
-without them and scored twice:
+E(ω) cannot compare candidates on held-out latents, since it contains λ. Each candidate, a family
+and a λ, is fitted without them and scored twice:
 
-1. by the centred W₂² on the same blocks for all. A candidate stays unless the best beats it by more
-   than one standard error of the paired difference; in many dimensions many stay.
-2. by the nearest-neighbour test (1-NNA): how far the shares of draws and of latents whose nearest
-   neighbour is of their own kind are from one half. Those within its standard error of the best
-   stay.
+1. by the debiased W₂² on the same blocks for all. A candidate stays unless the best is better by
+   more than one standard error of the paired difference; in many dimensions many stay.
+2. by the nearest-neighbour test (1-NNA): how far the shares of samples and of latents whose nearest
+   neighbour is of their own kind are from one half. Candidates within its standard error of the
+   best stay.
 
-The simplest of these is taken: families in the order given, then the stronger relaxation. A
-candidate that fails the collapse guard is listed and never taken.
+The simplest of these is selected: families in the given order, then the stronger relaxation. A
+candidate that fails the collapse guard is listed but never selected.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from pcgen import checkpoint, config
-from pcgen.base.collapse_guard import inspect, nearest_other
+from pcgen.base.collapse_guard import check_collapse, nearest_other
 from pcgen.base.energies import Estimate, centred_blocks, split_blocks
 from pcgen.base.measure import FORMAT, BaseMeasure, check_meta
 from pcgen.errors import InputError
@@ -32,19 +32,19 @@ if TYPE_CHECKING:
     from torch import Generator, Tensor
 
 REPEATS = 4
-"""Draws of each base per block, so that their own noise does not decide."""
+"""Samples of each base per block, so that sampling noise does not decide."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class AutoSettings:
-    """What to choose among.
+    """Settings of the selection.
 
     Attributes:
-        families: from simple to rich.
-        relaxations: λ to try with the families that have one.
-        held_out: share of the latents held out, when no validation latents are given.
-        least: with fewer different latents to fit, or fewer than 8 to compare with, the Gaussian is
-            taken.
+        families: candidates from simple to rich.
+        relaxations: λ to try with families that have one.
+        held_out: share of the latents held out, if no validation latents are given.
+        least: with fewer different latents for the fit, or fewer than 8 for the comparison, the
+            Gaussian is used.
     """
 
     families: tuple[str, ...] = ("standard", "gaussian", "gmm", "ae-ot")
@@ -59,22 +59,22 @@ class AutoSettings:
             )
         if not 0 < self.held_out < 1 or self.least < 8:
             raise InputError(
-                "held_out must lie between 0 and 1 and least be 8 or more, got "
+                "held_out must be between 0 and 1 and least 8 or more, got "
                 f"{self.held_out} and {self.least}"
             )
 
 
 @dataclass(frozen=True)
 class CandidateScore:
-    """One candidate.
+    """The scores of a candidate.
 
     Attributes:
-        family, relaxation: which.
-        energy, energy_error: centred W₂² to the held-out latents.
+        family, relaxation: of the candidate.
+        energy, energy_error: debiased W₂² to the held-out latents.
         behind, behind_error: its paired difference from the best candidate.
-        separation: how well neighbours distinguish its draws from the latents, from 0 to 1/2.
+        separation: how well nearest neighbours distinguish samples from latents, from 0 to 1/2.
         faults: of the collapse guard.
-        chosen: whether this is the one.
+        chosen: whether it was selected.
     """
 
     family: str
@@ -90,7 +90,7 @@ class CandidateScore:
 
 @dataclass(frozen=True)
 class ChosenBase:
-    """The base that ``auto`` took, and its table; in all else the base itself."""
+    """The base that ``auto`` selected, with its table; otherwise behaves like that base."""
 
     inner: BaseMeasure
     table: tuple[CandidateScore, ...]
@@ -130,7 +130,7 @@ class ChosenBase:
     def around(
         cls, inner: BaseMeasure, tensors: dict[str, Tensor], meta: dict[str, Any]
     ) -> ChosenBase:
-        """Restore it from its checkpoint, around the ``inner`` base restored from the same."""
+        """Restore from a checkpoint, around the ``inner`` base restored from the same one."""
         check_meta(meta, "auto")
         table = tuple(
             config.from_plain(CandidateScore, row, "the table of auto") for row in meta["table"]
@@ -138,13 +138,15 @@ class ChosenBase:
         return cls(inner, table, meta["reason"])
 
 
-def simplest(allowed: list[int], behind: list[Estimate], apart: list[float], count: int) -> int:
-    """The rule at the head of this module, on candidates sorted from simple to rich.
+def simplest_candidate(
+    allowed: list[int], behind: list[Estimate], apart: list[float], count: int
+) -> int:
+    """Apply the rule of this module to candidates sorted from simple to rich.
 
     Args:
-        allowed: candidates that the guard lets pass.
+        allowed: candidates that pass the guard.
         behind: paired difference of each candidate from the best allowed one.
-        apart: separation of each candidate, from ``count`` draws and as many latents.
+        apart: separation of each candidate, from ``count`` samples and as many latents.
     """
     near = [index for index in allowed if behind[index].value <= behind[index].error]
     closest = min(apart[index] for index in near)
@@ -152,10 +154,10 @@ def simplest(allowed: list[int], behind: list[Estimate], apart: list[float], cou
 
 
 def separation(draws: Tensor, latents: Tensor) -> float:
-    """Mean over both kinds of |share with a nearest neighbour of its own kind − ½|.
+    """Mean over both sets of |share with a nearest neighbour in the same set − ½|.
 
     Args:
-        draws, latents: (n, dim), equally many.
+        draws, latents: (n, dim), the same number of each.
     """
     both = torch.cat([draws.to(latents.device), latents])
     kind = torch.arange(len(both), device=both.device) < len(draws)
@@ -166,7 +168,7 @@ def separation(draws: Tensor, latents: Tensor) -> float:
 Fit = Callable[[str, "Tensor", dict[str, Any], "Tensor | None"], BaseMeasure]
 
 
-def choose(
+def select_base(
     latents: Tensor,
     settings: AutoSettings,
     generator: Generator,
@@ -174,12 +176,12 @@ def choose(
     fit: Fit,
     relaxed: frozenset[str],
 ) -> ChosenBase:
-    """Try every candidate and fit the chosen one to all latents.
+    """Try every candidate and fit the selected one to all latents.
 
     Args:
         latents: (N, dim).
         validation: (M, dim) latents to compare with; None holds out a share of ``latents``.
-        fit: (family, latents, settings, validation) to a base.
+        fit: takes (family, latents, settings, validation) and returns a base.
         relaxed: the families that take a relaxation.
     """
     order = torch.randperm(len(latents), generator=generator, device=generator.device)
@@ -191,7 +193,7 @@ def choose(
     if different < settings.least or len(unseen) < 8:
         reason = (
             f"auto: {different} different latents to fit and {len(unseen)} to compare with are "
-            "too few to choose on, so the Gaussian is taken"
+            "too few for a selection, so the Gaussian is used"
         )
         return ChosenBase(fit("gaussian", latents, {}, None), (), reason)
     pairs = split_blocks(unseen, generator)
@@ -206,15 +208,15 @@ def choose(
             scores.append(torch.stack(repeats).mean(0))
             apart.append(separation(omega.sample(len(unseen), generator), unseen))
             guarded = family != "standard"
-            report = inspect(omega, train, generator=generator, validation=unseen)
+            report = check_collapse(omega, train, generator=generator, validation=unseen)
             faults.append(report.faults if guarded else ())
     allowed = [index for index, found in enumerate(faults) if not found]
     if not allowed:
-        reason = "auto: every candidate trips the collapse guard, so the Gaussian is taken"
+        reason = "auto: every candidate fails the collapse guard, so the Gaussian is used"
         return ChosenBase(fit("gaussian", latents, {}, None), (), reason)
     best = min(allowed, key=lambda index: float(scores[index].mean()))
     behind = [Estimate.mean(score - scores[best]) for score in scores]
-    taken = simplest(allowed, behind, apart, len(unseen))
+    taken = simplest_candidate(allowed, behind, apart, len(unseen))
     rows = []
     for index, ((family, options), score) in enumerate(zip(candidates, scores, strict=True)):
         energy = Estimate.mean(score)

@@ -1,10 +1,10 @@
-"""The AE-OT base: N(0, I) pushed by the extended semi-discrete map onto and between latents.
+"""The AE-OT base: the push-forward of N(0, I) by the extended semi-discrete map.
 
-The optimal map onto the latents as atoms sends noise to replays. The extended map (An et al.,
+The optimal map to the latents as atoms turns noise into replays. The extended map (An et al.,
 AE-OT, ICLR 2020) mixes neighbouring atoms instead, except across the singular set. Mixing alone
 loses variance; noise in the span of the neighbours restores it (docs/notes/base.md).
 
-The relaxation λ takes the point at λ/(1+λ) of the way back to the noise it came from:
+The relaxation λ moves a sample by λ/(1+λ) of the way back to its noise:
 (T(x) + λ x)/(1 + λ), the Wasserstein geodesic from ν to μ, which minimises
 W₂²(ω, ν) + λ W₂²(ω, μ) over all ω.
 """
@@ -21,11 +21,12 @@ from pcgen import config
 from pcgen.base.gaussian import check_relaxation
 from pcgen.base.measure import TensorMeasure, normal
 from pcgen.errors import InputError, TransportError
+from pcgen.processes import ALONE, Group
 from pcgen.transport import (
     Evidence,
-    ExtendedMap,
     GaussianSource,
     PushForward,
+    SemidiscreteMap,
     SemidiscreteProblem,
     SemidiscreteSolution,
     SemidualSolver,
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from torch import Generator, Tensor
 
 BATCH = 128
-"""Draws mapped at once: so few that their neighbours stay in the cache, which halves the time."""
+"""Samples mapped at a time. Their neighbours then stay in the cache, which halves the time."""
 DEVICE_BATCH = 4096
 MOST_REDRAWS = 100
 MOST_PRODUCTS = 2e11
@@ -45,18 +46,18 @@ MOST_PRODUCTS = 2e11
 
 @dataclass(frozen=True, kw_only=True)
 class TransportedSettings:
-    """How to solve and extend.
+    """Settings of the transport and its extension.
 
     Attributes:
         tolerance: χ² of the cell masses to reach; see :class:`pcgen.transport.SemidualSolver`.
-        max_samples: of the noise; None spends what a few seconds of one core allow.
-        mode: of :class:`pcgen.transport.ExtendedMap`; ``hard`` replays latents.
-        neighbours: cells that may be mixed with that of a draw, at most a tenth of the latents
+        max_samples: number of noise samples; None for as many as a few seconds of one core allow.
+        mode: of :class:`pcgen.transport.SemidiscreteMap`; ``hard`` replays latents.
+        neighbours: cells that may be mixed with that of a sample, at most a tenth of the latents
             (but at least 4).
-        restore: how much of the variance lost by mixing is given back, 0 to 1.
+        restore: fraction of the variance lost by mixing that is restored, 0 to 1.
         largest_jump: cells across a larger scale-free jump are never mixed.
-        band: width of the singular set's neighbourhood.
-        singular: keep draws that fall near the singular set on their side, or draw again.
+        band: half-width of the band around the singular set.
+        singular: what to do with samples near the singular set: ``route`` or ``reject``.
         relaxation: λ ≥ 0, the pull back to the noise.
     """
 
@@ -81,14 +82,14 @@ class TransportedSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class TransportedBase(TensorMeasure):
-    """The push-forward, with all that it takes to push again.
+    """The push-forward, with everything needed to sample it.
 
     Attributes:
         atoms: (n, dim) float32, the different latents.
-        weights: (n,) float64, their shares.
+        weights: (n,) float64, their weights.
         potential: (n,) float64; the cell of atom i is where ⟨atom_i, x⟩ + potential_i is largest.
         evidence: of the solver, JSON-ready; see :class:`pcgen.transport.Evidence`.
-        mode, neighbours, restore, largest_jump, band, singular, relaxation: as in the settings.
+        mode, neighbours, restore, largest_jump, band, singular, relaxation: see the settings.
     """
 
     name: ClassVar[str] = "ae-ot"
@@ -109,18 +110,18 @@ class TransportedBase(TensorMeasure):
         return self.atoms.shape[1]
 
     @cached_property
-    def extended(self) -> ExtendedMap:
+    def extended(self) -> SemidiscreteMap:
         """The map from N(0, I)."""
         problem = SemidiscreteProblem(GaussianSource(self.dim), self.atoms, self.weights)
         status = {"status": Status(self.evidence["status"])}
         evidence = config.from_plain(Evidence, self.evidence | status, "the base's evidence")
-        return ExtendedMap(
+        return SemidiscreteMap(
             SemidiscreteSolution(problem, self.potential, evidence),
             self.mode,
             neighbours=self.neighbours,
             largest_jump=self.largest_jump,
             band=self.band,
-            singular="route",  # rejected draws are drawn again here, with their noise
+            singular="route",  # rejected samples are redrawn here, together with their noise
         )
 
     def sample(self, count: int, generator: Generator) -> Tensor:
@@ -135,15 +136,16 @@ class TransportedBase(TensorMeasure):
             points[rejected], still = self.push(again, generator)
             rejected[rejected.clone()] = still
         raise TransportError(
-            f"after {MOST_REDRAWS} rounds {int(rejected.sum())} of {count} draws are still on the "
-            "singular set; use singular='route' or a larger largest_jump"
+            f"after {MOST_REDRAWS} rounds {int(rejected.sum())} of {count} samples are still on "
+            "the singular set; use singular='route' or a larger largest_jump"
         )
 
     def push(self, x: Tensor, generator: Generator, *, judge: bool = True) -> tuple[Tensor, Tensor]:
-        """Noise (n, dim) to draws (n, dim) and whether each lies near the singular set (n,).
+        """Map noise (n, dim) to samples (n, dim); also whether each is near the singular set (n,).
 
         Args:
-            judge: compute nearness; without it no draw counts as near, in half the time.
+            judge: also find the samples near the singular set; without it none counts, in half the
+                time.
         """
         points, rejected = [], []
         for part in x.split(DEVICE_BATCH if self.atoms.is_cuda else BATCH):
@@ -157,7 +159,7 @@ class TransportedBase(TensorMeasure):
         return (pushed + self.relaxation * x) / (1 + self.relaxation), torch.cat(rejected)
 
     def _restored(self, mapped: PushForward, generator: Generator) -> Tensor:
-        """Σ_j √s_j ε_j (p_j − m), see the head of this module."""
+        """Σ_j √s_j ε_j (p_j − m), see the module's docstring."""
         shares = mapped.shares.float()
         noise = torch.randn(shares.shape, generator=generator, device=generator.device)
         weights = shares.sqrt() * noise.to(shares)
@@ -167,21 +169,26 @@ class TransportedBase(TensorMeasure):
 
 
 def fit_transported(
-    latents: Tensor, settings: TransportedSettings, generator: Generator
+    latents: Tensor, settings: TransportedSettings, generator: Generator, group: Group = ALONE
 ) -> TransportedBase:
-    """Solve the semi-discrete transport from N(0, I) to the latents (N, dim)."""
+    """Solve the semi-discrete transport from N(0, I) to latents (N, dim).
+
+    Args:
+        group: processes that share its samples; see :meth:`pcgen.transport.SemidualSolver.solve`.
+    """
     atoms, counts = torch.unique(latents, dim=0, return_counts=True)
     count, dim = atoms.shape
     budget = settings.max_samples or int(MOST_PRODUCTS / (count * dim))
     problem = SemidiscreteProblem(GaussianSource(dim), atoms, counts.double() / counts.sum())
     solver = SemidualSolver(tolerance=settings.tolerance, max_samples=max(budget, 4096))
-    solution = solver.solve(problem, generator)
+    solution = solver.solve(problem, generator, group=group)
     evidence = solution.evidence
     notes = []
     if not evidence.converged:
+        untested = f" and {evidence.untested} untested" if evidence.untested else ""
         notes.append(
             f"the transport stopped at χ² {evidence.chi2:.3g} (tolerance {evidence.tolerance:g}) "
-            f"with {evidence.dead} of {evidence.cells} cells dead; raise max_samples"
+            f"with {evidence.dead} of {evidence.cells} cells dead{untested}; raise max_samples"
         )
     return TransportedBase(
         atoms=atoms,

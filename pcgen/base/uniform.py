@@ -1,4 +1,4 @@
-"""The uniform law on the box that has the mean and the variances of the latents."""
+"""The uniform distribution on a box, with the mean and variances of the latents."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class UniformSettings:
-    """How to fit a box.
+    """Settings of a uniform fit.
 
     Attributes:
-        spread: half the side of the box in standard deviations of each coordinate; √3 gives the
-            box the variances of the latents.
+        spread: half the side of the box, in standard deviations of each coordinate; with √3 the
+            variances are those of the latents.
     """
 
     spread: float = math.sqrt(3)
@@ -51,7 +51,7 @@ class UniformBase(TensorMeasure):
         return low + (high - low) * u
 
     def log_density(self, x: Tensor) -> Tensor:
-        """(n, dim) to (n,) float64, −∞ outside the box."""
+        """Log density (n,) float64 at points (n, dim); −∞ outside the box."""
         inside = ((x >= self.low) & (x <= self.high)).all(1)
         level = -(self.high - self.low).double().log().sum()
         return torch.where(inside, level, -torch.inf)

@@ -156,12 +156,12 @@ def _training(
 
     from pcgen.flow.characteristic import matching_loss
     from pcgen.flow.integrate import trajectory
-    from pcgen.flow.networks import LatentSlope
+    from pcgen.flow.networks import LatentFlowNetwork
 
     generator = torch.Generator().manual_seed(seed + 1_000_003)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network = LatentSlope(train.shape[1], WIDTH, BLOCKS)
+        network = LatentFlowNetwork(train.shape[1], WIDTH, BLOCKS)
     optimiser = torch.optim.Adam(network.parameters(), lr=RATE)
     pairs = _Pairs(omega, train, args.coupling, generator)
     held = test[: problems.TEST]

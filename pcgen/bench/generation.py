@@ -134,7 +134,7 @@ def _share(ours: Path, control: Path) -> None:
 
 def _evaluate(args: argparse.Namespace, path: Path) -> dict[str, Any]:
     from pcgen.evaluate.metrics import standard_error
-    from pcgen.evaluate.requests import evaluate_files, make_request
+    from pcgen.evaluate.requests import EvaluationRequest, evaluate_files
     from pcgen.model import ShapeModel
 
     kept = path / f"judged-{args.seeds}-{args.seed}.json"
@@ -143,7 +143,7 @@ def _evaluate(args: argparse.Namespace, path: Path) -> dict[str, Any]:
     figures, real = {}, {}
     for points in POINTS:
         result = evaluate_files(
-            make_request([path], args.dataset, points=points, seeds=args.seeds, seed=args.seed)
+            EvaluationRequest([path], args.dataset, points=points, seeds=args.seeds, seed=args.seed)
         )
         extra = [key + ending for ending in ENDINGS for key in NOVELTY]
         figures[str(points)] = {key: result[key] for key in (*KEYS, *extra)}

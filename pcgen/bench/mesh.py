@@ -78,7 +78,7 @@ class Truth(NamedTuple):
     sheet: NDArray[np.bool_]
 
 
-class Figures(NamedTuple):
+class MeshFigures(NamedTuple):
     """Of one mesh; NaN where there is no original to compare with, or no mesh."""
 
     f_score: float = np.nan
@@ -150,7 +150,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
             model if field else None,
         )
     )
-    values: dict[Case, list[Figures]] = {case: [] for case in (*cases, *new)}
+    values: dict[Case, list[MeshFigures]] = {case: [] for case in (*cases, *new)}
     pictures: list[tuple[str, list[tuple[Case, Mesh | None]]]] = []
     with progress.bar("bench mesh", len(meshes) + args.new) as bar:
         for number in range(len(meshes) + args.new):
@@ -186,7 +186,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     for case, figures_of in values.items():
         means = {
             name: _rounded([getattr(figures, name) for figures in figures_of])
-            for name in Figures._fields
+            for name in MeshFigures._fields
         }
         named = {name: value for name, value in case._asdict().items() if name != "way"}
         rows.append(named | means)
@@ -333,7 +333,7 @@ def _meshed(
     normals: Points | None,
     truth: Truth | None,
     rng: np.random.Generator,
-) -> tuple[Mesh | None, Figures]:
+) -> tuple[Mesh | None, MeshFigures]:
     """The mesh of a row, None where it failed, and its figures; the F-score of none is zero."""
     assert case.way is not None
     start = time.process_time()
@@ -343,10 +343,10 @@ def _meshed(
         return mesh, _figures(mesh, truth, rng)._replace(cpu_s=seconds)
     except PcgenError:
         worst = np.nan if truth is None else 0.0
-        return None, Figures(f_score=worst, cpu_s=time.process_time() - start, failed=1.0)
+        return None, MeshFigures(f_score=worst, cpu_s=time.process_time() - start, failed=1.0)
 
 
-def _figures(mesh: Mesh, truth: Truth | None, rng: np.random.Generator) -> Figures:
+def _figures(mesh: Mesh, truth: Truth | None, rng: np.random.Generator) -> MeshFigures:
     from scipy.spatial import cKDTree
 
     from pcgen.reconstruct.report import harmonic
@@ -354,7 +354,7 @@ def _figures(mesh: Mesh, truth: Truth | None, rng: np.random.Generator) -> Figur
     from pcgen.reconstruct.topology import topology
 
     shape = topology(mesh.vertices, mesh.faces)
-    figures = Figures(
+    figures = MeshFigures(
         pieces=shape.components,
         genus=np.nan if shape.genus is None else shape.genus,
         watertight=shape.watertight,

@@ -1,22 +1,24 @@
-"""Children of training shapes: new shapes by optimal transport between two that exist.
+"""Children of training shapes: new shapes by optimal transport between two existing ones.
 
-What enters are the training clouds with their categories, what leaves is any number of children.
-A shape A and a partner B of its category are stretched to one box and matched point to point by
-optimal transport, a map T. A child moves part of A to B and leaves the rest where it is,
+The input is the training clouds with their categories; the output is any number of children. A
+shape A and a partner B of its category are stretched to one box and matched point to point by
+optimal transport, a map T. A child moves part of A to B and leaves the rest unchanged,
 
     x ↦ (1 − m(x)) x + m(x) T(x)   with a smooth mask 0 ≤ m ≤ 1,
 
-and keeps the proportions of A. With a constant m this is McCann's displacement
-interpolation; here each point walks its geodesic for a time of its own, so parts stay joined.
+and keeps the proportions of A. A constant m gives McCann's displacement interpolation; here each
+point moves along its geodesic for its own time, so parts stay connected.
 
 * :mod:`frames` - the box, and the cube in which proportions are taken out;
 * :mod:`partners` - which shapes are matched with which;
 * :mod:`matching` - one map between two clouds;
-* :mod:`maps` - the maps of a set: planned within a budget, computed in processes, kept on disk;
+* :mod:`planning` - the maps of a set: planned within a budget, computed in processes, kept on
+  disk (:mod:`map_files`);
+* :mod:`maps` - what maps hold of the shapes of a set (:mod:`clouds`), and children of them;
 * :mod:`masks` - which part of a shape a child takes from its partner;
 * :mod:`drawing` - children of maps, in batches;
-* :mod:`newness` and :mod:`rule` - how far they go from their parents: until they are as new as
-  the training shapes are beside each other.
+* :mod:`rule` - how far children go from their parents: until they are as novel as training shapes
+  are compared with each other.
 
 Sources: R. McCann, A convexity principle for interacting gases, Advances in Mathematics 128
 (1997), for displacement interpolation; the maps start from a binary space partition of both
@@ -24,7 +26,8 @@ clouds, as in BSP-OT (B. Genest, N. Bonneel et al., 2025).
 """
 
 from pcgen.children.drawing import Children, Reach
-from pcgen.children.maps import Maps, MapSettings
+from pcgen.children.maps import Maps
+from pcgen.children.planning import MapSettings, build_maps
 from pcgen.children.rule import Choice
 
-__all__ = ["Children", "Choice", "MapSettings", "Maps", "Reach"]
+__all__ = ["Children", "Choice", "MapSettings", "Maps", "Reach", "build_maps"]

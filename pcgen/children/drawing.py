@@ -1,4 +1,4 @@
-"""Children of maps, in batches: gathers, one mask and one blend each."""
+"""Children from maps, in batches: a gather, a mask and a blend each."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ class Reach:
     """How far children go from their parents.
 
     Attributes:
-        partners: the nearest so many of a shape's partners are taken.
-        copies: share of children that are their parent as it is, with no partner.
+        partners: number of nearest partners of a shape that may be used.
+        copies: share of children that are unchanged copies of their parent.
         cuts: range of the share of the shape below a cut; see :func:`draw_masks`.
         width: of the step of a mask, in units of the cube.
-        kinds: of masks, each as likely as the others.
+        kinds: kinds of masks, all equally likely.
     """
 
     partners: int = 12
@@ -37,22 +37,22 @@ class Reach:
                 f"{self.partners}, {self.copies} and {self.width}"
             )
         if not 0 <= self.cuts[0] <= self.cuts[1] <= 1:
-            raise InputError(f"cuts must rise within [0, 1], got {self.cuts}")
+            raise InputError(f"cuts must be increasing within [0, 1], got {self.cuts}")
         if not self.kinds or not set(self.kinds) <= set(KINDS):
             raise InputError(f"kinds must be some of {', '.join(KINDS)}, got {self.kinds}")
 
 
 @dataclass(frozen=True)
 class Children:
-    """Shapes that were not there, and whose they are.
+    """New shapes and their parents.
 
     Attributes:
         points: (count, n, 3) float32 in the box frame.
-        normals: (count, n, 3) unit vectors without a meaningful sign, or zero where a parent has
-            none; None for a set without normals.
+        normals: (count, n, 3) unit vectors without a meaningful sign, or zero if a parent has none;
+            None for a set without normals.
         parent: (count, 2) int64 rows of the training set: the shape that was cut, and the partner
-            that the rest comes from; twice the same for a copy.
-        mirrored: (count, 2) bool, whether the mirror image of each parent was taken.
+            that provides the rest; equal for a copy.
+        mirrored: (count, 2) bool, whether each parent was mirrored.
     """
 
     points: Tensor
@@ -65,13 +65,13 @@ class Children:
 
 
 @dataclass(frozen=True)
-class Pairs:
-    """Points of two parents that a map has matched, both as they are stored.
+class MatchedClouds:
+    """Matched points of two parents, in their stored frames.
 
     Attributes:
         points: of each parent, (batch, n, 3) in its box frame; normals likewise, or None.
-        stretch: of each parent, to the cube.
-        flipped: (batch,) bool, whether the second parent's mirror image was matched.
+        stretch: transforms of each parent to the cube.
+        flipped: (batch,) bool, whether the second parent was mirrored for the match.
     """
 
     points: tuple[Tensor, Tensor]
@@ -91,20 +91,19 @@ class Pairs:
 
 
 def blend(
-    pairs: Pairs, mask: Tensor, flip: Tensor, between: Tensor | None = None
+    pairs: MatchedClouds, mask: Tensor, flip: Tensor, between: Tensor | None = None
 ) -> tuple[Tensor, Tensor | None]:
     """Children of matched parents.
 
     By default in the proportions of the first. A set has few proportions and repeats them, so
-    children with others are told from test shapes more easily, see docs/notes/children.md.
+    children with others are easily distinguished from test shapes, see docs/notes/children.md.
 
     Args:
         mask: (batch, n), 0 where a point stays with the first parent and 1 where it moves to the
             second.
         flip: (batch,) bool, whether to mirror the child.
-        between: (batch,) in [0, 1], whose proportions: 0, or None, for the first parent's.
-    Returns:
-        points (batch, n, 3) in the box frame, and normals or None.
+        between: (batch,) in [0, 1], interpolates the proportions: 0, or None, for those of the
+    first parent. Returns: points (batch, n, 3) in the box frame, and normals or None.
     """
     x, y = pairs.in_cube()
     share = mask[..., None]
@@ -127,8 +126,8 @@ def blend(
 
 
 def draw_blend(
-    pairs: Pairs, reach: Reach, copy: Tensor, flip: Tensor, generator: Generator
+    pairs: MatchedClouds, reach: Reach, copy: Tensor, flip: Tensor, generator: Generator
 ) -> tuple[Tensor, Tensor | None]:
-    """:func:`blend` under masks that are drawn; those of ``copy`` (batch,) bool are 0."""
+    """:func:`blend` with random masks; those of ``copy`` (batch,) bool are 0."""
     mask = draw_masks(pairs.in_cube()[0], reach.kinds, reach.cuts, reach.width, generator)
     return blend(pairs, mask * ~copy[:, None], flip)

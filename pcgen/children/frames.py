@@ -1,7 +1,8 @@
-"""Two frames of a cloud: its box, and the cube that its box is stretched to.
+"""The cube to which the box of a cloud is stretched.
 
-The *box* frame has one scale for all axes, the longest side is [-1, 1]. In the *cube* frame each
-axis has a scale of its own and fills [-1, 1], so that a stretched copy falls onto its original.
+The *box* frame has one scale for all axes; the longest side is [-1, 1]. In the *cube* frame each
+axis has its own scale and fills [-1, 1], so that a stretched copy coincides with its original; see
+:func:`pcgen.shapes.normalise.cube_frame`.
 """
 
 from __future__ import annotations
@@ -13,14 +14,10 @@ from torch import Tensor
 
 from pcgen.shapes.normalise import FLAT
 
-#: Extents below this share of the longest one count as this share: noise on a flat shape must
-#: not be stretched to the size of the cube.
-FLATTEST = FLAT
-
 
 @dataclass(frozen=True)
 class Stretch:
-    """What takes clouds from where they are to the cube: ``(x - centre) / half``.
+    """The transform of clouds to the cube: ``(x - centre) / half``.
 
     Attributes:
         centre, half: (batch, dim) middle and half extent along each axis.
@@ -31,46 +28,34 @@ class Stretch:
 
     @classmethod
     def of(cls, points: Tensor) -> Stretch:
-        """That of clouds (batch, n, dim) in any frame."""
+        """The transform of clouds (batch, n, dim) in any frame."""
         low, high = points.amin(1), points.amax(1)
         extents = high - low
         longest = extents.amax(1, keepdim=True).clamp_min(1e-6)
-        return cls((low + high) / 2, torch.maximum(extents, FLATTEST * longest) / 2)
+        return cls((low + high) / 2, torch.maximum(extents, FLAT * longest) / 2)
 
     @property
     def proportions(self) -> Tensor:
-        """(batch, dim) extents over the longest one."""
+        """Extents (batch, dim) relative to the longest one."""
         return self.half / self.half.amax(1, keepdim=True)
 
     def __getitem__(self, rows: Tensor) -> Stretch:
         return Stretch(self.centre[rows], self.half[rows])
 
     def cube(self, points: Tensor) -> Tensor:
-        """Clouds (batch, n, dim) in the cube frame."""
+        """Transform clouds (batch, n, dim) to the cube frame."""
         return (points - self.centre[:, None]) / self.half[:, None]
 
     def cube_normals(self, normals: Tensor) -> Tensor:
-        """Their unit normals (batch, n, dim) likewise: by the inverse transpose of the stretch."""
+        """Transform unit normals (batch, n, dim) by the inverse transpose."""
         return unit(normals * self.half[:, None])
 
 
-def cube(points: Tensor) -> Tensor:
-    """Clouds (batch, n, dim) of any frame in the cube frame."""
-    return Stretch.of(points).cube(points)
-
-
-def box(points: Tensor) -> Tensor:
-    """Clouds (batch, n, dim) of any frame in the box frame."""
-    low, high = points.amin(1, keepdim=True), points.amax(1, keepdim=True)
-    half = (high - low).amax(2, keepdim=True).clamp_min(1e-6) / 2
-    return (points - (low + high) / 2) / half
-
-
 def mirrored(points: Tensor) -> Tensor:
-    """Mirror images in x of clouds, or of normals, (..., dim)."""
+    """Reflect clouds or normals (..., dim) in x."""
     return torch.cat([-points[..., :1], points[..., 1:]], dim=-1)
 
 
 def unit(vectors: Tensor) -> Tensor:
-    """Vectors (..., dim) at length one; zero stays zero."""
+    """Normalise vectors (..., dim); zero stays zero."""
     return torch.nn.functional.normalize(vectors, dim=-1)

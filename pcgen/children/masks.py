@@ -1,7 +1,7 @@
-"""Masks: which part of a shape a child takes from its partner, and how sharply it ends.
+"""Masks: the part of a shape that a child takes from its partner, and the width of its boundary.
 
-A mask is a score of every point, cut at a quantile of the shape's own scores, with a logistic
-step of some width. So a cut takes a known share of the shape, wherever its points are.
+A mask is a score of every point, thresholded at a quantile of the shape's own scores with a
+logistic step of some width. So a cut takes a known share of the shape, wherever its points are.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from pcgen.runtime import staged
 
 KINDS = ("step", "ball", "slab", "symmetric")
 
-#: Spread of the direction of a step along x, y and z: mostly upwards, since what stands is made of
-#: layers (a foot, a seat, a back).
+#: Spread of the direction of a step along x, y and z. It is mostly upwards, since upright objects
+#: consist of layers (a foot, a seat, a back).
 UPWARDS = (0.4, 1.0, 0.4)
 
 
@@ -26,14 +26,14 @@ def draw_masks(
     width: float,
     generator: Generator,
 ) -> Tensor:
-    """One mask a cloud, of a kind drawn at random.
+    """One mask per cloud, of a random kind.
 
     Args:
         points: (batch, n, 3) in the cube frame.
         kinds: of :data:`KINDS`. ``step`` is a soft cut across a random direction, ``symmetric``
             one that treats left and right alike, ``ball`` takes what is near a point of the
-            shape, ``slab`` what lies between two cuts.
-        cuts: the range that the share of the shape below the cut is drawn from.
+            shape, ``slab`` what is between two cuts.
+        cuts: the range of the share of the shape below the cut.
         width: of the logistic step, in units of the cube (whose side is 2).
     Returns:
         (batch, n) in [0, 1].

@@ -1,10 +1,10 @@
-"""One map between two clouds: which point of B each point of A goes to.
+"""A map between two clouds: the point of B that each point of A moves to.
 
-Both methods move n points to n points at small mean squared distance. ``slabs`` starts from one
-binary space partition of both clouds, cut at medians in random directions (as BSP-OT does), and
-improves it: the points are cut into slabs across a random direction, and within each slab the
-exact assignment replaces the one at hand, so that no step ever costs. On parts of ldraw with
-2,048 points (CPU s a map, cost over the least):
+Both methods match n points with n points at a small mean squared distance. ``slabs`` starts from a
+binary space partition of both clouds, cut at medians in random directions (as in BSP-OT), and
+improves it: the points are cut into slabs across a random direction, and within each slab the exact
+assignment replaces the current one, so no step increases the cost. On parts of ldraw with 2,048
+points (CPU s per map, cost over the minimum):
 
 =============  ======  =======
 exact           1 to 2.5  1
@@ -13,8 +13,8 @@ exact           1 to 2.5  1
 8 sweeps        0.035  1.07
 =============  ======  =======
 
-POT's own BSP-OT is as fast and as good, but in POT 0.9.7 its random numbers go on from one call to
-the next whatever the seed, so that its maps depend on what a process computed before.
+POT's own BSP-OT is as fast and as good. But in POT 0.9.7 its random numbers continue from one call
+to the next for any seed, so its maps depend on what a process computed before.
 """
 
 from __future__ import annotations
@@ -29,31 +29,32 @@ from numpy.typing import NDArray
 from pcgen.errors import InputError
 
 METHODS = ("slabs", "exact")
-SLAB = 32  # points that are assigned exactly; 64 cost twice the time for the same result
+SLAB = 32  # points per exact assignment; 64 take twice the time for the same result
 
 Cloud = NDArray[np.floating[Any]]
 Rows = NDArray[np.int64]
 
 
 def match(a: Cloud, b: Cloud, method: str, sweeps: int, seed: int) -> NDArray[np.int16]:
-    """(n,) rows of ``b``, each once, for the rows of ``a``.
+    """Match the rows of ``a`` with rows (n,) of ``b``, each used once.
 
     Args:
-        a, b: (n, d) with the same n < 32,768; beyond positions, d may hold weighted normals.
-        method: ``slabs``, O(n log n) a sweep, or ``exact``, O(n³) at worst.
-        sweeps: that ``slabs`` makes; seed: of their directions.
+        a, b: (n, d) with the same n < 32,768; the columns are positions and perhaps weighted
+            normals.
+        method: ``slabs``, O(n log n) per sweep, or ``exact``, O(n³) at worst.
+        sweeps: of ``slabs``; seed: of their directions.
     Raises:
-        InputError: clouds of different sizes, or an unknown method.
+        InputError: the clouds have different sizes, or the method is unknown.
     """
     from scipy.optimize import linear_sum_assignment
 
     if a.shape != b.shape:
-        raise InputError(f"a map needs clouds of one size, got {a.shape} and {b.shape}")
+        raise InputError(f"a map needs clouds of the same size, got {a.shape} and {b.shape}")
     if method not in METHODS:
         raise InputError(f"method must be one of {', '.join(METHODS)}, got {method!r}")
     a, b = a.astype(np.float64), b.astype(np.float64)
     if method == "exact":
-        # |a - b|² but for what no assignment changes.
+        # |a - b|² without the terms that no assignment changes.
         return linear_sum_assignment(-(a @ b.T))[1].astype(np.int16)
     generator = np.random.default_rng(seed)
     to = partitioned(a, b, generator)
@@ -63,8 +64,8 @@ def match(a: Cloud, b: Cloud, method: str, sweeps: int, seed: int) -> NDArray[np
 
 
 def partitioned(a: Cloud, b: Cloud, generator: Generator) -> Rows:
-    """(n,) the map of one binary space partition: both clouds are halved across a random
-    direction until each part is one point."""
+    """The map (n,) of one binary space partition: both clouds are halved across a random direction
+    until each part is one point."""
     order = [np.arange(len(cloud)) for cloud in (a, b)]
     edges = np.array([0, len(a)])
     while (sizes := np.diff(edges)).max(initial=0) > 1:
@@ -80,10 +81,10 @@ def partitioned(a: Cloud, b: Cloud, generator: Generator) -> Rows:
 
 
 def improve(a: Cloud, b: Cloud, to: Rows, generator: Generator) -> None:
-    """Replace ``to`` (n,), in place, by the exact assignment within slabs across a direction.
+    """Improve ``to`` (n,) in place by exact assignment within slabs across a direction.
 
-    What is cut is the first cloud, the second, or half way between, at random: what has to change
-    places need not be close on both sides.
+    Slabs cut the first cloud, the second, or their midpoints, at random: points that should be
+    swapped need not be close in both clouds.
     """
     from scipy.optimize import linear_sum_assignment
 

@@ -1,9 +1,9 @@
-"""Partners of a shape: those of its category that fill the cube alike, mirror images included.
+"""Partners of a shape: those of its category, mirrored or not, that fill the cube similarly.
 
-Likeness is coarse on purpose. The cube is cut into 8³ cells, and two shapes differ by the number
-of cells that one of them touches and the other does not. That is enough to tell that two seats
-both stand on a foot, which is what a map between them needs, and all pairs of fifty thousand
-shapes are compared in a minute or two.
+Similarity is deliberately coarse. The cube is divided into 8³ cells, and two shapes differ by the
+number of cells that only one of them occupies. That suffices to see that two seats both stand on a
+foot, which is what a map between them needs, and all pairs of fifty thousand shapes are compared in
+a minute or two.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from torch import Tensor
 
 from pcgen.children.frames import mirrored
 
-CELLS = 8  # a side of the cube
-#: A category with fewer shapes than this borrows partners from the others, to have so many less
-#: one in all: the children of a lone shape would be copies.
+CELLS = 8  # per side of the cube
+#: A category with fewer shapes than this borrows partners from others, to have one fewer than this
+#: number in all: the children of a lone shape would be copies.
 FEW = 4
 #: Of a table of likeness, a block of rows: 16 MiB of float32, twice as much of its sorting keys.
 ENTRIES = 2**22
@@ -26,12 +26,12 @@ ENTRIES = 2**22
 
 @dataclass(frozen=True)
 class Partners:
-    """Of each of N shapes its nearest others, best first.
+    """The nearest other shapes of each of N shapes, best first.
 
     Attributes:
-        row: (N, K) int64 their rows, -1 where there are no more.
-        mirror: (N, K) bool, whether the mirror image in x of the partner is meant.
-        differing: (N, K) int64 cells that only one of the two fills.
+        row: (N, K) int64 their rows, -1 if there are no more.
+        mirror: (N, K) bool, whether the partner is mirrored in x.
+        differing: (N, K) int64 number of cells that only one of the two occupies.
     """
 
     row: Tensor
@@ -40,19 +40,19 @@ class Partners:
 
     @property
     def counts(self) -> Tensor:
-        """(N,) how many each shape has."""
+        """The number of partners of each shape, (N,)."""
         return (self.row >= 0).sum(1)
 
 
 def occupied(points: Tensor) -> Tensor:
-    """Which cells clouds (batch, n, 3) in the cube frame fill: (batch, CELLS³) float32, 0 or 1."""
+    """The cells (batch, CELLS³) float32, 0 or 1, that clouds (batch, n, 3) in the cube occupy."""
     place = ((points + 1) * (CELLS / 2)).long().clamp(0, CELLS - 1)
     flat = place[..., 0] * CELLS**2 + place[..., 1] * CELLS + place[..., 2]
     return torch.zeros(len(points), CELLS**3).scatter_(1, flat, 1.0)
 
 
 def find_partners(blocks: Iterator[Tensor], label: Tensor, most: int) -> Partners:
-    """Compare all shapes of each category.
+    """Find the partners of all shapes within each category.
 
     Args:
         blocks: clouds (batch, n, 3) in the cube frame, a batch at a time.

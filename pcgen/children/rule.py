@@ -1,22 +1,22 @@
-"""How far children go: the nearest reach at which they are as new as nature.
+"""The reach of children: the smallest at which they are as novel as training shapes.
 
-Children of near partners are mended copies of their parents; those of far ones have less and less
-in common with either. The rule looks for the nearest reach at which children differ from the
-training set as much as its own shapes, each left out, differ from the others (*nature*). It asks
-twice, because the autoencoder that decodes children makes them newer by a tenth:
+Children of near partners are repaired copies of their parents; those of distant partners have less
+and less in common with either. The rule finds the smallest reach at which children differ from the
+training set as much as its own shapes, each left out, differ from the others (*nature*). It is
+applied twice, because the autoencoder that decodes children makes them more novel by a tenth:
 
-* :data:`RAW`, of children as they are, to decide which maps to compute. Only novelty in the cube
-  frame counts: proportions are the parent's, and the box frame hardly depends on partners.
-* :data:`DECODED`, of children encoded and decoded, to decide which of them the base is fitted to.
-  Novelty and replays count in both frames. It never takes nearer partners than the first choice,
-  because what a poor autoencoder decodes is new for a bad reason.
+* :data:`RAW`, to unchanged children, decides which maps to compute. Only novelty in the cube frame
+  counts: the proportions are the parent's, and the box frame hardly depends on the partner.
+* :data:`DECODED`, to encoded and decoded children, decides to which of them the base is fitted.
+  Novelty and replays count in both frames. It never chooses nearer partners than the first choice,
+  because the output of a poor autoencoder is novel for a bad reason.
 
-Test shapes play no part; see docs/notes/children.md for the measurements.
+Test shapes are not used; see docs/notes/children.md for the measurements.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -25,28 +25,31 @@ from numpy.typing import NDArray
 from torch import Generator, Tensor
 
 from pcgen.children.drawing import Reach
-from pcgen.children.newness import FRAMES, Newness, Yardstick
+from pcgen.distances.novelty import FrameIndex, Frames, Nearest, Novelty, framed, in_box
+from pcgen.progress import shown
+from pcgen.shapes.normalise import proportion_free
 
-POINTS = 512  # that clouds are compared by
+FRAMES: Frames = {"box": in_box, "cube": proportion_free}
+POINTS = 512  # per cloud in comparisons
 SHAPES = 256  # children that are measured
-#: Training shapes left out that are measured; with 256 the medians have an error of 8 %.
+#: Number of left-out training shapes; with 256 the medians have an error of 8 %.
 NATURE_SHAPES = 1024
-#: Maps go to so many times the partners of the first choice, for the second to choose among.
+#: Maps reach this many times the partners of the first choice, so that the second can choose.
 FARTHER = 6
-#: Ranges of cuts beyond the farthest partners: a cut in the middle is as far from both parents as
-#: can be.
+#: Ranges of cuts after the farthest partners: a cut in the middle is as far as possible from both
+#: parents.
 LATER_CUTS = ((0.5, 0.5),)
-#: What copies are mixed in by.
+#: Step size of the share of copies.
 SHARE = 0.05
 
 
 @dataclass(frozen=True, kw_only=True)
 class Demand:
-    """What is asked of children.
+    """The requirement on children.
 
     Attributes:
-        novelty: the least ratio of median distances, children's over nature's.
-        frames: that count. replays: whether the share of replays must be no more than nature's.
+        novelty: minimum ratio of median distances, children's over nature's.
+        frames: frames that count. replays: whether the share of replays must not exceed nature's.
     """
 
     novelty: float
@@ -54,7 +57,7 @@ class Demand:
     replays: bool
 
     def met(self, figures: dict[str, Figures]) -> bool:
-        """Whether figures by frame pass, each but for one standard error."""
+        """Whether the figures of all frames pass, up to one standard error each."""
         return all(
             f.novelty + f.novelty_error >= self.novelty
             and (not self.replays or f.replays <= f.nature + f.error)
@@ -69,11 +72,11 @@ DECODED = Demand(novelty=0.95, frames=("box", "cube"), replays=True)
 
 @dataclass(frozen=True, kw_only=True)
 class Figures:
-    """How new children are in one frame, beside training shapes left out.
+    """The novelty of children in one frame, compared with left-out training shapes.
 
     Attributes:
         novelty: ratio of medians; novelty_error: its standard error.
-        replays, nature: shares that replay, of children and of training shapes; error: one
+        replays, nature: shares of replays, of children and of training shapes; error: one
             standard error of their difference.
     """
 
@@ -86,11 +89,11 @@ class Figures:
 
 @dataclass(frozen=True, kw_only=True)
 class Choice:
-    """What the rule chose.
+    """The choice of the rule.
 
     Attributes:
-        reach: of the children. passed: whether they are as new as nature.
-        figures: by frame; empty where there is nothing to compare with.
+        reach: of the children. passed: whether they are as novel as nature.
+        figures: by frame; empty if there is nothing to compare with.
     """
 
     reach: Reach
@@ -98,94 +101,132 @@ class Choice:
     figures: dict[str, Figures]
 
     def line(self) -> str:
-        """What was chosen and why, for the log."""
+        """The choice and the reason, for the log."""
         reach = self.reach
         low, high = (round(100 * cut) for cut in reach.cuts)
         what = f"among the {reach.partners} nearest partners, cut at {low} to {high} %"
         if reach.copies:
             what += f", {reach.copies:.0%} copies"
         if not self.figures:
-            return f"children: {what}; too few shapes to say how new they should be"
+            return f"children: {what}; too few shapes to say how novel they should be"
         news = "; ".join(
             f"{frame} novelty {f.novelty:.2f} ± {f.novelty_error:.2f}, replays {f.replays:.0%} "
             f"(training shapes {f.nature:.0%} ± {f.error:.0%})"
             for frame, f in self.figures.items()
         )
-        why = "the nearest as new as nature" if self.passed else "the newest there are"
+        why = "the nearest as novel as nature" if self.passed else "the most novel available"
         return f"children: {what}, {why}: {news}"
 
 
 class Nature:
-    """A training set as the measure of its children."""
+    """A training set as the reference for its children.
 
-    def __init__(self, points: Tensor, generator: Generator) -> None:
-        """Take clouds (N, 2n, 3), points that no map uses where there are so many."""
-        count = len(points)
+    :meth:`tensors` holds what was measured on the training shapes themselves, to make it again
+    without a search.
+    """
+
+    def __init__(
+        self, points: Tensor, generator: Generator, known: Mapping[str, Tensor] | None = None
+    ) -> None:
+        """Take clouds (N, 2n, 3), of points that no map uses if there are enough: n points to
+        compare with, and n of a second sampling.
+
+        Args:
+            known: the :meth:`tensors` of a Nature of the same clouds.
+        """
+        count, self.points = len(points), points.shape[1] // 2
         order = torch.randperm(count, generator=generator)[:NATURE_SHAPES]
         rows = order.sort().values.numpy()
-        self._sticks = {frame: Yardstick(points, frame) for frame in FRAMES}
-        self._nature = {frame: stick.leave_one_out(rows) for frame, stick in self._sticks.items()}
-        self.points = points.shape[1] // 2
+        self._frames = {}
+        for name, frame in FRAMES.items():
+            both = framed(points.numpy(), frame)
+            first, again = (
+                np.ascontiguousarray(part)
+                for part in (both[:, : self.points], both[:, self.points :])
+            )
+            index = FrameIndex(frame, first, again, frame(first[rows]), own=rows)
+            if known is not None:
+                nearest, distance, index.draws = (
+                    known[f"{name}_{kind}"].numpy() for kind in ("nearest", "distance", "draws")
+                )
+                index.real = Nearest(index=nearest, distance=distance)
+            self._frames[name] = index
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Of each frame the nearest training shape of those left out, its distance, and the two
+        draws of all."""
+        with shown(False):
+            return {
+                f"{name}_{kind}": torch.from_numpy(values)
+                for name, index in self._frames.items()
+                for kind, values in (
+                    ("nearest", index.real.index),
+                    ("distance", index.real.distance),
+                    ("draws", index.draws),
+                )
+            }
 
     def figures(self, points: Tensor) -> dict[str, Figures]:
-        """Figures by frame of clouds (n, m, 3)."""
-        return self._figures(self._measure(points), 0.0)
+        """The figures of clouds (n, m, 3) in each frame."""
+        return {name: figures_of(found) for name, found in self._measure(points).items()}
 
-    def _measure(self, points: Tensor) -> dict[str, Newness]:
-        return {frame: s.measure(points) for frame, s in self._sticks.items()}
-
-    def _figures(self, found: dict[str, Newness], copies: float) -> dict[str, Figures]:
-        return {f: figures_of(found[f], self._nature[f], copies) for f in FRAMES}
+    def _measure(self, points: Tensor) -> dict[str, Novelty]:
+        with shown(False):  # its bars would hide the stage's
+            return {
+                name: index.of(points[:, : self.points].numpy())
+                for name, index in self._frames.items()
+            }
 
     def with_copies(self, points: Tensor) -> tuple[float, dict[str, Figures]]:
-        """The largest share of copies with which clouds (n, m, 3) are as new as nature, and their
-        figures then."""
+        """The largest share of copies with which clouds (n, m, 3) are as novel as nature, and
+        their figures with that share."""
         found = self._measure(points)
-        best = 0.0, self._figures(found, 0.0)
+        best = 0.0, {name: figures_of(novelty) for name, novelty in found.items()}
         for step in range(1, round(0.5 / SHARE) + 1):
-            figures = self._figures(found, step * SHARE)
+            copies = step * SHARE
+            figures = {name: figures_of(novelty, copies) for name, novelty in found.items()}
             if not DECODED.met(figures):
                 break
-            best = step * SHARE, figures
+            best = copies, figures
         return best
 
 
-def figures_of(children: Newness, nature: Newness, copies: float = 0.0) -> Figures:
-    """Compare children, of which a share of ``copies`` is exchanged for copies, with nature."""
-    distance = np.sort(children.distance)
+def figures_of(found: Novelty, copies: float = 0.0) -> Figures:
+    """Compare children, of which a share of ``copies`` is replaced by copies, with nature."""
+    children, nature = found.found.distance, found.real.distance
+    replayed, natural = found.replays, found.replays_real
+    assert replayed is not None
+    assert natural is not None
     # A copy is at distance 0, so the median of the mixture is a lower quantile of the others.
-    median = float(np.quantile(distance, max(0.0, (0.5 - copies) / (1 - copies))))
-    base = float(np.median(nature.distance))
-    replays = copies + (1 - copies) * float(children.replayed.mean())
-    natural = float(nature.replayed.mean())
-    error = np.hypot(_error(children.replayed), _error(nature.replayed))
-    novelty = median / base if base > 0 else 1.0  # nature repeats itself: nothing is too close
-    spread = np.hypot(_median_error(children.distance), _median_error(nature.distance))
+    median = float(np.quantile(children, max(0.0, (0.5 - copies) / (1 - copies))))
+    base = float(np.median(nature))
+    novelty = median / base if base > 0 else 1.0  # nature repeats itself, so nothing is too close
+    spread = np.hypot(_median_error(children), _median_error(nature))
     return Figures(
         novelty=novelty,
         novelty_error=float(novelty * spread),
-        replays=replays,
-        nature=natural,
-        error=float(error),
+        replays=copies + (1 - copies) * float(replayed.mean()),
+        nature=float(natural.mean()),
+        error=float(np.hypot(_error(replayed), _error(natural))),
     )
 
 
 def _median_error(distance: NDArray[np.float64]) -> float:
-    """Standard error of a median over the median, from the order statistics that bracket it."""
+    """Relative standard error of a median, from the order statistics that bracket it."""
     reach = 0.5 / np.sqrt(len(distance))
     low, middle, high = np.quantile(distance, [max(0.0, 0.5 - reach), 0.5, min(1.0, 0.5 + reach)])
     return float((high - low) / (2 * middle)) if middle > 0 else 0.0
 
 
 def _error(replayed: NDArray[np.bool_]) -> float:
-    """Standard error of a share; one more of each kind keeps it from zero."""
+    """Standard error of a share; one more of each kind keeps it above zero."""
     share = (replayed.sum() + 1) / (len(replayed) + 2)
     return float(np.sqrt(share * (1 - share) / len(replayed)))
 
 
 def ladder(most: int, base: Reach) -> list[Reach]:
-    """Reaches from near to far: partners from those of ``base`` by halves more up to ``most``, then
-    cuts in the middle."""
+    """Reaches from near to far: partners from those of ``base`` up to ``most`` in steps of a half,
+    then cuts in the middle."""
     counts = [min(base.partners, most)]
     while counts[-1] < most:
         counts.append(min(most, counts[-1] + max(1, counts[-1] // 2)))
@@ -200,10 +241,10 @@ def choose(
     draw: Callable[[Reach], Tensor],
     demand: Demand,
 ) -> Choice:
-    """The first step of a ladder that meets a demand, by bisection; if none does, the last one.
+    """The first step of a ladder that meets a demand, by bisection; the last one if none does.
 
     Args:
-        draw: clouds (n, m, 3) of children of a reach, to be measured. Newness rises with reach.
+        draw: clouds (n, m, 3) of children with a reach. Novelty increases with reach.
     """
     seen: dict[int, dict[str, Figures]] = {}
 
@@ -224,7 +265,7 @@ def choose(
 
 
 def with_copies(choice: Choice, nature: Nature, draw: Callable[[Reach], Tensor]) -> Choice:
-    """Mix copies into children of one partner that are newer than nature, as in a dense set."""
+    """Mix in copies if children of one partner are more novel than nature, as in a dense set."""
     if choice.reach.partners > 1 or not choice.passed:
         return choice
     copies, figures = nature.with_copies(draw(choice.reach))

@@ -1,7 +1,7 @@
-"""The ``pcgen`` command: thin shells, one module per command.
+"""The ``pcgen`` command: thin wrappers, one module per command.
 
 A command module defines ``add_arguments(parser)`` and ``run(args) -> dict``; the dict is what
-``--json`` prints. ``describe(result) -> str``, where defined, is what a person reads instead. A
+``--json`` prints. ``describe(result) -> str``, if defined, is printed otherwise. A
 module may import nothing heavy at its top: ``pcgen --help`` must take well under a second. Only
 the module of the command that was named is imported.
 """
@@ -35,22 +35,18 @@ COMMANDS = {
     "evaluate": "compute set metrics, with their ceiling and novelty",
     "view": "show a run, data set, samples, mesh or folder in a window",
     "gallery": "make a static page of shapes that opens from disk",
-    "transport": "solve semi-discrete optimal transport onto given atoms",
-    "bench": "run benchmarks beside other libraries",
-    "pack": "copy what sampling needs of a run into a small folder",
-    "doctor": "check what is installed and works, and how to get the rest",
+    "transport": "solve semi-discrete optimal transport to given atoms",
+    "bench": "run benchmarks against other libraries",
+    "pack": "make a small copy of a run for sampling",
+    "doctor": "check what is installed and works, and how to install the rest",
 }
 
-# Commands that the processes of torchrun run together.
+# Commands that several processes of torchrun can run together.
 SEVERAL_PROCESSES = ("train", "transport")
-
-# Threads that wait by spinning occupy cores that other processes need: beside one busy process,
-# training took 42 steps in the time of 209 with these. OpenMP reads them when torch loads.
-PASSIVE_WAITING = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0"}
 
 
 class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
-    """Defaults shown where there are any, descriptions kept as written."""
+    """Shows defaults, if any, and keeps descriptions as written."""
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
         if action.default in (None, False, ""):
@@ -69,8 +65,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _main(argv: Sequence[str] | None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
-    if not PASSIVE_WAITING.keys() & os.environ.keys():  # a value that the user set stays
-        os.environ.update(PASSIVE_WAITING)
     name = words[0] if words else ""
     if name in ("", "-h", "--help"):
         print(_overview())
@@ -94,7 +88,7 @@ def run_module(module: Any, name: str, words: Sequence[str]) -> int:
     """Parse ``words`` and run one command module; returns the exit code.
 
     Args:
-        name: what the user typed to start it, for messages.
+        name: the command as typed, for messages.
     """
     parser = argparse.ArgumentParser(
         prog=name, description=module.__doc__, formatter_class=HelpFormatter
@@ -131,6 +125,16 @@ def _run(module: Any, args: argparse.Namespace, name: str) -> int:
             raise
         print(f"{name}: {error}", file=sys.stderr)
         return 2
+    except RuntimeError as error:
+        # torch's own class, which is not imported here for commands that need no torch.
+        if args.debug or type(error).__name__ != "OutOfMemoryError":
+            raise
+        print(
+            f"{name}: the device is out of memory ({str(error)[:160]}); free some of it, ask for "
+            "less at a time (--points; of a training --accumulate), or use --device cpu",
+            file=sys.stderr,
+        )
+        return 2
     except KeyboardInterrupt:
         if os.environ.get("RANK", "0") == "0":
             print(
@@ -145,16 +149,16 @@ def _run(module: Any, args: argparse.Namespace, name: str) -> int:
 
 
 def _speaks(name: str) -> bool:
-    """Whether this process prints the result; of several processes, the first one does.
+    """Whether this process prints the result; only the first of several does.
 
     Raises:
-        InputError: several processes were started for a command that works in one.
+        InputError: several processes were started for a command that uses one.
     """
     job = os.environ.get("WORLD_SIZE", "1") not in ("", "1") and "MASTER_ADDR" in os.environ
     if job and name.removeprefix("pcgen ") not in SEVERAL_PROCESSES:
         raise InputError(
             f"only {' and '.join(SEVERAL_PROCESSES)} can be started by torchrun in several "
-            "processes; run this command by itself"
+            "processes; run this command without torchrun"
         )
     return not job or os.environ.get("RANK") == "0"
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import inspect
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +85,13 @@ def add_device(parser: Any, default: str = "auto") -> None:
         help="auto (a CUDA device if torch finds one), cpu, cuda or cuda:N; CUDA has only been "
         "simulated, see docs/notes/device.md",
     )
+
+
+def options(args: argparse.Namespace, function: Callable[..., Any]) -> dict[str, Any]:
+    """The arguments of a command that ``function`` takes by the same name, keyword-only."""
+    taken = inspect.signature(function).parameters.values()
+    names = {parameter.name for parameter in taken if parameter.kind is parameter.KEYWORD_ONLY}
+    return {name: value for name, value in vars(args).items() if name in names}
 
 
 def _integer(text: str) -> int:

@@ -1,6 +1,6 @@
-"""Run benchmarks against the libraries that a user would use instead.
+"""Run benchmarks against comparable libraries.
 
-Compare the rows of one table by their ratios, which do not depend on the speed of the machine. The
+Compare rows of one table by their ratios, which do not depend on the speed of the machine. The
 tests do not run benchmarks. `pcgen bench NAME --help` describes one.
 
   transport    semi-discrete solvers: pcgen, POT, OTT-JAX
@@ -10,7 +10,7 @@ tests do not run benchmarks. `pcgen bench NAME --help` describes one.
   mesh         mesh reconstruction: F-score, share of watertight meshes, time
   prepare      sampling of meshes, shapes per second
   sampling     quality and time by number of function evaluations and solver
-  completion   parts of test shapes completed, beside retrieval
+  completion   completion of partial test shapes, compared with retrieval
   generation   quality by training time, with the standard Gaussian as control
 
 In a checkout, python -m tests.benchmarks.scale and python -m tests.benchmarks.memory estimate what
@@ -42,7 +42,7 @@ MOVED = ("scale", "memory")
 
 
 def choose(word: str) -> Any:
-    """The module of one benchmark, itself a command module; None if ``word`` names none."""
+    """The command module of a benchmark; None if there is none named ``word``."""
     return importlib.import_module(f"pcgen.bench.{word}") if word in BENCHMARKS else None
 
 

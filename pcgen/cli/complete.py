@@ -1,4 +1,4 @@
-"""Whole shapes that a partial or noisy cloud may belong to, the most likely first.
+"""Complete a partial or noisy cloud: whole shapes, the most likely first.
 
 Shapes that the run knows or draws are placed on the points, bent onto them, and add what the points
 lack. The points given are kept; with --denoise, answers are decoded instead. Answers are ordered by
@@ -21,7 +21,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from pcgen.cli.arguments import add_device, natural, positive
+from pcgen.cli.arguments import add_device, natural, options, positive
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,21 +29,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--run",
         required=True,
-        help="a run made by pcgen train, or one that comes with pcgen: seats",
+        help="a run made by pcgen train, or the name of one in the package: seats",
     )
-    parser.add_argument("--out", type=Path, required=True, help="a .npz, or a folder for PLY files")
+    parser.add_argument(
+        "--out", type=Path, required=True, help=".npz file, or folder for PLY files"
+    )
     parser.add_argument("--count", type=positive, default=4, help="number of answers")
     parser.add_argument(
-        "--points", type=positive, help="points an answer; by default all given and the rest alike"
+        "--points", type=positive, help="points per answer; the default keeps the given density"
     )
     parser.add_argument(
-        "--framed", action="store_true", help="the points lie in the box [-1, 1] of the whole shape"
+        "--framed", action="store_true", help="the points are in the box [-1, 1] of the whole shape"
     )
     parser.add_argument(
-        "--denoise", action="store_true", help="decode the answers and keep no point as it is"
+        "--denoise", action="store_true", help="decode the answers, without keeping given points"
     )
-    parser.add_argument("--category", help="of the whole shapes")
-    parser.add_argument("--seed", type=natural, default=0, help="of everything random")
+    parser.add_argument("--category", help="category of the whole shapes")
+    parser.add_argument("--seed", type=natural, default=0, help="seed of all random numbers")
     add_device(parser)
 
 
@@ -54,18 +56,12 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     from pcgen.errors import InputError
 
     if args.out.suffix not in ("", ".npz"):
-        raise InputError(f"--out is a .npz or a folder for PLY files, got {args.out}")
+        raise InputError(f"--out must be a .npz file or a folder for PLY files, got {args.out}")
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # notes are told by describe
-        shapes = pcgen.load(args.run, device=args.device).complete(
-            args.file,
-            args.count,
-            points=args.points,
-            framed=args.framed,
-            keep=not args.denoise,
-            category=args.category,
-            seed=args.seed,
-        )
+        warnings.simplefilter("ignore")  # describe prints the notes
+        complete = pcgen.load(args.run, device=args.device).complete
+        asked = options(args, complete)
+        shapes = complete(args.file, args.count, keep=not args.denoise, **asked)
     if args.out.suffix == ".npz":
         files = [shapes.save(args.out)]
     else:

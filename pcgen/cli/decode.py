@@ -1,6 +1,6 @@
 """Decode latents into shapes.
 
-LATENTS is a file that `pcgen encode` wrote, or a .npy file of shape (n, latent_dim).
+LATENTS is a file written by `pcgen encode`, or a .npy file of shape (n, latent_dim).
 
 examples:
   pcgen decode seats latents.npz --points 16000 --out shapes.npz
@@ -33,7 +33,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         arrays = read_npz(args.latents)
         if "latents" not in arrays:
             held = ", ".join(sorted(arrays)) or "none"
-            raise InputError(f"{args.latents} holds no array 'latents'; it has {held}")
+            raise InputError(f"{args.latents} has no array 'latents'; it has {held}")
         latents = arrays["latents"]
     else:
         latents = read_npy(args.latents)

@@ -2,7 +2,8 @@
 
 Trains on furniture meshes that come with pcgen, for about ten minutes on two cores. Then samples
 new shapes, meshes and evaluates them, and makes a page and a contact sheet that show every sample
-beside its nearest training shape. After an interruption, the same command resumes.
+next to its nearest training shape. After about a minute, progress.html shows what is learned so
+far, and is refreshed as the training goes on. After an interruption, the same command resumes.
 
 examples:
   pcgen demo
@@ -16,7 +17,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from pcgen.cli.arguments import natural, positive
+from pcgen.cli.arguments import natural, options, positive
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,7 +28,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a category of the starter data: seat, table, storage or lamp",
     )
     parser.add_argument(
-        "--budget-minutes", type=float, default=9.0, help="wall-clock minutes of training"
+        "--budget-minutes",
+        type=float,
+        help="wall-clock minutes of training; the default is 6 with two or more cores, else 9",
     )
     parser.add_argument("--count", type=positive, default=24, help="new shapes to make and show")
     parser.add_argument(
@@ -42,14 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> dict[str, Any]:
     from pcgen import pipeline
 
-    return pipeline.demo(
-        args.out,
-        category=args.category,
-        budget_minutes=args.budget_minutes,
-        count=args.count,
-        preset=args.preset,
-        seed=args.seed,
-    )
+    return pipeline.demo(args.out, **options(args, pipeline.demo))
 
 
 def describe(result: dict[str, Any]) -> str:

@@ -1,6 +1,6 @@
 """Check what is installed, what works and how fast, and how to install what is missing.
 
-Each backend and the graphics are tested on a tiny case in a separate process. A few training steps
+Each backend and the graphics are tested on a small case in a separate process. A few training steps
 of each preset's autoencoder are timed, on as many cores as are free now. The first run takes a
 minute, because KeOps compiles a kernel. The exit code is 0 if training and sampling work here.
 """
@@ -31,5 +31,5 @@ def describe(result: dict[str, Any]) -> str:
             if item["remedy"]:
                 lines.append(f"    {'':<18} {item['remedy']}")
     lines.append("")
-    lines.append("the main job works here" if result["ok"] else "the main job does not work yet")
+    lines.append("the pipeline works here" if result["ok"] else "the pipeline does not work yet")
     return "\n".join(lines)

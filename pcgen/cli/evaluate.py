@@ -54,7 +54,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from pcgen.cli.arguments import add_device, add_work, location, names, natural, positive
+from pcgen.cli.arguments import add_device, add_work, location, names, natural, options, positive
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -85,7 +85,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--steps", type=positive, default=1, help="evaluations of each flow, for runs"
     )
-    parser.add_argument("--category", type=names, metavar="A,B", help="only these categories")
+    parser.add_argument(
+        "--category", dest="categories", type=names, metavar="A,B", help="only these categories"
+    )
     parser.add_argument(
         "--emd", choices=("emd_pointflow", "emd_pytorchemd", "emd_exact"), help="add an EMD"
     )
@@ -114,26 +116,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> dict[str, Any]:
     import pcgen
 
-    score = pcgen.evaluate(
-        args.samples if len(args.samples) > 1 else args.samples[0],
-        reference=args.reference,
-        training=args.training,
-        categories=args.category,
-        protocol=args.protocol,
-        split=args.split,
-        points=args.points,
-        seeds=args.seeds,
-        seed=args.seed,
-        steps=args.steps,
-        emd=args.emd,
-        secondary=args.secondary,
-        standardised=args.standardised,
-        workers=args.workers,
-        ray=args.ray,
-        device=args.device,
-        cache=None if args.no_cache else args.cache or "user",
-        progress=not args.quiet,
-    )
+    asked = options(args, pcgen.evaluate)
+    asked["cache"] = None if args.no_cache else args.cache or "user"
+    samples = args.samples if len(args.samples) > 1 else args.samples[0]
+    score = pcgen.evaluate(samples, **asked, progress=not args.quiet)
     if args.out is not None:
         score.save(args.out)
     if args.html is not None:

@@ -3,7 +3,7 @@
 INPUT is a run (which samples new shapes), a samples file, a data set, a mesh, or a folder of
 meshes. The output folder holds index.html, which contains all pictures, and meshes/ with the files
 to download. Shapes are shown in the order sampled, without selection. If the training data is
-available, each is shown beside its nearest training shape with the Chamfer distance; the search is
+available, each is shown next to its nearest training shape with the Chamfer distance; the search is
 proportion-free and includes mirror images. The mouse, a finger or the arrow keys rotate a shape.
 
 examples:
@@ -19,7 +19,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from pcgen.cli.arguments import add_device, location, natural, positive
+from pcgen.cli.arguments import add_device, location, natural, options, positive
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -52,21 +52,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
     from pcgen import pipeline
+    from pcgen.gallery import gallery
 
-    return pipeline.gallery(
-        args.input,
-        args.out,
-        count=args.count,
-        meshes=args.meshes,
-        reference=args.reference,
-        interpolation=args.interpolation,
-        seed=args.seed,
-        steps=args.steps,
-        points=args.points,
-        category=args.category,
-        title=args.title,
-        device=args.device,
-    )
+    return pipeline.gallery(args.input, args.out, **options(args, gallery))
 
 
 def describe(result: dict[str, Any]) -> str:

@@ -17,7 +17,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from pcgen.cli.arguments import add_device, natural, positive
+from pcgen.cli.arguments import add_device, natural, options, positive
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,17 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> dict[str, Any]:
     from pcgen import pipeline
 
-    pipeline.interpolate(
-        args.run,
-        args.out,
-        frames=args.frames,
-        seeds=tuple(args.seeds),
-        files=tuple(args.files) if args.files else None,
-        points=args.points,
-        category=args.category,
-        seed=args.seed,
-        device=args.device,
-    )
+    pipeline.interpolate(args.run, args.out, **options(args, pipeline.interpolate))
     return {"out": str(args.out), "frames": args.frames}
 
 

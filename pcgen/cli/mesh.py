@@ -36,7 +36,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from pcgen.cli.arguments import add_work, location, names, natural, positive
+from pcgen.cli.arguments import add_work, location, names, natural, options, positive
 from pcgen.errors import MeshError
 
 
@@ -48,7 +48,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--out", metavar="DIR", type=Path, required=True, help="the folder to write"
     )
     parser.add_argument(
-        "--format", type=names, default=["glb"], help="one or more of glb,ply,obj,stl,3mf"
+        "--format",
+        dest="formats",
+        metavar="FORMAT",
+        type=names,
+        default=["glb"],
+        help="one or more of glb,ply,obj,stl,3mf",
     )
     files = parser.add_argument_group("how files state a mesh, by default as its source did")
     files.add_argument("--unit", default="", help="mm, cm, m, in or ft; GLB is then in metres")
@@ -86,30 +91,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DATASET",
         type=location,
         help="scale samples to the median size of their category in this data set; the default is "
-        "the place that the file notes of each (as pcgen complete does), else the data set of "
+        "the frame that the file stores for each (as by pcgen complete), else the data set of "
         "their run, if it exists, else a box of side 2",
     )
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
     from pcgen import pipeline
+    from pcgen.reconstruct.methods import MeshSettings
 
-    manifest = pipeline.mesh(
-        args.input,
-        args.out,
-        formats=args.format,
-        frames=args.frames,
-        unit=args.unit,
-        size=args.size,
-        up=args.up,
-        colour=args.colour,
-        workers=args.workers,
-        ray=args.ray,
-        method=args.method,
-        faces=args.faces,
-        thickness=args.thickness,
-        resolution=args.resolution,
-    )
+    asked = options(args, pipeline.mesh) | options(args, MeshSettings)
+    manifest = pipeline.mesh(args.input, args.out, **asked)
     failed = [f"{entry['name']}: {entry['error']}" for entry in manifest["meshes"]
               if "error" in entry]  # fmt: skip
     if failed and len(failed) == len(manifest["meshes"]):

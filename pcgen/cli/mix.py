@@ -13,7 +13,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from pcgen.cli.arguments import add_device, add_out, add_run, natural, positive
+from pcgen.cli.arguments import add_device, add_out, add_run, natural, options, positive
 from pcgen.editing.parts import PARTS
 
 
@@ -38,14 +38,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> dict[str, Any]:
     import pcgen
 
-    shape = pcgen.load(args.run, device=args.device).mix(
-        args.file,
-        args.other,
-        part=args.part,
-        share=args.share,
-        points=args.points,
-        seed=args.seed,
-    )
+    mix = pcgen.load(args.run, device=args.device).mix
+    shape = mix(args.file, args.other, **options(args, mix))
     shape.save(args.out)
     return {"out": str(args.out)}
 

@@ -1,4 +1,4 @@
-"""Copy what sampling needs of a run into a small folder.
+"""Make a small copy of a run that suffices for sampling.
 
 Training state, teachers and learning curves are left out, and the weights of the flows are written
 in half precision. Every command but train accepts the folder as a run; only --solver euler and

@@ -45,7 +45,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from pcgen.cli.arguments import add_work, location, names, natural, positive
+from pcgen.cli.arguments import add_work, location, names, natural, options, positive
 
 LISTED = 10
 
@@ -110,21 +110,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> dict[str, Any]:
     import pcgen
 
-    data = pcgen.prepare(
-        args.source,
-        args.out,
-        format=args.format,
-        categories=args.categories,
-        points=args.points,
-        splits=args.splits,
-        workers=args.workers,
-        ray=args.ray,
-        seed=args.seed,
-        up=args.up,
-        unit=args.unit,
-        solids=args.solids,
-        progress=not args.quiet,
-    )
+    asked = options(args, pcgen.prepare)
+    data = pcgen.prepare(args.source, args.out, **asked, progress=not args.quiet)
     return {"dataset": str(args.out), **data.report}
 
 

@@ -19,7 +19,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from pcgen.cli.arguments import add_device, add_out, add_run, add_work, natural, positive
+from pcgen.cli.arguments import add_device, add_out, add_run, add_work, natural, options, positive
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -51,18 +51,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> dict[str, Any]:
     import pcgen
 
-    shapes = pcgen.load(args.run, device=args.device).sample(
-        args.count,
-        seed=args.seed,
-        points=args.points,
-        category=args.category,
-        steps=args.steps,
-        solver=args.solver,
-        independent=args.independent,
-        workers=args.workers,
-        ray=args.ray,
-        progress=not args.quiet,
-    )
+    draw = pcgen.load(args.run, device=args.device).sample
+    shapes = draw(args.count, **options(args, draw), progress=not args.quiet)
     shapes.save(args.out)
     return {"out": str(args.out), "count": len(shapes), "points": args.points}
 

@@ -6,10 +6,10 @@ flow. The run directory holds settings, weights (safetensors), learning curves (
 the evidence of the map. After an interruption, the same command resumes: finished stages are kept,
 and the weights equal those of an uninterrupted run on the same machine with as many threads.
 
-A budget in minutes is kept by the clock, whatever else the machine does: the learning rate falls
-with the time used, and what one stage leaves goes to the later ones. Only working time counts; an
-interrupted run resumes from its last state with the time used by then. Two runs with a budget take
-different numbers of steps; two runs with the steps of a preset are equal to the last bit.
+A budget in minutes is measured by the clock: the learning rate falls with the time used, and time
+that one stage does not use goes to later ones. Only working time counts; an interrupted run resumes
+from its last state with the time used until then. Two runs with a budget take different numbers of
+steps; two runs with the steps of a preset are equal to the last bit.
 
 Under torchrun, several processes on one or more machines train together: each computes its share of
 every batch, so the steps equal those of one process up to rounding, and a different number of
@@ -31,7 +31,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from pcgen.cli.arguments import add_device, location, names, natural, positive
+from pcgen.cli.arguments import add_device, location, names, natural, options, positive
 from pcgen.runfile import STAGES
 
 CODECS = ("patches", "tokens", "basis-points", "pointnet", "attention", "neighbourhood")
@@ -70,7 +70,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--encoder",
         choices=CODECS,
-        help="the default is that of the preset; see pcgen bench autoencoder",
+        help="encoder; the default is that of the preset; see pcgen bench autoencoder",
     )
     parser.add_argument(
         "--budget-minutes",
@@ -108,24 +108,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
     from pcgen import pipeline
+    from pcgen.train import training
 
-    return pipeline.train(
-        args.dataset,
-        args.out,
-        preset=args.preset,
-        categories=args.categories,
-        conditional=args.conditional,
-        base=args.base,
-        encoder=args.encoder,
-        budget_minutes=args.budget_minutes,
-        seed=args.seed,
-        threads=args.threads,
-        device=args.device,
-        stage=args.stage,
-        resume=args.resume,
-        precision=args.precision,
-        accumulate=args.accumulate,
-    )
+    return pipeline.train(args.dataset, args.out, **options(args, training.train))
 
 
 def describe(result: dict[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""Solve semi-discrete optimal transport from a simple source onto given atoms.
+"""Solve semi-discrete optimal transport from a simple source to given atoms.
 
 ATOMS is a .npy file of shape (N, dim), or a .npz file with an array "atoms" and optionally
 "weights". The result is a .npz file with atoms, weights, potential (float64) and evidence (a JSON
@@ -7,7 +7,7 @@ that cell to atom i. The source "gaussian" is N(0, I); "uniform" is the cube [-1
 
 The method is exact where possible (atoms on a line; up to 50,000 atoms in 2D and 5,000 in 3D), else
 stochastic. The evidence is measured on exact cells or fresh samples: chi2 of the cell masses
-(unbiased), the largest and typical relative errors of the cells beside those of sampling noise
+(unbiased), the largest and typical relative errors of the cells next to those of sampling noise
 alone, the errors of the rarest atoms if they are larger, dead cells, the primal and dual transport
 value, the number of samples, and why the solver stopped.
 
@@ -74,6 +74,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     from torch import Generator
 
     from pcgen import ot, processes
+    from pcgen.cli.arguments import options
     from pcgen.errors import InputError
     from pcgen.transport.sources import source_named
 
@@ -85,17 +86,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     if args.picture is not None and atoms.shape[1] != 2:
         raise InputError(f"--picture needs atoms in 2D, got dimension {atoms.shape[1]}")
     problem = ot.Problem(source_named(args.source, atoms.shape[1]), atoms, weights)
-    solution = ot.solve(
-        problem,
-        method=args.method,
-        tolerance=args.tolerance,
-        max_samples=args.max_samples,
-        start=args.start,
-        out=args.out,
-        seed=args.seed,
-        device=args.device,
-        progress=not args.quiet,
-    )
+    solution = ot.solve(problem, **options(args, ot.solve), progress=not args.quiet)
     if args.picture is not None and processes.place().rank == 0:
         ot.plot(solution, args.picture, seed=args.seed)
     where = solution.problem.atoms.device
@@ -153,19 +144,19 @@ def _masses(r: dict[str, Any]) -> list[str]:
         return [f"cell errors  {errors}, measured exactly  (tolerance {r['tolerance']:.3g})", dead]
     rare = []
     if r["rare"] > 2 * max(r["chi2"], r["tolerance"]) ** 0.5:  # twice as much as for equal weights
-        rare = [f"rare atoms   error {r['rare']:.2g} of the rarest tenth, chance taken out"]
-    untested = f"; {r['untested']} too rare to tell" if r["untested"] else ""
+        rare = [f"rare atoms   error {r['rare']:.2g} of the rarest tenth, without sampling noise"]
+    untested = f"; {r['untested']} too rare to test" if r["untested"] else ""
     redrawn = f", leading coordinates drawn {r['redraws']} times" if r["redraws"] > 1 else ""
     searched = []
     if r["searched"]:
         redrawn = ""
         searched = [
             f"search       finds {r['recall']:.1%} of the cells; dead cells and cell errors are "
-            f"of {r['searched']} searched samples, chi2 of others, scored in full"
+            f"from {r['searched']} searched samples, chi2 from others, scored in full"
         ]
     return [
         f"chi2         {r['chi2']:.3g} ± {r['chi2_error']:.2g}  (tolerance {r['tolerance']:.3g})",
-        f"cell errors  {errors}; chance alone: median {r['noise']:.2g}",
+        f"cell errors  {errors}; noise alone: median {r['noise']:.2g}",
         *rare,
         dead + untested,
         f"tested on    {r['tests']} fresh samples{redrawn}",
@@ -182,5 +173,5 @@ def _read(path: Path) -> tuple[Any, Any]:
         return read_npy(path), None
     arrays = read_npz(path)
     if "atoms" not in arrays:
-        raise InputError(f"{path} holds no array 'atoms'; it has {', '.join(sorted(arrays))}")
+        raise InputError(f"{path} has no array 'atoms'; it has {', '.join(sorted(arrays))}")
     return arrays["atoms"], arrays.get("weights")

@@ -14,7 +14,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from pcgen.cli.arguments import add_device, add_out, add_run, natural, positive
+from pcgen.cli.arguments import add_device, add_out, add_run, natural, options, positive
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,14 +34,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> dict[str, Any]:
     import pcgen
 
-    shapes = pcgen.load(args.run, device=args.device).vary(
-        args.file,
-        args.count,
-        amount=args.amount,
-        points=args.points,
-        category=args.category,
-        seed=args.seed,
-    )
+    vary = pcgen.load(args.run, device=args.device).vary
+    shapes = vary(args.file, args.count, **options(args, vary))
     shapes.save(args.out)
     return {"out": str(args.out), "count": len(shapes)}
 

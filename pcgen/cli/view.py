@@ -22,7 +22,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from pcgen.cli.arguments import add_device, location, natural, positive
+from pcgen.cli.arguments import add_device, location, natural, options, positive
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -70,31 +70,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
-    import pcgen
+    from pcgen import pipeline  # not pcgen.view, which imports torch
 
-    written = pcgen.view(
-        args.input,
-        png=args.png,
-        gif=args.gif,
-        explain=args.explain,
-        reference=args.reference,
-        number=args.number,
-        count=args.count,
-        category=args.category,
-        drawn_as=args.drawn_as,
-        colour=args.colour,
-        size=args.size,
-        azimuth=args.azimuth,
-        elevation=args.elevation,
-        seed=args.seed,
-        steps=args.steps,
-        points=args.points,
-        device=args.device,
-        web=args.web,
-        host=args.host,
-        port=args.port,
-        progress=not args.quiet,
-    )
+    written = pipeline.view(args.input, **options(args, pipeline.view))
     return {"input": str(args.input), "pictures": [str(path) for path in written]}
 
 

@@ -2,6 +2,6 @@
 
 * :mod:`pairwise` - distances between two clouds, by name; :mod:`annealed_emd` two of them.
 * :mod:`tables` - tables of distances in resumable blocks, over processes, with a :mod:`cache`.
-* :mod:`novelty` - how new shapes are beside a training set: an exact search for the nearest
+* :mod:`novelty` - the novelty of shapes relative to a training set: an exact search for the nearest
   training shape, mirror images included, in two frames, with lower :mod:`bounds`.
 """

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
 CELLS = 16  # along an axis
-BYTES = 24_000  # per sketch, with points in 400 cells
 PART = 128  # clouds of the dense factor that are in memory at a time
 # Margin of the bounds for rounding: distances are float32 and at most a few times reach.
 SLACK = 1e-5

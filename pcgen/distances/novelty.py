@@ -158,11 +158,6 @@ def replays(found: Nearest, draws: NDArray[np.float64]) -> NDArray[np.bool_]:
     return found.distance < REPLAY_FACTOR * draws[found.index]
 
 
-def replay_rate(found: Nearest, draws: NDArray[np.float64]) -> float:
-    """The share of :func:`replays`."""
-    return float(replays(found, draws).mean())
-
-
 def as_given(clouds: Clouds) -> Clouds:
     """The clouds in their given frame."""
     return clouds
@@ -201,13 +196,74 @@ class Novelty:
         return None if self.draws is None else replays(self.found, self.draws)
 
     @property
-    def replay_rate(self) -> float | None:
-        return None if self.draws is None else replay_rate(self.found, self.draws)
+    def replays_real(self) -> NDArray[np.bool_] | None:
+        """(m,) whether each real test shape is one, for comparison."""
+        return None if self.draws is None else replays(self.real, self.draws)
 
     @property
-    def replay_rate_real(self) -> float | None:
-        """The replay rate of the real test shapes, for comparison."""
-        return None if self.draws is None else replay_rate(self.real, self.draws)
+    def replay_rate(self) -> float | None:
+        return None if self.replays is None else float(self.replays.mean())
+
+
+class FrameIndex:
+    """:class:`NoveltyIndex` in one frame.
+
+    Args:
+        frame: takes the clouds that are evaluated to the frame.
+        training: (N, P, 3), in the frame; again: a second sampling of them, or None.
+        real: (m, P, 3) real shapes to compare with, in the frame.
+        own: (m,) rows of the training set that are those real shapes, to ignore; or None.
+    """
+
+    def __init__(
+        self,
+        frame: Callable[[Clouds], Clouds],
+        training: Clouds,
+        again: Clouds | None,
+        real: Clouds,
+        *,
+        own: NDArray[np.int64] | None = None,
+        work: Work | None = None,
+    ) -> None:
+        self._frame, self._work = frame, work or Work()
+        self._training, self._again = training, again
+        self._given, self._own = real, own
+
+    @cached_property
+    def draws(self) -> NDArray[np.float64] | None:
+        """(N,) two-draw CD of the training shapes, or None without a second sampling."""
+        if self._again is None:
+            return None
+        again, self._again = self._again, None  # as large as the training set, and used once
+        return two_draw_distances(self._training, again, self._work)
+
+    @cached_property
+    def real(self) -> Nearest:
+        """The nearest training shape of each real shape."""
+        return self._nearest(self._given, self._own)
+
+    def of(self, clouds: Clouds) -> Novelty:
+        """The novelty of clouds (n, P, 3) in any frame."""
+        found = self._nearest(framed(clouds, self._frame), None)
+        return Novelty(found=found, real=self.real, draws=self.draws)
+
+    def of_real(self) -> Novelty:
+        """The novelty of the real shapes."""
+        return Novelty(found=self.real, real=self.real, draws=self.draws)
+
+    @cached_property
+    def _sketches(self) -> Sketches:
+        return sketched(self._training)
+
+    def _nearest(self, clouds: Clouds, own: NDArray[np.int64] | None) -> Nearest:
+        return nearest_training(
+            clouds,
+            self._training,
+            self._work,
+            own=own,
+            mirrors=True,
+            sketches=lambda: self._sketches,
+        )
 
 
 class NoveltyIndex:
@@ -231,10 +287,18 @@ class NoveltyIndex:
         frames: Frames = FRAMES,
         work: Work | None = None,
     ) -> None:
-        work = work or Work()
-        self._frames = {
-            name: _InFrame(frame, training, again, real, work) for name, frame in frames.items()
-        }
+        self._frames = {}
+        for name, frame in frames.items():
+            first, second, unseen = (
+                None if clouds is None else framed(clouds, frame)
+                for clouds in (training, again, real)
+            )
+            assert first is not None
+            own = None
+            if unseen is None:
+                unseen = first if second is None else second
+                own = np.arange(len(unseen))
+            self._frames[name] = FrameIndex(frame, first, second, unseen, own=own, work=work)
 
     def of(self, clouds: Clouds) -> dict[str, Novelty]:
         """The novelty of clouds (n, P, 3), by the name of the frame."""
@@ -245,83 +309,14 @@ class NoveltyIndex:
         return {name: known.of_real() for name, known in self._frames.items()}
 
 
-def measure_novelty(
-    clouds: Clouds,
-    training: Clouds,
-    again: Clouds | None = None,
-    real: Clouds | None = None,
-    *,
-    work: Work | None = None,
-) -> dict[str, Novelty]:
-    """The novelty of clouds in the frames ``box`` and ``proportion_free``.
-
-    :class:`NoveltyIndex` takes the same arguments and evaluates many sets.
-
-    Args:
-        clouds: (n, P, 3); all arrays float32, of one number of points and in any frame.
-    """
-    return NoveltyIndex(training, again, real, work=work).of(clouds)
-
-
-def _framed(clouds: Clouds, frame: Callable[[Clouds], Clouds]) -> Clouds:
+def framed(clouds: Clouds, frame: Callable[[Clouds], Clouds]) -> Clouds:
     """Clouds in a frame; a copy unless ``frame`` is :func:`as_given`."""
     if frame is as_given:
         return clouds
-    framed = temporary_array(clouds.shape)
+    out = temporary_array(clouds.shape)
     for start in range(0, len(clouds), 256):
-        framed[start : start + 256] = frame(clouds[start : start + 256])
-    return framed
-
-
-class _InFrame:
-    def __init__(
-        self,
-        frame: Callable[[Clouds], Clouds],
-        training: Clouds,
-        again: Clouds | None,
-        real: Clouds | None,
-        work: Work,
-    ) -> None:
-        self._frame, self._work = frame, work
-        self._training = _framed(training, frame)
-        self._again = None if again is None else _framed(again, frame)
-        self._given = None if real is None else _framed(real, frame)
-
-    @cached_property
-    def draws(self) -> NDArray[np.float64] | None:
-        return (
-            None
-            if self._again is None
-            else two_draw_distances(self._training, self._again, self._work)
-        )
-
-    @cached_property
-    def real(self) -> Nearest:
-        if self._given is not None:
-            return self._nearest(self._given, None)
-        others = self._training if self._again is None else self._again
-        return self._nearest(others, np.arange(len(others)))
-
-    def of(self, clouds: Clouds) -> Novelty:
-        found = self._nearest(_framed(clouds, self._frame), None)
-        return Novelty(found=found, real=self.real, draws=self.draws)
-
-    def of_real(self) -> Novelty:
-        return Novelty(found=self.real, real=self.real, draws=self.draws)
-
-    @cached_property
-    def _sketches(self) -> Sketches:
-        return sketched(self._training)
-
-    def _nearest(self, clouds: Clouds, own: NDArray[np.int64] | None) -> Nearest:
-        return nearest_training(
-            clouds,
-            self._training,
-            self._work,
-            own=own,
-            mirrors=True,
-            sketches=lambda: self._sketches,
-        )
+        out[start : start + 256] = frame(clouds[start : start + 256])
+    return out
 
 
 def _nearest_part(

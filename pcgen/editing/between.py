@@ -1,10 +1,11 @@
 """Shapes between two: along the optimal-transport map of their points, then encoded and decoded.
 
-Both clouds are matched point to point at small mean squared distance, each stretched to the cube
-(:mod:`pcgen.children`). A share in [0, 1] says how far each point has gone from the first to the
-second: the same for all points gives displacement interpolation (R. McCann, A convexity principle
-for interacting gases, 1997); 1 on a part of the shape and 0 elsewhere exchanges that part. What is
-blended has seams and no normals; the autoencoder of a run gives both back as a surface.
+The two clouds are matched point to point at a small mean squared distance, each stretched to the
+cube (:mod:`pcgen.children`). A share in [0, 1] is how far each point moves from the first to the
+second. The same share for all points is displacement interpolation (R. McCann, A convexity
+principle for interacting gases, 1997); 1 on a part of the shape and 0 elsewhere exchanges that
+part. Blended clouds have seams and no normals; the autoencoder of a run turns them into a surface
+again.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pcgen.children.drawing import Pairs, blend
+from pcgen.children.drawing import MatchedClouds, blend
 from pcgen.children.frames import Stretch
 from pcgen.children.masks import KINDS, draw_masks
 from pcgen.children.matching import match
@@ -25,40 +26,42 @@ from pcgen.errors import InputError
 from pcgen.model import ShapeModel
 from pcgen.shapes.samples import Samples
 
-POINTS = 2048  # of a cloud that is matched
-SWEEPS = 24  # of the matching: within 3 % of the least cost
+POINTS = 2048  # per matched cloud
+SWEEPS = 24  # of the matching: within 3 % of the minimum cost
 WIDTH = 0.05  # of the seam between two parts, in units of the cube, whose side is 2
 VARY_WIDTH = 0.12
-POOL = 64  # draws that the partners of a variation are chosen from
+POOL = 64  # samples from which the partners of a variation are chosen
 FEWEST_PARTNERS = 4
 
 
-def matched(first: Tensor, second: Tensor, seed: int = 0) -> Pairs:
-    """The transport map between two clouds of equally many points.
+def matched(first: Tensor, second: Tensor, seed: int = 0) -> MatchedClouds:
+    """The transport map between two clouds with the same number of points.
 
     Args:
         first, second: (n, 3) in the box frame.
-        seed: of the map's directions.
+        seed: of the matching's random directions.
     Raises:
-        InputError: clouds of different sizes.
+        InputError: the clouds have different sizes.
     """
     stretch = Stretch.of(first[None]), Stretch.of(second[None])
     cubes = stretch[0].cube(first[None])[0], stretch[1].cube(second[None])[0]
     to = match(cubes[0].numpy(), cubes[1].numpy(), "slabs", SWEEPS, seed)
     there = second[torch.from_numpy(to.astype(np.int64))]
-    return Pairs((first[None], there[None]), None, stretch, torch.zeros(1, dtype=torch.bool))
+    return MatchedClouds(
+        (first[None], there[None]), None, stretch, torch.zeros(1, dtype=torch.bool)
+    )
 
 
-def along(pairs: Pairs, share: Tensor, between: Tensor) -> Tensor:
-    """Clouds on the way of one matched pair.
+def along(pairs: MatchedClouds, share: Tensor, between: Tensor) -> Tensor:
+    """Clouds between a matched pair.
 
     Args:
-        share: (k, n), how far each point has gone. between: (k,), whose proportions.
+        share: (k, n), how far each point has moved. between: (k,), likewise for the proportions.
     Returns:
         (k, n, 3) in the box frame.
     """
     count = len(share)
-    many = Pairs(
+    many = MatchedClouds(
         (pairs.points[0].expand(count, -1, -1), pairs.points[1].expand(count, -1, -1)),
         None,
         (_repeated(pairs.stretch[0], count), _repeated(pairs.stretch[1], count)),
@@ -67,12 +70,12 @@ def along(pairs: Pairs, share: Tensor, between: Tensor) -> Tensor:
     return blend(many, share, torch.zeros(count, dtype=torch.bool), between)[0]
 
 
-def paired(first: NDArray[np.float32], second: NDArray[np.float32], seed: int = 0) -> Pairs:
-    """:func:`matched` for clouds (n, 3) of any n, of which :data:`POINTS` are drawn."""
+def paired(first: NDArray[np.float32], second: NDArray[np.float32], seed: int = 0) -> MatchedClouds:
+    """:func:`matched` for clouds (n, 3) of any n, subsampled to :data:`POINTS`."""
     return matched(thinned(first, POINTS, seed), thinned(second, POINTS, seed), seed)
 
 
-def at_times(model: ShapeModel, pairs: Pairs, times: Tensor) -> Tensor:
+def at_times(model: ShapeModel, pairs: MatchedClouds, times: Tensor) -> Tensor:
     """Latents (k, latent_dim) of a matched pair at times (k,) from 0, the first, to 1."""
     share = times[:, None].expand(-1, pairs.points[0].shape[1])
     return model.encode(along(pairs, share, times))
@@ -82,12 +85,12 @@ def interpolated(
     model: ShapeModel, first: NDArray[np.float32], second: NDArray[np.float32], frames: int,
     seed: int = 0,
 ) -> Tensor:  # fmt: skip
-    """Latents (frames, latent_dim) of the way from one cloud to another, both ends included.
+    """Latents (frames, latent_dim) between two clouds, including both ends.
 
     Args:
         first, second: (n, 3) in the box frame, any n.
     Raises:
-        InputError: fewer than 2 frames.
+        InputError: there are fewer than 2 frames.
     """
     if frames < 2:
         raise InputError(f"an interpolation needs at least 2 frames, got {frames}")
@@ -103,9 +106,9 @@ def interpolate(
     points: int = POINTS,
     seed: int = 0,
 ) -> Samples:
-    """The way from one cloud to another as shapes, both ends included.
+    """Shapes between two clouds, including both ends.
 
-    All share one draw of the base noise, so that points keep their identity. Arguments and errors
+    All share the same base noise, so that points correspond between frames. Arguments and errors
     are those of :func:`interpolated`.
     """
     return model.decode_samples(
@@ -126,19 +129,19 @@ def mixed(
     share: float = 0.5,
     seed: int = 0,
 ) -> Tensor:
-    """The latent (1, latent_dim) of a cloud with a part of another one.
+    """The latent (1, latent_dim) of a cloud with a part from another one.
 
     Args:
-        first, second: (n, 3) in the box frame, any n; proportions are the first one's.
-        part: which part the second gives: a name of :data:`.parts.PARTS`, or the direction
-            (x, y, z) it lies in.
-        share: of the points that it gives, in (0, 1).
+        first, second: (n, 3) in the box frame, any n; the proportions are those of the first.
+        part: which part to take from the second: a name of :data:`.parts.PARTS`, or its direction
+            (x, y, z).
+        share: share of the points to take, in (0, 1).
     Raises:
-        InputError: an unknown part, a direction without length, or a share outside (0, 1).
+        InputError: the part is unknown, the direction is zero, or the share is outside (0, 1).
     """
     direction = _direction(part)
     if not 0 < share < 1:
-        raise InputError(f"share must lie between 0 and 1, got {share}")
+        raise InputError(f"share must be between 0 and 1, got {share}")
     pairs = paired(first, second, seed)
     score = pairs.in_cube()[0] @ direction
     edge = score.quantile(1 - share, dim=1, keepdim=True)
@@ -157,15 +160,15 @@ def varied(
 ) -> Tensor:
     """Latents (count, latent_dim) of shapes near a given one.
 
-    Each takes a part of the given shape from a shape that the run draws; the nearer of the
-    draws are taken first.
+    Each replaces a part of the given shape by that of a shape that the run samples; the nearest of
+    the samples are used first.
 
     Args:
         cloud: (n, 3) in the box frame, any n.
         amount: the share that is replaced, from 0 (the shape itself) to 1 (a new shape).
-        category: of the shapes that parts are taken from; None for all.
+        category: category of the sampled shapes; None for all.
     Raises:
-        InputError: a share outside [0, 1], a count below 1, or an unknown category.
+        InputError: the share is outside [0, 1], the count is below 1, or the category is unknown.
     """
     if not 0 <= amount <= 1:
         raise InputError(f"amount must be in [0, 1], got {amount}")
@@ -192,8 +195,7 @@ def varied(
 
 
 def thinned(cloud: NDArray[np.float32] | Tensor, count: int, seed: int = 0) -> Tensor:
-    """``count`` of the points of a cloud (n, 3), drawn at random; with repeats where it has
-    fewer."""
+    """Draw ``count`` points of a cloud (n, 3) at random; with repeats if it has fewer."""
     points = torch.as_tensor(np.array(cloud, np.float32))
     generator = torch.Generator().manual_seed(seed)
     if len(points) >= count:

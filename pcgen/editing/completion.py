@@ -49,7 +49,7 @@ WORSE = 2.0  # times the least misfit, of a placement of another size and place
 
 @dataclass(frozen=True)
 class Completion:
-    """One answer, in the frame of the points that were given.
+    """One answer, in the frame of the given points.
 
     Attributes:
         points: (n, 3). given: (n,) bool, which of them came in as they are.
@@ -103,13 +103,13 @@ def completed(
     category: str | None = None,
     seed: int = 0,
 ) -> tuple[list[Completion], list[str]]:
-    """Answers, the best first, and what a user should know of the points.
+    """Complete a cloud: the answers, best first, and notes on the points.
 
     Args:
-        cloud: (n, 3), the points in their own box; with ``framed`` in that of the whole shape.
-        points: of each answer; None for as many as leave the points given as dense as the rest.
-        keep: hold the points given as they are; else the answer is decoded, without their noise.
-        category: of the candidates that the run draws or knows; None for all.
+        cloud: (n, 3), the points in their own box, or with ``framed`` in that of the whole shape.
+        points: of each answer; None for as many as keep the density of the given points.
+        keep: keep the given points unchanged; else the answer is decoded, without their noise.
+        category: of the known or sampled candidates; None for all.
     Raises:
         InputError: fewer than 16 points, no extent, an unknown category, or too many points.
     """
@@ -293,10 +293,10 @@ def _spread(order: list[int], kinds: list[int], count: int) -> list[int]:
 
 
 def _starts(some: Tensor, clouds: Tensor, framed: bool) -> Iterator[tuple[Tensor, Tensor]]:
-    """Scales (N,) and shifts (N, 3) to begin with.
+    """Scales (N,) and shifts (N, 3) to start from.
 
-    In the frame of the whole there is one. Else the points are as long as the whole along one
-    axis at least, and along each other one they end where it ends, or lie in its middle.
+    In the frame of the whole shape there is one. Otherwise the points span the whole shape along at
+    least one axis, and along each other axis they are aligned with either end, or centred.
     """
     count = len(clouds)
     if framed:
@@ -330,7 +330,7 @@ def _one_sided(some: Tensor, clouds: Tensor) -> Tensor:
 
 
 def _closest(some: Tensor, cloud: Tensor, start: _Placement) -> _Placement:
-    """A placement made finer by iterated closest points."""
+    """Refine a placement by iterated closest points."""
     begun = start.of(cloud)
     scale, shift = torch.ones(3), torch.zeros(3)
     for _ in range(STEPS):
@@ -350,10 +350,10 @@ def _closest(some: Tensor, cloud: Tensor, start: _Placement) -> _Placement:
 
 
 def _bent(cloud: Tensor, given: Tensor) -> Tensor:
-    """A cloud (m, 3) moved towards points (n, 3) near it, by a smooth field.
+    """Deform a cloud (m, 3) towards nearby points (n, 3), by a smooth field.
 
-    The field is a mean, by a Gaussian kernel, of the ways between points that are mutually
-    nearest; far from all of them it is zero.
+    The field is a Gaussian kernel mean of the offsets between mutually nearest points; far from all
+    of them it is zero.
     """
     for _ in range(BEND):
         sampled = thinned(cloud, CLOUD) if len(cloud) > CLOUD else cloud
@@ -387,7 +387,7 @@ def _apart(whole: Tensor, given: Tensor) -> Tensor:
 
 
 def _total(given: int, missing: list[Tensor]) -> int:
-    """Points of an answer that holds all points given as dense as the rest."""
+    """The number of points of an answer with all given points and an even density."""
     share = min(float((~far).float().mean()) for far in missing)
     return int(min(max(given / max(share, 0.05), CLOUD, given), MOST))
 
@@ -400,24 +400,24 @@ def _even(
     generator: Generator,
     own: int | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Points given, and those of a whole that are far from them.
+    """Combine the given points with those of a whole shape that are far from them.
 
     Args:
-        own: how many are, or lie between, points given; None for equal density.
+        own: how many are given points or lie between them; None for equal density.
     Returns:
-        points (total, 3), and which of them were given (total,) bool.
+        points (total, 3), and whether each is a given point (total,) bool.
     """
     if own is None:
         own = min(max(1, round(float((~far).float().mean()) * total)), total)
     held = given[torch.randperm(len(given), generator=generator)[:own]]
-    # Where few points were given, the whole fills up what lies between them.
+    # If few points were given, the whole shape fills the space between them.
     parts = [held]
     for pool, size in ((whole[~far], own - len(held)), (whole[far], total - own)):
         if size and len(pool):
             order = torch.randperm(len(pool), generator=generator)
             parts.append(pool[order.repeat(-(-size // len(pool)))[:size]])
     points = torch.cat(parts)
-    if len(points) < total:  # nothing is missing, or all is
+    if len(points) < total:  # nothing is missing, or everything is
         again = torch.randint(len(points), (total - len(points),), generator=generator)
         points = torch.cat([points, points[again]])
     return points, torch.arange(total) < len(held)
@@ -437,7 +437,7 @@ def _plausible(model: ShapeModel, z: Tensor, generator: Generator) -> Tensor:
 def _notes(
     given: Tensor, outlines: Tensor, distance: float, framed: bool, generator: Generator
 ) -> list[str]:
-    """What is strange of the points: no candidate fits, or they fit when turned."""
+    """Notes on unusual points: no candidate fits, or they fit only when rotated."""
     some = given[torch.randperm(len(given), generator=generator)[:COARSE]]
     asked = outlines[torch.randperm(len(outlines), generator=generator)[:ASKED]]
     x, y, z = some.T
@@ -454,12 +454,11 @@ def _notes(
     best = min(fits, key=lambda name: fits[name])
     if best != "as they are" and fits[best] < TURNED * fits["as they are"]:
         return [
-            f"the points fit shapes of this run much better when they are taken as {best}; "
-            "turn them so that +Y points up"
+            f"the points fit shapes of this run much better {best}; turn them so that +Y points up"
         ]
     if distance > STRANGE:
         return [
-            "no shape of this run lies near the points: they may be of another category, or "
-            "not stand upright with +Y up"
+            "no shape of this run is near the points: they may be of another category, or not "
+            "upright with +Y up"
         ]
     return []

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 RECONSTRUCTIONS = 100  # shapes that the autoencoder of a run is evaluated on
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class EvaluationRequest:
     """What to evaluate, and against what.
 
@@ -46,89 +47,69 @@ class EvaluationRequest:
         samples: files of clouds, runs, or either of them loaded; each is evaluated separately.
         reference: a data set or a file of clouds; training: likewise, see ``read_reference_sets``.
         categories: only these; None for all, or those that a run was trained on.
-        steps: of a run's flows; device: to sample a run on.
+        protocol: by name; another split or number of points makes it a custom one.
+        steps: of a run's flows.
         standardised: the data set whose training mean and std normalise the samples.
-        settings: the protocol and what is computed.
+        workers: None for one per core; ray: the address of a cluster; cache: a folder, ``user`` for
+            that of the user, None for none.
+        device: to sample a run on; a CUDA device also computes all distances but EMD, in this
+            process.
+        seeds, seed, emd, secondary: see :class:`EvaluationSettings`.
     """
 
-    samples: tuple[Path | Samples | ShapeModel, ...]
+    samples: Sequence[Path | Samples | ShapeModel]
     reference: Path
+    _: KW_ONLY
     training: Path | None = None
-    categories: tuple[str, ...] | None = None
+    categories: Sequence[str] | None = None
+    protocol: str = "box"
+    split: str | None = None
+    points: int = 2048
+    seeds: int = 3
+    seed: int = 0
     steps: int = 1
-    device: str = "cpu"
+    emd: str | None = None
+    secondary: bool = False
     standardised: Path | None = None
-    settings: EvaluationSettings = field(default_factory=EvaluationSettings)
+    workers: int | None = None
+    ray: str | None = None
+    cache: Path | str | None = "user"
+    device: str = "cpu"
+    settings: EvaluationSettings = field(init=False)
 
     def __post_init__(self) -> None:
         if not self.samples:
             raise InputError("name at least one file of samples or run")
+        set_ = partial(object.__setattr__, self)
+        set_("device", runtime.pick_device(self.device))
+        set_("settings", self._settings())
         if self.standardised is not None and self.settings.protocol.frame != "own":
             raise InputError(
                 "--standardised denormalises samples to original units; use it with --protocol "
                 f"pointflow, not {self.settings.protocol.name}"
             )
 
+    def _settings(self) -> EvaluationSettings:
+        cuda = self.device.startswith("cuda")
+        cache = cache_folder("distances") if self.cache == "user" else self.cache
+        return EvaluationSettings(
+            protocol=protocol_named(self.protocol).changed(split=self.split, points=self.points),
+            seeds=self.seeds,
+            seed=self.seed,
+            emd=self.emd,
+            secondary=self.secondary,
+            work=Work(
+                workers=1 if cuda else self.workers,
+                ray=self.ray,
+                cache=None if cache is None else Path(cache),
+                backend=device_backend(self.device) if cuda else "auto",
+            ),
+        )
 
-def make_request(
-    samples: Sequence[Path | Samples | ShapeModel],
-    reference: Path,
-    *,
-    training: Path | None = None,
-    categories: Sequence[str] | None = None,
-    protocol: str = "box",
-    split: str | None = None,
-    points: int = 2048,
-    seeds: int = 3,
-    seed: int = 0,
-    steps: int = 1,
-    emd: str | None = None,
-    secondary: bool = False,
-    standardised: Path | None = None,
-    workers: int | None = None,
-    ray: str | None = None,
-    cache: Path | str | None = "user",
-    device: str = "cpu",
-) -> EvaluationRequest:
-    """A :class:`EvaluationRequest` from plain values.
-
-    Args:
-        protocol: by name; another split or number of points makes it a custom one.
-        workers: None for one per core; ray: the address of a cluster; cache: a folder, ``user`` for
-            that of the user, None for none.
-        device: to sample a run on; a CUDA device also computes all distances but EMD, in this
-            process.
-    """
-    if cache == "user":
-        cache = cache_folder("distances")
-    device = runtime.pick_device(device)
-    backend = "auto"
-    if device.startswith("cuda"):
-        backend, workers = device_backend(device), 1
-    work = Work(
-        workers=workers,
-        ray=ray,
-        cache=None if cache is None else Path(cache),
-        backend=backend,
-    )
-    settings = EvaluationSettings(
-        protocol=protocol_named(protocol).changed(split=split, points=points),
-        seeds=seeds,
-        seed=seed,
-        emd=emd,
-        secondary=secondary,
-        work=work,
-    )
-    return EvaluationRequest(
-        samples=tuple(samples),
-        reference=reference,
-        training=training,
-        categories=None if categories is None else tuple(categories),
-        steps=steps,
-        device=device,
-        standardised=standardised,
-        settings=settings,
-    )
+    @property
+    def only(self) -> tuple[str, ...] | None:
+        """The categories asked for."""
+        return None if self.categories is None else tuple(self.categories)
 
 
 def evaluate_files(
@@ -182,15 +163,15 @@ class _Evaluator:
         check_roles(path, request.reference)
         frame = None
         if request.standardised is not None:
-            frame = standardisation(request.standardised, request.categories)
+            frame = standardisation(request.standardised, request.only)
         generated = read_generated(
             path,
             self._settings.protocol,
             seed=self._settings.seed,
             standardised=frame,
-            categories=request.categories,
+            categories=request.only,
         )
-        return evaluate([generated], self._sets(request.categories), self._settings)
+        return evaluate([generated], self._sets(request.only), self._settings)
 
     def loaded(self, samples: Samples) -> Evaluation:
         """Evaluate samples in memory."""
@@ -202,9 +183,9 @@ class _Evaluator:
             source,
             self._settings.protocol,
             self._settings.seed,
-            categories=request.categories,
+            categories=request.only,
         )
-        return evaluate([generated], self._sets(request.categories), self._settings)
+        return evaluate([generated], self._sets(request.only), self._settings)
 
     def run(self, entry: Path | ShapeModel) -> Evaluation:
         """Evaluate a run by one set of samples per seed, and its autoencoder."""
@@ -244,9 +225,9 @@ def _categories_of(known: Sequence[str], request: EvaluationRequest) -> tuple[st
 
     They include categories without samples, so that a run that misses a category scores worse.
     """
-    data = None if request.categories is not None else open_shapes(request.reference)
+    data = None if request.only is not None else open_shapes(request.reference)
     if data is None:
-        return request.categories
+        return request.only
     present = data.categories
     shared = tuple(name for name in known if name in present)
     if not shared:
@@ -259,7 +240,7 @@ def _categories_of(known: Sequence[str], request: EvaluationRequest) -> tuple[st
 
 def _draw(model: Any, request: EvaluationRequest, count: int) -> list[CloudSet]:
     settings = request.settings
-    only = request.categories
+    only = request.only
     if only is not None and len(only) > 1:
         raise InputError("a run samples one category or all; name one with --category")
     seeds = [settings.seed + number for number in range(settings.seeds)]

@@ -19,7 +19,7 @@ from pcgen.flow.integrate import heun
 from pcgen.runtime import staged
 
 # F(x, t, s) with its condition bound; t and s are (batch,).
-Slope = Callable[[Tensor, Tensor, Tensor], Tensor]
+MeanVelocity = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,17 +41,17 @@ class StudentSettings:
             raise InputError("student needs grid >= 1, teacher_steps >= 1 and 0 <= whole <= 1")
 
 
-def jump(slope: Slope, x: Tensor, t: Tensor, s: Tensor) -> Tensor:
+def characteristic_map(slope: MeanVelocity, x: Tensor, t: Tensor, s: Tensor) -> Tensor:
     """G(x, t, s) = x + (s − t) F(x, t, s); exactly x if s equals t."""
     return x + _like(s - t, x) * slope(x, t, s)
 
 
-def velocity_of(slope: Slope) -> Callable[[Tensor, Tensor], Tensor]:
+def velocity_of(slope: MeanVelocity) -> Callable[[Tensor, Tensor], Tensor]:
     """The teacher's velocity: the diagonal of F."""
     return lambda x, t: slope(x, t, t)
 
 
-def matching_loss(slope: Slope, start: Tensor, end: Tensor, generator: Generator) -> Tensor:
+def matching_loss(slope: MeanVelocity, start: Tensor, end: Tensor, generator: Generator) -> Tensor:
     """Flow matching on the straight line: mean |F(x_t, t, t) − (x₁ − x₀)|².
 
     Args:
@@ -65,9 +65,9 @@ def matching_loss(slope: Slope, start: Tensor, end: Tensor, generator: Generator
 
 
 def semigroup_loss(
-    student: Slope,
-    target: Slope,
-    teacher: Slope,
+    student: MeanVelocity,
+    target: MeanVelocity,
+    teacher: MeanVelocity,
     start: Tensor,
     end: Tensor,
     settings: StudentSettings,
@@ -96,7 +96,7 @@ def semigroup_loss(
         for step in range(settings.teacher_steps):
             now = torch.minimum(t + step / grid, middle)
             there = heun(velocity, there, now, torch.minimum(now + 1 / grid, middle))
-        goal = jump(target, there, middle, s)
+        goal = characteristic_map(target, there, middle, s)
         slope = (goal - x) / _like(s - t, x)
     return (student(x, t, s) - slope).square().mean()
 

@@ -36,13 +36,13 @@ def surface_targets(
         (n, dim) targets and their normals.
     """
     if method == "tangent":
-        return onto_surface(start, surface, normals)
+        return project_to_surface(start, surface, normals)
     end = surface if method == "nearest" else surface[: len(start)]
     index = match_points(start, end, method=method, seed=seed)
     return end[index], None if normals is None else normals[index]
 
 
-def onto_surface(
+def project_to_surface(
     points: Tensor, surface: Tensor, normals: Tensor | None
 ) -> tuple[Tensor, Tensor | None]:
     """Move points (n, dim) to the tangent plane of the nearest of many surface points.
@@ -97,7 +97,7 @@ def match_points(start: Tensor, end: Tensor, *, method: str = "exact", seed: int
             better.
         method: ``nearest`` projects onto the surface; the others are bijections. ``exact`` is
             SciPy's assignment (O(n³) at worst: 27 ms at 512, 1 s at 2048), ``bsp`` POT's binary
-            space partitions (approximate, far quicker) and ``none`` a random permutation.
+            space partitions (approximate, far faster) and ``none`` a random permutation.
     Returns:
         (n,) int64 with start[i] matched to end[index[i]].
     """

@@ -44,7 +44,9 @@ def trajectory(
     yield x
 
 
-def jumps(characteristic: Characteristic, x: Tensor, *, steps: int) -> Iterator[Tensor]:
+def characteristic_trajectory(
+    characteristic: Characteristic, x: Tensor, *, steps: int
+) -> Iterator[Tensor]:
     """Yield x at t = 0, 1/steps, ..., 1, each from the previous one by G(x, t, t_next)."""
     _check(steps)
     for t, t_next in _grid(x, steps):

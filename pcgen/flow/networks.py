@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from pcgen.kernels import nearest
-from pcgen.latent.autoencoder import Local
-from pcgen.latent.mixture import Drawn, MixtureBatch
+from pcgen.latent.autoencoder import LocalCodes
+from pcgen.latent.mixture import MixtureBatch, MixtureSamples
 
 TIME_FEATURES = 11
 
@@ -37,7 +37,7 @@ def time_features(t: Tensor, s: Tensor) -> Tensor:
     )
 
 
-class LatentSlope(nn.Module):
+class LatentFlowNetwork(nn.Module):
     """A residual MLP, conditioned on ``label``, one-hot (batch, classes) or None."""
 
     def __init__(self, dim: int, width: int, blocks: int, classes: int = 0) -> None:
@@ -81,7 +81,7 @@ class PointCondition:
 
     @classmethod
     def of(
-        cls, mixture: MixtureBatch, start: Drawn, local: Local, neighbours: int
+        cls, mixture: MixtureBatch, start: MixtureSamples, local: LocalCodes, neighbours: int
     ) -> PointCondition:
         """Build from clouds sampled by :meth:`MixtureBatch.sample`.
 
@@ -111,7 +111,7 @@ class PointCondition:
         return PointCondition(*(getattr(self, f.name).to(device) for f in fields(self)))
 
 
-class PointSlope(nn.Module):
+class PointFlowNetwork(nn.Module):
     """Edge convolutions on the graph of each point's nearest points.
 
     All inputs are local: offsets to neighbours and to the component in which a point started,
@@ -150,7 +150,7 @@ class PointSlope(nn.Module):
         """Both (batch, n, dim); the normal is not normalised."""
         unit = condition.scale[:, None, None]
         near, told = condition.near, time_features(t, s)
-        offset = (gathered(x, near) - x[:, :, None]) / unit[..., None]
+        offset = (gather_rows(x, near) - x[:, :, None]) / unit[..., None]
         edges = self.offsets(offset)
         size = condition.size[:, None]
         own = torch.cat(
@@ -181,22 +181,22 @@ class _EdgeBlock(nn.Module):
         self.leave = nn.Linear(width, width)
 
     def forward(self, h: Tensor, offset: Tensor, near: Tensor) -> Tensor:
-        edges = nn.functional.silu(gathered(self.other(h), near) + self.offset(offset))
+        edges = nn.functional.silu(gather_rows(self.other(h), near) + self.offset(offset))
         return self.leave(edges.mean(2))
 
 
-def gathered(values: Tensor, index: Tensor) -> Tensor:
+def gather_rows(values: Tensor, index: Tensor) -> Tensor:
     """Rows ``index`` (batch, n, k) of ``values`` (batch, m, width): (batch, n, k, width)."""
     batch, n, k = index.shape
     flat = index.reshape(batch, n * k, 1).expand(-1, -1, values.shape[2])
     return values.gather(1, flat).view(batch, n, k, -1)
 
 
-class BoundPointSlope:
+class BoundPointFlow:
     """A point network as F(x, t, s) of one batch; keeps the normals of its last evaluation."""
 
     def __init__(self, module: nn.Module, condition: PointCondition) -> None:
-        assert isinstance(module, PointSlope)
+        assert isinstance(module, PointFlowNetwork)
         self._module, self._condition = module, condition
         self.normal = torch.zeros(())
 

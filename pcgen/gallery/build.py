@@ -18,6 +18,7 @@ from pcgen.files import atomic_folder
 from pcgen.gallery import page, web_geometry
 from pcgen.gallery.curves import Curves, section
 from pcgen.gallery.meshes import MeshFiles, find_meshes
+from pcgen.gallery.parents import Parent
 from pcgen.render.image_files import webp_uri
 from pcgen.render.renderer import Image
 from pcgen.shapes.mesh_files import Mesh
@@ -33,6 +34,7 @@ def build(
     out: Path | str,
     *,
     nearest: Sequence[Neighbour | None] | None = None,
+    parents: Sequence[Sequence[Parent]] = (),
     meshes: Sequence[MeshFiles | None] | Path | str | None = None,
     interpolation: Samples | None = None,
     curves: Curves | None = None,
@@ -46,6 +48,7 @@ def build(
     Args:
         out: a new or empty folder, or an earlier gallery, which is replaced.
         nearest: the nearest training shape of each sample, in the same order.
+        parents: the training shapes that each sample descends from, in the same order.
         meshes: the mesh of each sample in the same order, or a folder of them.
         interpolation: frames between two shapes.
         curves: (step, loss) pairs by the name of a stage, see :func:`read_curves`.
@@ -68,6 +71,7 @@ def build(
             items.append(item)
             blobs.update(texts)
             bar.advance()
+        blobs.update(_add_parents(items, parents))
         sections = []
         data: dict[str, Any] = {**page.scene_data(), "items": items}
         if explained is not None:
@@ -91,7 +95,8 @@ def build(
             footer=f"Made with pcgen {__version__}, without manual selection. Distances are "
             "Chamfer distances (squared, sum of both directions) of shapes stretched to the full "
             "box along each axis, including mirror images, so proportions do not count. Training "
-            "shapes are shown in their own proportions.",
+            "shapes are shown in their own proportions. The parents of a sample are the training "
+            "shapes of the child in whose cell of the base it begins.",
         )
         (folder / "index.html").write_text(text, encoding="utf-8")
     return Path(out) / "index.html"
@@ -136,6 +141,25 @@ def _item(
             (folder / source).write_text(f'Page.receiveMesh({number},"{packed.data}");\n')
             item["mesh"] = {"header": packed.header, "src": source}
     return item, blobs
+
+
+def _add_parents(
+    items: list[dict[str, Any]], parents: Sequence[Sequence[Parent]]
+) -> dict[str, str]:
+    """Add the parents of each sample to its data; returns their blobs, one a training shape."""
+    packed: dict[str, tuple[str, web_geometry.PackedGeometry]] = {}
+    for item, ones in zip(items, parents, strict=False):
+        item["parents"] = []
+        for one in ones:
+            entry: dict[str, Any] = {"id": one.id}
+            if one.points is not None:
+                if one.id not in packed:
+                    cloud = web_geometry.cloud(one.points, None, "training", thumbnail=0)
+                    packed[one.id] = f"parent-{len(packed)}", cloud
+                name, cloud = packed[one.id]
+                entry |= {"blob": name, "cloud": cloud.header}
+            item["parents"].append(entry)
+    return {name: cloud.data for name, cloud in packed.values()}
 
 
 def _path(frames: Samples) -> tuple[dict[str, Any], dict[str, str]]:

@@ -14,6 +14,7 @@ from pcgen.evaluate.neighbours import Neighbour, Neighbours
 from pcgen.gallery.build import build
 from pcgen.gallery.curves import Curves, read_curves
 from pcgen.gallery.meshes import MeshFiles, find_meshes
+from pcgen.gallery.parents import find_parents, named_parents
 from pcgen.overview import overview
 from pcgen.render.inputs import Collection, kind_of, open_collection, readable_shapes, to_samples
 from pcgen.render.renderer import Image
@@ -37,6 +38,7 @@ class GalleryContent:
     explained: Image | None = None
     training: Path | None = None
     categories: tuple[str, ...] = ()
+    parents: list[list[str]] = dataclasses.field(default_factory=list)
     notes: list[str] = dataclasses.field(default_factory=list)
 
 
@@ -81,11 +83,17 @@ def gallery(
         content.interpolation = Samples.load(interpolation)
     if reference is not None:
         content.training = Path(reference)
-    near = _nearest(content, required=reference is not None)
+    dataset = _training(content, required=reference is not None)
+    near = _nearest(content, dataset)
+    if missing := {id_ for ids in content.parents for id_ in ids} - set(
+        dataset.ids if dataset else ()
+    ):
+        content.notes.append(f"Parents that are not in the training data: {len(missing)}.")
     path = build(
         content.samples,
         out,
         nearest=near,
+        parents=find_parents(content.parents, dataset),
         meshes=content.meshes,
         interpolation=content.interpolation,
         curves=content.curves,
@@ -99,6 +107,7 @@ def gallery(
         "shapes": len(content.samples),
         "meshes": sum(entry is not None for entry in content.meshes[: len(content.samples)]),
         "nearest": len(near),
+        "parents": sum(map(bool, content.parents)),
         "curves": list(content.curves),
     }
 
@@ -128,10 +137,17 @@ def _from_run(
         explained=overview(model, seed=seed, category=category, size=420),
         training=model.dataset_path,
         categories=model.categories,
+        parents=named_parents(samples.meta, len(samples)),
     )
 
 
 def _from_files(collection: Collection, count: int | None, points: int) -> GalleryContent:
+    notes, parents = [], []
+    try:
+        parents = named_parents(collection.meta, len(collection))
+    except InputError as error:
+        notes.append(f"The parents that {collection.path.name} names are not shown: {error}.")
+        progress.say(notes[-1])
     collection, faults = readable_shapes(collection, count)
     samples = to_samples(collection, points=points)
     drawn = collection.kind == "samples"
@@ -144,7 +160,9 @@ def _from_files(collection: Collection, count: int | None, points: int) -> Galle
         curves=read_curves(run) if learned else {},
         training=learned.dataset if learned else None,
         categories=learned.categories if learned else (),
-        notes=[f"Left out, because it cannot be read: {fault}" for fault in faults],
+        # Every shape of a samples file can be read, so these are the first ones.
+        parents=parents[: len(samples)],
+        notes=[*notes, *(f"Left out, because it cannot be read: {fault}" for fault in faults)],
     )
 
 
@@ -163,18 +181,24 @@ def _own_meshes(collection: Collection) -> list[MeshFiles | None]:
     ]
 
 
-def _nearest(content: GalleryContent, *, required: bool) -> list[Neighbour]:
-    """The nearest training shapes; none, with a note, if the data set does not exist."""
+def _training(content: GalleryContent, *, required: bool) -> Dataset | None:
+    """The data set of the training shapes; None, with a note, if it does not exist."""
     if content.training is None:
-        return []
+        return None
     try:
-        dataset = Dataset.open(content.training)
-        training = Neighbours(dataset, categories=content.categories)
+        return Dataset.open(content.training)
     except DataError as error:
         if required:
             raise
         progress.say(f"no nearest training shapes: {error}")
         content.notes.append("The training data was not found, so no nearest shapes are shown.")
+        return None
+
+
+def _nearest(content: GalleryContent, dataset: Dataset | None) -> list[Neighbour]:
+    """The nearest training shape of each shape; none without training shapes."""
+    if dataset is None:
         return []
+    training = Neighbours(dataset, categories=content.categories)
     found = progress.track(content.samples.points, "nearest", len(content.samples))
     return [training.nearest(np.asarray(cloud)) for cloud in found]

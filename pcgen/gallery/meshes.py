@@ -9,7 +9,6 @@ from typing import Any
 from pcgen.errors import InputError
 from pcgen.files import parse_json, read_text
 from pcgen.render.inputs import natural_order
-from pcgen.shapes.formats import MESH_SUFFIXES
 
 MANIFEST = "meshes.json"
 # Formats by reading time; the page is drawn from the first one that exists.
@@ -50,7 +49,7 @@ def find_meshes(folder: Path | str) -> list[MeshFiles | None]:
     listed = (folder / MANIFEST).is_file()
     found: list[MeshFiles | None] = _listed(folder) if listed else [*_loose(folder)]
     if not any(found):
-        raise InputError(f"{folder} holds no mesh; files read are {', '.join(MESH_SUFFIXES)}")
+        raise InputError(f"{folder} holds no mesh; files read are {', '.join(PREFERRED)}")
     return found
 
 
@@ -61,7 +60,7 @@ def _listed(folder: Path) -> list[MeshFiles | None]:
         for entry in entries:
             # Names only: a path in a damaged manifest must not lead out of the folder.
             paths = [folder / Path(name).name for name in entry.get("files", ())]
-            files = tuple(path for path in paths if path.suffix.lower() in MESH_SUFFIXES)
+            files = tuple(path for path in paths if path.suffix.lower() in PREFERRED)
             files = tuple(path for path in files if path.is_file())
             mesh = MeshFiles(
                 name=str(entry["name"]),
@@ -80,7 +79,7 @@ def _listed(folder: Path) -> list[MeshFiles | None]:
 def _loose(folder: Path) -> list[MeshFiles]:
     named: dict[str, list[Path]] = {}
     for path in folder.iterdir():
-        if path.suffix.lower() in MESH_SUFFIXES and path.is_file() and path.name[0] != ".":
+        if path.suffix.lower() in PREFERRED and path.is_file() and path.name[0] != ".":
             named.setdefault(path.stem, []).append(path)
     return [
         MeshFiles(name=name, files=tuple(sorted(named[name])))

@@ -1,14 +1,16 @@
 """Work divided over processes that may die, on this machine or a Ray cluster.
 
-In: a function and its tasks. Out: an :class:`~pcgen.jobs.workers.Outcome` for each, in the order
-they end. :func:`pool` chooses the engine:
+:func:`pool` takes a function and tasks, and yields an :class:`~pcgen.jobs.workers.Outcome` for each
+in the order in which they end. There are two engines:
 
 * :mod:`workers`: processes of this machine, each with limits on time and memory;
-* :mod:`cluster`: the machines of a Ray cluster, on each of which :mod:`workers` runs the tasks. So
-  a file that kills its parser is found and named in the same way everywhere.
+* :mod:`cluster`: the machines of a Ray cluster, each of which runs tasks with :mod:`workers`. So
+  a file that crashes its parser is found and reported in the same way everywhere.
 
-Workers return their results and write nothing. The process that the user started is the only
-writer of a folder, holds its lock, and writes every part once, however often it was tried.
+:mod:`child` starts a single process, for a driver or a parser that may crash.
+
+Workers return their results and write nothing. Only the process that the user started writes into a
+folder; it holds the folder's lock and writes every part once, however often a task was retried.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ __all__ = ["Death", "Limits", "Outcome", "Pool", "Work", "pool"]
 
 
 class Pool(Protocol):
-    """What both engines are: a context that takes tasks and gives outcomes."""
+    """The interface of both engines: a context that takes tasks and yields outcomes."""
 
     def __enter__(self) -> Pool: ...
     def __exit__(self, *_: object) -> None: ...
@@ -40,19 +42,20 @@ def pool(
     common: Any = None,
     limits: Limits | None = None,
 ) -> Pool:
-    """Processes for ``work(task, announce)``, or ``work(task, announce, common)``.
+    """Start processes for ``work(task, announce)``, or ``work(task, announce, common)``.
 
     Args:
-        work: a function of a module, for other processes to find; tasks, results and ``common``
-            can be pickled. An exception that it lets through is raised here.
-        tasks: how many are expected: there is no use in more processes.
-        workers: processes; None for one a core, on a cluster for as many as it offers.
-        ray: a Ray cluster's address, see :mod:`pcgen.jobs.cluster`; None for this machine.
-        common: what all tasks need; goes to each process (cluster: machine) once, and its
-            NumPy arrays are mapped, not copied.
-        limits: of one item; none by default.
+        work: a module-level function, which other processes can import; tasks, results and
+            ``common`` must be picklable. An exception that it raises is raised here.
+        tasks: the expected number, as more processes than tasks are useless.
+        workers: processes; None for one per core, or on a cluster for as many as it offers.
+        ray: address of a Ray cluster, see :mod:`pcgen.jobs.cluster`; None for this machine.
+        common: what all tasks need; sent to each process (or machine of a cluster) once, with
+            NumPy arrays mapped rather than copied.
+        limits: limits per item; none by default.
     Raises:
-        InputError: fewer than one worker; BackendError: no such cluster, or it cannot run pcgen.
+        InputError: there is less than one worker. BackendError: no such cluster, or it cannot run
+            pcgen.
     """
     if workers is not None and workers < 1:
         raise InputError(f"workers must be at least 1, got {workers}")

@@ -1,12 +1,12 @@
 """The same work on a Ray cluster: Ray moves tasks and results, :mod:`workers` runs them.
 
-Each Ray worker keeps one process of :mod:`pcgen.jobs.workers` and gives it task after task. So a
-file that crashes its parser ends that process alone and is named as on one machine. When a Ray
-worker or a whole machine dies, Ray gives its task to another.
+Each Ray worker keeps one process of :mod:`pcgen.jobs.workers` and gives it one task after another.
+So a file that crashes its parser ends only that process, and is reported as on one machine. If a
+Ray worker or a whole machine dies, Ray gives its task to another.
 
 Addresses are Ray's: ``HOST:6379`` or ``auto`` for a running cluster (``ray start --head``),
 ``local`` to start one on this machine for this job. Every machine needs the same pcgen, and the
-files that tasks read under the same path or URL; results go back to the process that asked.
+input files of the tasks under the same path or URL; results go back to the calling process.
 """
 
 from __future__ import annotations
@@ -25,23 +25,23 @@ from pcgen.cores import usable_cores
 from pcgen.errors import BackendError, MissingPackage
 from pcgen.jobs.workers import Limits, Outcome, Work, Workers
 
-#: How often Ray gives a task to another worker when one died. Those that the system killed for
-#: their memory do not count, Ray waits with them until there is some.
+#: How often Ray retries a task on another worker if one died. Workers that the system killed
+#: because of their memory do not count; Ray waits until memory is free.
 RETRIES = 4
-#: Seconds to wait for an answer of a cluster.
+#: Seconds to wait for an answer from a cluster.
 CONNECT_S = 10
-#: Bytes of shared memory that a cluster of our own may take on this machine.
+#: Bytes of shared memory for a cluster that pcgen starts on this machine.
 STORE_BYTES = 256 * 2**20
 
 
 @dataclass(frozen=True)
 class _Job:
-    """What a Ray worker must know to do tasks of a pool.
+    """What a Ray worker needs to process the tasks of a pool.
 
     Attributes:
-        token: of the pool: another one means another process.
-        common: a reference to what all tasks need, or None; in a tuple, or Ray would fetch it
-            anew for every task.
+        token: identifies the pool; a different one means a different process.
+        common: a reference to what all tasks need, or None; in a tuple, as Ray would otherwise
+            fetch it again for every task.
     """
 
     token: str
@@ -66,7 +66,7 @@ class Cluster:
         self._ray = _import_ray()
         _connect(self._ray, address, workers)
         cores = int(self._ray.cluster_resources().get("CPU", 1))
-        # Two tasks a core, so that none waits for us while a result is written.
+        # Two tasks per core, so that no core waits while a result is written.
         self._most = workers or 2 * max(1, cores)
         shared = () if common is None else (self._ray.put(common),)
         job = _Job(uuid.uuid4().hex, __version__, work, limits or Limits(), shared)
@@ -80,7 +80,7 @@ class Cluster:
 
     def __exit__(self, *_: object) -> None:
         for reference in self._running:
-            with contextlib.suppress(Exception):  # it may have ended, or the cluster be gone
+            with contextlib.suppress(Exception):  # it may have ended, or the cluster may be gone
                 self._ray.cancel(reference, force=True)
 
     def submit(self, task: Any) -> None:
@@ -88,7 +88,7 @@ class Cluster:
         self._waiting.append(task)
 
     def outcomes(self) -> Iterator[Outcome]:
-        """The outcomes of all tasks as they come, until none is left."""
+        """Yield the outcomes of all tasks as they end."""
         while self._waiting or self._running:
             while self._waiting and len(self._running) < self._most:
                 task = self._waiting.popleft()
@@ -110,12 +110,12 @@ class Cluster:
             raise BackendError(
                 f"Ray gave up a task after {RETRIES + 1} attempts "
                 f"({type(error).__name__}: {lines[0] if lines else 'no reason'}); every machine "
-                f"of the cluster needs pcgen {__version__}, and memory for one task a core"
+                f"of the cluster needs pcgen {__version__}, and memory for one task per core"
             ) from None
 
 
 def _do(job: _Job, task: Any) -> tuple[str, Any]:
-    """One task, in a Ray worker: ("done", its outcome) or ("error", what it raised)."""
+    """Run a task in a Ray worker: ("done", outcome) or ("error", exception)."""
     try:
         outcome = next(_process(job, task))
         return "done", Outcome(None, outcome.result, outcome.death)
@@ -127,12 +127,12 @@ _own: tuple[str, Workers] | None = None
 
 
 def _process(job: _Job, task: Any) -> Iterator[Outcome]:
-    """The process of this Ray worker, started with its first task of a pool."""
+    """Run a task in this Ray worker's process, which starts with the first task of a pool."""
     global _own
     if job.version != __version__:
         raise BackendError(
             f"a machine of the cluster has pcgen {__version__}, this one {job.version}; install "
-            "the same on all"
+            "the same version on all machines"
         )
     if _own is None or _own[0] != job.token:
         if _own is not None:
@@ -153,14 +153,14 @@ def _import_ray() -> Any:
     return ray
 
 
-_address = ""  # of the cluster this process has joined; it leaves when it ends
+_address = ""  # of the cluster this process has joined; it leaves at exit
 
 
 def _connect(ray: Any, address: str, workers: int | None) -> None:
-    """Join a cluster, or start one, if that has not been done: an evaluation has many pools."""
+    """Join or start a cluster, unless already joined: an evaluation has many pools."""
     global _address
     if ray.is_initialized():
-        if _address in ("", address):  # the first: somebody else's affair
+        if _address in ("", address):  # "": someone else has initialised Ray
             return
         ray.shutdown()
     own: dict[str, Any] = {}
@@ -173,25 +173,25 @@ def _connect(ray: Any, address: str, workers: int | None) -> None:
     _knock(address)
     try:
         ray.init(address=address, log_to_driver=False, logging_level="ERROR", **own)
-    except Exception as error:  # of many kinds: no such host, another version, a dead cluster
+    except Exception as error:  # e.g. no such host, another version, a dead cluster
         first = next(iter(str(error).splitlines()), type(error).__name__)
         raise BackendError(
             f"no Ray cluster answers at {address!r} ({first[:200]}); start one with: ray start "
-            "--head, or use --ray local; a cluster that wants a token gets it from the variables "
+            "--head, or use --ray local; if the cluster needs a token, set the variables "
             "RAY_AUTH_MODE=token and RAY_AUTH_TOKEN"
         ) from None
     _address = address
 
 
 def _knock(address: str) -> None:
-    """Ray tries for many minutes to reach what is not there.
+    """Check that something listens, as Ray would try for many minutes.
 
     Raises:
-        BackendError: nobody listens at a HOST:PORT.
+        BackendError: nothing listens at HOST:PORT.
     """
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if not host or not port.isdigit():
-        return  # auto, local: Ray knows
+        return  # auto or local: Ray handles these
     try:
         socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_S).close()
     except (OSError, OverflowError) as error:

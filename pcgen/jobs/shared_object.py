@@ -1,7 +1,7 @@
 """An object that all tasks of a job need, shared between processes without copies of its arrays.
 
-The object is pickled once into a private file; its arrays follow, and every process maps them. Only
-processes of one job read the file: no pickle of unknown origin is ever opened.
+The object is pickled once into a private file, followed by its arrays, which every process maps.
+Only processes of one job read the file: no pickle of unknown origin is ever opened.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from typing import Any
 
 from pcgen.files import storage_errors
 
-_ALIGNED = 64  # bytes: what BLAS and vector loads like
+_ALIGNED = 64  # bytes: suits BLAS and vector loads
 
 
 @dataclass(frozen=True)
 class SharedObject:
-    """The place of a pickled object; can itself be pickled.
+    """The location of a pickled object; can itself be pickled.
 
     Attributes:
         path: the file. spans: (start, length) of the pickle, then of each array in it.
@@ -33,10 +33,10 @@ class SharedObject:
 
     @classmethod
     def save(cls, value: Any) -> SharedObject:
-        """Write ``value``; :meth:`remove` it when the job is over."""
+        """Write ``value``; call :meth:`remove` when the job is finished."""
         buffers: list[pickle.PickleBuffer] = []
         data = pickle.dumps(value, 5, buffer_callback=buffers.append)
-        handle, path = tempfile.mkstemp(prefix="pcgen-")  # readable by this user alone
+        handle, path = tempfile.mkstemp(prefix="pcgen-")  # readable only by this user
         spans = []
         try:
             with storage_errors(Path(path)), os.fdopen(handle, "wb") as file:
@@ -50,7 +50,7 @@ class SharedObject:
         return cls(path, tuple(spans))
 
     def load(self) -> Any:
-        """The object, its arrays mapped and read-only."""
+        """Load the object; its arrays are mapped and read-only."""
         with open(self.path, "rb") as file:
             whole = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
         data, *buffers = (whole[start : start + length] for start, length in self.spans)

@@ -1,7 +1,7 @@
 """Worker processes that may die: a parser that crashes or hangs loses one item.
 
-Each worker is a process of its own with a limit on the memory it may allocate and, per item, on
-its time. The parent never waits on a lock that a dead worker holds: they share only pipes.
+Each worker is a separate process with a limit on the memory it may allocate and on the time per
+item. The parent never waits on a lock that a dead worker holds: they share only pipes.
 """
 
 from __future__ import annotations
@@ -19,30 +19,30 @@ from typing import Any
 from pcgen.errors import InputError
 from pcgen.jobs.shared_object import SharedObject
 
-#: Wall-clock seconds after which an item of a foreign file is abandoned.
+#: Wall-clock seconds after which an item from an untrusted file is abandoned.
 TIME_LIMIT_S = 300
-#: Bytes that a worker which reads foreign files may allocate; mapped files do not count.
+#: Bytes that a worker may allocate when it reads untrusted files; mapped files do not count.
 MEMORY_LIMIT = 8 * 2**30
-#: How often a task is retried whose worker was killed from outside: by the system when memory is
+#: How often a task is retried if its worker was killed from outside: by the system when memory is
 #: short, or by a person. A crash of the worker itself is not retried, since it would repeat.
 RETRIES = 2
 _FROM_OUTSIDE = (-signal.SIGKILL, -signal.SIGTERM, -signal.SIGHUP)
 
-#: Tells the parent which item has started, so that it can name the one that failed.
+#: Reports to the parent which item has started, so that it can name the one that failed.
 Announce = Callable[[int], None]
 Work = Callable[..., Any]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """Limits per item: wall-clock seconds, and bytes its worker may allocate; 0 for none."""
+    """Limits per item: wall-clock seconds, and bytes that the worker may allocate; 0 for none."""
 
     time_s: int = 0
     memory: int = 0
 
 
 def foreign_limits() -> Limits:
-    """For work that reads files of unknown origin."""
+    """Limits for work that reads files of unknown origin."""
     return Limits(time_s=TIME_LIMIT_S, memory=MEMORY_LIMIT)
 
 
@@ -90,7 +90,7 @@ class Workers:
             busy.process.terminate()
             pipe.close()
         for process, pipe in self._idle:
-            pipe.close()  # the end of its pipe is the end of a worker
+            pipe.close()  # a worker ends when its pipe is closed
             process.join()
         for busy in self._busy.values():
             busy.process.join()
@@ -102,7 +102,7 @@ class Workers:
         self._waiting.append(_Try(task))
 
     def outcomes(self) -> Iterator[Outcome]:
-        """The outcomes of all tasks as they come, until none is left."""
+        """Yield the outcomes of all tasks as they end."""
         while self._waiting or self._busy:
             while self._waiting and len(self._busy) < self._count:
                 self._start(self._waiting.popleft())
@@ -124,7 +124,7 @@ class Workers:
                 process.start()
             theirs.close()
         self._busy[pipe] = _Busy(process, attempt)
-        with contextlib.suppress(BrokenPipeError):  # it died at once, which the next read finds
+        with contextlib.suppress(BrokenPipeError):  # it died at once, which the next read detects
             pipe.send(attempt.task)
 
     def _hear(self, pipe: Connection) -> Outcome | None:
@@ -156,18 +156,18 @@ class Workers:
 
 
 def death_reason(code: int | None, time_limit_s: int) -> str:
-    """The cause of a process's death in words, from its exit code."""
+    """Describe why a process died, given its exit code."""
     if code == -signal.SIGALRM:
         return f"reading it took longer than {time_limit_s} s"
     if code in _FROM_OUTSIDE:
-        return f"its process was killed ({signal.Signals(-code).name}), perhaps for its memory"
+        return f"its process was killed ({signal.Signals(-code).name}), perhaps for its memory use"
     if code is not None and code < 0:
         return f"reading it crashed the parser ({signal.Signals(-code).name})"
     return f"reading it ended the parser (exit code {code})"
 
 
 def is_limited() -> bool:
-    """Whether this process has a limit on its memory that :func:`limit_memory` set."""
+    """Whether :func:`limit_memory` has limited the memory of this process."""
     return _limited
 
 
@@ -200,7 +200,7 @@ class _Busy:
 
 
 def _context(module: str) -> Any:
-    """Processes that inherit no threads and no locks; a fork server starts them quickly."""
+    """A context for processes without inherited threads or locks; a fork server starts quickly."""
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
@@ -210,7 +210,7 @@ def _context(module: str) -> Any:
 
 @contextlib.contextmanager
 def _one_thread() -> Iterator[None]:
-    """BLAS and OpenMP read these when they start, in the fork server: a worker is one thread."""
+    """Use one thread per worker: BLAS and OpenMP read these when the fork server starts."""
     names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
     before = {name: os.environ.get(name) for name in names}
     os.environ.update(dict.fromkeys(names, "1"))
@@ -233,8 +233,8 @@ def _serve(pipe: Connection, work: Work, limits: Limits, common: SharedObject | 
 
     def announce(item: int) -> None:
         if os.getppid() != parent:
-            os._exit(1)  # the parent was killed, so its work ends
-        # SIGALRM ends a process wherever it is, in C code too, and without its parent's help.
+            os._exit(1)  # the parent was killed
+        # SIGALRM ends a process even in C code, and without its parent's help.
         signal.alarm(limits.time_s)
         pipe.send(("item", item))
 

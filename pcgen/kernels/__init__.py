@@ -1,17 +1,17 @@
-"""The few heavy operations everything else is built from, on interchangeable backends.
+"""The few expensive operations on which everything else is built, with interchangeable backends.
 
 * :func:`nearest` - k nearest neighbours between batches of clouds, squared distances.
 * :func:`chamfer` - the squared, two-sided Chamfer distance, differentiable.
-* :func:`best_cells` - the k largest scores ⟨atom_i, x⟩ + h_i, never holding batch × N scores.
-* :func:`soft_cells` - the same scores through a softmax: log-sum-exp and summed shares.
+* :func:`best_cells` - the k largest scores ⟨atom_i, x⟩ + h_i, without storing batch × N scores.
+* :func:`soft_cells` - a softmax of the same scores: log-sum-exp and summed shares.
 * :func:`redrawn_cells` - softmax shares of rows whose leading coordinates are drawn 16 times.
 * :func:`searched_cells` - the same among very many atoms, by beam search in a tree.
 * :func:`mean_log_sum_exp` - the log-likelihood of points under mixtures, with its gradient.
 
 ``dense.py`` is the reference: short and obviously right. ``keops.py``, ``kdtree.py``,
 ``native.py`` (C, compiled on first use by ``compiled.py``) and ``pytorch3d_knn.py`` must match it
-in value, and where there is one in gradient. The backend is an argument: a name, or ``auto``, which
-chooses by measured sizes in :mod:`pcgen.kernels.backends` and does not fall back after an error.
+in value, and in gradient if there is one. The backend is an argument: a name, or ``auto``, which
+selects by measured sizes in :mod:`pcgen.kernels.backends` and never falls back after an error.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from pcgen.errors import BackendError, InputError
-from pcgen.kernels.backends import BACKENDS, choose
+from pcgen.kernels.backends import BACKENDS, choose_backend
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -42,14 +42,14 @@ __all__ = [
 
 
 def backend_module(name: str) -> ModuleType:
-    """Import one backend; its import is where the heavy package comes in."""
+    """Import a backend, and with it its heavy package."""
     if name not in BACKENDS:
         raise InputError(f"backend must be auto or one of {', '.join(BACKENDS)}, got {name!r}")
     return importlib.import_module(f"pcgen.kernels.{BACKENDS[name]}")
 
 
 def _kernel(backend: str, operation: str) -> Callable[..., Any]:
-    """One operation of one backend.
+    """Look up an operation of a backend.
 
     Raises:
         BackendError: the backend does not have it.
@@ -61,17 +61,17 @@ def _kernel(backend: str, operation: str) -> Callable[..., Any]:
 
 
 def nearest(x: Tensor, y: Tensor, *, k: int = 1, backend: str = "auto") -> tuple[Tensor, Tensor]:
-    """For each point of x its k nearest points of y, nearest first.
+    """The k nearest points of y for each point of x, nearest first.
 
     Args:
         x: (batch, n, dim) float.
-        y: (batch, m, dim) of the same type, m at least k.
+        y: (batch, m, dim) of the same dtype, m at least k.
     Returns:
         squared distances (batch, n, k), without gradient, and indices (batch, n, k) int64.
     """
     _check_clouds(x, y, k)
     if backend == "auto":
-        backend = choose("nearest", x, y, k)
+        backend = choose_backend("nearest", x, y, k)
     return _kernel(backend, "nearest")(x, y, k)
 
 
@@ -81,7 +81,7 @@ def chamfer(x: Tensor, y: Tensor, *, backend: str = "auto") -> Tensor:
     Args:
         x: (batch, n, dim); y: (batch, m, dim). Gradients flow to both through the matched pairs.
     Returns:
-        (batch,) squared distances: means per side, sides added, not halved.
+        (batch,) squared distances: the mean of each side, added, not halved.
     """
     _, forward = nearest(x.detach(), y.detach(), backend=backend)
     _, backward = nearest(y.detach(), x.detach(), backend=backend)
@@ -104,7 +104,7 @@ def best_cells(
     if not 1 <= k <= len(atoms):
         raise InputError(f"k must be between 1 and the number of atoms {len(atoms)}, got {k}")
     if backend == "auto":
-        backend = choose("best_cells", x, atoms, k)
+        backend = choose_backend("best_cells", x, atoms, k)
     return _kernel(backend, "best_cells")(x, atoms, offset, k)
 
 
@@ -123,7 +123,7 @@ def soft_cells(
     if not epsilon > 0:
         raise InputError(f"epsilon must be positive, got {epsilon}; best_cells is the limit 0")
     if backend == "auto":
-        backend = choose("soft_cells", x, atoms, 1)
+        backend = choose_backend("soft_cells", x, atoms, 1)
     return _kernel(backend, "soft_cells")(x, atoms, offset, epsilon)
 
 
@@ -141,11 +141,11 @@ def redrawn_cells(
     """Entropic cells of points that share all but some leading coordinates, 16 to a row.
 
     Redraw (a, b) of a row has the scores ⟨atom_i, x⟩ + offset_i + ⟨moves[0, a], slopes[0, :, i]⟩ +
-    ⟨moves[1, b], slopes[1, :, i]⟩: the product with x is formed once.
+    ⟨moves[1, b], slopes[1, :, i]⟩: the product with x is computed once.
 
     Args:
         x: (batch, dim), the other coordinates; atoms: (N, dim); offset: (N,).
-        epsilon: positive, in units of a score; 0 for the largest score alone.
+        epsilon: positive, in units of a score; 0 for hard cells.
         slopes: (2, r, N), the leading coordinates of the atoms, in two groups.
         moves: (batch, 2, 4, r), four draws of each group.
         importance: (N,).
@@ -160,7 +160,7 @@ def redrawn_cells(
             f"{tuple(slopes.shape)} and {tuple(moves.shape)}"
         )
     if backend == "auto":
-        backend = choose("redrawn_cells", x, atoms, 1)
+        backend = choose_backend("redrawn_cells", x, atoms, 1)
     found: tuple[Tensor, float] = _kernel(backend, "redrawn_cells")(
         x, atoms, offset, epsilon, slopes, moves, importance
     )
@@ -178,22 +178,23 @@ def searched_cells(
     importance: Tensor,
     backend: str = "native",
 ) -> tuple[Tensor, float, Tensor, Tensor]:
-    """Entropic cells among the atoms that a beam search visits in a tree of blocks.
+    """Entropic cells over the atoms that a beam search visits in a tree of blocks.
 
-    A block has 16 members: atoms on level 0, blocks of the level below above it. All blocks of the
-    last level are visited, and of each other level those whose own score as a member is among the
-    best; so the result misses cells, the fewer the wider the beams.
+    A block has 16 members: atoms on level 0, on higher levels blocks of the level below. All blocks
+    of the last level are visited, and on each other level those whose own score as a member is
+    among the best. So the result misses some cells, fewer with wider beams.
 
     Args:
         x: (batch, dim) float32.
-        blocks: (B, dim, 16), level after level; starts: (levels + 1) where each begins, and B.
-        offset: (B, 16), added to the scores; far below all others where there is no member.
-        beams: (levels - 1), blocks of each level but the last to visit.
-        epsilon: in units of a score; 0 for the largest score alone.
+        blocks: (B, dim, 16), level by level; starts: (levels + 1), the first block of each level,
+            and B.
+        offset: (B, 16), added to the scores; very negative where there is no member.
+        beams: (levels - 1), number of blocks to visit on each level but the last.
+        epsilon: in units of a score; 0 for hard cells.
         importance: (16 starts[1],), of the atoms.
     Returns:
-        as :func:`redrawn_cells` gives, over the atoms in the order of the blocks, and of each
-        point the atom with the largest score (batch,) int64 and that score (batch,).
+        as :func:`redrawn_cells`, over the atoms in the order of the blocks; and for each point the
+        atom with the largest score (batch,) int64 and that score (batch,).
     """
     found: tuple[Tensor, float, Tensor, Tensor] = _kernel(backend, "searched_cells")(
         x, blocks, offset, starts, beams, epsilon, importance
@@ -204,15 +205,15 @@ def searched_cells(
 def mean_log_sum_exp(
     features: Tensor, coefficients: Tensor, *, backend: str = "auto"
 ) -> tuple[Tensor, Tensor]:
-    """mean over the rows of log Σ_k exp(features @ coefficients), forward and gradient at once.
+    """Mean over the rows of log Σ_k exp(features @ coefficients), with its gradient.
 
     Args:
         features: (batch, m, F); coefficients: (batch, F, K), both float.
     Returns:
-        values (batch,) and their gradients to the coefficients (batch, F, K).
+        values (batch,) and their gradients in the coefficients (batch, F, K).
     """
     if backend == "auto":
-        backend = choose("mean_log_sum_exp", features, coefficients, 1)
+        backend = choose_backend("mean_log_sum_exp", features, coefficients, 1)
     return _kernel(backend, "mean_log_sum_exp")(features, coefficients)
 
 

@@ -1,7 +1,7 @@
-"""Which backend ``auto`` means, by the sizes at which one overtook another when measured.
+"""The backend that ``auto`` selects, by the measured sizes at which one overtakes another.
 
-KeOps compiles each formula once (8-20 s with a C++ compiler), so it is chosen only where it wins
-by more than a little. On a CPU a dense product wins for scores in high dimension.
+KeOps compiles each formula once (8-20 s with a C++ compiler), so it is selected only where it is
+clearly faster. On a CPU a dense product is fastest for scores in high dimension.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ BACKENDS = {
     "pytorch3d": "pytorch3d_knn",
 }
 
-# Pairs of points of one cloud pair, measured on one CPU core. Below the first the dense product
-# is as fast as anything; above the second a KD-tree, n log n, overtakes the compiled brute force.
-# Between them, milliseconds for a batch of 32 clouds of 512 points, one neighbour: dense 186,
-# KD-tree 10, native 3.2; for a pair of 2048: KD-tree 1.5-1.9, native 0.8.
+# Numbers of point pairs per pair of clouds, measured on one CPU core. Below the first the dense
+# product is as fast as anything; above the second a KD-tree, n log n, is faster than the compiled
+# brute force. Between them, milliseconds for a batch of 32 clouds of 512 points, one neighbour:
+# dense 186, KD-tree 10, native 3.2; for a pair of 2048: KD-tree 1.5-1.9, native 0.8.
 SMALL_PAIRS = 48 * 48
 KDTREE_PAIRS = 256 * 256
 NATIVE_PAIRS = 5000 * 5000
@@ -34,23 +34,23 @@ NATIVE_PAIRS = 5000 * 5000
 
 @functools.cache
 def keops_usable() -> bool:
-    """PyKeOps is installed and a C++ compiler is there for it to call."""
+    """Whether PyKeOps and a C++ compiler are installed."""
     return importlib.util.find_spec("pykeops") is not None and shutil.which("g++") is not None
 
 
 @functools.cache
 def keops_usable_on_cuda() -> bool:
-    """KeOps can compile for CUDA and launch what it compiled; a warning says so where it cannot.
+    """Whether KeOps can compile for CUDA and launch the result; warns if it cannot.
 
-    Without NVRTC on the loader's path KeOps turns CUDA off in silence, and its CPU code would then
-    read addresses of the device, which ends the process. The same holds for a cache folder that
-    cannot be written. So it is asked once, and found out on the smallest case.
+    Without NVRTC on the loader's path KeOps silently disables CUDA, and its CPU code would then
+    read device addresses, which crashes the process. The same happens with a cache folder that is
+    not writable. So this runs the smallest case once.
     """
     reason = _keops_fault()
     if reason:
         warnings.warn(
             f"KeOps cannot be used on the CUDA device ({reason}), so neighbours are found by dense "
-            "distances, which are slower; pcgen doctor says how to get it",
+            "distances, which are slower; pcgen doctor says how to install it",
             stacklevel=2,
         )
     return not reason
@@ -68,7 +68,7 @@ def _keops_fault() -> str:
             return "it finds no NVRTC or CUDA driver"
         from pcgen.kernels import keops
 
-        # A compilation that fails here, for want of CUDA's headers, say, would fail in a training.
+        # A compilation that fails here, e.g. without CUDA's headers, would also fail in a training.
         tiny = torch.zeros(1, 2, 3, device="cuda")
         keops.nearest(tiny, tiny, 1)
     except Exception as error:  # of many kinds: a folder, a compiler, a driver
@@ -77,14 +77,14 @@ def _keops_fault() -> str:
 
 
 def native_usable() -> bool:
-    """A C compiler is there and compiles our loops."""
+    """Whether a C compiler is installed and compiles the loops."""
     from pcgen.kernels import compiled
 
     return compiled.usable()
 
 
-def choose(operation: str, x: Tensor, y: Tensor, k: int) -> str:
-    """Name the backend for ``operation`` on these sizes; see the measurements above."""
+def choose_backend(operation: str, x: Tensor, y: Tensor, k: int) -> str:
+    """The name of the backend for ``operation`` on these sizes; see the measurements above."""
     if operation == "nearest" and x.shape[-1] <= 3:
         if x.is_cuda:
             return "keops" if keops_usable_on_cuda() else "dense"

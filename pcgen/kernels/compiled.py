@@ -1,9 +1,9 @@
-"""Our loops in C, compiled once on the machine that runs them.
+"""The C loops, compiled once on the machine that runs them.
 
-``native.c`` and ``search.c`` beside this file are compiled by the system's C compiler (``CC``,
-else cc, gcc or clang; about two seconds) for exactly this processor and kept in the user's cache.
-Without a compiler the ``native`` backend is absent, ``auto`` means another one, and asking for
-``native`` by name is an error that says so.
+``native.c`` and ``search.c`` next to this file are compiled by the system's C compiler (``CC``,
+else cc, gcc or clang; about two seconds) for exactly this processor and cached for the user.
+Without a compiler there is no ``native`` backend: ``auto`` selects another one, and requesting
+``native`` by name raises an error that says so.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ FLAGS = [
     "-fPIC",
     "-shared",
 ]
-# Tried in turn: compilers differ in the flag that enables all of this processor.
+# Tried in turn, as compilers differ in the flag that enables all features of this processor.
 TUNING: tuple[list[str], ...] = (
     ["-march=native", "-mprefer-vector-width=512"],
     ["-march=native"],
@@ -45,10 +45,10 @@ TUNING: tuple[list[str], ...] = (
 
 @functools.cache
 def library() -> ctypes.CDLL:
-    """Load the compiled loops, compiling them if this machine has not yet.
+    """Load the loops, and compile them first if this machine has not done so.
 
     Raises:
-        BackendError: no compiler, or it fails; the message holds its complaint.
+        BackendError: there is no compiler, or it fails; with its message.
     """
     compiler = _compiler()
     if compiler is None:
@@ -89,7 +89,7 @@ def _compiler() -> str | None:
 
 
 def _key(compiler: str, tuning: list[str]) -> str:
-    """Differs wherever the compiled code could: a home folder may serve many machines."""
+    """A cache key that differs between machines, as a home folder may be shared."""
     version = subprocess.run([compiler, "--version"], capture_output=True, text=True).stdout
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()

@@ -13,21 +13,21 @@ BLOCK_ENTRIES = 2**24
 # Entries of a block of scores that stays in a core's cache: on one core with 2 MiB of L2, blocks
 # of 2^19 to 2^20 entries took half the time of one large matrix (4096 x 4096, dim 64).
 CACHE_ENTRIES = 2**19
-# Fewer rows make a matrix product read its columns too often: among 100,000 atoms, 16 rows cost
-# twice as much a row as 64, cache or not. Below the lower number it is matrix-vector products.
+# With fewer rows a matrix product reads its columns too often: for 100,000 atoms, 16 rows cost
+# twice as much per row as 64, in the cache or not. Below the lower number, matrix-vector products.
 ENOUGH_ROWS = 64
 LEAST_ROWS = 16
-# Columns of a block where rows need not be whole: a third less time than with 4096.
+# Columns of a block if rows need not be complete: a third less time than with 4096.
 COLUMNS = 1024
 
-# exp of less is below 1e-17 of the largest share; far smaller arguments give denormal numbers,
+# exp of less is below 1e-17 of the largest share; much smaller arguments give denormal numbers,
 # which made the sum ten times slower.
 LOWEST_EXPONENT = -40.0
-LOWEST_LIKELIHOOD = -60.0  # the same, where a gradient of few terms is summed
+LOWEST_LIKELIHOOD = -60.0  # the same, for a gradient that sums few terms
 
 
 def nearest(x: Tensor, y: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """See :func:`pcgen.kernels.nearest`; forming differences keeps them exact."""
+    """See :func:`pcgen.kernels.nearest`; computes differences, which keeps them exact."""
     rows = max(1, BLOCK_ENTRIES // (x.shape[0] * y.shape[1] * x.shape[2]))
     distances, indices = [], []
     with torch.no_grad():
@@ -62,7 +62,7 @@ def best_cells(x: Tensor, atoms: Tensor, offset: Tensor, k: int) -> tuple[Tensor
 
 
 def soft_cells(x: Tensor, atoms: Tensor, offset: Tensor, epsilon: float) -> tuple[Tensor, Tensor]:
-    """See :func:`pcgen.kernels.soft_cells`; whole rows of scores, a few rows at a time."""
+    """See :func:`pcgen.kernels.soft_cells`; complete rows of scores, a few rows at a time."""
     values = x.new_empty(len(x))
     mass = torch.zeros(len(atoms), dtype=torch.float64, device=x.device)
     scaled, rows = (offset / epsilon).to(x.dtype), score_rows(x, atoms)
@@ -117,7 +117,7 @@ def searched_cells(
     epsilon: float,
     importance: Tensor,
 ) -> tuple[Tensor, float, Tensor, Tensor]:
-    """See :func:`pcgen.kernels.searched_cells`: what it is when no block is passed by."""
+    """See :func:`pcgen.kernels.searched_cells`: the result if no block is skipped."""
     atoms = blocks[: starts[1]].transpose(1, 2).reshape(-1, x.shape[1])
     scores = torch.addmm(offset[: starts[1]].reshape(-1), x, atoms.T)
     score, best = scores.max(1)
@@ -131,7 +131,7 @@ def searched_cells(
 def score_rows(x: Tensor, atoms: Tensor) -> int:
     """Rows of x whose scores fit a core's cache on a CPU, or a good share of a GPU's memory.
 
-    Where the cache holds too few for a fast product, as many as do, within the memory.
+    If the cache holds too few for a fast product, as many as needed, within the memory.
     """
     count = max(1, len(atoms))
     if x.is_cuda:
@@ -153,7 +153,7 @@ def _better(
 
 def _block_best(x: Tensor, atoms: Tensor, offset: Tensor, k: int) -> tuple[Tensor, Tensor]:
     scores = torch.addmm(offset, x, atoms.T)
-    if k == 1:  # three times as fast as topk, and torch.max as argmax
+    if k == 1:  # three times as fast as topk, and torch.max is as fast as argmax
         values, indices = scores.max(1, keepdim=True)
     else:
         values, indices = scores.topk(min(k, scores.shape[1]), dim=1)
@@ -161,7 +161,7 @@ def _block_best(x: Tensor, atoms: Tensor, offset: Tensor, k: int) -> tuple[Tenso
 
 
 def mean_log_sum_exp(features: Tensor, coefficients: Tensor) -> tuple[Tensor, Tensor]:
-    """See :func:`pcgen.kernels.mean_log_sum_exp`; on a CPU one element's scores stay in cache."""
+    """See :func:`pcgen.kernels.mean_log_sum_exp`; on a CPU, cached element by element."""
     batch, count, _ = features.shape
     gradient = torch.empty_like(coefficients)
     value = features.new_empty(batch)
@@ -179,10 +179,10 @@ def mean_log_sum_exp(features: Tensor, coefficients: Tensor) -> tuple[Tensor, Te
 
 
 def _fused_log_sum_exp(features: Tensor, coefficients: Tensor) -> tuple[Tensor, Tensor]:
-    """All of the batch at once; softmax is one kernel of CUDA, so that fewer passes are made."""
+    """The whole batch at once; softmax is a single CUDA kernel, so there are fewer passes."""
     scores = torch.bmm(features, coefficients)
     top, place = scores.max(2, keepdim=True)
     shares = scores.softmax(2)
-    # The largest share is at least 1 / K, so that its logarithm keeps all digits.
+    # The largest share is at least 1 / K, so its logarithm is accurate.
     value = (top - shares.gather(2, place).log()).mean((1, 2))
     return value, torch.bmm(features.transpose(1, 2) / features.shape[1], shares)

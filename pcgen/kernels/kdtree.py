@@ -1,4 +1,4 @@
-"""SciPy's KD-tree: the fastest on a CPU for clouds of a few hundred points and more, in 3D."""
+"""SciPy's KD-tree: fastest on a CPU for clouds of a few hundred points or more, in 3D."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def nearest(x: Tensor, y: Tensor, k: int) -> tuple[Tensor, Tensor]:
 def chamfer_table(x: NDArray[np.float32], y: NDArray[np.float32]) -> NDArray[np.float64]:
     """All Chamfer distances between clouds (a, n, 3) and (b, m, 3): (a, b).
 
-    Each tree is built once. Asking for the points in the order of their own tree keeps the other
+    Each tree is built once. Querying the points in the order of their own tree keeps the other
     tree's nodes in the processor's cache: 3.1 ms instead of 3.8 for a pair of 2048 points.
     """
     from scipy.spatial import cKDTree

@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+import shutil
+
 import torch
 from torch import Tensor
 
-from pcgen.errors import MissingPackage
+from pcgen.errors import BackendError, MissingPackage
 
 try:
     from pykeops.torch import LazyTensor
 except ImportError as error:  # pragma: no cover - pykeops is a core dependency
     raise MissingPackage("pykeops", "", "the keops backend") from error
+except OSError as error:  # when it is imported, it makes a folder for what it compiles
+    raise BackendError(
+        f"KeOps cannot write its cache folder ({error}); set KEOPS_CACHE_FOLDER to a folder that "
+        "can be written, or choose another backend"
+    ) from error
+
+if shutil.which("g++") is None:  # it would end with a module that was not compiled
+    raise BackendError(
+        "the keops backend compiles its kernels with g++, which is not there; install it (apt "
+        "install g++), or choose another backend"
+    )
 
 
 def nearest(x: Tensor, y: Tensor, k: int) -> tuple[Tensor, Tensor]:

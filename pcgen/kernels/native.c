@@ -3,7 +3,7 @@
  * ten times faster than the best search tree: 4 million distances of three coordinates are little
  * work, and a tree spends its time in branches.
  *
- * A set of clouds is (count, 3, n) float32, coordinates apart. Distances are squared differences
+* A set of clouds is (count, 3, n) float32, one coordinate after the other. Distances are squared differences
  * (never |x|^2 + |y|^2 - 2xy), float32; sums of them are double.
  */
 #include <math.h>
@@ -12,7 +12,7 @@
 
 #include "exponential.h"
 
-#define ROWS 4    /* points of x that share one pass over y */
+#define ROWS 4    /* points of x per pass over y */
 #define BLOCK 64 /* points of y that are searched again once the nearest is known to be there */
 
 static inline float squared(const float *p, const float *y0, const float *y1, const float *y2,
@@ -23,7 +23,7 @@ static inline float squared(const float *p, const float *y0, const float *y1, co
 }
 
 /* mean_i min_j d(x_i, y_j) + mean_j min_i d(x_i, y_j); column has room for m floats.
- * Stops early, with what it has, once the sum over rows alone proves the result above limit. */
+* Stops early, with a partial result, once the sum over rows alone exceeds the limit. */
 static double chamfer_pair(const float *x, int n, const float *y, int m, float *column,
                            double limit)
 {
@@ -84,8 +84,8 @@ int chamfer_table(const float *x, int few, int n, const float *y, int many, int 
     return 0;
 }
 
-/* Distances of one cloud x to the clouds of y, tried in the given order: exact for the least of
- * all, where that is not above limit; of the others only something above it is known. */
+/* Distances from a cloud x to the clouds of y, in the given order: exact for the smallest, if that
+ * is not above limit; the others are only known to be above it. */
 int chamfer_search(const float *x, int n, const float *y, int m, const int64_t *order, int count,
                    double limit, double *out)
 {
@@ -158,8 +158,8 @@ int nearest_table(const float *x, int n, const float *y, int m, int batch, float
 struct work { float *left, *right, *ratio_left, *ratio_right, *sum, *row; };
 
 /* The annealed soft assignment of two clouds of n points; see pcgen.distances.annealed_emd for the
- * recursion. Each row is visited once a level: it is charged with the level before (whose ratios
- * are complete by then) and offers itself at the new one. */
+* recursion. Each row is visited once per level: it completes the previous level (whose ratios are
+ * then known) and contributes to the new one. */
 static double annealed_pair(const float *x, const float *y, int n, const float *levels, int count,
                             int squared_cost, struct work w)
 {
@@ -229,7 +229,7 @@ int annealed_table(const float *x, int few, const float *y, int many, int n, con
 }
 
 /* The mean over m rows of log sum_k exp(features . coefficients) for each of a batch, and its
- * gradient to the coefficients: features (batch, m, few), coefficients (batch, few, many). Four
+* gradient in the coefficients: features (batch, m, few), coefficients (batch, few, many). Four
  * rows share each pass over the coefficients. Exponents stop at lowest, short of denormals. */
 int log_sum_exp_table(const float *features, const float *coefficients, int batch, int m, int few,
                       int many, float lowest, float *value, float *gradient)

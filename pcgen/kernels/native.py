@@ -1,6 +1,6 @@
 """Loops over pairs of points in C, called with arrays and tensors.
 
-``native.c`` and ``search.c`` beside this file document what they compute;
+``native.c`` and ``search.c`` next to this file document what they compute;
 :mod:`pcgen.kernels.compiled` compiles them.
 """
 
@@ -22,18 +22,18 @@ from pcgen.kernels.compiled import call
 if TYPE_CHECKING:
     from torch import Tensor
 
-# Below this many pairs of points a second thread costs more than it brings.
+# Below this many pairs of points a second thread costs more than it saves.
 PAIRS_PER_THREAD = 2**20
-# exp of less would meet denormal numbers, whose products are many times slower.
+# exp of less would give denormal numbers, whose products are many times slower.
 LOWEST_EXPONENT = -60.0
-# Shares of less than exp(-10) of the largest are left out of a softmax over many scores: all of
-# them together were below a thousandth of it where that was measured.
+# Shares of less than exp(-10) of the largest are left out of a softmax over many scores: together
+# they were below a thousandth of it when measured.
 WINDOW = 10.0
-# Rows that are searched together: this many visits to a block of the first level at once, where
-# there are that many rows; the scores of more would leave the cache.
+# Rows searched together: this many visits to a block of the first level at a time, if there are
+# that many rows; the scores of more would not fit the cache.
 VISITS = 16
 SEARCHED_ROWS = 512, 4096
-# A softmax this sharp in units of a score is the largest score alone.
+# A softmax with a smaller ε, in units of a score, is the argmax.
 LARGEST_INVERSE = 1e20
 
 # Members of a block of the search, see search.c.
@@ -45,7 +45,7 @@ Clouds = NDArray[np.float32]
 
 
 def prepare(clouds: Clouds) -> Clouds:
-    """(count, n, 3) clouds as the (count, 3, n) float32 that the C loops read."""
+    """Convert clouds (count, n, 3) to the (count, 3, n) float32 that the C loops read."""
     return np.ascontiguousarray(np.asarray(clouds, np.float32).transpose(0, 2, 1))
 
 
@@ -59,14 +59,14 @@ def chamfer_table(x: Clouds, y: Clouds) -> NDArray[np.float64]:
 def chamfer_search(
     x: Clouds, y: Clouds, order: NDArray[np.int64], limit: float = math.inf
 ) -> NDArray[np.float64]:
-    """Distances of the prepared cloud x, (3, n), to the clouds y, exact only for the nearest.
+    """Distances from the prepared cloud x (3, n) to the clouds y, exact only for the nearest.
 
     Args:
-        order: all clouds of y; the work is least when likely ones come first.
-        limit: larger distances are of no interest.
+        order: all clouds of y; fastest if likely ones come first.
+        limit: larger distances need not be exact.
     Returns:
-        (clouds,) the distance where it is the smallest of all and not above the limit; elsewhere a
-        lower bound of it that is still larger. So min and argmin are exact.
+        (clouds,) the distance if it is the smallest of all and not above the limit; otherwise a
+        lower bound of it that is still larger than the smallest. So min and argmin are exact.
     """
     out = np.empty(len(y))
     x, order = np.ascontiguousarray(x), np.ascontiguousarray(order, np.int64)
@@ -78,7 +78,7 @@ def chamfer_search(
 def annealed_table(
     x: Clouds, y: Clouds, levels: NDArray[np.float32], *, squared_cost: bool
 ) -> NDArray[np.float64]:
-    """Annealed soft assignment costs of prepared clouds of one size; see evaluate.annealed."""
+    """Annealed soft assignment costs of prepared clouds; see pcgen.distances.annealed_emd."""
     out = np.empty((len(x), len(y)))
     levels = np.ascontiguousarray(levels, np.float32)
     sizes = (x, len(x), y, len(y), x.shape[2])
@@ -140,7 +140,7 @@ def redrawn_cells(
     moves: Tensor,
     importance: Tensor,
 ) -> tuple[Tensor, float]:
-    """See :func:`pcgen.kernels.redrawn_cells`; torch's matrix product, then our loops over it."""
+    """See :func:`pcgen.kernels.redrawn_cells`; torch's matrix product, then C loops over it."""
     import torch
 
     from pcgen.kernels.dense import score_rows
@@ -213,7 +213,7 @@ def _sharpness(epsilon: float) -> ctypes.c_float:
 
 
 def _over_threads(run: Callable[[slice], T], batch: int, pairs: int) -> list[T]:
-    """What ``run`` gives on slices of a batch, each element of which is ``pairs`` inner steps."""
+    """The results of ``run`` on slices of a batch; each element has ``pairs`` inner steps."""
     import torch
 
     threads = min(torch.get_num_threads(), batch, max(1, batch * pairs // PAIRS_PER_THREAD))
@@ -221,5 +221,5 @@ def _over_threads(run: Callable[[slice], T], batch: int, pairs: int) -> list[T]:
     parts = [slice(a, b) for a, b in itertools.pairwise(bounds)]
     if len(parts) == 1:
         return [run(parts[0])]
-    with ThreadPoolExecutor(threads) as pool:  # the C code runs without Python's lock
+    with ThreadPoolExecutor(threads) as pool:  # the C code releases Python's lock
         return list(pool.map(run, parts))

@@ -1,4 +1,4 @@
-"""PyTorch3D, an extra in an environment of its own; the only module that imports pytorch3d."""
+"""PyTorch3D, an extra for a separate environment; the only module that imports pytorch3d."""
 
 from __future__ import annotations
 

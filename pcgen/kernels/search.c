@@ -1,8 +1,8 @@
-/* The cells of points among very many atoms, by a beam down a tree of blocks of 16: no point meets
- * more than a share of the atoms, and what it meets is computed as fast as in a matrix product.
+/* The cells of points among very many atoms, by a beam search in a tree of blocks of 16: each point
+ * visits only a share of the atoms, and computes their scores as fast as a matrix product.
  *
- * A block is (dim, LANES) float32, its members' coordinates apart, so that a point is scored against
- * 16 of them at once; the members of a block of one level are the blocks of the level below. All
+* A block is (dim, LANES) float32, one coordinate of its members after the other, so that a point is
+ * scored against 16 of them at once; the members of a block of one level are the blocks of the level below. All
  * points that visit a block are scored together, while it is in the cache.
  */
 #include <stdlib.h>
@@ -11,7 +11,7 @@
 #include "exponential.h"
 
 #define LANES 16
-#define FEW 4            /* points that share one pass over a block */
+#define FEW 4            /* points per pass over a block */
 #define ABSENT (-1e30f)  /* the score of a lane without a member */
 #define BISECTIONS 24
 
@@ -48,7 +48,7 @@ static inline void score_block(const float *const *points, int count, int dim, c
 }
 
 /* out[row][slot] = the scores of the members of block visits[row][slot], -1 for none.
- * start (count + 1) and order (rows * slots) are room. */
+ * start (count + 1) and order (rows * slots) are scratch. */
 static void score_visits(const float *x, int rows, int dim, const float *blocks,
                          const float *offset, int count, const int *visits, int slots, int *start,
                          int *order, float *out)
@@ -168,7 +168,7 @@ static double share_out(const float *restrict s, int slots, const int *visits, f
 /* blocks (starts[levels], dim, LANES) of all levels, the atoms' first, with offset (.., LANES);
  * those of level l are starts[l] to starts[l + 1]. A row visits all blocks of the last level and
  * the best beams[l] of level l. mass, importance: for each lane of level 0; best, score: for each
- * row, the lane with the largest score that was met, and that. chunk rows are treated at once. */
+ * row, the lane with the largest score found, and that score. chunk rows are processed at a time. */
 int search_table(const float *x, int rows, int dim, const float *blocks, const float *offset,
                  const int *starts, int levels, const int *beams, int chunk, float inverse,
                  float window, const float *importance, double *mass, double *square, int *best,

@@ -21,7 +21,7 @@ from pcgen.batch_random import mine, whole
 from pcgen.errors import InputError
 from pcgen.latent.decoder import MixtureDecoder
 from pcgen.latent.encoder import ENCODERS, build_encoder
-from pcgen.latent.mixture import Drawn, MixtureBatch
+from pcgen.latent.mixture import MixtureBatch, MixtureSamples
 from pcgen.latent.patches import PatchCodec
 from pcgen.latent.tokens import TokenCodec
 from pcgen.runtime import staged
@@ -169,7 +169,7 @@ def build_codec(settings: AutoencoderSettings, centres: Tensor) -> Codec:
 
 
 @dataclass(frozen=True)
-class Local:
+class LocalCodes:
     """What latents encode around some points.
 
     Attributes:
@@ -239,17 +239,17 @@ class Autoencoder(nn.Module):
         code, sizes = self._parted(z)
         return self.codec.decode(code).stretched(sizes)
 
-    def local(self, z: Tensor, part: Tensor) -> Local:
-        """What latents encode around points of components ``part`` (batch, n), see :class:`Local`.
+    def local(self, z: Tensor, part: Tensor) -> LocalCodes:
+        """What latents encode around points of ``part`` (batch, n), see :class:`LocalCodes`.
 
         A global code has no local information.
         """
         code, sizes = self._parted(z)
         if isinstance(self.codec, PatchCodec):
             looks, mean = self.codec.local(code, part)
-            return Local(looks, mean * sizes[:, None], sizes * self.codec.scale)
+            return LocalCodes(looks, mean * sizes[:, None], sizes * self.codec.scale)
         nothing = z.new_zeros(*part.shape, 0)
-        return Local(nothing, z.new_zeros(*part.shape, self.dim), sizes)
+        return LocalCodes(nothing, z.new_zeros(*part.shape, self.dim), sizes)
 
     @property
     def local_numbers(self) -> int:
@@ -284,7 +284,7 @@ class Autoencoder(nn.Module):
         count: int,
         generator: Generator | Sequence[Generator],
         clouds: int = 1,
-    ) -> tuple[MixtureBatch, Drawn]:
+    ) -> tuple[MixtureBatch, MixtureSamples]:
         """The base of each shape in point space, and ``count`` samples of it: the start of the
         point flow. Or several such ``clouds``, concatenated along the points.
 
@@ -299,7 +299,7 @@ class Autoencoder(nn.Module):
             mixture.sample(count, generator, reach=chosen.reach, fuzz=chosen.fuzz)
             for _ in range(clouds)
         ]
-        return mixture, Drawn(
+        return mixture, MixtureSamples(
             points=torch.cat([draw.points for draw in drawn], 1),
             part=torch.cat([draw.part for draw in drawn], 1),
             local=torch.cat([draw.local for draw in drawn], 1),

@@ -34,11 +34,37 @@ def components(raw: Tensor, thickness: float) -> MixtureBatch:
 def initial_components(centres: Tensor, size: float) -> Tensor:
     """Parameters (K, component_numbers) of equal, isotropic components at ``centres``."""
     parts, dim = centres.shape
+    start = torch.empty(parts, component_numbers(dim))
+    if start.is_meta:  # see normal_weights
+        return start
     rows, columns = torch.tril_indices(dim, dim)
-    start = torch.zeros(parts, component_numbers(dim))
+    start.zero_()
     start[:, :dim] = centres
     start[:, dim:-1] = size * (rows == columns).float()
     return start
+
+
+def normal_weights(*shape: int, deviation: float) -> Tensor:
+    """Normal weights of a standard deviation, drawn only where they are kept.
+
+    On the meta device, on which a model is built before weights are loaded into it, arithmetic
+    would import torch's compiler, which takes two seconds.
+    """
+    weights = torch.empty(*shape)
+    return weights if weights.is_meta else deviation * weights.normal_()
+
+
+def small_head(width: int, start: Tensor, deviation: float) -> nn.Linear:
+    """A linear layer from ``width`` whose output is ``start`` plus a little of its input.
+
+    Args:
+        deviation: standard deviation of the weights.
+    """
+    head = nn.Linear(width, start.numel())
+    with torch.no_grad():
+        head.weight.copy_(normal_weights(*head.weight.shape, deviation=deviation))
+        head.bias.copy_(start.flatten())
+    return head
 
 
 class MixtureDecoder(nn.Module):
@@ -61,10 +87,7 @@ class MixtureDecoder(nn.Module):
             nn.Linear(width, width),
             nn.SiLU(),
         )
-        self.head = nn.Linear(width, self.parts * component_numbers(self.dim))
-        nn.init.normal_(self.head.weight, std=0.01)
-        with torch.no_grad():
-            self.head.bias.copy_(initial_components(centres, INITIAL_SIZE).flatten())
+        self.head = small_head(width, initial_components(centres, INITIAL_SIZE), 0.01)
 
     def forward(self, code: Tensor) -> MixtureBatch:
         raw = self.head(self.body(code)).view(len(code), self.parts, -1)

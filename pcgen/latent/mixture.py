@@ -21,7 +21,7 @@ from pcgen.runtime import staged
 
 
 @dataclass(frozen=True)
-class Drawn:
+class MixtureSamples:
     """Points sampled from a mixture.
 
     Attributes:
@@ -105,7 +105,7 @@ class MixtureBatch:
         *,
         reach: float = float("inf"),
         fuzz: float = 1.0,
-    ) -> Drawn:
+    ) -> MixtureSamples:
         """Draw ``count`` points per mixture, with systematic sampling of the components.
 
         One uniform offset serves all points of a shape, so every component gets its expected
@@ -131,7 +131,7 @@ class MixtureBatch:
         local = local * (reach / local.norm(dim=-1, keepdim=True)).clamp_max(1.0)
         off = staged(_drawn(torch.randn, (batch, count, self.dim), generator), device)
         points = self.place(part, local) + fuzz * self.thickness * off
-        return Drawn(points=points, part=part, local=local)
+        return MixtureSamples(points=points, part=part, local=local)
 
     def place(self, part: Tensor, local: Tensor) -> Tensor:
         """Points from local coordinates (batch, n, dim) within components ``part``."""

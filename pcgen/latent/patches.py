@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from pcgen.kernels import nearest
-from pcgen.latent.decoder import component_numbers, components, initial_components
+from pcgen.latent.decoder import components, initial_components, normal_weights, small_head
 from pcgen.latent.mixture import MixtureBatch
 from pcgen.runtime import staged
 
@@ -112,11 +112,8 @@ class PatchCodec(nn.Module):
         self.body = nn.Sequential(
             nn.Linear(code, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU()
         )
-        self.head = nn.Linear(width, parts * component_numbers(dim))
-        nn.init.normal_(self.head.weight, std=0.02)
-        start = initial_components(0.4 * torch.randn(parts, dim), 0.4)
-        with torch.no_grad():
-            self.head.bias.copy_(start.flatten())
+        start = initial_components(normal_weights(parts, dim, deviation=0.4), 0.4)
+        self.head = small_head(width, start, 0.02)
 
     @property
     def code_dim(self) -> int:

@@ -10,7 +10,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from pcgen.latent.decoder import component_numbers, components, initial_components
+from pcgen.latent.decoder import (
+    component_numbers,
+    components,
+    initial_components,
+    normal_weights,
+    small_head,
+)
 from pcgen.latent.encoder import Perceiver
 from pcgen.latent.mixture import MixtureBatch
 
@@ -34,15 +40,14 @@ class TokenCodec(nn.Module):
             nn.Linear(inner, code), nn.LayerNorm(code, elementwise_affine=False)
         )
         self.widen = nn.Linear(code, inner)
-        self.identity = nn.Parameter(torch.randn(tokens, inner) * inner**-0.5)
+        self.identity = nn.Parameter(normal_weights(tokens, inner, deviation=inner**-0.5))
         self.within = nn.TransformerEncoderLayer(
             inner, self.read.heads, 2 * inner, dropout=0.0, activation="gelu", batch_first=True,
             norm_first=True,
         )  # fmt: skip
-        self.head = nn.Linear(inner, parts // tokens * component_numbers(dim))
-        nn.init.normal_(self.head.weight, std=0.01)
+        numbers = parts // tokens * component_numbers(dim)
+        self.head = small_head(inner, torch.zeros(numbers), 0.01)
         self.start = nn.Parameter(initial_components(centres, 0.15).view(tokens, -1))
-        nn.init.zeros_(self.head.bias)
 
     @property
     def code_dim(self) -> int:

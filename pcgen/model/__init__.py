@@ -11,8 +11,8 @@ side, +Y up)::
 Only this package combines the stages for generation; :mod:`pcgen.train` combines them for training.
 """
 
-from pcgen.model.clouds import CloudDecoder, Decoded
-from pcgen.model.latents import LatentDraw, LatentSampler
+from pcgen.model.clouds import CloudDecoder, DecodedClouds
+from pcgen.model.latents import LatentSampler, LatentSamples
 from pcgen.model.shape_model import ShapeModel
 
-__all__ = ["CloudDecoder", "Decoded", "LatentDraw", "LatentSampler", "ShapeModel"]
+__all__ = ["CloudDecoder", "DecodedClouds", "LatentSampler", "LatentSamples", "ShapeModel"]

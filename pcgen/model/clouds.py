@@ -12,14 +12,14 @@ from torch import Generator, Tensor, nn
 
 from pcgen.config import from_plain
 from pcgen.errors import InputError
-from pcgen.flow.networks import BoundPointSlope, PointCondition, PointSlope
+from pcgen.flow.networks import BoundPointFlow, PointCondition, PointFlowNetwork
 from pcgen.latent.autoencoder import Autoencoder, AutoencoderSettings
-from pcgen.latent.mixture import Drawn, MixtureBatch
-from pcgen.model.follow import Networks, check, follow, weights
+from pcgen.latent.mixture import MixtureBatch, MixtureSamples
+from pcgen.model.trajectories import FlowNetworks, check_counts, flow_trajectory, load_weights
 
 
 @dataclass(frozen=True)
-class Decoded:
+class DecodedClouds:
     """Clouds, and the origin of their points.
 
     Attributes:
@@ -63,15 +63,15 @@ class CloudDecoder:
         settings = config["settings"]
         sizes = from_plain(AutoencoderSettings, settings["autoencoder"])
         self.device = device
-        tensors = weights(run_dir / "autoencoder")
+        tensors = load_weights(run_dir / "autoencoder")
         self.autoencoder = Autoencoder.trained(sizes, tensors).to(device)
         self.dim, self.latent_dim = self.autoencoder.dim, self.autoencoder.latent_dim
         flow = settings["point_flow"]
         self._cloud_points = _whole(flow, "points", MOST_CLOUD_POINTS)
         self._neighbours = _whole(flow, "neighbours", MOST_CLOUD_POINTS)
-        self._networks = Networks(
+        self._networks = FlowNetworks(
             run_dir / "point-flow",
-            lambda: PointSlope(
+            lambda: PointFlowNetwork(
                 self.dim, self.autoencoder.local_numbers, flow["width"], flow["blocks"]
             ),
             flow["blocks"],
@@ -88,14 +88,14 @@ class CloudDecoder:
         steps: int = 1,
         trace: bool = False,
         solver: str = "student",
-    ) -> Decoded:
+    ) -> DecodedClouds:
         """Decode latents (batch, latent_dim) into clouds of any number of points, with normals.
 
         The point flow is trained on clouds of one density. Fewer points are the first points of
         such a cloud, and more points are several clouds of the same shape, so a larger cloud
         begins with the points of a smaller one. ``seed`` is for all shapes, or one for each.
         """
-        check(points, steps)
+        check_counts(points, steps)
         self._check(latents)
         draw: Generator | list[Generator]
         if isinstance(seed, int):
@@ -120,17 +120,17 @@ class CloudDecoder:
         part = apart(start.part)
         condition = PointCondition.of(
             mixture.repeated(clouds),
-            Drawn(begin, part, begin),
+            MixtureSamples(begin, part, begin),
             self.autoencoder.local(z.repeat_interleave(clouds, 0), part),
             self._neighbours,
         )
         path = []
         end = begin
-        slope = BoundPointSlope(self._networks.under(solver), condition)
-        for end in follow(slope, begin, steps, solver, "point-flow"):
+        slope = BoundPointFlow(self._networks.under(solver), condition)
+        for end in flow_trajectory(slope, begin, steps, solver, "point-flow"):
             if trace:
                 path.append(end)
-        return Decoded(
+        return DecodedClouds(
             points=joined(end),
             normals=joined(nn.functional.normalize(slope.normal, dim=-1)),
             base=start.points[:, :points].cpu(),

@@ -30,6 +30,8 @@ from pcgen.transport import SemidiscreteSolution
 FLOW_SHARE = 0.25
 """The fraction of the way from its cell's latent to the end of its flow that a sample moves. The
 details are that latent's and do not suit a distant shape: see docs/notes/local-codes.md."""
+BLOCK = 2**14
+"""Latents processed at once; a copy of all of them would take gigabytes."""
 FILES = ("latents.safetensors", "base.safetensors", "map.npz")
 
 
@@ -68,12 +70,16 @@ class Latents:
     ) -> Latents:
         """Compute at most ``most`` coordinates; fewer if there are few latents or numbers."""
         mean = z.mean(0)
-        centred = (z - mean).double()
         keep = min(most, z.shape[1], max(1, len(z) - 1))
         if len(z) >= z.shape[1]:
-            values, vectors = torch.linalg.eigh(centred.T @ centred)
+            gram = z.new_zeros(z.shape[1], z.shape[1], dtype=torch.float64)
+            for block in z.split(BLOCK):
+                centred = (block - mean).double()
+                gram += centred.T @ centred
+            values, vectors = torch.linalg.eigh(gram)
             values, axes = values.flip(0)[:keep], vectors.flip(1)[:, :keep]
         else:
+            centred = (z - mean).double()
             values, vectors = torch.linalg.eigh(centred @ centred.T)
             values = values.flip(0)[:keep].clamp_min(0)
             axes = centred.T @ vectors.flip(1)[:, :keep]
@@ -92,7 +98,14 @@ class Latents:
 
     def coordinates(self, z: Tensor) -> Tensor:
         """Coordinates (n, d) of latents (n, latent_dim)."""
-        return (z - self.mean) @ self.axes * self.scale
+        parts = [(block - self.mean) @ self.axes * self.scale for block in z.split(BLOCK)]
+        return torch.cat(parts)
+
+    @property
+    def explained(self) -> float:
+        """The fraction of the latents' variance that their coordinates explain."""
+        whole = sum(float((block - self.mean).square().sum()) for block in self.z.split(BLOCK))
+        return float((self.y / self.scale).square().sum()) / max(whole, 1e-12)
 
     def lifted(self, y: Tensor, cell: Tensor) -> Tensor:
         """Latents (n, latent_dim) at coordinates (n, d), with details of latents ``cell`` (n,)."""

@@ -10,9 +10,9 @@ import torch
 from torch import Generator, Tensor, nn
 
 from pcgen.errors import DataError, InputError
-from pcgen.flow.networks import LatentSlope
+from pcgen.flow.networks import LatentFlowNetwork
 from pcgen.model.coupling import FLOW_SHARE, LatentCoupling, Latents
-from pcgen.model.follow import Networks, check, follow
+from pcgen.model.trajectories import FlowNetworks, check_counts, flow_trajectory
 from pcgen.transport import StratifiedSampler
 
 # Base points drawn at a time; fixed, so that shape k does not depend on the requested count.
@@ -22,7 +22,7 @@ MOST_MISSES = 4000
 
 
 @dataclass(frozen=True)
-class LatentDraw:
+class LatentSamples:
     """Latents and how they came about.
 
     Attributes:
@@ -61,9 +61,9 @@ class LatentSampler:
         self._shape = torch.unique(latents.parent[:, 0], return_inverse=True)[1]
         sizes = config["settings"]["latent_flow"]
         classes = len(self.categories) if self.conditional else 0
-        self._networks = Networks(
+        self._networks = FlowNetworks(
             run_dir / "latent-flow",
-            lambda: LatentSlope(self.dim, sizes["width"], sizes["blocks"], classes),
+            lambda: LatentFlowNetwork(self.dim, sizes["width"], sizes["blocks"], classes),
             sizes["blocks"],
             device,
         )
@@ -83,7 +83,7 @@ class LatentSampler:
         steps: int = 1,
         solver: str = "student",
         even: bool = True,
-    ) -> LatentDraw:
+    ) -> LatentSamples:
         """Sample the base, then integrate the latent flow.
 
         With ``even``, the samples are stratified over the cells rather than independent, see
@@ -91,7 +91,7 @@ class LatentSampler:
         points are kept whose cell, under the semi-discrete map, has that category. This is exact,
         and works the same way for every base.
         """
-        check(count, steps)
+        check_counts(count, steps)
         draw = torch.Generator().manual_seed(seed)
         start, cell = self._draw_base(count, draw, category, even)
         label = self._label[cell]
@@ -107,7 +107,7 @@ class LatentSampler:
             ]
         )
         latents = self._coupling.latents
-        return LatentDraw(
+        return LatentSamples(
             z=latents.lifted(torch.lerp(latents.y[cell], y, FLOW_SHARE), cell),
             base=start,
             category=label,
@@ -125,7 +125,9 @@ class LatentSampler:
         missing = CHUNK - len(start)
         x = nn.functional.pad(start, (0, 0, 0, missing)).to(self.device)
         label = None if one_hot is None else nn.functional.pad(one_hot, (0, 0, 0, missing))
-        *_, z = follow(lambda x, t, s: network(x, t, s, label), x, steps, solver, "latent-flow")
+        *_, z = flow_trajectory(
+            lambda x, t, s: network(x, t, s, label), x, steps, solver, "latent-flow"
+        )
         return z[: len(start)].cpu()
 
     def _draw_base(

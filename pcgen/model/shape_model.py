@@ -14,7 +14,7 @@ from pcgen import __version__, runtime
 from pcgen.errors import DataError
 from pcgen.model.clouds import CloudDecoder
 from pcgen.model.latents import LatentSampler
-from pcgen.model.surfaces import Surfaces, has_field
+from pcgen.model.surfaces import LatentMesher, has_field
 from pcgen.runfile import NEEDED, is_finished, read_run
 from pcgen.shapes.samples import Samples
 
@@ -45,10 +45,10 @@ class ShapeModel:
         self.device = device
         clouds = CloudDecoder(run_dir, config, device)
         self.latent_dim, self.dim = clouds.latent_dim, clouds.dim
-        self.surfaces: Surfaces | None = None
+        self.surfaces: LatentMesher | None = None
         if has_field(run_dir):
             sizes = config["settings"]["field"]
-            self.surfaces = Surfaces(run_dir / "field", sizes, clouds.autoencoder, device)
+            self.surfaces = LatentMesher(run_dir / "field", sizes, clouds.autoencoder, device)
         sampler = LatentSampler(run_dir, config, clouds.latent_dim, device)
         self.draw, self.known = sampler.draw, sampler.known
         self.decode, self.encode, self.mixture = clouds.decode, clouds.encode, clouds.mixture

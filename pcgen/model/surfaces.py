@@ -15,7 +15,7 @@ from pcgen.errors import DataError, MeshError
 from pcgen.latent.autoencoder import Autoencoder
 from pcgen.latent.field import FAR, Field
 from pcgen.latent.patches import PatchCodec
-from pcgen.model.follow import weights
+from pcgen.model.trajectories import load_weights
 from pcgen.reconstruct.level_set import RESOLUTION, check_resolution, level_set
 from pcgen.reconstruct.topology import face_components
 from pcgen.reconstruct.watertight import decimate
@@ -28,7 +28,7 @@ CRUMB = 0.01  # pieces below this share of the largest volume are dropped
 FACES = 40_000  # approximate upper limit
 
 
-class Surfaces:
+class LatentMesher:
     """The signed distance of a run's latents, and meshes of its zero level set."""
 
     def __init__(
@@ -40,7 +40,7 @@ class Surfaces:
         Raises:
             ValueError: the weights belong to a different network.
         """
-        codec, tensors = autoencoder.codec, weights(folder)
+        codec, tensors = autoencoder.codec, load_weights(folder)
         if not isinstance(codec, PatchCodec):
             raise ValueError("a field needs local codes")
         known = {name: sizes[name] for name in ("width", "layers", "nearest")}

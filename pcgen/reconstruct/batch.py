@@ -1,8 +1,8 @@
-"""Many clouds to mesh files: each with its report, one failure at a time, resumable.
+"""Meshes many clouds to files: each with a report, tolerating failures, resumable.
 
-Every cloud NAME leaves ``NAME.json`` (its report, or why it failed) beside its mesh files; a run
-that was stopped goes on where it was, since a report made from the same points with the same
-settings is kept. ``meshes.json`` lists them all at the end.
+Every cloud NAME gets ``NAME.json`` (its report, or why it failed) next to its mesh files. An
+interrupted job resumes, since a report made from the same points with the same settings is kept.
+``meshes.json`` lists them all at the end.
 """
 
 from __future__ import annotations
@@ -25,25 +25,25 @@ from pcgen.jobs import pool
 from pcgen.jobs.workers import Announce
 from pcgen.reconstruct.export import Export, check_formats, checked_bytes
 from pcgen.reconstruct.methods import MeshSettings, Reconstruction, finished, reconstruct
-from pcgen.shapes.category_frames import SourceFrame
+from pcgen.shapes.category_frames import BOX_FRAME, SourceFrame
 from pcgen.shapes.mesh_files import COLOURED, Mesh
 
 MANIFEST = "meshes.json"
 Surface = Callable[[NDArray[np.floating], int], Mesh]
 Painter = Callable[[NDArray[np.float64], NDArray[np.int64], str], NDArray[np.uint8]]
-"""Vertices, faces and the axis up to colours (V, 3) of 0-255; its text stands for it in a key."""
+"""Maps vertices, faces and the up axis to colours (V, 3) of 0-255; its text is part of the key."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Written:
-    """What files are written of a mesh, and how."""
+    """Which files are written for a mesh, and how."""
 
     formats: tuple[str, ...]
     export: Export
     paint: Painter | None
 
     def files(self, mesh: Mesh, name: str, unit: str, up: str) -> dict[str, bytes]:
-        """The content of each file by its ending; ``unit`` and ``up`` are those of the mesh."""
+        """The content of each file by its suffix; ``unit`` and ``up`` are those of the mesh."""
         colours = None if self.paint is None else self.paint(mesh.vertices, mesh.faces, up)
         found = {}
         for kind in self.formats:
@@ -55,28 +55,23 @@ class Written:
 
 @dataclass(frozen=True, kw_only=True)
 class NamedCloud:
-    """One cloud to mesh: ``name`` becomes its file name.
+    """A cloud to mesh; ``name`` becomes its file name.
 
     Attributes:
-        points, normals: (P, 3), in the frame the mesh shall have after ``scale`` and ``centre``.
-        scale, centre: own units are ``points * scale + centre``.
+        points, normals: (P, 3) in the box frame, with +Y up.
+        place: from there to the unit and the axes of the mesh.
         fault: why there are no points to mesh; becomes the error of its entry.
-        unit: the name of the own unit where known ("mm"), else "".
-        up: the axis that points up in own units; in ``points`` it is y.
-        latent: (D,) that the run ``run`` decoded the points from, or None.
-        surface: from the latent and a resolution to a mesh in the frame of ``points``, where the
-            run makes one; it can be pickled.
+        latent: (D,) from which the run ``run`` decoded the points, or None.
+        surface: makes a mesh in the frame of ``points`` from the latent and a resolution, if the
+            run can; picklable.
     """
 
     name: str
     points: NDArray[np.floating]
     normals: NDArray[np.floating] | None = None
     category: str = ""
-    scale: float = 1.0
-    centre: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    unit: str = ""
+    place: SourceFrame = BOX_FRAME
     fault: str = ""
-    up: str = "y"
     run: str = ""
     latent: NDArray[np.floating] | None = None
     surface: Surface | None = None
@@ -93,21 +88,21 @@ def mesh_all(
     workers: int | None = None,
     ray: str | None = None,
 ) -> dict[str, Any]:
-    """Mesh each cloud into the folder ``out``; gives what ``meshes.json`` holds.
+    """Mesh each cloud into the folder ``out``; returns the content of ``meshes.json``.
 
     Args:
-        export: unit, size and axis of the files; reports stay in the own unit of each cloud.
-        paint: gives the vertices colours, in the formats that keep them.
-        workers: processes; by default this one alone, or all of a cluster.
-        ray: the address of a Ray cluster that does the work; see :mod:`pcgen.jobs.cluster`.
+        export: unit, size and axis of the files; reports use the own unit of each cloud.
+        paint: returns vertex colours, for the formats that support them.
+        workers: processes; by default only this one, or all of a cluster.
+        ray: address of a Ray cluster; see :mod:`pcgen.jobs.cluster`.
     Raises:
-        InputError: an unknown format, or a unit that cannot be told.
-        StorageError: ``out`` cannot be written, or another process writes it.
+        InputError: the format is unknown, or a unit cannot be converted.
+        StorageError: ``out`` is not writable, or another process writes it.
     """
     settings = settings or MeshSettings()
     written = Written(formats=check_formats(tuple(formats)), export=export or Export(), paint=paint)
     for cloud in clouds:
-        written.export.check(cloud.unit)
+        written.export.check(cloud.place.unit)
     out = Path(out)
     with lock(out):
         jobs, entries = [], {}
@@ -154,12 +149,12 @@ def summary(entries: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 
 def reconstruct_cloud(cloud: NamedCloud, settings: MeshSettings) -> Reconstruction:
-    """The mesh of a cloud in its own unit, by the field of its run if the settings ask for that.
+    """Mesh a cloud in its own unit; with the field of its run if requested.
 
     Raises:
-        InputError: no surface in the points, or no field. MeshError: the method failed.
+        InputError: the points have no surface, or there is no field. MeshError: the method failed.
     """
-    place = SourceFrame(cloud.scale, cloud.centre, cloud.up)
+    place = cloud.place
     points = place.restore(cloud.points)
     if cloud.surface is not None and cloud.latent is not None and settings.by_field:
         start = time.perf_counter()
@@ -171,7 +166,7 @@ def reconstruct_cloud(cloud: NamedCloud, settings: MeshSettings) -> Reconstructi
 
 @dataclass(frozen=True)
 class Made:
-    """One cloud's entry in the manifest, and its mesh files by ending (``glb``)."""
+    """A cloud's entry in the manifest, and its mesh files by suffix (``glb``)."""
 
     entry: dict[str, Any]
     files: dict[str, bytes]
@@ -180,21 +175,21 @@ class Made:
 def mesh_one(
     job: tuple[NamedCloud, str], announce: Announce, common: tuple[Written, MeshSettings]
 ) -> Made:
-    """Mesh and report one cloud; a known error becomes its entry."""
+    """Mesh and report one cloud; a known error is recorded in its entry."""
     (cloud, key), (written, settings) = job, common
     entry: dict[str, Any] = {"name": cloud.name, "category": cloud.category, "key": key}
     try:
         if cloud.fault:
             raise InputError(cloud.fault)
         result = reconstruct_cloud(cloud, settings)
-        files = written.files(result.mesh, cloud.name, cloud.unit, cloud.up)
+        files = written.files(result.mesh, cloud.name, cloud.place.unit, cloud.place.up)
     except PcgenError as error:
         return Made(entry | {"error": str(error)}, {})
     except Exception as error:
-        # One shape that triggers a defect of ours or of a library must not stop the others.
+        # A shape that triggers a bug in pcgen or a library must not stop the others.
         return Made(entry | {"error": f"unexpected {type(error).__name__}: {error}"}, {})
     names = [f"{cloud.name}.{kind}" for kind in files]
-    entry |= {"files": names, "unit": cloud.unit, "report": to_plain(result.report)}
+    entry |= {"files": names, "unit": cloud.place.unit, "report": to_plain(result.report)}
     return Made(entry, files)
 
 
@@ -215,14 +210,14 @@ def _run(
             if outcome.death is None:
                 yield outcome.result
                 continue
-            # A library ended its process; the others continue, and this shape is reported.
+            # A library crashed the process; the others continue, and this shape is reported.
             cloud, key = outcome.task
             error = f"its process died while meshing it: {outcome.death.reason}"
             yield Made({"name": cloud.name, "key": key, "error": error}, {})
 
 
 def _write(out: Path, made: Made) -> None:
-    """The files of a mesh, then the report that marks them complete."""
+    """Write the files of a mesh, then the report that marks them complete."""
     for kind, data in made.files.items():
         with atomic_file(out / f"{made.entry['name']}.{kind}") as temporary:
             temporary.write_bytes(data)
@@ -230,24 +225,25 @@ def _write(out: Path, made: Made) -> None:
 
 
 def _key(cloud: NamedCloud, settings: MeshSettings, written: Written) -> str:
-    """Equal only for equal points, settings, formats, exports and version of the program."""
+    """A key that is equal only for equal points, settings, formats, exports and pcgen version."""
     content = hashlib.sha256()
     by_field = cloud.surface is not None and settings.by_field
     for array in (cloud.points, cloud.normals, cloud.latent if by_field else None):
         if array is not None:
             content.update(np.ascontiguousarray(array).tobytes())
-    more: list[Any] = [cloud.up] if cloud.up != "y" else []
+    to = cloud.place
+    more: list[Any] = [to.up] if to.up != "y" else []
     if written.export != Export() or written.paint:
-        more += [to_plain(written.export), repr(written.paint), cloud.unit]
+        more += [to_plain(written.export), repr(written.paint), to.unit]
     place = (
-        cloud.scale, list(cloud.centre), list(written.formats), __version__, content.hexdigest(),
+        to.scale, list(to.centre), list(written.formats), __version__, content.hexdigest(),
         *more,
     )  # fmt: skip
     return digest([to_plain(settings), *place])
 
 
 def _finished(out: Path, name: str, key: str) -> dict[str, Any] | None:
-    """The entry of an earlier run, if it was made the same way and its files are there."""
+    """The entry of an earlier job, if it was made in the same way and its files exist."""
     try:
         entry = parse_json(read_text(out / f"{name}.json"))
         same = entry["key"] == key and "report" in entry

@@ -1,16 +1,16 @@
-"""The surface of walls and material inside the cells of a space, as triangles over named nodes.
+"""The surface of walls and material within the cells of a complex, as triangles over nodes.
 
 *Walls* are facets: sheets, and those between material and empty cells. The surface runs through
-the empty cells close to the walls. About one point, the empty cells that are joined by facets
-which are no walls form a *nook*, and the walls that bound it form one loop or several. The finest
-surface has a node for every cell, facet and edge of a nook: on the way from the point to the middle
-of the cell, facet or edge. Whatever place a node takes there, no two triangles cross, for each
-triangle stays in a piece of the barycentric subdivision of its own. (It is the boundary of a
+the empty cells close to the walls. Around one point, the empty cells that are connected by facets
+other than walls form a *nook*, and the walls that bound it form one or more loops. The finest
+surface has a node for every cell, facet and edge of a nook, on the way from the point to the centre
+of that cell, facet or edge. For any positions of the nodes on these ways no two triangles
+intersect, as each stays in its own piece of the barycentric subdivision. (It is the boundary of a
 derived neighbourhood of the walls: Rourke and Sanderson, "Introduction to piecewise-linear
 topology", 1972, chapter 3.)
 
-The coarse surface joins the nodes of a nook to one a loop, and has but one triangle for each side
-of a wall. Which nook may be joined is for :mod:`pcgen.reconstruct.embedding` to find out.
+The coarse surface merges the nodes of a nook to one per loop, and has only one triangle per side
+of a wall. :mod:`pcgen.reconstruct.embedding` finds out which nooks may be merged.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class WallSides:
     """The sides of walls that face empty cells, oriented towards them.
 
     Attributes:
-        cells: (S,) the cell a side faces; corners: (S, 3) corner of that cell, 0 to 3.
+        cells: (S,) the cell that a side faces; corners: (S, 3) corners of that cell, 0 to 3.
         points: (S, 3) points; edges: (S, 3) its edges from corner i to i + 1 as cell * 6 + edge.
     """
 
@@ -58,14 +58,14 @@ class WallSides:
 
 @dataclass(frozen=True, kw_only=True)
 class BoundarySurface:
-    """The finest surface, and what may be joined.
+    """The finest surface, and which nodes may be merged.
 
     Attributes:
         sides: one triangle each; patches: (Q, 3) nodes of all other triangles.
         side_nodes, side_loops: (S, 3) the node and the loop of each corner of a side.
-        patch_loops: (Q, 3) the loop of each corner, -1 where joining removes the triangle.
-        nook: (nodes,) the nook of each node, -1 for none; place: (nodes, 3) the middle a node
-            lies towards; start: (nodes,) its point.
+        patch_loops: (Q, 3) the loop of each corner, -1 if merging removes the triangle.
+        nook: (nodes,) the nook of each node, -1 for none; place: (nodes, 3) the centre towards
+            which a node lies; start: (nodes,) its point.
         seams: (S, 3) a number for the empty space about each edge of a side.
         loop_nook, loop_point: (loops,) the nook and the point of each.
     """
@@ -144,7 +144,7 @@ def boundary_surface(space: CellComplex, walls: Mask, empty: Mask) -> BoundarySu
 
 
 class _Numbers:
-    """Numbers for nodes: four to a cell, then three to a facet, then two to an edge."""
+    """Numbers the nodes: four per cell, then three per facet, then two per edge."""
 
     def __init__(self, space: CellComplex) -> None:
         self.space = space
@@ -160,7 +160,7 @@ class _Numbers:
         return self.edge + edge * 2 + (self.space.edges[edge] == point[:, None]).argmax(axis=1)
 
     def nooks(self, corner_nook: Index) -> Index:
-        """Of every node, by any cell around it; meaningless for facets that are walls."""
+        """The nook of every node, from any cell around it; meaningless for walls."""
         cells_ = self.space.cells
         result = np.full(self.count, -1)
         result[: self.facet] = corner_nook.reshape(-1)
@@ -182,7 +182,7 @@ class _Numbers:
 def _loops(space: CellComplex, walls: Mask, empty: Mask, open_: Mask) -> Index:
     """The loop (C, 4, 4) at corner i of the edge from i to j of each cell.
 
-    Edges of one wall meet in its corner; across a facet that is no wall, an edge stays the same.
+    Edges of one wall meet in its corner; across a facet that is not a wall, an edge stays the same.
     """
     left, right = [], []
     for own in range(4):
@@ -202,11 +202,11 @@ def _loops(space: CellComplex, walls: Mask, empty: Mask, open_: Mask) -> Index:
 def _patches(
     space: CellComplex, numbers: _Numbers, walls: Mask, empty: Mask, loops: Index
 ) -> tuple[Index, Index]:
-    """The triangles that are no sides of walls, with the loops of their corners.
+    """The triangles that are not sides of walls, with the loops of their corners.
 
-    In a cell with corners a, b, c, d: along an edge ab of some wall, where the facet abc is none, a
-    strip from the cell to the facet; and about the point a of some wall, where the edge ab lies in
-    none, a cap across that edge.
+    In a cell with corners a, b, c, d: along an edge ab of a wall, if the facet abc is not one, a
+    strip from the cell to the facet; and around the point a of a wall, if the edge ab lies in none,
+    a cap across that edge.
     """
     corners = space.cells.corners
     edge_walled = np.zeros(len(space.edges), bool)
@@ -245,7 +245,7 @@ def _patches(
 def _append(
     patches: list[Index], patch_loops: list[Index], quad: Index, loop: Index, sign: Index
 ) -> None:
-    """Two triangles for each quad, turned over where ``sign`` is negative."""
+    """Two triangles per quad, flipped if ``sign`` is negative."""
     triangles = np.array([[0, 1, 2], [0, 2, 3]])
     for triangle in triangles:
         turned = np.where((sign > 0)[:, None], triangle, triangle[::-1])

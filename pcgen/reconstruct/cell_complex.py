@@ -1,8 +1,8 @@
-"""All of space cut into tetrahedra: the Delaunay cells of a cloud, and the air around them.
+"""A partition of space into tetrahedra: the Delaunay cells of a cloud, and the air around them.
 
-A facet of the hull and a point at infinity make a cell too, so that every facet has two sides and
-no rim needs a rule of its own. Cells are oriented from one to the next across their facets and
-not by their volumes, whose signs are noise for flat ones.
+A facet of the hull and a point at infinity also form a cell, so that every facet has two sides and
+rims need no special case. Cells are oriented from one to the next across their facets rather than
+by their volumes, whose signs are noise for flat cells.
 """
 
 from __future__ import annotations
@@ -19,29 +19,29 @@ Points = NDArray[np.float64]
 Index = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 
-# Of a cell's corners 0 to 3, in the order of Cells.facets_of.
+# Sides of a cell, as corners 0 to 3, in the order of Cells.facets_of.
 SIDES = np.array([[0, 1, 2], [0, 1, 3], [0, 2, 3], [1, 2, 3]])
-FACING = np.array([3, 2, 1, 0])  # the corner that a side leaves out; and its own inverse
+FACING = np.array([3, 2, 1, 0])  # the corner opposite a side; its own inverse
 ENDS = np.array([[0, 1], [0, 2], [0, 3], [1, 2], [1, 3], [2, 3]])
 EDGE = np.full((4, 4), -1)
 EDGE[ENDS[:, 0], ENDS[:, 1]] = EDGE[ENDS[:, 1], ENDS[:, 0]] = np.arange(6)
 
-_CLEAR = 0.3  # a direction that sees every face at least so well is not improved further
-_AIR = 0.01  # how high above the hull a cell of the air has its middle; thickness stays below
+_CLEAR = 0.3  # a direction with at least this product with every face is not improved further
+_AIR = 0.01  # height of the centre of an air cell above the hull; thickness stays below it
 
 
 @dataclass(frozen=True, kw_only=True)
 class CellComplex:
-    """Cells (C), facets (F), edges (E) and points (P); number P is the point at infinity.
+    """Cells (C), facets (F), edges (E) and points (P); index P is the point at infinity.
 
     Attributes:
         points: (P, 3).
         cells: corners ascending, so infinity comes last; every facet has two cells.
-        meeting: (F, 2) where the two cells of a facet have it, as cell * 4 + side.
-        finite: the first so many cells are tetrahedra.
-        sign: (C,) 1 where the corners in their order are a positive tetrahedron, or -1.
+        meeting: (F, 2) the two cells of a facet, as cell * 4 + side.
+        finite: the number of tetrahedra, which come first.
+        sign: (C,) 1 if the corners in their order form a positive tetrahedron, else -1.
         edges: (E, 2) points; edges_of: (C, 6) in the order of ``ENDS``.
-        outward: (P + 1, 3) unit directions from points of the hull that see all hull facets there.
+        outward: (P + 1, 3) unit directions from points of the hull, outside all hull facets there.
     """
 
     points: Points
@@ -54,7 +54,7 @@ class CellComplex:
     outward: Points
 
     def middles(self, simplices: Index) -> Points:
-        """A point (n, 3) inside each simplex (n, corners); near the hull where one is infinite."""
+        """A point (n, 3) inside each simplex (n, corners); near the hull for infinite ones."""
         infinite = simplices == len(self.points)
         rest = (~infinite).sum(axis=1, keepdims=True)
         at = np.where(infinite, 0, simplices)
@@ -63,7 +63,7 @@ class CellComplex:
         return here + _AIR * up * infinite.any(axis=1, keepdims=True)
 
     def links(self, open_: Mask) -> tuple[Index, Index, Index, Index]:
-        """The two cells of each facet with ``open_`` (F,), and which side of each the facet is."""
+        """The two cells of each facet with ``open_`` (F,), and the side of each at the facet."""
         one, other = self.meeting[open_].T
         return one // 4, one % 4, other // 4, other % 4
 
@@ -93,14 +93,14 @@ def cell_complex_around(points: Points) -> CellComplex:
 
 
 def widest(normals: Points, corners: Index, count: int) -> tuple[Points, NDArray[np.float64]]:
-    """For each of ``count`` vertices the direction that looks away from its faces the most.
+    """For each of ``count`` vertices the direction farthest outside its faces.
 
     Args:
-        normals: (n, 3) unit, of the faces.
+        normals: (n, 3) unit normals of the faces.
         corners: (n, 3) vertex numbers.
     Returns:
-        (count, 3) unit directions, and the least product of each with a normal of its faces:
-        positive where the direction sees all of them. Found by the perceptron rule.
+        (count, 3) unit directions, and the smallest product of each with a normal of its faces:
+        positive if the direction is outside all of them. Found by the perceptron rule.
     """
     corner, face = corners.reshape(-1), np.repeat(np.arange(len(corners)), 3)
     order = np.argsort(corner, kind="stable")
@@ -140,7 +140,7 @@ def _signs(points: Points, all_cells: Cells, meeting: Index, finite: int) -> Ind
     volume = np.linalg.det(corners[:, 1:] - corners[:, :1])
     first = int(np.abs(volume).argmax())
     order, before = breadth_first_order(graph, first, directed=False)
-    # Two cells agree when their common facet is oriented oppositely in them.
+    # Two cells agree if their common facet has opposite orientations in them.
     flips = -((-1) ** FACING[meeting % 4].sum(axis=1))
     key = np.r_[one * count + two, two * count + one]
     place = np.argsort(key)
@@ -169,7 +169,7 @@ def _outward(points: Points, all_cells: Cells, finite: int) -> Points:
 
 
 def corner_groups(space: CellComplex, open_: Mask) -> Index:
-    """The group (C, 4) of each corner: those of one point in cells joined by facets ``open_``."""
+    """The group (C, 4) of each corner: one point in cells connected by facets ``open_``."""
     cell, side, other, facing = space.links(open_)
     here = cell[:, None] * 4 + SIDES[side]
     there = other[:, None] * 4 + SIDES[facing]
@@ -178,7 +178,7 @@ def corner_groups(space: CellComplex, open_: Mask) -> Index:
 
 
 def edge_groups(space: CellComplex, open_: Mask) -> Index:
-    """The group (C, 6) of each edge: those of one edge in cells joined by facets ``open_``."""
+    """The group (C, 6) of each edge: one edge in cells connected by facets ``open_``."""
     sides = EDGE[SIDES, np.roll(SIDES, -1, axis=1)]  # (4, 3): ends (0, 1), (1, 2), (2, 0)
     cell, side, other, facing = space.links(open_)
     here, there = cell[:, None] * 6 + sides[side], other[:, None] * 6 + sides[facing]

@@ -1,4 +1,4 @@
-"""A cloud made fit for reconstruction: finite, distinct points in a box of side 2, with a scale."""
+"""Prepares a cloud for reconstruction: finite, distinct points in a box of side 2."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from pcgen.errors import InputError
 
 MINIMUM = 10
-JOGGLES = (0.003, 0.01, 0.02)  # in spacings, from one that moves no point visibly
+JOGGLES = (0.003, 0.01, 0.02)  # in spacings; the first moves no point visibly
 # Distances below are in units of the box, whose longest side is 2.
 _SAME = 1e-6
-_FAR = 6.0  # a group of points this many median spacings away from all others is not the shape
-_FEW = 0.005  # ... when it holds less than this share of the points
+_FAR = 6.0  # points this many median spacings away from all others are outliers
+_FEW = 0.005  # ... if they are fewer than this share
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,13 +23,13 @@ class CleanCloud:
 
     Attributes:
         points: (P, 3) float64, finite and distinct.
-        normals: (P, 3) unit vectors as given, or None when some were missing or zero.
-        spacing: the median distance to the sixth neighbour: what "near" means here.
+        normals: (P, 3) unit vectors as given, or None if some were missing or zero.
+        spacing: median distance to the sixth neighbour, the unit for what is "near".
         centre, scale: own units are ``points * scale + centre``.
-        rank: 3, or 2 when all points lie in one plane.
+        rank: 3, or 2 if all points lie in one plane.
         notes: what was dropped or ignored, in words.
-        planes: (P, 3) unit normals without orientation where already estimated.
-        noisy: the points scattered about their surface before they were smoothed.
+        planes: (P, 3) unoriented unit normals, if already estimated.
+        noisy: whether the points scattered about their surface before they were smoothed.
         joggle: how far :func:`joggled` shifts points, in spacings.
     """
 
@@ -46,9 +46,9 @@ class CleanCloud:
 
 
 def joggled(points: NDArray[np.float64], cloud: CleanCloud) -> NDArray[np.float64]:
-    """Points (P, 3) shifted at random by less than one sees, always in the same way.
+    """Shift points (P, 3) at random by an invisible distance, always in the same way.
 
-    In special positions, four in a plane say, Delaunay cells are too flat to work in.
+    In special positions, e.g. four in a plane, Delaunay cells are too flat for the algorithms.
     """
     generator = np.random.default_rng(0)
     return points + generator.normal(scale=cloud.joggle * cloud.spacing, size=points.shape)
@@ -57,23 +57,26 @@ def joggled(points: NDArray[np.float64], cloud: CleanCloud) -> NDArray[np.float6
 def prepare_cloud(
     points: NDArray[np.floating], normals: NDArray[np.floating] | None = None
 ) -> CleanCloud:
-    """Drop what cannot be meshed and normalise the rest.
+    """Drop unusable points and normalise the rest.
 
     Args:
-        points: (P, 3) in any unit; NaN, repeats and far outliers are dropped and noted.
-        normals: (P, 3) of any length, or None; used only when every kept point has one.
+        points: (P, 3) in any unit; NaN, duplicates and distant outliers are dropped and noted.
+        normals: (P, 3) of any length, or None; used only if every remaining point has one.
     Raises:
-        InputError: a wrong shape, fewer than 10 distinct points, or all points on a line.
+        InputError: the shape is wrong, there are fewer than 10 distinct points, or all are on a
+            line.
     """
     given = np.asarray(points, np.float64)
     if given.ndim != 2 or given.shape[1] != 3:
         raise InputError(f"a cloud must be (points, 3), got {given.shape}")
     if normals is not None and np.shape(normals) != given.shape:
-        raise InputError(f"normals must be {given.shape} as the points, got {np.shape(normals)}")
+        raise InputError(
+            f"normals must have the shape of points {given.shape}, got {np.shape(normals)}"
+        )
     notes: list[str] = []
     finite = np.flatnonzero(np.isfinite(given).all(axis=1))
     _note(notes, len(given) - len(finite), "points with NaN or infinity dropped")
-    # Repeats first: where every point is there seven times, its neighbours are itself.
+    # Duplicates first: the neighbours of a point that occurs seven times would be itself.
     distinct = finite[_distinct(given[finite])]
     _note(notes, len(finite) - len(distinct), "repeated points dropped")
     keep = distinct[_inliers(given[distinct])]
@@ -116,19 +119,19 @@ def _box(points: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
 
 
 def _distinct(points: NDArray[np.float64]) -> NDArray[np.intp]:
-    """Indices of the first point at each place, to a millionth of the size without outliers."""
+    """Indices of distinct points, up to a millionth of the size without outliers."""
     if not len(points):
         return np.arange(0)
     low, middle, high = np.percentile(points, (1, 50, 99), axis=0)
     side = float((high - low).max()) or float(np.ptp(points, axis=0).max()) or 1.0
-    # Far outliers may leave the range of int64; they are as far from each other as from all.
+    # Distant outliers may exceed int64; they are far from each other too.
     places = np.clip((points - middle) / (_SAME * side / 2), -(2.0**62), 2.0**62)
     _, first = np.unique(np.round(places).astype(np.int64), axis=0, return_index=True)
     return np.sort(first)
 
 
 def _inliers(points: NDArray[np.float64]) -> NDArray[np.intp]:
-    """Indices of the points that belong to a group of some size, linked at a few spacings."""
+    """Indices of points in groups of some size, linked at a few spacings."""
     from scipy.sparse.csgraph import connected_components
     from scipy.spatial import cKDTree
 

@@ -1,8 +1,8 @@
 """Points on the sharp edges and corners of a shape, where its planes meet.
 
-A sample hits an edge with probability zero, so triangles between samples cut every edge off by
+A sample hits an edge with probability zero, so triangles between samples cut off every edge by
 about half the spacing. Where two well-supported planes meet within reach of their points, a point
-of their line is added to the cloud; where three meet, their corner.
+on their line is added to the cloud; where three meet, their corner.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 Points = NDArray[np.float64]
 Normals = NDArray[np.float64]
 
-_PARTNERS = 16  # neighbours whose planes are tried
-_APART = np.cos(np.radians(35.0))  # planes closer than this in angle make no edge
-_ALIKE = np.cos(np.radians(10.0))  # a supporter's normal against the plane it supports
-_REACH = 1.2  # of a plane beyond its points, in spacings
+_PARTNERS = 16  # number of neighbours whose planes are tried
+_APART = np.cos(np.radians(35.0))  # planes at a smaller angle form no edge
+_ALIKE = np.cos(np.radians(10.0))  # angle between a supporter's normal and the plane
+_REACH = 1.2  # reach of a plane beyond its points, in spacings
 _SUPPORT = 4  # points near the edge that must lie on each plane
-_BESIDE = 1.8  # how near, in spacings
+_BESIDE = 1.8  # distance of supporters, in spacings
 _MERGE = 0.4  # edge points closer than this, in spacings, become one
 
 
@@ -28,7 +28,7 @@ _MERGE = 0.4  # edge points closer than this, in spacings, become one
 class Creases:
     """Attributes:
     points: (E, 3) on edges and corners.
-    normals: (E, 3, 3) of the planes that meet there; an edge repeats its second.
+    normals: (E, 3, 3) normals of the planes that meet there; for an edge the second is repeated.
     """
 
     points: Points
@@ -36,11 +36,11 @@ class Creases:
 
 
 def find_creases(points: Points, normals: Normals, spacing: float, width: float) -> Creases:
-    """Edges and corners of the planes (points, normals).
+    """Find edges and corners of the planes (points, normals).
 
     Args:
         normals: (P, 3) unit vectors without orientation.
-        width: distance from a plane that still counts as on it.
+        width: distance from a plane up to which points count as on it.
     """
     from scipy.spatial import cKDTree
 
@@ -51,11 +51,11 @@ def find_creases(points: Points, normals: Normals, spacing: float, width: float)
     on_edge, planes = _supported(on_edge, planes, points, normals, tree, reach, width, _SUPPORT)
     on_edge, planes = _merged(on_edge, planes, points, normals, spacing)
     corner, triple = _corners(on_edge, planes, points, normals, tree, spacing)
-    # Each plane fills only a quarter of the surroundings of a corner.
+    # Each plane fills only a quarter of the area around a corner.
     corner, triple = _supported(corner, triple, points, normals, tree, 1.3 * reach, width, 3)
     corner, triple = _merged(corner, triple, points, normals, spacing)
     if len(corner):
-        # The corner stands for the edge points around it.
+        # The corner replaces the edge points around it.
         free = cKDTree(corner).query(on_edge)[0] > _MERGE * spacing
         on_edge, planes = on_edge[free], planes[free]
     return Creases(
@@ -70,7 +70,7 @@ def _meetings(
     tree,
     spacing: float,  # type: ignore[no-untyped-def]
 ) -> tuple[Points, NDArray[np.int64]]:
-    """Where the planes of neighbouring points meet, close to both: (M, 3) and (M, 2) planes."""
+    """Points (M, 3) where planes (M, 2) of neighbouring points meet, close to both."""
     count = min(_PARTNERS, len(points) - 1)
     neighbour = tree.query(points, count + 1)[1][:, 1:]
     one = np.repeat(np.arange(len(points)), count)
@@ -88,7 +88,7 @@ def _meetings(
 
 
 def _foot(here: Points, normal: Normals, there: Points, other: Normals) -> Points:
-    """The point of both planes that is nearest to ``here``, which lies on the first."""
+    """The point on both planes nearest to ``here``, which lies on the first."""
     along = other - (other * normal).sum(1, keepdims=True) * normal
     height = ((there - here) * other).sum(1) / (along * other).sum(1)
     return here + height[:, None] * along
@@ -104,7 +104,7 @@ def _supported(
     width: float,
     least: int,
 ) -> tuple[Points, NDArray[np.int64]]:
-    """Those within ``reach`` of which each of their planes holds at least so many points."""
+    """Those with at least so many points of each of their planes within ``reach``."""
     if not len(places):
         return places, planes
     distance, index = tree.query(places, min(24, len(points)))
@@ -124,7 +124,7 @@ def _merged(
     normals: Normals,
     spacing: float,
 ) -> tuple[Points, NDArray[np.int64]]:
-    """One for each cluster: the first that no kept one is near to, nearest to its points first."""
+    """One per cluster: greedily, in order of the distance to their points."""
     from scipy.spatial import cKDTree
 
     if not len(places):
@@ -150,7 +150,7 @@ def _corners(
     tree,  # type: ignore[no-untyped-def]
     spacing: float,
 ) -> tuple[Points, NDArray[np.int64]]:
-    """Where a third plane near an edge cuts it."""
+    """Points where a third plane near an edge intersects it."""
     if not len(on_edge):
         return on_edge, planes
     count = min(_PARTNERS, len(points))
@@ -160,7 +160,7 @@ def _corners(
     matrix = normals[triple]
     solvable = np.abs(np.linalg.det(matrix)) > 0.3
     triple, matrix, edge = triple[solvable], matrix[solvable], edge[solvable]
-    # Relative to the edge point, so that the planes' offsets are small numbers.
+    # Relative to the edge point, so that the planes' offsets are small.
     offset = ((points[triple] - on_edge[edge][:, None]) * matrix).sum(2)
     arm = np.linalg.solve(matrix, offset[..., None])[..., 0]
     place = on_edge[edge] + arm

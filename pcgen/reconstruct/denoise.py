@@ -1,10 +1,10 @@
-"""Noisy clouds, such as generated ones, projected onto the surface around which they scatter.
+"""Projects noisy clouds, such as generated ones, to the surface about which they scatter.
 
 A triangulation passes through its points, so noise beyond a small share of their spacing tears it
-into splinters. Such clouds, and only those, are projected onto local planes (moving least squares;
+into splinters. Such clouds, and only those, are projected to local planes (moving least squares;
 Levin 2003, Alexa et al. 2003) and thinned to an even spacing, which trades points for smoothness:
-the more points the generator draws, the smoother the result. The cloud is then ``noisy``, and its
-facets are closed with wider tolerances. Normals that fit decide the planes; measurements:
+the more points are sampled, the smoother the result. The cloud is then ``noisy``, and its facets
+are closed with larger tolerances. If given normals fit, they decide the planes; measurements:
 docs/notes/meshing.md.
 """
 
@@ -20,36 +20,37 @@ from pcgen.reconstruct.planes import estimate_normals, typical_offset
 
 Points = NDArray[np.float64]
 
-# Lengths in spacings. The typical offset from the local planes was at most 0.036 on samples of
-# meshes and at least 0.058 on what a small run generated.
+# Lengths in spacings. The typical offset from the local planes was at most 0.036 for samples of
+# meshes and at least 0.058 for samples of a small run.
 NOISY = 0.045
-# Points with normals may be noisy below that: bulky seats, 6000 points each, of a run that had
-# trained for an hour had 0.039 to 0.045. Taken for clean, five of these were torn to a genus of 172
-# to 317; smoothed they have 0 to 19. Five of 442 test shapes without normals lie between, and
-# would lose a third of their F-score.
+# Points with normals may be noisy below that: bulky seats, 6000 points each, from a run trained for
+# an hour had 0.039 to 0.045. When treated as clean, five of these were torn to a genus of 172 to
+# 317; smoothed they have 0 to 19. Five of 442 test shapes without normals are in between, and would
+# lose a third of their F-score.
 NOISY_WITH_NORMALS = 0.037
 WORSE = 2.0  # given normals this many times farther off than estimated ones are not used
-REACH = 2.0  # of the weights that fit a plane
+REACH = 2.0  # reach of the weights for fitting a plane
 NEIGHBOURS = 32
 ROUNDS = 4
-# Side of the cells of which one point each is kept; with given normals, distance of the kept ones.
-# There, of 6000 points, 1.15 has fewer holes (genus 36 on average, not 47) and F 0.407, not 0.426.
+# Side of the cells that keep one point each; with given normals, the distance between kept points.
+# With normals and 6000 points, 1.15 has fewer holes (genus 36 on average, not 47) and F 0.407, not
+# 0.426.
 KEPT = 1.0
 # With given normals:
-AROUND = 48  # neighbours
-ALIKE = 0.1  # 1 - cosine at which a neighbour's say is a third
-ACROSS = 1.0  # spacings off the plane at which it is too
-SAME = 0.5  # cosine of normals above which near points are one layer
-# Mean square offset over that of normals that say nothing. It was at most 0.81 for what a run
+AROUND = 48  # number of neighbours
+ALIKE = 0.1  # 1 - cosine at which a neighbour's weight is a third
+ACROSS = 1.0  # distance from the plane, in spacings, at which it is a third too
+SAME = 0.5  # cosine of normals above which near points belong to one layer
+# Mean square offset over that of uninformative normals. It was at most 0.81 for normals that a run
 # predicts, and at least 0.91 for random or equal normals on the same points.
 MISFIT = 0.87
 
 
 def denoise(cloud: CleanCloud) -> CleanCloud:
-    """The cloud with planes it can trust, smoothed where it is noisy; what was done is noted.
+    """Smooth the cloud if it is noisy, and find planes it can trust; notes describe what was done.
 
-    Given normals stay where the points lie in their planes. Where the points are noisy they lead
-    the smoothing and leave as ``planes``, without orientation. Otherwise estimated ones decide.
+    Given normals are kept if the points lie in their planes. For noisy points they guide the
+    smoothing and are returned as ``planes``, without orientation. Otherwise estimated ones decide.
     """
     if cloud.rank == 2:
         return cloud
@@ -84,7 +85,7 @@ def denoise(cloud: CleanCloud) -> CleanCloud:
 
 
 def misfit(points: Points, normals: Points, spacing: float) -> float:
-    """How far neighbours lie off the planes of normals: 0 in them, 1 as for random normals."""
+    """The misfit of neighbours to the planes of normals: 0 in them, 1 for random normals."""
     index, weight = _kin(points, normals, REACH * spacing)
     arms = points[index] - points[:, None]
     off = (weight * np.einsum("pkd,pd->pk", arms, normals) ** 2).sum(axis=1)
@@ -93,7 +94,7 @@ def misfit(points: Points, normals: Points, spacing: float) -> float:
 
 
 def _led(points: Points, normals: Points, spacing: float) -> tuple[Points, Points]:
-    """Points smoothed along given normals and thinned, and the normals that are left."""
+    """Smooth points along given normals and thin them; returns points and normals."""
     reach = REACH * spacing
     normals = _agreed(points, _agreed(points, normals, reach), reach)
     for _ in range(ROUNDS):
@@ -107,7 +108,7 @@ def _led(points: Points, normals: Points, spacing: float) -> tuple[Points, Point
 
 
 def _kin(points: Points, normals: Points, reach: float) -> tuple[NDArray[np.intp], Points]:
-    """Neighbours (P, k), the point itself among them, and what each has to say about its plane."""
+    """Neighbours (P, k), including the point itself, and their weights for its plane."""
     from scipy.spatial import cKDTree
 
     distance, index = cKDTree(points).query(points, min(AROUND, len(points)))
@@ -116,7 +117,7 @@ def _kin(points: Points, normals: Points, reach: float) -> tuple[NDArray[np.intp
 
 
 def _agreed(points: Points, normals: Points, reach: float) -> Points:
-    """The mean direction of the normals around each point; signs do not matter."""
+    """The mean direction of the normals around each point, ignoring signs."""
     index, weight = _kin(points, normals, reach)
     near = normals[index]
     return np.linalg.eigh(np.einsum("pk,pki,pkj->pij", weight, near, near, optimize=True))[1][
@@ -125,13 +126,13 @@ def _agreed(points: Points, normals: Points, reach: float) -> Points:
 
 
 def _spread(points: Points, normals: Points, apart: float) -> NDArray[np.intp]:
-    """Points of which no two of one layer are nearer than ``apart``: the first come stay."""
+    """Greedily keep points such that no two of one layer are closer than ``apart``."""
     from scipy.sparse import coo_array
     from scipy.spatial import cKDTree
 
     one, two = cKDTree(points).query_pairs(apart, output_type="ndarray").T
     alike = np.abs((normals[one] * normals[two]).sum(axis=1)) > SAME
-    # Pairs have the smaller index first, so a point need only look at those after it.
+    # Pairs have the smaller index first, so a point only checks those after it.
     ends = one[alike].astype(np.int32), two[alike].astype(np.int32)
     after = coo_array((np.ones(alike.sum()), ends), shape=(len(points), len(points))).tocsr()
     gone = np.zeros(len(points), bool)
@@ -142,7 +143,7 @@ def _spread(points: Points, normals: Points, apart: float) -> NDArray[np.intp]:
 
 
 def _projected(points: Points, reach: float) -> Points:
-    """Each point moved into the plane of the points around it, a few times."""
+    """Move each point to the plane of the points around it, a few times."""
     from scipy.spatial import cKDTree
 
     count = min(NEIGHBOURS, len(points))

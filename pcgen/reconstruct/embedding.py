@@ -1,16 +1,17 @@
-"""Thickness for walls of Delaunay facets, such that no face crosses another.
+"""Thickness for walls of Delaunay facets, without self-intersections.
 
 Moving each vertex of a sewn surface (:mod:`pcgen.reconstruct.thicken`) out of its wall is simple
-and nearly right, but around one point in eight no single place sees all walls of its nook, and
-faces cross there. The finest surface of :mod:`pcgen.reconstruct.boundary_surface` never crosses
-itself, but has many times the faces. So: one vertex for each loop of walls wherever that works.
+and nearly right. But around one point in eight no single position is in front of all walls of its
+nook, and faces intersect there. The finest surface of :mod:`pcgen.reconstruct.boundary_surface`
+never intersects itself, but has many times the faces. So there is one vertex per loop of walls if
+possible:
 
-1. About a point with several nooks, the one that sees its walls worst stays where it is; the
-   others move to where they see all of theirs; a second loop in a nook draws back into its walls.
-2. Where faces cross, vertices move less far, thrice.
-3. Where they still do, their nooks get the finest surface, until nothing crosses.
+1. Around a point with several nooks, the worst one keeps its position; the others move in front of
+   all their walls; a second loop in a nook moves back into its walls.
+2. Where faces intersect, vertices move less far, three times.
+3. Where they still do, their nooks get the finest surface, until nothing intersects.
 
-The result is embedded unless cells are as flat as rounding; :func:`embedded` says what is left.
+The result is embedded unless cells are flat to rounding; :func:`embedded` reports what is left.
 """
 
 from __future__ import annotations
@@ -42,17 +43,17 @@ from pcgen.reconstruct.thicken import clean, connected, subdivide, tetrahedra
 Faces = NDArray[np.int64]
 Values = NDArray[np.float64]
 
-_SEES = 0.1  # least product of a direction with the normals of all walls it sees
-_STEP = 0.3  # a vertex moves at most this share of the shortest edge of its walls
+_SEES = 0.1  # minimum product of a direction with the normals of all walls it is in front of
+_STEP = 0.3  # a vertex moves at most this fraction of the shortest edge of its walls
 _DRAW_BACK = 2.0  # how much farther a second loop moves than a first
 _SHRINK, _SMALLER = 3, 0.4  # rounds of moving less far, and how much less
-_MOVED = 3  # rounds after those that open the nooks of moved vertices only
+_MOVED = 3  # further rounds that open only the nooks of moved vertices
 _ROUNDS = 12
-_FINE = 0.4  # how far at most a node lies towards its middle
+_FINE = 0.4  # maximum fraction of the way from a node's point to its centre
 
 
 def walls_among(space: CellComplex, faces: Faces) -> Mask | None:
-    """Which facets (F,) ``faces`` are, or None when some are no facets of the space."""
+    """The facets (F,) that ``faces`` are, or None if some are not facets of the complex."""
     count = len(space.points) + 1
     wanted = facet_keys(np.sort(clean(faces), axis=1), count)
     walls = np.isin(facet_keys(space.cells.facets, count), wanted)
@@ -62,15 +63,15 @@ def walls_among(space: CellComplex, faces: Faces) -> Mask | None:
 def embedded(
     space: CellComplex, walls: Mask, full: Mask, thickness: float
 ) -> tuple[Points, Faces, Index]:
-    """The surface of sheets with ``thickness`` and of the cells ``full``.
+    """The surface of the cells ``full`` and of sheets with ``thickness``.
 
     Args:
-        walls: (F,) sheets, and whatever bounds full cells.
-        full: (C,) cells of material, none of them infinite.
+        walls: (F,) sheets, and the boundary of full cells.
+        full: (C,) cells of material, all finite.
     Returns:
-        vertices and faces, closed and two-manifold, and the point (V,) each vertex lies at, -1 for
-        the middle of an edge. Crossings that remain are for
-        :func:`~pcgen.reconstruct.self_intersections.crossing_faces` to count.
+        vertices and faces, closed and two-manifold, and the point (V,) of each vertex, -1 for the
+        centre of an edge. :func:`~pcgen.reconstruct.self_intersections.crossing_faces` counts the
+        remaining intersections.
     """
     empty = ~full
     one, two = empty[space.cells.cells_of].T
@@ -94,10 +95,10 @@ def embedded(
 
 
 class _Placing:
-    """Which nooks are open, and where the vertices lie.
+    """The open nooks, and the positions of the vertices.
 
-    Vertices are named by nodes, then loops, then seams. A seam needs a vertex of its own where
-    two of them run between the same two loops.
+    Vertices are named by nodes, then loops, then seams. A seam needs its own vertex if two of them
+    connect the same two loops.
     """
 
     def __init__(self, skin: BoundarySurface, space: CellComplex, thickness: float) -> None:
@@ -137,7 +138,7 @@ class _Placing:
         self.second, self.far = second, np.minimum(far, _STEP * shortest)
 
     def _place_seams(self, normals: Points, thickness: float) -> None:
-        """Away from both walls of a seam."""
+        """Move seams away from both their walls."""
         seams, sides = self.skin.seams, self.skin.sides
         count = int(seams.max()) + 1
         away, along, length = np.zeros((count, 3)), np.zeros((count, 3)), np.full(count, np.inf)
@@ -148,7 +149,7 @@ class _Placing:
             np.add.at(away, seams[:, i], normals)
             np.add.at(along, seams[:, i], unit(inwards))
             length[seams[:, i]] = np.linalg.norm(b - a, axis=1)
-        # Where both are the two sides of one wall, away is out of its rim.
+        # If both are the two sides of one wall, this is out of its rim.
         rim = np.linalg.norm(away, axis=1) < 0.2
         self.seam_direction = unit(np.where(rim[:, None], -along, away))
         self.seam_far = np.minimum(thickness / 2, 0.2 * length)
@@ -171,7 +172,7 @@ class _Placing:
         return self._positions(names), renumbered.reshape(-1, 3).astype(np.int64), names
 
     def origin(self, names: Index) -> Index:
-        """The point (n,) of nodes and loops, -1 for seams."""
+        """The points (n,) of nodes and loops, -1 for seams."""
         known = np.concatenate([self.skin.start, self.skin.loop_point])
         inside = names < len(known)
         return np.where(inside, known[np.where(inside, names, 0)], -1)
@@ -192,8 +193,8 @@ class _Placing:
         return result
 
     def _doubled_seams(self, walls: Index) -> tuple[Index, Index]:
-        """Seams with the same ends as another: their two loops (seams, 2), and (S, 3) the names
-        of the vertices in their middles, -1 elsewhere.
+        """Seams with the same ends as another one: their two loops (seams, 2), and (S, 3) the names
+        of the vertices at their centres, -1 elsewhere.
         """
         seams = self.skin.seams.reshape(-1)
         ends = np.sort(np.stack([walls, np.roll(walls, -1, axis=1)], axis=2).reshape(-1, 2), axis=1)
@@ -210,17 +211,17 @@ class _Placing:
         return loops, middle.reshape(-1, 3)
 
     def shrink(self, names: Index) -> None:
-        """Move less far; but a second loop must stay farther from the point than a first."""
+        """Move less far; a second loop must stay farther from the point than a first."""
         loop, seam = self._split(names)
         loop = loop[~self.second[loop]]
         self.far[loop] *= _SMALLER
         self.seam_far[seam] *= _SMALLER
 
     def open(self, names: Index, step: int) -> bool:
-        """Open nooks: at first of the loops that moved, then of all, then of the ends of seams.
+        """Open nooks: first those of moved loops, then of all, then of the ends of seams.
 
         Returns:
-            whether any was still joined.
+            whether any was still merged.
         """
         loop, seam = self._split(names)
         chosen = loop[~self.stays[loop]] if step < _MOVED else loop
@@ -240,7 +241,7 @@ class _Placing:
 
 
 def _first_of_each(group: Index, rank: Values | Index) -> Mask:
-    """Which element of each group comes first by ``rank``."""
+    """Mark the first element of each group by ``rank``."""
     order = np.lexsort((rank, group))
     first = np.r_[True, group[order][1:] != group[order][:-1]]
     result = np.zeros(len(group), bool)
@@ -250,10 +251,10 @@ def _first_of_each(group: Index, rank: Values | Index) -> Mask:
 
 @dataclass(frozen=True, kw_only=True)
 class Pieces:
-    """The connected pieces of the two sides of walls.
+    """The connected components of the two sides of walls.
 
     Attributes:
-        sides: the sides; piece: (S,) the piece of each.
+        sides: the sides; piece: (S,) the component of each.
         volume: (pieces,) as in :class:`~pcgen.reconstruct.thicken.Layer`.
     """
 
@@ -263,7 +264,7 @@ class Pieces:
 
 
 def pieces_of(space: CellComplex, walls: Mask) -> Pieces:
-    """Of walls in otherwise empty space."""
+    """The components of walls in otherwise empty space."""
     empty = np.ones(len(space.cells.corners), bool)
     sides = wall_sides(space, walls, empty)
     _, seam = np.unique(edge_groups(space, ~walls).reshape(-1)[sides.edges], return_inverse=True)
@@ -272,13 +273,13 @@ def pieces_of(space: CellComplex, walls: Mask) -> Pieces:
     side = np.repeat(np.arange(count), 3)
     label = connected(count + int(seam.max()) + 1, side, count + seam)
     piece = np.unique(label[:count], return_inverse=True)[1].reshape(-1)
-    # Sides look into the empty cells, so away from the material, as those of a layer do.
+    # Sides face the empty cells, away from the material, like those of a layer.
     volume = np.bincount(piece, tetrahedra(space.points, sides.points)).astype(np.float64)
     return Pieces(sides=sides, piece=piece, volume=volume)
 
 
 def filled(space: CellComplex, walls: Mask, pieces: Pieces, kept: Mask) -> Mask:
-    """The cells (C,) of the rooms whose walls are not all ``kept`` (pieces,)."""
+    """The cells (C,) of the cavities whose walls are not all ``kept`` (pieces,)."""
     cell, _, other, _ = space.links(~walls)
     room = connected(len(space.cells.corners), cell, other)
     full = np.isin(room, room[pieces.sides.cells[~kept[pieces.piece]]])

@@ -1,4 +1,4 @@
-"""Meshes to GLB, PLY, OBJ, STL and 3MF, each read back and compared before it is written."""
+"""Writes meshes as GLB, PLY, OBJ, STL and 3MF; each file is read back and compared first."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from pcgen.reconstruct.topology import is_watertight, merged
 from pcgen.shapes.axes import from_y_up, to_y_up
 from pcgen.shapes.mesh_files import COLOURED, WRITE_SUFFIXES, Mesh, far_offset, mesh_bytes
 from pcgen.shapes.reading import read_mesh
-from pcgen.shapes.threemf import read_3mf, write_3mf
+from pcgen.shapes.threemf import write_3mf
 
 FORMATS = (*(suffix[1:] for suffix in WRITE_SUFFIXES), "3mf")
 METRES = {"mm": 0.001, "cm": 0.01, "m": 1.0, "in": 0.0254, "ft": 0.3048}
-"""The units that a mesh can be exported in, in metres."""
+"""The units for exports, in metres."""
 UPS = ("y", "z")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Export:
-    """How files state a mesh. By default as the source did.
+    """How files represent a mesh; by default in the unit and axes of the source.
 
-    PLY, OBJ and STL say neither unit nor axis. 3MF is written with Z up, as its standard has it;
-    GLB in metres where ``unit`` is given, and with Y up where ``unit`` or ``up`` is.
+    PLY, OBJ and STL state neither unit nor axis. As the standards require, 3MF has Z up; GLB is in
+    metres if ``unit`` is given, and has Y up if ``unit`` or ``up`` is.
 
     Attributes:
-        unit: of the numbers in the files, a key of :data:`METRES`.
+        unit: unit of the numbers in the files, a key of :data:`METRES`.
         size: length of the longest side in that unit. up: the axis that points up.
     Raises:
-        InputError: an unknown unit or axis, or a size that is no length.
+        InputError: the unit or axis is unknown, or the size is not positive.
     """
 
     unit: str = ""
@@ -49,19 +49,19 @@ class Export:
             raise InputError(f"size must be a positive length, got {self.size}")
 
     def check(self, unit: str) -> None:
-        """Refuse what cannot be done with a mesh in ``unit``.
+        """Check that a mesh in ``unit`` can be exported in this way.
 
         Raises:
-            InputError: lengths in an unknown unit cannot be told in another one.
+            InputError: lengths in an unknown unit cannot be converted.
         """
         if self.unit and self.size is None and unit not in METRES:
             raise InputError(
-                f"nobody said the unit of this shape, so it cannot be told in {self.unit}: "
+                f"the unit of this shape is unknown, so it cannot be converted to {self.unit}: "
                 "give the length of its longest side (--size), or prepare its data set with --unit"
             )
 
     def placed(self, mesh: Mesh, kind: str, *, unit: str = "", up: str = "y") -> tuple[Mesh, str]:
-        """The mesh as a file holds it, and the unit of its numbers.
+        """The mesh as stored in a file, and the unit of its numbers.
 
         Args:
             kind: of the file, one of :data:`FORMATS`. unit, up: of ``mesh``.
@@ -88,10 +88,10 @@ class Export:
 
 
 def check_formats(names: Sequence[str]) -> tuple[str, ...]:
-    """The formats in lower case, each once.
+    """The formats in lower case, without duplicates.
 
     Raises:
-        InputError: one is unknown.
+        InputError: a format is unknown.
     """
     formats = tuple(dict.fromkeys(name.lower().lstrip(".") for name in names))
     unknown = [name for name in formats if name not in FORMATS]
@@ -111,26 +111,29 @@ def checked_bytes(
     unit: str = "",
     colours: NDArray[np.uint8] | None = None,
 ) -> bytes:
-    """The mesh as the content of a file, after reading that back and comparing.
+    """The content of a mesh file, after reading it back and comparing.
 
     Args:
-        unit: that a 3MF file states; millimetres where nobody said it, as its standard has it.
-        colours: (V, 3) or (V, 4) of 0-255 at the vertices.
+        unit: the unit of a 3MF file; millimetres if unknown, as in its standard.
+        colours: vertex colours (V, 3) or (V, 4) from 0 to 255.
     Raises:
-        InputError: an unknown suffix, or colours that do not fit the mesh or the format.
-        MeshError: what is read back is another mesh.
+        InputError: the suffix is unknown, or colours do not match the mesh or the format.
+        MeshError: the mesh read back differs.
     """
     suffix = suffix.lower()
     if colours is not None and suffix not in COLOURED:
-        raise InputError(f"colours are kept by {', '.join(COLOURED)}, not by {suffix!r}")
+        raise InputError(f"colours are stored by {', '.join(COLOURED)}, not by {suffix!r}")
+    millimetres = 1.0
     if suffix == ".3mf":
-        data = write_3mf(mesh, unit if unit in METRES else "mm", name)
+        unit = unit if unit in METRES else "mm"
+        data, millimetres = write_3mf(mesh, unit, name), 1000 * METRES[unit]
     else:
         check_formats([suffix])
         data = mesh_bytes(mesh, suffix, name=name, colours=colours)
     try:
         offset = far_offset(mesh.used_vertices())
-        found = read_3mf(data) if suffix == ".3mf" else read_mesh(data, suffix=suffix)
+        found = read_mesh(data, suffix=suffix)
+        found = Mesh(found.vertices / millimetres, found.faces)
         shifted = Mesh(mesh.vertices - offset, mesh.faces)
         if suffix != ".stl":
             found = Mesh(found.vertices - offset, found.faces)
@@ -138,15 +141,15 @@ def checked_bytes(
     except MeshError as error:
         fault = str(error)
     if fault:
-        raise MeshError(f"as {suffix} it is read back wrongly, so it was not written: {fault}")
+        raise MeshError(f"the {suffix} file reads back differently, so it was not written: {fault}")
     return data
 
 
 def difference(wanted: Mesh, found: Mesh) -> str:
-    """What sets the mesh read back apart from the one written; empty when nothing does.
+    """The difference between the mesh written and the one read back; empty if there is none.
 
-    Both are seen as another program sees them: vertices at one place, in single precision, are
-    one vertex.
+    Both are compared as another program sees them: vertices at the same position, in single
+    precision, are one vertex.
     """
     if len(found.faces) != len(wanted.faces):
         return f"{len(found.faces)} faces instead of {len(wanted.faces)}"

@@ -1,10 +1,10 @@
 """The default method: Delaunay facets that lie in the planes of their points.
 
-A dense sample of a surface has a triangulation of it among the facets of its Delaunay
-tetrahedra (Amenta and Bern, "Surface reconstruction by Voronoi filtering", 1999). Where a sample
-is sparse and the shape has thin walls and open sheets, the classical filters fail; what tells
-the right facets is that they are small and lie flat in the planes of their corners. The result
-is any set of triangles, with sheets and holes; :mod:`pcgen.reconstruct.thicken` closes it.
+The facets of the Delaunay tetrahedra of a dense surface sample contain a triangulation of the
+surface (Amenta and Bern, "Surface reconstruction by Voronoi filtering", 1999). If a sample is
+sparse and the shape has thin walls and open sheets, the classical filters fail; the right facets
+are those that are small and lie flat in the planes of their corners. The result is an arbitrary set
+of triangles, with sheets and holes; :mod:`pcgen.reconstruct.thicken` closes it.
 """
 
 from __future__ import annotations
@@ -31,25 +31,25 @@ from pcgen.reconstruct.planes import estimate_normals, noise_width, settle
 Points = NDArray[np.float64]
 Faces = NDArray[np.int64]
 
-# Lengths in spacings (the distance to the sixth neighbour). Chosen on real shapes of two sets
-# with 2048 points each; the F-score changes by about 0.01 for a change of any by a third.
+# Lengths in spacings (the distance to the sixth neighbour). Chosen on real shapes of two sets with
+# 2048 points each; changing any of them by a third changes the F-score by about 0.01.
 REACH = 1.2  # largest circumradius of a facet
-TILT = np.cos(np.radians(25.0))  # of a facet against the plane of a corner
-AGREEING = 2  # corners whose plane a facet must lie in
-AGREEING_AT_CREASE = 3  # ... when one corner is on a crease, which lies in many planes
+TILT = np.cos(np.radians(25.0))  # angle between a facet and the plane of a corner
+AGREEING = 2  # number of corners in whose planes a facet must lie
+AGREEING_AT_CREASE = 3  # ... if one corner is on a crease, which lies in many planes
 FILL = 1.5  # largest circumradius of a facet that closes a hole
-BEND = np.cos(np.radians(50.0))  # of a facet that closes a notch against its neighbours
-WALLED = 3  # chosen facets that make a cell part of the material
-ROUNDS = 2  # how often cells so walled wall others
+BEND = np.cos(np.radians(50.0))  # angle between a facet that closes a notch and its neighbours
+WALLED = 3  # number of chosen facets that make a cell part of the material
+ROUNDS = 2  # rounds in which such cells wall others
 
 
 class Thin(NamedTuple):
-    """Which small cells are part of the material though no facets wall them.
+    """Which small cells are part of the material although no facets wall them.
 
     Attributes:
-        ragged: rim edges at a point that make it part of a thin part.
+        ragged: number of rim edges at a point that make it part of a thin part.
         width: largest circumradius of a cell of a thin part.
-        lone: corners of such a cell that must be ragged.
+        lone: number of corners of such a cell that must be ragged.
     """
 
     ragged: int
@@ -58,14 +58,14 @@ class Thin(NamedTuple):
 
 
 ROD = Thin(ragged=2, width=0.8, lone=3)
-# Planes of noisy points are wrong so often that rims run through every face, and handles with them.
-# On 8 test shapes that a run decoded with 10,000 points the genus fell from 177 to 33 on average,
-# for an F-score of 0.452 instead of 0.459; a width of 1.1 has genus 15 and 0.440.
+# Planes of noisy points are wrong so often that rims, and handles with them, run through every
+# face. On 8 test shapes that a run decoded with 10,000 points the genus fell from 177 to 33 on
+# average, for an F-score of 0.452 instead of 0.459; a width of 1.1 has genus 15 and 0.440.
 TORN = Thin(ragged=1, width=0.9, lone=2)
 
 
 def planar_facets(cloud: CleanCloud) -> tuple[Points, Faces]:
-    """The points with those of their creases, and the triangles through them."""
+    """The points, including those of creases, and triangles through them."""
     points = cloud.points
     if cloud.rank == 2:
         return points, _flat(cloud)
@@ -104,12 +104,12 @@ def _surface(
     chosen = (agree.sum(axis=1) >= needed) & (radius < REACH * spacing)
     chosen = close_holes(faces, chosen, normal, radius, largest=FILL * spacing, bend=BEND)
     solid = inside(points, complex_, chosen, radius, area, spacing)
-    # A facet that joins only points of a solid's skin is a second skin, not a fin.
+    # A facet between points of a solid's surface is a second surface, not a fin.
     skin = border(complex_, solid)
     covered = np.zeros(len(points), bool)
     covered[faces[skin]] = True
     chosen &= ~covered[faces].all(axis=1) | skin
-    # Between the layers of a noisy or curved sheet lie small cells; filled, they make one layer.
+    # Small cells between the layers of a noisy or curved sheet are filled to make one layer.
     for _ in range(ROUNDS):
         solid |= chosen[complex_.facets_of].sum(axis=1) >= WALLED
         chosen[complex_.facets_of[solid]] = True
@@ -120,10 +120,10 @@ def _surface(
 def _thin_parts(
     points: Points, complex_: Cells, chosen: NDArray[np.bool_], spacing: float, thin: Thin
 ) -> NDArray[np.bool_]:
-    """Small cells among points that no closed fan of facets surrounds.
+    """Small cells among points without a closed fan of facets.
 
-    Rods about as thin as the spacing have no plane to find; their cells, as in an alpha shape,
-    keep them whole.
+    Rods about as thin as the spacing have no planes; their cells, as in an alpha shape, keep them
+    whole.
     """
     edges, edge_of = facet_edges(complex_.facets)
     load = np.bincount(edge_of[chosen].reshape(-1), minlength=edges)
@@ -151,7 +151,7 @@ def facet_shape(
 
 
 def _flat(cloud: CleanCloud) -> Faces:
-    """Triangles of points in one plane."""
+    """Triangulate points in one plane."""
     centred = cloud.points - cloud.points.mean(axis=0)
     axes = np.linalg.svd(centred, full_matrices=False)[2][:2]
     faces = delaunay(centred @ axes.T).astype(np.int64)

@@ -1,8 +1,8 @@
-"""Small holes in a set of facets closed with further facets of the same Delaunay complex.
+"""Closes small holes in a set of facets with further facets of the same Delaunay complex.
 
-A facet that the planes did not vouch for (across a sharp edge, on a curved spot) still belongs to
-the surface when facets around it are chosen and only it is missing: when three of its edges are
-rims, or two are and it continues the facets beyond them.
+A facet that the planes did not confirm (across a sharp edge, on a curved spot) still belongs to the
+surface if facets around it are chosen and only it is missing: if three of its edges are rims, or
+two are and it continues the facets beyond them.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ def close_holes(
     largest: float,
     bend: float,
 ) -> NDArray[np.bool_]:
-    """Grow ``chosen`` (F,) over the holes.
+    """Extend ``chosen`` (F,) over holes.
 
     Args:
-        faces: (F, 3) candidate facets, corners ascending; no two of them cross.
+        faces: (F, 3) candidate facets, corners ascending, without intersections.
         normal, radius: (F, 3) unit normals without orientation, (F,) circumradii.
-        largest: circumradius up to which a facet may fill.
+        largest: largest circumradius of a filling facet.
         bend: smallest cosine between a facet of two rim edges and the facets beyond them.
     """
     edges, edge_of = facet_edges(faces)
@@ -44,7 +44,7 @@ def close_holes(
         bent = _bend(candidate, chosen, edge_of, load, normal)
         fits = (rims[candidate] == 3) | (bent > bend)
         candidate, bent = candidate[fits], bent[fits]
-        # The most closing and flattest first; an edge takes one new facet a round.
+        # Those that close most, and the flattest, first; one new facet per edge and round.
         candidate = candidate[np.lexsort((-bent, -rims[candidate]))]
         added = _first_on_each_edge(candidate, edge_of, load)
         if not len(added):
@@ -83,7 +83,7 @@ def _bend(
 def _first_on_each_edge(
     candidate: NDArray[np.int64], edge_of: NDArray[np.int64], load: NDArray[np.int64]
 ) -> NDArray[np.int64]:
-    """Candidates that no earlier candidate shares a rim edge with."""
+    """Candidates that share no rim edge with an earlier candidate."""
     order = np.arange(len(candidate))
     first = np.full(len(load), len(candidate))
     np.minimum.at(first, edge_of[candidate].reshape(-1), np.repeat(order, 3))

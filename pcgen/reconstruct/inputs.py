@@ -1,4 +1,4 @@
-"""What can be meshed: a samples file, a cloud file, or a folder of them, as named clouds."""
+"""Input for meshing: a samples file, a cloud file, or a folder of them, as named clouds."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ def named_clouds(
     In a folder, a file that cannot be read becomes a cloud with a ``fault``.
 
     Args:
-        frames: a data set whose categories give samples their real size back; by default the
-            one their run learned from, when it is still there.
-        latents: also read those that a samples file keeps.
+        frames: a data set whose categories determine the real size of samples; by default the one
+            their run was trained on, if it still exists.
+        latents: also read the latents of a samples file.
     Raises:
-        InputError: nothing there, an unknown extension, or a damaged file.
-        DataError: ``frames`` is no data set.
+        InputError: nothing is there, the suffix is unknown, or the file is damaged.
+        DataError: ``frames`` is not a data set.
     """
     path = Path(path)
     files = [path]
@@ -60,12 +60,12 @@ def named_clouds(
 
 
 def _of_file(path: Path, frames: Path | str | None, latents: bool) -> list[NamedCloud]:
-    # What is wrong with a cloud is for its own report to say, and no reason to refuse the others.
+    # A faulty cloud is described in its own report and does not affect the others.
     clouds = read_clouds(path, faulty="keep")
     most = max((len(cloud.points) for cloud in clouds.clouds), default=MESH_POINTS)
     if "run" in clouds.meta and most < MESH_POINTS // 2:
         progress.say(
-            f"{path}: {most} points a shape are few for a mesh; a run draws as many as wanted, "
+            f"{path}: {most} points per shape are few for a mesh; a run can sample more, "
             f"for example: pcgen sample {clouds.meta['run']} --points {MESH_POINTS} ..."
         )
     run = str(clouds.meta.get("run", ""))
@@ -84,10 +84,7 @@ def _of_file(path: Path, frames: Path | str | None, latents: bool) -> list[Named
                 points=cloud.points,
                 normals=cloud.normals,
                 category=category,
-                scale=place.scale,
-                centre=place.centre,
-                unit=place.unit or unit,
-                up=place.up,
+                place=replace(place, unit=place.unit or unit),
                 run=run,
                 latent=None if known is None else known[number],
             )
@@ -96,5 +93,5 @@ def _of_file(path: Path, frames: Path | str | None, latents: bool) -> list[Named
 
 
 def _safe(name: str) -> str:
-    """A file name on every system."""
+    """A file name that is valid on every system."""
     return re.sub(r"[^\w.-]+", "_", name).strip("._")[:100] or "cloud"

@@ -1,12 +1,12 @@
-"""Which Delaunay cells lie inside: closed shapes sealed where facets are missing.
+"""Which Delaunay cells are inside: closes shapes where facets are missing.
 
-Nobody says which side of a facet is inside, and many facets are sheets with no inside at all. So
-a cell counts as surely inside only when every way from it to the open air squeezes through holes
-about as small as the spacing of the points, while the cell itself is much wider: wide rooms behind
-narrow gates. The border between those cells and the air is then the cheapest cut that separates
-them, where cutting along chosen facets is almost free and across an empty facet costs its area
-(Labatut, Pons and Keriven, "Efficient multi-view reconstruction", ICCV 2007, cut Delaunay cells
-in this way, with lines of sight where we have gates).
+The inside of a facet is unknown, and many facets are sheets without an inside. So a cell counts as
+surely inside only if every path from it to the outside passes through holes about as small as the
+spacing of the points, while the cell itself is much wider: wide rooms behind narrow gates. The
+boundary between those cells and the outside is then the minimum cut that separates them, where
+cutting along chosen facets is almost free and across an empty facet costs its area (Labatut, Pons
+and Keriven, "Efficient multi-view reconstruction", ICCV 2007, cut Delaunay cells in this way, with
+lines of sight in place of gates).
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ Faces = NDArray[np.int64]
 _THIN = 0.3  # solids below this thickness, in spacings, are sheets
 _FREE = 0.02  # the cost of cutting along a chosen facet, relative to an empty one
 _BURIED = 0.05  # share of the points of a solid that may vanish inside it
-_DEEP = 2.0  # how far, in spacings, a point must vanish from those that stay to be missed
+_DEEP = 2.0  # distance, in spacings, of a vanished point from the remaining ones at which it counts
 _FLAT = 0.01  # height of a flat cell, in spacings
 _INFINITE = 2**29
 
 
 class Rooms(NamedTuple):
-    """What counts as inside though there is a way out.
+    """Which cells count as inside although there is a way out.
 
     Attributes:
-        gate: a wider hole, in spacings, is an opening of the shape and not of the sampling.
+        gate: a wider hole, in spacings, is an opening of the shape rather than of the sampling.
         width: how many times wider than its gate a cell must be.
-        opening: what a wider hole than this, in spacings, leads to is never inside.
-        furnished: rooms that would bury many points deeply stay rooms.
+        opening: what is behind a wider hole than this, in spacings, is never inside.
+        furnished: rooms that would bury many points deeply are kept empty.
     """
 
     gate: float = 1.5
@@ -65,7 +65,7 @@ class Cells:
 
 
 def delaunay(points: Points) -> Faces:
-    """Delaunay simplices; joggled where the points are in too special a position."""
+    """Delaunay simplices; points in special position are joggled."""
     from scipy.spatial import Delaunay, QhullError
 
     try:
@@ -104,18 +104,18 @@ def border(complex_: Cells, solid: NDArray[np.bool_]) -> NDArray[np.bool_]:
 def surface(
     complex_: Cells, solid: NDArray[np.bool_], sheets: NDArray[np.bool_]
 ) -> NDArray[np.bool_]:
-    """The facets (F,) that bound cells ``solid`` (C,), and those of ``sheets`` (F,) off them."""
+    """The facets (F,) that bound cells ``solid`` (C,), and ``sheets`` (F,) outside them."""
     off = ~np.r_[solid, False][complex_.cells_of].any(axis=1)
     return border(complex_, solid) | (sheets & off)
 
 
 def facet_keys(facets: Faces, count: int) -> NDArray[np.int64]:
-    """One number (F,) for each facet (F, 3), corners ascending and below ``count``."""
+    """A unique number (F,) for each facet (F, 3), with ascending corners below ``count``."""
     return (facets[:, 0] * count + facets[:, 1]) * count + facets[:, 2]
 
 
 def circumradius(points: Points, corners: Faces) -> NDArray[np.float64]:
-    """Of tetrahedra (C, 4); infinite for flat ones."""
+    """Circumradii of tetrahedra (C, 4); infinite for flat ones."""
     arms = points[corners[:, 1:]] - points[corners[:, 0]][:, None]
     squares = (arms**2).sum(axis=2)
     determinant = np.linalg.det(arms)
@@ -140,7 +140,7 @@ def inside(
         radius, area: (F,) of the facets.
     """
     width = circumradius(points, complex_.corners)
-    # Slivers have enormous radii, which would eat the digits of all others.
+    # Slivers have huge radii, beside which all others would lose their precision.
     gate = _widest_way_out(complex_, np.where(chosen, 0.0, np.minimum(radius, 10.0)))
     wide = width > rooms.width * np.maximum(gate, spacing)
     room = np.isfinite(width) & (gate < rooms.gate * spacing) & wide
@@ -167,7 +167,7 @@ def _thin(
     area: NDArray[np.float64],
     spacing: float,
 ) -> NDArray[np.bool_]:
-    """Cells of connected solids so thin that they are a sheet: three volumes over the border."""
+    """Cells of connected solids thin enough for a sheet: three volumes over the border."""
     both = np.r_[solid, False][complex_.cells_of]
     label = connected(len(solid), *complex_.cells_of[both.all(axis=1)].T)
     bodies = label.max() + 1
@@ -181,9 +181,9 @@ def _thin(
 def _flat_on_hull(
     points: Points, complex_: Cells, area: NDArray[np.float64], spacing: float
 ) -> NDArray[np.bool_]:
-    """The flat cells that rounding leaves over the points of a plane face of the hull.
+    """The flat cells that rounding leaves above the points of a planar face of the hull.
 
-    They are air, or the face would be made of them and hide its points.
+    They are outside, or they would form the face and hide its points.
     """
     largest = np.maximum(area[complex_.facets_of].max(axis=1), 1e-300)
     height = 3 * _volumes(points, complex_) / largest
@@ -200,7 +200,7 @@ def _burying(
     chosen: NDArray[np.bool_],
     spacing: float,
 ) -> NDArray[np.bool_]:
-    """Cells of the solids that would bury many points deeply: furniture, or an inner wall."""
+    """Cells of solids that would bury many points deeply: furniture, or an inner wall."""
     from scipy.spatial import cKDTree
 
     both = np.r_[solid, False][complex_.cells_of]
@@ -223,21 +223,21 @@ def _burying(
 
 
 def _widest_way_out(complex_: Cells, gate: NDArray[np.float64]) -> NDArray[np.float64]:
-    """For each cell, the narrowest facet on its best way to the outside.
+    """For each cell, the narrowest facet on its best path to the outside.
 
-    The best ways form the maximum spanning tree of the cells.
+    The best paths form the maximum spanning tree of the cells.
     """
     from scipy.sparse import csr_array
     from scipy.sparse.csgraph import breadth_first_order, minimum_spanning_tree
 
     outside = len(complex_.corners)
     low, high = np.sort(complex_.cells_of, axis=1).T
-    # A cell with several facets on the hull leaves through the widest.
+    # A cell with several facets on the hull uses the widest.
     order = np.lexsort((-gate, high, low))
     first = order[np.r_[True, (np.diff(low[order]) != 0) | (np.diff(high[order]) != 0)]]
     top = gate.max() + 1.0
     size = outside + 1
-    ends = np.stack([low[first], high[first]]).astype(np.int32)  # all that older SciPy takes
+    ends = np.stack([low[first], high[first]]).astype(np.int32)  # required by older SciPy
     graph = csr_array((top - gate[first], tuple(ends)), shape=(size, size))
     tree = minimum_spanning_tree(graph)
     visited, parent = breadth_first_order(tree, outside, directed=False)
@@ -257,9 +257,9 @@ def _cut(
     air: NDArray[np.bool_],
     cost: NDArray[np.float64],
 ) -> NDArray[np.bool_]:
-    """Of all sets of cells around ``room`` and off ``air`` whose border costs least, the largest.
+    """The largest set of cells around ``room`` and outside ``air`` with the cheapest border.
 
-    The largest, so that the layers of a noisy sample end up inside and not as loose sheets.
+    The largest, so that the layers of a noisy sample end up inside rather than as loose sheets.
     """
     from scipy.sparse import csr_array
     from scipy.sparse.csgraph import breadth_first_order, maximum_flow
@@ -273,9 +273,9 @@ def _cut(
     row = np.r_[one, two, seeds, np.full(len(open_), outside)]
     column = np.r_[two, one, np.full(len(seeds), target), open_]
     amount = np.r_[capacity, capacity, np.full(len(seeds) + len(open_), _INFINITE)]
-    ends = row.astype(np.int32), column.astype(np.int32)  # all that older SciPy takes
+    ends = row.astype(np.int32), column.astype(np.int32)  # required by older SciPy
     graph = csr_array((amount, ends), shape=(target + 1, target + 1))
-    graph.sum_duplicates()  # as newer SciPy has done already; the bound is on the sums
+    graph.sum_duplicates()  # newer SciPy does this already; the bound is on the sums
     graph.data = np.minimum(graph.data, _INFINITE)
     graph = graph.astype(np.int32)
     flow = maximum_flow(graph, outside, target).flow

@@ -1,8 +1,8 @@
-"""The zero level of a function as a closed manifold, evaluated finely only near it.
+"""The zero level set of a function as a closed manifold, evaluated finely only near it.
 
-Marching tetrahedra (Doi and Koide, 1991): the six tetrahedra of each cell of a grid share their
-faces with those of the cells beside it, and a plane cuts each. So the surface is watertight and
-manifold whatever the function is.
+Marching tetrahedra (Doi and Koide, 1991): the six tetrahedra of each grid cell share their faces
+with those of adjacent cells, and each is cut by a plane. So the surface is watertight and manifold
+for any function.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ Points = NDArray[np.float64]
 Faces = NDArray[np.int64]
 
 RESOLUTION = 96
-"""Cells along an axis where nobody says how many."""
+"""The default number of cells along an axis."""
 LEAST, MOST = 16, 384
-COARSER = 4  # times the final cells, on the first grid
-BAND = 1.0  # cells about the level, of a finer grid, in which it is evaluated
-SLIM = 0.05  # of an edge, nearest to its ends that a vertex lies: triangles keep an area
+COARSER = 4  # size of the first grid's cells, in final cells
+BAND = 1.0  # width of the band around the level, in cells, in which a finer grid is evaluated
+SLIM = 0.05  # minimum distance of a vertex from the ends of its edge: triangles keep an area
 
 
 def check_resolution(resolution: int) -> int:
     """The number of cells along an axis, a multiple of ``COARSER``.
 
     Raises:
-        InputError: it is none that a mesh can be made with.
+        InputError: it is out of range.
     """
     if not LEAST <= resolution <= MOST:
         raise InputError(
@@ -43,13 +43,13 @@ def check_resolution(resolution: int) -> int:
 def level_set(
     function: Callable[[Points], Points], half: float, cells: int
 ) -> tuple[Points, Faces, int]:
-    """Where ``function`` is zero in the cube [-half, half]³, which it is closed at.
+    """The zero level set of ``function`` in the cube [-half, half]³, closed at its boundary.
 
     Args:
-        function: places (n, 3) to values (n,), negative inside.
-        cells: along an axis, a multiple of 4. Memory is about 40 bytes for each of their cube.
+        function: maps positions (n, 3) to values (n,), negative inside.
+        cells: along an axis, a multiple of 4. Memory is about 40 bytes per cell.
     Returns:
-        vertices (V, 3), faces (F, 3) with outward normals, and how often it was evaluated.
+        vertices (V, 3), faces (F, 3) with outward normals, and the number of evaluations.
     """
     values, count = _values(function, half, cells)
     for side in (values, values.transpose(1, 0, 2), values.transpose(2, 0, 1)):
@@ -61,7 +61,7 @@ def level_set(
 def _values(
     function: Callable[[Points], Points], half: float, cells: int
 ) -> tuple[NDArray[np.float32], int]:
-    """Values (cells + 1,)³: of the function near its level, interpolated elsewhere."""
+    """Values (cells + 1,)³ of the function near its level, interpolated elsewhere."""
     now = cells // COARSER
     axis = np.linspace(-half, half, now + 1)
     nodes = np.indices((now + 1,) * 3).reshape(3, -1).T
@@ -79,7 +79,7 @@ def _values(
 
 
 def _doubled(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Linearly interpolated between neighbours along each axis."""
+    """Double the resolution by linear interpolation along each axis."""
     for axis in range(3):
         old = np.moveaxis(values, axis, 0)
         new = np.empty((2 * len(old) - 1, *old.shape[1:]), old.dtype)
@@ -89,7 +89,7 @@ def _doubled(values: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def marching_tetrahedra(values: NDArray[np.float32]) -> tuple[Points, Faces]:
-    """The zero level of values on a grid, positive on its border, in units of its cells."""
+    """The zero level set of grid values that are positive on the border, in units of cells."""
     shape = np.array(values.shape)
     inside = values < 0
     some, every = inside, inside
@@ -100,7 +100,7 @@ def marching_tetrahedra(values: NDArray[np.float32]) -> tuple[Points, Faces]:
         every = every[(*ahead, low)] & every[(*ahead, high)]
     cells = np.argwhere(some & ~every)
     stride = np.array([shape[1] * shape[2], shape[2], 1])
-    # The corners of a tetrahedron are those of a walk along the three axes, in some order.
+    # The corners of a tetrahedron are those of a path along the three axes, in some order.
     walks = [np.cumsum([np.zeros(3, int), *np.eye(3, dtype=int)[list(p)]], 0)
              for p in permutations(range(3))]  # fmt: skip
     corners = (cells @ stride)[:, None, None] + (np.array(walks) @ stride)
@@ -108,7 +108,7 @@ def marching_tetrahedra(values: NDArray[np.float32]) -> tuple[Points, Faces]:
     flat, below = values.reshape(-1), inside.reshape(-1)
     within = below[corners]
     number = within.sum(axis=1)
-    # Inner corners first; each kind is cut into triangles between an inner and an outer corner.
+    # Inner corners first; each case gives triangles between inner and outer corners.
     order = np.argsort(~within, axis=1, kind="stable")
     corners = np.take_along_axis(corners, order, 1)
     edges = []
@@ -129,7 +129,7 @@ def marching_tetrahedra(values: NDArray[np.float32]) -> tuple[Points, Faces]:
     begin, end = (np.stack(np.unravel_index(ends[:, i], values.shape), 1) for i in (0, 1))
     vertices = begin + share * (end - begin)
     faces = index.reshape(-1, 3)
-    # From inner to outer corners of its first and last edge, which a face looks along.
+    # Faces are oriented from inner to outer corners of their first and last edge.
     out = (end - begin)[faces].sum(axis=1)
     a, b, c = (vertices[faces[:, i]] for i in range(3))
     turned = (np.cross(b - a, c - a) * out).sum(axis=1) < 0

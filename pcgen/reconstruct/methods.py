@@ -1,7 +1,7 @@
-"""Points to mesh: several methods behind one interface, and the choice between them.
+"""Several reconstruction methods with one interface, and the selection among them.
 
-``reconstruct`` cleans the cloud, lets one method (or, for ``auto``, a few) put triangles through
-it, closes them to a watertight manifold, brings it back to its own unit and measures it.
+``reconstruct`` cleans the cloud, lets one method (or, for ``auto``, a few) make triangles, closes
+them to a watertight manifold, transforms it back to its own unit and measures it.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ METHODS: dict[str, Callable[[CleanCloud], tuple[Points, Faces]]] = {
     "pivoting": pivoting,
 }
 FIELD = "field"  # of a run, see pcgen.model.surfaces
-OF_CELLS = ("facets", "wrap", "alpha")  # whose triangles are Delaunay facets
-# What `auto` tries, in order; it stops at the first that agrees this well with the points.
+OF_CELLS = ("facets", "wrap", "alpha")  # methods whose triangles are Delaunay facets
+# The methods that `auto` tries, in order; it stops at the first with this agreement.
 AUTO = ("facets", "poisson", "alpha")
 GOOD = 0.9
-# Of noisy points with normals, as runs draw them, it takes the first that succeeds: whatever closes
-# them leaves points inside, and the tears that a mesh needs to reach all of them are no merit.
+# For noisy points with normals, as sampled from runs, it uses the first that succeeds: any method
+# that closes them leaves points inside, and the tears needed to reach all of them are no merit.
 # Without normals foliage looks like noise, 2 of 160 shapes, so there it must agree.
 AUTO_OF_NOISY = ("wrap", "facets")
 _NEAR = 0.02  # 1 % of the box, whose side is 2
@@ -51,14 +51,14 @@ _NEAR = 0.02  # 1 % of the box, whose side is 2
 
 @dataclass(frozen=True, kw_only=True)
 class MeshSettings:
-    """How to reconstruct.
+    """Settings of the reconstruction.
 
     Attributes:
-        method: a name of ``METHODS``, ``field`` for what a run drew, or ``auto`` for the field
-            where there is one, and else to keep the one that agrees best.
-        faces: at most about so many faces; None leaves them all.
-        thickness: of open sheets, as a share of the longest side of the box.
-        resolution: cells along an axis of the meshes that a run makes of latents.
+        method: a name of ``METHODS``, ``field`` for samples of a run, or ``auto`` for the field if
+            there is one, and otherwise for the method with the best agreement.
+        faces: approximate maximum number of faces; None for no limit.
+        thickness: of open sheets, relative to the longest side of the box.
+        resolution: cells along an axis, for meshes that a run makes of latents.
     """
 
     method: str = "auto"
@@ -73,12 +73,12 @@ class MeshSettings:
         if self.faces is not None and self.faces < 4:
             raise InputError(f"faces must be at least 4, got {self.faces}")
         if not 0 < self.thickness < 0.1:
-            raise InputError(f"thickness must lie between 0 and 0.1, got {self.thickness}")
+            raise InputError(f"thickness must be between 0 and 0.1, got {self.thickness}")
         check_resolution(self.resolution)
 
     @property
     def by_field(self) -> bool:
-        """Whether what a run drew is meshed by its field."""
+        """Whether samples of a run are meshed with its field."""
         return self.method == FIELD
 
 
@@ -102,15 +102,15 @@ def reconstruct(
     """Make a watertight, manifold mesh through points (P, 3).
 
     Args:
-        normals: (P, 3) outward normals; estimated from the points when missing or zero.
+        normals: (P, 3) outward normals; estimated from the points if missing or zero.
     Raises:
-        InputError: the cloud holds no surface (too few distinct points, or all on a line).
+        InputError: the cloud has no surface (too few distinct points, or all on a line).
         MeshError: the method found no surface.
     """
     settings = settings or MeshSettings()
     if settings.method == FIELD:
         raise InputError(
-            "method field meshes what a run drew, and these points have no latent of a run with a "
+            "method field meshes samples of a run, and these points have no latent of a run with a "
             "field; use auto, or train the run on data with solids"
         )
     start = time.perf_counter()
@@ -136,10 +136,10 @@ def reconstruct(
 def finished(
     mesh: Mesh, points: NDArray[np.floating], settings: MeshSettings, start: float
 ) -> Reconstruction:
-    """A mesh that a run made of a latent, within the face budget and with its report.
+    """Simplify a mesh that a run made of a latent to the face budget, and report on it.
 
     Args:
-        points: (P, 3) that the run drew of the same latent, in the unit of the mesh.
+        points: (P, 3) sampled from the same latent, in the unit of the mesh.
         start: when the work began, by ``time.perf_counter``.
     """
     vertices, faces = mesh.vertices, mesh.faces
@@ -184,7 +184,7 @@ def _best(cloud: CleanCloud, settings: MeshSettings) -> tuple[str, Points, Faces
 
 
 def _closed(name: str, cloud: CleanCloud, settings: MeshSettings) -> tuple[Points, Faces]:
-    """The mesh of one method; joggled more where faces cross, as flat cells make them."""
+    """The mesh of one method; joggled more if faces intersect because of flat cells."""
     of_cells = name in OF_CELLS and cloud.rank == 3
     least, best = np.inf, None
     for joggle in JOGGLES if of_cells else JOGGLES[:1]:
@@ -202,10 +202,10 @@ def _closed(name: str, cloud: CleanCloud, settings: MeshSettings) -> tuple[Point
 def agreement(vertices: Points, faces: Faces, cloud: CleanCloud, planes: Points | None) -> float:
     """How well a mesh in box units fits a cloud, 0 to 1: the criterion of ``auto``.
 
-    The harmonic mean of two shares: of the points within 1 % of the box from the mesh; and of
-    the mesh within two spacings of a point *and* within 1 % of the plane of one of its three
-    nearest points. The plane matters: sparse points leave most of even a perfect mesh farther
-    than 1 % from each of them.
+    The harmonic mean of two shares: of the points within 1 % of the box from the mesh, and of the
+    mesh within two spacings of a point *and* within 1 % of the plane of one of its three nearest
+    points. The plane matters: with sparse points, most of even a perfect mesh is farther than 1 %
+    from each of them.
     """
     from scipy.spatial import cKDTree
 

@@ -1,6 +1,6 @@
-"""The methods of the field, as Open3D has them: screened Poisson, alpha shapes, ball pivoting.
+"""The standard methods, from Open3D: screened Poisson, alpha shapes, ball pivoting.
 
-Each takes a :class:`~pcgen.reconstruct.cloud.CleanCloud` and gives triangles; closing them to a
+Each turns a :class:`~pcgen.reconstruct.cloud.CleanCloud` into triangles; closing them to a
 watertight manifold is the same last step for every method.
 """
 
@@ -20,15 +20,15 @@ from pcgen.reconstruct.planes import estimate_normals, orient_normals
 Points = NDArray[np.float64]
 Faces = NDArray[np.int64]
 
-_TRIM = 2.0  # Poisson faces farther than this many spacings from every point are invented
+_TRIM = 2.0  # Poisson faces farther than this many spacings from every point are removed
 _BALLS = (0.7, 1.2, 2.0)  # radii of the pivoting ball, in spacings
 ALPHA = 1.0  # largest circumradius of an alpha shape, in spacings
 
 
 def poisson(cloud: CleanCloud) -> tuple[Points, Faces]:
-    """Screened Poisson surface (Kazhdan and Hoppe, 2013), its depth fitted to the spacing.
+    """Screened Poisson surface (Kazhdan and Hoppe, 2013), with a depth that suits the spacing.
 
-    The part that lies far from all points is cut off: Poisson closes every opening with a bubble.
+    Parts far from all points are removed: Poisson closes every opening with a bubble.
     """
     import open3d as o3d
     from scipy.spatial import cKDTree
@@ -56,9 +56,9 @@ def pivoting(cloud: CleanCloud) -> tuple[Points, Faces]:
 
 
 def alpha_shape(cloud: CleanCloud) -> tuple[Points, Faces]:
-    """The boundary of all small Delaunay tetrahedra, and the small facets that stand alone.
+    """The boundary of all small Delaunay tetrahedra, and the small isolated facets.
 
-    Edelsbrunner and Muecke, "Three-dimensional alpha shapes" (1994), without its lone edges.
+    Edelsbrunner and Muecke, "Three-dimensional alpha shapes" (1994), without its isolated edges.
     """
     if cloud.rank == 2:
         raise InputError("the points lie in one plane and have no alpha solid; use method facets")

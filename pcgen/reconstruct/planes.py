@@ -1,9 +1,9 @@
 """The plane of the surface at each point, by vote, so that edges and thin walls stay sharp.
 
-A fit to all neighbours rounds every edge and mixes the two faces of a thin wall. Here each pair
-of near neighbours proposes the plane through itself and the point; the plane that most other
-neighbours lie on wins, and is then refined on those alone. On samples of meshes this finds two
-to three times as many normals within 10 degrees as principal components do.
+A fit to all neighbours rounds every edge and mixes the two faces of a thin wall. Here each pair of
+near neighbours proposes the plane through itself and the point; the plane with the most other
+neighbours wins, and is then refined on those alone. On samples of meshes this finds two to three
+times as many normals within 10 degrees as principal components do.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ from numpy.typing import NDArray
 
 NEIGHBOURS = 30
 PROPOSERS = 14
-_BLOCK = 256  # points at a time: bounds the memory at about 50 MB
-_QUIET = 0.3  # quantile of the offsets of neighbours that separates noise from shape
-_FINE, _COARSE = 0.05, 0.3  # width of agreement in spacings: noise-free points, and at most
+_BLOCK = 256  # points at a time; limits memory to about 50 MB
+_QUIET = 0.3  # quantile of neighbours' offsets that separates noise from shape
+_FINE, _COARSE = 0.05, 0.3  # width of agreement in spacings: for noise-free points, and the maximum
 
 
 def estimate_normals(
     points: NDArray[np.float64], spacing: float, width: float | None = None
 ) -> NDArray[np.float64]:
-    """Unit normals (P, 3) without orientation.
+    """Estimate unit normals (P, 3) without orientation.
 
     Args:
         spacing: median distance to the sixth neighbour.
-        width: distance from a plane that still counts as on it; measured from the noise of the
-            points when None.
+        width: distance from a plane up to which points count as on it; None to estimate it from
+            the noise of the points.
     """
     from scipy.spatial import cKDTree
 
@@ -44,7 +44,7 @@ def estimate_normals(
 
 
 def _noise(arms: NDArray[np.float64], normals: NDArray[np.float64], spacing: float) -> float:
-    """A width of agreement from how far the nearest neighbours lie off the coarse planes."""
+    """The width of agreement, from the offsets of nearest neighbours from coarse planes."""
     typical = _typical(arms, normals)
     return float(np.clip(2.5 * typical, _FINE * spacing, _COARSE * spacing))
 
@@ -57,12 +57,12 @@ def _typical(arms: NDArray[np.float64], normals: NDArray[np.float64]) -> float:
 
 
 def noise_width(points: NDArray[np.float64], normals: NDArray[np.float64], spacing: float) -> float:
-    """The distance from a plane that still counts as on it, for points with known normals."""
+    """The distance from a plane up to which points count as on it, given normals."""
     return _noise(_near_arms(points), normals, spacing)
 
 
 def typical_offset(points: NDArray[np.float64], normals: NDArray[np.float64]) -> float:
-    """How far near neighbours lie off the plane of a point: the noise, about 0.4 deviations."""
+    """The offset of near neighbours from a point's plane: the noise, about 0.4 deviations."""
     return _typical(_near_arms(points), normals)
 
 
@@ -76,9 +76,9 @@ def _near_arms(points: NDArray[np.float64]) -> NDArray[np.float64]:
 def settle(
     points: NDArray[np.float64], normals: NDArray[np.float64], spacing: float, width: float
 ) -> NDArray[np.float64]:
-    """Points moved along their normals onto the mean of the neighbours that share their plane.
+    """Move points along their normals to the mean of the neighbours that share their plane.
 
-    Noise-free points stay where they are; nothing moves farther than ``width``.
+    Noise-free points stay where they are; no point moves farther than ``width``.
     """
     from scipy.spatial import cKDTree
 
@@ -110,7 +110,7 @@ def _vote(
         plane /= np.maximum(size, 1e-300)[..., None]
         offset = np.matmul(plane, arms[rows].transpose(0, 2, 1)) / width
         votes = np.einsum("pqk,pk->pq", np.exp(-(offset**2)), near[rows])
-        # Pairs nearly in line with the point fix no plane.
+        # Pairs nearly collinear with the point define no plane.
         votes[size < 0.3 * length[rows][:, one] * length[rows][:, two]] *= 0.1
         best = votes.argmax(axis=1)
         normals[rows] = plane[np.arange(len(best)), best]
@@ -123,7 +123,7 @@ def _refine(
     normals: NDArray[np.float64],
     width: float,
 ) -> NDArray[np.float64]:
-    """The least-squares plane through the point of the neighbours that voted for it."""
+    """The least-squares plane through the point, of the neighbours that voted for it."""
     offset = np.einsum("pkd,pd->pk", arms, normals) / width
     weight = near * np.exp(-(offset**2))
     spread = np.einsum("pk,pkd,pke->pde", weight, arms, arms, optimize=True)
@@ -133,11 +133,11 @@ def _refine(
 def orient_normals(
     points: NDArray[np.float64], normals: NDArray[np.float64], neighbours: int = 12
 ) -> NDArray[np.float64]:
-    """Normals turned to agree with their neighbours, and outwards as a whole.
+    """Orient normals consistently with their neighbours, and outwards as a whole.
 
     Hoppe et al., "Surface reconstruction from unorganized points" (SIGGRAPH 1992): signs spread
-    along the spanning tree of the most parallel neighbours, from the topmost point, which looks
-    up, in each connected part.
+    along the spanning tree of the most parallel neighbours, starting in each connected component
+    from the topmost point, whose normal points up.
     """
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import (
@@ -150,7 +150,7 @@ def orient_normals(
     count = min(neighbours, len(points) - 1)
     index = cKDTree(points).query(points, count + 1)[1][:, 1:]
     one, two = np.repeat(np.arange(len(points)), count), index.reshape(-1)
-    bend = 1 - np.abs((normals[one] * normals[two]).sum(axis=1)) + 1e-6  # zeros are no links
+    bend = 1 - np.abs((normals[one] * normals[two]).sum(axis=1)) + 1e-6  # zeros would not be links
     shape = (len(points), len(points))
     ends = np.r_[one, two].astype(np.int32), np.r_[two, one].astype(np.int32)  # for older SciPy
     links = coo_array((np.r_[bend, bend], ends), shape=shape).tocsr()

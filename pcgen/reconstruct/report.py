@@ -1,4 +1,4 @@
-"""What is known of a mesh, measured against the points it was made from."""
+"""The report of a mesh, compared with the points it was made from."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ SAMPLES = 20_000
 
 @dataclass(frozen=True, kw_only=True)
 class MeshReport:
-    """One mesh, in numbers. Lengths, areas and volumes are in the unit of the input.
+    """Measurements of a mesh. Lengths, areas and volumes are in the unit of the input.
 
     Attributes:
-        method: the one that made it; candidates: the agreement of each that ``auto`` tried.
+        method: of reconstruction; candidates: the agreement of each method that ``auto`` tried.
         watertight, manifold, components, genus: see :class:`~pcgen.reconstruct.topology.Topology`.
-        crossings: pairs of faces that cross or touch though they share no vertex.
-        points_to_mesh: mean distance of the points to the surface.
-        mesh_to_points: mean distance of the surface (20,000 points on it) to the nearest point;
-            never below about half the spacing of the points, however good the mesh.
+        crossings: pairs of faces that intersect or touch without a common vertex.
+        points_to_mesh: mean distance from the points to the surface.
+        mesh_to_points: mean distance from the surface (20,000 points on it) to the nearest point;
+            at least about half the spacing of the points, even for a perfect mesh.
         f_score: harmonic mean of the shares of points and of surface closer than ``threshold``,
             which is 1 % of the longest side of the box of the points.
         seconds: from points to finished mesh.
-        offset: subtracted where single precision would lose the shape: in STL files, and to judge
-            what is closed; zero unless the shape is far from the origin.
+        offset: subtracted where single precision would lose the shape: in STL files, and to test
+            watertightness; zero unless the shape is far from the origin.
     """
 
     method: str
@@ -73,7 +73,7 @@ def measure(
     shape = topology(vertices - offset, faces)
     if offset.any():
         x, y, z = offset
-        notes = (*notes, f"far from the origin; of STL files ({x:g}, {y:g}, {z:g}) is subtracted")
+        notes = (*notes, f"far from the origin; STL files have ({x:g}, {y:g}, {z:g}) subtracted")
     if not shape.watertight:
         notes = (*notes, f"not watertight: {open_edges(vertices - offset, faces)}")
     to_mesh = distance_to_mesh(points, vertices, faces)
@@ -109,8 +109,8 @@ def harmonic(precision: float, recall: float) -> float:
 
 
 def volume(vertices: NDArray[np.float64], faces: NDArray[np.int64]) -> float:
-    """Enclosed, signed: positive for faces oriented outwards."""
-    centred = vertices - vertices.mean(axis=0)  # or rounding wins far from the origin
+    """The enclosed volume, positive for faces oriented outwards."""
+    centred = vertices - vertices.mean(axis=0)  # limits rounding far from the origin
     a, b, c = (centred[faces[:, i]] for i in range(3))
     return float((np.cross(a, b) * c).sum() / 6)
 

@@ -1,8 +1,8 @@
-"""Which faces of a mesh cross each other.
+"""Self-intersections of a mesh.
 
-Candidates come from Open3D: the edges that hit a face, by its ray-casting scene, which is quick,
-or every pair that its test for intersecting triangles reports, which misses nothing but also
-reports small triangles that only come close. Both are checked in double precision.
+Candidates come from Open3D: either edges that hit a face, from its ray-casting scene, which is
+fast, or all pairs that its test for intersecting triangles reports. That misses nothing but also
+reports small triangles that merely come close. Both are verified in double precision.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ _BLOCK = 1500  # faces; Open3D's test compares all faces of a block with all
 
 
 def crossing_faces(vertices: Points, faces: Faces, *, quick: bool = False) -> Faces:
-    """Pairs (n, 2) of faces that share no vertex and cross or touch.
+    """Pairs (n, 2) of faces that intersect or touch without a common vertex.
 
     Args:
-        quick: only faces that an edge passes through well inside; a first look.
+        quick: only faces that an edge passes through well inside; a first check.
     """
-    # Open3D works in single precision, or has tolerances of its own.
+    # Open3D works in single precision, or has its own tolerances.
     centred = vertices - vertices.mean(axis=0)
     pairs = _pierced(centred, faces) if quick else _candidates(centred, faces)
     return pairs[_cross(centred, faces, pairs)]
 
 
 def _candidates(vertices: Points, faces: Faces) -> Faces:
-    """All pairs, block by block along the longest side."""
+    """All candidate pairs, block by block along the longest side."""
     import open3d as o3d
 
     corners = vertices[faces]
@@ -71,10 +71,10 @@ def _pierced(vertices: Points, faces: Faces) -> Faces:
 
 
 def _cross(vertices: Points, faces: Faces, pairs: Faces) -> NDArray[np.bool_]:
-    """Whether an edge of one passes through the other, by the signs of five volumes.
+    """Whether an edge of one face passes through the other, from the signs of five volumes.
 
-    Faces in one plane cross when an edge of one lies in it and all three volumes about it vanish;
-    where rounding hides a sign, it counts as crossing.
+    Coplanar faces intersect if an edge of one lies in the other and all three volumes about it
+    vanish; if rounding hides a sign, it counts as an intersection.
     """
     result = np.zeros(len(pairs), bool)
     for one, other in ((0, 1), (1, 0)):

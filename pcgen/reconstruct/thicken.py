@@ -1,14 +1,14 @@
-"""Any set of triangles to closed, consistently oriented two-manifolds.
+"""Converts any set of triangles to closed, consistently oriented two-manifolds.
 
 Each triangle gets two sides. Around an edge, the triangles in angular order are sewn side to side:
-the side of one that faces the next one with the side of the next that faces back; a lone triangle
-is sewn to itself. This is the boundary of an infinitely thin layer of material around the
-triangles, and every piece of it bounds one region of empty space. It is closed and two-manifold
-whatever went in: open sheets become two-sided, edges of three or more triangles come apart, and a
-surface without holes gives two pieces, its outside and its inside.
+the side that faces the next triangle to the side of that one that faces back; a lone triangle is
+sewn to itself. This is the boundary of an infinitely thin layer of material around the triangles,
+and every component of it bounds one region of empty space. It is closed and two-manifold for any
+input: open sheets become two-sided, edges of three or more triangles come apart, and a surface
+without holes gives two components, its outside and its inside.
 
-Where several sides pass through one point, each has its own copy of it; :func:`move_apart` then
-gives sheets their thickness, so that no file format merges the copies again.
+If several sides pass through one point, each has its own copy of it; :func:`move_apart` then gives
+sheets their thickness, so that no file format merges the copies again.
 """
 
 from __future__ import annotations
@@ -24,15 +24,16 @@ Faces = NDArray[np.int64]
 
 @dataclass(frozen=True, kw_only=True)
 class Layer:
-    """The sides of a triangle set, sewn.
+    """The sewn sides of a set of triangles.
 
     Attributes:
-        vertices: (V, 3); the copies of one point all at its place.
+        vertices: (V, 3); all copies of a point have its position.
         faces: (F, 3), oriented away from the material.
-        origin: (V,) the index of the point a vertex is a copy of, -1 for the middle of an edge.
-        piece: (F,) the number of the connected piece a face belongs to.
-        volume: (pieces,) what each piece encloses: positive for an outside, negative for an
-            inside, zero for a sheet.
+        origin: (V,) the index of the point of which a vertex is a copy, -1 for the centre of an
+            edge.
+        piece: (F,) the index of the connected component of a face.
+        volume: (pieces,) the volume that each component encloses: positive for an outside, negative
+            for an inside, zero for a sheet.
     """
 
     vertices: Vertices
@@ -46,7 +47,7 @@ def thicken(vertices: Vertices, faces: Faces) -> Layer:
     """Sew the sides of the triangles ``faces`` (F, 3) over ``vertices`` (V, 3).
 
     Args:
-        faces: at least one that :func:`clean` keeps.
+        faces: at least one must survive :func:`clean`.
     """
     faces = clean(faces)
     joins = _joins(vertices, faces)
@@ -69,7 +70,7 @@ def thicken(vertices: Vertices, faces: Faces) -> Layer:
 
 
 def clean(faces: Faces) -> Faces:
-    """Faces without repeats, whatever their orientation, and without repeated corners."""
+    """Remove duplicate faces of any orientation, and faces with repeated corners."""
     faces = np.asarray(faces, np.int64).reshape(-1, 3)
     distinct = (
         (faces[:, 0] != faces[:, 1]) & (faces[:, 1] != faces[:, 2]) & (faces[:, 2] != faces[:, 0])
@@ -80,15 +81,15 @@ def clean(faces: Faces) -> Faces:
 
 
 def compact(vertices: Vertices, faces: Faces) -> tuple[Vertices, Faces]:
-    """Only the vertices in use."""
+    """Remove unused vertices."""
     used, renumbered = np.unique(faces, return_inverse=True)
     return vertices[used], renumbered.reshape(-1, 3).astype(np.int64)
 
 
 def _joins(vertices: Vertices, faces: Faces) -> NDArray[np.int64]:
-    """The seams: (3F, 4) nodes (u here, v here, u there, v there), one row a seam.
+    """The seams: (3F, 4) nodes (u here, v here, u there, v there), one row per seam.
 
-    Of the two sides of a triangle (u, v, w), the one with the normal (v - u) x (w - u) looks
+    Of the two sides of a triangle (u, v, w), the one with the normal (v - u) x (w - u) faces
     towards growing angles about the axis u -> v.
     """
     count = len(faces)
@@ -107,7 +108,7 @@ def _joins(vertices: Vertices, faces: Faces) -> NDArray[np.int64]:
     begin = np.flatnonzero(starts)
     follower = np.arange(1, len(u) + 1)
     follower[np.r_[begin[1:], len(u)] - 1] = begin  # the last of an edge is followed by its first
-    here = np.where(forward, 0, 1)  # the side that looks ahead
+    here = np.where(forward, 0, 1)  # the side that faces ahead
     there = 1 - here[follower]
     node_here = (here * count + face) * 3
     node_there = (there * count + face[follower]) * 3
@@ -125,7 +126,7 @@ def _joins(vertices: Vertices, faces: Faces) -> NDArray[np.int64]:
 def _angles(
     vertices: Vertices, u: NDArray[np.int64], v: NDArray[np.int64], w: NDArray[np.int64]
 ) -> NDArray[np.float64]:
-    """The angle of each triangle (u, v, w) about the axis u -> v, the same zero for one axis."""
+    """The angle of each triangle (u, v, w) about the axis u -> v, with the same zero per axis."""
     axis = vertices[v] - vertices[u]
     axis = axis / np.maximum(np.linalg.norm(axis, axis=1, keepdims=True), 1e-300)
     helper = np.eye(3)[np.abs(axis).argmin(axis=1)]
@@ -147,14 +148,14 @@ def connected(count: int, left: NDArray[np.int64], right: NDArray[np.int64]) -> 
 def _split_doubled_edges(
     sides: Faces, joins: NDArray[np.int64], origin: NDArray[np.int64], vertices: Vertices
 ) -> tuple[Faces, NDArray[np.int64], Vertices]:
-    """Give a middle vertex to every seam that shares both its ends with another seam.
+    """Add a central vertex to every seam that shares both ends with another seam.
 
-    Such seams (between two vertices of a rim, say) are different edges of the layer with equal
+    Such seams (e.g. between two vertices of a rim) are different edges of the layer with equal
     ends; as index pairs they would be one edge of four faces.
 
     Returns:
-        (2F, 3) the middle of the edge from corner i to i + 1 of each side or -1, in the
-        unreversed order; the origins and the positions with the middles appended.
+        (2F, 3) the centre of the edge from corner i to i + 1 of each side or -1, in the
+        unreversed order; the origins and the positions with the centres appended.
     """
     ends = np.sort(sides.reshape(-1)[joins[:, :2]], axis=1)
     _, inverse, repeats = np.unique(ends, axis=0, return_inverse=True, return_counts=True)
@@ -171,14 +172,14 @@ def _split_doubled_edges(
 
 
 def subdivide(sides: Faces, middle: Faces) -> tuple[Faces, NDArray[np.int64]]:
-    """Faces with one, two or three of their edges split; and the side each came from."""
+    """Split faces along one, two or three of their edges; also returns the side of each."""
     owner = np.arange(len(sides))
     pieces, owners = [], []
     split = (middle >= 0).sum(axis=1)
     for splits in range(4):
         rows = owner[split == splits]
         corners, middles = sides[rows], middle[rows]
-        # Turn each face so that its split edges come first (for two: edges 0 and 1).
+        # Rotate each face so that its split edges come first (for two: edges 0 and 1).
         turn = (middles < 0).argmin(axis=1) if splits != 2 else (middles.argmin(axis=1) + 1) % 3
         place = (turn[:, None] + np.arange(3)) % 3
         a, b, c = np.take_along_axis(corners, place, 1).T
@@ -196,9 +197,9 @@ def subdivide(sides: Faces, middle: Faces) -> tuple[Faces, NDArray[np.int64]]:
 
 
 def move_apart(vertices: Vertices, faces: Faces, distance: float) -> Vertices:
-    """Move the vertices that share their place with others outwards by ``distance``.
+    """Move vertices that share their position with others outwards by ``distance``.
 
-    Copies that still coincide then, or nearly, are nudged until none do.
+    Copies that still coincide, or nearly, are moved until none do.
     """
     from scipy.spatial import cKDTree
 

@@ -1,4 +1,4 @@
-"""What a triangle mesh is: closed, manifold, how many pieces, which genus."""
+"""The topology of a triangle mesh: closed, manifold, components, genus."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from pcgen.reconstruct.thicken import connected
 @dataclass(frozen=True, kw_only=True)
 class Topology:
     """Attributes:
-    watertight: every edge lies in exactly two faces, which run along it in opposite directions.
+    watertight: every edge belongs to exactly two faces, with opposite directions.
     manifold: watertight, the faces at each vertex form one fan, and manifold3d accepts it.
-    components: connected pieces; genus: the sum of theirs, None unless manifold.
+    components: number of connected components; genus: the sum over them, None unless manifold.
     """
 
     watertight: bool
@@ -25,9 +25,9 @@ class Topology:
 
 
 def topology(vertices: NDArray[np.float64], faces: NDArray[np.int64]) -> Topology:
-    """Of a mesh whose vertices at one place, in single precision, count as one.
+    """The topology of a mesh; vertices at the same position, in single precision, count as one.
 
-    Single precision is what STL and GLB keep: a mesh that is manifold here stays so in a file.
+    STL and GLB store single precision: a mesh that is manifold here stays so in a file.
     """
     faces = merged(vertices, faces)
     number, label = len(faces), face_components(faces)
@@ -44,14 +44,14 @@ def topology(vertices: NDArray[np.float64], faces: NDArray[np.int64]) -> Topolog
 
 
 def merged(vertices: NDArray[np.float64], faces: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Faces over the first of the vertices at each place."""
+    """Faces over the first of the vertices at each position."""
     single = np.asarray(vertices, np.float32)
     _, first, inverse = np.unique(single, axis=0, return_index=True, return_inverse=True)
     return first[inverse.reshape(-1)][faces]
 
 
 def is_watertight(faces: NDArray[np.int64]) -> bool:
-    """Every directed edge once, and its reverse once."""
+    """Whether every directed edge occurs once, and its reverse once."""
     if not len(faces):
         return False
     edges = faces[:, [[0, 1], [1, 2], [2, 0]]].reshape(-1, 2)
@@ -63,19 +63,19 @@ def is_watertight(faces: NDArray[np.int64]) -> bool:
 
 
 def open_edges(vertices: NDArray[np.float64], faces: NDArray[np.int64]) -> str:
-    """In words, which edges keep a mesh from being watertight."""
+    """Describe the edges that prevent a mesh from being watertight."""
     if not len(faces):
         return "it has no faces"
     edges = merged(vertices, faces)[:, [[0, 1], [1, 2], [2, 0]]].reshape(-1, 2)
     count = np.unique(np.sort(edges, axis=1), axis=0, return_counts=True)[1]
     alone, many = int((count == 1).sum()), int((count > 2).sum())
     if alone or many:
-        return f"{alone} edges lie in one face only, {many} in more than two"
-    return "neighbouring faces are wound in opposite ways"
+        return f"{alone} edges belong to only one face, {many} to more than two"
+    return "neighbouring faces have opposite orientations"
 
 
 def fans(faces: NDArray[np.int64]) -> int:
-    """How many fans of faces there are around vertices: as many as vertices on a manifold."""
+    """The number of fans of faces around vertices; on a manifold, the number of vertices."""
     node = np.arange(3 * len(faces)).reshape(-1, 3)
     start, end = faces, np.roll(faces, -1, axis=1)
     forward = start < end
@@ -90,7 +90,7 @@ def fans(faces: NDArray[np.int64]) -> int:
 
 
 def face_components(faces: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The number (F,) of the connected piece each face is in; pieces share no vertex."""
+    """The index (F,) of the connected component of each face; components share no vertex."""
     if not len(faces):
         return np.zeros(0, np.int64)
     count = int(faces.max()) + 1
@@ -103,6 +103,6 @@ def face_components(faces: NDArray[np.int64]) -> NDArray[np.int64]:
 def accepted_by_manifold3d(vertices: NDArray[np.float64], faces: NDArray[np.int64]) -> bool:
     import manifold3d
 
-    # A copy, since it refuses arrays that are read-only, as its own are.
+    # A copy, since it refuses read-only arrays, which its own are.
     mesh = manifold3d.Mesh64(np.array(vertices, np.float64, order="C"), faces.astype(np.uint64))
     return bool(manifold3d.Manifold(mesh).status() == manifold3d.Error.NoError)

@@ -1,4 +1,4 @@
-"""Any triangles to a usable mesh: closed, filled, without small fragments, within a face budget."""
+"""Makes any triangles a usable mesh: closed, filled, without small pieces, in a face budget."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from pcgen.shapes.ray_scene import RayScene
 Points = NDArray[np.float64]
 Faces = NDArray[np.int64]
 
-_CRUMB = 0.002  # a piece below this share of the whole area is dropped
-_FLAKE = 0.02  # a piece with a smaller share of the faces of the largest is a flake when
-_SHARED = 0.5  # ... more than this share of its points lie in a larger one
-_LOST = 0.1  # a hollow is kept when this share of its points would vanish with it
+_CRUMB = 0.002  # components below this share of the total area are dropped
+_FLAKE = 0.02  # components with a smaller share of the faces of the largest are flakes if
+_SHARED = 0.5  # ... more than this share of their points belong to a larger one
+_LOST = 0.1  # cavities are kept if this share of their points would vanish with them
 
 
 def close(
@@ -29,17 +29,18 @@ def close(
     full: bool = False,
     delaunay: bool = False,
 ) -> tuple[Points, Faces]:
-    """Make the surface of a solid out of triangles.
+    """Make the surface of a solid from triangles.
 
-    Sheets get ``thickness``; hollows without a way out are filled, unless they hold points that
-    nothing outside shows (an inner wall); crumbs are dropped.
+    Sheets get ``thickness``. Cavities without a way out are filled, unless they have points that
+    nothing outside shows (an inner wall). Small components are dropped.
 
     Args:
-        full: fill every hollow: points inside are noise.
-        delaunay: try whether the faces are Delaunay facets of ``vertices``, which must not lie in
-            one plane: then faces of the result do not cross. Others are sewn, and may at sheets.
+        full: fill every cavity: points inside are noise.
+        delaunay: test whether the faces are Delaunay facets of ``vertices``, which must not be
+            coplanar: faces of the result then do not intersect. Others are sewn, and may intersect
+            at sheets.
     Raises:
-        MeshError: nothing is left.
+        MeshError: no faces are left.
     """
     if not len(clean(faces)):
         raise MeshError("no surface was found between the points; try another method")
@@ -62,7 +63,7 @@ def close(
 def _kept(
     points: Faces, piece: NDArray[np.int64], volume: NDArray[np.float64], full: bool
 ) -> NDArray[np.bool_]:
-    """Outsides and sheets, and the hollows that must stay.
+    """Mark outsides, sheets, and cavities that must be kept.
 
     Args:
         points: (F, 3) the corners of each face, -1 for none; piece: (F,); volume: (pieces,).
@@ -81,7 +82,7 @@ def _kept(
 
 
 def _without_flakes(faces: Faces, origin: NDArray[np.int64]) -> Faces:
-    """Without the small pieces and hollows that share most of their points with a larger piece.
+    """Remove small components and cavities that share most points with a larger component.
 
     Args:
         origin: (V,) the point of each vertex, -1 for none.
@@ -98,7 +99,7 @@ def _without_flakes(faces: Faces, origin: NDArray[np.int64]) -> Faces:
 
 
 def _inside_filled(layer: Layer, kept: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Pieces that float inside a hollow which is being filled."""
+    """Components that float inside a cavity that is filled."""
     result = np.zeros(len(kept), bool)
     first = np.unique(layer.piece, return_index=True)[1]
     low = np.full((len(kept), 3), np.inf)
@@ -121,7 +122,7 @@ def _inside_filled(layer: Layer, kept: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 
 def drop_crumbs(vertices: Points, faces: Faces, share: float = _CRUMB) -> Faces:
-    """Without the connected pieces whose area is below ``share`` of the largest one's."""
+    """Remove components whose area is below ``share`` of the largest one's."""
     if not len(faces):
         return faces
     label = face_components(faces)
@@ -135,10 +136,10 @@ def face_areas(vertices: Points, faces: Faces) -> NDArray[np.float64]:
 
 
 def decimate(vertices: Points, faces: Faces, budget: int) -> tuple[Points, Faces]:
-    """At most about ``budget`` faces, still manifold.
+    """Simplify to about ``budget`` faces, keeping the mesh manifold.
 
-    Open3D's quadric collapse gives the better shapes but may break a manifold; then manifold3d's
-    simplification, which cannot, takes over with a growing tolerance.
+    Open3D's quadric edge collapse gives better shapes but may break a manifold; then manifold3d's
+    simplification, which cannot, is used with an increasing tolerance.
     """
     import open3d as o3d
 

@@ -1,10 +1,10 @@
 """Shrink-wrap for noisy points: closed walls and whole rods take precedence over small gaps.
 
-Where points are noisy no plane at a point is certain, so facets that must lie in planes tear: walls
-get holes and legs fall to pieces. Here all small Delaunay cells count as material, as in an alpha
-shape, which keeps rods whole. So does every room with a narrow entrance, whatever lies in it, which
-seals walls that the points cover badly. The cost: real openings narrower than that, and inner
-walls, which nobody sees. Measurements: docs/notes/meshing.md.
+For noisy points no plane is certain, so facets that must lie in planes tear: walls get holes and
+legs fall to pieces. Here all small Delaunay cells count as material, as in an alpha shape, which
+keeps rods whole. So does every room with a narrow entrance, regardless of its content, which closes
+walls that the points cover badly. The cost: real openings narrower than that, and invisible inner
+walls. Measurements: docs/notes/meshing.md.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ SEALED = Rooms(gate=2.0, width=1.1, opening=3.5, furnished=False)
 
 
 def wrap(cloud: CleanCloud) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """The boundary of small cells and of rooms behind narrow gates, and the small lone facets.
+    """The boundary of small cells and of rooms behind narrow gates, and the small isolated facets.
 
     Returns:
         points (P, 3) and facets (F, 3) of their Delaunay complex.

@@ -1,7 +1,7 @@
 """Open what can be shown: a samples file, a data set, a mesh, clouds, or a folder of those.
 
 Meshes and data sets are read shape by shape on demand; files of clouds are read in full by
-:mod:`pcgen.shapes.reading`. Runs are sampled by the rooms above.
+:mod:`pcgen.shapes.reading`. Runs are sampled by the packages above.
 
 Shapes are shown in the per-shape box frame. Samples with an origin are already in it, up to the
 error of the generator, and stay unchanged.

@@ -6,6 +6,8 @@ of directions from which it is visible. A few directions near the key light give
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +23,8 @@ SKY_LOWEST = -0.5  # height of the lowest sky direction; the ground reflects lig
 KEY_DIRECTIONS = 8
 KEY_SPREAD = 0.09  # radius of the key light in radians, for soft shadows
 RESOLUTION = {Balls: 128, "mesh": 224}
+MARGIN = 2  # texels around a map
+CHUNK = 8192  # points lit at once
 
 # The lights of pictures, window and page. Directions are in camera axes (right, up, towards eye).
 KEY_FROM, FILL_FROM = (-0.55, 0.75, 0.60), (0.8, 0.1, 0.5)
@@ -53,66 +57,86 @@ def constants() -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
-class DepthMap:
-    """The depth of the body from one direction of parallel light.
-
-    Attributes:
-        axes: (3, 3), the last row towards the light; centre: (3,); half: half side of the map.
-        depth: (side, side) away from the light, +inf outside the body.
-    """
-
-    axes: Array
-    centre: Array
-    half: float
-    depth: NDArray[np.float32]
-
-    def lit(self, position: Array, bias: float) -> Array:
-        """Share of light (n,) in [0, 1] at world positions, bilinear over four texels."""
-        side = len(self.depth)
-        local = (position - self.centre) @ self.axes.T
-        x = (local[:, 0] / self.half + 1) * side / 2 - 0.5
-        y = (local[:, 1] / self.half + 1) * side / 2 - 0.5
-        column, row = np.floor(x).astype(np.int64), np.floor(y).astype(np.int64)
-        fx, fy = x - column, y - row
-        limit = -local[:, 2] - bias
-        share = np.zeros(len(position))
-        for dy, wy in ((0, 1 - fy), (1, fy)):
-            for dx, wx in ((0, 1 - fx), (1, fx)):
-                r, c = row + dy, column + dx
-                outside = (r < 0) | (r >= side) | (c < 0) | (c >= side)
-                seen = self.depth[np.clip(r, 0, side - 1), np.clip(c, 0, side - 1)] >= limit
-                share += wx * wy * (seen | outside)
-        return share
-
-
-@dataclass(frozen=True)
 class LightMaps:
-    """Directions of light with their depth maps.
+    """Directions of parallel light, each with a map of the depth of the body.
 
     Attributes:
-        directions: (k, 3) unit, towards the light; maps: one per direction.
+        directions: (k, 3) unit, towards the light.
+        axes: (k, 3, 3), the last row towards the light; centre: (3,) of all maps; half: half side.
+        depths: (k, (side + 2 MARGIN)²) away from the light, row by row; +inf outside the body and
+            in the margin.
     """
 
     directions: Array
-    maps: tuple[DepthMap, ...]
+    axes: Array
+    centre: Array
+    half: float
+    depths: NDArray[np.float32]
 
     def sky(self, position: Array, normal: Array | None, bias: float) -> Array:
         """Visible share (n,) of the cosine-weighted sky; without normals, of the sphere."""
-        got, possible = np.zeros(len(position)), np.zeros(len(position))
-        for direction, depth_map in zip(self.directions, self.maps, strict=True):
-            weight = (
-                np.ones(len(position)) if normal is None else np.clip(normal @ direction, 0, None)
-            )
-            facing = weight > 0
-            got[facing] += weight[facing] * depth_map.lit(position[facing], bias)
-            possible += weight
-        share = got / np.maximum(possible, 1e-9)
-        # A point on an open plane sees half of the sphere, which is full light.
-        return np.minimum(1.0, 2 * share) if normal is None else share
+        share = np.empty(len(position))
+        for part in chunks(len(position)):
+            local = self._local(position[part])
+            if normal is None:
+                # A point on an open plane sees half of the sphere, which is full light.
+                share[part] = np.minimum(1.0, 2 * self._mean_lit(local, bias))
+                continue
+            weights = np.clip(normal[part] @ self.directions.T, 0, None)
+            got = np.zeros(len(local))
+            for k, weight in enumerate(weights.T):
+                facing = np.flatnonzero(weight)
+                got[facing] += weight[facing] * self._lit(k, local[facing], bias)
+            share[part] = got / np.maximum(weights.sum(1), 1e-9)
+        return share
 
     def key(self, position: Array, bias: float) -> Array:
         """Mean share (n,) of the light of all maps, without the cosine factor."""
-        return np.mean([depth_map.lit(position, bias) for depth_map in self.maps], axis=0)
+        share = np.empty(len(position))
+        for part in chunks(len(position)):
+            share[part] = self._mean_lit(self._local(position[part]), bias)
+        return share
+
+    def _mean_lit(self, local: NDArray[np.float32], bias: float) -> Array:
+        total = np.zeros(len(local))
+        for k in range(len(self.depths)):
+            total += self._lit(k, local, bias)
+        return total / len(self.depths)
+
+    def _local(self, position: Array) -> NDArray[np.float32]:
+        return (position - self.centre).astype(np.float32)
+
+    def _lit(self, k: int, local: NDArray[np.float32], bias: float) -> NDArray[np.float32]:
+        """Share of light k (n,) in [0, 1] at positions about the centre, bilinear over four texels.
+
+        In single precision, which the maps have anyway.
+        """
+        row_length = math.isqrt(self.depths.shape[1])
+        side = row_length - 2 * MARGIN
+        depth = self.depths[k]
+        right, up, towards = self.axes[k].astype(np.float32)
+        scale = np.float32(side / (2 * self.half))
+        # Texel centres are at whole numbers; what is beyond the margin is as lit as the margin.
+        middle, last = np.float32(side / 2 - 0.5 + MARGIN), np.float32(side + 1.999)
+        x = np.clip(local @ (right * scale) + middle, 0, last)
+        y = np.clip(local @ (up * scale) + middle, 0, last)
+        column, row = x.astype(np.int32), y.astype(np.int32)
+        x -= column
+        y -= row
+        first = row * np.int32(row_length) + column
+        limit = local @ -towards - np.float32(bias)
+        corner, beside, below, across = (
+            depth.take(first + np.int32(step)) >= limit
+            for step in (0, 1, row_length, row_length + 1)
+        )
+        upper = corner * (1 - x) + beside * x
+        lower = below * (1 - x) + across * x
+        return upper + y * (lower - upper)
+
+
+def chunks(count: int, most: int = CHUNK) -> Iterator[slice]:
+    """Slices of ``count`` rows whose intermediate arrays stay in the processor's cache."""
+    return (slice(k, min(k + most, count)) for k in range(0, count, most))
 
 
 def sky_light(body: Primitives) -> LightMaps:
@@ -139,15 +163,16 @@ def _lamps(body: Primitives, directions: Array) -> LightMaps:
     low, high = body.points.min(0), body.points.max(0)
     centre, half = (low + high) / 2, float(np.linalg.norm(high - low)) / 2 + 2 * body.radius
     side = RESOLUTION[Balls] if isinstance(body, Balls) else RESOLUTION["mesh"]
-    maps = []
-    for direction in directions:
-        axes = _axes(direction)
+    shape = (len(directions), side + 2 * MARGIN, side + 2 * MARGIN)
+    depths = np.full(shape, np.inf, np.float32)
+    every = np.stack([_axes(direction) for direction in directions])
+    for axes, depth in zip(every, depths, strict=True):
         local = (body.points - centre) @ axes.T
         x, y = ((local[:, c] / half + 1) * side / 2 for c in (0, 1))
         scale = np.full(len(x), side / (2 * half))
         hits = body.draw(x, y, -local[:, 2], scale, (side, side), perspective=False)
-        maps.append(DepthMap(axes, centre, half, hits.value))
-    return LightMaps(directions, tuple(maps))
+        depth[MARGIN:-MARGIN, MARGIN:-MARGIN] = hits.value
+    return LightMaps(directions, every, centre, half, depths.reshape(len(depths), -1))
 
 
 def _axes(direction: Array) -> Array:

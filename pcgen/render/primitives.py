@@ -6,6 +6,7 @@ invalid indices raise an error.
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 import numpy as np
@@ -85,16 +86,23 @@ class Triangles:
 
     def surface(self, hits: Faces, position: Array, towards: Array) -> tuple[Array, Array]:
         """See :meth:`Balls.surface`; the flat triangle determines the side."""
-        a, b, c = (self.points[self.faces[hits, k]] for k in range(3))
-        u, v, w = b - a, c - a, position - a
-        uu, uv, vv = (u * u).sum(1), (u * v).sum(1), (v * v).sum(1)
-        wu, wv = (w * u).sum(1), (w * v).sum(1)
+        origin, along, across, side = (table[hits] for table in self._planes)
+        offset = position - origin
+        s = np.clip((offset * along).sum(1), 0, 1)
+        t = np.clip((offset * across).sum(1), 0, 1)
+        weights = np.stack([np.clip(1 - s - t, 0, 1), s, t], 1)[:, None]
+        normal = _facing(normalised((weights @ self.corners[hits])[:, 0]), side, towards)
+        return normal, (weights @ self.albedo[self.faces[hits]])[:, 0]
+
+    @functools.cached_property
+    def _planes(self) -> tuple[Array, ...]:
+        """Of each face: its first corner, the gradients of the weights of the two others, and its
+        normal, of any length; each (f, 3)."""
+        a, b, c = (self.points[self.faces[:, k]] for k in range(3))
+        u, v = b - a, c - a
+        uu, uv, vv = ((x * y).sum(1, keepdims=True) for x, y in ((u, u), (u, v), (v, v)))
         area = np.maximum(uu * vv - uv * uv, 1e-30)
-        s = np.clip((vv * wu - uv * wv) / area, 0, 1)
-        t = np.clip((uu * wv - uv * wu) / area, 0, 1)
-        weights = np.stack([np.clip(1 - s - t, 0, 1), s, t], 1)[:, :, None]
-        normal = _facing(normalised((weights * self.corners[hits]).sum(1)), np.cross(u, v), towards)
-        return normal, (weights * self.albedo[self.faces[hits]]).sum(1)
+        return a, (vv * u - uv * v) / area, (uu * v - uv * u) / area, np.cross(u, v)
 
 
 Primitives = Balls | Triangles

@@ -75,10 +75,11 @@ def triangles(
     """
     height, width = size
     keys = np.full(height * width, EMPTY)
-    low = np.ceil(np.minimum.reduce(y[faces], axis=1) - 0.5).clip(0, height).astype(np.int64)
-    high = np.ceil(np.maximum.reduce(y[faces], axis=1) - 0.5).clip(0, height).astype(np.int64)
+    x, y, value = x[faces.T], y[faces.T], value[faces.T]  # one row a corner, which is quicker
+    low = np.ceil(y.min(0) - 0.5).clip(0, height).astype(np.int64)
+    high = np.ceil(y.max(0) - 0.5).clip(0, height).astype(np.int64)
     rows = np.maximum(high - low, 0)
-    wide = np.ptp(x[faces], axis=1).clip(0, width) + 2
+    wide = np.ptp(x, axis=0).clip(0, width) + 2
     cost = np.cumsum(rows * wide)
     cuts = np.searchsorted(cost, np.arange(1, cost[-1] // BLOCK_FRAGMENTS + 2) * BLOCK_FRAGMENTS)
     bounds = np.unique(np.concatenate([[0], np.minimum(cuts + 1, len(faces)), [len(faces)]]))
@@ -86,10 +87,11 @@ def triangles(
         block = np.arange(start, stop)[rows[start:stop] > 0]
         if not len(block):
             continue
-        slope_x, slope_y, constant, usable = _planes(x, y, value, faces[block])
+        slope_x, slope_y, constant, usable = _planes(x[:, block], y[:, block], value[:, block])
         block = block[usable]
         which, line = _expand(low[block], rows[block])
-        left, right = _crossings(x, y, faces[block[which]], line.astype(np.float64) + 0.5)
+        owner = block[which]
+        left, right = _crossings(x[:, owner], y[:, owner], line.astype(np.float64) + 0.5)
         first = np.ceil(left - 0.5).clip(0, width).astype(np.int64)
         last = np.ceil(right - 0.5).clip(0, width).astype(np.int64)
         span, column = _expand(first, np.maximum(last - first, 0))
@@ -99,16 +101,15 @@ def triangles(
     return _hits(keys, size)
 
 
-def _planes(x: Array, y: Array, value: Array, faces: NDArray[np.int64]) -> tuple[Array, ...]:
-    """The affine depth function of each triangle; degenerate ones are dropped."""
-    a, b, c = faces.T
-    ux, uy, vx, vy = x[b] - x[a], y[b] - y[a], x[c] - x[a], y[c] - y[a]
+def _planes(x: Array, y: Array, value: Array) -> tuple[Array, ...]:
+    """The affine depth function of each triangle (3, f); degenerate ones are dropped."""
+    ux, uy, vx, vy = x[1] - x[0], y[1] - y[0], x[2] - x[0], y[2] - y[0]
     area = ux * vy - uy * vx
     usable = np.abs(area) > 1e-9
     area = np.where(usable, area, 1.0)
-    du, dv = value[b] - value[a], value[c] - value[a]
+    du, dv = value[1] - value[0], value[2] - value[0]
     slope_x, slope_y = (du * vy - dv * uy) / area, (dv * ux - du * vx) / area
-    constant = value[a] - slope_x * x[a] - slope_y * y[a]
+    constant = value[0] - slope_x * x[0] - slope_y * y[0]
     return slope_x[usable], slope_y[usable], constant[usable], usable
 
 
@@ -119,14 +120,14 @@ def _expand(first: NDArray[np.int64], count: NDArray[np.int64]) -> tuple[NDArray
     return owner, first[owner] + np.arange(len(owner)) - start[owner]
 
 
-def _crossings(x: Array, y: Array, faces: NDArray[np.int64], line: Array) -> tuple[Array, Array]:
-    """Where horizontal lines enter and leave their triangles."""
+def _crossings(x: Array, y: Array, line: Array) -> tuple[Array, Array]:
+    """Where horizontal lines (n,) enter and leave their triangles (3, n)."""
     left, right = np.full(len(line), np.inf), np.full(len(line), -np.inf)
+    below = y <= line
     for i, j in ((0, 1), (1, 2), (2, 0)):
-        xa, ya, xb, yb = x[faces[:, i]], y[faces[:, i]], x[faces[:, j]], y[faces[:, j]]
-        crosses = (ya <= line) != (yb <= line)
-        rise = np.where(crosses, yb - ya, 1.0)
-        at = xa + (line - ya) / rise * (xb - xa)
+        crosses = below[i] != below[j]
+        rise = np.where(crosses, y[j] - y[i], 1.0)
+        at = x[i] + (line - y[i]) / rise * (x[j] - x[i])
         left = np.where(crosses, np.minimum(left, at), left)
         right = np.where(crosses, np.maximum(right, at), right)
     missed = right < left

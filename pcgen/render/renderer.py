@@ -7,6 +7,7 @@ is random: the same input gives the same bytes on every machine with the same nu
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,8 @@ Index = NDArray[np.int64]
 Image = NDArray[np.uint8]
 
 SUPERSAMPLING = 2
+SAMPLES = SUPERSAMPLING**2  # of a pixel
+LIKE = 0.95  # cosine of normals whose samples share the light of their pixel
 GROUND_SHADE = 0.55  # share of the background's light that full occlusion removes
 GROUND_CELLS = 96
 NEAREST = 0.02  # near plane over the distance of the camera
@@ -84,22 +87,30 @@ class Renderer:
             # An outlier beside or behind the eye would be larger than the picture.
             x = np.where(depth < visible, -width, x)
         hits = self.body.draw(x, y, visible, scale, (height, width), perspective=True)
-        # Premultiplied linear light, and its coverage of the background.
-        picture = np.zeros((height, width, 4))
-        key = self._key(camera)
-        if self.ground and camera.axes[2, 1] > 0.05:
-            picture[:, :, 3] = self._ground_shade(camera, key, height, width)
-        row, column = np.nonzero(hits.primitive >= 0)
-        if len(row):
-            away = -1 / hits.value[row, column].astype(np.float64)
+        lights = self._lights(camera)
+        primitives, values = (_by_pixel(part) for part in (hits.primitive, hits.value))
+        covered = np.flatnonzero(primitives >= 0)
+        pixel, inner = np.divmod(covered, SAMPLES)
+        shaded = np.empty((len(covered), 3))
+        for part in lighting.chunks(len(covered), SAMPLES * lighting.CHUNK):
+            sample = covered[part]
+            row, column = np.divmod(pixel[part], size[0])
+            row = row * SUPERSAMPLING + inner[part] // SUPERSAMPLING
+            column = column * SUPERSAMPLING + inner[part] % SUPERSAMPLING
+            away = -1 / values[sample].astype(np.float64)
             rays = camera.rays(column + 0.5, row + 0.5, width, height)
             position = camera.eye + away[:, None] * rays
-            primitive = hits.primitive[row, column]
-            shaded = self._shade(position, primitive, -normalised(rays), camera, key)
-            picture[row, column, :3], picture[row, column, 3] = shaded, 1.0
-        shape = (size[1], SUPERSAMPLING, size[0], SUPERSAMPLING, 4)
-        small = picture.reshape(shape).mean((1, 3))
-        light_, cover = small[:, :, :3], small[:, :, 3:]
+            shaded[part] = self._shade(
+                position, primitives[sample], pixel[part], -normalised(rays), lights
+            )
+        # Premultiplied linear light of each pixel, and its coverage of the background.
+        count = size[0] * size[1]
+        cover = np.bincount(pixel, minlength=count) / SAMPLES
+        light = [np.bincount(pixel, shaded[:, c], count) / SAMPLES for c in range(3)]
+        if self.ground and camera.axes[2, 1] > 0.05:
+            cover += (1 - cover) * self._ground_shade(camera, lights.key, size)
+        shape = (size[1], size[0], -1)
+        light_, cover = np.stack(light, 1).reshape(shape), cover.reshape(shape)
         if transparent:
             straight = palette.to_srgb(light_ / np.maximum(cover, 1e-6))
             return np.round(255 * np.concatenate([straight, cover], 2)).astype(np.uint8)
@@ -140,50 +151,92 @@ class Renderer:
         dark = (dark * np.clip(1 - away**2, 0, 1) ** 3).reshape(cells, cells)
         return GroundShadow(GROUND_SHADE * dark, float(centre[0]), float(centre[2]), floor, reach)
 
-    def _key(self, camera: Camera) -> lighting.LightMaps:
-        return lighting.key_light(self.body, normalised(np.array(lighting.KEY_FROM) @ camera.axes))
+    def _lights(self, camera: Camera) -> _Lights:
+        direction = normalised(np.array(lighting.KEY_FROM) @ camera.axes)
+        key = lighting.key_light(self.body, direction)
+        reached = None if self._open is None else key.key(self.body.points, self._bias)
+        return _Lights(direction, np.array(lighting.FILL_FROM) @ camera.axes, key, reached)
 
     def _shade(
         self,
         position: Array,
         primitive: Index,
+        pixel: Index,
         towards: Array,
-        camera: Camera,
-        key: lighting.LightMaps,
+        lights: _Lights,
     ) -> Array:
         normal, albedo = self.body.surface(primitive, position, towards)
-        if self._open is not None:
-            seen = self._open[primitive]
-            reached = key.key(self.body.points, self._bias)[primitive]
+        if self._open is not None and lights.reached is not None:
+            seen, reached = self._open[primitive], lights.reached[primitive]
         else:
             lifted = position + self._bias * normal
-            seen = self._sky.sky(lifted, normal, self._bias)
-            reached = key.key(lifted, self._bias)
-        direction = normalised(np.array(lighting.KEY_FROM) @ camera.axes)
-        fill = np.clip(normal @ (np.array(lighting.FILL_FROM) @ camera.axes), 0, None)
+            leading, leader = _leaders(pixel, lifted, normal, 4 * self._bias)
+            lifted, facing = lifted[leading], normal[leading]
+            seen = self._sky.sky(lifted, facing, self._bias)[leader]
+            reached = lights.key.key(lifted, self._bias)[leader]
+        fill = np.clip(normal @ lights.fill, 0, None)
         rim = (1 - np.clip((normal * towards).sum(1), 0, 1)) ** 3 * seen
-        total = lighting.key_term(normal @ direction) * reached
+        total = lighting.key_term(normal @ lights.direction) * reached
         total = total + lighting.ambient(seen, normal[:, 1]) + lighting.FILL * fill
         return albedo * total[:, None] + lighting.RIM * rim[:, None]
 
     def _ground_shade(
-        self, camera: Camera, key: lighting.LightMaps, height: int, width: int
+        self, camera: Camera, key: lighting.LightMaps, size: tuple[int, int]
     ) -> Array:
-        """The shadow (height, width) of the shape on the background."""
+        """The shadow (height * width,) of the shape on the background."""
         ground = self.ground_map(key)
-        row, column = np.mgrid[0:height, 0:width]
-        rays = camera.rays(column.ravel() + 0.5, row.ravel() + 0.5, width, height)
-        falls = rays[:, 1] < -1e-6
-        steps = (ground.floor - camera.eye[1]) / rays[falls, 1]
-        hit = camera.eye + steps[:, None] * rays[falls]
+        width, height = size
         cells = (len(ground.dark) - 1) / (2 * ground.reach)
-        fx, fz = (hit[:, 0] - ground.x + ground.reach), (hit[:, 2] - ground.z + ground.reach)
-        shade = np.zeros(len(rays))
-        shade[falls] = bilinear(ground.dark, fx * cells, fz * cells)
+        shade = np.zeros(height * width)
         # The shadow fades before the border, so that pictures blend into the paper of a sheet.
-        return shade.reshape(height, width) * np.minimum(
-            _fade(height)[:, None], _fade(width)[None, :]
-        )
+        down, across = _fade(height), _fade(width)
+        for part in lighting.chunks(len(shade)):
+            row, column = np.divmod(np.arange(part.start, part.stop), width)
+            rays = camera.rays(column + 0.5, row + 0.5, width, height)
+            falls = np.flatnonzero(rays[:, 1] < -1e-6)
+            steps = (ground.floor - camera.eye[1]) / rays[falls, 1]
+            hit = camera.eye + steps[:, None] * rays[falls]
+            fx, fz = (hit[:, 0] - ground.x + ground.reach), (hit[:, 2] - ground.z + ground.reach)
+            faded = np.minimum(down[row[falls]], across[column[falls]])
+            shade[part.start + falls] = faded * bilinear(ground.dark, fx * cells, fz * cells)
+        return shade
+
+
+@dataclass(frozen=True)
+class _Lights:
+    """The lights that move with the camera.
+
+    Attributes:
+        direction, fill: (3,) unit, towards the key light; towards the fill light.
+        key: shadows of the key light; reached: the share of it at each ball, None for a mesh.
+    """
+
+    direction: Array
+    fill: Array
+    key: lighting.LightMaps
+    reached: Array | None
+
+
+def _by_pixel(samples: NDArray[Any]) -> NDArray[Any]:
+    """Samples (height, width) of a picture, those of one pixel after each other, flat."""
+    height, width = (side // SUPERSAMPLING for side in samples.shape)
+    blocks = samples.reshape(height, SUPERSAMPLING, width, SUPERSAMPLING)
+    return blocks.transpose(0, 2, 1, 3).ravel()
+
+
+def _leaders(pixel: Index, position: Array, normal: Array, near: float) -> tuple[Index, Index]:
+    """The samples (k,) whose light is computed, and for each sample (n,) which of them it shares.
+
+    Shadows are softer than a pixel, so samples of one pixel share those of the first one, unless
+    their surface is farther from it than ``near`` or turned away from its.
+    """
+    first = np.concatenate([[True], pixel[1:] != pixel[:-1]])
+    start = np.flatnonzero(first)[np.cumsum(first) - 1]
+    apart = np.square(position - position[start]).sum(1) > near**2
+    turned = (normal * normal[start]).sum(1) < LIKE
+    own = first | apart | turned
+    number = np.cumsum(own) - 1
+    return np.flatnonzero(own), np.where(own, number, number[start])
 
 
 def _fade(side: int) -> Array:

@@ -59,7 +59,15 @@ def read_header(handle: IO[bytes], where: str) -> tuple[tuple[int, ...], np.dtyp
     if min(shape, default=0) < 0 or math.prod(shape) > MOST_NUMBERS:
         raise InputError(f"{where} states an array of shape {shape}; refused")
     if dtype.hasobject:
-        raise InputError(f"{where} holds pickled Python objects, which could run code; refused")
+        raise InputError(
+            f"{where} holds pickled Python objects, which could run code; refused. Save clouds of "
+            "one size by numpy.stack, others each in a file of its own"
+        )
+    if dtype.names is not None:
+        raise InputError(
+            f"{where} has named columns ({', '.join(dtype.names[:8])}); save "
+            "numpy.stack([a['x'], a['y'], a['z']], -1)"
+        )
     return shape, dtype, fortran
 
 

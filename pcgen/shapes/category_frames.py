@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pcgen.config import from_plain
+from pcgen.datatypes import Frame
 from pcgen.errors import DataError, InputError
 from pcgen.files import parse_json, read_text
 from pcgen.runfile import learned_from
@@ -24,7 +25,7 @@ from pcgen.shapes.store import Dataset
 
 @dataclass(frozen=True)
 class SourceFrame:
-    """The similarity to original units: ``points * scale + centre``, rotated so that ``up`` is up.
+    """The :class:`Frame` of one shape, rotated so that ``up`` is up.
 
     Attributes:
         unit: the name of the original unit, such as ``mm``; "" if unknown.
@@ -37,11 +38,11 @@ class SourceFrame:
 
     def normalise(self, points: NDArray[np.floating]) -> NDArray[np.float64]:
         """Points (n, 3) in original units, on axes with +Y up, in the box frame."""
-        return (np.asarray(points, np.float64) - np.asarray(self.centre)) / self.scale
+        return np.asarray(self._frame.apply(np.asarray(points, np.float64)[None])[0])
 
     def restore(self, points: NDArray[np.floating]) -> NDArray[np.float64]:
         """Points (n, 3) of the box frame in original units and axes."""
-        moved = np.asarray(points, np.float64) * self.scale + np.asarray(self.centre)
+        moved = self._frame.restore(np.asarray(points, np.float64)[None])[0]
         return from_y_up(moved, self.up)
 
     def restored(self, mesh: Mesh) -> Mesh:
@@ -51,6 +52,10 @@ class SourceFrame:
     def turn(self, normals: NDArray[np.floating]) -> NDArray[np.float64]:
         """Normals (n, 3) of the box frame in original axes."""
         return from_y_up(np.asarray(normals, np.float64), self.up)
+
+    @property
+    def _frame(self) -> Frame:
+        return Frame(np.array([self.centre], np.float64), np.array([self.scale], np.float64))
 
 
 BOX_FRAME = SourceFrame()

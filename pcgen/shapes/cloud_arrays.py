@@ -7,6 +7,7 @@ normals and ``label`` classes; colours are ignored.
 
 from __future__ import annotations
 
+import functools
 import posixpath
 import re
 import warnings
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Arrays = dict[str, NDArray[Any]]
+Shapes = Mapping[str, tuple[int, ...]]
 #: Common names of arrays of clouds; of several arrays in a file, the first of these is used.
 POINTS = (
     "points", "data", "point_cloud", "pointcloud", "point_clouds", "pointclouds", "pc", "pcd",
@@ -38,15 +40,16 @@ POINTS = (
 )  # fmt: skip
 LABELS = ("label", "labels", "cls", "class", "classes", "category", "y")
 _NORMAL = re.compile(r".*normals?|nrm|n")
-_NO_POINTS = re.compile(
-    rf"{_NORMAL.pattern}|.*colou?rs?|.*rgbs?|scores"
-)  # arrays with one row per point
+_COLOUR = re.compile(r".*colou?rs?|.*rgbs?|scores")
+#: Arrays with one row per point.
+_NO_POINTS = re.compile(rf"{_NORMAL.pattern}|{_COLOUR.pattern}")
 #: Arrays of completion data sets, such as MVP's ``incomplete_pcds`` and ``complete_pcds``.
 _PARTIAL = re.compile(r"(?:^|[/_])(?:partial|incomplete)", re.IGNORECASE)
 _WHOLE = re.compile(r"(?:^|[/_])(?:complete|gt|ground_?truth)", re.IGNORECASE)
 _FACES = ("faces", "face", "triangles", "tris")
 #: If a file has one of these, its points are samples of space, not of a surface.
 _SPACE = ("occupancies", "occupancy", "occ", "sdf", "sdfs")
+_SHOWN = 8  # arrays in a message
 _COMPRESSION_LIMIT = 1000  # largest credible ratio of the size in a header to the file size
 
 
@@ -59,6 +62,7 @@ class CloudArray:
         normals: the name of the array of its normals, or None.
         labels: the class of each cloud, by number or name, if the file has them.
         partial: number of arrays of partial shapes beside it, which are left out.
+        left: other arrays beside it, which are left out, with their shapes.
     """
 
     array: str
@@ -66,13 +70,14 @@ class CloudArray:
     normals: str | None = None
     labels: tuple[int | str, ...] = ()
     partial: int = 0
+    left: tuple[str, ...] = ()
 
     @property
     def points(self) -> int:
         return self.shape[-2]
 
 
-def find_cloud_arrays(shapes: Mapping[str, tuple[int, ...]]) -> list[CloudArray]:
+def find_cloud_arrays(shapes: Shapes) -> list[CloudArray]:
     """The arrays of clouds among arrays of these shapes, with their normals.
 
     Raises:
@@ -82,18 +87,18 @@ def find_cloud_arrays(shapes: Mapping[str, tuple[int, ...]]) -> list[CloudArray]
     parts = [name for name in shapes if _PARTIAL.search(name)]
     if not any(_WHOLE.search(name) for name in shapes if name not in parts):
         parts = []
+    groups: dict[str, dict[str, str]] = {}  # in a group, the full name of each array
+    for name in shapes:
+        group, own = posixpath.split(name)
+        groups.setdefault(group, {})[own.lower()] = name
     for name, shape in sorted(shapes.items()):
         if name in parts:
             continue
         group, own = posixpath.split(name)
-        beside = {posixpath.basename(n).lower(): n for n in shapes if posixpath.dirname(n) == group}
-        if _NO_POINTS.fullmatch(own.lower()) and any(
-            shapes[n][:-1] == shape[:-1] for k, n in beside.items() if not _NO_POINTS.fullmatch(k)
-        ):
-            continue
+        beside = groups[group]
         if own.lower() in _FACES and len(shape) == 2:
             raise InputError("it holds a mesh, vertices and faces; save it as OBJ or PLY")
-        if len(shape) not in (2, 3) or shape[-1] not in (3, 6) or 0 in shape:
+        if not _may_be_clouds(shape) or _is_attribute(own.lower(), beside, shapes):
             continue
         if any(word in beside for word in _SPACE):
             raise InputError(
@@ -102,11 +107,52 @@ def find_cloud_arrays(shapes: Mapping[str, tuple[int, ...]]) -> list[CloudArray]
             )
         fits = (*shape[:-1], 3)
         normals = [n for k, n in beside.items() if _NORMAL.fullmatch(k) and shapes[n] == fits]
-        found.append(CloudArray(name, shape, normals[0] if normals else None, partial=len(parts)))
-    return found
+        left = [
+            f"{n} {shapes[n]}"
+            for k, n in beside.items()
+            if n not in normals[:1] and len(shapes[n]) == len(shape) and not _COLOUR.fullmatch(k)
+            and (_NORMAL.fullmatch(k) or _may_be_clouds(shapes[n]))
+            and _is_attribute(k, beside, shapes)
+        ]  # fmt: skip
+        found.append(CloudArray(name, shape, normals[0] if normals else None, (), len(parts),
+                                tuple(left)))  # fmt: skip
+    return _densest(found)
 
 
-def only_cloud_array(shapes: Mapping[str, tuple[int, ...]], path: Path | str) -> CloudArray:
+def _may_be_clouds(shape: tuple[int, ...]) -> bool:
+    return len(shape) in (2, 3) and shape[-1] in (3, 6) and 0 not in shape
+
+
+def _is_attribute(own: str, beside: Mapping[str, str], shapes: Shapes) -> bool:
+    """Whether an array holds something about the points of another array in its group."""
+    shape = shapes[beside[own]]
+    clouds = [
+        k for k, n in beside.items()
+        if k != own and len(shapes[n]) == len(shape) and _may_be_clouds(shapes[n])
+    ]  # fmt: skip
+    if _NO_POINTS.fullmatch(own):
+        return any(not _NO_POINTS.fullmatch(k) for k in clouds)
+    equal = [k for k in clouds if shapes[beside[k]][:-1] == shape[:-1]]
+    return own not in POINTS and any(k in POINTS for k in equal)
+
+
+def _densest(found: list[CloudArray]) -> list[CloudArray]:
+    """Without arrays of the same shapes in fewer points: poisson_1024 beside poisson_2048."""
+    best: dict[tuple[str, int], CloudArray] = {}
+    for stack in found:
+        size = str(stack.points)
+        key = (stack.array.replace(size, "#"), stack.shape[0])
+        if len(stack.shape) == 2 or size not in stack.array:
+            key = (stack.array, 0)
+        other = best.setdefault(key, stack)
+        if other is not stack:
+            few, many = sorted((other, stack), key=lambda one: one.points)
+            left = (*many.left, *few.left, f"{few.array} {few.shape}")
+            best[key] = replace(many, left=left)
+    return list(best.values())
+
+
+def only_cloud_array(shapes: Shapes, path: Path | str) -> CloudArray:
     """The array of clouds of a file: the one with a common name, else the only one.
 
     Raises:
@@ -122,10 +168,16 @@ def only_cloud_array(shapes: Mapping[str, tuple[int, ...]], path: Path | str) ->
     several = [stack for stack in stacks if len(stack.shape) == 3]
     if len(several or stacks) == 1:
         return (several or stacks)[0]
-    listed = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
     raise InputError(
-        f"{path} must hold an array 'points' or exactly one of (N, P, 3); it has {listed or 'none'}"
+        f"{path} must hold an array 'points' or exactly one of (N, P, 3); it has {_listed(shapes)}"
     )
+
+
+def _listed(shapes: Shapes) -> str:
+    """The first arrays with their shapes, and advice on them."""
+    several = [f"{n} {s}{shape_advice(s)}" for n, s in shapes.items()]
+    more = f", and {len(several) - _SHOWN} more" if len(several) > _SHOWN else ""
+    return ", ".join(several[:_SHOWN]) + more or "none"
 
 
 def cloud_of(
@@ -181,28 +233,50 @@ def _content(
     if array.ndim == 2:
         if (said := shape_advice(array.shape)) and len(array):
             raise InputError(f"{path} must hold (N, P, 3) or (P, 3), got {array.shape}{said}")
-        return _numbered([cloud_of(array, normals, faulty)], path)
+        return _numbered([functools.partial(cloud_of, array, normals, faulty)], path, faulty)
     if array.ndim != 3 or array.shape[2] not in (3, 6) or len(array) == 0:
         wanted = f"{path} must hold (N, P, 3) or (P, 3), got {array.shape}"
         raise InputError(f"{wanted}{shape_advice(array.shape)}")
-    opened = []
-    for number, points in enumerate(array):
-        own = None if normals is None else normals[number]
+    return _numbered(
+        [
+            functools.partial(
+                cloud_of, points, None if normals is None else normals[number], faulty
+            )
+            for number, points in enumerate(array)
+        ],
+        path,
+        faulty,
+    )
+
+
+def _numbered(
+    openers: Sequence[Callable[[], OpenedShape]], path: Path, faulty: Faulty
+) -> FileContent:
+    """The content of one cloud, or of many with numbers; each note once, with a count.
+
+    Unless faults are refused, faulty clouds are left out if others remain.
+    """
+    clouds, names, faults = [], [], []
+    said: Counter[str] = Counter()
+    for number, opener in enumerate(openers):
         try:
-            opened.append(cloud_of(points, own, faulty))
+            shape, notes = opener()
         except MeshError as error:
-            raise MeshError(f"cloud {number} of {len(array)}: {error}") from None
-    return _numbered(opened, path)
-
-
-def _numbered(opened: Sequence[OpenedShape], path: Path) -> FileContent:
-    """The content of one cloud, or of many with numbers; each note once, with a count."""
-    clouds = [one.shape for one in opened]
-    names = [f"{path.stem}-{number:04d}" for number in range(len(clouds))]
-    said = Counter(note for one in opened for note in one.notes)
-    notes = (f"{n} clouds: {note}" if n > 1 else note for note, n in said.items())
-    names = names if len(clouds) > 1 else [path.stem]
-    return FileContent(clouds, names, [""] * len(clouds), notes=tuple(notes))
+            where = f"cloud {number} of {len(openers)}: " if len(openers) > 1 else ""
+            faults.append(f"{where}{error}")
+            if faulty == "drop":
+                continue
+            break
+        clouds.append(shape)
+        names.append(f"{path.stem}-{number:04d}" if len(openers) > 1 else path.stem)
+        said.update(notes)
+    if faults and (faulty != "drop" or not clouds):
+        raise MeshError(faults[0])
+    told = [f"{n} clouds: {note}" if n > 1 else note for note, n in said.items()]
+    if faults:
+        more = f", and {len(faults) - 1} more" if len(faults) > 1 else ""
+        told.append(f"left out {faults[0]}{more}")
+    return FileContent(clouds, names, [""] * len(clouds), notes=tuple(told))
 
 
 def shape_advice(shape: Sequence[int]) -> str:
@@ -223,7 +297,7 @@ def shape_advice(shape: Sequence[int]) -> str:
 
 
 def list_hdf5(path: Path) -> list[CloudArray]:
-    """The arrays (N, P, 3) of an HDF5 file, or (P, 3) with a common name.
+    """The arrays (N, P, 3) of an HDF5 file, those (P, 3) with a common name, or else all (P, 3).
 
     Raises:
         InputError: not readable, data in other files, or a size that the file cannot hold.
@@ -232,9 +306,13 @@ def list_hdf5(path: Path) -> list[CloudArray]:
 
     most = path.stat().st_size * _COMPRESSION_LIMIT
     shapes: dict[str, tuple[int, ...]] = {}
+    words: dict[str, Any] = {}  # arrays of text
 
     def visit(name: str | bytes, node: Any) -> None:
-        if not (isinstance(node, h5py.Dataset) and node.dtype.kind in "fiu"):
+        if not isinstance(node, h5py.Dataset):
+            return
+        text = h5py.check_string_dtype(node.dtype) is not None and node.ndim in (1, 2)
+        if not (node.dtype.kind in "fiu" or text):
             return
         if not isinstance(name, str) or node.ndim not in (1, 2, 3):
             return
@@ -242,22 +320,24 @@ def list_hdf5(path: Path) -> list[CloudArray]:
             raise InputError(f"the data of {name} are in other files; refused")
         if node.nbytes > most:
             raise InputError(f"{name} states {node.nbytes} bytes, more than the file can hold")
-        shapes[name] = tuple(map(int, node.shape))
+        if not text:
+            shapes[name] = tuple(map(int, node.shape))
+        elif posixpath.basename(name).lower() in LABELS:
+            words[name] = node.asstr("utf-8", "replace")[()]
 
     try:
         with h5py.File(path, "r") as handle:
             handle.visititems(visit)
-            arrays = {name: handle[name] for name in shapes}
-            stacks = [
-                with_labels(arrays, s)
-                for s in find_cloud_arrays(shapes)
-                if len(s.shape) == 3 or posixpath.basename(s.array).lower() in POINTS
-            ]
+            arrays = words | {name: handle[name] for name in shapes}
+            found = find_cloud_arrays(shapes)
+            named = [s for s in found if posixpath.basename(s.array).lower() in POINTS]
+            several = [s for s in found if len(s.shape) == 3 or s in named]
+            stacks = [with_labels(arrays, stack) for stack in several or found]
     except (OSError, RuntimeError, ValueError, KeyError, TypeError, InputError) as error:
         raise InputError(f"not a readable HDF5 file ({error})") from None
     if not stacks:
-        listed = ", ".join(f"{n} {s}{shape_advice(s)}" for n, s in shapes.items() if len(s) > 1)
-        raise InputError(f"no array of shape (N, P, 3) in it; it has {listed or 'none'}")
+        listed = _listed({name: shape for name, shape in shapes.items() if len(shape) > 1})
+        raise InputError(f"no array of shape (N, P, 3) in it; it has {listed}")
     return stacks
 
 
@@ -270,8 +350,10 @@ def with_labels(arrays: Mapping[str, Any], stack: CloudArray) -> CloudArray:
         every = shape[0] // count if shape and stack.partial and shape[0] % count == 0 else 1
         if every and shape in ((count * every,), (count * every, 1)):
             values = np.asarray(arrays[name]).ravel()[::every]
-            if values.dtype.kind in "SU":
-                return replace(stack, labels=tuple(values.astype("U").tolist()))
+            if values.dtype.kind == "S":
+                values = np.char.decode(values, "utf-8", "replace")
+            if values.dtype.kind in "UO":
+                return replace(stack, labels=tuple(map(str, values)))
             if values.dtype.kind in "iuf" and (values == np.round(values)).all():
                 return replace(stack, labels=tuple(map(int, values)))
     return stack
@@ -298,11 +380,14 @@ def hdf5_cloud(
 
 
 def _of_hdf5(path: Path, faulty: Faulty) -> FileContent:
-    opened = []
+    openers = []
     for stack in list_hdf5(path):
         rows: list[int | None] = [None] if len(stack.shape) == 2 else list(range(stack.shape[0]))
-        opened += [hdf5_cloud(path, stack.array, row, stack.normals, faulty) for row in rows]
-    return _numbered(opened, path)
+        openers += [
+            functools.partial(hdf5_cloud, path, stack.array, row, stack.normals, faulty)
+            for row in rows
+        ]
+    return _numbered(openers, path, faulty)
 
 
 def parse_torch(path: Path) -> dict[str, NDArray[Any]]:

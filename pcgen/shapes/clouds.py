@@ -97,7 +97,9 @@ def check_cloud_shape(cloud: Cloud) -> Cloud:
     """Refuse points that are missing or not numbers of shape (P, 3); NaN is allowed."""
     points = cloud.points
     if points.ndim != 2 or points.shape[1] != 3 or points.dtype.kind not in "fiu":
-        raise MeshError(f"a cloud must be numbers of shape (P, 3), got {points.shape}")
+        raise MeshError(
+            f"a cloud must be real numbers of shape (P, 3), got {points.dtype} {points.shape}"
+        )
     if len(points) == 0:
         raise MeshError("no points")
     return Cloud(points.astype(np.float64), cloud.normals)

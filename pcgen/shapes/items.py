@@ -6,7 +6,6 @@ import functools
 import io
 import math
 import posixpath
-import urllib.parse
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pcgen import remote
-from pcgen.errors import InputError, MeshError
+from pcgen.errors import DataError, InputError, MeshError
 from pcgen.files import parse_json
 from pcgen.shapes.arrays import read_array, read_header
 from pcgen.shapes.cloud_arrays import (
@@ -32,7 +31,7 @@ from pcgen.shapes.formats import LOOSE_SUFFIXES, MESH_SUFFIXES, POINT_SUFFIXES
 from pcgen.shapes.formats.text import looks_like_points
 from pcgen.shapes.listing import Entry, open_archive, read_entry
 from pcgen.shapes.mesh_files import Mesh
-from pcgen.shapes.reading import open_bytes
+from pcgen.shapes.reading import open_bytes, read_beside
 
 #: Suffixes of meshes, scans, and arrays of one cloud (P, 3) or many (N, P, 3).
 SHAPE_SUFFIXES = (*MESH_SUFFIXES, *POINT_SUFFIXES, ".npy", ".npz", ".pt", ".pth", ".h5", ".hdf5")
@@ -52,7 +51,7 @@ class SourceItem:
         array: name of its array in the file (HDF5, ``.npz``).
         normals: name of the array of its normals.
         row: number of its cloud in an array (N, P, 3); None if the file is one shape.
-        siblings: the files that a glTF may refer to.
+        siblings: tables that describe the shape.
         parts: further files that belong to the shape.
         points: size of the cloud, if the layout knows it.
     """
@@ -118,10 +117,11 @@ def cloud_size(item: SourceItem) -> int | None:
         if suffix in MESH_SUFFIXES and suffix != ".ply":
             return None
         if suffix == ".ply":
+            from pcgen.shapes.formats.ply import FACES
             from pcgen.shapes.formats.ply import read_header as read_ply_header
 
             _, elements, _ = read_ply_header(_head(entry))
-            if any(e.count and e.name in ("face", "tristrips") for e in elements):
+            if any(e.count and e.name in FACES for e in elements):
                 return None
         shape = open_item(item).shape
         return len(shape.points) if isinstance(shape, Cloud) else None
@@ -237,13 +237,24 @@ def _open_array(entry: Entry) -> NDArray[Any]:
 
 
 def _sibling(item: SourceItem, name: str) -> bytes:
-    """A file that a glTF refers to; it must be in the source."""
-    folder = posixpath.dirname(item.entry.path)
-    wanted = posixpath.normpath(posixpath.join(folder, urllib.parse.unquote(name)))
-    for entry in item.siblings:
-        if entry.path == wanted:
-            return read_entry(entry)
-    raise MeshError(f"it refers to {Path(name).name}, which is not beside it")
+    """A file that a glTF refers to, in its own folder or below."""
+    entry = item.entry
+    wanted = posixpath.normpath(name)
+    if wanted.startswith(("/", "../")) or "://" in name:
+        raise MeshError(f"it refers to {name}, outside its own folder; refused")
+    try:
+        if entry.member is not None:
+            folder, mark, _ = entry.member.replace("\\", "/").rpartition("/")
+            member = f"{folder}{mark}{wanted}"
+            if "\\" in entry.member:  # an archive from Windows
+                member = member.replace("/", "\\")
+            info = open_archive(entry.file).getinfo(member)
+            return read_entry(Entry(wanted, info.file_size, entry.file, member, info.CRC))
+        if remote.is_url(entry.file):
+            return remote.read_url(posixpath.join(posixpath.dirname(entry.file), wanted))
+        return read_beside(Path(entry.file), wanted)
+    except (InputError, DataError, KeyError, OSError):
+        raise MeshError(f"it refers to {name}, which is not beside it") from None
 
 
 def _listed_parts(item: SourceItem) -> set[str]:

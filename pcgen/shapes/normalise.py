@@ -1,4 +1,4 @@
-"""Normalise clouds: per-shape box or sphere, PointFlow's global frame, or without proportions.
+"""Normalise clouds: per-shape box, PointFlow's global frame, or without proportions.
 
 A frame is a :class:`pcgen.datatypes.Frame`: ``frame.apply`` normalises, ``frame.restore`` inverts
 it. Data sets store clouds in the box frame; the other frames are computed from original units.
@@ -30,26 +30,22 @@ def box_frame(points: NDArray[np.floating]) -> Frame:
     return Frame(centre=(low + high) / 2, scale=_positive((high - low).max(1) / 2))
 
 
-def proportion_free(points: NDArray[np.floating], flat: float = FLAT) -> NDArray[np.float32]:
-    """Clouds (count, n, dim) with each axis of each shape stretched to the full box [-1, 1].
+def cube_frame(points: NDArray[np.floating], flat: float = FLAT) -> Frame:
+    """Per shape and axis: centre and half side of the bounding box.
 
-    A shape and a stretched copy of it become equal. An axis shorter than ``flat`` times the longest
-    one is stretched as if it were that long, so that thin shapes and their noise stay thin.
+    An axis shorter than ``flat`` times the longest one counts as that long, so that thin shapes and
+    their noise stay thin.
     """
-    low, high = _clouds(points).min(1, keepdims=True), points.max(1, keepdims=True)
+    low, high = _clouds(points).min(1), points.max(1)
     low, high = low.astype(np.float64), high.astype(np.float64)
-    side = high - low
-    side = np.maximum(side, flat * side.max(2, keepdims=True))
-    moved = (points - (low + high) / 2) / np.where(side > 0, side / 2, 1)
-    return np.asarray(moved, np.float32)
+    side = np.maximum(high - low, flat * (high - low).max(1, keepdims=True))
+    return Frame(centre=(low + high) / 2, scale=np.where(side > 0, side / 2, 1))
 
 
-def sphere_frame(points: NDArray[np.floating]) -> Frame:
-    """Per shape: centroid of the points and distance of the farthest one (unit sphere)."""
-    points = _clouds(points).astype(np.float64)
-    centre = points.mean(1)
-    radius = np.linalg.norm(points - centre[:, None], axis=2).max(1)
-    return Frame(centre=centre, scale=_positive(radius))
+def proportion_free(points: NDArray[np.floating]) -> NDArray[np.float32]:
+    """Clouds (count, n, dim) in their :func:`cube_frame`: each axis stretched to [-1, 1], so that a
+    shape and a stretched copy of it become equal."""
+    return np.asarray(cube_frame(points).apply(points), np.float32)
 
 
 def global_frame(

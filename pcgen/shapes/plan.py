@@ -9,7 +9,7 @@ from pcgen.config import digest, to_plain
 from pcgen.errors import DataError, InputError
 from pcgen.remote import is_url
 from pcgen.shapes.axes import AXES
-from pcgen.shapes.items import SourceItem, cloud_size
+from pcgen.shapes.items import SHAPE_SUFFIXES, SourceItem, cloud_size
 from pcgen.shapes.layouts import Found, count_ignored, find_items, skipped_remarks
 from pcgen.shapes.listing import Listing, Rejected, read_entry, scan
 from pcgen.shapes.splits import apply_table, find_table, read_table, split_by_hash
@@ -192,7 +192,7 @@ def _without_doubles(items: list[SourceItem], rejected: list[Rejected]) -> list[
     with the same id get the folders of their file in the id.
     """
     kept: dict[str, SourceItem] = {}
-    for item in sorted(items, key=lambda item: (item.id, item.where)):
+    for item in sorted(items, key=lambda item: (item.id, *_rank(item))):
         first = kept.get(item.id)
         if first is not None and (_is_same_name(first, item) or _is_copy(first, item)):
             reason = f"two shapes with one id, {item.id}: kept {first.where}"
@@ -204,6 +204,13 @@ def _without_doubles(items: list[SourceItem], rejected: list[Rejected]) -> list[
             item = replace(item, id="/".join((item.category, path, *map(str, more))))
         kept[item.id] = item
     return [kept[name] for name in sorted(kept)]
+
+
+def _rank(item: SourceItem) -> tuple[bool, int, str]:
+    """The order of files of one shape: empty ones last, meshes before clouds."""
+    suffix = item.entry.suffix
+    place = SHAPE_SUFFIXES.index(suffix) if suffix in SHAPE_SUFFIXES else len(SHAPE_SUFFIXES)
+    return not item.entry.size, place, item.where
 
 
 def _is_same_name(first: SourceItem, item: SourceItem) -> bool:

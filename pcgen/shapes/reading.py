@@ -24,6 +24,13 @@ from pcgen.shapes.formats.raw import Sibling, to_utf8
 from pcgen.shapes.mesh_files import Mesh, check_mesh, read_file
 
 NO_FACES = "no faces, so it is read as a scan"
+#: What files may hold instead of a shape, whatever their suffix.
+_OTHER_CONTENT = {
+    b"version https://git-lfs": "it is a pointer of Git LFS; get the file with: git lfs pull",
+    b"<!doctype html": "it is a web page, perhaps of a failed download",
+    b"<html": "it is a web page, perhaps of a failed download",
+    b"\x1f\x8b": "it is packed with gzip; unpack it first",
+}
 #: All suffixes that can be opened.
 SUFFIXES = tuple(dict.fromkeys((*READERS, *ARRAY_SUFFIXES)))
 
@@ -47,7 +54,7 @@ def open_file(path: Path | str, *, faulty: Faulty = "drop") -> FileContent:
     try:
         if suffix in ARRAY_SUFFIXES:
             return open_cloud_arrays(path, faulty)
-        beside = functools.partial(_read_beside, path)
+        beside = functools.partial(read_beside, path)
         opened = open_bytes(read_file(path), suffix, beside, faulty=faulty)
     except MeshError as error:
         raise InputError(f"{path}: {error}") from None
@@ -69,6 +76,9 @@ def open_bytes(
         raise InputError(f"it cannot be read: {unreadable(suffix)}")
     if not data:
         raise MeshError("the file is empty: no points and no faces")
+    for start, what in _OTHER_CONTENT.items():
+        if data[:64].lstrip().lower().startswith(start):
+            raise MeshError(what)
     raw = reader(to_utf8(data), sibling)
     if len(raw.faces):
         mesh = Mesh(raw.vertices, raw.faces)
@@ -94,7 +104,7 @@ def read_mesh(
     if not isinstance(source, bytes):
         path = Path(source)
         suffix = suffix or path.suffix
-        sibling = sibling or functools.partial(_read_beside, path)
+        sibling = sibling or functools.partial(read_beside, path)
         source = read_file(path)
     suffix = (suffix or "").lower()
     if suffix not in READERS:
@@ -112,8 +122,12 @@ def unreadable(suffix: str) -> str:
     return f"shapes are files ending in {', '.join(SUFFIXES)}, got {suffix or 'no ending'!r}"
 
 
-def _read_beside(path: Path, name: str) -> bytes:
-    """Read a file in the folder of ``path`` or below it, never outside."""
+def read_beside(path: Path, name: str) -> bytes:
+    """Read a file in the folder of ``path`` or below it, never outside.
+
+    Raises:
+        InputError: no such file. MeshError: it is outside.
+    """
     folder = path.parent.resolve()
     target = (folder / name).resolve()
     if not target.is_relative_to(folder):

@@ -22,9 +22,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pcgen import errors
 from pcgen.errors import InputError, PcgenError
 from pcgen.jobs import workers
+from pcgen.jobs.child import raise_told, serving, start, told
 from pcgen.shapes.arrays import read_npy, write_npy
 
 Arrays = dict[str, NDArray[Any]]
@@ -46,16 +46,10 @@ def read_sandboxed(reader: str, path: Path) -> Arrays:
         return _call(reader, path)
     with _lock, tempfile.TemporaryDirectory(prefix="pcgen-") as folder:
         answer = _ask({"reader": reader, "path": str(path.absolute()), "out": folder})
-        if "error" in answer:
-            raise getattr(errors, answer["error"])(answer["message"])
+        raise_told(answer)
         return {name: read_npy(Path(folder) / f"{k}.npy") for k, name in enumerate(answer["names"])}
 
 
-# The helper uses the import path of its parent, in any folder.
-_START = (
-    "import sys; sys.path[:] = sys.argv[3:]; from pcgen.shapes.sandbox import serve; "
-    "serve(int(sys.argv[1]), int(sys.argv[2]))"
-)
 _lock = threading.Lock()
 _helper: subprocess.Popen[str] | None = None
 
@@ -64,11 +58,8 @@ def _ask(question: dict[str, str]) -> dict[str, Any]:
     """Send a line to the helper and receive one; its death raises :class:`InputError`."""
     global _helper
     if _helper is None or _helper.poll() is not None:
-        limits = [str(workers.TIME_LIMIT_S), str(workers.MEMORY_LIMIT)]
-        _helper = subprocess.Popen(
-            [sys.executable, "-c", _START, *limits, *sys.path],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-        )  # fmt: skip
+        limits = str(workers.TIME_LIMIT_S), str(workers.MEMORY_LIMIT)
+        _helper = start(serving(__name__), *limits, answers=True)
         atexit.register(_helper.kill)
     assert _helper.stdin is not None
     assert _helper.stdout is not None
@@ -100,21 +91,21 @@ def _call(reader: str, path: Path) -> Arrays:
     return found
 
 
-def serve(time_limit_s: int, memory_limit: int) -> None:
+def serve(time_limit_s: str, memory_limit: str) -> None:
     """Run the helper: read questions from stdin and write answers to stdout, until stdin ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C
-    workers.limit_memory(memory_limit)
+    workers.limit_memory(int(memory_limit))
     out, sys.stdout = sys.stdout, sys.stderr  # stdout carries answers only
     for line in sys.stdin:
         question = json.loads(line)
-        signal.alarm(time_limit_s)
+        signal.alarm(int(time_limit_s))
         try:
             arrays = _call(question["reader"], Path(question["path"]))
             for k, array in enumerate(arrays.values()):
                 write_npy(Path(question["out"]) / f"{k}.npy", np.asarray(array))
             answer: dict[str, Any] = {"names": list(arrays)}
         except PcgenError as error:
-            answer = {"error": type(error).__name__, "message": str(error)}
+            answer = dict(told(error))
         signal.alarm(0)
         out.write(json.dumps(answer) + "\n")
         out.flush()

@@ -24,12 +24,13 @@ from pcgen.shapes.reading import SUFFIXES
 #: Tables at the top of a source are used by default, those with these names first.
 OWN_TABLES = ("split.csv", "splits.csv", "all.csv", "manifest.csv")
 
-_MODEL_COLUMNS = ("modelId", "model_id")
+_MODEL_COLUMNS = ("modelid", "model_id")
 _FILE_COLUMNS = ("file", "filename", "path", "object_path", "name", "model", "id", "object_id")
 # In JSON: keys of the name of a model, and of its folder.
 _MODEL_KEYS = ("anno_id", "modelId", "model_id", "file", "path", "name", "id")
 _JSON_LISTS = ("pcn", "completion3d", "dataset")  # other names of split files
 _SYNSET_KEYS = ("taxonomy_id", "synsetId", "synset")
+_TABLES = (".csv", ".tsv")
 _TABLE_LIMIT = 256 * 2**20
 _TRAIN, _VAL = 0.8, 0.9  # by hash: up to 0.8 train, up to 0.9 val, then test
 
@@ -69,7 +70,7 @@ def read_table(source: Path | str | bytes, origin: str) -> SplitTable:
         first = text.partition("\n")[0]
         mark = max(",;\t", key=first.count)  # Excel uses semicolons in some countries
         reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=mark)
-        columns = {(name or "").strip(): name for name in reader.fieldnames or ()}
+        columns = {(name or "").strip().lower(): name for name in reader.fieldnames or ()}
         found: dict[str, tuple[str, str | None]] = {}
         model_column = next((c for c in _MODEL_COLUMNS if c in columns), None)
         file_column = next((c for c in _FILE_COLUMNS if c in columns), None)
@@ -77,8 +78,8 @@ def read_table(source: Path | str | bytes, origin: str) -> SplitTable:
             for row in reader:
                 model = _cell(row, columns[model_column])
                 value: tuple[str, str | None] = (_split_name(_cell(row, columns["split"])), None)
-                if "synsetId" in columns:
-                    synset = _cell(row, columns["synsetId"])
+                if "synsetid" in columns:
+                    synset = _cell(row, columns["synsetid"])
                     # Spreadsheets drop the leading zero of a synset.
                     found[f"{synset.zfill(8)}/{model}"] = found[f"{synset}/{model}"] = value
                 if found.setdefault(model, value) != value:
@@ -107,13 +108,17 @@ def find_table(listing: Listing, remarks: list[str]) -> SplitTable | None:
     Args:
         remarks: receives a remark if a file is named like a splits file but is not one.
     """
-    top = [e for e in listing.entries if "/" not in e.path and e.suffix in (".csv", ".tsv")]
+    folders = [entry.parts[:-1] for entry in listing.entries]
+    levels = enumerate(zip(*folders, strict=False))
+    shortest = min(map(len, folders), default=0)
+    depth = next((k for k, names in levels if len(set(names)) > 1), shortest)  # of the outermost
+    top = [e for e in listing.entries if len(e.parts) == depth + 1 and e.suffix in _TABLES]
     rank = {name: number for number, name in enumerate(OWN_TABLES)}
-    for entry in sorted(top, key=lambda entry: rank.get(entry.path, len(rank))):
+    for entry in sorted(top, key=lambda entry: rank.get(entry.parts[-1].lower(), len(rank))):
         try:
             return read_table(read_entry(entry, _TABLE_LIMIT), entry.path)
         except (DataError, InputError) as error:
-            if "split" in entry.stem:  # other tables may hold anything
+            if "split" in entry.stem.lower():  # other tables may hold anything
                 remarks.append(f"{error}; it is not used")
     return _find_lists(listing)
 
@@ -121,8 +126,9 @@ def find_table(listing: Listing, remarks: list[str]) -> SplitTable | None:
 def _find_lists(listing: Listing) -> SplitTable | None:
     """Files such as ``train.txt``, ``<synset>/val.lst``, ``shuffled_test_file_list.json``.
 
-    In text, a name is the first word of a line; for JSON see :func:`_json_names`. A name may be a
-    path, with or without suffix, relative to the source or to the folder of the list.
+    In text, a name is a line or its first word; in a table, the column ``file``, ``name`` and so
+    on, or the first one; for JSON see :func:`_json_names`. A name may be a path, with or without
+    suffix, relative to the source or to the folder of the list.
     """
     rows: dict[str, tuple[str, str | None]] = {}
     origins = []
@@ -150,7 +156,7 @@ def _listed(entry: Entry) -> list[tuple[str, str]]:
     of_json = entry.suffix == ".json" and (split or "split" in stem or stem in _JSON_LISTS)
     if entry.size > _TABLE_LIMIT or "id2" in stem:  # names of the rows of an HDF5 file
         return []
-    if not of_json and not (split and entry.suffix in (".txt", ".lst")):
+    if not of_json and not (split and entry.suffix in (".txt", ".lst", *_TABLES)):
         return []
     try:
         data = to_utf8(read_entry(entry, _TABLE_LIMIT))
@@ -160,8 +166,16 @@ def _listed(entry: Entry) -> list[tuple[str, str]]:
         return []
     if split is None or looks_like_points(data[:4096]):
         return []
-    lines = data.decode("utf-8", "replace").splitlines()
-    return [(split, line.split()[0].split(",")[0]) for line in lines if line.strip()]
+    lines = [line for line in data.decode("utf-8", "replace").splitlines() if line.strip()]
+    if entry.suffix in _TABLES:
+        mark = max(",;\t", key=lines[0].count) if lines else ","
+        rows = [row for row in csv.reader(lines, delimiter=mark) if row]
+        words = [word.strip().lower() for word in rows[0]] if rows else []
+        column = next((words.index(name) for name in _FILE_COLUMNS if name in words), 0)
+        return [(split, row[column]) for row in rows if len(row) > column]
+    # A name is the first word of a line, or the whole line: "chair 1.obj".
+    first = [line.split()[0].split(",")[0] for line in lines]
+    return [(split, name) for name in (*first, *lines)]
 
 
 def _json_names(

@@ -1,4 +1,4 @@
-"""Meshes as 3MF, the format of slicers that states its unit.
+"""Write meshes as 3MF, the format of slicers that states its unit.
 
 trimesh writes it too, but always in millimetres, with new random names each time, and by lxml.
 Here equal meshes give equal bytes. 3MF Core Specification 1.3, sections 3 and 4.
@@ -8,18 +8,17 @@ from __future__ import annotations
 
 import io
 import zipfile
-from xml.etree import ElementTree
 from xml.sax.saxutils import quoteattr
 
 import numpy as np
 
-from pcgen.errors import InputError, MeshError
-from pcgen.shapes.mesh_files import Mesh
+from pcgen.errors import InputError
+from pcgen.shapes.formats.threemf import CORE
+from pcgen.shapes.mesh_files import Mesh, far_offset
 
 UNITS = {"mm": "millimeter", "cm": "centimeter", "m": "meter", "in": "inch", "ft": "foot"}
 """The units that a file can state, by the names that commands use."""
 
-_CORE = "http://schemas.microsoft.com/3dmanufacturing/core/2015/02"
 _HEAD = '<?xml version="1.0" encoding="UTF-8"?>\n'
 _MODEL = "3D/3dmodel.model"
 _PARTS = {
@@ -41,18 +40,23 @@ _PARTS = {
 def write_3mf(mesh: Mesh, unit: str = "mm", name: str = "mesh") -> bytes:
     """One mesh, with +Z up and vertices in ``unit``, as the content of a file.
 
+    A mesh far from the origin keeps its precision by the transform of its item.
+
     Raises:
         InputError: an unknown unit.
     """
     if unit not in UNITS:
         raise InputError(f"the unit of a 3MF file is one of {', '.join(UNITS)}, got {unit!r}")
-    corners = "".join(f'<vertex x="{x:.9g}" y="{y:.9g}" z="{z:.9g}"/>' for x, y, z in mesh.vertices)
+    offset = far_offset(mesh.used_vertices()) if len(mesh.faces) else np.zeros(3)
+    local = mesh.vertices - offset
+    corners = "".join(f'<vertex x="{x:.9g}" y="{y:.9g}" z="{z:.9g}"/>' for x, y, z in local)
+    place = f' transform="1 0 0 0 1 0 0 0 1 {" ".join(f"{x:.17g}" for x in offset)}"'
     sides = "".join(f'<triangle v1="{a}" v2="{b}" v3="{c}"/>' for a, b, c in mesh.faces)
     model = (
-        f'<model unit="{UNITS[unit]}" xml:lang="en-US" xmlns="{_CORE}"><resources>'
+        f'<model unit="{UNITS[unit]}" xml:lang="en-US" xmlns="{CORE}"><resources>'
         f'<object id="1" type="model" name={quoteattr(name)}><mesh><vertices>{corners}</vertices>'
         f"<triangles>{sides}</triangles></mesh></object></resources>"
-        '<build><item objectid="1"/></build></model>'
+        f'<build><item objectid="1"{place if offset.any() else ""}/></build></model>'
     )
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w") as archive:
@@ -61,22 +65,3 @@ def write_3mf(mesh: Mesh, unit: str = "mm", name: str = "mesh") -> bytes:
             info.compress_type = zipfile.ZIP_DEFLATED
             archive.writestr(info, _HEAD + text)
     return content.getvalue()
-
-
-def read_3mf(data: bytes) -> Mesh:
-    """What :func:`write_3mf` wrote, to compare it; not a reader for files of others.
-
-    Raises:
-        MeshError: it cannot be read.
-    """
-    try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            tree = ElementTree.fromstring(archive.read(_MODEL))
-        corners = [[float(v.attrib[a]) for a in "xyz"] for v in tree.iter(f"{{{_CORE}}}vertex")]
-        sides = [
-            [int(t.attrib[a]) for a in ("v1", "v2", "v3")]
-            for t in tree.iter(f"{{{_CORE}}}triangle")
-        ]
-    except (zipfile.BadZipFile, ElementTree.ParseError, KeyError, ValueError) as error:
-        raise MeshError(f"not a 3MF file of one mesh: {error}") from None
-    return Mesh(np.array(corners).reshape(-1, 3), np.array(sides, np.int64).reshape(-1, 3))

@@ -7,13 +7,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pcgen import progress
-from pcgen.children import Choice, Maps
-from pcgen.children.maps import Clouds, Pairing
+from pcgen import processes, progress
+from pcgen.children import Choice, Maps, build_maps
+from pcgen.children.clouds import Clouds
+from pcgen.children.maps import Pairing
+from pcgen.children.planning import nature_of
+from pcgen.children.rule import Nature
 from pcgen.config import from_plain, to_plain
 from pcgen.train.stage import Context
 
 STAGE = "children"
+OVERRUN = 1.1  # of the time of the stage, before planned maps are left out
 
 
 def train(context: Context) -> dict[str, object]:
@@ -22,10 +26,9 @@ def train(context: Context) -> dict[str, object]:
     seconds = context.seconds(STAGE)
 
     def computed() -> int:
-        # A second of wall time is a second of processor time on each thread's core.
-        workers = torch.get_num_threads()
-        budget = None if seconds is None else seconds * workers
-        return len(_build(context, budget, workers))
+        # The other processes on this machine wait for this one, so their cores are free.
+        workers = torch.get_num_threads() * processes.place().local_size
+        return len(_build(context, seconds, workers))
 
     count = context.group.value(computed)
     progress.say(f"children       {count} maps between {len(context.clouds)} shapes")
@@ -52,15 +55,23 @@ def load_maps(context: Context) -> Maps:
     )
 
 
+def load_nature(context: Context, maps: Maps) -> Nature:
+    """What :func:`train` learned of the shapes beside each other, or once more."""
+    settings, folder = context.run.settings.children.maps, context.run.stage(STAGE)
+    return nature_of(maps.clouds, settings, folder, context.seed(STAGE))
+
+
 def _build(context: Context, seconds: float | None, workers: int) -> Maps:
     clouds, run = context.clouds, context.run
-    return Maps.build(
+    return build_maps(
         clouds.points,
         clouds.normals,
         clouds.label,
         run.settings.children.maps,
         run.stage(STAGE),
-        budget_seconds=seconds,
+        # A second of wall time is a second of processor time on each thread's core.
+        budget_seconds=None if seconds is None else seconds * workers,
+        wall_seconds=None if seconds is None else OVERRUN * seconds,
         seed=context.seed(STAGE),
         workers=workers,
     )

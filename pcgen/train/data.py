@@ -19,7 +19,7 @@ from pcgen.shapes.store import Dataset
 IN_MEMORY = 4 * 2**30
 
 
-class Mapped:
+class MappedRows:
     """Some rows of an array on disk, indexed like a tensor.
 
     Attributes:
@@ -35,7 +35,8 @@ class Mapped:
         shapes, *rest = key if isinstance(key, tuple) else (key,)
         places = [part.numpy() if isinstance(part, Tensor) else part for part in rest]
         chosen = self._rows[shapes.numpy() if isinstance(shapes, Tensor) else shapes]
-        return torch.from_numpy(np.array(self._array[(chosen, *places)]))
+        # Indexing by an array copies.
+        return torch.from_numpy(np.asarray(self._array[(chosen, *places)]))
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class TrainingClouds:
     Attributes:
         rows: (count,) row numbers in the data set.
         points: (count, P, dim) float32; the points of a shape are independent samples. More than
-            IN_MEMORY bytes stay in the file, see :class:`Mapped`.
+            IN_MEMORY bytes stay in the file, see :class:`MappedRows`.
         normals: (count, P, dim) float16, or None.
         label: (count,) int64, index into ``categories``.
         ids: id of each shape in the data set; empty if not known.
@@ -54,12 +55,12 @@ class TrainingClouds:
     """
 
     rows: Tensor
-    points: Tensor | Mapped
-    normals: Tensor | Mapped | None
+    points: Tensor | MappedRows
+    normals: Tensor | MappedRows | None
     label: Tensor
     categories: tuple[str, ...]
     ids: tuple[str, ...] = ()
-    solids: Tensor | Mapped | None = None
+    solids: Tensor | MappedRows | None = None
 
     @classmethod
     def load(
@@ -75,20 +76,16 @@ class TrainingClouds:
                 f"{available} are for training; prepare it again with --points 1000 or more"
             )
         names = [dataset.rows[int(row)].category for row in rows]
-        points: Tensor | Mapped
-        normals: Tensor | Mapped | None = None
-        if len(rows) * count * 3 * 4 > IN_MEMORY:
-            points = Mapped(dataset.mapped_points, rows, count)
-            if dataset.has_normals:
-                normals = Mapped(dataset.mapped_normals, rows, count)
-        else:
-            points = torch.from_numpy(dataset.points(rows, count, part="first"))
-            if dataset.has_normals:
-                normals = torch.from_numpy(dataset.normals(rows, count, part="first")).half()
-        solids: Tensor | Mapped | None = None
+        points: Tensor | MappedRows = MappedRows(dataset.mapped_points, rows, count)
+        normals: Tensor | MappedRows | None = None
+        if dataset.has_normals:
+            normals = MappedRows(dataset.mapped_normals, rows, count)
+        if len(rows) * count * 3 * 4 <= IN_MEMORY:
+            points, normals = points[:], None if normals is None else normals[:]
+        solids: Tensor | MappedRows | None = None
         if dataset.has_solids:
             places = dataset.mapped_solids
-            solids = Mapped(places, rows, places.shape[1])
+            solids = MappedRows(places, rows, places.shape[1])
             if len(rows) * places[0].nbytes <= IN_MEMORY:
                 solids = solids[:]
         return cls(
@@ -152,7 +149,7 @@ class TrainingClouds:
             )
         start = int(torch.randint(0, total, (1,), generator=generator))
 
-        def window(values: Tensor | Mapped) -> Tensor:
+        def window(values: Tensor | MappedRows) -> Tensor:
             stop = start + count
             if stop <= total:
                 return values[shapes, start:stop]

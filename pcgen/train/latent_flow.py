@@ -10,7 +10,7 @@ from torch import Generator, Tensor, nn
 from pcgen.batch_random import mine
 from pcgen.errors import DataError
 from pcgen.flow.characteristic import matching_loss, semigroup_loss
-from pcgen.flow.networks import LatentSlope
+from pcgen.flow.networks import LatentFlowNetwork
 from pcgen.runtime import staged
 from pcgen.train.latents import load_coupling
 from pcgen.train.stage import Context, fit_teacher_and_student
@@ -19,7 +19,7 @@ STAGE = "latent-flow"
 
 
 @dataclass(frozen=True)
-class Pairs:
+class CoupledLatents:
     """Coupled samples, one per row: a base point, the coordinates of the latent whose cell contains
     it, and the category of that latent."""
 
@@ -35,8 +35,8 @@ def train(context: Context) -> dict[str, object]:
     pairs = _pairs(context)
     classes = len(context.clouds.categories) if context.run.config.conditional else 0
 
-    def build() -> LatentSlope:
-        return LatentSlope(pairs.start.shape[1], settings.width, settings.blocks, classes)
+    def build() -> LatentFlowNetwork:
+        return LatentFlowNetwork(pairs.start.shape[1], settings.width, settings.blocks, classes)
 
     def batch(size: int, draw: Generator) -> tuple[Tensor, Tensor, Tensor | None]:
         index = mine(torch.randint(len(pairs.start), (size,), generator=draw), draw)
@@ -74,7 +74,7 @@ def train(context: Context) -> dict[str, object]:
 
 
 @torch.no_grad()
-def _pairs(context: Context) -> Pairs:
+def _pairs(context: Context) -> CoupledLatents:
     settings = context.run.settings.latent_flow
     device = context.device
     coupling = load_coupling(context).on_device(device)
@@ -85,4 +85,6 @@ def _pairs(context: Context) -> Pairs:
             f"{context.run.stage('base')}: samples of the base are not finite; train it again"
         )
     cell = context.group.by_rows(lambda x: coupling.assign(x)[:, None], start)[:, 0]
-    return Pairs(start=start, end=coupling.y[cell], label=coupling.latents.label.to(device)[cell])
+    return CoupledLatents(
+        start=start, end=coupling.y[cell], label=coupling.latents.label.to(device)[cell]
+    )

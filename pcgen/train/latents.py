@@ -17,7 +17,7 @@ from pcgen.latent.autoencoder import Autoencoder
 from pcgen.model.coupling import FILES, LatentCoupling, Latents
 from pcgen.processes import ALONE, Group
 from pcgen.runtime import staged
-from pcgen.train.children import load_maps
+from pcgen.train.children import load_maps, load_nature
 from pcgen.train.stage import Context
 from pcgen.transport import (
     SamplerSource,
@@ -58,7 +58,7 @@ def train(context: Context) -> dict[str, object]:
     if family == "ae-ot":
         budget = {"max_samples": fitted, "neighbours": settings.mixed}
     # The latents are those of children: a sample near one does not replay a training shape.
-    omega = base.fit(family, y, generator=draw, settings=budget, guard="off")
+    omega = base.fit(family, y, generator=draw, settings=budget, guard="off", group=context.group)
     for note in omega.notes:
         progress.say(f"base           {note}")
     solution = couple(omega, y, settings.tolerance, context.seed(STAGE, 2), coupled, context.group)
@@ -77,16 +77,10 @@ def train(context: Context) -> dict[str, object]:
     return {
         "coordinates": y.shape[1],
         "children": choice,
-        "explained": explained(latents),
+        "explained": latents.explained,
         "base": omega.describe(),
         "map": evidence,
     }
-
-
-def explained(latents: Latents) -> float:
-    """The fraction of the latents' variance that their coordinates explain."""
-    whole = (latents.z - latents.mean).square().sum()
-    return float((latents.y / latents.scale).square().sum() / whole.clamp_min(1e-12))
 
 
 def couple(
@@ -165,16 +159,17 @@ def _latents(context: Context) -> tuple[Latents, dict[str, Any]]:
         for chunk in shapes.split(CHUNK):
             children = maps.of_shapes(chunk, points, draw, reach)
             points_there = staged(children.points, context.device)
-            z.append(context.group.by_rows(model.encode, points_there).cpu())
+            # As the file holds them, so that sampling sees what training saw.
+            z.append(context.group.by_rows(model.encode, points_there).half().cpu())
             parent.append(clouds.rows[children.parent])
             mirrored.append(children.mirrored)
             bar.advance(len(chunk))
-    found = torch.cat(z)
+    found = torch.cat(z).float()
+    z.clear()
     if not torch.isfinite(found).all():
         raise TrainingError("base: a latent is not finite; train the autoencoder again")
-    # Rounded as in the file, so that sampling uses the same latents as training.
     latents = Latents.of(
-        found.half().float(),
+        found,
         torch.cat(parent),
         torch.cat(mirrored),
         clouds.label[shapes],
@@ -190,7 +185,7 @@ def _choose_reach(context: Context, maps: Maps, model: Autoencoder) -> Choice:
     if not first.figures or not len(maps):
         return first
     seed, batch = context.seed(STAGE, 3), context.run.settings.base.points
-    nature = maps.clouds.nature(seed)
+    nature = load_nature(context, maps)
     order = torch.randperm(len(maps.clouds), generator=torch.Generator().manual_seed(seed))
     rows = order[maps.with_children()[order]]
     rows = rows[torch.arange(rule.SHAPES) % len(rows)]
@@ -230,5 +225,5 @@ def _with_maps(shapes: Tensor, label: Tensor, able: Tensor, draw: torch.Generato
 
 
 def _describe(evidence: dict[str, object]) -> str:
-    keys = ("status", "chi2", "dead", "samples")
+    keys = ("status", "chi2", "dead", "untested", "samples")
     return "map to latents: " + ", ".join(f"{k} {evidence[k]}" for k in keys if k in evidence)

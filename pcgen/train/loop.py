@@ -19,7 +19,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ from typing import Any
 import torch
 from torch import Generator, Tensor, nn
 
-from pcgen import checkpoint, runtime
+from pcgen import checkpoint, progress, runtime
 from pcgen.batch_random import BatchGenerator
 from pcgen.errors import DataError, InputError, TrainingError
 from pcgen.files import atomic_file, parse_json, read_text
@@ -248,15 +248,37 @@ class Trainer:
         """The mean loss of the batch; leaves its gradient in the parameters. Parts are weighted by
         their rows, and the processes' gradients are summed."""
         threads = self._threads if self._at_once else 1
-        parts = list(self.execution.parts(self.settings.batch, threads))
-        begun = self.generator.get_state()
-        if len(parts) > self.execution.accumulate:
-            total = self._differentiate_in_threads(parts, begun)
-        else:
-            total = self._differentiate_in_turn(parts, begun)
+        begun, total = self.generator.get_state(), None
+        while total is None:
+            parts = list(self.execution.parts(self.settings.batch, threads))
+            try:
+                if len(parts) > self.execution.accumulate:
+                    total = self._differentiate_in_threads(parts, begun)
+                else:
+                    total = self._differentiate_in_turn(parts, begun)
+            except torch.OutOfMemoryError as error:
+                fault = str(error)
+            if total is None:  # outside of the handler, which keeps the tensors of what failed
+                self._cut_finer(fault)
         gradients = [p.grad for p in self._parameters if p.grad is not None]
         self.group.sum_([*gradients, total])
         return total
+
+    def _cut_finer(self, fault: str) -> None:
+        """Twice as many parts a batch from here on, on a device without memory for so few."""
+        parts, rows = 2 * self.execution.accumulate, self.settings.batch // self.group.size
+        if parts > rows:
+            raise TrainingError(
+                f"{self.folder.name}: the device is out of memory with one row of a batch at a "
+                f"time ({fault[:160]}); use a smaller --preset, or a device with more free memory"
+            )
+        progress.say(
+            f"{self.folder.name}: the device is out of memory; batches are cut into {parts} parts "
+            f"from here on, as --accumulate {parts} does"
+        )
+        self.execution = replace(self.execution, accumulate=parts)
+        self.optimiser.zero_grad()
+        torch.cuda.empty_cache()
 
     def _differentiate_in_turn(self, parts: list[slice], begun: Tensor) -> Tensor:
         total = None
@@ -357,7 +379,7 @@ class Trainer:
             step = self.done if step is None else step
             raise TrainingError(
                 f"{self.folder.name}: {name} is not finite at step {step}; the last "
-                "good state is kept. Lower the learning rate, or look at the data for outliers"
+                "good state is kept. Lower the learning rate, or check the data for outliers"
             )
 
     def _name_of_bad_gradient(self) -> str:

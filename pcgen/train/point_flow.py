@@ -11,7 +11,7 @@ from pcgen import progress, runtime
 from pcgen.batch_random import mine
 from pcgen.flow.characteristic import matching_loss, semigroup_loss
 from pcgen.flow.coupling import surface_targets
-from pcgen.flow.networks import BoundPointSlope, PointCondition, PointSlope
+from pcgen.flow.networks import BoundPointFlow, PointCondition, PointFlowNetwork
 from pcgen.latent.augment import augment
 from pcgen.latent.autoencoder import Autoencoder
 from pcgen.runtime import staged
@@ -46,8 +46,8 @@ def train(context: Context) -> dict[str, object]:
     # those of the normals.
     spacing = float(pairs.condition.scale.square().mean())
 
-    def build() -> PointSlope:
-        slope = PointSlope(model.dim, model.local_numbers, settings.width, settings.blocks)
+    def build() -> PointFlowNetwork:
+        slope = PointFlowNetwork(model.dim, model.local_numbers, settings.width, settings.blocks)
         if pairs.normal is None:
             slope.forget_normals()
         return slope
@@ -65,7 +65,7 @@ def train(context: Context) -> dict[str, object]:
 
     def teacher_loss(module: nn.Module, draw: Generator) -> Tensor:
         data = batch(settings.teacher.batch, draw)
-        slope = BoundPointSlope(module, data.condition)
+        slope = BoundPointFlow(module, data.condition)
         loss = matching_loss(slope, data.start, data.end, draw) / spacing
         return loss + settings.normal_weight * _normal_loss(slope.normal, data.normal)
 
@@ -73,11 +73,11 @@ def train(context: Context) -> dict[str, object]:
         module: nn.Module, average: nn.Module, teacher: nn.Module, draw: Generator
     ) -> Tensor:
         data = batch(settings.student.batch, draw)
-        slope = BoundPointSlope(module, data.condition)
+        slope = BoundPointFlow(module, data.condition)
         loss = semigroup_loss(
             slope,
-            BoundPointSlope(average, data.condition),
-            BoundPointSlope(teacher, data.condition),
+            BoundPointFlow(average, data.condition),
+            BoundPointFlow(teacher, data.condition),
             data.start,
             data.end,
             settings.characteristic,

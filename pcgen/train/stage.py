@@ -20,6 +20,10 @@ from pcgen.train.execution import Execution
 from pcgen.train.loop import LoopSettings, Trainer
 from pcgen.train.run import Run
 
+# Sees a training: (context, part, moving average of its module). It must leave the random numbers
+# of the process and the module alone; its time is the training's.
+Watch = Callable[["Context", str, nn.Module], None]
+
 
 @dataclass(frozen=True)
 class Context:
@@ -27,7 +31,8 @@ class Context:
 
     Clouds, latents and random numbers stay on the CPU, so they are the same on every device; each
     batch is moved after it is drawn. ``trainer`` takes the steps; benchmarks pass one that also
-    times them. ``shares`` divide the time budget over the parts of the training.
+    times them. ``shares`` divide the time budget over the parts of the training. ``watch`` is
+    called by the first process after each step.
     """
 
     run: Run
@@ -36,6 +41,7 @@ class Context:
     execution: Execution = field(default_factory=Execution)
     trainer: type[Trainer] = Trainer
     shares: Mapping[str, float] = field(default_factory=lambda: SHARES)
+    watch: Watch | None = None
 
     @cached_property
     def budget(self) -> Budget:
@@ -102,6 +108,8 @@ def fit(
             bar.reach(trainer.reached[0], f"step {step.number}, loss {step.loss:.4f}")
             if execution.group.first:
                 context.budget.keep()
+                if context.watch is not None:
+                    context.watch(context, name, trainer.average)
 
 
 # A teacher's loss of (module, generator), and a student's, which also gets its moving average

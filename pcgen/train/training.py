@@ -23,7 +23,7 @@ from pcgen.train.execution import Execution
 from pcgen.train.loop import LoopSettings
 from pcgen.train.presets import Settings
 from pcgen.train.run import Run, RunConfig, check_dataset
-from pcgen.train.stage import Context
+from pcgen.train.stage import Context, Watch
 
 TRAINERS = (
     children.train,
@@ -65,6 +65,7 @@ def train(
     resume: bool = False,
     precision: str = "auto",
     accumulate: int = 1,
+    watch: Watch | None = None,
 ) -> dict[str, Any]:
     """Train all stages, or one, of the run ``out``; skip finished ones.
 
@@ -82,6 +83,7 @@ def train(
         resume: take every setting from the run itself.
         precision, accumulate: see :class:`pcgen.train.execution.Execution`; ``auto`` is the run's
             own precision, and for a new run tf32 on a CUDA device and float32 on a CPU.
+        watch: called after each step of a network, to show what it has learned.
 
     Processes that torchrun starts train together; see :mod:`pcgen.processes`.
 
@@ -139,7 +141,7 @@ def train(
                 source, run.config.categories, "train", run.settings.cloud_points
             )
             group.same(clouds.digest, f"{dataset} has different contents")
-            context = Context(run, clouds, device, execution)
+            context = Context(run, clouds, device, execution, watch=watch)
             with progress.within(context.budget.left):
                 for name, trainer in zip(STAGES, TRAINERS, strict=True):
                     if stage not in (None, name) or group.value(partial(run.finished, name)):

@@ -1,12 +1,12 @@
 """Optimal transport from a source measure onto atoms, and maps built from it.
 
-In: a source (anything with ``dim`` and ``sample``) and atoms with weights, such as the latents of
-shapes. Out: a convex potential h whose cells W_i = {x : ⟨p_i, x⟩ + h_i is largest} hold the mass
-of their atoms, with evidence, and maps built from it. All solvers are used alike::
+A source (anything with ``dim`` and ``sample``) and weighted atoms, such as the latents of shapes,
+give a convex potential h. Its cells W_i = {x : ⟨p_i, x⟩ + h_i is largest} have the masses of their
+atoms, with evidence of the remaining errors. All solvers are used alike::
 
     problem = SemidiscreteProblem(GaussianSource(64), atoms)
     solution = AutoSolver().solve(problem, generator).require_converged()
-    points = ExtendedMap(solution).sample(100, generator)
+    points = SemidiscreteMap(solution).sample(100, generator)
 
 ==========  ======================================================================================
 exact       quantiles on a line; power diagrams and damped Newton in 2D and 3D (Kitagawa,
@@ -14,14 +14,14 @@ exact       quantiles on a line; power diagrams and damped Newton in 2D and 3D (
 stochastic  any dimension, any source: annealed and averaged stochastic steps (Genans et al. 2025);
             search among more than 50,000 atoms
 maps        hard, soft and extended maps and the singular set (Gu, Lei, Yau; An et al. 2020);
-            stratified draws; plots
+            stratified sampling; plots
 conjugate   conjugate moment measures (Vesseron, Béthune, Cuturi 2025)
 ==========  ======================================================================================
 
-The root holds what the parts share: problem, solution, evidence, sources, potential, Gaussian maps
-(Bures) and exact assignment. All semi-discrete solvers share one signature, :class:`Solver`, and
-return a :class:`SemidiscreteSolution`; :class:`AutoSolver` takes the exact solver where there is
-one. For the cost ½|x - y|² the dual potential at atom i is h_i + ½|p_i|².
+The root modules hold what these share: problem, solution, evidence, sources, potential, Gaussian
+(Bures) maps and exact assignment. All semi-discrete solvers implement :class:`Solver` and return a
+:class:`SemidiscreteSolution`; :class:`AutoSolver` takes the exact solver if there is one. For the
+cost ½|x - y|² the dual potential at atom i is h_i + ½|p_i|².
 """
 
 from pcgen.transport.auto import AutoSolver, Solver
@@ -30,7 +30,7 @@ from pcgen.transport.exact.densities import ConvexDomain, GridDensity
 from pcgen.transport.exact.newton import NewtonSolver
 from pcgen.transport.exact.univariate import UnivariateSolver
 from pcgen.transport.gaussian import GaussianMap, GaussianMeasure, bures_squared
-from pcgen.transport.maps.extended import ExtendedMap, PushForward
+from pcgen.transport.maps.extended import PushForward, SemidiscreteMap
 from pcgen.transport.maps.stratified import StratifiedSampler
 from pcgen.transport.potential import Potential, UpperEnvelope
 from pcgen.transport.problem import SemidiscreteProblem
@@ -49,7 +49,6 @@ __all__ = [
     "AutoSolver",
     "ConvexDomain",
     "Evidence",
-    "ExtendedMap",
     "GaussianMap",
     "GaussianMeasure",
     "GaussianSource",
@@ -58,6 +57,7 @@ __all__ = [
     "Potential",
     "PushForward",
     "SamplerSource",
+    "SemidiscreteMap",
     "SemidiscreteProblem",
     "SemidiscreteSolution",
     "SemidualSolver",

@@ -1,4 +1,4 @@
-"""The solver for any problem: exact where that is possible, stochastic elsewhere.
+"""The solver for any problem: exact if possible, otherwise stochastic.
 
 ==========================================  ========  ============================================
 atoms                                       method    source
@@ -34,7 +34,7 @@ METHODS = ("auto", "line", "newton", "semidual")
 # Above this Newton's factorisations take minutes, and the stochastic solver is faster.
 MOST_NEWTON_ATOMS = {2: 50_000, 3: 5_000}
 
-# Atoms that suffice to show that not all are on a line.
+# The number of atoms that suffices to show that not all lie on a line.
 MOST_LOOKED_AT = 4096
 
 
@@ -49,15 +49,15 @@ class Solver(Protocol):
         start: SemidiscreteSolution | None = None,
         on_step: Callable[[Any], None] | None = None,
     ) -> SemidiscreteSolution:
-        """Solve, from the solution of a nearby problem if given; ``on_step`` gets each iterate."""
+        """Solve, starting from the solution of a similar problem if given; see AutoSolver."""
 
 
 def choose_method(problem: SemidiscreteProblem) -> Method:
-    """The exact method where there is one, else ``semidual``.
+    """The exact method if there is one, else ``semidual``.
 
     ``line`` for one atom, and for atoms on a line along which the source's quantiles are known;
-    ``newton`` for uniform and Gaussian sources in 2D and 3D and for grid densities, of not too many
-    atoms.
+    ``newton`` for uniform and Gaussian sources in 2D and 3D and for grid densities, if there are
+    not too many atoms.
     """
     if problem.distinct.count == 1:
         return "line"
@@ -79,7 +79,7 @@ class AutoSolver:
 
     Attributes:
         method: ``line``, ``newton``, ``semidual``, or ``auto``: see :func:`choose_method`.
-        line, newton, semidual: the settings each would run with.
+        line, newton, semidual: the settings of each method.
     """
 
     method: Method = "auto"
@@ -92,7 +92,7 @@ class AutoSolver:
             raise InputError(f"method must be one of {', '.join(METHODS)}, got {self.method!r}")
 
     def chosen(self, problem: SemidiscreteProblem) -> Solver:
-        """The solver that this problem goes to."""
+        """The solver for this problem."""
         method = choose_method(problem) if self.method == "auto" else self.method
         solvers: dict[str, Solver] = {
             "line": self.line,
@@ -112,13 +112,13 @@ class AutoSolver:
     ) -> SemidiscreteSolution:
         """Solve by the chosen method; the evidence names it.
 
-        Where ``auto`` took Newton's method and that ends short of its tolerance, as with atoms that
+        If ``auto`` chose Newton's method and that stops short of its tolerance, as with atoms that
         nearly coincide, the stochastic solver continues from there, with its own criterion.
 
         Args:
-            start: a solution of a nearby problem, or a state of the stochastic method.
-            group: processes that share the samples of the stochastic method; an exact one is
-                solved by each of them.
+            start: a solution of a similar problem, or a state of the stochastic method.
+            group: processes that share the samples of the stochastic method; all solve an exact
+                method separately.
         """
         solver = self.chosen(problem)
         if isinstance(start, SemidualState):

@@ -1,8 +1,8 @@
 """Evidence that a potential is right: errors of the cell masses, and the primal and dual values.
 
-Exact solvers measure the cells, sampling ones estimate them
-(:mod:`pcgen.transport.stochastic.mass_estimates`). One flat record serves both, so that files
-and reports have the same entries.
+Exact solvers measure the cells; sampling solvers estimate them
+(:mod:`pcgen.transport.stochastic.mass_estimates`). One flat record serves both, so files and
+reports have the same entries.
 """
 
 from __future__ import annotations
@@ -41,23 +41,23 @@ REMEDIES = {
 
 @dataclass(frozen=True, kw_only=True)
 class SamplingEvidence:
-    """The part of the evidence that only a sampling solver has; an exact one has the defaults.
+    """Evidence that only sampling solvers have; exact ones leave the defaults.
 
     Attributes:
         samples: source samples used to solve; tests: fresh samples used to test the result.
         chi2_error: standard error of ``chi2``.
-        noise: the median relative error that the test sample alone would show.
-        untested: cells without a test sample where fewer than ten were expected.
+        noise: the median relative error that sampling noise alone would show.
+        untested: cells without a test sample for which fewer than ten were expected.
         rare: root mean square of mass_i / weight_i - 1 over the tenth of the cells with the least
-            weight, sampling noise removed (within a factor of two where leading coordinates are
-            redrawn). χ² weighs errors by mass: it may pass where these, of 1e-4 of the largest
-            weight, are of order one, most with a fraction of their mass and a few with several
-            times it.
-        smoothing: the ε of a score at which the solver ended.
+            weight, with sampling noise removed (within a factor of two if leading coordinates are
+            redrawn). χ² weighs errors by mass: it may pass when these errors, of cells of 1e-4 of
+            the largest weight, are of order one, most with a fraction of their mass and a few with
+            several times it.
+        smoothing: the final ε, in units of a score.
         searched: test samples whose cells were searched for. They show dead cells, and the first
-            of them the quantiles; χ² is of the other tests, scored against all atoms.
-        recall: the share of cells that the search finds, 1 without a search.
-        redraws: how often the leading coordinates of each sample are drawn, see
+            of them give the quantiles; χ² uses other tests, scored against all atoms.
+        recall: the share of cells that the search finds; 1 without a search.
+        redraws: the number of draws of each sample's leading coordinates, see
             :mod:`pcgen.transport.stochastic.lattice_sampling`.
     """
 
@@ -80,19 +80,19 @@ class Evidence(SamplingEvidence):
     Attributes:
         method: the solver.
         status: a :class:`Status`.
-        cells: atoms with mass, copies counted once.
-        dead: of these, cells without mass; of sampled ones, without a test sample though ten or
+        cells: atoms with mass, counting copies once.
+        dead: cells without mass; for sampled cells, those without a test sample though ten or
             more were expected.
-        chi2: Σ (mass_i - weight_i)² / weight_i; of samples an unbiased estimate, so it may be
+        chi2: Σ (mass_i - weight_i)² / weight_i; an unbiased estimate if sampled, so it may be
             negative.
-        worst: the largest |mass_i / weight_i - 1|, sampling noise included.
-        median, q95: quantiles of the same over the cells.
+        worst: the largest |mass_i / weight_i - 1|, including sampling noise.
+        median, q95: quantiles of the same error over the cells.
         dual, primal: mean ½|x - y|² over the transport, by the dual potential and by the map;
             equal at the optimum. With standard errors.
         steps: iterations.
         tolerance: the χ² (or exact: relative mass error) that was requested.
         source: its name.
-        dtype, backend: of the scores.
+        dtype, backend: used for the scores.
     """
 
     method: str
@@ -115,7 +115,7 @@ class Evidence(SamplingEvidence):
 
     @property
     def converged(self) -> bool:
-        """The tolerance is reached and no cell is dead."""
+        """Whether the tolerance is reached and no cell is dead."""
         return self.status in (Status.EXACT, Status.CONVERGED)
 
 
@@ -128,7 +128,7 @@ def transport_values(
     """Dual and primal value of the mean of ½|x - y|², with standard errors, on fresh samples.
 
     Primal: E ½|x - T(x)|². Dual: E ½|x|² - E u(x) + Σ ν_i (½|p_i|² + h_i). Points and atoms are
-    taken about the mean c of the target, which changes neither value and preserves digits when c
+    taken about the mean c of the target, which changes neither value and keeps precision if c
     is far from the origin.
     """
     atoms, weights = problem.distinct.of(problem.atoms), problem.distinct.weights

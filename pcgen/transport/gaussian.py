@@ -1,11 +1,10 @@
-"""Gaussian to Gaussian: the Bures map, in any dimension, full or low rank, in closed form.
+"""Maps between Gaussians: the Bures map in closed form, in any dimension, full or low rank.
 
 For N(m₀, S₀) → N(m₁, S₁) the optimal map is x ↦ m₁ + A (x - m₀) with
 A = S₀^{-½} (S₀^{½} S₁ S₀^{½})^{½} S₀^{-½}, and W₂² = |m₀ - m₁|² + tr S₀ + tr S₁ - 2 tr (…)^{½}.
-
-With factors S = F Fᵀ of few columns everything is smaller: if F₁ᵀ F₀ = U Σ Vᵀ, the coupling of
-x = m₀ + F₀ z with y = m₁ + F₁ U Vᵀ z is optimal, and the trace is Σ's (the nuclear norm). It is a
-map when the source has at least the rank of the target.
+With factors S = F Fᵀ of few columns all matrices are smaller: if F₁ᵀ F₀ = U Σ Vᵀ, the coupling of
+x = m₀ + F₀ z with y = m₁ + F₁ U Vᵀ z is optimal, and the trace is that of Σ (the nuclear norm). It
+is a map if the rank of the source is at least that of the target.
 """
 
 from __future__ import annotations
@@ -43,7 +42,7 @@ class GaussianMeasure:
         for name in ("mean", "factor"):
             value = torch.as_tensor(getattr(self, name)).double()
             if not torch.isfinite(value).all():
-                raise InputError(f"the {name} has NaN or infinite values")
+                raise InputError(f"the {name} contains NaN or infinite values")
             object.__setattr__(self, name, value)
         if self.mean.ndim != 1 or self.factor.ndim != 2 or len(self.factor) != len(self.mean):
             raise InputError(
@@ -56,7 +55,7 @@ class GaussianMeasure:
         """From a covariance (dim, dim), symmetric and positive semi-definite.
 
         Raises:
-            InputError: not symmetric, or an eigenvalue is clearly negative.
+            InputError: it is not symmetric, or an eigenvalue is clearly negative.
         """
         covariance = torch.as_tensor(covariance).double()
         scale = covariance.abs().max().clamp(min=1e-300)
@@ -71,7 +70,7 @@ class GaussianMeasure:
 
     @classmethod
     def of_samples(cls, points: Tensor, rank: int | None = None) -> GaussianMeasure:
-        """Mean and covariance of points (n, dim), cut to the leading ``rank`` directions."""
+        """Fit points (n, dim), truncated to the leading ``rank`` directions."""
         points = points.double()
         mean = points.mean(0)
         _, values, rows = torch.linalg.svd(points - mean, full_matrices=False)
@@ -79,7 +78,7 @@ class GaussianMeasure:
 
     @property
     def dim(self) -> int:
-        """Of the space."""
+        """The dimension of the space."""
         return len(self.mean)
 
     @property
@@ -88,7 +87,7 @@ class GaussianMeasure:
         return self.factor @ self.factor.T
 
     def sample(self, count: int, generator: Generator) -> Tensor:
-        """(count, dim) float32."""
+        """Sample (count, dim) float32."""
         z = torch.randn(count, self.factor.shape[1], generator=generator, device=generator.device)
         return (self.mean + z.double() @ self.factor.T).float()
 
@@ -106,8 +105,8 @@ class GaussianMap:
     """The optimal map between two Gaussians, x ↦ m₁ + A (x - m₀), and its potential.
 
     Raises:
-        TransportError: the source has a lower rank than the target or misses its directions, so
-            that no map exists, only a coupling.
+        TransportError: the source has a lower rank than the target or lacks some of its
+            directions, so there is no map, only a coupling.
     """
 
     source: GaussianMeasure
@@ -116,7 +115,7 @@ class GaussianMap:
     def __post_init__(self) -> None:
         if self.source.dim != self.target.dim:
             raise InputError(
-                f"source and target must share a dimension, got {self.source.dim} and "
+                f"source and target must have the same dimension, got {self.source.dim} and "
                 f"{self.target.dim}"
             )
         missing = _rank(self.target.factor) > _rank(self.target.factor.T @ self.source.factor)
@@ -128,7 +127,7 @@ class GaussianMap:
 
     @cached_property
     def _parts(self) -> tuple[Tensor, Tensor]:
-        """A = left right with left (dim, r) and right (r, dim), r the ranks' minimum."""
+        """A = left right with left (dim, r) and right (r, dim), where r is the smaller rank."""
         u, _, vt = torch.linalg.svd(self.target.factor.T @ self.source.factor, full_matrices=False)
         inverse = torch.linalg.pinv(self.source.factor, rtol=RANK_TOLERANCE)
         return self.target.factor @ u, vt @ inverse

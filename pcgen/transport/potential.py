@@ -1,7 +1,7 @@
 """Convex potentials: the value, the gradient (a transport map) and the conjugate, in one object.
 
 The semi-discrete potential is an upper envelope u(x) = max_i ⟨atom_i, x⟩ + h_i. Its gradient is
-the atom of the cell of x, and its smooth version replaces max by ε log Σ exp(·/ε).
+the atom of the cell of x; its smooth version replaces max by ε log Σ exp(·/ε).
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from pcgen.errors import InputError, TransportError
 from pcgen.kernels.dense import score_rows
 from pcgen.transport import chunking
 
-# Scores in float32 carry an error of about 1e-6 of the spread of the atoms; atoms closer together
-# than this share of it need float64.
+# Scores in float32 have an error of about 1e-6 of the spread of the atoms; atoms closer together
+# than this fraction of it need float64.
 FLOAT32_SPACING = 1e-4
 
 # Spread of atoms beyond which scores would leave the range of float32, or below its inverse.
@@ -68,14 +68,14 @@ class UpperEnvelope:
         return chunking.centred(self.atoms, self.centre, self.dtype)
 
     def check_points(self, x: Tensor) -> None:
-        """Refuse what is not (n, dim) numbers: a NaN would get a cell like any other point."""
+        """Check the shape (n, dim) and refuse NaN, which would get a cell like any other point."""
         if x.ndim != 2 or x.shape[1] != self.atoms.shape[1]:
             raise InputError(f"points must be (n, {self.atoms.shape[1]}), got {tuple(x.shape)}")
         broken = int((~x.isfinite()).any(1).sum())
         if broken:
             raise InputError(
-                f"{broken} of {len(x)} points hold NaN or infinite values; leave them out or mend "
-                "the source"
+                f"{broken} of {len(x)} points contain NaN or infinite values; leave them out or "
+                "correct the source"
             )
 
     def cells(self, x: Tensor, k: int = 1) -> tuple[Tensor, Tensor]:
@@ -84,7 +84,7 @@ class UpperEnvelope:
         Args:
             x: (n, dim).
         Returns:
-            scores (n, k), less the common ⟨centre, x⟩, and cell indices (n, k), best first.
+            scores (n, k), without the common ⟨centre, x⟩, and cell indices (n, k), best first.
         """
         self.check_points(x)
         x = x.to(self.dtype)
@@ -95,13 +95,13 @@ class UpperEnvelope:
         return self.cells(x)[0][:, 0].double() + x.double() @ self.centre
 
     def gradient(self, x: Tensor) -> Tensor:
-        """The atom of the cell of each point, (n, dim) in the type of the atoms."""
+        """The atom of the cell of each point, (n, dim) in the dtype of the atoms."""
         return self.atoms[self.cells(x)[1][:, 0]]
 
     def smooth(self, x: Tensor, epsilon: float) -> tuple[Tensor, Tensor]:
         """ε log Σ exp(score/ε), (n,) float64, and its gradient, the mean atom, (n, dim).
 
-        The gradient is formed through the shares of all atoms, so x is taken in small blocks.
+        The gradient needs the shares of all atoms, so x is processed in small blocks.
         """
         rows = score_rows(x, self.atoms)
         values, means = [], []
@@ -116,7 +116,7 @@ class UpperEnvelope:
     def conjugate(self, y: Tensor) -> Tensor:
         """u*(y) = min Σ λ_i (-offset_i) over convex weights with Σ λ_i atom_i = y.
 
-        One small linear programme per point; +inf outside the convex hull of the atoms. At an
+        Solves a small linear program per point; +inf outside the convex hull of the atoms. At an
         atom whose cell is not empty it is -offset_i.
 
         Args:
@@ -137,10 +137,10 @@ class UpperEnvelope:
 
 
 def working_dtype(atoms: Tensor, centre: Tensor | None = None) -> torch.dtype:
-    """float32 where it distinguishes the scores of neighbouring atoms, else float64.
+    """float32 if it distinguishes the scores of neighbouring atoms, else float64.
 
     Args:
-        atoms: (N, dim); centre: (dim,) float64, their mean, zero when not given.
+        atoms: (N, dim); centre: (dim,) float64, their mean; zero by default.
     """
     around = atoms.new_zeros(atoms.shape[1]).double() if centre is None else centre
     sample = atoms[:: max(1, len(atoms) // 512)].double() - around
@@ -149,7 +149,7 @@ def working_dtype(atoms: Tensor, centre: Tensor | None = None) -> torch.dtype:
     spread = sample.square().sum(1).mean().sqrt()
     if not 1 / FLOAT32_REACH < spread < FLOAT32_REACH:
         return torch.float64
-    # The nearest of all atoms to a few of them: by scores, as these are what must be resolved.
+    # The nearest atoms to a few of them, found by the scores that must be resolved.
     few = sample[:: max(1, len(sample) // 64)]
     scores, index = few.new_empty(len(few), 0), torch.empty((len(few), 0), dtype=torch.int64)
     index = index.to(few.device)

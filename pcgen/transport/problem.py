@@ -16,7 +16,7 @@ from pcgen.datatypes import Source
 from pcgen.errors import InputError
 from pcgen.transport.chunking import ENTRIES, mean
 
-# Weights may differ from a sum of one by rounding in float32, not by more.
+# The sum of the weights may differ from one only by rounding in float32.
 WEIGHT_SUM_TOLERANCE = 1e-4
 FARTHEST = 1e100  # a coordinate; float64 squares end at 1e154, and the extent at its inverse
 LARGEST_IN_FLOAT32 = 2**24  # integers up to here
@@ -24,17 +24,17 @@ LARGEST_IN_FLOAT32 = 2**24  # integers up to here
 
 @dataclass(frozen=True, eq=False)
 class SemidiscreteProblem:
-    """Move ``source`` onto Σ weights_i δ(atoms_i) at the least mean squared distance.
+    """Transport ``source`` to Σ weights_i δ(atoms_i) with the least mean squared distance.
 
     Equal atoms are one atom to any transport map; they are solved as one of summed weight
-    (:attr:`distinct`). An atom of weight zero must get no mass; solutions give it the potential
-    -inf, which empties its cell whatever the source.
+    (:attr:`distinct`). An atom of weight zero must get no mass; its potential is -inf, which
+    empties its cell for any source.
 
     Attributes:
         source: anything with ``dim`` and ``sample``.
         atoms: (N, dim) float32 or float64 (float16 and integers are widened, long integers to
             float64); array or tensor, any device.
-        weights: (N,) float64, non-negative, of sum one; uniform when not given.
+        weights: (N,) float64, non-negative, with sum one; uniform by default.
     Raises:
         InputError: wrong shapes, NaN or infinite values, weights that are negative or do not sum
             to one, or more atoms than the memory can hold.
@@ -53,7 +53,7 @@ class SemidiscreteProblem:
         if atoms.shape[1] != self.source.dim:
             raise InputError(
                 f"atoms have dimension {atoms.shape[1]}, the source has {self.source.dim}; "
-                "they must agree"
+                "they must be equal"
             )
         _check_memory(atoms)
         bad = (~torch.isfinite(atoms)).any(1)
@@ -66,21 +66,21 @@ class SemidiscreteProblem:
         reach = float(atoms.abs().max())
         if reach > FARTHEST:
             raise InputError(
-                f"an atom has a coordinate of size {reach:.3g}, and beyond {FARTHEST:.0e} squares "
-                "of distances overflow; divide the atoms by a number"
+                f"an atom has a coordinate of size {reach:.3g}; beyond {FARTHEST:.0e} squared "
+                "distances overflow; divide the atoms by a constant"
             )
         extent = float((atoms.amax(0) - atoms.amin(0)).max())
         if 0 < extent < 1 / FARTHEST:
             raise InputError(
-                f"all atoms lie within {extent:.3g}, and below {1 / FARTHEST:.0e} squares of "
-                "distances vanish; multiply the atoms by a number"
+                f"all atoms lie within {extent:.3g}; below {1 / FARTHEST:.0e} squared distances "
+                "underflow; multiply the atoms by a constant"
             )
         object.__setattr__(self, "atoms", atoms)
         object.__setattr__(self, "weights", _checked_weights(self.weights, atoms))
 
     @property
     def count(self) -> int:
-        """N, copies and weightless atoms included."""
+        """N, including copies and atoms without weight."""
         return len(self.atoms)
 
     @property
@@ -89,7 +89,7 @@ class SemidiscreteProblem:
         return int(self.atoms.shape[1])
 
     @cached_property
-    def distinct(self) -> Distinct:
+    def distinct(self) -> DistinctAtoms:
         """The distinct atoms with weight, which the solvers use."""
         return _distinct(self.atoms, self.weights)
 
@@ -100,13 +100,13 @@ class SemidiscreteProblem:
 
 
 @dataclass(frozen=True, eq=False)
-class Distinct:
+class DistinctAtoms:
     """The distinct atoms of a problem.
 
     Attributes:
-        first: (n,) int64, the lowest atom index at each place, places in that order.
-        place: (N,) int64, the place of each atom, -1 for an atom without weight.
-        weights: (n,) float64, positive, of sum one.
+        first: (n,) int64, for each distinct atom the lowest index of its copies, ascending.
+        place: (N,) int64, the distinct atom of each atom, -1 for an atom without weight.
+        weights: (n,) float64, positive, with sum one.
     """
 
     first: Tensor
@@ -119,30 +119,30 @@ class Distinct:
         return len(self.first)
 
     def spread(self, potential: Tensor) -> Tensor:
-        """A potential (n,) of the distinct atoms as one (N,) of all; -inf without weight."""
+        """Expand a potential (n,) of the distinct atoms to all (N,); -inf for weight zero."""
         whole = torch.cat([potential.double(), potential.new_full((1,), -np.inf).double()])
         return whole[self.place]
 
     def of(self, atoms: Tensor) -> Tensor:
-        """The distinct atoms (n, dim) among the problem's; all of them where all are distinct."""
+        """The distinct atoms (n, dim) of the problem."""
         return atoms if self.count == len(atoms) else atoms[self.first]
 
     def gather(self, potential: Tensor) -> Tensor:
-        """The potential (n,) of the distinct atoms, from one (N,) of all."""
+        """The potential (n,) of the distinct atoms, given that of all (N,)."""
         return potential.double()[self.first]
 
 
-def _distinct(atoms: Tensor, weights: Tensor) -> Distinct:
+def _distinct(atoms: Tensor, weights: Tensor) -> DistinctAtoms:
     carrying = (weights > 0).nonzero()[:, 0]
     rows = atoms.cpu().numpy()
     if len(carrying) < len(atoms):
         rows = rows[carrying.cpu().numpy()]
-    # Only rows that share their hash with another are compared in full.
+    # Only rows with the same hash are compared in full.
     _, inverse, shared = np.unique(_hashes(rows), return_inverse=True, return_counts=True)
     alike = (shared[inverse.reshape(-1)] > 1).nonzero()[0]
     label = np.arange(len(rows))
     if len(alike):
-        # +0.0 turns -0.0 into 0.0, which a comparison of bytes would distinguish.
+        # +0.0 turns -0.0 into 0.0, as a comparison of bytes would distinguish them.
         some = np.ascontiguousarray(rows[alike] + 0.0)
         keys = some.view(np.dtype((np.void, some.dtype.itemsize * some.shape[1])))[:, 0]
         _, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
@@ -153,7 +153,7 @@ def _distinct(atoms: Tensor, weights: Tensor) -> Distinct:
     place[carrying] = torch.from_numpy(inverse.reshape(-1)).to(device)
     total = torch.zeros(len(first), dtype=torch.float64, device=device)
     total.index_add_(0, place[carrying], weights[carrying])
-    return Distinct(carrying[torch.from_numpy(first).to(device)], place, total)
+    return DistinctAtoms(carrying[torch.from_numpy(first).to(device)], place, total)
 
 
 def _hashes(rows: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
@@ -165,7 +165,7 @@ def _hashes(rows: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     step = max(1, ENTRIES // rows.shape[1])
     for top in range(0, len(rows), step):
         bits = np.ascontiguousarray(rows[top : top + step] + 0.0).view(kind).astype(np.uint64)
-        bits ^= bits >> np.uint64(29)  # sums of odd multiples alone depend on few of the bits
+        bits ^= bits >> np.uint64(29)  # sums of odd multiples depend on few of the bits
         hashes[top : top + step] = (bits * factors).sum(1, dtype=np.uint64)
     return hashes
 
@@ -201,7 +201,7 @@ def _checked_weights(weights: Any, atoms: Tensor) -> Tensor:
     if weights.shape != (count,):
         raise InputError(f"weights must be ({count},), one per atom, got {tuple(weights.shape)}")
     if not torch.isfinite(weights).all():
-        raise InputError("weights have NaN or infinite values")
+        raise InputError("weights contain NaN or infinite values")
     if (weights < 0).any():
         raise InputError(f"weights must not be negative, got {weights.min().item():.3g}")
     total = weights.sum().item()
@@ -214,18 +214,18 @@ def _checked_weights(weights: Any, atoms: Tensor) -> Tensor:
 
 
 def _check_memory(atoms: Tensor) -> None:
-    """The solvers hold three copies of the atoms, centred, and a dozen vectors of their number."""
+    """Refuse too many atoms: solvers need three centred copies and a dozen vectors."""
     available = torch.cuda.mem_get_info(atoms.device)[0] if atoms.is_cuda else _free_memory()
     needed = 3 * atoms.numel() * atoms.element_size() + len(atoms) * 8 * 12
     if needed > available:
         raise InputError(
-            f"{len(atoms)} atoms of dimension {atoms.shape[1]} need {needed / 2**30:.1f} GiB more, "
+            f"{len(atoms)} atoms of dimension {atoms.shape[1]} need {needed / 2**30:.1f} GiB, "
             f"and {available / 2**30:.1f} GiB are free; use fewer atoms or a larger machine"
         )
 
 
 def _free_memory() -> int:
-    """Bytes available without swapping, file caches included."""
+    """Bytes available without swapping, including file caches."""
     try:
         lines = Path("/proc/meminfo").read_text().splitlines()
         entries = dict(line.split(":", 1) for line in lines)

@@ -1,6 +1,6 @@
 """The result of a solver: the potential, its map, and the evidence that it is right.
 
-The cell of atom i is where ⟨atom_i, x⟩ + potential_i is largest, everywhere in this package. For
+Throughout this package, the cell of atom i is where ⟨atom_i, x⟩ + potential_i is largest. For
 the cost ½|x - y|² the dual potential at atom i is potential_i + ½|atom_i|².
 """
 
@@ -32,7 +32,7 @@ class SemidiscreteSolution:
     """A potential for a problem, with its evidence.
 
     Attributes:
-        potential: (N,) float64; mean zero over the atoms with mass, -inf at those without.
+        potential: (N,) float64; mean zero over the atoms with mass, -inf at the others.
     """
 
     problem: SemidiscreteProblem
@@ -51,16 +51,16 @@ class SemidiscreteSolution:
         )
 
     def assign(self, x: Tensor) -> Tensor:
-        """The cell of each point (n, dim), as (n,) int64 atom indices; of copies, the first."""
+        """The cell of each point (n, dim), as int64 atom indices (n,); the first of copies."""
         return self.problem.distinct.first[self.envelope.cells(x)[1][:, 0]]
 
     def map(self, x: Tensor) -> Tensor:
-        """The optimal (hard) map: each point (n, dim) to the atom of its cell."""
+        """The optimal (hard) map, which sends each point (n, dim) to the atom of its cell."""
         result: Tensor = self.problem.atoms[self.assign(x)]
         return result
 
     def require_converged(self) -> SemidiscreteSolution:
-        """Itself, or an error with cause and remedy.
+        """Return this solution, or raise an error with cause and remedy.
 
         Raises:
             TransportError: the solver stopped short of its tolerance.
@@ -88,10 +88,10 @@ class SemidiscreteSolution:
 
     @classmethod
     def load(cls, path: Path | str, source: Source | None = None) -> SemidiscreteSolution:
-        """Read what :meth:`save` wrote; pass ``source`` when it was not one of ours.
+        """Read a file of :meth:`save`; pass ``source`` if it is not one of this package.
 
         Raises:
-            DataError: missing, damaged, or not such a file.
+            DataError: the file is missing, damaged, or of another kind.
         """
         path = Path(path)
         if not path.is_file():
@@ -105,9 +105,9 @@ class SemidiscreteSolution:
         except (InputError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise DataError(f"{path} is not a transport file ({error})") from None
         if atoms.ndim != 2 or potential.shape != (len(atoms),) or potential.dtype.kind != "f":
-            raise DataError(f"{path} is damaged: its potential does not fit its atoms")
+            raise DataError(f"{path} is damaged: its potential does not match its atoms")
         if not (potential < np.inf).all():  # -inf is the potential of an atom without mass
-            raise DataError(f"{path} is damaged: its potential holds NaN or infinity")
+            raise DataError(f"{path} is damaged: its potential contains NaN or infinity")
         source = source or source_named(evidence.source, atoms.shape[1])
         problem = SemidiscreteProblem(source, atoms, weights)
         return cls(problem, torch.from_numpy(potential).double(), evidence)

@@ -1,14 +1,14 @@
 """Source measures of semi-discrete transport.
 
-Any object with ``dim`` and ``sample(count, generator)`` is a source. Solvers use these too, where a
+Any object with ``dim`` and ``sample(count, generator)`` is a source. Solvers also use these, if a
 source has them:
 
 * ``name`` - written to files, read back by :func:`source_named`;
 * ``from_uniform(u)`` - the quantile function of independent coordinates, so that a low-discrepancy
   sequence can replace random numbers;
 * ``line_quantile(direction)`` - the quantile function of ⟨direction, x⟩, for exact 1D transport;
-* ``rotated(k)`` - the law of the coordinates in any k orthonormal directions, where it does not
-  depend on them, so that a solver can choose directions that suit the atoms.
+* ``rotated(k)`` - the distribution of the coordinates in any k orthonormal directions, if it does
+  not depend on them, so that a solver can choose directions that suit the atoms.
 """
 
 from __future__ import annotations
@@ -39,17 +39,17 @@ class GaussianSource:
         _check_dim(self.dim)
 
     def sample(self, count: int, generator: Generator) -> Tensor:
-        """(count, dim) float32."""
+        """Sample (count, dim) float32."""
         return torch.randn(count, self.dim, generator=generator, device=generator.device)
 
     def from_uniform(self, uniform: Tensor) -> Tensor:
-        """Independent uniforms in (0, 1), any shape, to independent N(0, 1)."""
-        # float32 erfinv is six times as fast as float64; it ends at 5.4 standard deviations.
+        """Map independent uniforms in (0, 1), of any shape, to independent N(0, 1)."""
+        # float32 erfinv is six times as fast as float64; it is limited to 5.4 standard deviations.
         centred = (2 * uniform - 1).float().clamp_(-LARGEST_BELOW_ONE, LARGEST_BELOW_ONE)
         return torch.erfinv(centred).mul_(math.sqrt(2))
 
     def rotated(self, dim: int) -> GaussianSource:
-        """The law of the coordinates in any ``dim`` orthonormal directions."""
+        """The distribution of the coordinates in any ``dim`` orthonormal directions."""
         return GaussianSource(dim)
 
     def line_quantile(self, direction: Tensor) -> Quantile:
@@ -69,15 +69,15 @@ class UniformCube:
         _check_dim(self.dim)
 
     def sample(self, count: int, generator: Generator) -> Tensor:
-        """(count, dim) float32."""
+        """Sample (count, dim) float32."""
         return torch.rand(count, self.dim, generator=generator, device=generator.device) - 0.5
 
     def from_uniform(self, uniform: Tensor) -> Tensor:
-        """Independent uniforms in (0, 1), any shape, to coordinates of the cube."""
+        """Map independent uniforms in (0, 1), of any shape, to coordinates of the cube."""
         return (uniform - 0.5).float()
 
     def line_quantile(self, direction: Tensor) -> Quantile | None:
-        """Known along a coordinate axis only; elsewhere the law is a sum of uniforms."""
+        """Known only along coordinate axes; otherwise the distribution is a sum of uniforms."""
         if int((direction != 0).sum()) != 1:
             return None
         length = direction.double().abs().sum()
@@ -95,7 +95,7 @@ class UniformBall:
         _check_dim(self.dim)
 
     def sample(self, count: int, generator: Generator) -> Tensor:
-        """(count, dim) float32: a Gaussian direction times a radius of law r^dim."""
+        """Sample (count, dim) float32: a Gaussian direction times a radius with CDF r^dim."""
         device = generator.device
         x = torch.randn(count, self.dim, generator=generator, device=device)
         radius = torch.rand(count, 1, generator=generator, device=device) ** (1 / self.dim)
@@ -105,7 +105,7 @@ class UniformBall:
 
 @dataclass(frozen=True)
 class SamplerSource:
-    """Any sampler as a source: ``draw(count, generator)`` gives (count, dim)."""
+    """Any sampler as a source: ``draw(count, generator)`` returns (count, dim)."""
 
     dim: int
     draw: Callable[[int, Generator], Tensor]
@@ -115,17 +115,17 @@ class SamplerSource:
         _check_dim(self.dim)
 
     def sample(self, count: int, generator: Generator) -> Tensor:
-        """(count, dim) float32, checked for shape and finiteness."""
+        """Sample (count, dim) float32, checked for shape and finiteness."""
         x = self.draw(count, generator).float()
         if x.shape != (count, self.dim):
-            raise InputError(f"the sampler must give ({count}, {self.dim}), got {tuple(x.shape)}")
+            raise InputError(f"the sampler must return ({count}, {self.dim}), got {tuple(x.shape)}")
         if not torch.isfinite(x).all():
-            raise InputError("the sampler gave NaN or infinite values")
+            raise InputError("the sampler returned NaN or infinite values")
         return x
 
 
 def source_named(name: str, dim: int) -> Source:
-    """The source that a file names; an unknown one raises an error when sampled."""
+    """The source with this name; an unknown one raises an error when sampled."""
     known = {kind.name: kind for kind in (GaussianSource, UniformCube, UniformBall)}
     if name in known:
         return known[name](dim)

@@ -1,4 +1,8 @@
-"""Run long work in one worker thread, in which a newer request replaces an older one."""
+"""Run work in the background, where a newer request replaces an older one.
+
+One thread does what a user waits for, another what takes long, so that a new shape does not wait
+for the mesh of the last one.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,7 @@ import queue
 import threading
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from pcgen.errors import PcgenError
@@ -21,63 +25,58 @@ class _Job:
     number: int
 
 
-@dataclass
 class Jobs:
-    """A queue of work with one request per channel, which a newer one replaces.
+    """Queues of work with one request per channel, which a newer one replaces.
 
     Attributes:
         deliver: runs a function on the window's thread; results are returned through it.
         failed: called with the error message, on the window's thread.
-        busy: the label of the current work, "" when idle; any thread may read it.
     """
 
-    deliver: Callable[[Callable[[], None]], None]
-    failed: Callable[[str], None] = print
-    busy: str = ""
-    _newest: dict[str, int] = field(default_factory=dict)
-    _number: int = 0
-    _queue: queue.SimpleQueue[_Job | None] = field(default_factory=queue.SimpleQueue)
-    _thread: threading.Thread | None = None
+    def __init__(
+        self,
+        deliver: Callable[[Callable[[], None]], None],
+        failed: Callable[[str], None] = print,
+    ) -> None:
+        self.deliver, self.failed = deliver, failed
+        self._newest: dict[str, int] = {}
+        self._number = 0
+        self._workers = {long: _Worker(self) for long in (False, True)}
+
+    @property
+    def busy(self) -> str:
+        """The label of the current work, "" when idle; any thread may read it."""
+        return self._workers[False].busy or self._workers[True].busy
 
     def submit(
-        self, channel: str, label: str, work: Callable[[], Any], done: Callable[[Any], None]
+        self,
+        channel: str,
+        label: str,
+        work: Callable[[], Any],
+        done: Callable[[Any], None],
+        *,
+        long: bool = False,
     ) -> None:
         """Do ``work`` in the background, then ``done(result)`` on the window's thread.
 
         A newer request on the channel discards the result, or the work if it has not started.
+
+        Args:
+            long: it takes seconds; done in turn with other long work, beside the rest.
         """
         self._number += 1
         self._newest[channel] = self._number
-        self._queue.put(_Job(channel, label, work, done, self._number))
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._run, daemon=True, name="pcgen-viewer")
-            self._thread.start()
+        self._workers[long].take(_Job(channel, label, work, done, self._number))
 
     def cancel(self, channel: str) -> None:
         """Drop the request of the channel."""
         self._newest.pop(channel, None)
 
     def close(self) -> None:
-        """End the worker after its current work."""
+        """End the workers after their current work."""
         self._newest.clear()
-        self._queue.put(None)
-
-    def _run(self) -> None:
-        while (job := self._queue.get()) is not None:
-            if not self._current(job):
-                continue
-            self.busy = job.label
-            try:
-                result = job.work()
-            except PcgenError as error:
-                self._report(str(error))
-            except Exception as error:
-                traceback.print_exc()  # a bug: report it, but keep the window open
-                self._report(f"unexpected {type(error).__name__}: {error}")
-            else:
-                self.deliver(lambda job=job, result=result: self._finish(job, result))  # type: ignore[misc]
-            finally:
-                self.busy = ""
+        for worker in self._workers.values():
+            worker.take(None)
 
     def _finish(self, job: _Job, result: Any) -> None:
         if self._current(job):
@@ -90,6 +89,43 @@ class Jobs:
         self.deliver(lambda: self.failed(message))
 
 
+class _Worker:
+    """One thread, begun with its first work.
+
+    Attributes:
+        busy: the label of its current work, "" when idle.
+    """
+
+    def __init__(self, jobs: Jobs) -> None:
+        self._jobs, self.busy = jobs, ""
+        self._queue: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
+
+    def take(self, job: _Job | None) -> None:
+        self._queue.put(job)
+        if self._thread is None and job is not None:
+            self._thread = threading.Thread(target=self._run, daemon=True, name="pcgen-viewer")
+            self._thread.start()
+
+    def _run(self) -> None:
+        jobs = self._jobs
+        while (job := self._queue.get()) is not None:
+            if not jobs._current(job):
+                continue
+            self.busy = job.label
+            try:
+                result = job.work()
+            except PcgenError as error:
+                jobs._report(str(error))
+            except Exception as error:
+                traceback.print_exc()  # a bug: report it, but keep the window open
+                jobs._report(f"unexpected {type(error).__name__}: {error}")
+            else:
+                jobs.deliver(lambda job=job, result=result: jobs._finish(job, result))  # type: ignore[misc]
+            finally:
+                self.busy = ""
+
+
 class ImmediateJobs(Jobs):
     """Runs all work immediately on the caller's thread, for scripts and tests."""
 
@@ -97,7 +133,13 @@ class ImmediateJobs(Jobs):
         super().__init__(deliver=lambda call: call(), failed=failed)
 
     def submit(
-        self, channel: str, label: str, work: Callable[[], Any], done: Callable[[Any], None]
+        self,
+        channel: str,
+        label: str,
+        work: Callable[[], Any],
+        done: Callable[[Any], None],
+        *,
+        long: bool = False,
     ) -> None:
         try:
             result = work()

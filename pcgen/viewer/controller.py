@@ -21,7 +21,7 @@ from pcgen.viewer.derived_data import DerivedData
 from pcgen.viewer.descriptions import describe_shape, why_unavailable
 from pcgen.viewer.drawing import Drawable
 from pcgen.viewer.exporting import export, holds_mesh
-from pcgen.viewer.sources import FileSource, RunSource, Source, ViewedShape
+from pcgen.viewer.sources import FileSource, RunSource, Source, ViewedShape, reconstruct_mesh
 from pcgen.viewer.state import COLOURS, MOST_STEPS, ViewState
 
 
@@ -40,7 +40,7 @@ class Controller:
         jobs: Jobs | None = None,
         *,
         training: Callable[[], Neighbours | None] | None = None,
-        mesh_of: Callable[[ViewedShape], Mesh] | None = None,
+        mesh_of: Callable[[ViewedShape], Mesh] = reconstruct_mesh,
         changed: Callable[[], None] = lambda: None,
     ) -> None:
         """
@@ -165,8 +165,8 @@ class Controller:
         first = self.item is None
         self.item, self.nearest = item, None
         self.state.status = ""
-        self.jobs.cancel("mesh")
-        self.jobs.cancel("training")
+        for channel in ("sketch", "mesh", "training"):
+            self.jobs.cancel(channel)
         if first and item.mesh is not None:
             # Show a mesh file as a mesh.
             self.state.layers = {"mesh"}
@@ -298,7 +298,7 @@ class Controller:
             else:
                 self.say(f"wrote {found}")
 
-        self.jobs.submit("export", f"writing {path.name}", work, done)
+        self.jobs.submit("export", f"writing {path.name}", work, done, long=True)
 
     def command(self, name: str) -> bool:
         """Run a command of :data:`KEYS`; False if the window must handle it."""
@@ -316,15 +316,27 @@ class Controller:
         if item is None:
             return
         if "mesh" in self.state.layers and item.mesh is None:
+            if item.sketch is None:
+                self.jobs.submit(
+                    "sketch", "sketching the mesh", lambda: self._extras.coarse_mesh(item),
+                    self._take_sketch,
+                )  # fmt: skip
             self.jobs.submit(
-                "mesh", "reconstructing the mesh", lambda: self._extras.mesh(item), self._take_mesh
-            )
+                "mesh", "reconstructing the mesh", lambda: self._extras.mesh(item),
+                self._take_mesh, long=True,
+            )  # fmt: skip
         if "training" in self.state.layers and self.nearest is None:
             self.jobs.submit("training", "searching the training shapes",
-                             lambda: self._extras.nearest(item), self._take_nearest)  # fmt: skip
+                             lambda: self._extras.nearest(item), self._take_nearest,
+                             long=True)  # fmt: skip
 
     def _take_nearest(self, found: Neighbour) -> None:
         self.nearest = found
+        self.changed()
+
+    def _take_sketch(self, mesh: Mesh | None) -> None:
+        if self.item is not None and self.item.mesh is None:
+            self.item = dataclasses.replace(self.item, sketch=mesh)
         self.changed()
 
     def _take_mesh(self, mesh: Mesh) -> None:

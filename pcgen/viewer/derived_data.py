@@ -5,13 +5,16 @@ Both are computed in the background, with their lighting.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 
-from pcgen.errors import InputError
+from pcgen.errors import InputError, PcgenError
 from pcgen.evaluate.neighbours import Neighbour, Neighbours
 from pcgen.shapes.mesh_files import Mesh
 from pcgen.viewer import drawing
 from pcgen.viewer.sources import RunSource, Source, ViewedShape, reconstruct_mesh
+
+SKETCHED = 1000  # points of a coarse mesh
 
 
 class DerivedData:
@@ -21,7 +24,7 @@ class DerivedData:
         self,
         source: Source,
         open_training: Callable[[], Neighbours | None] | None = None,
-        mesh_of: Callable[[ViewedShape], Mesh] | None = None,
+        mesh_of: Callable[[ViewedShape], Mesh] = reconstruct_mesh,
     ) -> None:
         """
         Args:
@@ -31,7 +34,7 @@ class DerivedData:
         self._source = source
         self._open_training = open_training
         self._training: Neighbours | None = None
-        self._mesh_of = mesh_of or reconstruct_mesh
+        self._mesh_of = mesh_of
 
     @property
     def comparable(self) -> bool:
@@ -42,6 +45,21 @@ class DerivedData:
         source = self._source
         known = isinstance(source, RunSource) and item.latent is not None
         mesh = self._mesh_of(source.denser(item) if known else item)  # type: ignore[union-attr]
+        drawing.mesh_lighting(mesh)
+        return mesh
+
+    def coarse_mesh(self, item: ViewedShape) -> Mesh | None:
+        """A mesh through a few of the points that are shown, to look at until the mesh is ready;
+        None if they have none."""
+        count = len(item.points)
+        few = slice(None, None, max(1, -(-count // SKETCHED)))
+        normals = None if item.normals is None else item.normals[few]
+        try:
+            mesh = self._mesh_of(
+                dataclasses.replace(item, points=item.points[few], normals=normals)
+            )
+        except PcgenError:
+            return None  # that of all points may succeed, or tells why not
         drawing.mesh_lighting(mesh)
         return mesh
 

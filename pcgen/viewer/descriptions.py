@@ -30,6 +30,8 @@ def describe_shape(
     facts.append(("points", f"{len(item.points):,}"))
     if item.mesh is not None:
         facts.append(("mesh", f"{len(item.mesh.faces):,} faces"))
+    elif item.sketch is not None and "mesh" in layers:
+        facts.append(("mesh", f"{len(item.sketch.faces):,} faces, coarse until it is ready"))
     if item.base is not None and (layers & {"base", "paths"} or time < 1):
         longer = f", drawn {item.times} times as long" if item.times > 1 else ""
         facts.append(("mean distance from base to shape", f"{item.way:.3g}{longer}"))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -91,8 +92,9 @@ def drawables(
         shown.append(_points(key, points, colours, light, size * radius, balls_as))
     if "normals" in layers and item.normals is not None:
         shown.append(_normals(("normals", *here), points, item.normals))
-    if "mesh" in layers and item.mesh is not None:
-        shown.append(_mesh(("mesh", item.serial), item.mesh))
+    mesh = item.mesh or item.sketch
+    if "mesh" in layers and mesh is not None:
+        shown.append(_mesh(("mesh", item.serial, item.mesh is None), mesh))
     if "base" in layers and item.base is not None:
         base = item.drawn(item.base).astype(np.float64)
         by_part = state.colour == "part" and item.part is not None
@@ -117,6 +119,7 @@ def drawables(
 
 _lights: dict[int, tuple[Any, Any]] = {}
 _KEPT_LIGHTS = 24
+_changing = threading.Lock()
 
 
 def cloud_lighting(points: NDArray[Any]) -> tuple[Array, float]:
@@ -136,10 +139,11 @@ def mesh_lighting(mesh: Mesh) -> tuple[Array, Array, Array]:
 def _kept(key: Any, make: Callable[[Any], Any]) -> Any:
     held = _lights.get(id(key))
     if held is None or held[0] is not key:
-        result = make(key)
-        while len(_lights) >= _KEPT_LIGHTS:
-            _lights.pop(next(iter(_lights)))
-        held = _lights[id(key)] = (key, result)
+        held = (key, make(key))
+        with _changing:  # the window and its workers light shapes
+            while len(_lights) >= _KEPT_LIGHTS:
+                _lights.pop(next(iter(_lights)))
+            _lights[id(key)] = held
     return held[1]
 
 

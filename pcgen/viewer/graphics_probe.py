@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 from dataclasses import dataclass
 
-PATIENCE_S = 60.0
+from pcgen.jobs.child import probe
+
+PATIENCE_S = 120.0  # the window gets ready beside it
 
 _CODE = """
 from open3d.visualization import gui
@@ -36,28 +37,28 @@ class Graphics:
     software: bool = False
 
 
+def missing_display() -> str:
+    """Why there is no display; "" if there is one, or none is needed."""
+    named = os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    return "there is no display" if sys.platform.startswith("linux") and not named else ""
+
+
 def probe_graphics(code: str = _CODE) -> Graphics:
     """Open a small window in another process.
 
     Args:
         code: of the other process; it prints ``window opened`` on success.
     """
-    if sys.platform.startswith("linux") and not (
-        os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
-    ):
-        return Graphics("there is no display")
-    try:
-        done = subprocess.run(
-            [sys.executable, "-c", code], capture_output=True, text=True, timeout=PATIENCE_S
-        )
-    except subprocess.TimeoutExpired:
+    if problem := missing_display():
+        return Graphics(problem)
+    done = probe(code, PATIENCE_S)
+    if done.code is None:
         return Graphics(f"the graphics driver did not respond within {PATIENCE_S:.0f} s")
-    said = done.stderr + done.stdout
+    said = done.err + done.out
     if "headless" in said:  # Open3D 0.20 then opens invisible windows
         return Graphics(f"the display {os.environ.get('DISPLAY', '')} does not respond")
-    if done.returncode == 0 and "window opened" in done.stdout:
+    if done.code == 0 and "window opened" in done.out:
         return Graphics(software="llvmpipe" in said or "software device" in said)
-    if done.returncode < 0:
-        return Graphics(f"the graphics driver crashed (signal {-done.returncode})")
-    lines = [line.strip() for line in said.splitlines() if line.strip()]
-    return Graphics(lines[-1][:160] if lines else f"it ended with code {done.returncode}")
+    if done.code < 0:
+        return Graphics(f"the graphics driver crashed (signal {-done.code})")
+    return Graphics(done.lines[-1][:160] if done.lines else f"it ended with code {done.code}")

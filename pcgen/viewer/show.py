@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pcgen.errors import BackendError
 from pcgen.render.inputs import kind_of, open_collection
-from pcgen.viewer.graphics_probe import probe_graphics
+from pcgen.viewer.graphics_probe import missing_display, probe_graphics
 from pcgen.viewer.window_process import run_window
 
 
@@ -55,9 +55,8 @@ def show(
         f"make a page instead with: pcgen gallery {path} --out gallery, or a picture with: "
         f"pcgen view {path} --png shape.png"
     )
-    found = probe_graphics()
-    if found.problem:
-        raise BackendError(f"no window can be opened: {found.problem}; {instead}")
+    if problem := missing_display():
+        raise BackendError(f"no window can be opened: {problem}; {instead}")
     options = {
         "path": str(path),
         "number": number,
@@ -67,9 +66,8 @@ def show(
         "category": category,
         "reference": None if reference is None else str(reference),
         "device": device,
-        "software": found.software,
     }
     try:
-        run_window(options)
+        run_window(options, probe=probe_graphics)
     except BackendError as error:
         raise BackendError(f"{error}; {instead}") from None

@@ -22,7 +22,7 @@ from pcgen.shapes.category_frames import BOX_FRAME, SourceFrame, frames_of_run
 from pcgen.shapes.mesh_files import Mesh
 
 if TYPE_CHECKING:
-    from pcgen.children.drawing import Pairs
+    from pcgen.children.drawing import MatchedClouds
     from pcgen.model import ShapeModel
 
 Array = NDArray[np.float32]
@@ -34,6 +34,8 @@ class ViewedShape:
 
     Attributes:
         points: (n, 3); normals: (n, 3), any sign, or None if unknown.
+        mesh, sketch: in the frame of the points, the second coarse and only shown until the first
+            is there; or None.
         base, part, trace: (n, 3), (n,), (times, n, 3): base points, their parts, and the path of
             the flow, or None.
         latent, seed: of a sample of a run, or None.
@@ -49,6 +51,7 @@ class ViewedShape:
     normals: Array | None = None
     category: str = ""
     mesh: Mesh | None = None
+    sketch: Mesh | None = None
     base: Array | None = None
     part: NDArray[np.int64] | None = None
     trace: Array | None = None
@@ -138,7 +141,9 @@ class RunSource:
     model: ShapeModel
     points: int = 2048
     draws: bool = True
-    _maps: dict[tuple[int, int], Pairs] = field(default_factory=dict, compare=False, repr=False)
+    _maps: dict[tuple[int, int], MatchedClouds] = field(
+        default_factory=dict, compare=False, repr=False
+    )
 
     @property
     def categories(self) -> tuple[str, ...]:
@@ -175,7 +180,7 @@ class RunSource:
         category = first.category if first.category == second.category else ""
         return self._decode(latent, first.seed or 0, steps, name, category)
 
-    def _pairs(self, first: ViewedShape, second: ViewedShape) -> Pairs:
+    def _pairs(self, first: ViewedShape, second: ViewedShape) -> MatchedClouds:
         """The map between two shapes; the last one is cached, as a slider asks for many shares."""
         from pcgen.editing.between import paired
 

@@ -96,7 +96,7 @@ def _items(
         raise InputError(
             f"there is no shape {first} in {source.collection.path}; the last is {len(numbers) - 1}"
         )
-    if count == 1 or source.collection.kind != "folder":
+    if (count == 1 and first) or source.collection.kind != "folder":
         return [source.load(number) for number in numbers[first : first + count]]
     items: list[ViewedShape] = []
     for number in numbers[first:]:

@@ -1,8 +1,8 @@
-"""The window's controls on a page, for people without graphics or at the end of an SSH line.
+"""The window's controls on a web page, for use without graphics or over SSH.
 
-The shapes are computed here and shown by a browser (viser), which is bound to this machine unless
-told otherwise: who reaches the address may use it. All browsers see the same shape. What the
-browser asks for is put in a queue, and one thread calls the controller, as the window does.
+The shapes are computed here and shown in a browser (viser). By default the server is only reachable
+from this machine, since anyone who reaches the address can use it. All browsers see the same shape.
+Requests of browsers are put in a queue, and one thread calls the controller, as in the window.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from pcgen.errors import BackendError, MissingPackage, PcgenError
 from pcgen.render import palette
 from pcgen.viewer import drawing
 from pcgen.viewer.controller import Controller
+from pcgen.viewer.descriptions import display_name
 from pcgen.viewer.drawing import GAP, Drawable
-from pcgen.viewer.facts import title_of
 from pcgen.viewer.sources import FileSource, RunSource, ViewedShape
 from pcgen.viewer.state import COLOURS, LAYERS, MOST_STEPS
 
@@ -36,7 +36,7 @@ ANY = "any"
 MOST = 12  # shapes side by side
 ENDINGS = (".glb", ".stl", ".obj", ".3mf", ".ply mesh", ".ply points", ".xyz", ".npz")
 TICK_S = 0.05
-EYE = (2.2, 1.6, 3.1)  # of the camera at first, in box units
+EYE = (2.2, 1.6, 3.1)  # initial position of the camera, in box units
 LAYER_LABELS = {
     "points": "points",
     "mesh": "mesh",
@@ -48,15 +48,15 @@ LAYER_LABELS = {
 
 
 def loopback(host: str) -> bool:
-    """Whether only this machine reaches an address."""
+    """Whether an address is reachable only from this machine."""
     return host in ("localhost", "::1") or host.startswith("127.")
 
 
 class Page:
-    """One server on one controller.
+    """A server for one controller.
 
     Attributes:
-        url: where a browser finds it.
+        url: the address for a browser.
     """
 
     def __init__(self, controller: Controller, title: str, host: str = HOST, port: int = PORT):
@@ -100,7 +100,7 @@ class Page:
                 except queue.Empty:
                     pass
                 except Exception as error:
-                    traceback.print_exc()  # a defect of ours: the page stays
+                    traceback.print_exc()  # a bug in pcgen: the page is kept
                     self._news.content = f"unexpected {type(error).__name__}: {error}"
                 now = time.monotonic()
                 self.controller.tick(min(now - last, 0.1))
@@ -111,7 +111,7 @@ class Page:
             self.server.stop()
 
     def close(self) -> None:
-        """End :meth:`run`; from any thread."""
+        """End :meth:`run`; may be called from any thread."""
         self._ended.set()
 
     # ---- building ----
@@ -123,7 +123,7 @@ class Page:
             brand_color=tuple(round(255 * part) for part in palette.GENERATED),
         )  # fmt: skip
         scene.set_up_direction("+y")
-        # Light is in the colours, as in the window.
+        # The colours include the lighting, as in the window.
         scene.configure_default_lights(enabled=False)
         scene.add_light_ambient("/light", intensity=math.pi)
         paper = np.round(255 * np.broadcast_to(palette.PAPER, (8, 8, 3))).astype(np.uint8)
@@ -191,10 +191,10 @@ class Page:
         made.on_click(lambda _: self._events.put(lambda: self._do(act)))
 
     def _bound(self, handle: Any, act: Callable[[Any], Any]) -> Any:
-        """The handle, whose new values are given to ``act`` where a browser set them."""
+        """Call ``act`` with new values of the handle that a browser sets; returns the handle."""
 
         def changed(event: Any) -> None:
-            if event.client is not None:  # else we did
+            if event.client is not None:  # else set by the controller
                 self._events.put(lambda: self._do(act, handle.value))
 
         handle.on_update(changed)
@@ -220,7 +220,7 @@ class Page:
         if item is None:
             return
         ending, _, kind = str(self._ending.value).partition(" ")
-        stem = re.sub(r"[^\w.-]+", "-", title_of(item))
+        stem = re.sub(r"[^\w.-]+", "-", display_name(item))
         folder = tempfile.TemporaryDirectory(prefix="pcgen-")
 
         def written(path: Path) -> None:
@@ -233,7 +233,7 @@ class Page:
         )
 
     def _bring_more(self) -> None:
-        """The shapes beside the first, in the background; the same ones are brought once."""
+        """Load the shapes next to the first in the background, each only once."""
         control, state, source = self.controller, self.controller.state, self.controller.source
         asked = (state.seed, state.index, state.category, state.steps, self._count)
         if asked == self._asked:
@@ -260,7 +260,7 @@ class Page:
             self._more = items
             self.refresh()
 
-        control.jobs.submit("more", f"bringing {self._count - 1} more", work, done)
+        control.jobs.submit("more", f"bringing {self._count - 1} more", work, done, long=True)
 
     # ---- showing ----
 
@@ -286,7 +286,7 @@ class Page:
             self._follow()
 
     def _offset(self, place: int) -> tuple[float, float, float]:
-        """Where a shape of several stands: rows from the back, the first in the middle of one."""
+        """The position of one of several shapes: in rows, with the first in the middle."""
         columns = math.ceil(math.sqrt(self._count))
         step = 2 + GAP
         across = (place % columns) - (columns - 1) / 2
@@ -321,12 +321,12 @@ class Page:
         )
 
     def _follow(self) -> None:
-        """Show in the controls what is set, whoever set it."""
+        """Update the controls to the current settings."""
         control, state = self.controller, self.controller.state
         facts = control.facts()
         if control.item is not None:
             lines = "  \n".join(f"{label}: {value}" for label, value in facts[1:])
-            self._words.content = f"**{title_of(control.item)}**  \n{lines}"
+            self._words.content = f"**{display_name(control.item)}**  \n{lines}"
         self._news.content = state.status
         if self._number is not None:
             first = 0 if control.source.draws else 1
@@ -357,13 +357,13 @@ class Page:
 
 
 def serve(controller: Controller, title: str, host: str = HOST, port: int = PORT) -> None:
-    """Serve a page until Ctrl-C; its address is told first.
+    """Serve a page until Ctrl-C; print its address first.
 
     Raises:
         MissingPackage: viser is not installed. BackendError: the address cannot be bound.
     """
     page = Page(controller, title, host, port)
-    # Told whatever --quiet says: without the address there is nothing to see.
+    # Printed even with --quiet: without the address there is nothing to see.
     progress.say(f"open {page.url} in a browser; Ctrl-C here ends it", always=True)
     if not loopback(host):
         progress.say("anyone who reaches this address can use it", always=True)

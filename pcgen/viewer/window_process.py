@@ -1,7 +1,9 @@
 """Run the window in its own process, so that a driver crash does not end the command.
 
 A driver may fail later even if the probe opened a window. The child receives its options as JSON
-and writes its result to a file. It ends with its parent, when its stdin closes.
+and writes its result to a file. Both import Open3D, for seconds, so they run side by side: the
+child loads what it will show, and opens the window when its parent writes what the probe found
+to its stdin. It ends with its parent, when its stdin closes.
 """
 
 from __future__ import annotations
@@ -10,67 +12,73 @@ import contextlib
 import json
 import os
 import signal
-import subprocess
 import sys
 import tempfile
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pcgen import errors
 from pcgen.errors import BackendError, PcgenError
+from pcgen.jobs.child import raise_told, serving, start, told
+from pcgen.viewer.graphics_probe import Graphics
 
 if TYPE_CHECKING:
     from pcgen.viewer.controller import Controller
 
-# The child uses the import path of its parent, in any folder.
-_START = (
-    "import sys; sys.path[:] = sys.argv[3:]; from pcgen.viewer.window_process import serve; "
-    "serve(sys.argv[1], sys.argv[2])"
-)
+
+SOFTWARE, HARDWARE = "software\n", "hardware\n"  # what the probe found, as the child reads it
 
 
-def run_window(options: dict[str, Any], start: str = _START) -> None:
+def run_window(
+    options: dict[str, Any],
+    code: str = serving(__name__),
+    probe: Callable[[], Graphics] = Graphics,
+) -> None:
     """Open the window in a child and return when it is closed.
 
     Args:
         options: of :func:`open_window`, such as JSON can hold.
-        start: what the child runs; it gets options, the path of its answer and ``sys.path``.
+        code: what the child runs; it gets options, the path of its answer and ``sys.path``.
+        probe: tells whether a window can be opened, while the child gets ready.
     Raises:
-        BackendError: the child crashed. PcgenError: as the child raised it.
+        BackendError: no window can be opened, or the child crashed.
+        PcgenError: as the child raised it.
     """
     with tempfile.TemporaryDirectory(prefix="pcgen-") as folder:
         answer = Path(folder) / "answer.json"
-        words = [sys.executable, "-c", start, json.dumps(options), str(answer), *sys.path]
-        child = subprocess.Popen(words, stdin=subprocess.PIPE)
+        child = start(code, json.dumps(options), str(answer))
+        assert child.stdin is not None
         try:
-            code = child.wait()
-        except BaseException:  # Ctrl-C
+            found = probe()
+            if found.problem:
+                raise BackendError(f"no window can be opened: {found.problem}")
+            with contextlib.suppress(BrokenPipeError):  # it ended, and its answer says why
+                child.stdin.write(SOFTWARE if found.software else HARDWARE)
+                child.stdin.flush()
+            ended = child.wait()
+        except BaseException:  # also Ctrl-C
             child.kill()
             child.wait()
             raise
         finally:
-            assert child.stdin is not None
-            child.stdin.close()
+            with contextlib.suppress(BrokenPipeError):
+                child.stdin.close()
         if answer.exists():
-            error = json.loads(answer.read_text(encoding="utf-8"))
-            if error:
-                raise getattr(errors, error["error"])(error["message"])
-            return
-    if code < 0:
-        raise BackendError(f"the window crashed (signal {-code}), most likely in its driver")
-    raise BackendError(f"the window ended with code {code}")
+            return raise_told(json.loads(answer.read_text(encoding="utf-8")))
+    if ended < 0:
+        raise BackendError(f"the window crashed (signal {-ended}), most likely in its driver")
+    raise BackendError(f"the window ended with code {ended}")
 
 
 def serve(options: str, answer: str) -> None:
     """Run the child process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C
-    threading.Thread(target=end_with_parent, daemon=True).start()
-    failure = {}
+    failure: dict[str, str] = {}
     try:
-        open_window(**json.loads(options))
+        open_window(**json.loads(options), software=_found_by_probe)
     except PcgenError as error:
-        failure = {"error": type(error).__name__, "message": str(error)}
+        failure = told(error)
     Path(answer).write_text(json.dumps(failure), encoding="utf-8")
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError):
@@ -87,13 +95,14 @@ def open_window(
     points: int,
     category: str | None,
     reference: str | None,
-    software: bool,
+    software: Callable[[], bool],
     device: str = "cpu",
 ) -> None:
     """Open a window in this process; see :func:`pcgen.viewer.show.show`.
 
     Args:
-        software: the driver draws with the CPU; device: to sample a run on.
+        software: called when all is ready, tells whether the driver draws with the CPU.
+        device: to sample a run on.
     """
     controller = controller_of(
         path, number=number, seed=seed, steps=steps, points=points, category=category,
@@ -101,7 +110,16 @@ def open_window(
     )  # fmt: skip
     from pcgen.viewer import window
 
-    window.run(controller, Path(path).name, software=software)
+    window.run(controller, Path(path).name, software=software())
+
+
+def _found_by_probe() -> bool:
+    """Wait for the parent's word on the driver; without one, end with the parent."""
+    word = sys.stdin.readline()
+    if not word:
+        os._exit(1)
+    threading.Thread(target=end_with_parent, daemon=True).start()
+    return word == SOFTWARE
 
 
 def controller_of(

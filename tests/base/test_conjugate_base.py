@@ -50,7 +50,7 @@ def test_failed_conjugates_of_pushed_draws_are_counted_and_shown(monkeypatch):
     omega = base.fit("conjugate-moment", latents, generator=draw(1), settings=settings, guard="off")
     told = omega.describe()
     assert told["evidence"]["failed_pushed"] > 0.5
-    assert any("of the conjugates of its draws fail" in note for note in told["notes"])
+    assert any("of the conjugates of its samples fail" in note for note in told["notes"])
     omega.sample(40, draw(2))
     assert omega.sample(60, draw(3)).isfinite().all()
     pushes = omega.describe()["pushes"]

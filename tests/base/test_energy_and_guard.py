@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from pcgen import base
-from pcgen.base import energies
-from pcgen.base.collapse_guard import inspect
+from pcgen.base import collapse_guard, energies
+from pcgen.base.collapse_guard import check_collapse
 from pcgen.base.gaussian import StandardBase, gaussian_from_moments
 from pcgen.base.measure import TensorMeasure
 from pcgen.errors import InputError, TrainingError
@@ -134,9 +134,9 @@ def test_an_energy_needs_latents_and_a_density_where_it_uses_one():
 def test_the_guard_wants_latents_of_the_dimension_of_its_base():
     omega, latents = StandardBase(dim=2), torch.randn(40, 2, generator=draw(0))
     with pytest.raises(InputError, match="2 dimensions, the latents 3"):
-        inspect(omega, torch.rand(40, 3), generator=draw(1))
+        check_collapse(omega, torch.rand(40, 3), generator=draw(1))
     with pytest.raises(InputError, match="2 dimensions, the validation latents 3"):
-        inspect(omega, latents, generator=draw(1), validation=torch.rand(9, 3))
+        check_collapse(omega, latents, generator=draw(1), validation=torch.rand(9, 3))
 
 
 @pytest.mark.parametrize("validated", [False, True])
@@ -145,28 +145,51 @@ def test_the_guard_passes_new_draws_and_trips_on_copies(dim, validated):
     target = gaussian(torch.linspace(0.3, 2, dim))
     latents = target.sample(300, draw(0))
     validation = target.sample(100, draw(1)) if validated else None
-    passed = inspect(target, latents, generator=draw(2), validation=validation)
+    passed = check_collapse(target, latents, generator=draw(2), validation=validation)
     assert passed.ok, passed.faults
     assert passed.novelty == pytest.approx(1, abs=0.15)
     for noise in [0.0, 0.02]:
         copies = Replay(atoms=latents, noise=noise)
-        report = inspect(copies, latents, generator=draw(2), validation=validation)
+        report = check_collapse(copies, latents, generator=draw(2), validation=validation)
         assert report.replay > 0.9
         with pytest.raises(TrainingError, match="replay training latents"):
             report.require_ok("replay")
 
 
+def test_a_sample_of_many_latents_is_as_good_a_reference(monkeypatch):
+    z = torch.randn(2000, 5, generator=draw(1))
+    whole = check_collapse(gaussian([1.0] * 5), z, generator=draw(2))
+    monkeypatch.setattr(collapse_guard, "REFERENCE", 500)
+    monkeypatch.setattr(collapse_guard, "TABLE_ENTRIES", 2000 * 7)  # in blocks of 7 rows
+    some = check_collapse(gaussian([1.0] * 5), z, generator=draw(2))
+    assert (some.replay, some.spread) == (whole.replay, whole.spread)
+    assert some.replay_reference == pytest.approx(whole.replay_reference, abs=0.05)
+    assert some.novelty == pytest.approx(whole.novelty, rel=0.1)
+
+
+def test_the_nearest_other_is_that_of_the_whole_table():
+    z = torch.randn(90, 3, generator=draw(3))
+    table = torch.cdist(z, z).fill_diagonal_(torch.inf)
+    rows = torch.tensor([4, 80, 4])
+    distance, index = collapse_guard.nearest_other(z, rows)
+    assert torch.equal(index, table[rows].argmin(1))
+    assert torch.allclose(distance, table[rows].amin(1))
+    table[rows, index] = torch.inf
+    further, _ = collapse_guard.nearest_other(z, rows, without=index)
+    assert torch.allclose(further, table[rows].amin(1))
+
+
 def test_the_guard_trips_on_a_point():
     latents = torch.randn(200, 3, generator=draw(0))
-    report = inspect(Replay(atoms=torch.zeros(1, 3), noise=0.05), latents, generator=draw(1))
+    report = check_collapse(Replay(atoms=torch.zeros(1, 3), noise=0.05), latents, generator=draw(1))
     assert "collapsed" in report.faults[-1]
 
 
 def test_the_guard_accepts_duplicates_among_the_latents():
     latents = torch.randn(100, 8, generator=draw(0)).repeat(2, 1)
     omega = base.fit("gaussian", latents, generator=draw(1))
-    assert inspect(omega, latents, generator=draw(2)).ok
-    assert not inspect(Replay(atoms=latents, noise=0.02), latents, generator=draw(2)).ok
+    assert check_collapse(omega, latents, generator=draw(2)).ok
+    assert not check_collapse(Replay(atoms=latents, noise=0.02), latents, generator=draw(2)).ok
 
 
 @pytest.mark.parametrize("pull", [0.2, 2.0])

@@ -12,6 +12,7 @@ from pcgen.base.measure import BaseMeasure
 from pcgen.base.mixture import MixtureSettings
 from pcgen.datatypes import Source
 from pcgen.errors import DataError, InputError
+from pcgen.processes import Group
 
 QUICK = ["standard", "gaussian", "gmm", "uniform"]
 ALL = [*QUICK, "ae-ot"]
@@ -154,7 +155,7 @@ def test_one_latent_or_copies_of_one_are_refused(name, count, generator):
     [
         (torch.ones(3), "must be"),
         (torch.ones(0, 3), "must be"),
-        (torch.tensor([[1.0, torch.nan], [0, 0]]), "1 of 2 latents hold NaN"),
+        (torch.tensor([[1.0, torch.nan], [0, 0]]), "1 of 2 latents contain NaN"),
         (torch.ones(2, 2, dtype=torch.complex64), "real numbers, got torch.complex64"),
         (torch.tensor([[1e300, 0.0], [0, 0]], dtype=torch.float64), "infinite"),
     ],
@@ -179,7 +180,7 @@ def test_unknown_names_and_settings_are_refused(generator):
 def test_a_checkpoint_of_another_kind_is_refused(generator):
     latents, _ = correlated(10, 2)
     tensors, meta = base.fit("gaussian", latents, generator=generator).to_checkpoint()
-    with pytest.raises(DataError, match="holds base 'mystery'"):
+    with pytest.raises(DataError, match="has base 'mystery'"):
         base.from_checkpoint(tensors, {**meta, "family": "mystery"})
     with pytest.raises(DataError, match="format 99"):
         base.from_checkpoint(tensors, {**meta, "format": 99})
@@ -232,3 +233,30 @@ def test_settings_refuse_nonsense():
     singular = GaussianBase(mean=torch.zeros(2), factor=torch.zeros(2, 2))
     with pytest.raises(InputError, match="singular"):
         singular.log_density(torch.zeros(1, 2))
+
+
+@dataclasses.dataclass(frozen=True)
+class Told(Group):
+    """Processes that take turns; the first has said ``words``."""
+
+    words: list = dataclasses.field(default_factory=list)
+
+    def tensors(self, make):
+        if self.first:
+            self.words.append(make())
+        return self.words[-1]
+
+
+@pytest.mark.parametrize("name", ["gaussian", "gmm"])
+def test_the_first_process_fits_for_all(name, monkeypatch):
+    z, words = correlated(80, 3)[0], []
+
+    def drawn(rank):
+        omega = base.fit(name, z, generator=draw(1), group=Told(rank, 2, words=words))
+        return omega.sample(4, draw(2))
+
+    first = drawn(0)
+    assert torch.equal(first, base.fit(name, z, generator=draw(1)).sample(4, draw(2)))
+    family = dataclasses.replace(base.FAMILIES[name], fit=None)
+    monkeypatch.setitem(base.FAMILIES, name, family)
+    assert torch.equal(drawn(1), first)

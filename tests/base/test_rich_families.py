@@ -6,7 +6,7 @@ import torch
 from pcgen import base, checkpoint
 from pcgen.base.energies import Estimate
 from pcgen.base.network import NetworkSettings
-from pcgen.base.selection import AutoSettings, separation, simplest
+from pcgen.base.selection import AutoSettings, separation, simplest_candidate
 from pcgen.errors import InputError, TrainingError
 from pcgen.transport.assignment import centred_cost
 
@@ -69,7 +69,7 @@ def test_the_guard_says_regularises_or_refuses():
     eased = base.fit("ae-ot", latents, generator=draw(1), settings=hard, guard="regularise")
     assert eased.relaxation > 0
     assert "λ raised to" in eased.notes[-1]
-    assert base.inspect(eased, latents, generator=draw(2)).ok
+    assert base.check_collapse(eased, latents, generator=draw(2)).ok
     with pytest.raises(TrainingError, match="base ae-ot is refused"):
         base.fit("ae-ot", latents, generator=draw(1), settings=hard, guard="refuse")
     quiet = base.fit("ae-ot", latents, generator=draw(1), settings=hard, guard="off")
@@ -124,9 +124,9 @@ def test_the_rule_asks_energy_first_then_neighbours_then_simplicity():
     behind = [Estimate(3.0, 1.0), Estimate(0.5, 1.0), Estimate(0.9, 1.0), Estimate(0.0, 0.0)]
     # The first is too far behind, although its neighbours are best; the fourth ties with the third.
     apart = [0.0, 0.3, 0.11, 0.1]
-    assert simplest([0, 1, 2, 3], behind, apart, 200) == 2
-    assert simplest([0, 1, 3], behind, apart, 200) == 3
-    assert simplest([0, 1, 2, 3], behind, apart, 2) == 1
+    assert simplest_candidate([0, 1, 2, 3], behind, apart, 200) == 2
+    assert simplest_candidate([0, 1, 3], behind, apart, 200) == 3
+    assert simplest_candidate([0, 1, 2, 3], behind, apart, 2) == 1
 
 
 def test_separation_tells_copies_apart_from_the_law_and_not_the_law_from_itself():
@@ -148,14 +148,14 @@ def test_auto_never_takes_what_the_guard_refuses(monkeypatch):
     assert all(row.faults for row in held.table if not row.chosen)
     only = AutoSettings(families=("gmm",), relaxations=(0.0,))
     none = base.fit("auto", latents, generator=draw(1), settings=only)
-    assert "every candidate trips" in none.notes[0]
+    assert "every candidate fails" in none.notes[0]
 
 
 @pytest.mark.parametrize("count", [2, 20])
 def test_auto_falls_back_to_the_gaussian_on_few_latents_and_says_so(count):
     omega = base.fit("auto", torch.randn(count, 5, generator=draw(0)), generator=draw(1))
     assert omega.name == "gaussian"
-    assert "too few to choose on" in omega.notes[0]
+    assert "too few for a selection" in omega.notes[0]
 
 
 def test_bad_requests_are_refused():

@@ -45,11 +45,11 @@ def test_draws_are_new_and_keep_the_variance_where_mixing_alone_loses_it():
     latents, held = curved(500, draw(0)), curved(500, draw(1))
     omega = base.fit("ae-ot", latents, generator=draw(2))
     mixed = base.fit("ae-ot", latents, generator=draw(2), settings={"restore": 0.0})
-    report = base.inspect(omega, latents, generator=draw(3), validation=held)
+    report = base.check_collapse(omega, latents, generator=draw(3), validation=held)
     assert report.ok, report.faults
     assert report.novelty > 0.75
     assert report.spread == pytest.approx(1, abs=0.1)
-    assert base.inspect(mixed, latents, generator=draw(3)).spread < 0.8
+    assert base.check_collapse(mixed, latents, generator=draw(3)).spread < 0.8
     drawn, other = omega.sample(500, draw(4)).split(250)
     gaussian = base.fit("gaussian", latents, generator=draw(0)).sample(500, draw(4))
     ours = centred_cost(drawn, other, held[:250], held[250:])
@@ -59,7 +59,7 @@ def test_draws_are_new_and_keep_the_variance_where_mixing_alone_loses_it():
 def test_the_hard_map_trips_the_guard():
     latents = curved(200, draw(0))
     omega = base.fit("ae-ot", latents, generator=draw(1), settings={"mode": "hard"})
-    report = base.inspect(omega, latents, generator=draw(2))
+    report = base.check_collapse(omega, latents, generator=draw(2))
     assert report.replay == 1
     assert "replay" in report.faults[0]
 

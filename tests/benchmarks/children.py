@@ -19,10 +19,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pcgen.children import Children, Maps, MapSettings, Reach
-from pcgen.children.frames import box
+from pcgen.children import Children, MapSettings, Reach, build_maps
 from pcgen.children.masks import KINDS
-from pcgen.children.newness import FRAMES, Yardstick
+from pcgen.children.rule import FRAMES
+from pcgen.distances.novelty import FrameIndex, Novelty, in_box
 from pcgen.kernels import kdtree, native
 from pcgen.kernels.backends import native_usable
 from pcgen.runtime import configure
@@ -49,35 +49,40 @@ class Bench:
         self.training, test = (
             TrainingClouds.load(dataset, categories, split, 10_000) for split in ("train", "test")
         )
-        # Yardsticks take the last points: maps begin at the first ones.
-        self.sticks = {f: Yardstick(self.training.points[:, -2 * POINTS :], f) for f in FRAMES}
-        self.test = box(test.points[:, -POINTS:])
+        self.test = torch.from_numpy(in_box(test.points[:, -POINTS:].numpy()))
         self.within = table(self.test, self.test)
         np.fill_diagonal(self.within, np.inf)
         draw = np.random.default_rng(0)
         count = len(self.training)
         rows = np.sort(draw.choice(count, min(count, LEFT_OUT), replace=False))
-        self.nature = {f: stick.leave_one_out(rows) for f, stick in self.sticks.items()}
-        self.unseen = {f: stick.measure(self.test) for f, stick in self.sticks.items()}
+        self.frames, self.unseen = {}, {}
+        for name, frame in FRAMES.items():
+            # The last points: maps begin at the first ones.
+            both = frame(self.training.points[:, -2 * POINTS :].numpy())
+            first, again = (np.ascontiguousarray(p) for p in np.split(both, 2, axis=1))
+            self.frames[name] = FrameIndex(frame, first, again, frame(first[rows]), own=rows)
+            self.unseen[name] = self.novelty(name, self.test)
+
+    def novelty(self, frame: str, points: Tensor) -> Novelty:
+        return self.frames[frame].of(points[:, :POINTS].numpy())
 
     def header(self) -> str:
         return "\n".join(
-            f"{frame}: test shapes {np.median(unseen.distance):.4f}, replays "
-            f"{unseen.replayed.mean():.1%} of {len(unseen.distance)}; training shapes left out "
-            f"{np.median(nature.distance):.4f}, {nature.replayed.mean():.1%} of "
-            f"{len(nature.distance)}"
-            for frame, unseen, nature in (
-                (frame, self.unseen[frame], self.nature[frame]) for frame in FRAMES
-            )
+            f"{frame}: test shapes {np.median(of.found.distance):.4f}, replays "
+            f"{of.replay_rate:.1%} of {len(of.found.index)}; training shapes left out "
+            f"{np.median(of.real.distance):.4f}, {np.mean(of.replays_real):.1%} of "
+            f"{len(of.real.index)}"
+            for frame, of in self.unseen.items()
         )
 
     def line(self, name: str, children: Children) -> str:
         words = [f"{name:<32}"]
-        for frame, stick in self.sticks.items():
-            found = stick.measure(children.points)
-            median = np.median(found.distance)
-            ratios = [median / np.median(x[frame].distance) for x in (self.unseen, self.nature)]
-            words.append(f"{frame} {ratios[0]:.2f} ({ratios[1]:.2f}) {found.replayed.mean():5.1%}")
+        for frame, unseen in self.unseen.items():
+            found = self.novelty(frame, children.points)
+            ratio = np.median(found.found.distance) / np.median(unseen.found.distance)
+            words.append(
+                f"{frame} {ratio:.2f} ({found.novelty_ratio:.2f}) {found.replay_rate:5.1%}"
+            )
         if len(self.test) >= FEWEST:
             words.append(self._match(children.points[: len(self.test)]))
         return "  ".join(words)
@@ -107,7 +112,7 @@ def main() -> None:
     bench = Bench(dataset, names)
     print(bench.header(), flush=True)
     of = bench.training
-    maps = Maps.build(
+    maps = build_maps(
         of.points, of.normals, of.label, MapSettings(), chosen.maps,
         budget_seconds=chosen.budget_seconds,
     )  # fmt: skip

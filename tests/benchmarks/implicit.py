@@ -40,7 +40,7 @@ from pcgen.config import from_plain
 from pcgen.latent.augment import augment
 from pcgen.latent.autoencoder import EXTENT_SCALE, FLATTEST, Autoencoder, AutoencoderSettings
 from pcgen.model import ShapeModel
-from pcgen.model.follow import weights
+from pcgen.model.trajectories import load_weights
 from pcgen.reconstruct import MESH_POINTS
 from pcgen.reconstruct.cloud import joggled, prepare_cloud
 from pcgen.reconstruct.denoise import quiet
@@ -248,7 +248,7 @@ def main() -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     model, config = ShapeModel.load(args.run), read_run(args.run)
     sizes = from_plain(AutoencoderSettings, config["settings"]["autoencoder"])
-    codec = Autoencoder.trained(sizes, weights(args.run / "autoencoder"))
+    codec = Autoencoder.trained(sizes, load_weights(args.run / "autoencoder"))
     data = Dataset.open(config["dataset"])
     split = [data.select(split=name, categories=config["categories"]) for name in ("train", "test")]
 

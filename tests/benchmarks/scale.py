@@ -29,6 +29,8 @@ from pcgen.files import parse_json, read_text
 from tests.benchmarks import scaling, units
 from tests.benchmarks.scaling import Power
 
+SKETCH_BYTES = 24_000  # of a training shape, with points in 400 cells
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--shapes", type=int, nargs="+", default=[51_300, 10_000_000], help="n")
@@ -104,7 +106,6 @@ def plan(
     args: dict[str, Any],
 ) -> dict[str, Any]:
     """Time (core-seconds), memory (of a process), storage and network (bytes) of each stage."""
-    from pcgen.distances.bounds import BYTES
     from pcgen.distances.novelty import PART
     from pcgen.train.data import IN_MEMORY
 
@@ -159,7 +160,7 @@ def plan(
             # Generated and test shapes in two frames, mirror images too; a tenth is compared.
             "seconds": 0.1 * 8.0 * test * n * units["compare"],
             # Sketches, and lower bounds of all pairs.
-            "memory": min(n, PART) * (BYTES + 8.0 * test),
+            "memory": min(n, PART) * (SKETCH_BYTES + 8.0 * test),
             "storage": 4.0 * n * 2048 * 12.0,  # two draws in two frames
         },
     ]

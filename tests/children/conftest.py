@@ -5,7 +5,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from pcgen.children import Maps, MapSettings
+from pcgen.children import Maps, MapSettings, build_maps
+from pcgen.distances.novelty import in_box
+from pcgen.shapes.normalise import proportion_free
 
 SETTINGS = MapSettings(points=256, partners=4, per_shape=2, sweeps=4)
 
@@ -22,10 +24,20 @@ def boxes(count: int, n: int = 512, seed: int = 0) -> tuple[torch.Tensor, torch.
     return points * sizes[:, None], torch.zeros(count, n, 3).scatter(2, axis, sign)
 
 
+def box(points: torch.Tensor) -> torch.Tensor:
+    """Clouds (batch, n, 3) in their boxes."""
+    return torch.from_numpy(in_box(points.numpy()))
+
+
+def cube(points: torch.Tensor) -> torch.Tensor:
+    """Likewise, with each axis stretched to the cube."""
+    return torch.from_numpy(proportion_free(points.numpy()))
+
+
 def build(points, folder: Path, normals=None, label=None, settings=SETTINGS, **options) -> Maps:
     label = torch.zeros(len(points), dtype=torch.long) if label is None else torch.tensor(label)
     options = {"workers": 1, **options}
-    return Maps.build(points, normals, label, settings, folder, **options)
+    return build_maps(points, normals, label, settings, folder, **options)
 
 
 @pytest.fixture

@@ -5,13 +5,13 @@ import numpy as np
 import pytest
 import torch
 
-from pcgen.children import Maps, MapSettings, Reach
-from pcgen.children.frames import Stretch, box, cube, mirrored
-from pcgen.children.maps import plan_pairs
+from pcgen.children import Maps, MapSettings, Reach, planning
+from pcgen.children.frames import Stretch, mirrored
 from pcgen.children.matching import improve, match, partitioned
 from pcgen.children.partners import find_partners
+from pcgen.children.planning import plan_pairs
 from pcgen.errors import DataError, InputError, TrainingError
-from tests.children.conftest import SETTINGS, boxes, build
+from tests.children.conftest import SETTINGS, box, boxes, build, cube
 
 COPIES = Reach(copies=1.0)
 
@@ -141,12 +141,12 @@ def test_a_kill_costs_no_more_than_a_piece(tmp_path, monkeypatch):
             raise KeyboardInterrupt
         return match(*arguments)
 
-    monkeypatch.setattr("pcgen.children.maps.match", dies)
+    monkeypatch.setattr("pcgen.children.planning.match", dies)
     with pytest.raises(KeyboardInterrupt):
         build(points, tmp_path / "cut")
     assert len(list((tmp_path / "cut").glob("*piece*"))) == 2
     calls = 0
-    monkeypatch.setattr("pcgen.children.maps.match", lambda *a: (_count(), match(*a))[1])
+    monkeypatch.setattr("pcgen.children.planning.match", lambda *a: (_count(), match(*a))[1])
 
     def _count():
         nonlocal calls
@@ -161,7 +161,7 @@ def test_a_kill_costs_no_more_than_a_piece(tmp_path, monkeypatch):
 def test_finished_maps_are_read_and_not_made_again(tmp_path, monkeypatch):
     points, _ = boxes(6)
     first = build(points, tmp_path)
-    monkeypatch.setattr("pcgen.children.maps.match", lambda *_: pytest.fail("made again"))
+    monkeypatch.setattr("pcgen.children.planning.match", lambda *_: pytest.fail("made again"))
     assert torch.equal(build(points, tmp_path).to, first.to)
 
 
@@ -192,6 +192,23 @@ def test_a_budget_buys_the_maps_it_says(tmp_path):
     # Shapes without a map of their own are the partners of others, or copied.
     children = maps.of_shapes(torch.arange(30), 64, torch.Generator().manual_seed(0))
     assert children.points.isfinite().all()
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_maps_end_by_the_clock_whatever_was_planned(tmp_path, monkeypatch, workers):
+    points, _ = boxes(30)
+    settings = MapSettings(points=128, partners=6, per_shape=4, sweeps=2)
+    whole = build(points, tmp_path / "whole", settings=settings)
+    now = iter(range(10_000))
+    monkeypatch.setattr(planning, "monotonic", lambda: next(now))
+    some = build(points, tmp_path / "some", settings=settings, wall_seconds=3, workers=workers)
+    monkeypatch.undo()
+    assert planning.PIECE <= len(some) < len(whole) == 120
+    assert torch.equal(some.to, whole.to[: len(some)])
+    again = build(points, tmp_path / "some", settings=settings)
+    assert torch.equal(again.to, some.to)
+    none = build(points, tmp_path / "none", settings=settings, wall_seconds=0.0)
+    assert planning.PIECE <= len(none) < 120
 
 
 def test_every_shape_gets_a_first_map_before_any_gets_a_second(tmp_path):

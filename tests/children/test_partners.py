@@ -1,8 +1,7 @@
 import torch
 
-from pcgen.children.frames import cube
 from pcgen.children.partners import FEW, find_partners
-from tests.children.conftest import boxes
+from tests.children.conftest import boxes, cube
 
 
 def found(points, label, most=3):

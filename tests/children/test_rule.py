@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from pcgen.children import MapSettings, Reach
-from pcgen.children.newness import Newness
+from pcgen.children.planning import nature_of
 from pcgen.children.rule import (
     DECODED,
     RAW,
@@ -19,21 +19,27 @@ from pcgen.children.rule import (
     ladder,
     with_copies,
 )
+from pcgen.distances.novelty import Nearest, Novelty
 from pcgen.errors import DataError
 from tests.children.conftest import boxes, build
 
 RULE = MapSettings(points=128, per_shape=2, sweeps=2)
 
 
-def newness(distances, replayed=()) -> Newness:
-    distance = np.asarray(distances, float)
-    hit = np.zeros(len(distance), bool)
-    hit[list(replayed)] = True
-    return Newness(distance, np.zeros(len(distance), int), hit)
+def novelty(children, nature, replayed=(), natural=()) -> Novelty:
+    """Children and training shapes at such distances; those named replay."""
+
+    def nearest(distances, hits):
+        index = np.zeros(len(distances), int)
+        index[list(hits)] = 1
+        return Nearest(index=index, distance=np.asarray(distances, float))
+
+    draws = np.array([0, np.inf])  # of a shape that nothing replays, and of one that all do
+    return Novelty(found=nearest(children, replayed), real=nearest(nature, natural), draws=draws)
 
 
 def test_figures_are_ratios_of_medians_and_shares():
-    figures = figures_of(newness([1, 2, 3, 4, 5], [0]), newness([1, 2, 3, 4], [0, 1]))
+    figures = figures_of(novelty([1, 2, 3, 4, 5], [1, 2, 3, 4], [0], [0, 1]))
     assert figures.novelty == pytest.approx(3 / 2.5)
     assert (figures.replays, figures.nature) == (0.2, 0.5)
     assert 0 < figures.error < 0.5
@@ -43,23 +49,21 @@ def test_the_error_of_a_ratio_of_medians_is_that_of_many_sets():
     draw = np.random.default_rng(0)
     ratios, errors = [], []
     for _ in range(300):
-        sets = [newness(draw.lognormal(0, 0.7, 100)) for _ in range(2)]
-        figures = figures_of(*sets)
+        figures = figures_of(novelty(*(draw.lognormal(0, 0.7, 100) for _ in range(2))))
         ratios.append(figures.novelty)
         errors.append(figures.novelty_error)
     assert np.mean(errors) == pytest.approx(np.std(ratios), rel=0.25)
 
 
 def test_copies_are_replays_at_no_distance():
-    children = newness(np.arange(1, 101), range(10))
-    figures = figures_of(children, newness([50, 50]), copies=0.2)
+    figures = figures_of(novelty(np.arange(1, 101), [50, 50], range(10)), copies=0.2)
     mixed = np.concatenate([np.arange(1, 101), np.zeros(25)])
     assert figures.novelty * 50 == pytest.approx(np.median(mixed), abs=1)
     assert figures.replays == pytest.approx(0.2 + 0.8 * 0.1)
 
 
 def test_nature_that_repeats_itself_asks_for_nothing():
-    nothing = figures_of(newness([0.0, 0.1]), newness([0.0, 0.0], [0, 1]))
+    nothing = figures_of(novelty([0.0, 0.1], [0.0, 0.0], natural=[0, 1]))
     assert DECODED.met({"box": nothing, "cube": nothing})
 
 
@@ -103,7 +107,7 @@ def test_the_farthest_is_chosen_where_none_passes():
     choice = choose(ladder(64, Reach(partners=1)), _Nature(100), lambda reach: reach, ASKED)
     assert choice.reach == Reach(partners=64, cuts=(0.5, 0.5))
     assert not choice.passed
-    assert "the newest there are" in choice.line()
+    assert "the most novel available" in choice.line()
 
 
 def test_more_replays_than_nature_do_not_pass():
@@ -175,3 +179,17 @@ def test_the_choice_does_not_depend_on_the_number_of_processes(tmp_path):
     one, two = (build(points, tmp_path / str(n), settings=RULE, workers=n, seed=4) for n in (1, 2))
     assert one.choice == two.choice
     assert torch.equal(one.to, two.to)
+
+
+def test_nature_is_measured_once(tmp_path, monkeypatch):
+    points, _ = boxes(9)
+    maps = build(points, tmp_path, settings=RULE)
+    children = boxes(5, seed=1)[0]
+    fresh = Nature(points[:, -512:], torch.Generator().manual_seed(0)).figures(children)
+    search = "pcgen.distances.novelty.two_draw_distances"
+    monkeypatch.setattr(search, lambda *_: pytest.fail("measured again"))
+    kept = nature_of(maps.clouds, RULE, tmp_path, seed=0)
+    assert kept.figures(children) == fresh
+    (tmp_path / "nature.safetensors").write_bytes(b"damaged")
+    monkeypatch.undo()
+    assert nature_of(maps.clouds, RULE, tmp_path, seed=0).figures(children) == fresh

@@ -34,7 +34,7 @@ TOLERANCES: dict[str, float] = {}
 WORK = Path(tempfile.mkdtemp(prefix="pcgen-device-"))
 FULL = presets.PRESETS["cpu-tiny"]()
 LOOPS = ("autoencoder", "latent-flow/teacher", "latent-flow/student", "point-flow/teacher",
-         "point-flow/student")  # fmt: skip
+         "point-flow/student", "field")  # fmt: skip
 POINTS = 96  # of a shape that is sampled
 #: Two steps of Adam from zero weights turn the last bits of a gradient into these differences.
 AFTER_STEPS = 0.05
@@ -77,12 +77,19 @@ def on_host(values: dict[str, torch.Tensor]) -> dict[str, Any]:
 
 
 def dataset(normals: bool = True) -> Path:
+    from pcgen.shapes.arrays import write_npy
     from pcgen.shapes.writer import write_dataset
 
     folder = WORK / f"data-{normals}"
     if not folder.exists():
         clouds, turned = boxes(8, 1500)
         write_dataset(folder, clouds, normals=turned if normals else None)
+        if normals:
+            # A box fills the frame of solids, and this is its distance but near an edge.
+            places = np.random.default_rng(0).uniform(-1.15, 1.15, (len(clouds), 400, 3))
+            distance = np.abs(places).max(2, keepdims=True) - 1
+            write_npy(folder / "solids.npy", np.concatenate([places, distance], 2, dtype=np.float16,
+                                                            casting="unsafe"))  # fmt: skip
     return folder
 
 
@@ -105,6 +112,7 @@ def few_steps(**changes: Any) -> Iterator[None]:
             point, pairs=4, teacher=loop(point.teacher), student=loop(point.student),
             **changes.get("point_flow", {}),
         ),
+        field=dataclasses.replace(FULL.field, loop=loop(FULL.field.loop)),
     )  # fmt: skip
     before = presets.PRESETS["cpu-tiny"]
     presets.PRESETS["cpu-tiny"] = lambda: made
@@ -358,6 +366,33 @@ def _commands(device: str) -> Result:
     return None
 
 
+@path("sample: commands that edit shapes", 0.02)
+def _edits(device: str) -> Result:
+    from pcgen.cli import main
+
+    run, one = str(finished()), str(WORK / "one.npy")
+    np.save(one, boxes(1, 400)[0][0])
+    few = ["--points", str(POINTS)]
+    commands = {
+        "encode": [run, one, "--out", str(WORK / "codes.npz")],
+        "decode": [run, str(WORK / "codes.npz"), "--out", str(WORK / "decoded.npz"), *few],
+        "vary": [run, one, "--count", "2", "--out", str(WORK / "varied.npz"), *few],
+        "mix": [run, one, one, "--out", str(WORK / "mixed.npz"), *few],
+        "complete": [one, "--run", run, "--count", "2", "--out", str(WORK / "whole.npz"), *few],
+    }
+    for name, words in commands.items():
+        assert main([name, *words, "--device", device, "--quiet"]) == 0, name
+    return {name: np.load(WORK / f"{name}.npz")["points"] for name in ("decoded", "varied")}
+
+
+@path("mesh: the field of a latent", 0.02)
+def _surface(device: str) -> Result:
+    model = ShapeModel.load(finished(), device)
+    assert model.surfaces is not None
+    places = np.random.default_rng(0).uniform(-1, 1, (5000, 3))
+    return {"distance": model.surfaces.distance(model.known.z[0], places)}
+
+
 @path("gallery and pictures of a run")
 def _gallery(device: str) -> Result:
     from pcgen.gallery.from_path import _from_run
@@ -371,10 +406,10 @@ def _gallery(device: str) -> Result:
 
 @path("evaluate a run", 0.05)
 def _evaluate(device: str) -> Result:
-    from pcgen.evaluate.requests import evaluate_files, make_request
+    from pcgen.evaluate.requests import EvaluationRequest, evaluate_files
 
     result = evaluate_files(
-        make_request([finished()], dataset(), split="train", points=128, seeds=1, cache=None,
+        EvaluationRequest([finished()], dataset(), split="train", points=128, seeds=1, cache=None,
                     device=device)
     )  # fmt: skip
     return {"mmd": [result["mmd_cd"]], "1-NNA": [result["nna_cd"]]}
@@ -436,8 +471,8 @@ def _exact(device: str) -> Result:
 def _extended(mode: str) -> Path_:
     def run(device: str) -> Result:
         from pcgen.transport import (
-            ExtendedMap,
             GaussianSource,
+            SemidiscreteMap,
             SemidiscreteProblem,
             SemidualSolver,
         )
@@ -446,8 +481,8 @@ def _extended(mode: str) -> Path_:
         problem = SemidiscreteProblem(GaussianSource(atoms.shape[1]), atoms)
         solver = SemidualSolver(tolerance=0.2, max_samples=8_000)
         found = solver.solve(problem, generator(device))
-        ExtendedMap(found, mode).sample(50, generator(device))  # type: ignore[arg-type]
-        rejecting = ExtendedMap(found, mode, singular="reject", largest_jump=50.0)  # type: ignore[arg-type]
+        SemidiscreteMap(found, mode).sample(50, generator(device))  # type: ignore[arg-type]
+        rejecting = SemidiscreteMap(found, mode, singular="reject", largest_jump=50.0)  # type: ignore[arg-type]
         rejecting.sample(20, generator(device))
         return None
 
@@ -507,7 +542,7 @@ def _energy(device: str) -> Result:
     draw = torch.Generator().manual_seed(0)
     omega = base.fit("gaussian", z, generator=draw)
     energy = base.energy(omega, z, generator=draw, relaxation=0.1)
-    report = base.inspect(omega, z, generator=draw)
+    report = base.check_collapse(omega, z, generator=draw)
     return {"energy": [energy.total.value], "guard": [report.novelty, report.spread]}
 
 

@@ -24,7 +24,7 @@ pytestmark = [
 #: Kernels of a step of each loop, as counted, and a tenth more.
 KERNELS = {
     "autoencoder": 530, "latent-flow/teacher": 86, "latent-flow/student": 286,
-    "point-flow/teacher": 230, "point-flow/student": 632,
+    "point-flow/teacher": 230, "point-flow/student": 632, "field": 239,
 }  # fmt: skip
 
 
@@ -66,7 +66,7 @@ def test_the_work_of_a_step_is_counted_and_bounds_its_time():
         capture_output=True, text=True, cwd=ROOT, env=environment, timeout=600, check=True,
     )  # fmt: skip
     rows = {row["loop"]: row for row in json.loads(done.stdout.splitlines()[-1])}
-    assert list(rows) == list(KERNELS)
+    assert list(rows) == [loop for loop in KERNELS if loop != "field"]
     for loop, row in rows.items():
         assert 0 < row["kernels"] <= KERNELS[loop]
         least = max(row["flop"] / 67e12, row["bytes"] / 3.35e12)

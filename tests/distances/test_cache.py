@@ -70,14 +70,14 @@ def test_a_table_that_is_read_again_counts_as_used(tmp_path):
 
 
 def test_every_evaluation_prunes(tmp_path, monkeypatch):
-    from pcgen.evaluate.requests import evaluate_files, make_request
+    from pcgen.evaluate.requests import EvaluationRequest, evaluate_files
 
     entry(tmp_path, "a", days=4)
     monkeypatch.setattr(cache, "LIMIT_BYTES", 10)
     for name, seed in (("one.npy", 0), ("two.npy", 1)):
         np.save(tmp_path / name, surfaces(4, 40, seed=seed)[0])
     evaluate_files(
-        make_request([tmp_path / "one.npy"], tmp_path / "two.npy", points=40, seeds=1,
+        EvaluationRequest([tmp_path / "one.npy"], tmp_path / "two.npy", points=40, seeds=1,
                     workers=1, cache=tmp_path)
     )  # fmt: skip
     assert not (tmp_path / ("a" * 32 + ".npz")).exists()

@@ -6,13 +6,13 @@ import torch
 from pcgen.errors import InputError
 from pcgen.flow.characteristic import (
     StudentSettings,
-    jump,
+    characteristic_map,
     matching_loss,
     semigroup_loss,
     velocity_of,
 )
 from pcgen.flow.integrate import trajectory
-from pcgen.flow.networks import LatentSlope
+from pcgen.flow.networks import LatentFlowNetwork
 
 
 def exact_slope(x, t, s):
@@ -22,11 +22,11 @@ def exact_slope(x, t, s):
 
 
 def test_the_jump_is_exactly_the_identity_where_both_times_agree(generator):
-    network = LatentSlope(4, 32, 2)
+    network = LatentFlowNetwork(4, 32, 2)
     for parameter in network.parameters():
         torch.nn.init.normal_(parameter, generator=generator)
     x, t = torch.randn(10, 4, generator=generator), torch.rand(10, generator=generator)
-    assert torch.equal(jump(network, x, t, t), x)
+    assert torch.equal(characteristic_map(network, x, t, t), x)
 
 
 def test_the_semigroup_loss_of_exact_characteristics_is_the_teachers_step_error(generator):
@@ -63,7 +63,7 @@ def test_base_and_data_that_are_no_pairs_are_refused(generator):
 def test_teacher_then_student_learn_a_gaussian_flow_in_one_step(generator):
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        network = LatentSlope(1, 64, 1)
+        network = LatentFlowNetwork(1, 64, 1)
     optimiser = torch.optim.Adam(network.parameters(), lr=3e-3)
     for _ in range(400):
         x = torch.randn(256, 1, generator=generator)
@@ -78,7 +78,7 @@ def test_teacher_then_student_learn_a_gaussian_flow_in_one_step(generator):
 
 def test_a_teacher_is_a_valid_start_for_its_student(generator):
     """On the diagonal the features of s − t vanish, so weights on them play no part."""
-    network = LatentSlope(3, 16, 1)
+    network = LatentFlowNetwork(3, 16, 1)
     x, t = torch.randn(4, 3, generator=generator), torch.rand(4, generator=generator)
     before = network(x, t, t)
     with torch.no_grad():

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from pcgen.errors import InputError
-from pcgen.flow.coupling import METHODS, match_points, onto_surface, surface_targets
+from pcgen.flow.coupling import METHODS, match_points, project_to_surface, surface_targets
 
 
 def test_the_exact_matching_is_the_cheapest_of_all_permutations(generator):
@@ -62,7 +62,7 @@ def test_points_above_a_plane_fall_straight_onto_it(generator):
     surface, normals = square(generator)
     start = torch.rand(300, 3, generator=generator) * 1.8 - 0.9
     start[:, 1] = 0.5 + 0.02 * torch.randn(300, generator=generator)
-    end, facing = onto_surface(start, surface, normals)
+    end, facing = project_to_surface(start, surface, normals)
     foot = start.clone()
     foot[:, 1] = 0.5
     # To the point below it, and not to one of the finitely many points nearby, 0.008 away; but
@@ -77,7 +77,7 @@ def test_points_above_a_plane_fall_straight_onto_it(generator):
 def test_points_beyond_the_border_are_pulled_to_it(generator):
     surface, normals = square(generator)
     start = torch.tensor([[1.5, 0.5, 0.0], [1.5, 0.6, 0.0], [0.0, 0.5, -3.0]])
-    end, _ = onto_surface(start, surface, normals)
+    end, _ = project_to_surface(start, surface, normals)
     border = torch.tensor([[1.0, 0.5, 0.0], [1.0, 0.5, 0.0], [0.0, 0.5, -1.0]])
     assert torch.allclose(end, border, atol=0.05)
     assert (end[:, 1] == 0.5).all()
@@ -85,14 +85,16 @@ def test_points_beyond_the_border_are_pulled_to_it(generator):
 
 def test_a_point_of_the_surface_stays(generator):
     surface, normals = square(generator, 500)
-    assert torch.allclose(onto_surface(surface[:50], surface, normals)[0], surface[:50], atol=1e-6)
+    assert torch.allclose(
+        project_to_surface(surface[:50], surface, normals)[0], surface[:50], atol=1e-6
+    )
 
 
 def test_without_normals_a_few_surface_points_are_averaged(generator):
     surface, _ = square(generator, 500)
     start = torch.rand(20, 3, generator=generator)
     nearest = torch.cdist(start, surface).topk(4, largest=False).indices
-    end, facing = onto_surface(start, surface, None)
+    end, facing = project_to_surface(start, surface, None)
     assert torch.allclose(end, surface[nearest].mean(1), atol=1e-6)
     assert facing is None
 
@@ -102,14 +104,14 @@ def test_without_normals_a_few_surface_points_are_averaged(generator):
 def test_a_surface_of_few_points_is_one(count, told, generator):
     surface, normals = square(generator, count)
     start = torch.rand(6, 3, generator=generator)
-    end, _ = onto_surface(start, surface, normals if told else None)
+    end, _ = project_to_surface(start, surface, normals if told else None)
     assert torch.isfinite(end).all()
     assert torch.allclose(end[:, 1], torch.full((6,), 0.5))
 
 
 def test_equal_surface_points_are_a_point(generator):
     surface, normals = torch.zeros(9, 3), torch.eye(3)[[1] * 9]
-    end, _ = onto_surface(torch.rand(5, 3, generator=generator), surface, normals)
+    end, _ = project_to_surface(torch.rand(5, 3, generator=generator), surface, normals)
     assert torch.allclose(end, torch.zeros(5, 3), atol=1e-6)
 
 

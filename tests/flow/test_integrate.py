@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from pcgen.errors import InputError
-from pcgen.flow.characteristic import jump
-from pcgen.flow.integrate import jumps, trajectory
+from pcgen.flow.characteristic import characteristic_map
+from pcgen.flow.integrate import characteristic_trajectory, trajectory
 
 
 def gaussian_velocity(x, t):
@@ -45,7 +45,9 @@ def test_exact_characteristics_give_the_same_end_for_any_number_of_steps():
 
     x = torch.randn(6, 1, dtype=torch.float64)
     for steps in (1, 2, 7):
-        *_, end = jumps(lambda *a: jump(slope, *a), x, steps=steps)
+        *_, end = characteristic_trajectory(
+            lambda *a: characteristic_map(slope, *a), x, steps=steps
+        )
         assert torch.allclose(end, 3 * x)
 
 

@@ -8,15 +8,15 @@ from scipy.spatial import cKDTree
 
 from pcgen.flow.networks import (
     TIME_FEATURES,
-    BoundPointSlope,
-    LatentSlope,
+    BoundPointFlow,
+    LatentFlowNetwork,
     PointCondition,
-    PointSlope,
-    gathered,
+    PointFlowNetwork,
+    gather_rows,
     time_features,
 )
-from pcgen.latent.autoencoder import Local
-from pcgen.latent.mixture import Drawn, MixtureBatch
+from pcgen.latent.autoencoder import LocalCodes
+from pcgen.latent.mixture import MixtureBatch, MixtureSamples
 
 CODE, K = 5, 6
 
@@ -31,19 +31,19 @@ def condition_of(points, generator, neighbours=K, parts=4):
         0.01,
     )
     part = torch.randint(parts, (batch, n), generator=generator)
-    local = Local(
+    local = LocalCodes(
         torch.randn(batch, n, CODE, generator=generator),
         torch.randn(batch, n, dim, generator=generator),
         torch.rand(batch, dim, generator=generator) + 0.5,
     )
-    start = Drawn(points, part, torch.zeros_like(points))
+    start = MixtureSamples(points, part, torch.zeros_like(points))
     return PointCondition.of(mixture, start, local, neighbours)
 
 
 def network(dim=3, blocks=2, code=CODE):
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        slope = PointSlope(dim, code, 16, blocks)
+        slope = PointFlowNetwork(dim, code, 16, blocks)
         for parameter in slope.parameters():  # some are zero before training
             torch.nn.init.normal_(parameter, std=0.3)
         return slope.requires_grad_(False)
@@ -164,7 +164,7 @@ def test_a_condition_is_indexed_by_shapes(generator):
 
 def test_a_new_network_moves_nothing(generator):
     x = torch.randn(2, 30, 3, generator=generator)
-    slope = PointSlope(3, CODE, 8, 1)
+    slope = PointFlowNetwork(3, CODE, 8, 1)
     assert (slope(x, *times(2), condition_of(x, generator)) == 0).all()
 
 
@@ -172,7 +172,7 @@ def test_forgotten_normals_are_zero(generator):
     x = torch.randn(2, 30, 3, generator=generator)
     slope = network()
     slope.forget_normals()
-    bound = BoundPointSlope(slope, condition_of(x, generator))
+    bound = BoundPointFlow(slope, condition_of(x, generator))
     assert bound(x, *times(2)).abs().max() > 0
     assert (bound.normal == 0).all()
 
@@ -193,7 +193,7 @@ def test_velocities_scale_with_the_cloud(generator):
 def test_rows_are_gathered(generator):
     values = torch.randn(2, 7, 3, generator=generator)
     index = torch.randint(7, (2, 5, 4), generator=generator)
-    found = gathered(values, index)
+    found = gather_rows(values, index)
     for b in range(2):
         assert torch.equal(found[b], values[b][index[b]])
 
@@ -209,7 +209,7 @@ def test_features_of_the_length_of_a_jump_vanish_with_it():
 def test_a_label_changes_the_slope_of_latents(generator):
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        slope = LatentSlope(4, 16, 1, classes=2)
+        slope = LatentFlowNetwork(4, 16, 1, classes=2)
         torch.nn.init.normal_(slope.leave.weight)
     x = torch.randn(1, 4, generator=generator).expand(2, -1)
     one, other = slope(x, *times(2), torch.eye(2))

@@ -42,6 +42,7 @@ from pcgen.shapes.samples import Samples
 from pcgen.shapes.shards import Shard, convert, read_record, write_shard
 from pcgen.shapes.splits import read_table
 from pcgen.shapes.store import Dataset, _remedy
+from pcgen.shapes.threemf import write_3mf
 from pcgen.shapes.writer import write_dataset
 from pcgen.train.budget import Budget, plan_loop
 from pcgen.train.loop import LoopSettings, Trainer, read_metrics
@@ -100,7 +101,7 @@ def meshes() -> dict[str, bytes]:
         b"property float z\nproperty float nx\nproperty float ny\nproperty float nz\nend_header\n"
         b"0 0 0 0 0 1\n1 0 0 0 0 1\n0 1 0 0 0 1\n"
     )
-    return files | {"scan": scan_with_normals}
+    return files | {"scan": scan_with_normals, ".3mf": write_3mf(box_mesh())}
 
 
 @cache
@@ -433,7 +434,7 @@ def _mesh(suffix: str) -> Loader:
 LOADERS = {
     **{
         f"mesh{suffix}": _mesh(suffix)
-        for suffix in (".obj", ".off", ".ply", ".stl", ".glb", ".gltf")
+        for suffix in (".obj", ".off", ".ply", ".stl", ".glb", ".gltf", ".3mf")
     },
     **{
         f"cloud{suffix}": Loader(suffix, lambda suffix=suffix: clouds()[suffix], read_clouds)

@@ -14,7 +14,7 @@ import torch
 
 from pcgen import base, checkpoint, progress
 from pcgen.config import to_plain
-from pcgen.flow.networks import LatentSlope, PointSlope
+from pcgen.flow.networks import LatentFlowNetwork, PointFlowNetwork
 from pcgen.latent.autoencoder import Autoencoder
 from pcgen.model import ShapeModel
 from pcgen.model.coupling import Latents
@@ -84,8 +84,8 @@ def run_files() -> dict[str, bytes]:
         run = Path(folder)
         networks = {"autoencoder": Autoencoder.untrained(chosen.autoencoder, clouds, 0)}
         for part in ("teacher", "student"):
-            networks[f"latent-flow/{part}"] = LatentSlope(DIM, 4, 1)
-            networks[f"point-flow/{part}"] = PointSlope(3, CODE, 4, 1)
+            networks[f"latent-flow/{part}"] = LatentFlowNetwork(DIM, 4, 1)
+            networks[f"point-flow/{part}"] = PointFlowNetwork(3, CODE, 4, 1)
         for name, network in networks.items():
             meta = {"step": 1, "settings": {}}
             checkpoint.save(run / name / "weights.safetensors", network.state_dict(), meta)
@@ -147,7 +147,7 @@ def goes_on_from(name: str, stage: str) -> Callable[[Path], object]:
         for left in run.glob(f"{stage}/**/*.*"):
             left.unlink()
         lay(run, {**begun, name: path.read_bytes()})
-        with progress.hushed():
+        with progress.shown(False):
             train(data, run, resume=True, stage=stage, threads=1)
 
     return read

@@ -81,7 +81,7 @@ def test_a_mesh_that_promises_gigabytes_is_refused_and_the_next_is_read(tmp_path
 @pytest.mark.parametrize(("signal", "reason"), [("SIGALRM", "longer than"), ("SIGSEGV", "crashed")])
 def test_a_reader_that_dies_is_named_with_its_cause(tmp_path, monkeypatch, signal, reason):
     kill = f"import os, signal; os.kill(os.getpid(), signal.{signal})"
-    monkeypatch.setattr(sandbox, "_START", kill)
+    monkeypatch.setattr(sandbox, "serving", lambda _: kill)
     monkeypatch.setattr(sandbox, "_helper", None)
     torch.save(torch.zeros(1, 3, 3), tmp_path / "a.pt")
     with pytest.raises(InputError, match=reason):
@@ -191,12 +191,16 @@ def test_json_of_any_depth_is_refused_in_words(tmp_path):
 @pytest.mark.parametrize(
     ("tensors", "meta", "reason"),
     [
-        ({"a": torch.tensor([1.0, float("nan")])}, {"step": 1, "settings": {}}, "tensor a holds"),
-        ({"a": torch.tensor([float("inf")])}, {"step": 1, "settings": {}}, "tensor a holds"),
+        (
+            {"a": torch.tensor([1.0, float("nan")])},
+            {"step": 1, "settings": {}},
+            "tensor a contains",
+        ),
+        ({"a": torch.tensor([float("inf")])}, {"step": 1, "settings": {}}, "tensor a contains"),
         ({"a": torch.zeros(1)}, {"step": "1", "settings": {}}, "its step must be a JSON int"),
         ({"a": torch.zeros(1)}, {"step": True, "settings": {}}, "its step must be a JSON int"),
         ({"a": torch.zeros(1)}, {"step": 1}, "its settings must be a JSON dict"),
-        ({"a": torch.zeros(1)}, [1], "no JSON object"),
+        ({"a": torch.zeros(1)}, [1], "not a JSON object"),
     ],
 )
 def test_a_checkpoint_that_breaks_its_schema_is_refused_by_name(tmp_path, tensors, meta, reason):
@@ -282,7 +286,7 @@ def test_nor_do_sizes_of_the_other_codecs(kind, change):
     small = AutoencoderSettings(encoder=kind, parts=8, width=16, tokens=4, latent_dim=8)
     weights = Autoencoder.untrained(small, torch.rand(2, 9, 3), 0).state_dict()
     begin = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    with pytest.raises(ValueError, match="of another network"):
+    with pytest.raises(ValueError, match="to a different network"):
         Autoencoder.trained(dataclasses.replace(small, **change), weights)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - begin < 200_000  # kB
 
@@ -294,7 +298,7 @@ def test_a_base_whose_draw_would_never_end_is_refused():
     omega = base.fit("conjugate-moment", x, generator=draw, settings=settings, guard="off")
     tensors, meta = omega.to_checkpoint()
     assert base.from_checkpoint(tensors, meta).dim == 2
-    with pytest.raises(DataError, match="would walk 1000000000000 steps"):
+    with pytest.raises(DataError, match="would take 1000000000000 steps"):
         base.from_checkpoint(tensors, {**meta, "walk": 10**12})
 
 
@@ -325,7 +329,7 @@ def test_a_stage_is_not_trained_on_files_that_do_not_fit(tmp_path):
         ("base/latents", {**latents, "label": torch.full((5,), 9)}, "do not match each other"),
         ("base/latents", {k: v[:4] if len(v) == 5 else v for k, v in latents.items()},
          "do not match each other"),
-        ("latent-flow/teacher/weights", teacher, "of another network"),
+        ("latent-flow/teacher/weights", teacher, "to a different network"),
     ):  # fmt: skip
         path = tmp_path / "file.safetensors"
         meta = {"step": 1, "settings": {}, "scale": 1.0, "names": {}}

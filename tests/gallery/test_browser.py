@@ -17,7 +17,9 @@ NO_GL = ("--disable-gpu", "--disable-3d-apis")
 @pytest.fixture(scope="module")
 def page(tmp_path_factory, samples, nearest, meshes, path_frames):
     out = tmp_path_factory.mktemp("browser") / "gallery"
-    gallery.build(samples, out, nearest=nearest, meshes=meshes, interpolation=path_frames,
+    parents = [[gallery.Parent(one.id, one.points), gallery.Parent("gone")] for one in nearest]
+    gallery.build(samples, out, nearest=nearest, parents=parents[:4], meshes=meshes,
+                  interpolation=path_frames,
                   curves={"flow": [(k, 1 / (k + 1)) for k in range(40)]})  # fmt: skip
     return out / "index.html"
 
@@ -82,15 +84,41 @@ def test_a_click_opens_the_sample_beside_its_nearest_training_shape(opened):
         assert 0.05 < share < 0.9
 
 
-def test_dragging_in_the_dialog_turns_both_shapes(opened):
+def test_dragging_in_the_dialog_turns_the_sample_its_nearest_shape_and_its_parent(opened):
+    canvases = ("#sample", "#training", "#parents canvas")
     opened.click("#card-0 .stage")
     opened.settle()
-    before = [drawn_pixels(opened, canvas) for canvas in ("#sample", "#training")]
+    before = [drawn_pixels(opened, canvas) for canvas in canvases]
     opened.drag("#sample", 80, 30)
     opened.settle()
-    after = [drawn_pixels(opened, canvas) for canvas in ("#sample", "#training")]
-    assert before[0] != after[0]
-    assert before[1] != after[1]
+    after = [drawn_pixels(opened, canvas) for canvas in canvases]
+    assert all(one != other for one, other in zip(before, after, strict=True))
+
+
+def test_parents_are_named_and_drawn_if_they_are_known(opened):
+    opened.click("#card-1 .stage")
+    opened.settle()
+    text = "document.getElementById('{}').textContent"
+    assert opened.run(text.format("parents")) == "Parent: train <1>, the nearest one"
+    assert opened.run(text.format("other-parents")) == "Parents that are not shown: gone"
+    share, _ = drawn_pixels(opened, "#parents canvas")
+    assert 0.02 < share < 0.9
+    for _ in range(3):
+        opened.click("#next")
+    assert opened.run("document.getElementById('name').textContent") == "Sample 5"
+    assert opened.run(text.format("parents") + "+" + text.format("other-parents")) == ""
+
+
+def test_the_training_shape_can_have_the_proportions_of_the_sample(opened):
+    opened.click("#card-1 .stage")
+    opened.settle()
+    own = drawn_pixels(opened, "#training")
+    opened.run("document.getElementById('stretched').click()")
+    opened.settle()
+    assert drawn_pixels(opened, "#training") != own
+    opened.run("document.getElementById('stretched').click()")
+    opened.settle()
+    assert drawn_pixels(opened, "#training") == own
 
 
 def test_the_keyboard_alone_opens_turns_and_closes(opened):

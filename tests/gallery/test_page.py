@@ -11,16 +11,22 @@ import pytest
 from pcgen import gallery
 from pcgen.cli import main
 from pcgen.errors import InputError, StorageError
-from pcgen.gallery import web_geometry
+from pcgen.gallery import Parent, web_geometry
 from pcgen.gallery.curves import curve_svg
 from pcgen.shapes.samples import Samples
+from pcgen.shapes.store import Dataset
+from pcgen.shapes.writer import write_dataset
+from tests.boxes import boxes
+
+KNOWN = Parent("seat/<a>", np.random.default_rng(2).normal(size=(200, 3)).astype(np.float32))
+PARENTS = [[KNOWN], [KNOWN, Parent("seat/gone")], [], [], []]
 
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory, samples, nearest, meshes, path_frames):
     out = tmp_path_factory.mktemp("page") / "gallery"
     gallery.build(
-        samples, out, nearest=nearest, meshes=meshes, interpolation=path_frames,
+        samples, out, nearest=nearest, parents=PARENTS, meshes=meshes, interpolation=path_frames,
         curves={"flow </script>": [(k, 2.0 / (k + 1)) for k in range(50)]},
         explained=np.full((20, 60, 3), 90, np.uint8), title="Eggs & <discs>", notes=["A <note>."],
     )  # fmt: skip
@@ -78,6 +84,52 @@ def test_every_sample_is_on_the_page_in_its_order(built, samples, nearest):
     ids = reader.ids()
     assert len(ids) == len(set(ids))
     assert {f"cloud-{k}" for k in range(5)} | {f"near-{k}" for k in range(5)} <= set(ids)
+
+
+def test_parents_are_on_the_page_each_cloud_once(built):
+    data, reader = page_data(built)
+    one, two = (data["items"][k]["parents"] for k in (0, 1))
+    assert [parent["id"] for parent in two] == ["seat/<a>", "seat/gone"]
+    assert one[0]["blob"] == two[0]["blob"] == "parent-0"
+    assert "cloud" not in two[1]
+    assert data["items"][2]["parents"] == []
+    assert [name for name in reader.ids() if re.fullmatch(r"parent-\d+", name)] == ["parent-0"]
+
+
+@pytest.fixture
+def training(tmp_path):
+    """A data set of four boxes, and two samples whose first parent is one of them."""
+    clouds, normals = boxes(4, 300, 0)
+    write_dataset(tmp_path / "data", clouds, categories=["box"] * 4, normals=normals)
+    known = Dataset.open(tmp_path / "data").ids[1]
+    return Samples(points=clouds[:2], meta={"parents": [[known, "gone"], [known]]}), known
+
+
+def test_parents_of_a_samples_file_are_found_in_the_training_data(training, tmp_path):
+    samples, known = training
+    samples.save(tmp_path / "s.npz")
+    found = gallery.gallery(
+        tmp_path / "s.npz", tmp_path / "g", count=1, reference=tmp_path / "data"
+    )
+    assert found["parents"] == 1
+    data, _ = page_data(tmp_path / "g")
+    (parents,) = (item["parents"] for item in data["items"])
+    assert [("cloud" in one, one["id"]) for one in parents] == [(True, known), (False, "gone")]
+    assert (
+        "Parents that are not in the training data: 1."
+        in (tmp_path / "g" / "index.html").read_text()
+    )
+
+
+@pytest.mark.parametrize("named", [[["a"]], [["a"], "b"], [["a"], [7]], "a", {"a": 1}])
+def test_parents_that_are_no_ids_of_each_sample_are_left_out_and_said(training, tmp_path, named):
+    samples, _ = training
+    samples.with_meta(parents=named).save(tmp_path / "s.npz")
+    assert gallery.gallery(tmp_path / "s.npz", tmp_path / "g")["parents"] == 0
+    data, _ = page_data(tmp_path / "g")
+    assert not any("parents" in item for item in data["items"])
+    text = (tmp_path / "g" / "index.html").read_text()
+    assert "The parents that s.npz names are not shown" in text
 
 
 def test_titles_notes_and_names_are_escaped(built):

@@ -1,15 +1,20 @@
 """A trained run looked at: its page, its contact sheet, its pictures."""
 
+import itertools
 import json
+import pickle
+import random
 import re
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from pcgen import pipeline
 from pcgen.errors import InputError
-from pcgen.gallery import contact_sheet
+from pcgen.gallery import contact_sheet, preview
+from pcgen.gallery.preview import Preview
 from pcgen.shapes.samples import Samples
 from pcgen.shapes.writer import write_dataset
 from pcgen.viewer import stills
@@ -30,11 +35,52 @@ def dataset(tmp_path_factory):
     return path
 
 
+class Watch:
+    """A preview whose clock moves by two seconds at each look, and what it changed."""
+
+    def __init__(self, folder):
+        self.preview = Preview(folder, "Tall <boxes>", clock=itertools.count(0, 2).__next__)
+        self.pages, self.changed = [], []
+
+    def __call__(self, context, part, module):
+        before = self.state(module)
+        text = self.text()
+        self.preview(context, part, module)
+        if self.text() != text:
+            self.pages.append((part, self.text()))
+            self.changed += [a != b for a, b in zip(before, self.state(module), strict=True)]
+
+    def text(self):
+        return self.preview.page.read_text() if self.preview.page.exists() else ""
+
+    @staticmethod
+    def state(module):
+        """Everything of the process that a training's numbers come from."""
+        return (
+            torch.get_rng_state().tolist(),
+            pickle.dumps(np.random.get_state()),  # noqa: NPY002
+            random.getstate(), torch.get_num_threads(), torch.is_grad_enabled(),
+            module.training, [p.requires_grad for p in module.parameters()],
+            [p.grad is None for p in module.parameters()],
+            pickle.dumps([t.numpy() for t in module.state_dict().values()]),
+        )  # fmt: skip
+
+
 @pytest.fixture(scope="module")
-def run(dataset, tmp_path_factory):
+def watched(dataset, tmp_path_factory):
     path = tmp_path_factory.mktemp("run") / "tall"
-    pipeline.train(dataset, path, preset="cpu-tiny", threads=1, categories=[LEARNED])
-    return path
+    watch = Watch(path.parent)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(preview, "SHAPES", 2)
+        pipeline.train(
+            dataset, path, preset="cpu-tiny", threads=1, categories=[LEARNED], watch=watch
+        )
+    return watch
+
+
+@pytest.fixture(scope="module")
+def run(watched):
+    return watched.preview.page.parent / "tall"
 
 
 def content(page):
@@ -42,6 +88,30 @@ def content(page):
     text = page.read_text()
     return text, json.loads(re.search(r'<script type="application/json"[^>]*>(.*?)</script>',
                                       text, re.S)[1])  # fmt: skip
+
+
+def test_a_training_is_watched_and_nothing_of_it_changed(watched):
+    parts = [part for part, _ in watched.pages]
+    assert parts[0] == "autoencoder"
+    assert {"point-flow/teacher", "point-flow/student"} <= set(parts)
+    assert len(watched.changed) >= 9 * len(parts)
+    assert not any(watched.changed)
+    for part, text in watched.pages:
+        assert "<h1>Tall &lt;boxes&gt;</h1>" in text
+        assert 'http-equiv="refresh"' in text
+        assert ("New shapes, as" in text) == part.startswith("point-flow")
+    pictures = {re.search(r"base64,[^\"]+", text)[0] for _, text in watched.pages}
+    assert len(pictures) == len(watched.pages)
+
+
+def test_an_interrupted_training_leaves_a_page_that_does_not_refresh(watched):
+    watched.preview.stopped()
+    assert "the same command goes on" in watched.text()
+    assert "http-equiv" not in watched.text()
+    watched.preview.ended("gallery/index.html")
+    assert '<a href="gallery/index.html">' in watched.text()
+    watched.preview.stopped()  # there is nothing left to stop
+    assert "has ended" in watched.text()
 
 
 def test_a_run_becomes_a_page_with_everything_known_of_it(run, tmp_path):

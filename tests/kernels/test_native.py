@@ -106,9 +106,9 @@ def test_more_neighbours_or_other_dimensions_are_refused_by_name():
 
 def test_without_a_compiler_auto_means_another_backend(monkeypatch):
     x = torch.zeros(1, 300, 3)
-    assert backends.choose("nearest", x, x, 1) == "native"
+    assert backends.choose_backend("nearest", x, x, 1) == "native"
     monkeypatch.setattr(compiled, "usable", lambda: False)
-    assert backends.choose("nearest", x, x, 1) == "kdtree"
+    assert backends.choose_backend("nearest", x, x, 1) == "kdtree"
 
 
 def test_without_a_compiler_native_by_name_says_what_to_install():

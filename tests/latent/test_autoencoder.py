@@ -1,6 +1,8 @@
 """Invariances of the encoders, and that a few steps learn."""
 
 import dataclasses
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -161,7 +163,7 @@ def test_weights_tell_the_dimension_of_the_points(kind, dim, generator):
     # Attention takes another way without gradients, with other last bits.
     assert torch.allclose(again.encode(points), model.encode(points), atol=1e-5)
     other = dataclasses.replace(model.settings, code=5, latent_dim=12)
-    with pytest.raises(ValueError, match="of another network"):
+    with pytest.raises(ValueError, match="to a different network"):
         Autoencoder.trained(other, model.state_dict())
 
 
@@ -190,3 +192,15 @@ def test_augmented_normals_stay_normal_to_the_augmented_plane(generator):
 def test_no_augmentation_gives_the_points_back(generator):
     points = torch.rand(2, 10, 3, generator=generator)
     assert augment(points, 0.0, generator)[0] is points
+
+
+@pytest.mark.slow
+def test_the_default_model_is_built_without_torchs_compiler():
+    code = (
+        "import sys, torch\n"
+        "from pcgen.latent.autoencoder import Autoencoder, AutoencoderSettings\n"
+        "with torch.device('meta'):\n"
+        "    Autoencoder(AutoencoderSettings(), torch.zeros(256, 3))\n"
+        "print('torch._dynamo' in sys.modules)\n"
+    )
+    assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "False"

@@ -9,7 +9,7 @@ import torch
 from pcgen import base, checkpoint
 from pcgen.errors import DataError
 from pcgen.model.coupling import FILES, LatentCoupling, Latents
-from pcgen.train.latents import couple, explained
+from pcgen.train.latents import couple
 
 
 def latents_of(count, numbers, most, seed=0):
@@ -43,7 +43,17 @@ def test_coordinates_are_the_principal_ones(count):
     scale = np.sqrt(np.square(values[:5]).sum() / (5 * count))
     assert latents.scale * scale == pytest.approx(1, rel=1e-4)
     share = np.square(values[:5]).sum() / np.square(values).sum()
-    assert explained(latents) == pytest.approx(share, rel=1e-4)
+    assert latents.explained == pytest.approx(share, rel=1e-4)
+
+
+def test_blocks_of_latents_have_the_axes_of_all(monkeypatch):
+    whole = latents_of(60, 10, 4)
+    share = whole.explained
+    monkeypatch.setattr("pcgen.model.coupling.BLOCK", 7)
+    parts = latents_of(60, 10, 4)
+    assert torch.allclose(parts.axes, whole.axes, atol=1e-6)
+    assert torch.allclose(parts.y, whole.y, atol=1e-5)
+    assert parts.explained == pytest.approx(share, rel=1e-6)
 
 
 def test_the_same_latents_in_another_order_have_the_same_axes():

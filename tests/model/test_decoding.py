@@ -7,7 +7,7 @@ import torch
 
 from pcgen import checkpoint
 from pcgen.flow.networks import PointCondition
-from pcgen.latent.mixture import Drawn
+from pcgen.latent.mixture import MixtureSamples
 from pcgen.model import ShapeModel
 from tests.fuzz.runs import CODE, lay, run_files
 
@@ -70,7 +70,7 @@ def test_several_clouds_are_moved_as_one_by_one(model):
     local = autoencoder.local(z.repeat(2, 1), part)
     assert local.code.shape == (2, POINTS, CODE)
     mixture = autoencoder.decode(z).repeated(2)
-    condition = PointCondition.of(mixture, Drawn(base, part, base), local, 12)
+    condition = PointCondition.of(mixture, MixtureSamples(base, part, base), local, 12)
     zeros, ones = torch.zeros(2), torch.ones(2)
     expected = base + slope(base, zeros, ones, condition)
     assert torch.allclose(both.points.view(2, POINTS, 3), expected, atol=1e-5)

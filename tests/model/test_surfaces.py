@@ -8,10 +8,11 @@ import torch
 
 from pcgen.errors import InputError, MeshError
 from pcgen.model import meshing
-from pcgen.model.surfaces import Surfaces
+from pcgen.model.surfaces import LatentMesher
 from pcgen.reconstruct.batch import NamedCloud, mesh_all
 from pcgen.reconstruct.methods import MeshSettings, reconstruct
 from pcgen.reconstruct.topology import topology
+from pcgen.shapes.category_frames import SourceFrame
 
 EXTENTS = torch.tensor([1.0, 0.5, 0.25])
 
@@ -27,7 +28,7 @@ def sphere(z, x):
 @pytest.fixture
 def made():
     """Without the networks of a run."""
-    result = Surfaces.__new__(Surfaces)
+    result = LatentMesher.__new__(LatentMesher)
     result._device = "cpu"
     result._field = SimpleNamespace(
         patch_features=lambda z: (z, z), at=lambda a, b, x: sphere(a, x)
@@ -75,7 +76,9 @@ def test_clouds_of_a_run_with_a_field_are_meshed_by_it(made, tmp_path, monkeypat
     ball = rng.normal(size=(400, 3))
     points = 0.8 * EXTENTS.numpy() * ball / np.linalg.norm(ball, axis=1, keepdims=True)
     clouds = [
-        NamedCloud(name="drawn", points=points, run="runs/one", latent=np.zeros(5), scale=10.0),
+        NamedCloud(
+            name="drawn", points=points, run="runs/one", latent=np.zeros(5), place=SourceFrame(10.0)
+        ),
         NamedCloud(name="scan", points=points),
     ]
     settings = MeshSettings(method="field", resolution=32)

@@ -11,7 +11,7 @@ from torch import nn
 from pcgen.batch_random import BatchGenerator, mine, whole
 from pcgen.errors import InputError
 from pcgen.flow.characteristic import StudentSettings, matching_loss, semigroup_loss
-from pcgen.flow.networks import LatentSlope
+from pcgen.flow.networks import LatentFlowNetwork
 from pcgen.latent.augment import augment
 from pcgen.latent.autoencoder import Autoencoder, AutoencoderSettings
 from pcgen.processes import Group
@@ -50,7 +50,7 @@ def autoencoder_loss(kind):
 
 def flow_losses(kind):
     torch.manual_seed(0)
-    module, average, teacher = (LatentSlope(3, 16, 1) for _ in range(3))
+    module, average, teacher = (LatentFlowNetwork(3, 16, 1) for _ in range(3))
     nn.init.normal_(module.leave.weight)
     data = torch.randn(20, 3)
 

@@ -50,6 +50,7 @@ def one(tmp_path_factory):
     torch.set_num_threads(1)
     work.train(folder, ALONE)
     work.solve(folder, ALONE)
+    work.fit(folder, ALONE)
     work.keep(folder, ALONE)
     torch.set_num_threads(before)
     return folder
@@ -77,6 +78,12 @@ def test_begun_by_two_and_ended_by_three_is_what_one_does(one, tmp_path):
         assert shared.evidence.chi2 == pytest.approx(alone.evidence.chi2, rel=0.01)
         spread = float(alone.potential.std())
         assert torch.allclose(shared.potential, alone.potential, atol=1e-5 * spread)
+    for family in work.BASES:
+        drawn = np.load(one / f"{family}-0-1.npy")
+        for rank in range(2):
+            np.testing.assert_allclose(
+                np.load(tmp_path / f"{family}-{rank}-2.npy"), drawn, atol=1e-3 * drawn.std()
+            )
     alone, shared = (solution(folder / "kept.npz") for folder in (one, tmp_path))
     assert shared.evidence.steps == alone.evidence.steps > 100
     spread = float(alone.potential.std())

@@ -1,15 +1,18 @@
 """What the processes of the tests do: ``torchrun ... tests/processes/work.py ACTION FOLDER``."""
 
 import contextlib
+import dataclasses
 import os
 import signal
 import sys
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import nn
 
-from pcgen import pipeline, processes
+from pcgen import base, pipeline, processes
+from pcgen.base import fitting
 from pcgen.batch_random import mine, whole
 from pcgen.errors import DataError, ToldElsewhere
 from pcgen.processes import Group, joined
@@ -25,6 +28,7 @@ from pcgen.transport import (
 from pcgen.transport.stochastic import solve_checkpoint
 
 KINDS = ("plain", "redrawn")  # rows of samples
+BASES = ("ae-ot", "gmm")
 SETTINGS = LoopSettings(steps=40, batch=8, rate=1e-2, log_every=5)
 
 
@@ -64,6 +68,18 @@ def solve(folder: Path, group: Group) -> None:
             solution.save(folder / f"{kind}{group.size}.npz")
 
 
+def fit(folder: Path, group: Group) -> None:
+    """A base whose samples are shared, and one that the first process fits for all."""
+    latents = problem().atoms
+    if not group.first:
+        fitting.FAMILIES["gmm"] = dataclasses.replace(fitting.FAMILIES["gmm"], fit=None)
+    for family in BASES:
+        draw = torch.Generator().manual_seed(4)
+        omega = base.fit(family, latents, generator=draw, guard="off", group=group)
+        drawn = omega.sample(5, torch.Generator().manual_seed(5))
+        np.save(folder / f"{family}-{group.rank}-{group.size}.npy", drawn.numpy())
+
+
 def keep(folder: Path, group: Group, stop_after: int = 0) -> None:
     """Solve with a state beside the result, from what another job left of it."""
     solve_checkpoint.SAVE_EVERY_S = 0.0
@@ -85,6 +101,8 @@ def keep(folder: Path, group: Group, stop_after: int = 0) -> None:
 
 def talk(folder: Path, group: Group) -> None:
     """Everything a group says, held against what one process would have."""
+    waits = processes._patient()._get_backend(torch.device("cpu")).options._timeout
+    assert waits == processes.LONGEST_TURN  # for what one makes, not for sums
     assert group.value(lambda: {"rank": group.rank}) == {"rank": 0}
     here = {"x": torch.arange(6.0).view(2, 3).T + group.rank}
     tensors, rest = group.tensors(lambda: (here, {"of": group.rank}))
@@ -154,6 +172,7 @@ def main() -> int:
                 talk(folder, group)
                 train(folder, group, stop_after=17)
                 solve(folder, group)
+                fit(folder, group)
                 keep(folder, group, stop_after=100)
             elif action == "train":
                 train(folder, group)

@@ -12,6 +12,7 @@ from pcgen.reconstruct.batch import NamedCloud, mesh_all
 from pcgen.reconstruct.export import checked_bytes, difference
 from pcgen.reconstruct.inputs import named_clouds
 from pcgen.render.inputs import open_collection
+from pcgen.shapes.category_frames import SourceFrame
 from pcgen.shapes.mesh_files import Mesh
 from pcgen.shapes.samples import Samples
 from tests.reconstruct.shapes import box, sphere
@@ -21,7 +22,7 @@ def clouds():
     return [
         NamedCloud(name="ball", points=sphere(600)[0]),
         NamedCloud(name="dot", points=np.zeros((600, 3))),
-        NamedCloud(name="crate", points=box(600)[0], scale=10.0, centre=(5.0, 0.0, 0.0)),
+        NamedCloud(name="crate", points=box(600)[0], place=SourceFrame(10.0, (5.0, 0.0, 0.0))),
     ]
 
 
@@ -95,7 +96,7 @@ def test_a_folder_that_cannot_be_written_is_one_clear_error(tmp_path):
 
 def test_a_file_in_place_of_the_folder_is_one_clear_error(tmp_path):
     (tmp_path / "out").write_text("")
-    with pytest.raises(StorageError, match="a file stands there"):
+    with pytest.raises(StorageError, match="a file with this name exists"):
         mesh_all(clouds()[:1], tmp_path / "out")
 
 
@@ -181,7 +182,7 @@ def test_where_nothing_can_be_meshed_the_command_fails(tmp_path, capsys):
 def test_a_folder_that_takes_no_files_is_one_clear_error(tmp_path, capsys):
     np.save(tmp_path / "ball.npy", sphere(400)[0])
     assert main(["mesh", str(tmp_path / "ball.npy"), "--out", "/proc/nowhere", "--quiet"]) == 2
-    assert "no folder can be made there" in capsys.readouterr().err
+    assert "the folder cannot be created" in capsys.readouterr().err
 
 
 def test_a_damaged_file_in_a_folder_is_reported_and_the_others_are_meshed(tmp_path):
@@ -274,7 +275,9 @@ def test_samples_of_a_run_that_are_thin_for_a_mesh_are_told_of(count, meta, told
 
 def test_a_cloud_of_a_raised_data_set_is_meshed_on_its_own_axes(tmp_path):
     points, normals = box(800)
-    cloud = NamedCloud(name="a", points=points * [1, 3, 1], normals=normals, unit="mm", up="z")
+    cloud = NamedCloud(
+        name="a", points=points * [1, 3, 1], normals=normals, place=SourceFrame(up="z", unit="mm")
+    )
     manifest = mesh_all([cloud], tmp_path, formats=("ply",))
     own = trimesh.load(tmp_path / "a.ply", process=False)
     assert own.extents.argmax() == 2

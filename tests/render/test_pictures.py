@@ -6,7 +6,7 @@ from PIL import Image as Pillow
 
 from pcgen import render
 from pcgen.errors import InputError, MeshError
-from pcgen.render import lighting, palette, primitives
+from pcgen.render import lighting, palette, primitives, renderer
 from pcgen.render.camera import fit
 
 PAPER = np.round(255 * np.array(palette.PAPER))
@@ -37,6 +37,24 @@ def test_the_order_of_the_points_changes_nothing_one_can_see(sphere_points):
     one = render.cloud(sphere_points, size=64).astype(int)
     other = render.cloud(sphere_points[order], size=64).astype(int)
     assert np.abs(one - other).mean() < 0.5
+
+
+def test_sharing_light_within_pixels_changes_nothing_one_can_see(box_mesh, monkeypatch):
+    shared = render.mesh(*box_mesh, size=64).astype(int)
+    monkeypatch.setattr(renderer, "LIKE", 2.0)  # no two normals are so alike
+    apart = render.mesh(*box_mesh, size=64).astype(int)
+    assert np.abs(shared - apart).max() <= 3
+
+
+def test_samples_share_the_light_of_the_first_of_their_pixel_where_it_fits():
+    pixel = np.array([4, 4, 4, 9, 9, 9])
+    position = np.zeros((6, 3))
+    position[2] = 1.0  # another surface behind
+    normal = np.tile([0.0, 0, 1], (6, 1))
+    normal[4] = [0, 1, 0]  # beyond an edge
+    leading, leader = renderer._leaders(pixel, position, normal, 0.5)
+    assert leading.tolist() == [0, 2, 3, 4]
+    assert leader.tolist() == [0, 0, 1, 2, 3, 2]
 
 
 def test_light_comes_from_above(sphere_points):

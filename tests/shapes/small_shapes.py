@@ -4,6 +4,7 @@ import numpy as np
 import trimesh
 
 from pcgen.shapes.mesh_files import Mesh
+from pcgen.shapes.threemf import write_3mf
 
 
 def box_mesh(extents=(2.0, 1.0, 0.5), centre=(3.0, -1.0, 10.0)) -> Mesh:
@@ -35,5 +36,6 @@ def every_format(mesh: Mesh) -> dict[str, bytes]:
         ".stl": solid.export(file_type="stl"),
         ".glb": solid.export(file_type="glb"),
         ".gltf": gltf["model.gltf"],
+        ".3mf": write_3mf(mesh),
         "buffer": gltf["gltf_buffer.bin"],
     }

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from pcgen.errors import InputError
-from pcgen.shapes.normalise import box_frame, global_frame, sphere_frame
+from pcgen.shapes.normalise import box_frame, cube_frame, global_frame
 
 CLOUDS = hnp.arrays(np.float64, (3, 6, 3), elements=st.floats(-1e3, 1e3, width=32)).filter(
     lambda points: (np.ptp(points, 1).max(1) > 1e-3).all()
@@ -16,7 +16,7 @@ CLOUDS = hnp.arrays(np.float64, (3, 6, 3), elements=st.floats(-1e3, 1e3, width=3
 
 @given(CLOUDS)
 def test_every_frame_is_undone_by_restore(points):
-    for make in (box_frame, sphere_frame, global_frame):
+    for make in (box_frame, cube_frame, global_frame):
         frame = make(points)
         assert np.allclose(frame.restore(frame.apply(points)), points, atol=1e-6)
 
@@ -28,13 +28,6 @@ def test_box_frame_fills_the_cube_along_the_longest_side(points):
     assert np.allclose(np.ptp(inside, 1).max(1), 2, atol=1e-6)
 
 
-@given(CLOUDS)
-def test_sphere_frame_touches_the_unit_sphere(points):
-    inside = sphere_frame(points).apply(points)
-    assert np.allclose(inside.mean(1), 0, atol=1e-6)
-    assert np.allclose(np.linalg.norm(inside, axis=2).max(1), 1, atol=1e-6)
-
-
 def test_global_frame_is_the_flat_mean_and_std_of_pointflow():
     points = np.random.default_rng(0).normal(size=(7, 50, 3)) * 3 + [1, 5, -2]
     frame = global_frame(points, count=2)
@@ -44,7 +37,7 @@ def test_global_frame_is_the_flat_mean_and_std_of_pointflow():
 
 
 def test_a_shape_without_extent_cannot_be_normalised():
-    for make in (box_frame, sphere_frame, global_frame):
+    for make in (box_frame, global_frame):
         with pytest.raises(InputError, match="no extent"):
             make(np.zeros((1, 4, 3)))
     with pytest.raises(InputError, match="count, n, dim"):

@@ -27,7 +27,7 @@ def test_mapped_shapes_are_drawn_like_those_in_memory(tmp_path, monkeypatch):
     inside = TrainingClouds.load(dataset, ("shape",), "train", 100)
     monkeypatch.setattr(data, "IN_MEMORY", 0)
     mapped = TrainingClouds.load(dataset, ("shape",), "train", 100)
-    assert isinstance(mapped.points, data.Mapped)
+    assert isinstance(mapped.points, data.MappedRows)
     assert mapped.points.shape == inside.points.shape
     shapes = torch.tensor([5, 0, 3])
     for seed in range(20):  # with and without a wrap at the last point
@@ -48,7 +48,7 @@ from pcgen.evaluate import reference_sets
 from pcgen.evaluate.protocol import protocol_named
 from pcgen.shapes import arrays
 from pcgen.shapes.store import Dataset
-from pcgen.train.data import Mapped, TrainingClouds
+from pcgen.train.data import MappedRows, TrainingClouds
 from pathlib import Path
 
 own = int(next(l for l in open("/proc/self/status") if l.startswith("VmData")).split()[1]) * 1024
@@ -63,7 +63,7 @@ arrays.IN_MEMORY = 64 * 2**20
 path = Path(sys.argv[1])
 dataset = Dataset.open(path)
 clouds = TrainingClouds.load(dataset, ("shape",), "train", 10_000)
-assert isinstance(clouds.points, Mapped)
+assert isinstance(clouds.points, MappedRows)
 draw = torch.Generator().manual_seed(0)
 for _ in range(20):
     shapes = torch.randint(len(clouds), (32,), generator=draw)

@@ -6,8 +6,10 @@ import pytest
 import torch
 from torch import nn
 
+from pcgen.batch_random import mine, whole
 from pcgen.errors import InputError, TrainingError
 from pcgen.train import loop
+from pcgen.train.execution import Execution
 from pcgen.train.loop import LoopSettings, Trainer, read_metrics
 
 SETTINGS = LoopSettings(steps=40, batch=8, rate=1e-2, log_every=5)
@@ -179,3 +181,38 @@ def test_a_process_follows_the_clock_of_the_first(tmp_path):
 def test_a_loop_needs_a_time_that_is_positive(seconds):
     with pytest.raises(InputError, match="seconds must be positive"):
         LoopSettings(steps=1, seconds=seconds)
+
+
+def full_above(rows):
+    """A loss for which a device has the memory of so many rows."""
+
+    def loss(module, generator):
+        x = mine(torch.randn(whole(8, generator), 2, generator=generator), generator)
+        if len(x) > rows:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        return module(x).square().mean()
+
+    return loss
+
+
+def steps_of(folder, rows, accumulate=1):
+    settings = dataclasses.replace(SETTINGS, steps=6, batch=8)
+    execution = Execution(accumulate=accumulate)
+    trainer = Trainer(folder, build(), full_above(rows), settings, seed=3, execution=execution)
+    trainer._threads = 1
+    list(trainer.steps())
+    return trainer
+
+
+def test_a_step_without_memory_is_taken_in_smaller_parts(tmp_path, capsys):
+    found = steps_of(tmp_path / "found", 2)
+    assert found.execution.accumulate == 4
+    assert capsys.readouterr().err.count("cut into") == 2
+    expected = steps_of(tmp_path / "expected", 2, accumulate=4)
+    for a, b in zip(found.module.parameters(), expected.module.parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_a_row_without_memory_is_an_error_that_says_what_to_do(tmp_path):
+    with pytest.raises(TrainingError, match=r"out of memory .* 2.00 GiB.*smaller --preset"):
+        steps_of(tmp_path, 0)

@@ -14,7 +14,7 @@ from pcgen.train.stage import fit_teacher_and_student
 LOOPS = (LoopSettings(steps=5, batch=1, rate=0.1), LoopSettings(steps=3, batch=1, rate=0.1))
 
 
-def train(folder):
+def train(folder, watch=None):
     """Pull a weight towards 10, then towards 20; returns what the student's loss met."""
     context = SimpleNamespace(
         run=SimpleNamespace(path=folder, stage=lambda name: folder / name),
@@ -23,6 +23,7 @@ def train(folder):
         budget=Budget(folder, None),
         execution=Execution(),
         trainer=Trainer,
+        watch=watch,
         read=lambda path, schema: checkpoint.load(path, schema)[0],
     )
     met = []
@@ -61,3 +62,11 @@ def test_the_student_meets_its_own_average_and_a_teacher_that_stands_still(tmp_p
 def test_a_finished_pair_is_not_trained_again(tmp_path):
     assert len(train(tmp_path)) == 3
     assert train(tmp_path) == []
+
+
+def test_each_step_is_watched_with_its_part_and_its_average(tmp_path):
+    seen = []
+    train(tmp_path, lambda context, part, module: seen.append((part, float(module.weight))))
+    assert [part for part, _ in seen] == ["toy/teacher"] * 5 + ["toy/student"] * 3
+    weights, _ = checkpoint.load(tmp_path / "toy" / "student" / "weights.safetensors")
+    assert seen[-1][1] == float(weights["weight"])

@@ -12,13 +12,13 @@ from pcgen.cli import main
 from pcgen.errors import InputError
 from pcgen.transport import (
     AutoSolver,
-    ExtendedMap,
     GaussianSource,
+    SemidiscreteMap,
     SemidiscreteProblem,
     SemidualSolver,
 )
 from pcgen.transport.auto import choose_method
-from pcgen.transport.maps.plots import cell_picture, draw
+from pcgen.transport.maps.plots import cell_geometry, plot_solution
 from pcgen.transport.sources import UniformCube
 from pcgen.transport.stochastic import solve_checkpoint
 
@@ -81,7 +81,7 @@ def test_weights_a_warm_start_and_a_picture_are_taken(atoms, tmp_path, capsys):
     ("method", "words"),
     [
         ("auto", ("method newton: ", "stopped      exact", "measured exactly", "0 of 60")),
-        ("semidual", ("samples in", "chi2", "chance alone", "dead cells", "fresh samples")),
+        ("semidual", ("samples in", "chi2", "noise alone", "dead cells", "fresh samples")),
     ],
 )
 def test_the_evidence_is_readable(atoms, tmp_path, capsys, method, words):
@@ -189,8 +189,8 @@ def test_walls_and_cells_of_the_picture_belong_to_the_map(tmp_path):
     noise = 0.1 * torch.randn(80, 2, generator=torch.Generator().manual_seed(0))
     problem = SemidiscreteProblem(GaussianSource(2), torch.stack([angle, angle * 0], 1) + noise)
     solution = SemidualSolver(tolerance=0.05).solve(problem, torch.Generator().manual_seed(0))
-    extended = ExtendedMap(solution)
-    picture = cell_picture(extended)
+    extended = SemidiscreteMap(solution)
+    picture = cell_geometry(extended)
     middle = torch.from_numpy(picture.facets.mean(1))
     mapped = extended(middle)
     assert mapped.gap.max() < 1e-6  # the middle of a wall is on it
@@ -202,7 +202,7 @@ def test_walls_and_cells_of_the_picture_belong_to_the_map(tmp_path):
         if len(polygon):
             inside = torch.from_numpy(polygon.mean(0)[None])
             assert solution.assign(inside).item() == cell
-    draw(solution, tmp_path / "map.svg", samples=100)
+    plot_solution(solution, tmp_path / "map.svg", samples=100)
     assert "<svg" in (tmp_path / "map.svg").read_text()
 
 
@@ -254,4 +254,4 @@ def test_a_damaged_state_is_refused_in_one_line(atoms, tmp_path, capsys, monkeyp
     assert code == 2
     assert len(said.splitlines()) == 1
     assert f"{left} is damaged" in said
-    assert "begins anew" in said
+    assert "start from scratch" in said

@@ -79,7 +79,7 @@ def test_covariances_are_checked():
         GaussianMeasure.of_covariance(np.zeros(2), [[1.0, 0.5], [0, 1]])
     with pytest.raises(InputError, match="negative eigenvalues"):
         GaussianMeasure.of_covariance(np.zeros(2), [[1.0, 2], [2, 1]])
-    with pytest.raises(InputError, match="share a dimension"):
+    with pytest.raises(InputError, match="have the same dimension"):
         GaussianMap(
             GaussianMeasure(torch.zeros(2), torch.eye(2)),
             GaussianMeasure(torch.zeros(3), torch.eye(3)),

@@ -44,7 +44,7 @@ def test_long_integers_keep_their_digits():
         (np.eye(2), [0.7, 0.7], r"sum to 1, got 1\.4"),
         (np.eye(2), [1.5, -0.5], r"not be negative"),
         (np.eye(2), [1.0], r"weights must be \(2,\)"),
-        (np.eye(2), [np.nan, 1.0], r"weights have NaN"),
+        (np.eye(2), [np.nan, 1.0], r"weights contain NaN"),
         (np.zeros((0, 2)), None, r"at least 1, got \(0, 2\)"),
         (1e-120 * np.eye(2), None, r"all atoms lie within 1e-120"),
     ],
@@ -120,7 +120,7 @@ def test_quantiles_of_the_sources_invert_their_distribution():
 
 
 def test_a_sampler_is_checked():
-    with pytest.raises(InputError, match=r"must give \(4, 2\), got \(4, 3\)"):
+    with pytest.raises(InputError, match=r"must return \(4, 2\), got \(4, 3\)"):
         SamplerSource(2, lambda n, g: torch.zeros(n, 3)).sample(4, torch.Generator())
     with pytest.raises(InputError, match="NaN"):
         SamplerSource(1, lambda n, g: torch.full((n, 1), torch.nan)).sample(4, torch.Generator())

@@ -49,6 +49,26 @@ def test_a_newer_wish_replaces_one_that_waits_and_one_that_runs():
     desk.jobs.close()
 
 
+def test_long_work_keeps_nothing_else_waiting():
+    desk, started, go, done = Desk(), threading.Event(), threading.Event(), []
+
+    def mesh():
+        started.set()
+        go.wait(20)
+        return "mesh"
+
+    desk.jobs.submit("mesh", "meshing", mesh, done.append, long=True)
+    started.wait(20)
+    desk.jobs.submit("item", "sampling", lambda: "item", done.append)
+    desk.next()
+    assert done == ["item"]
+    assert desk.jobs.busy == "meshing"
+    go.set()
+    desk.next()
+    assert done == ["item", "mesh"]
+    desk.jobs.close()
+
+
 def test_errors_are_told_and_the_worker_goes_on(capsys):
     desk, done = Desk(), []
 

@@ -27,6 +27,16 @@ def test_a_still_of_a_samples_file_is_written_without_graphics(samples_file, tmp
     assert picture.std() > 10
 
 
+def test_a_picture_of_a_file_takes_no_torch(samples_file, tmp_path):
+    words = ["view", str(samples_file), "--png", str(tmp_path / "a.png"), "--size", "64"]
+    code = f"import sys; from pcgen.cli import main; main({words!r}); print('torch' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.stdout.split() == [str(tmp_path / "a.png"), "False"], done.stderr
+
+
 def test_several_shapes_become_a_sheet(samples_file, tmp_path):
     png = tmp_path / "sheet.png"
     words = ["view", str(samples_file), "--png", str(png), "--size", "192", "--count", "9"]
@@ -114,9 +124,12 @@ def test_a_window_that_crashes_leaves_one_line_and_the_offer_of_the_gallery(
     samples_file, monkeypatch, capsys
 ):
     module = sys.modules[show.__module__]
+    monkeypatch.setenv("DISPLAY", ":0")
     monkeypatch.setattr(module, "probe_graphics", graphics_probe.Graphics)
     monkeypatch.setattr(
-        module, "run_window", lambda options: window_process.run_window(options, CRASH)
+        module,
+        "run_window",
+        lambda options, probe: window_process.run_window(options, CRASH, probe),
     )
     assert main(["view", str(samples_file)]) == 2
     error = capsys.readouterr().err
@@ -128,12 +141,34 @@ def test_a_window_that_crashes_leaves_one_line_and_the_offer_of_the_gallery(
 def test_what_the_process_of_the_window_refuses_is_told_by_the_command(samples_file):
     options = {
         "path": str(samples_file), "number": 0, "seed": 0, "steps": 1, "points": 64,
-        "category": "sofa", "reference": None, "software": True,
+        "category": "sofa", "reference": None,
     }  # fmt: skip
     with pytest.raises(InputError, match="no category 'sofa'"):
         window_process.run_window(options)
     with pytest.raises(BackendError, match="ended with code 3"):
         window_process.run_window({}, "import sys; sys.exit(3)")
+
+
+def test_a_window_gets_ready_while_its_graphics_are_probed(tmp_path):
+    """It opens after that, and is told of the driver; of a problem, it is ended."""
+    child = (
+        f"import sys; folder = {str(tmp_path)!r}; open(folder + '/ready', 'w').close(); "
+        "word = sys.stdin.buffer.readline(); open(folder + '/word', 'wb').write(word); "
+        "open(sys.argv[2], 'w').write('{}')"
+    )
+
+    def probe(**found):
+        _soon((tmp_path / "ready").exists)
+        (tmp_path / "ready").unlink()
+        return graphics_probe.Graphics(**found)
+
+    for software, word in ((True, b"software\n"), (False, b"hardware\n")):
+        window_process.run_window({}, child, lambda software=software: probe(software=software))
+        assert (tmp_path / "word").read_bytes() == word
+    (tmp_path / "word").unlink()
+    with pytest.raises(BackendError, match="no window can be opened: it is broken"):
+        window_process.run_window({}, child, lambda: probe(problem="it is broken"))
+    assert not (tmp_path / "word").exists()
 
 
 def test_the_window_ends_with_the_command(tmp_path):
@@ -209,3 +244,12 @@ def test_unknown_picture_endings_and_numbers_are_told(samples_file, tmp_path, ca
     words = ["view", str(samples_file), "--png", str(tmp_path / "a.png"), "--number", "7"]
     assert main([*words, "--quiet"]) == 2
     assert "there is no shape 7" in capsys.readouterr().err
+
+
+def test_the_first_file_that_can_be_read_is_shown_of_a_folder(tmp_path, capsys):
+    (tmp_path / "a.obj").write_bytes(b"")
+    (tmp_path / "b.obj").write_text("v 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 3\n")
+    picture = tmp_path / "b.png"
+    assert main(["view", str(tmp_path), "--png", str(picture), "--size", "64"]) == 0
+    assert "left out: " in capsys.readouterr().err
+    assert picture.is_file()

@@ -15,6 +15,7 @@ from pcgen.shapes.cloud_files import read_clouds
 from pcgen.shapes.mesh_files import Mesh
 from pcgen.shapes.reading import read_mesh
 from pcgen.viewer.controller import Controller
+from pcgen.viewer.derived_data import SKETCHED
 from pcgen.viewer.descriptions import display_name
 from pcgen.viewer.sources import RunSource, open_source
 from pcgen.viewer.state import COLOURS, KEYS, LAYERS
@@ -210,7 +211,7 @@ def test_the_mesh_is_made_once_for_a_shape(run_source):
     made = []
 
     def mesh_of(item):
-        made.append(item.seed)
+        made.append((item.seed, len(item.points)))
         return Mesh(np.eye(3), np.array([[0, 1, 2]]))
 
     controller = started(run_source, mesh_of=mesh_of)
@@ -218,7 +219,8 @@ def test_the_mesh_is_made_once_for_a_shape(run_source):
     controller.toggle("mesh")
     controller.toggle("mesh")
     controller.forward()
-    assert made == [0, 1]
+    # Each time a coarse one of the points that are shown, then the one of more points.
+    assert made == [(0, 64), (0, MESH_POINTS), (1, 64), (1, MESH_POINTS)]
     assert len(drawn(controller)["mesh"].faces) == 1
 
 
@@ -232,8 +234,37 @@ def test_the_mesh_of_a_drawn_shape_is_made_from_more_points_of_it(run_source):
     controller = started(run_source, mesh_of=mesh_of)
     controller.choose_steps(3)
     controller.toggle("mesh")
-    assert asked == [(MESH_POINTS, 0, 3)]
+    assert asked == [(64, 0, 3), (MESH_POINTS, 0, 3)]
     assert ("points", "64") in controller.facts()
+
+
+def test_a_coarse_mesh_is_shown_until_the_fine_one_is_there(run_source):
+    coarse, fine = Mesh(np.eye(3), np.array([[0, 1, 2]])), Mesh(np.eye(3), np.array([[2, 1, 0]]))
+    seen = []
+
+    def mesh_of(item):
+        seen.append(dict(controller.facts()).get("mesh"))
+        return coarse if len(item.points) <= SKETCHED else fine
+
+    controller = started(run_source, mesh_of=mesh_of)
+    controller.toggle("mesh")
+    assert seen == [None, "1 faces, coarse until it is ready"]
+    assert controller.item.mesh is fine
+    assert dict(controller.facts())["mesh"] == "1 faces"
+
+
+def test_few_points_without_a_surface_do_not_hinder_the_mesh_of_all(run_source):
+    mesh = Mesh(np.eye(3), np.array([[0, 1, 2]]))
+
+    def mesh_of(item):
+        if len(item.points) <= SKETCHED:
+            raise InputError("all on a line")
+        return mesh
+
+    controller = started(run_source, mesh_of=mesh_of)
+    controller.toggle("mesh")
+    assert controller.state.status == ""
+    assert controller.item.mesh is mesh
 
 
 def test_a_failing_mesh_is_a_message_not_the_end(run_source):

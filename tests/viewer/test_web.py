@@ -29,7 +29,7 @@ def test_a_page_without_its_package_names_the_extra(run_source, monkeypatch):
 def test_a_page_and_pictures_at_once_are_refused(samples_file, tmp_path):
     import pcgen
 
-    with pytest.raises(InputError, match="at once"):
+    with pytest.raises(InputError, match="cannot be combined"):
         pcgen.view(samples_file, web=True, png=tmp_path / "a.png")
 
 

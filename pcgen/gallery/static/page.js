@@ -176,6 +176,7 @@ const Page = (() => {
 
   const sheet = find("#sheet");
   const distance = (value) => value.toPrecision(3);
+  const shortName = (id) => id.split("/").pop();
   const nameOf = (item, number) => item.name || `${number + 1}`;
 
   function card(item, number) {
@@ -184,7 +185,8 @@ const Page = (() => {
     const caption = element("span", { class: "caption" }, element("b", {}, nameOf(item, number)));
     if (item.category) caption.append(" ", item.category);
     if (item.nearest) {
-      caption.append(element("small", {}, `distance to training ${distance(item.nearest.distance)}`));
+      caption.append(element("small", { title: item.nearest.id },
+        `nearest ${shortName(item.nearest.id)}, distance ${distance(item.nearest.distance)}`));
     }
     const label = `Sample ${nameOf(item, number)}${item.category ? ", " + item.category : ""}`;
     const button = element("button", {
@@ -270,7 +272,15 @@ const Page = (() => {
   const dialog = find("#closer"), angles = { ...START };
   const sample = new Stage(find("#sample"), angles, { wheel: true });
   const training = new Stage(find("#training"), angles, { wheel: true });
-  sample.linked = training.linked = [sample, training];
+  let parents = [];
+
+  // All shapes of the dialog turn together.
+  function link() {
+    const stages = [sample, training, ...parents];
+    for (const stage of stages) stage.linked = stages;
+    for (const stage of parents) Object.assign(stage.look, { mode: sample.look.mode, size: sample.look.size });
+  }
+  link();
   let current = -1, turning = 0;
 
   const asMesh = () => find("#as-mesh").checked && data.items[current].mesh;
@@ -288,6 +298,59 @@ const Page = (() => {
       find("#as-points").checked = true;
       sample.show(cloud, item.cloud, { colour: data.colours.generated });
     });
+  }
+
+  // Each side of the training shape as long as that of the sample: what the search compares.
+  function fitted(shape, other) {
+    const bounds = (positions) => [0, 1, 2].map((c) => {
+      let low = Infinity, high = -Infinity;
+      for (let i = c; i < positions.length; i += 3) {
+        low = Math.min(low, positions[i]);
+        high = Math.max(high, positions[i]);
+      }
+      return [low, high - low];
+    });
+    const own = bounds(shape.positions), wanted = bounds(other.positions);
+    const factor = own.map(([, side], c) => (side > 1e-6 && wanted[c][1] > 1e-6 ? wanted[c][1] / side : 1));
+    const positions = shape.positions.map((value, i) =>
+      wanted[i % 3][0] + (value - own[i % 3][0]) * factor[i % 3]);
+    const normals = shape.normals.map((value, i) => value / factor[i % 3]);
+    for (let i = 0; i < normals.length; i += 3) {
+      const length = Math.hypot(normals[i], normals[i + 1], normals[i + 2]) || 1;
+      for (let c = 0; c < 3; c++) normals[i + c] /= length;
+    }
+    return { ...shape, positions, normals, heights: null };
+  }
+
+  function showTraining() {
+    const number = current, item = data.items[number];
+    if (!item.nearest) {
+      training.shape = null;
+      return;
+    }
+    const own = embedded(`near-${number}`, item.nearest.cloud), look = { colour: data.colours.training };
+    if (!find("#stretched").checked) return training.show(own, item.nearest.cloud, { ...look, plane: own });
+    const cloud = embedded(`cloud-${number}`, item.cloud);
+    // Of the sample's side, from a little farther away: it may fill corners that the sample leaves.
+    const frame = { ...item.cloud, distance: 1.12 * Math.max(item.cloud.distance, item.nearest.cloud.distance) };
+    training.show(keep(`stretched-${number}`, () => fitted(own, cloud)), frame, { ...look, plane: cloud });
+  }
+
+  function showParents(item) {
+    const named = item.parents || [], drawn = named.filter((one) => one.cloud);
+    parents = [];
+    find("#parents").replaceChildren(...drawn.map((one) => {
+      const canvas = element("canvas", { "aria-label": `The parent ${one.id}, which rotates with the sample` });
+      const stage = new Stage(canvas, angles, { wheel: true });
+      parents.push(stage);
+      const same = item.nearest && item.nearest.id === one.id ? ", the nearest one" : "";
+      return element("figure", {}, canvas, element("figcaption", {}, `Parent: ${one.id}${same}`));
+    }));
+    link();
+    parents.forEach((stage, k) =>
+      stage.show(embedded(drawn[k].blob, drawn[k].cloud), drawn[k].cloud, { colour: data.colours.training }));
+    const others = named.filter((one) => !one.cloud).map((one) => one.id);
+    find("#other-parents").textContent = others.length ? `Parents that are not shown: ${others.join(", ")}` : "";
   }
 
   function rows(table, entries) {
@@ -318,11 +381,10 @@ const Page = (() => {
       find("#training-name").textContent = item.nearest.id;
       find("#training-distance").textContent = distance(item.nearest.distance);
       find("#training-note").textContent = item.nearest.note && ` (${item.nearest.note})`;
-      training.show(embedded(`near-${number}`, item.nearest.cloud), item.nearest.cloud,
-                    { colour: data.colours.training });
-    } else {
-      training.shape = null;
     }
+    find("#stretched").closest("label").hidden = !item.nearest;
+    showTraining();
+    showParents(item);
   }
 
   function step(by) {
@@ -360,14 +422,15 @@ const Page = (() => {
     showSample();
   }
   for (const id of ["#as-points", "#as-mesh"]) find(id).addEventListener("change", showSample);
+  find("#stretched").addEventListener("change", showTraining);
   find("#mode").addEventListener("change", (event) => {
-    for (const stage of [sample, training]) {
+    for (const stage of sample.linked) {
       stage.look.mode = event.target.value;
       stage.refresh();
     }
   });
   find("#size").addEventListener("input", (event) => {
-    for (const stage of [sample, training]) {
+    for (const stage of sample.linked) {
       stage.look.size = Number(event.target.value);
       stage.refresh();
     }
@@ -433,7 +496,7 @@ const Page = (() => {
     addEventListener("resize", () => stage.refresh());
   }
 
-  addEventListener("resize", () => { if (dialog.open) [sample, training].forEach((s) => s.refresh()); });
+  addEventListener("resize", () => { if (dialog.open) sample.linked.forEach((s) => s.refresh()); });
   if (!Scene.accelerated) find("#plain").hidden = false;
   const wanted = /^#shape-(\d+)$/.exec(location.hash);
   if (wanted && data.items[Number(wanted[1])]) open(Number(wanted[1]));

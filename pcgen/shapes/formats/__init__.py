@@ -15,7 +15,8 @@ from pcgen.shapes.formats.pcd import read_pcd
 from pcgen.shapes.formats.ply import read_ply
 from pcgen.shapes.formats.raw import Reader
 from pcgen.shapes.formats.stl import read_stl
-from pcgen.shapes.formats.text import read_text
+from pcgen.shapes.formats.text import read_coloured, read_text
+from pcgen.shapes.formats.threemf import read_3mf
 
 READERS: dict[str, Reader] = {
     ".obj": read_obj,
@@ -24,7 +25,10 @@ READERS: dict[str, Reader] = {
     ".stl": read_stl,
     ".glb": read_gltf,
     ".gltf": read_gltf,
+    ".3mf": read_3mf,
     ".xyz": read_text,
+    ".xyzn": read_text,
+    ".xyzrgb": read_coloured,
     ".pts": read_text,
     ".pcd": read_pcd,
     ".asc": read_text,
@@ -32,8 +36,8 @@ READERS: dict[str, Reader] = {
     ".csv": read_text,
 }
 #: Suffixes that usually mean meshes; of several files of one shape, the first of these is used.
-MESH_SUFFIXES = (".obj", ".off", ".ply", ".stl", ".glb", ".gltf")
-POINT_SUFFIXES = (".xyz", ".pts", ".pcd", ".asc")
+MESH_SUFFIXES = (".obj", ".off", ".ply", ".stl", ".glb", ".gltf", ".3mf")
+POINT_SUFFIXES = (".xyz", ".xyzn", ".xyzrgb", ".pts", ".pcd", ".asc")
 #: Suffixes of text that may be clouds, see :func:`pcgen.shapes.formats.text.looks_like_points`.
 LOOSE_SUFFIXES = (".txt", ".csv")
 #: Arrays of one cloud or of many; read by :mod:`pcgen.shapes.cloud_arrays`.
@@ -50,15 +54,25 @@ _VOLUME = "it holds neither a surface nor surface points"
 #: Unsupported files of shapes, and what to do about them.
 UNUSABLE: dict[str, str] = {
     **dict.fromkeys((".fbx", ".blend", ".abc", ".usd", ".usda", ".usdc", ".usdz"), _BLENDER),
-    **dict.fromkeys((".dae", ".3ds", ".x3d", ".wrl", ".lwo", ".ac", ".dxf", ".3mf", ".amf"),
-                    _ASSIMP),
+    **dict.fromkeys((".dae", ".3ds", ".x3d", ".wrl", ".lwo", ".ac", ".dxf", ".amf", ".x", ".b3d",
+                     ".md2", ".md3", ".ms3d", ".ase", ".smd"), _ASSIMP),
     **dict.fromkeys((".max", ".ma", ".mb", ".c4d", ".skp"), "export it as glTF or OBJ there"),
-    **dict.fromkeys((".step", ".stp", ".iges", ".igs", ".brep", ".3dm", ".ifc", ".sldprt"), _CAD),
+    **dict.fromkeys((".step", ".stp", ".iges", ".igs", ".brep", ".3dm", ".ifc"), _CAD),
+    **dict.fromkeys((".sldprt", ".sldasm", ".catpart", ".prt", ".jt", ".x_t", ".sat", ".f3d"),
+                    "export it as STL or OBJ in the program that made it"),
     **dict.fromkeys((".las", ".laz", ".e57", ".ptx"), _SCAN),
-    **dict.fromkeys((".vtk", ".vtu", ".msh", ".mesh"), _MESHIO),
-    **dict.fromkeys((".vtp", ".ctm"), "open it in ParaView or MeshLab and save it as PLY"),
+    **dict.fromkeys((".fls", ".rcp"), "export it as PLY or E57 in the program of the scanner"),
+    **dict.fromkeys((".bag", ".mcap"), "save the clouds that it records as PCD"),
+    **dict.fromkeys((".vtk", ".vtu", ".msh", ".mesh", ".meshb", ".inp", ".nas", ".su2",
+                     ".xdmf"), _MESHIO),
+    **dict.fromkeys((".vtp", ".ctm", ".vrml", ".x3dv"),
+                    "open it in ParaView or MeshLab and save it as PLY"),
     ".drc": "decode it with: draco_decoder -i IN -o OUT.ply",
-    **dict.fromkeys((".tar", ".tgz", ".gz", ".bz2", ".xz", ".7z", ".rar", ".zst"), _UNPACK),
+    **dict.fromkeys((".tar", ".tgz", ".gz", ".bz2", ".xz", ".7z", ".rar", ".zst", ".lz4",
+                     ".001", ".z01"), _UNPACK),
+    **dict.fromkeys((".hdf", ".he5", ".nc"), "if it is HDF5, rename it to .h5"),
+    **dict.fromkeys((".ldr", ".mpd"), "open it in LeoCAD and export it as OBJ"),
+    ".b3dm": "convert it with: 3d-tiles-tools b3dmToGlb -i IN -o OUT.glb",
     **dict.fromkeys((".pkl", ".pickle"), "it could run code; save its arrays with numpy.savez"),
     **dict.fromkeys((".mat", ".tfrecord", ".lmdb"), "save its clouds as .npy, (N, P, 3)"),
     **dict.fromkeys((".splat", ".ksplat", ".spz"), _SPLAT),

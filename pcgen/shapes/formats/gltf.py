@@ -139,6 +139,9 @@ class _Scene:
     def _check_extensions(self) -> None:
         required = {str(name) for name in self._tree.get("extensionsRequired") or ()}
         used = {str(name) for name in self._tree.get("extensionsUsed") or ()}
+        parts = [part for mesh in self._list("meshes") for part in mesh.get("primitives", ())]
+        for owner in (*self._list("nodes"), *parts):  # where they change the shape
+            used.update(owner.get("extensions", {}))
         for name in sorted(required | used):
             if name in _SUPPORTED or _HARMLESS.fullmatch(name):
                 continue
@@ -371,14 +374,12 @@ class _Scene:
                     raise MeshError("not a readable glTF file: a buffer has no data")
                 self._buffers[number] = self._binary
             elif str(uri).startswith("data:"):
-                try:
-                    self._buffers[number] = base64.b64decode(str(uri).partition(",")[2])
-                except (binascii.Error, ValueError):
-                    raise MeshError("not a readable glTF file: a data URI is damaged") from None
+                self._buffers[number] = _inline(str(uri))
             elif self._sibling is None:
                 raise MeshError(f"it needs the file {uri}, which cannot be found from here")
             else:
-                self._buffers[number] = self._sibling(urllib.parse.unquote(str(uri)))
+                name = urllib.parse.unquote(str(uri)).replace("\\", "/")
+                self._buffers[number] = self._sibling(name)
         return self._buffers[number]
 
     def _list(self, name: str) -> list[Any]:
@@ -386,6 +387,19 @@ class _Scene:
         if not isinstance(found, list):
             raise MeshError(f"not a readable glTF file: {name} is not a list")
         return found
+
+
+def _inline(uri: str) -> bytes:
+    """The bytes of a data URI."""
+    kind, _, text = uri.partition(",")
+    data = urllib.parse.unquote_to_bytes(text)
+    if not kind.endswith(";base64"):
+        return data
+    try:
+        data = data.translate(bytes.maketrans(b"-_", b"+/"))  # those of the URL-safe alphabet
+        return base64.b64decode(data + b"=" * (-len(data) % 4))
+    except (binascii.Error, ValueError):
+        raise MeshError("not a readable glTF file: a data URI is damaged") from None
 
 
 def _triangles(corners: NDArray[np.int64], mode: Any) -> NDArray[np.int64]:

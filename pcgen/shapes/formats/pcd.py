@@ -27,7 +27,7 @@ def read_pcd(data: bytes, sibling: Sibling | None = None) -> RawShape:
         ]
         size = [int(header[key][0]) for key in ("WIDTH", "HEIGHT") if key in header]
         total = int(header["POINTS"][0]) if "POINTS" in header else int(np.prod(size))
-        columns = _pcd_columns(header["DATA"][0], body, names, counts, kinds, total)
+        columns = _pcd_columns(header["DATA"][0].lower(), body, names, counts, kinds, total)
         with np.errstate(invalid="ignore"):  # NaN is common in PCD; whoever uses it checks
             points = np.stack([columns[axis] for axis in "xyz"], 1).astype(np.float64)
     except (KeyError, ValueError, IndexError, TypeError, OverflowError) as error:
@@ -64,6 +64,8 @@ def _pcd_columns(
     """The first number of each field, (total,)."""
     if total < 0 or min(counts) < 1:
         raise ValueError("a count is below one")
+    if not total:
+        return {name: np.zeros(0) for name in names}
     if coding == "ascii":
         table = np.loadtxt(body.splitlines()[:total], ndmin=2)
         if len(table) != total:

@@ -31,7 +31,8 @@ _CODES = {
 }  # fmt: skip
 _WIDTHS = {code: int(code[1]) for code in _CODES}
 _VERTICES = ("vertex", "vertices", "point", "points")
-_FACES = ("face", "faces", "tristrips")
+#: Elements of faces.
+FACES = ("face", "faces", "triangle", "triangles", "polygon", "polygons", "tristrips")
 _CORNERS = ("vertex_indices", "vertex_index", "indices", "vertex_ids", "vertices")
 _ORDERS = {"ascii": "", "binary_little_endian": "<", "binary_big_endian": ">"}
 
@@ -74,8 +75,10 @@ def read_ply(data: bytes, sibling: Sibling | None = None) -> RawShape:
     notes = tuple(
         f"{element.count} {element.name!r} of the PLY file are not understood; left out"
         for element in elements
-        if element.count and element.name not in (*_VERTICES, *_FACES)
+        if element.count and element.name not in (*_VERTICES, *FACES)
     )
+    if {"rot_0", "scale_0"} <= vertex.keys():
+        notes += ("its points are centres of Gaussians, whose sizes are left out",)
     corners, sizes = _polygons(columns)
     if len(sizes):
         faces, crossed = triangles(vertices, corners, sizes)
@@ -91,7 +94,7 @@ def read_ply(data: bytes, sibling: Sibling | None = None) -> RawShape:
 def _polygons(columns: dict[str, dict[str, Any]]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """The corners and sizes of all faces, with strips split into triangles."""
     corners, sizes = [], []
-    for element in _FACES:
+    for element in FACES:
         found = columns.get(element, {})
         lists = {name: column for name, column in found.items() if isinstance(column, tuple)}
         if len(lists) == 1 and "tex" not in next(iter(lists)):  # whatever else it is called

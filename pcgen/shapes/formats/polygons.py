@@ -10,6 +10,7 @@ from pcgen.errors import MeshError
 Faces = NDArray[np.int64]
 #: Tolerated share of backward area in a polygon, for rounding and quads that are not quite flat.
 _BACKWARDS = 1e-6
+_MANY = 500  # triangles of one polygon
 
 
 def check_range(corners: NDArray[np.int64], count: int) -> None:
@@ -112,4 +113,17 @@ def _cut(corners: NDArray[np.float64]) -> Faces | None:
     u, v = flat[found[:, 1]] - flat[found[:, 0]], flat[found[:, 2]] - flat[found[:, 0]]
     areas = u[:, 0] * v[:, 1] - u[:, 1] * v[:, 0]
     covered = abs(float(np.abs(areas).sum()) - length) < 1e-6 * length
-    return found if len(found) and covered else None
+    return found if len(found) and covered and not _overlap(flat[found], length) else None
+
+
+def _overlap(corners: NDArray[np.float64], area: float) -> bool:
+    """Whether a triangle (T, 3, 2) has its centre in another one; not asked of very many."""
+    if len(corners) > _MANY:
+        return False
+    centres = corners.mean(1)
+    inside = np.ones((len(corners), len(corners)), bool)
+    for k in range(3):
+        start, side = corners[:, k], corners[:, (k + 1) % 3] - corners[:, k]
+        arms = centres[:, None] - start
+        inside &= side[:, 0] * arms[..., 1] - side[:, 1] * arms[..., 0] > _BACKWARDS * area
+    return bool(inside.sum() > np.trace(inside))

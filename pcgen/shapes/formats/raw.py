@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Callable
 from typing import NamedTuple
@@ -31,6 +32,9 @@ class RawShape(NamedTuple):
     notes: tuple[str, ...] = ()
 
 
+#: How programs of Microsoft's compilers write NaN and infinity: ``1.#QNAN``, ``-1.#IND00``.
+NO_NUMBER = re.compile(rb"[+-]?1\.#\w+")
+
 Reader = Callable[[bytes, Sibling | None], RawShape]
 
 
@@ -52,6 +56,8 @@ def parse_numbers(lines: list[bytes], columns: int) -> NDArray[np.float64]:
     Raises:
         ValueError: a line has fewer numbers, or other text.
     """
+    if any(b".#" in line for line in lines):  # else '#' would begin a comment
+        lines = [NO_NUMBER.sub(b"nan", line) for line in lines]
     with warnings.catch_warnings(action="ignore"):  # of no numbers, which the count below shows
         try:
             table = np.loadtxt(lines, np.float64, usecols=range(columns), ndmin=2)

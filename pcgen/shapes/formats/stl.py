@@ -25,6 +25,11 @@ def read_stl(data: bytes, sibling: Sibling | None = None) -> RawShape:
     count = int.from_bytes(data[80:84], "little") if len(data) >= 84 else 0
     notes: tuple[str, ...] = ()
     text = data[:512].lstrip()[:5].lower() == b"solid"
+    whole, rest = divmod(len(data) - 84, _FACET.itemsize)
+    if count in (0, 2**32 - 1) and whole > 0 and not (rest or text):
+        # Programs that write as they go do not know the count.
+        notes = (f"the STL file states {count} facets; all {whole} in it are read",)
+        count = whole
     if len(data) >= 84 + count * _FACET.itemsize and (count or not text):
         facets = np.frombuffer(data, _FACET, count, 84)
         corners = facets["corners"].reshape(-1, 3).astype(np.float64)
@@ -49,11 +54,14 @@ def _read_text(data: bytes) -> RawShape:
         corners = parse_numbers(lines, 3)
     except ValueError as error:
         raise MeshError(f"a vertex line of the STL file is not three numbers ({error})") from None
+    notes: tuple[str, ...] = ()
+    if b"endsolid" not in data[-4096:].lower():
+        notes = ("the STL file has no 'endsolid'; it may be cut off",)
     loops = data.count(b"endloop") or len(_LOOP_END.findall(data))
     if len(lines) == 3 * loops or not (loops or len(lines) % 3):
-        return RawShape(corners, np.arange(len(corners)).reshape(-1, 3))
+        return RawShape(corners, np.arange(len(corners)).reshape(-1, 3), notes=notes)
     sizes = [len(_VERTEX.findall(loop)) for loop in _LOOP_END.split(data)]
     if sizes[-1]:
         raise MeshError(f"the STL file ends within a facet: {len(lines)} vertices, {loops} loops")
-    faces, notes = triangles(corners, np.arange(len(corners)), np.array(sizes[:-1], np.int64))
-    return RawShape(corners, faces, notes=notes)
+    faces, told = triangles(corners, np.arange(len(corners)), np.array(sizes[:-1], np.int64))
+    return RawShape(corners, faces, notes=(*notes, *told))

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pcgen.errors import MeshError
-from pcgen.shapes.formats.raw import RawShape, Sibling, to_utf8
+from pcgen.shapes.formats.raw import NO_NUMBER, RawShape, Sibling, to_utf8
 
 _SEPARATORS = re.compile(rb"[,;\t]")
 _NUMBER = re.compile(rb"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|[+-]?(?:nan|inf)", re.IGNORECASE)
 _DECIMAL_COMMA = re.compile(rb"[+-]?\d*,\d+(?:[eE][+-]?\d+)?")
 _LOOSE_COMMA = re.compile(rb",(?=\s|$)")
 _WORD = re.compile(rb"[^\s;]+")
+_QUOTED_COMMA = re.compile(rb'"([+-]?\d*),(\d+(?:[eE][+-]?\d+)?)"')
+_COMMENTS = (b"//", b"%", b"!")  # besides '#'
 _UNIT = re.compile(rb"[\s_]*[\[(][^\])]*[\])]|_m+(?=[\s,;]|$)")  # of a column, such as [m]
 LEAST = 16  # lines of a text file that may be a cloud
 _SEEN = 100  # lines that determine the separators
+_HEAD = 20  # lines that may come before the points
 #: Names of columns in a header line, as programs write them.
 _COLUMNS = {
     **dict.fromkeys(("x", "px", "points:0", "x_coordinate", "//x", "easting", "east"), 0),
@@ -32,30 +36,35 @@ _COLUMNS = {
 def read_text(data: bytes, sibling: Sibling | None = None) -> RawShape:
     """Read lines of ``x y z`` or ``x y z nx ny nz`` and further columns; PTS has a count first.
 
-    Spaces, tabs, commas or semicolons separate numbers; ``0,5 1,25 2,0`` has decimal commas.
-    A header line that names x, y and z defines the columns; other headers are ignored. Without a
-    header, columns 4 to 6 are normals if they have unit length (within 1 %).
+    Spaces, tabs, commas or semicolons separate numbers; ``0,5 1,25 2,0`` has decimal commas, and
+    so has ``"0,5","1,25","2,0"``. A header line that names x, y and z defines the columns; other
+    headers and comments are ignored. Without a header, columns 4 to 6 are normals if they have
+    unit length (within 1 %). Labels after the numbers of a line are ignored.
 
     Raises:
         MeshError: no line, or one that is not numbers.
     """
-    data = data.replace(b'"', b"")
-    lines = [line for line in data.splitlines() if line.strip() and not line.startswith(b"#")]
-    if not lines:
-        raise MeshError("no points: the file has no line 'x y z'")
+    data = _unquoted(data)
+    if b"#" in data:
+        data = re.sub(rb"#[^\r\n]*", b"", NO_NUMBER.sub(b"nan", data))
+    lines = [line for line in data.splitlines() if line.strip()]
     names, lines, notes = _header(lines)
+    if any(mark in data for mark in _COMMENTS):
+        lines = [line for line in lines if not line.lstrip().startswith(_COMMENTS)]
     lines = _separated(lines)
-    if lines and len(lines[0].split()) == 1:
-        lines = lines[1:]  # the count of PTS
+    if lines and lines[0].strip().isdigit():
+        lines, said = _without_counts(lines)
+        notes += said
     if not lines:
         raise MeshError("no points: the file has no line 'x y z'")
-    width = len(lines[0].split())
-    if names and width >= 2 * len(names):
+    first = lines[0].split()
+    if names and len(first) >= 2 * len(names):
         raise MeshError(
-            f"its header names {len(names)} columns, its lines have {width}; decimal commas need "
-            "another separator, such as ';'"
+            f"its header names {len(names)} columns, its lines have {len(first)}; decimal commas "
+            "need another separator, such as ';'"
         )
-    places = _places(names, width)
+    width = len(list(itertools.takewhile(_NUMBER.fullmatch, first)))  # then labels may follow
+    places = _places(names, width or len(first))
     try:
         table = np.loadtxt(lines, np.float64, usecols=places, ndmin=2)
     except (ValueError, OverflowError) as error:
@@ -65,6 +74,11 @@ def read_text(data: bytes, sibling: Sibling | None = None) -> RawShape:
     if table.shape[1] == 6 and (names or unit_rows(table[:, 3:])):
         return RawShape(table[:, :3], normals=table[:, 3:], notes=notes)
     return RawShape(table[:, :3], notes=notes)
+
+
+def read_coloured(data: bytes, sibling: Sibling | None = None) -> RawShape:
+    """As :func:`read_text`, for XYZRGB: columns 4 to 6 are colours, even those of unit length."""
+    return read_text(data, sibling)._replace(normals=None)
 
 
 def unit_rows(table: NDArray[np.float64]) -> bool:
@@ -80,7 +94,7 @@ def looks_like_points(start: bytes) -> bool:
 
     Matrices and lists of boxes or labels look similar, but have fewer than 16 lines.
     """
-    whole = to_utf8(start).splitlines()
+    whole = _unquoted(to_utf8(start)).splitlines()
     lines = [line for line in whole[: max(len(whole) - 1, 1)] if line.strip()]
     lines = [line for line in lines if not line.startswith(b"#")]
     if lines and not _is_numbers(lines[0]) and not {b"x", b"y", b"z"} <= set(_names(lines[0])):
@@ -93,17 +107,41 @@ def looks_like_points(start: bytes) -> bool:
 
 
 def _header(lines: list[bytes]) -> tuple[list[bytes], list[bytes], tuple[str, ...]]:
-    """The names of the columns, where a first line gives them, and the lines after it."""
-    if _is_numbers(lines[0]) or len(lines) == 1:
-        return [], lines, ()
-    names = _names(lines[0])
-    if {b"x", b"y", b"z"} <= set(names):
-        return names, lines[1:], ()
-    words = re.split(rb"[\s,;]+", lines[0].strip())
-    if _is_numbers(lines[1]) and sum(map(bool, map(_NUMBER.fullmatch, words))) < 2:
-        said = "the first line has no numbers and is ignored; columns 1 to 3 are x, y, z"
-        return [], lines[1:], (said,)
+    """The names of the columns, where a line before the points gives them, and the lines after."""
+    ignored = 0
+    for k, line in enumerate(lines[:_HEAD]):
+        names, words = _names(line), re.split(rb"[\s,;]+", line.strip(b" \t,;\r"))
+        numbers = [bool(_NUMBER.fullmatch(word)) for word in words]
+        named = {b"x", b"y", b"z"} <= set(names)
+        if named or all(numbers[:3]):
+            said = "the first line has no numbers and is"
+            if ignored > 1:
+                said = f"the first {ignored} lines have no numbers and are"
+            said += " ignored; columns 1 to 3 are x, y, z"
+            notes = (said,) if ignored and not named else ()
+            return (names, lines[k + 1 :], notes) if named else ([], lines[k:], notes)
+        if not line.lstrip().startswith(_COMMENTS):
+            ignored += 1
+            if sum(numbers) > 1:
+                break
     return [], lines, ()
+
+
+def _without_counts(lines: list[bytes]) -> tuple[list[bytes], tuple[str, ...]]:
+    """The lines without those of PTS that state the number of points of a scan, and a note."""
+    counts = [line for line in lines if line.strip().isdigit()]
+    lines = [line for line in lines if not line.strip().isdigit()]
+    total = sum(map(int, counts))
+    if total == len(lines):
+        return lines, ()
+    return lines, (f"the file states {total} points and has {len(lines)}",)
+
+
+def _unquoted(data: bytes) -> bytes:
+    """The text without quotation marks; a comma within a quoted number is decimal."""
+    if b'"' not in data:
+        return data
+    return _QUOTED_COMMA.sub(rb"\1.\2", data).replace(b'"', b"")
 
 
 def _names(line: bytes) -> list[bytes]:

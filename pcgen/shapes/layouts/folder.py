@@ -27,7 +27,6 @@ from pcgen.shapes.listing import Entry, Listing, Rejected
 
 EXPECTED = f"files ending in {', '.join(SHAPE_SUFFIXES)}, in subfolders by category or in none"
 
-_BUFFERS = (".bin", ".gltf", ".glb")  # what a glTF may refer to for its geometry
 _FLAT = re.compile(r"(?P<synset>\d{8})[-_](?P<model>.+)")
 # Folders that divide a data set by size, not by content.
 _SHARD = re.compile(
@@ -46,7 +45,7 @@ _VERSION = (
     r"|v\d+(?:\.\d+)?|ver(?:sion)?\d+|rev\d+|copy|final|fixed|repaired"
 )
 _WORD = r"models?|mesh(?:es)?|objects?|objs?|shapes?|untitled|scene|surface|solid|geometry|scan"
-_WORD += r"|points?|pointclouds?|clouds?|point|pc|google|poisson|tsdf|source|full"
+_WORD += r"|merged|points?|pointclouds?|clouds?|point|pc|google|poisson|tsdf|source|full"
 _NUMBERED = re.compile(r"(?:v|ver|version|rev)(\d+(?:\.\d+)?)")
 _SERIES = 4  # more files that differ in such a number alone are models, not versions
 _GENERIC = re.compile(rf"(?:{_VERSION}|{_WORD})(?:[-_. ]+(?:{_VERSION}|{_WORD}))*", re.IGNORECASE)
@@ -64,8 +63,10 @@ def find(listing: Listing) -> Found:
     shapes, versions = _of_models([e for e in every if e.suffix not in HDF5], len(root))
     remarks += versions
     around = (part for part in reversed(root) if not _GENERIC.fullmatch(part))
-    name = next((part for part in around if not _FORMAT.fullmatch(part)), listing.name)
-    placed = [_place(entry, len(root), dropped) for entry in shapes]
+    ignored = (_FORMAT, _SHARD)
+    name = next((p for p in around if not any(i.fullmatch(p) for i in ignored)), listing.name)
+    categories = _categories_like_splits(shapes)
+    placed = [_place(entry, len(root), dropped, categories) for entry in shapes]
     by_folder: dict[str, list[Entry]] = defaultdict(list)
     for entry, (folders, _) in zip(shapes, placed, strict=True):
         if folders:
@@ -73,7 +74,7 @@ def find(listing: Listing) -> Found:
     shards = {f for f in by_folder if _SHARD.fullmatch(f) or _FORMAT.fullmatch(f)}
     single = sum(len(group) == 1 for group in by_folder.values())
     folders_are_categories = single * 2 <= len(by_folder) and len(shards) * 2 <= len(by_folder)
-    buffers, names = _buffers(listing), synset_names(listing)
+    names = synset_names(listing)
     folders_are_categories |= bool(by_folder) and by_folder.keys() <= names.keys()
     models, classes = categories_of_models(listing), classes_of_labels(listing)
     items: list[SourceItem] = []
@@ -99,9 +100,6 @@ def find(listing: Listing) -> Found:
             split=split,
             entry=entry,
             names=tuple(called),
-            siblings=buffers.get(os.path.dirname(entry.path), ())
-            if entry.suffix == ".gltf"
-            else (),
         )
         items += _rows(item, classes, rejected) if entry.suffix in _ARRAYS else [item]
     if folders_are_categories:
@@ -185,7 +183,7 @@ def _rank(entry: Entry) -> tuple[int, int, float, int, str]:
         quality = 2
     elif any(re.fullmatch(_VERSION, w) and not _NUMBERED.fullmatch(w) for w in words):
         quality = 3
-    cloud = entry.suffix not in MESH_SUFFIXES
+    cloud = entry.suffix not in MESH_SUFFIXES or bool({"cloud", "clouds", "points"} & {*words})
     place = suffixes.index(entry.suffix) if entry.suffix in suffixes else len(suffixes)
     # Of clouds, points.npz is what occupancy networks call samples of space.
     newest = -numbered[-1] if numbered else 0.0
@@ -203,14 +201,34 @@ def _common_folder(shapes: list[Entry]) -> tuple[str, ...]:
     return parts
 
 
+def _categories_like_splits(shapes: list[Entry]) -> set[tuple[str, ...]]:
+    """Folders named train beside other categories and no other split: they hold trains."""
+    beside: dict[tuple[str, ...], set[str]] = defaultdict(set)
+    for entry in shapes:
+        for k in range(len(entry.parts) - 1):
+            beside[entry.parts[:k]].add(entry.parts[k])
+    return {
+        (*place, name)
+        for place, names in beside.items()
+        for name in names
+        if name.lower() == "train"
+        and not any(other.lower() in SPLIT_NAMES for other in names - {name})
+        and len(names) > 1
+    }
+
+
 def _place(
-    entry: Entry, depth: int, dropped: tuple[str, ...]
+    entry: Entry, depth: int, dropped: tuple[str, ...], categories: set[tuple[str, ...]]
 ) -> tuple[tuple[str, ...], str | None]:
     """The folders of a shape below the common one, without split folders and ignored ones."""
-    folders = entry.parts[depth:-1]
-    splits = [SPLIT_NAMES[part.lower()] for part in folders if part.lower() in SPLIT_NAMES]
-    kept = tuple(part for part in folders if part.lower() not in (*SPLIT_NAMES, *dropped))
-    return kept, splits[0] if splits else None
+    kept, splits = [], []
+    for k in range(depth, len(entry.parts) - 1):
+        part = entry.parts[k]
+        if part.lower() in SPLIT_NAMES and entry.parts[: k + 1] not in categories:
+            splits.append(SPLIT_NAMES[part.lower()])
+        elif part.lower() not in dropped:
+            kept.append(part)
+    return tuple(kept), splits[0] if splits else None
 
 
 def _rows(item: SourceItem, classes: dict[int, str], rejected: list[Rejected]) -> list[SourceItem]:
@@ -237,18 +255,6 @@ def _rows(item: SourceItem, classes: dict[int, str], rejected: list[Rejected]) -
         )
         for row in range(stack.shape[0])
     ]
-
-
-def _buffers(listing: Listing) -> dict[str, tuple[Entry, ...]]:
-    """By folder, the files in and below it that a glTF may refer to."""
-    found: dict[str, list[Entry]] = defaultdict(list)
-    if any(entry.suffix == ".gltf" for entry in listing.entries):
-        for entry in listing.entries:
-            if entry.suffix in _BUFFERS:
-                folder = os.path.dirname(entry.path)
-                found[folder].append(entry)
-                found[os.path.dirname(folder)].append(entry)
-    return {folder: tuple(entries) for folder, entries in found.items()}
 
 
 def _barren(listing: Listing, root: tuple[str, ...], used: set[str]) -> list[Rejected]:

@@ -18,7 +18,7 @@ from pcgen.remote import on_disk
 from pcgen.shapes.cloud_arrays import POINTS, CloudArray, list_hdf5
 from pcgen.shapes.items import HDF5, SourceItem, why_not_in_archive
 from pcgen.shapes.layouts import SPLIT_NAMES, WHOLE, Found, split_in, whole_shapes
-from pcgen.shapes.layouts.models import class_of, classes_of_labels
+from pcgen.shapes.layouts.models import class_of, classes_of_labels, unnamed_labels
 from pcgen.shapes.layouts.synsets import aliases_of, category_of, synset_names
 from pcgen.shapes.listing import Listing, Rejected, read_entry
 
@@ -38,6 +38,8 @@ def find(listing: Listing) -> Found:
     files, remarks = whole_shapes([e for e in listing.entries if e.suffix in HDF5])
     ids = _row_names(listing)
     parts_left = 0
+    left: list[str] = []
+    labels: set[int | str] = set()
     contents = _contents([entry.file for entry in files if entry.member is None])
     for entry in files:
         stacks = contents.get(entry.file, "") if entry.member is None else why_not_in_archive(entry)
@@ -61,6 +63,14 @@ def find(listing: Listing) -> Found:
                 inner = [entry.stem, *groups[:-1]]
                 topic = folders[-1] if folders else _topic(entry.stem) or listing.name
                 synset = groups[0] if len(groups) > 1 else topic
+            if len(stack.shape) == 2 and len(groups) > 1:
+                # A group for each shape, or an array for each: the last name is the shape's.
+                path = groups[:-1] if stack.array in own else groups
+                around_it = folders[-1] if folders else _topic(entry.stem) or listing.name
+                synset = path[-2] if len(path) > 1 else around_it
+                inner = [entry.stem, *path[:-2], path[-1]]
+            left += [f"{entry.where}:{name}" for name in stack.left]
+            labels.update(stack.labels)
             names_of_rows = listed if len(listed) == stack.shape[0] else []
             for row in range(stack.shape[0] if len(stack.shape) == 3 else 1):
                 category = category_of(synset, names)
@@ -91,6 +101,10 @@ def find(listing: Listing) -> Found:
     if parts_left:
         said = f"{parts_left} arrays of partial clouds are left out beside whole ones"
         remarks = (*remarks, said)
+    if left:
+        more = f" and {len(left) - 1} more" if len(left) > 1 else ""
+        remarks = (*remarks, f"beside the arrays of points, {left[0]}{more} are left out")
+    remarks += unnamed_labels(labels, classes)
     return Found(items, rejected, aliases_of(synsets, names), rule, remarks)
 
 

@@ -6,6 +6,7 @@ import gzip
 import io
 import re
 import zlib
+from collections.abc import Iterable
 from typing import Any
 
 from pcgen.errors import InputError, MeshError
@@ -14,20 +15,40 @@ from pcgen.shapes.formats.raw import to_utf8
 from pcgen.shapes.listing import Listing, read_entry
 
 _CLASSES = re.compile(r"(?:.*[/_-])?(?:shape_names|class_names|categories|classes)\.txt", re.I)
+_CLASS = re.compile(r"(?:(?P<number>\d{1,6})[\s,:;=.]+)?(?P<name>\D.*?)(?:[\s,:;=]+\d+)?")
 _LIMIT = 512 * 2**20
 _NAMES = ("super-category", "super_category", "category")
 
 
 def classes_of_labels(listing: Listing) -> dict[int, str]:
-    """Class names by number: the lines of ``shape_names.txt``."""
+    """Class names by number: the lines of ``shape_names.txt``.
+
+    A number in front of a name is that of its class; one after it, such as a synset, is ignored.
+    """
     for entry in listing.entries:
         if _CLASSES.fullmatch(entry.path):
             try:
                 text = to_utf8(read_entry(entry, _LIMIT)).decode("utf-8", "replace")
             except (InputError, MeshError):
                 continue
-            return dict(enumerate(line.strip() for line in text.splitlines() if line.strip()))
+            lines = [line.strip() for line in text.splitlines() if line.strip()]
+            rows = [_CLASS.fullmatch(line) for line in lines]
+            return {
+                int(row["number"] or k) if row else k: row["name"] if row else line
+                for k, (row, line) in enumerate(zip(rows, lines, strict=True))
+            }
     return {}
+
+
+def unnamed_labels(labels: Iterable[int | str], classes: dict[int, str]) -> tuple[str, ...]:
+    """A remark on labels that are no numbers of classes."""
+    missing = sorted({k for k in labels if isinstance(k, int) and classes and k not in classes})
+    if not missing:
+        return ()
+    listed = ", ".join(map(str, missing[:5])) + (" ..." if len(missing) > 5 else "")
+    several = f"{len(missing)} labels have" if len(missing) > 1 else "1 label has"
+    named = f"{min(classes)} to {max(classes)}"
+    return (f"{several} no name: {listed}; the file of class names has {named}",)
 
 
 def class_of(label: int | str, classes: dict[int, str]) -> str:

@@ -2,10 +2,10 @@
 
     W(v) = ½ Σ κ_i v_i² + c·v + s · icnn(v / unit),   κ_i ≥ floor > 0
 
-A hidden layer is softplus(P h + A u + b) with P ≥ 0 entrywise; the output weights are positive as
-well. The gradient with respect to v is written out, because Langevin steps and conjugates need it
-thousands of times without a graph, and because a gradient that is itself part of a loss is then an
-ordinary expression.
+A hidden layer is softplus(P h + A u + b) with P ≥ 0 entrywise; the output weights are also
+positive. The gradient with respect to v is explicit: Langevin steps and conjugates need it
+thousands of times without a graph, and a gradient that is part of a loss is then an ordinary
+expression.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from torch import Generator, Tensor
 
 FLOOR = 0.02
-"""Least curvature, as a share of the Gaussian's: it bounds the slope of the near-jumps of ∇W*."""
+"""The minimum curvature relative to the Gaussian's. It bounds the slope of near-jumps of ∇W*."""
 
 
 OUTPUT_START = -2.5
-"""Output weights start at softplus of this: small, yet large enough to learn from."""
+"""Output weights start at softplus of this: small, yet large enough for training."""
 
 
 class ConvexPotential(nn.Module):
@@ -34,7 +34,7 @@ class ConvexPotential(nn.Module):
 
     Args:
         unit: (dim,) standard deviations of the data, the unit of the network's input.
-        centre: (dim,) the linear term at the start.
+        centre: (dim,) the initial linear term.
         hidden: widths of the hidden layers.
     """
 
@@ -54,7 +54,7 @@ class ConvexPotential(nn.Module):
             drawn = torch.randn(*shape, generator=generator, device=generator.device)
             return nn.Parameter(gain * drawn.to(self.unit))
 
-        # W varies by unit² along each direction: without this the narrow ones start too stiff.
+        # W varies by unit² along each direction; without this, narrow ones start too stiff.
         share = unit.float() / unit.float().square().mean().sqrt()
         gain = 2 / math.sqrt(dim)
         self.inputs = nn.ParameterList(
@@ -65,19 +65,19 @@ class ConvexPotential(nn.Module):
             [draw(after, before, gain=0.5) for before, after in itertools.pairwise(hidden)]
         )
         self.output = nn.Parameter(self.unit.new_full((hidden[-1],), OUTPUT_START))
-        # The hidden layers start with a slope of their own; the linear term takes it back.
+        # The linear term compensates the initial slope of the hidden layers.
         self.centre = nn.Parameter(self.unit.new_zeros(dim))
         own = self.gradient(self.unit.new_zeros(1, dim))[0].detach()
         self.centre = nn.Parameter(centre.float() - own)
 
     def forward(self, v: Tensor) -> Tensor:
-        """W(v) of (n, dim), (n,)."""
+        """W(v) at (n, dim), as (n,)."""
         h, _ = self._hidden(v)
         quadratic = (v * (0.5 * self._curvature() * v + self.centre)).sum(1)
         return quadratic + self.scale * (h @ self._positive_output())
 
     def gradient(self, v: Tensor) -> Tensor:
-        """∇W(v) of (n, dim), (n, dim); differentiable in the parameters."""
+        """∇W(v) at (n, dim), as (n, dim); differentiable in the parameters."""
         _, slopes = self._hidden(v)
         delta = slopes[-1] * self._positive_output()
         total = delta @ self.inputs[-1]

@@ -1,4 +1,4 @@
-"""Conjugate moment measures of Gaussians: the closed form, and the iteration that it tests.
+"""Conjugate moment measures of Gaussians: the closed form, and the iteration it serves to test.
 
 ρ = N(m, Σ) is (∇w*)♯ P_w for w(x) = ½ (x − a)ᵀ Σ^{−1/3} (x − a) with a = (I + Σ^{1/3})⁻¹ m: the
 base P_w is N(a, Σ^{1/3}) and the map ∇w*(z) = Σ^{1/3} z + a. (The plain moment measure would
@@ -13,7 +13,12 @@ from typing import TYPE_CHECKING
 import torch
 
 from pcgen.errors import InputError
-from pcgen.transport.conjugate.iteration import IterationStatus, check_damping, damping_rule, judge
+from pcgen.transport.conjugate.iteration import (
+    IterationStatus,
+    check_damping,
+    damping_rule,
+    iteration_status,
+)
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
@@ -29,7 +34,7 @@ class GaussianConjugate:
 
     Attributes:
         centre: (dim,) float64, the mean of P_w.
-        covariance: (dim, dim) float64, that of P_w; also the slope of the map.
+        covariance: (dim, dim) float64, of P_w; also the slope of the map.
     """
 
     centre: Tensor
@@ -40,7 +45,7 @@ class GaussianConjugate:
         return len(self.centre)
 
     def sample(self, count: int, generator: Generator) -> Tensor:
-        """Draws of P_w, (count, dim) float32."""
+        """Sample P_w, (count, dim) float32."""
         if count < 0:
             raise InputError(f"the number of samples must be 0 or more, got {count}")
         z = torch.randn(count, self.dim, generator=generator, device=generator.device).double()
@@ -48,11 +53,11 @@ class GaussianConjugate:
         return (self.centre.to(z.device) + z @ root).float()
 
     def push(self, z: Tensor) -> Tensor:
-        """∇w*(z) of (n, dim): the map that takes P_w to ρ."""
+        """∇w*(z) at (n, dim): the map that pushes P_w to ρ."""
         return (z.double() @ self.covariance + self.centre).to(z.dtype)
 
     def gradient(self, x: Tensor) -> Tensor:
-        """∇w(x) of (n, dim): the inverse of :meth:`push`."""
+        """∇w(x) at (n, dim): the inverse of :meth:`push`."""
         inverse = matrix_power(self.covariance, -1)
         return ((x.double() - self.centre) @ inverse).to(x.dtype)
 
@@ -71,13 +76,13 @@ def conjugate_gaussian(mean: Tensor, covariance: Tensor) -> GaussianConjugate:
 
 @dataclass(frozen=True)
 class GaussianIteration:
-    """The fixed-point iteration's answer and evidence.
+    """The result of the fixed-point iteration, with evidence.
 
     Attributes:
         measure: the last iterate.
         residuals: (E_ρ |∇w_k − ∇G(w_k)|²)^{1/2} of each iterate.
         dampings: η of each step.
-        status: how it ended.
+        status: why it stopped.
     """
 
     measure: GaussianConjugate
@@ -95,7 +100,7 @@ def iterate_gaussian(
     tolerance: float = 1e-12,
     max_steps: int = 500,
 ) -> GaussianIteration:
-    """w ← (1 − η) w + η G(w) within the Gaussians, where G(w) is known exactly.
+    """Iterate w ← (1 − η) w + η G(w) on Gaussians, where G(w) is known exactly.
 
     Args:
         start: the first iterate, by default N(0, I).
@@ -103,7 +108,7 @@ def iterate_gaussian(
     """
     check_damping(damping)
     mean, covariance = _checked(mean, covariance)
-    # Residuals end at rounding errors of its slopes and shifts, which rise as well as fall.
+    # Residuals end at the rounding errors of slopes and shifts, which fluctuate.
     noise = ROUNDING * float((mean.square().sum() + covariance.trace() + len(mean)).sqrt())
     root, inverse_root = matrix_power(covariance, 0.5), matrix_power(covariance, -0.5)
     eye = torch.eye(len(mean), dtype=torch.float64)
@@ -118,7 +123,7 @@ def iterate_gaussian(
         shift = hessian @ (mean - w.centre) - w.centre
         spread = ((hessian - slope) @ covariance @ (hessian - slope)).trace()
         residuals.append(float((shift.square().sum() + spread.clamp(min=0)).sqrt()))
-        status = judge(residuals, tolerance, noise=noise)
+        status = iteration_status(residuals, tolerance, noise=noise)
         if status is not None or len(residuals) > max_steps:
             break
         values = torch.linalg.eigvalsh(w.covariance)
@@ -136,7 +141,7 @@ def matrix_power(matrix: Tensor, power: float) -> Tensor:
     """A real power of a symmetric positive semi-definite (dim, dim) matrix.
 
     Raises:
-        InputError: a negative power of a singular matrix.
+        InputError: the power is negative and the matrix singular.
     """
     values, vectors = torch.linalg.eigh(matrix)
     values = values.clamp(min=0)
@@ -155,7 +160,7 @@ def _checked(mean: Tensor, covariance: Tensor) -> tuple[Tensor, Tensor]:
             f"{tuple(covariance.shape)}"
         )
     if not (mean.isfinite().all() and covariance.isfinite().all()):
-        raise InputError("mean or covariance holds NaN or infinite values")
+        raise InputError("mean or covariance contains NaN or infinite values")
     values = torch.linalg.eigvalsh(covariance)
     if not torch.allclose(covariance, covariance.T) or values[0] < -1e-8 * values[-1].abs():
         raise InputError("the covariance must be symmetric and positive semi-definite")

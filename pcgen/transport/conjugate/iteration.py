@@ -1,4 +1,4 @@
-"""What the three conjugate-moment solvers share: damping, the test for convergence, its remedy.
+"""Damping and convergence tests, shared by the three conjugate-moment solvers.
 
 Near the fixed point the map w ↦ G(w) multiplies the mean of P_w by −Cov(P_w) and the logarithm of
 its covariance by −1/2. Damped by η, the errors are multiplied by 1 − η(1 + λ) for each eigenvalue
@@ -15,18 +15,18 @@ from collections.abc import Sequence
 from pcgen.errors import InputError, TransportError
 
 SHAPE_RATE = 1.5
-"""1 + 1/2: how fast the covariance part reacts to an undamped step."""
+"""1 + 1/2: the factor of the covariance's error in an undamped step."""
 
 
 class IterationStatus(enum.Enum):
-    """How an iteration ended, with the remedy."""
+    """Why an iteration stopped, with the remedy."""
 
     CONVERGED = "converged"
-    DIVERGED = "diverged: the residual keeps growing; leave damping to the rule or scale the data"
+    DIVERGED = "diverged: the residual keeps growing; use the damping rule or scale the data"
     EXHAUSTED = "out of steps before the tolerance; allow more steps or a larger tolerance"
 
     def require_converged(self) -> None:
-        """Raise unless converged.
+        """Raise an error unless converged.
 
         Raises:
             TransportError: with cause and remedy.
@@ -36,7 +36,7 @@ class IterationStatus(enum.Enum):
 
 
 def damping_rule(smallest: float, largest: float) -> float:
-    """η that contracts best over the spectrum [smallest, largest] of Cov(P_w).
+    """The η with the best contraction over the spectrum [smallest, largest] of Cov(P_w).
 
     Richardson's choice 2 / (slowest + fastest) over the rates 1 + λ and 3/2. It never exceeds
     2 / (1 + λ_max), the bound of stability.
@@ -49,14 +49,14 @@ def damping_rule(smallest: float, largest: float) -> float:
     return min(1.0, 2 / (min(rates) + max(rates)))
 
 
-def judge(
+def iteration_status(
     residuals: Sequence[float], tolerance: float, *, noise: float = 0.0
 ) -> IterationStatus | None:
     """The status of an iteration so far, None while it may continue.
 
-    Diverged means: not finite, or three rises in a row that end at three times the best residual.
-    (A mean that diverges may hide behind a covariance that converges for the first steps.) What
-    stays below ``noise`` has not diverged, however it moves.
+    Diverged means not finite, or three consecutive increases that end at three times the best
+    residual. (A mean that diverges may hide behind a covariance that converges at first.)
+    Residuals below ``noise`` never count as divergence.
     """
     last = residuals[-1]
     if not math.isfinite(last):

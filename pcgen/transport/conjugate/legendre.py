@@ -1,9 +1,9 @@
 """The conjugate of a smooth, strongly convex W: x*(z) = argmax_x ⟨x, z⟩ − W(x) = ∇W*(z).
 
-Solves ∇W(x) = z for a whole batch by gradient steps of Barzilai and Borwein's short length (1988),
-each sample with its own length, halved where the residual would rise above its recent worst
-(Grippo, Lampariello and Lucidi, 1986). Samples that do not arrive are returned as they are and
-counted: leaving them out would bias every average taken over the rest.
+Solves ∇W(x) = z for a whole batch by gradient steps of Barzilai and Borwein's short length (1988).
+Each sample has its own step length, halved if the residual would exceed its recent maximum
+(Grippo, Lampariello and Lucidi, 1986). Samples that do not converge are returned as they are and
+counted: leaving them out would bias every average over the rest.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ MEMORY = 5
 
 @dataclass(frozen=True)
 class Conjugate:
-    """The answer for a batch.
+    """The result for a batch.
 
     Attributes:
         points: (n, dim) x*(z).
-        failed: (n,) bool, residual above the tolerance after the last iteration.
-        iterations: how many were taken by the slowest sample.
+        failed: (n,) bool, whether the residual exceeds the tolerance after the last iteration.
+        iterations: the number for the slowest sample.
     """
 
     points: Tensor
@@ -46,9 +46,9 @@ def conjugate(
     """Solve gradient(x) = z for each row.
 
     Args:
-        gradient: ∇W, of (n, dim), strongly monotone.
+        gradient: ∇W at (n, dim), strongly monotone.
         z, start: (n, dim).
-        tolerance: on the Euclidean norm of gradient(x) − z.
+        tolerance: limit on the Euclidean norm of gradient(x) − z.
     """
     with torch.no_grad():
         points = start.clone()
@@ -61,7 +61,7 @@ def conjugate(
         failed = torch.zeros(len(z), dtype=torch.bool, device=z.device)
         taken = 0
         for _ in range(max_iterations):
-            open_ = ~(size <= tolerance)  # NaN stays open, and ends up failed
+            open_ = ~(size <= tolerance)  # NaN stays open, and counts as failed
             if not open_.all():
                 points[rows] = x
                 rows, x, aim, g = rows[open_], x[open_], aim[open_], g[open_]

@@ -1,8 +1,8 @@
 """Langevin sampling with a Metropolis test (MALA, Roberts and Tweedie 1996), and its diagnostics.
 
-Many chains side by side; the step length is tuned towards the acceptance rate 0.574 that is best in
-high dimension (Roberts and Rosenthal, 1998) and then frozen. Without the test (ULA) the samples
-have a bias that no number of steps removes.
+Many chains run in parallel. The step length is tuned towards the acceptance rate 0.574, which is
+optimal in high dimension (Roberts and Rosenthal, 1998), and then fixed. Without the Metropolis test
+(ULA) the samples have a bias that no number of steps removes.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ BEST_ACCEPTANCE = 0.574
 
 @dataclass(frozen=True)
 class Chains:
-    """Where the chains are, and how they got there.
+    """The chains' states and diagnostics.
 
     Attributes:
         points: (chains, dim), the last states.
@@ -50,12 +50,12 @@ def mala(
     generator: Generator,
     adapt: bool = False,
 ) -> Chains:
-    """Run chains for the density ∝ e^{−W}.
+    """Run chains that sample the density ∝ e^{−W}.
 
     Args:
-        value, gradient: W and ∇W of (chains, dim).
-        start: (chains, dim) first states.
-        step: τ > 0; with ``adapt`` it moves towards the best acceptance during the run.
+        value, gradient: W and ∇W at (chains, dim).
+        start: (chains, dim) initial states.
+        step: τ > 0; with ``adapt`` it is tuned towards the best acceptance rate.
     """
     if steps < 1 or step <= 0:
         raise InputError(f"steps and step must be positive, got {steps} and {step}")
@@ -72,7 +72,7 @@ def mala(
             back = (x - proposal + step * g_new).square().sum(1)
             log_ratio = w - w_new + (there - back) / (4 * step)
             u = torch.rand(len(x), generator=generator, device=generator.device).to(x)
-            # A proposal whose energy overflowed compares False and is rejected.
+            # A proposal with overflowing energy compares False and is rejected.
             take = u.log() < log_ratio
             x = torch.where(take[:, None], proposal, x)
             g = torch.where(take[:, None], g_new, g)

@@ -1,8 +1,8 @@
-"""The result of a fit with a network: the base P_w, the map ∇w*, and their coordinates.
+"""The result of fitting a network: the base P_w, the map ∇w*, and their coordinates.
 
-All computations use coordinates v = Λ^(−1/6) Vᵀ (x − m) of the data's mean m and (shrunken)
-covariance V Λ Vᵀ: there the Gaussian answer is W(v) = ½|v|² + c·v with P_W of covariance I. With
-M = Λ^(1/3) and b = Λ^(1/6) Vᵀ m the map is ∇W*(M v_z + b).
+All computations use coordinates v = Λ^(−1/6) Vᵀ (x − m), given the data's mean m and (shrunken)
+covariance V Λ Vᵀ. In these the Gaussian solution is W(v) = ½|v|² + c·v, and P_W has covariance I.
+With M = Λ^(1/3) and b = Λ^(1/6) Vᵀ m the map is ∇W*(M v_z + b).
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Coordinates:
 
     @property
     def twist(self) -> Tensor:
-        """M, (dim,): also the standard deviations of the data in v."""
+        """M (dim,), which is also the data's standard deviations in v."""
         return self.values.pow(1 / 3)
 
     def inward(self, x: Tensor) -> Tensor:
@@ -50,7 +50,7 @@ class Coordinates:
         return (v * self.values.pow(1 / 6)) @ self.axes.T + self.mean
 
     def slope(self, v_z: Tensor) -> Tensor:
-        """M v_z + b: the slope of W that belongs to the base point z."""
+        """M v_z + b: the slope of W at the image of the base point z."""
         return self.twist * v_z + self.values.pow(1 / 6) * (self.mean @ self.axes)
 
     def base_point(self, slope: Tensor) -> Tensor:
@@ -60,14 +60,14 @@ class Coordinates:
 
 @dataclass(frozen=True)
 class ConjugateNetwork:
-    """A fitted w: draws of the base P_w, and the map ∇w* that pushes them onto the data.
+    """A fitted w: samples of the base P_w, and the map ∇w* that pushes them to the data.
 
     Attributes:
-        coordinates: between data x and v.
+        coordinates: conversion between data x and v.
         potential: W(v).
-        chains: (n, dim) states of P_W in v to start drawing from.
+        chains: (n, dim) states of P_W in v from which sampling starts.
         step: Langevin step length.
-        walk: Langevin steps from a stored state to a new draw.
+        walk: Langevin steps from a stored state to a new sample.
     """
 
     coordinates: Coordinates
@@ -81,7 +81,7 @@ class ConjugateNetwork:
         return len(self.coordinates.mean)
 
     def sample(self, count: int, generator: Generator) -> Tensor:
-        """Draws of P_w, (count, dim) float32: Langevin from random stored states."""
+        """Sample P_w, (count, dim) float32, by Langevin steps from random stored states."""
         if count < 0:
             raise InputError(f"the number of samples must be 0 or more, got {count}")
         device = generator.device
@@ -92,7 +92,7 @@ class ConjugateNetwork:
         return self.coordinates.outward(walked.points).to(device)
 
     def diagnose(self, generator: Generator, steps: int = 200) -> Chains:
-        """A longer run of the stored chains, for its acceptance rate and R̂."""
+        """Run the stored chains for longer, to measure acceptance rate and R̂."""
         return mala(
             self.potential,
             self.potential.gradient,
@@ -103,7 +103,7 @@ class ConjugateNetwork:
         )
 
     def push(self, z: Tensor, *, tolerance: float = 1e-3, max_iterations: int = 500) -> Conjugate:
-        """∇w*(z) of (n, dim), with the failures counted."""
+        """∇w*(z) at (n, dim), with a count of failures."""
         slope = self.coordinates.slope(self.coordinates.inward(z.to(self.chains.device)))
         start = slope - self.potential.centre.detach()
         found = conjugate(
@@ -117,7 +117,7 @@ class ConjugateNetwork:
         return Conjugate(points, found.failed, found.iterations)
 
     def gradient(self, x: Tensor) -> Tensor:
-        """∇w(x) of (n, dim): the base point that the map takes to x."""
+        """∇w(x) at (n, dim): the base point that the map sends to x."""
         with torch.no_grad():
             slope = self.potential.gradient(self.coordinates.inward(x))
         return self.coordinates.outward(self.coordinates.base_point(slope))

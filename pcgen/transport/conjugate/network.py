@@ -1,12 +1,11 @@
 """Conjugate moment measures of samples, with an input-convex network.
 
-It starts at the Gaussian answer, in the coordinates of :mod:`measure`. One outer step:
-
-1. persistent Langevin chains follow P_W;
-2. a copy G of W takes some steps down the dual E_ρ[G] + E_{P_W}[G*], whose gradient needs the
-   conjugates of the chains;
-3. W moves to (1 − η) W + η G. No network is that sum exactly: the parameters are mixed so, then
-   fitted to its gradient, and what error is left is measured, ``StepRecord.mixing_error``.
+It starts at the Gaussian solution, in the coordinates of :mod:`measure`. One outer step:
+1. persistent Langevin chains sample P_W;
+2. a copy G of W takes some descent steps on the dual E_ρ[G] + E_{P_W}[G*], whose gradient needs
+   the conjugates of the chains;
+3. W moves to (1 − η) W + η G. No network equals that sum exactly: the parameters are mixed in
+   this way, then fitted to its gradient; ``StepRecord.mixing_error`` is the remaining error.
 """
 
 from __future__ import annotations
@@ -23,7 +22,12 @@ from pcgen.errors import InputError
 from pcgen.transport.assignment import centred_cost
 from pcgen.transport.conjugate.convex import ConvexPotential
 from pcgen.transport.conjugate.gaussian import conjugate_gaussian
-from pcgen.transport.conjugate.iteration import IterationStatus, check_damping, damping_rule, judge
+from pcgen.transport.conjugate.iteration import (
+    IterationStatus,
+    check_damping,
+    damping_rule,
+    iteration_status,
+)
 from pcgen.transport.conjugate.legendre import conjugate
 from pcgen.transport.conjugate.mala import mala
 from pcgen.transport.conjugate.measure import ConjugateNetwork, Coordinates
@@ -35,31 +39,31 @@ LEAST_DATA = 2
 GAP_POINTS = 512
 LAST_GAPS = 4
 GAP_NOISE = 0.2
-"""A gap below this share of the base's variance may be noise or the network's limit."""
+"""A gap below this share of the base's variance may be noise or the network's capacity."""
 MIXING_SHARE = 0.25
 """Learning rate of the mixing steps, as a share of the dual steps'."""
 FIRST_STEP = 0.3
-"""Langevin step length before it is tuned, in units of the Gaussian answer's variance."""
+"""Langevin step length before tuning, in units of the Gaussian answer's variance."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ConjugateSettings:
-    """How to fit the network.
+    """Settings of the fit.
 
     Attributes:
         hidden: widths of the convex network.
-        steps: outer steps, fewer only when it diverges.
+        steps: outer steps; fewer only if the fit diverges.
         dual_steps: gradient steps on G within one outer step.
         mixing_steps: gradient steps of W towards (1 − η) W + η G.
         batch: data points and chains in one gradient step.
         learning_rate: of Adam, decayed to a tenth along a cosine over all outer steps.
         damping: η, or None for the rule η < 2 / (1 + λ_max Cov P_w).
-        chains: Langevin chains, kept from step to step.
+        chains: number of Langevin chains, which persist between steps.
         walk: Langevin steps of every chain in one outer step.
-        tolerance: converged when the last gaps are below this on average; see
+        tolerance: the fit has converged when the mean of the last gaps is below this; see
             :class:`StepRecord`.
-        conjugate_tolerance: residual of a conjugate as a share of the spread of its argument.
-        conjugate_iterations: after which a conjugate counts as failed.
+        conjugate_tolerance: residual of a conjugate relative to the spread of its argument.
+        conjugate_iterations: iterations after which a conjugate counts as failed.
     """
 
     hidden: tuple[int, ...] = (64, 64)
@@ -101,8 +105,8 @@ class StepRecord:
         damping: η.
         largest: λ_max of Cov(P_w), in the data's own unit.
         acceptance, r_hat: of the chains.
-        failed: share of the conjugates that failed.
-        mixing_error: rms of ∇W_new − (1 − η) ∇W − η ∇G, as a share of the step's length.
+        failed: share of failed conjugates.
+        mixing_error: rms of ∇W_new − (1 − η) ∇W − η ∇G, relative to the step's length.
     """
 
     gap: float
@@ -116,7 +120,7 @@ class StepRecord:
 
 @dataclass(frozen=True)
 class NetworkSolution:
-    """The network and the evidence for it."""
+    """The network, with evidence."""
 
     network: ConjugateNetwork
     records: tuple[StepRecord, ...]
@@ -124,11 +128,11 @@ class NetworkSolution:
 
 
 @dataclass
-class Fit:
+class ConjugateFit:
     """The state of a fit; iterate it to take outer steps.
 
     Args:
-        data: (N, dim) float32; its mean and ``covariance`` give the start.
+        data: (N, dim) float32; its mean and ``covariance`` define the start.
     """
 
     data: Tensor
@@ -153,7 +157,7 @@ class Fit:
         noise = torch.randn(shape, generator=self.generator, device=self.generator.device)
         self.chains = noise.to(self.points) - self.potential.centre.detach()
         self.step = FIRST_STEP / len(mean) ** (1 / 3)
-        # Conjugates of the chains, kept as warm starts.
+        # Conjugates of the chains, reused as warm starts.
         self.partners = self.coordinates.slope(self.chains) - self.potential.centre.detach()
 
     def __iter__(self) -> Iterator[StepRecord]:
@@ -199,12 +203,12 @@ class Fit:
 
     @property
     def _rate(self) -> float:
-        """The learning rate of this outer step: a cosine from its full value to a tenth."""
+        """The learning rate of this outer step: a cosine from the full rate to a tenth."""
         done = len(self.records) / self.settings.steps
         return self.settings.learning_rate * (0.1 + 0.45 * (1 + math.cos(math.pi * done)))
 
     def _gap(self, slopes: Tensor) -> float:
-        """See :class:`StepRecord`; ``slopes`` is ∇W at the data."""
+        """The gap, see :class:`StepRecord`; ``slopes`` is ∇W at the data."""
         reached = self.coordinates.base_point(slopes)
         size = min(GAP_POINTS, len(reached) // 2, len(self.chains) // 2)
         device = self.generator.device
@@ -238,7 +242,7 @@ class Fit:
         return goal, failed / self.settings.dual_steps
 
     def _mix(self, goal: ConvexPotential, eta: float, change: Tensor) -> float:
-        """Move W to (1 − η) W + η G; ``change`` is ∇G − ∇W at the data. Returns the error left."""
+        """Move W to (1 − η) W + η G; ``change`` is ∇G − ∇W at the data. Returns the error."""
         with torch.no_grad():
             places = torch.cat([self.points, self.chains])
             aim = torch.lerp(self.potential.gradient(places), goal.gradient(places), eta)
@@ -277,18 +281,18 @@ def conjugate_network(
     Args:
         data: (N, dim); covariance: (dim, dim), positive definite, usually shrunken.
     Returns:
-        the network with its record of every outer step. A status of DIVERGED is an answer too:
-        ask ``status.require_converged()`` where it must not be.
+        the network with a record of every outer step. The status may be DIVERGED;
+        ``status.require_converged()`` raises an error then.
     """
     if data.ndim != 2 or len(data) < LEAST_DATA or not data.isfinite().all():
         raise InputError(
             f"data must be at least {LEAST_DATA} finite rows (N, dim), got {tuple(data.shape)}"
             + ("" if data.isfinite().all() else " with NaN or infinite values")
         )
-    fit = Fit(data.float(), covariance, settings, generator)
+    fit = ConjugateFit(data.float(), covariance, settings, generator)
     for _ in fit:
         gaps = [record.gap for record in fit.records]
-        if judge(gaps, -math.inf, noise=GAP_NOISE) is IterationStatus.DIVERGED:
+        if iteration_status(gaps, -math.inf, noise=GAP_NOISE) is IterationStatus.DIVERGED:
             return NetworkSolution(fit.network(), tuple(fit.records), IterationStatus.DIVERGED)
     last = gaps[-LAST_GAPS:]
     close = sum(last) / len(last) <= settings.tolerance

@@ -1,9 +1,9 @@
 """Conjugate moment measures in one dimension, by quantiles: w' = F_{P_w}⁻¹ ∘ F_ρ.
 
 Exact up to the grid, so it is the reference for the networks. All densities are constant on the
-cells of one uniform grid; outside it w is infinite, so P_w lives on the grid's interval. Each
-distribution function is stored from both ends, because 1 − F is needed far beyond where F rounds
-to 1.
+cells of one uniform grid; outside it w is infinite, so P_w is supported on the grid's interval.
+Each distribution function is stored from both ends, because 1 − F is needed far beyond the point
+where F rounds to 1.
 """
 
 from __future__ import annotations
@@ -14,15 +14,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pcgen.errors import InputError
-from pcgen.transport.conjugate.iteration import IterationStatus, check_damping, damping_rule, judge
+from pcgen.transport.conjugate.iteration import (
+    IterationStatus,
+    check_damping,
+    damping_rule,
+    iteration_status,
+)
 
 Array = NDArray[np.float64]
 
 LEAST_CAUTION = 1 / 64
-"""The share of the rule's damping below which halving it no longer helps."""
+"""The fraction of the rule's damping below which halving it no longer helps."""
 
 GRID_ERROR = 1e-3
-"""Steps of a grid may differ from their mean by this share: float32 nodes do, far from zero."""
+"""Allowed relative deviation of grid steps from their mean; float32 nodes need it."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +36,7 @@ class Distribution:
 
     Attributes:
         nodes: (n + 1,) uniformly spaced.
-        below, above: (n + 1,) mass on either side of each node.
+        below, above: (n + 1,) mass below and above each node.
     """
 
     nodes: Array
@@ -40,7 +45,7 @@ class Distribution:
 
     @classmethod
     def from_masses(cls, nodes: Array, masses: Array) -> Distribution:
-        """From the (n,) masses of the cells, normalised here."""
+        """From the masses (n,) of the cells, which are normalised here."""
         masses = masses / masses.sum()
         below = np.concatenate([[0.0], np.cumsum(masses)])
         above = np.concatenate([np.cumsum(masses[::-1])[::-1], [0.0]])
@@ -48,10 +53,10 @@ class Distribution:
 
     @classmethod
     def from_density(cls, nodes: Array, density: Array) -> Distribution:
-        """From density values at the (n + 1,) nodes, of any scale.
+        """From density values at the nodes (n + 1,), on any scale.
 
         Raises:
-            InputError: the nodes are not increasing and evenly spaced, or no density fits them.
+            InputError: the nodes are not increasing and evenly spaced, or do not match the density.
         """
         nodes, density = np.asarray(nodes, np.float64), np.asarray(density, np.float64)
         _check_grid(nodes)
@@ -65,10 +70,10 @@ class Distribution:
 
     @classmethod
     def from_samples(cls, samples: Array, cells: int = 4096) -> Distribution:
-        """The histogram of at least two different numbers, on their range.
+        """The histogram of at least two different numbers, over their range.
 
-        Beyond the range there is no mass and w is infinite, so P_w lives on it too. Of narrow
-        samples (a standard deviation well below 1) it is narrower than it would be with tails.
+        Beyond the range there is no mass and w is infinite, so P_w is supported on it too. For
+        narrow samples (a standard deviation well below 1) this makes P_w narrower.
         """
         samples = np.asarray(samples, np.float64).ravel()
         if cells < 1:
@@ -80,11 +85,11 @@ class Distribution:
 
     @property
     def masses(self) -> Array:
-        """(n,) mass of each cell."""
+        """The mass of each cell, (n,)."""
         return np.diff(self.below)
 
     def quantile(self, below: Array, above: Array) -> Array:
-        """The points with the given masses below and above; the smaller of the two is used."""
+        """The points with the given masses below and above; uses the smaller of the two."""
         left = np.interp(below, self.below, self.nodes)
         right = np.interp(above, self.above[::-1], self.nodes[::-1])
         return np.where(below <= above, left, right)
@@ -118,7 +123,7 @@ class UnivariateConjugate:
         target: ρ.
         residuals: W₁(w'♯ρ, P_w) of each iterate.
         dampings: η of each step.
-        status: how the iteration ended.
+        status: why the iteration stopped.
     """
 
     slope: Array
@@ -149,17 +154,17 @@ def conjugate_univariate(
     """Iterate w' ← (1 − η) w' + η F_{P_w}⁻¹ ∘ F_ρ to its fixed point.
 
     Args:
-        target: ρ, on a grid wide enough for P_w too: its standard deviation is about the cube
+        target: ρ, on a grid wide enough for P_w too, whose standard deviation is about the cube
             root of ρ's.
-        damping: η, or None for the rule with the current Var(P_w), halved where that diverges: a
-            base of modes far apart and of unequal mass reacts faster than its variance suggests.
+        damping: η, or None for the rule with the current Var(P_w), halved if that diverges: a
+            base with distant modes of unequal mass reacts faster than its variance suggests.
         tolerance: on the residual, in the unit of the grid.
     """
     check_damping(damping)
     nodes = target.nodes
     mean, variance = target.moments()
     third = variance ** (1 / 3)
-    slope = (nodes - mean / (1 + third)) / third  # that of a Gaussian of the same moments
+    slope = (nodes - mean / (1 + third)) / third  # of the Gaussian with the same moments
     residuals: list[float] = []
     dampings: list[float] = []
     status, caution, since = None, 1.0, 0
@@ -171,7 +176,7 @@ def conjugate_univariate(
         residuals.append(float(target.masses @ (0.5 * (gap[1:] + gap[:-1]))))
         if residuals[-1] < least:
             best, least = slope, residuals[-1]
-        status = judge(residuals[since:], tolerance)
+        status = iteration_status(residuals[since:], tolerance)
         if status is IterationStatus.DIVERGED and damping is None and caution > LEAST_CAUTION:
             slope, caution, since, status = best, caution / 2, len(residuals), None
             base = _gibbs(nodes, slope)

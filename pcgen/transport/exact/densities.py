@@ -1,4 +1,4 @@
-"""Sources with cells of exactly known mass: uniform on convex bodies, densities on a grid."""
+"""Sources whose cell masses are computed exactly: uniform on convex bodies, densities on a grid."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ class ConvexDomain:
     """The uniform measure on the convex hull of some points, in 2D or 3D.
 
     Attributes:
-        corners: (V, dim) float64, points whose hull is the domain; those inside do not matter.
+        corners: (V, dim) float64, points whose hull is the domain; interior ones do not matter.
     Raises:
-        InputError: another dimension, NaN, or a hull without area or volume.
+        InputError: the dimension is not 2 or 3, NaN, or a hull without area or volume.
     """
 
     corners: Any
@@ -36,7 +36,7 @@ class ConvexDomain:
         if corners.ndim != 2 or corners.shape[1] not in (2, 3):
             raise InputError(f"corners must be (V, 2) or (V, 3), got {corners.shape}")
         if not np.isfinite(corners).all():
-            raise InputError("corners have NaN or infinite coordinates")
+            raise InputError("corners contain NaN or infinite coordinates")
         object.__setattr__(self, "corners", corners)
         extent = np.linalg.svd(corners - corners.mean(0), compute_uv=False)
         if len(corners) <= corners.shape[1] or extent[-1] <= 1e-9 * extent[0]:
@@ -61,8 +61,8 @@ class ConvexDomain:
     @cached_property
     def sides(self) -> tuple[Array, Array]:
         """Outward unit normals (F, dim) and offsets (F,): the domain is {normal·x <= offset}."""
-        # Qhull gives a triangulated face once per triangle. Rounded, they are recognised; taken are
-        # all their digits, since masses are compared with the volume of the hull.
+        # Qhull lists a triangulated face once per triangle; rounding identifies the copies. The
+        # unrounded values are used, since masses are compared with the volume of the hull.
         every = self._hull.equations
         equations = every[np.unique(every.round(12), axis=0, return_index=True)[1]]
         return equations[:, :-1], -equations[:, -1]
@@ -106,13 +106,13 @@ class ConvexDomain:
 
 
 class Density(Protocol):
-    """A density on a convex domain, known by what it does at facets."""
+    """A density on a convex domain, given by its integrals over facets."""
 
     def flux_through(self, facets: Facets) -> tuple[Array, Array]:
         """The integral of the density over each facet (W,), and the outflow through it (W,).
 
-        Outflow is that of one field whose divergence is the density, in the direction of the
-        facets' normals: summed over the facets of a cell it is the cell's mass.
+        The outflow is that of a field whose divergence is the density, in the direction of the
+        facets' normals: summed over the facets of a cell, it is the cell's mass.
         """
 
 
@@ -122,7 +122,7 @@ class GridDensity:
 
     Attributes:
         values: (rows, columns), non-negative, not all zero; row 0 is lowest in y, column 0 in x.
-            Any unit: they are scaled to a total mass of one.
+            Any unit: they are normalised to a total mass of one.
         low, high: corners (x, y) of the rectangle.
     """
 
@@ -139,7 +139,7 @@ class GridDensity:
         if not np.isfinite(values).all() or (values < 0).any() or values.sum() <= 0:
             raise InputError("grid values must be finite, not negative and not all zero")
         if not (self.low[0] < self.high[0] and self.low[1] < self.high[1]):
-            raise InputError(f"low must lie below high, got {self.low} and {self.high}")
+            raise InputError(f"low must be below high, got {self.low} and {self.high}")
         area = (self.high[0] - self.low[0]) * (self.high[1] - self.low[1]) / values.size
         object.__setattr__(self, "values", values / (values.sum() * area))
 
@@ -158,7 +158,7 @@ class GridDensity:
         )
 
     def at(self, points: Array) -> tuple[Array, Array]:
-        """The density ρ at points (n, 2), and ∫ ρ dx from the left edge to there, both (n,)."""
+        """The density ρ at points (n, 2), and ∫ ρ dx from the left edge to the point, both (n,)."""
         x, y = self.edges
         rows, columns = self.values.shape
         width = x[1] - x[0]
@@ -171,7 +171,7 @@ class GridDensity:
     def flux_through(self, facets: Facets) -> tuple[Array, Array]:
         """See :class:`Density`; the field is (∫ ρ dx, 0).
 
-        Facets are cut at the grid lines; on a piece the field is linear, so its middle is exact.
+        Facets are cut at grid lines; on each piece the field is linear, so the midpoint is exact.
         """
         owner, middle, length = _cut(facets.ends, self)
         rho, integral = self.at(middle)
@@ -191,7 +191,7 @@ class GridDensity:
 
 
 def _cut(ends: Array, density: GridDensity) -> tuple[Index, Array, Array]:
-    """Segments (W, 2, 2) cut at grid lines: segment, middle and length of each piece."""
+    """Cut segments (W, 2, 2) at grid lines: segment, midpoint and length of each piece."""
     count = len(ends)
     owners, places = [np.arange(count), np.arange(count)], [np.zeros(count), np.ones(count)]
     for axis, lines in enumerate(density.edges):

@@ -13,16 +13,16 @@ Index = NDArray[np.int64]
 
 @dataclass(frozen=True, eq=False)
 class Facets:
-    """The facets of all cells; a facet's outside is another cell, or beyond a side of the domain.
+    """The facets of all cells; outside a facet is another cell, or a side of the domain.
 
     Attributes:
-        inside: (W,) the cell; outside: (W,) the cell across, or n + the number of the side.
+        inside: (W,) the cell; outside: (W,) the cell across, or n + the index of the side.
         normal: (W, dim) unit vector from inside to outside.
         size: (W,) length in 2D, area in 3D.
         centre: (W, dim) centroid.
-        corners: (C, dim) of all facets, facet by facet: in 2D two each, in 3D a ring,
+        corners: (C, dim) of all facets in order: in 2D two each, in 3D a ring,
             counterclockwise seen from outside.
-        start: (W,) where the corners of each begin.
+        start: (W,) index of the first corner of each.
     """
 
     inside: Index
@@ -45,7 +45,7 @@ class Facets:
 
     @property
     def spans(self) -> tuple[Array, Array]:
-        """In 2D where each facet begins and ends, (W,) both, from the foot of the origin on it."""
+        """In 2D the start and end (W,) of each facet, relative to the foot of the origin on it."""
         along = np.stack([-self.normal[:, 1], self.normal[:, 0]], 1)
         low, high = (self.ends * along[:, None]).sum(2).T
         return low, high
@@ -56,11 +56,11 @@ class Facets:
         return np.asarray((self.centre * self.normal).sum(1))
 
     def around(self) -> tuple[Index, Array, Array, Array]:
-        """In 3D the edges (E,) of all facets, about the foot of the origin on each facet.
+        """In 3D the edges (E,) of all facets, relative to the foot of the origin on each facet.
 
         Returns:
-            the facet of each edge, its line's distance from the foot, positive where the edge runs
-            counterclockwise, and where it begins and ends along the line.
+            the facet of each edge, its line's distance from the foot, positive if the edge runs
+            counterclockwise, and the start and end of the edge along the line.
         """
         stop = np.append(self.start[1:], len(self.corners))
         follow = np.arange(1, len(self.corners) + 1)
@@ -77,7 +77,7 @@ class Facets:
 
 
 def find_facets(atoms: Array, sides: Array, points: Array, active: Index) -> Facets:
-    """The facets between the planes that meet in the vertices of an envelope.
+    """Find the facets between the planes that meet in the vertices of an envelope.
 
     Args:
         atoms: (n, dim), distinct; sides: (F, dim), outward unit normals of the domain.
@@ -89,7 +89,7 @@ def find_facets(atoms: Array, sides: Array, points: Array, active: Index) -> Fac
     pairs = np.sort(active, axis=1)[:, np.array(np.triu_indices(dim + 1, 1))]  # (V, 2, pairs)
     first, second = pairs[:, 0].ravel(), pairs[:, 1].ravel()
     vertex = np.repeat(np.arange(len(points)), pairs.shape[2])
-    of_cell = first < n  # sorted, so a pair without an atom is a corner of the domain alone
+    of_cell = first < n  # sorted, so a pair without an atom is only a corner of the domain
     first, second, vertex = first[of_cell], second[of_cell], vertex[of_cell]
     order = np.argsort(first * planes + second, kind="stable")
     first, second, vertex = first[order], second[order], vertex[order]
@@ -111,7 +111,7 @@ def find_facets(atoms: Array, sides: Array, points: Array, active: Index) -> Fac
 def _segments(
     points: Array, group: Index, start: Index, normal: Array
 ) -> tuple[Array, Array, Array]:
-    """Length, middle and ends of the segments that groups of collinear points span."""
+    """Length, midpoint and ends of the segments spanned by groups of collinear points."""
     along = np.stack([-normal[:, 1], normal[:, 0]], 1)
     position = (points * along[group]).sum(1)
     low, high = np.minimum.reduceat(position, start), np.maximum.reduceat(position, start)
@@ -124,7 +124,7 @@ def _segments(
 def _polygons(
     points: Array, group: Index, start: Index, normal: Array
 ) -> tuple[Array, Array, Array]:
-    """Area, centroid and ring of the convex polygons that groups of coplanar points span."""
+    """Area, centroid and ring of the convex polygons spanned by groups of coplanar points."""
     counts = np.diff(np.r_[start, len(points)])
     middle = np.add.reduceat(points, start) / counts[:, None]
     helper = np.eye(3)[np.abs(normal).argmin(1)]
@@ -137,7 +137,7 @@ def _polygons(
     a, b = a[order], b[order]
     follow = np.arange(1, len(a) + 1)
     follow[start + counts - 1] = start
-    cross = a * b[follow] - b * a[follow]  # twice the area of the triangle with the middle
+    cross = a * b[follow] - b * a[follow]  # twice the area of the triangle with the centre
     area = np.add.reduceat(cross, start) / 2
     weight = np.where(area > 0, 6 * area, 1)
     x = np.add.reduceat(cross * (a + a[follow]), start) / weight

@@ -1,4 +1,4 @@
-"""Sources that the exact solver can measure, and initial potentials that leave no cell empty."""
+"""Sources for the exact solver, and initial potentials without empty cells."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ Array = NDArray[np.float64]
 # singular.
 FLATTEST = 1e-6
 
-# Fixed-point steps of Tyler's scatter.
+# Fixed-point iterations of Tyler's scatter.
 SCATTER_STEPS = 20
 
 
 @dataclass(frozen=True, eq=False)
 class ExactMeasure:
-    """The law of x = mean + factor z, z of a density on a convex domain.
+    """The distribution of x = mean + factor z, where z has a density on a convex domain.
 
     Attributes:
-        domain: of z; density: of z, uniform when None.
-        mean: (dim,); factor: (dim, dim), invertible. None where x is z.
+        domain: of z; density: of z, None if uniform.
+        mean: (dim,); factor: (dim, dim), invertible. None if x is z.
     """
 
     domain: ConvexDomain
@@ -39,15 +39,15 @@ class ExactMeasure:
     factor: Array | None = None
 
     def pull(self, atoms: Array) -> tuple[Array, Array]:
-        """Atoms q (n, dim) and shifts (n,) with ⟨p, x⟩ = ⟨q, z⟩ + shift for all x."""
+        """Atoms q (n, dim) and shifts (n,) such that ⟨p, x⟩ = ⟨q, z⟩ + shift for all x."""
         if self.mean is None or self.factor is None:
             return atoms, np.zeros(len(atoms))
         return atoms @ self.factor, atoms @ self.mean
 
     def first_potential(self, atoms: Array, weights: Array) -> Array:
-        """A potential (n,) that leaves no cell of atoms (n, dim), as pulled, empty.
+        """A potential (n,) that leaves no cell of pulled atoms (n, dim) empty.
 
-        An affine image of heavy tails would crowd the other atoms in the middle of a normal law.
+        With heavy tails an affine map would crowd most atoms in the middle of a Gaussian.
         """
         if isinstance(self.density, GaussianDensity | BallDensity):
             return radial_potential(atoms, weights, self.density.radius)
@@ -55,7 +55,7 @@ class ExactMeasure:
 
 
 def exact_measure(source: Source) -> ExactMeasure | None:
-    """The exact measure of a source, or None where its cells cannot be measured exactly."""
+    """The exact measure of a source, or None if its cells cannot be measured exactly."""
     if isinstance(source, ConvexDomain):
         return ExactMeasure(source)
     if isinstance(source, GridDensity):
@@ -80,7 +80,7 @@ def exact_measure(source: Source) -> ExactMeasure | None:
 
 
 def affine_potential(atoms: Array, domain: ConvexDomain) -> Array:
-    """A potential all of whose cells have mass, wherever the atoms lie.
+    """A potential whose cells all have mass, for any atoms.
 
     A symmetric positive map q = x₀ + A (p - c) takes the atoms into the domain; the cells of
     h_i = -⟨p_i - c, x₀⟩ - ½ (p_i - c)ᵀ A (p_i - c) each contain their q_i. A is the optimal map
@@ -102,12 +102,12 @@ def affine_potential(atoms: Array, domain: ConvexDomain) -> Array:
 
 
 def radial_potential(atoms: Array, weights: Array, radius: Callable[[Array], Array]) -> Array:
-    """A potential (n,) under which cells have about their mass where the atoms (n, dim) are round.
+    """A potential (n,) whose cell masses are about right for rotationally symmetric atoms (n, dim).
 
-    With ψ convex the cells of h_i = -ψ(p_i) contain ∇ψ(p_i). Here ψ depends on s = √(pᵀAp) alone,
-    p taken from the median and A the inverse root of Tyler's scatter, which has no moments to be
-    led by outliers; ψ' is the ``radius`` that the source has at the rank of s. So distant atoms
-    have cells at its border or in its tail, at any distance.
+    With ψ convex the cells of h_i = -ψ(p_i) contain ∇ψ(p_i). Here ψ depends only on s = √(pᵀAp),
+    with p relative to the median and A the inverse root of Tyler's scatter, which uses no moments
+    and so resists outliers; ψ' is the ``radius`` of the source at the rank of s. So even very
+    distant atoms have cells at the source's border or in its tail.
     """
     p = atoms - np.median(atoms, 0)
     matrix = _scatter_root(p)
@@ -116,8 +116,8 @@ def radial_potential(atoms: Array, weights: Array, radius: Callable[[Array], Arr
     rank = np.empty(len(s))
     rank[order] = weights[order].cumsum() - 0.5 * weights[order]
     wanted = radius(rank)
-    # The image of p is A p ψ'(s) / s. Its lengths are the radii on the whole, and none is longer
-    # than the longest of these, where atoms are far in the directions in which there are few.
+    # The image of p is A p ψ'(s) / s. Its lengths equal the radii on the whole; none exceeds
+    # the longest radius, even for atoms that are far in a direction with few others.
     stretch = np.linalg.norm(p @ matrix, axis=1) / np.maximum(s, 1e-300)
     longest = (wanted * stretch).max() / max(wanted.max(), 1e-300)
     slope = wanted / max(np.median(stretch), longest, 1e-300)
@@ -129,7 +129,7 @@ def radial_potential(atoms: Array, weights: Array, radius: Callable[[Array], Arr
 
 
 def _scatter_root(p: Array) -> Array:
-    """S^-½ of Tyler's scatter S (1987), of trace dim; flattened directions kept at 1e-3."""
+    """S^-½ of Tyler's scatter S (1987), of trace dim; flat directions are bounded at 1e-3."""
     dim = p.shape[1]
     p = p[(p != 0).any(1)]
     if len(p) == 0:

@@ -1,13 +1,13 @@
 """Exact semi-discrete transport in 2D and 3D: damped Newton on exactly measured cells.
 
-In: a source that is uniform on a convex body or ball, has a density on a grid, or is Gaussian. Out:
-a potential whose cells have their mass to rounding.
+The source is uniform on a convex body or ball, has a density on a grid, or is Gaussian. The masses
+of the resulting cells are right to rounding.
 
 The gradient of the semi-dual is mass - weight, and its Hessian is the weighted Laplacian of the
 graph of facets, ∂mass_i/∂h_j = -∫_facet density / |p_i - p_j|. Damping (Kitagawa, Mérigot and
-Thibert, arXiv 1603.05579) keeps every cell non-empty, and with it the Hessian definite: linear
-convergence from any start whose cells all have mass, then quadratic. Steps aim at the square roots
-of the masses, and the few cells that a step would empty are recovered; docs/notes/exact.md has the
+Thibert, arXiv 1603.05579) keeps every cell non-empty, and so the Hessian definite: convergence is
+linear from any start whose cells all have mass, then quadratic. Steps aim at the square roots
+of the masses, and a few cells that a step would empty are recovered; docs/notes/exact.md has the
 reasons and measurements.
 """
 
@@ -34,17 +34,17 @@ from pcgen.transport.stochastic.semidual import SemidualSolver
 
 Array = NDArray[np.float64]
 
-# Masses are sums of signed areas of order one, so this share of the total is rounding.
+# Masses are sums of signed areas of order one, so this share of the total is rounding error.
 ROUNDING = 1e-15
 
-# A relative mass error above which a stalled iteration had a bad start.
+# Above this relative mass error, a stalled iteration is taken to have had a bad start.
 ROUGH = 0.1
 
-# More lost cells than this show that the step is too long; rounds of recovery.
+# If more cells than this are lost, the step is too long; rounds of recovery.
 MOST_RECOVERED = 100
 ROUNDS = 8
 
-# The share of its weight that a recovered cell has.
+# The mass of a recovered cell, relative to its weight.
 LEAST = 0.05
 
 
@@ -62,13 +62,13 @@ class NewtonSolver:
     """Settings of the exact solver, for the sources of :mod:`pcgen.transport.exact.measures`.
 
     Attributes:
-        tolerance: largest |mass_i / weight_i - 1|; of a rare atom, where rounding allows no less,
+        tolerance: largest |mass_i / weight_i - 1|; for rare atoms, limited by rounding,
             |mass_i - weight_i| of 1e-15.
         max_steps: Newton steps; a few times ten suffice unless weights or densities span orders
             of magnitude.
-        smallest_step: damping below which an iteration has stalled. With atoms in clusters much
-            tighter than their distances, where first cells are nearly empty, that can happen; the
-            stochastic solver then makes a better start, once.
+        smallest_step: damping below which an iteration has stalled. This can happen with atoms in
+            clusters much tighter than their distances, whose initial cells are nearly empty; the
+            stochastic solver then computes a better start, once.
     """
 
     tolerance: float = 1e-8
@@ -90,10 +90,10 @@ class NewtonSolver:
         """Iterate to the tolerance.
 
         Args:
-            generator: for the samples of a rough start and of the transport values.
-            start: of a nearby problem with as many atoms; used if all its cells have mass.
+            generator: draws the samples of a rough start and of the transport values.
+            start: of a similar problem with as many atoms; used if all its cells have mass.
         Raises:
-            InputError: the source is none whose cells can be measured exactly.
+            InputError: the cells of this source cannot be measured exactly.
             TransportError: Qhull failed on atoms that nearly coincide.
         """
         generator = generator or Generator().manual_seed(0)
@@ -112,7 +112,7 @@ class NewtonSolver:
         else:
             first = source.first_potential(atoms, weights)
         state, status = self._iterate(atoms, weights, first, source, on_step)
-        # Where only rounding prevents the tolerance, no other start is needed.
+        # If only rounding prevents reaching the tolerance, no other start is needed.
         if status is Status.STALLED and _error(state.cells.mass, weights) > ROUGH:
             rough = SemidualSolver(tolerance=0.1, max_samples=2000 * len(atoms))
             better = distinct.gather(rough.solve(problem, generator).potential).cpu().numpy()
@@ -153,11 +153,11 @@ class NewtonSolver:
         domain: ConvexDomain,
         density: Density | None = None,
     ) -> NewtonState | None:
-        """One damped step, or None when no step keeps every mass above ``floor``."""
+        """One damped step, or None if no step keeps every mass above ``floor``."""
         mass, aim = _root(state.cells.mass), np.sqrt(weights)
         wanted = weights - state.cells.mass
         if mass.min() > 0:
-            # ∂√mass_i = ∂mass_i / (2 √mass_i); a scaled aim keeps the sum of the masses.
+            # ∂√mass_i = ∂mass_i / (2 √mass_i); a scaled target preserves the sum of the masses.
             wanted = 2 * mass * (aim / (mass @ aim) - mass)
         direction = _solve_laplacian(hessian(atoms, state.cells), wanted)
         before, size = np.linalg.norm(aim - mass), 1.0
@@ -175,7 +175,7 @@ class NewtonSolver:
             if cells.mass.min() >= floor and after <= (1 - size / 2) * before:
                 return NewtonState(state.step + 1, potential - potential.mean(), cells)
             size /= 2
-        # At the limit of rounding, no step can halve what is left.
+        # At the limit of rounding, no step can halve the error.
         return None
 
     def _solution(
@@ -212,12 +212,12 @@ class NewtonSolver:
 
 
 def _root(mass: Array) -> Array:
-    """√mass; empty cells have masses of a rounding error of either sign."""
+    """√mass; empty cells have masses of either sign within rounding."""
     return np.sqrt(np.maximum(mass, 0))
 
 
 def _error(mass: Array, weights: Array) -> float:
-    """The largest relative error that is more than rounding; infinite where a mass is NaN."""
+    """The largest relative error that exceeds rounding; infinite if a mass is NaN."""
     wrong = np.maximum(np.abs(mass - weights) - ROUNDING, 0) / weights
     return float(np.nan_to_num(wrong, nan=np.inf).max())
 
@@ -236,15 +236,15 @@ def hessian(atoms: Array, cells: PowerDiagram) -> Any:
 
 
 def _solve_laplacian(laplacian: Any, residual: Array) -> Array:
-    """Solve with the last unknown zero: constants are its kernel."""
+    """Solve with the last unknown set to zero, as constants are the kernel."""
     from scipy.sparse import identity
     from scipy.sparse.linalg import splu
 
     if len(residual) == 1:
         return np.zeros(1)
     reduced = laplacian[:-1, :-1].tocsc()
-    # A cell whose facets all run through empty regions of a density has a zero row: the second
-    # time, a small diagonal keeps its move finite, and the damping keeps it in bounds.
+    # A cell whose facets all lie in empty regions of a density has a zero row. On the second try, a
+    # small diagonal keeps its move finite, and the damping keeps it in bounds.
     for ridge in (0.0, 1e-6):
         try:
             # Ordering and pivoting for symmetric matrices: a hundred times as fast at n = 20,000.
@@ -275,10 +275,10 @@ def recover_cells(
     """Raise each cell whose mass is below ``least`` (n,) until it has that mass, if possible.
 
     Args:
-        atoms: (n, dim); potential: (n,); cells: theirs.
-        cut: the cells of another potential.
+        atoms: (n, dim); potential: (n,); cells: of that potential.
+        cut: computes the cells of a potential.
     Returns:
-        the potential (n,) and its cells, of which some may still be below ``least``.
+        the potential (n,) and its cells, some of which may still be below ``least``.
     """
     rise = np.zeros(len(atoms))
     potential = potential.copy()
@@ -288,7 +288,7 @@ def recover_cells(
             break
         above = (cells.corners * atoms[cells.owner]).sum(1) + potential[cells.owner]
         short = above[:, None] - (cells.corners @ atoms[lost].T + potential[lost])
-        # At its own corners a cell falls short only by rounding.
+        # At its own corners a cell's score falls short only by rounding.
         short[short <= 1e-12 * np.abs(short).max(0)] = np.inf
         nearest, second = np.partition(short, 1, axis=0)[:2]
         usable = np.isfinite(second)

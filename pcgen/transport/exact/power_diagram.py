@@ -1,10 +1,10 @@
 """Power diagrams in 2D and 3D: the cells of an upper envelope in a convex domain, and their masses.
 
 The region above the envelope, {(x, u): u ≥ ⟨p_i, x⟩ + h_i, x in the domain}, is a convex polyhedron
-one dimension up. Qhull finds its vertices as the convex hull of the dual points. Each vertex names
+one dimension up. Qhull finds its vertices as the convex hull of the dual points. Each vertex lists
 the planes that meet there, so the facet between cells i and j is the polygon of the vertices that
-name both, and the domain needs no clipping. Atoms on a line or plane, equal heights and grids are
-no special case, since the polyhedron is never flat.
+list both, and the domain needs no clipping. Atoms on a line or plane, equal heights and grids are
+no special cases, since the polyhedron is never flat.
 
 Masses follow from the facets by the divergence theorem. With a density, its flux through each facet
 is needed too (:mod:`pcgen.transport.exact.densities`).
@@ -25,8 +25,8 @@ Array = NDArray[np.float64]
 Index = NDArray[np.int64]
 
 
-# Sines of angles between planes below which their vertex is Qhull's, and the largest correction of
-# it, as a share of the domain's size, that can be one of rounding.
+# Qhull's vertex is used if the sine of the angle between its planes is below this; the largest
+# correction, as a share of the domain's size, that counts as rounding.
 PARALLEL = 1e-6
 SHARPENED = 1e-6
 
@@ -36,11 +36,11 @@ class PowerDiagram:
     """The cells of an envelope over a domain.
 
     Attributes:
-        count: number of atoms n, with a cell or without.
+        count: number of atoms n, with or without a cell.
         facets: between cells, and of cells with the sides of the domain.
         mass: (n,) of the cells under the density.
         flux: (W,) the integral of the density over each facet.
-        corners: (V, dim) of the cells; owner: (V,) a cell that each is of.
+        corners: (V, dim) of the cells; owner: (V,) a cell that each belongs to.
     """
 
     count: int
@@ -52,20 +52,20 @@ class PowerDiagram:
 
     @property
     def inner(self) -> NDArray[np.bool_]:
-        """(W,) which facets lie between two cells."""
+        """Which facets (W,) lie between two cells."""
         return self.facets.outside < self.count
 
 
 def power_diagram(
     atoms: Array, offset: Array, domain: ConvexDomain, density: Density | None = None
 ) -> PowerDiagram:
-    """Cut the domain into the cells where ⟨atom_i, x⟩ + offset_i is largest.
+    """Divide the domain into cells where ⟨atom_i, x⟩ + offset_i is largest.
 
     Args:
         atoms: (n, dim) float64, distinct; offset: (n,).
-        density: on the domain; uniform on the domain when not given.
+        density: on the domain; None for the uniform density.
     Raises:
-        TransportError: Qhull failed, as with atoms that nearly coincide.
+        TransportError: Qhull failed, e.g. because atoms nearly coincide.
     """
     points, active = _vertices(atoms, offset, domain)
     facets = find_facets(atoms, domain.sides[0], points, active)
@@ -75,7 +75,7 @@ def power_diagram(
     else:
         flux, outflow = density.flux_through(facets)
         mass = _mass(len(atoms), facets, outflow)
-    owner = active.min(1)  # sides come after atoms, and Qhull's triangles may name sides alone
+    owner = active.min(1)  # sides come after atoms, and Qhull's triangles may list only sides
     of_cell = owner < len(atoms)
     return PowerDiagram(len(atoms), facets, mass, flux, points[of_cell], owner[of_cell])
 
@@ -83,14 +83,14 @@ def power_diagram(
 def _vertices(atoms: Array, offset: Array, domain: ConvexDomain) -> tuple[Array, Index]:
     """Vertices (V, dim) of the cells, and the planes (V, dim + 1) that meet in each.
 
-    Planes 0 … n-1 are the atoms', then come the sides of the domain.
+    Planes 0 … n-1 are those of the atoms, followed by the sides of the domain.
     """
     from scipy.spatial import ConvexHull, QhullError
 
     normals, sides = domain.sides
     middle = domain.moments[0]
-    # Units in which domain and envelope are of order one, where most atoms are: however far a few
-    # are, all duals then are of order one, as planes that steep lie that low in the middle.
+    # Use units in which domain and envelope are of order one for most atoms. However far a few
+    # atoms are, all duals are then of order one, as steep planes are low in the middle.
     size = np.ptp(domain.corners, axis=0).max()
     centred = atoms - np.median(atoms, 0)
     length = np.abs(centred).max(1)
@@ -126,15 +126,15 @@ def _vertices(atoms: Array, offset: Array, domain: ConvexDomain) -> tuple[Array,
 def _sharpened(
     points: Array, active: Index, atoms: Array, offset: Array, domain: ConvexDomain
 ) -> Array:
-    """Vertices (V, dim) recomputed from the planes that meet there.
+    """Recompute vertices (V, dim) from the planes that meet there.
 
-    Qhull's precision is relative to the largest slope: with one atom a thousand times as far as the
-    others, small cells have few digits. Where planes are almost parallel, as in a vertex of more
-    than dim + 1 of them, which Qhull splits, they give nothing better, and its point stays.
+    Qhull's precision is relative to the largest slope: with one atom a thousand times farther than
+    the others, small cells have few digits. If planes are almost parallel, as in a vertex of more
+    than dim + 1 of them, which Qhull splits, recomputing gains nothing, and Qhull's point is kept.
     """
     n = len(atoms)
     active = np.sort(active, axis=1)  # atoms first
-    of_cell = active[:, 0] < n  # of a split vertex some parts may name sides alone
+    of_cell = active[:, 0] < n  # some parts of a split vertex may list only sides
     every, points, active = points, points[of_cell], active[of_cell]
     first, others = active[:, :1], active[:, 1:]
     side = others >= n
@@ -175,7 +175,7 @@ def _uniform_mass(count: int, facets: Facets, domain: ConvexDomain) -> Array:
 
 
 def _mass(count: int, facets: Facets, outflow: Array) -> Array:
-    """What flows out of each cell, where a field whose divergence is the density flows."""
+    """The outflow of each cell, for a field whose divergence is the density."""
     inner = facets.outside < count
     mass: Array = np.bincount(facets.inside, outflow, count).astype(float)
     mass -= np.bincount(facets.outside[inner], outflow[inner], count)

@@ -2,13 +2,13 @@
 
 The field x/|x|^dim Γ(|x|) / S has the density as its divergence; Γ(r) is the mass within r and S
 the length or area of the unit sphere. For N(0, I) in 2D its flux through a segment is the mass of
-the triangle with the origin, an angle less Owen's T (Owen 1956). In 3D the flux through a polygon
+the triangle with the origin, an angle minus Owen's T (Owen 1956). In 3D the flux through a polygon
 at distance d is, with K(s) = erf(√(s/2)) / √s, in polar coordinates of its plane
 
     d/4π ∮ (K(d²) - K(d² + ρ²)) dθ,        dθ = e dt / ρ²,   ρ² = e² + t²
 
 along its edges, at distances e, by Gauss-Legendre quadrature. For the ball all integrals are
-elementary once facets or edges are cut where they leave it. Accuracy: docs/notes/exact.md.
+elementary once facets or edges are cut at its boundary. Accuracy: docs/notes/exact.md.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ Array = NDArray[np.float64]
 # Half the side of the box, in standard deviations.
 REACH = 10.0
 
-# Nodes on a piece of an edge, in standard deviations: errors of the integrand below 1e-16.
+# Quadrature nodes on a piece of an edge; lengths in standard deviations: errors below 1e-16.
 NODES = 12
 NODES_IF_SHORT = 5
 SHORT = 0.1
 
-# Below this ρ² the quotient of differences is a derivative; below this s that is a series.
+# Below this ρ² a derivative replaces the difference quotient; below this s, a series.
 NEAR = 1e-4
 SERIES = 1e-2
 
 
 @dataclass(frozen=True)
 class GaussianDensity:
-    """N(0, I) on a box that holds all its mass, in 2D or 3D."""
+    """N(0, I) on a box that contains all its mass, in 2D or 3D."""
 
     dim: int
 
@@ -48,7 +48,7 @@ class GaussianDensity:
         return ConvexDomain.box([-REACH] * self.dim, [REACH] * self.dim)
 
     def radius(self, mass: Array) -> Array:
-        """(n,) the radius within which there is a mass (n,)."""
+        """The radius (n,) within which the mass is ``mass`` (n,)."""
         from scipy.special import gammaincinv
 
         return np.asarray(np.sqrt(2 * gammaincinv(self.dim / 2, np.clip(mass, 0, 1))))
@@ -68,10 +68,10 @@ class GaussianDensity:
 
 
 def triangle_mass(distance: Array, low: Array, high: Array) -> Array:
-    """N(0, I₂) of the triangles between the origin and segments, all (n,).
+    """The mass under N(0, I₂) of triangles between the origin and segments, all (n,).
 
-    A segment lies on a line at a signed distance from the origin, between two places along it;
-    the mass is positive where it runs counterclockwise. Accurate to 1e-16, absolutely.
+    A segment is on a line at a signed distance from the origin, between two positions along it. The
+    mass is positive if it runs counterclockwise. Accurate to 1e-16, absolutely.
     """
     from scipy.special import owens_t
 
@@ -84,7 +84,7 @@ def triangle_mass(distance: Array, low: Array, high: Array) -> Array:
 
 
 def _between(low: Array, high: Array) -> Array:
-    """Φ(high) - Φ(low), with all its digits in both tails."""
+    """Φ(high) - Φ(low), accurate in both tails."""
     from scipy.special import ndtr
 
     flip = low > 0
@@ -110,7 +110,7 @@ def _edge_integral(distance: Array, aside: Array, low: Array, length: Array) -> 
 
 
 def _quotient(s: Array, more: Array) -> Array:
-    """(K(s) - K(s + more)) / more, of one shape."""
+    """(K(s) - K(s + more)) / more, with arguments of one shape."""
     value = (_kernel(s) - _kernel(s + more)) / np.maximum(more, NEAR)
     near = more < NEAR
     value[near] = -_derivative(s[near] + 0.5 * more[near])
@@ -136,7 +136,7 @@ def _derivative(s: Array) -> Array:
 
 @dataclass(frozen=True)
 class BallDensity:
-    """Uniform on the unit ball, in the box around it, in 2D or 3D."""
+    """The uniform density on the unit ball, in its bounding box, in 2D or 3D."""
 
     dim: int
 
@@ -146,7 +146,7 @@ class BallDensity:
         return ConvexDomain.box([-1.0] * self.dim, [1.0] * self.dim)
 
     def radius(self, mass: Array) -> Array:
-        """(n,) the radius within which there is a mass (n,)."""
+        """The radius (n,) within which the mass is ``mass`` (n,)."""
         return np.asarray(mass ** (1 / self.dim))
 
     def flux_through(self, facets: Facets) -> tuple[Array, Array]:
@@ -162,7 +162,7 @@ class BallDensity:
         inside, turn, arc = _cut(aside, low, high, d, section)
         area = 0.5 * (aside * inside + np.maximum(section, 0) * turn)
         flux = np.bincount(facet, area, count) * 3 / (4 * np.pi)
-        # ∫ Γ / r² dr from d on is ρ²/2 inside, 3/2 - d²/2 - 1/r beyond, and 1/d - 1/r where d > 1.
+        # ∫ Γ / r² dr from d on is ρ²/2 inside, 3/2 - d²/2 - 1/r outside, and 1/d - 1/r if d > 1.
         beyond = np.where(np.abs(d) < 1, d * (1.5 - 0.5 * d**2), np.sign(d)) * turn
         flow = 0.5 * d * aside * inside + beyond - np.sign(d) * arc
         return np.maximum(flux, 0), np.bincount(facet, flow, count) / (4 * np.pi)
@@ -171,13 +171,13 @@ class BallDensity:
 def _cut(
     aside: Array, low: Array, high: Array, above: Array, disc: Array
 ) -> tuple[Array, Array, Array]:
-    """Segments cut by a disc about the foot of the origin, which lies ``above`` their plane.
+    """Cut segments with a disc about the foot of the origin, which is ``above`` their plane.
 
     Args:
         aside: (n,) signed distance of the segment's line from the foot; low, high: (n,) its ends.
-        disc: (n,) the squared radius; no disc where it is negative.
+        disc: (n,) the squared radius; negative if there is no disc.
     Returns:
-        the length inside, and of what is outside ∫ dθ and ∫ |above| / r dθ, signed as ``aside``.
+        the length inside; ∫ dθ and ∫ |above| / r dθ over the part outside, signed as ``aside``.
     """
     half = np.sqrt(np.maximum(disc - aside**2, 0))
     enter, leave = np.clip(-half, low, high), np.clip(half, low, high)

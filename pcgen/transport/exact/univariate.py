@@ -1,6 +1,6 @@
 """Exact transport onto atoms on a line, for a source with a known quantile function along it.
 
-Sorted along the line, cell j ends where the source has the first B_j of its mass. With t the
+Sorted along the line, cell j ends where the cumulative mass of the source is B_j. With t the
 position of the atoms on the line, equal scores at that boundary q(B_j) give
 h_{j+1} - h_j = -q(B_j) (t_{j+1} - t_j).
 """
@@ -21,13 +21,13 @@ from pcgen.transport.problem import SemidiscreteProblem
 from pcgen.transport.solution import SemidiscreteSolution
 from pcgen.transport.sources import Quantile
 
-# Atoms further off the line than this share of their extent are not on it.
+# Atoms farther from the line than this share of their extent do not lie on it.
 FLATNESS = 1e-6
 
 
 @dataclass(frozen=True, kw_only=True)
 class UnivariateSolver:
-    """The closed form; in 1D, or where the atoms lie on a line of a source that knows its shadow.
+    """The closed form, in 1D or for atoms on a line along which the source's quantiles are known.
 
     Attributes:
         quantile: of the source along the line, (n,) → (n,) float64; by default the source's own
@@ -44,15 +44,15 @@ class UnivariateSolver:
         start: SemidiscreteSolution | None = None,
         on_step: Callable[[Any], None] | None = None,
     ) -> SemidiscreteSolution:
-        """The exact potential.
+        """Compute the exact potential.
 
         Args:
             generator: draws the samples of the transport values.
-            start, on_step: as other solvers have them; a closed form needs no start and takes no
+            start, on_step: for the common interface; a closed form needs no start and has no
                 steps to report.
         Raises:
             InputError: the atoms are not on a line, or no quantile function is known.
-            TransportError: the source has an atom or a gap where a cell should end at infinity.
+            TransportError: the source has an atom or a gap, or a cell would end at infinity.
         """
         distinct = problem.distinct
         atoms = problem.atoms[distinct.first].double()
@@ -63,7 +63,7 @@ class UnivariateSolver:
         quantile = self.quantile or getattr(problem.source, "line_quantile", lambda _: None)(
             direction
         )
-        alone = distinct.count == 1  # all mass goes there, whatever the source
+        alone = distinct.count == 1  # it gets all mass, for any source
         if quantile is None and not alone:
             raise InputError(
                 f"{type(problem.source).__name__} has no known quantile function along this line; "
@@ -75,7 +75,7 @@ class UnivariateSolver:
         if not torch.isfinite(ends).all() or (ends.diff() < 0).any():
             raise TransportError(
                 "the quantile function must be finite and increasing inside (0, 1); a weight below "
-                "float precision cannot be met by an unbounded source"
+                "float precision is impossible with an unbounded source"
             )
         steps = -ends * place.diff()
         sorted_potential = torch.cat([steps.new_zeros(1), steps.cumsum(0)])
@@ -109,7 +109,7 @@ class UnivariateSolver:
 
 
 def line_through(centred: Tensor) -> Tensor | None:
-    """The unit direction (dim,) of atoms (n, dim) about their mean, or None if not on a line."""
+    """The unit direction (dim,) of centred atoms (n, dim), or None if not on a line."""
     if centred.shape[1] == 1:
         return centred.new_ones(1)
     values, columns = torch.linalg.eigh(centred.T @ centred)

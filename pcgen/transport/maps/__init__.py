@@ -1,1 +1,1 @@
-"""Maps built from a potential: extended, soft and hard; stratified draws; plots of 2D cells."""
+"""Maps built from a potential: extended, soft and hard; stratified sampling; plots of 2D cells."""

@@ -1,12 +1,12 @@
 """The extended semi-discrete map: new points between neighbouring atoms, none between modes.
 
-The hard map returns atoms only. The extended map (after AE-OT, An et al., ICLR 2020) mixes the atom
-of the cell of x with those of the next best cells, by how little their scores fall short. It leaves
-out cells across which the map jumps: there lies the singular set of the potential, and a mixture
-across it would belong to no mode.
+The hard map returns only atoms. The extended map (after AE-OT, An et al., ICLR 2020) mixes the atom
+of the cell of x with those of the next best cells, weighted by how close their scores are. It
+leaves out cells across which the map jumps: they are separated by the singular set of the
+potential, and a mixture across it would belong to no mode.
 
-Both tests are free of the scale of the atoms: the gap from x to a facet, in units of the source,
-and the jump across it, relative to the local scales of both atoms
+Both criteria are invariant to the scale of the atoms: the gap from x to a facet, in units of the
+source, and the jump across it, relative to the local scales of both atoms
 (:mod:`pcgen.transport.maps.local_scale`). Definitions and measurements: docs/notes/extended-map.md.
 """
 
@@ -27,39 +27,39 @@ from pcgen.transport.solution import SemidiscreteSolution
 
 Mode = Literal["extended", "hard", "soft"]
 
-# Source samples on which typical gaps are measured, by a generator of their own.
+# Source samples that measure typical gaps, with a separate generator.
 PILOT = 2048
 
-# The largest scale-free jump of usual steps inside a mode; from there on shares fade.
+# The largest scale-free jump of ordinary steps within a mode; beyond it, shares fade.
 USUAL_JUMP = 1.25
 
-# Atoms for each neighbour that is mixed.
+# Atoms required for each neighbour that is mixed.
 FEWEST_A_NEIGHBOUR = 4
 
-# Draws per sample before sampling gives up on a source that lies on the singular set.
+# Attempts per sample before sampling gives up on a source that lies on the singular set.
 MOST_REDRAWS = 100
 
 
-class ExtendedMap:
-    """A solution's map in three modes, callable on points and able to sample.
+class SemidiscreteMap:
+    """The map of a solution, in three modes; callable on points, and able to sample.
 
     Args:
         solution: of a semi-discrete problem.
-        mode: ``hard`` gives atoms; ``extended`` mixes neighbouring cells off the singular set;
+        mode: ``hard`` returns atoms; ``extended`` mixes neighbouring cells off the singular set;
             ``soft`` is the entropic map, the softmax mean of all atoms, which also mixes modes.
-        neighbours: cells mixed with that of x, in ``extended``; at most a quarter of all. The
-            weight of cell j is (1 - δ_j / δ_last)², with δ the shortfall of its score and ``last``
-            the first cell not mixed, so it fades to zero as another takes its place.
+        neighbours: number of cells mixed with that of x in ``extended``, at most a quarter of all.
+            The weight of cell j is (1 - δ_j / δ_last)², with δ the shortfall of its score and
+            ``last`` the first cell not mixed, so it fades to zero as another takes its place.
         largest_jump: cells whose scale-free jump is larger are across the singular set. The weight
-            of a cell fades with its jump, from USUAL_JUMP on to nothing at this one: where modes
-            touch, mixtures use adjacent atoms only. In return the map takes small steps inside a
-            mode too, at most a sixth of the hard map's largest; docs/notes/extended-map.md.
+            of a cell fades with its jump, from USUAL_JUMP to zero at this value: where modes touch,
+            mixtures use only adjacent atoms. In return the map takes small steps within a mode too,
+            at most a sixth of the hard map's largest; see docs/notes/extended-map.md.
         band: x within this many typical facet distances of such a facet counts as rejected.
         singular: what :meth:`sample` does with rejected x: ``route`` keeps them, each on its side
-            of the facet, which leaves the masses of the modes exact; ``reject`` draws again.
+            of the facet, so the masses of the modes stay exact; ``reject`` draws again.
         epsilon: of ``soft``, in units of a score; by default the median shortfall of the second
             best cell.
-        batch: points mapped at once.
+        batch: points mapped at a time.
     """
 
     def __init__(
@@ -93,18 +93,18 @@ class ExtendedMap:
 
     @property
     def dim(self) -> int:
-        """Of the source and of the points: with :meth:`sample`, a source itself."""
+        """Dimension of source and points; with :meth:`sample` this makes the map a source."""
         return self.solution.problem.dim
 
     @cached_property
     def local_scale(self) -> Tensor:
-        """σ (n,) float64: how far each distinct atom is from others of its mode."""
+        """σ (n,) float64: the distance of each distinct atom from others of its mode."""
         atoms = self._atoms.double() - self._atoms.double().mean(0)
         return local_scales(atoms.to(self._precision), self.batch)
 
     @cached_property
     def typical(self) -> tuple[float, float]:
-        """Median facet distance and median score shortfall of the second best cell."""
+        """Median facet distance, and median score shortfall of the second best cell."""
         device = self._atoms.device
         x = self.solution.problem.source.sample(PILOT, Generator(device=device).manual_seed(0))
         index, short = self._ranked(x, 2)
@@ -115,7 +115,7 @@ class ExtendedMap:
         """The scale-free jump of the map across the facet between two cells.
 
         Args:
-            one, other: (w,) int64, numbers of distinct atoms (``problem.distinct``).
+            one, other: (w,) int64, indices of distinct atoms (``problem.distinct``).
         Returns:
             (w,) float64; above ``largest_jump`` the facet belongs to the singular set.
         """
@@ -124,10 +124,10 @@ class ExtendedMap:
         return result
 
     def __call__(self, x: Tensor, *, judge: bool = True) -> PushForward:
-        """Map points of the source, (n, dim); memory for ``batch`` of them at once.
+        """Map points (n, dim) of the source, ``batch`` at a time.
 
         Args:
-            judge: find which x are rejected, which takes longer than the rest.
+            judge: also find which x are rejected, which takes longer than the rest.
         """
         if len(x) <= self.batch:
             return self._map(x, judge)
@@ -137,11 +137,11 @@ class ExtendedMap:
         )
 
     def sample(self, count: int, generator: Generator) -> Tensor:
-        """Draw ``count`` points, (count, dim) in the type of the atoms.
+        """Sample ``count`` points, (count, dim) in the dtype of the atoms.
 
         Raises:
             InputError: ``count`` is negative.
-            TransportError: with ``singular="reject"``, nearly every draw is rejected.
+            TransportError: with ``singular="reject"``, nearly every sample is rejected.
         """
         if count < 0:
             raise InputError(f"the number of samples must be 0 or more, got {count}")
@@ -156,7 +156,7 @@ class ExtendedMap:
             if missing == 0:
                 return torch.cat(kept) if kept else self._atoms[:0]
         raise TransportError(
-            f"after {MOST_REDRAWS} rounds {missing} of {count} draws are still rejected; "
+            f"after {MOST_REDRAWS} rounds {missing} of {count} samples are still rejected; "
             "raise largest_jump, lower band or use singular='route'"
         )
 
@@ -166,7 +166,7 @@ class ExtendedMap:
 
     @property
     def _mixed(self) -> int:
-        """Cells mixed with that of x: of few atoms fewer, or all mixtures would be their mean."""
+        """Cells mixed with that of x; fewer for few atoms, or all mixtures would be their mean."""
         return min(self.neighbours, max(1, len(self._atoms) // FEWEST_A_NEIGHBOUR))
 
     @property
@@ -176,7 +176,7 @@ class ExtendedMap:
     def _ranked(self, x: Tensor, k: int) -> tuple[Tensor, Tensor]:
         """The k best cells of each x and the shortfall of their scores, both (n, k)."""
         _, index = self.solution.envelope.cells(x, k)
-        # Score differences in float64 from the atoms' differences: gaps are small against scores.
+        # Score differences in float64, from differences of atoms: gaps are small beside scores.
         best = self._atoms[index[:, :1]].double()
         offset = self.solution.envelope.offset
         short = ((best - self._atoms[index].double()) * x.double()[:, None]).sum(2)
@@ -184,9 +184,9 @@ class ExtendedMap:
         return index, short.clamp_(min=0)
 
     def _to_jump(self, x: Tensor, cell: Tensor) -> Tensor:
-        """Distance (n,) from x (n, dim), in distinct cells (n,), to the nearest facet of a jump.
+        """Distance (n,) from x (n, dim), in distinct cells (n,), to the nearest facet with a jump.
 
-        In float64: squared distances between near atoms would drown in those of far ones.
+        In float64: squared distances of near atoms would be lost beside those of far ones.
         """
         envelope, scale = self.solution.envelope, self.local_scale
         x, own = x.double(), self._atoms[cell].double() - envelope.centre
@@ -249,7 +249,7 @@ class ExtendedMap:
         )
 
     def _shares(self, short: Tensor, jump: Tensor) -> Tensor:
-        # Of two atoms there is no third to end the mixture: it ends where most samples are.
+        # With two atoms there is no third to bound the mixture: it ends where most samples are.
         whole = short.shape[1] == self._mixed + 2
         last = short[:, -1:].clamp(min=1e-300) if whole else max(2 * self.typical[1], 1e-300)
         shares = (1 - short / last).clamp(min=0).square()
@@ -265,14 +265,14 @@ def _columns(mapped: PushForward) -> tuple[Tensor, ...]:
 
 @dataclass(frozen=True, eq=False)
 class PushForward:
-    """Points and where they came from.
+    """Mapped points and their origin.
 
     Attributes:
-        points: (n, dim) in the type of the atoms.
+        points: (n, dim) in the dtype of the atoms.
         cell: (n,) int64, the atom whose cell each x is in.
         neighbours: (n, k) int64 atoms that may be mixed, ``cell`` first.
-        shares: (n, k) float64, their weights, of sum one; zero across the singular set.
-        rejected: (n,) bool, x is close to a facet where the map jumps; all False when not computed.
+        shares: (n, k) float64, their weights, which sum to one; zero across the singular set.
+        rejected: (n,) bool, whether x is near a facet where the map jumps; False if not computed.
         gap: (n,) float64, distance from x to the facet of its next best cell, in source units.
         jump: (n,) float64, scale-free jump of the map across that facet.
     """
@@ -286,13 +286,13 @@ class PushForward:
     jump: Tensor
 
     def figures(self, labels: Tensor | None = None) -> dict[str, float]:
-        """Shares of the points: rejected, interpolated, replayed; with labels also by mode.
+        """Shares of rejected, interpolated and replayed points; with labels also by mode.
 
         Args:
-            labels: (N,) int64, the mode of each atom. Adds ``coverage``, the share of modes that
-                a point reached, and ``mixture``, the share of points that mix several modes.
+            labels: (N,) int64, the mode of each atom. Adds ``coverage``, the share of modes
+                reached, and ``mixture``, the share of points that mix several modes.
         Raises:
-            InputError: there are atoms without a label.
+            InputError: some atoms have no label.
         """
         interpolated = (self.shares > 0).sum(1) > 1
         figures = {
@@ -303,8 +303,8 @@ class PushForward:
         if labels is not None:
             if labels.ndim != 1 or len(labels) <= self.neighbours.max():
                 raise InputError(
-                    f"labels must be one number for each of the atoms, which are more than "
-                    f"{int(self.neighbours.max())}; got shape {tuple(labels.shape)}"
+                    f"labels must have one number per atom, and there are more than "
+                    f"{int(self.neighbours.max())} atoms; got shape {tuple(labels.shape)}"
                 )
             own = labels[self.neighbours]
             foreign = (own != own[:, :1]) & (self.shares > 0)

@@ -1,9 +1,9 @@
-"""The local scale of each atom, which tells a jump between modes from a step inside one.
+"""The local scale of each atom, which distinguishes jumps between modes from steps within one.
 
-The scale σ is the distance to the 7th nearest neighbour (Zelnik-Manor and Perona 2004). Where the
-distances to the neighbours leap before the 7th, σ ends before the leap, since the atoms beyond are
-in another mode. A pair of atoms closer together than that, and a single atom, which has no scale of
-its own, are taken to belong to the nearest mode. Measurements: docs/notes/extended-map.md.
+The scale σ is the distance to the 7th nearest neighbour (Zelnik-Manor and Perona 2004). If
+the distances to the neighbours leap before the 7th, σ is the one before the leap, since the atoms
+beyond are in another mode. A pair of atoms closer together than that, and a single atom, which has
+no scale of its own, count as part of the nearest mode. Measurements: docs/notes/extended-map.md.
 """
 
 from __future__ import annotations
@@ -13,20 +13,20 @@ from torch import Tensor
 
 from pcgen import kernels
 
-# The near neighbour whose distance is an atom's own scale.
+# The neighbour whose distance is an atom's scale.
 SCALE_NEIGHBOUR = 7
 
-# How far the neighbour beyond a mode of few atoms is, in units of those inside; of two atoms.
+# The relative distance of the first neighbour outside a small mode; for a mode of two atoms.
 LEAP = 3.0
 LEAP_OF_PAIR = 10.0
 
 
 def local_scales(atoms: Tensor, batch: int) -> Tensor:
-    """σ (n,) float64, one for a single atom.
+    """The scales σ (n,) float64; 1 for a single atom.
 
     Args:
-        atoms: (n, dim) distinct, about their centre, in a type precise enough to distinguish them.
-        batch: atoms compared with all others at once.
+        atoms: (n, dim) distinct, about their centre, in a dtype precise enough to distinguish them.
+        batch: atoms compared with all others at a time.
     """
     if len(atoms) < 2:
         return torch.ones(len(atoms), dtype=torch.float64, device=atoms.device)
@@ -40,7 +40,7 @@ def local_scales(atoms: Tensor, batch: int) -> Tensor:
 
 
 def _distances(atoms: Tensor, count: int, batch: int) -> Tensor:
-    """(n, count) float64, to the nearest others, nearest first."""
+    """Distances (n, count) float64 to the nearest others, nearest first."""
     half = -0.5 * atoms.square().sum(1)
     near = torch.empty(len(atoms), count, dtype=torch.float64, device=atoms.device)
     for start in range(0, len(atoms), batch):

@@ -17,22 +17,22 @@ from pcgen.transport.exact.densities import ConvexDomain
 from pcgen.transport.exact.measures import exact_measure
 from pcgen.transport.exact.power_diagram import PowerDiagram, power_diagram
 from pcgen.transport.exact.radial_densities import GaussianDensity
-from pcgen.transport.maps.extended import ExtendedMap
+from pcgen.transport.maps.extended import SemidiscreteMap
 from pcgen.transport.solution import SemidiscreteSolution
 
-# Standard deviations of an unbounded source that the picture shows.
+# Standard deviations of an unbounded source that the plot shows.
 WINDOW = 3.0
 
-# Paths of the flow that are drawn.
+# Number of plotted paths of the flow.
 MOST_PATHS = 500
 
 
 @dataclass(frozen=True, eq=False)
-class CellPicture:
-    """What there is to draw of a solution in 2D, in coordinates of the source.
+class CellGeometry:
+    """The plotted geometry of a 2D solution, in coordinates of the source.
 
     Attributes:
-        polygons: the corners (k, 2) of each cell, in order; empty for a cell out of sight.
+        polygons: the corners (k, 2) of each cell, in order; empty for a cell outside the plot.
         facets: (W, 2, 2) the facets between cells; jump: (W,) the scale-free jump across each.
         singular: (W,) bool, the facets of the singular set.
     """
@@ -43,8 +43,8 @@ class CellPicture:
     singular: NDArray[np.bool_]
 
 
-def cell_picture(extended: ExtendedMap) -> CellPicture:
-    """Cut the source's domain, or a window of it, into the cells of the solution.
+def cell_geometry(extended: SemidiscreteMap) -> CellGeometry:
+    """Divide the source's domain, or a window of it, into the cells of the solution.
 
     Raises:
         InputError: the problem is not 2D.
@@ -62,29 +62,29 @@ def cell_picture(extended: ExtendedMap) -> CellPicture:
         raise InputError("a picture needs atoms in 2D")
     pair = [torch.from_numpy(side[inner]) for side in (cells.facets.inside, cells.facets.outside)]
     jump = extended.jump(*pair).cpu().numpy()
-    return CellPicture(_polygons(cells), ends[inner], jump, jump > extended.largest_jump)
+    return CellGeometry(_polygons(cells), ends[inner], jump, jump > extended.largest_jump)
 
 
-def draw(
+def plot_solution(
     solution: SemidiscreteSolution,
     path: Path | str,
     *,
     samples: int = 2000,
     seed: int = 0,
-    extended: ExtendedMap | None = None,
+    extended: SemidiscreteMap | None = None,
 ) -> None:
-    """Write a figure (PNG, PDF or SVG by the name) of four panels.
+    """Write a figure with four panels (PNG, PDF or SVG, according to the suffix).
 
-    The source in cells, each in the colour of its atom, with the singular set in red; the samples
-    of the base; where the extended map pushes them; and the flow between, the straight paths
-    (1 - t) x + t T(x), which on the two sides of the singular set part.
+    The source divided into cells, each in the colour of its atom, with the singular set in red;
+    samples of the base; their images under the extended map; and the flow between them, the
+    straight paths (1 - t) x + t T(x), which diverge on either side of the singular set.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.collections import LineCollection, PolyCollection
     from matplotlib.figure import Figure
 
-    extended = extended or ExtendedMap(solution)
-    picture = cell_picture(extended)
+    extended = extended or SemidiscreteMap(solution)
+    picture = cell_geometry(extended)
     x = solution.problem.source.sample(samples, Generator().manual_seed(seed))
     mapped = extended(x)
     start, end = x.double().cpu().numpy(), mapped.points.double().cpu().numpy()

@@ -1,9 +1,9 @@
-"""Stratified draws: small sets that cover the cells of a transport evenly.
+"""Stratified sampling: small sets that cover the cells of a transport evenly.
 
-Independent draws repeat cells. Here a draw is skipped while its cell has had more than its share,
-so each cell receives its mass in a small set too, up to one draw. Cells of equal mass are
-interchangeable, so every single draw still has the law of the source; only the draws of a set are
-no longer independent, as in stratified sampling.
+Independent samples repeat cells. Here a sample is skipped while its cell has had more than its
+share, so each cell receives its mass up to one sample even in a small set. Cells of equal mass are
+interchangeable, so every single sample still has the distribution of the source; the samples of a
+set are merely no longer independent.
 """
 
 from __future__ import annotations
@@ -13,19 +13,19 @@ import math
 from torch import Tensor
 
 HEADROOM = 2.0
-"""A cell may have this many times its share, plus one draw: then at most every second draw is
-skipped on average. Without headroom, a round would wait for its last cell."""
+"""A cell may get this many times its share, plus one sample. Then at most every second sample is
+skipped on average; without headroom, a round would wait for its last cell."""
 
 PATIENCE = 64
-"""After this many skipped draws in a row the next is kept: the source then visits too few of the
-cells to be even."""
+"""After this many consecutive skipped samples the next is kept: the source then reaches too few of
+the cells to be even."""
 
 
 class StratifiedSampler:
-    """Counts draws per group of cells and decides which draws to keep.
+    """Counts samples per group of cells and decides which samples to keep.
 
     Args:
-        mass: (groups,) non-negative masses; their sum is taken for one.
+        mass: (groups,) non-negative masses, which are normalised.
     """
 
     def __init__(self, mass: Tensor) -> None:
@@ -34,7 +34,7 @@ class StratifiedSampler:
         self._kept = self._passed = 0
 
     def keep(self, groups: Tensor) -> list[int]:
-        """Positions in ``groups`` (n,) int64, the groups of the next draws, that are kept."""
+        """Indices of the samples to keep, given the groups (n,) int64 of the next samples."""
         positions = []
         for position, group in enumerate(groups.tolist()):
             allowed = 1 + math.floor(self._kept * self._share[group])

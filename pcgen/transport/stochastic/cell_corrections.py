@@ -1,7 +1,7 @@
-"""Two corrections of a stochastic iterate, from one sample of scores.
+"""Two corrections of a stochastic iterate, each from one sample of scores.
 
-Groups of atoms that miss their mass are shifted as a whole; dead cells are raised to the height at
-which they win their mass. Both are cheap beside the steps that they replace: such errors lie in
+Groups of atoms with the wrong mass are shifted as a whole, and dead cells are raised to the height
+at which they get their mass. Both are cheap beside the steps they replace, as such errors lie in
 directions in which the semi-dual is nearly flat.
 """
 
@@ -15,28 +15,28 @@ from torch import Tensor
 
 from pcgen import kernels
 from pcgen.transport.chunking import batches
-from pcgen.transport.stochastic.group_corrections import Groups, best_of_groups, group_shifts
+from pcgen.transport.stochastic.group_corrections import Groups, best_group_scores, group_shifts
 from pcgen.transport.stochastic.mass_estimates import MassEstimate
 from pcgen.transport.stochastic.state import SemidualState
 from pcgen.transport.stochastic.workspace import Workspace
 
-# Dead cells raised at once, the rank of the quantile that raises one, and the number of the batch
-# (negative: outside the stream) from which these samples are drawn.
+# The number of dead cells raised at a time, the largest rank of the quantile that raises one, and
+# the number of the batch (negative: outside the stream) from which these samples are drawn.
 MOST_REVIVED = 1024
 MOST_RANKS = 256
 FIRST_REVIVAL = -2
 
-# Plain samples for the revival of dead cells: as many as the tests count for, up to this number; of
-# many cells, enough that the quantile of a dead cell is the second least. The 32 tests a cell, ten
+# Plain samples to revive dead cells: as many as the tests count for, up to this number; for many
+# cells, enough that the quantile of a dead cell is the second smallest. The 32 tests per cell, ten
 # times cheaper with redrawn rows, would be twice the rows of a whole solve of 10⁵ cells.
 REVIVAL_ENOUGH = 2**18
 REVIVAL_RANK = 2
 
-# Samples to balance groups of atoms on, and the number of their first batch.
+# Samples for balancing groups of atoms, and the number of their first batch.
 BALANCE_PER_CELL = 16
 BALANCE_PER_GROUP = 2500  # a relative error of 2 %
 BALANCE_ENOUGH = 2**16  # the number of groups does not grow with that of the cells
-SHELLS_ENOUGH = 2**14  # they are few, and what they correct is smooth
+SHELLS_ENOUGH = 2**14  # there are few shells, and their correction is smooth
 BALANCE_ENTRIES = 2**24  # scores of samples for groups, 128 MiB
 FIRST_BALANCE = -(2**20)
 
@@ -48,10 +48,10 @@ def groups_unbalanced(
     groups: Groups,
     tolerance: float = 0.0,
 ) -> bool:
-    """Whether groups of atoms miss their masses by more than sampling noise explains.
+    """Whether the mass errors of groups of atoms exceed sampling noise.
 
     Args:
-        tolerance: χ² over the groups that is ignored.
+        tolerance: largest χ² over the groups that is ignored.
     """
     if groups.count < 2 or not state.averaged:
         return False
@@ -64,7 +64,7 @@ def groups_unbalanced(
 
 
 def balance_groups(work: Workspace, state: SemidualState, groups: Groups) -> SemidualState:
-    """Shift the potential of each group so that it gets its mass on fresh samples."""
+    """Shift the potential of each group so that it has its mass on fresh samples."""
     samples = min(BALANCE_PER_CELL * work.count, BALANCE_ENOUGH)
     samples = max(samples, BALANCE_PER_GROUP * groups.count)
     samples = min(samples, BALANCE_ENTRIES // groups.count)
@@ -73,7 +73,7 @@ def balance_groups(work: Workspace, state: SemidualState, groups: Groups) -> Sem
     parts = []
 
     def best(x: Tensor) -> Tensor:
-        return best_of_groups(x, work.atoms, state.average, groups)
+        return best_group_scores(x, work.atoms, state.average, groups)
 
     for number, size in enumerate(batches(samples)):
         x = work.draw(0, size, FIRST_BALANCE - state.looks * samples - number)
@@ -87,9 +87,9 @@ def revive_dead_cells(
 ) -> SemidualState:
     """Raise each dead cell to the height at which it alone would take its mass.
 
-    A dead cell rises by one small step per batch, in the averaging phase by ever smaller
-    ones. But how far its score falls short of the best, sample by sample, is known: raised
-    by the ν-quantile of that, it wins a share ν of the samples.
+    Stochastic steps raise a dead cell by one small step per batch, and by ever smaller ones in the
+    averaging phase. But the shortfall of its score from the best is known for each sample: raised
+    by the ν-quantile of the shortfalls, the cell wins a share ν of the samples.
     """
     dead = estimate.dead_cells.nonzero()[:MOST_REVIVED, 0]
     rare = math.ceil(REVIVAL_RANK / work.weights[dead].min().item())

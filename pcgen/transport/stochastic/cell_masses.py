@@ -1,4 +1,4 @@
-"""The mass that each cell gets from a batch of samples: the one place where samples meet atoms."""
+"""The mass of each cell in a batch of samples."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ class SampleBatch:
     """A batch of source samples in working coordinates.
 
     Attributes:
-        x: (count, r), or without the leading coordinates where these are drawn again.
-        moves: (count, 2, 4, r) their draws; None for plain samples.
+        x: (count, r), or without the leading coordinates if these are redrawn.
+        moves: (count, 2, 4, r), the redrawn coordinates; None for plain samples.
     """
 
     x: Tensor
@@ -32,12 +32,12 @@ class SampleBatch:
 
 @dataclass(frozen=True, eq=False)
 class CellMasses:
-    """Masses summed over independent rows.
+    """Cell masses, summed over independent rows.
 
     Attributes:
         mass: (n,) float64, Σ c_i over rows, c_i the share of cell i in a row; sums to ``rows``.
-        square: Σ over rows of Σ_i c_i² / ν_i; NaN where it was not measured.
-        rows: how many.
+        square: Σ over rows of Σ_i c_i² / ν_i; NaN if it was not measured.
+        rows: number of rows.
     """
 
     mass: Tensor
@@ -49,9 +49,9 @@ class CellMasses:
         return CellMasses(self.mass + other.mass, square, rows)
 
     def variance(self, weights: Tensor) -> float:
-        """Σ_i Var(c_i) / ν_i of one row: the χ² that the mean of M rows shows by chance, times M.
+        """Σ_i Var(c_i) / ν_i for one row: M times the χ² of the mean of M rows due to noise.
 
-        Of plain samples and the right masses it is n - 1.
+        For plain samples and the right masses it is n - 1.
         """
         mean = self.mass / self.rows
         return self.square / self.rows - (mean.square() / weights).sum().item()
@@ -66,10 +66,10 @@ def cell_masses(
     epsilon: float,
     backend: str = "auto",
 ) -> CellMasses:
-    """Share each row out among the cells.
+    """Compute the masses of the cells in a batch.
 
     Args:
-        atoms: (n, r) in working coordinates; leading: of these, where the rows have moves.
+        atoms: (n, r) in working coordinates; leading: of these, if the rows have moves.
         potential: (n,) float64; weights: (n,) float64, positive.
         epsilon: smoothing of the cells in units of a score, 0 for hard cells.
     """

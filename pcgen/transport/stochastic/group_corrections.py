@@ -1,8 +1,8 @@
-"""Corrections by groups: shift whole groups of atoms so that each group gets its mass.
+"""Corrections by groups: shift whole groups of atoms so that each group has its mass.
 
-Stochastic steps correct the balance between distant groups last, since few samples lie near the
-facets between them. With the best score of each group on some samples, the potential of each group
-as a whole is a small convex problem of its own. Reasons and figures: docs/notes/semidual.md.
+Stochastic steps correct the balance between distant groups last, since few samples are near the
+facets between them. Given the best score of each group on some samples, the common potential shift
+of each group is a small convex problem. Reasons and measurements: docs/notes/semidual.md.
 """
 
 from __future__ import annotations
@@ -19,29 +19,29 @@ from pcgen.transport.chunking import ENTRIES, centred_blocks, mean
 MOST_GROUPS = 32
 MOST_CLUSTERS = 128  # with 32 groups, forty clusters took over sixty times the samples
 MOST_SHELLS = 16
-THIN = 1.01  # outermost over innermost, below which the atoms are on one sphere
+THIN = 1.01  # outermost over innermost radius, below which the atoms lie on one sphere
 ATOMS_PER_GROUP = 8
 LLOYD_STEPS = 8
-APART = 6.0  # parts of one blob are two or three radii apart
+APART = 6.0  # parts of one cluster are two or three radii apart
 
-# Newton's method on the groups: levels of smoothing, each a quarter of the last, and steps a level.
-# Groups far apart need five; parts of one tight cluster among others need as many more as their
-# scores are closer.
+# Newton's method on the groups: smoothing levels, each a quarter of the last, and steps per level.
+# Groups far apart need five; parts of a tight cluster among others need more, as their scores are
+# closer.
 LEVELS = 16
 STEPS = 12
 REACH = 10  # the longest step, in units of the smoothing
 HALVINGS = 8
-CACHED = 2**17  # scores treated at once, 1 MiB
+CACHED = 2**17  # scores processed at a time, 1 MiB
 
 
 @dataclass(frozen=True, eq=False)
 class Groups:
-    """A partition of the atoms into nearby ones.
+    """A partition of the atoms into groups of nearby ones.
 
     Attributes:
         label: (n,) int64; weights: (C,) float64, of each group.
-        place: (n,) float64, the position of each atom along the sequence of groups, for shifts that
-            change from group to group without a step; None for groups that move as a whole.
+        place: (n,) float64, the position of each atom along the sequence of groups, for shifts
+            that vary continuously between groups; None for groups that move as a whole.
     """
 
     label: Tensor
@@ -54,11 +54,11 @@ class Groups:
         return len(self.weights)
 
     def masses(self, counts: Tensor) -> Tensor:
-        """Values of the cells (n,) summed over each group, (C,)."""
+        """Sums (C,) over each group of values (n,) of the cells."""
         return counts.new_zeros(self.count).index_add_(0, self.label, counts)
 
     def spread(self, shift: Tensor) -> Tensor:
-        """Shifts (C,) of the groups as those of the atoms, (n,)."""
+        """Shifts (n,) of the atoms, given those of the groups (C,)."""
         if self.place is None:
             return shift[self.label]
         middle = self.masses(self.place) / torch.bincount(self.label, minlength=self.count)
@@ -69,7 +69,7 @@ class Groups:
 
 
 def partition(atoms: Tensor, weights: Tensor, most: int = MOST_GROUPS) -> Groups:
-    """k-means from a farthest-first start, which finds one atom of every tight cluster."""
+    """k-means initialised by farthest-first traversal, which finds every tight cluster."""
     count = max(1, min(most, len(atoms) // ATOMS_PER_GROUP))
     sample = atoms[:: max(1, len(atoms) // 4096)]
     chosen = [0]
@@ -89,10 +89,10 @@ def partition(atoms: Tensor, weights: Tensor, most: int = MOST_GROUPS) -> Groups
 
 
 def shells(atoms: Tensor, weights: Tensor) -> Groups | None:
-    """Shells of equal mass about the mean of the atoms, or None of few atoms or of one sphere.
+    """Shells of equal mass about the mean of the atoms; None if few, or on one sphere.
 
     Smoothed cells are too large at the border of the atoms; shells correct that with a few thousand
-    samples. They shift without a step between them, since a step would empty cells on either side.
+    samples. Their shift is continuous, since a step between shells would empty cells next to it.
     """
     count = min(MOST_SHELLS, len(atoms) // ATOMS_PER_GROUP)
     if count < 2:
@@ -102,7 +102,7 @@ def shells(atoms: Tensor, weights: Tensor) -> Groups | None:
     order = radius.argsort(stable=True)
     if radius[order[-1]] < THIN * radius[order[0]]:
         return None
-    # Half of its own weight less: an atom belongs where its middle is.
+    # Minus half its own weight: an atom belongs to the shell that contains its middle.
     within = weights[order].cumsum(0) - 0.5 * weights[order]
     label = torch.empty_like(order)
     label[order] = (within * count).long().clamp(0, count - 1)
@@ -114,9 +114,9 @@ def shells(atoms: Tensor, weights: Tensor) -> Groups | None:
 
 
 def partitions(atoms: Tensor, weights: Tensor) -> tuple[Groups, ...]:
-    """From coarse to fine: well-separated clusters, where there are any, then their parts.
+    """Partitions from coarse to fine: well-separated clusters, if any, then their parts.
 
-    Parts of one tight cluster cannot make up for its mass: a shift empties cells at its border.
+    Parts of a tight cluster cannot correct its mass: a shift empties cells at its border.
     """
     fine, many = partition(atoms, weights), partition(atoms, weights, MOST_CLUSTERS)
     clusters = merge_near_groups(atoms, many)
@@ -126,7 +126,7 @@ def partitions(atoms: Tensor, weights: Tensor) -> tuple[Groups, ...]:
 
 
 def merge_near_groups(atoms: Tensor, groups: Groups) -> Groups:
-    """Groups merged until the centres of any two are :data:`APART` times a radius apart."""
+    """Merge groups until the centres of any two are :data:`APART` times a radius apart."""
     size = torch.bincount(groups.label, minlength=groups.count)
     centres = atoms.new_zeros(groups.count, atoms.shape[1]).index_add_(0, groups.label, atoms)
     centres /= size[:, None]
@@ -138,9 +138,9 @@ def merge_near_groups(atoms: Tensor, groups: Groups) -> Groups:
         ]
     )
     radius = (groups.masses(squares) / size).sqrt()
-    # By the larger radius: a part may be one atom.
+    # The larger radius, as a part may be a single atom.
     near = torch.cdist(centres, centres) < APART * torch.maximum(radius, radius[:, None])
-    for _ in range(groups.count):  # what is near to the near is near
+    for _ in range(groups.count):  # nearness is transitive here
         near = (near.to(atoms.dtype) @ near.to(atoms.dtype)) > 0
     first = torch.where(near, torch.arange(groups.count, device=near.device), groups.count).amin(1)
     names = first.unique(return_inverse=True)[1]
@@ -148,8 +148,8 @@ def merge_near_groups(atoms: Tensor, groups: Groups) -> Groups:
     return Groups(names[groups.label], weights)
 
 
-def best_of_groups(x: Tensor, atoms: Tensor, offset: Tensor, groups: Groups) -> Tensor:
-    """The best score of each group, (batch, C), in blocks that bound the memory."""
+def best_group_scores(x: Tensor, atoms: Tensor, offset: Tensor, groups: Groups) -> Tensor:
+    """The best score of each group, (batch, C), computed in blocks to bound the memory."""
     order = groups.label.argsort(stable=True)
     ends = torch.bincount(groups.label, minlength=groups.count).cumsum(0).tolist()
     sorted_atoms, sorted_offset = atoms[order], offset[order].to(atoms.dtype)
@@ -163,10 +163,11 @@ def best_of_groups(x: Tensor, atoms: Tensor, offset: Tensor, groups: Groups) -> 
 
 
 def group_shifts(best: Tensor, weights: Tensor) -> Tensor:
-    """Shifts a (C,) such that group c is the best of ``best + a`` on a share weights_c of samples.
+    """Shifts a (C,) such that group c has the best ``best + a`` on a share weights_c of samples.
 
-    Newton's method on the smoothed semi-dual of the groups, the smoothing annealed until the hard
-    shares are as near as samples can show. The result is the nearest of all levels and of no shift.
+    Newton's method on the smoothed semi-dual of the groups. The smoothing is annealed until the
+    hard shares are as close as samples can show. Returns the best result of all levels and of no
+    shift.
 
     Args:
         best: (M, C) scores; weights: (C,) float64.
@@ -184,7 +185,7 @@ def group_shifts(best: Tensor, weights: Tensor) -> Tensor:
         before, miss = miss, _miss(best + shift, weights)
         if miss < least:
             nearest, least = shift, miss
-        elif miss == before:  # no sample changes its group any more: it is one of a few points
+        elif miss == before:  # no sample changes its group any more
             break
         epsilon = epsilon / 4
     return nearest - weights @ nearest
@@ -193,18 +194,18 @@ def group_shifts(best: Tensor, weights: Tensor) -> Tensor:
 def _smoothed(
     best: Tensor, weights: Tensor, shift: Tensor, epsilon: Tensor, enough: float
 ) -> Tensor:
-    """Newton's method with line search at one smoothing ε, from ``shift``."""
+    """Newton's method with line search for one smoothing ε, starting from ``shift``."""
     eye = torch.eye(len(weights), dtype=torch.float64, device=best.device)
     now, mass = _value(best, weights, shift, epsilon)
     for _ in range(STEPS):
         if ((mass - weights).square() / weights).sum() <= enough:
             break
         overlaps = _overlaps(best, shift, epsilon)
-        # Shares sum to one, so this diagonal is their mean: and no rounding makes it less than
+        # Shares sum to one, so this diagonal is their mean; and rounding cannot make it less than
         # the rest of its row.
         hessian = (torch.diag(overlaps.sum(1)) - overlaps) / epsilon
-        # Singular along the constants, and zero where no share is shared. Not by lstsq, whose
-        # last bits change with where its arguments lie in memory.
+        # Singular along the constants, and zero where no share overlaps. lstsq is avoided, as its
+        # last bits depend on the memory addresses of its arguments.
         hessian += (1e-9 * hessian.diagonal().mean() + 1e-300) * eye
         step = torch.linalg.solve(hessian, weights - mass)
         step -= step.mean()
@@ -230,7 +231,7 @@ def _value(best: Tensor, weights: Tensor, shift: Tensor, epsilon: Tensor) -> tup
 
 
 def _overlaps(best: Tensor, shift: Tensor, epsilon: Tensor) -> Tensor:
-    """The mean products of any two groups' shares, (C, C)."""
+    """The mean products of the shares of any two groups, (C, C)."""
     product = torch.zeros(len(shift), len(shift), dtype=torch.float64, device=best.device)
     for _, shares in _shares(best, shift, epsilon):
         product += shares.T @ shares
@@ -238,10 +239,10 @@ def _overlaps(best: Tensor, shift: Tensor, epsilon: Tensor) -> Tensor:
 
 
 def _shares(best: Tensor, shift: Tensor, epsilon: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-    """Of some rows after others: the log-sum-exp of scores / ε, and their softmax.
+    """Yield the log-sum-exp of scores / ε and their softmax, for some rows at a time.
 
-    In parts that stay in the cache, and exponentials in single precision: there are hundreds of
-    passes over all rows. The differences that they are of are not rounded.
+    Parts fit in the cache, and exponentials are in single precision, as there are hundreds of
+    passes over all rows. The differences in the exponents are not rounded.
     """
     for part in best.split(max(1, CACHED // best.shape[1])):
         scores = part + shift
@@ -252,7 +253,7 @@ def _shares(best: Tensor, shift: Tensor, epsilon: Tensor) -> Iterator[tuple[Tens
 
 
 def _miss(best: Tensor, weights: Tensor) -> float:
-    """χ² of the shares that the groups win."""
+    """χ² of the shares of the groups."""
     share = torch.bincount(best.argmax(1), minlength=len(weights)) / len(best)
     return ((share - weights).square() / weights).sum().item()
 

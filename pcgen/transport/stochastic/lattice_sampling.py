@@ -1,10 +1,10 @@
-"""Batches of samples that share all but their leading coordinates: more samples for one product.
+"""Batches of samples that share all but their leading coordinates: more samples per product.
 
-Scores ⟨p_i, x⟩ + h_i cost a product with all coordinates of x; the leading principal coordinates of
-the atoms move the cells most. Those are drawn 16 times for each x, on a small lattice with a random
-shift, at two additions a score; the product with the rest is formed once. This is stratification
-along the principal directions. It brings the variance of a row to 0.088 of plain Monte Carlo;
-measurements and alternatives: docs/notes/lattice-sampling.md.
+Scores ⟨p_i, x⟩ + h_i cost a product with all coordinates of x, but the leading principal
+coordinates of the atoms move the cells most. For each x, those are drawn 16 times, on a small
+lattice with a random shift, at two additions per score; the product with the rest is computed once.
+This is stratification along the principal directions. It reduces the variance of a row to 0.088 of
+plain Monte Carlo; measurements and alternatives: docs/notes/lattice-sampling.md.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torch import Tensor
 from pcgen.datatypes import Source
 from pcgen.kernels.backends import native_usable
 
-# Directions in a group, and groups: 8 directions in all, fewer where the atoms span less than 16.
+# Directions per group, and groups: 8 directions in all, fewer if the atoms span less than 16.
 PER_GROUP = 4
 GROUPS = 2
 DRAWS = 4
@@ -26,14 +26,14 @@ REDRAWS = DRAWS**GROUPS
 
 @dataclass(frozen=True, eq=False)
 class LeadingCoordinates:
-    """The coordinates that are drawn again, and the rest.
+    """The coordinates that are redrawn, and the rest.
 
     Attributes:
         slopes: (2, r, n), the atoms in the leading coordinates, in two groups.
         rest: (n, m), the atoms in the coordinates that are drawn once.
-        axes: (dim,) int64, the coordinates of the source, the leading ones first; None where the
-            law of the source is the same in all directions.
-        project: (dim - 2 r, m), from the rest of the source's axes; None in the same case.
+        axes: (dim,) int64, the coordinates of the source, the leading ones first; None if the
+            source has the same distribution in all directions.
+        project: (dim - 2 r, m), from the remaining axes of the source; None in the same case.
     """
 
     slopes: Tensor
@@ -43,7 +43,7 @@ class LeadingCoordinates:
 
     @classmethod
     def of(cls, atoms: Tensor, basis: Tensor, source: Source) -> LeadingCoordinates | None:
-        """Choose the directions, or None where nothing is gained.
+        """Choose the directions; None if redrawing gains nothing.
 
         Args:
             atoms: (n, rank) in principal coordinates; basis: (dim, rank), these directions.
@@ -64,7 +64,7 @@ class LeadingCoordinates:
         return cls(slopes.reshape(GROUPS, r, -1).contiguous(), rest.contiguous(), axes, project)
 
     def rows(self, uniform: Tensor, source: Source) -> tuple[Tensor, Tensor]:
-        """Uniforms (count, columns) in (0, 1) to the rest (count, m) and moves (count, 2, 4, r).
+        """Map uniforms (count, columns) to the rest (count, m) and moves (count, 2, 4, r).
 
         The first columns are the shifts of the lattices.
         """

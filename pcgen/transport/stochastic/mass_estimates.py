@@ -14,26 +14,26 @@ from pcgen.transport.potential import UpperEnvelope
 from pcgen.transport.problem import SemidiscreteProblem
 from pcgen.transport.stochastic.cell_masses import CellMasses
 
-# The share of the cells that are called rare.
+# The share of the cells that count as rare.
 RAREST = 0.1
 
-# Expected samples of a cell before none of them means that it is dead: by chance e^-10.
+# A cell without samples is dead if at least this many were expected; by chance e^-10.
 EXPECTED = 10
 
 
 @dataclass(frozen=True, kw_only=True)
 class MassEstimate:
-    """Fresh samples counted per cell, and the errors of the masses that follow.
+    """Counts of fresh samples per cell, and the resulting errors of the masses.
 
     Attributes:
-        counts: (n,) float64, samples in each cell; of redrawn ones the mean over the redraws.
+        counts: (n,) float64, samples in each cell; the mean over the redraws for redrawn ones.
         weights: (n,) float64, positive, the required masses.
         samples: M, the sum of the counts.
         square: Σ over samples of Σ_i c_i² / ν_i; None for plain samples, where each c is 0 or 1.
-        exact: the estimate that χ² is taken from, of samples scored against all atoms; None where
-            this one is of such samples.
-        searched_counts: (n,) float64, of cells without a sample, how many of
-            ``searched_samples`` more fell in each.
+        exact: the estimate for χ², from samples scored against all atoms; None if this estimate
+            is of such samples.
+        searched_counts: (n,) float64, for cells without a sample, how many of
+            ``searched_samples`` further samples are in each.
     """
 
     counts: Tensor
@@ -46,7 +46,7 @@ class MassEstimate:
 
     @property
     def chi2(self) -> float:
-        """Unbiased: Σ c(c-1) / (M (M-1) ν) - 1 from M samples, over pairs of different ones."""
+        """Unbiased χ²: Σ c(c-1) / (M (M-1) ν) - 1 for M samples, over pairs of different ones."""
         if self.exact is not None:
             return self.exact.chi2
         c, m = self.counts, self.samples
@@ -55,7 +55,7 @@ class MassEstimate:
 
     @property
     def effective(self) -> float:
-        """Plain samples whose masses would vary as much."""
+        """The number of plain samples with the same variance of the masses."""
         if self.square is None:
             return self.samples
         variance = CellMasses(self.counts, self.square, self.samples).variance(self.weights)
@@ -63,7 +63,7 @@ class MassEstimate:
 
     @property
     def chi2_error(self) -> float:
-        """Standard error: √(2n) / M from chance alone, plus what a χ² of this size adds."""
+        """Standard error: √(2n) / M from noise alone, plus the part due to a χ² of this size."""
         if self.exact is not None:
             return self.exact.chi2_error
         noise = 2 * len(self.counts) / max(1.0, self.effective) ** 2
@@ -71,17 +71,17 @@ class MassEstimate:
 
     @property
     def dead(self) -> int:
-        """How many :attr:`dead_cells` there are."""
+        """The number of :attr:`dead_cells`."""
         return int(self.dead_cells.sum())
 
     @property
     def dead_cells(self) -> Tensor:
-        """(n,) bool, cells without a sample where at least :data:`EXPECTED` were expected."""
+        """Cells (n,) without a sample though at least :data:`EXPECTED` were expected."""
         return self._empty & (self._expected >= EXPECTED)
 
     @property
     def untested(self) -> int:
-        """Cells without a sample where fewer were expected."""
+        """The number of cells without a sample for which fewer were expected."""
         return int((self._empty & (self._expected < EXPECTED)).sum())
 
     @property
@@ -94,7 +94,7 @@ class MassEstimate:
         return self.weights * (self.effective + self.searched_samples)
 
     def errors(self) -> dict[str, float]:
-        """Largest and quantile relative errors, with the median that chance would show."""
+        """Largest relative error and quantiles, with the median due to noise alone."""
         expected = self.samples * self.weights
         relative = (self.counts / expected - 1).abs()
         rarest = self.weights.argsort()[: math.ceil(RAREST * len(expected))]
@@ -116,12 +116,21 @@ def estimate_masses(
     samples: int,
     generator: Generator,
     group: Group = ALONE,
+    *,
+    enough: int | None = None,
 ) -> MassEstimate:
-    """Draw ``samples`` fresh points and count the cells they fall in, shared by ``group``."""
-    count = problem.distinct.count
+    """Draw ``samples`` fresh points and count the cells they fall in, shared by ``group``.
+
+    Args:
+        enough: of them, once every cell has one; None takes all.
+    """
+    count, done = problem.distinct.count, 0
     counts = torch.zeros(count, dtype=torch.float64, device=problem.atoms.device)
     for size in batches(samples):
         x = problem.source.sample(size, generator)
         cell = group.by_rows(lambda rows: envelope.cells(rows)[1], x)[:, 0]
         counts += torch.bincount(cell, minlength=count)
-    return MassEstimate(counts=counts, weights=problem.distinct.weights, samples=samples)
+        done += size
+        if enough is not None and done >= enough and counts.all():
+            break
+    return MassEstimate(counts=counts, weights=problem.distinct.weights, samples=done)

@@ -1,8 +1,8 @@
-"""When the stochastic solver tests its average, and what follows from a test.
+"""When the stochastic solver tests its average, and what it does after a test.
 
-The next step is another level of annealing, averaging, more samples for the average, a correction,
-annealing again, or the end. Each decision is a function of the state and of tests whose samples the
-state determines, so a resumed run takes the same ones. The method is described in
+The next step is another annealing level, averaging, more samples for the average, a correction,
+annealing again, or the end. Each decision depends only on the state and on tests whose samples the
+state determines, so a resumed solve makes the same ones. For the method see
 :mod:`pcgen.transport.stochastic.semidual`.
 """
 
@@ -26,33 +26,33 @@ from pcgen.transport.stochastic.search.tree import ENOUGH
 from pcgen.transport.stochastic.state import FIRST_LOOK, SemidualState
 from pcgen.transport.stochastic.workspace import Workspace
 
-# Fresh samples per cell before a cell without one is called dead: by chance e^-32, and a cell of
+# Fresh samples per cell before a cell without one counts as dead: by chance e^-32, and a cell with
 # a third of its mass is still found.
 TESTS_PER_CELL = 32
 
-# χ² in units of n / samples averaged that noise explains: of a level, whose iterates have hardly
-# moved with the noise yet, and of the averaging phase, which stays below 1.1.
+# χ², in units of n / averaged samples, that noise explains: in a level, whose iterates have hardly
+# moved with the noise yet, and in the averaging phase, where it stays below 1.1.
 LEVEL_NOISE = 0.35
 AVERAGE_NOISE = 1.6
 LEAST_NOISE = 0.8
 
-# Where cells are searched for, noise of a level is measured, and annealing begins near its end: at
-# 3 · 10⁴ atoms, to average at once took two thirds of the samples. An average outweighs what is
-# left of the rough start; to anneal again, with as few samples a level, does not.
+# With a cell search, the noise of a level is measured, and annealing begins near its end: at
+# 3 · 10⁴ atoms, averaging at once took two thirds of the samples. Averaging outweighs the rest of
+# the rough start; annealing again, with as few samples per level, does not.
 SEARCHED_LEVEL_NOISE = 1.6
 SEARCHED_NOISE = 4.0
 
-# Redrawn rows have less noise, so that more of what is still to anneal is visible.
+# Redrawn rows have less noise, so more of the remaining error is visible.
 REDRAWN_NOISE = 3.0
 
-# Rare atoms ask for more tests, up to this many per cell, or in all: few cells are quickly tested.
+# Rare atoms need more tests, up to this many per cell, or in all: few cells are tested quickly.
 MOST_TESTS_PER_CELL = 256
 RARE_TESTS = 2**18
 
-# How far ε is raised to anneal again.
+# The factor of ε when annealing again.
 REHEAT = 8
 
-# χ² of a warm start above which annealing from the top is quicker.
+# χ² of a warm start above which annealing from the beginning is quicker.
 COLD = 0.5
 
 # Below this share of the spread of scores, halving ε changes nothing in floating point.
@@ -63,16 +63,16 @@ TEST_SEEDS = 2**41
 FIRST_TEST = -(2**38)
 MOST_TESTS = 2**20
 
-# Where χ² is this many times the search's own estimate, the beam is made wider.
+# If χ² is this many times the search's own estimate, the beam is widened.
 MISLED = 1.5
 
-# SampleBatch that are searched for at once in a test.
+# Samples searched at a time in a test.
 SEARCHED_TESTS = 2**16
 
 
 @dataclass(frozen=True, kw_only=True)
 class Schedule:
-    """The decisions of a solve.
+    """The decisions during a solve.
 
     Attributes:
         work: the problem in working coordinates.
@@ -86,7 +86,7 @@ class Schedule:
     backend: str = "auto"
 
     def due(self, state: SemidualState) -> bool:
-        """A level is complete, or the average has reached its goal."""
+        """Whether a level is complete, or the average has reached its goal."""
         return state.age >= (state.goal if state.averaging else state.pace)
 
     def assess(
@@ -95,10 +95,10 @@ class Schedule:
         """Test the average, and choose the next phase: anneal, average, or average more.
 
         Args:
-            last: the budget is used up, so a thorough test is made.
+            last: the budget is used up, so the test is thorough.
         Returns:
             the state to continue from, and a thorough estimate that decides whether to stop; None
-            where a quick estimate showed that it is too early.
+            if a quick estimate showed that it is too early.
         """
         if not state.averaging and state.level + 1 < FIRST_LOOK and not last:
             return self._next_level(state), None
@@ -107,20 +107,25 @@ class Schedule:
             beam = narrowest_beam(work, state.average, ENOUGH, state.looks) or work.widest
             state = replace(state, beam=max(beam, state.least))
         level_noise = SEARCHED_LEVEL_NOISE if state.beam else LEVEL_NOISE
-        # Chance alone makes a χ² of √(2n) / tests: enough tests to see what is decided here.
+        # Noise alone gives a χ² of √(2n) / tests: use enough tests for this decision.
         limit = state.noise / state.averaged if state.averaged else 0.0
         decided = max(self.tolerance, level_noise * limit)
         sharpness = 2.5 if work.leading is None else 5  # these tests are cheap
         fewest = n // 2 if state.beam else 4 * n
-        estimate = self.estimate(state, max(fewest, int(sharpness * math.sqrt(2 * n) / decided)))
+        precise = int(5 * math.sqrt(2 * n) / self.tolerance)
+        # A budget that is used up shall not be followed by tests of many times its size.
+        allowed = max(precise, state.samples)
+        tests = max(fewest, int(sharpness * math.sqrt(2 * n) / decided))
+        estimate = self.estimate(state, min(tests, allowed) if last else tests)
         state = replace(state, looks=state.looks + 1)
         thorough = None
         least = 0.0 if work.leading is None else LEAST_NOISE * limit
         if max(estimate.chi2, least) <= self.tolerance or last:
-            precise = int(5 * math.sqrt(2 * n) / self.tolerance)
             most = max(MOST_TESTS_PER_CELL * n, RARE_TESTS)
             rarest = min(TESTS_PER_CELL / work.weights.min().item(), most)
-            tests = max(int(rarest), precise)
+            tests = whole = max(int(rarest), precise)
+            if last and estimate.chi2 > self.tolerance:
+                tests = min(tests, allowed)
             quick, estimate = estimate, self._thorough_estimate(state, tests, precise)
             state = replace(state, looks=state.looks + 1)
             if state.beam and estimate.chi2 - 3 * estimate.chi2_error > MISLED * quick.chi2:
@@ -128,6 +133,9 @@ class Schedule:
             state, estimate = self._balance_groups(
                 state, estimate, lambda other: self._thorough_estimate(other, tests, precise)
             )
+            if tests < whole and estimate.chi2 <= self.tolerance:  # not to be claimed by chance
+                estimate = self._thorough_estimate(state, whole, precise)
+                state = replace(state, looks=state.looks + 1)
             if last or (estimate.chi2 <= self.tolerance and estimate.dead == 0):
                 return state, estimate
             thorough = estimate
@@ -150,10 +158,10 @@ class Schedule:
             if estimate.chi2 > behind:
                 clusters = work.partitions[0]
                 if groups_unbalanced(work, state, estimate, clusters, self.tolerance / 40):
-                    # Shifted so far that cells at the borders die; annealing mends these.
+                    # Shifted so far that cells at the borders die; annealing repairs these.
                     return self._again(balance_groups(work, state, clusters), REHEAT**2), thorough
                 return self._again(state), thorough
-            # χ² falls as 1 / samples; a tenth more makes up for its noise.
+            # χ² falls as 1 / samples; a tenth more allows for its noise.
             growth = min(1.5, max(1.1, 1.1 * max(estimate.chi2, limit) / self.tolerance))
             return replace(state, goal=math.ceil(growth * state.goal)), thorough
         finest = state.epsilon < 2 * FINEST * work.spread
@@ -164,18 +172,23 @@ class Schedule:
             begun = replace(begun, batch=max(256, state.batch // 4))
         return begun, thorough
 
-    def estimate(self, state: SemidualState, samples: int) -> MassEstimate:
+    def estimate(
+        self, state: SemidualState, samples: int, enough: int | None = None
+    ) -> MassEstimate:
         """Test the average on fresh samples, a function of the seed and the number of tests.
 
         Args:
             samples: a number of plain samples; a redrawn one counts as several.
+            enough: of them, once every cell has one; None takes all.
         """
         work = self.work
         if work.leading is None and not state.beam:
             device = work.atoms.device
             generator = Generator(device=device).manual_seed(state.seed + TEST_SEEDS + state.looks)
             envelope = work.envelope(state.average, self.backend)
-            return estimate_masses(work.problem, envelope, samples, generator, work.group)
+            return estimate_masses(
+                work.problem, envelope, samples, generator, work.group, enough=enough
+            )
         potential, found = state.average, None
         size, number = max(256, min(4096, samples // 64)), FIRST_TEST - state.looks * MOST_TESTS
         size = min(SEARCHED_TESTS, samples) if state.beam else size
@@ -187,16 +200,17 @@ class Schedule:
             estimate = MassEstimate(
                 counts=found.mass, weights=work.weights, samples=found.rows, square=found.square
             )
-            if estimate.effective >= samples:
+            sure = enough is not None and estimate.effective >= enough
+            if estimate.effective >= samples or (sure and found.mass.all()):
                 return estimate
 
     def _thorough_estimate(self, state: SemidualState, tests: int, precise: int) -> MassEstimate:
-        """A thorough estimate: of a search, χ² on ``precise`` samples scored against all atoms.
+        """A thorough estimate; with a search, χ² uses ``precise`` samples scored against all atoms.
 
-        A search must find each cell once, in at most ``tests`` samples.
+        Each cell must be met once, in at most ``tests`` samples.
         """
         if not state.beam:
-            return self.estimate(state, tests)
+            return self.estimate(state, tests, enough=precise)
         exact = replace(self, work=self.work.whole).estimate(replace(state, beam=0), precise)
         wide = replace(state, beam=wider_beam(self.work, state.beam))
         counted = self.estimate(wide, min(tests, COUNTED * self.work.count))
@@ -210,9 +224,9 @@ class Schedule:
         estimate: MassEstimate,
         test: Callable[[SemidualState], MassEstimate],
     ) -> tuple[SemidualState, MassEstimate]:
-        """Shift groups of atoms that miss their mass, where ``test`` shows that it helped."""
+        """Shift groups of atoms with wrong masses, if ``test`` shows that it helps."""
         for groups in (self.work.shells, *self.work.partitions):
-            # Shells with less than a quarter of the χ² are not worth the samples and tests.
+            # Shells that explain less than a quarter of the χ² are not worth samples and tests.
             enough = self.tolerance / (4 if groups is self.work.shells else 40)
             if groups is None or not groups_unbalanced(self.work, state, estimate, groups, enough):
                 continue
@@ -224,13 +238,13 @@ class Schedule:
         return state, estimate
 
     def _again(self, state: SemidualState, reheat: float = REHEAT) -> SemidualState:
-        """Anneal once more, from further up and at half the pace."""
+        """Anneal again, from a larger ε and at half the pace."""
         back = min(state.epsilon * reheat, self.epsilon * self.work.spread)
         state = replace(state, pace=2 * state.pace, goal=(state.goal + 1) // 2)
         return self._next_level(replace(state, potential=state.average, epsilon=2 * back))
 
     def _next_level(self, state: SemidualState) -> SemidualState:
-        """The state at the start of a level of half the smoothing, its average empty."""
+        """The state at the start of a level with half the smoothing and an empty average."""
         halved = state.epsilon / 2
         return replace(
             state,

@@ -1,14 +1,14 @@
 """The stochastic semi-dual solver, for any dimension and any source that can be sampled.
 
 The semi-dual E(h) = E_x max_i(⟨p_i, x⟩ + h_i) - Σ ν_i h_i is convex with gradient w - ν, the cell
-masses less the weights. Each step draws a batch of B points and moves h by the relative mass error
-of cells softened by ε,
+masses minus the weights. Each step draws a batch of B points and changes h by the relative mass
+error of cells softened by ε,
 
     h_i ← h_i + c ε (1 - w_i(ε) / ν_i),        c = c₀ √(B/n),
 
 a stochastic Sinkhorn step: ε bounds the curvature of the softened dual, so the step suits it at
 every scale. First ε is annealed, then iterates are averaged (Genans et al. 2025) until fresh
-samples show the tolerance. Phases, corrections, measurements and what failed:
+samples confirm the tolerance. Phases, corrections, measurements and failed ideas:
 docs/notes/semidual.md.
 """
 
@@ -41,7 +41,7 @@ from pcgen.transport.stochastic.search.tree import ENOUGH_TO_BEGIN, search_pays
 from pcgen.transport.stochastic.state import FIRST_LOOK, SemidualState
 from pcgen.transport.stochastic.workspace import PILOT, Workspace
 
-# With redrawn rows, half as large batches in a few more steps take the fewest rows.
+# With redrawn rows, batches half as large with a few more steps need the fewest rows.
 REDRAWN_PACE = 4 / 3
 
 # With at most 4096, a level sampled only half of 10⁵ cells, and annealing had to restart.
@@ -57,17 +57,18 @@ class SemidualSolver:
         tolerance: χ² of the cell masses to reach; 0.02 is a typical relative error of 14 %.
         max_samples: budget of source samples; by default 40 n / tolerance, forty times what the
             statistical limit n / samples requires.
-        batch: points per step; by default n / 8 between 256 and LARGEST_BATCH, or n / 4, up to
-            LARGEST_SEARCHED, where rows are not redrawn: small batches anneal with fewer samples,
+        batch: points per step. The default is n / 8 between 256 and LARGEST_BATCH, or n / 4, up to
+            LARGEST_SEARCHED, if rows are not redrawn. Small batches anneal with fewer samples,
             larger ones spend less time between products, and a level must sample each cell
             equally often for any n.
-        epsilon: smoothing at the start, in units of the spread R of the scores.
+        epsilon: initial smoothing, in units of the spread R of the scores.
         level_steps: steps in which ε is halved, and the time constant of the averaging phase.
-        step_size: c₀, the share of a Sinkhorn step taken when the batch has n points.
+        step_size: c₀, the fraction of a Sinkhorn step that is taken for a batch of n points.
         epsilon_power, step_power: decay of ε and of the step in the averaging phase.
         average_power: the t-th iterate weighs t^power in the average.
-        low_discrepancy: Sobol points where the source has independent coordinates.
-        backend: of :mod:`pcgen.kernels`; dtype: float32, float64 or auto, by the atoms' spacing.
+        low_discrepancy: use Sobol points if the source has independent coordinates.
+        backend: of :mod:`pcgen.kernels`; dtype: float32, float64 or auto, which depends on the
+            spacing of the atoms.
     """
 
     tolerance: float = 0.02
@@ -104,11 +105,11 @@ class SemidualSolver:
         """Iterate until fresh samples confirm the tolerance, or the budget is used up.
 
         Args:
-            generator: on the device of the atoms; seeds the stream and the tests.
-            start: a solution of a nearby problem with the same number of atoms (a warm start), or
-                a state that an earlier run passed to ``on_step``, which resumes exactly.
+            generator: on the atoms' device; seeds the stream and the tests.
+            start: a solution of a similar problem with the same number of atoms (a warm start), or
+                a state that was passed to ``on_step``, which resumes exactly.
             on_step: called with the state after every step, for progress or checkpoints.
-            group: processes that give the same problem and an equally seeded generator; each
+            group: processes with the same problem and an equally seeded generator; each
                 takes its share of every batch, and the masses of the cells are summed.
         Raises:
             TransportError: the source has no extent along the difference of two atoms.
@@ -120,7 +121,7 @@ class SemidualSolver:
             return self._solution(work, state, certain, Status.EXACT)
         if isinstance(start, SemidualState) and len(start.potential) != work.count:
             raise InputError(
-                f"a state must be one of this problem, got {len(start.potential)} potentials for "
+                f"a state must belong to this problem, got {len(start.potential)} potentials for "
                 f"{work.count} distinct atoms; start from a solution instead"
             )
         check_source_extent(work)
@@ -147,7 +148,7 @@ class SemidualSolver:
         start: SemidiscreteSolution | SemidualState | None = None,
         group: Group = ALONE,
     ) -> Workspace:
-        """The problem in working coordinates, with its stream of samples and who draws it."""
+        """The problem in working coordinates, with its stream of samples and its processes."""
         drawn = torch.randint(2**40, (1,), generator=generator, device=generator.device)
         seed = start.seed if isinstance(start, SemidualState) else int(drawn)
         return Workspace.of(
@@ -155,7 +156,7 @@ class SemidualSolver:
         )
 
     def schedule(self, work: Workspace) -> Schedule:
-        """The decisions when to test, continue or stop, for a prepared problem."""
+        """Decides when to test, continue or stop, for a prepared problem."""
         return Schedule(
             work=work,
             tolerance=self.tolerance,
@@ -165,7 +166,7 @@ class SemidualSolver:
         )
 
     def init(self, work: Workspace, start: SemidiscreteSolution | None = None) -> SemidualState:
-        """The first state: from zero, or from ``start``, which is tested before any step."""
+        """The initial state: zero, or ``start``, which is tested before any step."""
         n, device = work.count, work.atoms.device
         share, slower = (4, 1.0) if work.leading is None else (8, REDRAWN_PACE)
         largest = LARGEST_BATCH if work.tree is None else LARGEST_SEARCHED
@@ -174,7 +175,7 @@ class SemidualSolver:
         if batch < work.group.size:
             raise InputError(
                 f"a batch of {batch} samples is too small for {work.group.size} processes; raise "
-                "the batch or start fewer"
+                "the batch or start fewer processes"
             )
         epsilon = self.epsilon * work.spread
         if start is None:
@@ -190,7 +191,7 @@ class SemidualSolver:
             )
         if start.problem.count != work.problem.count:
             raise InputError(
-                f"a warm start must have as many atoms, got {start.problem.count} for "
+                f"a warm start must have the same number of atoms, got {start.problem.count} for "
                 f"{work.problem.count}"
             )
         potential = work.problem.distinct.gather(start.potential.to(device))
@@ -209,7 +210,7 @@ class SemidualSolver:
         )
 
     def step(self, work: Workspace, state: SemidualState) -> SemidualState:
-        """One batch: the masses of soft cells, and an update of potential and average."""
+        """Process one batch: compute soft cell masses, then update potential and average."""
         age = state.age + 1
         if state.averaging:
             decay = 1 + age / self.level_steps
@@ -226,8 +227,8 @@ class SemidualSolver:
             noise += share_of_batch * (found.variance(work.weights) - noise)
         gain *= min(1.0, self.step_size * math.sqrt(state.batch / noise))
         move = gain * (1 - found.mass / (state.batch * work.weights))
-        # One sample in a cell due 1e-6 of one would sink it by thousands of spreads, from where it
-        # never returns, and the digits of all other potentials are lost.
+        # One sample in a cell with an expected 1e-6 samples would lower it by thousands of spreads.
+        # It would never return, and the precision of all other potentials would be lost.
         potential = state.potential + move.clamp(min=-work.spread)
         weight = state.weight + share
         return replace(
@@ -245,7 +246,7 @@ class SemidualSolver:
     def _begin(
         self, work: Workspace, start: SemidiscreteSolution | SemidualState | None
     ) -> tuple[Workspace, SemidualState]:
-        """The first state, and the workspace with the tree of the atoms where a search pays."""
+        """The initial state, and the workspace; with a tree of the atoms if a search pays."""
         if isinstance(start, SemidualState):
             return (with_tree(work) if start.beam else work), start
         if work.group.every(search_pays(work.atoms)):
@@ -256,7 +257,7 @@ class SemidualSolver:
         return work, self.init(work, start)
 
     def _refined(self, work: Workspace) -> SemidualState:
-        """The state to anneal from, by the solution for the means of the tree's blocks."""
+        """The state to anneal from, given by the solution for the means of the tree's blocks."""
         finer = replace(self, tolerance=COARSE * self.tolerance, max_samples=None, batch=None)
         potential, epsilon = multiscale_potential(
             work, lambda problem, generator, group: finer.solve(problem, generator, group=group)
@@ -317,7 +318,7 @@ def check_source_extent(work: Workspace) -> None:
     """Refuse a source without extent along the difference of two atoms.
 
     Raises:
-        TransportError: all samples lie in a subspace across which two atoms coincide.
+        TransportError: the projections of two atoms onto the span of all samples coincide.
     """
     count = max(PILOT, 4 * work.atoms.shape[1])
     x = work.draw(0, count, -1).double()
@@ -325,14 +326,14 @@ def check_source_extent(work: Workspace) -> None:
     _, values, rows = torch.linalg.svd(spread, full_matrices=False)
     if values[0] <= 1e-12 * x.abs().max():
         raise TransportError(
-            f"all {count} samples of the source are one point, which no map can spread over "
+            f"all {count} samples of the source are the same point, which no map can spread over "
             f"{work.count} atoms; choose a source with a density"
         )
     seen = rows[values > 1e-6 * values[0].clamp(min=1e-300)]
     if len(seen) == work.atoms.shape[1]:
         return
     shadow = (work.atoms.double() @ seen.T) / (1e-6 * work.atoms.double().std())
-    for shift in (0.0, 0.5):  # equal values may round apart, but not twice
+    for shift in (0.0, 0.5):  # equal values may round differently, but not twice
         _, inverse, copies = (
             (shadow + shift).round().unique(dim=0, return_inverse=True, return_counts=True)
         )
@@ -343,6 +344,6 @@ def check_source_extent(work: Workspace) -> None:
         first = work.problem.distinct.first
         raise TransportError(
             f"the source has no extent along the difference of atoms {int(first[one])} and "
-            f"{int(first[other])}, so no potential can give each its mass; merge such atoms "
+            f"{int(first[other])}, so no potential gives both their mass; merge such atoms "
             "or choose a source of full dimension"
         )

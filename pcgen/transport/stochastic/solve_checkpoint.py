@@ -1,8 +1,8 @@
-"""The checkpoint of a long solve, a file beside its result from which the solve resumes.
+"""The checkpoint of a long solve: a file next to its result from which the solve resumes.
 
-While ``map.npz`` is solved, ``map.npz.state`` holds a state of the last half minute. The same
-command reads it, resumes bit for bit, and removes it at the end. A key names the problem and the
-settings that a state belongs to; another command starts anew and overwrites it.
+While ``map.npz`` is being solved, ``map.npz.state`` holds a state at most half a minute old. The
+same command reads it, resumes bit for bit, and removes it at the end. A key identifies the problem
+and settings of a state; a different command starts from scratch and overwrites it.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ from pcgen.transport.stochastic.state import SemidualState
 
 SAVE_EVERY_S = 20.0
 
-# Of the whole numbers in a state, those that are never zero.
+# The integers in a state that are never zero.
 _POSITIVE = ("batch", "pace", "step", "samples")
 
 
 @dataclass
 class SolveCheckpoint:
-    """The file of the state.
+    """The file that holds the state.
 
     Attributes:
-        path: where it is.
-        key: of the problem and of all settings.
+        path: path of the file.
+        key: identifies the problem and all settings.
         count: n, the number of distinct atoms.
         group: processes that solve together; the first reads and writes.
     """
@@ -46,11 +46,11 @@ class SolveCheckpoint:
 
     @classmethod
     def beside(cls, out: Path, key: str, count: int, group: Group = ALONE) -> SolveCheckpoint:
-        """The state of the solve that is to write ``out``."""
+        """The checkpoint of the solve that will write ``out``."""
         return cls(out.with_name(out.name + ".state"), key, count, group)
 
     def read(self) -> SemidualState | None:
-        """The state of an earlier process that ran this same solve; None where there is none.
+        """The state of an earlier process with the same solve; None if there is none.
 
         Raises:
             DataError: the file is damaged.
@@ -59,10 +59,10 @@ class SolveCheckpoint:
         return SemidualState.from_tensors(tensors, rest) if tensors else None
 
     def save(self, state: SemidualState) -> None:
-        """Write the state, unless the last one is recent.
+        """Write the state, unless the last save is recent.
 
         Raises:
-            StorageError: the disk is full, or the folder read-only.
+            StorageError: the disk is full, or the folder is read-only.
         """
         if self.group.first and time.monotonic() - self._saved >= SAVE_EVERY_S:
             tensors, rest = state.to_tensors()
@@ -70,7 +70,7 @@ class SolveCheckpoint:
             self._saved = time.monotonic()
 
     def remove(self) -> None:
-        """Remove the file, once the result is written."""
+        """Remove the file after the result has been written."""
         if self.group.first:
             with storage_errors(self.path):
                 self.path.unlink(missing_ok=True)
@@ -85,16 +85,16 @@ class SolveCheckpoint:
             self._check(tensors, rest)
         except DataError as error:
             reason = str(error).partition("; ")[0]
-            raise DataError(f"{reason}; remove it, and the same command begins anew") from None
+            raise DataError(f"{reason}; remove it to start from scratch") from None
         return tensors, rest
 
     def _check(self, tensors: dict[str, Tensor], rest: dict[str, Any]) -> None:
-        """Refuse content that no solver writes."""
+        """Refuse content that no solver would write."""
         fault = ""
         if set(tensors) != set(checkpoint.SOLVE.tensors) or rest.keys() | {"key"} != set(
             checkpoint.SOLVE.meta
         ):
-            fault = "it has other entries"
+            fault = "it has unexpected entries"
         for name, tensor in tensors.items():
             if len(tensor) != self.count or tensor.dtype != float64:
                 fault = f"its {name} is {len(tensor)} of {tensor.dtype} for {self.count} atoms"

@@ -1,4 +1,4 @@
-"""The state of the stochastic solver, and its form in a file."""
+"""The state of the stochastic solver, and its serialisation."""
 
 from __future__ import annotations
 
@@ -6,24 +6,24 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-# Levels of annealing before the first test: no problem was ready sooner.
+# Annealing levels before the first test: no problem was ready sooner.
 FIRST_LOOK = 3
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class SemidualState:
-    """The state of the iteration; with the problem and the solver it determines all that follows.
+    """The state of the iteration; with problem and solver it determines all later steps.
 
     Attributes:
-        step: iterations done; samples: points drawn in them; looks: number of tests.
+        step: iterations completed; samples: points drawn for them; looks: number of tests.
         batch: points per step.
-        averaging: the phase; level: levels annealed so far; pace: steps in a level.
-        age: steps in this level or of this average; goal: age of the average at the next test.
+        averaging: the phase; level: levels annealed so far; pace: steps per level.
+        age: steps of this level or average; goal: age of the average at the next test.
         epsilon: smoothing at the start of this level or average, in units of a score.
         potential: (n,) float64, the iterate; average: (n,) float64, the result; both, and
             epsilon, in units of the workspace's scale.
-        weight: the total weight in the average; averaged: the samples in it.
-        noise: Σ_i Var(c_i) / ν_i of one of them; the χ² of their masses is noise / averaged.
+        weight: total weight of the average; averaged: number of samples in it.
+        noise: Σ_i Var(c_i) / ν_i for one sample; the χ² of their masses is noise / averaged.
         seed: of the streams of samples and of tests.
         beam: width of the search for cells; 0 scores all atoms. least: its minimum.
     """
@@ -48,7 +48,7 @@ class SemidualState:
     least: int = 0
 
     def to_tensors(self) -> tuple[dict[str, Tensor], dict[str, float | int]]:
-        """For :mod:`pcgen.checkpoint`: tensors, and a JSON-ready rest."""
+        """For :mod:`pcgen.checkpoint`: tensors, and everything else as JSON values."""
         tensors = {"potential": self.potential, "average": self.average}
         rest = {k: v for k, v in vars(self).items() if k not in tensors}
         return tensors, rest

@@ -1,7 +1,7 @@
 """A problem in the coordinates of the stochastic solver, and its stream of source samples.
 
-Scores ⟨p_i, x⟩ + h_i see x only through the span of the centred atoms, so x is expressed in the
-principal coordinates of the atoms: fewer columns when the atoms are few or lie in a subspace, and
+Scores ⟨p_i, x⟩ + h_i depend on x only through the span of the centred atoms, so x is expressed in
+the principal coordinates of the atoms: fewer columns if the atoms are few or span a subspace, and
 the leading ones first, where a low-discrepancy sequence helps most.
 """
 
@@ -23,23 +23,23 @@ from pcgen.transport.stochastic.cell_masses import CellMasses, SampleBatch, cell
 from pcgen.transport.stochastic.group_corrections import Groups, partitions, shells
 from pcgen.transport.stochastic.lattice_sampling import LeadingCoordinates
 
-# Principal directions whose singular value is below this share of the largest carry no score
-# that float arithmetic could see.
+# Principal directions whose singular value is below this fraction of the largest do not change
+# scores in floating point.
 RANK_TOLERANCE = 1e-7
 
-# Leading columns that follow the Sobol sequence; its quality fades with the column.
+# Leading columns from the Sobol sequence, whose quality decreases with the column.
 SOBOL_COLUMNS = 64
 
-# Samples to measure the spread of the scores, and the place and extent of a source, on.
+# Samples to measure the spread of the scores, and the mean and extent of a source.
 PILOT = 1024
 
-# Share of the spread of the scores below which the mean of the source is taken to be zero; that of
-# PILOT samples misses it by a thirtieth.
+# Fraction of the spread of the scores below which the mean of the source counts as zero; the error
+# of the mean of PILOT samples is a thirtieth.
 CENTRED = 0.2
 
 
 class CellSearch(Protocol):
-    """Finds the cells of samples without scoring all atoms, as the tree of the atoms does."""
+    """Finds the cells of samples without scoring all atoms."""
 
     @property
     def widest(self) -> int:
@@ -55,7 +55,7 @@ class CellSearch(Protocol):
         beam: int,
         reach: float,
     ) -> tuple[CellMasses, Tensor, Tensor]:
-        """The masses of the cells in rows x (count, r), and the cell and the score of each row."""
+        """The masses of the cells in rows x (count, r), and each row's cell and score."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +63,7 @@ class Workspace:
     """The distinct atoms in principal coordinates, and the source there.
 
     Attributes:
-        problem: what is solved.
+        problem: the problem.
         atoms: (n, r) in the working precision, about the mean of the target measure, in units
             of ``scale``.
         scale: the root mean square distance of the atoms from their mean; potentials here are
@@ -71,9 +71,9 @@ class Workspace:
         weights: (n,) float64.
         basis: (dim, r) orthonormal, the principal directions of the atoms.
         seed: of the stream of samples.
-        low_discrepancy: use a Sobol sequence where the source allows it.
+        low_discrepancy: use a Sobol sequence if the source allows it.
         group: the processes that share the scores of each batch; each draws the whole batch.
-        tree: for very many atoms, whose cells are searched for; see
+        tree: searches for cells among very many atoms; see
             :mod:`pcgen.transport.stochastic.search.tree`.
     """
 
@@ -97,10 +97,10 @@ class Workspace:
         low_discrepancy: bool,
         group: Group = ALONE,
     ) -> Workspace:
-        """Centre, rotate and, where atoms span less than the space, cut.
+        """Centre, rotate and, if the atoms span only a subspace, project.
 
         Args:
-            dtype: float32, float64, or auto: by the spacing of the atoms.
+            dtype: float32, float64, or auto, which depends on the spacing of the atoms.
         """
         distinct = problem.distinct
         places, centre = distinct.of(problem.atoms), problem.centre
@@ -116,12 +116,12 @@ class Workspace:
         if len(places) < problem.dim:
             whole = places.double() - centre
             _, values, rows = torch.linalg.svd(whole / scale, full_matrices=False)
-        else:  # the Gram matrix is small, however many the atoms
+        else:  # the Gram matrix is small for any number of atoms
             squares, columns = torch.linalg.eigh(gram / scale**2)
             values, rows = squares.clamp(min=0).sqrt().flip(0), columns.T.flip(0)
         rank = max(1, int((values > RANK_TOLERANCE * values[0]).sum()))
         largest = rows[:rank].gather(1, rows[:rank].abs().argmax(1, keepdim=True))
-        basis = (rows[:rank] * largest.sign()).T.contiguous()  # a direction has no sign of its own
+        basis = (rows[:rank] * largest.sign()).T.contiguous()  # fix the sign of each direction
         atoms = torch.empty(len(places), rank, dtype=chosen, device=places.device)
         for part, block in centred_blocks(places, centre):
             atoms[part] = block @ (basis / scale)
@@ -134,13 +134,13 @@ class Workspace:
 
     @cached_property
     def source_mean(self) -> Tensor | None:
-        """(dim,) float64, about the mean of the source; None where that is the origin.
+        """The approximate mean of the source, (dim,) float64; None if that is the origin.
 
-        Samples are centred there. Annealing starts at equal potentials, which are near the answer
-        only for a source centred at the origin, and moves them by a few spreads at most.
+        Samples are centred there. Annealing starts at equal potentials, which are a good start only
+        for a source centred at the origin, and changes them by a few spreads at most.
         """
         source = self.problem.source
-        if getattr(source, "rotated", None) is not None:  # the same law in all directions
+        if getattr(source, "rotated", None) is not None:  # the same distribution in all directions
             return None
         random = Generator(device=self.atoms.device).manual_seed(self.seed)
         x = source.sample(PILOT, random).double()
@@ -152,7 +152,7 @@ class Workspace:
         return mean if far > CENTRED**2 * wide else None
 
     def to_working(self, potential: Tensor) -> Tensor:
-        """A potential (n,) of the problem's atoms, in working units and about the source mean."""
+        """Convert a potential (n,) to working units, about the source mean."""
         return potential / self.scale + self._tilt
 
     def to_problem(self, potential: Tensor) -> Tensor:
@@ -161,12 +161,12 @@ class Workspace:
 
     @cached_property
     def _tilt(self) -> Tensor | float:
-        """(n,) float64, the scores at the source mean, of mean zero."""
+        """The scores (n,) float64 at the source mean, with mean zero."""
         scores = self.tilt(self.atoms)
         return scores - scores.mean() if isinstance(scores, Tensor) else scores
 
     def tilt(self, atoms: Tensor) -> Tensor | float:
-        """(n,) float64, the scores of atoms (n, r) at the source mean."""
+        """The scores (n,) float64 of atoms (n, r) at the source mean."""
         if self.source_mean is None:
             return 0.0
         along = self.basis.T @ self.source_mean
@@ -182,7 +182,7 @@ class Workspace:
 
     @cached_property
     def _covariance(self) -> Tensor:
-        """(r, r) float64, of the target."""
+        """The covariance (r, r) float64 of the target."""
         rank = self.atoms.shape[1]
         inner = torch.zeros(rank, rank, dtype=torch.float64, device=self.atoms.device)
         for part, block in centred_blocks(self.atoms, mean(self.atoms, self.weights)):
@@ -201,7 +201,7 @@ class Workspace:
 
     @cached_property
     def leading(self) -> LeadingCoordinates | None:
-        """The coordinates drawn again in each row, where source and machine allow it."""
+        """The coordinates redrawn in each row, if source and machine allow it."""
         if not self.low_discrepancy or self.tree is not None:
             return None
         about_origin = self.source_mean is None
@@ -213,10 +213,10 @@ class Workspace:
         return leading if self.group.every(leading is not None) else None
 
     def rows(self, done: int, count: int, step: int) -> SampleBatch:
-        """Like :meth:`draw`, with the leading coordinates drawn again where that is possible.
+        """Like :meth:`draw`, with redrawn leading coordinates if possible.
 
         Args:
-            step: as in :meth:`draw`; a negative one takes no points of the sequence, so that the
+            step: as in :meth:`draw`; a negative one uses no points of the sequence, so that the
                 rows are independent.
         """
         if self.leading is None:
@@ -226,10 +226,10 @@ class Workspace:
         return SampleBatch(*self.leading.rows(self._uniform(columns, done, count, step), source))
 
     def draw(self, done: int, count: int, step: int) -> Tensor:
-        """Samples ``done`` to ``done + count`` of the stream, (count, r); a function of the seed.
+        """Samples ``done`` to ``done + count`` of the stream, (count, r); determined by the seed.
 
         Args:
-            step: a number of the batch, which seeds what is not taken from the sequence.
+            step: number of the batch, which seeds the columns that are not from the sequence.
         """
         source, rank, device = self.problem.source, self.atoms.shape[1], self.atoms.device
         random = Generator(device=device).manual_seed(self.seed + 1 + step)
@@ -266,9 +266,9 @@ class Workspace:
     def searched(
         self, x: Tensor, potential: Tensor, beam: int, epsilon: float = 0.0
     ) -> tuple[CellMasses, Tensor, Tensor]:
-        """Masses, and of each row (count, r) its cell and its score there, by the tree."""
+        """Search with the tree: masses, and the cell and score of each row (count, r)."""
         if self.tree is None:
-            raise InputError(f"a search of beam {beam} needs the tree of the atoms")
+            raise InputError(f"a search with beam {beam} needs the tree of the atoms")
         return self.tree.cells(x, potential, epsilon, self.weights, beam=beam, reach=self.spread)
 
     @property
@@ -278,11 +278,11 @@ class Workspace:
 
     @cached_property
     def whole(self) -> Workspace:
-        """The same without a tree."""
+        """A copy without a tree."""
         return replace(self, tree=None)
 
     def envelope(self, potential: Tensor, backend: str) -> UpperEnvelope:
-        """The map of a potential (n,) in working units, over the atoms as they were given."""
+        """The map of a potential (n,) in working units, over the original atoms."""
         atoms = self.problem.distinct.of(self.problem.atoms)
         return UpperEnvelope(atoms, self.to_problem(potential), backend)
 
@@ -292,7 +292,7 @@ class Workspace:
         return x.to(self.atoms.dtype) @ self.basis.to(self.atoms.dtype)
 
     def _uniform(self, columns: int, done: int, count: int, step: int) -> Tensor:
-        """(count, columns) float64 in (0, 1), the leading ones from the sequence."""
+        """Uniforms (count, columns) float64 in (0, 1), the leading ones from the sequence."""
         random = Generator().manual_seed(self.seed + 1 + step)
         leading = min(columns, SOBOL_COLUMNS) if step >= 0 else 0
         uniform = torch.empty(count, columns, dtype=torch.float64)

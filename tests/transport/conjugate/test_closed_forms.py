@@ -7,7 +7,7 @@ import torch
 from pcgen.errors import InputError, TransportError
 from pcgen.transport.conjugate import conjugate_gaussian, conjugate_univariate, iterate_gaussian
 from pcgen.transport.conjugate.gaussian import GaussianConjugate, matrix_power
-from pcgen.transport.conjugate.iteration import IterationStatus, damping_rule, judge
+from pcgen.transport.conjugate.iteration import IterationStatus, damping_rule, iteration_status
 from pcgen.transport.conjugate.univariate import Distribution
 
 
@@ -57,7 +57,7 @@ def test_the_undamped_iteration_diverges_when_the_base_is_wide_and_says_so():
     mean, covariance = problem(1.5)
     found = iterate_gaussian(mean, covariance, damping=1.0)
     assert found.status is IterationStatus.DIVERGED
-    with pytest.raises(TransportError, match="leave damping to the rule"):
+    with pytest.raises(TransportError, match="use the damping rule"):
         found.status.require_converged()
     assert iterate_gaussian(mean, covariance).status is IterationStatus.CONVERGED
     # The bound 2 / (1 + λ_max) is sharp.
@@ -82,7 +82,7 @@ def test_residuals_that_end_in_rounding_errors_are_no_divergence(seed):
 def test_running_out_of_steps_is_not_convergence():
     found = iterate_gaussian(*problem(0.9), max_steps=3)
     assert found.status is IterationStatus.EXHAUSTED
-    assert judge([1.0, 0.5, float("nan")], 1e-3) is IterationStatus.DIVERGED
+    assert iteration_status([1.0, 0.5, float("nan")], 1e-3) is IterationStatus.DIVERGED
 
 
 def test_bad_gaussians_are_refused():

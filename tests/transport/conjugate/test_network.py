@@ -12,7 +12,7 @@ from pcgen.transport.conjugate.convex import FLOOR, ConvexPotential
 from pcgen.transport.conjugate.iteration import IterationStatus
 from pcgen.transport.conjugate.legendre import conjugate
 from pcgen.transport.conjugate.mala import mala, split_r_hat
-from pcgen.transport.conjugate.network import Fit
+from pcgen.transport.conjugate.network import ConjugateFit
 
 
 def draw(seed):
@@ -174,7 +174,7 @@ def test_two_blobs_are_separated_from_a_log_concave_base():
 def test_a_fit_can_be_followed_step_by_step():
     data = gaussian_data([1.0, 1.0], mean=0.0, count=200)
     settings = ConjugateSettings(hidden=(8,), steps=3, dual_steps=5, chains=64)
-    fit = Fit(data, torch.cov(data.T), settings, draw(0))
+    fit = ConjugateFit(data, torch.cov(data.T), settings, draw(0))
     assert len(list(fit)) == len(fit.records) == 3
     assert fit.network().sample(0, draw(1)).shape == (0, 2)
 

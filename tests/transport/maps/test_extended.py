@@ -9,9 +9,9 @@ import torch
 from pcgen.bench.densities import DENSITIES
 from pcgen.errors import InputError
 from pcgen.transport import (
-    ExtendedMap,
     GaussianSource,
     NewtonSolver,
+    SemidiscreteMap,
     SemidiscreteProblem,
     SemidualSolver,
     UniformCube,
@@ -52,7 +52,7 @@ def source_points(dim, count=10000):
 )
 def test_modes_are_covered_and_none_mixed(make):
     solution, centres, labels = solved(make, tolerance=0.005)
-    mapped = ExtendedMap(solution)(source_points(centres.shape[1]))
+    mapped = SemidiscreteMap(solution)(source_points(centres.shape[1]))
     figures = mapped.figures(labels)
     assert figures["coverage"] == 1
     assert figures["mixture"] <= 0.001
@@ -97,7 +97,7 @@ def test_touching_and_rolled_up_modes_are_covered_and_kept_apart(name, mode_of, 
     atoms = DENSITIES[name](1500, torch.Generator().manual_seed(seed))
     solution = NewtonSolver().solve(SemidiscreteProblem(UniformCube(2), atoms))
     x = UniformCube(2).sample(40_000, torch.Generator().manual_seed(7))
-    mapped = ExtendedMap(solution)(x)
+    mapped = SemidiscreteMap(solution)(x)
     _, distance = mode_of(mapped.points)
     # A thousandth is allowed; without shares that fade these boards have 0.0006 to 0.0008.
     assert (distance > margin).float().mean() <= 0.0004
@@ -105,7 +105,7 @@ def test_touching_and_rolled_up_modes_are_covered_and_kept_apart(name, mode_of, 
     figures = mapped.figures(labels)
     assert figures["coverage"] == 1
     assert figures["interpolated"] > 0.99
-    with pytest.raises(InputError, match="labels must be one number for each"):
+    with pytest.raises(InputError, match="labels must have one number per atom"):
         mapped.figures(labels[:-1])
     share = torch.bincount(labels, minlength=8) / 1500
     counts = torch.bincount(labels[mapped.cell], minlength=8)
@@ -132,7 +132,7 @@ def test_modes_of_few_atoms_are_not_mixed(size, dim):
     problem = SemidiscreteProblem(GaussianSource(dim), torch.cat([atoms, middle]))
     labels = torch.cat([labels, torch.full((200,), 12)])
     solution = SemidualSolver(tolerance=0.1).solve(problem, torch.Generator().manual_seed(0))
-    figures = ExtendedMap(solution)(source_points(dim)).figures(labels)
+    figures = SemidiscreteMap(solution)(source_points(dim)).figures(labels)
     assert figures["coverage"] == 1
     assert figures["mixture"] <= 0.001
     assert figures["interpolated"] > 0.9
@@ -143,7 +143,7 @@ def test_of_few_atoms_all_are_reached_and_mixed_two_by_two(count):
     atoms = 4 * torch.rand(count, 2, generator=torch.Generator().manual_seed(count))
     solution = NewtonSolver().solve(SemidiscreteProblem(UniformCube(2), atoms))
     x = UniformCube(2).sample(20_000, torch.Generator().manual_seed(1))
-    mapped = ExtendedMap(solution)(x)
+    mapped = SemidiscreteMap(solution)(x)
     apart = torch.pdist(atoms).median()
     assert (torch.cdist(atoms, mapped.points).amin(1) < 0.3 * apart).all()
     assert mapped.figures()["interpolated"] > 0.5
@@ -170,8 +170,8 @@ def test_atoms_that_nearly_coincide_are_no_mode_of_their_own(dim):
 @pytest.mark.parametrize("scale", [0.1, 10.0])
 def test_rescaling_the_latents_rejects_the_same_points(scale):
     x = source_points(2)
-    one = ExtendedMap(solved(eight_gaussians)[0])(x)
-    other = ExtendedMap(solved(eight_gaussians, scale=scale)[0])(x)
+    one = SemidiscreteMap(solved(eight_gaussians)[0])(x)
+    other = SemidiscreteMap(solved(eight_gaussians, scale=scale)[0])(x)
     assert 0 < one.rejected.float().mean() < 0.05
     assert (one.rejected == other.rejected).float().mean() > 0.9999
     assert torch.allclose(scale * one.points, other.points, atol=0.02 * scale)
@@ -180,7 +180,7 @@ def test_rescaling_the_latents_rejects_the_same_points(scale):
 def test_hard_mode_gives_atoms_and_extended_mode_new_points():
     solution, _, _ = solved(clusters_in_32_dimensions, 300)
     x = source_points(32, 2000)
-    hard, extended = ExtendedMap(solution, "hard")(x), ExtendedMap(solution)(x)
+    hard, extended = SemidiscreteMap(solution, "hard")(x), SemidiscreteMap(solution)(x)
     assert torch.equal(hard.points, solution.map(x))
     assert torch.equal(hard.cell, extended.cell)
     assert hard.figures()["replayed"] == 1
@@ -192,7 +192,7 @@ def test_hard_mode_gives_atoms_and_extended_mode_new_points():
 def test_soft_mode_is_the_softmax_mean():
     solution, _, _ = solved(eight_gaussians, 200)
     x = source_points(2, 300)
-    points = ExtendedMap(solution, "soft", epsilon=0.1)(x).points
+    points = SemidiscreteMap(solution, "soft", epsilon=0.1)(x).points
     scores = (x.double() @ solution.problem.atoms.double().T + solution.potential) / 0.1
     assert torch.allclose(
         points.double(), scores.softmax(1) @ solution.problem.atoms.double(), atol=1e-4
@@ -202,7 +202,7 @@ def test_soft_mode_is_the_softmax_mean():
 def test_the_gap_is_the_distance_to_the_wall():
     solution, _, _ = solved(eight_gaussians, 200)
     x = source_points(2, 500).double()
-    mapped = ExtendedMap(solution)(x)
+    mapped = SemidiscreteMap(solution)(x)
     own, other = (solution.problem.atoms[mapped.neighbours[:, i]].double() for i in (0, 1))
     step = (other - own) / (other - own).norm(dim=1, keepdim=True)
     facet = x + step * mapped.gap[:, None]
@@ -218,7 +218,7 @@ def test_the_map_is_continuous_inside_a_mode():
     """
     solution, _, labels = solved(eight_gaussians)
     path = torch.linspace(-0.5, 0.5, 20001)[:, None] * torch.tensor([[0.3, 1.0]]) + 1.2
-    hard, extended = (ExtendedMap(solution, mode)(path) for mode in ("hard", "extended"))
+    hard, extended = (SemidiscreteMap(solution, mode)(path) for mode in ("hard", "extended"))
     same = labels[hard.cell][1:] == labels[hard.cell][:-1]
     largest = [mapped.points.diff(dim=0).norm(dim=1)[same].max() for mapped in (hard, extended)]
     assert largest[1] < 0.2 * largest[0]
@@ -226,7 +226,7 @@ def test_the_map_is_continuous_inside_a_mode():
 
 def test_rejecting_draws_again_until_nothing_is_near_the_singular_set(generator):
     solution, _, _ = solved(eight_gaussians, 200)
-    assert ExtendedMap(solution, singular="reject").sample(500, generator).shape == (500, 2)
+    assert SemidiscreteMap(solution, singular="reject").sample(500, generator).shape == (500, 2)
 
 
 def two_modes(count):
@@ -239,7 +239,7 @@ def two_modes(count):
 @pytest.mark.parametrize("make", [eight_gaussians, clusters_in_32_dimensions, two_modes])
 def test_the_rejected_points_are_those_from_which_a_short_step_ends_in_another_mode(make):
     solution, centres, labels = solved(make)
-    extended, x = ExtendedMap(solution), source_points(centres.shape[1], 3000).double()
+    extended, x = SemidiscreteMap(solution), source_points(centres.shape[1], 3000).double()
     mapped, step = extended(x), extended.band * extended.typical[0]
     atoms, potential = solution.problem.atoms.double(), solution.potential
     own, near = labels[mapped.cell], torch.zeros(len(x), dtype=torch.bool)
@@ -256,7 +256,7 @@ def test_the_rejected_points_are_those_from_which_a_short_step_ends_in_another_m
 
 def test_shares_are_weights():
     solution, _, _ = solved(eight_gaussians, 200)
-    shares = ExtendedMap(solution)(source_points(2, 1000)).shares
+    shares = SemidiscreteMap(solution)(source_points(2, 1000)).shares
     assert torch.allclose(shares.sum(1), torch.ones(1000).double())
     assert (shares >= 0).all()
     assert (shares[:, 0] == shares.amax(1)).all()
@@ -268,7 +268,7 @@ def test_few_atoms_work_in_every_mode(count, generator):
     problem = SemidiscreteProblem(GaussianSource(3), atoms)
     solution = SemidualSolver().solve(problem, generator)
     for mode in ("hard", "soft", "extended"):
-        points = ExtendedMap(solution, mode).sample(10, generator)
+        points = SemidiscreteMap(solution, mode).sample(10, generator)
         assert points.shape == (10, 3)
         assert torch.isfinite(points).all()
 
@@ -276,7 +276,7 @@ def test_few_atoms_work_in_every_mode(count, generator):
 def test_blocks_do_not_change_the_map():
     solution, _, _ = solved(eight_gaussians, 200)
     x = source_points(2, 100)
-    whole, parts = ExtendedMap(solution)(x), ExtendedMap(solution, batch=7)(x)
+    whole, parts = SemidiscreteMap(solution)(x), SemidiscreteMap(solution, batch=7)(x)
     assert torch.allclose(whole.points, parts.points)
     assert torch.equal(whole.rejected, parts.rejected)
 
@@ -284,17 +284,17 @@ def test_blocks_do_not_change_the_map():
 def test_unknown_modes_are_named():
     solution, _, _ = solved(eight_gaussians, 16)
     with pytest.raises(InputError, match="got 'softest'"):
-        ExtendedMap(solution, "softest")
+        SemidiscreteMap(solution, "softest")
 
 
 @pytest.mark.parametrize("count", [1, 16])
 @pytest.mark.parametrize("mode", ["hard", "soft", "extended"])
 def test_points_that_are_no_numbers_of_the_source_are_refused(count, mode, generator):
     problem = SemidiscreteProblem(GaussianSource(3), torch.randn(count, 3, generator=generator))
-    extended = ExtendedMap(SemidualSolver().solve(problem, generator), mode)
+    extended = SemidiscreteMap(SemidualSolver().solve(problem, generator), mode)
     x = torch.zeros(5, 3)
     x[1, 2], x[3, 0] = torch.nan, torch.inf
-    with pytest.raises(InputError, match="2 of 5 points hold NaN"):
+    with pytest.raises(InputError, match="2 of 5 points contain NaN"):
         extended(x)
     with pytest.raises(InputError, match=r"points must be \(n, 3\), got \(5, 2\)"):
         extended(x[:, :2])

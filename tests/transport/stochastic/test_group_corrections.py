@@ -10,7 +10,7 @@ from pcgen.transport import GaussianSource, SemidiscreteProblem, SemidualSolver
 from pcgen.transport.stochastic import group_corrections
 from pcgen.transport.stochastic.cell_corrections import balance_groups, groups_unbalanced
 from pcgen.transport.stochastic.group_corrections import (
-    best_of_groups,
+    best_group_scores,
     group_shifts,
     partition,
     partitions,
@@ -68,7 +68,7 @@ def test_best_of_groups_is_the_best_score_in_each(generator):
     atoms, _ = clusters(100)
     groups = partition(atoms, torch.full((100,), 0.01).double())
     x, offset = torch.randn(50, 32, generator=generator), torch.randn(100, generator=generator)
-    best = best_of_groups(x, atoms, offset.double(), groups)
+    best = best_group_scores(x, atoms, offset.double(), groups)
     scores = x @ atoms.T + offset
     for group in range(groups.count):
         assert torch.allclose(best[:, group], scores[:, groups.label == group].amax(1), atol=1e-4)

@@ -1,4 +1,4 @@
-"""The beam width of a search: as wide as some samples, scored against all atoms, require."""
+"""The beam width of a search, chosen on samples that are scored against all atoms."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pcgen import kernels
 from pcgen.transport.stochastic.search.tree import MOST_BLOCKS, NARROWEST, BlockTree
 from pcgen.transport.stochastic.workspace import Workspace
 
-# Samples scored against all atoms, and the number of their batch.
+# Samples scored against all atoms, and the number of their first batch.
 CHECKED = 1024
 FIRST_CHECK = -(2**24)
 WIDER = 1.25
@@ -22,12 +22,12 @@ def with_tree(work: Workspace) -> Workspace:
 
 
 def wider_beam(work: Workspace, beam: int) -> int:
-    """The beam of a final test, and of what follows a misleading one."""
+    """A wider beam, for a final test and after a misleading one."""
     return min(work.widest, 2 * beam)
 
 
 def search_recall(work: Workspace, potential: Tensor, beam: int, looks: int = 0) -> float:
-    """Share of :data:`CHECKED` samples whose cell is found; ``looks`` selects the samples."""
+    """The share of :data:`CHECKED` samples whose cell is found; ``looks`` selects them."""
     return _found(work, potential, beam, *_checked(work, potential, looks))
 
 

@@ -1,9 +1,10 @@
-"""Cells without a test sample yet: further samples are only tested for these.
+"""Cells without a test sample so far: further samples are only tested for these.
 
-After the first few samples of a test are counted, each further one is only asked whether it is in
-one of the few cells that are left. Two cheap bounds decide that for nearly all samples: the best
-score of the atoms left, and the best score that a narrow search finds among all. Measurements:
-docs/notes/search.md.
+After the first few samples per cell of a test are counted, each further one is only checked for
+whether it is in one of the few remaining cells. Two cheap bounds decide that for nearly all
+samples: the best score of the remaining atoms, and the best score that a narrow search finds among
+    all.
+Measurements: docs/notes/search.md.
 """
 
 from __future__ import annotations
@@ -19,27 +20,27 @@ from pcgen.transport.stochastic.mass_estimates import MassEstimate
 from pcgen.transport.stochastic.search.tree import NARROWEST
 from pcgen.transport.stochastic.workspace import Workspace
 
-# Samples a cell that are counted before those without one are looked for: 5 % of the cells then.
+# Samples per cell that are counted first; then 5 % of the cells are without one.
 COUNTED = 3
 
-# The narrow search, as a share of the usual one.
+# The beam of the usual search over that of the narrow one.
 NARROW = 16
 
-# SampleBatch at once.
+# Samples processed at a time.
 BATCH = 2**16
 
-# Scores closer than this share of the largest score may be equal but for rounding.
+# Scores closer than this share of the largest score may be equal up to rounding.
 ROUNDING = 1e-5
 
 
 def search_empty_cells(
     work: Workspace, potential: Tensor, beam: int, estimate: MassEstimate, most: int, number: int
 ) -> MassEstimate:
-    """``estimate`` with the cells without a sample looked for in up to ``most`` samples in all.
+    """Extend ``estimate``: look for cells without a sample in up to ``most`` samples in all.
 
     Args:
         potential: (n,) in working units; beam: of the usual search.
-        estimate: of plain samples, some for each cell.
+        estimate: from plain samples, several per cell.
         number: of the first batch, negative; others count down from it.
     """
     left = torch.nonzero(estimate.counts == 0)[:, 0]
@@ -47,15 +48,15 @@ def search_empty_cells(
     narrow, more = max(NARROWEST, beam // NARROW), 0
 
     def close(x: Tensor) -> Tensor:
-        """(m,) bool, rows x (m, r) that may be in a cell that is left."""
-        if len(left) > LANES * beam:  # of many rare atoms: the usual search takes less
+        """Which rows x (m, r) may be in a remaining cell, (m,) bool."""
+        if len(left) > LANES * beam:  # with many rare atoms the usual search is faster
             return torch.ones(len(x), dtype=torch.bool)
         score = kernels.best_cells(x, work.atoms[left], potential[left])[0][:, 0]
         rival = work.searched(x, potential, narrow)[2]
         return score >= rival - ROUNDING * rival.abs().max()
 
     def cells(x: Tensor) -> Tensor:
-        """Of rows x (m, r): where one is in a cell that is left, that; elsewhere -1."""
+        """The remaining cell of each row x (m, r), or -1 if it is in none."""
         mine, some = torch.full((len(x),), -1), close(x)
         if some.any():
             best = work.searched(x[some], potential, beam)[1]

@@ -1,13 +1,13 @@
-"""A multiscale start for very many atoms: solved for the means of their blocks first.
+"""A multiscale start for very many atoms: solve the problem of their block means first.
 
-The means of the blocks of 16 atoms are a problem of a sixteenth as many atoms, solved first, if
-need be in the same way. Its potential is carried over to the atoms to first order: -h is the
+The means of blocks of 16 atoms form a problem with a sixteenth of the atoms. It is solved first,
+recursively if it is large. Its potential is extended to the atoms to first order: -h is the
 conjugate of the potential, a convex function of the atom, and its gradient at a mean is the
 barycentre b of that mean's cell::
 
     h_i = h_k - ⟨b_k, p_i - c_k⟩
 
-The second order, left out, is as large as scores vary in a block: the ε to anneal from.
+The neglected second order is as large as the scores vary in a block: annealing starts at this ε.
 """
 
 from __future__ import annotations
@@ -30,22 +30,22 @@ from pcgen.transport.stochastic.workspace import Workspace
 
 Solve = Callable[[SemidiscreteProblem, Generator, Group], SemidiscreteSolution]
 
-# The coarse problem's share of the tolerance: what its blocks miss all their atoms miss, and steps
-# among these correct it last. Of 10⁵ atoms, solved to all of 0.02, 0.01 remained.
+# The coarse problem's share of the tolerance: all atoms of a block share its error, and steps among
+# the atoms correct it last. For 10⁵ atoms and a full share of 0.02, 0.01 remained.
 COARSE = 0.25
 
-# Samples per cell of the coarse problem for its barycentre: their noise moves a score by a third of
-# the initial smoothing.
+# Samples per cell of the coarse problem for its barycentre: their noise changes a score by a third
+# of the initial smoothing.
 BARYCENTRE = 8
 
 FIRST_BARYCENTRE = -(2**25)
 
 
 def multiscale_potential(work: Workspace, solve: Solve) -> tuple[Tensor, float]:
-    """A potential (n,) in working units, and the ε to anneal from, from the means of the blocks.
+    """A potential (n,) in working units from the block means, and the ε to anneal from.
 
     Args:
-        solve: the problem of the means, to the share :data:`COARSE` of the tolerance.
+        solve: solves the problem of the means to :data:`COARSE` times the tolerance.
     """
     tree = work.tree
     assert isinstance(tree, BlockTree)
@@ -72,7 +72,7 @@ def multiscale_potential(work: Workspace, solve: Solve) -> tuple[Tensor, float]:
 
 
 def _barycentres(work: Workspace, means: Tensor, height: Tensor, weights: Tensor) -> Tensor:
-    """(K, r) float64: the mean sample in the cell of each of the means, in working coordinates."""
+    """The mean sample (K, r) float64 in the cell of each mean, in working coordinates."""
     few = replace(work, atoms=means.to(work.atoms.dtype), weights=weights, tree=None)
     beam = 0
     if work.group.every(search_pays(few.atoms)):
@@ -91,7 +91,7 @@ def _barycentres(work: Workspace, means: Tensor, height: Tensor, weights: Tensor
         found = work.group.by_rows(cell, x)
         total.index_add_(0, found, x.double())
         count.index_add_(0, found, torch.ones(size, dtype=torch.float64))
-    # A cell without a sample takes the barycentre of its neighbours in the order of the blocks.
+    # A cell without a sample gets the barycentre of its neighbours in the order of the blocks.
     group = torch.arange(len(means)) // LANES
     around = torch.zeros(int(group[-1]) + 1, means.shape[1], dtype=torch.float64)
     near = around.new_zeros(len(around)).index_add_(0, group, count).clamp(min=1)

@@ -1,11 +1,11 @@
 """A tree of blocks of atoms, and a beam search in it for the cells of samples.
 
-The cell of a sample belongs to an atom near others with large scores. So atoms are put in blocks of
-16 nearby ones, these in blocks of 16 again, and a sample visits, from the top down, the blocks with
-the best scores of their mean member. The potential of the mean misses what the best member has
-above it; a multiple of the block's radius makes up for that. The beam is the narrowest one that
-finds the cells of :data:`ENOUGH` of some samples; measurements and alternatives:
-docs/notes/search.md.
+The cell of a sample belongs to an atom near others with large scores. So nearby atoms are put in
+blocks of 16, these in blocks of 16 again, and a sample visits, from the top down, the blocks whose
+mean members have the best scores. The mean's potential underestimates the best member; a multiple
+of the block's radius compensates for that. The beam is the narrowest one that finds the cells of
+:data:`ENOUGH` of some samples; measurements and alternatives: docs/notes/search.md.
+
 """
 
 from __future__ import annotations
@@ -21,24 +21,24 @@ from pcgen.kernels.backends import native_usable
 from pcgen.kernels.native import LANES
 from pcgen.transport.stochastic.cell_masses import CellMasses
 
-# Atoms from which the search takes less time than redrawn rows with all scores: a third of it at
-# 10⁵ atoms, as much at 3 · 10⁴.
+# Number of atoms above which the search takes less time than redrawn rows with all scores: a third
+# of it at 10⁵ atoms, as much at 3 · 10⁴.
 SEARCH_FROM = 50_000
 
-# Share of the cells that must be found, and the share of the blocks at which it is given up: then
-# scoring all atoms, which a matrix product does without a tree, is no slower.
+# Share of the cells that must be found, and the share of the blocks at which the search stops:
+# scoring all atoms by a matrix product is then no slower.
 ENOUGH = 0.97
 # In the first level after refinement, whose potential is rough: there 0.97 took a sixth of all
-# blocks of 10⁶ atoms. Kept for all of annealing, this left errors that averages did not forget.
+# blocks of 10⁶ atoms. Used throughout annealing, this left errors that averaging did not remove.
 ENOUGH_TO_BEGIN = 0.8
 MOST_BLOCKS = 0.5
 
-# The last level, whose blocks are all visited, and the narrowest beam.
+# The size of the last level, all of whose blocks are visited, and the narrowest beam.
 LAST_LEVEL = 32
 NARROWEST = 48
-# Of each level a third of the blocks that are visited of the one below.
+# Each level visits a third of the number of blocks of the one below.
 NARROWING = 3
-# Radii added to a block's mean score: 2 and 3 find the same, 0 and 1 less.
+# Radii added to a block's mean score: 2 and 3 find the same, 0 and 1 find less.
 RADII = 2.5
 
 ABSENT = -1e30  # the offset of a lane without a member
@@ -48,15 +48,15 @@ POWER_STEPS = 6
 
 @dataclass(frozen=True, eq=False)
 class BlockTree:
-    """Atoms in blocks of nearby ones, blocks in blocks.
+    """Nested blocks of nearby atoms.
 
     Attributes:
-        order: (n,) int64, the atoms as they stand in the blocks of level 0.
-        blocks: (B, dim, 16) float32, level after level, the means of blocks above level 0.
-        starts: where each level begins, and B.
-        radius: of each level above 0, (members,) float64: the root mean square distance of the
+        order: (n,) int64, the atoms in the order of the blocks of level 0.
+        blocks: (B, dim, 16) float32, level by level; above level 0 the means of blocks.
+        starts: the first block of each level, and B.
+        radius: for each level above 0, (members,) float64: the root mean square distance of the
             atoms below a member from their mean.
-        counts: of each level, (members,) float64: atoms below each member.
+        counts: for each level, (members,) float64: the number of atoms below each member.
     """
 
     order: Tensor
@@ -67,7 +67,7 @@ class BlockTree:
 
     @classmethod
     def of(cls, atoms: Tensor) -> BlockTree:
-        """The tree of atoms (n, dim), a function of these alone."""
+        """Build the tree of atoms (n, dim); it depends on nothing else."""
         order = block_order(atoms)
         places = atoms[order].float()
         members, counts = places, torch.ones(len(atoms), dtype=torch.float64)
@@ -96,7 +96,7 @@ class BlockTree:
         return self.starts[1]
 
     def offset(self, potential: Tensor, reach: float) -> Tensor:
-        """(B, 16) float32, what is added to the scores of the members.
+        """The offsets (B, 16) float32 that are added to the scores of the members.
 
         Args:
             potential: (n,) float64, of the atoms; reach: the deviation of a source coordinate.
@@ -110,7 +110,7 @@ class BlockTree:
         return torch.cat(levels)
 
     def beams(self, beam: int) -> list[int]:
-        """Blocks to visit of each level but the last, for ``beam`` of level 0."""
+        """The number of blocks to visit on each level but the last, given ``beam`` on level 0."""
         found = []
         for level in range(len(self.starts) - 2):
             there = self.starts[level + 1] - self.starts[level]
@@ -128,12 +128,12 @@ class BlockTree:
         beam: int,
         reach: float,
     ) -> tuple[CellMasses, Tensor, Tensor]:
-        """The masses of the cells in rows x (count, dim), and the cell of each row and its score.
+        """The masses of the cells in rows x (count, dim), and each row's cell and score.
 
         Args:
             potential, weights: (n,) float64; epsilon: see
                 :func:`pcgen.transport.stochastic.cell_masses.cell_masses`.
-            beam: leaf blocks that a row visits.
+            beam: number of leaf blocks that a row visits.
         """
         importance = torch.zeros(LANES * self.widest)
         importance[: len(self.order)] = (1 / weights[self.order]).float()
@@ -158,9 +158,9 @@ def search_pays(atoms: Tensor) -> bool:
 
 
 def block_order(atoms: Tensor) -> Tensor:
-    """The atoms (n, dim) in the order of blocks: halved again and again across their longest axis.
+    """The atoms (n, dim) in the order of blocks: halved repeatedly across their longest axis.
 
-    Halves hold a multiple of the largest power of 16 that fits, so that blocks of blocks are full.
+    Halves contain a multiple of the largest possible power of 16, so that nested blocks are full.
     """
     random = Generator().manual_seed(0)
     order, todo = torch.arange(len(atoms)), [(0, len(atoms))]
@@ -188,14 +188,14 @@ def block_order(atoms: Tensor) -> Tensor:
 
 
 def _padded(values: Tensor, blocks: int, fill: float) -> Tensor:
-    """(count, ...) made as long as ``blocks`` blocks."""
+    """Pad (count, ...) to the length of ``blocks`` blocks."""
     out = values.new_full((LANES * blocks, *values.shape[1:]), fill)
     out[: len(values)] = values
     return out
 
 
 def _summed(values: Tensor, blocks: int) -> Tensor:
-    """(count, ...) summed over blocks, (blocks, ...)."""
+    """Sum (count, ...) over blocks, (blocks, ...)."""
     return _padded(values, blocks, 0.0).view(blocks, LANES, *values.shape[1:]).sum(1)
 
 

@@ -12,20 +12,24 @@ from torch import Tensor
 
 from pcgen import checkpoint
 from pcgen.errors import DataError, InputError
-from pcgen.flow.characteristic import Slope, jump, velocity_of
-from pcgen.flow.integrate import jumps, trajectory
+from pcgen.flow.characteristic import MeanVelocity, characteristic_map, velocity_of
+from pcgen.flow.integrate import characteristic_trajectory, trajectory
 
 MOST_STEPS = 1000
 
 
-def follow(slope: Slope, start: Tensor, steps: int, solver: str, stage: str) -> Iterator[Tensor]:
+def flow_trajectory(
+    slope: MeanVelocity, start: Tensor, steps: int, solver: str, stage: str
+) -> Iterator[Tensor]:
     """Yield x at all times, by the student's jumps or by integrating the teacher's flow.
 
     Raises:
         DataError: x is not finite; the message names the stage and the step.
     """
     if solver == "student":
-        path = jumps(functools.partial(jump, slope), start, steps=steps)
+        path = characteristic_trajectory(
+            functools.partial(characteristic_map, slope), start, steps=steps
+        )
     else:
         path = trajectory(velocity_of(slope), start, steps=steps, method=solver)
     for number, x in enumerate(path):
@@ -37,7 +41,7 @@ def follow(slope: Slope, start: Tensor, steps: int, solver: str, stage: str) -> 
         yield x
 
 
-class Networks:
+class FlowNetworks:
     """The teacher and the student of a flow, frozen; a packed run has no teacher."""
 
     def __init__(self, folder: Path, build: Any, blocks: int, device: str) -> None:
@@ -49,7 +53,7 @@ class Networks:
         self._of = {}
         packed = not (folder / "teacher").is_dir()
         for name in ("student",) if packed else ("teacher", "student"):
-            tensors = weights(folder / name)
+            tensors = load_weights(folder / name)
             if not 0 <= blocks <= len(tensors):
                 raise ValueError(f"{blocks} blocks cannot be built from {len(tensors)} tensors")
             network = checkpoint.filled(build, tensors)
@@ -69,11 +73,11 @@ class Networks:
         return self._of[name]
 
 
-def weights(folder: Path) -> dict[str, Tensor]:
+def load_weights(folder: Path) -> dict[str, Tensor]:
     return checkpoint.load(folder / "weights.safetensors", checkpoint.WEIGHTS)[0]
 
 
-def check(count: int, steps: int) -> None:
+def check_counts(count: int, steps: int) -> None:
     """Refuse numbers of shapes, points or steps that are out of range."""
     if count < 1:
         raise InputError(f"the number of shapes and of points must be at least 1, got {count}")

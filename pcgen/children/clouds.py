@@ -1,0 +1,92 @@
+"""The shapes that maps are between."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pcgen.children.frames import Stretch
+from pcgen.errors import InputError, TrainingError
+
+FEWEST = 16  # points of a map
+EXTENT_POINTS = 4096  # of a shape, that tell its extents
+BLOCK = 128  # shapes read at a time
+
+
+@dataclass(frozen=True)
+class Clouds:
+    """The shapes that maps are between.
+
+    Attributes:
+        points: (N, P, 3) float32 in the box frame, a tensor or indexed like one by
+            ``[shapes, points]``; the points of a shape are independent draws.
+        normals: likewise, float16 or float32, or None.
+        label: (N,) int64 category of each.
+        stretch: of each to the cube.
+    """
+
+    points: Any
+    normals: Any
+    label: Tensor
+    stretch: Stretch
+
+    @classmethod
+    def of(cls, points: Any, normals: Any, label: Tensor) -> Clouds:
+        """Check them, and find their extents.
+
+        Raises:
+            InputError: wrong shapes; TrainingError: too few points for a map.
+        """
+        if len(points.shape) != 3 or points.shape[2] != 3:
+            raise InputError(f"points must be (shapes, n, 3), got {tuple(points.shape)}")
+        if normals is not None and tuple(normals.shape) != tuple(points.shape):
+            raise InputError(
+                f"normals must be as the points, {tuple(points.shape)}, got {tuple(normals.shape)}"
+            )
+        if label.shape != (points.shape[0],):
+            raise InputError(
+                f"label must have one entry for each of {points.shape[0]} shapes, got "
+                f"{tuple(label.shape)}"
+            )
+        if points.shape[0] and points.shape[1] < FEWEST:
+            raise TrainingError(
+                f"a map needs {FEWEST} points of each shape, got {points.shape[1]}; prepare the "
+                "data set again with more --points"
+            )
+        parts = [Stretch.of(p) for p in _blocks(points, EXTENT_POINTS)]
+        empty = [torch.zeros(0, 3)]
+        stretch = Stretch(
+            torch.cat([part.centre for part in parts] or empty),
+            torch.cat([part.half for part in parts] or empty),
+        )
+        return cls(points, normals, label, stretch)
+
+    def __len__(self) -> int:
+        return len(self.label)
+
+    def gather(self, rows: Tensor, places: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Points ``places`` (batch, n), taken cyclically, of ``rows`` (batch,); and normals."""
+        places = places % self.points.shape[1]
+        normals = None
+        if self.normals is not None:
+            normals = self.normals[rows[:, None], places].float()
+        return self.points[rows[:, None], places].float(), normals
+
+    def cubes(self, count: int) -> Iterator[Tensor]:
+        """The first ``count`` points of all shapes in the cube frame, some shapes at a time."""
+        start = 0
+        for part in _blocks(self.points, count):
+            rows = torch.arange(start, start + len(part))
+            yield self.stretch[rows].cube(part)
+            start += len(part)
+
+
+def _blocks(points: Any, most: int) -> Iterator[Tensor]:
+    """The first ``most`` points of all shapes, some shapes at a time."""
+    for start in range(0, points.shape[0], BLOCK):
+        part = points[slice(start, start + BLOCK), slice(0, most)]
+        yield part.float()

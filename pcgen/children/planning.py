@@ -1,0 +1,386 @@
+"""Which maps of a set are worth their time; they are computed in processes and kept.
+
+A folder of maps holds ``plan.json``, written before the first map is computed: how many pilot
+maps and maps fit in the budget on this machine. Everything else follows from the shapes, the
+settings and the seed, so the maps are the same for any number of processes, and after any number
+of kills. Pieces are written as they are done and joined in ``maps.safetensors`` at the end.
+``choice.json`` says what reach was chosen, see :mod:`pcgen.children.rule`, and
+``nature.safetensors`` how new the shapes are beside each other.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pcgen import progress
+from pcgen.children import rule
+from pcgen.children.clouds import FEWEST, Clouds
+from pcgen.children.drawing import MatchedClouds, Reach
+from pcgen.children.map_files import MapFolder
+from pcgen.children.maps import Maps, Pairing
+from pcgen.children.matching import METHODS, match
+from pcgen.children.partners import Partners, find_partners
+from pcgen.children.rule import GOAL, Choice, Nature
+from pcgen.config import digest
+from pcgen.errors import DataError, InputError, StorageError
+from pcgen.files import lock
+from pcgen.jobs import pool
+from pcgen.jobs.workers import Announce
+
+VERSION = 3
+PIECE = 8  # maps in a task: what a kill may cost each process, half a second
+TRIALS = 3  # maps that are timed
+#: Pilot maps of a step that the rule tries: at most and, of a small budget, at least; the share
+#: of a budget that they may take, and the steps that are expected to be tried.
+PILOTS, FEWEST_PILOTS = 96, 24
+PILOT_SHARE, TRIES = 0.25, 5
+MOST = 2**15 - 1  # points of a map
+
+
+@dataclass(frozen=True, kw_only=True)
+class MapSettings:
+    """Which maps are computed.
+
+    Attributes:
+        points: of a map; clouds with fewer give all they have.
+        partners: that a shape's partners are drawn from, the nearest so many; None lets
+            :mod:`pcgen.children.rule` decide, with ``farthest`` as the most.
+        goal: novelty in the cube frame that the rule asks of children as they are, 1 being that
+            of training shapes left out.
+        per_shape: maps that start at each shape, if the budget allows.
+        method, sweeps: see :func:`pcgen.children.matching.match`.
+        normal_weight: of normals in the cost, 0 for positions alone; a normal of length one then
+            counts as a distance of so much in the cube, whose side is 2.
+    """
+
+    points: int = 2048
+    partners: int | None = None
+    farthest: int = 128
+    goal: float = GOAL
+    per_shape: int = 8
+    method: str = "slabs"
+    sweeps: int = 12
+    normal_weight: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not FEWEST <= self.points <= MOST:
+            raise InputError(f"points of a map must be in [{FEWEST}, {MOST}], got {self.points}")
+        for name in ("partners", "farthest", "per_shape", "sweeps"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise InputError(f"{name} must be at least 1, got {value}")
+        if not 0 < self.goal < 10:
+            raise InputError(f"goal must be a positive ratio, got {self.goal}")
+        if self.method not in METHODS:
+            raise InputError(f"method must be one of {', '.join(METHODS)}, got {self.method!r}")
+        if self.normal_weight < 0:
+            raise InputError(f"normal_weight must not be negative, got {self.normal_weight}")
+
+    def points_of(self, clouds: Clouds) -> int:
+        """Points of a map: those asked for, or all that a cloud has."""
+        return min(self.points, int(clouds.points.shape[1]))
+
+    def key(self, clouds: Clouds, seed: int) -> str:
+        """A short text that only the same shapes, settings and seed share."""
+        found = hashlib.sha256(f"{VERSION} {digest(self)} {seed} {clouds.points.shape}".encode())
+        for part in (clouds.label, clouds.stretch.centre, clouds.stretch.half):
+            found.update(part.numpy().tobytes())
+        return found.hexdigest()[:24]
+
+
+def build_maps(
+    points: Any,
+    normals: Any,
+    label: Tensor,
+    settings: MapSettings,
+    folder: Path,
+    *,
+    budget_seconds: float | None = None,
+    wall_seconds: float | None = None,
+    seed: int = 0,
+    workers: int | None = None,
+) -> Maps:
+    """Compute the maps of a set, or go on with them, or read them.
+
+    Args:
+        points, normals, label: see :class:`Clouds`; ``TrainingClouds`` has them.
+        folder: of these maps alone; its maps must be of the same shapes, settings and seed.
+        budget_seconds: of processor time, over all processes; None computes all the maps
+            that the settings ask for. What was planned in ``folder`` before stays.
+        wall_seconds: from now until no further maps are computed, however many were planned:
+            other processes may take more of the machine than when they were.
+        workers: processes; None for one a core.
+    Raises:
+        DataError: the folder holds maps of something else, or is damaged.
+    """
+    clouds = Clouds.of(points, normals, label)
+    files = MapFolder(folder, settings.key(clouds, seed))
+    until = None if wall_seconds is None else monotonic() + wall_seconds
+    builder = _Builder(clouds, settings, seed, files, workers)
+    with lock(folder):
+        if files.finished:
+            pairing, to = files.read_maps(clouds)
+            choice = files.read_choice()
+            if choice is None:
+                raise DataError(f"{folder} has no choice.json; remove it and run again")
+        else:
+            plan = builder.planned(budget_seconds)
+            found = builder.partners()
+            choice = builder.chosen(found, plan)
+            most = choice.reach.partners
+            if settings.partners is None:
+                most = min(settings.farthest, most * rule.FARTHER)
+            pairing = plan_pairs(clouds, found, settings, most, seed)
+            pairing = pairing[slice(0, plan.maps)]
+            to = builder.computed(pairing, "maps", until)
+            if len(to) < len(pairing):
+                progress.say(
+                    f"children       {len(to)} of {len(pairing)} planned maps fit the time"
+                )
+                pairing = pairing[slice(0, len(to))]
+            files.write_maps(pairing, to)
+        files.remove_pieces()
+    progress.say(choice.line())
+    return Maps.of(clouds, pairing, to, choice)
+
+
+def nature_of(clouds: Clouds, settings: MapSettings, folder: Path, seed: int) -> Nature:
+    """How new shapes are beside each other, by their last points; kept in the folder of the maps.
+
+    Maps begin at the front of a cloud, and a child that shares points with its measure would
+    seem less new than it is.
+    """
+    files = MapFolder(folder, settings.key(clouds, seed))
+    known = files.read_nature()
+    total = clouds.points.shape[1]
+    n = min(rule.POINTS, total // 2)
+    last = clouds.points[slice(0, len(clouds)), slice(total - 2 * n, total)].float()
+    nature = Nature(last, torch.Generator().manual_seed(seed), known)
+    if known is None:
+        files.write_nature(nature.tensors())
+    return nature
+
+
+def plan_pairs(
+    clouds: Clouds, found: Partners, settings: MapSettings, partners: int, seed: int
+) -> Pairing:
+    """All the maps that the settings ask for, in the order in which they are worth their time.
+
+    Every shape gets a first map before any gets a second one, each to another of its nearest
+    ``partners``, and from other points.
+    """
+    count = len(clouds)
+    nothing = torch.zeros(0).long()
+    parts = [Pairing(nothing.view(0, 2), nothing.bool(), nothing, nothing.view(0, 2))]
+    many = found.counts.clamp_max(partners)
+    most = min(partners, found.row.shape[1])
+    generator = torch.Generator().manual_seed(seed)
+    wish = torch.rand(count, most, generator=generator)
+    wish[torch.arange(most) >= many[:, None]] = torch.inf
+    ranks = wish.argsort(dim=1, stable=True)  # of each shape its own order of partners
+    n, available = settings.points_of(clouds), clouds.points.shape[1]
+    for slot in range(settings.per_shape if most else 0):
+        rows = torch.randperm(count, generator=generator)
+        rows = rows[many[rows] > 0]
+        rank = ranks[rows, slot % many[rows]]
+        start = torch.tensor([slot * n, (slot + 1) * n]).expand(len(rows), -1) % available
+        pair = torch.stack([rows, found.row[rows, rank]], 1)
+        parts.append(Pairing(pair, found.mirror[rows, rank], rank, start))
+    return Pairing(
+        torch.cat([part.pair for part in parts]),
+        torch.cat([part.flipped for part in parts]),
+        torch.cat([part.rank for part in parts]),
+        torch.cat([part.start for part in parts]),
+    )
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """How many maps are computed, for each step that the rule tries and in the end."""
+
+    pilot: int
+    maps: int
+
+
+@dataclass(frozen=True)
+class _Builder:
+    """What the work on a folder needs throughout."""
+
+    clouds: Clouds
+    settings: MapSettings
+    seed: int
+    files: MapFolder
+    workers: int | None
+
+    def partners(self) -> Partners:
+        """The nearest partners of every shape, as many as the settings may ask for."""
+        wanted = self.settings.partners or self.settings.farthest
+        most = min(wanted, max(0, len(self.clouds) - 1))
+        return find_partners(self.clouds.cubes(self.settings.points), self.clouds.label, most)
+
+    def planned(self, budget: float | None) -> _Plan:
+        """Decided once and written down."""
+        held = self.files.read_plan()
+        if held is not None:
+            return _Plan(**held)
+        plan = _Plan(PILOTS, len(self.clouds) * self.settings.per_shape)
+        if budget is not None and len(self.clouds):
+            each = self._seconds_a_map()
+            tries = 0 if self.settings.partners else TRIES
+            pilot = int(min(PILOTS, max(FEWEST_PILOTS, PILOT_SHARE * budget / TRIES / each)))
+            left = budget / each - tries * pilot
+            plan = _Plan(pilot, max(1, min(plan.maps, int(left))))
+        self.files.write_plan(vars(plan))
+        return plan
+
+    def _seconds_a_map(self) -> float:
+        count = len(self.clouds)
+        rows = torch.arange(min(TRIALS, count))
+        pair = torch.stack([rows, (rows + 1) % count], 1)
+        pairing = Pairing(pair, rows > count, rows, torch.zeros_like(pair))
+        trials = [_seconds(partial(self._match, [k], pairing)) for k in rows.tolist()]
+        return max(1e-4, min(trials))
+
+    def _match(self, numbers: list[int], pairing: Pairing) -> Any:
+        return _work((self.settings, [self._task(pairing, number) for number in numbers]))
+
+    def chosen(self, found: Partners, plan: _Plan) -> Choice:
+        """What reach the rule chooses, once; or the settings'."""
+        held = self.files.read_choice()
+        if held is not None:
+            return held
+        most = int(found.counts.max()) if len(self.clouds) else 0
+        if self.settings.partners or most == 0:
+            reach = Reach(partners=self.settings.partners or 1)
+            choice = Choice(reach=reach, passed=True, figures={})
+        else:
+            nature = nature_of(self.clouds, self.settings, self.files.path, self.seed)
+
+            def pilot(reach: Reach) -> Tensor:
+                pairing = plan_pairs(
+                    self.clouds, found, self.settings, reach.partners, self.seed + 1
+                )[slice(0, plan.pilot)]
+                to = self.computed(pairing, f"pilot-{reach.partners}")
+                choice = Choice(reach=reach, passed=False, figures={})
+                trial = Maps.of(self.clouds, pairing, to, choice)
+                draw = torch.Generator().manual_seed(self.seed)
+                rows = pairing.pair[torch.arange(rule.SHAPES) % len(pairing), 0]
+                return trial.of_shapes(rows, min(nature.points, to.shape[1]), draw).points
+
+            demand = dataclasses.replace(rule.RAW, novelty=self.settings.goal)
+            choice = rule.choose(rule.ladder(most, Reach(partners=1)), nature, pilot, demand)
+            choice = rule.with_copies(choice, nature, pilot)
+        self.files.write_choice(choice)
+        return choice
+
+    def computed(self, pairing: Pairing, name: str, until: float | None = None) -> Tensor:
+        """(M, n) int16, what is not in the folder yet computed and kept there.
+
+        Args:
+            until: the time of the monotonic clock at which no further piece is begun; then the
+                result has the first maps alone, at least those of one piece.
+        """
+        total, n = len(pairing), self.settings.points_of(self.clouds)
+        to = torch.zeros(total, n, dtype=torch.int16)
+        missing = []
+        for start in range(0, total, PIECE):
+            held = self.files.read_piece(name, start, min(PIECE, total - start), n)
+            if held is None:
+                missing.append(start)
+            else:
+                to[start : start + PIECE] = held
+
+        def job(start: int) -> tuple[MapSettings, list[Task]]:
+            numbers = range(start, min(start + PIECE, total))
+            return self.settings, [self._task(pairing, number) for number in numbers]
+
+        done = total - sum(min(PIECE, total - start) for start in missing)
+        left = iter(missing)
+
+        def in_time() -> Iterator[int]:
+            for number, start in enumerate(left):
+                if number and until is not None and monotonic() > until:
+                    skipped.append(start)
+                    return
+                yield start
+
+        skipped: list[int] = []
+        with progress.bar(name, total, done) as bar:
+            for start, found in _results(in_time(), len(missing), job, self.workers):
+                to[start : start + PIECE] = torch.from_numpy(found)
+                self.files.write_piece(name, start, to[start : start + PIECE])
+                bar.advance(len(found))
+        return to[: skipped[0]] if skipped else to
+
+    def _task(self, pairing: Pairing, number: int) -> Task:
+        """Both clouds of a map in the cube, and the seed of its solver."""
+        rows, start = pairing.pair[number], pairing.start[number]
+        n = self.settings.points_of(self.clouds)
+        points, normals = self.clouds.gather(rows, start[:, None] + torch.arange(n))
+        pairs = MatchedClouds(
+            (points[:1], points[1:]),
+            None if normals is None else (normals[:1], normals[1:]),
+            (self.clouds.stretch[rows[:1]], self.clouds.stretch[rows[1:]]),
+            pairing.flipped[number : number + 1],
+        )
+        sides = list(pairs.in_cube())
+        weight = self.settings.normal_weight
+        if weight and normals is not None:
+            weighted = [weight * part for part in pairs.normals_in_cube()]
+            sides = [torch.cat(both, 2) for both in zip(sides, weighted, strict=True)]
+        a, b = (side[0].numpy() for side in sides)
+        return a, b, (self.seed * 1_000_003 + number) % 2**31
+
+
+def _seconds(work: Callable[[], Any]) -> float:
+    start = time.process_time()
+    work()
+    return time.process_time() - start
+
+
+Task = tuple[np.ndarray, np.ndarray, int]
+
+
+def _work(job: tuple[MapSettings, list[Task]], announce: Announce | None = None) -> Any:
+    """The maps of a piece, in whatever process."""
+    settings, tasks = job
+    return np.stack([match(a, b, settings.method, settings.sweeps, seed) for a, b, seed in tasks])
+
+
+def _results(
+    starts: Iterator[int], count: int, job: Any, workers: int | None
+) -> Iterator[tuple[int, Any]]:
+    """Each piece as it is done; tasks are made when a process is free, for their memory."""
+    if workers == 1 or count < 2:
+        for start in starts:
+            yield start, _work(job(start))
+        return
+    with pool(_tagged, count, workers=workers) as working:
+        for start in islice(starts, min(2 * (workers or count), 64)):
+            working.submit((start, job(start)))
+        for outcome in working.outcomes():
+            if outcome.death is not None:
+                raise StorageError(
+                    f"a process that computed maps died ({outcome.death.reason}); those that are "
+                    "done are kept: run it again with fewer --workers"
+                )
+            for start in islice(starts, 1):
+                working.submit((start, job(start)))
+            yield outcome.result
+
+
+def _tagged(task: tuple[int, Any], announce: Announce | None = None) -> tuple[int, Any]:
+    return task[0], _work(task[1])
