@@ -82,12 +82,12 @@ class LightMaps:
                 # A point on an open plane sees half of the sphere, which is full light.
                 share[part] = np.minimum(1.0, 2 * self._mean_lit(local, bias))
                 continue
-            weights = np.clip(normal[part] @ self.directions.T, 0, None)
+            weights = np.clip(self.directions @ normal[part].T, 0, None)  # one row a direction
             got = np.zeros(len(local))
-            for k, weight in enumerate(weights.T):
+            for k, weight in enumerate(weights):
                 facing = np.flatnonzero(weight)
                 got[facing] += weight[facing] * self._lit(k, local[facing], bias)
-            share[part] = got / np.maximum(weights.sum(1), 1e-9)
+            share[part] = got / np.maximum(weights.sum(0), 1e-9)
         return share
 
     def key(self, position: Array, bias: float) -> Array:

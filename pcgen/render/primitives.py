@@ -88,8 +88,8 @@ class Triangles:
         """See :meth:`Balls.surface`; the flat triangle determines the side."""
         origin, along, across, side = (table[hits] for table in self._planes)
         offset = position - origin
-        s = np.clip((offset * along).sum(1), 0, 1)
-        t = np.clip((offset * across).sum(1), 0, 1)
+        s = np.clip(dot(offset, along), 0, 1)
+        t = np.clip(dot(offset, across), 0, 1)
         weights = np.stack([np.clip(1 - s - t, 0, 1), s, t], 1)[:, None]
         normal = _facing(normalised((weights @ self.corners[hits])[:, 0]), side, towards)
         return normal, (weights @ self.albedo[self.faces[hits]])[:, 0]
@@ -194,12 +194,18 @@ def corner_normals(vertices: Array, faces: Faces) -> Array:
 
 def _facing(normal: Array, side: Array, towards: Array) -> Array:
     """``normal``, negated where ``side`` points away from the eye."""
-    return np.where(((side * towards).sum(1) < 0)[:, None], -normal, normal)
+    return np.where((dot(side, towards) < 0)[:, None], -normal, normal)
+
+
+def dot(one: Array, other: Array) -> Array:
+    """Products of vectors along the last axis; quicker than a sum over so short an axis."""
+    product: Array = np.einsum("...i,...i->...", one, other)
+    return product
 
 
 def normalised(vectors: Array) -> Array:
     """Unit vectors along the last axis; zero stays zero."""
-    length = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    length = np.sqrt(dot(vectors, vectors))[..., None]
     return vectors / np.where(length > 1e-12, length, 1.0)
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from pcgen.render import lighting, palette
 from pcgen.render.camera import Camera
-from pcgen.render.primitives import Balls, Primitives, Triangles, normalised
+from pcgen.render.primitives import Balls, Primitives, Triangles, dot, normalised
 
 Array = NDArray[np.float64]
 Index = NDArray[np.int64]
@@ -175,7 +175,7 @@ class Renderer:
             seen = self._sky.sky(lifted, facing, self._bias)[leader]
             reached = lights.key.key(lifted, self._bias)[leader]
         fill = np.clip(normal @ lights.fill, 0, None)
-        rim = (1 - np.clip((normal * towards).sum(1), 0, 1)) ** 3 * seen
+        rim = (1 - np.clip(dot(normal, towards), 0, 1)) ** 3 * seen
         total = lighting.key_term(normal @ lights.direction) * reached
         total = total + lighting.ambient(seen, normal[:, 1]) + lighting.FILL * fill
         return albedo * total[:, None] + lighting.RIM * rim[:, None]
@@ -232,8 +232,9 @@ def _leaders(pixel: Index, position: Array, normal: Array, near: float) -> tuple
     """
     first = np.concatenate([[True], pixel[1:] != pixel[:-1]])
     start = np.flatnonzero(first)[np.cumsum(first) - 1]
-    apart = np.square(position - position[start]).sum(1) > near**2
-    turned = (normal * normal[start]).sum(1) < LIKE
+    offset = position - position[start]
+    apart = dot(offset, offset) > near**2
+    turned = dot(normal, normal[start]) < LIKE
     own = first | apart | turned
     number = np.cumsum(own) - 1
     return np.flatnonzero(own), np.where(own, number, number[start])

@@ -2,6 +2,8 @@
 
 import pytest
 
+from pcgen import pipeline
+from pcgen.cli import main
 from pcgen.gallery import preview
 from pcgen.gallery.preview import Preview
 
@@ -74,3 +76,22 @@ def test_a_page_that_cannot_be_written_stops_no_training(tmp_path, clock, monkey
     monkeypatch.setattr(Preview, "_generated", lambda *_: ("text", picture))
     train(made, clock, 60, "point-flow/teacher")
     assert "was not written" in capsys.readouterr().err
+
+
+def test_an_interrupted_demo_shows_what_it_has_and_says_where(tmp_path, monkeypatch, capsys):
+    def train(data, run, *, watch, **options):
+        watch(None, "autoencoder", None)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(pipeline, "prepare", lambda *_: None)
+    monkeypatch.setattr(pipeline, "train", train)
+    monkeypatch.setattr(
+        Preview, "_write", lambda self, *, again: self._save(f"<p>again: {again}</p>", "")
+    )
+    assert main(["demo", "--out", str(tmp_path)]) == 130
+    page = tmp_path / preview.NAME
+    told = capsys.readouterr().err
+    assert f"after about a minute, {page}" in told
+    assert f"made so far: {page}" in told
+    assert "the same command resumes" in told
+    assert "again: False" in page.read_text()
