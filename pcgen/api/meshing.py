@@ -22,10 +22,10 @@ def mesh(
 
     Args:
         shape: a :class:`pcgen.Shape`, the path of a cloud or mesh file, or an array (P, 3).
-        method: ``auto``, ``field``, ``facets``, ``wrap``, ``poisson``, ``alpha`` or ``pivoting``;
-            see ``pcgen mesh --help``.
+        method: ``auto``, ``skin``, ``field``, ``facets``, ``wrap``, ``poisson``, ``alpha`` or
+            ``pivoting``; see ``pcgen mesh --help``.
         faces: approximate upper limit. thickness: of open sheets, relative to the size.
-        resolution: cells per axis for ``field``, which meshes shapes sampled from a run.
+        resolution: cells per axis for ``skin``, and for ``field``, which meshes samples of a run.
         progress: show progress on stderr.
     Raises:
         InputError: an argument is wrong, or the points have no surface. MeshError: the method

@@ -105,10 +105,10 @@ class Shape:
         """Reconstruct a closed mesh, like ``pcgen mesh``, in the shape's own unit.
 
         Args:
-            method: ``auto``, ``field``, ``facets``, ``wrap``, ``poisson``, ``alpha`` or
+            method: ``auto``, ``skin``, ``field``, ``facets``, ``wrap``, ``poisson``, ``alpha`` or
                 ``pivoting``.
             faces: approximate upper limit. thickness: of open sheets, relative to the size.
-            resolution: cells per axis for ``field``.
+            resolution: cells per axis for ``skin`` and ``field``.
         Raises:
             InputError: an argument is wrong, or the points have no surface. MeshError: the method
                 failed.

@@ -10,10 +10,13 @@ fail. Given again, the same command keeps finished meshes.
 Methods:
   field     the signed distance that a run learned, for samples of a run (they keep their latents)
             whose data set had solids; --resolution trades time for detail
-  auto      wrap for noisy points, such as those of a run; else facets, Poisson and alpha in turn
-            until one fits the points well, or the best fit of the three
+  auto      skin for many noisy points with normals, such as those of a run, and wrap for other
+            noisy points; else facets, Poisson and alpha in turn until one fits the points well,
+            or the best fit of the three
   facets    Delaunay facets that lie in the planes of their points: keeps sharp edges, thin walls
             and open sheets (which get the thickness of --thickness)
+  skin      a closed surface around many noisy points with normals (of any sign): smooth and
+            whole, keeps thin parts; --resolution trades time for detail
   wrap      a closed surface around noisy points: keeps thin legs, closes sparsely sampled walls
   poisson   screened Poisson: smooth; for dense clouds of closed shapes with good normals
   alpha     alpha shape: thickens thin parts
@@ -67,7 +70,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--colour", default="plain", help="plain, height or normal, at vertices of GLB, PLY and OBJ"
     )
     parser.add_argument(
-        "--method", default="auto", help="auto, field, facets, wrap, poisson, alpha, pivoting"
+        "--method", default="auto", help="auto, skin, field, facets, wrap, poisson, alpha, pivoting"
     )
     parser.add_argument(
         "--faces", type=positive, metavar="N", help="simplify each mesh to about N faces"
@@ -83,7 +86,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=natural,
         metavar="N",
         default=96,
-        help="grid cells along an axis, for the field",
+        help="grid cells along an axis, for skin and field",
     )
     add_work(parser, "1")
     parser.add_argument(

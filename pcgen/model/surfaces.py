@@ -17,14 +17,12 @@ from pcgen.latent.field import FAR, Field
 from pcgen.latent.patches import PatchCodec
 from pcgen.model.trajectories import load_weights
 from pcgen.reconstruct.level_set import RESOLUTION, check_resolution, level_set
-from pcgen.reconstruct.topology import face_components
-from pcgen.reconstruct.watertight import decimate
+from pcgen.reconstruct.watertight import decimate, without_bubbles
 from pcgen.runfile import read_run
 from pcgen.shapes.mesh_files import Mesh
 
 HALF = 1.125  # half the side of the grid; the shape fills [-1, 1]
 AT_ONCE = 4096  # positions whose data stay in a processor's cache
-CRUMB = 0.01  # pieces below this share of the largest volume are dropped
 FACES = 40_000  # approximate upper limit
 
 
@@ -80,21 +78,10 @@ class LatentMesher:
             raise MeshError(
                 "the field of this latent has no interior; the latent is far from those of shapes"
             )
-        vertices, faces = _whole(vertices, faces)
+        vertices, faces = without_bubbles(vertices, faces)
         extents = self._autoencoder.extents(latent[None].to(self._device))[0]
         vertices = vertices * extents.cpu().numpy().astype(np.float64)
         return Mesh(*decimate(vertices, faces, FACES))
-
-
-def _whole(
-    vertices: NDArray[np.float64], faces: NDArray[np.int64]
-) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Remove small pieces, and the shells of cavities."""
-    piece = face_components(faces)
-    a, b, c = (vertices[faces[:, i]] for i in range(3))
-    volume = np.bincount(piece, (np.cross(a, b) * c).sum(axis=1))
-    kept, faces = np.unique(faces[(volume > CRUMB * volume.max())[piece]], return_inverse=True)
-    return vertices[kept], faces.reshape(-1, 3)
 
 
 def has_field(run: Path | str) -> bool:

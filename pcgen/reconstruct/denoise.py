@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pcgen.reconstruct.cloud import CleanCloud, spacing
-from pcgen.reconstruct.planes import estimate_normals, typical_offset
+from pcgen.reconstruct.planes import Rows, estimate_normals, typical_offset
 
 Points = NDArray[np.float64]
 
@@ -44,6 +44,8 @@ SAME = 0.5  # cosine of normals above which near points belong to one layer
 # Mean square offset over that of uninformative normals. It was at most 0.81 for normals that a run
 # predicts, and at least 0.91 for random or equal normals on the same points.
 MISFIT = 0.87
+MANY = 8000  # points, from which a skin averages their noise instead
+JUDGED = 1000  # points
 
 
 def denoise(cloud: CleanCloud) -> CleanCloud:
@@ -84,11 +86,29 @@ def denoise(cloud: CleanCloud) -> CleanCloud:
     )  # fmt: skip
 
 
-def misfit(points: Points, normals: Points, spacing: float) -> float:
+def noisy_with_normals(cloud: CleanCloud) -> bool:
+    """Whether the points are many and noisy, and their normals fit: as a run draws them.
+
+    Judged by ``JUDGED`` of the points, as :func:`denoise` judges all of them.
+    """
+    points, normals, spacing = cloud.points, cloud.normals, cloud.spacing
+    if normals is None or cloud.rank == 2 or len(points) < MANY:
+        return False
+    rows = np.linspace(0, len(points) - 1, JUDGED).astype(np.int64)
+    most = NOISY_WITH_NORMALS * spacing
+    if typical_offset(points, normals[rows], rows) <= most:
+        return False
+    planes = estimate_normals(points, spacing, rows=rows)
+    if typical_offset(points, planes, rows) <= most:
+        return False
+    return misfit(points, normals, spacing, rows) <= MISFIT
+
+
+def misfit(points: Points, normals: Points, spacing: float, rows: Rows = slice(None)) -> float:
     """The misfit of neighbours to the planes of normals: 0 in them, 1 for random normals."""
-    index, weight = _kin(points, normals, REACH * spacing)
-    arms = points[index] - points[:, None]
-    off = (weight * np.einsum("pkd,pd->pk", arms, normals) ** 2).sum(axis=1)
+    index, weight = _kin(points, normals, REACH * spacing, rows)
+    arms = points[index] - points[rows][:, None]
+    off = (weight * np.einsum("pkd,pd->pk", arms, normals[rows]) ** 2).sum(axis=1)
     far = (weight * (arms**2).sum(axis=2)).sum(axis=1) / 3
     return float(np.median(off / np.maximum(far, 1e-300)))
 
@@ -107,12 +127,14 @@ def _led(points: Points, normals: Points, spacing: float) -> tuple[Points, Point
     return points[kept], normals[kept]
 
 
-def _kin(points: Points, normals: Points, reach: float) -> tuple[NDArray[np.intp], Points]:
+def _kin(
+    points: Points, normals: Points, reach: float, rows: Rows = slice(None)
+) -> tuple[NDArray[np.intp], Points]:
     """Neighbours (P, k), including the point itself, and their weights for its plane."""
     from scipy.spatial import cKDTree
 
-    distance, index = cKDTree(points).query(points, min(AROUND, len(points)))
-    bend = 1 - np.abs(np.einsum("pd,pkd->pk", normals, normals[index]))
+    distance, index = cKDTree(points).query(points[rows], min(AROUND, len(points)))
+    bend = 1 - np.abs(np.einsum("pd,pkd->pk", normals[rows], normals[index]))
     return index, np.exp(-((distance / reach) ** 2) - (bend / ALIKE) ** 2)
 
 

@@ -1,19 +1,14 @@
-"""The zero level set of a function as a closed manifold, evaluated finely only near it.
-
-Marching tetrahedra (Doi and Koide, 1991): the six tetrahedra of each grid cell share their faces
-with those of adjacent cells, and each is cut by a plane. So the surface is watertight and manifold
-for any function.
-"""
+"""The zero level set of a function as a closed manifold, evaluated finely only near it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import permutations
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pcgen.errors import InputError
+from pcgen.reconstruct.surface_nets import surface_nets
 
 Points = NDArray[np.float64]
 Faces = NDArray[np.int64]
@@ -23,7 +18,6 @@ RESOLUTION = 96
 LEAST, MOST = 16, 384
 COARSER = 4  # size of the first grid's cells, in final cells
 BAND = 1.0  # width of the band around the level, in cells, in which a finer grid is evaluated
-SLIM = 0.05  # minimum distance of a vertex from the ends of its edge: triangles keep an area
 
 
 def check_resolution(resolution: int) -> int:
@@ -54,7 +48,7 @@ def level_set(
     values, count = _values(function, half, cells)
     for side in (values, values.transpose(1, 0, 2), values.transpose(2, 0, 1)):
         side[[0, -1]] = np.maximum(side[[0, -1]], half / cells)
-    vertices, faces = marching_tetrahedra(values)
+    vertices, faces = surface_nets(values)
     return vertices * (2 * half / cells) - half, faces, count
 
 
@@ -86,52 +80,3 @@ def _doubled(values: NDArray[np.float32]) -> NDArray[np.float32]:
         new[::2], new[1::2] = old, (old[1:] + old[:-1]) / 2
         values = np.moveaxis(new, 0, axis)
     return np.ascontiguousarray(values)
-
-
-def marching_tetrahedra(values: NDArray[np.float32]) -> tuple[Points, Faces]:
-    """The zero level set of grid values that are positive on the border, in units of cells."""
-    shape = np.array(values.shape)
-    inside = values < 0
-    some, every = inside, inside
-    for axis in range(3):
-        low, high = slice(None, -1), slice(1, None)
-        ahead = [slice(None)] * axis
-        some = some[(*ahead, low)] | some[(*ahead, high)]
-        every = every[(*ahead, low)] & every[(*ahead, high)]
-    cells = np.argwhere(some & ~every)
-    stride = np.array([shape[1] * shape[2], shape[2], 1])
-    # The corners of a tetrahedron are those of a path along the three axes, in some order.
-    walks = [np.cumsum([np.zeros(3, int), *np.eye(3, dtype=int)[list(p)]], 0)
-             for p in permutations(range(3))]  # fmt: skip
-    corners = (cells @ stride)[:, None, None] + (np.array(walks) @ stride)
-    corners = corners.reshape(-1, 4)
-    flat, below = values.reshape(-1), inside.reshape(-1)
-    within = below[corners]
-    number = within.sum(axis=1)
-    # Inner corners first; each case gives triangles between inner and outer corners.
-    order = np.argsort(~within, axis=1, kind="stable")
-    corners = np.take_along_axis(corners, order, 1)
-    edges = []
-    for wanted, cuts in (
-        (1, [((0, 1), (0, 2), (0, 3))]),
-        (3, [((0, 3), (1, 3), (2, 3))]),
-        (2, [((0, 2), (0, 3), (1, 3)), ((0, 2), (1, 3), (1, 2))]),
-    ):
-        chosen = corners[number == wanted]
-        edges += [chosen[:, list(cut)] for cut in cuts]
-    ends = np.concatenate(edges).reshape(-1, 2)
-    _, first, index = np.unique(
-        ends[:, 0] * len(flat) + ends[:, 1], return_index=True, return_inverse=True
-    )
-    ends = ends[first]
-    start, stop = flat[ends].astype(np.float64).T
-    share = np.clip(start / (start - stop), SLIM, 1 - SLIM)[:, None]
-    begin, end = (np.stack(np.unravel_index(ends[:, i], values.shape), 1) for i in (0, 1))
-    vertices = begin + share * (end - begin)
-    faces = index.reshape(-1, 3)
-    # Faces are oriented from inner to outer corners of their first and last edge.
-    out = (end - begin)[faces].sum(axis=1)
-    a, b, c = (vertices[faces[:, i]] for i in range(3))
-    turned = (np.cross(b - a, c - a) * out).sum(axis=1) < 0
-    faces[turned] = faces[turned][:, ::-1]
-    return vertices, faces

@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 
 from pcgen.errors import InputError, MeshError, PcgenError
 from pcgen.reconstruct.cloud import JOGGLES, CleanCloud, prepare_cloud
-from pcgen.reconstruct.denoise import denoise
+from pcgen.reconstruct.denoise import denoise, noisy_with_normals
 from pcgen.reconstruct.facets import planar_facets
 from pcgen.reconstruct.level_set import RESOLUTION, check_resolution
 from pcgen.reconstruct.open3d_methods import alpha_shape, pivoting, poisson
+from pcgen.reconstruct.outer_skin import skin
 from pcgen.reconstruct.planes import estimate_normals
 from pcgen.reconstruct.report import MeshReport, distance_to_mesh, harmonic, measure
 from pcgen.reconstruct.self_intersections import crossing_faces
@@ -37,12 +38,14 @@ METHODS: dict[str, Callable[[CleanCloud], tuple[Points, Faces]]] = {
     "alpha": alpha_shape,
     "pivoting": pivoting,
 }
+SKIN = "skin"  # closed by itself, of the points as they were given
 FIELD = "field"  # of a run, see pcgen.model.surfaces
 OF_CELLS = ("facets", "wrap", "alpha")  # methods whose triangles are Delaunay facets
 # The methods that `auto` tries, in order; it stops at the first with this agreement.
 AUTO = ("facets", "poisson", "alpha")
 GOOD = 0.9
-# For noisy points with normals, as sampled from runs, it uses the first that succeeds: any method
+# For many noisy points with normals, as sampled from runs, it uses the skin. For fewer of them it
+# uses the first that succeeds: any method
 # that closes them leaves points inside, and the tears needed to reach all of them are no merit.
 # Without normals foliage looks like noise, 2 of 160 shapes, so there it must agree.
 AUTO_OF_NOISY = ("wrap", "facets")
@@ -54,11 +57,11 @@ class MeshSettings:
     """Settings of the reconstruction.
 
     Attributes:
-        method: a name of ``METHODS``, ``field`` for samples of a run, or ``auto`` for the field if
-            there is one, and otherwise for the method with the best agreement.
+        method: a name of ``METHODS``, ``skin``, ``field`` for samples of a run, or ``auto`` for
+            the skin of many noisy points, and otherwise for the method with the best agreement.
         faces: approximate maximum number of faces; None for no limit.
         thickness: of open sheets, relative to the longest side of the box.
-        resolution: cells along an axis, for meshes that a run makes of latents.
+        resolution: cells along an axis, for ``skin`` and ``field``.
     """
 
     method: str = "auto"
@@ -67,8 +70,8 @@ class MeshSettings:
     resolution: int = RESOLUTION
 
     def __post_init__(self) -> None:
-        if self.method not in ("auto", FIELD) and self.method not in METHODS:
-            names = ", ".join(["auto", FIELD, *METHODS])
+        if self.method not in ("auto", SKIN, FIELD) and self.method not in METHODS:
+            names = ", ".join(["auto", SKIN, FIELD, *METHODS])
             raise InputError(f"method must be one of {names}, got {self.method!r}")
         if self.faces is not None and self.faces < 4:
             raise InputError(f"faces must be at least 4, got {self.faces}")
@@ -115,8 +118,12 @@ def reconstruct(
         )
     start = time.perf_counter()
     given = prepare_cloud(points, normals)
-    cloud = denoise(given)
-    method, vertices, faces, candidates = _best(cloud, settings)
+    method, cloud, candidates = SKIN, given, {}
+    if settings.method == SKIN or (settings.method == "auto" and noisy_with_normals(given)):
+        vertices, faces = skin(given, settings.resolution)
+    else:
+        cloud = denoise(given)
+        method, vertices, faces, candidates = _best(cloud, settings)
     if settings.faces is not None:
         vertices, faces = decimate(vertices, faces, settings.faces)
     vertices = vertices * cloud.scale + cloud.centre

@@ -13,6 +13,9 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
+Rows = slice | NDArray[np.int64]
+"""Which of the points are asked about, among all of them."""
+
 NEIGHBOURS = 30
 PROPOSERS = 14
 _BLOCK = 256  # points at a time; limits memory to about 50 MB
@@ -21,7 +24,10 @@ _FINE, _COARSE = 0.05, 0.3  # width of agreement in spacings: for noise-free poi
 
 
 def estimate_normals(
-    points: NDArray[np.float64], spacing: float, width: float | None = None
+    points: NDArray[np.float64],
+    spacing: float,
+    width: float | None = None,
+    rows: Rows = slice(None),
 ) -> NDArray[np.float64]:
     """Estimate unit normals (P, 3) without orientation.
 
@@ -33,8 +39,8 @@ def estimate_normals(
     from scipy.spatial import cKDTree
 
     count = min(NEIGHBOURS, len(points) - 1)
-    distance, index = cKDTree(points).query(points, count + 1)
-    arms = points[index[:, 1:]] - points[:, None]
+    distance, index = cKDTree(points).query(points[rows], count + 1)
+    arms = points[index[:, 1:]] - points[rows][:, None]
     near = np.exp(-((distance[:, 1:] / (1.8 * distance[:, [min(6, count)]])) ** 2))
     if width is None:
         normals = _vote(arms, near, _COARSE * spacing)
@@ -61,16 +67,18 @@ def noise_width(points: NDArray[np.float64], normals: NDArray[np.float64], spaci
     return _noise(_near_arms(points), normals, spacing)
 
 
-def typical_offset(points: NDArray[np.float64], normals: NDArray[np.float64]) -> float:
+def typical_offset(
+    points: NDArray[np.float64], normals: NDArray[np.float64], rows: Rows = slice(None)
+) -> float:
     """The offset of near neighbours from a point's plane: the noise, about 0.4 deviations."""
-    return _typical(_near_arms(points), normals)
+    return _typical(_near_arms(points, rows), normals)
 
 
-def _near_arms(points: NDArray[np.float64]) -> NDArray[np.float64]:
+def _near_arms(points: NDArray[np.float64], rows: Rows = slice(None)) -> NDArray[np.float64]:
     from scipy.spatial import cKDTree
 
-    index = cKDTree(points).query(points, min(9, len(points)))[1][:, 1:]
-    return points[index] - points[:, None]
+    index = cKDTree(points).query(points[rows], min(9, len(points)))[1][:, 1:]
+    return points[index] - points[rows][:, None]
 
 
 def settle(

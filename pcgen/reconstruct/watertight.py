@@ -16,6 +16,7 @@ Points = NDArray[np.float64]
 Faces = NDArray[np.int64]
 
 _CRUMB = 0.002  # components below this share of the total area are dropped
+_BUBBLE = 0.01  # a piece with a smaller share of the largest one's volume is dropped
 _FLAKE = 0.02  # components with a smaller share of the faces of the largest are flakes if
 _SHARED = 0.5  # ... more than this share of their points belong to a larger one
 _LOST = 0.1  # cavities are kept if this share of their points would vanish with them
@@ -128,6 +129,15 @@ def drop_crumbs(vertices: Points, faces: Faces, share: float = _CRUMB) -> Faces:
     label = face_components(faces)
     area = np.bincount(label, face_areas(vertices, faces))
     return faces[area[label] >= share * area.max()]
+
+
+def without_bubbles(vertices: Points, faces: Faces) -> tuple[Points, Faces]:
+    """Without crumbs, and without the shells of hollows."""
+    piece = face_components(faces)
+    a, b, c = (vertices[faces[:, i]] for i in range(3))
+    volume = np.bincount(piece, (np.cross(a, b) * c).sum(axis=1))
+    kept, faces = np.unique(faces[(volume > _BUBBLE * volume.max())[piece]], return_inverse=True)
+    return vertices[kept], faces.reshape(-1, 3)
 
 
 def face_areas(vertices: Points, faces: Faces) -> NDArray[np.float64]:

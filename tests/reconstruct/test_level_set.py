@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from pcgen.errors import InputError
-from pcgen.reconstruct.level_set import check_resolution, level_set, marching_tetrahedra
+from pcgen.reconstruct.level_set import check_resolution, level_set
 from pcgen.reconstruct.topology import topology
 
 
@@ -18,16 +18,6 @@ def test_a_sphere_has_its_volume_and_faces_outwards():
     assert count < 49**3 / 3
     found = topology(vertices, faces)
     assert (found.manifold, found.components, found.genus) == (True, 1, 0)
-
-
-def test_any_values_give_a_closed_manifold():
-    values = np.random.default_rng(0).normal(size=(12, 12, 12)).astype(np.float32)
-    values[::5] = 0.0  # a level that passes through corners
-    for side in (values, values.transpose(1, 0, 2), values.transpose(2, 0, 1)):
-        side[[0, -1]] = 1
-    found = topology(*marching_tetrahedra(values))
-    assert found.watertight
-    assert found.manifold
 
 
 def test_what_reaches_the_border_is_closed_there():

@@ -56,7 +56,7 @@ def test_thin_noisy_legs_stay_in_one_piece():
     points = noisy(np.concatenate([top, *legs]), 0.15)
     outward = np.concatenate([up, *[leg - leg.mean(0) * [1, 0, 1] for leg in legs]])
     outward[9000:, 1] = 0
-    report = reconstruct(points, outward).report
+    report = reconstruct(points, outward, MeshSettings(method="wrap")).report
     assert report.method == "wrap"
     assert report.components == 1
     assert report.points_to_mesh < 0.02

@@ -1,0 +1,173 @@
+"""A closed skin over many noisy points with normals, as a run draws them.
+
+1. Normals are turned outwards. Those of thin parts, which air reaches from both sides, point away
+   from the ridge of the density of the points. The others follow a Poisson equation: its solution
+   is the winding number, which gaps in the points change little, and its slope turns normals
+   again (Hou et al., "Iterative Poisson surface reconstruction for unoriented points", 2022).
+2. Near the points the signed distance is the mean distance from their planes (Shen, O'Brien and
+   Shewchuk, "Interpolating and approximating implicit surfaces from polygon soup", 2004), which
+   averages noise out and keeps thin sheets; elsewhere the winding number decides.
+3. The zero level is extracted, its bubbles and hollows are dropped, and it is flattened.
+"""
+
+from __future__ import annotations
+
+from itertools import product
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pcgen.errors import InputError, MeshError
+from pcgen.reconstruct.cloud import CleanCloud
+from pcgen.reconstruct.flatten import flattened
+from pcgen.reconstruct.level_set import RESOLUTION, check_resolution
+from pcgen.reconstruct.planes import estimate_normals
+from pcgen.reconstruct.surface_nets import surface_nets
+from pcgen.reconstruct.watertight import decimate, without_bubbles
+
+Points = NDArray[np.float64]
+Grid = NDArray[np.float32]
+Faces = NDArray[np.int64]
+
+WIDTH = 0.8  # of the weights of planes: in spacings of the points, and at least in cells
+COARSER = 2.0  # times a cell, in the grid that normals are turned on
+OPEN = 0.06  # air is what is reached from outside by a ball of this radius; the box has side 2
+EMPTY = 0.1  # density over the typical one, below which a place is empty
+THIN = 1.2  # coarse cells: sheets of up to about this thickness are thin parts
+RIDGE = 0.7  # coarse cells, width of the density whose ridge runs inside thin parts
+ROUNDS = 4  # of the Poisson equation
+INNER = 0.85  # winding number from which a point lies inside and has no say
+FULL = 0.4  # winding number at the surface where no points are
+BLEND = 0.1  # density over the typical one, at which winding number and planes count the same
+FACES = 20_000  # at most about so many are kept
+
+
+def skin(cloud: CleanCloud, resolution: int = RESOLUTION) -> tuple[Points, Faces]:
+    """A closed manifold in the box, its faces oriented outwards.
+
+    Args:
+        cloud: as it was given, not thinned. Normals may have any sign; missing ones are estimated.
+        resolution: cells along the longest side, as far as the points are dense enough. Time and
+            memory (about 100 bytes a cell of the bounding box) grow with its cube.
+    Raises:
+        InputError: the points lie in one plane, or a resolution out of range. MeshError: nothing
+            is inside.
+    """
+    check_resolution(resolution)
+    if cloud.rank == 2:
+        raise InputError("the points lie in one plane and have no inside; use method facets")
+    normals = cloud.normals
+    if normals is None:
+        planes = cloud.planes
+        normals = estimate_normals(cloud.points, cloud.spacing) if planes is None else planes
+    cell = max(2 / resolution, cloud.spacing / 2)
+    width = max(WIDTH * cloud.spacing / cell, WIDTH)
+    low, values = _distances(cloud.points, normals, cell, width)
+    vertices, faces = surface_nets(values)
+    if not len(faces):
+        raise MeshError("nothing is inside of these points; try method facets")
+    vertices, faces = without_bubbles(vertices, faces)
+    vertices = flattened(vertices * cell + low, faces)
+    return decimate(vertices, faces, FACES)
+
+
+def _distances(points: Points, normals: Points, cell: float, width: float) -> tuple[Points, Grid]:
+    """The lowest node of a grid, and signed distances in cells on it, positive on its border."""
+    from scipy import ndimage
+
+    outward, winding, origin = _oriented(points, normals, COARSER * cell)
+    low, shape = _grid(points, cell, int(np.ceil(3 * width)) + 2)
+    fine = np.full(3, 1 / COARSER)
+    place = (points - low) / cell
+    weight = 1.0 * (_read(winding, (points - origin) / (COARSER * cell)) < INNER)
+    known = weight[:, None] * outward
+    fields = [weight, *known.T, (place * known).sum(axis=1)]
+    mass, x, y, z, level = (
+        ndimage.gaussian_filter(field, width, truncate=3.0, mode="constant")
+        for field in _spread(shape, place, fields)
+    )
+    off = -level
+    for axis, field in enumerate((x, y, z)):
+        along = np.arange(shape[axis], dtype=np.float32)
+        off += field * along.reshape([-1 if i == axis else 1 for i in range(3)])
+    # The same winding number beyond the coarse grid as at its border, where it is nought.
+    filled = ndimage.affine_transform(
+        winding, fine, (low - origin) / (COARSER * cell), shape, order=1, mode="nearest"
+    )
+    typical = BLEND * float(np.median(_read(mass, place)))
+    values = off + typical * width * np.clip(4 * (FULL - filled), -1, 1)
+    values /= mass + typical
+    for side in (values, values.transpose(1, 0, 2), values.transpose(2, 0, 1)):
+        side[[0, -1]] = 1
+    return low, values
+
+
+def _oriented(points: Points, normals: Points, cell: float) -> tuple[Points, Grid, Points]:
+    """Outward normals (P, 3), the winding number on a grid, and the lowest node of that."""
+    from scipy import fft, ndimage
+
+    low, shape = _grid(points, cell, 6)
+    shape = tuple(fft.next_fast_len(size, real=True) for size in shape)
+    place = (points - low) / cell
+    mass = _spread(shape, place, [np.ones(len(points))])[0]
+    density = ndimage.gaussian_filter(mass, 1.0, truncate=3.0)
+    ridge = ndimage.gaussian_filter(mass, RIDGE, truncate=3.0)
+    here = _read(density, place)
+    typical = float(np.median(here))
+    air = ndimage.distance_transform_edt(density < EMPTY * typical) > OPEN / cell
+    parts = ndimage.label(air)[0]
+    away = ndimage.distance_transform_edt(parts != parts[0, 0, 0]).astype(np.float32)
+    deeper = _slope(away, place, 2 * normals)
+    thin = np.abs(deeper) < THIN
+    outward = np.where(thin, _slope(ridge, place, RIDGE * normals), deeper) >= 0
+    # The area that each point stands for, in cells: density falls off as a Gaussian.
+    area = 1 / (np.maximum(here, 0.2 * typical) * (2 * np.pi) ** 0.5)
+    area[thin] = 0
+    waves = np.meshgrid(
+        *(2 * np.pi * fft.fftfreq(size) for size in shape[:2]),
+        2 * np.pi * fft.rfftfreq(shape[2]),
+        indexing="ij",
+    )
+    square = np.square(waves).sum(axis=0)
+    square[0, 0, 0] = 1
+    damped = 1j * np.exp(-square / 2) / square
+    for _ in range(ROUNDS):
+        flux = _spread(shape, place, (np.where(outward, area, -area)[:, None] * normals).T)
+        flow = sum(wave * fft.rfftn(part) for wave, part in zip(waves, flux, strict=True))
+        winding = fft.irfftn(damped * flow, shape).astype(np.float32)
+        outward = np.where(thin, outward, _slope(winding, place, normals) >= 0)
+    winding -= winding[0, 0, 0]
+    return np.where(outward[:, None], normals, -normals), winding, low
+
+
+def _grid(points: Points, cell: float, margin: int) -> tuple[Points, tuple[int, ...]]:
+    """The lowest node and the numbers of nodes of a grid around points."""
+    low = points.min(axis=0) - margin * cell
+    sizes = np.ceil((points.max(axis=0) - low) / cell).astype(int) + margin + 1
+    return low, tuple(int(size) for size in sizes)
+
+
+def _slope(values: Grid, place: Points, step: Points) -> Points:
+    """How much values (n,) fall along a step (n, 3), from one step before to one after."""
+    return _read(values, place - step) - _read(values, place + step)
+
+
+def _read(values: Grid, place: Points) -> Points:
+    """Values (n,) at places (n, 3), interpolated linearly."""
+    from scipy import ndimage
+
+    return np.asarray(ndimage.map_coordinates(values, place.T, order=1, mode="nearest"))
+
+
+def _spread(shape: tuple[int, ...], place: Points, values: list[Points] | Points) -> Grid:
+    """Values (k, n) of places (n, 3) shared among the eight nodes around each: (k, *shape)."""
+    corner = np.floor(place).astype(np.int64)
+    ahead = place - corner
+    stride = np.array([shape[1] * shape[2], shape[2], 1])
+    total = np.zeros((len(values), int(np.prod(shape))), np.float32)
+    for step in product((0, 1), repeat=3):
+        share = np.where(step, ahead, 1 - ahead).prod(axis=1)
+        node = (corner + step) @ stride
+        for field, value in zip(total, values, strict=True):
+            field += np.bincount(node, share * value, minlength=len(field))
+    return total.reshape(len(values), *shape)
