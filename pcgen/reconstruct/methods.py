@@ -118,7 +118,8 @@ def reconstruct(
         )
     start = time.perf_counter()
     given = prepare_cloud(points, normals)
-    method, cloud, candidates = SKIN, given, {}
+    candidates: dict[str, float] = {}
+    method, cloud = SKIN, given
     if settings.method == SKIN or (settings.method == "auto" and noisy_with_normals(given)):
         vertices, faces = skin(given, settings.resolution)
     else:

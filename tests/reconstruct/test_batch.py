@@ -211,7 +211,7 @@ def test_samples_of_a_run_get_the_median_size_of_their_category(tmp_path, monkey
     samples = Samples(points=points, category=np.array(["crate"]), meta={"run": str(run)})
     samples.save(tmp_path / "s.npz")
     cloud = named_clouds(tmp_path / "s.npz")[0]
-    assert (cloud.scale, cloud.centre) == (20.0, (0.0, 20.0, 0.0))
+    assert (cloud.place.scale, cloud.place.centre) == (20.0, (0.0, 20.0, 0.0))
 
 
 def test_samples_that_note_their_places_are_meshed_there(tmp_path):
@@ -230,7 +230,7 @@ def test_samples_that_note_their_places_are_meshed_there(tmp_path):
     assert one.extents.max() == pytest.approx(20 * np.ptp(points[0], 0).max(), rel=0.02)
     assert two.extents.max() == pytest.approx(3 * np.ptp(points[0], 0).max(), rel=0.02)
     clouds = named_clouds(tmp_path / "s.npz")
-    assert [(c.unit, c.up) for c in clouds] == [("mm", "y"), ("of the points", "z")]
+    assert [(c.place.unit, c.place.up) for c in clouds] == [("mm", "y"), ("of the points", "z")]
     shown = open_collection(tmp_path / "s.npz").load(1)
     assert (shown.place.scale, shown.place.up) == (3.0, "z")
 
@@ -248,7 +248,7 @@ def test_samples_whose_run_is_gone_stay_in_the_box(tmp_path, meta):
     points = box(300)[0][None].astype(np.float32)
     Samples(points=points, category=np.array(["crate"]), meta=meta).save(tmp_path / "s.npz")
     cloud = named_clouds(tmp_path / "s.npz")[0]
-    assert (cloud.scale, cloud.centre, cloud.unit) == (1.0, (0.0, 0.0, 0.0), "of the points")
+    assert (cloud.place.scale, cloud.place.centre, cloud.place.unit) == (1.0, (0.0, 0.0, 0.0), "of the points")
 
 
 def test_the_command_tells_the_range_of_what_it_left_out(tmp_path, capsys):
