@@ -248,7 +248,11 @@ def test_samples_whose_run_is_gone_stay_in_the_box(tmp_path, meta):
     points = box(300)[0][None].astype(np.float32)
     Samples(points=points, category=np.array(["crate"]), meta=meta).save(tmp_path / "s.npz")
     cloud = named_clouds(tmp_path / "s.npz")[0]
-    assert (cloud.place.scale, cloud.place.centre, cloud.place.unit) == (1.0, (0.0, 0.0, 0.0), "of the points")
+    assert (cloud.place.scale, cloud.place.centre, cloud.place.unit) == (
+        1.0,
+        (0.0, 0.0, 0.0),
+        "of the points",
+    )
 
 
 def test_the_command_tells_the_range_of_what_it_left_out(tmp_path, capsys):
