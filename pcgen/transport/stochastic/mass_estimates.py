@@ -116,21 +116,12 @@ def estimate_masses(
     samples: int,
     generator: Generator,
     group: Group = ALONE,
-    *,
-    enough: int | None = None,
 ) -> MassEstimate:
-    """Draw ``samples`` fresh points and count the cells they fall in, shared by ``group``.
-
-    Args:
-        enough: of them, once every cell has one; None takes all.
-    """
-    count, done = problem.distinct.count, 0
+    """Draw ``samples`` fresh points and count the cells they fall in, shared by ``group``."""
+    count = problem.distinct.count
     counts = torch.zeros(count, dtype=torch.float64, device=problem.atoms.device)
     for size in batches(samples):
         x = problem.source.sample(size, generator)
         cell = group.by_rows(lambda rows: envelope.cells(rows)[1], x)[:, 0]
         counts += torch.bincount(cell, minlength=count)
-        done += size
-        if enough is not None and done >= enough and counts.all():
-            break
-    return MassEstimate(counts=counts, weights=problem.distinct.weights, samples=done)
+    return MassEstimate(counts=counts, weights=problem.distinct.weights, samples=samples)

@@ -112,20 +112,15 @@ class Schedule:
         decided = max(self.tolerance, level_noise * limit)
         sharpness = 2.5 if work.leading is None else 5  # these tests are cheap
         fewest = n // 2 if state.beam else 4 * n
-        precise = int(5 * math.sqrt(2 * n) / self.tolerance)
-        # A budget that is used up shall not be followed by tests of many times its size.
-        allowed = max(precise, state.samples)
-        tests = max(fewest, int(sharpness * math.sqrt(2 * n) / decided))
-        estimate = self.estimate(state, min(tests, allowed) if last else tests)
+        estimate = self.estimate(state, max(fewest, int(sharpness * math.sqrt(2 * n) / decided)))
         state = replace(state, looks=state.looks + 1)
         thorough = None
         least = 0.0 if work.leading is None else LEAST_NOISE * limit
         if max(estimate.chi2, least) <= self.tolerance or last:
+            precise = int(5 * math.sqrt(2 * n) / self.tolerance)
             most = max(MOST_TESTS_PER_CELL * n, RARE_TESTS)
             rarest = min(TESTS_PER_CELL / work.weights.min().item(), most)
-            tests = whole = max(int(rarest), precise)
-            if last and estimate.chi2 > self.tolerance:
-                tests = min(tests, allowed)
+            tests = max(int(rarest), precise)
             quick, estimate = estimate, self._thorough_estimate(state, tests, precise)
             state = replace(state, looks=state.looks + 1)
             if state.beam and estimate.chi2 - 3 * estimate.chi2_error > MISLED * quick.chi2:
@@ -133,9 +128,6 @@ class Schedule:
             state, estimate = self._balance_groups(
                 state, estimate, lambda other: self._thorough_estimate(other, tests, precise)
             )
-            if tests < whole and estimate.chi2 <= self.tolerance:  # not to be claimed by chance
-                estimate = self._thorough_estimate(state, whole, precise)
-                state = replace(state, looks=state.looks + 1)
             if last or (estimate.chi2 <= self.tolerance and estimate.dead == 0):
                 return state, estimate
             thorough = estimate
@@ -172,23 +164,18 @@ class Schedule:
             begun = replace(begun, batch=max(256, state.batch // 4))
         return begun, thorough
 
-    def estimate(
-        self, state: SemidualState, samples: int, enough: int | None = None
-    ) -> MassEstimate:
+    def estimate(self, state: SemidualState, samples: int) -> MassEstimate:
         """Test the average on fresh samples, a function of the seed and the number of tests.
 
         Args:
             samples: a number of plain samples; a redrawn one counts as several.
-            enough: of them, once every cell has one; None takes all.
         """
         work = self.work
         if work.leading is None and not state.beam:
             device = work.atoms.device
             generator = Generator(device=device).manual_seed(state.seed + TEST_SEEDS + state.looks)
             envelope = work.envelope(state.average, self.backend)
-            return estimate_masses(
-                work.problem, envelope, samples, generator, work.group, enough=enough
-            )
+            return estimate_masses(work.problem, envelope, samples, generator, work.group)
         potential, found = state.average, None
         size, number = max(256, min(4096, samples // 64)), FIRST_TEST - state.looks * MOST_TESTS
         size = min(SEARCHED_TESTS, samples) if state.beam else size
@@ -200,17 +187,16 @@ class Schedule:
             estimate = MassEstimate(
                 counts=found.mass, weights=work.weights, samples=found.rows, square=found.square
             )
-            sure = enough is not None and estimate.effective >= enough
-            if estimate.effective >= samples or (sure and found.mass.all()):
+            if estimate.effective >= samples:
                 return estimate
 
     def _thorough_estimate(self, state: SemidualState, tests: int, precise: int) -> MassEstimate:
         """A thorough estimate; with a search, χ² uses ``precise`` samples scored against all atoms.
 
-        Each cell must be met once, in at most ``tests`` samples.
+        A search must find each cell once, in at most ``tests`` samples.
         """
         if not state.beam:
-            return self.estimate(state, tests, enough=precise)
+            return self.estimate(state, tests)
         exact = replace(self, work=self.work.whole).estimate(replace(state, beam=0), precise)
         wide = replace(state, beam=wider_beam(self.work, state.beam))
         counted = self.estimate(wide, min(tests, COUNTED * self.work.count))
