@@ -216,7 +216,10 @@ def test_any_folder_takes_first_folders_as_categories(tmp_path):
     name, items, found = found_in(fill(tmp_path, files))
     assert name == "folder"
     assert sorted(items) == [
-        *(f"parts of a car/{kind}/p" for kind in ("glb", "gltf", "obj", "off", "ply", "stl")),
+        *(
+            f"parts of a car/{kind}/p"
+            for kind in ("3mf", "glb", "gltf", "obj", "off", "ply", "stl")
+        ),
         "椅子/many/000000",
         "椅子/many/000001",
         "椅子/one",
