@@ -13,14 +13,20 @@ from numpy.typing import NDArray
 Points = NDArray[np.float64]
 Faces = NDArray[np.int64]
 
+FOLDED = 0.2  # cosine of a face's normal with its old one, below which it has folded over
+PUT_BACK = 4  # rounds in which vertices of such faces are put back
 SHARP = 0.4  # cosine of normals of neighbours across an edge, which are not averaged
 ROUNDS, MOVES = 20, 12  # of the normals, over about as many faces squared; of the vertices
 
 
 def flattened(vertices: Points, faces: Faces) -> Points:
-    """The vertices (V, 3) of a closed manifold, moved; faces stay as they are."""
+    """The vertices (V, 3) of a closed manifold, moved; faces stay as they are.
+
+    Where a face would fold over, which makes faces cross, it and its neighbours are not moved.
+    """
     beside = _neighbours(faces)
     normals, area = _normals(vertices, faces)
+    before, start = normals, vertices
     for _ in range(ROUNDS):
         near = normals[beside]
         alike = np.maximum(np.einsum("fd,fkd->fk", normals, near) - SHARP, 0) ** 2 * area[beside]
@@ -36,6 +42,14 @@ def flattened(vertices: Points, faces: Faces) -> Points:
             for axis in range(3):
                 move[:, axis] += np.bincount(corner, off[:, axis], minlength=len(vertices))
         vertices = vertices + move / np.maximum(count, 1)
+    for _ in range(PUT_BACK):
+        folded = (_normals(vertices, faces)[0] * before).sum(axis=1) < FOLDED
+        if not folded.any():
+            break
+        back = np.zeros(len(vertices), dtype=bool)
+        back[faces[folded]] = True
+        back[faces[back[faces].any(axis=1)]] = True
+        vertices[back] = start[back]
     return vertices
 
 

@@ -5,7 +5,9 @@ from itertools import product
 import numpy as np
 import pytest
 
+from pcgen.reconstruct import flatten
 from pcgen.reconstruct.flatten import flattened
+from pcgen.reconstruct.self_intersections import crossing_faces
 from pcgen.reconstruct.surface_nets import surface_nets, well_composed
 from pcgen.reconstruct.thicken import tetrahedra
 from pcgen.reconstruct.topology import topology
@@ -64,3 +66,11 @@ def test_waves_are_taken_off_a_noisy_box():
     assert np.linalg.norm(flat - vertices, axis=1).max() < 1
     before, after = (tetrahedra(points, faces).sum() for points in (vertices, flat))
     assert after == pytest.approx(before, rel=0.02)
+
+
+def test_faces_that_would_fold_over_stay(monkeypatch):
+    vertices, faces = surface_nets(values_of_box((0.71, 0.52, 0.06), noise=0.6))
+    assert not len(crossing_faces(vertices, faces))
+    assert len(crossing_faces(flattened(vertices, faces), faces)) <= 2
+    monkeypatch.setattr(flatten, "PUT_BACK", 0)
+    assert len(crossing_faces(flattened(vertices, faces), faces)) > 20
