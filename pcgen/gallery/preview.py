@@ -1,4 +1,4 @@
-"""A page of what a training has learned so far, written again as it goes on.
+"""A page of what a training has learned so far, updated during training.
 
 While the autoencoder learns, it shows training shapes beside what the autoencoder makes of their
 latents; while the point flow learns, new shapes. It has random numbers of its own, so it changes
@@ -99,9 +99,9 @@ class Preview:
                 else:
                     text, picture = self._generated(context, part, module)
             state = (
-                "This page is written again as the training goes on."
+                "This page is updated during training."
                 if again
-                else "Here the training was stopped; the same command goes on with it."
+                else "The training was interrupted here; the same command resumes it."
             )
             refresh = '<meta http-equiv="refresh" content="15">' if again else ""
             image = f'<img alt="" src="{webp_uri(picture, 90)}">'
@@ -120,10 +120,10 @@ class Preview:
         with atomic_file(self.page) as temporary:
             temporary.write_text(text, encoding="utf-8")
         if first:
-            progress.say(f"a first picture of what is learned: {self.page}")
+            progress.say(f"first picture of the training: {self.page}")
 
     def _rebuilt(self, context: Context, model: Autoencoder) -> tuple[str, Image]:
-        """Training shapes, each beside what the autoencoder makes of its latent."""
+        """Training shapes, each next to its reconstruction."""
         clouds = context.clouds.points
         rows = torch.linspace(0, clouds.shape[0] - 1, min(SHAPES, clouds.shape[0])).long()
         known = clouds[rows][:, : context.run.settings.autoencoder.points]
@@ -134,8 +134,8 @@ class Preview:
         made = [_picture(one.cpu().numpy()) for one in drawn.points]
         pairs = [render.pair(*two) for two in zip(self._training, made, strict=True)]
         text = (
-            "Training shapes, and beside each what the autoencoder makes of the few numbers that "
-            "it codes the shape with. New shapes are shown when the point flow is trained."
+            "Training shapes, each with its reconstruction by the autoencoder on the right. New "
+            "shapes appear once the point flow is being trained."
         )
         return text, _sheet(pairs)
 
@@ -161,7 +161,7 @@ class Preview:
             _picture(one.cpu().numpy(), normals=side.cpu().numpy())
             for one, side in zip(points, normals, strict=True)
         ]
-        return "New shapes, as the networks draw them so far.", _sheet(pictures)
+        return "New shapes, sampled from the networks as they are so far.", _sheet(pictures)
 
 
 def _generator(context: Context) -> Generator:

@@ -106,7 +106,7 @@ def test_a_training_is_watched_and_nothing_of_it_changed(watched):
 
 def test_an_interrupted_training_leaves_a_page_that_does_not_refresh(watched):
     watched.preview.stopped()
-    assert "the same command goes on" in watched.text()
+    assert "the same command resumes it" in watched.text()
     assert "http-equiv" not in watched.text()
     watched.preview.ended("gallery/index.html")
     assert '<a href="gallery/index.html">' in watched.text()
