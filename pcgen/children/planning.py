@@ -1,11 +1,11 @@
-"""Which maps of a set are worth their time; they are computed in processes and kept.
+"""Plan the maps of a set within a budget, compute them in processes and store them.
 
-A folder of maps holds ``plan.json``, written before the first map is computed: how many pilot
-maps and maps fit in the budget on this machine. Everything else follows from the shapes, the
-settings and the seed, so the maps are the same for any number of processes, and after any number
-of kills. Pieces are written as they are done and joined in ``maps.safetensors`` at the end.
-``choice.json`` says what reach was chosen, see :mod:`pcgen.children.rule`, and
-``nature.safetensors`` how new the shapes are beside each other.
+``plan.json``, written before the first map is computed, holds the numbers of pilot maps and maps
+that fit the budget on this machine. Everything else follows from the shapes, the settings and the
+seed, so the maps do not depend on the number of processes or on interruptions. Pieces are written
+as they are finished and joined in ``maps.safetensors`` at the end. ``choice.json`` stores the
+chosen reach, see :mod:`pcgen.children.rule`, and ``nature.safetensors`` how novel the training
+shapes are compared with each other.
 """
 
 from __future__ import annotations
@@ -41,10 +41,10 @@ from pcgen.jobs import pool
 from pcgen.jobs.workers import Announce
 
 VERSION = 3
-PIECE = 8  # maps in a task: what a kill may cost each process, half a second
+PIECE = 8  # maps per task: an interruption costs each process at most half a second
 TRIALS = 3  # maps that are timed
-#: Pilot maps of a step that the rule tries: at most and, of a small budget, at least; the share
-#: of a budget that they may take, and the steps that are expected to be tried.
+#: Pilot maps per step of the rule: at most and, with a small budget, at least; the share of the
+#: budget that they may take, and the expected number of steps.
 PILOTS, FEWEST_PILOTS = 96, 24
 PILOT_SHARE, TRIES = 0.25, 5
 MOST = 2**15 - 1  # points of a map
@@ -55,15 +55,15 @@ class MapSettings:
     """Which maps are computed.
 
     Attributes:
-        points: of a map; clouds with fewer give all they have.
-        partners: that a shape's partners are drawn from, the nearest so many; None lets
-            :mod:`pcgen.children.rule` decide, with ``farthest`` as the most.
-        goal: novelty in the cube frame that the rule asks of children as they are, 1 being that
+        points: points of a map; smaller clouds use all of theirs.
+        partners: a shape's partners are drawn from this many nearest ones; None lets
+            :mod:`pcgen.children.rule` decide, up to ``farthest``.
+        goal: novelty in the cube frame that the rule requires of raw children, relative to that
             of training shapes left out.
         per_shape: maps that start at each shape, if the budget allows.
         method, sweeps: see :func:`pcgen.children.matching.match`.
-        normal_weight: of normals in the cost, 0 for positions alone; a normal of length one then
-            counts as a distance of so much in the cube, whose side is 2.
+        normal_weight: weight of normals in the cost, 0 for positions alone: the distance in the
+            cube, whose side is 2, that corresponds to a normal of length one.
     """
 
     points: int = 2048
@@ -90,11 +90,11 @@ class MapSettings:
             raise InputError(f"normal_weight must not be negative, got {self.normal_weight}")
 
     def points_of(self, clouds: Clouds) -> int:
-        """Points of a map: those asked for, or all that a cloud has."""
+        """Points of a map: the requested number, or all points of a smaller cloud."""
         return min(self.points, int(clouds.points.shape[1]))
 
     def key(self, clouds: Clouds, seed: int) -> str:
-        """A short text that only the same shapes, settings and seed share."""
+        """A short text that identifies shapes, settings and seed."""
         found = hashlib.sha256(f"{VERSION} {digest(self)} {seed} {clouds.points.shape}".encode())
         for part in (clouds.label, clouds.stretch.centre, clouds.stretch.half):
             found.update(part.numpy().tobytes())
@@ -113,18 +113,18 @@ def build_maps(
     seed: int = 0,
     workers: int | None = None,
 ) -> Maps:
-    """Compute the maps of a set, or go on with them, or read them.
+    """Compute the maps of a set, resume computing them, or read them.
 
     Args:
         points, normals, label: see :class:`Clouds`; ``TrainingClouds`` has them.
-        folder: of these maps alone; its maps must be of the same shapes, settings and seed.
-        budget_seconds: of processor time, over all processes; None computes all the maps
-            that the settings ask for. What was planned in ``folder`` before stays.
-        wall_seconds: from now until no further maps are computed, however many were planned:
-            other processes may take more of the machine than when they were.
-        workers: processes; None for one a core.
+        folder: for these maps only; existing maps must have the same shapes, settings and seed.
+        budget_seconds: processor time over all processes; None computes all the maps that the
+            settings request. An existing plan in ``folder`` is kept.
+        wall_seconds: time after which no further maps are computed, however many were planned:
+            other processes may use more of the machine than at the time of planning.
+        workers: number of processes; None for one per core.
     Raises:
-        DataError: the folder holds maps of something else, or is damaged.
+        DataError: the folder has maps of something else, or is damaged.
     """
     clouds = Clouds.of(points, normals, label)
     files = MapFolder(folder, settings.key(clouds, seed))
@@ -158,10 +158,10 @@ def build_maps(
 
 
 def nature_of(clouds: Clouds, settings: MapSettings, folder: Path, seed: int) -> Nature:
-    """How new shapes are beside each other, by their last points; kept in the folder of the maps.
+    """How novel training shapes are compared with each other, stored in the folder of the maps.
 
-    Maps begin at the front of a cloud, and a child that shares points with its measure would
-    seem less new than it is.
+    The last points of each cloud are compared. Maps use the first ones, and children that share
+    points with the shapes they are compared with would seem less novel.
     """
     files = MapFolder(folder, settings.key(clouds, seed))
     known = files.read_nature()
@@ -177,10 +177,10 @@ def nature_of(clouds: Clouds, settings: MapSettings, folder: Path, seed: int) ->
 def plan_pairs(
     clouds: Clouds, found: Partners, settings: MapSettings, partners: int, seed: int
 ) -> Pairing:
-    """All the maps that the settings ask for, in the order in which they are worth their time.
+    """All the maps that the settings request, the most useful first.
 
-    Every shape gets a first map before any gets a second one, each to another of its nearest
-    ``partners``, and from other points.
+    Every shape gets a first map before any shape gets a second one. The maps of a shape lead to
+    different ones of its nearest ``partners`` and use different points.
     """
     count = len(clouds)
     nothing = torch.zeros(0).long()
@@ -209,7 +209,7 @@ def plan_pairs(
 
 @dataclass(frozen=True)
 class _Plan:
-    """How many maps are computed, for each step that the rule tries and in the end."""
+    """The numbers of maps to compute: for each step of the rule, and finally."""
 
     pilot: int
     maps: int
@@ -217,7 +217,7 @@ class _Plan:
 
 @dataclass(frozen=True)
 class _Builder:
-    """What the work on a folder needs throughout."""
+    """Plans and computes the maps of a folder."""
 
     clouds: Clouds
     settings: MapSettings
@@ -226,13 +226,13 @@ class _Builder:
     workers: int | None
 
     def partners(self) -> Partners:
-        """The nearest partners of every shape, as many as the settings may ask for."""
+        """The nearest partners of every shape, as many as the settings may require."""
         wanted = self.settings.partners or self.settings.farthest
         most = min(wanted, max(0, len(self.clouds) - 1))
         return find_partners(self.clouds.cubes(self.settings.points), self.clouds.label, most)
 
     def planned(self, budget: float | None) -> _Plan:
-        """Decided once and written down."""
+        """The plan of the folder, which is made and written once."""
         held = self.files.read_plan()
         if held is not None:
             return _Plan(**held)
@@ -258,7 +258,7 @@ class _Builder:
         return _work((self.settings, [self._task(pairing, number) for number in numbers]))
 
     def chosen(self, found: Partners, plan: _Plan) -> Choice:
-        """What reach the rule chooses, once; or the settings'."""
+        """The reach that the rule chooses, once, or that of the settings."""
         held = self.files.read_choice()
         if held is not None:
             return held
@@ -287,11 +287,11 @@ class _Builder:
         return choice
 
     def computed(self, pairing: Pairing, name: str, until: float | None = None) -> Tensor:
-        """(M, n) int16, what is not in the folder yet computed and kept there.
+        """Maps (M, n) int16, of which those missing in the folder are computed and stored.
 
         Args:
-            until: the time of the monotonic clock at which no further piece is begun; then the
-                result has the first maps alone, at least those of one piece.
+            until: time on the monotonic clock after which no further piece is started; the result
+                then has only the first maps, at least those of one piece.
         """
         total, n = len(pairing), self.settings.points_of(self.clouds)
         to = torch.zeros(total, n, dtype=torch.int16)
@@ -355,7 +355,7 @@ Task = tuple[np.ndarray, np.ndarray, int]
 
 
 def _work(job: tuple[MapSettings, list[Task]], announce: Announce | None = None) -> Any:
-    """The maps of a piece, in whatever process."""
+    """Compute the maps of a piece, in any process."""
     settings, tasks = job
     return np.stack([match(a, b, settings.method, settings.sweeps, seed) for a, b, seed in tasks])
 
@@ -363,7 +363,7 @@ def _work(job: tuple[MapSettings, list[Task]], announce: Announce | None = None)
 def _results(
     starts: Iterator[int], count: int, job: Any, workers: int | None
 ) -> Iterator[tuple[int, Any]]:
-    """Each piece as it is done; tasks are made when a process is free, for their memory."""
+    """Pieces as they are finished; tasks are made when a process is free, to save memory."""
     if workers == 1 or count < 2:
         for start in starts:
             yield start, _work(job(start))
