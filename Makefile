@@ -13,7 +13,7 @@ TEST_PROGRAMS := xvfb xdotool imagemagick chromium
 .PHONY: demo test slow docs notebooks wheel package coverage lint compat pytorch3d three seats setup setup-dev libraries test-programs clean
 
 demo: setup
-	@echo "== the whole pipeline: about 15 minutes on two cores, then see $(OUT)/gallery/index.html"
+	@echo "== the whole pipeline: about eight minutes on two cores, then see $(OUT)/gallery/index.html"
 	$(BIN)/pcgen demo --out $(OUT)
 
 test: setup-dev
@@ -76,7 +76,7 @@ three:
 # The run that comes with the package; needed only where the recipe changes.
 seats: setup
 	$(BIN)/pcgen prepare starter --out build/starter
-	$(BIN)/pcgen train build/starter --out build/seats --categories seat --budget-minutes 9
+	$(BIN)/pcgen train build/starter --out build/seats --categories seat --budget-minutes 6 --threads 2
 	rm -rf pcgen/trained/seats
 	$(BIN)/pcgen pack build/seats --out pcgen/trained/seats
 

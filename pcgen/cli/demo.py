@@ -1,6 +1,6 @@
 """Run the whole pipeline on the starter data: prepare, train, sample, mesh, evaluate, gallery.
 
-Trains on furniture meshes that come with pcgen, for about ten minutes on two cores. Then samples
+Trains on furniture meshes that come with pcgen, for six minutes on two cores. Then samples
 new shapes, meshes and evaluates them, and makes a page and a contact sheet that show every sample
 next to its nearest training shape. After about a minute, progress.html shows what is learned so
 far, and is refreshed as the training goes on. After an interruption, the same command resumes.
