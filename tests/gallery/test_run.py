@@ -99,7 +99,7 @@ def test_a_training_is_watched_and_nothing_of_it_changed(watched):
     for part, text in watched.pages:
         assert "<h1>Tall &lt;boxes&gt;</h1>" in text
         assert 'http-equiv="refresh"' in text
-        assert ("New shapes, as" in text) == part.startswith("point-flow")
+        assert ("New shapes, sampled" in text) == part.startswith("point-flow")
     pictures = {re.search(r"base64,[^\"]+", text)[0] for _, text in watched.pages}
     assert len(pictures) == len(watched.pages)
 
