@@ -9,6 +9,7 @@ from torch import Generator, Tensor, nn
 
 from pcgen import progress, runtime
 from pcgen.batch_random import mine
+from pcgen.errors import TrainingError
 from pcgen.flow.characteristic import matching_loss, semigroup_loss
 from pcgen.flow.coupling import surface_targets
 from pcgen.flow.networks import BoundPointFlow, PointCondition, PointFlowNetwork
@@ -137,6 +138,10 @@ def couple(context: Context, model: Autoencoder) -> CoupledClouds:
             whole, up = augment(drawn, settings.augment, draw, up)
             z = model.noisy(model.encode(whole[:, :points]), draw)
             mixture, start = model.draw_base(z, points, draw)
+            if not torch.isfinite(start.points).all():
+                raise TrainingError(
+                    "point-flow: a decoded point is not finite; train the autoencoder again"
+                )
             end, facing = torch.zeros_like(start.points), torch.zeros_like(start.points)
             for row in range(len(chunk))[context.group.rows(len(chunk))]:
                 end[row], there = surface_targets(
