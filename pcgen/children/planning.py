@@ -12,13 +12,12 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
+from itertools import islice, takewhile
 from pathlib import Path
-from time import monotonic
+from time import monotonic, process_time
 from typing import Any
 
 import numpy as np
@@ -308,22 +307,17 @@ class _Builder:
             return self.settings, [self._task(pairing, number) for number in numbers]
 
         done = total - sum(min(PIECE, total - start) for start in missing)
-        left = iter(missing)
-
-        def in_time() -> Iterator[int]:
-            for number, start in enumerate(left):
-                if number and until is not None and monotonic() > until:
-                    skipped.append(start)
-                    return
-                yield start
-
-        skipped: list[int] = []
+        in_time = takewhile(
+            lambda start: start == missing[0] or until is None or monotonic() <= until, missing
+        )
+        begun = 0
         with progress.bar(name, total, done) as bar:
-            for start, found in _results(in_time(), len(missing), job, self.workers):
+            for start, found in _results(in_time, len(missing), job, self.workers):
                 to[start : start + PIECE] = torch.from_numpy(found)
                 self.files.write_piece(name, start, to[start : start + PIECE])
                 bar.advance(len(found))
-        return to[: skipped[0]] if skipped else to
+                begun += 1
+        return to[: missing[begun]] if begun < len(missing) else to
 
     def _task(self, pairing: Pairing, number: int) -> Task:
         """Both clouds of a map in the cube, and the seed of its solver."""
@@ -346,9 +340,9 @@ class _Builder:
 
 
 def _seconds(work: Callable[[], Any]) -> float:
-    start = time.process_time()
+    start = process_time()
     work()
-    return time.process_time() - start
+    return process_time() - start
 
 
 Task = tuple[np.ndarray, np.ndarray, int]
