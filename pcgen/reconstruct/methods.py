@@ -45,9 +45,9 @@ OF_CELLS = ("facets", "wrap", "alpha")  # methods whose triangles are Delaunay f
 AUTO = ("facets", "poisson", "alpha")
 GOOD = 0.9
 # For many noisy points with normals, as sampled from runs, it uses the skin. For fewer of them it
-# uses the first that succeeds: any method
-# that closes them leaves points inside, and the tears needed to reach all of them are no merit.
-# Without normals foliage looks like noise, 2 of 160 shapes, so there it must agree.
+# uses the first that succeeds: any method that closes them leaves points inside, and the tears
+# needed to reach all of them are no merit. Without normals foliage looks like noise, 2 of 160
+# shapes, so there it must agree.
 AUTO_OF_NOISY = ("wrap", "facets")
 _NEAR = 0.02  # 1 % of the box, whose side is 2
 
