@@ -58,8 +58,7 @@ def skin(cloud: CleanCloud, resolution: int = RESOLUTION) -> tuple[Points, Faces
         raise InputError("the points lie in one plane and have no inside; use method facets")
     normals = cloud.normals
     if normals is None:
-        planes = cloud.planes
-        normals = estimate_normals(cloud.points, cloud.spacing) if planes is None else planes
+        normals = estimate_normals(cloud.points, cloud.spacing)
     cell = max(2 / resolution, cloud.spacing / 2)
     width = max(WIDTH * cloud.spacing / cell, WIDTH)
     low, values = _distances(cloud.points, normals, cell, width)
