@@ -3,7 +3,7 @@
 Trains on furniture meshes that come with pcgen, for six minutes on two cores. Then samples
 new shapes, meshes and evaluates them, and makes a page and a contact sheet that show every sample
 next to its nearest training shape. After about a minute, progress.html shows what is learned so
-far, and is refreshed as the training goes on. After an interruption, the same command resumes.
+far; it is updated during training. After an interruption, the same command resumes.
 
 examples:
   pcgen demo

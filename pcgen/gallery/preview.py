@@ -1,8 +1,8 @@
 """A page of what a training has learned so far, updated during training.
 
-While the autoencoder learns, it shows training shapes beside what the autoencoder makes of their
-latents; while the point flow learns, new shapes. It has random numbers of its own, so it changes
-nothing in the training but its time: by less than a fiftieth, see :data:`SHARE`.
+While the autoencoder is trained, the page shows training shapes next to their reconstructions;
+while the point flow is trained, new shapes. It uses its own random numbers, so it changes only the
+duration of the training, by less than 2 %, see :data:`SHARE`.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class Preview:
         self._new: tuple[Autoencoder, Tensor] | None = None
 
     def __call__(self, context: Context, part: str, module: nn.Module) -> None:
-        """Write the page if it is time for it.
+        """Write the page if it is due.
 
         Args:
             part: of the training, ``STAGE`` or ``STAGE/LOOP``; module: its moving average.
@@ -77,12 +77,12 @@ class Preview:
         self._due = ended + max(EVERY_S, (ended - begun) / SHARE)
 
     def stopped(self) -> None:
-        """Write the page a last time, of what was learned when the training was interrupted."""
+        """Write the page for the last time, after an interruption of the training."""
         if self._seen is not None:
             self._write(again=False)
 
     def ended(self, link: str) -> None:
-        """Let the page, if there is one, lead to ``link``, relative to it."""
+        """Replace the page, if there is one, by a link to ``link``, a path relative to it."""
         self._seen = None
         if self.page.exists():
             where = html.escape(link)

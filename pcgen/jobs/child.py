@@ -1,8 +1,8 @@
-"""Python code in a process of its own, for what may crash or hang this one.
+"""Run Python code in a separate process, as it may crash or hang this one.
 
-:func:`probe` runs code to its end and tells how that was; :func:`start` leaves a child running that
-its parent talks to, with errors of pcgen handed over by :func:`told` and :func:`raise_told`. Work
-of many tasks goes through :func:`pcgen.jobs.pool`.
+:func:`probe` runs code to its end and returns the outcome; :func:`start` starts a child that its
+parent communicates with. :func:`told` and :func:`raise_told` transfer errors of pcgen. Work that
+consists of many tasks uses :func:`pcgen.jobs.pool`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class Ended:
     """How code ended.
 
     Attributes:
-        code: its exit code, minus the signal that ended it, or None if it was given up.
+        code: its exit code, minus the signal that ended it, or None after the time limit.
         out, err: what it wrote to stdout and stderr.
     """
 
@@ -37,7 +37,7 @@ class Ended:
 
 
 def probe(code: str, patience_s: float) -> Ended:
-    """Run code to its end, or for so many seconds."""
+    """Run code to its end, or until a time limit in seconds."""
     try:
         done = subprocess.run(
             [sys.executable, "-c", code], capture_output=True, text=True, timeout=patience_s

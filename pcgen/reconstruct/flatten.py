@@ -1,7 +1,7 @@
-"""Waves taken off a mesh, and its edges made sharp again.
+"""Smooth the waves of a mesh and sharpen its edges.
 
-Normals of faces are averaged with those of their neighbours, but for those that turn by too much,
-and then vertices move until faces have these normals: Sun, Rosin, Martin and Langbein, "Fast and
+Normals of faces are averaged with those of their neighbours, except across sharp edges, and then
+vertices move until the faces have these normals: Sun, Rosin, Martin and Langbein, "Fast and
 effective feature-preserving mesh denoising" (2007).
 """
 
@@ -22,7 +22,7 @@ ROUNDS, MOVES = 20, 12  # of the normals, over about as many faces squared; of t
 def flattened(vertices: Points, faces: Faces) -> Points:
     """The vertices (V, 3) of a closed manifold, moved; faces stay as they are.
 
-    Where a face would fold over, which makes faces cross, it and its neighbours are not moved.
+    Faces that would fold over, and so cross others, keep their vertices, as do their neighbours.
     """
     beside = _neighbours(faces)
     normals, area = _normals(vertices, faces)

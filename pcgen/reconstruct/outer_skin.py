@@ -1,4 +1,4 @@
-"""A closed skin over many noisy points with normals, as a run draws them.
+"""A closed skin over many noisy points with normals, as sampled from a run.
 
 1. Normals are turned outwards. Those of thin parts, which air reaches from both sides, point away
    from the ridge of the density of the points. The others follow a Poisson equation: its solution
@@ -46,7 +46,7 @@ def skin(cloud: CleanCloud, resolution: int = RESOLUTION) -> tuple[Points, Faces
     """A closed manifold in the box, its faces oriented outwards.
 
     Args:
-        cloud: as it was given, not thinned. Normals may have any sign; missing ones are estimated.
+        cloud: not thinned. Normals may have any sign; missing ones are estimated.
         resolution: cells along the longest side, as far as the points are dense enough. Time and
             memory (about 100 bytes a cell of the bounding box) grow with its cube.
     Raises:

@@ -265,7 +265,7 @@ class Trainer:
         return total
 
     def _cut_finer(self, fault: str) -> None:
-        """Twice as many parts a batch from here on, on a device without memory for so few."""
+        """Double the number of parts per batch, as the device has no memory for one of them."""
         parts, rows = 2 * self.execution.accumulate, self.settings.batch // self.group.size
         if parts > rows:
             raise TrainingError(
@@ -292,8 +292,8 @@ class Trainer:
         return total
 
     def _differentiate_in_threads(self, parts: list[slice], begun: Tensor) -> Tensor:
-        """The parts at once, one thread of torch each; summed in their order, so the numbers are
-        those of as many parts in turn."""
+        """Compute the parts concurrently, each in one thread. Gradients are summed in order, so the
+        results equal those of as many parts one after another."""
         found = list(self._pool.map(partial(self._gradients, begun), parts))
         total = torch.stack([loss for loss, _, _ in found]).sum()
         for parameter, *gradients in zip(self._parameters, *(g for _, g, _ in found), strict=True):
@@ -305,7 +305,7 @@ class Trainer:
     def _gradients(
         self, begun: Tensor, rows: slice
     ) -> tuple[Tensor, tuple[Tensor | None, ...], Tensor]:
-        """Loss and gradients of a part, and the state of its generator after it."""
+        """Loss and gradients of a part, and the state of the generator afterwards."""
         generator = BatchGenerator()
         generator.set_state(begun)
         with runtime.flushed_denormals(), self.execution.rounding():
