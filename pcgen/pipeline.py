@@ -293,8 +293,7 @@ def demo(
         seeds = seed, seed + 1
         interpolate(run, out / "interpolation.npz", frames=12, seeds=seeds, device=device)
         # The same shapes with more points: a mesh gets better, and a run draws as many as wanted.
-        dense = {"points": MESH_POINTS, "seed": seed, "device": device}
-        sample(run, out / "dense.npz", count=count, **dense)
+        sample(run, out / "dense.npz", count=count, points=MESH_POINTS, seed=seed, device=device)
         meshes = mesh(out / "dense.npz", out / "meshes", formats=("glb", "stl"), workers=2)
         reports = {"out": out / "report.json", "page": out / "report.html"}
         report = evaluate([run], data, categories=[category], device=device, **reports)
