@@ -91,6 +91,7 @@ class Maps:
             None if clouds.normals is None else clouds.normals.to(device),
             clouds.label.to(device),
             stretch,
+            clouds.symmetry.to(device),
         )
         pairing = Pairing(*(value.to(device) for value in vars(self.pairing).values()))
         side = _Sides(*(value.to(device) for value in vars(self._side).values()))
@@ -168,8 +169,10 @@ class Maps:
         x, nx = self.clouds.gather(rows, own)
         y, ny = self.clouds.gather(other, torch.where(copy[:, None], own, its))
         normals = None if nx is None or ny is None else (nx, ny)
-        stretch = self.clouds.stretch
-        return MatchedClouds((x, y), normals, (stretch[rows], stretch[other]), flipped), other
+        stretch, symmetry = self.clouds.stretch, self.clouds.symmetry
+        folded = symmetry[rows] & symmetry[other] & ~copy[:, None]
+        pairs = MatchedClouds((x, y), normals, (stretch[rows], stretch[other]), flipped, folded)
+        return pairs, other
 
 
 @dataclass(frozen=True)

@@ -329,8 +329,9 @@ class _Builder:
             None if normals is None else (normals[:1], normals[1:]),
             (self.clouds.stretch[rows[:1]], self.clouds.stretch[rows[1:]]),
             pairing.flipped[number : number + 1],
+            self.clouds.symmetry[rows].all(0, keepdim=True),
         )
-        sides = list(pairs.in_cube())
+        sides = [pairs.fold(side) for side in pairs.in_cube()]
         weight = self.settings.normal_weight
         if weight and normals is not None:
             weighted = [weight * part for part in pairs.normals_in_cube()]
