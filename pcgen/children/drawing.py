@@ -144,5 +144,6 @@ def draw_blend(
     pairs: MatchedClouds, reach: Reach, copy: Tensor, flip: Tensor, generator: Generator
 ) -> tuple[Tensor, Tensor | None]:
     """:func:`blend` with random masks; those of ``copy`` (batch,) bool are 0."""
-    mask = draw_masks(pairs.fold(pairs.in_cube()[0]), reach.kinds, reach.cuts, reach.width, generator)
+    half = pairs.fold(pairs.in_cube()[0])
+    mask = draw_masks(half, reach.kinds, reach.cuts, reach.width, generator)
     return blend(pairs, mask * ~copy[:, None], flip)
