@@ -15,8 +15,8 @@ from pcgen.gallery import Parent, web_geometry
 from pcgen.gallery.curves import curve_svg
 from pcgen.shapes.samples import Samples
 from pcgen.shapes.store import Dataset
-from pcgen.shapes.writer import write_dataset
 from tests.boxes import boxes
+from tests.datasets import write_dataset
 
 KNOWN = Parent("seat/<a>", np.random.default_rng(2).normal(size=(200, 3)).astype(np.float32))
 PARENTS = [[KNOWN], [KNOWN, Parent("seat/gone")], [], [], []]
