@@ -75,7 +75,7 @@ def histogram(series: Sequence[Series], label: str) -> Figure | None:
     low, high = 0.95 * positive.min(), 1.05 * positive.max()
     least = min(len(one.values) for one in series)
     edges = np.geomspace(low, high, min(BINS, max(8, least // 3)) + 1)
-    figure, axes = _axes(5.6, 2.5)
+    figure, axes = _axes(4.0, 2.4)
     for one in series:
         counts, _ = np.histogram(one.values.clip(low, high), edges)
         colour, share = VARIABLES[one.style], counts / max(1, len(one.values))
@@ -86,7 +86,7 @@ def histogram(series: Sequence[Series], label: str) -> Figure | None:
     _percent(axes.yaxis)
     axes.set_xlabel(label, color=VARIABLES["faint"], fontsize=FONT)
     legend = axes.legend(
-        loc="lower left", bbox_to_anchor=(0, 1), ncols=len(series), frameon=False, fontsize=FONT,
+        loc="lower left", bbox_to_anchor=(0, 1), frameon=False, fontsize=FONT,
         labelcolor=VARIABLES["faint"],
     )  # fmt: skip
     _plain_text(legend.get_texts())
