@@ -4,12 +4,7 @@ Children of near partners are repaired copies of their parents; those of distant
 and less in common with either. The rule finds the smallest reach at which children differ from the
 training set as much as its own shapes, each left out, differ from the others (*nature*). It is
 applied twice, because the autoencoder that decodes children makes them more novel by a tenth:
-
-* :data:`RAW`, to unchanged children, decides which maps to compute. Only novelty in the cube frame
-  counts: the proportions are the parent's, and the box frame hardly depends on the partner.
-* :data:`DECODED`, to encoded and decoded children, decides to which of them the base is fitted.
-  Novelty and replays count in both frames. It never chooses nearer partners than the first choice,
-  because the output of a poor autoencoder is novel for a bad reason.
+:data:`RAW` decides which maps to compute, :data:`DECODED` to which children the base is fitted.
 
 Test shapes are not used; see docs/notes/children.md for the measurements.
 """
@@ -67,7 +62,11 @@ class Demand:
 
 GOAL = 0.8
 RAW = Demand(novelty=GOAL, frames=("cube",), replays=False)
+"""Of unchanged children. The proportions are the parent's, and novelty in the box frame hardly
+depends on the partner, so only that in the cube counts."""
 DECODED = Demand(novelty=0.95, frames=("box", "cube"), replays=True)
+"""Of encoded and decoded children. It never leads to nearer partners than RAW, because the output
+of a poor autoencoder is novel for a bad reason."""
 
 
 @dataclass(frozen=True, kw_only=True)

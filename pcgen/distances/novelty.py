@@ -72,7 +72,6 @@ def nearest_training(
     queries: Clouds,
     training: Clouds,
     work: Work,
-    label: str = "nearest training",
     *,
     own: NDArray[np.int64] | None = None,
     mirrors: bool = False,
@@ -96,7 +95,7 @@ def nearest_training(
     tables = []
     for start, stop in itertools.pairwise(starts.tolist()):
         part = training[start:stop]
-        table = _nearest_part(queries, part, own - start, mirrors, shared, work, label)
+        table = _nearest_part(queries, part, own - start, mirrors, shared, work)
         tables.append(table + np.array([0, 0, start]))
     best = [min(map(tuple, rows)) for rows in zip(*tables, strict=True)]
     distance, mirrored, index = np.array(best).T
@@ -326,7 +325,6 @@ def _nearest_part(
     mirrors: bool,
     sketches: Callable[[], Sketches] | None,
     work: Work,
-    label: str,
 ) -> NDArray[np.float64]:
     """(n, 3) distance, whether mirrored, and row of the nearest."""
     backend = pick_backend("cd", queries.shape[1], work.backend)
@@ -338,7 +336,7 @@ def _nearest_part(
         return [lower_bounds(sketch(queries, known.reach), known, mirrors=mirrors)]
 
     arrays: list[Array] = [queries, training, own.astype(np.float64)]  # sent to the tasks
-    blocks = run_tasks(_nearest_block, kind, arrays, tasks, work, label, bounds)
+    blocks = run_tasks(_nearest_block, kind, arrays, tasks, work, "nearest training", bounds)
     return np.concatenate([block for _, block in blocks])
 
 
