@@ -136,7 +136,7 @@ def _histograms(evaluation: Evaluation) -> list[str]:
     """Distances to the nearest shapes as SVG, empty where all are zero."""
     found = {
         f"CD to the nearest training shape, {report_text.FRAMES[name]}": [
-            charts.Series(values=newness.real.distance, name="test shapes", style="real"),
+            charts.Series(values=newness.reference.distance, name="test shapes", style="real"),
             charts.Series(values=newness.found.distance, name="generated", style="made"),
         ]
         for name, newness in evaluation.newness.items()

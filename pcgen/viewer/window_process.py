@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pcgen.errors import BackendError, PcgenError
-from pcgen.jobs.child import raise_told, serving, start, told
+from pcgen.jobs.child import error_data, raise_error, serving, start
 from pcgen.viewer.graphics_probe import Graphics
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def run_window(
             with contextlib.suppress(BrokenPipeError):
                 child.stdin.close()
         if answer.exists():
-            return raise_told(json.loads(answer.read_text(encoding="utf-8")))
+            return raise_error(json.loads(answer.read_text(encoding="utf-8")))
     if ended < 0:
         raise BackendError(f"the window crashed (signal {-ended}), most likely in its driver")
     raise BackendError(f"the window ended with code {ended}")
@@ -78,7 +78,7 @@ def serve(options: str, answer: str) -> None:
     try:
         open_window(**json.loads(options), software=_found_by_probe)
     except PcgenError as error:
-        failure = told(error)
+        failure = error_data(error)
     Path(answer).write_text(json.dumps(failure), encoding="utf-8")
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError):
