@@ -1,9 +1,9 @@
 """Run the window in its own process, so that a driver crash does not end the command.
 
 A driver may fail later even if the probe opened a window. The child receives its options as JSON
-and writes its result to a file. Both import Open3D, for seconds, so they run side by side: the
-child loads what it will show, and opens the window when its parent writes what the probe found
-to its stdin. It ends with its parent, when its stdin closes.
+and writes its result to a file. Importing Open3D takes seconds, so the probe and the child run side
+by side: the child loads what it will show, and opens the window when its parent writes the result
+of the probe to its stdin. It ends with its parent, when its stdin closes.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ def run_window(
     """Open the window in a child and return when it is closed.
 
     Args:
-        options: of :func:`open_window`, such as JSON can hold.
+        options: of :func:`open_window`, JSON values.
         code: what the child runs; it gets options, the path of its answer and ``sys.path``.
-        probe: tells whether a window can be opened, while the child gets ready.
+        probe: tests whether a window can be opened, while the child prepares it.
     Raises:
         BackendError: no window can be opened, or the child crashed.
         PcgenError: as the child raised it.
@@ -101,7 +101,7 @@ def open_window(
     """Open a window in this process; see :func:`pcgen.viewer.show.show`.
 
     Args:
-        software: called when all is ready, tells whether the driver draws with the CPU.
+        software: called last; returns whether the driver draws with the CPU.
         device: to sample a run on.
     """
     controller = controller_of(
@@ -114,7 +114,7 @@ def open_window(
 
 
 def _found_by_probe() -> bool:
-    """Wait for the parent's word on the driver; without one, end with the parent."""
+    """Wait for the result of the probe; end with the parent if none comes."""
     word = sys.stdin.readline()
     if not word:
         os._exit(1)

@@ -168,6 +168,9 @@ def test_a_choice_is_made_once(tmp_path, monkeypatch):
     assert build(points, tmp_path, settings=RULE).choice == first
     (tmp_path / "maps.safetensors").unlink()
     assert build(points, tmp_path, settings=RULE).choice == first
+    stored = tmp_path / "choice.json"
+    stored.write_text(stored.read_text().replace("statistics", "figures"))  # the former name
+    assert build(points, tmp_path, settings=RULE).choice == first
 
 
 def test_a_damaged_choice_is_told(tmp_path):
