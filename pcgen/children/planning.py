@@ -152,7 +152,7 @@ def build_maps(
                 pairing = pairing[slice(0, len(to))]
             files.write_maps(pairing, to)
         files.remove_pieces()
-    progress.say(choice.line())
+    progress.say(choice.describe())
     return Maps.of(clouds, pairing, to, choice)
 
 
@@ -265,7 +265,7 @@ class _Builder:
         most = int(found.counts.max()) if len(self.clouds) else 0
         if self.settings.partners or most == 0:
             reach = Reach(partners=self.settings.partners or 1)
-            choice = Choice(reach=reach, passed=True, figures={})
+            choice = Choice(reach=reach, passed=True, statistics={})
         else:
             nature = nature_of(self.clouds, self.settings, self.files.path, self.seed)
 
@@ -274,7 +274,7 @@ class _Builder:
                     self.clouds, found, self.settings, reach.partners, self.seed + 1
                 )[slice(0, plan.pilot)]
                 to = self.computed(pairing, f"pilot-{reach.partners}")
-                choice = Choice(reach=reach, passed=False, figures={})
+                choice = Choice(reach=reach, passed=False, statistics={})
                 trial = Maps.of(self.clouds, pairing, to, choice)
                 draw = torch.Generator().manual_seed(self.seed)
                 rows = pairing.pair[torch.arange(rule.SHAPES) % len(pairing), 0]
