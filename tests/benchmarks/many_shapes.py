@@ -78,8 +78,9 @@ def measured(command: str, words: list[Any]) -> dict[str, Any]:
     _, status, used = os.wait4(started.pid, 0)
     if status:
         raise PcgenError(f"pcgen {command} ended with status {status}")
-    seconds = used.ru_utime + used.ru_stime
-    return {"part": command, "seconds": seconds, "peak": 1024.0 * used.ru_maxrss}
+    seconds, peak = used.ru_utime + used.ru_stime, 1024.0 * used.ru_maxrss
+    say(f"{seconds:.1f} s of processor time, {peak / 2**30:.2f} GiB")
+    return {"part": command, "seconds": seconds, "peak": peak}
 
 
 def describe(result: dict[str, Any]) -> str:
