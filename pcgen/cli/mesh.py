@@ -85,8 +85,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--resolution",
         type=natural,
         metavar="N",
-        default=96,
+        default=128,
         help="grid cells along an axis, for skin and field",
+    )
+    parser.add_argument(
+        "--no-symmetry",
+        dest="symmetry",
+        action="store_false",
+        help="skin: do not add mirror images of the points of symmetric shapes",
     )
     add_work(parser, "1")
     parser.add_argument(
