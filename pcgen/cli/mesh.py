@@ -16,7 +16,8 @@ Methods:
   facets    Delaunay facets that lie in the planes of their points: keeps sharp edges, thin walls
             and open sheets (which get the thickness of --thickness)
   skin      a closed surface around many noisy points with normals (of any sign): smooth and
-            whole, keeps thin parts; --resolution trades time for detail
+            whole, keeps thin parts; fills holes up to six cells wide; adds mirror images of the
+            points of symmetric shapes, and says so; --resolution trades time for detail
   wrap      a closed surface around noisy points: keeps thin legs, closes sparsely sampled walls
   poisson   screened Poisson: smooth; for dense clouds of closed shapes with good normals
   alpha     alpha shape: thickens thin parts
