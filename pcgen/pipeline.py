@@ -123,7 +123,7 @@ def mesh(
     ``frames`` is a data set that determines sizes; unit, size and up are those of
     :class:`pcgen.reconstruct.export.Export`; colour: ``plain``, ``height`` or ``normal``;
     ``options`` are those of :class:`pcgen.reconstruct.methods.MeshSettings`: method, faces,
-    thickness, resolution.
+    thickness, resolution, symmetry.
     """
     from pcgen.reconstruct.batch import mesh_all
     from pcgen.reconstruct.export import Export, check_formats

@@ -15,7 +15,8 @@ def mesh(
     method: str = "auto",
     faces: int | None = None,
     thickness: float = 0.004,
-    resolution: int = 96,
+    resolution: int = 128,
+    symmetry: bool = True,
     progress: bool = False,
 ) -> SurfaceMesh:
     """Reconstruct a closed mesh from the points of a shape, in its own unit.
@@ -26,6 +27,7 @@ def mesh(
             ``pivoting``; see ``pcgen mesh --help``.
         faces: approximate upper limit. thickness: of open sheets, relative to the size.
         resolution: cells per axis for ``skin``, and for ``field``, which meshes samples of a run.
+        symmetry: whether ``skin`` adds mirror images of the points of symmetric shapes.
         progress: show progress on stderr.
     Raises:
         InputError: an argument is wrong, or the points have no surface. MeshError: the method
@@ -33,5 +35,9 @@ def mesh(
     """
     with shown(progress):
         return read_shape(shape).mesh(
-            method=method, faces=faces, thickness=thickness, resolution=resolution
+            method=method,
+            faces=faces,
+            thickness=thickness,
+            resolution=resolution,
+            symmetry=symmetry,
         )

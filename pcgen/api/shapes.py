@@ -100,7 +100,8 @@ class Shape:
         method: str = "auto",
         faces: int | None = None,
         thickness: float = 0.004,
-        resolution: int = 96,
+        resolution: int = 128,
+        symmetry: bool = True,
     ) -> SurfaceMesh:
         """Reconstruct a closed mesh, like ``pcgen mesh``, in the shape's own unit.
 
@@ -109,6 +110,7 @@ class Shape:
                 ``pivoting``.
             faces: approximate upper limit. thickness: of open sheets, relative to the size.
             resolution: cells per axis for ``skin`` and ``field``.
+            symmetry: whether ``skin`` adds mirror images of the points of symmetric shapes.
         Raises:
             InputError: an argument is wrong, or the points have no surface. MeshError: the method
                 failed.
@@ -118,7 +120,11 @@ class Shape:
         from pcgen.reconstruct.methods import MeshSettings
 
         settings = MeshSettings(
-            method=method, faces=faces, thickness=thickness, resolution=resolution
+            method=method,
+            faces=faces,
+            thickness=thickness,
+            resolution=resolution,
+            symmetry=symmetry,
         )
         (cloud,) = _with_surfaces([self._named_cloud(self.name)], settings)
         made = reconstruct_cloud(cloud, settings)
@@ -357,7 +363,8 @@ class Shapes(Sequence[Shape]):
         method: str = "auto",
         faces: int | None = None,
         thickness: float = 0.004,
-        resolution: int = 96,
+        resolution: int = 128,
+        symmetry: bool = True,
         unit: str = "",
         size: float | None = None,
         up: str = "",
@@ -382,7 +389,11 @@ class Shapes(Sequence[Shape]):
         export = Export(unit=unit, size=size, up=up)
         paint = None if colour == "plain" else Paint(colour)
         settings = MeshSettings(
-            method=method, faces=faces, thickness=thickness, resolution=resolution
+            method=method,
+            faces=faces,
+            thickness=thickness,
+            resolution=resolution,
+            symmetry=symmetry,
         )
         clouds = [
             shape._named_cloud(
