@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", type=Path, help="a run made by pcgen train")
     parser.add_argument("--out", type=Path, required=True, help="the .npz file to write")
     parser.add_argument(
-        "--frames", type=positive, default=12, help="number of shapes, with both ends"
+        "--frames", type=positive, default=12, help="number of shapes, including both ends"
     )
     ends = parser.add_mutually_exclusive_group()
     ends.add_argument(

@@ -138,7 +138,7 @@ def _is_attribute(own: str, beside: Mapping[str, str], shapes: Shapes) -> bool:
 
 
 def _densest(found: list[CloudArray]) -> list[CloudArray]:
-    """Without arrays of the same shapes in fewer points: poisson_1024 beside poisson_2048."""
+    """Leave out arrays of the same shapes with fewer points: poisson_1024 beside poisson_2048."""
     best: dict[tuple[str, int], CloudArray] = {}
     for stack in found:
         size = str(stack.points)
