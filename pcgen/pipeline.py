@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pcgen import cores, progress
+from pcgen import cores, progress, runtime
 from pcgen.errors import InputError
 from pcgen.runfile import is_run, read_run
 
@@ -116,12 +116,14 @@ def mesh(
     colour: str = "plain",
     workers: int | None = None,
     ray: str | None = None,
+    device: str = "cpu",
     **options: Any,
 ) -> dict[str, Any]:
     """Reconstruct closed meshes of clouds in ``out``, each with a report; resumable.
 
     ``frames`` is a data set that determines sizes; unit, size and up are those of
     :class:`pcgen.reconstruct.export.Export`; colour: ``plain``, ``height`` or ``normal``;
+    device: for the method ``field``, as only it evaluates networks;
     ``options`` are those of :class:`pcgen.reconstruct.methods.MeshSettings`: method, faces,
     thickness, resolution, symmetry.
     """
@@ -136,12 +138,22 @@ def mesh(
     export = Export(unit=unit, size=size, up=up)
     paint = None if colour == "plain" else Paint(colour)
     kinds = check_formats(tuple(formats))
+    if device != "cpu":
+        if not settings.by_field:
+            raise InputError(
+                f"only the method field computes on a device, got {settings.method} on {device}; "
+                "omit --device"
+            )
+        device = runtime.pick_device(device)
+    if device != "cpu" and (ray is not None or workers not in (None, 1)):
+        raise InputError(f"{device} is used by one process; omit --workers and --ray")
+    workers = workers if device == "cpu" else 1
     at = None if frames is None else local_folder(frames)
     clouds = named_clouds(source, at, latents=settings.by_field)
     if settings.by_field:  # only a field needs torch
         from pcgen.model.meshing import with_surfaces
 
-        clouds = with_surfaces(clouds)
+        clouds = with_surfaces(clouds, device)
     return mesh_all(
         clouds, out, formats=kinds, settings=settings, export=export, paint=paint,
         workers=workers, ray=ray,
@@ -251,6 +263,7 @@ def demo(
     count: int = 24,
     preset: str = "cpu-small",
     seed: int = 0,
+    device: str = "auto",
 ) -> dict[str, Any]:
     """The whole pipeline on the starter data: prepare, train, sample, mesh, evaluate, gallery.
 
@@ -272,18 +285,18 @@ def demo(
     try:
         train(
             data, run, preset=preset, categories=[category], budget_minutes=budget_minutes,
-            seed=seed, watch=preview,
+            seed=seed, device=device, watch=preview,
         )  # fmt: skip
-        samples = sample(run, out / "samples.npz", count=count, seed=seed)
+        samples = sample(run, out / "samples.npz", count=count, seed=seed, device=device)
         sheet = contact_sheet(samples, data, out / "sheet.png")
         preview.ended(sheet.name)
-        interpolate(run, out / "interpolation.npz", frames=12, seeds=(seed, seed + 1))
+        seeds = seed, seed + 1
+        interpolate(run, out / "interpolation.npz", frames=12, seeds=seeds, device=device)
         # The same shapes with more points: a mesh gets better, and a run draws as many as wanted.
-        sample(run, out / "dense.npz", count=count, points=MESH_POINTS, seed=seed)
+        sample(run, out / "dense.npz", count=count, points=MESH_POINTS, seed=seed, device=device)
         meshes = mesh(out / "dense.npz", out / "meshes", formats=("glb", "stl"), workers=2)
-        report = evaluate(
-            [run], data, categories=[category], out=out / "report.json", page=out / "report.html"
-        )
+        reports = {"out": out / "report.json", "page": out / "report.html"}
+        report = evaluate([run], data, categories=[category], device=device, **reports)
         page = gallery(
             run,
             out / "gallery",
@@ -291,6 +304,7 @@ def demo(
             meshes=out / "meshes",
             interpolation=out / "interpolation.npz",
             seed=seed,
+            device=device,
             title=f"New shapes: {category}",
         )
     except KeyboardInterrupt:

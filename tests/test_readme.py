@@ -1,5 +1,7 @@
 """The tour of the quick start, line by line, and what README and pages name."""
 
+import argparse
+import importlib
 import re
 import shlex
 import sys
@@ -59,3 +61,26 @@ def test_every_command_that_a_page_shows_exists():
     }
     assert len(shown) > 12
     assert shown - {"has", "needs", "to", "turns"} <= set(cli.COMMANDS)
+
+
+def commands_of(page):
+    """The commands of pcgen in the blocks of a page, as words; also those under torchrun."""
+    for block in re.findall(r"^```\w*\n(.*?)^```", page, re.DOTALL | re.MULTILINE):
+        for line in block.replace("\\\n", " ").splitlines():
+            words = shlex.split(line, comments=True) if re.match("pcgen|torchrun", line) else []
+            if "pcgen" in words and "..." not in words:
+                yield words[words.index("pcgen") + 1 :]
+
+
+def test_every_command_in_a_block_is_understood():
+    shown = [words for page in PAGES for words in commands_of(page)]
+    assert len(shown) > 30
+    for name, *words in shown:
+        module = importlib.import_module(f"pcgen.cli.{name}")
+        if name == "bench":
+            module, words = module.choose(words[0]), words[1:]
+        parser = argparse.ArgumentParser(prog=f"pcgen {name}", exit_on_error=False)
+        module.add_arguments(parser)
+        for option in ("--json", "--quiet", "--debug"):
+            parser.add_argument(option, action="store_true")
+        parser.parse_args(words)

@@ -74,6 +74,12 @@ class Clouds:
     def __len__(self) -> int:
         return len(self.label)
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of points and normals."""
+        both = [values for values in (self.points, self.normals) if values is not None]
+        return sum(values.shape.numel() * values[:0].element_size() for values in both)
+
     def gather(self, rows: Tensor, places: Tensor) -> tuple[Tensor, Tensor | None]:
         """Points ``places`` (batch, n), taken cyclically, of ``rows`` (batch,); and normals."""
         places = places % self.points.shape[1]
@@ -113,3 +119,12 @@ def _blocks(points: Any, most: int) -> Iterator[Tensor]:
     for start in range(0, points.shape[0], BLOCK):
         part = points[slice(start, start + BLOCK), slice(0, most)]
         yield part.float()
+
+
+def placed(values: Any, device: str) -> Tensor:
+    """Points or normals of :class:`Clouds` on a device, copied some shapes at a time."""
+    there = torch.empty(values.shape, dtype=values[:0].dtype, device=device)
+    for start in range(0, values.shape[0], BLOCK):
+        part = slice(start, start + BLOCK)
+        there[part] = values[part].to(device)
+    return there

@@ -9,7 +9,8 @@ fail. Given again, the same command keeps finished meshes.
 
 Methods:
   field     the signed distance that a run learned, for samples of a run (they keep their latents)
-            whose data set had solids; --resolution trades time for detail
+            whose data set had solids; --resolution trades time for detail, and --device computes
+            the distance
   auto      skin for many noisy points with normals, such as those of a run, and wrap for other
             noisy points; else facets, Poisson and alpha in turn until one fits the points well,
             or the best fit of the three
@@ -40,7 +41,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from pcgen.cli.arguments import add_work, location, names, natural, options, positive
+from pcgen.cli.arguments import add_device, add_work, location, names, natural, options, positive
 from pcgen.errors import MeshError
 
 
@@ -96,6 +97,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="skin: do not add mirror images of the points of symmetric shapes",
     )
     add_work(parser, "1")
+    add_device(parser, "cpu")
     parser.add_argument(
         "--frames",
         metavar="DATASET",
