@@ -126,7 +126,7 @@ _WITHIN = {
         "Piece=Shard Shape=StoredShape Converted=ConvertedShard write_piece=write_shard "
         "PIECE_SIZE=SHARD_SIZE"
     ),
-    "shapes.items": "Item=SourceItem stacks_of=cloud_arrays_of packed=why_not_in_archive",
+    "shapes.items": "Item=SourceItem stacks_of=cloud_arrays_of",
     "shapes.clouds": (
         "Content=FileContent Opened=OpenedShape checked=clean_cloud shaped_cloud=check_cloud_shape"
     ),

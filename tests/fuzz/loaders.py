@@ -156,8 +156,8 @@ def _hdf5() -> list[bytes]:
 
 def _read_hdf5(path: Path) -> None:
     """As a layout lists it and a worker of prepare reads it: both are processes of their own."""
-    arrays = list_arrays(str(path), lambda _: None)
     entry = Entry(path.name, path.stat().st_size, str(path), None, 0)
+    arrays = list_arrays(entry, lambda _: None)
     for stack in arrays if isinstance(arrays, list) else ():
         open_item(
             SourceItem(
