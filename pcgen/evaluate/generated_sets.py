@@ -78,11 +78,7 @@ def draw_generated(
     work: Work | None = None,
 ) -> list[CloudSet]:
     """``count`` new shapes of a run for each sampling seed."""
-    if protocol.frame == "own":
-        raise InputError(
-            f"{model.run_dir} generates shapes in their bounding box, without sizes, and protocol "
-            f"{protocol.based_on or protocol.name} compares sizes; use --protocol lion-box or box"
-        )
+    _check_sizes(protocol, str(model.run_dir))
     from pcgen.generate import generate
 
     draw = model.sample
@@ -139,11 +135,8 @@ def from_clouds(
         standardised: mean and std over all training points, of a standardisation to invert.
         by_rule: choose points by the rule of a fixed protocol, as for a data set, not at random.
     """
-    if protocol.frame == "own" and "run" in clouds.meta:
-        raise InputError(
-            f"{source} was generated in each shape's bounding box, without sizes, and protocol "
-            f"{protocol.based_on or protocol.name} compares sizes; use --protocol lion-box or box"
-        )
+    if "run" in clouds.meta:
+        _check_sizes(protocol, source)
     picks, remarks = _thinned(clouds, source, protocol, seed, by_rule)
     points = np.stack([c.points[pick] for c, pick in zip(clouds.clouds, picks, strict=True)])
     if standardised is not None:
@@ -170,6 +163,16 @@ def from_clouds(
             f"{', '.join(result.categories)}"
         )
     return result.take(rows)
+
+
+def _check_sizes(protocol: Protocol, source: str) -> None:
+    """Refuse samples of a run in a protocol that compares sizes."""
+    if protocol.frame == "own":
+        raise InputError(
+            f"the shapes of {source} are generated in their bounding box, without sizes, and "
+            f"protocol {protocol.based_on or protocol.name} compares sizes; use --protocol "
+            "lion-box or box"
+        )
 
 
 def _thinned(
