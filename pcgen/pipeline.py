@@ -241,17 +241,16 @@ def view(
         from pcgen.model.pack import find_run
 
         path = find_run(source)
-    compared = None if reference is None else local_folder(reference)
+    selection = viewer.Selection(
+        number=number, seed=seed, steps=steps, points=points, category=category, device=device,
+        reference=None if reference is None else str(local_folder(reference)),
+    )  # fmt: skip
     if not pictures:
-        viewer.show(
-            path, number=number, seed=seed, steps=steps, points=points, device=device,
-            category=category, reference=compared, web=web, host=host, port=port,
-        )  # fmt: skip
+        viewer.show(path, selection, web=web, host=host, port=port)
         return []
     return viewer.stills(
-        path, png=png, gif=gif, explained=explain, number=number, count=count, drawn_as=drawn_as,
-        colour=colour, size=size, azimuth=azimuth, elevation=elevation, seed=seed, steps=steps,
-        points=points, device=device, category=category, reference=compared,
+        path, selection, png=png, gif=gif, explained=explain, count=count, drawn_as=drawn_as,
+        colour=colour, size=size, azimuth=azimuth, elevation=elevation,
     )  # fmt: skip
 
 
