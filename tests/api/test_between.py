@@ -129,3 +129,25 @@ def test_the_commands_do_the_same(model, tmp_path):
     assert np.array_equal(varied.points, model.vary(one, 2, points=90).points)
     mixed_ = pcgen.Shapes.load(call("mix", run, one, two, "--part", "left", "--points", "90"))
     assert np.array_equal(mixed_.points[0], model.mix(one, two, part="left", points=90).points)
+    words = ("--frames", "3", "--points", "90")
+    between = pcgen.Shapes.load(call("interpolate", run, "--files", one, two, *words)).points
+    assert np.array_equal(between, model.interpolate(one, two, frames=3, points=90).points)
+    drawn = pcgen.Shapes.load(call("interpolate", run, "--seeds", "0", "1", *words)).points
+    ends = (model.sample(1, seed=seed)[0] for seed in (0, 1))
+    assert np.array_equal(drawn, model.interpolate(*ends, frames=3, points=90).points)
+
+
+def test_a_folder_receives_a_ply_file_of_each_shape(model, tmp_path):
+    words = ["sample", str(model.path), "--count", "2", "--points", "90", "--out"]
+    assert cli.main([*words, str(tmp_path / "clouds"), "--quiet", "--device", "cpu"]) == 0
+    files = sorted((tmp_path / "clouds").iterdir())
+    shapes = model.sample(2, points=90)
+    assert [file.name for file in files] == [
+        f"shape-{number:03d}-{shape.category}.ply" for number, shape in enumerate(shapes)
+    ]
+    for file, shape in zip(files, shapes, strict=True):
+        own = shape.place.restore(shape.points)
+        assert np.allclose(
+            pcgen.Shape.read(file).summary()["own_extents"], np.ptp(own, 0), rtol=2e-3
+        )
+    assert cli.main([*words, str(tmp_path / "clouds.ply")]) == 2
