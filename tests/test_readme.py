@@ -12,11 +12,12 @@ from pcgen import cli
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 QUICK_START = (ROOT / "docs" / "start" / "command.md").read_text()
+GIVEN_SHAPES = (ROOT / "docs" / "howto" / "edit.md").read_text()
 PAGES = [README, *(page.read_text() for page in (ROOT / "docs").rglob("*.md"))]
 
 
 def lines_of(text, heading):
-    block = re.search(rf"## {heading}.*?```bash\n(.*?)```", text, re.DOTALL)
+    block = re.search(rf"# {heading}.*?```bash\n(.*?)```", text, re.DOTALL)
     return block[1].strip().splitlines()
 
 
@@ -35,6 +36,17 @@ def test_every_line_of_the_tour_works(tmp_path, monkeypatch):
     for name in ("seats.npz", "path.npz", "report.html", "seats.png", "gallery/index.html"):
         assert (tmp_path / name).stat().st_size > 1000, name
     assert len(list((tmp_path / "meshes").glob("*.glb"))) == 12
+
+
+@pytest.mark.slow
+def test_every_line_about_given_shapes_works(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for line in lines_of(GIVEN_SHAPES, ""):
+        assert cli.main([*shlex.split(line)[1:], "--quiet"]) == 0, line
+    assert Path("near.png").stat().st_size > 1000
+    names: dict = {}
+    exec(re.search(r"```python\n(.*?)```", GIVEN_SHAPES, re.DOTALL)[1], names)
+    assert len(names["answers"]) == 4
 
 
 def test_every_path_that_a_page_names_exists():
