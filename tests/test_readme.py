@@ -1,5 +1,7 @@
 """The tour of the quick start, line by line, and what README and pages name."""
 
+import argparse
+import importlib
 import re
 import shlex
 import sys
@@ -71,3 +73,26 @@ def test_every_command_that_a_page_shows_exists():
     }
     assert len(shown) > 12
     assert shown - {"has", "needs", "to", "turns"} <= set(cli.COMMANDS)
+
+
+def shown_commands():
+    """Every command that a page shows in a block, or a help text among its examples."""
+    blocks = [block for page in PAGES for block in re.findall(r"```.*?\n(.*?)```", page, re.DOTALL)]
+    modules = [importlib.import_module(f"pcgen.cli.{name}") for name in cli.COMMANDS]
+    text = "\n".join([*blocks, *(module.__doc__ or "" for module in modules)])
+    text = text.replace("\\\n", " ")
+    found = re.findall(r"^(?: *|.*-m )(pcgen [a-z]+ .*)$", text, re.MULTILINE)
+    return sorted(line.strip() for line in found if not line.endswith("...") and "/.." not in line)
+
+
+def test_every_command_that_is_shown_has_the_options_it_shows():
+    shown = shown_commands()
+    assert len(shown) > 60
+    for line in shown:
+        name, *words = shlex.split(line, comments=True)[1:]
+        parser = argparse.ArgumentParser(prog=line)
+        module = importlib.import_module(f"pcgen.cli.{name}")
+        if name == "bench":
+            module, words = module.choose(words[0]), words[1:]
+        module.add_arguments(parser)
+        parser.parse_args(words)  # ends the test with the reason
