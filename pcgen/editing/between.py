@@ -188,9 +188,9 @@ def varied(
         pairs = matched(given, partner, seed + number)
         cut = (1 - amount, 1 - amount)
         mask = draw_masks(pairs.in_cube()[0], KINDS, cut, VARY_WIDTH, generator)
-        if amount == 0:
-            mask = torch.zeros_like(mask)
-        proportions = amount * torch.rand(1, generator=generator)
+        if amount in (0, 1):  # no seam: all of one of them
+            mask = torch.full_like(mask, amount)
+        proportions = amount * torch.rand(1, generator=generator) ** (1 - amount)
         made.append(along(pairs, mask, proportions))
     return model.encode(torch.cat(made))
 

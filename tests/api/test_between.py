@@ -1,12 +1,14 @@
 """Shapes between two: ends, parts and the dial."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 
 import pcgen
 from pcgen import cli
-from pcgen.editing.between import PARTS, along, matched, mixed
+from pcgen.editing.between import PARTS, along, matched, mixed, varied
 from pcgen.errors import InputError
 from tests.boxes import boxes
 
@@ -76,6 +78,29 @@ def test_the_dial_goes_from_the_shape_itself_to_others(model):
         for amount in (0.0, 0.4, 1.0)
     ]
     assert far[0].mean() < far[1].mean() < far[2].mean()
+
+
+def test_the_ends_of_the_dial_are_the_shape_and_a_sample():
+    """Of a cube, where every sample is one flat ellipsoid: neither keeps anything of the other."""
+    cloud = np.random.default_rng(0).normal(size=(2048, 3))
+    cloud = (cloud / np.linalg.norm(cloud, axis=1, keepdims=True)).astype(np.float32)
+    cube, sample = cloud / np.abs(cloud).max(1, keepdims=True), cloud * np.float32([1, 0.3, 1])
+
+    class Same:
+        known = SimpleNamespace(coordinates=lambda z: z.flatten(1))
+
+        def encode(self, cloud):
+            return cloud
+
+        def draw(self, count, *, seed, category):
+            return SimpleNamespace(z=torch.from_numpy(sample).expand(count, -1, -1))
+
+        def decode(self, z, *, points, seed):
+            return SimpleNamespace(points=z)
+
+    faithful, free = (varied(Same(), cube, 1, amount=amount)[0] for amount in (0, 1))
+    assert spread(faithful, cube) < 1e-5
+    assert spread(free, sample) < 0.02
 
 
 def test_equal_seeds_vary_alike(model):
