@@ -47,7 +47,7 @@ package: wheel
 # The default tests again, with the lines of pcgen that they run.
 coverage: setup-dev
 	$(BIN)/python -m pip install --quiet -c constraints.txt pytest-cov
-	$(BIN)/python -m pytest --cov=pcgen --cov-report=term:skip-covered
+	$(BIN)/python -m pytest --durations=15 --cov=pcgen --cov-report=term:skip-covered
 
 lint: setup-dev
 	@echo "== style, types, layers"

@@ -112,7 +112,7 @@ if not PASSIVE_WAITING.keys() & os.environ.keys():  # a value that the user set 
     os.environ.update(PASSIVE_WAITING)
 
 
-class _Package(ModuleType):
+class _PcgenModule(ModuleType):
     """The package. Python sets each imported subpackage as an attribute, and ``train`` and
     ``evaluate`` would replace the functions of these names. ``from pcgen.train import ...`` still
     imports from the subpackage."""
@@ -123,7 +123,7 @@ class _Package(ModuleType):
         super().__setattr__(name, value)
 
 
-sys.modules[__name__].__class__ = _Package
+sys.modules[__name__].__class__ = _PcgenModule
 
 
 def __getattr__(name: str) -> Any:

@@ -71,7 +71,7 @@ class Bar(Protocol):
     def advance(self, steps: float = 1, note: str = "") -> None:
         """Advance by ``steps`` steps."""
 
-    def reach(self, done: float, note: str = "") -> None:
+    def advance_to(self, done: float, note: str = "") -> None:
         """Set the number of completed steps."""
 
 
@@ -136,7 +136,7 @@ class _Pace:
         self.start = time.monotonic()
         self._marks = deque([(self.start, done)])
 
-    def reach(self, done: float, note: str) -> None:
+    def advance_to(self, done: float, note: str) -> None:
         self.done, self.note = done, note or self.note
         now = time.monotonic()
         if now - self._marks[-1][0] >= MARK_EVERY_S:
@@ -167,7 +167,7 @@ class _Silent:
     def advance(self, steps: float = 1, note: str = "") -> None:
         pass
 
-    def reach(self, done: float, note: str = "") -> None:
+    def advance_to(self, done: float, note: str = "") -> None:
         pass
 
 
@@ -176,10 +176,10 @@ class _Reaching:
         self._pace = pace
 
     def advance(self, steps: float = 1, note: str = "") -> None:
-        self.reach(self._pace.done + steps, note)
+        self.advance_to(self._pace.done + steps, note)
 
-    def reach(self, done: float, note: str = "") -> None:
-        self._pace.reach(done, note)
+    def advance_to(self, done: float, note: str = "") -> None:
+        self._pace.advance_to(done, note)
 
 
 @contextlib.contextmanager
@@ -215,8 +215,8 @@ class _Lines(_Reaching):
         super().__init__(pace)
         self._last = pace.start
 
-    def reach(self, done: float, note: str = "") -> None:
-        super().reach(done, note)
+    def advance_to(self, done: float, note: str = "") -> None:
+        super().advance_to(done, note)
         now = time.monotonic()
         if now - self._last >= LINE_EVERY_S:
             self._last = now

@@ -93,7 +93,7 @@ _OTHERS = {
     "evaluate.clouds": "evaluate.cloud_sets",
     "evaluate.words": "evaluate.report_text",
     "evaluate.page": "evaluate.html_report",
-    "evaluate.page_style": "evaluate.html_style",
+    "evaluate.charts": "render.charts",
     "evaluate.trees": "evaluate.published_sets",
     "evaluate.files": "evaluate.requests",
     "render.bodies": "render.primitives",
@@ -126,7 +126,7 @@ _WITHIN = {
         "Piece=Shard Shape=StoredShape Converted=ConvertedShard write_piece=write_shard "
         "PIECE_SIZE=SHARD_SIZE"
     ),
-    "shapes.items": "Item=SourceItem stacks_of=cloud_arrays_of packed=why_not_in_archive",
+    "shapes.items": "Item=SourceItem stacks_of=cloud_arrays_of",
     "shapes.clouds": (
         "Content=FileContent Opened=OpenedShape checked=clean_cloud shaped_cloud=check_cloud_shape"
     ),
@@ -169,7 +169,7 @@ _WITHIN = {
     "distances.bounds": "joined=concatenate_sketches",
     "evaluate.checks": "suspicions=sanity_warnings",
     "distances.cache": "used=touch",
-    "evaluate.charts": "accuracies=accuracy_chart Mark=AccuracyMark",
+    "render.charts": "accuracies=accuracy_chart Mark=AccuracyMark",
     "render.primitives": "Body=Primitives",
     "render.lighting": "Lamps=LightMaps sky=sky_light key=key_light",
     "render.renderer": "Studio=Renderer GroundMap=GroundShadow",

@@ -11,6 +11,7 @@ import pytest
 
 import pcgen
 from pcgen import cli
+from pcgen.cli import bench
 from pcgen.errors import DataError, InputError
 
 ROOT = Path(__file__).parent.parent
@@ -37,10 +38,15 @@ def test_every_command_documents_itself_with_an_example(name, capsys):
     assert "--json" in text
 
 
-@pytest.mark.parametrize("name", ["transport", "base", "metrics", "mesh", "prepare", "sampling"])
+@pytest.mark.parametrize("name", bench.BENCHMARKS)
 def test_every_benchmark_documents_itself(name, capsys):
     assert cli.main(["bench", name, "--help"]) == 0
     assert f"pcgen bench {name}" in capsys.readouterr().out
+
+
+def test_a_benchmark_that_left_the_package_says_how_to_run_it(capsys):
+    assert cli.main(["bench", "autoencoder", "datasets/chairs", "--minutes", "1"]) == 2
+    assert "python -m tests.benchmarks.autoencoder" in capsys.readouterr().err
 
 
 def test_the_transport_benchmark_solves_to_its_target(capsys):

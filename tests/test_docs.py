@@ -1,11 +1,14 @@
 """The pictures of the concept pages, and docstrings as the pages show them."""
 
+import ast
 import importlib.util
 from pathlib import Path
 
 import pytest
 
 DOCS = Path(__file__).parent.parent / "docs"
+PACKAGE = DOCS.parent / "pcgen"
+COMMANDS = ("cli", "bench")  # the head of a command is the text of --help
 
 
 def loaded(name):
@@ -64,3 +67,16 @@ Examples:
     ====  =====
 """
     )
+
+
+def test_the_head_of_a_module_is_short_and_begins_with_one_sentence():
+    long = []
+    for path in PACKAGE.rglob("*.py"):
+        head = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
+        command = path.parent.name in COMMANDS or path.name == "__main__.py"
+        limit = 30 if path.name == "__init__.py" else 14
+        if not command and path.parent != PACKAGE:
+            lines = (head or "").splitlines()
+            if not lines or not lines[0].endswith((".", ":")) or len(lines) > limit:
+                long.append(f"{path.relative_to(PACKAGE)}: {len(lines)} lines")
+    assert long == []

@@ -20,9 +20,9 @@ from pcgen.model import ShapeModel
 from pcgen.runfile import read_run
 from pcgen.shapes.samples import Samples
 from pcgen.shapes.store import Dataset
-from pcgen.shapes.writer import write_dataset
 from pcgen.train.loop import read_metrics
 from tests.boxes import boxes
+from tests.datasets import write_dataset
 
 ROOT = Path(__file__).parent.parent
 STAGE_WEIGHTS = (

@@ -57,7 +57,7 @@ def test_the_time_left_of_the_whole_stands_beside_it(clock, capsys):
 def test_a_bar_that_begins_half_way_does_not_count_what_was_there(clock):
     pace = progress._Pace("points", 100, 50, "")
     clock.seconds += 10
-    pace.reach(60, "")
+    pace.advance_to(60, "")
     assert pace.left() == pytest.approx(40)
 
 

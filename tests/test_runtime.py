@@ -7,10 +7,10 @@ import torch
 
 from pcgen import cores, pipeline, runtime
 from pcgen.errors import InputError
-from pcgen.shapes.writer import write_dataset
 from pcgen.train import training
 from pcgen.train.run import Run
 from tests.boxes import boxes
+from tests.datasets import write_dataset
 
 
 @pytest.fixture(autouse=True)

@@ -10,7 +10,7 @@ from pcgen.cli import COMMANDS, main
 from pcgen.errors import DataError
 from pcgen.runfile import FORMAT, read_run
 from pcgen.shapes.store import VERSION, Dataset
-from pcgen.shapes.writer import write_dataset
+from tests.datasets import write_dataset
 
 OLD_RUN = {
     "format": FORMAT - 1, "version": "0.0.9", "dataset": "/data/my set", "dataset_hash": "0",

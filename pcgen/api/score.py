@@ -183,7 +183,7 @@ class Score(_Report):
         value = self.evaluation.summary.get("novelty_ratio" + ENDINGS[frame])
         if newness is None or value is None:
             return None
-        error = _ratio_error(newness.found.distance, newness.real.distance)
+        error = _ratio_error(newness.found.distance, newness.reference.distance)
         return Figure(float(value), error, "a bootstrap over generated and test shapes")
 
     def _replays(self, frame: str) -> Figure | None:

@@ -6,14 +6,20 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from pcgen.children.frames import Stretch
+from pcgen.distances.novelty import two_draw_distances
+from pcgen.distances.tables import Work
 from pcgen.errors import InputError, TrainingError
+from pcgen.progress import shown
 
 FEWEST = 16  # points of a map
 EXTENT_POINTS = 4096  # of a shape, that tell its extents
+SYMMETRY_POINTS = 1024  # compared with as many mirrored ones
+SYMMETRIC = 1.15  # times the distance of two draws, up to which a mirror image is the shape itself
 BLOCK = 128  # shapes read at a time
 
 
@@ -27,12 +33,14 @@ class Clouds:
         normals: likewise, float16 or float32, or None.
         label: (N,) int64 category of each.
         stretch: of each to the cube.
+        symmetry: (N, 3) bool, whether each is its own mirror image along each axis of its box.
     """
 
     points: Any
     normals: Any
     label: Tensor
     stretch: Stretch
+    symmetry: Tensor
 
     @classmethod
     def of(cls, points: Any, normals: Any, label: Tensor) -> Clouds:
@@ -63,7 +71,7 @@ class Clouds:
             torch.cat([part.centre for part in parts] or empty),
             torch.cat([part.half for part in parts] or empty),
         )
-        return cls(points, normals, label, stretch)
+        return cls(points, normals, label, stretch, symmetries(points, stretch))
 
     def __len__(self) -> int:
         return len(self.label)
@@ -83,6 +91,26 @@ class Clouds:
             rows = torch.arange(start, start + len(part))
             yield self.stretch[rows].cube(part)
             start += len(part)
+
+
+def symmetries(points: Any, stretch: Stretch) -> Tensor:
+    """(N, 3) bool, whether clouds (N, P, 3) equal their mirror images along each axis.
+
+    Args:
+        stretch: of each to the cube; mirrors pass through its centre.
+    """
+    half = min(SYMMETRY_POINTS, points.shape[1] // 2) if len(points) else 0
+    found = [torch.zeros(0, 3, dtype=torch.bool)]
+    start = 0
+    for part in _blocks(points, 2 * half):
+        cubes = stretch[torch.arange(start, start + len(part))].cube(part).numpy()
+        first, second = (np.ascontiguousarray(c) for c in (cubes[:, :half], cubes[:, half:]))
+        mirrors = [np.ones(3, np.float32), *(1 - 2 * np.eye(3, dtype=np.float32))]
+        with shown(False):
+            same, *images = (two_draw_distances(first, second * m, Work()) for m in mirrors)
+        found.append(torch.from_numpy(np.stack(images, 1) <= SYMMETRIC * same[:, None]))
+        start += len(part)
+    return torch.cat(found)
 
 
 def _blocks(points: Any, most: int) -> Iterator[Tensor]:

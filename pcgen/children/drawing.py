@@ -72,22 +72,37 @@ class MatchedClouds:
         points: of each parent, (batch, n, 3) in its box frame; normals likewise, or None.
         stretch: transforms of each parent to the cube.
         flipped: (batch,) bool, whether the second parent was mirrored for the match.
+        folded: (batch, 3) bool, the axes along which both parents are symmetric. Matched points
+            are on the same side of the planes of these symmetries, so children are symmetric.
     """
 
     points: tuple[Tensor, Tensor]
     normals: tuple[Tensor, Tensor] | None
     stretch: tuple[Stretch, Stretch]
     flipped: Tensor
+    folded: Tensor
 
     def in_cube(self) -> tuple[Tensor, Tensor]:
-        x, y = (s.cube(p) for s, p in zip(self.stretch, self.points, strict=True))
-        return x, torch.where(self.flipped[:, None, None], mirrored(y), y)
+        x, y = self._cubes()
+        return x, y * self._turn(x, y)
 
     def normals_in_cube(self) -> tuple[Tensor, Tensor]:
         assert self.normals is not None
         x, y = (s.cube_normals(p) for s, p in zip(self.stretch, self.normals, strict=True))
-        y = torch.where(self.flipped[:, None, None], mirrored(y), y)
+        y = torch.where(self.flipped[:, None, None], mirrored(y), y) * self._turn(*self._cubes())
         return x, torch.where((x * y).sum(-1, keepdim=True) < 0, -y, y)
+
+    def fold(self, points: Tensor) -> Tensor:
+        """Reflect points (batch, n, 3) in the cube to one side of the planes of symmetry."""
+        return torch.where(self.folded[:, None], points.abs(), points)
+
+    def _cubes(self) -> tuple[Tensor, Tensor]:
+        x, y = (s.cube(p) for s, p in zip(self.stretch, self.points, strict=True))
+        return x, torch.where(self.flipped[:, None, None], mirrored(y), y)
+
+    def _turn(self, x: Tensor, y: Tensor) -> Tensor:
+        """-1 where y is to be reflected to the side of x, else 1."""
+        return 1 - 2 * (self.folded[:, None] & (x * y < 0)).to(x.dtype)
 
 
 def blend(
@@ -129,5 +144,6 @@ def draw_blend(
     pairs: MatchedClouds, reach: Reach, copy: Tensor, flip: Tensor, generator: Generator
 ) -> tuple[Tensor, Tensor | None]:
     """:func:`blend` with random masks; those of ``copy`` (batch,) bool are 0."""
-    mask = draw_masks(pairs.in_cube()[0], reach.kinds, reach.cuts, reach.width, generator)
+    half = pairs.fold(pairs.in_cube()[0])
+    mask = draw_masks(half, reach.kinds, reach.cuts, reach.width, generator)
     return blend(pairs, mask * ~copy[:, None], flip)

@@ -1,4 +1,4 @@
-"""The files of a folder of maps: plan, nature, choice, pieces and the maps."""
+"""The files of a folder of maps: plan, nature, choice, and the maps, in pieces until all exist."""
 
 from __future__ import annotations
 
@@ -42,10 +42,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class MapFolder:
-    """A folder of maps. What lies in it is of the shapes, settings and seed that ``key`` names.
+    """A folder of maps for the shapes, settings and seed that ``key`` identifies.
 
     Raises:
-        DataError: by all that reads: a file is damaged, or of another key.
+        DataError: from every method that reads: a file is damaged, or has another key.
     """
 
     path: Path
@@ -79,28 +79,33 @@ class MapFolder:
         write_json(self.path / "plan.json", {"key": self.key, **plan})
 
     def read_plan(self) -> dict[str, int] | None:
-        """None where there is none yet, as for a choice."""
+        """The plan, or None if there is none yet; likewise for a choice."""
         return self._read_json("plan.json", lambda held: {k: int(held[k]) for k in PLAN})
 
     def write_choice(self, choice: Choice) -> None:
         write_json(self.path / "choice.json", {"key": self.key, **to_plain(choice)})
 
     def read_choice(self) -> Choice | None:
-        return self._read_json("choice.json", lambda held: from_plain(Choice, held))
+        def parsed(held: dict[str, Any]) -> Choice:
+            if "figures" in held:  # the former name
+                held["statistics"] = held.pop("figures")
+            return from_plain(Choice, held)
+
+        return self._read_json("choice.json", parsed)
 
     def write_nature(self, tensors: dict[str, Tensor]) -> None:
         checkpoint.save(self.path / "nature.safetensors", tensors, {"key": self.key})
 
     def read_nature(self) -> dict[str, Tensor] | None:
-        """None where it must be computed (again), as for a piece."""
+        """None if it must be computed (again), as for a piece."""
         return self._read_tensors(self.path / "nature.safetensors", NATURE)
 
     def write_piece(self, name: str, start: int, to: Tensor) -> None:
-        """Keep finished maps, from number ``start`` of those called ``name``."""
+        """Store finished maps, from number ``start`` of those called ``name``."""
         checkpoint.save(self._piece(name, start), {"to": to.clone()}, {"key": self.key})
 
     def read_piece(self, name: str, start: int, count: int, n: int) -> Tensor | None:
-        """(count, n) of a piece, or None where it must be computed (again)."""
+        """(count, n) of a piece, or None if it must be computed (again)."""
         tensors = self._read_tensors(self._piece(name, start), PIECE)
         fits = tensors is not None and tensors["to"].shape == (count, n)
         return tensors["to"] if tensors is not None and fits else None

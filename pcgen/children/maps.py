@@ -61,7 +61,7 @@ class Maps:
     @classmethod
     def of(cls, clouds: Clouds, pairing: Pairing, to: Tensor, choice: Choice) -> Maps:
         """Maps that are at hand."""
-        return cls(clouds, pairing, to, choice, _Sides.of(pairing, clouds.label))
+        return cls(clouds, pairing, to, choice, _Sides.of(pairing, clouds))
 
     @property
     def reach(self) -> Reach:
@@ -91,6 +91,7 @@ class Maps:
             None if clouds.normals is None else clouds.normals.to(device),
             clouds.label.to(device),
             stretch,
+            clouds.symmetry.to(device),
         )
         pairing = Pairing(*(value.to(device) for value in vars(self.pairing).values()))
         side = _Sides(*(value.to(device) for value in vars(self._side).values()))
@@ -168,8 +169,10 @@ class Maps:
         x, nx = self.clouds.gather(rows, own)
         y, ny = self.clouds.gather(other, torch.where(copy[:, None], own, its))
         normals = None if nx is None or ny is None else (nx, ny)
-        stretch = self.clouds.stretch
-        return MatchedClouds((x, y), normals, (stretch[rows], stretch[other]), flipped), other
+        stretch, symmetry = self.clouds.stretch, self.clouds.symmetry
+        folded = symmetry[rows] & symmetry[other] & ~copy[:, None]
+        pairs = MatchedClouds((x, y), normals, (stretch[rows], stretch[other]), flipped, folded)
+        return pairs, other
 
 
 @dataclass(frozen=True)
@@ -186,10 +189,13 @@ class _Sides:
     rank: Tensor
 
     @classmethod
-    def of(cls, pairing: Pairing, label: Tensor) -> _Sides:
-        """A borrowed partner has no children by that map: they are of the first's category."""
-        count = len(pairing)
-        both = label[pairing.pair[:, 0]] == label[pairing.pair[:, 1]]
+    def of(cls, pairing: Pairing, clouds: Clouds) -> _Sides:
+        """A partner has no children by a map if it is of another category, or has a symmetry that
+        the first shape lacks."""
+        count, label = len(pairing), clouds.label
+        first, second = pairing.pair.T
+        lacks = (clouds.symmetry[second] & ~clouds.symmetry[first]).any(1)
+        both = (label[first] == label[second]) & ~lacks
         number = torch.arange(count)
         rows = torch.cat([pairing.pair[:, 0], pairing.pair[both, 1]])
         maps = torch.cat([number, number[both]])

@@ -3,18 +3,8 @@
 Both methods match n points with n points at a small mean squared distance. ``slabs`` starts from a
 binary space partition of both clouds, cut at medians in random directions (as in BSP-OT), and
 improves it: the points are cut into slabs across a random direction, and within each slab the exact
-assignment replaces the current one, so no step increases the cost. On parts of ldraw with 2,048
-points (CPU s per map, cost over the minimum):
-
-=============  ======  =======
-exact           1 to 2.5  1
-24 sweeps       0.10   1.03
-12 sweeps       0.05   1.05
-8 sweeps        0.035  1.07
-=============  ======  =======
-
-POT's own BSP-OT is as fast and as good. But in POT 0.9.7 its random numbers continue from one call
-to the next for any seed, so its maps depend on what a process computed before.
+assignment replaces the current one, so no step increases the cost. docs/notes/children.md has the
+time and cost of both.
 """
 
 from __future__ import annotations

@@ -1,5 +1,8 @@
 """Partners of a shape: those of its category, mirrored or not, that fill the cube similarly.
 
+They have all symmetries of the shape, as nearly all chairs and vehicles equal their mirror image,
+and a child of two shapes has only the symmetries of both.
+
 Similarity is deliberately coarse. The cube is divided into 8³ cells, and two shapes differ by the
 number of cells that only one of them occupies. That suffices to see that two seats both stand on a
 foot, which is what a map between them needs, and all pairs of fifty thousand shapes are compared in
@@ -51,12 +54,13 @@ def occupied(points: Tensor) -> Tensor:
     return torch.zeros(len(points), CELLS**3).scatter_(1, flat, 1.0)
 
 
-def find_partners(blocks: Iterator[Tensor], label: Tensor, most: int) -> Partners:
+def find_partners(blocks: Iterator[Tensor], label: Tensor, symmetry: Tensor, most: int) -> Partners:
     """Find the partners of all shapes within each category.
 
     Args:
         blocks: clouds (batch, n, 3) in the cube frame, a batch at a time.
-        label: (N,) category of each shape.
+        label: (N,) category of each shape. symmetry: (N, 3) bool, whether each is its own mirror
+            image along each axis.
         most: partners per shape, K.
     """
     if not len(label):
@@ -71,13 +75,16 @@ def find_partners(blocks: Iterator[Tensor], label: Tensor, most: int) -> Partner
     for name in label.unique():
         members = (label == name).nonzero()[:, 0]
         lacking = min(FEW, count) - len(members)
-        own = _Filled(members, plain[members], mirror[members])
+        own = _Filled(members, plain[members], mirror[members], symmetry[members])
         others = (label != name).nonzero()[:, 0]
-        borrowed = _Filled(others, plain[others], mirror[others]) if lacking > 0 else None
+        borrowed = None
+        if lacking > 0:
+            borrowed = _Filled(others, plain[others], mirror[others], symmetry[others])
         for part in members.split(max(1, ENTRIES // len(members))):
-            found = _nearest(plain[part], part, own, most)
+            query = _Filled(part, plain[part], mirror[part], symmetry[part])
+            found = _nearest(query, own, most)
             if borrowed is not None:
-                found = _joined(found, _nearest(plain[part], part, borrowed, lacking), most)
+                found = _joined(found, _nearest(query, borrowed, lacking), most)
             for all_, here in zip((row, flag, differing), found, strict=True):
                 all_[part, : here.shape[1]] = here
     return Partners(row, flag, differing)
@@ -85,21 +92,24 @@ def find_partners(blocks: Iterator[Tensor], label: Tensor, most: int) -> Partner
 
 @dataclass(frozen=True)
 class _Filled:
-    """Some rows, ascending, and the cells that they and their mirror images fill, (n, CELLS³)."""
+    """Some rows, ascending, the cells that they and their mirror images fill, (n, CELLS³), and
+    their symmetries (n, 3)."""
 
     rows: Tensor
     plain: Tensor
     mirror: Tensor
+    symmetry: Tensor
 
 
 Found = tuple[Tensor, Tensor, Tensor]
 
 
-def _nearest(query: Tensor, rows: Tensor, among: _Filled, most: int) -> Found:
-    """(rows, up to ``most``) partners of ``rows`` among others, never a row itself."""
-    both = query.sum(1, keepdim=True) + among.plain.sum(1)
-    straight = both - 2 * query @ among.plain.T
-    turned = both - 2 * query @ among.mirror.T
+def _nearest(query: _Filled, among: _Filled, most: int) -> Found:
+    """(n, up to ``most``) partners of n shapes among others, never a shape itself."""
+    rows = query.rows
+    both = query.plain.sum(1, keepdim=True) + among.plain.sum(1)
+    straight = both - 2 * query.plain @ among.plain.T
+    turned = both - 2 * query.plain @ among.mirror.T
     # Where both fit alike, as with symmetric shapes, each is taken for half of the pairs.
     even = (rows[:, None] + among.rows) % 2 == 0
     flag = (turned < straight) | ((turned == straight) & even)
@@ -109,10 +119,14 @@ def _nearest(query: Tensor, rows: Tensor, among: _Filled, most: int) -> Found:
     # best by keys without ties takes a tenth of the time of sorting all.
     count = len(among.rows)
     key = cells * count + torch.arange(count)
-    key[itself] = torch.iinfo(key.dtype).max
+    none = torch.iinfo(key.dtype).max
+    lacks = (query.symmetry[:, None] & ~among.symmetry).any(2)
+    few = (~lacks & ~itself).sum(1) < FEW - 1  # a shape of a symmetry that others hardly have
+    key[itself | (lacks & ~few[:, None])] = none
     many = min(most, count - int(itself.any()))
-    order = key.topk(many, dim=1, largest=False).indices
-    return among.rows[order], flag.gather(1, order), cells.gather(1, order)
+    key, order = key.topk(many, dim=1, largest=False)
+    found = torch.where(key < none, among.rows[order], -1)
+    return found, flag.gather(1, order), cells.gather(1, order)
 
 
 def _joined(first: Found, second: Found, most: int) -> Found:

@@ -39,7 +39,7 @@ from pcgen.files import lock
 from pcgen.jobs import pool
 from pcgen.jobs.workers import Announce
 
-VERSION = 3
+VERSION = 4
 PIECE = 8  # maps per task: an interruption costs each process at most half a second
 TRIALS = 3  # maps that are timed
 #: Pilot maps per step of the rule: at most and, with a small budget, at least; the share of the
@@ -152,7 +152,7 @@ def build_maps(
                 pairing = pairing[slice(0, len(to))]
             files.write_maps(pairing, to)
         files.remove_pieces()
-    progress.say(choice.line())
+    progress.say(choice.describe())
     return Maps.of(clouds, pairing, to, choice)
 
 
@@ -228,7 +228,8 @@ class _Builder:
         """The nearest partners of every shape, as many as the settings may require."""
         wanted = self.settings.partners or self.settings.farthest
         most = min(wanted, max(0, len(self.clouds) - 1))
-        return find_partners(self.clouds.cubes(self.settings.points), self.clouds.label, most)
+        cubes, label = self.clouds.cubes(self.settings.points), self.clouds.label
+        return find_partners(cubes, label, self.clouds.symmetry, most)
 
     def planned(self, budget: float | None) -> _Plan:
         """The plan of the folder, which is made and written once."""
@@ -264,7 +265,7 @@ class _Builder:
         most = int(found.counts.max()) if len(self.clouds) else 0
         if self.settings.partners or most == 0:
             reach = Reach(partners=self.settings.partners or 1)
-            choice = Choice(reach=reach, passed=True, figures={})
+            choice = Choice(reach=reach, passed=True, statistics={})
         else:
             nature = nature_of(self.clouds, self.settings, self.files.path, self.seed)
 
@@ -273,7 +274,7 @@ class _Builder:
                     self.clouds, found, self.settings, reach.partners, self.seed + 1
                 )[slice(0, plan.pilot)]
                 to = self.computed(pairing, f"pilot-{reach.partners}")
-                choice = Choice(reach=reach, passed=False, figures={})
+                choice = Choice(reach=reach, passed=False, statistics={})
                 trial = Maps.of(self.clouds, pairing, to, choice)
                 draw = torch.Generator().manual_seed(self.seed)
                 rows = pairing.pair[torch.arange(rule.SHAPES) % len(pairing), 0]
@@ -329,11 +330,13 @@ class _Builder:
             None if normals is None else (normals[:1], normals[1:]),
             (self.clouds.stretch[rows[:1]], self.clouds.stretch[rows[1:]]),
             pairing.flipped[number : number + 1],
+            self.clouds.symmetry[rows].all(0, keepdim=True),
         )
-        sides = list(pairs.in_cube())
+        sides = [pairs.fold(side) for side in pairs.in_cube()]
         weight = self.settings.normal_weight
         if weight and normals is not None:
-            weighted = [weight * part for part in pairs.normals_in_cube()]
+            # Absolute values: normals have no sign, and those of a side are as the other's.
+            weighted = [weight * part.abs() for part in pairs.normals_in_cube()]
             sides = [torch.cat(both, 2) for both in zip(sides, weighted, strict=True)]
         a, b = (side[0].numpy() for side in sides)
         return a, b, (self.seed * 1_000_003 + number) % 2**31

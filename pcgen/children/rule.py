@@ -4,12 +4,7 @@ Children of near partners are repaired copies of their parents; those of distant
 and less in common with either. The rule finds the smallest reach at which children differ from the
 training set as much as its own shapes, each left out, differ from the others (*nature*). It is
 applied twice, because the autoencoder that decodes children makes them more novel by a tenth:
-
-* :data:`RAW`, to unchanged children, decides which maps to compute. Only novelty in the cube frame
-  counts: the proportions are the parent's, and the box frame hardly depends on the partner.
-* :data:`DECODED`, to encoded and decoded children, decides to which of them the base is fitted.
-  Novelty and replays count in both frames. It never chooses nearer partners than the first choice,
-  because the output of a poor autoencoder is novel for a bad reason.
+:data:`RAW` decides which maps to compute, :data:`DECODED` to which children the base is fitted.
 
 Test shapes are not used; see docs/notes/children.md for the measurements.
 """
@@ -56,22 +51,26 @@ class Demand:
     frames: tuple[str, ...]
     replays: bool
 
-    def met(self, figures: dict[str, Figures]) -> bool:
-        """Whether the figures of all frames pass, up to one standard error each."""
+    def passes(self, statistics: dict[str, NoveltyStatistics]) -> bool:
+        """Whether the statistics of all frames pass, up to one standard error each."""
         return all(
             f.novelty + f.novelty_error >= self.novelty
             and (not self.replays or f.replays <= f.nature + f.error)
-            for f in (figures[name] for name in self.frames)
+            for f in (statistics[name] for name in self.frames)
         )
 
 
 GOAL = 0.8
 RAW = Demand(novelty=GOAL, frames=("cube",), replays=False)
+"""Of unchanged children. The proportions are the parent's, and novelty in the box frame hardly
+depends on the partner, so only that in the cube counts."""
 DECODED = Demand(novelty=0.95, frames=("box", "cube"), replays=True)
+"""Of encoded and decoded children. It never leads to nearer partners than RAW, because the output
+of a poor autoencoder is novel for a bad reason."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Figures:
+class NoveltyStatistics:
     """The novelty of children in one frame, compared with left-out training shapes.
 
     Attributes:
@@ -93,26 +92,26 @@ class Choice:
 
     Attributes:
         reach: of the children. passed: whether they are as novel as nature.
-        figures: by frame; empty if there is nothing to compare with.
+        statistics: by frame; empty if there is nothing to compare with.
     """
 
     reach: Reach
     passed: bool
-    figures: dict[str, Figures]
+    statistics: dict[str, NoveltyStatistics]
 
-    def line(self) -> str:
+    def describe(self) -> str:
         """The choice and the reason, for the log."""
         reach = self.reach
         low, high = (round(100 * cut) for cut in reach.cuts)
         what = f"among the {reach.partners} nearest partners, cut at {low} to {high} %"
         if reach.copies:
             what += f", {reach.copies:.0%} copies"
-        if not self.figures:
+        if not self.statistics:
             return f"children: {what}; too few shapes to say how novel they should be"
         news = "; ".join(
             f"{frame} novelty {f.novelty:.2f} ± {f.novelty_error:.2f}, replays {f.replays:.0%} "
             f"(training shapes {f.nature:.0%} ± {f.error:.0%})"
-            for frame, f in self.figures.items()
+            for frame, f in self.statistics.items()
         )
         why = "the nearest as novel as nature" if self.passed else "the most novel available"
         return f"children: {what}, {why}: {news}"
@@ -146,10 +145,10 @@ class Nature:
             )
             index = FrameIndex(frame, first, again, frame(first[rows]), own=rows)
             if known is not None:
-                nearest, distance, index.draws = (
+                nearest, distance, index.two_draws = (
                     known[f"{name}_{kind}"].numpy() for kind in ("nearest", "distance", "draws")
                 )
-                index.real = Nearest(index=nearest, distance=distance)
+                index.reference = Nearest(index=nearest, distance=distance)
             self._frames[name] = index
 
     def tensors(self) -> dict[str, Tensor]:
@@ -160,15 +159,15 @@ class Nature:
                 f"{name}_{kind}": torch.from_numpy(values)
                 for name, index in self._frames.items()
                 for kind, values in (
-                    ("nearest", index.real.index),
-                    ("distance", index.real.distance),
-                    ("draws", index.draws),
+                    ("nearest", index.reference.index),
+                    ("distance", index.reference.distance),
+                    ("draws", index.two_draws),
                 )
             }
 
-    def figures(self, points: Tensor) -> dict[str, Figures]:
-        """The figures of clouds (n, m, 3) in each frame."""
-        return {name: figures_of(found) for name, found in self._measure(points).items()}
+    def statistics(self, points: Tensor) -> dict[str, NoveltyStatistics]:
+        """The statistics of clouds (n, m, 3) in each frame."""
+        return {name: novelty_statistics(found) for name, found in self._measure(points).items()}
 
     def _measure(self, points: Tensor) -> dict[str, Novelty]:
         with shown(False):  # its bars would hide the stage's
@@ -177,23 +176,25 @@ class Nature:
                 for name, index in self._frames.items()
             }
 
-    def with_copies(self, points: Tensor) -> tuple[float, dict[str, Figures]]:
+    def with_copies(self, points: Tensor) -> tuple[float, dict[str, NoveltyStatistics]]:
         """The largest share of copies with which clouds (n, m, 3) are as novel as nature, and
-        their figures with that share."""
+        their statistics with that share."""
         found = self._measure(points)
-        best = 0.0, {name: figures_of(novelty) for name, novelty in found.items()}
+        best = 0.0, {name: novelty_statistics(novelty) for name, novelty in found.items()}
         for step in range(1, round(0.5 / SHARE) + 1):
             copies = step * SHARE
-            figures = {name: figures_of(novelty, copies) for name, novelty in found.items()}
-            if not DECODED.met(figures):
+            statistics = {
+                name: novelty_statistics(novelty, copies) for name, novelty in found.items()
+            }
+            if not DECODED.passes(statistics):
                 break
-            best = copies, figures
+            best = copies, statistics
         return best
 
 
-def figures_of(found: Novelty, copies: float = 0.0) -> Figures:
+def novelty_statistics(found: Novelty, copies: float = 0.0) -> NoveltyStatistics:
     """Compare children, of which a share of ``copies`` is replaced by copies, with nature."""
-    children, nature = found.found.distance, found.real.distance
+    children, nature = found.found.distance, found.reference.distance
     replayed, natural = found.replays, found.replays_real
     assert replayed is not None
     assert natural is not None
@@ -202,7 +203,7 @@ def figures_of(found: Novelty, copies: float = 0.0) -> Figures:
     base = float(np.median(nature))
     novelty = median / base if base > 0 else 1.0  # nature repeats itself, so nothing is too close
     spread = np.hypot(_median_error(children), _median_error(nature))
-    return Figures(
+    return NoveltyStatistics(
         novelty=novelty,
         novelty_error=float(novelty * spread),
         replays=copies + (1 - copies) * float(replayed.mean()),
@@ -246,12 +247,12 @@ def choose(
     Args:
         draw: clouds (n, m, 3) of children with a reach. Novelty increases with reach.
     """
-    seen: dict[int, dict[str, Figures]] = {}
+    seen: dict[int, dict[str, NoveltyStatistics]] = {}
 
     def passes(step: int) -> bool:
         if step not in seen:
-            seen[step] = nature.figures(draw(steps[step]))
-        return demand.met(seen[step])
+            seen[step] = nature.statistics(draw(steps[step]))
+        return demand.passes(seen[step])
 
     low, high = 0, len(steps) - 1
     while low < high:
@@ -261,12 +262,12 @@ def choose(
         else:
             low = middle + 1
     passed = passes(low)
-    return Choice(reach=steps[low], passed=passed, figures=seen[low])
+    return Choice(reach=steps[low], passed=passed, statistics=seen[low])
 
 
 def with_copies(choice: Choice, nature: Nature, draw: Callable[[Reach], Tensor]) -> Choice:
     """Mix in copies if children of one partner are more novel than nature, as in a dense set."""
     if choice.reach.partners > 1 or not choice.passed:
         return choice
-    copies, figures = nature.with_copies(draw(choice.reach))
-    return replace(choice, reach=replace(choice.reach, copies=copies), figures=figures)
+    copies, statistics = nature.with_copies(draw(choice.reach))
+    return replace(choice, reach=replace(choice.reach, copies=copies), statistics=statistics)

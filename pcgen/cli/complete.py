@@ -1,12 +1,12 @@
 """Complete a partial or noisy cloud: whole shapes, the most likely first.
 
-Shapes that the run knows or draws are placed on the points, bent onto them, and add what the points
-lack. The points given are kept; with --denoise, answers are decoded instead. Answers are ordered by
-the likelihood of the points under them, by the misfit, and by how near they are to what the base of
-the run reaches. Where wholes of several sizes fit, one of each comes before second ones.
+Training shapes and samples of the run are aligned with the points, deformed to fit them, and supply
+the missing part. The given points are kept; with --denoise, answers are decoded instead. Answers
+are ordered by the likelihood of the points under them, by the misfit, and by their distance to what
+the base of the run reaches. If shapes of several sizes fit, the best of each size comes first.
 
 --out OUT.npz holds the answers in their boxes, with their places, for pcgen view, gallery and mesh;
-the first two show the points given in a colour of their own. --out FOLDER receives a PLY file of
+the first two show the given points in a colour of their own. --out FOLDER receives a PLY file of
 each, in the frame of FILE.
 
 examples:

@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_run(parser)
     add_out(parser)
     parser.add_argument(
-        "--frames", type=positive, default=12, help="number of shapes, with both ends"
+        "--frames", type=positive, default=12, help="number of shapes, including both ends"
     )
     ends = parser.add_mutually_exclusive_group()
     ends.add_argument(

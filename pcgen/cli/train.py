@@ -70,7 +70,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--encoder",
         choices=CODECS,
-        help="encoder; the default is that of the preset; see pcgen bench autoencoder",
+        help="encoder; the default is that of the preset",
     )
     parser.add_argument(
         "--budget-minutes",

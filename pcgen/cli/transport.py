@@ -98,7 +98,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         "picture": str(args.picture) if args.picture else None,
         "copies": copies,
         **solution.summary(),
-        "extended": ot.ExtendedMap(solution)(fresh).figures(),
+        "extended": ot.ExtendedMap(solution)(fresh).statistics(),
     }
 
 

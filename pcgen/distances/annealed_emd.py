@@ -1,14 +1,7 @@
 """The "EMD" of published tables: an annealed soft assignment, in two variants.
 
-Neither is an optimal assignment. All points of both clouds have mass L = R = 1; for each level λ of
-a decreasing schedule::
-
-    E = exp(λ d²)      rL = L / (E·R + 1e-9)      s = (rL·E) ∘ R
-    rR = R ∘ min(1, R / (s + 1e-9))               R ← max(0, R − s)
-    W = E ∘ rL ∘ rR    M ← M + W                  L ← max(0, L − rowsum W)
-
-The cost is the transported mass M times the distance, over the number of points. The variants
-differ in the last level and in the power of the distance, so their values are not comparable:
+Neither is an optimal assignment. They differ in the last level of the schedule and in the power of
+the distance, so their values are not comparable:
 
 =================  =======================  =============  ==============================
 variant            levels λ = −4^j          cost           used by
@@ -16,9 +9,6 @@ variant            levels λ = −4^j          cost           used by
 emd_pointflow      j = 7 … −1               Σ M·d / N      PointFlow, ShapeGF
 emd_pytorchemd     j = 7 … −1, then λ = 0   Σ M·d² / N     PVD, LION, PSF, TIGER, DiT-3D
 =================  =======================  =============  ==============================
-
-The recursion is not symmetric in the two clouds. As in PointFlow's public code, an evaluation
-passes the reference shape first.
 """
 
 from __future__ import annotations
@@ -52,6 +42,15 @@ def annealed_table(
     x: NDArray[np.float32], y: NDArray[np.float32], variant: str, backend: str
 ) -> NDArray[np.float64]:
     """The costs (a, b) between all clouds of x (a, n, 3) and y (b, n, 3).
+
+    All points of both clouds have mass L = R = 1; for each level λ of a decreasing schedule::
+
+        E = exp(λ d²)      rL = L / (E·R + 1e-9)      s = (rL·E) ∘ R
+        rR = R ∘ min(1, R / (s + 1e-9))               R ← max(0, R − s)
+        W = E ∘ rL ∘ rR    M ← M + W                  L ← max(0, L − rowsum W)
+
+    The cost is the transported mass M times the distance, over the number of points. It is not
+    symmetric. As in PointFlow's public code, an evaluation passes the reference shape first.
 
     Args:
         backend: ``native`` (compiled, 36-40 ms per pair of 2048 points on one core) or ``dense``

@@ -72,7 +72,6 @@ def nearest_training(
     queries: Clouds,
     training: Clouds,
     work: Work,
-    label: str = "nearest training",
     *,
     own: NDArray[np.int64] | None = None,
     mirrors: bool = False,
@@ -96,7 +95,7 @@ def nearest_training(
     tables = []
     for start, stop in itertools.pairwise(starts.tolist()):
         part = training[start:stop]
-        table = _nearest_part(queries, part, own - start, mirrors, shared, work, label)
+        table = _nearest_part(queries, part, own - start, mirrors, shared, work)
         tables.append(table + np.array([0, 0, start]))
     best = [min(map(tuple, rows)) for rows in zip(*tables, strict=True)]
     distance, mirrored, index = np.array(best).T
@@ -177,28 +176,28 @@ class Novelty:
     """The novelty of some shapes in one frame, with that of real test shapes.
 
     Attributes:
-        found: the nearest training shape of each; real: that of each real test shape.
-        draws: (N,) two-draw CD of the training shapes, or None without a second sampling.
+        found: the nearest training shape of each; reference: that of each real test shape.
+        two_draws: (N,) two-draw CD of the training shapes, or None without a second sampling.
     """
 
     found: Nearest
-    real: Nearest
-    draws: NDArray[np.float64] | None
+    reference: Nearest
+    two_draws: NDArray[np.float64] | None
 
     @property
     def novelty_ratio(self) -> float | None:
         """The novelty ratio; None if real shapes are training shapes."""
-        return novelty_ratio(self.found, self.real)
+        return novelty_ratio(self.found, self.reference)
 
     @property
     def replays(self) -> NDArray[np.bool_] | None:
         """(n,) whether each is a replay."""
-        return None if self.draws is None else replays(self.found, self.draws)
+        return None if self.two_draws is None else replays(self.found, self.two_draws)
 
     @property
     def replays_real(self) -> NDArray[np.bool_] | None:
         """(m,) whether each real test shape is one, for comparison."""
-        return None if self.draws is None else replays(self.real, self.draws)
+        return None if self.two_draws is None else replays(self.reference, self.two_draws)
 
     @property
     def replay_rate(self) -> float | None:
@@ -230,7 +229,7 @@ class FrameIndex:
         self._given, self._own = real, own
 
     @cached_property
-    def draws(self) -> NDArray[np.float64] | None:
+    def two_draws(self) -> NDArray[np.float64] | None:
         """(N,) two-draw CD of the training shapes, or None without a second sampling."""
         if self._again is None:
             return None
@@ -238,18 +237,18 @@ class FrameIndex:
         return two_draw_distances(self._training, again, self._work)
 
     @cached_property
-    def real(self) -> Nearest:
+    def reference(self) -> Nearest:
         """The nearest training shape of each real shape."""
         return self._nearest(self._given, self._own)
 
     def of(self, clouds: Clouds) -> Novelty:
         """The novelty of clouds (n, P, 3) in any frame."""
         found = self._nearest(framed(clouds, self._frame), None)
-        return Novelty(found=found, real=self.real, draws=self.draws)
+        return Novelty(found=found, reference=self.reference, two_draws=self.two_draws)
 
     def of_real(self) -> Novelty:
         """The novelty of the real shapes."""
-        return Novelty(found=self.real, real=self.real, draws=self.draws)
+        return Novelty(found=self.reference, reference=self.reference, two_draws=self.two_draws)
 
     @cached_property
     def _sketches(self) -> Sketches:
@@ -326,7 +325,6 @@ def _nearest_part(
     mirrors: bool,
     sketches: Callable[[], Sketches] | None,
     work: Work,
-    label: str,
 ) -> NDArray[np.float64]:
     """(n, 3) distance, whether mirrored, and row of the nearest."""
     backend = pick_backend("cd", queries.shape[1], work.backend)
@@ -338,7 +336,7 @@ def _nearest_part(
         return [lower_bounds(sketch(queries, known.reach), known, mirrors=mirrors)]
 
     arrays: list[Array] = [queries, training, own.astype(np.float64)]  # sent to the tasks
-    blocks = run_tasks(_nearest_block, kind, arrays, tasks, work, label, bounds)
+    blocks = run_tasks(_nearest_block, kind, arrays, tasks, work, "nearest training", bounds)
     return np.concatenate([block for _, block in blocks])
 
 

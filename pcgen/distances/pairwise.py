@@ -11,8 +11,7 @@ normals             1 − mean |⟨n, n'⟩| over nearest points in both directi
 ==================  ===========================================================================
 
 CD and density-aware CD miss different defects, and normals show roughness that both miss
-(arXiv 2511.05308). A distance is computed for two blocks of clouds; each value depends on its pair
-only, so neither block size nor number of processes changes it.
+(arXiv 2511.05308). Each value depends on its pair only.
 """
 
 from __future__ import annotations

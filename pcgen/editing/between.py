@@ -48,9 +48,8 @@ def matched(first: Tensor, second: Tensor, seed: int = 0) -> MatchedClouds:
     cubes = stretch[0].cube(first[None])[0], stretch[1].cube(second[None])[0]
     to = match(cubes[0].numpy(), cubes[1].numpy(), "slabs", SWEEPS, seed)
     there = second[torch.from_numpy(to.astype(np.int64))]
-    return MatchedClouds(
-        (first[None], there[None]), None, stretch, torch.zeros(1, dtype=torch.bool)
-    )
+    nothing = torch.zeros(1, 3, dtype=torch.bool)
+    return MatchedClouds((first[None], there[None]), None, stretch, nothing[:, 0], nothing)
 
 
 def along(pairs: MatchedClouds, share: Tensor, between: Tensor) -> Tensor:
@@ -67,6 +66,7 @@ def along(pairs: MatchedClouds, share: Tensor, between: Tensor) -> Tensor:
         None,
         (_repeated(pairs.stretch[0], count), _repeated(pairs.stretch[1], count)),
         pairs.flipped.expand(count),
+        pairs.folded.expand(count, -1),
     )
     return blend(many, share, torch.zeros(count, dtype=torch.bool), between)[0]
 

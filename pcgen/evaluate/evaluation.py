@@ -7,7 +7,7 @@ training shapes scored as if generated (the ceiling), their noise at this set si
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -34,6 +34,7 @@ Table = NDArray[np.float64]
 # The sd of 1-NNA between two sets of one distribution is this over the square root of the set size:
 # 2 % at 375 shapes, 1.5 % at 660, 4 % at 100. Used if there is no training set to measure it on.
 NNA_SD = 0.39
+NAMED = 8  # categories in a message
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -184,20 +185,18 @@ def _common_categories(
             "intended, restrict it with --category"
         ]
         return real, [], doubts if lacking else []
-    kept = ReferenceSets(
+    kept = replace(
+        real,
         reference=reference,
         training=only(real.training),
         training_again=only(real.training_again),
-        path=real.path,
-        reference_points=real.reference_points,
-        notes=real.notes,
     )
     return kept, [note], []
 
 
-def _listed(names: Collection[str], most: int = 8) -> str:
-    few = sorted(names)[:most]
-    return ", ".join(few) + (f" and {len(names) - most} more" if len(names) > most else "")
+def _listed(names: Collection[str]) -> str:
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return ", ".join(sorted(names)[:NAMED]) + more
 
 
 def _check_size(clouds: CloudSet, protocol: Protocol) -> None:

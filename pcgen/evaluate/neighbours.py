@@ -24,6 +24,8 @@ from pcgen.shapes.normalise import FLAT, proportion_free
 if TYPE_CHECKING:
     from pcgen.shapes.store import Dataset
 
+SPLIT = "train"
+POINTS = 2048  # compared per shape; all if a shape has fewer
 BLOCK_SHAPES = 512  # read at a time
 # A mirror image counts as nearer below this ratio: those of symmetric shapes are about as near.
 CLEARLY = 0.8
@@ -74,27 +76,19 @@ class Neighbour:
 class Neighbours:
     """An index of the training shapes of a data set."""
 
-    def __init__(
-        self,
-        dataset: Dataset,
-        *,
-        split: str | None = "train",
-        categories: Sequence[str] = (),
-        points: int = 2048,
-    ) -> None:
+    def __init__(self, dataset: Dataset, *, categories: Sequence[str] = ()) -> None:
         """
         Args:
-            split: the training split; None, or an absent split, means all shapes.
+            dataset: without a split ``train``, all its shapes are searched.
             categories: those trained on; absent ones are ignored, and none means all.
-            points: to compare per shape; all if a shape has fewer.
         """
         self._dataset = dataset
         known = {row.split for row in dataset.rows}
         learned = [name for name in categories if name in dataset.categories]
         self._rows = dataset.select(
-            split=split if split in known else None, categories=learned or None
+            split=SPLIT if SPLIT in known else None, categories=learned or None
         )
-        self._count = min(points, dataset.points_per_shape)
+        self._count = min(POINTS, dataset.points_per_shape)
 
     def nearest(self, cloud: NDArray[np.floating]) -> Neighbour:
         """The exact nearest shape by proportion-free Chamfer distance.

@@ -10,10 +10,7 @@ box         test    first P of the last ⅓      each cloud's own box, longest s
 raw         test    first P of the last ⅓      as the clouds are
 ==========  ======  =========================  ============================================
 
-Of 15,000 points, the last third is PointFlow's second 5,000. ``box`` and ``raw`` leave split and
-points to the user; changing them in another protocol makes it ``custom``, and the result states
-both. JSD needs clouds in the ball of radius ½; ``jsd_scale`` scales them. (DPM's public code uses
-clouds in [-1, 1] on that grid; its JSD is deliberately not reproduced.)
+Of 15,000 points, the last third is PointFlow's second 5,000.
 """
 
 from __future__ import annotations
@@ -34,6 +31,10 @@ Clouds = NDArray[np.float32]
 @dataclass(frozen=True, kw_only=True)
 class Protocol:
     """How clouds are chosen and normalised before any metric.
+
+    ``box`` and ``raw`` leave split and points to the user; changing them in another protocol makes
+    it ``custom``, and the result states both. JSD needs clouds in the ball of radius ½. (DPM's
+    public code uses clouds in [-1, 1] on that grid; its JSD is deliberately not reproduced.)
 
     Attributes:
         name: one of :data:`PROTOCOLS`, or ``custom``; then ``based_on`` names the original.

@@ -11,14 +11,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pcgen import __version__, progress
+from pcgen import progress
 from pcgen.errors import MeshError, StorageError
 from pcgen.evaluate.neighbours import Neighbour
 from pcgen.files import atomic_folder
 from pcgen.gallery import page, web_geometry
-from pcgen.gallery.curves import Curves, section
+from pcgen.gallery.curves import Curves
 from pcgen.gallery.meshes import MeshFiles, find_meshes
 from pcgen.gallery.parents import Parent
+from pcgen.render import charts
 from pcgen.render.image_files import webp_uri
 from pcgen.render.renderer import Image
 from pcgen.shapes.mesh_files import Mesh
@@ -72,31 +73,23 @@ def build(
             blobs.update(texts)
             bar.advance()
         blobs.update(_add_parents(items, parents))
-        sections = []
         data: dict[str, Any] = {**page.scene_data(), "items": items}
-        if explained is not None:
-            uri = webp_uri(explained, 88)
-            text = (
-                "The flow moves base points to the points of the cloud, and the mesh is "
-                "reconstructed from these. A point has the colour of its part of the base."
-            )
-            sections.append(page.picture_section("How a shape is generated", uri, text))
-        if interpolation is not None and len(interpolation) > 1:
+        frames = 0 if interpolation is None else len(interpolation)
+        if interpolation is not None and frames > 1:
             data["path"], texts = _path(interpolation)
             blobs.update(texts)
-            sections.append(page.path_section(len(interpolation)))
-        sections.append(section(curves or {}))
         text = page.assemble(
+            data,
             title=title,
             notes=[*_notes(samples), *notes],
-            data=data,
             blobs=blobs,
-            sections=sections,
-            footer=f"Made with pcgen {__version__}, without manual selection. Distances are "
-            "Chamfer distances (squared, sum of both directions) of shapes stretched to the full "
-            "box along each axis, including mirror images, so proportions do not count. Training "
-            "shapes are shown in their own proportions. The parents of a sample are the training "
-            "shapes of the child in whose cell of the base it begins.",
+            explained="" if explained is None else webp_uri(explained, 88),
+            frames=frames if frames > 1 else 0,
+            curves={
+                name: charts.svg(charts.learning_curve(pairs), name)
+                for name, pairs in (curves or {}).items()
+                if len(pairs) > 1
+            },
         )
         (folder / "index.html").write_text(text, encoding="utf-8")
     return Path(out) / "index.html"

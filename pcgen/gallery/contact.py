@@ -11,9 +11,10 @@ from pcgen.shapes.samples import Samples
 from pcgen.shapes.store import Dataset
 
 PICTURE = 200  # pixels
+COLUMNS = 6
 
 
-def contact_sheet(samples: Samples, dataset: Path, out: Path, *, columns: int = 6) -> Path:
+def contact_sheet(samples: Samples, dataset: Path, out: Path) -> Path:
     """Write a picture of all samples in the order sampled, each beside its nearest training shape.
 
     The search is proportion-free and includes mirror images; the training shape is drawn in its own
@@ -29,10 +30,10 @@ def contact_sheet(samples: Samples, dataset: Path, out: Path, *, columns: int = 
         right = render.cloud(found.points, size=PICTURE, colour="training")
         pictures.append(render.pair(left, right))
         captions.append(f"sample {number} | nearest, CD {found.distance:.4f}\n{found.relation}")
-    rows = range(0, len(pictures), columns)
+    rows = range(0, len(pictures), COLUMNS)
     picture = render.sheet(
-        [pictures[row : row + columns] for row in rows],
-        [captions[row : row + columns] for row in rows],
+        [pictures[row : row + COLUMNS] for row in rows],
+        [captions[row : row + COLUMNS] for row in rows],
         title="Samples in order, without selection, each beside the nearest training shape",
     )
     return render.save(picture, out)

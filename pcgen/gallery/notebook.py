@@ -7,7 +7,6 @@ gallery (``static/scene.js`` without three.js).
 from __future__ import annotations
 
 import html
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pcgen.gallery import web_geometry
-from pcgen.gallery.page import STATIC, scene_data
+from pcgen.gallery.page import STATIC, as_json, scene_data
 from pcgen.render.camera import fit
 
 MOST = 12  # largest number of shapes shown
@@ -79,13 +78,12 @@ def notebook_view(exhibits: Sequence[NotebookShape], note: str = "") -> str:
         f'<script type="text/plain" id="shape-{number}">{one.data}</script>'
         for number, one in enumerate(packed)
     )
-    text = json.dumps(data, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
     scripts = "".join((STATIC / name).read_text(encoding="utf-8") for name in
                       ("scene.js", "turn.js"))  # fmt: skip
     document = (
         f"<!doctype html><meta charset='utf-8'><style>{STYLE % (side, side)}</style>"
         f"<main>{figures}</main><p>{html.escape(note)}</p>"
-        f'<script type="application/json" id="data">{text}</script>{blobs}'
+        f'<script type="application/json" id="data">{as_json(data)}</script>{blobs}'
         f"<script>{scripts}</script>"
     )
     columns = max(1, 900 // SIDE)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import html
 import json
-import string
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from importlib import resources
 from typing import Any
 
+from pcgen import __version__
 from pcgen.render import lighting, palette
 from pcgen.render.camera import AZIMUTH, ELEVATION, FIELD_OF_VIEW
 
@@ -55,61 +54,37 @@ def scene_data() -> dict[str, Any]:
     }
 
 
-def assemble(
-    *,
-    title: str,
-    notes: Sequence[str],
-    data: Mapping[str, Any],
-    blobs: Mapping[str, str],
-    sections: Sequence[str],
-    footer: str,
-) -> str:
+def assemble(data: Mapping[str, Any], **content: Any) -> str:
     """The HTML of the page.
 
     Args:
-        notes: paragraphs under the title, plain text.
-        data: JSON for the scripts; blobs: base64 text by element id.
-        sections: HTML after the shapes.
+        data: JSON for the scripts.
+        content: what else ``static/page.html`` names: ``title`` and ``notes``, plain text;
+            ``blobs``, base64 text by element id; ``explained``, the data URI of a picture;
+            ``frames`` of an interpolation, a number; ``curves``, SVG by name.
     """
+    from jinja2 import Environment
+
     read = {name: (STATIC / name).read_text(encoding="utf-8") for name in
             ("page.html", "page.css", "three.min.js", "scene.js", "page.js")}  # fmt: skip
-    # Escape "<", so that data cannot end the script element.
-    text = json.dumps(data, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
-    kept = "\n".join(
-        f'<script type="text/plain" id="{html.escape(key)}">{blob}</script>'
-        for key, blob in blobs.items()
-    )
-    return string.Template(read["page.html"]).substitute(
-        title=html.escape(title),
-        notes="\n".join(f"<p>{html.escape(note)}</p>" for note in notes),
-        style=read["page.css"],
-        three=read["three.min.js"],
-        scripts=read["scene.js"] + read["page.js"],
-        data=text,
-        blobs=kept,
-        sections="\n".join(sections),
-        footer=html.escape(footer),
-    )
-
-
-def path_section(count: int) -> str:
-    """The slider between two shapes."""
-    return f"""<section><h2>Interpolation</h2>
-<div class="between">
-<canvas id="between" tabindex="0" aria-label="An interpolated shape; arrow keys rotate it"></canvas>
-<input type="range" id="moment" min="0" max="{count - 1}" step="0.02" value="0"
- aria-label="Position between the two shapes">
-<ul id="strip" role="list"></ul>
-</div></section>"""
-
-
-def picture_section(heading: str, uri: str, text: str) -> str:
-    """A wide picture with heading and description."""
     return (
-        f"<section><h2>{html.escape(heading)}</h2>\n<p>{html.escape(text)}</p>\n"
-        f'<a href="{uri}" download="explained.webp"><img class="wide" loading="lazy" '
-        f'src="{uri}" alt=""></a></section>'
+        Environment(autoescape=True)
+        .from_string(read["page.html"])
+        .render(
+            content,
+            style=read["page.css"],
+            three=read["three.min.js"],
+            scripts=read["scene.js"] + read["page.js"],
+            data=as_json(data),
+            version=__version__,
+        )
     )
+
+
+def as_json(data: Mapping[str, Any]) -> str:
+    """JSON that cannot end the script element that it stands in."""
+    text = json.dumps(data, allow_nan=False, separators=(",", ":"))
+    return text.replace("<", "\\u003c")
 
 
 def _value(value: Any) -> str:

@@ -1,8 +1,8 @@
 """Run Python code in a separate process, as it may crash or hang this one.
 
 :func:`probe` runs code to its end and returns the outcome; :func:`start` starts a child that its
-parent communicates with. :func:`told` and :func:`raise_told` transfer errors of pcgen. Work that
-consists of many tasks uses :func:`pcgen.jobs.pool`.
+parent communicates with. :func:`error_data` and :func:`raise_error` transfer errors of pcgen. Work
+that consists of many tasks uses :func:`pcgen.jobs.pool`.
 """
 
 from __future__ import annotations
@@ -71,12 +71,12 @@ def start(code: str, first: str, second: str, *, answers: bool = False) -> subpr
     )
 
 
-def told(error: PcgenError) -> dict[str, str]:
+def error_data(error: PcgenError) -> dict[str, str]:
     """An error as an answer that JSON holds."""
     return {"error": type(error).__name__, "message": str(error)}
 
 
-def raise_told(answer: Mapping[str, Any]) -> None:
+def raise_error(answer: Mapping[str, Any]) -> None:
     """Raise the error that an answer holds, if any."""
     if "error" in answer:
         raise getattr(errors, answer["error"])(answer["message"])

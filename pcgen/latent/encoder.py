@@ -1,25 +1,8 @@
 """Clouds to global codes: four architectures with one signature.
 
 All are invariant to the order of the points and take any number of them. Each ends in a layer norm
-without parameters, so that latents always have the same scale.
-
-Four minutes of one core each on 1,401 shapes of ten categories without children, evaluated on 200
-unseen shapes with their proportions. CD ratio: Chamfer distance of the reconstruction over that of
-two samples. Holes: share of the surface that it misses. Resampled, noisy: distance between codes
-of two samples, or to that of a noisy one, over the distance to the nearest other shape. Half-way:
-distance of decoded midpoints to real shapes over that of decoded codes.
-
-==============  =====  ========  =====  =========  =====  ========
-encoder         steps  CD ratio  holes  resampled  noisy  half-way
-==============  =====  ========  =====  =========  =====  ========
-basis-points     6542      2.23  0.097      0.112  0.198      1.37
-pointnet         1111      5.05  0.138      0.128  0.257      1.19
-attention        1154      4.28  0.127      0.187  0.294      1.19
-neighbourhood     475      7.11  0.166      0.130  0.240      1.15
-==============  =====  ========  =====  =========  =====  ========
-
-A step with basis points is six to fourteen times as cheap, which is decisive. (Half-way compares
-with decoded codes, which are far worse in the other rows.)
+without parameters, so that latents always have the same scale. docs/notes/local-codes.md compares
+them.
 """
 
 from __future__ import annotations
@@ -29,6 +12,8 @@ from torch import Tensor, nn
 
 from pcgen.errors import InputError
 from pcgen.kernels import nearest
+
+HEADS, QUERIES = 4, 16  # of the attention
 
 
 class BasisPointEncoder(nn.Module):
@@ -86,17 +71,16 @@ class Perceiver(nn.Module):
     number of points. Positions are encoded by sines and cosines at three octaves.
     """
 
-    def __init__(self, dim: int, width: int, queries: int, heads: int = 4) -> None:
+    def __init__(self, dim: int, width: int, queries: int) -> None:
         super().__init__()
-        self.dim, self.heads = dim, heads
-        self.inner = inner = max(1, width // 4 // heads) * heads
+        self.inner = inner = max(1, width // 4 // HEADS) * HEADS
         self.each = nn.Sequential(
             nn.Linear(7 * dim, inner), nn.SiLU(), nn.Linear(inner, inner), nn.LayerNorm(inner)
         )
         self.queries = nn.Parameter(torch.randn(queries, inner) * inner**-0.5)
-        self.across = nn.MultiheadAttention(inner, heads, batch_first=True)
+        self.across = nn.MultiheadAttention(inner, HEADS, batch_first=True)
         self.within = nn.TransformerEncoderLayer(
-            inner, heads, 2 * inner, dropout=0.0, activation="gelu", batch_first=True,
+            inner, HEADS, 2 * inner, dropout=0.0, activation="gelu", batch_first=True,
             norm_first=True,
         )  # fmt: skip
 
@@ -112,11 +96,11 @@ class Perceiver(nn.Module):
 class AttentionEncoder(nn.Module):
     """A few learned queries attend to all points, see :class:`Perceiver`; then an MLP."""
 
-    def __init__(self, dim: int, latent_dim: int, width: int, queries: int = 16) -> None:
+    def __init__(self, dim: int, latent_dim: int, width: int) -> None:
         super().__init__()
-        self.read = Perceiver(dim, width, queries)
+        self.read = Perceiver(dim, width, QUERIES)
         self.body = nn.Sequential(
-            nn.Linear(queries * self.read.inner, width), nn.SiLU(), *_last(width, latent_dim)
+            nn.Linear(QUERIES * self.read.inner, width), nn.SiLU(), *_last(width, latent_dim)
         )
 
     def forward(self, points: Tensor) -> Tensor:

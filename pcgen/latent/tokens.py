@@ -17,7 +17,7 @@ from pcgen.latent.decoder import (
     normal_weights,
     small_head,
 )
-from pcgen.latent.encoder import Perceiver
+from pcgen.latent.encoder import HEADS, Perceiver
 from pcgen.latent.mixture import MixtureBatch
 
 
@@ -33,7 +33,7 @@ class TokenCodec(nn.Module):
     ) -> None:
         super().__init__()
         parts, dim = centres.shape
-        self.tokens, self.code, self.thickness = tokens, code, thickness
+        self.dim, self.tokens, self.code, self.thickness = dim, tokens, code, thickness
         self.read = Perceiver(dim, width, tokens)
         inner = self.read.inner
         self.narrow = nn.Sequential(
@@ -42,7 +42,7 @@ class TokenCodec(nn.Module):
         self.widen = nn.Linear(code, inner)
         self.identity = nn.Parameter(normal_weights(tokens, inner, deviation=inner**-0.5))
         self.within = nn.TransformerEncoderLayer(
-            inner, self.read.heads, 2 * inner, dropout=0.0, activation="gelu", batch_first=True,
+            inner, HEADS, 2 * inner, dropout=0.0, activation="gelu", batch_first=True,
             norm_first=True,
         )  # fmt: skip
         numbers = parts // tokens * component_numbers(dim)
@@ -63,5 +63,4 @@ class TokenCodec(nn.Module):
         """Decode (batch, code_dim) to mixtures."""
         tokens = self.widen(code.view(len(code), self.tokens, self.code)) + self.identity
         raw = self.head(self.within(tokens)) + self.start
-        dim = self.read.dim
-        return components(raw.view(len(code), -1, component_numbers(dim)), self.thickness)
+        return components(raw.view(len(code), -1, component_numbers(self.dim)), self.thickness)

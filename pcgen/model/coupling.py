@@ -25,6 +25,7 @@ from torch import Tensor
 from pcgen import base, checkpoint
 from pcgen.base import BaseMeasure
 from pcgen.kernels import best_cells
+from pcgen.processes import ALONE, Group
 from pcgen.transport import SemidiscreteSolution
 
 FLOW_SHARE = 0.25
@@ -201,19 +202,39 @@ class LatentCoupling:
         """The cell of each base point (n, d): (n,) int64, on the map's device."""
         return best_cells(x.to(self.potential.device), self.y, self.potential)[1][:, 0]
 
-    @classmethod
-    def load(cls, folder: Path, latent_dim: int, categories: int) -> LatentCoupling:
-        """Read the three files of the base stage.
+    @staticmethod
+    def save(
+        folder: Path, latents: Latents, omega: BaseMeasure, solution: SemidiscreteSolution
+    ) -> None:
+        """Write the three files of the base stage."""
+        latents.save(folder / FILES[0])
+        checkpoint.save(folder / FILES[1], *omega.to_checkpoint())
+        solution.save(folder / FILES[2])
 
+    @classmethod
+    def load(
+        cls, folder: Path, latent_dim: int | None, categories: int, group: Group = ALONE
+    ) -> LatentCoupling:
+        """Read the files of :meth:`save`.
+
+        Args:
+            latent_dim: of the run, or None for that of the latents.
+            group: processes, of which the first reads.
         Raises:
             DataError: one is missing or damaged.
             ValueError: they do not match each other or the run.
         """
-        latents = Latents.load(folder / FILES[0])
-        omega = base.from_checkpoint(*checkpoint.load(folder / FILES[1], checkpoint.BASE))
-        potential = SemidiscreteSolution.load(folder / FILES[2]).potential
-        latents.check(latent_dim, categories)
-        coupling = cls(latents, omega, potential)
+
+        def read(name: str, schema: checkpoint.Schema) -> tuple[dict[str, Tensor], dict[str, Any]]:
+            return group.tensors(lambda: checkpoint.load(folder / name, schema))
+
+        def potential() -> tuple[dict[str, Tensor], dict[str, Any]]:
+            return {"h": SemidiscreteSolution.load(folder / FILES[2]).potential}, {}
+
+        latents = Latents.of_checkpoint(*read(FILES[0], checkpoint.LATENTS))
+        omega = base.from_checkpoint(*read(FILES[1], checkpoint.BASE))
+        coupling = cls(latents, omega, group.tensors(potential)[0]["h"])
+        latents.check(latent_dim or latents.z.shape[1], categories)
         coupling.check()
         return coupling
 

@@ -60,10 +60,10 @@ class FlowNetworks:
             self._of[name] = network.eval().requires_grad_(False).to(device)
 
     def under(self, solver: str) -> Any:
-        """The student for its own jumps, or the teacher for a stepper.
+        """The network for a solver: the student for ``student``, else the teacher.
 
         Raises:
-            InputError: a stepper was requested, but the packed run has no teacher.
+            InputError: the solver needs the teacher, which a packed run does not have.
         """
         name = "student" if solver == "student" else "teacher"
         if name not in self._of:

@@ -8,6 +8,7 @@ normals and ``label`` classes; colours are ignored.
 from __future__ import annotations
 
 import functools
+import os
 import posixpath
 import re
 import warnings
@@ -16,7 +17,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -137,7 +138,7 @@ def _is_attribute(own: str, beside: Mapping[str, str], shapes: Shapes) -> bool:
 
 
 def _densest(found: list[CloudArray]) -> list[CloudArray]:
-    """Without arrays of the same shapes in fewer points: poisson_1024 beside poisson_2048."""
+    """Leave out arrays of the same shapes with fewer points: poisson_1024 beside poisson_2048."""
     best: dict[tuple[str, int], CloudArray] = {}
     for stack in found:
         size = str(stack.points)
@@ -208,7 +209,8 @@ def open_cloud_arrays(path: Path, faulty: Faulty) -> FileContent:
         return _content(read_npy(path), None, path, faulty)
     if suffix == ".npz":
         arrays = read_npz(path)
-        if "points" in arrays and arrays["points"].ndim == 3 and arrays["points"].shape[2] == 3:
+        whole = arrays.get("points", np.zeros(0))
+        if whole.ndim == 3 and whole.shape[2] == 3 and (faulty == "refuse" or _is_finite(whole)):
             samples = Samples.load(path)
             if not len(samples):
                 raise InputError(f"{path} holds no clouds")
@@ -224,6 +226,10 @@ def open_cloud_arrays(path: Path, faulty: Faulty) -> FileContent:
     stack = only_cloud_array({name: array.shape for name, array in arrays.items()}, path)
     normals = None if stack.normals is None else arrays[stack.normals]
     return _content(arrays[stack.array], normals, path, faulty)
+
+
+def _is_finite(array: NDArray[Any]) -> bool:
+    return array.dtype.kind in "fiu" and bool(np.isfinite(array).all())
 
 
 def _content(
@@ -296,7 +302,7 @@ def shape_advice(shape: Sequence[int]) -> str:
     return ""
 
 
-def list_hdf5(path: Path) -> list[CloudArray]:
+def list_hdf5(path: Path | IO[bytes]) -> list[CloudArray]:
     """The arrays (N, P, 3) of an HDF5 file, those (P, 3) with a common name, or else all (P, 3).
 
     Raises:
@@ -304,7 +310,8 @@ def list_hdf5(path: Path) -> list[CloudArray]:
     """
     import h5py
 
-    most = path.stat().st_size * _COMPRESSION_LIMIT
+    size = os.stat(path if isinstance(path, Path) else path.fileno()).st_size
+    most = size * _COMPRESSION_LIMIT
     shapes: dict[str, tuple[int, ...]] = {}
     words: dict[str, Any] = {}  # arrays of text
 
@@ -360,7 +367,7 @@ def with_labels(arrays: Mapping[str, Any], stack: CloudArray) -> CloudArray:
 
 
 def hdf5_cloud(
-    path: Path,
+    path: Path | IO[bytes],
     array: str,
     row: int | None,
     normals: str | None = None,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import io
 import math
+import os
 import posixpath
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +30,7 @@ from pcgen.shapes.cloud_arrays import (
 from pcgen.shapes.clouds import Cloud, OpenedShape
 from pcgen.shapes.formats import LOOSE_SUFFIXES, MESH_SUFFIXES, POINT_SUFFIXES
 from pcgen.shapes.formats.text import looks_like_points
-from pcgen.shapes.listing import Entry, open_archive, read_entry
+from pcgen.shapes.listing import Entry, on_disk, open_archive, read_entry
 from pcgen.shapes.mesh_files import Mesh
 from pcgen.shapes.reading import open_bytes, read_beside
 
@@ -141,11 +142,6 @@ def is_shape(entry: Entry) -> bool:
         return False
 
 
-def why_not_in_archive(entry: Entry) -> str:
-    """The message for a file that can only be read from disk, but is inside an archive."""
-    return f"{entry.suffix} files cannot be read inside an archive; unpack {Path(entry.file).name}"
-
-
 def cloud_arrays_of(entry: Entry) -> list[CloudArray]:
     """The arrays of clouds in a ``.npy``, ``.npz`` or PyTorch file, from its headers.
 
@@ -188,10 +184,7 @@ def _head(entry: Entry, size: int = 65536) -> bytes:
 def _array_cloud(item: SourceItem) -> OpenedShape:
     entry, row = item.entry, item.row
     if entry.suffix in HDF5:
-        if entry.member is not None:
-            raise InputError(why_not_in_archive(entry))
-        path = remote.on_disk(entry.file)
-        return hdf5_cloud(path, item.array or "", row, item.normals)
+        return hdf5_cloud(on_disk(entry), item.array or "", row, item.normals)
     if entry.suffix == ".npy":
         array, normals = _open_array(entry), None
     else:
@@ -212,9 +205,12 @@ def _arrays(entry: Entry) -> dict[str, NDArray[Any]]:
     from pcgen.shapes.sandbox import read_sandboxed
 
     if entry.suffix != ".npz":
-        if entry.member is not None:
-            raise InputError(why_not_in_archive(entry))
-        return read_sandboxed("torch", remote.on_disk(entry.file))
+        file = on_disk(entry)
+        path = file if isinstance(file, Path) else Path(f"/proc/{os.getpid()}/fd/{file.fileno()}")
+        try:
+            return read_sandboxed("torch", path)
+        except InputError as error:
+            raise InputError(str(error).replace(str(path), entry.where)) from None
     if entry.member is None:
         return read_npz(remote.on_disk(entry.file))
     return read_npz(io.BytesIO(read_entry(entry)), where=entry.where)

@@ -2,7 +2,7 @@
 
 A source is a folder, one archive, or a folder with archives. An archive is listed as a folder in
 its place: ``chair.zip`` gives ``chair/x.obj``, whether it holds ``chair/x.obj`` or ``x.obj``.
-Members are read one at a time and never unpacked to disk.
+Members are read one at a time.
 """
 
 from __future__ import annotations
@@ -11,12 +11,15 @@ import functools
 import os
 import socket
 import stat
+import tempfile
 import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
+from typing import IO
 
 from pcgen import remote
 from pcgen.errors import DataError, InputError
+from pcgen.files import storage_errors
 from pcgen.shapes.arrays import ARCHIVE_ERRORS, member_fault
 from pcgen.shapes.mesh_files import FILE_LIMIT
 
@@ -172,6 +175,24 @@ def read_entry(entry: Entry, limit: int = FILE_LIMIT) -> bytes:
         raise InputError(f"it cannot be read ({reason})") from None
     except ARCHIVE_ERRORS as error:
         raise InputError(f"it cannot be read from its archive ({str(error)[:200]})") from None
+
+
+def on_disk(entry: Entry) -> Path | IO[bytes]:
+    """The path of an entry, or an unnamed temporary file with the content of an archive's member.
+
+    Raises:
+        InputError: see :func:`read_entry`.
+    """
+    return remote.on_disk(entry.file) if entry.member is None else _unpacked(entry)
+
+
+@functools.lru_cache(maxsize=4)
+def _unpacked(entry: Entry) -> IO[bytes]:
+    handle = tempfile.TemporaryFile(prefix="pcgen-")  # noqa: SIM115 - the cache keeps it open
+    with storage_errors(Path(tempfile.gettempdir()), "TMPDIR names another folder."):
+        handle.write(read_entry(entry))
+        handle.flush()
+    return handle
 
 
 @functools.lru_cache(maxsize=4)

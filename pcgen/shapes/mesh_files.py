@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pcgen.errors import InputError, MeshError
-from pcgen.files import atomic_file
 from pcgen.shapes.formats.polygons import check_range
 
 WRITE_SUFFIXES = (".glb", ".ply", ".obj", ".stl")
@@ -104,24 +103,6 @@ def far_offset(vertices: NDArray[np.float64]) -> NDArray[np.float64]:
         return np.zeros(3)
     unit = 10.0 ** np.floor(np.log10(size))
     return np.asarray(np.round((low + high) / 2 / unit) * unit)
-
-
-def write_mesh(
-    path: Path | str,
-    mesh: Mesh,
-    *,
-    normals: NDArray[np.floating] | None = None,
-    colours: NDArray[np.uint8] | None = None,
-) -> Path:
-    """Write a mesh atomically in the format of the suffix; returns the path.
-
-    See :func:`mesh_bytes` for arguments and errors. StorageError: the file cannot be written.
-    """
-    path = Path(path)
-    data = mesh_bytes(mesh, path.suffix, normals=normals, colours=colours, name=path.stem)
-    with atomic_file(path) as temporary:
-        temporary.write_bytes(data)
-    return path
 
 
 def mesh_bytes(

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from pcgen.errors import InputError, PcgenError
 from pcgen.jobs import workers
-from pcgen.jobs.child import raise_told, serving, start, told
+from pcgen.jobs.child import error_data, raise_error, serving, start
 from pcgen.shapes.arrays import read_npy, write_npy
 
 Arrays = dict[str, NDArray[Any]]
@@ -46,7 +46,7 @@ def read_sandboxed(reader: str, path: Path) -> Arrays:
         return _call(reader, path)
     with _lock, tempfile.TemporaryDirectory(prefix="pcgen-") as folder:
         answer = _ask({"reader": reader, "path": str(path.absolute()), "out": folder})
-        raise_told(answer)
+        raise_error(answer)
         return {name: read_npy(Path(folder) / f"{k}.npy") for k, name in enumerate(answer["names"])}
 
 
@@ -105,7 +105,7 @@ def serve(time_limit_s: str, memory_limit: str) -> None:
                 write_npy(Path(question["out"]) / f"{k}.npy", np.asarray(array))
             answer: dict[str, Any] = {"names": list(arrays)}
         except PcgenError as error:
-            answer = dict(told(error))
+            answer = dict(error_data(error))
         signal.alarm(0)
         out.write(json.dumps(answer) + "\n")
         out.flush()

@@ -1,20 +1,16 @@
 """What is inside of a mesh: signed distances to the outer surface of any triangles.
 
-Meshes of the field are soups: faces are doubled or wound at random, sheets are open, parts run
-through each other, shells lie in shells. So neither normals nor the parity of crossings tell what
-is inside. Here a place is **outside** if it sees open air:
+Faces of common meshes are doubled or wound at random, sheets are open, parts and shells intersect,
+so neither normals nor the parity of crossings decide. A place is **outside** if it sees open air:
 
 1. Air is what a flood from the border of a grid reaches without touching a cell that the surface
    passes through, so gaps narrower than about two cells do not let it in.
 2. A place sees air if the segment to one of the nearest cells of air, or several of a few long
    rays, meet no face. So narrow slots, which hold no free cell, are outside too.
 
-Everything else is inside. Faces that air sees from neither side are inner walls, and do not count.
-Where the material between two outer faces is thinner than :data:`SHEET`, an open sheet included,
-the surface is moved outwards until it is that thick.
-
-The frame is that of :func:`pcgen.shapes.normalise.proportion_free`, in which latents are coded:
-each axis fills [-1, 1], and axes under a tenth of the longest count as that long.
+Everything else is inside; inner walls do not count. Material thinner than :data:`SHEET`, an open
+sheet included, is thickened outwards. The frame is that of
+:func:`pcgen.shapes.normalise.proportion_free`, in which latents are coded.
 """
 
 from __future__ import annotations

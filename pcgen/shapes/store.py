@@ -213,19 +213,6 @@ class Dataset:
             scale=np.array([row.scale for row in chosen], np.float64),
         )
 
-    def verify(self) -> None:
-        """Read all data and check the hashes.
-
-        Raises:
-            DataError: a shape or the index has changed; the message names it.
-        """
-        for number, row in enumerate(self.rows):
-            normals = self.mapped_normals[number] if self.has_normals else None
-            if shape_hash(self.mapped_points[number], normals) != row.sha256:
-                raise DataError(f"{self.path} is damaged: {row.id} (row {number}) has changed")
-        if index_hash(self.rows) != self.content_hash:
-            raise DataError(f"{self.path} is damaged: index.csv has changed")
-
     @cached_property
     def mapped_points(self) -> NDArray[np.float32]:
         """All points, (count, P, 3), memory-mapped."""

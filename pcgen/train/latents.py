@@ -14,7 +14,7 @@ from pcgen.children import Choice, Maps, Reach, rule
 from pcgen.config import from_plain, to_plain
 from pcgen.errors import DataError, TrainingError
 from pcgen.latent.autoencoder import Autoencoder
-from pcgen.model.coupling import FILES, LatentCoupling, Latents
+from pcgen.model.coupling import LatentCoupling, Latents
 from pcgen.processes import ALONE, Group
 from pcgen.runtime import staged
 from pcgen.train.children import load_maps, load_nature
@@ -63,9 +63,7 @@ def train(context: Context) -> dict[str, object]:
         progress.say(f"base           {note}")
     solution = couple(omega, y, settings.tolerance, context.seed(STAGE, 2), coupled, context.group)
     if context.group.first:
-        latents.save(folder / FILES[0])
-        checkpoint.save(folder / FILES[1], *omega.to_checkpoint())
-        solution.save(folder / FILES[2])
+        LatentCoupling.save(folder, latents, omega, solution)
     evidence = dataclasses.asdict(solution.evidence)
     progress.say(f"base           {_describe(evidence)}")
     if not solution.evidence.converged:
@@ -114,29 +112,14 @@ def load_coupling(context: Context) -> LatentCoupling:
     Raises:
         DataError: a file is damaged, or the files do not match each other.
     """
-    folder, group = context.run.stage(STAGE), context.group
-    categories = len(context.clouds.categories)
-
-    def read(name: str, schema: checkpoint.Schema) -> tuple[dict[str, Tensor], dict[str, object]]:
-        return group.tensors(lambda: checkpoint.load(folder / name, schema))
-
-    def potential() -> tuple[dict[str, Tensor], dict[str, object]]:
-        return {"h": SemidiscreteSolution.load(folder / FILES[2]).potential}, {}
-
-    stored = read(FILES[0], checkpoint.LATENTS)
-    omega = base.from_checkpoint(*read(FILES[1], checkpoint.BASE))
-    h = group.tensors(potential)[0]["h"]
+    folder = context.run.stage(STAGE)
     try:
-        latents = Latents.of_checkpoint(*stored)
-        coupling = LatentCoupling(latents, omega, h)
-        latents.check(latents.z.shape[1], categories)
-        coupling.check()
+        return LatentCoupling.load(folder, None, len(context.clouds.categories), context.group)
     except ValueError as error:
         raise DataError(
             f"the files in {folder} do not match each other ({error}); remove it to train the "
             "base again"
         ) from None
-    return coupling
 
 
 @torch.no_grad()
@@ -182,7 +165,7 @@ def _latents(context: Context) -> tuple[Latents, dict[str, Any]]:
 def _choose_reach(context: Context, maps: Maps, model: Autoencoder) -> Choice:
     """The smallest reach at which decoded children are as novel as held-out shapes."""
     first = maps.choice
-    if not first.figures or not len(maps):
+    if not first.statistics or not len(maps):
         return first
     seed, batch = context.seed(STAGE, 3), context.run.settings.base.points
     nature = load_nature(context, maps)
@@ -203,7 +186,7 @@ def _choose_reach(context: Context, maps: Maps, model: Autoencoder) -> Choice:
         return torch.cat(parts)
 
     choice = rule.choose(rule.ladder(maps.farthest, first.reach), nature, decoded, rule.DECODED)
-    progress.say(f"base           decoded {choice.line()}")
+    progress.say(f"base           decoded {choice.describe()}")
     return choice
 
 

@@ -104,8 +104,8 @@ def _normal_loss(predicted: Tensor, true: Tensor | None) -> Tensor:
 
 
 def _home(device: str, condition: PointCondition, times: float) -> str:
-    """The device to hold so many conditions and what belongs to them: ``device`` if they fill at
-    most a third of it, which leaves room to concatenate them and for a step."""
+    """Where to keep the matched points and their conditions: on ``device`` if they fill at most a
+    third of it, which leaves room to concatenate them and for a step."""
     held = sum(getattr(condition, f.name).nbytes for f in fields(condition))
     return device if 4 * times * held < runtime.free_bytes(device) else "cpu"
 

@@ -105,7 +105,7 @@ def fit(
     unit = "" if loop.seconds is None else " s"
     with progress.bar(name.replace("/", " "), whole, reached, unit) as bar:
         for step in trainer.steps():
-            bar.reach(trainer.reached[0], f"step {step.number}, loss {step.loss:.4f}")
+            bar.advance_to(trainer.reached[0], f"step {step.number}, loss {step.loss:.4f}")
             if execution.group.first:
                 context.budget.keep()
                 if context.watch is not None:

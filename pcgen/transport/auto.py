@@ -79,11 +79,11 @@ class AutoSolver:
 
     Attributes:
         method: ``line``, ``newton``, ``semidual``, or ``auto``: see :func:`choose_method`.
-        line, newton, semidual: the settings of each method.
+        univariate, newton, semidual: the settings of each method.
     """
 
     method: Method = "auto"
-    line: UnivariateSolver = field(default_factory=UnivariateSolver)
+    univariate: UnivariateSolver = field(default_factory=UnivariateSolver)
     newton: NewtonSolver = field(default_factory=NewtonSolver)
     semidual: SemidualSolver = field(default_factory=SemidualSolver)
 
@@ -95,7 +95,7 @@ class AutoSolver:
         """The solver for this problem."""
         method = choose_method(problem) if self.method == "auto" else self.method
         solvers: dict[str, Solver] = {
-            "line": self.line,
+            "line": self.univariate,
             "newton": self.newton,
             "semidual": self.semidual,
         }
@@ -122,7 +122,7 @@ class AutoSolver:
         """
         solver = self.chosen(problem)
         if isinstance(start, SemidualState):
-            if solver is self.line or self.method == "newton":
+            if solver is self.univariate or self.method == "newton":
                 raise InputError("only the stochastic method resumes from a state")
         elif solver is self.newton:
             try:
@@ -134,6 +134,6 @@ class AutoSolver:
                 if self.method == "newton" or exact.evidence.converged:
                     return exact
                 start = exact
-        elif solver is self.line:
-            return self.line.solve(problem, generator, start=start, on_step=on_step)
+        elif solver is self.univariate:
+            return self.univariate.solve(problem, generator, start=start, on_step=on_step)
         return self.semidual.solve(problem, generator, start=start, on_step=on_step, group=group)

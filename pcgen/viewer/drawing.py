@@ -6,7 +6,6 @@ Points are drawn as balls, as in :mod:`pcgen.render`, with the ambient occlusion
 from __future__ import annotations
 
 import functools
-import itertools
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -245,7 +244,7 @@ def balls(
     points: Array, radius: float, coarse: bool = False
 ) -> tuple[Array, NDArray[np.int64], Array]:
     """Every point as a ball: vertices, faces and normals, in the order of the points."""
-    unit, faces = _coarse_ball() if coarse else _ball()
+    unit, faces = _ball(0 if coarse else 1)
     vertices = points[:, None, :] + radius * unit
     index = faces + len(unit) * np.arange(len(points))[:, None, None]
     normals = np.broadcast_to(unit, vertices.shape)
@@ -253,35 +252,9 @@ def balls(
 
 
 @functools.cache
-def _coarse_ball() -> tuple[Array, NDArray[np.int64]]:
-    """An icosahedron: 12 vertices on the unit sphere, 20 faces oriented outwards."""
-    golden = (1 + 5**0.5) / 2
-    signs = [(a, b) for a in (-1.0, 1.0) for b in (-1.0, 1.0)]
-    corners = [(0.0, a, b * golden) for a, b in signs]
-    corners += [(a, b * golden, 0.0) for a, b in signs]
-    corners += [(b * golden, 0.0, a) for a, b in signs]
-    points = primitives.normalised(np.array(corners))
-    apart = np.linalg.norm(points[:, None] - points, axis=2)
-    near = apart < 1.01 * apart[apart > 1e-9].min()
-    triples = itertools.combinations(range(12), 3)
-    faces = np.array(
-        [t for t in triples if near[t[0], t[1]] and near[t[1], t[2]] and near[t[0], t[2]]]
-    )
-    inwards = np.linalg.det(points[faces]) < 0
-    faces[inwards] = faces[inwards][:, ::-1]
-    return points, faces
+def _ball(subdivisions: int) -> tuple[Array, NDArray[np.int64]]:
+    """A unit sphere of 20 · 4ⁿ faces: its vertices, which are their normals, and its faces."""
+    from trimesh.creation import icosphere
 
-
-@functools.cache
-def _ball() -> tuple[Array, NDArray[np.int64]]:
-    """The icosahedron with each face split in four: 42 vertices, 80 faces."""
-    points, triples = _coarse_ball()
-    vertices, middle, faces = list(points), {}, []
-    for i, j, k in triples:
-        for a, b in ((i, j), (j, k), (k, i)):
-            if (min(a, b), max(a, b)) not in middle:
-                middle[min(a, b), max(a, b)] = len(vertices)
-                vertices.append(primitives.normalised(points[a] + points[b]))
-        ij, jk, ki = (middle[min(a, b), max(a, b)] for a, b in ((i, j), (j, k), (k, i)))
-        faces += [(i, ij, ki), (ij, j, jk), (ki, jk, k), (ij, jk, ki)]
-    return np.array(vertices), np.array(faces)
+    ball = icosphere(subdivisions=subdivisions)
+    return np.asarray(ball.vertices), np.asarray(ball.faces)

@@ -11,7 +11,7 @@ from open3d.visualization import gui
 
 from pcgen.viewer.controller import Controller
 from pcgen.viewer.sources import RunSource
-from pcgen.viewer.state import COLOURS, MOST_STEPS
+from pcgen.viewer.state import COLOURS, KEYS, LAYERS, MOST_STEPS
 
 # A scrolling list gives its colour to the tracks of its sliders, which would be invisible. With a
 # transparent list over a dark background, every layer is lighter than the last.
@@ -20,14 +20,6 @@ GLASS = (1.0, 1.0, 1.0, 0.095)
 FAINT = (0.74, 0.75, 0.77)
 WORDS = 36  # letters per line
 ANY = "any category"
-LAYER_LABELS = {
-    "points": "Points  (C)",
-    "mesh": "Mesh  (M)",
-    "normals": "Normals  (L)",
-    "base": "Base points  (O)",
-    "paths": "Flow paths  (F)",
-    "training": "Training shape  (T)",
-}
 
 
 class Panel:
@@ -45,7 +37,7 @@ class Panel:
         Args:
             em: font size in pixels.
             act: calls a function with arguments and reports its errors.
-            command: runs a command of :data:`pcgen.viewer.controller.KEYS`.
+            command: runs a command of :data:`pcgen.viewer.state.KEYS`.
         """
         self.controller, self.em, self._command = controller, em, command
         self._call = act
@@ -118,8 +110,9 @@ class Panel:
     def _add_layers(self) -> None:
         self._heading("Show")
         grid = gui.VGrid(2, round(0.3 * self.em))
-        for layer, label in LAYER_LABELS.items():
-            box = gui.Checkbox(label)
+        keys = {command: key for key, command, _ in KEYS}
+        for layer, label in LAYERS.items():
+            box = gui.Checkbox(f"{label.capitalize()}  ({keys[f'toggle:{layer}']})")
             box.set_on_checked(functools.partial(self._act, self.controller.toggle, layer))
             self._layers[layer] = box
             grid.add_child(box)

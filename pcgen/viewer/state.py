@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-LAYERS = ("points", "normals", "mesh", "base", "paths", "training")
+LAYERS = {  # and their labels
+    "points": "points",
+    "mesh": "mesh",
+    "normals": "normals",
+    "base": "base points",
+    "paths": "flow paths",
+    "training": "training shape",
+}
 COLOURS = ("plain", "height", "normal", "part")
 MOST_STEPS = 16
 

@@ -37,14 +37,6 @@ MOST = 12  # shapes side by side
 ENDINGS = (".glb", ".stl", ".obj", ".3mf", ".ply mesh", ".ply points", ".xyz", ".npz")
 TICK_S = 0.05
 EYE = (2.2, 1.6, 3.1)  # initial position of the camera, in box units
-LAYER_LABELS = {
-    "points": "points",
-    "mesh": "mesh",
-    "normals": "normals",
-    "base": "base points",
-    "paths": "flow paths",
-    "training": "nearest training shape",
-}
 
 
 def loopback(host: str) -> bool:
@@ -169,10 +161,10 @@ class Page:
         with gui.add_folder("Show"):
             self._layers = {
                 layer: self._bound(
-                    gui.add_checkbox(LAYER_LABELS[layer], layer in state.layers),
+                    gui.add_checkbox(label, layer in state.layers),
                     functools.partial(control.toggle, layer),
                 )
-                for layer in LAYERS
+                for layer, label in LAYERS.items()
                 if draws or layer not in ("base", "paths")
             }
             colour = gui.add_dropdown("Colour", COLOURS, initial_value=state.colour)

@@ -1,9 +1,9 @@
 """Run the window in its own process, so that a driver crash does not end the command.
 
 A driver may fail later even if the probe opened a window. The child receives its options as JSON
-and writes its result to a file. Both import Open3D, for seconds, so they run side by side: the
-child loads what it will show, and opens the window when its parent writes what the probe found
-to its stdin. It ends with its parent, when its stdin closes.
+and writes its result to a file. Importing Open3D takes seconds, so the probe and the child run side
+by side: the child loads what it will show, and opens the window when its parent writes the result
+of the probe to its stdin. It ends with its parent, when its stdin closes.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from pcgen import progress
 from pcgen.errors import BackendError, PcgenError
-from pcgen.jobs.child import raise_told, serving, start, told
+from pcgen.jobs.child import error_data, raise_error, serving, start
 from pcgen.viewer.graphics_probe import Graphics
 
 if TYPE_CHECKING:
@@ -39,9 +39,9 @@ def run_window(
     """Open the window in a child and return when it is closed.
 
     Args:
-        options: of :func:`open_window`, such as JSON can hold.
+        options: of :func:`open_window`, JSON values.
         code: what the child runs; it gets options, the path of its answer and ``sys.path``.
-        probe: tells whether a window can be opened, while the child gets ready.
+        probe: tests whether a window can be opened, while the child prepares it.
     Raises:
         BackendError: no window can be opened, or the child crashed.
         PcgenError: as the child raised it.
@@ -66,7 +66,7 @@ def run_window(
             with contextlib.suppress(BrokenPipeError):
                 child.stdin.close()
         if answer.exists():
-            return raise_told(json.loads(answer.read_text(encoding="utf-8")))
+            return raise_error(json.loads(answer.read_text(encoding="utf-8")))
     if ended < 0:
         raise BackendError(f"the window crashed (signal {-ended}), most likely in its driver")
     raise BackendError(f"the window ended with code {ended}")
@@ -80,7 +80,7 @@ def serve(options: str, answer: str) -> None:
         with progress.command(quiet=False):
             open_window(**json.loads(options), software=_found_by_probe)
     except PcgenError as error:
-        failure = told(error)
+        failure = error_data(error)
     Path(answer).write_text(json.dumps(failure), encoding="utf-8")
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError):
@@ -103,7 +103,7 @@ def open_window(
     """Open a window in this process; see :func:`pcgen.viewer.show.show`.
 
     Args:
-        software: called when all is ready, tells whether the driver draws with the CPU.
+        software: called last; returns whether the driver draws with the CPU.
         device: to sample a run on.
     """
     controller = controller_of(
@@ -116,7 +116,7 @@ def open_window(
 
 
 def _found_by_probe() -> bool:
-    """Wait for the parent's word on the driver; without one, end with the parent."""
+    """Wait for the result of the probe; end with the parent if none comes."""
     word = sys.stdin.readline()
     if not word:
         os._exit(1)

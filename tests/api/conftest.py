@@ -3,8 +3,8 @@
 import pytest
 
 import pcgen
-from pcgen.shapes.writer import write_dataset
 from tests.boxes import boxes
+from tests.datasets import write_dataset
 
 
 @pytest.fixture(scope="session")

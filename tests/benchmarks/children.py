@@ -70,8 +70,8 @@ class Bench:
         return "\n".join(
             f"{frame}: test shapes {np.median(of.found.distance):.4f}, replays "
             f"{of.replay_rate:.1%} of {len(of.found.index)}; training shapes left out "
-            f"{np.median(of.real.distance):.4f}, {np.mean(of.replays_real):.1%} of "
-            f"{len(of.real.index)}"
+            f"{np.median(of.reference.distance):.4f}, {np.mean(of.replays_real):.1%} of "
+            f"{len(of.reference.index)}"
             for frame, of in self.unseen.items()
         )
 
@@ -116,7 +116,7 @@ def main() -> None:
         of.points, of.normals, of.label, MapSettings(), chosen.maps,
         budget_seconds=chosen.budget_seconds,
     )  # fmt: skip
-    print(maps.choice.line())
+    print(maps.choice.describe())
     reach = maps.reach
     trials: dict[str, Reach] = {"as chosen": reach}
     trials |= {f"{k} partners": replace(reach, partners=int(k)) for k in _items(chosen.partners)}

@@ -53,7 +53,7 @@ from pcgen.reconstruct.topology import topology
 from pcgen.reconstruct.watertight import close, drop_crumbs
 from pcgen.runfile import read_run
 from pcgen.shapes.listing import read_entry, scan
-from pcgen.shapes.mesh_files import Mesh, write_mesh
+from pcgen.shapes.mesh_files import Mesh, mesh_bytes
 from pcgen.shapes.reading import read_mesh
 from pcgen.shapes.store import Dataset
 from pcgen.shapes.surface import sample_surface
@@ -291,7 +291,8 @@ def main() -> None:
             start = time.process_time()
             mesh = way()
             seconds = time.process_time() - start + (0 if "@" in name else drawing)
-            write_mesh(args.out / f"{number}-{name.replace(' ', '-')}.ply", mesh)
+            path = args.out / f"{number}-{name.replace(' ', '-')}.ply"
+            path.write_bytes(mesh_bytes(mesh, ".ply"))
             if truth is not None:
                 table.setdefault(name, []).append([*score(mesh, truth), seconds])
     print(f"{'':24}{'F 1 %':>8}{'F 2 %':>8}{'genus':>8}{'pieces':>8}{'closed':>8}{'CPU s':>8}")

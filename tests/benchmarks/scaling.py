@@ -145,7 +145,7 @@ def prepare_curve(
         + c · points; ``set``, the power law; ``bytes_per_face`` of an OBJ file, and
         ``bytes_per_point`` and ``bytes_per_shape`` of the data set; ``memory_per_face``, the peak.
     """
-    from pcgen.bench import prepare
+    from tests.benchmarks import prepare
 
     rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as folder:

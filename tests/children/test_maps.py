@@ -306,7 +306,8 @@ def test_normals_in_the_cost_change_the_map(tmp_path):
 def test_all_maps_are_planned_once(tmp_path):
     points, _ = boxes(7)
     maps = build(points, tmp_path)
-    found = find_partners(maps.clouds.cubes(256), maps.clouds.label, 4)
+    clouds = maps.clouds
+    found = find_partners(clouds.cubes(256), clouds.label, clouds.symmetry, 4)
     plan = plan_pairs(maps.clouds, found, SETTINGS, 4, 0)
     assert torch.equal(plan.pair, maps.pairing.pair)
     assert len(plan) == 14

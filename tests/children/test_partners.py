@@ -4,8 +4,10 @@ from pcgen.children.partners import FEW, find_partners
 from tests.children.conftest import boxes, cube
 
 
-def found(points, label, most=3):
-    return find_partners(iter(cube(points).split(2)), torch.tensor(label), most)
+def found(points, label, most=3, symmetry=None):
+    if symmetry is None:
+        symmetry = torch.zeros(len(points), 3, dtype=torch.bool)
+    return find_partners(iter(cube(points).split(2)), torch.tensor(label), symmetry, most)
 
 
 def letter(*cells: tuple[float, float, float]) -> torch.Tensor:
@@ -56,3 +58,13 @@ def test_two_shapes_have_each_other():
     points, _ = boxes(2)
     assert found(points, [0, 0], 5).row.tolist() == [[1] + [-1] * 4, [0] + [-1] * 4]
     assert found(points, [0, 1], 5).counts.tolist() == [1, 1]
+
+
+def test_partners_have_all_symmetries_of_a_shape():
+    points, _ = boxes(8)
+    symmetry = torch.zeros(8, 3, dtype=torch.bool)
+    symmetry[:5, 0] = True
+    symmetry[0, 2] = True  # no other has it: all are partners
+    result = found(points, [0] * 8, 7, symmetry)
+    assert result.counts.tolist() == [7, 4, 4, 4, 4, 7, 7, 7]
+    assert (result.row[1:5, :4] < 5).all()

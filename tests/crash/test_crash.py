@@ -40,7 +40,7 @@ def test_nothing_is_lost(kind):
 def test_a_second_writer_is_told_who_the_first_is(tmp_path, capsys):
     import numpy as np
 
-    from pcgen.shapes.writer import write_dataset
+    from tests.datasets import write_dataset
 
     write_dataset(tmp_path / "data", boxes(3, 1200)[0])
     np.save(tmp_path / "clouds.npy", boxes(2, 300)[0])

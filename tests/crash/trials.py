@@ -38,10 +38,10 @@ import pcgen.transport.maps.plots  # noqa: F401 - all imported before the forks,
 from pcgen.cli import main
 from pcgen.files import TEMPORARY_PREFIX
 from pcgen.shapes import prepare as prepare_module
-from pcgen.shapes.writer import write_dataset
 from pcgen.train import loop
 from pcgen.transport.stochastic import solve_checkpoint
 from tests.boxes import boxes
+from tests.datasets import write_dataset
 from tests.shapes.small_shapes import box_mesh, obj_bytes
 
 COMMANDS = ("prepare", "train", "sample", "mesh", "evaluate", "gallery", "transport")

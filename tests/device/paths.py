@@ -78,7 +78,7 @@ def on_host(values: dict[str, torch.Tensor]) -> dict[str, Any]:
 
 def dataset(normals: bool = True) -> Path:
     from pcgen.shapes.arrays import write_npy
-    from pcgen.shapes.writer import write_dataset
+    from tests.datasets import write_dataset
 
     folder = WORK / f"data-{normals}"
     if not folder.exists():

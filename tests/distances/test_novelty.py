@@ -224,6 +224,6 @@ def test_without_unseen_shapes_training_shapes_stand_for_nature():
     training, again = blobs(30, 200, draws=2)
     found = measured(again, training, again)["box"]
     _, _, distance = brute_force(novelty.in_box(again), novelty.in_box(training), np.arange(30))
-    assert np.allclose(found.real.distance, distance, rtol=1e-4)
+    assert np.allclose(found.reference.distance, distance, rtol=1e-4)
     assert found.replay_rate == 1
     assert measured(again, training)["box"].replay_rate is None

@@ -14,7 +14,7 @@ from pcgen.evaluate.generated_sets import read_generated
 from pcgen.evaluate.protocol import PROTOCOLS
 from pcgen.evaluate.reference_sets import read_reference_sets, standardisation
 from pcgen.shapes.samples import Samples
-from pcgen.shapes.writer import write_dataset
+from tests.datasets import write_dataset
 from tests.evaluate.shapes import surfaces
 
 P = 48

@@ -43,7 +43,6 @@ from pcgen.shapes.shards import Shard, convert, read_record, write_shard
 from pcgen.shapes.splits import read_table
 from pcgen.shapes.store import Dataset, _remedy
 from pcgen.shapes.threemf import write_3mf
-from pcgen.shapes.writer import write_dataset
 from pcgen.train.budget import Budget, plan_loop
 from pcgen.train.loop import LoopSettings, Trainer, read_metrics
 from pcgen.train.presets import preset
@@ -58,6 +57,7 @@ from pcgen.transport.stochastic.solve_checkpoint import SolveCheckpoint
 from pcgen.transport.stochastic.state import SemidualState
 from tests.benchmarks import scale
 from tests.benchmarks.curve_examples import PREPARE, TRANSPORT
+from tests.datasets import check_hashes, write_dataset
 from tests.fuzz import runs
 from tests.shapes.small_shapes import box_mesh, every_format
 
@@ -156,8 +156,8 @@ def _hdf5() -> list[bytes]:
 
 def _read_hdf5(path: Path) -> None:
     """As a layout lists it and a worker of prepare reads it: both are processes of their own."""
-    arrays = list_arrays(str(path), lambda _: None)
     entry = Entry(path.name, path.stat().st_size, str(path), None, 0)
+    arrays = list_arrays(entry, lambda _: None)
     for stack in arrays if isinstance(arrays, list) else ():
         open_item(
             SourceItem(
@@ -201,7 +201,7 @@ def _dataset(name: str) -> Loader:
         dataset.points([0])
         dataset.frame([0])
         dataset.select(split="train")
-        dataset.verify()
+        check_hashes(dataset)
 
     return Loader(Path(name).suffix, lambda: [_dataset_files()[name]], read)
 

@@ -19,13 +19,13 @@ from pcgen.latent.autoencoder import Autoencoder
 from pcgen.model import ShapeModel
 from pcgen.model.coupling import Latents
 from pcgen.runfile import STAGES
-from pcgen.shapes.writer import write_dataset
 from pcgen.train.latents import couple
 from pcgen.train.loop import LoopSettings
 from pcgen.train.presets import Settings, preset
 from pcgen.train.run import RunConfig
 from pcgen.train.training import train
 from tests.boxes import boxes
+from tests.datasets import write_dataset
 
 #: Coordinates of latents; levels, code and so numbers of a latent; latents.
 DIM, LEVELS, CODE, ATOMS = 3, 1, 2, 5

@@ -5,7 +5,7 @@ import pytest
 
 from pcgen.evaluate.neighbours import Neighbour, Relation
 from pcgen.gallery import MeshFiles
-from pcgen.shapes.mesh_files import Mesh, write_mesh
+from pcgen.shapes.mesh_files import Mesh, mesh_bytes
 from pcgen.shapes.samples import Samples
 
 
@@ -48,7 +48,7 @@ def meshes(tmp_path_factory):
         mesh = Mesh(np.asarray(box.vertices), np.asarray(box.faces))
         files = tuple(folder / f"egg-{k:03d}.{ending}" for ending in ("glb", "ply", "stl"))
         for path in files:
-            write_mesh(path, mesh)
+            path.write_bytes(mesh_bytes(mesh, path.suffix))
         report = {"watertight": True, "faces": 12, "f_score": 0.8125, "candidates": {"a": 1.0}}
         found.append(MeshFiles(name=f"egg-{k:03d}", files=files, report=report))
     return found

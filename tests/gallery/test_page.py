@@ -12,11 +12,10 @@ from pcgen import gallery
 from pcgen.cli import main
 from pcgen.errors import InputError, StorageError
 from pcgen.gallery import Parent, web_geometry
-from pcgen.gallery.curves import curve_svg
 from pcgen.shapes.samples import Samples
 from pcgen.shapes.store import Dataset
-from pcgen.shapes.writer import write_dataset
 from tests.boxes import boxes
+from tests.datasets import write_dataset
 
 KNOWN = Parent("seat/<a>", np.random.default_rng(2).normal(size=(200, 3)).astype(np.float32))
 PARENTS = [[KNOWN], [KNOWN, Parent("seat/gone")], [], [], []]
@@ -251,31 +250,6 @@ def test_frames_whose_points_keep_their_identity_are_blended(built, tmp_path, sa
     gallery.build(Samples(points=samples.points[:1]), tmp_path / "g",
                   interpolation=Samples(points=frames))  # fmt: skip
     assert page_data(tmp_path / "g")[0]["path"]["matched"] is False
-
-
-@pytest.mark.parametrize(
-    "losses",
-    [[5.0, 4, 3], [1e-6, 1e2], [-1.0, 0, 1], [2.0, 2.0], [0.0, 0.0], [0.5 + 1e-14, 0.5]],
-    ids=["plain", "decades", "negative", "flat", "zero", "nearly flat"],
-)
-def test_curves_of_any_range_are_drawn_inside_their_frame(losses):
-    svg = curve_svg("a <b>", list(enumerate(losses)))
-    assert "nan" not in svg
-    assert "inf" not in svg
-    numbers = re.findall(r'class="(?:raw|smooth)" d="M([^"]+)"', svg)
-    places = np.array(
-        [[float(v) for v in pair.split()] for line in numbers for pair in line.split("L")]
-    )
-    assert places[:, 0].min() >= 0
-    assert places[:, 0].max() <= 360
-    assert places[:, 1].min() >= 0
-    assert places[:, 1].max() <= 200
-    assert "a &lt;b&gt;" in svg
-
-
-def test_a_curve_of_few_values_is_not_smoothed():
-    paths = dict(re.findall(r'class="(raw|smooth)" d="([^"]+)"', curve_svg("a", [(1, 9), (2, 1)])))
-    assert paths["raw"] == paths["smooth"]
 
 
 def test_learning_curves_survive_a_killed_run(tmp_path):

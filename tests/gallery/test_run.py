@@ -16,10 +16,10 @@ from pcgen.errors import InputError
 from pcgen.gallery import contact_sheet, preview
 from pcgen.gallery.preview import Preview
 from pcgen.shapes.samples import Samples
-from pcgen.shapes.writer import write_dataset
 from pcgen.viewer import stills
 from pcgen.viewer.sources import open_source, training_shapes
 from tests.boxes import boxes
+from tests.datasets import write_dataset
 
 LEARNED = "tall"
 

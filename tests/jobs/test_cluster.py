@@ -19,8 +19,8 @@ from pcgen import pipeline
 from pcgen.distances import tables
 from pcgen.errors import BackendError, DataError
 from pcgen.jobs import pool
-from pcgen.shapes.writer import write_dataset
 from tests.boxes import boxes
+from tests.datasets import write_dataset
 from tests.jobs import killing
 from tests.shapes.small_shapes import box_mesh, obj_bytes
 

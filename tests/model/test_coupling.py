@@ -159,9 +159,8 @@ def test_a_base_or_a_map_of_other_latents_is_refused(coupling):
 
 
 def test_three_files_hold_a_coupling(coupling, tmp_path, generator):
-    coupling.latents.save(tmp_path / FILES[0])
-    checkpoint.save(tmp_path / FILES[1], *coupling.omega.to_checkpoint())
-    couple(coupling.omega, coupling.latents.y, 0.1, 0, 200_000).save(tmp_path / FILES[2])
+    solution = couple(coupling.omega, coupling.latents.y, 0.1, 0, 200_000)
+    LatentCoupling.save(tmp_path, coupling.latents, coupling.omega, solution)
     again = LatentCoupling.load(tmp_path, 10, 2)
     x = coupling.omega.sample(100, generator)
     assert torch.equal(again.assign(x), coupling.assign(x))

@@ -14,10 +14,10 @@ import torch
 
 from pcgen import checkpoint, pipeline
 from pcgen.processes import ALONE
-from pcgen.shapes.writer import write_dataset
 from pcgen.train.loop import read_metrics
 from pcgen.transport import GaussianSource, SemidiscreteSolution
 from tests.boxes import boxes
+from tests.datasets import write_dataset
 from tests.processes import work
 
 pytestmark = pytest.mark.slow

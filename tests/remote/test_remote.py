@@ -18,6 +18,7 @@ from pcgen.shapes.prepare import prepare
 from pcgen.shapes.remote_datasets import local_folder
 from pcgen.shapes.store import Dataset
 from tests.boxes import boxes
+from tests.datasets import check_hashes
 from tests.shapes.small_shapes import box_mesh, obj_bytes
 
 
@@ -107,7 +108,7 @@ def test_a_published_data_set_is_copied_once_and_again_when_it_changes(source, t
     assert folder.is_relative_to(cache)
     system.pipe("/sets/boxes/points.npy", b"never read again")
     assert local_folder(url) == folder
-    Dataset.open(folder).verify()
+    check_hashes(Dataset.open(folder))
     prepare(source, "memory://sets/other", points=50, workers=1)
     for name in ("points.npy", "normals.npy", "index.csv", "report.json", "dataset.json"):
         system.copy(f"/sets/other/{name}", f"/sets/boxes/{name}")
@@ -123,7 +124,7 @@ def test_a_copy_that_breaks_off_leaves_the_old_one(source, monkeypatch):
     system.rm("/sets/broken/index.csv")
     with pytest.raises(DataError, match="nothing at"):
         local_folder(url)
-    Dataset.open(folder).verify()
+    check_hashes(Dataset.open(folder))
 
 
 def test_commands_read_data_sets_by_url(source, tmp_path, capsys):

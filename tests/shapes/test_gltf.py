@@ -347,3 +347,22 @@ def test_strips_and_fans_without_indices(mode):
     mesh = read(glb.bytes(meshes=[{"primitives": [part]}])).shape
     assert face_areas(mesh).sum() == pytest.approx(1)
     assert (mesh.triangles()[:, 1] - mesh.triangles()[:, 0]).shape == (2, 3)
+
+
+def test_corners_after_the_last_triangle_are_counted():
+    glb = Glb()
+    part = glb.part(corners=np.r_[FACES, FACES[:2]])
+    data = glb.bytes(meshes=[{"primitives": [part]}])
+    assert np.allclose(box(data), PLAIN)
+    assert read(data).notes == ("2 corners after the last triangle; left out",)
+
+
+@pytest.mark.parametrize("scene", [{"nodes": [0]}, {"nodes": [0, 1]}, None])
+def test_of_levels_of_detail_the_finest_is_read(scene):
+    glb = Glb(extensionsUsed=["MSFT_lod"])
+    fine, coarse = glb.part(), glb.part(3 * CORNERS)
+    nodes = [{"mesh": 0, "extensions": {"MSFT_lod": {"ids": [1]}}}, {"mesh": 1}]
+    meshes = [{"primitives": [fine]}, {"primitives": [coarse]}]
+    data = glb.bytes(meshes=meshes, nodes=nodes, scenes=[scene] if scene else [])
+    assert np.allclose(box(data), PLAIN)
+    assert read(data).notes == ("1 nodes are coarser levels of detail; left out",)

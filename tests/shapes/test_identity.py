@@ -8,6 +8,7 @@ import zipfile
 import h5py
 import numpy as np
 import pytest
+import torch
 
 from pcgen.cli import main
 from pcgen.errors import DataError
@@ -312,15 +313,40 @@ def test_labels_in_npz_give_categories_by_number_or_name(tmp_path):
     assert list(items) == ["cup/s/000000", "cup/s/000002", "mug/s/000001"]
 
 
-def test_what_an_archive_holds_and_only_libraries_read_is_named_with_what_to_do(tmp_path):
-    with zipfile.ZipFile(tmp_path / "all.zip", "w") as archive:
-        for name, content in (("a/x.obj", box()), ("a/s.h5", b"x"), ("a/s.pt", b"x")):
-            archive.writestr(name, content)
-    plan, _ = planned(tmp_path / "all.zip")
-    assert {(r.item, r.reason) for r in plan.rejected} == {
-        (f"all.zip:a/s{s}", f"{s} files cannot be read inside an archive; unpack all.zip")
-        for s in (".h5", ".pt")
-    }
+def test_arrays_in_an_archive_are_read_like_those_on_disk(tmp_path):
+    points = np.stack([cloud(k) for k in range(3)])
+    with h5py.File(tmp_path / "train.h5", "w") as handle:
+        handle["data"], handle["label"] = points, [[0], [1], [0]]
+    torch.save({"points": torch.from_numpy(points)}, tmp_path / "s.pt")
+    with zipfile.ZipFile(tmp_path / "all.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in ("train.h5", "s.pt"):
+            archive.write(tmp_path / name, f"a/{name}")
+        archive.writestr("a/broken.pt", b"x")
+        archive.writestr("a/broken.h5", b"x")
+    plan, items = planned(tmp_path / "all.zip")
+    assert len(items) == 6
+    for name, row in (("class 1/train/000001", 1), ("a/s/000002", 2)):
+        assert np.allclose(open_item(items[name]).shape.points, points[row])
+    assert items["class 0/train/000002"].split == "train"
+    assert {r.item for r in plan.rejected} == {"all.zip:a/broken.pt", "all.zip:a/broken.h5"}
+    assert all("/proc" not in r.reason for r in plan.rejected)
+
+
+def test_categories_of_shapenetsem_are_those_of_its_metadata(tmp_path):
+    words = {"a1": "Chair,OfficeChair,_Attributes", "b2": "_Attributes,Table", "c3": ""}
+    table = "fullId,category,up\n" + "".join(f'wss.{k},"{w}",\n' for k, w in words.items())
+    files = {f"models-OBJ/models/{k}.obj": box(n) for n, k in enumerate(words)}
+    _, items = planned(fill(tmp_path / "sem", {**files, "metadata.csv": table}))
+    assert sorted(items) == ["Chair/a1", "Table/b2", "sem/c3"]
+
+
+def test_parts_of_partnet_mobility_are_one_shape(tmp_path):
+    tree = [{"children": [{"objs": ["original-1", "original-2"]}]}]
+    files = {f"7/textured_objs/{p}.obj": box() for p in ("new-3", "original-1", "original-2")}
+    files |= {"7/meta.json": json.dumps({"model_cat": "Box"}), "7/result.json": json.dumps(tree)}
+    _, items = planned(fill(tmp_path, files))
+    assert list(items) == ["Box/7"]
+    assert len(open_item(items["Box/7"]).shape.faces) == 24
 
 
 def test_text_files_that_are_no_clouds_are_told_where_there_is_nothing_else(tmp_path):

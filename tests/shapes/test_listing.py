@@ -11,7 +11,7 @@ from pcgen.shapes import listing as listing_module
 from pcgen.shapes import starter
 from pcgen.shapes.listing import read_entry, scan
 from pcgen.shapes.starter import starter_path
-from pcgen.shapes.writer import write_dataset
+from tests.datasets import write_dataset
 
 
 def zipped(path, names, data=b"content"):

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pcgen.errors import InputError, MeshError
 from pcgen.shapes.formats import MESH_SUFFIXES
 from pcgen.shapes.formats.ply import read_ply
-from pcgen.shapes.mesh_files import WRITE_SUFFIXES, Mesh, check_mesh, face_areas, write_mesh
+from pcgen.shapes.mesh_files import WRITE_SUFFIXES, Mesh, check_mesh, face_areas, mesh_bytes
 from pcgen.shapes.reading import read_mesh
 from tests.shapes.small_shapes import obj_bytes, off_bytes
 
@@ -34,7 +34,8 @@ def test_every_format_gives_the_same_box(box, box_files, suffix):
 
 @pytest.mark.parametrize("suffix", WRITE_SUFFIXES)
 def test_what_is_written_is_read_again(tmp_path, box, suffix):
-    path = write_mesh(tmp_path / f"box{suffix}", box)
+    path = tmp_path / f"box{suffix}"
+    path.write_bytes(mesh_bytes(box, suffix))
     assert np.allclose(measures(read_mesh(path)), measures(box), atol=1e-5)
     theirs = trimesh.load(path, force="mesh")
     assert theirs.area == pytest.approx(7, rel=1e-5)
@@ -44,13 +45,14 @@ def test_what_is_written_is_read_again(tmp_path, box, suffix):
 @pytest.mark.parametrize("suffix", [".ply", ".glb"])
 def test_colours_are_kept(tmp_path, box, suffix):
     colours = np.tile(np.uint8([10, 200, 30]), (len(box.vertices), 1))
-    path = write_mesh(tmp_path / f"box{suffix}", box, colours=colours)
+    path = tmp_path / f"box{suffix}"
+    path.write_bytes(mesh_bytes(box, suffix, colours=colours))
     theirs = trimesh.load(path, force="mesh", process=False)
     assert theirs.visual.vertex_colors[0, :3].tolist() == [10, 200, 30]
 
 
-def test_a_glb_is_a_named_matt_thing_whose_buffers_say_what_they_hold(tmp_path, box):
-    data = write_mesh(tmp_path / "crate.glb", box).read_bytes()
+def test_a_glb_is_a_named_matt_thing_whose_buffers_say_what_they_hold(box):
+    data = mesh_bytes(box, ".glb", name="crate")
     tree = json.loads(data[20 : 20 + int.from_bytes(data[12:16], "little")])
     (mesh,), (part,) = tree["meshes"], tree["meshes"][0]["primitives"]
     assert mesh["name"] == "crate"
@@ -61,11 +63,11 @@ def test_a_glb_is_a_named_matt_thing_whose_buffers_say_what_they_hold(tmp_path, 
     assert all(view(accessor)["target"] == 34962 for accessor in part["attributes"].values())
 
 
-def test_writing_refuses_what_does_not_fit(tmp_path, box):
+def test_writing_refuses_what_does_not_fit(box):
     with pytest.raises(InputError, match=r"\.glb, \.ply, \.obj, \.stl"):
-        write_mesh(tmp_path / "box.xyz", box)
+        mesh_bytes(box, ".xyz")
     with pytest.raises(InputError, match="normals"):
-        write_mesh(tmp_path / "box.ply", box, normals=np.zeros((2, 3)))
+        mesh_bytes(box, ".ply", normals=np.zeros((2, 3)))
 
 
 PARTS = ["{0}", "{0}/7", "{0}//7", "{0}/7/7", "{0}/"]

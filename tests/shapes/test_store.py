@@ -7,9 +7,9 @@ import pickle
 import numpy as np
 import pytest
 
-from pcgen.errors import DataError, InputError, StorageError
+from pcgen.errors import DataError, InputError
 from pcgen.shapes.store import Dataset
-from pcgen.shapes.writer import write_dataset
+from tests.datasets import write_dataset
 
 
 @pytest.fixture
@@ -79,34 +79,11 @@ def test_content_hash_follows_content_only(tmp_path, clouds, dataset):
     assert write_dataset(tmp_path / "moved", moved).content_hash != again.content_hash
 
 
-def test_verify_names_the_changed_shape(dataset):
-    dataset.verify()
-    path = dataset.path / "points.npy"
-    raw = bytearray(path.read_bytes())
-    raw[-1] ^= 1
-    path.write_bytes(raw)
-    with pytest.raises(DataError, match="sofa bed/000005"):
-        Dataset.open(dataset.path).verify()
-
-
 def test_a_data_set_travels_to_another_process_by_path(dataset):
     dataset.points([0])
     packed = pickle.dumps(dataset)
     assert len(packed) < 500
     assert np.array_equal(pickle.loads(packed).points([1]), dataset.points([1]))
-
-
-def test_an_existing_folder_is_not_overwritten(dataset, clouds):
-    with pytest.raises(StorageError, match="exists already"):
-        write_dataset(dataset.path, clouds)
-
-
-def test_ids_must_differ_and_columns_must_match(tmp_path, clouds):
-    with pytest.raises(InputError, match="different"):
-        write_dataset(tmp_path / "x", clouds, ids=["a"] * 6)
-    with pytest.raises(InputError, match="splits must name 6 shapes, got 1"):
-        write_dataset(tmp_path / "x", clouds, splits=["train"])
-    assert not (tmp_path / "x").exists()
 
 
 def test_missing_and_unfinished_sets_say_what_to_do(tmp_path):

@@ -12,10 +12,10 @@ import torch
 
 from pcgen.shapes.arrays import npy_header
 from pcgen.shapes.store import COLUMNS, FORMAT, VERSION
-from pcgen.shapes.writer import write_dataset
 from pcgen.train import data
 from pcgen.train.data import TrainingClouds
 from tests.boxes import boxes
+from tests.datasets import write_dataset
 
 ROOT = Path(__file__).parents[2]
 

@@ -10,9 +10,9 @@ from pcgen import pipeline
 from pcgen.config import from_plain, to_plain
 from pcgen.errors import InputError
 from pcgen.model import ShapeModel
-from pcgen.shapes.writer import write_dataset
 from pcgen.train.presets import PRESETS, Settings, preset
 from tests.boxes import boxes
+from tests.datasets import write_dataset
 
 
 @pytest.mark.parametrize("name", PRESETS)

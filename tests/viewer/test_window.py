@@ -10,8 +10,8 @@ import pytest
 from pcgen import pipeline
 from pcgen.render.inputs import open_collection
 from pcgen.shapes.samples import Samples
-from pcgen.shapes.writer import write_dataset
 from tests.boxes import boxes
+from tests.datasets import write_dataset
 from tests.viewer.screen import MISSING, Screen
 
 pytestmark = [

@@ -70,6 +70,7 @@ UNUSABLE: dict[str, str] = {
     ".drc": "decode it with: draco_decoder -i IN -o OUT.ply",
     **dict.fromkeys((".tar", ".tgz", ".gz", ".bz2", ".xz", ".7z", ".rar", ".zst", ".lz4",
                      ".001", ".z01"), _UNPACK),
+    ".zip": "unpack it first; only 'pcgen prepare' reads zip archives",
     **dict.fromkeys((".hdf", ".he5", ".nc"), "if it is HDF5, rename it to .h5"),
     **dict.fromkeys((".ldr", ".mpd"), "open it in LeoCAD and export it as OBJ"),
     ".b3dm": "convert it with: 3d-tiles-tools b3dmToGlb -i IN -o OUT.glb",

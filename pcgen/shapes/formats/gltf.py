@@ -30,7 +30,7 @@ _KINDS = {5120: "i1", 5121: "u1", 5122: "<i2", 5123: "<u2", 5125: "<u4", 5126: "
 _WIDTHS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4, "MAT2": 4, "MAT3": 9, "MAT4": 16}
 _INSTANCES = "EXT_mesh_gpu_instancing"
 _DRACO = "KHR_draco_mesh_compression"
-_SUPPORTED = {"KHR_mesh_quantization", _INSTANCES, "KHR_node_visibility"}
+_SUPPORTED = {"KHR_mesh_quantization", _INSTANCES, "KHR_node_visibility", "MSFT_lod"}
 _COMPRESSED = {_DRACO, "EXT_meshopt_compression", "KHR_meshopt_compression"}
 # Extensions for materials, textures, lights, metadata and behaviour, which do not change the shape.
 _HARMLESS = re.compile(
@@ -163,12 +163,16 @@ class _Scene:
                 self._notes.append(f"{len(scenes) - 1} scenes beside the default one; left out")
         elif nodes and not roots:
             raise MeshError("not a readable glTF file: its nodes form a cycle")
-        found, waiting, hidden = [], list(reversed(roots)), 0
+        extensions = [node.get("extensions", {}) for node in nodes]
+        coarse = {n for own in extensions for n in own.get("MSFT_lod", {}).get("ids", ())}
+        found, waiting = [], list(reversed(roots))
+        hidden, coarser = 0, len(coarse.intersection(range(len(nodes))))
         while waiting:
             number = waiting.pop()
             node = nodes[number]
-            visibility = node.get("extensions", {}).get("KHR_node_visibility", {})
-            if visibility.get("visible", True) is False:
+            if number in coarse:
+                continue
+            if extensions[number].get("KHR_node_visibility", {}).get("visible", True) is False:
                 hidden += 1
                 continue
             found.append(number)
@@ -177,6 +181,8 @@ class _Scene:
             waiting += reversed(node.get("children", []))
         if hidden:
             self._notes.append(f"{hidden} nodes of the glTF file are invisible; left out")
+        if coarser:
+            self._notes.append(f"{coarser} nodes are coarser levels of detail; left out")
         return found
 
     def _show(self, number: int) -> None:
@@ -204,6 +210,8 @@ class _Scene:
             if self._size > LIMIT:
                 raise MeshError(f"its instances make more than {LIMIT} corners; too many to read")
             triangles = None if mode == 0 else _triangles(corners, mode)
+            if mode == 4 and (rest := len(corners) % 3):
+                self._notes.append(f"{rest} corners after the last triangle; left out")
             for moved, linear in (
                 [(_bent(local, *joints), _mean_linear(*joints))]
                 if joints is not None

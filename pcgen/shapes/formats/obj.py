@@ -55,7 +55,9 @@ def _left_out(data: bytes, has_faces: bool) -> tuple[str, ...]:
     for word, what in _NO_FACES.items():
         line = b"\n" + word + b" "
         count = data.count(line) if line in data else 0
-        if count and not has_faces and word != b"p":
+        if word == b"p" and not has_faces:
+            continue  # they are the scan
+        if count and not has_faces:
             raise MeshError(
                 f"no faces: it is made of {count} {what} ({word.decode()!r}); export it as polygons"
             )

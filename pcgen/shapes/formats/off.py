@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from pcgen.errors import MeshError
 from pcgen.shapes.formats.polygons import triangles
-from pcgen.shapes.formats.raw import RawShape, Sibling, parse_numbers
+from pcgen.shapes.formats.raw import RawShape, Sibling, parse_numbers, plain_nan
 
 # ST (texture), C (colour) and N (normal) mean more numbers per vertex, 4 a homogeneous coordinate,
 # n another dimension; Geomview and MeshLab differ in their order. The word may be missing.
@@ -36,8 +36,9 @@ def read_off(data: bytes, sibling: Sibling | None = None) -> RawShape:
         MeshError: not OFF, not in 3D, or fewer numbers than the counts state.
     """
     magic = _MAGIC.match(data)
-    if b"#" in data and not (magic and magic["binary"]):
-        data = _COMMENT.sub(b"", data)
+    if not (magic and magic["binary"]):
+        data = plain_nan(data)
+        data = _COMMENT.sub(b"", data) if b"#" in data else data
         magic = _MAGIC.match(data)
     if magic is None:
         raise MeshError("not an OFF file: it must begin with OFF")

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pcgen.errors import MeshError
-from pcgen.shapes.formats.raw import RawShape, Sibling
+from pcgen.shapes.formats.raw import RawShape, Sibling, normals_of, parse_numbers
 
 
 def read_pcd(data: bytes, sibling: Sibling | None = None) -> RawShape:
@@ -32,10 +32,7 @@ def read_pcd(data: bytes, sibling: Sibling | None = None) -> RawShape:
             points = np.stack([columns[axis] for axis in "xyz"], 1).astype(np.float64)
     except (KeyError, ValueError, IndexError, TypeError, OverflowError) as error:
         raise MeshError(f"the PCD file is damaged or has no x, y, z ({error})") from None
-    if {"normal_x", "normal_y", "normal_z"} <= columns.keys():
-        normals = np.stack([columns[f"normal_{axis}"] for axis in "xyz"], 1).astype(np.float64)
-        return RawShape(points, normals=normals)
-    return RawShape(points)
+    return RawShape(points, normals=normals_of(columns))
 
 
 def _pcd_header(data: bytes) -> tuple[dict[str, list[str]], bytes]:
@@ -67,9 +64,10 @@ def _pcd_columns(
     if not total:
         return {name: np.zeros(0) for name in names}
     if coding == "ascii":
-        table = np.loadtxt(body.splitlines()[:total], ndmin=2)
-        if len(table) != total:
-            raise ValueError(f"the header states {total} points, the file holds {len(table)}")
+        lines = [line for line in body.splitlines() if line.strip()][:total]
+        if len(lines) != total:
+            raise ValueError(f"the header states {total} points, the file holds {len(lines)}")
+        table = parse_numbers(lines, sum(counts))
         starts = np.cumsum(counts) - counts
         return {name: table[:, k] for name, k in zip(names, starts, strict=True)}
     if coding == "binary":

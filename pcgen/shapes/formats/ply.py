@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from pcgen.errors import MeshError
 from pcgen.shapes.formats.polygons import triangles
-from pcgen.shapes.formats.raw import RawShape, Sibling
+from pcgen.shapes.formats.raw import RawShape, Sibling, normals_of, plain_nan
 
 _TYPES = {
     **dict.fromkeys(("char", "int8"), "i1"),
@@ -68,7 +68,8 @@ def read_ply(data: bytes, sibling: Sibling | None = None) -> RawShape:
         columns = _read_elements(data, body, order, elements)
     except (ValueError, OverflowError, IndexError, struct.error) as error:
         raise MeshError(f"the PLY file is truncated or damaged ({error})") from None
-    vertex = next((columns[name] for name in _VERTICES if name in columns), {})
+    found = next((columns[name] for name in _VERTICES if name in columns), {})
+    vertex = {name: column for name, column in found.items() if not isinstance(column, tuple)}
     if not {"x", "y", "z"} <= vertex.keys():
         raise MeshError("the PLY file has no vertices with x, y and z")
     vertices = np.stack([vertex[axis].astype(np.float64) for axis in "xyz"], 1)
@@ -83,12 +84,7 @@ def read_ply(data: bytes, sibling: Sibling | None = None) -> RawShape:
     if len(sizes):
         faces, crossed = triangles(vertices, corners, sizes)
         return RawShape(vertices, faces, notes=(*notes, *crossed))
-    normals = None
-    for prefix in ("n", "normal_", "normal"):
-        if {f"{prefix}{axis}" for axis in "xyz"} <= vertex.keys():
-            columns_of = [vertex[f"{prefix}{axis}"].astype(np.float64) for axis in "xyz"]
-            normals = np.stack(columns_of, 1)
-    return RawShape(vertices, normals=normals, notes=notes)
+    return RawShape(vertices, normals=normals_of(vertex), notes=notes)
 
 
 def _polygons(columns: dict[str, dict[str, Any]]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -136,8 +132,8 @@ def read_header(data: bytes) -> tuple[str, list[_Element], int]:
     start = data[:65536]
     if start.startswith(b"ply\r") and start[4:5] != b"\n":
         start = start.replace(b"\r", b"\n")  # lines as old Macs end them
-    mark = start.find(b"end_header")
-    end = start.find(b"\n", mark)
+    mark = start.find(b"\nend_header")
+    end = start.find(b"\n", mark + 1)
     if not start.startswith(b"ply") or mark < 0 or end < 0:
         raise MeshError("not a PLY file: it must begin with 'ply' and have a line 'end_header'")
     order: str | None = None
@@ -168,9 +164,7 @@ def _with_property(element: _Element, words: list[str]) -> _Element:
 
 def _numbers_of(body: bytes, elements: list[_Element]) -> tuple[bytes, str, list[_Element]]:
     """A text body as a binary one in which every value is a double."""
-    if b"," in body:
-        body = body.replace(b",", b".")
-    words = np.array(body.split(), "<f8")
+    words = np.array(plain_nan(body).replace(b",", b".").split(), "<f8")
     wide = [
         _Element(
             element.name,

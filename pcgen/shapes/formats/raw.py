@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,8 +32,8 @@ class RawShape(NamedTuple):
     notes: tuple[str, ...] = ()
 
 
-#: How programs of Microsoft's compilers write NaN and infinity: ``1.#QNAN``, ``-1.#IND00``.
-NO_NUMBER = re.compile(rb"[+-]?1\.#\w+")
+#: How programs of Microsoft's compilers write NaN and infinity: ``1.#QNAN``, ``-nan(ind)``.
+_NO_NUMBER = re.compile(rb"[+-]?(?:1\.#\w+|nan\(\w*\))", re.IGNORECASE)
 
 Reader = Callable[[bytes, Sibling | None], RawShape]
 
@@ -50,22 +50,34 @@ def to_utf8(data: bytes) -> bytes:
     return data
 
 
-def parse_numbers(lines: list[bytes], columns: int) -> NDArray[np.float64]:
-    """The first ``columns`` numbers of each line, (lines, columns); decimal commas are allowed.
+def normals_of(columns: Mapping[str, NDArray[Any]]) -> NDArray[np.float64] | None:
+    """The columns of normals by their usual names, (V, 3), or None."""
+    for prefix in ("n", "normal_", "normal"):
+        if {f"{prefix}{axis}" for axis in "xyz"} <= columns.keys():
+            return np.stack([columns[f"{prefix}{axis}"] for axis in "xyz"], 1).astype(np.float64)
+    return None
+
+
+def plain_nan(text: bytes) -> bytes:
+    """Text with ``nan`` for what Microsoft's compilers write instead."""
+    return _NO_NUMBER.sub(b"nan", text) if b".#" in text or b"nan(" in text else text
+
+
+def parse_numbers(lines: list[bytes], columns: int | list[int]) -> NDArray[np.float64]:
+    """Numbers of each line, (lines, columns): the first ones, or those at the given places.
+
+    Decimal commas and comments after ``#`` are allowed.
 
     Raises:
         ValueError: a line has fewer numbers, or other text.
     """
-    if any(b".#" in line for line in lines):  # else '#' would begin a comment
-        lines = [NO_NUMBER.sub(b"nan", line) for line in lines]
+    places = range(columns) if isinstance(columns, int) else columns
     with warnings.catch_warnings(action="ignore"):  # of no numbers, which the count below shows
         try:
-            table = np.loadtxt(lines, np.float64, usecols=range(columns), ndmin=2)
+            table = np.loadtxt(lines, np.float64, comments=None, usecols=places, ndmin=2)
         except ValueError:
-            if not any(b"," in line for line in lines[:100]):
-                raise
-            lines = [line.replace(b",", b".") for line in lines]
-            table = np.loadtxt(lines, np.float64, usecols=range(columns), ndmin=2)
+            text = plain_nan(b"\n".join(lines)).replace(b",", b".").split(b"\n")
+            table = np.loadtxt(text, np.float64, usecols=places, ndmin=2)
     if len(table) != len(lines):
         raise ValueError("an empty line")
     return table

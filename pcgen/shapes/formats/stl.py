@@ -11,8 +11,8 @@ from pcgen.shapes.formats.polygons import triangles
 from pcgen.shapes.formats.raw import RawShape, Sibling, parse_numbers
 
 _FACET = np.dtype([("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("attribute", "<u2")])
-_VERTEX = re.compile(rb"vertex[ \t]+([^\n]*)", re.IGNORECASE)
-_LOOP_END = re.compile(rb"endloop", re.IGNORECASE)
+_VERTEX = re.compile(rb"^[ \t]*vertex[ \t]+([^\n]*)", re.IGNORECASE | re.MULTILINE)
+_LOOP_END = re.compile(rb"^[ \t]*endloop", re.IGNORECASE | re.MULTILINE)
 
 
 def read_stl(data: bytes, sibling: Sibling | None = None) -> RawShape:
@@ -57,7 +57,7 @@ def _read_text(data: bytes) -> RawShape:
     notes: tuple[str, ...] = ()
     if b"endsolid" not in data[-4096:].lower():
         notes = ("the STL file has no 'endsolid'; it may be cut off",)
-    loops = data.count(b"endloop") or len(_LOOP_END.findall(data))
+    loops = len(_LOOP_END.findall(data))
     if len(lines) == 3 * loops or not (loops or len(lines) % 3):
         return RawShape(corners, np.arange(len(corners)).reshape(-1, 3), notes=notes)
     sizes = [len(_VERTEX.findall(loop)) for loop in _LOOP_END.split(data)]

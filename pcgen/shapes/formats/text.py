@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pcgen.errors import MeshError
-from pcgen.shapes.formats.raw import NO_NUMBER, RawShape, Sibling, to_utf8
+from pcgen.shapes.formats.raw import RawShape, Sibling, parse_numbers, plain_nan, to_utf8
 
 _SEPARATORS = re.compile(rb"[,;\t]")
 _NUMBER = re.compile(rb"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|[+-]?(?:nan|inf)", re.IGNORECASE)
@@ -17,19 +17,19 @@ _DECIMAL_COMMA = re.compile(rb"[+-]?\d*,\d+(?:[eE][+-]?\d+)?")
 _LOOSE_COMMA = re.compile(rb",(?=\s|$)")
 _WORD = re.compile(rb"[^\s;]+")
 _QUOTED_COMMA = re.compile(rb'"([+-]?\d*),(\d+(?:[eE][+-]?\d+)?)"')
-_COMMENTS = (b"//", b"%", b"!")  # besides '#'
+_COMMENTS = (b"#", b"//", b"%", b"!")
 _UNIT = re.compile(rb"[\s_]*[\[(][^\])]*[\])]|_m+(?=[\s,;]|$)")  # of a column, such as [m]
 LEAST = 16  # lines of a text file that may be a cloud
 _SEEN = 100  # lines that determine the separators
 _HEAD = 20  # lines that may come before the points
 #: Names of columns in a header line, as programs write them.
 _COLUMNS = {
-    **dict.fromkeys(("x", "px", "points:0", "x_coordinate", "//x", "easting", "east"), 0),
-    **dict.fromkeys(("y", "py", "points:1", "y_coordinate", "northing", "north"), 1),
-    **dict.fromkeys(("z", "pz", "points:2", "z_coordinate", "elevation", "height"), 2),
-    **dict.fromkeys(("nx", "normal_x", "normalx", "normals:0"), 3),
-    **dict.fromkeys(("ny", "normal_y", "normaly", "normals:1"), 4),
-    **dict.fromkeys(("nz", "normal_z", "normalz", "normals:2"), 5),
+    **dict.fromkeys(("x", "px", "points:0", "points_0", "x_coordinate", "easting", "east"), 0),
+    **dict.fromkeys(("y", "py", "points:1", "points_1", "y_coordinate", "northing", "north"), 1),
+    **dict.fromkeys(("z", "pz", "points:2", "points_2", "z_coordinate", "elevation", "height"), 2),
+    **dict.fromkeys(("nx", "normal_x", "normalx", "normals:0", "normals_0"), 3),
+    **dict.fromkeys(("ny", "normal_y", "normaly", "normals:1", "normals_1"), 4),
+    **dict.fromkeys(("nz", "normal_z", "normalz", "normals:2", "normals_2"), 5),
 }
 
 
@@ -44,13 +44,12 @@ def read_text(data: bytes, sibling: Sibling | None = None) -> RawShape:
     Raises:
         MeshError: no line, or one that is not numbers.
     """
-    data = _unquoted(data)
-    if b"#" in data:
-        data = re.sub(rb"#[^\r\n]*", b"", NO_NUMBER.sub(b"nan", data))
+    data = plain_nan(_unquoted(data))
     lines = [line for line in data.splitlines() if line.strip()]
     names, lines, notes = _header(lines)
     if any(mark in data for mark in _COMMENTS):
         lines = [line for line in lines if not line.lstrip().startswith(_COMMENTS)]
+        lines = [line.partition(b"#")[0] for line in lines]
     lines = _separated(lines)
     if lines and lines[0].strip().isdigit():
         lines, said = _without_counts(lines)
@@ -65,8 +64,11 @@ def read_text(data: bytes, sibling: Sibling | None = None) -> RawShape:
         )
     width = len(list(itertools.takewhile(_NUMBER.fullmatch, first)))  # then labels may follow
     places = _places(names, width or len(first))
+    if not names and _is_counted(lines, width):
+        places = [k + 1 for k in places if k + 1 < width]
+        notes += ("column 1 counts the lines; columns 2 to 4 are x, y, z",)
     try:
-        table = np.loadtxt(lines, np.float64, usecols=places, ndmin=2)
+        table = parse_numbers(lines, places)
     except (ValueError, OverflowError) as error:
         raise MeshError(f"a line is not numbers 'x y z' ({error})") from None
     if table.shape[1] < 3:
@@ -107,24 +109,48 @@ def looks_like_points(start: bytes) -> bool:
 
 
 def _header(lines: list[bytes]) -> tuple[list[bytes], list[bytes], tuple[str, ...]]:
-    """The names of the columns, where a line before the points gives them, and the lines after."""
-    ignored = 0
+    """The names of the columns, where a line before the points gives them, and the lines after.
+
+    A comment gives them if it has a name for each column.
+    """
+    ignored, start, told = 0, len(lines), list[bytes]()
     for k, line in enumerate(lines[:_HEAD]):
         names, words = _names(line), re.split(rb"[\s,;]+", line.strip(b" \t,;\r"))
         numbers = [bool(_NUMBER.fullmatch(word)) for word in words]
         named = {b"x", b"y", b"z"} <= set(names)
-        if named or all(numbers[:3]):
-            said = "the first line has no numbers and is"
-            if ignored > 1:
-                said = f"the first {ignored} lines have no numbers and are"
-            said += " ignored; columns 1 to 3 are x, y, z"
-            notes = (said,) if ignored and not named else ()
-            return (names, lines[k + 1 :], notes) if named else ([], lines[k:], notes)
-        if not line.lstrip().startswith(_COMMENTS):
+        if line.lstrip().startswith(_COMMENTS):
+            told = names if named else told
+        elif named:
+            return names, lines[k + 1 :], ()
+        elif all(numbers[:3]):
+            start = min(start, k)
+            if len(words) > 1:  # else it is a count
+                told = told if len(told) == len(words) else []
+                break
+        else:
             ignored += 1
             if sum(numbers) > 1:
-                break
-    return [], lines, ()
+                return [], lines, ()
+    if start == len(lines):
+        return [], lines, ()
+    if not ignored or told:
+        return told, lines[start:], ()
+    said = "the first line has no numbers and is"
+    if ignored > 1:
+        said = f"the first {ignored} lines have no numbers and are"
+    return [], lines[start:], (f"{said} ignored; columns 1 to 3 are x, y, z",)
+
+
+def _is_counted(lines: list[bytes], width: int) -> bool:
+    """Whether the first of four columns or more is the number of the line, from 0 or 1."""
+    if width < 4 or len(lines) < LEAST:
+        return False
+    first = [line.split(None, 1)[0] for line in (*lines[:LEAST], lines[-1])]
+    if not all(map(_NUMBER.fullmatch, first)):
+        return False
+    begin, *_ = counted = list(map(float, first))
+    expected = [*(begin + k for k in range(LEAST)), begin + len(lines) - 1]
+    return begin in (0, 1) and counted == expected
 
 
 def _without_counts(lines: list[bytes]) -> tuple[list[bytes], tuple[str, ...]]:
@@ -146,7 +172,7 @@ def _unquoted(data: bytes) -> bytes:
 
 def _names(line: bytes) -> list[bytes]:
     """The columns that a header names, by the names of this module: x, y, z, nx, ny, nz."""
-    line = _UNIT.sub(b"", line)
+    line = _UNIT.sub(b"", line).lstrip(b"#/%! \t")
     words = [word.strip(b'"/ ').lower() for word in re.split(rb"[\s,;]+", line.strip())]
     own = (b"x", b"y", b"z", b"nx", b"ny", b"nz")
     known = {name.encode(): own[place] for name, place in _COLUMNS.items()}

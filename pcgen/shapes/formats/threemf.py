@@ -72,13 +72,13 @@ def read_3mf(data: bytes, sibling: Sibling | None = None) -> RawShape:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             if fault := archive_fault(archive, _UNPACKED):
                 raise MeshError(fault)
-            return _Package(archive).read()
+            return _ObjectReader(archive).read()
     except (*ARCHIVE_ERRORS, ElementTree.ParseError, LookupError, TypeError) as error:
         reason = f"{type(error).__name__}: {error}"[:200]
         raise MeshError(f"not a readable 3MF file ({reason})") from None
 
 
-class _Package:
+class _ObjectReader:
     def __init__(self, archive: zipfile.ZipFile) -> None:
         self._archive = archive
         self._names = {name.lower(): name for name in archive.namelist()}

@@ -127,7 +127,9 @@ def count_ignored(listing: Listing, found: Found) -> dict[str, int]:
     others = Counter(
         ".tar.gz" if entry.path.lower().endswith(".tar.gz") else entry.suffix or "(none)"
         for entry in listing.entries
-        if entry.path not in used and entry.where not in named
+        if entry.path not in used
+        and entry.where not in named
+        and not entry.path.lower().endswith(".json.gz")  # a table
     )
     return dict(others.most_common(50))
 

@@ -9,18 +9,16 @@ beside it and ``shape_names.txt`` give the categories, and the name of the file 
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 from pcgen.errors import InputError
 from pcgen.files import parse_json
 from pcgen.jobs.workers import Announce, Workers, foreign_limits
-from pcgen.remote import on_disk
 from pcgen.shapes.cloud_arrays import POINTS, CloudArray, list_hdf5
-from pcgen.shapes.items import HDF5, SourceItem, why_not_in_archive
+from pcgen.shapes.items import HDF5, SourceItem
 from pcgen.shapes.layouts import SPLIT_NAMES, WHOLE, Found, split_in, whole_shapes
 from pcgen.shapes.layouts.models import class_of, classes_of_labels, unnamed_labels
 from pcgen.shapes.layouts.synsets import aliases_of, category_of, synset_names
-from pcgen.shapes.listing import Listing, Rejected, read_entry
+from pcgen.shapes.listing import Entry, Listing, Rejected, on_disk, read_entry
 
 EXPECTED = "a .hdf5 or .h5 file with arrays (N, P, 3), such as {synset}/{split}"
 
@@ -40,9 +38,7 @@ def find(listing: Listing) -> Found:
     parts_left = 0
     left: list[str] = []
     labels: set[int | str] = set()
-    contents = _contents([entry.file for entry in files if entry.member is None])
-    for entry in files:
-        stacks = contents.get(entry.file, "") if entry.member is None else why_not_in_archive(entry)
+    for entry, stacks in _contents(files):
         if isinstance(stacks, str):
             rejected.append(Rejected(entry.where, stacks))
             continue
@@ -140,21 +136,21 @@ def _topic(stem: str) -> str:
     return "_".join(kept)
 
 
-def _contents(paths: list[str]) -> dict[str, list[CloudArray] | str]:
+def _contents(files: list[Entry]) -> list[tuple[Entry, list[CloudArray] | str]]:
     """The arrays of each file, or why it cannot be read; read in a process that may crash."""
-    found: dict[str, list[CloudArray] | str] = {}
+    found: dict[Entry, list[CloudArray] | str] = {}
     with Workers(list_arrays, 1, limits=foreign_limits()) as worker:
-        for path in paths:
-            worker.submit(path)
+        for entry in files:
+            worker.submit(entry)
         for outcome in worker.outcomes():
             found[outcome.task] = outcome.death.reason if outcome.death else outcome.result
-    return found
+    return [(entry, found[entry]) for entry in files]
 
 
-def list_arrays(path: str, announce: Announce) -> list[CloudArray] | str:
+def list_arrays(entry: Entry, announce: Announce) -> list[CloudArray] | str:
     """The arrays of clouds in a file, or why there are none."""
     announce(0)
     try:
-        return list_hdf5(Path(on_disk(path)))
+        return list_hdf5(on_disk(entry))
     except InputError as error:
         return str(error)

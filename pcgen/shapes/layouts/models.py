@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
 import io
 import re
@@ -17,6 +18,8 @@ from pcgen.shapes.listing import Listing, read_entry
 _CLASSES = re.compile(r"(?:.*[/_-])?(?:shape_names|class_names|categories|classes)\.txt", re.I)
 _CLASS = re.compile(r"(?:(?P<number>\d{1,6})[\s,:;=.]+)?(?P<name>\D.*?)(?:[\s,:;=]+\d+)?")
 _LIMIT = 512 * 2**20
+#: Tables of the categories of models.
+TABLES = ("model_info.json", "lvis-annotations.json", "lvis-annotations.json.gz", "metadata.csv")
 _NAMES = ("super-category", "super_category", "category")
 
 
@@ -59,19 +62,26 @@ def class_of(label: int | str, classes: dict[int, str]) -> str:
 
 
 def categories_of_models(listing: Listing) -> dict[str, str]:
-    """Category by model, from 3D-FUTURE's ``model_info.json`` and Objaverse's LVIS annotations.
+    """Category by model: 3D-FUTURE's ``model_info.json``, Objaverse's LVIS annotations, and
+    ``metadata.csv`` of ShapeNetSem.
 
     A table that cannot be read is ignored.
     """
     found: dict[str, str] = {}
     for entry in listing.entries:
         name = entry.path.rsplit("/", 1)[-1]
-        if name not in ("model_info.json", "lvis-annotations.json", "lvis-annotations.json.gz"):
+        if name not in TABLES:
             continue
         try:
             data = read_entry(entry, _LIMIT)
             if name.endswith(".gz"):
                 data = gzip.GzipFile(fileobj=io.BytesIO(data)).read(_LIMIT)
+            if name == "metadata.csv":
+                for row in csv.DictReader(io.StringIO(to_utf8(data).decode(), newline="")):
+                    words = [word.strip() for word in row["category"].split(",")]
+                    words = [word for word in words if word[:1] not in ("", "_")]
+                    found[row["fullId"].removeprefix("wss.")] = next(iter(words), "")
+                continue
             table: Any = parse_json(data)
             if isinstance(table, dict):
                 for category, models in table.items():
@@ -82,6 +92,6 @@ def categories_of_models(listing: Listing) -> dict[str, str]:
                     if any(words) and "model_id" in row:
                         found[str(row["model_id"])] = str(next(filter(None, words))).strip()
         except (ValueError, TypeError, AttributeError, KeyError, InputError, RecursionError,
-                OSError, EOFError, zlib.error):  # fmt: skip
+                csv.Error, MeshError, OSError, EOFError, zlib.error):  # fmt: skip
             continue
     return {model: category.replace("/", " or ") for model, category in found.items() if category}

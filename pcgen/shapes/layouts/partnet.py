@@ -1,4 +1,6 @@
-"""PartNet: ``<annotation>/objs/*.obj``, one folder of parts per shape.
+"""PartNet and PartNet-Mobility: ``<annotation>/objs/*.obj``, one folder of parts per shape.
+
+The folder of PartNet-Mobility is called ``textured_objs``.
 
 ``meta.json`` beside the folder names the category; ``result.json`` lists the parts at the leaves of
 the hierarchy. Surface samples beside it are not used.
@@ -17,7 +19,9 @@ from pcgen.shapes.listing import Entry, Listing, read_entry
 
 EXPECTED = "<annotation>/objs/<part>.obj with <annotation>/meta.json or result.json"
 
-_PART = re.compile(r"(?P<place>(?:.*/)?(?P<name>[^/]+))/objs/[^/]+\.obj", re.IGNORECASE)
+_PART = re.compile(
+    r"(?P<place>(?:.*/)?(?P<name>[^/]+))/(?:textured_)?objs/[^/]+\.obj", re.IGNORECASE
+)
 _TABLES = ("meta.json", "result.json", "result_after_merging.json")
 
 
@@ -34,7 +38,9 @@ def find(listing: Listing) -> Found:
     parts: dict[str, list[Entry]] = defaultdict(list)
     for entry in listing.entries:
         if match := _PART.fullmatch(entry.path):
-            parts[match["place"]].append(entry)
+            others = parts[match["place"]]
+            if not others or others[0].parts[:-1] == entry.parts[:-1]:
+                others.append(entry)
     items = []
     for place, entries in parts.items():
         name = place.rsplit("/", 1)[-1]

@@ -4,18 +4,14 @@ For data ρ, find w with ρ = (∇w*)♯ P_w, P_w ∝ e^{−w} (Vesseron, Béthu
 2503.10576). The base is log-concave, so near-jumps of ∇w* carry all the multimodality of ρ. The
 fixed-point iteration: G(w) is the Brenier potential with ∇G♯ρ = P_w; step to (1 − η) w + η G(w).
 
-* :mod:`gaussian` - the closed form, any dimension; the iteration within Gaussians.
-* :mod:`line` - one dimension, by quantiles: exact up to the grid.
+* :mod:`gaussian` - the closed form, any dimension.
+* :mod:`univariate` - one dimension, by quantiles: exact up to the grid.
 * :mod:`network` - samples in any dimension, w an input-convex network (:mod:`convex`), sampled by
   Langevin steps with a Metropolis test (:mod:`mala`), conjugates by :mod:`legendre`.
 * :mod:`iteration` - damping rule, tests for convergence and divergence.
 """
 
-from pcgen.transport.conjugate.gaussian import (
-    GaussianConjugate,
-    conjugate_gaussian,
-    iterate_gaussian,
-)
+from pcgen.transport.conjugate.gaussian import GaussianConjugate, conjugate_gaussian
 from pcgen.transport.conjugate.iteration import IterationStatus, damping_rule
 from pcgen.transport.conjugate.measure import ConjugateNetwork
 from pcgen.transport.conjugate.network import ConjugateSettings, conjugate_network
@@ -31,5 +27,4 @@ __all__ = [
     "conjugate_network",
     "conjugate_univariate",
     "damping_rule",
-    "iterate_gaussian",
 ]

@@ -1,4 +1,4 @@
-"""Conjugate moment measures of Gaussians: the closed form, and the iteration it serves to test.
+"""Conjugate moment measures of Gaussians, in closed form.
 
 ρ = N(m, Σ) is (∇w*)♯ P_w for w(x) = ½ (x − a)ᵀ Σ^{−1/3} (x − a) with a = (I + Σ^{1/3})⁻¹ m: the
 base P_w is N(a, Σ^{1/3}) and the map ∇w*(z) = Σ^{1/3} z + a. (The plain moment measure would
@@ -13,19 +13,9 @@ from typing import TYPE_CHECKING
 import torch
 
 from pcgen.errors import InputError
-from pcgen.transport.conjugate.iteration import (
-    IterationStatus,
-    check_damping,
-    damping_rule,
-    iteration_status,
-)
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
-
-
-ROUNDING = 1e-10
-"""A residual below this share of the problem's size has not diverged."""
 
 
 @dataclass(frozen=True)
@@ -72,69 +62,6 @@ def conjugate_gaussian(mean: Tensor, covariance: Tensor) -> GaussianConjugate:
     third = matrix_power(covariance, 1 / 3)
     eye = torch.eye(len(mean)).to(covariance)
     return GaussianConjugate(torch.linalg.solve(eye + third, mean), third)
-
-
-@dataclass(frozen=True)
-class GaussianIteration:
-    """The result of the fixed-point iteration, with evidence.
-
-    Attributes:
-        measure: the last iterate.
-        residuals: (E_ρ |∇w_k − ∇G(w_k)|²)^{1/2} of each iterate.
-        dampings: η of each step.
-        status: why it stopped.
-    """
-
-    measure: GaussianConjugate
-    residuals: tuple[float, ...]
-    dampings: tuple[float, ...]
-    status: IterationStatus
-
-
-def iterate_gaussian(
-    mean: Tensor,
-    covariance: Tensor,
-    *,
-    start: GaussianConjugate | None = None,
-    damping: float | None = None,
-    tolerance: float = 1e-12,
-    max_steps: int = 500,
-) -> GaussianIteration:
-    """Iterate w ← (1 − η) w + η G(w) on Gaussians, where G(w) is known exactly.
-
-    Args:
-        start: the first iterate, by default N(0, I).
-        damping: η, or None for :func:`damping_rule` of the current Cov(P_w).
-    """
-    check_damping(damping)
-    mean, covariance = _checked(mean, covariance)
-    # Residuals end at the rounding errors of slopes and shifts, which fluctuate.
-    noise = ROUNDING * float((mean.square().sum() + covariance.trace() + len(mean)).sqrt())
-    root, inverse_root = matrix_power(covariance, 0.5), matrix_power(covariance, -0.5)
-    eye = torch.eye(len(mean), dtype=torch.float64)
-    w = start or GaussianConjugate(torch.zeros_like(mean), eye)
-    residuals: list[float] = []
-    dampings: list[float] = []
-    status = None
-    while status is None:
-        hessian = torch.linalg.inv(w.covariance)
-        slope = inverse_root @ matrix_power(root @ w.covariance @ root, 0.5) @ inverse_root
-        # ∇w_k and ∇G at x are hessian (x − centre) and centre + slope (x − mean).
-        shift = hessian @ (mean - w.centre) - w.centre
-        spread = ((hessian - slope) @ covariance @ (hessian - slope)).trace()
-        residuals.append(float((shift.square().sum() + spread.clamp(min=0)).sqrt()))
-        status = iteration_status(residuals, tolerance, noise=noise)
-        if status is not None or len(residuals) > max_steps:
-            break
-        values = torch.linalg.eigvalsh(w.covariance)
-        eta = damping or damping_rule(float(values[0].clamp(min=0)), float(values[-1]))
-        dampings.append(eta)
-        mixed = (1 - eta) * hessian + eta * slope
-        offset = (1 - eta) * hessian @ w.centre + eta * (slope @ mean - w.centre)
-        w = GaussianConjugate(torch.linalg.solve(mixed, offset), torch.linalg.inv(mixed))
-    return GaussianIteration(
-        w, tuple(residuals), tuple(dampings), status or IterationStatus.EXHAUSTED
-    )
 
 
 def matrix_power(matrix: Tensor, power: float) -> Tensor:

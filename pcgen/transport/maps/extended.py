@@ -285,7 +285,7 @@ class PushForward:
     gap: Tensor
     jump: Tensor
 
-    def figures(self, labels: Tensor | None = None) -> dict[str, float]:
+    def statistics(self, labels: Tensor | None = None) -> dict[str, float]:
         """Shares of rejected, interpolated and replayed points; with labels also by mode.
 
         Args:
@@ -295,7 +295,7 @@ class PushForward:
             InputError: some atoms have no label.
         """
         interpolated = (self.shares > 0).sum(1) > 1
-        figures = {
+        statistics = {
             "rejected": self.rejected.double().mean().item(),
             "interpolated": interpolated.double().mean().item(),
             "replayed": (~interpolated).double().mean().item(),
@@ -308,6 +308,6 @@ class PushForward:
                 )
             own = labels[self.neighbours]
             foreign = (own != own[:, :1]) & (self.shares > 0)
-            figures["coverage"] = len(own[:, 0].unique()) / len(labels.unique())
-            figures["mixture"] = foreign.any(1).double().mean().item()
-        return figures
+            statistics["coverage"] = len(own[:, 0].unique()) / len(labels.unique())
+            statistics["mixture"] = foreign.any(1).double().mean().item()
+        return statistics

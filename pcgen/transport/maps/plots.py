@@ -120,10 +120,10 @@ def plot_solution(
 
     pushed.scatter(*end.T, s=5, c=own, linewidths=0, zorder=2)
     pushed.scatter(*atoms.T, s=14, facecolors="none", edgecolors="0.35", linewidths=0.4, zorder=1)
-    figures = mapped.figures()
+    statistics = mapped.statistics()
     pushed.set_title(
-        f"push-forward: {figures['interpolated']:.0%} new (atoms: circles), "
-        f"{figures['rejected']:.1%} at a jump"
+        f"push-forward: {statistics['interpolated']:.0%} new (atoms: circles), "
+        f"{statistics['rejected']:.1%} at a jump"
     )
 
     some = slice(0, MOST_PATHS)

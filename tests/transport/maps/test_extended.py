@@ -53,7 +53,7 @@ def source_points(dim, count=10000):
 def test_modes_are_covered_and_none_mixed(make):
     solution, centres, labels = solved(make, tolerance=0.005)
     mapped = SemidiscreteMap(solution)(source_points(centres.shape[1]))
-    figures = mapped.figures(labels)
+    figures = mapped.statistics(labels)
     assert figures["coverage"] == 1
     assert figures["mixture"] <= 0.001
     assert figures["interpolated"] > 0.9
@@ -102,11 +102,11 @@ def test_touching_and_rolled_up_modes_are_covered_and_kept_apart(name, mode_of, 
     # A thousandth is allowed; without shares that fade these boards have 0.0006 to 0.0008.
     assert (distance > margin).float().mean() <= 0.0004
     labels, _ = mode_of(atoms)
-    figures = mapped.figures(labels)
+    figures = mapped.statistics(labels)
     assert figures["coverage"] == 1
     assert figures["interpolated"] > 0.99
     with pytest.raises(InputError, match="labels must have one number per atom"):
-        mapped.figures(labels[:-1])
+        mapped.statistics(labels[:-1])
     share = torch.bincount(labels, minlength=8) / 1500
     counts = torch.bincount(labels[mapped.cell], minlength=8)
     sigma = (40_000 * share * (1 - share)).sqrt()
@@ -132,7 +132,7 @@ def test_modes_of_few_atoms_are_not_mixed(size, dim):
     problem = SemidiscreteProblem(GaussianSource(dim), torch.cat([atoms, middle]))
     labels = torch.cat([labels, torch.full((200,), 12)])
     solution = SemidualSolver(tolerance=0.1).solve(problem, torch.Generator().manual_seed(0))
-    figures = SemidiscreteMap(solution)(source_points(dim)).figures(labels)
+    figures = SemidiscreteMap(solution)(source_points(dim)).statistics(labels)
     assert figures["coverage"] == 1
     assert figures["mixture"] <= 0.001
     assert figures["interpolated"] > 0.9
@@ -146,7 +146,7 @@ def test_of_few_atoms_all_are_reached_and_mixed_two_by_two(count):
     mapped = SemidiscreteMap(solution)(x)
     apart = torch.pdist(atoms).median()
     assert (torch.cdist(atoms, mapped.points).amin(1) < 0.3 * apart).all()
-    assert mapped.figures()["interpolated"] > 0.5
+    assert mapped.statistics()["interpolated"] > 0.5
     assert ((mapped.shares > 0).sum(1) <= max(2, 1 + count // 4)).all()
     # The mean of all would have none of the variance of the atoms.
     assert mapped.points.var(0).sum() > 0.35 * atoms.var(0, correction=0).sum()
@@ -183,10 +183,10 @@ def test_hard_mode_gives_atoms_and_extended_mode_new_points():
     hard, extended = SemidiscreteMap(solution, "hard")(x), SemidiscreteMap(solution)(x)
     assert torch.equal(hard.points, solution.map(x))
     assert torch.equal(hard.cell, extended.cell)
-    assert hard.figures()["replayed"] == 1
+    assert hard.statistics()["replayed"] == 1
     replays = (torch.cdist(extended.points, solution.problem.atoms).amin(1) < 1e-4).float().mean()
     assert replays < 0.1
-    assert extended.figures()["replayed"] == pytest.approx(replays.item(), abs=0.01)
+    assert extended.statistics()["replayed"] == pytest.approx(replays.item(), abs=0.01)
 
 
 def test_soft_mode_is_the_softmax_mean():

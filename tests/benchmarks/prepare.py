@@ -10,14 +10,15 @@ shapes per second of wall-clock time (the machine should be idle), and the core-
 51,300 meshes of ShapeNetCore would take at that rate: shapes / rate * workers.
 
 examples:
-  pcgen bench prepare
-  pcgen bench prepare --workers 1,2,4 --shapes 400
-  pcgen bench prepare --source ShapeNetCore.v2/03001627 --points 15000
+  python -m tests.benchmarks.prepare
+  python -m tests.benchmarks.prepare --workers 1,2,4 --shapes 400
+  python -m tests.benchmarks.prepare --source ShapeNetCore.v2/03001627 --points 15000
 """
 
 from __future__ import annotations
 
 import argparse
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -26,6 +27,7 @@ from typing import Any
 
 import numpy as np
 
+from pcgen.cli import run_module
 from pcgen.errors import InputError
 from pcgen.progress import say
 from pcgen.shapes.mesh_files import Mesh, face_areas
@@ -218,3 +220,9 @@ def _collection(folder: Path, shapes: int, seed: int) -> Path:
         model.mkdir(parents=True)
         (model / "model_normalized.obj").write_bytes(_shapenet_obj(_wrinkled(5, seed + number)))
     return folder
+
+
+if __name__ == "__main__":
+    raise SystemExit(
+        run_module(sys.modules[__name__], "python -m tests.benchmarks.prepare", sys.argv[1:])
+    )

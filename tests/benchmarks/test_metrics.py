@@ -4,8 +4,8 @@ import argparse
 
 import pytest
 
-from pcgen.bench import metrics
 from pcgen.errors import InputError
+from tests.benchmarks import metrics
 
 
 def parsed(*words):

@@ -7,13 +7,14 @@ built once per cloud if the library allows it. Methods that are not installed ar
 An annealed EMD is compared with the torch recursion; its float64 version is in the tests.
 
 examples:
-  pcgen bench metrics
-  pcgen bench metrics --points 512 --clouds 12 --data data/chairs
+  python -m tests.benchmarks.metrics
+  python -m tests.benchmarks.metrics --points 512 --clouds 12 --data data/chairs
 """
 
 from __future__ import annotations
 
 import argparse
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,6 +23,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pcgen.cli import run_module
 from pcgen.errors import InputError, PcgenError
 
 Clouds = NDArray[np.float32]
@@ -196,3 +198,9 @@ def _exact_ways() -> dict[str, Way]:
         "POT emd2": lambda x, y: exact_assignment(x, y),
         "SciPy linear_sum_assignment": scipy_assignment,
     }
+
+
+if __name__ == "__main__":
+    raise SystemExit(
+        run_module(sys.modules[__name__], "python -m tests.benchmarks.metrics", sys.argv[1:])
+    )

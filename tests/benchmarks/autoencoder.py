@@ -17,7 +17,7 @@ All results are stored under --out, the table as autoencoder.json; finished trai
 repeated.
 
 example:
-  pcgen bench autoencoder datasets/ldraw --out runs/autoencoders --minutes 10
+  python -m tests.benchmarks.autoencoder datasets/ldraw --out runs/autoencoders --minutes 10
 """
 
 from __future__ import annotations
@@ -25,11 +25,13 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import shutil
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pcgen.cli import run_module
 from pcgen.errors import InputError
 
 if TYPE_CHECKING:
@@ -274,3 +276,9 @@ def _decoded(model: Autoencoder, z: Tensor, draw: Any) -> Clouds:
     with torch.no_grad():
         drawn = [model.draw_base(part, POINTS, draw)[1].points for part in z.split(32)]
     return torch.cat(drawn).numpy()
+
+
+if __name__ == "__main__":
+    raise SystemExit(
+        run_module(sys.modules[__name__], "python -m tests.benchmarks.autoencoder", sys.argv[1:])
+    )

@@ -4,14 +4,14 @@ import json
 
 import pytest
 
-from pcgen.bench import prepare
-from pcgen.cli import main
+from pcgen.cli import run_module
+from tests.benchmarks import prepare
 
 
 def test_all_ways_find_the_same_area_and_workers_the_same_set(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(prepare, "SUBDIVISIONS", (2,))
     monkeypatch.setattr(prepare, "REPEATS", 1)
-    code = main(["bench", "prepare", "--shapes", "4", "--points", "64", "--json", "--quiet"])
+    code = run_module(prepare, "prepare", ["--shapes", "4", "--points", "64", "--json", "--quiet"])
     assert code == 0
     result = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert {row["way"] for row in result["rows"]} == {"pcgen", "trimesh", "Open3D"}
@@ -23,5 +23,5 @@ def test_all_ways_find_the_same_area_and_workers_the_same_set(monkeypatch, tmp_p
 
 
 def test_workers_must_be_numbers(capsys):
-    assert main(["bench", "prepare", "--workers", "two"]) == 2
+    assert run_module(prepare, "prepare", ["--workers", "two"]) == 2
     assert "numbers" in capsys.readouterr().err

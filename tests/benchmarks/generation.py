@@ -17,7 +17,7 @@ seconds per shape are those of sampling 2048 points.
 All results are stored under --out; finished trainings and evaluations are not repeated.
 
 example:
-  pcgen bench generation datasets/ldraw --out runs/learning --minutes 5,15,30,60 --threads 1
+  python -m tests.benchmarks.generation datasets/ldraw --out runs/learning --threads 1
 """
 
 from __future__ import annotations
@@ -26,15 +26,16 @@ import argparse
 import json
 import math
 import shutil
+import sys
 import time
 from pathlib import Path
 from typing import Any
 
+from pcgen.cli import run_module
 from pcgen.errors import InputError
 from pcgen.files import write_json
 
 CONTROL = "standard"
-OURS = "bi"  # only in folder names, so that earlier runs are found
 POINTS = (512, 2048)
 TIMED_SHAPES = 20
 KEYS = ("nna_cd", "nna_cd_generated", "nna_cd_reference", "cov_cd", "mmd_cd")
@@ -67,7 +68,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     family = preset(args.preset).base.name
     rows = []
     for minutes in budgets:
-        ours, control = (args.out / f"{minutes:g}-{name}" for name in (OURS, CONTROL))
+        ours, control = (args.out / f"{minutes:g}-{name}" for name in (family, CONTROL))
         _train(args, ours, minutes, None)
         _share(ours, control)
         _train(args, control, minutes, CONTROL)
@@ -157,3 +158,9 @@ def _evaluate(args: argparse.Namespace, path: Path) -> dict[str, Any]:
     row = {"figures": figures, "real": real, "cpu_seconds_a_shape": cpu}
     write_json(kept, row)
     return row
+
+
+if __name__ == "__main__":
+    raise SystemExit(
+        run_module(sys.modules[__name__], "python -m tests.benchmarks.generation", sys.argv[1:])
+    )

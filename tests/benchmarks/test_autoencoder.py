@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from pcgen.bench import autoencoder
-from pcgen.cli import main
+from pcgen.cli import run_module
 from pcgen.distances.tables import Work
 from pcgen.shapes.store import Dataset
+from tests.benchmarks import autoencoder
 from tests.test_generation import make_dataset
 
 NAMES = ["patches", "tokens", "basis-points"]
@@ -26,9 +26,9 @@ def data(tmp_path, monkeypatch):
 
 def test_every_codec_has_a_row_and_is_trained_once(data, tmp_path, capsys):
     out = tmp_path / "out"
-    words = ["bench", "autoencoder", str(data), "--out", str(out), "--preset"]
+    words = [str(data), "--out", str(out), "--preset"]
     words += ["cpu-tiny", "--minutes", "0.03", "--json", "--quiet"]
-    assert main(words) == 0
+    assert run_module(autoencoder, "autoencoder", words) == 0
     result = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert [row["encoder"] for row in result["rows"]] == NAMES
     assert len(autoencoder.describe(result).splitlines()) == 2 + len(NAMES)
@@ -46,7 +46,7 @@ def test_every_codec_has_a_row_and_is_trained_once(data, tmp_path, capsys):
     weights = list(out.rglob("weights.safetensors"))
     assert len(weights) == 3
     before = [path.stat().st_mtime_ns for path in weights]
-    assert main(words) == 0
+    assert run_module(autoencoder, "autoencoder", words) == 0
     assert before == [path.stat().st_mtime_ns for path in weights]
 
 
@@ -77,6 +77,6 @@ def test_what_gives_back_the_points_it_saw_has_ratio_one_whatever_the_proportion
 
 @pytest.mark.parametrize("name", ["magic", "patches,magic", ""])
 def test_an_unknown_codec_lists_the_known_ones(name, tmp_path, capsys):
-    words = ["bench", "autoencoder", str(tmp_path), "--out", str(tmp_path), "--encoders", name]
-    assert main(words) == 2
+    words = [str(tmp_path), "--out", str(tmp_path), "--encoders", name]
+    assert run_module(autoencoder, "autoencoder", words) == 2
     assert "patches, tokens, basis-points" in capsys.readouterr().err
