@@ -77,28 +77,38 @@ def save_meshes(
     Raises:
         InputError: an argument is wrong, or there is nothing to mesh.
     """
-    source: Any = shapes
     if not isinstance(shapes, str | Path):
         if frames is not None:
             raise InputError("frames is for files; shapes in memory have places of their own")
-        source = [
-            shape._named_cloud(shape._file_name(number))
-            for number, shape in enumerate(read_shapes(shapes))
-        ]
-    with shown(progress):
-        return pipeline.mesh(
-            source,
-            Path(out),
+        return read_shapes(shapes).mesh(
+            out,
             formats=formats,
-            frames=frames.path if isinstance(frames, Data) else frames,
+            method=method,
+            faces=faces,
+            thickness=thickness,
+            resolution=resolution,
             unit=unit,
             size=size,
             up=up,
             colour=colour,
             workers=workers,
             ray=ray,
+            progress=progress,
+        )
+    with shown(progress):
+        return pipeline.mesh(
+            Path(shapes),
+            Path(out),
+            frames=frames.path if isinstance(frames, Data) else frames,
+            formats=formats,
             method=method,
             faces=faces,
             thickness=thickness,
             resolution=resolution,
+            unit=unit,
+            size=size,
+            up=up,
+            colour=colour,
+            workers=workers,
+            ray=ray,
         )

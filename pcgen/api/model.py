@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pcgen.api.shapes import Shape, Shapes, read_shape
 from pcgen.errors import InputError
 from pcgen.model import ShapeModel
-from pcgen.model.pack import find_run, is_run_name, pack
+from pcgen.model.pack import find_run, pack
 from pcgen.progress import shown
 from pcgen.runfile import read_run
 from pcgen.shapes.category_frames import SourceFrame
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 BATCH = 16  # clouds encoded at a time
 
-__all__ = ["Model", "is_run_name", "load"]
+__all__ = ["Model", "load"]
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
+from pcgen import pipeline
 from pcgen.config import to_plain
 from pcgen.errors import InputError
+from pcgen.progress import shown
 from pcgen.shapes.category_frames import BOX_FRAME, SourceFrame, frames_of_samples, noted_places
 from pcgen.shapes.cloud_writing import write_cloud
 from pcgen.shapes.samples import Samples, noted_given
@@ -380,24 +382,23 @@ class Shapes(Sequence[Shape]):
         progress: bool = False,
     ) -> dict[str, Any]:
         """Mesh all shapes into the folder ``out``; see :func:`pcgen.save_meshes`."""
-        from pcgen.api.meshing import save_meshes
-
-        return save_meshes(
-            self,
-            out,
-            formats=formats,
-            method=method,
-            faces=faces,
-            thickness=thickness,
-            resolution=resolution,
-            unit=unit,
-            size=size,
-            up=up,
-            colour=colour,
-            workers=workers,
-            ray=ray,
-            progress=progress,
-        )
+        clouds = [shape._named_cloud(shape._file_name(row)) for row, shape in enumerate(self)]
+        with shown(progress):
+            return pipeline.mesh(
+                clouds,
+                Path(out),
+                formats=formats,
+                method=method,
+                faces=faces,
+                thickness=thickness,
+                resolution=resolution,
+                unit=unit,
+                size=size,
+                up=up,
+                colour=colour,
+                workers=workers,
+                ray=ray,
+            )
 
     def summary(self) -> dict[str, Any]:
         """Counts and origin, as plain data."""
