@@ -130,9 +130,7 @@ _WITHIN = {
     "shapes.clouds": (
         "Content=FileContent Opened=OpenedShape checked=clean_cloud shaped_cloud=check_cloud_shape"
     ),
-    "shapes.cloud_files": (
-        "Clouds=CloudList tell_passed_over=report_skipped read_shape=read_normalised_cloud"
-    ),
+    "shapes.cloud_files": "Clouds=CloudList tell_passed_over=report_skipped",
     "shapes.store": "Row=IndexRow",
     "shapes.category_frames": (
         "Place=SourceFrame BOX=BOX_FRAME category_places=category_frames "

@@ -109,11 +109,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
-    from pcgen import pipeline
-    from pcgen.reconstruct.methods import MeshSettings
+    import pcgen
 
-    asked = options(args, pipeline.mesh) | options(args, MeshSettings)
-    manifest = pipeline.mesh(args.input, args.out, **asked)
+    asked = options(args, pcgen.save_meshes)
+    manifest = pcgen.save_meshes(args.input, args.out, **asked, progress=not args.quiet)
     failed = [f"{entry['name']}: {entry['error']}" for entry in manifest["meshes"]
               if "error" in entry]  # fmt: skip
     if failed and len(failed) == len(manifest["meshes"]):

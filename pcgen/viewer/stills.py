@@ -100,7 +100,7 @@ def _items(source: Source, selection: Selection, count: int) -> list[ViewedShape
         try:
             items.append(source.load(number))
         except PcgenError as error:
-            progress.say(f"left out: {error}")
+            progress.remark(f"left out: {error}")
     if not items:
         raise InputError(f"no shape of {source.collection.path} can be read")
     return items

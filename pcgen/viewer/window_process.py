@@ -19,6 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pcgen import progress
 from pcgen.errors import BackendError, PcgenError
 from pcgen.jobs.child import error_data, raise_error, serving, start
 from pcgen.viewer.graphics_probe import Graphics
@@ -77,7 +78,8 @@ def serve(options: str, answer: str) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C
     failure: dict[str, str] = {}
     try:
-        open_window(**json.loads(options), software=_found_by_probe)
+        with progress.command(quiet=False):
+            open_window(**json.loads(options), software=_found_by_probe)
     except PcgenError as error:
         failure = error_data(error)
     Path(answer).write_text(json.dumps(failure), encoding="utf-8")
