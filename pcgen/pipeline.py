@@ -21,6 +21,7 @@ from pcgen.errors import InputError
 from pcgen.runfile import is_run, read_run
 
 if TYPE_CHECKING:
+    from pcgen.reconstruct.batch import NamedCloud
     from pcgen.shapes.samples import Samples
 
 
@@ -76,36 +77,26 @@ def interpolate(
     *,
     frames: int,
     seeds: tuple[int, int] = (0, 1),
-    files: tuple[Path, Path] | None = None,
     points: int = 2048,
-    category: str | None = None,
     seed: int = 0,
     device: str = "cpu",
 ) -> Samples:
-    """Shapes between two shapes, given by seeds or by files, written to ``out``.
+    """Shapes between the first shapes of two seeds, written to ``out``.
 
     They follow the optimal-transport map of their points, see :mod:`pcgen.editing.between`.
     """
     from pcgen.editing import between
     from pcgen.model import ShapeModel
-    from pcgen.model.pack import find_run
-    from pcgen.shapes.cloud_files import read_normalised_cloud
 
-    model = ShapeModel.load(find_run(run), device)
-    if files is not None:
-        ends = [read_normalised_cloud(file, points=between.POINTS) for file in files]
-    else:
-        ends = [
-            model.sample(1, seed=end, points=between.POINTS, category=category).points[0]
-            for end in seeds
-        ]
+    model = ShapeModel.load(run, device)
+    ends = [model.sample(1, seed=end, points=between.POINTS).points[0] for end in seeds]
     path = between.interpolate(model, ends[0], ends[1], frames, points=points, seed=seed)
     path.save(out)
     return path
 
 
 def mesh(
-    source: Path,
+    source: Path | str | list[NamedCloud],
     out: Path,
     *,
     formats: Sequence[str] = ("glb",),
@@ -121,11 +112,12 @@ def mesh(
 ) -> dict[str, Any]:
     """Reconstruct closed meshes of clouds in ``out``, each with a report; resumable.
 
-    ``frames`` is a data set that determines sizes; unit, size and up are those of
+    ``source`` is a file, a folder, or the clouds; ``frames`` is a data set that determines the
+    sizes of samples in a file; unit, size and up are those of
     :class:`pcgen.reconstruct.export.Export`; colour: ``plain``, ``height`` or ``normal``;
     device: for the method ``field``, as only it evaluates networks;
     ``options`` are those of :class:`pcgen.reconstruct.methods.MeshSettings`: method, faces,
-    thickness, resolution.
+    thickness, resolution, symmetry.
     """
     from pcgen.reconstruct.batch import mesh_all
     from pcgen.reconstruct.export import Export, check_formats
@@ -148,8 +140,11 @@ def mesh(
     if device != "cpu" and (ray is not None or workers not in (None, 1)):
         raise InputError(f"{device} is used by one process; omit --workers and --ray")
     workers = workers if device == "cpu" else 1
-    at = None if frames is None else local_folder(frames)
-    clouds = named_clouds(source, at, latents=settings.by_field)
+    if isinstance(source, list):
+        clouds = source
+    else:
+        at = None if frames is None else local_folder(frames)
+        clouds = named_clouds(source, at, latents=settings.by_field)
     if settings.by_field:  # only a field needs torch
         from pcgen.model.meshing import with_surfaces
 
@@ -199,60 +194,6 @@ def gallery(
 
     training = None if reference is None else local_folder(reference)
     return make_gallery(local_folder(source), out, reference=training, **options)
-
-
-def view(
-    source: Path | str,
-    *,
-    png: Path | str | None = None,
-    gif: Path | str | None = None,
-    explain: Path | str | None = None,
-    reference: Path | str | None = None,
-    number: int = 0,
-    count: int = 1,
-    category: str | None = None,
-    drawn_as: str = "auto",
-    colour: str = "plain",
-    size: int = 640,
-    azimuth: float = 35.0,
-    elevation: float = 22.0,
-    seed: int = 0,
-    steps: int = 1,
-    points: int = 2048,
-    device: str = "cpu",
-    web: bool = False,
-    host: str = "127.0.0.1",
-    port: int = 8080,
-) -> list[Path]:
-    """Show a run, samples, a data set or meshes in a window, or on a page for a browser, until it
-    is closed. With ``png``, ``gif`` or ``explain``, write pictures instead, and return their paths.
-
-    The arguments are those of :func:`pcgen.view`. Files are shown without torch, whose import takes
-    longer than a picture.
-    """
-    from pcgen import viewer
-    from pcgen.shapes.remote_datasets import local_folder
-
-    pictures = not (png is None and gif is None and explain is None)
-    if web and pictures:
-        raise InputError("web cannot be combined with pictures; omit web or the pictures")
-    path = local_folder(source)
-    if not path.exists():  # the name of a run that comes with the package, or a mistake
-        from pcgen.model.pack import find_run
-
-        path = find_run(source)
-    compared = None if reference is None else local_folder(reference)
-    if not pictures:
-        viewer.show(
-            path, number=number, seed=seed, steps=steps, points=points, device=device,
-            category=category, reference=compared, web=web, host=host, port=port,
-        )  # fmt: skip
-        return []
-    return viewer.stills(
-        path, png=png, gif=gif, explained=explain, number=number, count=count, drawn_as=drawn_as,
-        colour=colour, size=size, azimuth=azimuth, elevation=elevation, seed=seed, steps=steps,
-        points=points, device=device, category=category, reference=compared,
-    )  # fmt: skip
 
 
 def demo(

@@ -14,11 +14,12 @@ from pcgen import cli
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 QUICK_START = (ROOT / "docs" / "start" / "command.md").read_text()
+GIVEN_SHAPES = (ROOT / "docs" / "howto" / "edit.md").read_text()
 PAGES = [README, *(page.read_text() for page in (ROOT / "docs").rglob("*.md"))]
 
 
 def lines_of(text, heading):
-    block = re.search(rf"## {heading}.*?```bash\n(.*?)```", text, re.DOTALL)
+    block = re.search(rf"# {heading}.*?```bash\n(.*?)```", text, re.DOTALL)
     return block[1].strip().splitlines()
 
 
@@ -37,6 +38,17 @@ def test_every_line_of_the_tour_works(tmp_path, monkeypatch):
     for name in ("seats.npz", "path.npz", "report.html", "seats.png", "gallery/index.html"):
         assert (tmp_path / name).stat().st_size > 1000, name
     assert len(list((tmp_path / "meshes").glob("*.glb"))) == 12
+
+
+@pytest.mark.slow
+def test_every_line_about_given_shapes_works(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for line in lines_of(GIVEN_SHAPES, ""):
+        assert cli.main([*shlex.split(line)[1:], "--quiet"]) == 0, line
+    assert Path("near.png").stat().st_size > 1000
+    names: dict = {}
+    exec(re.search(r"```python\n(.*?)```", GIVEN_SHAPES, re.DOTALL)[1], names)
+    assert len(names["answers"]) == 4
 
 
 def test_every_path_that_a_page_names_exists():
@@ -63,24 +75,24 @@ def test_every_command_that_a_page_shows_exists():
     assert shown - {"has", "needs", "to", "turns"} <= set(cli.COMMANDS)
 
 
-def commands_of(page):
-    """The commands of pcgen in the blocks of a page, as words; also those under torchrun."""
-    for block in re.findall(r"^```\w*\n(.*?)^```", page, re.DOTALL | re.MULTILINE):
-        for line in block.replace("\\\n", " ").splitlines():
-            words = shlex.split(line, comments=True) if re.match("pcgen|torchrun", line) else []
-            if "pcgen" in words and "..." not in words:
-                yield words[words.index("pcgen") + 1 :]
+def shown_commands():
+    """Every command that a page shows in a block, or a help text among its examples."""
+    blocks = [block for page in PAGES for block in re.findall(r"```.*?\n(.*?)```", page, re.DOTALL)]
+    modules = [importlib.import_module(f"pcgen.cli.{name}") for name in cli.COMMANDS]
+    text = "\n".join([*blocks, *(module.__doc__ or "" for module in modules)])
+    text = text.replace("\\\n", " ")
+    found = re.findall(r"^(?: *|.*-m )(pcgen [a-z]+ .*)$", text, re.MULTILINE)
+    return sorted(line.strip() for line in found if not line.endswith("...") and "/.." not in line)
 
 
-def test_every_command_in_a_block_is_understood():
-    shown = [words for page in PAGES for words in commands_of(page)]
-    assert len(shown) > 30
-    for name, *words in shown:
+def test_every_command_that_is_shown_has_the_options_it_shows():
+    shown = shown_commands()
+    assert len(shown) > 60
+    for line in shown:
+        name, *words = shlex.split(line, comments=True)[1:]
+        parser = argparse.ArgumentParser(prog=line)
         module = importlib.import_module(f"pcgen.cli.{name}")
         if name == "bench":
             module, words = module.choose(words[0]), words[1:]
-        parser = argparse.ArgumentParser(prog=f"pcgen {name}", exit_on_error=False)
         module.add_arguments(parser)
-        for option in ("--json", "--quiet", "--debug"):
-            parser.add_argument(option, action="store_true")
-        parser.parse_args(words)
+        parser.parse_args(words)  # ends the test with the reason

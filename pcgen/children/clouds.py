@@ -11,15 +11,13 @@ import torch
 from torch import Tensor
 
 from pcgen.children.frames import Stretch
-from pcgen.distances.novelty import two_draw_distances
-from pcgen.distances.tables import Work
+from pcgen.distances.symmetry import mirror_ratios
 from pcgen.errors import InputError, TrainingError
-from pcgen.progress import shown
 
 FEWEST = 16  # points of a map
 EXTENT_POINTS = 4096  # of a shape, that tell its extents
 SYMMETRY_POINTS = 1024  # compared with as many mirrored ones
-SYMMETRIC = 1.15  # times the distance of two draws, up to which a mirror image is the shape itself
+SYMMETRIC = 1.15  # mirror ratio up to which a shape counts as symmetric
 BLOCK = 128  # shapes read at a time
 
 
@@ -111,10 +109,7 @@ def symmetries(points: Any, stretch: Stretch) -> Tensor:
     for part in _blocks(points, 2 * half):
         cubes = stretch[torch.arange(start, start + len(part))].cube(part).numpy()
         first, second = (np.ascontiguousarray(c) for c in (cubes[:, :half], cubes[:, half:]))
-        mirrors = [np.ones(3, np.float32), *(1 - 2 * np.eye(3, dtype=np.float32))]
-        with shown(False):
-            same, *images = (two_draw_distances(first, second * m, Work()) for m in mirrors)
-        found.append(torch.from_numpy(np.stack(images, 1) <= SYMMETRIC * same[:, None]))
+        found.append(torch.from_numpy(mirror_ratios(first, second) <= SYMMETRIC))
         start += len(part)
     return torch.cat(found)
 

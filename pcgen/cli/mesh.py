@@ -17,7 +17,8 @@ Methods:
   facets    Delaunay facets that lie in the planes of their points: keeps sharp edges, thin walls
             and open sheets (which get the thickness of --thickness)
   skin      a closed surface around many noisy points with normals (of any sign): smooth and
-            whole, keeps thin parts; --resolution trades time for detail
+            whole, keeps thin parts; fills holes up to six cells wide; adds mirror images of the
+            points of symmetric shapes, and says so; --resolution trades time for detail
   wrap      a closed surface around noisy points: keeps thin legs, closes sparsely sampled walls
   poisson   screened Poisson: smooth; for dense clouds of closed shapes with good normals
   alpha     alpha shape: thickens thin parts
@@ -86,8 +87,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--resolution",
         type=natural,
         metavar="N",
-        default=96,
+        default=128,
         help="grid cells along an axis, for skin and field",
+    )
+    parser.add_argument(
+        "--no-symmetry",
+        dest="symmetry",
+        action="store_false",
+        help="skin: do not add mirror images of the points of symmetric shapes",
     )
     add_work(parser, "1")
     add_device(parser, "cpu")
@@ -102,11 +109,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
-    from pcgen import pipeline
-    from pcgen.reconstruct.methods import MeshSettings
+    import pcgen
 
-    asked = options(args, pipeline.mesh) | options(args, MeshSettings)
-    manifest = pipeline.mesh(args.input, args.out, **asked)
+    asked = options(args, pcgen.save_meshes)
+    manifest = pcgen.save_meshes(args.input, args.out, **asked, progress=not args.quiet)
     failed = [f"{entry['name']}: {entry['error']}" for entry in manifest["meshes"]
               if "error" in entry]  # fmt: skip
     if failed and len(failed) == len(manifest["meshes"]):

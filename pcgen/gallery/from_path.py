@@ -13,7 +13,7 @@ from pcgen.errors import DataError, InputError
 from pcgen.evaluate.neighbours import Neighbour, Neighbours
 from pcgen.gallery.build import build
 from pcgen.gallery.curves import Curves, read_curves
-from pcgen.gallery.meshes import MeshFiles, find_meshes
+from pcgen.gallery.meshes import PREFERRED, MeshFiles, find_meshes
 from pcgen.gallery.parents import find_parents, named_parents
 from pcgen.overview import overview
 from pcgen.render.inputs import Collection, kind_of, open_collection, readable_shapes, to_samples
@@ -147,7 +147,7 @@ def _from_files(collection: Collection, count: int | None, points: int) -> Galle
         parents = named_parents(collection.meta, len(collection))
     except InputError as error:
         notes.append(f"The parents that {collection.path.name} names are not shown: {error}.")
-        progress.say(notes[-1])
+        progress.remark(notes[-1])
     collection, faults = readable_shapes(collection, count)
     samples = to_samples(collection, points=points)
     drawn = collection.kind == "samples"
@@ -175,7 +175,7 @@ def _own_meshes(collection: Collection) -> list[MeshFiles | None]:
                 listed[folder, mesh.name] = mesh
     return [
         None
-        if file is None
+        if file is None or file.suffix.lower() not in PREFERRED  # a scan
         else listed.get((file.parent, file.stem), MeshFiles(name=file.stem, files=(file,)))
         for file in collection.files
     ]
@@ -190,7 +190,7 @@ def _training(content: GalleryContent, *, required: bool) -> Dataset | None:
     except DataError as error:
         if required:
             raise
-        progress.say(f"no nearest training shapes: {error}")
+        progress.remark(f"no nearest training shapes: {error}")
         content.notes.append("The training data was not found, so no nearest shapes are shown.")
         return None
 
