@@ -6,14 +6,13 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from pcgen import base, checkpoint
-from pcgen.model.coupling import FILES, Latents
+from pcgen import base
+from pcgen.model.coupling import LatentCoupling, Latents
 from pcgen.processes import ALONE
 from pcgen.train import budget as budget_module
 from pcgen.train import latents as stage
 from pcgen.train.budget import Budget
 from pcgen.train.presets import BaseSettings
-from pcgen.transport import SemidiscreteSolution
 from pcgen.transport.stochastic import time_limit
 
 SHARES = {"base": 0.25, "point-flow": 0.75}
@@ -69,9 +68,9 @@ def test_the_stage_ends_by_the_clock_and_says_so(clock, tmp_path, capsys):
     assert facts["map"]["dead"] == 0
     said = capsys.readouterr().err
     assert "the map from the base to the latents was ended by its budget of" in said
-    tensors, meta = checkpoint.load(tmp_path / "base" / FILES[1])
-    assert base.from_checkpoint(tensors, meta).sample(5, torch.Generator()).isfinite().all()
-    assert SemidiscreteSolution.load(tmp_path / "base" / FILES[2]).potential.isfinite().all()
+    coupling = LatentCoupling.load(tmp_path / "base", None, 1)
+    assert coupling.omega.sample(5, torch.Generator()).isfinite().all()
+    assert coupling.potential.isfinite().all()
 
 
 def test_a_base_ends_by_the_clock_too(clock, tmp_path, capsys, monkeypatch):
@@ -85,8 +84,9 @@ def test_a_base_ends_by_the_clock_too(clock, tmp_path, capsys, monkeypatch):
     said = capsys.readouterr().err
     assert f"the transport was ended by its budget of {(share - ENCODING) / 3:.3g} s" in said
     assert "the map from the base to the latents was ended by its budget" in said
-    tensors, meta = checkpoint.load(tmp_path / "base" / FILES[1])
-    assert base.from_checkpoint(tensors, meta).sample(5, torch.Generator()).isfinite().all()
+    coupling = LatentCoupling.load(tmp_path / "base", None, 1)
+    assert coupling.omega.sample(5, torch.Generator()).isfinite().all()
+    assert coupling.potential.isfinite().all()
 
 
 def test_an_interrupted_stage_counts_the_time_that_it_took(clock, tmp_path, monkeypatch):
