@@ -28,11 +28,12 @@ def mesh(
 
     Args:
         shape: a :class:`pcgen.Shape`, the path of a cloud or mesh file, or an array (P, 3).
-        method: ``auto``, ``skin``, ``field``, ``facets``, ``wrap``, ``poisson``, ``alpha`` or
+        method: ``auto``, ``implicit``, ``field``, ``facets``, ``wrap``, ``poisson``, ``alpha`` or
             ``pivoting``; see ``pcgen mesh --help``.
         faces: approximate upper limit. thickness: of open sheets, relative to the size.
-        resolution: cells per axis for ``skin``, and for ``field``, which meshes samples of a run.
-        symmetry: whether ``skin`` adds mirror images of the points of symmetric shapes.
+        resolution: cells per axis for ``implicit``, and for ``field``, which meshes samples of
+            a run.
+        symmetry: whether ``implicit`` adds mirror images of the points of symmetric shapes.
         progress: show progress on stderr.
     Raises:
         InputError: an argument is wrong, or the points have no surface. MeshError: the method
