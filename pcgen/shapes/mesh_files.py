@@ -62,7 +62,7 @@ def check_mesh(mesh: Mesh) -> None:
     check_range(mesh.faces, len(mesh.vertices))
     finite = np.asarray(np.isfinite(mesh.vertices))
     if not finite.all():
-        finite = finite.all(1)
+        finite = np.asarray(finite.all(1))
         used = np.zeros(len(finite), bool)
         used[mesh.faces] = True
         finite |= ~used  # vertices without a face do not matter
