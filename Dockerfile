@@ -1,9 +1,11 @@
-# pcgen with the system libraries of Open3D and a C compiler for its loops. Never built here: there
-# was no Docker daemon. Its steps are those of `make package`, which are tested without Docker.
+# pcgen with the system libraries of Open3D, a C compiler for its loops, and the page for browsers.
 #
 #   docker build -t pcgen .
-#   docker run --rm -v "$PWD:/work" pcgen sample seats --count 12 --out seats.npz
-FROM python:3.13-slim-bookworm
+#   docker run --rm -u "$(id -u):$(id -g)" -v "$PWD:/work" pcgen sample seats --count 12 --out seats.npz
+#   docker run --rm -p 127.0.0.1:8080:8080 pcgen view seats --web --host 0.0.0.0
+#
+# The Python is the one that all tests run with. On x86-64 pip takes torch with CUDA, several GB.
+FROM python:3.11-slim-bookworm
 
 RUN apt-get update \
     && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
@@ -12,7 +14,7 @@ RUN apt-get update \
 
 # All of the checkout, so that the starter data are there: pcgen prepare starter.
 COPY . /pcgen
-RUN pip install --no-cache-dir -c /pcgen/constraints.txt -e /pcgen
+RUN pip install --no-cache-dir -c /pcgen/constraints.txt -e '/pcgen[web]'
 
 # Compiled loops and finished tables; a user other than root needs a folder to write to.
 ENV XDG_CACHE_HOME=/tmp/cache

@@ -71,6 +71,8 @@ if TYPE_CHECKING:
         load,
         mesh,
         prepare,
+        save_gallery,
+        save_meshes,
         train,
         view,
     )
@@ -94,6 +96,8 @@ __all__ = [
     "mesh",
     "ot",
     "prepare",
+    "save_gallery",
+    "save_meshes",
     "train",
     "view",
 ]

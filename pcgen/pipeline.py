@@ -16,11 +16,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pcgen import cores, progress
+from pcgen import cores, progress, runtime
 from pcgen.errors import InputError
 from pcgen.runfile import is_run, read_run
 
 if TYPE_CHECKING:
+    from pcgen.reconstruct.batch import NamedCloud
     from pcgen.shapes.samples import Samples
 
 
@@ -76,36 +77,26 @@ def interpolate(
     *,
     frames: int,
     seeds: tuple[int, int] = (0, 1),
-    files: tuple[Path, Path] | None = None,
     points: int = 2048,
-    category: str | None = None,
     seed: int = 0,
     device: str = "cpu",
 ) -> Samples:
-    """Shapes between two shapes, given by seeds or by files, written to ``out``.
+    """Shapes between the first shapes of two seeds, written to ``out``.
 
     They follow the optimal-transport map of their points, see :mod:`pcgen.editing.between`.
     """
     from pcgen.editing import between
     from pcgen.model import ShapeModel
-    from pcgen.model.pack import find_run
-    from pcgen.shapes.cloud_files import read_normalised_cloud
 
-    model = ShapeModel.load(find_run(run), device)
-    if files is not None:
-        ends = [read_normalised_cloud(file, points=between.POINTS) for file in files]
-    else:
-        ends = [
-            model.sample(1, seed=end, points=between.POINTS, category=category).points[0]
-            for end in seeds
-        ]
+    model = ShapeModel.load(run, device)
+    ends = [model.sample(1, seed=end, points=between.POINTS).points[0] for end in seeds]
     path = between.interpolate(model, ends[0], ends[1], frames, points=points, seed=seed)
     path.save(out)
     return path
 
 
 def mesh(
-    source: Path,
+    source: Path | str | list[NamedCloud],
     out: Path,
     *,
     formats: Sequence[str] = ("glb",),
@@ -116,14 +107,17 @@ def mesh(
     colour: str = "plain",
     workers: int | None = None,
     ray: str | None = None,
+    device: str = "cpu",
     **options: Any,
 ) -> dict[str, Any]:
     """Reconstruct closed meshes of clouds in ``out``, each with a report; resumable.
 
-    ``frames`` is a data set that determines sizes; unit, size and up are those of
+    ``source`` is a file, a folder, or the clouds; ``frames`` is a data set that determines the
+    sizes of samples in a file; unit, size and up are those of
     :class:`pcgen.reconstruct.export.Export`; colour: ``plain``, ``height`` or ``normal``;
+    device: for the method ``field``, as only it evaluates networks;
     ``options`` are those of :class:`pcgen.reconstruct.methods.MeshSettings`: method, faces,
-    thickness, resolution.
+    thickness, resolution, symmetry.
     """
     from pcgen.reconstruct.batch import mesh_all
     from pcgen.reconstruct.export import Export, check_formats
@@ -136,12 +130,25 @@ def mesh(
     export = Export(unit=unit, size=size, up=up)
     paint = None if colour == "plain" else Paint(colour)
     kinds = check_formats(tuple(formats))
-    at = None if frames is None else local_folder(frames)
-    clouds = named_clouds(source, at, latents=settings.by_field)
+    if device != "cpu":
+        if not settings.by_field:
+            raise InputError(
+                f"only the method field computes on a device, got {settings.method} on {device}; "
+                "omit --device"
+            )
+        device = runtime.pick_device(device)
+    if device != "cpu" and (ray is not None or workers not in (None, 1)):
+        raise InputError(f"{device} is used by one process; omit --workers and --ray")
+    workers = workers if device == "cpu" else 1
+    if isinstance(source, list):
+        clouds = source
+    else:
+        at = None if frames is None else local_folder(frames)
+        clouds = named_clouds(source, at, latents=settings.by_field)
     if settings.by_field:  # only a field needs torch
         from pcgen.model.meshing import with_surfaces
 
-        clouds = with_surfaces(clouds)
+        clouds = with_surfaces(clouds, device)
     return mesh_all(
         clouds, out, formats=kinds, settings=settings, export=export, paint=paint,
         workers=workers, ray=ray,
@@ -189,60 +196,6 @@ def gallery(
     return make_gallery(local_folder(source), out, reference=training, **options)
 
 
-def view(
-    source: Path | str,
-    *,
-    png: Path | str | None = None,
-    gif: Path | str | None = None,
-    explain: Path | str | None = None,
-    reference: Path | str | None = None,
-    number: int = 0,
-    count: int = 1,
-    category: str | None = None,
-    drawn_as: str = "auto",
-    colour: str = "plain",
-    size: int = 640,
-    azimuth: float = 35.0,
-    elevation: float = 22.0,
-    seed: int = 0,
-    steps: int = 1,
-    points: int = 2048,
-    device: str = "cpu",
-    web: bool = False,
-    host: str = "127.0.0.1",
-    port: int = 8080,
-) -> list[Path]:
-    """Show a run, samples, a data set or meshes in a window, or on a page for a browser, until it
-    is closed. With ``png``, ``gif`` or ``explain``, write pictures instead, and return their paths.
-
-    The arguments are those of :func:`pcgen.view`. Files are shown without torch, whose import takes
-    longer than a picture.
-    """
-    from pcgen import viewer
-    from pcgen.shapes.remote_datasets import local_folder
-
-    pictures = not (png is None and gif is None and explain is None)
-    if web and pictures:
-        raise InputError("web cannot be combined with pictures; omit web or the pictures")
-    path = local_folder(source)
-    if not path.exists():  # the name of a run that comes with the package, or a mistake
-        from pcgen.model.pack import find_run
-
-        path = find_run(source)
-    compared = None if reference is None else local_folder(reference)
-    if not pictures:
-        viewer.show(
-            path, number=number, seed=seed, steps=steps, points=points, device=device,
-            category=category, reference=compared, web=web, host=host, port=port,
-        )  # fmt: skip
-        return []
-    return viewer.stills(
-        path, png=png, gif=gif, explained=explain, number=number, count=count, drawn_as=drawn_as,
-        colour=colour, size=size, azimuth=azimuth, elevation=elevation, seed=seed, steps=steps,
-        points=points, device=device, category=category, reference=compared,
-    )  # fmt: skip
-
-
 def demo(
     out: Path,
     *,
@@ -251,6 +204,7 @@ def demo(
     count: int = 24,
     preset: str = "cpu-small",
     seed: int = 0,
+    device: str = "auto",
 ) -> dict[str, Any]:
     """The whole pipeline on the starter data: prepare, train, sample, mesh, evaluate, gallery.
 
@@ -272,18 +226,18 @@ def demo(
     try:
         train(
             data, run, preset=preset, categories=[category], budget_minutes=budget_minutes,
-            seed=seed, watch=preview,
+            seed=seed, device=device, watch=preview,
         )  # fmt: skip
-        samples = sample(run, out / "samples.npz", count=count, seed=seed)
+        samples = sample(run, out / "samples.npz", count=count, seed=seed, device=device)
         sheet = contact_sheet(samples, data, out / "sheet.png")
         preview.ended(sheet.name)
-        interpolate(run, out / "interpolation.npz", frames=12, seeds=(seed, seed + 1))
+        seeds = seed, seed + 1
+        interpolate(run, out / "interpolation.npz", frames=12, seeds=seeds, device=device)
         # The same shapes with more points: a mesh gets better, and a run draws as many as wanted.
-        sample(run, out / "dense.npz", count=count, points=MESH_POINTS, seed=seed)
+        sample(run, out / "dense.npz", count=count, points=MESH_POINTS, seed=seed, device=device)
         meshes = mesh(out / "dense.npz", out / "meshes", formats=("glb", "stl"), workers=2)
-        report = evaluate(
-            [run], data, categories=[category], out=out / "report.json", page=out / "report.html"
-        )
+        reports = {"out": out / "report.json", "page": out / "report.html"}
+        report = evaluate([run], data, categories=[category], device=device, **reports)
         page = gallery(
             run,
             out / "gallery",
@@ -291,6 +245,7 @@ def demo(
             meshes=out / "meshes",
             interpolation=out / "interpolation.npz",
             seed=seed,
+            device=device,
             title=f"New shapes: {category}",
         )
     except KeyboardInterrupt:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
+import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol, TypeVar
@@ -21,6 +22,7 @@ LOOK_BACK_S = 60.0
 MARK_EVERY_S = 1.0
 
 _quiet = False
+_command = False
 _whole: Callable[[], float | None] | None = None
 
 
@@ -28,6 +30,18 @@ def set_quiet(quiet: bool) -> None:
     """Switch all progress off or on, for the whole process."""
     global _quiet
     _quiet = quiet
+
+
+@contextlib.contextmanager
+def command(quiet: bool) -> Iterator[None]:
+    """Within a command: show progress unless ``quiet``, and print remarks."""
+    global _command
+    before, _command = _command, True
+    try:
+        with shown(not quiet):
+            yield
+    finally:
+        _command = before
 
 
 @contextlib.contextmanager
@@ -65,6 +79,17 @@ def say(text: str, *, always: bool = False) -> None:
     """Print one line on stderr, unless quiet; ``always`` for indispensable ones."""
     if always or not _quiet:
         print(text, file=sys.stderr, flush=True)
+
+
+def remark(text: str) -> None:
+    """Say what of the input is not used: a command prints it, and a program receives a warning.
+
+    A program may show no progress, but nothing that changes its result is skipped in silence.
+    """
+    if _command:
+        say(text)
+    else:
+        warnings.warn(text, stacklevel=2)
 
 
 @contextlib.contextmanager

@@ -64,6 +64,7 @@ _OTHERS = {
     "reconstruct.quiet": "reconstruct.denoise",
     "reconstruct.solid": "reconstruct.watertight",
     "reconstruct.skin": "reconstruct.boundary_surface",
+    "reconstruct.outer_skin": "reconstruct.implicit_surface",
     "reconstruct.space": "reconstruct.cell_complex",
     "reconstruct.crossings": "reconstruct.self_intersections",
     "reconstruct.rays": "shapes.ray_scene",
@@ -121,6 +122,7 @@ _ITERATION = "pcgen.transport.conjugate.iteration"
 
 # Of each module: old=new names, where they stayed in it.
 _WITHIN = {
+    "reconstruct.implicit_surface": "skin=implicit_surface",
     "shapes.plan": "Settings=PrepareSettings",
     "shapes.shards": (
         "Piece=Shard Shape=StoredShape Converted=ConvertedShard write_piece=write_shard "
@@ -130,9 +132,7 @@ _WITHIN = {
     "shapes.clouds": (
         "Content=FileContent Opened=OpenedShape checked=clean_cloud shaped_cloud=check_cloud_shape"
     ),
-    "shapes.cloud_files": (
-        "Clouds=CloudList tell_passed_over=report_skipped read_shape=read_normalised_cloud"
-    ),
+    "shapes.cloud_files": "Clouds=CloudList tell_passed_over=report_skipped",
     "shapes.store": "Row=IndexRow",
     "shapes.category_frames": (
         "Place=SourceFrame BOX=BOX_FRAME category_places=category_frames "
@@ -166,7 +166,7 @@ _WITHIN = {
         "Request=EvaluationRequest judge=evaluate_request request_for=EvaluationRequest "
         "make_request=EvaluationRequest"
     ),
-    "evaluate.generated_sets": "Standardised=Standardisation read_any=read_cloud_path",
+    "evaluate.generated_sets": "read_any=read_cloud_path",
     "distances.pairwise": "on_device=device_backend placed=split_backend",
     "distances.bounds": "joined=concatenate_sketches",
     "evaluate.checks": "suspicions=sanity_warnings",
@@ -224,6 +224,8 @@ _WITHIN = {
     ),
     "train.data": "Mapped=MappedRows",
     "train.latent_flow": "Pairs=CoupledLatents",
+    "children.rule": "Figures=NoveltyStatistics figures_of=novelty_statistics",
+    "jobs.child": "told=error_data raise_told=raise_error",
 }
 
 # Of each module, by its new name: its old names, and where they are now.
@@ -261,6 +263,9 @@ NAMES: dict[str, dict[str, tuple[str, str]]] = {
         for module, pairs in _WITHIN.items()
     },
 }
+
+for _old in ("Standardised", "Standardisation"):
+    NAMES["pcgen.evaluate.generated_sets"][_old] = ("pcgen.datatypes", "Frame")
 
 
 def names(module: str) -> Callable[[str], Any]:

@@ -139,17 +139,6 @@ def test_an_interpolation_begins_and_ends_at_its_seeds(run, tmp_path):
     assert steps.max() < whole
 
 
-def test_an_interpolation_between_files_takes_meshes_and_clouds(run, tmp_path):
-    import trimesh
-
-    trimesh.creation.box((1, 2, 1)).export(tmp_path / "a.stl")
-    np.save(tmp_path / "b.npy", boxes(1, 500)[0])
-    path = pipeline.interpolate(
-        run, tmp_path / "i.npz", frames=3, files=(tmp_path / "a.stl", tmp_path / "b.npy")
-    )
-    assert path.points.shape == (3, 2048, 3)
-
-
 def test_training_again_changes_nothing(run, dataset):
     before = {name: (run / name).stat().st_mtime_ns for name in STAGE_WEIGHTS}
     pipeline.train(dataset, run, preset="cpu-tiny", threads=1)

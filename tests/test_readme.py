@@ -1,5 +1,7 @@
 """The tour of the quick start, line by line, and what README and pages name."""
 
+import argparse
+import importlib
 import re
 import shlex
 import sys
@@ -12,11 +14,12 @@ from pcgen import cli
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 QUICK_START = (ROOT / "docs" / "start" / "command.md").read_text()
+GIVEN_SHAPES = (ROOT / "docs" / "howto" / "edit.md").read_text()
 PAGES = [README, *(page.read_text() for page in (ROOT / "docs").rglob("*.md"))]
 
 
 def lines_of(text, heading):
-    block = re.search(rf"## {heading}.*?```bash\n(.*?)```", text, re.DOTALL)
+    block = re.search(rf"# {heading}.*?```bash\n(.*?)```", text, re.DOTALL)
     return block[1].strip().splitlines()
 
 
@@ -35,6 +38,17 @@ def test_every_line_of_the_tour_works(tmp_path, monkeypatch):
     for name in ("seats.npz", "path.npz", "report.html", "seats.png", "gallery/index.html"):
         assert (tmp_path / name).stat().st_size > 1000, name
     assert len(list((tmp_path / "meshes").glob("*.glb"))) == 12
+
+
+@pytest.mark.slow
+def test_every_line_about_given_shapes_works(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for line in lines_of(GIVEN_SHAPES, ""):
+        assert cli.main([*shlex.split(line)[1:], "--quiet"]) == 0, line
+    assert Path("near.png").stat().st_size > 1000
+    names: dict = {}
+    exec(re.search(r"```python\n(.*?)```", GIVEN_SHAPES, re.DOTALL)[1], names)
+    assert len(names["answers"]) == 4
 
 
 def test_every_path_that_a_page_names_exists():
@@ -59,3 +73,26 @@ def test_every_command_that_a_page_shows_exists():
     }
     assert len(shown) > 12
     assert shown - {"has", "needs", "to", "turns"} <= set(cli.COMMANDS)
+
+
+def shown_commands():
+    """Every command that a page shows in a block, or a help text among its examples."""
+    blocks = [block for page in PAGES for block in re.findall(r"```.*?\n(.*?)```", page, re.DOTALL)]
+    modules = [importlib.import_module(f"pcgen.cli.{name}") for name in cli.COMMANDS]
+    text = "\n".join([*blocks, *(module.__doc__ or "" for module in modules)])
+    text = text.replace("\\\n", " ")
+    found = re.findall(r"^(?: *|.*-m )(pcgen [a-z]+ .*)$", text, re.MULTILINE)
+    return sorted(line.strip() for line in found if not line.endswith("...") and "/.." not in line)
+
+
+def test_every_command_that_is_shown_has_the_options_it_shows():
+    shown = shown_commands()
+    assert len(shown) > 60
+    for line in shown:
+        name, *words = shlex.split(line, comments=True)[1:]
+        parser = argparse.ArgumentParser(prog=line)
+        module = importlib.import_module(f"pcgen.cli.{name}")
+        if name == "bench":
+            module, words = module.choose(words[0]), words[1:]
+        module.add_arguments(parser)
+        parser.parse_args(words)  # ends the test with the reason

@@ -7,6 +7,8 @@ keywords, prints nothing unless ``progress=True``, and returns a frozen object w
 * :mod:`data` - :func:`prepare` and :class:`Data`, a data set.
 * :mod:`training` - :func:`train`; :mod:`model` - :func:`load` and :class:`Model`, a trained run.
 * :mod:`shapes` - :class:`Shape`, :class:`Shapes`; :mod:`meshes` - :class:`SurfaceMesh`.
+* :mod:`meshing` - :func:`mesh`, :func:`save_meshes`; :mod:`looking` - :func:`view`,
+  :func:`save_gallery`.
 * :mod:`score` - :func:`evaluate`, :class:`Score`.
 * :mod:`bases` - :func:`fit_base`, :class:`Base`.
 * :mod:`pcgen.ot` offers semi-discrete optimal transport in the same style.
@@ -20,9 +22,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pcgen.api.bases import Base, fit_base
     from pcgen.api.data import Data, prepare
-    from pcgen.api.looking import view
+    from pcgen.api.looking import save_gallery, view
     from pcgen.api.meshes import SurfaceMesh
-    from pcgen.api.meshing import mesh
+    from pcgen.api.meshing import mesh, save_meshes
     from pcgen.api.model import Model, load
     from pcgen.api.score import Comparison, Figure, Score, evaluate
     from pcgen.api.shapes import Shape, Shapes, read_shapes
@@ -44,6 +46,8 @@ __all__ = [
     "mesh",
     "prepare",
     "read_shapes",
+    "save_gallery",
+    "save_meshes",
     "train",
     "view",
 ]
@@ -52,9 +56,9 @@ __all__ = [
 _MODULES = {
     "bases": ("Base", "fit_base"),
     "data": ("Data", "prepare"),
-    "looking": ("view",),
+    "looking": ("save_gallery", "view"),
     "meshes": ("SurfaceMesh",),
-    "meshing": ("mesh",),
+    "meshing": ("mesh", "save_meshes"),
     "model": ("Model", "load"),
     "score": ("Comparison", "Figure", "Score", "evaluate"),
     "shapes": ("Shape", "Shapes", "read_shapes"),

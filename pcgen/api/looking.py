@@ -1,13 +1,12 @@
-""":func:`view`: a window, a web page, or pictures."""
+""":func:`view`: a window, a web page, or pictures; :func:`save_gallery`: a static page."""
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 from typing import Any
 
-from pcgen import pipeline
 from pcgen.api.data import Data
-from pcgen.api.model import Model, is_run_name
 from pcgen.api.shapes import Shape, Shapes, read_shapes
 from pcgen.errors import BackendError, InputError
 from pcgen.progress import shown
@@ -33,7 +32,7 @@ def view(
     seed: int = 0,
     steps: int = 1,
     points: int = 2048,
-    device: str = "cpu",
+    device: str = "auto",
     web: bool = False,
     host: str = "127.0.0.1",
     port: int = 8080,
@@ -61,59 +60,128 @@ def view(
     Raises:
         BackendError: no window can be opened. InputError: there is nothing to show.
     """
-    import tempfile
+    from pcgen import viewer
 
+    pictures = not (png is None and gif is None and explain is None)
+    if web and pictures:
+        raise InputError("web cannot be combined with pictures; omit web or the pictures")
     with tempfile.TemporaryDirectory() as folder, shown(progress):
-        try:
-            return pipeline.view(
-                _path(what, Path(folder)),
+        path = _path(what, Path(folder))
+        compared = None if reference is None else _path(reference, Path(folder))
+        selection = viewer.Selection(
+            number=number,
+            seed=seed,
+            steps=steps,
+            points=points,
+            device=device,
+            category=category,
+            reference=None if compared is None else str(compared),
+        )
+        if pictures:
+            return viewer.stills(
+                path,
+                selection,
                 png=png,
                 gif=gif,
-                explain=explain,
-                reference=None if reference is None else _path(reference, Path(folder)),
-                number=number,
+                explained=explain,
                 count=count,
-                category=category,
                 drawn_as=drawn_as,
                 colour=colour,
                 size=size,
                 azimuth=azimuth,
                 elevation=elevation,
-                seed=seed,
-                steps=steps,
-                points=points,
-                device=device,
-                web=web,
-                host=host,
-                port=port,
             )
+        try:
+            viewer.show(path, selection, web=web, host=host, port=port)
         except BackendError as error:
             # What the message advises names a file, which is gone where we wrote it.
-            pictures = not (png is None and gif is None and explain is None)
-            if web or pictures or not isinstance(what, Shape | Shapes):
+            if web or not isinstance(what, Shape | Shapes):
                 raise
             raise BackendError(
                 f"{str(error).split(';')[0]}; in a notebook a cell that ends with the shapes "
                 "shows them; else see them in a browser with pcgen.view(shapes, web=True), or "
                 'make a picture with pcgen.view(shapes, png="shapes.png")'
             ) from None
+    return []
+
+
+def save_gallery(
+    what: Any,
+    out: Path | str,
+    *,
+    reference: Data | Path | str | None = None,
+    meshes: Path | str | None = None,
+    interpolation: Shapes | Path | str | None = None,
+    title: str = "",
+    count: int | None = None,
+    category: str | None = None,
+    seed: int = 0,
+    steps: int = 1,
+    points: int = 2048,
+    device: str = "auto",
+    progress: bool = False,
+) -> dict[str, Any]:
+    """Write a page of shapes that opens from disk, in the folder ``out``.
+
+    Args:
+        what: as for :func:`view`.
+        reference: a data set of the training shapes to show beside the shapes; None for the one a
+            model was trained on.
+        meshes: the folder of :func:`save_meshes` for these shapes. interpolation: shapes of
+            :meth:`Model.interpolate`, for a slider. title: heading of the page.
+        count: largest number of shapes; None for 64 of a model or data set, and all of a file.
+        category, seed, steps, points, device: of the shapes that a model samples.
+        progress: show progress on stderr.
+    Returns:
+        ``page``, its path, and counts of what it shows.
+    Raises:
+        InputError: there is nothing to show, or ``meshes`` has no meshes.
+    """
+    from pcgen import pipeline
+
+    with tempfile.TemporaryDirectory() as folder, shown(progress):
+        way = interpolation
+        if isinstance(way, Shapes):
+            way = way.save(Path(folder) / "interpolation.npz")
+        return pipeline.gallery(
+            _path(what, Path(folder)),
+            Path(out),
+            reference=None if reference is None else _path(reference, Path(folder)),
+            meshes=meshes,
+            interpolation=way,
+            title=title,
+            count=count,
+            category=category,
+            seed=seed,
+            steps=steps,
+            points=points,
+            device=device,
+        )
 
 
 def _path(what: Any, folder: Path) -> Path:
-    """Its path; shapes in memory are written to ``folder`` for the window's process."""
-    if isinstance(what, Model):
-        if not what.path.exists():
-            raise InputError(
-                f"the run of this model is gone from {what.path}; look at shapes that it draws "
-                "instead: pcgen.view(model.sample(12))"
-            )
-        return what.path
+    """Its path; shapes in memory are written to ``folder``.
+
+    Torch is imported for models alone: it takes longer than a picture of a file.
+    """
     if isinstance(what, Data):
         return what.path
     if isinstance(what, Shape | Shapes):
         return read_shapes(what).save(folder / "shapes.npz")
-    if is_run_name(what):
-        return Model.find(what)
     if isinstance(what, str | Path):
-        return local_folder(what)
-    raise InputError(f"cannot show {type(what).__name__}; give shapes or a path")
+        path = local_folder(what)
+        if path.exists():
+            return path
+        from pcgen.model.pack import find_run
+
+        return find_run(what)  # the name of a run that comes with the package, or a mistake
+    from pcgen.api.model import Model
+
+    if not isinstance(what, Model):
+        raise InputError(f"cannot show {type(what).__name__}; give shapes or a path")
+    if not what.path.exists():
+        raise InputError(
+            f"the run of this model is gone from {what.path}; look at shapes that it draws "
+            "instead: pcgen.view(model.sample(12))"
+        )
+    return what.path

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pcgen.api.shapes import Shape, Shapes, read_shape
 from pcgen.errors import InputError
 from pcgen.model import ShapeModel
-from pcgen.model.pack import find_run, is_run_name, pack
+from pcgen.model.pack import find_run, pack
 from pcgen.progress import shown
 from pcgen.runfile import read_run
 from pcgen.shapes.category_frames import SourceFrame
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 BATCH = 16  # clouds encoded at a time
 
-__all__ = ["Model", "is_run_name", "load"]
+__all__ = ["Model", "load"]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -207,6 +207,7 @@ class Model:
         keep: bool = True,
         category: str | None = None,
         seed: int = 0,
+        progress: bool = False,
     ) -> Shapes:
         """Complete a partial or noisy cloud: whole shapes, the most likely first.
 
@@ -220,6 +221,7 @@ class Model:
             keep: keep the given points unchanged, marked by ``given``; else answers are decoded,
                 which removes noise and yields normals.
             category: of the whole shapes; None for all. seed: of all random numbers.
+            progress: show progress on stderr.
         Returns:
             shapes whose ``place`` takes them to the frame of ``shape``. Their ``facts``:
             ``explained``, the mean log-density of the points under the shape; ``misfit``, their
@@ -250,16 +252,17 @@ class Model:
                     "framed points must be in the box [-1, 1] of the whole shape, got some at "
                     f"{np.abs(cloud).max():.3g}; omit framed to estimate the box"
                 )
-        answers, notes = completed(
-            self.shape_model,
-            cloud,
-            count,
-            points=points,
-            framed=framed,
-            keep=keep,
-            category=category,
-            seed=seed,
-        )
+        with shown(progress):
+            answers, notes = completed(
+                self.shape_model,
+                cloud,
+                count,
+                points=points,
+                framed=framed,
+                keep=keep,
+                category=category,
+                seed=seed,
+            )
         for note in notes:
             warnings.warn(note, stacklevel=2)
         shapes = [
@@ -277,6 +280,7 @@ class Model:
         points: int = 2048,
         category: str | None = None,
         seed: int = 0,
+        progress: bool = False,
     ) -> Shapes:
         """Variations of a shape: each takes a part from a shape that the model samples.
 
@@ -286,7 +290,7 @@ class Model:
             amount: the share to replace, from 0 (the shape, encoded and decoded) to 1 (a
                 new shape).
             points: points per shape. category: of the sampled shapes; None for all.
-            seed: of all random numbers.
+            seed: of all random numbers. progress: show progress on stderr.
         Raises:
             InputError: the amount is outside [0, 1], NaN, or an unknown category.
 
@@ -299,9 +303,10 @@ class Model:
         _whole(None, seed=seed)
         _number(amount=amount)
         given = read_shape(shape)
-        z = varied(
-            self.shape_model, given.points, count, amount=amount, category=category, seed=seed
-        )
+        with shown(progress):
+            z = varied(
+                self.shape_model, given.points, count, amount=amount, category=category, seed=seed
+            )
         return self._made(z, given.category, points, seed)
 
     def mix(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
+from pcgen import pipeline
 from pcgen.config import to_plain
 from pcgen.errors import InputError
 from pcgen.progress import shown
@@ -100,15 +101,17 @@ class Shape:
         method: str = "auto",
         faces: int | None = None,
         thickness: float = 0.004,
-        resolution: int = 96,
+        resolution: int = 128,
+        symmetry: bool = True,
     ) -> SurfaceMesh:
         """Reconstruct a closed mesh, like ``pcgen mesh``, in the shape's own unit.
 
         Args:
-            method: ``auto``, ``skin``, ``field``, ``facets``, ``wrap``, ``poisson``, ``alpha`` or
-                ``pivoting``.
+            method: ``auto``, ``implicit``, ``field``, ``facets``, ``wrap``, ``poisson``, ``alpha``
+                or ``pivoting``.
             faces: approximate upper limit. thickness: of open sheets, relative to the size.
-            resolution: cells per axis for ``skin`` and ``field``.
+            resolution: cells per axis for ``implicit`` and ``field``.
+            symmetry: whether ``implicit`` adds mirror images of the points of symmetric shapes.
         Raises:
             InputError: an argument is wrong, or the points have no surface. MeshError: the method
                 failed.
@@ -118,11 +121,18 @@ class Shape:
         from pcgen.reconstruct.methods import MeshSettings
 
         settings = MeshSettings(
-            method=method, faces=faces, thickness=thickness, resolution=resolution
+            method=method,
+            faces=faces,
+            thickness=thickness,
+            resolution=resolution,
+            symmetry=symmetry,
         )
         (cloud,) = _with_surfaces([self._named_cloud(self.name)], settings)
         made = reconstruct_cloud(cloud, settings)
         return SurfaceMesh(made.mesh, made.report, self.place.unit, self.place.up, self.name)
+
+    def _file_name(self, number: int, stem: str = "shape") -> str:
+        return f"{stem}-{number:03d}" + (f"-{self.category}" if self.category else "")
 
     def _named_cloud(self, name: str) -> NamedCloud:
         from pcgen.reconstruct.batch import NamedCloud
@@ -332,12 +342,23 @@ class Shapes(Sequence[Shape]):
             tuple(self.places[row] for row in chosen) if self.places else (),
         )
 
-    def save(self, path: Path | str) -> Path:
-        """Write a samples file (``.npz``) and return its path; equal shapes give equal bytes.
+    def save(self, path: Path | str, *, stem: str = "shape") -> Path:
+        """Write a samples file (``.npz``), or a folder of PLY files; return its path.
 
-        What each shape's facts say goes into ``meta``, and so do places. Points that came in where
-        a shape was completed come first in its cloud; ``meta`` notes how many they are.
+        In a samples file, what each shape's facts say goes into ``meta``, and so do places. Points
+        that came in where a shape was completed come first in its cloud; ``meta`` notes how many
+        they are. Equal shapes give equal bytes. A folder receives ``shape-000-seat.ply`` and so on,
+        each in its own unit.
+
+        Args:
+            stem: the beginning of the names in a folder.
         """
+        path = Path(path)
+        if not path.suffix:
+            path.mkdir(parents=True, exist_ok=True)
+            for number, shape in enumerate(self):
+                shape.save(path / f"{shape._file_name(number, stem)}.ply")
+            return path
         samples = self.samples
         if self.given is not None:
             first = Shapes.of([shape._given_first() for shape in self]).samples
@@ -357,49 +378,36 @@ class Shapes(Sequence[Shape]):
         method: str = "auto",
         faces: int | None = None,
         thickness: float = 0.004,
-        resolution: int = 96,
+        resolution: int = 128,
+        symmetry: bool = True,
         unit: str = "",
         size: float | None = None,
         up: str = "",
         colour: str = "plain",
         workers: int | None = None,
         ray: str | None = None,
+        device: str = "cpu",
         progress: bool = False,
     ) -> dict[str, Any]:
-        """Mesh all shapes into the folder ``out``, each with a report; see ``pcgen mesh``.
-
-        Args:
-            unit, size, up: see :meth:`pcgen.SurfaceMesh.save`.
-            colour: of the vertices: ``plain``, ``height`` or ``normal``.
-        Returns:
-            the content of ``out/meshes.json``.
-        """
-        from pcgen.reconstruct.batch import mesh_all
-        from pcgen.reconstruct.export import Export
-        from pcgen.reconstruct.methods import MeshSettings
-        from pcgen.render.palette import Paint
-
-        export = Export(unit=unit, size=size, up=up)
-        paint = None if colour == "plain" else Paint(colour)
-        settings = MeshSettings(
-            method=method, faces=faces, thickness=thickness, resolution=resolution
-        )
-        clouds = [
-            shape._named_cloud(
-                f"shape-{number:03d}" + (f"-{shape.category}" if shape.category else "")
-            )
-            for number, shape in enumerate(self)
-        ]
+        """Mesh all shapes into the folder ``out``; see :func:`pcgen.save_meshes`."""
+        clouds = [shape._named_cloud(shape._file_name(row)) for row, shape in enumerate(self)]
         with shown(progress):
-            return mesh_all(
-                _with_surfaces(clouds, settings),
+            return pipeline.mesh(
+                clouds,
                 Path(out),
                 formats=formats,
-                settings=settings,
-                export=export,
-                paint=paint,
+                method=method,
+                faces=faces,
+                thickness=thickness,
+                resolution=resolution,
+                symmetry=symmetry,
+                unit=unit,
+                size=size,
+                up=up,
+                colour=colour,
                 workers=workers,
                 ray=ray,
+                device=device,
             )
 
     def summary(self) -> dict[str, Any]:

@@ -108,10 +108,10 @@ def run_module(module: Any, name: str, words: Sequence[str]) -> int:
 
 
 def _run(module: Any, args: argparse.Namespace, name: str) -> int:
-    progress.set_quiet(args.quiet)
     try:
         speaks = _speaks(name)
-        result = module.run(args)
+        with progress.command(args.quiet):
+            result = module.run(args)
         if args.json and speaks:
             print(json.dumps(result, default=str))
         elif hasattr(module, "describe") and speaks:

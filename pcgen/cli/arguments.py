@@ -38,11 +38,21 @@ def location(text: str) -> Path | str:
     return text if "://" in text else Path(text)
 
 
-def samples_file(text: str) -> Path:
+def npz_file(text: str) -> Path:
     """A path that ends in ``.npz``; checked before the work starts."""
     path = Path(text)
     if path.suffix != ".npz":
-        raise argparse.ArgumentTypeError(f"samples are written as .npz, got the name {text}")
+        raise argparse.ArgumentTypeError(f"must end in .npz, got the name {text}")
+    return path
+
+
+def npz_or_folder(text: str) -> Path:
+    """A path that ends in ``.npz``, or in no suffix; checked before the work starts."""
+    path = Path(text)
+    if path.suffix not in ("", ".npz"):
+        raise argparse.ArgumentTypeError(
+            f"must end in .npz, or be a folder for PLY files, got the name {text}"
+        )
     return path
 
 
@@ -54,8 +64,13 @@ def add_run(parser: Any) -> None:
 
 
 def add_out(parser: Any) -> None:
-    """Add the samples file that a command writes."""
-    parser.add_argument("--out", type=samples_file, required=True, help="the .npz file to write")
+    """Add the samples file or the folder that a command writes, see ``Shapes.save``."""
+    parser.add_argument(
+        "--out",
+        type=npz_or_folder,
+        required=True,
+        help="the .npz file to write, or a folder for one PLY file a shape",
+    )
 
 
 def add_work(parser: Any, alone: str) -> None:

@@ -21,7 +21,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from pcgen.cli.arguments import add_device, natural, options, positive
+from pcgen.cli.arguments import add_device, add_out, natural, options, positive
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -31,9 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         required=True,
         help="a run made by pcgen train, or the name of one in the package: seats",
     )
-    parser.add_argument(
-        "--out", type=Path, required=True, help=".npz file, or folder for PLY files"
-    )
+    add_out(parser)
     parser.add_argument("--count", type=positive, default=4, help="number of answers")
     parser.add_argument(
         "--points", type=positive, help="points per answer; the default keeps the given density"
@@ -53,23 +51,16 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     import warnings
 
     import pcgen
-    from pcgen.errors import InputError
 
-    if args.out.suffix not in ("", ".npz"):
-        raise InputError(f"--out must be a .npz file or a folder for PLY files, got {args.out}")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # describe prints the notes
         complete = pcgen.load(args.run, device=args.device).complete
         asked = options(args, complete)
-        shapes = complete(args.file, args.count, keep=not args.denoise, **asked)
-    if args.out.suffix == ".npz":
-        files = [shapes.save(args.out)]
-    else:
-        args.out.mkdir(parents=True, exist_ok=True)
-        files = [shape.save(args.out / f"{args.file.stem}-{shape.name}.ply") for shape in shapes]
+        asked |= {"keep": not args.denoise, "progress": not args.quiet}
+        shapes = complete(args.file, args.count, **asked)
+    shapes.save(args.out, stem=args.file.stem)
     return {
         "out": str(args.out),
-        "files": [str(file) for file in files],
         "notes": shapes.meta["notes"],
         "answers": [
             {"given": int(s.given.sum()), **s.facts} for s in shapes if s.given is not None

@@ -14,13 +14,13 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from pcgen.cli.arguments import add_device, add_out, add_run
+from pcgen.cli.arguments import add_device, add_run, npz_file
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_run(parser)
     parser.add_argument("files", nargs="+", type=Path, help="clouds, meshes or samples files")
-    add_out(parser)
+    parser.add_argument("--out", type=npz_file, required=True, help="the .npz file to write")
     add_device(parser)
 
 

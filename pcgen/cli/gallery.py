@@ -51,10 +51,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
-    from pcgen import pipeline
-    from pcgen.gallery import gallery
+    import pcgen
 
-    return pipeline.gallery(args.input, args.out, **options(args, gallery))
+    asked = options(args, pcgen.save_gallery)
+    return pcgen.save_gallery(args.input, args.out, **asked, progress=not args.quiet)
 
 
 def describe(result: dict[str, Any]) -> str:

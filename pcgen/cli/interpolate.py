@@ -17,12 +17,12 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from pcgen.cli.arguments import add_device, natural, options, positive
+from pcgen.cli.arguments import add_device, add_out, add_run, natural, options, positive
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("run", type=Path, help="a run made by pcgen train")
-    parser.add_argument("--out", type=Path, required=True, help="the .npz file to write")
+    add_run(parser)
+    add_out(parser)
     parser.add_argument(
         "--frames", type=positive, default=12, help="number of shapes, including both ends"
     )
@@ -38,9 +38,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
-    from pcgen import pipeline
+    import pcgen
 
-    pipeline.interpolate(args.run, args.out, **options(args, pipeline.interpolate))
+    model = pcgen.load(args.run, device=args.device)
+    ends = args.files or [
+        model.sample(1, seed=seed, category=args.category)[0] for seed in args.seeds
+    ]
+    path = model.interpolate(*ends, **options(args, model.interpolate))
+    path.save(args.out)
     return {"out": str(args.out), "frames": args.frames}
 
 

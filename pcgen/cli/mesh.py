@@ -9,14 +9,16 @@ fail. Given again, the same command keeps finished meshes.
 
 Methods:
   field     the signed distance that a run learned, for samples of a run (they keep their latents)
-            whose data set had solids; --resolution trades time for detail
-  auto      skin for many noisy points with normals, such as those of a run, and wrap for other
+            whose data set had solids; --resolution trades time for detail, and --device computes
+            the distance
+  auto      implicit for many noisy points with normals, such as those of a run, and wrap for other
             noisy points; else facets, Poisson and alpha in turn until one fits the points well,
             or the best fit of the three
   facets    Delaunay facets that lie in the planes of their points: keeps sharp edges, thin walls
             and open sheets (which get the thickness of --thickness)
-  skin      a closed surface around many noisy points with normals (of any sign): smooth and
-            whole, keeps thin parts; --resolution trades time for detail
+  implicit  a closed surface around many noisy points with normals (of any sign): smooth and
+            whole, keeps thin parts; fills holes up to six cells wide; adds mirror images of the
+            points of symmetric shapes, and says so; --resolution trades time for detail
   wrap      a closed surface around noisy points: keeps thin legs, closes sparsely sampled walls
   poisson   screened Poisson: smooth; for dense clouds of closed shapes with good normals
   alpha     alpha shape: thickens thin parts
@@ -39,7 +41,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from pcgen.cli.arguments import add_work, location, names, natural, options, positive
+from pcgen.cli.arguments import add_device, add_work, location, names, natural, options, positive
 from pcgen.errors import MeshError
 
 
@@ -70,7 +72,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--colour", default="plain", help="plain, height or normal, at vertices of GLB, PLY and OBJ"
     )
     parser.add_argument(
-        "--method", default="auto", help="auto, skin, field, facets, wrap, poisson, alpha, pivoting"
+        "--method",
+        default="auto",
+        help="auto, implicit, field, facets, wrap, poisson, alpha, pivoting",
     )
     parser.add_argument(
         "--faces", type=positive, metavar="N", help="simplify each mesh to about N faces"
@@ -85,10 +89,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--resolution",
         type=natural,
         metavar="N",
-        default=96,
-        help="grid cells along an axis, for skin and field",
+        default=128,
+        help="grid cells along an axis, for implicit and field",
+    )
+    parser.add_argument(
+        "--no-symmetry",
+        dest="symmetry",
+        action="store_false",
+        help="implicit: do not add mirror images of the points of symmetric shapes",
     )
     add_work(parser, "1")
+    add_device(parser, "cpu")
     parser.add_argument(
         "--frames",
         metavar="DATASET",
@@ -100,11 +111,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
-    from pcgen import pipeline
-    from pcgen.reconstruct.methods import MeshSettings
+    import pcgen
 
-    asked = options(args, pipeline.mesh) | options(args, MeshSettings)
-    manifest = pipeline.mesh(args.input, args.out, **asked)
+    asked = options(args, pcgen.save_meshes)
+    manifest = pcgen.save_meshes(args.input, args.out, **asked, progress=not args.quiet)
     failed = [f"{entry['name']}: {entry['error']}" for entry in manifest["meshes"]
               if "error" in entry]  # fmt: skip
     if failed and len(failed) == len(manifest["meshes"]):

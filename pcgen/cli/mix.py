@@ -40,7 +40,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 
     mix = pcgen.load(args.run, device=args.device).mix
     shape = mix(args.file, args.other, **options(args, mix))
-    shape.save(args.out)
+    pcgen.Shapes.of([shape]).save(args.out)
     return {"out": str(args.out)}
 
 

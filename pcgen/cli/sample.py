@@ -1,15 +1,16 @@
 """Sample new shapes from a run.
 
 Writes one .npz file with points (N, P, 3) float32 in the box frame ([-1, 1] along the longest side,
-+Y up), unoriented normals (N, P, 3), latents (N, D), category (N,) and meta (JSON). A step is one
-evaluation of the latent flow and one of the point flow. A seed gives the same shapes for any number
-of workers.
++Y up), unoriented normals (N, P, 3), latents (N, D), category (N,) and meta (JSON); or, if --out is
+a folder, one PLY file a shape, in the unit of the data set. A step is one evaluation of the latent
+flow and one of the point flow. A seed gives the same shapes for any number of workers.
 
 Meshes need more points: `pcgen demo` uses --points 16000.
 
 examples:
   pcgen sample seats --count 12 --out seats.npz
   pcgen sample runs/chairs --count 64 --out chairs.npz
+  pcgen sample seats --count 12 --points 16000 --out clouds
   pcgen sample runs/all --count 16 --category lamp --points 20000 --out lamps.npz
   pcgen sample runs/chairs --count 64 --steps 8 --solver heun --out teacher.npz
 """

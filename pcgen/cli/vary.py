@@ -35,7 +35,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     import pcgen
 
     vary = pcgen.load(args.run, device=args.device).vary
-    shapes = vary(args.file, args.count, **options(args, vary))
+    shapes = vary(args.file, args.count, **options(args, vary), progress=not args.quiet)
     shapes.save(args.out)
     return {"out": str(args.out), "count": len(shapes)}
 

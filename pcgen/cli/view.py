@@ -70,9 +70,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
-    from pcgen import pipeline  # not pcgen.view, which imports torch
+    import pcgen
 
-    written = pipeline.view(args.input, **options(args, pipeline.view))
+    asked = options(args, pcgen.view)
+    written = pcgen.view(args.input, **asked, progress=not args.quiet)
     return {"input": str(args.input), "pictures": [str(path) for path in written]}
 
 

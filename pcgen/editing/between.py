@@ -24,6 +24,7 @@ from pcgen.children.matching import match
 from pcgen.editing.parts import PARTS
 from pcgen.errors import InputError
 from pcgen.model import ShapeModel
+from pcgen.progress import track
 from pcgen.shapes.samples import Samples
 
 POINTS = 2048  # per matched cloud
@@ -182,14 +183,14 @@ def varied(
     near = order[: max(FEWEST_PARTNERS, round(amount * POOL))]
     chosen = pool[near[torch.randint(len(near), (count,), generator=generator)]]
     made = []
-    for number, latent in enumerate(chosen):
+    for number, latent in enumerate(track(chosen, "vary", count)):
         partner = model.decode(latent[None], points=POINTS, seed=seed + number).points[0]
         pairs = matched(given, partner, seed + number)
         cut = (1 - amount, 1 - amount)
         mask = draw_masks(pairs.in_cube()[0], KINDS, cut, VARY_WIDTH, generator)
-        if amount == 0:
-            mask = torch.zeros_like(mask)
-        proportions = amount * torch.rand(1, generator=generator)
+        if amount in (0, 1):  # no seam: all of one of them
+            mask = torch.full_like(mask, amount)
+        proportions = amount * torch.rand(1, generator=generator) ** (1 - amount)
         made.append(along(pairs, mask, proportions))
     return model.encode(torch.cat(made))
 

@@ -24,6 +24,7 @@ from pcgen.children.frames import mirrored
 from pcgen.editing.between import thinned
 from pcgen.errors import InputError
 from pcgen.model import ShapeModel
+from pcgen.progress import track
 
 FEWEST = 16  # points that say something of a shape
 KNOWN, DRAWN = 16384, 256  # candidates at most
@@ -132,7 +133,10 @@ def completed(
     z = pool.latents(torch.tensor([placement.candidate for placement in chosen]))
     wholes = model.decode(z, points=CLOUD, seed=seed).points
     fit = thinned(given, min(len(given), CLOUD // 2), seed)
-    bent = [_bent(p.of(whole), fit) for p, whole in zip(chosen, wholes, strict=True)]
+    bent = [
+        _bent(placement.of(whole), fit)
+        for placement, whole in zip(track(chosen, "complete", len(chosen)), wholes, strict=True)
+    ]
     room = [_room(given, fit, whole) for whole in bent]
     apart = [_apart(whole, given) for whole in bent]
     glued = torch.stack(

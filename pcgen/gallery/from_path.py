@@ -147,7 +147,7 @@ def _from_files(collection: Collection, count: int | None, points: int) -> Galle
         parents = named_parents(collection.meta, len(collection))
     except InputError as error:
         notes.append(f"The parents that {collection.path.name} names are not shown: {error}.")
-        progress.say(notes[-1])
+        progress.remark(notes[-1])
     collection, faults = readable_shapes(collection, count)
     samples = to_samples(collection, points=points)
     drawn = collection.kind == "samples"
@@ -190,7 +190,7 @@ def _training(content: GalleryContent, *, required: bool) -> Dataset | None:
     except DataError as error:
         if required:
             raise
-        progress.say(f"no nearest training shapes: {error}")
+        progress.remark(f"no nearest training shapes: {error}")
         content.notes.append("The training data was not found, so no nearest shapes are shown.")
         return None
 

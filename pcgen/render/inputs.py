@@ -148,7 +148,7 @@ def readable_shapes(
             shapes[number] = collection.load(number)
         except PcgenError as error:
             faults.append(str(error))
-            progress.say(f"left out: {error}")
+            progress.remark(f"left out: {error}")
     if not shapes:
         raise InputError(f"no shape of {collection.path} can be read: {'; '.join(faults[:3])}")
     kept = list(shapes)
@@ -212,7 +212,7 @@ def to_samples(collection: Collection, count: int | None = None, points: int = 2
 def _of_content(content: FileContent, path: Path, kind: Kind) -> Collection:
     """A collection of shapes in memory. Several of one file are numbered, like samples."""
     for note in content.notes:
-        progress.say(f"{path}: {note}")
+        progress.remark(f"{path}: {note}")
     many = len(content.shapes) > 1 and not path.is_dir()
     names = [str(k + 1) for k in range(len(content.shapes))] if many else list(content.names)
     own = noted_places(content.meta, len(content.shapes))
@@ -297,7 +297,7 @@ def _folder(path: Path) -> Collection:
         if not parts:
             raise InputError(faults[0].removeprefix("left out: "))
         for fault in faults:
-            progress.say(fault)
+            progress.remark(fault)
         whole = FileContent(
             [shape for part in parts for shape in part.shapes],
             [name for part in parts for name in part.names],

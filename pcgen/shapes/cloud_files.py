@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pcgen import progress
 from pcgen.errors import InputError
@@ -22,7 +21,6 @@ from pcgen.shapes.formats import (
     UNUSABLE,
 )
 from pcgen.shapes.mesh_files import Mesh
-from pcgen.shapes.normalise import box_frame
 from pcgen.shapes.reading import SUFFIXES, open_file, unreadable
 from pcgen.shapes.samples import Samples
 
@@ -107,38 +105,13 @@ def read_clouds(path: Path | str, *, faulty: Faulty = "refuse") -> CloudList:
         progress.say(f"{path}: {several}; {SURFACE_POINTS} points of each surface are used")
     for file, part in zip(files, contents, strict=True):
         for note in part.notes:
-            progress.say(f"{file}: {note}")
+            progress.remark(f"{file}: {note}")
     return CloudList(
         [_cloud_of(shape) for part in contents for shape in part.shapes],
         [name for part in contents for name in part.names],
         [category for part in contents for category in part.categories],
         dict(contents[0].meta) if len(contents) == 1 else {},
     )
-
-
-def read_normalised_cloud(path: Path | str, *, points: int, seed: int = 0) -> NDArray[np.float32]:
-    """The shape in ``path`` as (points, 3) float32 in its box frame.
-
-    A mesh is sampled by area. From a cloud, ``points`` are chosen at random, with repeats if it has
-    fewer. A file of several clouds gives the first one.
-
-    Raises:
-        InputError: see :func:`pcgen.shapes.reading.open_file`.
-    """
-    from pcgen.shapes.surface import sample_surface
-
-    rng = np.random.default_rng(seed)
-    content = open_file(path)
-    for note in content.notes:
-        progress.say(f"{path}: {note}")
-    shape = content.shapes[0]
-    if isinstance(shape, Mesh):
-        cloud, _ = sample_surface(shape, points, rng)
-    else:
-        whole = shape.points
-        cloud = whole[rng.choice(len(whole), points, replace=len(whole) < points)]
-    batch = np.asarray(cloud, np.float64)[None]
-    return box_frame(batch).apply(batch)[0].astype(np.float32)
 
 
 def cloud_files(folder: Path) -> list[Path]:
@@ -167,10 +140,10 @@ def report_skipped(folder: Path, files: Sequence[Path], used: Sequence[Path]) ->
     left = Counter(file.suffix.lower() for file in files if file.with_suffix("") not in names)
     for suffix, count in sorted(left.items()):
         if suffix in UNUSABLE:
-            progress.say(f"{folder}: {count} {unreadable(suffix)}")
+            progress.remark(f"{folder}: {count} {unreadable(suffix)}")
         elif suffix in SUFFIXES and suffix not in LOOSE_SUFFIXES:
             kinds = ", ".join(sorted({file.suffix.lower() for file in used}))
-            progress.say(f"{folder}: {count} {suffix} ignored beside {kinds}; name it alone")
+            progress.remark(f"{folder}: {count} {suffix} ignored beside {kinds}; name it alone")
 
 
 def _cloud_of(shape: Mesh | Cloud) -> Cloud:

@@ -1,12 +1,14 @@
 """Shapes between two: ends, parts and the dial."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 
 import pcgen
 from pcgen import cli
-from pcgen.editing.between import PARTS, along, matched, mixed
+from pcgen.editing.between import PARTS, along, matched, mixed, varied
 from pcgen.errors import InputError
 from tests.boxes import boxes
 
@@ -78,6 +80,29 @@ def test_the_dial_goes_from_the_shape_itself_to_others(model):
     assert far[0].mean() < far[1].mean() < far[2].mean()
 
 
+def test_the_ends_of_the_dial_are_the_shape_and_a_sample():
+    """Of a cube, where every sample is one flat ellipsoid: neither keeps anything of the other."""
+    cloud = np.random.default_rng(0).normal(size=(2048, 3))
+    cloud = (cloud / np.linalg.norm(cloud, axis=1, keepdims=True)).astype(np.float32)
+    cube, sample = cloud / np.abs(cloud).max(1, keepdims=True), cloud * np.float32([1, 0.3, 1])
+
+    class Same:
+        known = SimpleNamespace(coordinates=lambda z: z.flatten(1))
+
+        def encode(self, cloud):
+            return cloud
+
+        def draw(self, count, *, seed, category):
+            return SimpleNamespace(z=torch.from_numpy(sample).expand(count, -1, -1))
+
+        def decode(self, z, *, points, seed):
+            return SimpleNamespace(points=z)
+
+    faithful, free = (varied(Same(), cube, 1, amount=amount)[0] for amount in (0, 1))
+    assert spread(faithful, cube) < 1e-4
+    assert spread(free, sample) < 0.02
+
+
 def test_equal_seeds_vary_alike(model):
     cloud = boxes(1, 600)[0][0]
     one, two = (model.vary(cloud, 2, seed=3, points=100).points for _ in range(2))
@@ -129,3 +154,25 @@ def test_the_commands_do_the_same(model, tmp_path):
     assert np.array_equal(varied.points, model.vary(one, 2, points=90).points)
     mixed_ = pcgen.Shapes.load(call("mix", run, one, two, "--part", "left", "--points", "90"))
     assert np.array_equal(mixed_.points[0], model.mix(one, two, part="left", points=90).points)
+    words = ("--frames", "3", "--points", "90")
+    between = pcgen.Shapes.load(call("interpolate", run, "--files", one, two, *words)).points
+    assert np.array_equal(between, model.interpolate(one, two, frames=3, points=90).points)
+    drawn = pcgen.Shapes.load(call("interpolate", run, "--seeds", "0", "1", *words)).points
+    ends = (model.sample(1, seed=seed)[0] for seed in (0, 1))
+    assert np.array_equal(drawn, model.interpolate(*ends, frames=3, points=90).points)
+
+
+def test_a_folder_receives_a_ply_file_of_each_shape(model, tmp_path):
+    words = ["sample", str(model.path), "--count", "2", "--points", "90", "--out"]
+    assert cli.main([*words, str(tmp_path / "clouds"), "--quiet", "--device", "cpu"]) == 0
+    files = sorted((tmp_path / "clouds").iterdir())
+    shapes = model.sample(2, points=90)
+    assert [file.name for file in files] == [
+        f"shape-{number:03d}-{shape.category}.ply" for number, shape in enumerate(shapes)
+    ]
+    for file, shape in zip(files, shapes, strict=True):
+        own = shape.place.restore(shape.points)
+        assert np.allclose(
+            pcgen.Shape.read(file).summary()["own_extents"], np.ptp(own, 0), rtol=2e-3
+        )
+    assert cli.main([*words, str(tmp_path / "clouds.ply")]) == 2

@@ -253,6 +253,6 @@ def test_the_command_does_the_same(model, half, tmp_path, capsys):
     assert "explained" in capsys.readouterr().out
     assert cli.main([*words, "--out", str(tmp_path / "folder")]) == 0
     files = sorted((tmp_path / "folder").glob("*.ply"))
-    assert [file.name for file in files] == ["scan-0.ply", "scan-1.ply"]
+    assert [file.name for file in files] == ["scan-000.ply", "scan-001.ply"]
     assert np.allclose(trimesh.load(files[0]).vertices.min(0)[0], half.min(0)[0], atol=30)
     assert cli.main([*words, "--out", str(tmp_path / "a.ply")]) == 2

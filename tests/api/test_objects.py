@@ -12,12 +12,14 @@ import numpy as np
 import pytest
 
 import pcgen
+from pcgen import cli
 from pcgen.api.score import Figure
 from pcgen.errors import BackendError, DataError, InputError
 from tests.boxes import boxes
 
 ROOT = Path(__file__).parent.parent.parent
-FUNCTIONS = ("prepare", "train", "load", "evaluate", "fit_base", "mesh", "view")
+FUNCTIONS = ("prepare", "train", "load", "evaluate", "fit_base", "mesh", "save_meshes", "view",
+             "save_gallery")  # fmt: skip
 
 
 def test_the_package_loads_nothing_heavy_until_a_name_is_used():
@@ -82,6 +84,19 @@ def test_nothing_is_printed_without_progress(data, model, tmp_path, capfd):
     pcgen.prepare(make_clouds(tmp_path), tmp_path / "set", workers=1)
     said = capfd.readouterr()
     assert (said.out, said.err) == ("", "")
+
+
+def test_what_a_file_holds_and_is_not_used_is_a_warning_and_in_a_command_a_line(
+    model, tmp_path, capfd
+):
+    rows = [*boxes(1, 300)[0][0].tolist(), [float("nan")] * 3]
+    (tmp_path / "a.xyz").write_text("\n".join(" ".join(map(str, row)) for row in rows))
+    with pytest.warns(UserWarning, match="left out 1 of 301 points"):
+        model.encode(tmp_path / "a.xyz")
+    assert capfd.readouterr().err == ""
+    words = ["encode", str(model.path), str(tmp_path / "a.xyz"), "--out", str(tmp_path / "z.npz")]
+    assert cli.main([*words, "--device", "cpu"]) == 0
+    assert "left out 1 of 301 points" in capfd.readouterr().err
 
 
 def make_clouds(folder):

@@ -8,7 +8,7 @@ import pytest
 import trimesh
 
 from pcgen.errors import InputError, MeshError
-from pcgen.shapes.cloud_files import SURFACE_POINTS, read_clouds, read_normalised_cloud
+from pcgen.shapes.cloud_files import SURFACE_POINTS, read_clouds
 from pcgen.shapes.clouds import Cloud
 from pcgen.shapes.formats import READERS, UNUSABLE
 from pcgen.shapes.mesh_files import Mesh, face_areas
@@ -165,7 +165,7 @@ def test_a_face_that_is_none_makes_no_scan(tmp_path, suffix, text, reason):
         opened(text, suffix)
     (tmp_path / f"a{suffix}").write_text(text)
     with pytest.raises(InputError, match=reason):
-        read_normalised_cloud(tmp_path / f"a{suffix}", points=10)
+        read_clouds(tmp_path / f"a{suffix}")
 
 
 def test_a_file_without_faces_is_a_scan_in_every_format(tmp_path):
