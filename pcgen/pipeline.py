@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pcgen import cores, progress
+from pcgen import cores, progress, runtime
 from pcgen.errors import InputError
 from pcgen.runfile import is_run, read_run
 
@@ -107,6 +107,7 @@ def mesh(
     colour: str = "plain",
     workers: int | None = None,
     ray: str | None = None,
+    device: str = "cpu",
     **options: Any,
 ) -> dict[str, Any]:
     """Reconstruct closed meshes of clouds in ``out``, each with a report; resumable.
@@ -114,8 +115,9 @@ def mesh(
     ``source`` is a file, a folder, or the clouds; ``frames`` is a data set that determines the
     sizes of samples in a file; unit, size and up are those of
     :class:`pcgen.reconstruct.export.Export`; colour: ``plain``, ``height`` or ``normal``;
+    device: for the method ``field``, as only it evaluates networks;
     ``options`` are those of :class:`pcgen.reconstruct.methods.MeshSettings`: method, faces,
-    thickness, resolution.
+    thickness, resolution, symmetry.
     """
     from pcgen.reconstruct.batch import mesh_all
     from pcgen.reconstruct.export import Export, check_formats
@@ -128,6 +130,16 @@ def mesh(
     export = Export(unit=unit, size=size, up=up)
     paint = None if colour == "plain" else Paint(colour)
     kinds = check_formats(tuple(formats))
+    if device != "cpu":
+        if not settings.by_field:
+            raise InputError(
+                f"only the method field computes on a device, got {settings.method} on {device}; "
+                "omit --device"
+            )
+        device = runtime.pick_device(device)
+    if device != "cpu" and (ray is not None or workers not in (None, 1)):
+        raise InputError(f"{device} is used by one process; omit --workers and --ray")
+    workers = workers if device == "cpu" else 1
     if isinstance(source, list):
         clouds = source
     else:
@@ -136,7 +148,7 @@ def mesh(
     if settings.by_field:  # only a field needs torch
         from pcgen.model.meshing import with_surfaces
 
-        clouds = with_surfaces(clouds)
+        clouds = with_surfaces(clouds, device)
     return mesh_all(
         clouds, out, formats=kinds, settings=settings, export=export, paint=paint,
         workers=workers, ray=ray,
@@ -192,6 +204,7 @@ def demo(
     count: int = 24,
     preset: str = "cpu-small",
     seed: int = 0,
+    device: str = "auto",
 ) -> dict[str, Any]:
     """The whole pipeline on the starter data: prepare, train, sample, mesh, evaluate, gallery.
 
@@ -213,18 +226,18 @@ def demo(
     try:
         train(
             data, run, preset=preset, categories=[category], budget_minutes=budget_minutes,
-            seed=seed, watch=preview,
+            seed=seed, device=device, watch=preview,
         )  # fmt: skip
-        samples = sample(run, out / "samples.npz", count=count, seed=seed)
+        samples = sample(run, out / "samples.npz", count=count, seed=seed, device=device)
         sheet = contact_sheet(samples, data, out / "sheet.png")
         preview.ended(sheet.name)
-        interpolate(run, out / "interpolation.npz", frames=12, seeds=(seed, seed + 1))
+        seeds = seed, seed + 1
+        interpolate(run, out / "interpolation.npz", frames=12, seeds=seeds, device=device)
         # The same shapes with more points: a mesh gets better, and a run draws as many as wanted.
-        sample(run, out / "dense.npz", count=count, points=MESH_POINTS, seed=seed)
+        sample(run, out / "dense.npz", count=count, points=MESH_POINTS, seed=seed, device=device)
         meshes = mesh(out / "dense.npz", out / "meshes", formats=("glb", "stl"), workers=2)
-        report = evaluate(
-            [run], data, categories=[category], out=out / "report.json", page=out / "report.html"
-        )
+        reports = {"out": out / "report.json", "page": out / "report.html"}
+        report = evaluate([run], data, categories=[category], device=device, **reports)
         page = gallery(
             run,
             out / "gallery",
@@ -232,6 +245,7 @@ def demo(
             meshes=out / "meshes",
             interpolation=out / "interpolation.npz",
             seed=seed,
+            device=device,
             title=f"New shapes: {category}",
         )
     except KeyboardInterrupt:

@@ -164,7 +164,7 @@ _WITHIN = {
         "Request=EvaluationRequest judge=evaluate_request request_for=EvaluationRequest "
         "make_request=EvaluationRequest"
     ),
-    "evaluate.generated_sets": "Standardised=Standardisation read_any=read_cloud_path",
+    "evaluate.generated_sets": "read_any=read_cloud_path",
     "distances.pairwise": "on_device=device_backend placed=split_backend",
     "distances.bounds": "joined=concatenate_sketches",
     "evaluate.checks": "suspicions=sanity_warnings",
@@ -222,6 +222,8 @@ _WITHIN = {
     ),
     "train.data": "Mapped=MappedRows",
     "train.latent_flow": "Pairs=CoupledLatents",
+    "children.rule": "Figures=NoveltyStatistics figures_of=novelty_statistics",
+    "jobs.child": "told=error_data raise_told=raise_error",
 }
 
 # Of each module, by its new name: its old names, and where they are now.
@@ -259,6 +261,9 @@ NAMES: dict[str, dict[str, tuple[str, str]]] = {
         for module, pairs in _WITHIN.items()
     },
 }
+
+for _old in ("Standardised", "Standardisation"):
+    NAMES["pcgen.evaluate.generated_sets"][_old] = ("pcgen.datatypes", "Frame")
 
 
 def names(module: str) -> Callable[[str], Any]:

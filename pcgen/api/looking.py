@@ -67,41 +67,31 @@ def view(
         raise InputError("web cannot be combined with pictures; omit web or the pictures")
     with tempfile.TemporaryDirectory() as folder, shown(progress):
         path = _path(what, Path(folder))
-        compared = None if reference is None else _path(reference, Path(folder))
+        selection = viewer.Selection(
+            number=number,
+            seed=seed,
+            steps=steps,
+            points=points,
+            category=category,
+            reference=None if reference is None else str(_path(reference, Path(folder))),
+            device=device,
+        )
         if pictures:
             return viewer.stills(
                 path,
+                selection,
                 png=png,
                 gif=gif,
                 explained=explain,
-                number=number,
                 count=count,
                 drawn_as=drawn_as,
                 colour=colour,
                 size=size,
                 azimuth=azimuth,
                 elevation=elevation,
-                seed=seed,
-                steps=steps,
-                points=points,
-                device=device,
-                category=category,
-                reference=compared,
             )
         try:
-            viewer.show(
-                path,
-                number=number,
-                seed=seed,
-                steps=steps,
-                points=points,
-                device=device,
-                category=category,
-                reference=compared,
-                web=web,
-                host=host,
-                port=port,
-            )
+            viewer.show(path, selection, web=web, host=host, port=port)
         except BackendError as error:
             # What the message advises names a file, which is gone where we wrote it.
             if web or not isinstance(what, Shape | Shapes):

@@ -20,7 +20,8 @@ def mesh(
     method: str = "auto",
     faces: int | None = None,
     thickness: float = 0.004,
-    resolution: int = 96,
+    resolution: int = 128,
+    symmetry: bool = True,
     progress: bool = False,
 ) -> SurfaceMesh:
     """Reconstruct a closed mesh from the points of a shape, in its own unit.
@@ -31,6 +32,7 @@ def mesh(
             ``pivoting``; see ``pcgen mesh --help``.
         faces: approximate upper limit. thickness: of open sheets, relative to the size.
         resolution: cells per axis for ``skin``, and for ``field``, which meshes samples of a run.
+        symmetry: whether ``skin`` adds mirror images of the points of symmetric shapes.
         progress: show progress on stderr.
     Raises:
         InputError: an argument is wrong, or the points have no surface. MeshError: the method
@@ -38,7 +40,11 @@ def mesh(
     """
     with shown(progress):
         return read_shape(shape).mesh(
-            method=method, faces=faces, thickness=thickness, resolution=resolution
+            method=method,
+            faces=faces,
+            thickness=thickness,
+            resolution=resolution,
+            symmetry=symmetry,
         )
 
 
@@ -51,13 +57,15 @@ def save_meshes(
     method: str = "auto",
     faces: int | None = None,
     thickness: float = 0.004,
-    resolution: int = 96,
+    resolution: int = 128,
+    symmetry: bool = True,
     unit: str = "",
     size: float | None = None,
     up: str = "",
     colour: str = "plain",
     workers: int | None = None,
     ray: str | None = None,
+    device: str = "cpu",
     progress: bool = False,
 ) -> dict[str, Any]:
     """Mesh shapes into the folder ``out``, each with a report; finished meshes are kept.
@@ -67,10 +75,11 @@ def save_meshes(
         formats: some of ``glb``, ``ply``, ``obj``, ``stl`` and ``3mf``.
         frames: a data set whose categories give samples in a file their size; None for the place
             that the file stores, else for that of the run's data set.
-        method, faces, thickness, resolution: see :func:`mesh`.
+        method, faces, thickness, resolution, symmetry: see :func:`mesh`.
         unit, size, up: see :meth:`pcgen.SurfaceMesh.save`.
         colour: of the vertices: ``plain``, ``height`` or ``normal``.
         workers: processes; None for this one. ray: address of a cluster to use.
+        device: for the method ``field``, which alone evaluates networks.
         progress: show progress on stderr.
     Returns:
         the content of ``out/meshes.json``, with a report or an error for each shape.
@@ -87,6 +96,8 @@ def save_meshes(
             faces=faces,
             thickness=thickness,
             resolution=resolution,
+            symmetry=symmetry,
+            device=device,
             unit=unit,
             size=size,
             up=up,
@@ -105,6 +116,8 @@ def save_meshes(
             faces=faces,
             thickness=thickness,
             resolution=resolution,
+            symmetry=symmetry,
+            device=device,
             unit=unit,
             size=size,
             up=up,

@@ -101,7 +101,8 @@ class Shape:
         method: str = "auto",
         faces: int | None = None,
         thickness: float = 0.004,
-        resolution: int = 96,
+        resolution: int = 128,
+        symmetry: bool = True,
     ) -> SurfaceMesh:
         """Reconstruct a closed mesh, like ``pcgen mesh``, in the shape's own unit.
 
@@ -110,6 +111,7 @@ class Shape:
                 ``pivoting``.
             faces: approximate upper limit. thickness: of open sheets, relative to the size.
             resolution: cells per axis for ``skin`` and ``field``.
+            symmetry: whether ``skin`` adds mirror images of the points of symmetric shapes.
         Raises:
             InputError: an argument is wrong, or the points have no surface. MeshError: the method
                 failed.
@@ -119,7 +121,11 @@ class Shape:
         from pcgen.reconstruct.methods import MeshSettings
 
         settings = MeshSettings(
-            method=method, faces=faces, thickness=thickness, resolution=resolution
+            method=method,
+            faces=faces,
+            thickness=thickness,
+            resolution=resolution,
+            symmetry=symmetry,
         )
         (cloud,) = _with_surfaces([self._named_cloud(self.name)], settings)
         made = reconstruct_cloud(cloud, settings)
@@ -372,13 +378,15 @@ class Shapes(Sequence[Shape]):
         method: str = "auto",
         faces: int | None = None,
         thickness: float = 0.004,
-        resolution: int = 96,
+        resolution: int = 128,
+        symmetry: bool = True,
         unit: str = "",
         size: float | None = None,
         up: str = "",
         colour: str = "plain",
         workers: int | None = None,
         ray: str | None = None,
+        device: str = "cpu",
         progress: bool = False,
     ) -> dict[str, Any]:
         """Mesh all shapes into the folder ``out``; see :func:`pcgen.save_meshes`."""
@@ -392,6 +400,8 @@ class Shapes(Sequence[Shape]):
                 faces=faces,
                 thickness=thickness,
                 resolution=resolution,
+                symmetry=symmetry,
+                device=device,
                 unit=unit,
                 size=size,
                 up=up,

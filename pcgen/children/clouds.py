@@ -11,15 +11,13 @@ import torch
 from torch import Tensor
 
 from pcgen.children.frames import Stretch
-from pcgen.distances.novelty import two_draw_distances
-from pcgen.distances.tables import Work
+from pcgen.distances.symmetry import mirror_ratios
 from pcgen.errors import InputError, TrainingError
-from pcgen.progress import shown
 
 FEWEST = 16  # points of a map
 EXTENT_POINTS = 4096  # of a shape, that tell its extents
 SYMMETRY_POINTS = 1024  # compared with as many mirrored ones
-SYMMETRIC = 1.15  # times the distance of two draws, up to which a mirror image is the shape itself
+SYMMETRIC = 1.15  # mirror ratio up to which a shape counts as symmetric
 BLOCK = 128  # shapes read at a time
 
 
@@ -76,6 +74,12 @@ class Clouds:
     def __len__(self) -> int:
         return len(self.label)
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of points and normals."""
+        both = [values for values in (self.points, self.normals) if values is not None]
+        return sum(values.shape.numel() * values[:0].element_size() for values in both)
+
     def gather(self, rows: Tensor, places: Tensor) -> tuple[Tensor, Tensor | None]:
         """Points ``places`` (batch, n), taken cyclically, of ``rows`` (batch,); and normals."""
         places = places % self.points.shape[1]
@@ -105,10 +109,7 @@ def symmetries(points: Any, stretch: Stretch) -> Tensor:
     for part in _blocks(points, 2 * half):
         cubes = stretch[torch.arange(start, start + len(part))].cube(part).numpy()
         first, second = (np.ascontiguousarray(c) for c in (cubes[:, :half], cubes[:, half:]))
-        mirrors = [np.ones(3, np.float32), *(1 - 2 * np.eye(3, dtype=np.float32))]
-        with shown(False):
-            same, *images = (two_draw_distances(first, second * m, Work()) for m in mirrors)
-        found.append(torch.from_numpy(np.stack(images, 1) <= SYMMETRIC * same[:, None]))
+        found.append(torch.from_numpy(mirror_ratios(first, second) <= SYMMETRIC))
         start += len(part)
     return torch.cat(found)
 
@@ -118,3 +119,12 @@ def _blocks(points: Any, most: int) -> Iterator[Tensor]:
     for start in range(0, points.shape[0], BLOCK):
         part = points[slice(start, start + BLOCK), slice(0, most)]
         yield part.float()
+
+
+def placed(values: Any, device: str) -> Tensor:
+    """Points or normals of :class:`Clouds` on a device, copied some shapes at a time."""
+    there = torch.empty(values.shape, dtype=values[:0].dtype, device=device)
+    for start in range(0, values.shape[0], BLOCK):
+        part = slice(start, start + BLOCK)
+        there[part] = values[part].to(device)
+    return there

@@ -9,8 +9,9 @@ import numpy as np
 import torch
 from torch import Generator, Tensor
 
+from pcgen import runtime
 from pcgen.batch_random import mine, whole
-from pcgen.children.clouds import Clouds
+from pcgen.children.clouds import Clouds, placed
 from pcgen.children.drawing import Children, MatchedClouds, Reach, draw_blend
 from pcgen.children.frames import Stretch
 from pcgen.children.rule import Choice
@@ -77,18 +78,18 @@ class Maps:
         return len(self.pairing)
 
     def on_device(self, device: str, *, normals: bool = True) -> Maps:
-        """The same maps with clouds and all on a device; mapped clouds stay in their file.
+        """The same maps with clouds and all on a device, if they fill at most a third of it.
 
         Args:
             normals: whether children shall have them.
         """
         clouds = self.clouds if normals else dataclasses.replace(self.clouds, normals=None)
-        if device == "cpu" or not isinstance(clouds.points, Tensor):
+        if device == "cpu" or 3 * (clouds.nbytes + self.to.nbytes) > runtime.free_bytes(device):
             return dataclasses.replace(self, clouds=clouds)
         stretch = Stretch(clouds.stretch.centre.to(device), clouds.stretch.half.to(device))
         there = Clouds(
-            clouds.points.to(device),
-            None if clouds.normals is None else clouds.normals.to(device),
+            placed(clouds.points, device),
+            None if clouds.normals is None else placed(clouds.normals, device),
             clouds.label.to(device),
             stretch,
             clouds.symmetry.to(device),

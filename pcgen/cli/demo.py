@@ -17,7 +17,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from pcgen.cli.arguments import natural, options, positive
+from pcgen.cli.arguments import add_device, natural, options, positive
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,6 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="preset of pcgen train",
     )
     parser.add_argument("--seed", type=natural, default=0, help="random seed")
+    add_device(parser)
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:

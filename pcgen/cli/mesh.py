@@ -9,14 +9,16 @@ fail. Given again, the same command keeps finished meshes.
 
 Methods:
   field     the signed distance that a run learned, for samples of a run (they keep their latents)
-            whose data set had solids; --resolution trades time for detail
+            whose data set had solids; --resolution trades time for detail, and --device computes
+            the distance
   auto      skin for many noisy points with normals, such as those of a run, and wrap for other
             noisy points; else facets, Poisson and alpha in turn until one fits the points well,
             or the best fit of the three
   facets    Delaunay facets that lie in the planes of their points: keeps sharp edges, thin walls
             and open sheets (which get the thickness of --thickness)
   skin      a closed surface around many noisy points with normals (of any sign): smooth and
-            whole, keeps thin parts; --resolution trades time for detail
+            whole, keeps thin parts; fills holes up to six cells wide; adds mirror images of the
+            points of symmetric shapes, and says so; --resolution trades time for detail
   wrap      a closed surface around noisy points: keeps thin legs, closes sparsely sampled walls
   poisson   screened Poisson: smooth; for dense clouds of closed shapes with good normals
   alpha     alpha shape: thickens thin parts
@@ -39,7 +41,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from pcgen.cli.arguments import add_work, location, names, natural, options, positive
+from pcgen.cli.arguments import add_device, add_work, location, names, natural, options, positive
 from pcgen.errors import MeshError
 
 
@@ -85,10 +87,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--resolution",
         type=natural,
         metavar="N",
-        default=96,
+        default=128,
         help="grid cells along an axis, for skin and field",
     )
+    parser.add_argument(
+        "--no-symmetry",
+        dest="symmetry",
+        action="store_false",
+        help="skin: do not add mirror images of the points of symmetric shapes",
+    )
     add_work(parser, "1")
+    add_device(parser, "cpu")
     parser.add_argument(
         "--frames",
         metavar="DATASET",

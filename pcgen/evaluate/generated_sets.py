@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pcgen.datatypes import Frame
 from pcgen.distances.tables import Work
 from pcgen.errors import InputError
 from pcgen.evaluate.cloud_sets import CloudSet
@@ -23,14 +23,6 @@ if TYPE_CHECKING:
     from pcgen.shapes.store import Dataset
 
 Rows = NDArray[np.int64]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Standardisation:
-    """PointFlow's standardisation, (x − mean) / std over all training points, to invert it."""
-
-    mean: NDArray[np.float64]
-    std: float
 
 
 def is_dataset(path: Path) -> bool:
@@ -67,7 +59,7 @@ def read_generated(
     protocol: Protocol,
     *,
     seed: int = 0,
-    standardised: Standardisation | None = None,
+    standardised: Frame | None = None,
     categories: Sequence[str] | None = None,
 ) -> CloudSet:
     """Samples in the protocol's frame; of too many points, a random subset is used."""
@@ -86,11 +78,7 @@ def draw_generated(
     work: Work | None = None,
 ) -> list[CloudSet]:
     """``count`` new shapes of a run for each sampling seed."""
-    if protocol.frame == "own":
-        raise InputError(
-            f"{model.run_dir} generates shapes in their bounding box, without sizes, and protocol "
-            f"{protocol.based_on or protocol.name} compares sizes; use --protocol lion-box or box"
-        )
+    _check_sizes(protocol, str(model.run_dir))
     from pcgen.generate import generate
 
     draw = model.sample
@@ -136,7 +124,7 @@ def from_clouds(
     source: str,
     protocol: Protocol,
     seed: int,
-    standardised: Standardisation | None = None,
+    standardised: Frame | None = None,
     categories: Sequence[str] | None = None,
     *,
     by_rule: bool = False,
@@ -144,18 +132,15 @@ def from_clouds(
     """Clouds in the protocol's frame; of too many points, a subset is used.
 
     Args:
-        standardised: the standardisation to invert.
+        standardised: mean and std over all training points, of a standardisation to invert.
         by_rule: choose points by the rule of a fixed protocol, as for a data set, not at random.
     """
-    if protocol.frame == "own" and "run" in clouds.meta:
-        raise InputError(
-            f"{source} was generated in each shape's bounding box, without sizes, and protocol "
-            f"{protocol.based_on or protocol.name} compares sizes; use --protocol lion-box or box"
-        )
+    if "run" in clouds.meta:
+        _check_sizes(protocol, source)
     picks, remarks = _thinned(clouds, source, protocol, seed, by_rule)
     points = np.stack([c.points[pick] for c, pick in zip(clouds.clouds, picks, strict=True)])
     if standardised is not None:
-        points = points * standardised.std + standardised.mean
+        points = np.asarray(standardised.restore(points), np.float64)
     whole = [
         c.normals[pick]
         for c, pick in zip(clouds.clouds, picks, strict=True)
@@ -178,6 +163,16 @@ def from_clouds(
             f"{', '.join(result.categories)}"
         )
     return result.take(rows)
+
+
+def _check_sizes(protocol: Protocol, source: str) -> None:
+    """Refuse samples of a run in a protocol that compares sizes."""
+    if protocol.frame == "own":
+        raise InputError(
+            f"the shapes of {source} are generated in their bounding box, without sizes, and "
+            f"protocol {protocol.based_on or protocol.name} compares sizes; use --protocol "
+            "lion-box or box"
+        )
 
 
 def _thinned(

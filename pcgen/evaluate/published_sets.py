@@ -18,7 +18,8 @@ from pcgen import progress
 from pcgen.errors import DataError, InputError, MeshError
 from pcgen.shapes.clouds import Cloud
 from pcgen.shapes.items import HDF5, SourceItem, cloud_size, open_item
-from pcgen.shapes.layouts import SPLIT_NAMES, Found, hdf5, pc15k
+from pcgen.shapes.layouts import SPLIT_NAMES, Found, hdf5
+from pcgen.shapes.layouts.paths import PATH_LAYOUTS
 from pcgen.shapes.listing import Listing, scan
 from pcgen.shapes.store import Dataset, IndexRow
 
@@ -98,7 +99,7 @@ def _find(path: Path) -> Found | None:
         name = path.resolve().name
         moved = [dataclasses.replace(e, path=f"{name}/{e.path}") for e in listing.entries]
         listing = Listing(listing.name, tuple(moved))
-    for layout in (pc15k, hdf5):
+    for layout in (PATH_LAYOUTS["pc15k"], hdf5):
         if layout.recognises(listing):
             return layout.find(listing)
     return None

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from pcgen.datatypes import Frame
 from pcgen.errors import DataError, InputError
 from pcgen.evaluate.cloud_sets import CloudSet, ReferenceSets
-from pcgen.evaluate.generated_sets import Standardisation, from_clouds, open_shapes, read_cloud_path
+from pcgen.evaluate.generated_sets import from_clouds, open_shapes, read_cloud_path
 from pcgen.evaluate.protocol import Protocol
 from pcgen.shapes.arrays import temporary_array
 
@@ -92,7 +93,7 @@ def read_reference_sets(
     )
 
 
-def standardisation(dataset: Path, categories: Sequence[str] | None = None) -> Standardisation:
+def standardisation(dataset: Path, categories: Sequence[str] | None = None) -> Frame:
     """PointFlow's mean (3,) and std over all points of the training shapes, in original units."""
     from pcgen.shapes.normalise import global_frame
 
@@ -103,10 +104,9 @@ def standardisation(dataset: Path, categories: Sequence[str] | None = None) -> S
             f"{dataset} is not one"
         )
     rows = _select(data, TRAINING_SPLIT, categories)
-    frame = global_frame(
+    return global_frame(
         lambda: (data.frame(part).restore(data.points(part)) for part in _chunks(rows)), count=1
     )
-    return Standardisation(mean=frame.centre[0], std=float(frame.scale[0]))
 
 
 def _select(data: Dataset, split: str, categories: Sequence[str] | None) -> Rows:

@@ -132,15 +132,11 @@ def verdict(summary: Summary) -> list[str]:
     else:
         said = [f"{value}; {real}. This metric cannot distinguish them from real shapes."]
     mine, theirs = summary["nna_cd_generated"], summary["nna_cd_reference"]
-    if mine - theirs > SPLIT:
+    if abs(mine - theirs) > SPLIT:
+        how = "like each other than like" if mine > theirs else "scattered than"
         said.append(
             f"The average hides a split: {100 * mine:.0f} % on generated and {100 * theirs:.0f} % "
-            "on reference shapes. Generated shapes are more like each other than like real ones."
-        )
-    elif theirs - mine > SPLIT:
-        said.append(
-            f"The average hides a split: {100 * mine:.0f} % on generated and {100 * theirs:.0f} % "
-            "on reference shapes. Generated shapes are more scattered than real ones."
+            f"on reference shapes. Generated shapes are more {how} real ones."
         )
     return [*said, *_newness(summary, apart)]
 

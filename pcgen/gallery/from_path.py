@@ -13,7 +13,7 @@ from pcgen.errors import DataError, InputError
 from pcgen.evaluate.neighbours import Neighbour, Neighbours
 from pcgen.gallery.build import build
 from pcgen.gallery.curves import Curves, read_curves
-from pcgen.gallery.meshes import MeshFiles, find_meshes
+from pcgen.gallery.meshes import PREFERRED, MeshFiles, find_meshes
 from pcgen.gallery.parents import find_parents, named_parents
 from pcgen.overview import overview
 from pcgen.render.inputs import Collection, kind_of, open_collection, readable_shapes, to_samples
@@ -175,7 +175,7 @@ def _own_meshes(collection: Collection) -> list[MeshFiles | None]:
                 listed[folder, mesh.name] = mesh
     return [
         None
-        if file is None
+        if file is None or file.suffix.lower() not in PREFERRED  # a scan
         else listed.get((file.parent, file.stem), MeshFiles(name=file.stem, files=(file,)))
         for file in collection.files
     ]

@@ -12,7 +12,7 @@ from pcgen.render.inputs import natural_order
 
 MANIFEST = "meshes.json"
 # Formats by reading time; the page is drawn from the first one that exists.
-PREFERRED = (".ply", ".stl", ".off", ".obj", ".glb", ".gltf")
+PREFERRED = (".ply", ".stl", ".off", ".obj", ".glb", ".gltf", ".3mf")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -27,6 +27,7 @@ from pcgen.base import BaseMeasure
 from pcgen.kernels import best_cells
 from pcgen.processes import ALONE, Group
 from pcgen.transport import SemidiscreteSolution
+from pcgen.transport.solution import read_potential
 
 FLOW_SHARE = 0.25
 """The fraction of the way from its cell's latent to the end of its flow that a sample moves. The
@@ -34,6 +35,8 @@ details are that latent's and do not suit a distant shape: see docs/notes/local-
 BLOCK = 2**14
 """Latents processed at once; a copy of all of them would take gigabytes."""
 FILES = ("latents.safetensors", "base.safetensors", "map.npz")
+COORDINATES = "coordinates"
+"""The entry of a base's file that names its tensors of coordinates, stored as rows of latents."""
 
 
 @dataclass(frozen=True)
@@ -123,7 +126,7 @@ class Latents:
         """Write one file. Codes have half precision, finer than their training noise."""
         tensors = {
             "z": self.z.half(), "parent": self.parent, "mirrored": self.mirrored.to(torch.uint8),
-            "label": self.label, "mean": self.mean, "axes": self.axes,
+            "label": self.label, "mean": self.mean, "axes": self.axes, "y": self.y,
         }  # fmt: skip
         names = {str(row): name for row, name in self.names.items()}
         checkpoint.save(path, tensors, {"scale": self.scale, "names": names})
@@ -147,7 +150,7 @@ class Latents:
         scale = float(meta["scale"])
         if not 0 < scale < float("inf"):
             raise ValueError(f"the scale of coordinates must be positive, got {scale}")
-        return cls(
+        latents = cls(
             z=tensors["z"].float(),
             parent=tensors["parent"],
             mirrored=tensors["mirrored"].bool(),
@@ -157,6 +160,9 @@ class Latents:
             scale=scale,
             names={int(row): str(name) for row, name in meta["names"].items()},
         )
+        if "y" in tensors:  # files from before December 2026 have no coordinates
+            latents.__dict__["y"] = tensors["y"].float()
+        return latents
 
     def check(self, latent_dim: int, categories: int) -> None:
         """Check that the tensors match each other and the run.
@@ -172,6 +178,8 @@ class Latents:
             raise ValueError("the latents, their parents and their labels have different sizes")
         if self.mean.shape != (latent_dim,) or self.axes.shape[0] != latent_dim:
             raise ValueError("the principal axes do not match the latents")
+        if self.y.shape != (count, self.axes.shape[1]):
+            raise ValueError("the coordinates do not match the latents")
         if int(self.label.min()) < 0 or int(self.label.max()) >= categories:
             raise ValueError("a latent has a category that the run does not have")
 
@@ -206,10 +214,20 @@ class LatentCoupling:
     def save(
         folder: Path, latents: Latents, omega: BaseMeasure, solution: SemidiscreteSolution
     ) -> None:
-        """Write the three files of the base stage."""
+        """Write the three files of the base stage; only the first has the coordinates."""
         latents.save(folder / FILES[0])
-        checkpoint.save(folder / FILES[1], *omega.to_checkpoint())
-        solution.save(folder / FILES[2])
+        tensors, meta = omega.to_checkpoint()
+        # The atoms of an AE-OT base are the different coordinates: the file gets their rows.
+        distinct, where = torch.unique(latents.y, dim=0, return_inverse=True)
+        rows = torch.empty(len(distinct), dtype=torch.int64)
+        rows[where] = torch.arange(len(where))
+        same = []
+        for name, tensor in tensors.items():
+            if tensor.dtype == distinct.dtype and torch.equal(tensor.cpu(), distinct):
+                same.append(name)
+                tensors = {**tensors, name: rows}
+        checkpoint.save(folder / FILES[1], tensors, {**meta, COORDINATES: same})
+        solution.save(folder / FILES[2], atoms=False)
 
     @classmethod
     def load(
@@ -229,10 +247,21 @@ class LatentCoupling:
             return group.tensors(lambda: checkpoint.load(folder / name, schema))
 
         def potential() -> tuple[dict[str, Tensor], dict[str, Any]]:
-            return {"h": SemidiscreteSolution.load(folder / FILES[2]).potential}, {}
+            return {"h": read_potential(folder / FILES[2])}, {}
 
         latents = Latents.of_checkpoint(*read(FILES[0], checkpoint.LATENTS))
-        omega = base.from_checkpoint(*read(FILES[1], checkpoint.BASE))
+        tensors, meta = read(FILES[1], checkpoint.BASE)
+        names = meta.pop(COORDINATES, [])
+        if not isinstance(names, list):
+            raise ValueError(f"the {COORDINATES} of the base are no list of names")
+        for name in map(str, names):
+            rows = tensors.get(name)
+            if rows is None or rows.dtype != torch.int64 or rows.ndim != 1 or not len(rows):
+                raise ValueError("the base names no latents")
+            if int(rows.min()) < 0 or int(rows.max()) >= len(latents.z):
+                raise ValueError("the base names latents that do not exist")
+            tensors[name] = latents.y[rows]
+        omega = base.from_checkpoint(tensors, meta)
         coupling = cls(latents, omega, group.tensors(potential)[0]["h"])
         latents.check(latent_dim or latents.z.shape[1], categories)
         coupling.check()

@@ -18,13 +18,15 @@ from pcgen.reconstruct.batch import NamedCloud
 from pcgen.shapes.mesh_files import Mesh
 
 
-def mesh_of_run(run: Path | str, latent: NDArray[np.floating], resolution: int) -> Mesh:
-    """Mesh a latent (latent_dim,) with the field of a run; the run stays in memory.
+def mesh_of_run(
+    run: Path | str, latent: NDArray[np.floating], resolution: int, device: str = "cpu"
+) -> Mesh:
+    """Mesh a latent (latent_dim,) with the field of a run, which stays in memory, on a device.
 
     Raises:
         DataError: there is no such run. InputError: the run has no field, or its latents differ.
     """
-    model = _loaded(str(run))
+    model = _loaded(str(run), device)
     if model.surfaces is None:
         raise InputError(f"{run} has no field; train it on data with solids, see pcgen prepare")
     if np.shape(latent) != (model.latent_dim,):
@@ -33,15 +35,15 @@ def mesh_of_run(run: Path | str, latent: NDArray[np.floating], resolution: int) 
 
 
 @lru_cache(1)
-def _loaded(run: str) -> ShapeModel:
-    return ShapeModel.load(run)
+def _loaded(run: str, device: str) -> ShapeModel:
+    return ShapeModel.load(run, device)
 
 
-def with_surfaces(clouds: Sequence[NamedCloud]) -> list[NamedCloud]:
-    """The clouds; those whose latent's run has a field will be meshed with it."""
+def with_surfaces(clouds: Sequence[NamedCloud], device: str = "cpu") -> list[NamedCloud]:
+    """The clouds; those whose latent's run has a field will be meshed with it, on a device."""
     known = {run: has_field(run) for run in {cloud.run for cloud in clouds if cloud.run}}
     return [
-        replace(cloud, surface=partial(mesh_of_run, cloud.run))
+        replace(cloud, surface=partial(mesh_of_run, cloud.run, device=device))
         if cloud.latent is not None and known.get(cloud.run)
         else cloud
         for cloud in clouds

@@ -25,6 +25,7 @@ def flattened(vertices: Points, faces: Faces) -> Points:
     Faces that would fold over, and so cross others, keep their vertices, as do their neighbours.
     """
     beside = _neighbours(faces)
+    vertices = vertices.astype(np.float32)  # half the time; steps are far above its precision
     normals, area = _normals(vertices, faces)
     before, start = normals, vertices
     for _ in range(ROUNDS):

@@ -13,7 +13,7 @@ from pcgen.reconstruct.surface_nets import surface_nets
 Points = NDArray[np.float64]
 Faces = NDArray[np.int64]
 
-RESOLUTION = 96
+RESOLUTION = 128
 """The default number of cells along an axis."""
 LEAST, MOST = 16, 384
 COARSER = 4  # size of the first grid's cells, in final cells

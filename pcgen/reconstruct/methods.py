@@ -18,6 +18,7 @@ from pcgen.reconstruct.cloud import JOGGLES, CleanCloud, prepare_cloud
 from pcgen.reconstruct.denoise import denoise, noisy_with_normals
 from pcgen.reconstruct.facets import planar_facets
 from pcgen.reconstruct.level_set import RESOLUTION, check_resolution
+from pcgen.reconstruct.mirror_images import with_mirror_images
 from pcgen.reconstruct.open3d_methods import alpha_shape, pivoting, poisson
 from pcgen.reconstruct.outer_skin import skin
 from pcgen.reconstruct.planes import estimate_normals
@@ -62,12 +63,14 @@ class MeshSettings:
         faces: approximate maximum number of faces; None for no limit.
         thickness: of open sheets, relative to the longest side of the box.
         resolution: cells along an axis, for ``skin`` and ``field``.
+        symmetry: whether ``skin`` adds mirror images of the points of symmetric clouds.
     """
 
     method: str = "auto"
     faces: int | None = None
     thickness: float = 0.004
     resolution: int = RESOLUTION
+    symmetry: bool = True
 
     def __post_init__(self) -> None:
         if self.method not in ("auto", SKIN, FIELD) and self.method not in METHODS:
@@ -121,7 +124,8 @@ def reconstruct(
     candidates: dict[str, float] = {}
     method, cloud = SKIN, given
     if settings.method == SKIN or (settings.method == "auto" and noisy_with_normals(given)):
-        vertices, faces = skin(given, settings.resolution)
+        cloud = with_mirror_images(given) if settings.symmetry else given
+        vertices, faces = skin(cloud, settings.resolution)
     else:
         cloud = denoise(given)
         method, vertices, faces, candidates = _best(cloud, settings)

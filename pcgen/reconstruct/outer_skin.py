@@ -7,7 +7,8 @@
 2. Near the points the signed distance is the mean distance from their planes (Shen, O'Brien and
    Shewchuk, "Interpolating and approximating implicit surfaces from polygon soup", 2004), which
    averages noise out and keeps thin sheets; elsewhere the winding number decides.
-3. The zero level is extracted, its bubbles and hollows are dropped, and it is flattened.
+3. Holes up to six cells wide, which thin sheets have in gaps of the points, are filled.
+4. The zero level is extracted, its bubbles and hollows are dropped, and it is flattened.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from pcgen.reconstruct.flatten import flattened
 from pcgen.reconstruct.level_set import RESOLUTION, check_resolution
 from pcgen.reconstruct.planes import estimate_normals
 from pcgen.reconstruct.surface_nets import surface_nets
+from pcgen.reconstruct.tunnels import close_tunnels
 from pcgen.reconstruct.watertight import decimate, without_bubbles
 
 Points = NDArray[np.float64]
@@ -62,6 +64,7 @@ def skin(cloud: CleanCloud, resolution: int = RESOLUTION) -> tuple[Points, Faces
     cell = max(2 / resolution, cloud.spacing / 2)
     width = max(WIDTH * cloud.spacing / cell, WIDTH)
     low, values = _distances(cloud.points, normals, cell, width)
+    close_tunnels(values)
     vertices, faces = surface_nets(values)
     if not len(faces):
         raise MeshError("nothing is inside of these points; try method facets")

@@ -57,8 +57,9 @@ def svg(figure: Figure, label: str) -> str:
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": label}):
         figure.savefig(buffer, format="svg", transparent=True, metadata=NO_METADATA)
     _, _, text = buffer.getvalue().partition("<svg ")
-    # Several charts of one page would have groups of the same ids.
-    text = f'<svg role="img" aria-label="{escape(label)}" {re.sub(r"<g id=.[^>]*>", "<g>", text)}'
+    # HTML needs no name spaces, and several charts of a page would have groups of the same ids.
+    text = re.sub(r'xmlns(:\w+)?="[^"]*"', "", re.sub(r'<g id="[^>]*>', "<g>", text))
+    text = f'<svg role="img" aria-label="{escape(label)}" {text}'
     for name, colour in VARIABLES.items():
         text = text.replace(colour, f"var(--{name})")
     return text

@@ -128,7 +128,10 @@ def cloud_files(folder: Path) -> list[Path]:
         if found:
             report_skipped(folder, files, found)
             return found
-    raise InputError(f"no file in {folder} ends in {', '.join((*CLOUD_SUFFIXES, *MESH_SUFFIXES))}")
+    known = dict.fromkeys((*CLOUD_SUFFIXES, *MESH_SUFFIXES))
+    raise InputError(
+        f"no file in {folder} ends in {', '.join(known)}; folders within it are not searched"
+    )
 
 
 def report_skipped(folder: Path, files: Sequence[Path], used: Sequence[Path]) -> None:

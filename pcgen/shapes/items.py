@@ -29,6 +29,7 @@ from pcgen.shapes.cloud_arrays import (
 )
 from pcgen.shapes.clouds import Cloud, OpenedShape
 from pcgen.shapes.formats import LOOSE_SUFFIXES, MESH_SUFFIXES, POINT_SUFFIXES
+from pcgen.shapes.formats.polygons import joined
 from pcgen.shapes.formats.text import looks_like_points
 from pcgen.shapes.listing import Entry, on_disk, open_archive, read_entry
 from pcgen.shapes.mesh_files import Mesh
@@ -98,9 +99,7 @@ def open_item(item: SourceItem) -> OpenedShape:
     meshes = [one.shape for one in opened if isinstance(one.shape, Mesh)]
     if len(meshes) < max(len(opened), 1):
         raise MeshError(f"{len(opened) - len(meshes)} of its {len(opened)} parts are not meshes")
-    counts = np.cumsum([0, *(len(mesh.vertices) for mesh in meshes)])
-    faces = [mesh.faces + n for mesh, n in zip(meshes, counts[:-1], strict=True)]
-    whole = Mesh(np.concatenate([mesh.vertices for mesh in meshes]), np.concatenate(faces))
+    whole = Mesh(*joined([(mesh.vertices, mesh.faces) for mesh in meshes]))
     return OpenedShape(whole, tuple(note for one in opened for note in one.notes))
 
 

@@ -88,11 +88,8 @@ def prepare(
     if is_url(out):
         options = {"format": format, "categories": categories, "points": points, "splits": splits}
         options |= {"up": up, "unit": unit, "solids": solids}
-        return _published(
-            source,
-            str(out),
-            options | {"workers": workers, "ray": ray, "seed": seed},
-        )
+        options |= {"workers": workers, "ray": ray, "seed": seed}
+        return _published(source, str(out), options)
     out = Path(out)
     if points is not None and points < 1:
         raise InputError(f"points must be at least 1, got {points}")

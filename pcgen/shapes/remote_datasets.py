@@ -13,8 +13,8 @@ from pcgen.errors import DataError
 from pcgen.files import atomic_folder
 
 DESCRIPTION = "dataset.json"
-_FILES = ("points.npy", "normals.npy", "index.csv", "report.json")
-_OPTIONAL = ("normals.npy", "report.json")
+_FILES = ("points.npy", "normals.npy", "solids.npy", "index.csv", "report.json")
+_OPTIONAL = ("normals.npy", "solids.npy", "report.json")
 
 
 def local_folder(location: Path | str) -> Path:

@@ -74,22 +74,17 @@ def read_table(source: Path | str | bytes, origin: str) -> SplitTable:
         found: dict[str, tuple[str, str | None]] = {}
         model_column = next((c for c in _MODEL_COLUMNS if c in columns), None)
         file_column = next((c for c in _FILE_COLUMNS if c in columns), None)
-        if model_column and "split" in columns:
+        column = columns.get(model_column or file_column or "")
+        if column is not None and "split" in columns:
             for row in reader:
-                model = _cell(row, columns[model_column])
-                value: tuple[str, str | None] = (_split_name(_cell(row, columns["split"])), None)
-                if "synsetid" in columns:
-                    synset = _cell(row, columns["synsetid"])
+                cells = {name: (row.get(own) or "").strip() for name, own in columns.items()}
+                category = None if model_column else cells.get("category") or None
+                value = (_split_name(cells["split"]), category)
+                name = _form((row[column] or "").strip())
+                if model_column and "synsetid" in cells:
+                    synset = cells["synsetid"]
                     # Spreadsheets drop the leading zero of a synset.
-                    found[f"{synset.zfill(8)}/{model}"] = found[f"{synset}/{model}"] = value
-                if found.setdefault(model, value) != value:
-                    found[model] = ("", None)
-        elif file_column and "split" in columns:
-            for row in reader:
-                category = _cell(row, columns["category"]) if "category" in columns else ""
-                split = _split_name(_cell(row, columns["split"]))
-                name = _form(_cell(row, columns[file_column]))
-                value = (split, category or None)
+                    found[f"{synset.zfill(8)}/{name}"] = found[f"{synset}/{name}"] = value
                 if found.setdefault(name, value) != value:
                     found[name] = ("", None)
         else:
@@ -270,10 +265,6 @@ def split_by_hash(items: list[SourceItem]) -> list[SourceItem]:
 def _position(name: str) -> float:
     """A number in [0, 1) from the hash of the id."""
     return int.from_bytes(hashlib.sha256(name.encode("utf-8", "replace")).digest()[:6]) / 2**48
-
-
-def _cell(row: dict[str, str | None], column: str) -> str:
-    return (row.get(column) or "").strip()
 
 
 def _split_name(text: str) -> str:

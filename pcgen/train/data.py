@@ -14,8 +14,9 @@ from torch import Generator, Tensor
 from pcgen.errors import TrainingError
 from pcgen.shapes.store import Dataset
 
-#: Points of more bytes than this stay in the file and are read batch by batch. Reading a cloud
-#: then takes a few pages, which today's disks deliver faster than a step takes.
+#: Points of more bytes than this, over all processes of a job, stay in the file and are read batch
+#: by batch. Reading a cloud then takes a few pages, which today's disks deliver faster than a step
+#: takes, and the processes of a machine share the pages in memory.
 IN_MEMORY = 4 * 2**30
 
 
@@ -64,9 +65,18 @@ class TrainingClouds:
 
     @classmethod
     def load(
-        cls, dataset: Dataset, categories: tuple[str, ...], split: str, count: int
+        cls,
+        dataset: Dataset,
+        categories: tuple[str, ...],
+        split: str,
+        count: int,
+        processes: int = 1,
     ) -> TrainingClouds:
-        """The first ``count`` points of each shape of a split, or all points if there are fewer."""
+        """The first ``count`` points of each shape of a split, or all points if there are fewer.
+
+        Args:
+            processes: number of processes that load them.
+        """
         rows = dataset.select(split=split, categories=categories)
         available = dataset.points_per_shape * 2 // 3
         count = min(count, available)
@@ -80,13 +90,13 @@ class TrainingClouds:
         normals: Tensor | MappedRows | None = None
         if dataset.has_normals:
             normals = MappedRows(dataset.mapped_normals, rows, count)
-        if len(rows) * count * 3 * 4 <= IN_MEMORY:
+        if processes * len(rows) * count * 3 * 4 <= IN_MEMORY:
             points, normals = points[:], None if normals is None else normals[:]
         solids: Tensor | MappedRows | None = None
         if dataset.has_solids:
             places = dataset.mapped_solids
             solids = MappedRows(places, rows, places.shape[1])
-            if len(rows) * places[0].nbytes <= IN_MEMORY:
+            if processes * len(rows) * places[0].nbytes <= IN_MEMORY:
                 solids = solids[:]
         return cls(
             rows=torch.from_numpy(rows),

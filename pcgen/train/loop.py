@@ -292,14 +292,20 @@ class Trainer:
         return total
 
     def _differentiate_in_threads(self, parts: list[slice], begun: Tensor) -> Tensor:
-        """Compute the parts concurrently, each in one thread. Gradients are summed in order, so the
-        results equal those of as many parts one after another."""
-        found = list(self._pool.map(partial(self._gradients, begun), parts))
-        total = torch.stack([loss for loss, _, _ in found]).sum()
-        for parameter, *gradients in zip(self._parameters, *(g for _, g, _ in found), strict=True):
-            there = [gradient for gradient in gradients if gradient is not None]
-            parameter.grad = sum(there[1:], there[0]) if there else None
-        self.generator.set_state(found[0][2])
+        """Compute the parts in threads, at a time only those that ``accumulate`` leaves room for.
+        Gradients are summed in order, so the results equal those of the parts one by one."""
+        at_once = len(parts) // self.execution.accumulate
+        total = None
+        for first in range(0, len(parts), at_once):
+            some = parts[first : first + at_once]
+            for loss, gradients, after in self._pool.map(partial(self._gradients, begun), some):
+                self.generator.set_state(after)
+                total = loss if total is None else total + loss
+                for parameter, gradient in zip(self._parameters, gradients, strict=True):
+                    if gradient is not None:
+                        before = parameter.grad
+                        parameter.grad = gradient if before is None else before + gradient
+        assert total is not None
         return total
 
     def _gradients(

@@ -99,6 +99,8 @@ def train(
         threads = threads or group.value(partial(_threads_of_run, Path(out), group.size))
         used = runtime.configure(threads, here.local_size)
         device = runtime.pick_device(device, here.local_rank, here.local_size)
+        kind = device.partition(":")[0]
+        group.same(lambda: kind, "the processes compute on different kinds of devices")
         if precision == "auto":
             usual = "tf32" if device.startswith("cuda") else "float32"
             precision = group.value(
@@ -138,7 +140,7 @@ def train(
         check_dataset(run, source)
         with group.lock(run.path):
             clouds = TrainingClouds.load(
-                source, run.config.categories, "train", run.settings.cloud_points
+                source, run.config.categories, "train", run.settings.cloud_points, group.size
             )
             group.same(clouds.digest, f"{dataset} has different contents")
             context = Context(run, clouds, device, execution, watch=watch)

@@ -32,7 +32,7 @@ from pcgen.transport.exact.univariate import UnivariateSolver
 from pcgen.transport.gaussian import GaussianMap, GaussianMeasure, bures_squared
 from pcgen.transport.maps.extended import PushForward, SemidiscreteMap
 from pcgen.transport.maps.stratified import StratifiedSampler
-from pcgen.transport.potential import Potential, UpperEnvelope
+from pcgen.transport.potential import UpperEnvelope
 from pcgen.transport.problem import SemidiscreteProblem
 from pcgen.transport.solution import SemidiscreteSolution
 from pcgen.transport.sources import (
@@ -54,7 +54,6 @@ __all__ = [
     "GaussianSource",
     "GridDensity",
     "NewtonSolver",
-    "Potential",
     "PushForward",
     "SamplerSource",
     "SemidiscreteMap",

@@ -68,14 +68,6 @@ class GaussianMeasure:
             )
         return cls(torch.as_tensor(mean), vectors * values.clamp(min=0).sqrt())
 
-    @classmethod
-    def of_samples(cls, points: Tensor, rank: int | None = None) -> GaussianMeasure:
-        """Fit points (n, dim), truncated to the leading ``rank`` directions."""
-        points = points.double()
-        mean = points.mean(0)
-        _, values, rows = torch.linalg.svd(points - mean, full_matrices=False)
-        return cls(mean, (rows.T * (values / len(points) ** 0.5))[:, :rank])
-
     @property
     def dim(self) -> int:
         """The dimension of the space."""

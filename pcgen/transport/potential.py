@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -24,19 +23,6 @@ FLOAT32_SPACING = 1e-4
 
 # Spread of atoms beyond which scores would leave the range of float32, or below its inverse.
 FLOAT32_REACH = 1e30
-
-
-class Potential(Protocol):
-    """A convex function w on R^dim; ∇w is a Brenier map."""
-
-    def value(self, x: Tensor) -> Tensor:
-        """w at (n, dim), as (n,)."""
-
-    def gradient(self, x: Tensor) -> Tensor:
-        """∇w at (n, dim), as (n, dim)."""
-
-    def conjugate(self, y: Tensor) -> Tensor:
-        """w*(y) = sup_x ⟨x, y⟩ - w(x) at (n, dim), as (n,)."""
 
 
 @dataclass(frozen=True, eq=False)

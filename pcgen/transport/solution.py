@@ -7,6 +7,7 @@ the cost ½|x - y|² the dual potential at atom i is potential_i + ½|atom_i|².
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from pcgen.config import from_plain, to_plain
@@ -74,17 +76,21 @@ class SemidiscreteSolution:
             )
         return self
 
-    def save(self, path: Path | str) -> None:
-        """Write ``.npz``: atoms, weights, potential float64, evidence as a JSON string."""
-        evidence = json.dumps(to_plain(self.evidence))
+    def save(self, path: Path | str, *, atoms: bool = True) -> None:
+        """Write ``.npz``: atoms, weights, potential float64, evidence as a JSON string.
+
+        Args:
+            atoms: write atoms and weights; without them only :func:`read_potential` reads the file.
+        """
+        arrays = {
+            "potential": self.potential.cpu().numpy(),
+            "evidence": np.array(json.dumps(to_plain(self.evidence))),
+        }
+        if atoms:
+            arrays["atoms"] = self.problem.atoms.cpu().numpy()
+            arrays["weights"] = self.problem.weights.cpu().numpy()
         with atomic_file(path) as temporary, open(temporary, "wb") as handle:
-            np.savez(
-                handle,
-                atoms=self.problem.atoms.cpu().numpy(),
-                weights=self.problem.weights.cpu().numpy(),
-                potential=self.potential.cpu().numpy(),
-                evidence=np.array(evidence),
-            )
+            np.savez(handle, **arrays)  # type: ignore[arg-type]
 
     @classmethod
     def load(cls, path: Path | str, source: Source | None = None) -> SemidiscreteSolution:
@@ -94,20 +100,41 @@ class SemidiscreteSolution:
             DataError: the file is missing, damaged, or of another kind.
         """
         path = Path(path)
-        if not path.is_file():
-            raise DataError(f"no transport file at {path}")
+        potential, file = _read(path)
         try:
-            file = read_npz(path)
-            atoms, weights, potential = file["atoms"], file["weights"], file["potential"]
+            atoms, weights = file["atoms"], file["weights"]
             plain: dict[str, Any] = parse_json(str(file["evidence"]))
             status = {"status": Status(plain["status"])}
             evidence = from_plain(Evidence, plain | status, "the evidence")
         except (InputError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise DataError(f"{path} is not a transport file ({error})") from None
-        if atoms.ndim != 2 or potential.shape != (len(atoms),) or potential.dtype.kind != "f":
+        if atoms.ndim != 2 or len(potential) != len(atoms):
             raise DataError(f"{path} is damaged: its potential does not match its atoms")
-        if not (potential < np.inf).all():  # -inf is the potential of an atom without mass
-            raise DataError(f"{path} is damaged: its potential contains NaN or infinity")
         source = source or source_named(evidence.source, atoms.shape[1])
         problem = SemidiscreteProblem(source, atoms, weights)
         return cls(problem, torch.from_numpy(potential).double(), evidence)
+
+
+def read_potential(path: Path) -> Tensor:
+    """The potential (N,) float64 of a file of :meth:`SemidiscreteSolution.save`.
+
+    Raises:
+        DataError: the file is missing, damaged, or of another kind.
+    """
+    return torch.from_numpy(_read(path)[0]).double()
+
+
+def _read(path: Path) -> tuple[NDArray[np.floating], Mapping[str, NDArray[Any]]]:
+    """The checked potential, and all arrays of a file."""
+    if not path.is_file():
+        raise DataError(f"no transport file at {path}")
+    try:
+        file = read_npz(path)
+        potential = file["potential"]
+    except (InputError, ValueError, KeyError) as error:
+        raise DataError(f"{path} is not a transport file ({error})") from None
+    if potential.ndim != 1 or potential.dtype.kind != "f":
+        raise DataError(f"{path} is damaged: its potential is not one number per atom")
+    if not (potential < np.inf).all():  # -inf is the potential of an atom without mass
+        raise DataError(f"{path} is damaged: its potential contains NaN or infinity")
+    return potential, file

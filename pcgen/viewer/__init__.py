@@ -11,6 +11,7 @@
 """
 
 from pcgen.viewer.show import show
+from pcgen.viewer.sources import Selection
 from pcgen.viewer.stills import stills
 
-__all__ = ["show", "stills"]
+__all__ = ["Selection", "show", "stills"]

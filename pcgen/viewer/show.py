@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 
 from pcgen.errors import BackendError
 from pcgen.render.inputs import kind_of, open_collection
 from pcgen.viewer.graphics_probe import missing_display, probe_graphics
+from pcgen.viewer.sources import Selection
 from pcgen.viewer.window_process import run_window
 
 
 def show(
     path: Path | str,
+    selection: Selection,
     *,
-    number: int = 0,
-    seed: int = 0,
-    steps: int = 1,
-    points: int = 2048,
-    category: str | None = None,
-    reference: Path | str | None = None,
-    device: str = "cpu",
     web: bool = False,
     host: str = "127.0.0.1",
     port: int = 8080,
@@ -29,9 +25,6 @@ def show(
     Args:
         web: serve a page for a browser instead, until Ctrl-C, at ``host`` and ``port`` (the next
             free one).
-        number: of the first shape; seed, steps, points, category: of the samples of a run.
-        device: to sample a run on.
-        reference: data set of the training shapes to compare with; by default that of the run.
     Raises:
         BackendError: no window can be opened, or its driver crashed; the address of the page
             cannot be bound. MissingPackage: a page needs the extra ``web``.
@@ -44,11 +37,7 @@ def show(
         from pcgen.viewer.web import serve
         from pcgen.viewer.window_process import controller_of
 
-        controller = controller_of(
-            path, number=number, seed=seed, steps=steps, points=points, category=category,
-            reference=reference, device=device,
-        )  # fmt: skip
-        serve(controller, Path(path).name, host, port)
+        serve(controller_of(path, selection), Path(path).name, host, port)
         return
     instead = (
         f"see it in a browser with: pcgen view {path} --web, "
@@ -57,17 +46,7 @@ def show(
     )
     if problem := missing_display():
         raise BackendError(f"no window can be opened: {problem}; {instead}")
-    options = {
-        "path": str(path),
-        "number": number,
-        "seed": seed,
-        "steps": steps,
-        "points": points,
-        "category": category,
-        "reference": None if reference is None else str(reference),
-        "device": device,
-    }
     try:
-        run_window(options, probe=probe_graphics)
+        run_window({"path": str(path), **asdict(selection)}, probe=probe_graphics)
     except BackendError as error:
         raise BackendError(f"{error}; {instead}") from None

@@ -91,6 +91,26 @@ class ViewedShape:
         return self.points + np.float32(self.times) * (on_the_way - self.points)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Selection:
+    """What to show of a path.
+
+    Attributes:
+        number: of the first shape in a file; seed, steps, points: of the samples of a run.
+        category: only its shapes.
+        reference: data set of the training shapes to compare with; by default that of the run.
+        device: to sample a run on.
+    """
+
+    number: int = 0
+    seed: int = 0
+    steps: int = 1
+    points: int = 2048
+    category: str | None = None
+    reference: str | None = None
+    device: str = "cpu"
+
+
 @dataclass(frozen=True)
 class FileSource:
     """The shapes of a collection."""

@@ -15,6 +15,7 @@ from pcgen.viewer.drawing import cloud_colours
 from pcgen.viewer.sources import (
     FileSource,
     RunSource,
+    Selection,
     Source,
     ViewedShape,
     open_source,
@@ -28,37 +29,30 @@ FRAMES = 48  # of a turntable
 
 def stills(
     path: Path | str,
+    selection: Selection,
     *,
     png: Path | str | None = None,
     gif: Path | str | None = None,
     explained: Path | str | None = None,
-    number: int = 0,
     count: int = 1,
     drawn_as: str = "auto",
     colour: str = "plain",
     size: int = 640,
     azimuth: float = AZIMUTH,
     elevation: float = ELEVATION,
-    seed: int = 0,
-    steps: int = 1,
-    points: int = 2048,
-    category: str | None = None,
-    reference: Path | str | None = None,
-    device: str = "cpu",
 ) -> list[Path]:
     """Write pictures of the shapes of ``path``; returns the files.
 
     Args:
         png: a picture; of several shapes, a contact sheet. gif: a turntable of the first shape.
         explained: how the first sample of a run is generated, see :func:`pcgen.render.explain`.
-        number, count: of the shapes in order; for a run, the seeds from ``seed`` on.
-        category: use only its shapes.
+        count: of shapes in order; for a run, the seeds from that of the selection on.
         drawn_as: ``points``, ``mesh``, or ``auto``: the mesh if the file has one.
         colour: ``plain``, ``height``, ``normal`` or ``part``.
-        size: side of a picture in pixels; reference: see :func:`pcgen.viewer.show`.
+        size: side of a picture in pixels.
     """
-    source = open_source(path, points=points, device=device)
-    items = _items(source, seed if source.draws else number, count, steps, category)
+    source = open_source(path, points=selection.points, device=selection.device)
+    items = _items(source, selection, count)
     written = []
     if png is not None:
         small = size if len(items) == 1 else max(96, size // 2)
@@ -66,7 +60,7 @@ def stills(
             render.still(_body(source, item, drawn_as, colour), small, azimuth, elevation)
             for item in progress.track(items, "picture", len(items))
         ]
-        near = _neighbours(source, items, reference)
+        near = _neighbours(source, items, selection.reference)
         written.append(render.save(_page(items, pictures, near, small, azimuth, elevation), png))
     if gif is not None:
         frames = render.turntable(
@@ -79,18 +73,19 @@ def stills(
         if isinstance(source, FileSource):
             raise InputError(f"only samples of a run can be explained, and {path} is not a run")
         picture = explain(
-            source.model, seed=seed, category=category, steps=steps, points=points,
-            size=max(96, size // 2), azimuth=azimuth, elevation=elevation,
+            source.model, seed=selection.seed, category=selection.category,
+            steps=selection.steps, points=selection.points, size=max(96, size // 2),
+            azimuth=azimuth, elevation=elevation,
         )  # fmt: skip
         written.append(render.save(picture, explained))
     return written
 
 
-def _items(
-    source: Source, first: int, count: int, steps: int, category: str | None
-) -> list[ViewedShape]:
+def _items(source: Source, selection: Selection, count: int) -> list[ViewedShape]:
+    category, first = selection.category, selection.number
     if not isinstance(source, FileSource):
-        return [source.draw(first + k, category=category, steps=steps) for k in range(count)]
+        seeds = range(selection.seed, selection.seed + count)
+        return [source.draw(k, category=category, steps=selection.steps) for k in seeds]
     numbers = source.numbers(category)
     if first >= len(numbers):
         raise InputError(
@@ -121,7 +116,7 @@ def _body(source: Source, item: ViewedShape, drawn_as: str, colour: str) -> prim
 
 
 def _neighbours(
-    source: Source, items: list[ViewedShape], reference: Path | str | None
+    source: Source, items: list[ViewedShape], reference: str | None
 ) -> list[Neighbour] | None:
     """The nearest training shape of each shape, if requested."""
     if reference is None:

@@ -26,6 +26,7 @@ from pcgen.viewer.graphics_probe import Graphics
 
 if TYPE_CHECKING:
     from pcgen.viewer.controller import Controller
+    from pcgen.viewer.sources import Selection
 
 
 SOFTWARE, HARDWARE = "software\n", "hardware\n"  # what the probe found, as the child reads it
@@ -88,28 +89,16 @@ def serve(options: str, answer: str) -> None:
     os._exit(0)  # skip the shutdown of the driver, which may crash
 
 
-def open_window(
-    path: str,
-    *,
-    number: int,
-    seed: int,
-    steps: int,
-    points: int,
-    category: str | None,
-    reference: str | None,
-    software: Callable[[], bool],
-    device: str = "cpu",
-) -> None:
+def open_window(path: str, *, software: Callable[[], bool], **selection: Any) -> None:
     """Open a window in this process; see :func:`pcgen.viewer.show.show`.
 
     Args:
         software: called last; returns whether the driver draws with the CPU.
-        device: to sample a run on.
+        selection: the attributes of a :class:`~pcgen.viewer.sources.Selection`.
     """
-    controller = controller_of(
-        path, number=number, seed=seed, steps=steps, points=points, category=category,
-        reference=reference, device=device,
-    )  # fmt: skip
+    from pcgen.viewer.sources import Selection
+
+    controller = controller_of(path, Selection(**selection))
     from pcgen.viewer import window
 
     window.run(controller, Path(path).name, software=software())
@@ -124,35 +113,26 @@ def _found_by_probe() -> bool:
     return word == SOFTWARE
 
 
-def controller_of(
-    path: Path | str,
-    *,
-    number: int,
-    seed: int,
-    steps: int,
-    points: int,
-    category: str | None,
-    reference: Path | str | None,
-    device: str,
-) -> Controller:
-    """The viewer of a path; arguments are those of :func:`pcgen.viewer.show.show`."""
+def controller_of(path: Path | str, selection: Selection) -> Controller:
+    """The viewer of a path."""
     from pcgen.viewer.background import Jobs
     from pcgen.viewer.controller import Controller
     from pcgen.viewer.sources import FileSource, open_source, training_shapes
 
-    source = open_source(path, points=points, device=device)
-    comparable = reference is not None or not isinstance(source, FileSource)
+    source = open_source(path, points=selection.points, device=selection.device)
+    comparable = selection.reference is not None or not isinstance(source, FileSource)
     comparable = comparable or (isinstance(source, FileSource) and "run" in source.collection.meta)
     controller = Controller(
         source,
         Jobs(deliver=lambda call: call()),
-        training=(lambda: training_shapes(source, reference)) if comparable else None,
+        training=(lambda: training_shapes(source, selection.reference)) if comparable else None,
     )
     state = controller.state
-    state.seed, state.steps, state.category = seed, steps, category
+    state.seed, state.steps = selection.seed, selection.steps
+    state.category = selection.category
     if isinstance(source, FileSource):
-        numbers = source.numbers(category)
-        state.index = numbers[number % len(numbers)]
+        numbers = source.numbers(selection.category)
+        state.index = numbers[selection.number % len(numbers)]
     return controller
 
 

@@ -43,7 +43,7 @@ from pcgen.model import ShapeModel
 from pcgen.model.trajectories import load_weights
 from pcgen.reconstruct import MESH_POINTS
 from pcgen.reconstruct.cloud import joggled, prepare_cloud
-from pcgen.reconstruct.denoise import quiet
+from pcgen.reconstruct.denoise import denoise
 from pcgen.reconstruct.facets import facet_shape
 from pcgen.reconstruct.inside_cells import cells, circumradius, delaunay, surface
 from pcgen.reconstruct.methods import MeshSettings, reconstruct
@@ -198,7 +198,7 @@ def isosurface(field: Field, z: Tensor, side: int, level: float) -> Mesh:
 
 def of_cells(field: Field | None, z: Tensor, points: Points, normals: Points) -> Mesh:
     """The skin of the points' small Delaunay cells, and of those that the field says are inside."""
-    cloud = quiet(prepare_cloud(points, normals))
+    cloud = denoise(prepare_cloud(points, normals))
     joggle = joggled(cloud.points, cloud)
     space = cells(delaunay(joggle))
     solid = circumradius(joggle, space.corners) < cloud.spacing

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 
+from pcgen import runtime
 from pcgen.children import Maps, MapSettings, Reach, planning
 from pcgen.children.frames import Stretch, mirrored
 from pcgen.children.matching import improve, match, partitioned
@@ -21,6 +22,15 @@ def test_a_map_takes_each_point_once(method):
     x, _ = boxes(2, 101)
     to = match(x[0].numpy(), x[1].numpy(), method, 8, 0)
     assert sorted(to.tolist()) == list(range(101))
+
+
+def test_maps_are_on_a_device_if_they_fill_at_most_a_third_of_it(tmp_path, monkeypatch):
+    maps = build(boxes(4)[0], tmp_path)
+    held = maps.clouds.points.nbytes + maps.to.nbytes
+    for free, home in ((3 * held, "meta"), (3 * held - 1, "cpu")):
+        monkeypatch.setattr(runtime, "free_bytes", lambda device, free=free: free)
+        placed = maps.on_device("meta")
+        assert {placed.clouds.points.device.type, placed.to.device.type} == {home}
 
 
 def test_a_map_undoes_a_shuffle():

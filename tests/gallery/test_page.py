@@ -14,8 +14,10 @@ from pcgen.errors import InputError, StorageError
 from pcgen.gallery import Parent, web_geometry
 from pcgen.shapes.samples import Samples
 from pcgen.shapes.store import Dataset
+from pcgen.shapes.threemf import write_3mf
 from tests.boxes import boxes
 from tests.datasets import write_dataset
+from tests.shapes.small_shapes import box_mesh, obj_bytes
 
 KNOWN = Parent("seat/<a>", np.random.default_rng(2).normal(size=(200, 3)).astype(np.float32))
 PARENTS = [[KNOWN], [KNOWN, Parent("seat/gone")], [], [], []]
@@ -311,6 +313,17 @@ def test_the_command_makes_a_page_of_a_folder_of_meshes(tmp_path, meshes, capsys
     items = page_data(tmp_path / "g")[0]["items"]
     assert [item["name"] for item in items] == ["egg-000", "egg-001", "egg-003", "egg-004"]
     assert all("mesh" in item for item in items)
+
+
+def test_a_folder_of_meshes_and_scans_in_any_spelling_makes_a_page(tmp_path):
+    source = tmp_path / "mixed"
+    source.mkdir()
+    (source / "A.OBJ").write_bytes(obj_bytes(box_mesh()))
+    (source / "b.3mf").write_bytes(write_3mf(box_mesh()))
+    np.savetxt(source / "c.xyz", np.random.default_rng(0).normal(size=(99, 3)))
+    assert main(["gallery", str(source), "--out", str(tmp_path / "g"), "--quiet"]) == 0
+    items = page_data(tmp_path / "g")[0]["items"]
+    assert {item["name"]: "mesh" in item for item in items} == {"A": True, "b": True, "c": False}
 
 
 def test_the_command_names_what_it_cannot_look_at(tmp_path, capsys):

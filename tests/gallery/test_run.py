@@ -16,7 +16,7 @@ from pcgen.errors import InputError
 from pcgen.gallery import contact_sheet, preview
 from pcgen.gallery.preview import Preview
 from pcgen.shapes.samples import Samples
-from pcgen.viewer import stills
+from pcgen.viewer import Selection, stills
 from pcgen.viewer.sources import open_source, training_shapes
 from tests.boxes import boxes
 from tests.datasets import write_dataset
@@ -146,15 +146,15 @@ def test_only_categories_that_were_learned_stand_beside_samples(run, dataset, tm
 
 
 def test_a_run_is_drawn_without_a_window(run, tmp_path):
-    (path,) = stills(run, png=tmp_path / "a.png", count=2, points=300, size=192, steps=2)
+    (path,) = stills(run, Selection(points=300, steps=2), png=tmp_path / "a.png", count=2, size=192)
     assert np.asarray(Image.open(path)).std() > 10
 
 
 def test_how_a_shape_came_to_be_is_drawn_in_five_panels(run, tmp_path):
-    (path,) = stills(run, explained=tmp_path / "a.png", points=300, size=192)
+    (path,) = stills(run, Selection(points=300), explained=tmp_path / "a.png", size=192)
     width, height = Image.open(path).size
     assert width > 5 * 96 > 2 * height
     samples = pipeline.sample(run, tmp_path / "s.npz", count=1, points=300)
     assert len(samples) == 1
     with pytest.raises(InputError, match="only samples of a run"):
-        stills(tmp_path / "s.npz", explained=tmp_path / "a.png")
+        stills(tmp_path / "s.npz", Selection(), explained=tmp_path / "a.png")

@@ -171,6 +171,40 @@ def test_three_files_hold_a_coupling(coupling, tmp_path, generator):
         LatentCoupling.load(tmp_path, 10, 2)
 
 
+def test_coordinates_are_stored_once(coupling, tmp_path):
+    latents = coupling.latents
+    draw = torch.Generator().manual_seed(0)
+    omega = base.fit("ae-ot", latents.y, generator=draw, guard="off")
+    solution = couple(omega, latents.y, 0.1, 0, 200_000)
+    LatentCoupling.save(tmp_path, latents, omega, solution)
+    tensors, meta = checkpoint.load(tmp_path / FILES[1], checkpoint.BASE)
+    assert tensors["atoms"].shape == (60,)
+    assert meta["coordinates"] == ["atoms"]
+    with np.load(tmp_path / FILES[2]) as file:
+        assert set(file.files) == {"potential", "evidence"}
+    again = LatentCoupling.load(tmp_path, 10, 2)
+    assert torch.equal(again.latents.y, latents.y)
+    ends = [one.sample(50, torch.Generator().manual_seed(1)) for one in (omega, again.omega)]
+    assert torch.equal(*ends)
+    checkpoint.save(tmp_path / FILES[1], {**tensors, "atoms": tensors["atoms"] + 1}, meta)
+    with pytest.raises(ValueError, match="do not exist"):
+        LatentCoupling.load(tmp_path, 10, 2)
+
+
+def test_files_that_repeat_the_coordinates_are_read(coupling, tmp_path, generator):
+    latents = coupling.latents
+    solution = couple(coupling.omega, latents.y, 0.1, 0, 200_000)
+    latents.save(tmp_path / FILES[0])
+    tensors, meta = checkpoint.load(tmp_path / FILES[0])
+    del tensors["y"]
+    checkpoint.save(tmp_path / FILES[0], tensors, meta)
+    checkpoint.save(tmp_path / FILES[1], *coupling.omega.to_checkpoint())
+    solution.save(tmp_path / FILES[2])
+    again = LatentCoupling.load(tmp_path, 10, 2)
+    assert torch.equal(again.potential, solution.potential)
+    assert torch.allclose(again.y, latents.y, atol=1e-2)  # from latents in half precision
+
+
 def test_a_cell_is_where_its_affine_function_is_largest(coupling, generator):
     x = coupling.omega.sample(500, generator)
     values = x.double() @ coupling.latents.y.double().T + coupling.potential

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from pcgen import pipeline, runtime
 from pcgen.errors import InputError, MeshError
 from pcgen.model import meshing
 from pcgen.model.surfaces import LatentMesher
@@ -70,7 +71,8 @@ def test_a_latent_without_inside_is_told(made):
 
 def test_clouds_of_a_run_with_a_field_are_meshed_by_it(made, tmp_path, monkeypatch):
     model = SimpleNamespace(surfaces=made, latent_dim=5)
-    monkeypatch.setattr(meshing, "_loaded", lambda run: model)
+    devices = []
+    monkeypatch.setattr(meshing, "_loaded", lambda run, device: devices.append(device) or model)
     monkeypatch.setattr(meshing, "has_field", lambda run: run == "runs/one")
     rng = np.random.default_rng(0)
     ball = rng.normal(size=(400, 3))
@@ -82,7 +84,8 @@ def test_clouds_of_a_run_with_a_field_are_meshed_by_it(made, tmp_path, monkeypat
         NamedCloud(name="scan", points=points),
     ]
     settings = MeshSettings(method="field", resolution=32)
-    found = mesh_all(meshing.with_surfaces(clouds[:1]), tmp_path, settings=settings)
+    found = mesh_all(meshing.with_surfaces(clouds[:1], "cuda:1"), tmp_path, settings=settings)
+    assert devices == ["cuda:1"]
     report = found["meshes"][0]["report"]
     assert report["method"] == "field"
     ball_area = 4 * np.pi * 0.8**2
@@ -93,6 +96,17 @@ def test_clouds_of_a_run_with_a_field_are_meshed_by_it(made, tmp_path, monkeypat
     assert mesh_all(meshing.with_surfaces(clouds), tmp_path, settings=settings)["resumed"] == 1
     other = [NamedCloud(name="drawn", points=points, run="runs/one", latent=np.ones(5))]
     assert mesh_all(meshing.with_surfaces(other), tmp_path, settings=settings)["resumed"] == 0
+
+
+def test_a_device_is_for_the_field_and_one_process(tmp_path, monkeypatch):
+    monkeypatch.setattr(runtime, "pick_device", lambda name: "cuda:0")
+    for method, work, said in (
+        ("wrap", {}, "only the method field"),
+        ("field", {"workers": 2}, "one process"),
+        ("field", {"ray": "auto"}, "one process"),
+    ):
+        with pytest.raises(InputError, match=said):
+            pipeline.mesh(tmp_path / "x.npz", tmp_path, method=method, device="cuda", **work)
 
 
 def test_the_field_is_refused_for_clouds_from_elsewhere():

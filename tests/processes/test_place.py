@@ -66,6 +66,21 @@ def test_every_process_on_a_machine_needs_a_gpu(monkeypatch):
         runtime.pick_device("cuda", 1, 2)
 
 
+def test_a_device_without_kernels_in_this_build_of_torch_is_refused(monkeypatch):
+    """As CUDA reports one that is too old, at the first kernel."""
+
+    def zeros(*_, device):
+        raise RuntimeError(
+            "CUDA error: no kernel image is available for execution on the device\nCUDA kernel ..."
+        )
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch, "zeros", zeros)
+    with pytest.raises(InputError, match=r"cuda cannot be used \(CUDA error: no kernel image.*old"):
+        runtime.pick_device("cuda")
+
+
 def test_a_process_that_is_shown_one_device_takes_it(monkeypatch):
     """As srun does with --gpus-per-task: each process sees a cuda:0 of its own."""
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)

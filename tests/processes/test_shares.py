@@ -176,6 +176,30 @@ def test_threads_share_a_batch(tmp_path, threads):
         assert {count for count, _ in seen} == {1}
 
 
+@pytest.mark.parametrize(("accumulate", "rounds"), [(1, [3]), (2, [2, 2]), (3, []), (4, [])])
+def test_threads_hold_no_more_parts_at_once_than_accumulation_leaves_room_for(
+    tmp_path, threads, accumulate, rounds
+):
+    """A batch of five for three threads: with two parts each there are rows for two of them."""
+    threads(3)
+    seen = []
+
+    class Pool:
+        def map(self, function, parts):
+            seen.append(len(parts))
+            return map(function, parts)
+
+    settings, execution = LoopSettings(steps=1, batch=5), Execution(accumulate=accumulate)
+
+    def loss(module, generator):
+        return module(mine(torch.randn(5, 2, generator=generator), generator)).mean()
+
+    trainer = Trainer(tmp_path, nn.Linear(2, 1), loss, settings, seed=0, execution=execution)
+    vars(trainer)["_pool"] = Pool()
+    trainer.step()
+    assert seen == rounds
+
+
 def test_a_fault_in_a_thread_is_told_and_leaves_the_threads_of_torch(tmp_path, threads):
     threads(2)
 

@@ -156,6 +156,16 @@ def test_processes_with_other_data_are_refused(data, tmp_path):
     assert not (tmp_path / "run" / "autoencoder").exists()
 
 
+def test_processes_on_different_kinds_of_devices_are_refused(data, tmp_path):
+    for rank in range(2):
+        (tmp_path / f"data{rank}").symlink_to(data)
+    code, said = torchrun(2, "tests/processes/work.py", "mixed", tmp_path)
+    assert code != 0
+    assert len(ours(said)) == 1, said
+    assert "different kinds of devices: cpu here, cuda in process 0" in ours(said)[0]
+    assert not (tmp_path / "run").exists()
+
+
 def test_more_processes_than_shapes_in_a_batch_are_refused(data, tmp_path):
     words = ["-m", "pcgen", "train", data, "--out", tmp_path / "run", "--preset", "cpu-tiny"]
     code, said = torchrun(2, *words, "--accumulate", 5)

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from pcgen import base, pipeline, processes
+from pcgen import base, pipeline, processes, runtime
 from pcgen.base import fitting
 from pcgen.batch_random import mine, whole
 from pcgen.errors import DataError, ToldElsewhere
@@ -157,6 +157,10 @@ def main() -> int:
     action, folder = sys.argv[1], Path(sys.argv[2])
     torch.set_num_threads(1)
     processes.BEAT_S, processes.SILENT_BEATS = 1.0, 5
+    if action == "mixed":  # one process sees a device, the other none
+        on = "cuda:0" if os.environ["RANK"] == "0" else "cpu"
+        runtime.pick_device = lambda *_: on
+        action = "data"
     if action == "data":  # each process has a data set of its own
         rank = os.environ["RANK"]
         try:

@@ -98,10 +98,11 @@ def test_a_folder_behind_a_server_gives_the_data_set_of_the_folder(server, sourc
 
 def test_a_published_data_set_is_copied_once_and_again_when_it_changes(source, tmp_path, cache):
     url = "memory://sets/boxes"
-    report = prepare(source, url, points=60, workers=1)
+    report = prepare(source, url, points=60, workers=1, solids=20)
     system = fsspec.filesystem("memory")
     assert {path.rsplit("/")[-1] for path in system.ls("/sets/boxes", detail=False)} == {
         "dataset.json", "index.csv", "normals.npy", "points.npy", "report.json",
+        "solids.npy",
     }  # fmt: skip
     folder = local_folder(url)
     assert Dataset.open(folder).content_hash == report["content_hash"]

@@ -79,3 +79,10 @@ def test_colours_are_those_of_the_page():
     svg = charts.svg(charts.learning_curve([(0, 1.0), (1, 2.0)]), "loss")
     assert "var(--made)" in svg
     assert charts.VARIABLES["made"] not in svg
+
+
+def test_a_chart_names_nothing_outside_the_page():
+    marks = [
+        charts.AccuracyMark(name="a", value=0.6, sd=0.1, generated=1, reference=0, style="real")
+    ]
+    assert "http" not in charts.svg(charts.accuracy_chart(marks, (0.5, 0.1)), "1-NNA")

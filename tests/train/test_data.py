@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from pcgen.children.clouds import placed
 from pcgen.shapes.arrays import npy_header
 from pcgen.shapes.store import COLUMNS, FORMAT, VERSION
 from pcgen.train import data
@@ -25,8 +26,11 @@ def test_mapped_shapes_are_drawn_like_those_in_memory(tmp_path, monkeypatch):
     splits = ["test" if k % 3 == 2 else "train" for k in range(9)]
     dataset = write_dataset(tmp_path / "set", clouds, splits=splits, normals=normals)
     inside = TrainingClouds.load(dataset, ("shape",), "train", 100)
-    monkeypatch.setattr(data, "IN_MEMORY", 0)
-    mapped = TrainingClouds.load(dataset, ("shape",), "train", 100)
+    # Room for one copy, but not for one in each of two processes.
+    monkeypatch.setattr(data, "IN_MEMORY", inside.points.nbytes)
+    alone = TrainingClouds.load(dataset, ("shape",), "train", 100)
+    assert torch.equal(alone.points, inside.points)
+    mapped = TrainingClouds.load(dataset, ("shape",), "train", 100, processes=2)
     assert isinstance(mapped.points, data.MappedRows)
     assert mapped.points.shape == inside.points.shape
     shapes = torch.tensor([5, 0, 3])
@@ -36,6 +40,7 @@ def test_mapped_shapes_are_drawn_like_those_in_memory(tmp_path, monkeypatch):
         )
         assert torch.equal(one[0], other[0])
         assert torch.equal(one[1], other[1])
+    assert torch.equal(placed(mapped.points, "cpu"), inside.points)
     some = torch.tensor([1, 4])
     assert torch.equal(mapped.points[some, some], inside.points[some, some])
     assert torch.equal(mapped.points[some], inside.points[some])

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from pcgen.errors import InputError, MeshError
 from pcgen.files import parse_json
-from pcgen.shapes.formats.polygons import check_range
+from pcgen.shapes.formats.polygons import check_range, joined
 from pcgen.shapes.formats.raw import RawShape, Sibling
 
 Floats = NDArray[np.float64]
@@ -121,10 +121,7 @@ class _Scene:
         if self._meshes:
             if self._points:
                 self._notes.append(f"{len(self._points)} parts are points; left out")
-            counts = np.cumsum([0, *(len(vertices) for vertices, _ in self._meshes)])
-            faces = [f + n for (_, f), n in zip(self._meshes, counts[:-1], strict=True)]
-            vertices = np.concatenate([vertices for vertices, _ in self._meshes])
-            return RawShape(vertices, np.concatenate(faces), notes=tuple(self._notes))
+            return RawShape(*joined(self._meshes), notes=tuple(self._notes))
         if self._points:
             normals = [normal for _, normal in self._points if normal is not None]
             whole = len(normals) == len(self._points)
@@ -284,24 +281,14 @@ class _Scene:
         instancing = self._list("nodes")[number].get("extensions", {}).get(_INSTANCES)
         if instancing is None:
             return [world]
+        given = instancing.get("attributes", {})
         names = ("TRANSLATION", "ROTATION", "SCALE")
-        found = [
-            self._accessor(instancing["attributes"][name])
-            if name in instancing.get("attributes", {})
-            else None
-            for name in names
-        ]
+        found = [self._accessor(given[name]) if name in given else None for name in names]
         count = {len(values) for values in found if values is not None}
         if len(count) != 1 or max(count) > LIMIT // 100:
             raise MeshError(f"{_INSTANCES} with lists of different lengths, or none")
-        moves, turns, scales = found
         return [
-            world
-            @ _matrix(
-                None if moves is None else moves[k],
-                None if turns is None else turns[k],
-                None if scales is None else scales[k],
-            )
+            world @ _matrix(*(None if values is None else values[k] for values in found))
             for k in range(max(count))
         ]
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,6 +17,7 @@ _NO_FACES = {
     b"surf": "free-form surfaces", b"bzp": "Bézier patches", b"bsp": "B-spline patches",
     b"curv": "curves", b"l": "lines", b"p": "points",
 }  # fmt: skip
+_OTHERS = re.compile(rb"\n(surf|bzp|bsp|curv|l|p|fo) ")
 
 
 def read_obj(data: bytes, sibling: Sibling | None = None) -> RawShape:
@@ -28,13 +32,13 @@ def read_obj(data: bytes, sibling: Sibling | None = None) -> RawShape:
     data = _plain_lines(data)
     lines = data.split(b"\n")
     vertex_lines = [line[2:] for line in lines if line[:2] == b"v "]
-    if b"\nfo " in data:  # the first version's word for a face
+    others = Counter(_OTHERS.findall(data))
+    if others[b"fo"]:  # the first version's word for a face
         lines = [b"f " + line[3:] if line[:3] == b"fo " else line for line in lines]
     face_lines = [line[2:] for line in lines if line[:2] == b"f "]
     if not vertex_lines:
         raise MeshError("no vertex line ('v x y z') in the OBJ file")
-    others = len(lines) - len(vertex_lines) - len(face_lines)
-    notes = _left_out(data, bool(face_lines)) if others else ()
+    notes = _left_out(others, bool(face_lines))
     try:
         vertices = parse_numbers(vertex_lines, 3)
     except ValueError as error:
@@ -50,11 +54,10 @@ def read_obj(data: bytes, sibling: Sibling | None = None) -> RawShape:
     return RawShape(vertices, faces, notes=(*notes, *crossed))
 
 
-def _left_out(data: bytes, has_faces: bool) -> tuple[str, ...]:
+def _left_out(others: Counter[bytes], has_faces: bool) -> tuple[str, ...]:
     notes = []
     for word, what in _NO_FACES.items():
-        line = b"\n" + word + b" "
-        count = data.count(line) if line in data else 0
+        count = others[word]
         if word == b"p" and not has_faces:
             continue  # they are the scan
         if count and not has_faces:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,17 +14,14 @@ from pcgen.shapes.formats.polygons import triangles
 from pcgen.shapes.formats.raw import RawShape, Sibling, normals_of, plain_nan
 
 _TYPES = {
-    **dict.fromkeys(("char", "int8"), "i1"),
-    **dict.fromkeys(("uchar", "uint8"), "u1"),
-    **dict.fromkeys(("short", "int16"), "i2"),
-    **dict.fromkeys(("ushort", "uint16"), "u2"),
-    **dict.fromkeys(("int", "int32"), "i4"),
-    **dict.fromkeys(("uint", "uint32"), "u4"),
-    **dict.fromkeys(("float", "float32"), "f4"),
-    **dict.fromkeys(("double", "float64"), "f8"),
-    **dict.fromkeys(("long", "int64"), "i8"),
-    **dict.fromkeys(("ulong", "uint64"), "u8"),
-}
+    name: kind
+    for kind, names in {
+        "i1": "char int8", "u1": "uchar uint8", "i2": "short int16", "u2": "ushort uint16",
+        "i4": "int int32", "u4": "uint uint32", "i8": "long int64", "u8": "ulong uint64",
+        "f4": "float float32", "f8": "double float64",
+    }.items()
+    for name in names.split()
+}  # fmt: skip
 _CODES = {
     "i1": "b", "u1": "B", "i2": "h", "u2": "H", "i4": "i", "u4": "I", "i8": "q", "u8": "Q",
     "f4": "f", "f8": "d",
@@ -159,20 +156,17 @@ def _with_property(element: _Element, words: list[str]) -> _Element:
         item = _Property(words[3].lower(), _TYPES[words[2].lower()], _TYPES[words[1].lower()])
     else:
         item = _Property(words[1].lower(), _TYPES[words[0].lower()], None)
-    return _Element(element.name, element.count, (*element.properties, item))
+    return replace(element, properties=(*element.properties, item))
 
 
 def _numbers_of(body: bytes, elements: list[_Element]) -> tuple[bytes, str, list[_Element]]:
     """A text body as a binary one in which every value is a double."""
     words = np.array(plain_nan(body).replace(b",", b".").split(), "<f8")
     wide = [
-        _Element(
-            element.name,
-            element.count,
-            tuple(_Property(p.name, "f8", p.count_kind and "f8") for p in element.properties),
-        )
-        for element in elements
-    ]
+        replace(e, properties=tuple(_Property(p.name, "f8", p.count_kind and "f8")
+                                    for p in e.properties))
+        for e in elements
+    ]  # fmt: skip
     return words.tobytes(), "<", wide
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -20,6 +22,15 @@ def check_range(corners: NDArray[np.int64], count: int) -> None:
         if low < 0 or high >= count:
             bad = low if low < 0 else high
             raise MeshError(f"face index {bad} is out of range: there are {count} vertices")
+
+
+def joined(
+    meshes: Sequence[tuple[NDArray[np.float64], Faces]],
+) -> tuple[NDArray[np.float64], Faces]:
+    """The vertices and faces of several meshes, in one."""
+    starts = np.cumsum([0, *(len(vertices) for vertices, _ in meshes)])
+    faces = [own + start for (_, own), start in zip(meshes, starts[:-1], strict=True)]
+    return np.concatenate([vertices for vertices, _ in meshes]), np.concatenate(faces)
 
 
 def triangles(

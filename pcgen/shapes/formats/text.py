@@ -22,15 +22,20 @@ _UNIT = re.compile(rb"[\s_]*[\[(][^\])]*[\])]|_m+(?=[\s,;]|$)")  # of a column, 
 LEAST = 16  # lines of a text file that may be a cloud
 _SEEN = 100  # lines that determine the separators
 _HEAD = 20  # lines that may come before the points
-#: Names of columns in a header line, as programs write them.
+_OWN = (b"x", b"y", b"z", b"nx", b"ny", b"nz")
+#: Names of columns in a header line, as programs write them, in the order of ``_OWN``.
 _COLUMNS = {
-    **dict.fromkeys(("x", "px", "points:0", "points_0", "x_coordinate", "easting", "east"), 0),
-    **dict.fromkeys(("y", "py", "points:1", "points_1", "y_coordinate", "northing", "north"), 1),
-    **dict.fromkeys(("z", "pz", "points:2", "points_2", "z_coordinate", "elevation", "height"), 2),
-    **dict.fromkeys(("nx", "normal_x", "normalx", "normals:0", "normals_0"), 3),
-    **dict.fromkeys(("ny", "normal_y", "normaly", "normals:1", "normals_1"), 4),
-    **dict.fromkeys(("nz", "normal_z", "normalz", "normals:2", "normals_2"), 5),
-}
+    name: own
+    for own, names in zip(_OWN, (
+        b"px points:0 points_0 x_coordinate easting east",
+        b"py points:1 points_1 y_coordinate northing north",
+        b"pz points:2 points_2 z_coordinate elevation height",
+        b"normal_x normalx normals:0 normals_0",
+        b"normal_y normaly normals:1 normals_1",
+        b"normal_z normalz normals:2 normals_2",
+    ), strict=True)
+    for name in names.split()
+}  # fmt: skip
 
 
 def read_text(data: bytes, sibling: Sibling | None = None) -> RawShape:
@@ -44,19 +49,19 @@ def read_text(data: bytes, sibling: Sibling | None = None) -> RawShape:
     Raises:
         MeshError: no line, or one that is not numbers.
     """
-    data = plain_nan(_unquoted(data))
+    data = _unquoted(data)
     lines = [line for line in data.splitlines() if line.strip()]
     names, lines, notes = _header(lines)
     if any(mark in data for mark in _COMMENTS):
         lines = [line for line in lines if not line.lstrip().startswith(_COMMENTS)]
-        lines = [line.partition(b"#")[0] for line in lines]
+        lines = [plain_nan(line).partition(b"#")[0] for line in lines]
     lines = _separated(lines)
     if lines and lines[0].strip().isdigit():
         lines, said = _without_counts(lines)
         notes += said
     if not lines:
         raise MeshError("no points: the file has no line 'x y z'")
-    first = lines[0].split()
+    first = plain_nan(lines[0]).split()
     if names and len(first) >= 2 * len(names):
         raise MeshError(
             f"its header names {len(names)} columns, its lines have {len(first)}; decimal commas "
@@ -115,7 +120,7 @@ def _header(lines: list[bytes]) -> tuple[list[bytes], list[bytes], tuple[str, ..
     """
     ignored, start, told = 0, len(lines), list[bytes]()
     for k, line in enumerate(lines[:_HEAD]):
-        names, words = _names(line), re.split(rb"[\s,;]+", line.strip(b" \t,;\r"))
+        names, words = _names(line), re.split(rb"[\s,;]+", plain_nan(line).strip(b" \t,;\r"))
         numbers = [bool(_NUMBER.fullmatch(word)) for word in words]
         named = {b"x", b"y", b"z"} <= set(names)
         if line.lstrip().startswith(_COMMENTS):
@@ -171,20 +176,18 @@ def _unquoted(data: bytes) -> bytes:
 
 
 def _names(line: bytes) -> list[bytes]:
-    """The columns that a header names, by the names of this module: x, y, z, nx, ny, nz."""
+    """The columns that a header names, by the names of ``_OWN``."""
     line = _UNIT.sub(b"", line).lstrip(b"#/%! \t")
     words = [word.strip(b'"/ ').lower() for word in re.split(rb"[\s,;]+", line.strip())]
-    own = (b"x", b"y", b"z", b"nx", b"ny", b"nz")
-    known = {name.encode(): own[place] for name, place in _COLUMNS.items()}
-    return [known.get(word, word) for word in words]
+    return [_COLUMNS.get(word, word) for word in words]
 
 
 def _places(names: list[bytes], width: int) -> list[int]:
     """Which columns are x, y, z and, where there may be some, the normal."""
     if not names:
         return list(range(min(width, 6)))
-    own = (b"x", b"y", b"z", b"nx", b"ny", b"nz")
-    return [names.index(name) for name in (own if b"nz" in names else own[:3]) if name in names]
+    own = _OWN if b"nz" in names else _OWN[:3]
+    return [names.index(name) for name in own if name in names]
 
 
 def _is_numbers(line: bytes) -> bool:

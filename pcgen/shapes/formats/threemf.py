@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from pcgen.errors import MeshError
 from pcgen.shapes.arrays import ARCHIVE_ERRORS, archive_fault
-from pcgen.shapes.formats.polygons import check_range
+from pcgen.shapes.formats.polygons import check_range, joined
 from pcgen.shapes.formats.raw import RawShape, Sibling
 
 Floats = NDArray[np.float64]
@@ -102,12 +102,8 @@ class _ObjectReader:
             notes.append(f"{self._supports} objects are for support; left out")
         if model.unit != "millimeter":
             notes.append(f"its unit is the {model.unit}; it is read in millimetres")
-        counts = np.cumsum([0, *(len(vertices) for vertices, _ in self._meshes)])
-        faces = [f + n for (_, f), n in zip(self._meshes, counts[:-1], strict=True)]
-        vertices = np.concatenate([vertices for vertices, _ in self._meshes])
-        return RawShape(
-            vertices * MILLIMETRES[model.unit], np.concatenate(faces), notes=tuple(notes)
-        )
+        vertices, faces = joined(self._meshes)
+        return RawShape(vertices * MILLIMETRES[model.unit], faces, notes=tuple(notes))
 
     def _root(self) -> str:
         """The model that the package names, or the one at the usual place."""

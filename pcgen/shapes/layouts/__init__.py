@@ -1,11 +1,11 @@
-"""Layouts of collections on disk, one module each.
+"""Layouts of collections on disk; :mod:`paths` has those that only differ in their paths.
 
-A layout module has a text ``EXPECTED``, which describes the layout in messages, and two functions:
+A layout has a text ``EXPECTED``, which describes the layout in messages, and two functions:
 
 * ``recognises(listing) -> bool`` - whether a source has this layout.
 * ``find(listing) -> Found`` - its shapes, in any order, and what is left out.
 
-Layouts open only small tables of names and headers of arrays. ``auto`` tries the modules in the
+Layouts open only small tables of names and headers of arrays. ``auto`` tries them in the
 order of :data:`LAYOUTS`; ``folder`` accepts every source and comes last.
 """
 
@@ -82,7 +82,7 @@ def find_items(listing: Listing, layout: str = "auto") -> tuple[str, Found]:
         raise InputError(f"format must be auto or one of {', '.join(LAYOUTS)}, got {layout!r}")
     names = LAYOUTS if layout == "auto" else (layout,)
     for name in names:
-        module = cast(Layout, importlib.import_module(f"pcgen.shapes.layouts.{name}"))
+        module = _layout(name)
         if layout != "auto" or name == "folder" or module.recognises(listing):
             found = module.find(listing)
             if not found.items and not found.rejected and not listing.rejected:
@@ -92,6 +92,13 @@ def find_items(listing: Listing, layout: str = "auto") -> tuple[str, Found]:
                 continue  # one file that looks like a layout must not decide for all others
             return name, _in_one_form(found)
     raise AssertionError("folder takes every source")
+
+
+def _layout(name: str) -> Layout:
+    from pcgen.shapes.layouts.paths import PATH_LAYOUTS
+
+    found = PATH_LAYOUTS.get(name) or importlib.import_module(f"pcgen.shapes.layouts.{name}")
+    return cast(Layout, found)
 
 
 def whole_shapes(entries: list[Entry]) -> tuple[list[Entry], tuple[str, ...]]:

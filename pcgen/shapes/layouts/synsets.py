@@ -6,6 +6,7 @@ from pcgen.errors import InputError
 from pcgen.files import parse_json
 from pcgen.shapes.listing import Listing, read_entry
 
+OFFSETS = "synsetoffset2category.txt"  # ShapeNetPart's names of synsets
 _TAXONOMY_LIMIT = 64 * 2**20
 
 # WordNet offsets; the first name is the category, the others are synonyms.
@@ -71,13 +72,19 @@ CORE_NAMES = {line[:8]: tuple(line[9:].split(",")) for line in _CORE.splitlines(
 
 
 def synset_names(listing: Listing) -> dict[str, tuple[str, ...]]:
-    """Names of each synset, from the source's taxonomy.json, else those of ShapeNetCore."""
+    """Names of each synset, from a table of the source, else those of ShapeNetCore."""
     names = dict(CORE_NAMES)
     for entry in listing.entries:
-        if entry.path.rsplit("/", 1)[-1] != "taxonomy.json":
+        if entry.path.rsplit("/", 1)[-1] not in ("taxonomy.json", OFFSETS):
             continue
         try:
-            for synset in parse_json(read_entry(entry, _TAXONOMY_LIMIT)):
+            data = read_entry(entry, _TAXONOMY_LIMIT)
+            if entry.suffix == ".txt":
+                rows = (line.split("\t") for line in data.decode("utf-8", "replace").splitlines())
+                names.update((r[1].strip(), (r[0].strip(), r[0].strip().lower()))
+                             for r in rows if len(r) > 1 and r[1].strip())  # fmt: skip
+                continue
+            for synset in parse_json(data):
                 words = [word.strip() for word in str(synset["name"]).split(",")]
                 names[str(synset["synsetId"])] = tuple(word for word in words if word)
         except (ValueError, KeyError, TypeError, InputError, RecursionError):
