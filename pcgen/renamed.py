@@ -64,6 +64,7 @@ _OTHERS = {
     "reconstruct.quiet": "reconstruct.denoise",
     "reconstruct.solid": "reconstruct.watertight",
     "reconstruct.skin": "reconstruct.boundary_surface",
+    "reconstruct.outer_skin": "reconstruct.implicit_surface",
     "reconstruct.space": "reconstruct.cell_complex",
     "reconstruct.crossings": "reconstruct.self_intersections",
     "reconstruct.rays": "shapes.ray_scene",
@@ -121,6 +122,7 @@ _ITERATION = "pcgen.transport.conjugate.iteration"
 
 # Of each module: old=new names, where they stayed in it.
 _WITHIN = {
+    "reconstruct.implicit_surface": "skin=implicit_surface",
     "shapes.plan": "Settings=PrepareSettings",
     "shapes.shards": (
         "Piece=Shard Shape=StoredShape Converted=ConvertedShard write_piece=write_shard "

@@ -67,14 +67,15 @@ def view(
         raise InputError("web cannot be combined with pictures; omit web or the pictures")
     with tempfile.TemporaryDirectory() as folder, shown(progress):
         path = _path(what, Path(folder))
+        compared = None if reference is None else _path(reference, Path(folder))
         selection = viewer.Selection(
             number=number,
             seed=seed,
             steps=steps,
             points=points,
-            category=category,
-            reference=None if reference is None else str(_path(reference, Path(folder))),
             device=device,
+            category=category,
+            reference=None if compared is None else str(compared),
         )
         if pictures:
             return viewer.stills(

@@ -28,11 +28,12 @@ def mesh(
 
     Args:
         shape: a :class:`pcgen.Shape`, the path of a cloud or mesh file, or an array (P, 3).
-        method: ``auto``, ``skin``, ``field``, ``facets``, ``wrap``, ``poisson``, ``alpha`` or
+        method: ``auto``, ``implicit``, ``field``, ``facets``, ``wrap``, ``poisson``, ``alpha`` or
             ``pivoting``; see ``pcgen mesh --help``.
         faces: approximate upper limit. thickness: of open sheets, relative to the size.
-        resolution: cells per axis for ``skin``, and for ``field``, which meshes samples of a run.
-        symmetry: whether ``skin`` adds mirror images of the points of symmetric shapes.
+        resolution: cells per axis for ``implicit``, and for ``field``, which meshes samples of
+            a run.
+        symmetry: whether ``implicit`` adds mirror images of the points of symmetric shapes.
         progress: show progress on stderr.
     Raises:
         InputError: an argument is wrong, or the points have no surface. MeshError: the method
@@ -79,7 +80,7 @@ def save_meshes(
         unit, size, up: see :meth:`pcgen.SurfaceMesh.save`.
         colour: of the vertices: ``plain``, ``height`` or ``normal``.
         workers: processes; None for this one. ray: address of a cluster to use.
-        device: for the method ``field``, which alone evaluates networks.
+        device: for the method ``field``.
         progress: show progress on stderr.
     Returns:
         the content of ``out/meshes.json``, with a report or an error for each shape.
@@ -97,13 +98,13 @@ def save_meshes(
             thickness=thickness,
             resolution=resolution,
             symmetry=symmetry,
-            device=device,
             unit=unit,
             size=size,
             up=up,
             colour=colour,
             workers=workers,
             ray=ray,
+            device=device,
             progress=progress,
         )
     with shown(progress):
@@ -117,11 +118,11 @@ def save_meshes(
             thickness=thickness,
             resolution=resolution,
             symmetry=symmetry,
-            device=device,
             unit=unit,
             size=size,
             up=up,
             colour=colour,
             workers=workers,
             ray=ray,
+            device=device,
         )

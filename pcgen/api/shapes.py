@@ -107,11 +107,11 @@ class Shape:
         """Reconstruct a closed mesh, like ``pcgen mesh``, in the shape's own unit.
 
         Args:
-            method: ``auto``, ``skin``, ``field``, ``facets``, ``wrap``, ``poisson``, ``alpha`` or
-                ``pivoting``.
+            method: ``auto``, ``implicit``, ``field``, ``facets``, ``wrap``, ``poisson``, ``alpha``
+                or ``pivoting``.
             faces: approximate upper limit. thickness: of open sheets, relative to the size.
-            resolution: cells per axis for ``skin`` and ``field``.
-            symmetry: whether ``skin`` adds mirror images of the points of symmetric shapes.
+            resolution: cells per axis for ``implicit`` and ``field``.
+            symmetry: whether ``implicit`` adds mirror images of the points of symmetric shapes.
         Raises:
             InputError: an argument is wrong, or the points have no surface. MeshError: the method
                 failed.
@@ -401,13 +401,13 @@ class Shapes(Sequence[Shape]):
                 thickness=thickness,
                 resolution=resolution,
                 symmetry=symmetry,
-                device=device,
                 unit=unit,
                 size=size,
                 up=up,
                 colour=colour,
                 workers=workers,
                 ray=ray,
+                device=device,
             )
 
     def summary(self) -> dict[str, Any]:

@@ -99,7 +99,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--shapes", type=int, default=20, help="number of shapes, chosen by --seed")
     parser.add_argument("--points", default="2048,10000", help="numbers of points")
     parser.add_argument(
-        "--methods", default="auto,facets,skin,wrap,poisson,alpha,pivoting", help="of pcgen mesh"
+        "--methods",
+        default="auto,facets,implicit,wrap,poisson,alpha,pivoting",
+        help="of pcgen mesh",
     )
     parser.add_argument(
         "--run", metavar="RUN", type=Path, help="also mesh shapes decoded by this run"

@@ -11,12 +11,12 @@ Methods:
   field     the signed distance that a run learned, for samples of a run (they keep their latents)
             whose data set had solids; --resolution trades time for detail, and --device computes
             the distance
-  auto      skin for many noisy points with normals, such as those of a run, and wrap for other
+  auto      implicit for many noisy points with normals, such as those of a run, and wrap for other
             noisy points; else facets, Poisson and alpha in turn until one fits the points well,
             or the best fit of the three
   facets    Delaunay facets that lie in the planes of their points: keeps sharp edges, thin walls
             and open sheets (which get the thickness of --thickness)
-  skin      a closed surface around many noisy points with normals (of any sign): smooth and
+  implicit  a closed surface around many noisy points with normals (of any sign): smooth and
             whole, keeps thin parts; fills holes up to six cells wide; adds mirror images of the
             points of symmetric shapes, and says so; --resolution trades time for detail
   wrap      a closed surface around noisy points: keeps thin legs, closes sparsely sampled walls
@@ -72,7 +72,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--colour", default="plain", help="plain, height or normal, at vertices of GLB, PLY and OBJ"
     )
     parser.add_argument(
-        "--method", default="auto", help="auto, skin, field, facets, wrap, poisson, alpha, pivoting"
+        "--method",
+        default="auto",
+        help="auto, implicit, field, facets, wrap, poisson, alpha, pivoting",
     )
     parser.add_argument(
         "--faces", type=positive, metavar="N", help="simplify each mesh to about N faces"
@@ -88,13 +90,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=natural,
         metavar="N",
         default=128,
-        help="grid cells along an axis, for skin and field",
+        help="grid cells along an axis, for implicit and field",
     )
     parser.add_argument(
         "--no-symmetry",
         dest="symmetry",
         action="store_false",
-        help="skin: do not add mirror images of the points of symmetric shapes",
+        help="implicit: do not add mirror images of the points of symmetric shapes",
     )
     add_work(parser, "1")
     add_device(parser, "cpu")

@@ -9,7 +9,7 @@ a :class:`~pcgen.reconstruct.report.MeshReport` of how well the two agree.
    that lie in the planes of their corners (:mod:`~pcgen.reconstruct.facets`, after Amenta and Bern
    1999); a vote among neighbours, which keeps edges sharp, determines the planes
    (:mod:`~pcgen.reconstruct.planes`). Noisy points get a closed surface: many with normals, as a
-   run draws them, one on a grid (:mod:`~pcgen.reconstruct.outer_skin`), others Delaunay cells
+   run draws them, one on a grid (:mod:`~pcgen.reconstruct.implicit_surface`), others Delaunay cells
    (:mod:`~pcgen.reconstruct.wrap`). Poisson, alpha shapes and ball pivoting are available too.
    A learned implicit function of the latent was tried and lost: ``assets/results.md``, Meshes.
 3. :mod:`~pcgen.reconstruct.embedding` thickens facets within the Delaunay cells

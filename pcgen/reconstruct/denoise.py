@@ -44,7 +44,7 @@ SAME = 0.5  # cosine of normals above which near points belong to one layer
 # Mean square offset over that of uninformative normals. It was at most 0.81 for normals that a run
 # predicts, and at least 0.91 for random or equal normals on the same points.
 MISFIT = 0.87
-MANY = 8000  # points, from which a skin averages their noise instead
+MANY = 8000  # points, from which an implicit surface averages their noise instead
 JUDGED = 1000  # points
 
 

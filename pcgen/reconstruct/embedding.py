@@ -75,8 +75,8 @@ def embedded(
     """
     empty = ~full
     one, two = empty[space.cells.cells_of].T
-    skin = boundary_surface(space, (walls & (one | two)) | (one != two), empty)
-    placing = _Placing(skin, space, thickness)
+    boundary = boundary_surface(space, (walls & (one | two)) | (one != two), empty)
+    placing = _Placing(boundary, space, thickness)
     vertices, faces, names = placing.mesh()
     for step in range(_ROUNDS):
         shrinking = step < _SHRINK
@@ -101,45 +101,45 @@ class _Placing:
     connect the same two loops.
     """
 
-    def __init__(self, skin: BoundarySurface, space: CellComplex, thickness: float) -> None:
-        self.skin, self.points = skin, np.concatenate([space.points, np.zeros((1, 3))])
-        self.nodes, self.loops = len(skin.nook), len(skin.loop_nook)
-        arm = skin.place - self.points[skin.start]
+    def __init__(self, boundary: BoundarySurface, space: CellComplex, thickness: float) -> None:
+        self.boundary, self.points = boundary, np.concatenate([space.points, np.zeros((1, 3))])
+        self.nodes, self.loops = len(boundary.nook), len(boundary.loop_nook)
+        arm = boundary.place - self.points[boundary.start]
         length = np.linalg.norm(arm, axis=1, keepdims=True)
-        self.fine = self.points[skin.start] + arm * np.minimum(
+        self.fine = self.points[boundary.start] + arm * np.minimum(
             _FINE, thickness / np.maximum(length, 1e-300)
         )
-        self.opened = np.zeros(int(skin.nook.max()) + 1, bool)
-        normals = skin.sides.normals(self.points)
+        self.opened = np.zeros(int(boundary.nook.max()) + 1, bool)
+        normals = boundary.sides.normals(self.points)
         self._place_loops(normals, thickness)
         self._place_seams(normals, thickness)
 
     def _place_loops(self, normals: Points, thickness: float) -> None:
-        skin, sides = self.skin, self.skin.sides
-        self.direction, sees = widest(normals, skin.side_loops, self.loops)
+        boundary, sides = self.boundary, self.boundary.sides
+        self.direction, sees = widest(normals, boundary.side_loops, self.loops)
         shortest = np.full(self.loops, np.inf)
         back = np.zeros((self.loops, 3))
         for i in range(3):
             for j in (i - 1, i - 2):
                 arm = self.points[sides.points[:, j]] - self.points[sides.points[:, i]]
-                np.minimum.at(shortest, skin.side_loops[:, i], np.linalg.norm(arm, axis=1))
-                np.add.at(back, skin.side_loops[:, i], unit(arm))
-        size = np.bincount(skin.side_loops.reshape(-1), minlength=self.loops)
-        second = ~_first_of_each(skin.loop_nook, -size)
+                np.minimum.at(shortest, boundary.side_loops[:, i], np.linalg.norm(arm, axis=1))
+                np.add.at(back, boundary.side_loops[:, i], unit(arm))
+        size = np.bincount(boundary.side_loops.reshape(-1), minlength=self.loops)
+        second = ~_first_of_each(boundary.loop_nook, -size)
         self.direction[second] = unit(back)[second]
-        nooks = np.bincount(skin.loop_point)[skin.loop_point]
-        worst = _first_of_each(skin.loop_point, np.where(second, np.inf, sees))
+        nooks = np.bincount(boundary.loop_point)[boundary.loop_point]
+        worst = _first_of_each(boundary.loop_point, np.where(second, np.inf, sees))
         self.stays = ~second & worst & ((sees < _SEES) | (nooks == 1))
-        self.opened[skin.loop_nook[~second & (sees < _SEES) & ~self.stays]] = True
+        self.opened[boundary.loop_nook[~second & (sees < _SEES) & ~self.stays]] = True
         stayed = np.zeros(len(self.points), bool)
-        stayed[skin.loop_point[self.stays]] = True
+        stayed[boundary.loop_point[self.stays]] = True
         far = thickness / 2 * np.where(second, _DRAW_BACK, 1.0)
-        far *= np.where(stayed[skin.loop_point], 2.0, 1.0)
+        far *= np.where(stayed[boundary.loop_point], 2.0, 1.0)
         self.second, self.far = second, np.minimum(far, _STEP * shortest)
 
     def _place_seams(self, normals: Points, thickness: float) -> None:
         """Move seams away from both their walls."""
-        seams, sides = self.skin.seams, self.skin.sides
+        seams, sides = self.boundary.seams, self.boundary.sides
         count = int(seams.max()) + 1
         away, along, length = np.zeros((count, 3)), np.zeros((count, 3)), np.full(count, np.inf)
         for i in range(3):
@@ -156,15 +156,15 @@ class _Placing:
 
     def _named(self, nodes: Index, loops: Index) -> Index:
         joined = np.where(loops >= 0, self.nodes + loops, -1)
-        return np.where(self.opened[self.skin.nook[nodes]], nodes, joined)
+        return np.where(self.opened[self.boundary.nook[nodes]], nodes, joined)
 
     def mesh(self) -> tuple[Points, Faces, Index]:
         """Vertices, faces, and the name of each vertex."""
-        skin = self.skin
-        walls = self._named(skin.side_nodes, skin.side_loops)
+        boundary = self.boundary
+        walls = self._named(boundary.side_nodes, boundary.side_loops)
         self.doubled, middle = self._doubled_seams(walls)
         faces, _ = subdivide(walls, middle)
-        patches = self._named(skin.patches, skin.patch_loops)
+        patches = self._named(boundary.patches, boundary.patch_loops)
         patches = patches[(patches >= 0).all(axis=1)]
         faces = np.concatenate([faces, patches])
         collapsed = (faces == np.roll(faces, 1, axis=1)).any(axis=1)
@@ -173,22 +173,22 @@ class _Placing:
 
     def origin(self, names: Index) -> Index:
         """The points (n,) of nodes and loops, -1 for seams."""
-        known = np.concatenate([self.skin.start, self.skin.loop_point])
+        known = np.concatenate([self.boundary.start, self.boundary.loop_point])
         inside = names < len(known)
         return np.where(inside, known[np.where(inside, names, 0)], -1)
 
     def _positions(self, names: Index) -> Points:
-        skin, first_seam = self.skin, self.nodes + self.loops
+        boundary, first_seam = self.boundary, self.nodes + self.loops
         result = np.empty((len(names), 3))
         node, seam = names < self.nodes, names >= first_seam
         result[node] = self.fine[names[node]]
         loop = names[~node & ~seam] - self.nodes
         far = np.where(self.stays[loop], 0.0, self.far[loop])
         result[~node & ~seam] = (
-            self.points[skin.loop_point[loop]] + far[:, None] * self.direction[loop]
+            self.points[boundary.loop_point[loop]] + far[:, None] * self.direction[loop]
         )
         at = names[seam] - first_seam
-        ends = self.points[skin.loop_point[self.doubled[at]]].mean(axis=1)
+        ends = self.points[boundary.loop_point[self.doubled[at]]].mean(axis=1)
         result[seam] = ends + self.seam_far[at][:, None] * self.seam_direction[at]
         return result
 
@@ -196,7 +196,7 @@ class _Placing:
         """Seams with the same ends as another one: their two loops (seams, 2), and (S, 3) the names
         of the vertices at their centres, -1 elsewhere.
         """
-        seams = self.skin.seams.reshape(-1)
+        seams = self.boundary.seams.reshape(-1)
         ends = np.sort(np.stack([walls, np.roll(walls, -1, axis=1)], axis=2).reshape(-1, 2), axis=1)
         joined = (ends >= self.nodes).all(axis=1)
         rows = np.unique(np.c_[ends[joined], seams[joined]], axis=0)
@@ -229,7 +229,7 @@ class _Placing:
             chosen = loop
         if len(seam) and (step > 1 or not len(chosen)):
             chosen = np.r_[chosen, self.doubled[seam].reshape(-1)]
-        nooks = self.skin.loop_nook[chosen]
+        nooks = self.boundary.loop_nook[chosen]
         changed = bool((~self.opened[nooks]).any())
         self.opened[nooks] = True
         return changed

@@ -105,10 +105,10 @@ def _surface(
     chosen = close_holes(faces, chosen, normal, radius, largest=FILL * spacing, bend=BEND)
     solid = inside(points, complex_, chosen, radius, area, spacing)
     # A facet between points of a solid's surface is a second surface, not a fin.
-    skin = border(complex_, solid)
+    outer = border(complex_, solid)
     covered = np.zeros(len(points), bool)
-    covered[faces[skin]] = True
-    chosen &= ~covered[faces].all(axis=1) | skin
+    covered[faces[outer]] = True
+    chosen &= ~covered[faces].all(axis=1) | outer
     # Small cells between the layers of a noisy or curved sheet are filled to make one layer.
     for _ in range(ROUNDS):
         solid |= chosen[complex_.facets_of].sum(axis=1) >= WALLED

@@ -173,9 +173,9 @@ def _thin(
     bodies = label.max() + 1
     border = np.flatnonzero(both[:, 0] != both[:, 1])
     owner = complex_.cells_of[border, np.where(both[border, 0], 0, 1)]
-    skin = np.bincount(label[owner], area[border], minlength=bodies)
+    outer = np.bincount(label[owner], area[border], minlength=bodies)
     volume = np.bincount(label, _volumes(points, complex_), minlength=bodies)
-    return (3 * volume < _THIN * spacing * skin)[label]
+    return (3 * volume < _THIN * spacing * outer)[label]
 
 
 def _flat_on_hull(

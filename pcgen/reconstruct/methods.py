@@ -7,6 +7,7 @@ them to a watertight manifold, transforms it back to its own unit and measures i
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -17,10 +18,10 @@ from pcgen.errors import InputError, MeshError, PcgenError
 from pcgen.reconstruct.cloud import JOGGLES, CleanCloud, prepare_cloud
 from pcgen.reconstruct.denoise import denoise, noisy_with_normals
 from pcgen.reconstruct.facets import planar_facets
+from pcgen.reconstruct.implicit_surface import implicit_surface
 from pcgen.reconstruct.level_set import RESOLUTION, check_resolution
 from pcgen.reconstruct.mirror_images import with_mirror_images
 from pcgen.reconstruct.open3d_methods import alpha_shape, pivoting, poisson
-from pcgen.reconstruct.outer_skin import skin
 from pcgen.reconstruct.planes import estimate_normals
 from pcgen.reconstruct.report import MeshReport, distance_to_mesh, harmonic, measure
 from pcgen.reconstruct.self_intersections import crossing_faces
@@ -39,16 +40,16 @@ METHODS: dict[str, Callable[[CleanCloud], tuple[Points, Faces]]] = {
     "alpha": alpha_shape,
     "pivoting": pivoting,
 }
-SKIN = "skin"  # closed by itself, of the points as they were given
+IMPLICIT = "implicit"  # closed by itself, of the points as they were given
 FIELD = "field"  # of a run, see pcgen.model.surfaces
 OF_CELLS = ("facets", "wrap", "alpha")  # methods whose triangles are Delaunay facets
 # The methods that `auto` tries, in order; it stops at the first with this agreement.
 AUTO = ("facets", "poisson", "alpha")
 GOOD = 0.9
-# For many noisy points with normals, as sampled from runs, it uses the skin. For fewer of them it
-# uses the first that succeeds: any method that closes them leaves points inside, and the tears
-# needed to reach all of them are no merit. Without normals foliage looks like noise, 2 of 160
-# shapes, so there it must agree.
+# Many noisy points with normals, as sampled from runs, get the implicit surface. Fewer get the
+# first method that succeeds: any method that closes them leaves points inside, and a mesh that
+# reaches all of them is torn. Without normals foliage looks like noise, 2 of 160 shapes, so there
+# the method must agree.
 AUTO_OF_NOISY = ("wrap", "facets")
 _NEAR = 0.02  # 1 % of the box, whose side is 2
 
@@ -58,12 +59,12 @@ class MeshSettings:
     """Settings of the reconstruction.
 
     Attributes:
-        method: a name of ``METHODS``, ``skin``, ``field`` for samples of a run, or ``auto`` for
-            the skin of many noisy points, and otherwise for the method with the best agreement.
+        method: a name of ``METHODS``, ``implicit``, ``field`` for samples of a run, or ``auto`` for
+            the implicit surface of many noisy points and else the method with the best agreement.
         faces: approximate maximum number of faces; None for no limit.
         thickness: of open sheets, relative to the longest side of the box.
-        resolution: cells along an axis, for ``skin`` and ``field``.
-        symmetry: whether ``skin`` adds mirror images of the points of symmetric clouds.
+        resolution: cells along an axis, for ``implicit`` and ``field``.
+        symmetry: whether ``implicit`` adds mirror images of the points of symmetric clouds.
     """
 
     method: str = "auto"
@@ -73,8 +74,11 @@ class MeshSettings:
     symmetry: bool = True
 
     def __post_init__(self) -> None:
-        if self.method not in ("auto", SKIN, FIELD) and self.method not in METHODS:
-            names = ", ".join(["auto", SKIN, FIELD, *METHODS])
+        if self.method == "skin":
+            warnings.warn("method skin is now implicit", DeprecationWarning, stacklevel=3)
+            object.__setattr__(self, "method", IMPLICIT)
+        if self.method not in ("auto", IMPLICIT, FIELD) and self.method not in METHODS:
+            names = ", ".join(["auto", IMPLICIT, FIELD, *METHODS])
             raise InputError(f"method must be one of {names}, got {self.method!r}")
         if self.faces is not None and self.faces < 4:
             raise InputError(f"faces must be at least 4, got {self.faces}")
@@ -122,10 +126,10 @@ def reconstruct(
     start = time.perf_counter()
     given = prepare_cloud(points, normals)
     candidates: dict[str, float] = {}
-    method, cloud = SKIN, given
-    if settings.method == SKIN or (settings.method == "auto" and noisy_with_normals(given)):
+    method, cloud = IMPLICIT, given
+    if settings.method == IMPLICIT or (settings.method == "auto" and noisy_with_normals(given)):
         cloud = with_mirror_images(given) if settings.symmetry else given
-        vertices, faces = skin(cloud, settings.resolution)
+        vertices, faces = implicit_surface(cloud, settings.resolution)
     else:
         cloud = denoise(given)
         method, vertices, faces, candidates = _best(cloud, settings)

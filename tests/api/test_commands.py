@@ -4,6 +4,7 @@ import argparse
 import ast
 import importlib
 import inspect
+import re
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,17 @@ def test_an_option_has_the_default_of_the_interface(name):
         if action.required or default is inspect.Parameter.empty or option in ("device", "cache"):
             continue
         assert action.default == (list(default) if type(default) is tuple else default), option
+
+
+@pytest.mark.parametrize("name", sorted(FUNCTIONS))
+def test_no_option_is_lost_on_the_way(name):
+    parser = argparse.ArgumentParser()
+    module = importlib.import_module(f"pcgen.cli.{name}")
+    module.add_arguments(parser)
+    known = inspect.signature(FUNCTIONS[name]).parameters
+    options = {action.dest for action in parser._actions} - {"help"} - set(known)
+    text = Path(inspect.getfile(module)).read_text()
+    assert {option for option in options if not re.search(rf"args\.{option}\b", text)} == set()
 
 
 @pytest.mark.parametrize("name", sorted(cli.COMMANDS))

@@ -1,4 +1,4 @@
-"""A learned implicit from the latent, beside the skin over drawn points (``wrap``).
+"""A learned implicit from the latent, beside the surface of drawn points (``wrap``).
 
     python -m tests.benchmarks.implicit RUN SOURCE --out OUT --minutes 3,8
 
@@ -197,7 +197,7 @@ def isosurface(field: Field, z: Tensor, side: int, level: float) -> Mesh:
 
 
 def of_cells(field: Field | None, z: Tensor, points: Points, normals: Points) -> Mesh:
-    """The skin of the points' small Delaunay cells, and of those that the field says are inside."""
+    """The surface of the points' small Delaunay cells, and of those inside by the field."""
     cloud = denoise(prepare_cloud(points, normals))
     joggle = joggled(cloud.points, cloud)
     space = cells(delaunay(joggle))

@@ -164,8 +164,13 @@ def test_no_face_crosses_another_even_of_points_on_a_lattice(method):
     """Lattice points lie four and more in every plane and on every sphere."""
     axis = np.linspace(-1, 1, 9)
     lattice = np.stack(np.meshgrid(axis, axis, axis), axis=-1).reshape(-1, 3)
-    skin = lattice[(np.abs(lattice).max(axis=1) == 1) | (lattice[:, 2] == 0)]
-    result = reconstruct(skin, None, MeshSettings(method=method))
+    surface = lattice[(np.abs(lattice).max(axis=1) == 1) | (lattice[:, 2] == 0)]
+    result = reconstruct(surface, None, MeshSettings(method=method))
     assert result.report.manifold
     assert result.report.crossings == 0
     assert result.report.points_to_mesh < 0.01
+
+
+def test_the_old_name_of_a_method_is_understood():
+    with pytest.warns(DeprecationWarning, match="implicit"):
+        assert MeshSettings(method="skin").method == "implicit"

@@ -9,7 +9,7 @@ from pcgen.reconstruct.mirror_images import MOST, with_mirror_images
 from pcgen.reconstruct.report import distance_to_mesh
 from tests.reconstruct.shapes import box
 from tests.reconstruct.test_denoise import noisy
-from tests.reconstruct.test_skin import unsigned
+from tests.reconstruct.test_implicit_surface import unsigned
 
 
 def wedge(count=9000, seed=0, lean=0.0):
@@ -61,7 +61,7 @@ def test_a_mesh_is_nearer_to_a_symmetric_shape_with_images_than_without():
     clean, _ = wedge_surface()
     away = {}
     for symmetry in (True, False):
-        found = reconstruct(points, normals, MeshSettings(method="skin", symmetry=symmetry))
+        found = reconstruct(points, normals, MeshSettings(method="implicit", symmetry=symmetry))
         away[symmetry] = distance_to_mesh(clean, found.mesh.vertices, found.mesh.faces).mean()
         assert bool(found.report.notes) == symmetry
     assert away[True] < 0.97 * away[False]

@@ -1,4 +1,4 @@
-"""A skin over noisy points, with gaps and thin parts as generators leave them."""
+"""A closed surface over noisy points, with gaps and thin parts as generators leave them."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""A closed skin over many noisy points with normals, as sampled from a run.
+"""An implicit surface through many noisy points with normals, as sampled from a run.
 
 1. Normals are turned outwards. Those of thin parts, which air reaches from both sides, point away
    from the ridge of the density of the points. The others follow a Poisson equation: its solution
@@ -44,7 +44,7 @@ BLEND = 0.1  # density over the typical one, at which winding number and planes 
 FACES = 20_000  # at most about so many are kept
 
 
-def skin(cloud: CleanCloud, resolution: int = RESOLUTION) -> tuple[Points, Faces]:
+def implicit_surface(cloud: CleanCloud, resolution: int = RESOLUTION) -> tuple[Points, Faces]:
     """A closed manifold in the box, its faces oriented outwards.
 
     Args:

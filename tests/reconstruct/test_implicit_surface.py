@@ -1,4 +1,4 @@
-"""A skin over many noisy points, with gaps, thin parts and normals of any sign."""
+"""An implicit surface through many noisy points, with gaps, thin parts and normals of any sign."""
 
 import numpy as np
 import pytest
@@ -33,7 +33,7 @@ def gapped(count=16000, radius=0.06):
 def test_gaps_of_a_noisy_box_are_sealed_and_noise_is_averaged_out():
     points, normals = gapped()
     found = reconstruct(points, normals)
-    assert found.report.method == "skin"
+    assert found.report.method == "implicit"
     assert (found.report.components, found.report.genus) == (1, 0)
     assert found.report.manifold
     assert found.report.volume == pytest.approx(VOLUME, rel=0.05)
@@ -47,12 +47,12 @@ def test_a_real_opening_stays_open():
     points, normals = box(16000)
     open_ = (np.linalg.norm(points[:, :2], axis=1) > 0.5) | (points[:, 2] < 0.39)
     report = reconstruct(noisy(points[open_], 0.25), unsigned(normals[open_])).report
-    assert report.method == "skin"
+    assert report.method == "implicit"
     assert report.components == 1
     assert report.volume < 0.6 * VOLUME
 
 
-def test_a_skin_is_for_many_noisy_points_with_normals_that_fit():
+def test_it_is_for_many_noisy_points_with_normals_that_fit():
     sharp, normals = box(9000)
     scattered = noisy(sharp, 0.3)
     random = np.random.default_rng(2).normal(size=normals.shape)
@@ -71,7 +71,7 @@ def test_a_skin_is_for_many_noisy_points_with_normals_that_fit():
 def test_fewer_cells_are_coarser():
     points, normals = gapped()
     few, many = (
-        reconstruct(points, normals, MeshSettings(method="skin", resolution=cells)).report
+        reconstruct(points, normals, MeshSettings(method="implicit", resolution=cells)).report
         for cells in (24, 64)
     )
     assert few.faces < many.faces / 3
@@ -80,12 +80,12 @@ def test_fewer_cells_are_coarser():
 
 def test_what_cannot_have_a_skin_is_refused():
     with pytest.raises(InputError, match="use method facets"):
-        reconstruct(square(500)[0], None, MeshSettings(method="skin"))
+        reconstruct(square(500)[0], None, MeshSettings(method="implicit"))
 
 
 def test_points_without_normals_get_a_skin_when_asked_for():
     points, _ = box(3000)
     assert prepare_cloud(points).normals is None
-    report = reconstruct(points, None, MeshSettings(method="skin", resolution=48)).report
+    report = reconstruct(points, None, MeshSettings(method="implicit", resolution=48)).report
     assert (report.components, report.genus) == (1, 0)
     assert report.volume == pytest.approx(VOLUME, rel=0.08)
