@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 from importlib import resources
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -33,13 +32,6 @@ def packaged() -> tuple[str, ...]:
     """The names of the runs that come with the package."""
     folder = _trained()
     return tuple(sorted(child.name for child in folder.iterdir() if is_run(child)))
-
-
-def is_run_name(value: Any) -> bool:
-    """Whether ``value`` is the path of a run, or the name of one that comes with the package."""
-    if not isinstance(value, str | Path):
-        return False
-    return is_run(value) or (not Path(value).exists() and str(value) in packaged())
 
 
 def find_run(run: Path | str) -> Path:
