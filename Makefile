@@ -76,7 +76,7 @@ three:
 # The run that comes with the package; needed only where the recipe changes.
 seats: setup
 	$(BIN)/pcgen prepare starter --out build/starter
-	$(BIN)/pcgen train build/starter --out build/seats --categories seat --budget-minutes 6 --threads 2
+	$(BIN)/pcgen train build/starter --out build/seats --categories seat --budget-minutes 9 --threads 1
 	rm -rf pcgen/trained/seats
 	$(BIN)/pcgen pack build/seats --out pcgen/trained/seats
 
