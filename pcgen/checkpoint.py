@@ -86,7 +86,7 @@ SOLVE = Schema(
         "key": str, "seed": int, "step": int, "samples": int, "looks": int, "batch": int,
         "averaging": bool, "level": int, "pace": int, "age": int, "goal": int, "averaged": int,
         "beam": int, "least": int,
-        "epsilon": float, "weight": float, "noise": float,
+        "epsilon": float, "weight": float, "noise": float, "seconds": float,
     },
     tensors={"potential": ("f", 1), "average": ("f", 1)},
 )  # fmt: skip

@@ -123,6 +123,11 @@ class Score(_Report):
         return self._figure("jsd")
 
     @property
+    def symmetry_rate(self) -> Figure:
+        """Share of shapes that equal their mirror image; good is that of the test shapes."""
+        return self._figure("symmetry_rate")
+
+    @property
     def novelty(self) -> Figure | None:
         """Median distance to the nearest training shape over that of the test shapes; 1 means as
         novel as test shapes. Ignores proportions."""

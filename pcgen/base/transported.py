@@ -50,7 +50,9 @@ class TransportedSettings:
 
     Attributes:
         tolerance: χ² of the cell masses to reach; see :class:`pcgen.transport.SemidualSolver`.
-        max_samples: number of noise samples; None for as many as a few seconds of one core allow.
+        max_samples: number of noise samples; None for as many as a few seconds of one core allow,
+            or with ``max_seconds`` for as many as the tolerance may need.
+        max_seconds: working time of the solver; None for no limit.
         mode: of :class:`pcgen.transport.SemidiscreteMap`; ``hard`` replays latents.
         neighbours: cells that may be mixed with that of a sample, at most a tenth of the latents
             (but at least 4).
@@ -63,6 +65,7 @@ class TransportedSettings:
 
     tolerance: float = 0.05
     max_samples: int | None = None
+    max_seconds: float | None = None
     mode: Literal["extended", "hard", "soft"] = "extended"
     neighbours: int = 32
     restore: float = 1.0
@@ -178,17 +181,26 @@ def fit_transported(
     """
     atoms, counts = torch.unique(latents, dim=0, return_counts=True)
     count, dim = atoms.shape
-    budget = settings.max_samples or int(MOST_PRODUCTS / (count * dim))
+    budget = settings.max_samples
+    if budget is None and settings.max_seconds is None:
+        budget = int(MOST_PRODUCTS / (count * dim))
     problem = SemidiscreteProblem(GaussianSource(dim), atoms, counts.double() / counts.sum())
-    solver = SemidualSolver(tolerance=settings.tolerance, max_samples=max(budget, 4096))
+    solver = SemidualSolver(
+        tolerance=settings.tolerance,
+        max_samples=None if budget is None else max(budget, 4096),
+        max_seconds=settings.max_seconds,
+    )
     solution = solver.solve(problem, generator, group=group)
     evidence = solution.evidence
     notes = []
     if not evidence.converged:
         untested = f" and {evidence.untested} untested" if evidence.untested else ""
+        limits = [f"{budget} samples"] if budget else []
+        limits += [f"{settings.max_seconds:.3g} s"] if settings.max_seconds else []
         notes.append(
-            f"the transport stopped at χ² {evidence.chi2:.3g} (tolerance {evidence.tolerance:g}) "
-            f"with {evidence.dead} of {evidence.cells} cells dead{untested}; raise max_samples"
+            f"the transport was ended by its budget of {' or '.join(limits)} at χ² "
+            f"{evidence.chi2:.3g} (tolerance {evidence.tolerance:g}) with {evidence.dead} of "
+            f"{evidence.cells} cells dead{untested}; raise it"
         )
     return TransportedBase(
         atoms=atoms,

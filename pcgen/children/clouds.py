@@ -11,13 +11,12 @@ import torch
 from torch import Tensor
 
 from pcgen.children.frames import Stretch
-from pcgen.distances.symmetry import mirror_ratios
+from pcgen.distances.symmetry import SYMMETRIC, mirror_ratios
 from pcgen.errors import InputError, TrainingError
 
 FEWEST = 16  # points of a map
 EXTENT_POINTS = 4096  # of a shape, that tell its extents
 SYMMETRY_POINTS = 1024  # compared with as many mirrored ones
-SYMMETRIC = 1.15  # mirror ratio up to which a shape counts as symmetric
 BLOCK = 128  # shapes read at a time
 
 

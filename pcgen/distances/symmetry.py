@@ -13,6 +13,9 @@ from pcgen.distances.novelty import Clouds, two_draw_distances
 from pcgen.distances.tables import Work
 from pcgen.progress import shown
 
+#: Ratio up to which a clean cloud counts as symmetric.
+SYMMETRIC = 1.15
+
 
 def mirror_ratios(first: Clouds, second: Clouds) -> NDArray[np.float64]:
     """(n, 3) CD from clouds to their mirror images along x, y and z over CD between two samplings.

@@ -127,6 +127,8 @@ class MetricComputer:
                 first.setdefault(name, tables)
                 row |= tables.metrics(name)
             row["jsd"] = set_metrics.jensen_shannon(one.points, other.points, scale=scale)
+            row["symmetry_rate"] = set_metrics.symmetry_rate(one.points)
+            row["symmetry_rate_reference"] = set_metrics.symmetry_rate(other.points)
             rows.append(row)
         return rows, first
 

@@ -76,7 +76,8 @@ def metrics_of(summary: Summary) -> list[Metric]:
             Metric(key=f"mmd_{name}", label=f"MMD, {label}", best="the ceiling", percent=False),
         ]
     found.append(Metric(key="jsd", label="JSD", best="the ceiling", percent=False))
-    return [*found, *NOVELTY]
+    symmetry = Metric(key="symmetry_rate", label="Symmetric shapes", best="the test shapes'")
+    return [*found, symmetry, *NOVELTY]
 
 
 def cell(metric: Metric, summary: Summary | None) -> str:
@@ -104,7 +105,9 @@ def noise_cell(metric: Metric, summary: Summary) -> str:
 
 
 def test_cell(metric: Metric, summary: Summary) -> str:
-    """The novelty of the real test shapes, or the noise of other metrics."""
+    """What the real test shapes have, or the noise of other metrics."""
+    if metric.key == "symmetry_rate":
+        return metric.text(summary.get("symmetry_rate_reference"))
     if metric.key.startswith("replay_rate"):
         return metric.text(summary.get(metric.key.replace("rate", "rate_test", 1)))
     if metric.key.startswith("novelty_ratio") and summary.get(metric.key) is not None:

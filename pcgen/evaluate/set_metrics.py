@@ -11,7 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from pcgen.distances.symmetry import SYMMETRIC, mirror_ratios
 from pcgen.errors import InputError
+from pcgen.shapes.normalise import proportion_free
 
 Table = NDArray[np.float64]
 JSD_RESOLUTION = 28
@@ -64,6 +66,20 @@ def coverage(*, generated_reference: Table) -> float:
 def minimum_matching_distance(*, generated_reference: Table) -> float:
     """Mean over the reference shapes of the distance to the nearest generated one."""
     return float(generated_reference.min(0).mean())
+
+
+def symmetry_rate(points: NDArray[np.float32]) -> float:
+    """Share of clouds (n, P, 3) that equal their mirror image along some axis of their box.
+
+    Half of the points of a cloud are compared with the others, mirrored; of a few hundred points,
+    only large differences show. 0 for clouds of one point.
+    """
+    half = points.shape[1] // 2
+    if half == 0:
+        return 0.0
+    cubes = proportion_free(points[:, : 2 * half])
+    first, second = (np.ascontiguousarray(cubes[:, k::2]) for k in (0, 1))
+    return float((mirror_ratios(first, second) <= SYMMETRIC).any(axis=1).mean())
 
 
 def jensen_shannon(

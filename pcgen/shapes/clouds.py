@@ -64,9 +64,11 @@ def clean_cloud(cloud: Cloud, faulty: Faulty) -> tuple[Cloud, tuple[str, ...]]:
     cloud = check_cloud_shape(cloud)
     if faulty == "keep":
         return cloud, ()
+    if faulty == "refuse" or np.isfinite(cloud.points).all():
+        return check_cloud(cloud), ()
     kept = np.asarray(np.isfinite(cloud.points).all(axis=1))
     left = len(kept) - int(kept.sum())
-    if not left or faulty == "refuse" or left == len(kept):
+    if left == len(kept):
         return check_cloud(cloud), ()
     notes = (f"left out {left} of {len(kept)} points that are NaN or infinite",)
     normals = None if cloud.normals is None else cloud.normals[kept]

@@ -20,6 +20,7 @@ WRITE_SUFFIXES = (".glb", ".ply", ".obj", ".stl")
 COLOURED = (".glb", ".ply", ".obj")  # formats that keep colours at vertices
 GLTF_VERTICES, GLTF_INDICES = 34962, 34963  # buffer view targets of glTF 2.0
 _FAR = 1000.0  # distance to the origin over size; single precision leaves 4 digits there
+_FEW, _LARGE = 64, 1e70  # faces, and coordinates whose areas cannot overflow
 GLTF_GREY = [0.6, 0.6, 0.6, 1.0]
 
 #: Larger files are refused before they are read, in bytes. The largest meshes of ModelNet40 and
@@ -59,14 +60,19 @@ def check_mesh(mesh: Mesh) -> None:
     if len(mesh.faces) == 0:
         raise MeshError("no faces")
     check_range(mesh.faces, len(mesh.vertices))
-    finite = np.asarray(np.isfinite(mesh.vertices).all(1))
+    finite = np.asarray(np.isfinite(mesh.vertices))
     if not finite.all():
+        finite = np.asarray(finite.all(1))
         used = np.zeros(len(finite), bool)
         used[mesh.faces] = True
         finite |= ~used  # vertices without a face do not matter
     if not finite.all():
         raise MeshError(f"{int((~finite).sum())} vertices are NaN or infinite")
     with np.errstate(over="ignore", invalid="ignore"):
+        # Of a common mesh the first faces tell that it has an area; NaN is not below the bound.
+        few = Mesh(mesh.vertices, mesh.faces[:_FEW])
+        if np.abs(mesh.vertices).max() < _LARGE and face_areas(few).any():
+            return
         area = float(face_areas(mesh).sum())
     if not np.isfinite(area):
         raise MeshError("coordinates are too large: the area overflows")

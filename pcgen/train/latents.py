@@ -35,41 +35,61 @@ whose samples cost as much as their scores."""
 DEVICE_SPEED = 1000
 """A CUDA device counted in cores: 5e12 products a second of the 2e13 that an H100 can compute. This
 is a guess from the bytes that the scores move; it was never measured."""
-FEWEST_SECONDS = 30.0
-"""For both transports, if the budget is small or there is none."""
+PLAIN_SECONDS = 30.0
+"""For both transports, of one core, if steps are counted and not the time."""
+FIT_SHARE = 1 / 3
+"""The base's share of the time of both transports, as its noise costs nothing to sample."""
+FEWEST = 0.1
+"""The least of the stage's time that is left to the transports, however long encoding took."""
 
 
 def train(context: Context) -> dict[str, object]:
     """Write latents, base and map under ``base/``; return what ``done.json`` records."""
     run, settings = context.run, context.run.settings.base
     folder = run.stage(STAGE)
+    seconds = context.seconds(STAGE)
+    begun = _used(context)
+
+    def left() -> float | None:
+        """Seconds that the stage still has; None if steps are counted."""
+        if seconds is None:
+            return None
+        return max(FEWEST * seconds, seconds - (_used(context) - begun))
+
     latents, choice = _latents(context)
     draw = torch.Generator(device=context.device).manual_seed(context.seed(STAGE, 1))
     y = latents.y.to(context.device)
     # Nothing can be fitted to a single latent, which a data set of one shape may have.
     family = settings.name if len(torch.unique(y, dim=0)) > 1 else "standard"
     progress.say(f"base           fitting {family} to {len(y)} latents in {y.shape[1]} coordinates")
-    # The base gets a third of the time, as its noise costs nothing to sample.
-    seconds = max(context.seconds(STAGE) or 0.0, FEWEST_SECONDS) / 3
-    seconds *= DEVICE_SPEED if y.is_cuda else 1
-    fitted = max(16_384, int(seconds * FIT_PRODUCTS / y.numel()))
-    coupled = max(16_384, int(2 * seconds * MAP_PRODUCTS / y.numel()))
     budget = None
     if family == "ae-ot":
-        budget = {"max_samples": fitted, "neighbours": settings.mixed}
+        time = left()
+        budget = {
+            "max_samples": _samples(y, FIT_SHARE, FIT_PRODUCTS) if time is None else None,
+            "max_seconds": None if time is None else FIT_SHARE * time,
+            "neighbours": settings.mixed,
+        }
     # The latents are those of children: a sample near one does not replay a training shape.
     omega = base.fit(family, y, generator=draw, settings=budget, guard="off", group=context.group)
     for note in omega.notes:
         progress.say(f"base           {note}")
-    solution = couple(omega, y, settings.tolerance, context.seed(STAGE, 2), coupled, context.group)
+    time = left()
+    solver = SemidualSolver(
+        tolerance=settings.tolerance,
+        max_samples=_samples(y, 1 - FIT_SHARE, MAP_PRODUCTS) if time is None else None,
+        max_seconds=time,
+    )
+    solution = couple(omega, y, solver, context.seed(STAGE, 2), context.group)
     if context.group.first:
         LatentCoupling.save(folder, latents, omega, solution)
     evidence = dataclasses.asdict(solution.evidence)
     progress.say(f"base           {_describe(evidence)}")
     if not solution.evidence.converged:
+        limit = f"{solver.max_samples} samples" if time is None else f"{time:.0f} s"
         progress.say(
-            "base           the map from the base to the latents did not converge in its share of "
-            "the budget; categories and shapes may be sampled unevenly. A larger --budget-minutes "
+            f"base           the map from the base to the latents was ended by its budget of "
+            f"{limit}; categories and shapes may be sampled unevenly. A larger --budget-minutes "
             "gives it more time"
         )
     return {
@@ -82,18 +102,28 @@ def train(context: Context) -> dict[str, object]:
 
 
 def couple(
-    omega: BaseMeasure,
-    y: Tensor,
-    tolerance: float,
-    seed: int,
-    most_samples: int,
-    group: Group = ALONE,
+    omega: BaseMeasure, y: Tensor, solver: SemidualSolver, seed: int, group: Group = ALONE
 ) -> SemidiscreteSolution:
     """Solve the semi-discrete transport from any base to coordinates of latents."""
     draw = torch.Generator(device=y.device).manual_seed(seed)
     problem = SemidiscreteProblem(SamplerSource(omega.dim, omega.sample), y)
-    solver = SemidualSolver(tolerance=tolerance, max_samples=most_samples)
     return solver.solve(problem, draw, group=group)
+
+
+def _used(context: Context) -> float:
+    """Seconds on the clock of the training, also saved for a resume; 0 if steps are counted."""
+
+    def read() -> float:
+        context.budget.save()
+        return context.budget.used()
+
+    return 0.0 if context.budget.seconds is None else context.group.value(read)
+
+
+def _samples(y: Tensor, share: float, speed: float) -> int:
+    """Samples for a share of :data:`PLAIN_SECONDS`, with ``speed`` products a second."""
+    cores = DEVICE_SPEED if y.is_cuda else 1
+    return max(16_384, int(share * PLAIN_SECONDS * cores * speed / y.numel()))
 
 
 def load_autoencoder(context: Context) -> Autoencoder:

@@ -31,7 +31,7 @@ class Status(StrEnum):
 
 
 REMEDIES = {
-    Status.BUDGET: "the sample budget is used up; raise max_samples or the tolerance, or "
+    Status.BUDGET: "the budget is used up; raise max_samples, max_seconds or the tolerance, or "
     "continue from this solution with start=solution",
     Status.STEPS: "the step budget is used up; raise max_steps or the tolerance",
     Status.STALLED: "Newton's method found no step that leaves every cell with mass; atoms "

@@ -6,7 +6,7 @@ seconds of one core, chi2 and dead cells of both transports, and the peak memory
 The latents are a curved manifold of 9 dimensions.
 
 examples:
-  python -m tests.benchmarks.large_base --atoms 60000 --dim 256
+  python -m tests.benchmarks.large_base --atoms 60000 --dim 256 --fit-seconds 1200
   python -m tests.benchmarks.large_base --atoms 200000 --dim 256 --fit-samples 4096  # for memory
 """
 
@@ -34,6 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dim", type=int, default=256, help="of the latents")
     parser.add_argument("--tolerance", type=float, default=0.05, help="chi2 to reach")
     parser.add_argument("--fit-samples", type=int, help="most, of the base; 800 for each latent")
+    parser.add_argument("--fit-seconds", type=float, help="most, of the base; without limit")
     parser.add_argument("--map-samples", type=int, help="most, of the map; 2 for each latent")
     parser.add_argument("--seed", type=int, default=0, help="of everything random")
 
@@ -45,6 +46,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     from pcgen.base.collapse_guard import check_collapse
     from pcgen.bench.transport import curved_manifold
     from pcgen.train.latents import couple
+    from pcgen.transport import SemidualSolver
 
     if args.atoms < 64 or args.dim < 1 or not args.tolerance > 0:
         raise InputError("expected 64 atoms, 1 dimension and a positive tolerance at least")
@@ -65,13 +67,15 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         "tolerance": args.tolerance,
         "neighbours": 4,
         "max_samples": args.fit_samples or FIT * len(y),
+        "max_seconds": args.fit_seconds,
     }
     omega = stage("fit", lambda: base.fit("ae-ot", y, generator=draw, settings=few, guard="off"))
     rows[-1] |= {key: omega.evidence[key] for key in KEYS}
     report = stage("guard", lambda: check_collapse(omega, y, generator=draw))
     rows[-1] |= {"replay": report.replay, "novelty": report.novelty, "spread": report.spread}
     most = args.map_samples or MAPPED * len(y)
-    solution = stage("map", lambda: couple(omega, y, args.tolerance, args.seed, most))
+    solver = SemidualSolver(tolerance=args.tolerance, max_samples=most)
+    solution = stage("map", lambda: couple(omega, y, solver, args.seed))
     rows[-1] |= {key: vars(solution.evidence)[key] for key in KEYS}
     stage("draw", lambda: omega.sample(DRAWS, draw))
     return {

@@ -84,11 +84,12 @@ def examined(name: str, function: Any, device: str) -> dict[str, Any]:
     }
 
 
-PLAIN_STEP = Trainer.step
+PLAIN_STEP, PLAIN_LOOK = Trainer.step, Trainer._looked_at
 
 
 def counted(steps: dict[str, list[int]]) -> None:
-    """Let the last step of each loop leave in ``steps`` its waits, waiting copies and kernels."""
+    """Let the last step of each loop leave in ``steps`` its waits, waiting copies and kernels, and
+    after them the waits of the last look at its losses, for the log."""
 
     def step(trainer: Any) -> Any:
         device = simulation.active
@@ -96,11 +97,22 @@ def counted(steps: dict[str, list[int]]) -> None:
             return PLAIN_STEP(trainer)
         before = _counts(device)
         loss = PLAIN_STEP(trainer)
-        name = f"{trainer.folder.parent.name}/{trainer.folder.name}"
-        steps[name] = [now - then for now, then in zip(_counts(device), before, strict=True)]
+        steps[name_of(trainer)] = [
+            now - then for now, then in zip(_counts(device), before, strict=True)
+        ]
         return loss
 
-    Trainer.step = step  # type: ignore[method-assign]
+    def look(trainer: Any) -> Any:
+        before = _counts(simulation.active) if simulation.active else None
+        losses = PLAIN_LOOK(trainer)
+        if before:
+            steps[name_of(trainer)].append(_counts(simulation.active)[0] - before[0])
+        return losses
+
+    def name_of(trainer: Any) -> str:
+        return f"{trainer.folder.parent.name}/{trainer.folder.name}"
+
+    Trainer.step, Trainer._looked_at = step, look  # type: ignore[method-assign]
 
 
 def _counts(device: Any) -> list[int]:

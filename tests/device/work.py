@@ -6,9 +6,11 @@
 Steps of each loop are taken at a sixteenth and an eighth of the preset's batch, on the seats of the
 starter data, and extended to the whole by a straight line. Kernels, FLOP of matrix products and
 bytes that kernels read and write are counts. The times are bounds from them: a kernel takes at
-least its FLOP over --tflops or its bytes over --bandwidth, and the host --launch microseconds. The
-defaults are the rates that an H100 SXM is sold with, float32 without TF32; 8 microseconds are a
-guess. Nothing was timed on a device.
+least its FLOP over --tflops or its bytes over --bandwidth, and the host --launch microseconds. As
+no step waits for the device, a step takes the longer of both, and the device is busy for a share of
+that. What the host draws and computes meanwhile is timed here, in processor time, and in no other
+column. The defaults are the rates that an H100 SXM is sold with, float32 without TF32; 8
+microseconds are a guess. Nothing was timed on a device.
 """
 
 from __future__ import annotations
@@ -57,7 +59,9 @@ def main() -> int:
     rows = counted(options.preset, options.tflops * 1e12, options.bandwidth * 1e12)
     for row in rows:
         row["host_seconds"] = row["kernels"] * options.launch * 1e-6
-        row["hours"] = row["steps"] * max(row["device_seconds"], row["host_seconds"]) / 3600
+        step = max(row["device_seconds"], row["host_seconds"])
+        row["busy"] = row["device_seconds"] / step
+        row["hours"] = row["steps"] * step / 3600
     print(json.dumps(rows) if options.json else table(rows))
     return 0
 
@@ -95,6 +99,7 @@ def counted(name: str, flops: float, bandwidth: float) -> list[dict[str, Any]]:
                 "device_seconds": sum(
                     max(flop / flops, moved / bandwidth) for _, flop, moved, _ in mode.launches
                 ),
+                "drawing_seconds": sum(mode.host_seconds.values()),
             }
 
     few = shortened(settings, 3)
@@ -107,13 +112,13 @@ def counted(name: str, flops: float, bandwidth: float) -> list[dict[str, Any]]:
 def table(rows: list[dict[str, Any]]) -> str:
     lines = [
         f"{'loop':<22}{'steps':>8}{'batch':>7}{'kernels':>9}{'GFLOP':>9}{'GB':>8}"
-        f"{'device ms':>11}{'host ms':>9}{'hours':>7}"
+        f"{'device ms':>11}{'host ms':>9}{'busy':>6}{'hours':>7}{'drawing ms':>12}"
     ]
     lines += [
         f"{row['loop']:<22}{row['steps']:>8}{row['batch']:>7}{row['kernels']:>9.0f}"
         f"{row['flop'] / 1e9:>9.1f}{row['bytes'] / 1e9:>8.2f}"
         f"{row['device_seconds'] * 1e3:>11.2f}{row['host_seconds'] * 1e3:>9.2f}"
-        f"{row['hours']:>7.2f}"
+        f"{row['busy']:>6.0%}{row['hours']:>7.2f}{row['drawing_seconds'] * 1e3:>12.2f}"
         for row in rows
     ]
     return "\n".join(lines)

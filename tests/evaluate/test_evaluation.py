@@ -15,7 +15,10 @@ from tests.evaluate.shapes import blobs, some, surfaces
 
 POINTS = 64
 BOX = PROTOCOLS["box"].changed(points=POINTS)
-KEYS = {"nna_cd", "nna_cd_reference", "nna_cd_generated", "cov_cd", "mmd_cd", "jsd"}
+KEYS = {
+    "nna_cd", "nna_cd_reference", "nna_cd_generated", "cov_cd", "mmd_cd", "jsd", "symmetry_rate",
+    "symmetry_rate_reference",
+}  # fmt: skip
 NOVELTY = {"replay_rate", "novelty_ratio"}
 
 

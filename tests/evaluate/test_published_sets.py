@@ -95,8 +95,8 @@ def test_the_split_folder_alone_follows_the_protocols_points(pc15k, shapes):
 def test_the_global_frame_is_that_of_all_training_points(pc15k, shapes):
     frame = standardisation(pc15k, ["chair"])
     points = shapes[0, :12].astype(np.float64)
-    assert np.allclose(frame.mean, points.mean((0, 1)), rtol=1e-6)
-    assert frame.std == pytest.approx(points.std(), rel=1e-6)
+    assert np.allclose(frame.centre, points.mean((0, 1)), rtol=1e-6)
+    assert frame.scale == pytest.approx(points.std(), rel=1e-6)
 
 
 def test_dpms_file_is_a_tree_too(shapes, samples, tmp_path, capsys):

@@ -120,3 +120,12 @@ def test_noise_of_exchangeable_sets_is_binomial_around_a_half():
     accuracy = set_metrics.nearest_neighbour_accuracy(**found).overall
     assert abs(accuracy - noise.nna[0]) < 4 * noise.nna[1]
     assert noise.minimum_matching[1] < 0.2 * noise.minimum_matching[0]
+
+
+def test_half_of_the_shapes_are_symmetric():
+    rng = np.random.default_rng(0)
+    clouds = rng.uniform(-1, 1, (8, 1024, 3))
+    clouds[..., 1] *= 1 + 0.9 * clouds[..., 2]  # in x alone
+    clouds[4:, :, 1] += clouds[4:, :, 0]
+    clouds[4:, :, 2] += 0.7 * clouds[4:, :, 0]
+    assert set_metrics.symmetry_rate(clouds.astype(np.float32)) == 0.5

@@ -24,6 +24,7 @@ from pcgen.train.loop import LoopSettings
 from pcgen.train.presets import Settings, preset
 from pcgen.train.run import RunConfig
 from pcgen.train.training import train
+from pcgen.transport import SemidualSolver
 from tests.boxes import boxes
 from tests.datasets import write_dataset
 
@@ -100,7 +101,9 @@ def run_files() -> dict[str, bytes]:
         latents.save(run / "base" / "latents.safetensors")
         omega = base.fit("gaussian", latents.y, generator=draw)
         checkpoint.save(run / "base" / "base.safetensors", *omega.to_checkpoint())
-        couple(omega, latents.y, 0.5, 0, 4096).save(run / "base" / "map.npz")
+        couple(omega, latents.y, SemidualSolver(tolerance=0.5, max_samples=4096), 0).save(
+            run / "base" / "map.npz"
+        )
         files = {p.relative_to(run).as_posix(): p.read_bytes() for p in run.rglob("*.*")}
         return files | {f"{stage}/done.json": b"{}\n" for stage in STAGES} | {"run.json": _config()}
 

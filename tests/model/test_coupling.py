@@ -10,6 +10,9 @@ from pcgen import base, checkpoint
 from pcgen.errors import DataError
 from pcgen.model.coupling import FILES, LatentCoupling, Latents
 from pcgen.train.latents import couple
+from pcgen.transport import SemidualSolver
+
+SOLVER = SemidualSolver(tolerance=0.1, max_samples=200_000)
 
 
 def latents_of(count, numbers, most, seed=0):
@@ -26,7 +29,7 @@ def coupling():
     latents = latents_of(60, 10, 4)
     draw = torch.Generator().manual_seed(1)
     omega = base.fit("gaussian", latents.y, generator=draw)
-    solution = couple(omega, latents.y, 0.1, 0, 200_000)
+    solution = couple(omega, latents.y, SOLVER, 0)
     return LatentCoupling(latents, omega, solution.potential)
 
 
@@ -159,7 +162,7 @@ def test_a_base_or_a_map_of_other_latents_is_refused(coupling):
 
 
 def test_three_files_hold_a_coupling(coupling, tmp_path, generator):
-    solution = couple(coupling.omega, coupling.latents.y, 0.1, 0, 200_000)
+    solution = couple(coupling.omega, coupling.latents.y, SOLVER, 0)
     LatentCoupling.save(tmp_path, coupling.latents, coupling.omega, solution)
     again = LatentCoupling.load(tmp_path, 10, 2)
     x = coupling.omega.sample(100, generator)
@@ -175,7 +178,7 @@ def test_coordinates_are_stored_once(coupling, tmp_path):
     latents = coupling.latents
     draw = torch.Generator().manual_seed(0)
     omega = base.fit("ae-ot", latents.y, generator=draw, guard="off")
-    solution = couple(omega, latents.y, 0.1, 0, 200_000)
+    solution = couple(omega, latents.y, SOLVER, 0)
     LatentCoupling.save(tmp_path, latents, omega, solution)
     tensors, meta = checkpoint.load(tmp_path / FILES[1], checkpoint.BASE)
     assert tensors["atoms"].shape == (60,)
@@ -193,7 +196,7 @@ def test_coordinates_are_stored_once(coupling, tmp_path):
 
 def test_files_that_repeat_the_coordinates_are_read(coupling, tmp_path, generator):
     latents = coupling.latents
-    solution = couple(coupling.omega, latents.y, 0.1, 0, 200_000)
+    solution = couple(coupling.omega, latents.y, SOLVER, 0)
     latents.save(tmp_path / FILES[0])
     tensors, meta = checkpoint.load(tmp_path / FILES[0])
     del tensors["y"]

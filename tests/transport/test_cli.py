@@ -118,7 +118,7 @@ def test_large_errors_of_rare_atoms_are_said(tmp_path, capsys):
 def test_an_unmet_tolerance_is_said(atoms, tmp_path, capsys):
     words = ("--method", "semidual", "--tolerance", 1e-4, "--max-samples", 3000)
     _, text, _ = run(capsys, atoms, "--out", tmp_path / "map.npz", *words)
-    assert "stopped      budget: the sample budget is used up" in text
+    assert "stopped      budget: the budget is used up" in text
 
 
 @pytest.mark.parametrize(

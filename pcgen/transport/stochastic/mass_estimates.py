@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -116,12 +117,20 @@ def estimate_masses(
     samples: int,
     generator: Generator,
     group: Group = ALONE,
+    over: Callable[[], bool] = lambda: False,
 ) -> MassEstimate:
-    """Draw ``samples`` fresh points and count the cells they fall in, shared by ``group``."""
-    count = problem.distinct.count
+    """Draw ``samples`` fresh points and count the cells they fall in, shared by ``group``.
+
+    Args:
+        over: asked after each batch; True ends the estimate.
+    """
+    done, count = 0, problem.distinct.count
     counts = torch.zeros(count, dtype=torch.float64, device=problem.atoms.device)
     for size in batches(samples):
         x = problem.source.sample(size, generator)
         cell = group.by_rows(lambda rows: envelope.cells(rows)[1], x)[:, 0]
         counts += torch.bincount(cell, minlength=count)
-    return MassEstimate(counts=counts, weights=problem.distinct.weights, samples=samples)
+        done += size
+        if over():
+            break
+    return MassEstimate(counts=counts, weights=problem.distinct.weights, samples=done)

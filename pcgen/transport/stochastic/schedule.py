@@ -77,6 +77,7 @@ class Schedule:
     Attributes:
         work: the problem in working coordinates.
         tolerance, epsilon, level_steps, backend: see :class:`SemidualSolver`.
+        over: whether the time is used up, which ends a test with the samples it has.
     """
 
     work: Workspace
@@ -84,6 +85,7 @@ class Schedule:
     epsilon: float
     level_steps: int
     backend: str = "auto"
+    over: Callable[[], bool] = lambda: False
 
     def due(self, state: SemidualState) -> bool:
         """Whether a level is complete, or the average has reached its goal."""
@@ -121,13 +123,20 @@ class Schedule:
             most = max(MOST_TESTS_PER_CELL * n, RARE_TESTS)
             rarest = min(TESTS_PER_CELL / work.weights.min().item(), most)
             tests = max(int(rarest), precise)
-            quick, estimate = estimate, self._thorough_estimate(state, tests, precise)
+            exact = replace(self, work=work.whole) if state.beam else self
+            enough = precise if state.beam else tests
+
+            def thorough_estimate(other: SemidualState) -> MassEstimate:
+                return exact.estimate(replace(other, beam=0), enough)
+
+            quick, estimate = estimate, thorough_estimate(state)
             state = replace(state, looks=state.looks + 1)
             if state.beam and estimate.chi2 - 3 * estimate.chi2_error > MISLED * quick.chi2:
                 state = replace(state, least=wider_beam(work, state.beam))
-            state, estimate = self._balance_groups(
-                state, estimate, lambda other: self._thorough_estimate(other, tests, precise)
-            )
+            state, estimate = self._balance_groups(state, estimate, thorough_estimate)
+            if state.beam and (last or estimate.chi2 <= self.tolerance):
+                estimate = self._with_dead_cells(state, estimate, tests)
+                state = replace(state, looks=state.looks + 1)
             if last or (estimate.chi2 <= self.tolerance and estimate.dead == 0):
                 return state, estimate
             thorough = estimate
@@ -175,7 +184,8 @@ class Schedule:
             device = work.atoms.device
             generator = Generator(device=device).manual_seed(state.seed + TEST_SEEDS + state.looks)
             envelope = work.envelope(state.average, self.backend)
-            return estimate_masses(work.problem, envelope, samples, generator, work.group)
+            group, over = work.group, self.over
+            return estimate_masses(work.problem, envelope, samples, generator, group, over)
         potential, found = state.average, None
         size, number = max(256, min(4096, samples // 64)), FIRST_TEST - state.looks * MOST_TESTS
         size = min(SEARCHED_TESTS, samples) if state.beam else size
@@ -187,21 +197,20 @@ class Schedule:
             estimate = MassEstimate(
                 counts=found.mass, weights=work.weights, samples=found.rows, square=found.square
             )
-            if estimate.effective >= samples:
+            if estimate.effective >= samples or self.over():
                 return estimate
 
-    def _thorough_estimate(self, state: SemidualState, tests: int, precise: int) -> MassEstimate:
-        """A thorough estimate; with a search, χ² uses ``precise`` samples scored against all atoms.
-
-        A search must find each cell once, in at most ``tests`` samples.
-        """
-        if not state.beam:
-            return self.estimate(state, tests)
-        exact = replace(self, work=self.work.whole).estimate(replace(state, beam=0), precise)
+    def _with_dead_cells(
+        self, state: SemidualState, exact: MassEstimate, tests: int
+    ) -> MassEstimate:
+        """An estimate that keeps the χ² of ``exact``, with dead cells found by search: it must meet
+        each cell once, in at most ``tests`` samples."""
         wide = replace(state, beam=wider_beam(self.work, state.beam))
         counted = self.estimate(wide, min(tests, COUNTED * self.work.count))
         number = FIRST_TEST - state.looks * MOST_TESTS - MOST_TESTS // 2
-        every = search_empty_cells(self.work, state.average, wide.beam, counted, tests, number)
+        every = search_empty_cells(
+            self.work, state.average, wide.beam, counted, tests, number, self.over
+        )
         return replace(every, exact=exact)
 
     def _balance_groups(
@@ -216,6 +225,8 @@ class Schedule:
             enough = self.tolerance / (4 if groups is self.work.shells else 40)
             if groups is None or not groups_unbalanced(self.work, state, estimate, groups, enough):
                 continue
+            if self.over():
+                break
             other = balance_groups(self.work, state, groups)
             tested = test(other)
             state = replace(state, looks=state.looks + 1)

@@ -39,6 +39,7 @@ from pcgen.transport.stochastic.search.beam_width import (
 from pcgen.transport.stochastic.search.multiscale import COARSE, multiscale_potential
 from pcgen.transport.stochastic.search.tree import ENOUGH_TO_BEGIN, search_pays
 from pcgen.transport.stochastic.state import FIRST_LOOK, SemidualState
+from pcgen.transport.stochastic.time_limit import TimeLimit
 from pcgen.transport.stochastic.workspace import PILOT, Workspace
 
 # With redrawn rows, batches half as large with a few more steps need the fewest rows.
@@ -47,6 +48,9 @@ REDRAWN_PACE = 4 / 3
 # With at most 4096, a level sampled only half of 10⁵ cells, and annealing had to restart.
 LARGEST_BATCH = 2**16
 LARGEST_SEARCHED = 2**19
+
+# The share of the time that the multiscale start may take.
+START_SHARE = 0.25
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +61,8 @@ class SemidualSolver:
         tolerance: χ² of the cell masses to reach; 0.02 is a typical relative error of 14 %.
         max_samples: budget of source samples; by default 40 n / tolerance, forty times what the
             statistical limit n / samples requires.
+        max_seconds: budget of working time, overrun by a tenth at most for the last test or by one
+            step; None for no limit. A solve that it ends is not reproducible.
         batch: points per step. The default is n / 8 between 256 and LARGEST_BATCH, or n / 4, up to
             LARGEST_SEARCHED, if rows are not redrawn. Small batches anneal with fewer samples,
             larger ones spend less time between products, and a level must sample each cell
@@ -73,6 +79,7 @@ class SemidualSolver:
 
     tolerance: float = 0.02
     max_samples: int | None = None
+    max_seconds: float | None = None
     batch: int | None = None
     epsilon: float = 0.4
     level_steps: int = 12
@@ -88,6 +95,8 @@ class SemidualSolver:
         for name in ("tolerance", "epsilon", "step_size"):
             if not getattr(self, name) > 0:
                 raise InputError(f"{name} must be positive, got {getattr(self, name)}")
+        if self.max_seconds is not None and not 0 < self.max_seconds < math.inf:
+            raise InputError(f"max_seconds must be positive, got {self.max_seconds}")
         for name in ("max_samples", "batch", "level_steps"):
             value = getattr(self, name)
             if value is not None and not (isinstance(value, int) and value >= 1):
@@ -114,6 +123,8 @@ class SemidualSolver:
         Raises:
             TransportError: the source has no extent along the difference of two atoms.
         """
+        before = start.seconds if isinstance(start, SemidualState) else 0.0
+        limit = TimeLimit(self.max_seconds, before, group)
         work = self.prepare(problem, generator, start, group)
         if work.count == 1:
             state = self.init(work)
@@ -125,21 +136,28 @@ class SemidualSolver:
                 f"{work.count} distinct atoms; start from a solution instead"
             )
         check_source_extent(work)
-        work, state = self._begin(work, start)
-        schedule = self.schedule(work)
+        work, state = self._begin(work, start, limit)
+        schedule = replace(self.schedule(work), over=limit.over)
+        thorough = replace(schedule, over=limit.far_over)
         budget = self.max_samples or int(40 * work.count / self.tolerance)
         while True:
-            while not schedule.due(state) and state.samples < budget:
-                state = self.step(work, state)
+            spent = state.samples >= budget or limit.over()
+            while not schedule.due(state) and not spent:
+                state = replace(self.step(work, state), seconds=limit.used())
                 if on_step is not None:
                     on_step(state)
-            state, estimate = schedule.assess(state, last=state.samples >= budget)
-            if estimate is None:
-                continue
-            if estimate.chi2 <= self.tolerance and estimate.dead == 0:
-                return self._solution(work, state, estimate, Status.CONVERGED)
-            if state.samples >= budget:
-                return self._solution(work, state, estimate, Status.BUDGET)
+                spent = state.samples >= budget or limit.over()
+            tested, estimate = (thorough if spent else schedule).assess(state, last=spent)
+            over = limit.over()
+            if estimate is not None:
+                # A test that time cut short may have missed dead cells.
+                complete = not over or estimate.untested == 0
+                if estimate.chi2 <= self.tolerance and estimate.dead == 0 and complete:
+                    return self._solution(work, tested, estimate, Status.CONVERGED)
+                if spent:
+                    return self._solution(work, tested, estimate, Status.BUDGET)
+            # The last test is of this average, not of what a test without time decided next.
+            state = replace(state, looks=tested.looks) if over else tested
 
     def prepare(
         self,
@@ -244,21 +262,30 @@ class SemidualSolver:
         )
 
     def _begin(
-        self, work: Workspace, start: SemidiscreteSolution | SemidualState | None
+        self,
+        work: Workspace,
+        start: SemidiscreteSolution | SemidualState | None,
+        limit: TimeLimit,
     ) -> tuple[Workspace, SemidualState]:
         """The initial state, and the workspace; with a tree of the atoms if a search pays."""
         if isinstance(start, SemidualState):
             return (with_tree(work) if start.beam else work), start
         if work.group.every(search_pays(work.atoms)):
             searched = with_tree(work)
-            state = self.init(searched, start) if start else self._refined(searched)
+            state = self.init(searched, start) if start else self._refined(searched, limit)
             if beam := narrowest_beam(searched, state.potential, ENOUGH_TO_BEGIN):
                 return searched, replace(state, beam=beam)
         return work, self.init(work, start)
 
-    def _refined(self, work: Workspace) -> SemidualState:
+    def _refined(self, work: Workspace, limit: TimeLimit) -> SemidualState:
         """The state to anneal from, given by the solution for the means of the tree's blocks."""
-        finer = replace(self, tolerance=COARSE * self.tolerance, max_samples=None, batch=None)
+        finer = replace(
+            self,
+            tolerance=COARSE * self.tolerance,
+            max_samples=None,
+            max_seconds=limit.left(START_SHARE),
+            batch=None,
+        )
         potential, epsilon = multiscale_potential(
             work, lambda problem, generator, group: finer.solve(problem, generator, group=group)
         )

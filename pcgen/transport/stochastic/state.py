@@ -26,6 +26,7 @@ class SemidualState:
         noise: Σ_i Var(c_i) / ν_i for one sample; the χ² of their masses is noise / averaged.
         seed: of the streams of samples and of tests.
         beam: width of the search for cells; 0 scores all atoms. least: its minimum.
+        seconds: working time until here, of a solve with a time limit.
     """
 
     step: int = 0
@@ -46,6 +47,7 @@ class SemidualState:
     seed: int
     beam: int = 0
     least: int = 0
+    seconds: float = 0.0
 
     def to_tensors(self) -> tuple[dict[str, Tensor], dict[str, float | int]]:
         """For :mod:`pcgen.checkpoint`: tensors, and everything else as JSON values."""

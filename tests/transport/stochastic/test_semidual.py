@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from pcgen.transport import (
     UniformCube,
 )
 from pcgen.transport.sources import normal_quantile
+from pcgen.transport.stochastic import time_limit
 from pcgen.transport.stochastic.cell_corrections import revive_dead_cells
 from pcgen.transport.stochastic.mass_estimates import MassEstimate, estimate_masses
 
@@ -161,6 +163,59 @@ def test_a_spent_budget_is_said_with_its_remedy():
     assert solution.evidence.samples <= 5000 + 256
     with pytest.raises(TransportError, match="raise max_samples"):
         solution.require_converged()
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """A clock that moves on by a second whenever a solver looks at it: after steps and tests."""
+    now = SimpleNamespace(seconds=0.0)
+
+    def monotonic():
+        now.seconds += 1
+        return now.seconds
+
+    monkeypatch.setattr(time_limit, "monotonic", monotonic)
+    return now
+
+
+@pytest.mark.parametrize(
+    "source", [GaussianSource(8), SamplerSource(8, lambda n, g: torch.randn(n, 8, generator=g))]
+)
+def test_a_solve_ends_by_the_clock_whatever_its_tests_take(clock, source):
+    """Tests of a tolerance of 1e-4 would take two million samples, each batch a second."""
+    solution = solve(normal(200, 8), source=source, tolerance=1e-4, max_seconds=300.0)
+    assert 300 <= clock.seconds <= 1.1 * 300 + 5
+    assert solution.evidence.status == Status.BUDGET
+    assert solution.evidence.dead == 0
+    assert solution.evidence.chi2 < 0.02
+    assert fresh(solution, 100_000).chi2 < 0.02
+    with pytest.raises(TransportError, match="max_seconds"):
+        solution.require_converged()
+
+
+def test_time_that_is_not_used_up_changes_nothing(clock):
+    free, limited = solve(normal(200, 8)), solve(normal(200, 8), max_seconds=1e6)
+    assert clock.seconds > 0
+    assert torch.equal(free.potential, limited.potential)
+    assert free.evidence == limited.evidence
+
+
+def test_a_resumed_solve_has_the_time_that_was_left(clock):
+    problem, states = SemidiscreteProblem(GaussianSource(8), normal(200, 8)), []
+    solver = SemidualSolver(tolerance=1e-4, max_seconds=300.0)
+    draw = torch.Generator().manual_seed(0)
+    solver.solve(problem, draw, on_step=states.append)
+    late = next(state for state in states if state.seconds >= 250)
+    clock.seconds = 0.0
+    again = solver.solve(problem, draw, start=type(late).from_tensors(*late.to_tensors()))
+    assert 50 <= clock.seconds <= 50 + 30 + 5
+    assert again.evidence.samples > late.samples
+
+
+@pytest.mark.parametrize("seconds", [0, -1.0, math.inf, math.nan])
+def test_a_time_that_is_not_positive_is_refused(seconds):
+    with pytest.raises(InputError, match="max_seconds"):
+        SemidualSolver(max_seconds=seconds)
 
 
 def test_equal_seeds_give_equal_solutions_and_others_differ():

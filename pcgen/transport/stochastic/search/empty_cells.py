@@ -9,6 +9,7 @@ Measurements: docs/notes/search.md.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import torch
@@ -34,7 +35,13 @@ ROUNDING = 1e-5
 
 
 def search_empty_cells(
-    work: Workspace, potential: Tensor, beam: int, estimate: MassEstimate, most: int, number: int
+    work: Workspace,
+    potential: Tensor,
+    beam: int,
+    estimate: MassEstimate,
+    most: int,
+    number: int,
+    over: Callable[[], bool] = lambda: False,
 ) -> MassEstimate:
     """Extend ``estimate``: look for cells without a sample in up to ``most`` samples in all.
 
@@ -42,6 +49,7 @@ def search_empty_cells(
         potential: (n,) in working units; beam: of the usual search.
         estimate: from plain samples, several per cell.
         number: of the first batch, negative; others count down from it.
+        over: asked before each batch; True ends the search.
     """
     left = torch.nonzero(estimate.counts == 0)[:, 0]
     found = torch.zeros_like(estimate.counts)
@@ -63,7 +71,7 @@ def search_empty_cells(
             mine[some] = torch.where(torch.isin(best, left), best, -1)
         return mine
 
-    while len(left) and estimate.samples + more < most:
+    while len(left) and estimate.samples + more < most and not over():
         size = min(BATCH, most - estimate.samples - more)
         x = work.rows(0, size, number).x
         number, more = number - 1, more + size

@@ -113,6 +113,9 @@ def test_cells_without_a_sample_are_found_as_by_all_scores(monkeypatch, narrow, 
     assert found.dead == ((counts + new) == 0).sum()
     assert (few.dead, found.untested) == (0, 0)
     assert found.counts is counts
+    search = empty_cells.search_empty_cells
+    ended = search(work, potential, work.tree.widest, few, 33_000, -6, lambda: True)
+    assert ended.searched_samples == 0
 
 
 def test_atoms_without_structure_are_scored_in_full(searched_from):

@@ -1,0 +1,119 @@
+"""The base stage: both of its transports end by the clock, and what is said of it."""
+
+import dataclasses
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from pcgen import base
+from pcgen.model.coupling import LatentCoupling, Latents
+from pcgen.processes import ALONE
+from pcgen.train import budget as budget_module
+from pcgen.train import latents as stage
+from pcgen.train.budget import Budget
+from pcgen.train.presets import BaseSettings
+from pcgen.transport.stochastic import time_limit
+
+SHARES = {"base": 0.25, "point-flow": 0.75}
+ENCODING = 40.0
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """Seconds that pass while latents are encoded, and whenever a solver looks at the clock."""
+    now = SimpleNamespace(seconds=1000.0, tick=4.0)
+
+    def monotonic():
+        now.seconds += now.tick
+        return now.seconds
+
+    monkeypatch.setattr(budget_module, "time", SimpleNamespace(monotonic=lambda: now.seconds))
+    monkeypatch.setattr(time_limit, "monotonic", monotonic)
+
+    def encoded(context):
+        now.seconds += ENCODING
+        draw = torch.Generator().manual_seed(0)
+        count = torch.arange(60)
+        pairs = torch.stack([count, count.roll(1)], 1)
+        return Latents.of(torch.randn(60, 6, generator=draw), pairs, pairs > 90, count % 1, 6), {
+            "reach": 1
+        }
+
+    monkeypatch.setattr(stage, "_latents", encoded)
+    return now
+
+
+def context_of(folder, minutes, family="gaussian", tolerance=0.05):
+    budget = Budget(folder, minutes, SHARES)
+    (folder / "base").mkdir(exist_ok=True)
+    settings = SimpleNamespace(base=BaseSettings(name=family, tolerance=tolerance))
+    return SimpleNamespace(
+        run=SimpleNamespace(settings=settings, stage=lambda name: folder / name),
+        budget=budget,
+        seconds=budget.share,
+        seed=lambda stage, part=0: part,
+        device="cpu",
+        group=ALONE,
+    )
+
+
+def test_the_stage_ends_by_the_clock_and_says_so(clock, tmp_path, capsys):
+    """The tolerance would take millions of samples."""
+    begun = clock.seconds
+    facts = stage.train(context_of(tmp_path, 20.0, tolerance=1e-5))
+    share = 1200 * SHARES["base"]
+    assert share <= clock.seconds - begun <= 1.1 * share + 3 * clock.tick
+    assert facts["map"]["status"] == "budget"
+    assert facts["map"]["dead"] == 0
+    said = capsys.readouterr().err
+    assert "the map from the base to the latents was ended by its budget of" in said
+    coupling = LatentCoupling.load(tmp_path / "base", None, 1)
+    assert coupling.omega.sample(5, torch.Generator()).isfinite().all()
+    assert coupling.potential.isfinite().all()
+
+
+def test_a_base_ends_by_the_clock_too(clock, tmp_path, capsys, monkeypatch):
+    """Steps are so slow that a base gets a few, and so does the map, here from noise."""
+    clock.tick, begun, couple = 12.0, clock.seconds, stage.couple
+    noise = base.fit("standard", torch.zeros(2, 6), generator=torch.Generator())
+    monkeypatch.setattr(stage, "couple", lambda _, *rest: couple(noise, *rest))
+    stage.train(context_of(tmp_path, 20.0, "ae-ot", tolerance=1e-5))
+    share = 1200 * SHARES["base"]
+    assert share <= clock.seconds - begun <= 1.1 * share + 4 * clock.tick
+    said = capsys.readouterr().err
+    assert f"the transport was ended by its budget of {(share - ENCODING) / 3:.3g} s" in said
+    assert "the map from the base to the latents was ended by its budget" in said
+    coupling = LatentCoupling.load(tmp_path / "base", None, 1)
+    assert coupling.omega.sample(5, torch.Generator()).isfinite().all()
+    assert coupling.potential.isfinite().all()
+
+
+def test_an_interrupted_stage_counts_the_time_that_it_took(clock, tmp_path, monkeypatch):
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(stage, "couple", killed)
+        with pytest.raises(KeyboardInterrupt):
+            stage.train(context_of(tmp_path, 20.0))
+    again = context_of(tmp_path, 20.0)
+    again.budget.begin("base")
+    assert ENCODING <= again.budget.used() < 1200 * SHARES["base"]
+    assert stage.train(again)["map"]["status"] == "converged"
+
+
+def test_without_a_budget_samples_are_counted(clock, tmp_path, monkeypatch):
+    solvers, couple, begun = [], stage.couple, clock.seconds
+
+    def quickly(omega, y, solver, *rest):
+        solvers.append(solver)
+        return couple(omega, y, dataclasses.replace(solver, tolerance=0.5), *rest)
+
+    monkeypatch.setattr(stage, "couple", quickly)
+    stage.train(context_of(tmp_path, None))
+    assert clock.seconds == begun + ENCODING  # no solver looks at it
+    (solver,) = solvers
+    assert solver.max_samples == int(2 / 3 * stage.PLAIN_SECONDS * stage.MAP_PRODUCTS / (60 * 6))
+    assert solver.max_seconds is None
+    assert not (tmp_path / "base" / "clock.json").exists()
