@@ -57,7 +57,7 @@ from pcgen.transport.stochastic.solve_checkpoint import SolveCheckpoint
 from pcgen.transport.stochastic.state import SemidualState
 from tests.benchmarks import scale
 from tests.benchmarks.curve_examples import PREPARE, TRANSPORT
-from tests.datasets import check_hashes, write_dataset
+from tests.datasets import write_dataset
 from tests.fuzz import runs
 from tests.shapes.small_shapes import box_mesh, every_format
 
@@ -201,7 +201,6 @@ def _dataset(name: str) -> Loader:
         dataset.points([0])
         dataset.frame([0])
         dataset.select(split="train")
-        check_hashes(dataset)
 
     return Loader(Path(name).suffix, lambda: [_dataset_files()[name]], read)
 
