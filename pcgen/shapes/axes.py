@@ -30,7 +30,8 @@ def likely_up(shapes: Iterable[NDArray[np.floating]]) -> str:
     for points in shapes:
         centred = np.asarray(points, np.float64) - np.mean(points, 0, np.float64)
         spread = np.maximum(centred.std(0), 0.02 * np.ptp(centred, 0).max())
-        found.append(np.abs((centred**3).mean(0)) / spread**3)
+        cubed = centred * centred * centred  # ** takes eight times as long
+        found.append(np.abs(cubed.mean(0)) / spread**3)
     if len(found) < _LEAST:
         return ""
     skew = np.stack(found)
