@@ -28,9 +28,11 @@ def likely_up(shapes: Iterable[NDArray[np.floating]]) -> str:
     """The up axis that the skewness of shapes (n, 3) indicates; "" if that is unclear."""
     found = []
     for points in shapes:
-        centred = np.asarray(points, np.float64) - np.mean(points, 0, np.float64)
-        spread = np.maximum(centred.std(0), 0.02 * np.ptp(centred, 0).max())
-        found.append(np.abs((centred**3).mean(0)) / spread**3)
+        # One row an axis, and products: means over rows of three numbers, and powers, are slow.
+        centred = np.array(points, np.float64).T.copy()
+        centred -= centred.mean(1, keepdims=True)
+        spread = np.maximum(centred.std(1), 0.02 * np.ptp(centred, 1).max())
+        found.append(np.abs((centred * centred * centred).mean(1)) / spread**3)
     if len(found) < _LEAST:
         return ""
     skew = np.stack(found)

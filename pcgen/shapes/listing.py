@@ -47,15 +47,15 @@ class Entry:
     member: str | None
     stamp: int
 
-    @property
+    @functools.cached_property
     def suffix(self) -> str:
         return PurePosixPath(self.path).suffix.lower()
 
-    @property
+    @functools.cached_property
     def stem(self) -> str:
         return PurePosixPath(self.path).stem
 
-    @property
+    @functools.cached_property
     def parts(self) -> tuple[str, ...]:
         return PurePosixPath(self.path).parts
 
