@@ -216,7 +216,7 @@ def _encoder(kind: str) -> Path_:
 
 
 for _kind in ("tokens", "basis-points", "pointnet", "attention", "neighbourhood"):
-    path(f"train: encoder {_kind}", AFTER_STEPS)(_encoder(_kind))
+    path(f"train: encoder {_kind}", 2 * AFTER_STEPS)(_encoder(_kind))
 
 
 def _family_run(family: str) -> Path_:

@@ -139,7 +139,7 @@ def test_without_training_shapes_the_cards_have_two_pictures(tmp_path, plain_pic
 def test_the_pictures_are_rendered(tmp_path):
     evaluation = evaluate([some(2)], ReferenceSets(reference=some(2, seed=1)), SETTINGS)
     write_page(tmp_path / "page.html", [evaluation])
-    pictures = re.findall(r"base64,([^']+)", (tmp_path / "page.html").read_text())
+    pictures = re.findall(r"base64,([^'\"]+)", (tmp_path / "page.html").read_text())
     assert len(set(pictures)) >= 4
     assert all(len(picture) > 2000 for picture in pictures)
 
