@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Generator, Tensor
@@ -83,25 +84,28 @@ class MatchedClouds:
     folded: Tensor
 
     def in_cube(self) -> tuple[Tensor, Tensor]:
-        x, y = self._cubes()
-        return x, y * self._turn(x, y)
+        x, y = self._cubes
+        return x, y * self._turn
 
     def normals_in_cube(self) -> tuple[Tensor, Tensor]:
         assert self.normals is not None
         x, y = (s.cube_normals(p) for s, p in zip(self.stretch, self.normals, strict=True))
-        y = torch.where(self.flipped[:, None, None], mirrored(y), y) * self._turn(*self._cubes())
+        y = torch.where(self.flipped[:, None, None], mirrored(y), y) * self._turn
         return x, torch.where((x * y).sum(-1, keepdim=True) < 0, -y, y)
 
     def fold(self, points: Tensor) -> Tensor:
         """Reflect points (batch, n, 3) in the cube to one side of the planes of symmetry."""
         return torch.where(self.folded[:, None], points.abs(), points)
 
+    @cached_property
     def _cubes(self) -> tuple[Tensor, Tensor]:
         x, y = (s.cube(p) for s, p in zip(self.stretch, self.points, strict=True))
         return x, torch.where(self.flipped[:, None, None], mirrored(y), y)
 
-    def _turn(self, x: Tensor, y: Tensor) -> Tensor:
-        """-1 where y is to be reflected to the side of x, else 1."""
+    @cached_property
+    def _turn(self) -> Tensor:
+        """-1 where a point of the second is to be reflected to the side of the first's, else 1."""
+        x, y = self._cubes
         return 1 - 2 * (self.folded[:, None] & (x * y < 0)).to(x.dtype)
 
 
