@@ -8,6 +8,7 @@ each other's tangent planes.
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,10 +32,13 @@ def with_mirror_images(cloud: CleanCloud) -> CleanCloud:
 
     Its notes tell across which.
     """
+    from scipy.spatial import cKDTree
+
     points, normals = cloud.points, cloud.normals
     if normals is None or len(points) < 2 * POINTS:
         return cloud
-    centre = np.array([_plane(points, normals, axis) for axis in range(3)])
+    tree = cKDTree(points)
+    centre = np.array([_plane(tree, points, normals, axis) for axis in range(3)])
     found = []
     for axis in np.flatnonzero(_ratios(points, centre) <= SYMMETRIC):
         image, turned = points.copy(), normals.copy()
@@ -51,11 +55,10 @@ def with_mirror_images(cloud: CleanCloud) -> CleanCloud:
     return replace(cloud, points=points, normals=normals, notes=(*cloud.notes, note))
 
 
-def _plane(points: NDArray[np.float64], normals: NDArray[np.float64], axis: int) -> float:
-    """Where along an axis the plane of a symmetry would be."""
-    from scipy.spatial import cKDTree
-
-    tree = cKDTree(points)
+def _plane(
+    tree: Any, points: NDArray[np.float64], normals: NDArray[np.float64], axis: int
+) -> float:
+    """Where along an axis the plane of a symmetry would be; ``tree`` is of the points."""
     some = points[np.random.default_rng(0).permutation(len(points))[:MOVED]]
     middle = float(points[:, axis].min() + points[:, axis].max()) / 2
     for _ in range(ROUNDS):
