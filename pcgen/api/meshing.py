@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pcgen import pipeline
 from pcgen.api.data import Data
@@ -12,6 +12,9 @@ from pcgen.api.meshes import SurfaceMesh
 from pcgen.api.shapes import Shape, Shapes, read_shape, read_shapes
 from pcgen.errors import InputError
 from pcgen.progress import shown
+
+if TYPE_CHECKING:
+    from pcgen.reconstruct.batch import NamedCloud
 
 
 def mesh(
@@ -87,29 +90,16 @@ def save_meshes(
     Raises:
         InputError: an argument is wrong, or there is nothing to mesh.
     """
-    if not isinstance(shapes, str | Path):
-        if frames is not None:
-            raise InputError("frames is for files; shapes in memory have places of their own")
-        return read_shapes(shapes).mesh(
-            out,
-            formats=formats,
-            method=method,
-            faces=faces,
-            thickness=thickness,
-            resolution=resolution,
-            symmetry=symmetry,
-            unit=unit,
-            size=size,
-            up=up,
-            colour=colour,
-            workers=workers,
-            ray=ray,
-            device=device,
-            progress=progress,
-        )
+    source: Path | list[NamedCloud]
+    if isinstance(shapes, str | Path):
+        source = Path(shapes)
+    elif frames is None:
+        source = read_shapes(shapes)._named_clouds()
+    else:
+        raise InputError("frames is for files; shapes in memory have places of their own")
     with shown(progress):
         return pipeline.mesh(
-            Path(shapes),
+            source,
             Path(out),
             frames=frames.path if isinstance(frames, Data) else frames,
             formats=formats,

@@ -390,10 +390,9 @@ class Shapes(Sequence[Shape]):
         progress: bool = False,
     ) -> dict[str, Any]:
         """Mesh all shapes into the folder ``out``; see :func:`pcgen.save_meshes`."""
-        clouds = [shape._named_cloud(shape._file_name(row)) for row, shape in enumerate(self)]
         with shown(progress):
             return pipeline.mesh(
-                clouds,
+                self._named_clouds(),
                 Path(out),
                 formats=formats,
                 method=method,
@@ -409,6 +408,9 @@ class Shapes(Sequence[Shape]):
                 ray=ray,
                 device=device,
             )
+
+    def _named_clouds(self) -> list[NamedCloud]:
+        return [shape._named_cloud(shape._file_name(row)) for row, shape in enumerate(self)]
 
     def summary(self) -> dict[str, Any]:
         """Counts and origin, as plain data."""
