@@ -12,8 +12,8 @@ within the error before training; ">2000" that the error was not reached. All da
 scaled to unit variance, so that units do not matter. A separate column has the time to fit a base.
 
 `digits` are latents of 2D shapes: handwritten digits as clouds, encoded by an autoencoder that is
-trained first. `--latents RUN` uses the latents of the training shapes of a run, and compares with
-those of its test split.
+trained first. `--latents RUN` uses the coordinates of the latents of the training shapes of a run,
+in which the run fits its base, and compares with those of its test split.
 
 examples:
   pcgen bench base
