@@ -157,7 +157,8 @@ _WITHIN = {
         "Figure=Metric figures_of=metrics_of yardsticks=ceilings short=last_part"
     ),
     "evaluate.html_report": "figures_page=metrics_page",
-    "children.drawing": "Pairs=MatchedClouds",
+    "children": "Reach=BlendSettings",
+    "children.drawing": "Pairs=MatchedClouds Reach=BlendSettings",
     "distances.novelty": ("Newness=Novelty NoveltyJudge=NoveltyIndex two_draw=two_draw_distances"),
     "evaluate.cloud_sets": "RealSets=ReferenceSets pair_up=pair_trials same_again=ceiling_trials",
     "evaluate.reference_sets": "read_real=read_reference_sets",

@@ -26,9 +26,9 @@ Sources: R. McCann, A convexity principle for interacting gases, Advances in Mat
 clouds, as in BSP-OT (B. Genest, N. Bonneel et al., 2025).
 """
 
-from pcgen.children.drawing import Children, Reach
+from pcgen.children.drawing import BlendSettings, Children
 from pcgen.children.maps import Maps
 from pcgen.children.planning import MapSettings, build_maps
 from pcgen.children.rule import Choice
 
-__all__ = ["Children", "Choice", "MapSettings", "Maps", "Reach", "build_maps"]
+__all__ = ["BlendSettings", "Children", "Choice", "MapSettings", "Maps", "build_maps"]

@@ -12,7 +12,7 @@ from torch import Generator, Tensor
 from pcgen import runtime
 from pcgen.batch_random import mine, whole
 from pcgen.children.clouds import Clouds, placed
-from pcgen.children.drawing import Children, MatchedClouds, Reach, draw_blend
+from pcgen.children.drawing import BlendSettings, Children, MatchedClouds, draw_blend
 from pcgen.children.frames import Stretch
 from pcgen.children.rule import Choice
 from pcgen.errors import InputError
@@ -65,9 +65,9 @@ class Maps:
         return cls(clouds, pairing, to, choice, _Sides.of(pairing, clouds))
 
     @property
-    def reach(self) -> Reach:
-        """How far :meth:`draw` goes by default."""
-        return self.choice.reach
+    def settings(self) -> BlendSettings:
+        """Those of :meth:`draw` by default."""
+        return self.choice.settings
 
     @property
     def farthest(self) -> int:
@@ -103,13 +103,17 @@ class Maps:
         return self._side.first.diff() > 0
 
     def draw(
-        self, count: int, points: int, generator: Generator, reach: Reach | None = None
+        self,
+        count: int,
+        points: int,
+        generator: Generator,
+        settings: BlendSettings | None = None,
     ) -> Children:
         """Children of shapes drawn at random.
 
         Args:
             count: of children; points: of each, at most the n of a map.
-            reach: by default that of the maps.
+            settings: by default those of the maps.
         Raises:
             InputError: more points than a map has, or a set without shapes.
         """
@@ -117,14 +121,18 @@ class Maps:
             raise InputError("children need at least one shape, got none")
         total = whole(count, generator)
         drawn = torch.randint(len(self.clouds), (total,), generator=generator)
-        return self.of_shapes(mine(drawn, generator), points, generator, reach)
+        return self.of_shapes(mine(drawn, generator), points, generator, settings)
 
     def of_shapes(
-        self, rows: Tensor, points: int, generator: Generator, reach: Reach | None = None
+        self,
+        rows: Tensor,
+        points: int,
+        generator: Generator,
+        settings: BlendSettings | None = None,
     ) -> Children:
         """A child of each of ``rows`` (batch,), rows of the training set; see :meth:`draw`.
 
-        A shape with no map within reach gives a copy of itself.
+        A shape without a map gives a copy of itself.
         """
         most = self.to.shape[1]
         if not 1 <= points <= most:
@@ -132,18 +140,18 @@ class Maps:
                 f"children of these maps have 1 to {most} points, got {points}; build maps with "
                 "more points"
             )
-        reach = reach or self.reach
+        settings = settings or self.settings
         total = whole(len(rows), generator)
         device = self.to.device
         rows = staged(rows, device)
         chance = staged(mine(torch.rand(total, 3, generator=generator), generator), device)
         first = int(torch.randint(most, (1,), generator=generator))
-        chosen, side = self._side.pick(rows, chance[:, 0], reach.partners)
-        copy = (chosen < 0) | (chance[:, 1] < reach.copies)
+        chosen, side = self._side.pick(rows, chance[:, 0], settings.partners)
+        copy = (chosen < 0) | (chance[:, 1] < settings.copies)
         flip = chance[:, 2] < 0.5
         window = (first + torch.arange(points, device=device)) % most
         pairs, other = self._pairs(rows, chosen, side, copy, window)
-        child, normals = draw_blend(pairs, reach, copy, flip, generator)
+        child, normals = draw_blend(pairs, settings, copy, flip, generator)
         return Children(
             child,
             normals,

@@ -216,8 +216,8 @@ def _metrics(
 
     # Of shapes that a map begins at: others would be given as they are.
     parents = maps.pairing.pair[torch.arange(MOST) % max(1, len(maps)), 0]
-    reach, count = dataclasses.replace(maps.reach, copies=0.0), min(POINTS, maps.to.shape[1])
-    children = maps.of_shapes(parents, count, draw, reach).points.numpy()
+    settings, count = dataclasses.replace(maps.settings, copies=0.0), min(POINTS, maps.to.shape[1])
+    children = maps.of_shapes(parents, count, draw, settings).points.numpy()
     judge = NoveltyIndex(
         dataset.points(training, NOVELTY_POINTS, part="last"),
         real=dataset.points(test, NOVELTY_POINTS, part="last"),

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from pcgen.children import Reach
+from pcgen.children import BlendSettings
 from pcgen.children.clouds import Clouds
 from pcgen.children.drawing import MatchedClouds
 from pcgen.children.frames import Stretch
@@ -11,7 +11,7 @@ from pcgen.distances.novelty import two_draw_distances
 from pcgen.distances.tables import Work
 from tests.children.conftest import build
 
-NEAR = Reach(partners=4)
+NEAR = BlendSettings(partners=4)
 
 
 def roofs(count: int, n: int = 512) -> torch.Tensor:
@@ -40,8 +40,8 @@ def test_symmetries_are_found_along_each_axis():
 @pytest.mark.parametrize("kind", ["step", "ball"])
 def test_children_of_symmetric_shapes_are_symmetric(tmp_path, generator, kind):
     points = roofs(6)
-    reach = Reach(partners=4, kinds=(kind,))
-    child = build(points, tmp_path).draw(32, 256, generator, reach).points
+    settings = BlendSettings(partners=4, kinds=(kind,))
+    child = build(points, tmp_path).draw(32, 256, generator, settings).points
     assert mirror_ratio(child) < 1.1 * mirror_ratio(points)
 
 
