@@ -95,11 +95,11 @@ def test_the_evidence_is_readable(atoms, tmp_path, capsys, method, words):
     [
         ("newton", r"^digits +8/8  Newton step \d, error \de-\d\d  took 0 s$"),
         ("semidual", r"^samples +\d+/3900  (averaging|level \d)  took \d+ s$"),
-        ("line", "^$"),
+        ("univariate", "^$"),
     ],
 )
 def test_progress_tells_what_the_method_does(atoms, tmp_path, capsys, method, told):
-    if method == "line":
+    if method == "univariate":
         np.save(atoms, np.arange(6.0)[:, None])
     main(["transport", str(atoms), "--out", str(tmp_path / "map.npz"), "--method", method])
     assert re.search(told, capsys.readouterr().err.strip())
@@ -150,7 +150,7 @@ def test_a_picture_in_3d_is_refused_before_solving(tmp_path, capsys):
 def test_the_exact_method_is_chosen_where_there_is_one():
     rng = np.random.default_rng(0)
     flat = rng.normal(size=(10, 1)) * np.ones((1, 4))
-    assert choose_method(SemidiscreteProblem(GaussianSource(4), flat)) == "line"
+    assert choose_method(SemidiscreteProblem(GaussianSource(4), flat)) == "univariate"
     assert choose_method(SemidiscreteProblem(UniformCube(4), flat)) == "semidual"
     plane = rng.normal(size=(10, 2))
     assert choose_method(SemidiscreteProblem(UniformCube(2), plane)) == "newton"
@@ -159,19 +159,21 @@ def test_the_exact_method_is_chosen_where_there_is_one():
         "semidual"
     )
     copies = SemidiscreteProblem(UniformCube(4), np.full((20, 4), 0.1))
-    assert choose_method(copies) == "line"
+    assert choose_method(copies) == "univariate"
     solution = AutoSolver().solve(copies, torch.Generator().manual_seed(0))
     assert solution.evidence.converged
     assert (solution.potential == 0).all()
     with pytest.raises(InputError, match="method must be one of"):
         AutoSolver(method="simplex")
+    with pytest.warns(DeprecationWarning, match="is now 'univariate'"):
+        assert AutoSolver(method="line").method == "univariate"
 
 
 def test_every_method_is_reached_through_one_solver():
     rng = np.random.default_rng(0)
     line, plane = rng.normal(size=(10, 1)), rng.normal(size=(10, 2))
     for source, atoms, method in [
-        (GaussianSource(1), line, "line"),
+        (GaussianSource(1), line, "univariate"),
         (UniformCube(2), plane, "newton"),
         (GaussianSource(4), np.c_[plane, plane**2], "semidual"),
     ]:
@@ -179,7 +181,7 @@ def test_every_method_is_reached_through_one_solver():
         solver, draw = AutoSolver(), torch.Generator().manual_seed(0)
         solution = solver.solve(problem, draw, on_step=steps.append).require_converged()
         assert solution.evidence.method == method
-        assert len(steps) == (0 if method == "line" else solution.evidence.steps)
+        assert len(steps) == (0 if method == "univariate" else solution.evidence.steps)
         again = solver.solve(problem, draw, start=solution)
         assert again.evidence.samples == 0
 
