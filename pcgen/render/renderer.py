@@ -56,7 +56,6 @@ class Renderer:
     """
 
     body: Primitives
-    background: tuple[float, float, float] = palette.PAPER
     ground: bool = True
     _sky: lighting.LightMaps = field(init=False, repr=False)
     _open: Array | None = field(init=False, repr=False, default=None)
@@ -114,7 +113,7 @@ class Renderer:
         if transparent:
             straight = palette.to_srgb(light_ / np.maximum(cover, 1e-6))
             return np.round(255 * np.concatenate([straight, cover], 2)).astype(np.uint8)
-        paper = palette.to_linear(np.array(self.background))
+        paper = palette.to_linear(np.array(palette.PAPER))
         return np.round(255 * palette.to_srgb(light_ + (1 - cover) * paper)).astype(np.uint8)
 
     def occlusion(self) -> Array:
