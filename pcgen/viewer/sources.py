@@ -116,7 +116,6 @@ class FileSource:
     """The shapes of a collection."""
 
     collection: Collection
-    draws: bool = False
 
     @property
     def categories(self) -> tuple[str, ...]:
@@ -160,7 +159,6 @@ class RunSource:
 
     model: ShapeModel
     points: int = 2048
-    draws: bool = True
     _maps: dict[tuple[int, int], MatchedClouds] = field(
         default_factory=dict, compare=False, repr=False
     )
