@@ -103,7 +103,7 @@ def test_the_search_with_mirrors_is_that_of_brute_force(backend, seed):
 
 
 @pytest.mark.parametrize("frame", ["box", "proportion_free"])
-def test_newness_in_both_frames_is_that_of_brute_force(frame):
+def test_novelty_in_both_frames_is_that_of_brute_force(frame):
     training, again = blobs(40, draws=2)
     real, clouds = blobs(15, seed=1)[0], blobs(10, seed=2)[0]
     clouds[:5] = again[:5] * np.array([0.8, 1.1, -0.6], np.float32)
