@@ -72,6 +72,7 @@ _OTHERS = {
     "reconstruct.classic": "reconstruct.open3d_methods",
     "reconstruct.volume": "reconstruct.inside_cells",
     "reconstruct.embed": "reconstruct.embedding",
+    "api.meshing": "api.shapes",
     "shapes.apart": "shapes.sandbox",
     "shapes.pieces": "shapes.shards",
     "shapes.places": "shapes.category_frames",
