@@ -15,7 +15,7 @@ from pcgen.distances.symmetry import SYMMETRIC, mirror_ratios
 from pcgen.errors import InputError, TrainingError
 
 FEWEST = 16  # points of a map
-EXTENT_POINTS = 4096  # of a shape, that tell its extents
+EXTENT_POINTS = 4096  # of a shape, for its extents
 SYMMETRY_POINTS = 1024  # compared with as many mirrored ones
 BLOCK = 128  # shapes read at a time
 

@@ -251,7 +251,7 @@ def test_the_rejected_points_are_those_from_which_a_short_step_ends_in_another_m
         near |= (there != own) & (own != mode)
     assert near.float().mean() > 0.01
     assert (mapped.rejected == near).float().mean() > 0.997
-    assert not extended(x, judge=False).rejected.any()
+    assert not extended(x, find_rejected=False).rejected.any()
 
 
 def test_shares_are_weights():
