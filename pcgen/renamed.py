@@ -81,6 +81,7 @@ _OTHERS = {
     "shapes.evidence": "shapes.consistency",
     "shapes.fetch": "shapes.remote_datasets",
     "shapes.one": "shapes.cloud_files",
+    "shapes.solid": "shapes.signed_distances",
     "evaluate.annealed": "distances.annealed_emd",
     "evaluate.bounds": "distances.bounds",
     "evaluate.annealed_emd": "distances.annealed_emd",
@@ -224,7 +225,8 @@ _WITHIN = {
     "model.trajectories": (
         "follow=flow_trajectory Networks=FlowNetworks weights=load_weights check=check_counts"
     ),
-    "train.data": "Mapped=MappedRows",
+    "train.data": "Mapped=MemmapRows MappedRows=MemmapRows",
+    "shapes.signed_distances": "Solid=OuterSurface sample_solid=sample_signed_distances",
     "train.latent_flow": "Pairs=CoupledLatents",
     "children.rule": "Figures=NoveltyStatistics figures_of=novelty_statistics",
     "jobs.child": "told=error_data raise_told=raise_error",

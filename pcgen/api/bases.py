@@ -68,7 +68,7 @@ class Base:
         Raises:
             DataError: the file is missing, damaged, or not a base.
         """
-        return cls(bases.from_checkpoint(*checkpoint.load(path, checkpoint.BASE)))
+        return cls(bases.from_checkpoint(*checkpoint.load(path, bases.SCHEMA)))
 
     def summary(self) -> dict[str, Any]:
         """The family and its settings, as plain data."""

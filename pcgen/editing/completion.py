@@ -36,7 +36,7 @@ LARGEST = 2.5  # whole over the longest side of the points
 STEPS, TRIMMED, STIFF = 6, 0.9, 0.02  # of closest points: rounds, share kept, pull to the start
 NEAR = 0.1  # in the box frame of the points: farther, a candidate is not bent onto them
 ROOM = 3.0, 2.0  # nothing is added so near to a point given: in spacings of these, in misfits
-BEND, REACH, GENTLE = 3, 0.15, 0.5  # rounds, width and resistance of the bending
+BEND, WIDTH, GENTLE = 3, 0.15, 0.5  # rounds, width and resistance of the bending
 CLOUD = 2048  # points that are bent, encoded and counted
 MOST = 2**17  # points of an answer
 # The order of answers: docs/notes/completion.md has the measurement.
@@ -370,7 +370,7 @@ def _bent(cloud: Tensor, given: Tensor) -> Tensor:
         ways = given[mutual] - anchors
         moved = []
         for part in cloud.split(CLOUD):
-            weight = torch.exp(-torch.cdist(part, anchors).square() / (2 * REACH**2))
+            weight = torch.exp(-torch.cdist(part, anchors).square() / (2 * WIDTH**2))
             moved.append(part + (weight @ ways) / (weight.sum(1, keepdim=True) + GENTLE))
         cloud = torch.cat(moved)
     return cloud

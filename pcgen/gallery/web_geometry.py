@@ -91,7 +91,7 @@ def cloud(
         "low": _rounded(low),
         "extent": _rounded(extent),
         "radius": _rounded(body.radius),
-        "ground": [_rounded(v) for v in (ground.x, ground.floor, ground.z, ground.reach)],
+        "ground": [_rounded(v) for v in (ground.x, ground.floor, ground.z, ground.radius)],
         "cells": GROUND_CELLS,
         "target": _rounded(camera.target),
         "distance": _rounded(camera.distance),

@@ -5,8 +5,8 @@ patches first attend to each other. A small network then predicts the distance a
 each of the nearest patches, given the position relative to it. The predictions are blended with
 weights that vanish where a patch leaves the nearest ones, so the distance is continuous. As the
 patches are part of the latent, unseen shapes are represented about as well as training shapes.
-Positions and distances are in the frame of :mod:`pcgen.shapes.solid`, like the codes; distances are
-learned up to :data:`FAR` from the surface.
+Positions and distances are in the frame of :mod:`pcgen.shapes.signed_distances`, like the codes;
+distances are learned up to :data:`FAR` from the surface.
 """
 
 from __future__ import annotations

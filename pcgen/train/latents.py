@@ -95,7 +95,7 @@ def train(context: Context) -> dict[str, object]:
     return {
         "coordinates": y.shape[1],
         "children": choice,
-        "explained": latents.explained,
+        "explained": latents.explained_variance,
         "base": omega.describe(),
         "map": evidence,
     }

@@ -56,7 +56,7 @@ def warped(dataset: Path, out: Path, count: int, points: int, seed: int) -> None
 
     from pcgen.shapes.store import Dataset
 
-    source = Dataset.open(dataset).mapped_points
+    source = Dataset.open(dataset).memmap_points
     rng = np.random.default_rng(seed)
     made = np.lib.format.open_memmap(out, "w+", np.float32, (count, points, 3))
     for start in range(0, count, BLOCK):

@@ -255,7 +255,7 @@ def _bases() -> list[bytes]:
 
 
 def _read_base(path: Path) -> None:
-    omega = base.from_checkpoint(*checkpoint.load(path, checkpoint.BASE))
+    omega = base.from_checkpoint(*checkpoint.load(path, base.SCHEMA))
     assert omega.sample(3, torch.Generator().manual_seed(0)).shape == (3, omega.dim)
 
 

@@ -19,6 +19,7 @@ from pcgen.errors import DataError, InputError, MeshError, PcgenError, TrainingE
 from pcgen.jobs import workers
 from pcgen.latent.autoencoder import Autoencoder, AutoencoderSettings
 from pcgen.model import ShapeModel
+from pcgen.model.coupling import SCHEMA
 from pcgen.runfile import read_run
 from pcgen.shapes import sandbox
 from pcgen.shapes.arrays import read_npz
@@ -224,9 +225,9 @@ def test_tensors_of_another_kind_or_number_of_dimensions_are_refused(tmp_path):
         found = {k: v for k, v in (fine | {name: tensor}).items() if v is not None}
         checkpoint.save(tmp_path / "a.safetensors", found, {"scale": 1.0, "names": {}})
         with pytest.raises(DataError, match=f"{name}"):
-            checkpoint.load(tmp_path / "a.safetensors", checkpoint.LATENTS)
+            checkpoint.load(tmp_path / "a.safetensors", SCHEMA)
     checkpoint.save(tmp_path / "a.safetensors", fine, {"scale": 1.0, "names": {}})
-    checkpoint.load(tmp_path / "a.safetensors", checkpoint.LATENTS)
+    checkpoint.load(tmp_path / "a.safetensors", SCHEMA)
 
 
 def test_the_state_of_another_optimiser_is_refused():
