@@ -174,6 +174,7 @@ def solve(
         seed: of all samples.
         device: ``auto``, ``cpu`` or ``cuda``; None for that of the atoms.
         progress: show progress on stderr.
+
     Processes started by torchrun share the samples of the stochastic method.
 
     Returns:

@@ -95,10 +95,10 @@ def test_a_device_without_memory_is_one_line_that_says_what_helps(monkeypatch, c
 
     monkeypatch.setattr("pcgen.cli.doctor.run", run)
     assert cli.main(["doctor"]) == 2
-    said = capsys.readouterr().err
-    assert said.count("\n") == 1
-    assert "2.00 GiB" in said
-    assert "--accumulate" in said
+    message = capsys.readouterr().err
+    assert message.count("\n") == 1
+    assert "2.00 GiB" in message
+    assert "--accumulate" in message
 
 
 def test_an_error_that_quotes_lines_is_one_line_all_the_same():

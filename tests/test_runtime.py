@@ -15,7 +15,7 @@ from tests.datasets import write_dataset
 
 @pytest.fixture(autouse=True)
 def four_cores(monkeypatch):
-    """Nobody has said anything, and the machine has four cores; torch's threads stay."""
+    """No variable is set, and the machine has four cores; torch's threads stay."""
     before = torch.get_num_threads()
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 1, 2, 3})

@@ -116,7 +116,7 @@ def test_every_part_can_be_exchanged(model, part):
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         ({"part": "leg"}, "top, bottom"),
         ({"part": (0, 0, 0)}, "not all zero"),
@@ -124,9 +124,9 @@ def test_every_part_can_be_exchanged(model, part):
         ({"share": 1.0}, "between 0 and 1"),
     ],
 )
-def test_parts_that_are_none_are_refused(model, options, said):
+def test_parts_that_are_none_are_refused(model, options, message):
     first, second = boxes(2, 300)[0]
-    with pytest.raises(InputError, match=said):
+    with pytest.raises(InputError, match=message):
         model.mix(first, second, **options)
 
 

@@ -172,20 +172,20 @@ def test_answers_of_every_size_come_before_second_ones_of_a_size():
 
 
 @pytest.mark.parametrize(
-    ("points", "said"),
+    ("points", "message"),
     [
         (np.eye(3).repeat(2, 0)[:5], "at least 16 points, got 5"),
         (np.full((40, 3), np.nan), "NaN"),
         (np.ones((40, 3)), "one place|extent|no size"),
     ],
 )
-def test_points_that_say_nothing_are_refused(model, points, said):
-    with pytest.raises(InputError, match=said):
+def test_points_that_say_nothing_are_refused(model, points, message):
+    with pytest.raises(InputError, match=message):
         model.complete(points)
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         ({"count": 0}, "count must be a whole number of at least 1, got 0"),
         ({"count": "4"}, "whole number of at least 1, got '4'"),
@@ -197,8 +197,8 @@ def test_points_that_say_nothing_are_refused(model, points, said):
         ({"framed": True}, r"box \[-1, 1\]"),
     ],
 )
-def test_options_that_are_none_are_refused(model, half, options, said):
-    with pytest.raises(InputError, match=said):
+def test_options_that_are_none_are_refused(model, half, options, message):
+    with pytest.raises(InputError, match=message):
         quiet(model, half, **options)
 
 
@@ -218,14 +218,14 @@ def test_points_upside_down_are_told():
     centre = cloud - (cloud.amax(0) + cloud.amin(0)) / 2
     few = centre[None].repeat(8, 1, 1)
     generator = torch.Generator().manual_seed(0)
-    for turned, said in (
+    for turned, message in (
         (centre * torch.tensor([1.0, -1, -1]), ["upside down"]),
         (centre[:, [0, 2, 1]] * torch.tensor([1.0, -1, 1]), ["with Z up"]),
         (centre, []),
     ):
         notes = completion._notes(turned, few, 0.0, False, generator)
-        assert [word for word in said if word in " ".join(notes)] == said
-        assert bool(notes) == bool(said)
+        assert [word for word in message if word in " ".join(notes)] == message
+        assert bool(notes) == bool(message)
 
 
 def test_what_is_cut_away_is_what_its_name_says():

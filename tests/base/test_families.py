@@ -237,7 +237,7 @@ def test_settings_refuse_nonsense():
 
 @dataclasses.dataclass(frozen=True)
 class Told(Group):
-    """Processes that take turns; the first has said ``words``."""
+    """Processes that take turns; the first has sent ``words``."""
 
     words: list = dataclasses.field(default_factory=list)
 

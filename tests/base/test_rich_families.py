@@ -64,8 +64,8 @@ def test_an_over_rich_network_trips_the_guard_and_is_said():
 def test_the_guard_says_regularises_or_refuses():
     latents = torch.randn(100, 12, generator=draw(0))
     hard = {"mode": "hard"}
-    said = base.fit("ae-ot", latents, generator=draw(1), settings=hard)
-    assert "collapse guard" in said.notes[-1]
+    fitted = base.fit("ae-ot", latents, generator=draw(1), settings=hard)
+    assert "collapse guard" in fitted.notes[-1]
     eased = base.fit("ae-ot", latents, generator=draw(1), settings=hard, guard="regularise")
     assert eased.relaxation > 0
     assert "λ raised to" in eased.notes[-1]

@@ -50,17 +50,17 @@ def samples(pc15k):
     return folder
 
 
-def judged(capsys, *words):
+def evaluated(capsys, *words):
     options = ["--points", str(P), "--no-cache", "--workers", "1", "--quiet", "--json"]
     assert main(["evaluate", *map(str, words), *options]) == 0
     return json.loads(capsys.readouterr().out)
 
 
-def test_a_tree_is_judged_as_the_data_set_made_of_it(pc15k, samples, tmp_path, capsys):
+def test_a_published_set_is_evaluated_like_the_prepared_one(pc15k, samples, tmp_path, capsys):
     prepare(pc15k, tmp_path / "set", workers=1)
     words = ["--protocol", "pointflow", "--category", "chair"]
-    tree = judged(capsys, samples, "--reference", pc15k, *words)
-    prepared = judged(capsys, samples, "--reference", tmp_path / "set", *words)
+    tree = evaluated(capsys, samples, "--reference", pc15k, *words)
+    prepared = evaluated(capsys, samples, "--reference", tmp_path / "set", *words)
     assert tree["protocol"]["sizes"] == {"compared": 8, "reference": 8, "training": 12}
     assert tree["protocol"]["reference_points"] == f"points {6 * P} to {7 * P - 1} of {9 * P}"
     assert tree["ceiling"] is not None
@@ -103,7 +103,7 @@ def test_dpms_file_is_a_tree_too(shapes, samples, tmp_path, capsys):
     with h5py.File(tmp_path / "shapenet.hdf5", "w") as file:
         file["03001627/train"], file["03001627/test"] = shapes[0, :12, :P], shapes[0, 12:, :P]
     words = ["--reference", tmp_path / "shapenet.hdf5", "--protocol", "dpm"]
-    found = judged(capsys, samples, *words)
+    found = evaluated(capsys, samples, *words)
     assert found["protocol"]["sizes"] == {"compared": 8, "reference": 14, "training": 12}
 
 

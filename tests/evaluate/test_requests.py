@@ -1,4 +1,4 @@
-"""From files to figures: data sets, sample files, both together, and everything that is refused."""
+"""From files to metrics: data sets, samples files, both together, and what is refused."""
 
 import json
 import sys

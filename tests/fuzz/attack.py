@@ -14,7 +14,7 @@ CRAFTED = 1_000_000
 
 
 def fault_of(loader, data: bytes, folder: Path) -> str:
-    """What went wrong when a loader met ``data``: empty for a result or a known error."""
+    """The fault of a loader with ``data``; empty for a result or a known error."""
     path = folder / f"file{loader.suffix}"
     path.write_bytes(data)
     try:

@@ -1,6 +1,6 @@
 """Files that lie on purpose: whole and well-formed where checksums and lengths are looked at.
 
-Unlike :mod:`tests.fuzz.mutations`, which damages bytes, this rewrites what a format says: numbers
+Unlike :mod:`tests.fuzz.mutations`, which damages bytes, this rewrites contents: numbers
 in headers, JSON nodes, members of archives, promises of sizes and offsets, names, links.
 """
 
@@ -151,8 +151,8 @@ def _safetensors(data, draw):
             pass
     else:
         header = _changed_json(header, draw)
-    said = len(header) if draw.random() < 0.9 else int(_one([0, 2**63, 10**9, 1], draw))
-    return said.to_bytes(8, "little") + header + body
+    stated = len(header) if draw.random() < 0.9 else int(_one([0, 2**63, 10**9, 1], draw))
+    return stated.to_bytes(8, "little") + header + body
 
 
 def _glb(data, draw):
@@ -160,8 +160,8 @@ def _glb(data, draw):
     text = _changed_json(data[20 : 20 + length], draw)
     text += b" " * (-len(text) % 4)
     rest = data[20 + length :]
-    said = len(text) if draw.random() < 0.9 else int(_one([0, 2**32 - 1, 7], draw))
-    body = struct.pack("<I", said) + b"JSON" + text + rest
+    stated = len(text) if draw.random() < 0.9 else int(_one([0, 2**32 - 1, 7], draw))
+    body = struct.pack("<I", stated) + b"JSON" + text + rest
     return b"glTF" + struct.pack("<II", 2, 12 + len(body)) + body
 
 

@@ -384,7 +384,7 @@ def _piece_files() -> dict[str, bytes]:
 
 
 def _piece(suffix: str) -> Loader:
-    """A file of a piece that ``prepare`` goes on from."""
+    """A file of a shard, from which ``prepare`` resumes."""
     name = f"000000{suffix}"
 
     def read(path: Path) -> None:

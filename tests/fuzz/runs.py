@@ -1,6 +1,6 @@
 """A run of tiny networks that nobody trained, and readers of its files one at a time.
 
-Each file is read as generating does it and, where training goes on from it, as training does.
+Each file is read as sampling reads it and, if training resumes from it, as training does.
 """
 
 import dataclasses

@@ -22,7 +22,7 @@ STARTS_TRIED = 3
 
 
 class Ended(Exception):
-    """Chromium is gone; with what it said last."""
+    """Chromium has ended; the message has its last output."""
 
     def __init__(self, log):
         super().__init__(f"Chromium ended: {log.read_text()[-2000:]}")
@@ -106,7 +106,7 @@ class Browser:
     def _read(self):
         while b"\0" not in self._rest:
             ready, _, _ = select.select([self._in], [], [], PATIENCE_S)
-            assert ready, f"Chromium said nothing for {PATIENCE_S} s: {self.log.read_text()}"
+            assert ready, f"Chromium did not answer for {PATIENCE_S} s: {self.log.read_text()}"
             piece = os.read(self._in, 1 << 20)
             if not piece:
                 raise Ended(self.log)

@@ -90,7 +90,7 @@ def test_two_draws_of_a_surface_have_nearly_the_same_means(generator):
 
 @pytest.mark.parametrize("axis", [0, 1, 2])
 def test_a_plane_is_not_cut_by_the_order_of_its_points(axis, generator):
-    """All its points have one coordinate, which without the tilt tells nothing."""
+    """All its points share one coordinate, which carries no information without the tilt."""
     plane = torch.rand(1, 256, 3, generator=generator)
     plane[..., axis] = 0.5
     order = torch.randperm(256, generator=generator)

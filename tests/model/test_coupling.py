@@ -130,7 +130,7 @@ def test_a_file_holds_latents_in_half_precision(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
         ({"z": torch.zeros(60, 9)}, "9 numbers, not 10"),
         ({"z": torch.zeros(0, 10)}, "numbers, not 10"),
@@ -144,10 +144,10 @@ def test_a_file_holds_latents_in_half_precision(tmp_path):
         ({"axes": torch.zeros(9, 4)}, "axes do not match"),
     ],
 )
-def test_latents_that_do_not_fit_are_refused(changes, said):
+def test_latents_that_do_not_fit_are_refused(changes, message):
     latents = latents_of(60, 10, 4)
     latents.check(10, 2)
-    with pytest.raises(ValueError, match=said):
+    with pytest.raises(ValueError, match=message):
         dataclasses.replace(latents, **changes).check(10, 2)
 
 

@@ -1,4 +1,4 @@
-"""What torchrun says through the environment, and what is refused before anything starts."""
+"""The variables that torchrun sets, and what is refused before anything starts."""
 
 import pytest
 import torch

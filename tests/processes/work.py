@@ -100,7 +100,7 @@ def keep(folder: Path, group: Group, stop_after: int = 0) -> None:
 
 
 def talk(folder: Path, group: Group) -> None:
-    """Everything a group says, held against what one process would have."""
+    """Every result of a group, compared with that of one process."""
     waits = processes._patient()._get_backend(torch.device("cpu")).options._timeout
     assert waits == processes.LONGEST_TURN  # for what one makes, not for sums
     assert group.value(lambda: {"rank": group.rank}) == {"rank": 0}

@@ -148,9 +148,9 @@ def test_commands_read_data_sets_by_url(source, tmp_path, capsys):
 )  # fmt: skip
 def test_what_cannot_be_reached_is_one_clear_line(url, words, tmp_path, capsys):
     assert main(["prepare", url, "--out", str(tmp_path / "set"), "--quiet"]) == 2
-    said = capsys.readouterr().err
-    assert len(said.splitlines()) == 1
-    assert words in said
+    message = capsys.readouterr().err
+    assert len(message.splitlines()) == 1
+    assert words in message
 
 
 def test_names_that_lead_outside_are_left_out(monkeypatch):

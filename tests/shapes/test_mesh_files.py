@@ -19,7 +19,7 @@ from tests.shapes.small_shapes import obj_bytes, off_bytes
 
 
 def measures(mesh):
-    """Area, signed volume and box: what tells two meshes apart, whatever their numbering."""
+    """Area, signed volume and box: these distinguish meshes, whatever the order of their faces."""
     a, b, c = np.moveaxis(mesh.triangles(), 1, 0)
     volume = np.einsum("ij,ij->i", a, np.cross(b, c)).sum() / 6
     used = mesh.used_vertices()

@@ -346,7 +346,7 @@ def test_solids_are_stored_beside_the_same_points(tmp_path, boxes):
     assert (dataset.has_solids, bare.has_solids) == (True, False)
     places = dataset.memmap_solids.astype(np.float64)
     assert places.shape == (9, 200, 4)
-    # Every box fills the frame of solids but for its flat axis, which the data set tells.
+    # Every box fills the frame of solids, except along its flat axis, known from the data set.
     half = np.abs(dataset.points(range(9))).max(1)
     half = np.maximum(half, 0.1)
     over = np.abs(places[..., :3]) - (np.abs(dataset.points(range(9))).max(1) / half)[:, None]

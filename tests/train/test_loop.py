@@ -158,7 +158,7 @@ def test_a_stopped_loop_goes_on_with_the_time_it_had_used(tmp_path):
 
 def test_a_process_follows_the_clock_of_the_first(tmp_path):
     class Other:
-        """A group whose first process says that twice the time has gone."""
+        """A group whose first process reports twice the time."""
 
         size, rank, first = 2, 1, False
 

@@ -1,4 +1,4 @@
-"""The command in-process: what it writes, prints and refuses; pictures."""
+"""The command in-process: what it writes, prints and refuses; plots."""
 
 import json
 import re
@@ -87,7 +87,7 @@ def test_weights_a_warm_start_and_a_picture_are_taken(atoms, tmp_path, capsys):
 def test_the_evidence_is_readable(atoms, tmp_path, capsys, method, words):
     _, text, _ = run(capsys, atoms, "--out", tmp_path / "map.npz", "--method", method)
     assert all(word in text for word in (*words, "primal", "written"))
-    assert ("chi2" in text) == (method == "semidual")  # it is no figure of an exact method
+    assert ("chi2" in text) == (method == "semidual")  # an exact method has none
 
 
 @pytest.mark.parametrize(
@@ -98,7 +98,7 @@ def test_the_evidence_is_readable(atoms, tmp_path, capsys, method, words):
         ("univariate", "^$"),
     ],
 )
-def test_progress_tells_what_the_method_does(atoms, tmp_path, capsys, method, told):
+def test_progress_shows_what_the_method_does(atoms, tmp_path, capsys, method, told):
     if method == "univariate":
         np.save(atoms, np.arange(6.0)[:, None])
     main(["transport", str(atoms), "--out", str(tmp_path / "map.npz"), "--method", method])
@@ -186,7 +186,7 @@ def test_every_method_is_reached_through_one_solver():
         assert again.evidence.samples == 0
 
 
-def test_walls_and_cells_of_the_picture_belong_to_the_map(tmp_path):
+def test_facets_and_cells_of_the_plot_are_those_of_the_map(tmp_path):
     angle = torch.arange(80) % 2 * 4.0
     noise = 0.1 * torch.randn(80, 2, generator=torch.Generator().manual_seed(0))
     problem = SemidiscreteProblem(GaussianSource(2), torch.stack([angle, angle * 0], 1) + noise)
@@ -195,7 +195,7 @@ def test_walls_and_cells_of_the_picture_belong_to_the_map(tmp_path):
     picture = cell_geometry(extended)
     middle = torch.from_numpy(picture.facets.mean(1))
     mapped = extended(middle)
-    assert mapped.gap.max() < 1e-6  # the middle of a wall is on it
+    assert mapped.gap.max() < 1e-6  # the middle of a facet is on it
     assert np.allclose(mapped.jump.numpy(), picture.jump, rtol=1e-6)
     # Two modes left and right: the singular set is the line between them, near x = 0.
     assert 0 < picture.singular.sum() < len(picture.singular) / 2
@@ -209,7 +209,7 @@ def test_walls_and_cells_of_the_picture_belong_to_the_map(tmp_path):
 
 
 def test_a_solve_that_was_stopped_goes_on_to_the_same_bits(atoms, tmp_path, capsys, monkeypatch):
-    """Stopped in each phase, twice; what another command left is not gone on with."""
+    """Stopped twice in each phase; the state of another command is not resumed."""
     words = (atoms, "--method", "semidual", "--tolerance", 0.05, "--quiet")
     assert main(["transport", *map(str, words), "--out", str(tmp_path / "whole.npz")]) == 0
     monkeypatch.setattr(solve_checkpoint, "SAVE_EVERY_S", 0.0)

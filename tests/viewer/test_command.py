@@ -150,7 +150,7 @@ def test_what_the_process_of_the_window_refuses_is_told_by_the_command(samples_f
 
 
 def test_a_window_gets_ready_while_its_graphics_are_probed(tmp_path):
-    """It opens after that, and is told of the driver; of a problem, it is ended."""
+    """It opens after the probe, with the driver that was found; a problem ends it."""
     child = (
         f"import sys; folder = {str(tmp_path)!r}; open(folder + '/ready', 'w').close(); "
         "word = sys.stdin.buffer.readline(); open(folder + '/word', 'wb').write(word); "

@@ -53,10 +53,10 @@ def source_points(dim, count=10000):
 def test_modes_are_covered_and_none_mixed(make):
     solution, centres, labels = solved(make, tolerance=0.005)
     mapped = SemidiscreteMap(solution)(source_points(centres.shape[1]))
-    figures = mapped.statistics(labels)
-    assert figures["coverage"] == 1
-    assert figures["mixture"] <= 0.001
-    assert figures["interpolated"] > 0.9
+    statistics = mapped.statistics(labels)
+    assert statistics["coverage"] == 1
+    assert statistics["mixture"] <= 0.001
+    assert statistics["interpolated"] > 0.9
     # By position, too: each point is nearest the centre of its cell's mode.
     nearest = torch.cdist(mapped.points, centres).argmin(1)
     assert (nearest == labels[mapped.cell]).float().mean() >= 0.999
@@ -83,8 +83,8 @@ def arc_of(points):
     return (place / 2001 * 8).long(), distance
 
 
-# Squares that touch are told apart down to half the spacing of their atoms, √(8 / N) / 2; the roll
-# has a width of 0.06, and a distance of 1.26 between its turns.
+# Squares that touch are distinguished down to half the spacing of their atoms, √(8 / N) / 2; the
+# roll has a width of 0.06, and a distance of 1.26 between its turns.
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize(
     ("name", "mode_of", "margin"),
@@ -102,9 +102,9 @@ def test_touching_and_rolled_up_modes_are_covered_and_kept_apart(name, mode_of, 
     # A thousandth is allowed; without shares that fade these boards have 0.0006 to 0.0008.
     assert (distance > margin).float().mean() <= 0.0004
     labels, _ = mode_of(atoms)
-    figures = mapped.statistics(labels)
-    assert figures["coverage"] == 1
-    assert figures["interpolated"] > 0.99
+    statistics = mapped.statistics(labels)
+    assert statistics["coverage"] == 1
+    assert statistics["interpolated"] > 0.99
     with pytest.raises(InputError, match="labels must have one number per atom"):
         mapped.statistics(labels[:-1])
     share = torch.bincount(labels, minlength=8) / 1500
@@ -132,10 +132,10 @@ def test_modes_of_few_atoms_are_not_mixed(size, dim):
     problem = SemidiscreteProblem(GaussianSource(dim), torch.cat([atoms, middle]))
     labels = torch.cat([labels, torch.full((200,), 12)])
     solution = SemidualSolver(tolerance=0.1).solve(problem, torch.Generator().manual_seed(0))
-    figures = SemidiscreteMap(solution)(source_points(dim)).statistics(labels)
-    assert figures["coverage"] == 1
-    assert figures["mixture"] <= 0.001
-    assert figures["interpolated"] > 0.9
+    statistics = SemidiscreteMap(solution)(source_points(dim)).statistics(labels)
+    assert statistics["coverage"] == 1
+    assert statistics["mixture"] <= 0.001
+    assert statistics["interpolated"] > 0.9
 
 
 @pytest.mark.parametrize("count", [2, 3, 5, 9])

@@ -47,9 +47,9 @@ def test_two_atoms_meet_the_closed_form(mass, u):
     atoms = torch.zeros(2, 10)
     atoms[:, 0] = torch.tensor([-u, u])
     solution = solve(atoms, weights=[mass, 1 - mass], tolerance=1e-4)
-    # Equal norms: the difference of h is that of g, 2u Φ⁻¹(p), and the wall is at x₁ = Φ⁻¹(p).
-    wall = (solution.potential[0] - solution.potential[1]).item() / (2 * u)
-    assert wall == pytest.approx(normal_quantile(torch.tensor(mass)).item(), abs=0.02)
+    # Equal norms: the difference of h is that of g, 2u Φ⁻¹(p), and the facet is at x₁ = Φ⁻¹(p).
+    facet = (solution.potential[0] - solution.potential[1]).item() / (2 * u)
+    assert facet == pytest.approx(normal_quantile(torch.tensor(mass)).item(), abs=0.02)
 
 
 @pytest.mark.parametrize("dim", [3, 40])
@@ -362,7 +362,7 @@ def test_rare_atoms_are_alive_or_said_to_be_untested():
 
 @pytest.mark.parametrize("seed", range(3))
 def test_a_rare_atom_among_few_is_tested(seed):
-    """Due in one of 10⁴ samples: 256 tests for each of 30 cells would not have met it."""
+    """Its mass is 10⁻⁴: 256 tests for each of 30 cells would not have found it."""
     weights = np.full(30, 1.0)
     weights[0] = 30e-4
     solution = solve(normal(30, 3, seed), weights=weights / weights.sum(), seed=seed)
