@@ -1,4 +1,4 @@
-"""The command line: light, documented, one line for a known error."""
+"""The command line: light imports, documented, one line for a known error."""
 
 import argparse
 import json
@@ -130,7 +130,7 @@ def test_a_keyboard_interrupt_says_how_to_go_on(monkeypatch, capsys):
 
 
 def test_the_choices_of_train_are_those_of_the_rooms_behind_it():
-    """Spelled out in the command, which may not import those rooms to show its help."""
+    """Repeated in the command, which may not import those packages to show its help."""
     from pcgen.base import FAMILIES
     from pcgen.cli import train
     from pcgen.latent.autoencoder import CODECS

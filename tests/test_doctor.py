@@ -1,4 +1,4 @@
-"""The doctor: what works is found out by trying, and a crash is a finding."""
+"""The doctor tries everything, and reports a crash."""
 
 import json
 import math
@@ -44,7 +44,7 @@ def test_a_probe_that_works_gives_what_it_printed():
 
 
 def test_the_time_of_a_preset_follows_from_its_steps_here(monkeypatch):
-    """A step of 0.1 s with one thread and 0.06 with two; half of the time is the autoencoder's."""
+    """A step takes 0.1 s with one thread and 0.06 s with two; the autoencoder has half the time."""
     message = json.dumps([8000, 0.5, [0.1, 0.06]])
     monkeypatch.setattr(doctor, "probe", lambda code: (True, message))
     finding = doctor._speed("cpu-small", 2)

@@ -1,4 +1,4 @@
-"""How many threads: what was asked for, a container's quota, and what is free."""
+"""The number of threads: requests, the quota of a container, and free cores."""
 
 import os
 
@@ -25,7 +25,7 @@ def four_cores(monkeypatch):
 
 
 def machine(root, membership, quotas):
-    """A system whose ``/proc`` says which control groups this process is in."""
+    """A system whose ``/proc`` lists the control groups of this process."""
     (root / "proc/self").mkdir(parents=True)
     (root / "proc/self/cgroup").write_text(membership)
     for path, text in quotas.items():

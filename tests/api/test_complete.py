@@ -1,4 +1,4 @@
-"""Completion: what is kept, what is found, and what is refused or warned of."""
+"""Completion: what is kept and found, and what is refused or warned about."""
 
 import html
 import warnings
@@ -89,7 +89,7 @@ def test_answers_are_asked_for_in_any_number_of_points_and_equal_seeds_agree(mod
 
 
 def test_a_candidate_that_is_the_whole_is_found_and_fills_the_hole():
-    """Of three candidates one is the whole, smaller and moved; no network is needed for that."""
+    """One of three candidates is the whole shape, smaller and moved; this needs no network."""
     generator = torch.Generator().manual_seed(0)
     lathe = trimesh.creation.annulus(0.4, 1.0, 0.5)
     shapes = [trimesh.creation.box((2, 1, 1)), lathe, trimesh.creation.icosphere(3)]
@@ -149,7 +149,7 @@ def test_a_file_that_notes_no_numbers_of_points_given_is_refused(tmp_path):
 
 
 def test_placements_of_each_size_that_fits_take_turns():
-    """Of one cube, at three sizes that fit and one that does not."""
+    """One cube, at three sizes that fit and one that does not."""
     cube = torch.tensor(trimesh.creation.box((2, 2, 2)).vertices, dtype=torch.float32)
     outlines = cube[None].repeat(5, 1, 1)
     found = [
@@ -211,7 +211,7 @@ def test_points_that_are_no_such_shape_are_warned_of(model):
 
 
 def test_points_upside_down_are_told():
-    """Of a candidate that is narrow above, points that are narrow below."""
+    """The candidate is narrow at the top, the points are narrow at the bottom."""
     cone = trimesh.creation.cone(0.8, 2.0, transform=trimesh.transformations.rotation_matrix(
         -np.pi / 2, [1, 0, 0]))  # fmt: skip
     cloud = torch.tensor(trimesh.sample.sample_surface(cone, 512, seed=0)[0], dtype=torch.float32)

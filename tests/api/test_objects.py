@@ -1,4 +1,4 @@
-"""The objects of ``import pcgen``: what they take, give, refuse and show."""
+"""The objects of ``import pcgen``: arguments, results, errors and displays."""
 
 import dataclasses
 import inspect
@@ -293,7 +293,7 @@ def test_a_model_outlives_its_folder(model, tmp_path):
 
 
 def test_without_a_display_shapes_in_memory_are_offered_pages_and_pictures(model, monkeypatch):
-    """The files that shapes are handed to the window in are gone when it cannot open."""
+    """The temporary files for the window are removed if it cannot open."""
     monkeypatch.delenv("DISPLAY", raising=False)
     monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
     shapes = model.sample(2, points=60)

@@ -1,4 +1,4 @@
-"""Every family: one protocol, exact round trips, sensible behaviour on awkward latents."""
+"""Every family follows the protocol, survives a round trip and handles degenerate latents."""
 
 import dataclasses
 

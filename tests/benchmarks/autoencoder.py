@@ -242,7 +242,7 @@ def _metrics(
 def _ratios(
     dataset: Dataset, rows: NDArray[np.int64], rebuilt: Clouds, work: Any
 ) -> dict[str, float]:
-    """Reconstructions of shapes over two draws of them, median and quantile."""
+    """Errors of reconstructions relative to two samplings: median and quantile."""
     import numpy as np
 
     from pcgen.distances.novelty import two_draw_distances

@@ -1,4 +1,4 @@
-"""How good children of training shapes are, beside the test shapes: the tables of
+"""The quality of children of training shapes, compared with test shapes: the tables of
 ``docs/notes/children.md``.
 
     python tests/benchmarks/children.py DATASET MAPS [--categories A,B] [--budget-seconds S]
@@ -31,7 +31,7 @@ from pcgen.shapes.store import Dataset
 from pcgen.train.data import TrainingClouds
 
 POINTS = 512
-FEWEST = 60  # test shapes, for 1-NNA to say anything
+FEWEST = 60  # test shapes, for 1-NNA to be meaningful
 LEFT_OUT = 600
 
 
@@ -44,7 +44,7 @@ def table(x: Tensor, y: Tensor) -> np.ndarray:
 
 
 class Bench:
-    """Test shapes of a set, and what children are compared with."""
+    """The test shapes of a set, and the index that children are compared with."""
 
     def __init__(self, dataset: Dataset, categories: tuple[str, ...]) -> None:
         self.training, test = (

@@ -27,7 +27,7 @@ RULE = MapSettings(points=128, per_shape=2, sweeps=2)
 
 
 def novelty(children, nature, replayed=(), natural=()) -> Novelty:
-    """Children and training shapes at such distances; those named replay."""
+    """Children and training shapes at given distances; those listed are replays."""
 
     def nearest(distances, hits):
         index = np.zeros(len(distances), int)
@@ -153,7 +153,7 @@ def test_identical_shapes_get_a_choice(tmp_path, generator):
 
 
 def test_boxes_have_boxes_for_children_proportion_free(tmp_path):
-    """All boxes are one cube there: replays are as many as nature's, and refuse nothing."""
+    """All boxes are one cube in this frame: replays are as frequent as in nature, which passes."""
     cube = build(boxes(24)[0], tmp_path, settings=RULE).choice.statistics["cube"]
     assert cube.nature == 1.0
     assert cube.replays <= cube.nature

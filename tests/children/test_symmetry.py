@@ -23,7 +23,7 @@ def roofs(count: int, n: int = 512) -> torch.Tensor:
 
 
 def mirror_ratio(points: torch.Tensor) -> float:
-    """How far clouds are from their mirror images, over the distance of two draws of one."""
+    """The distance of clouds to their mirror images, relative to that of two samplings."""
     first, second = (points[:, k::2].contiguous().numpy() for k in (0, 1))
     same = two_draw_distances(first, second, Work())
     second = second * [-1, 1, 1]

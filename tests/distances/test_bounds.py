@@ -1,4 +1,4 @@
-"""Lower bounds of Chamfer distances, against the distances themselves."""
+"""Lower bounds of Chamfer distances, compared with the distances."""
 
 import numpy as np
 import pytest

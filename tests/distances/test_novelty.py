@@ -1,4 +1,4 @@
-"""Nearest training shapes and replays, against the full table and known answers."""
+"""Nearest training shapes and replays agree with the full table and known answers."""
 
 import numpy as np
 import pytest
@@ -69,7 +69,7 @@ def measured(clouds, *sets):
 
 
 def brute_force(queries, training, own=None):
-    """Rows, mirrored and distances of the nearest, by trees over every pair and its mirror image.
+    """Rows, mirroring and distances of the nearest, by trees for every pair and mirror image.
 
     Shares nothing with the search.
     """

@@ -1,4 +1,4 @@
-"""Published collections read in place, beside the same collection prepared."""
+"""Published collections read in place agree with the prepared ones."""
 
 import json
 
@@ -21,7 +21,7 @@ CUSTOM = PROTOCOLS["pointflow"].changed(points=P)
 
 @pytest.fixture(scope="module")
 def shapes():
-    """Of two synsets, in own units: sizes from 1 to 3, none centred."""
+    """Shapes of two synsets in their own units: sizes from 1 to 3, not centred."""
     rng = np.random.default_rng(0)
     clouds = surfaces(52, 9 * P)[0] * rng.uniform(1, 3, (52, 1, 1)) + rng.normal(size=(52, 1, 3))
     return clouds.astype(np.float32).reshape(2, 26, 9 * P, 3)

@@ -139,7 +139,7 @@ def test_categories_narrow_both_sides(dataset, tmp_path):
 
 
 class Model:
-    """What is used of a trained run: shapes of one law, categories, an autoencoder that blurs."""
+    """A stand-in for a trained run: samples, categories, an autoencoder that blurs."""
 
     categories = ("egg",)
     run_dir = "runs/eggs"

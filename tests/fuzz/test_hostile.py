@@ -1,4 +1,4 @@
-"""Files made to do harm: none is run, none fills the memory, none reads what it should not."""
+"""Malicious files: none runs code, fills the memory or reads other files."""
 
 import dataclasses
 import io
@@ -35,7 +35,7 @@ DEEP = "[" * 100_000
 
 
 def glb(nodes, accessors=None) -> bytes:
-    """One triangle, as the given nodes show it."""
+    """A glTF of one triangle with the given nodes."""
     views = [{"buffer": 0, "byteLength": 36}, {"buffer": 0, "byteOffset": 36, "byteLength": 12}]
     kinds = [
         {"bufferView": 0, "componentType": 5126, "count": 3, "type": "VEC3"},
@@ -61,7 +61,7 @@ def test_a_triangle_is_read_and_a_circle_of_nodes_is_not():
 
 @pytest.fixture
 def short_limits(monkeypatch):
-    """A helper with two gigabytes, for this test alone."""
+    """A sandbox with two gigabytes, for this test only."""
     monkeypatch.setattr(workers, "MEMORY_LIMIT", 2 * 2**30)
     monkeypatch.setattr(sandbox, "_helper", None)
     yield
@@ -89,7 +89,7 @@ def test_a_reader_that_dies_is_named_with_its_cause(tmp_path, monkeypatch, signa
 
 
 def repacked(path, replace, compression=zipfile.ZIP_STORED):
-    """A PyTorch file with some members replaced; ``replace`` gets a name and its bytes."""
+    """A PyTorch file with some members replaced; ``replace`` receives a name and its bytes."""
     torch.save(torch.zeros(1, 3, 3), path)
     with zipfile.ZipFile(path) as archive:
         members = {name: archive.read(name) for name in archive.namelist()}

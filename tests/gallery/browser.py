@@ -29,7 +29,7 @@ class Ended(Exception):
 
 
 class Browser:
-    """One page. Console errors and uncaught exceptions gather in ``errors``."""
+    """One page. Console errors and uncaught exceptions are collected in ``errors``."""
 
     def __init__(self, folder, *flags):
         self.log = Path(folder) / "stderr.txt"
@@ -125,7 +125,7 @@ class Browser:
         return event
 
     def run(self, script):
-        """The value of a JavaScript expression; promises are waited for."""
+        """The value of a JavaScript expression; promises are awaited."""
         answer = self.call(
             "Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True
         )
@@ -133,7 +133,7 @@ class Browser:
         return answer["result"].get("value")
 
     def wait(self, script):
-        """Until the expression is true, looking at every frame of the page."""
+        """Wait until the expression is true, checking every frame of the page."""
         end = time.monotonic() + PATIENCE_S
         while not self.run(script):
             assert time.monotonic() < end, f"never became true: {script}"

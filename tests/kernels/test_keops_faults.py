@@ -1,4 +1,4 @@
-"""KeOps where something that it needs is missing, in processes of their own: it looks once."""
+"""KeOps with missing requirements, in separate processes, as it checks once."""
 
 import importlib.util
 import json

@@ -1,4 +1,4 @@
-"""Invariances of the encoders, and that a few steps learn."""
+"""Invariances of the encoders, and a few steps reduce the loss."""
 
 import dataclasses
 import subprocess

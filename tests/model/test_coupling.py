@@ -1,4 +1,4 @@
-"""Coordinates of latents against NumPy's decomposition, and cells against brute force."""
+"""Coordinates of latents agree with NumPy's decomposition, and cells with brute force."""
 
 import dataclasses
 
@@ -60,7 +60,7 @@ def test_blocks_of_latents_have_the_axes_of_all(monkeypatch):
 
 
 def test_the_same_latents_in_another_order_have_the_same_axes():
-    """Of any sign, which the library would choose."""
+    """Axes of any sign, which the library chooses."""
     latents = latents_of(40, 8, 3)
     order = torch.randperm(40, generator=torch.Generator().manual_seed(5))
     other = Latents.of(

@@ -1,4 +1,4 @@
-"""Meshes of latents, of a field that knows a sphere."""
+"""Meshes of latents, by a field of a sphere."""
 
 from types import SimpleNamespace
 

@@ -1,4 +1,4 @@
-"""Real processes, started by torchrun over gloo, held against one process."""
+"""Real processes, started by torchrun over gloo, compared with one process."""
 
 import json
 import os
@@ -44,7 +44,7 @@ def ours(stderr):
 
 @pytest.fixture(scope="module")
 def one(tmp_path_factory):
-    """What one process makes of the tests' work."""
+    """The result of one process for the work of the tests."""
     folder = tmp_path_factory.mktemp("one")
     before = torch.get_num_threads()
     torch.set_num_threads(1)

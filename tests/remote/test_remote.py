@@ -30,7 +30,7 @@ def cache(tmp_path, monkeypatch):
 
 @pytest.fixture
 def source(tmp_path):
-    """Two categories of meshes, an archive, an array of clouds, and what must not be read."""
+    """Two categories of meshes, an archive, an array of clouds, and files that must not be read."""
     folder = tmp_path / "source"
     for number, name in enumerate(["flat", "flat", "high", "high"]):
         path = folder / name / f"box{number}.obj"

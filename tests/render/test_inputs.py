@@ -1,4 +1,4 @@
-"""Whatever can be looked at comes as shapes in the per-shape box."""
+"""Everything that can be viewed is opened as shapes in the per-shape box."""
 
 import io
 

@@ -1,4 +1,4 @@
-"""What the pictures show, and what bad input does."""
+"""The content of pictures, and errors for bad input."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Which shapes a source holds, what they are called, and which split each is in, once."""
+"""The shapes of a source, each found once, with its name and split."""
 
 import gzip
 import json

@@ -1,4 +1,4 @@
-"""Every format against trimesh and closed forms; every broken file against its reason."""
+"""Every format agrees with trimesh and closed forms; every broken file is refused with a reason."""
 
 import contextlib
 import io
@@ -75,7 +75,7 @@ PARTS = ["{0}", "{0}/7", "{0}//7", "{0}/7/7", "{0}/"]
 
 @st.composite
 def polygons(draw):
-    """OBJ text in one of the spellings in the wild, and the triangles it means."""
+    """OBJ text in one of the spellings in use, and its triangles."""
     count = draw(st.integers(3, 12))
     vertices = draw(
         st.lists(st.tuples(*[st.integers(-99, 99)] * 3), min_size=count, max_size=count)

@@ -1,4 +1,4 @@
-"""prepare, end to end: the same bytes every time, nothing half-visible, nothing lost."""
+"""prepare, end to end: the same bytes every time, no partial results, nothing lost."""
 
 import hashlib
 import json
@@ -40,7 +40,7 @@ def boxes(tmp_path):
 
 @pytest.fixture
 def small_pieces(monkeypatch):
-    """Pieces of two shapes, so that nine shapes are five pieces."""
+    """Shards of two shapes, so that nine shapes are five shards."""
     monkeypatch.setattr("pcgen.shapes.prepare.SHARD_SIZE", 2)
 
 

@@ -1,4 +1,4 @@
-"""Sets as they are published, beside those of :mod:`tests.shapes.test_identity`."""
+"""Published sets, in addition to those of :mod:`tests.shapes.test_identity`."""
 
 import json
 import unicodedata

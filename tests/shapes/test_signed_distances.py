@@ -1,4 +1,4 @@
-"""What is inside of a mesh, against shapes whose distances are known."""
+"""Signed distances of shapes for which they are known."""
 
 import numpy as np
 import pytest

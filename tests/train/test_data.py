@@ -1,4 +1,4 @@
-"""Training shapes that stay on disk are drawn as those in memory; sets larger than memory work."""
+"""Shapes on disk are drawn like those in memory; sets larger than memory work."""
 
 import csv
 import json
@@ -81,7 +81,7 @@ print(len(clouds), len(sets.reference), len(sets.training))
 
 
 def make_sparse(folder: Path, count: int, points: int) -> int:
-    """A data set whose arrays are holes in files: gigabytes that cost no disk; gives bytes."""
+    """A data set of sparse files, gigabytes that take no disk space; returns the bytes."""
     folder.mkdir()
     sizes = 0
     for name, kind in (("points", np.dtype("<f4")), ("normals", np.dtype("<f2"))):

@@ -1,4 +1,4 @@
-"""The stage that learns signed distances, and runs with and without it."""
+"""The stage that learns signed distances; runs with and without it."""
 
 import dataclasses
 import shutil
@@ -24,7 +24,7 @@ def unit_cube(places):
 
 
 def context(folder, solids=True):
-    """Of an untrained run; its shapes are boxes, which all fill the frame of solids."""
+    """The context of an untrained run of boxes, which all fill the frame of solids."""
     lay(folder, run_files())
     shutil.rmtree(folder / "field")
     places = np.random.default_rng(0).uniform(-1.15, 1.15, (4, 300, 3))

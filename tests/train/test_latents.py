@@ -21,7 +21,7 @@ ENCODING = 40.0
 
 @pytest.fixture
 def clock(monkeypatch):
-    """Seconds that pass while latents are encoded, and whenever a solver looks at the clock."""
+    """A clock that advances while latents are encoded, and whenever a solver reads it."""
     now = SimpleNamespace(seconds=1000.0, tick=4.0)
 
     def monotonic():
@@ -74,7 +74,7 @@ def test_the_stage_ends_by_the_clock_and_says_so(clock, tmp_path, capsys):
 
 
 def test_a_base_ends_by_the_clock_too(clock, tmp_path, capsys, monkeypatch):
-    """Steps are so slow that a base gets a few, and so does the map, here from noise."""
+    """Steps are so slow that the base and the map get only a few."""
     clock.tick, begun, couple = 12.0, clock.seconds, stage.couple
     noise = base.fit("standard", torch.zeros(2, 6), generator=torch.Generator())
     monkeypatch.setattr(stage, "couple", lambda _, *rest: couple(noise, *rest))

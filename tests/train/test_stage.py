@@ -1,4 +1,4 @@
-"""Teacher, then student: what the student begins as, and what its loss is given."""
+"""Teacher, then student: the initial weights of the student, and the inputs of its loss."""
 
 from types import SimpleNamespace
 

@@ -1,4 +1,4 @@
-"""`pcgen view` where no window opens: pictures, and one clear line."""
+"""`pcgen view` without a window: pictures, and one clear error."""
 
 import json
 import os
@@ -172,7 +172,7 @@ def test_a_window_gets_ready_while_its_graphics_are_probed(tmp_path):
 
 
 def test_the_window_ends_with_the_command(tmp_path):
-    """However the command ends: even a killed one leaves no window behind."""
+    """However the command ends, even by a kill, no window is left."""
     child = (
         "import os, sys, threading, time; sys.path[:] = sys.argv[3:]; "
         "from pcgen.viewer.window_process import end_with_parent; "

@@ -1,4 +1,4 @@
-"""The viewer without a window: what each command does to what is drawn."""
+"""The viewer without a window: the effect of each command on the drawing."""
 
 from types import SimpleNamespace
 
@@ -146,7 +146,7 @@ def test_playing_starts_at_the_base_and_stops_at_the_shape(run_source):
 
 
 def test_two_pinned_shapes_are_blended_along_their_transport_map():
-    """The seeds 0 and 4 are boxes 1 and 5 times as high as wide; proportions mix by logarithm."""
+    """The seeds 0 and 4 are boxes 1 and 5 times as high as wide; proportions mix geometrically."""
     controller = started(RunSource(FakeModel(), points=2048))
     controller.blend(0.5)
     assert "pin two shapes first" in controller.state.status

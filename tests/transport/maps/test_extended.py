@@ -67,7 +67,7 @@ def test_modes_are_covered_and_none_mixed(make):
 
 
 def square_of(points):
-    """The number of the checkerboard's square that is nearest, and the distance to it."""
+    """The number of the nearest square of the checkerboard, and the distance to it."""
     corners = torch.cartesian_prod(torch.arange(-2.0, 2), torch.arange(-2.0, 2))
     corners = corners[corners.sum(1).remainder(2) == 0]
     outside = (points[:, None] - corners - 0.5).abs() - 0.5
@@ -76,7 +76,7 @@ def square_of(points):
 
 
 def arc_of(points):
-    """The eighth of the swiss roll that is nearest, and the distance to the roll."""
+    """The nearest eighth of the swiss roll, and the distance to the roll."""
     angle = 1.5 * math.pi * (1 + 2 * torch.linspace(0, 1, 2001))
     roll = torch.stack([angle * angle.cos(), angle * angle.sin()], 1) / 5
     distance, place = torch.cdist(points, roll).min(1)
@@ -158,7 +158,7 @@ def normal(count, dim):
 
 @pytest.mark.parametrize("dim", [2, 32])
 def test_atoms_that_nearly_coincide_are_no_mode_of_their_own(dim):
-    """Else draws in their cells would be copies of them."""
+    """Otherwise samples in their cells would be copies of them."""
     some = normal(200, dim)
     twins = some[:20] + 1e-4 * torch.randn(20, dim, generator=torch.Generator().manual_seed(5))
     plain, scales = (local_scales(atoms, 50) for atoms in (some, torch.cat([some, twins])))
@@ -212,9 +212,9 @@ def test_the_gap_is_the_distance_to_the_wall():
 
 
 def test_the_map_is_continuous_inside_a_mode():
-    """Along a path in the source, outputs move in small steps while the mode stays the same.
+    """Along a path in the source, outputs move in small steps within a mode.
 
-    Small beside those of the hard map; not nothing, as the shares of far neighbours fade.
+    They are small compared with the hard map; not zero, as the shares of far neighbours fade.
     """
     solution, _, labels = solved(eight_gaussians)
     path = torch.linspace(-0.5, 0.5, 20001)[:, None] * torch.tensor([[0.3, 1.0]]) + 1.2
@@ -230,7 +230,7 @@ def test_rejecting_draws_again_until_nothing_is_near_the_singular_set(generator)
 
 
 def two_modes(count):
-    """Far apart: at the same distance, the other mode's score falls short by far the most."""
+    """Modes far apart: at equal distance, the score of the other mode is by far the lowest."""
     centres = torch.zeros(2, 8)
     centres[1, 0] = 30.0
     return centres, 0.3, torch.arange(count) % 2
