@@ -224,7 +224,7 @@ class Model:
             progress: show progress on stderr.
         Returns:
             shapes whose ``place`` takes them to the frame of ``shape``. Their ``facts``:
-            ``explained``, the mean log-density of the points under the shape; ``misfit``, their
+            ``log_density``, the mean of the points under the shape; ``misfit``, their
             mean squared distance to what was laid on them; and ``plausible``, minus half the
             squared distance to what the base reaches, in units of the distance between neighbours
             there. All three order the answers. Where wholes of several sizes fit, one of each
@@ -456,7 +456,7 @@ def _boxed(answer: Completion, frame: SourceFrame, category: str, name: str) -> 
         place=SourceFrame(half * frame.scale, (x, y, z), frame.up, frame.unit),
         given=answer.given.numpy(),
         facts={
-            "explained": answer.explained,
+            "log_density": answer.log_density,
             "misfit": answer.misfit,
             "plausible": answer.plausible,
         },

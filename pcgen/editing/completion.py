@@ -55,7 +55,7 @@ class Completion:
     Attributes:
         points: (n, 3). given: (n,) bool, which of them came in as they are.
         normals: (n, 3), or None where the answer holds given points.
-        explained: mean log-density of the points given under the shape.
+        log_density: mean log-density of the points given under the shape.
         misfit: mean squared distance of the points given to the shape that was laid on them.
         plausible: minus half the squared distance to the nearest latent that the transport of the
             base reaches, in units of the median distance between two such neighbours.
@@ -64,14 +64,14 @@ class Completion:
     points: Tensor
     given: Tensor
     normals: Tensor | None
-    explained: float
+    log_density: float
     misfit: float
     plausible: float
 
     @property
     def score(self) -> float:
         """What orders the answers."""
-        return self.explained - FIT * math.log(self.misfit) + PRIOR * self.plausible
+        return self.log_density - FIT * math.log(self.misfit) + PRIOR * self.plausible
 
 
 @dataclass(frozen=True)
@@ -138,35 +138,37 @@ def completed(
         for placement, whole in zip(track(chosen, "complete", len(chosen)), wholes, strict=True)
     ]
     room = [_room(given, fit, whole) for whole in bent]
-    apart = [_apart(whole, given) for whole in bent]
+    distances = [_nearest_distances(whole, given) for whole in bent]
     glued = torch.stack(
         [
             _even(given, whole, far > near, CLOUD, generator)[0]
-            for whole, far, near in zip(bent, apart, room, strict=True)
+            for whole, far, near in zip(bent, distances, room, strict=True)
         ]
     )
     low, high = glued.amin(1, keepdim=True), glued.amax(1, keepdim=True)
     middle, half = (low + high) / 2, (high - low).amax(2, keepdim=True) / 2
     latents = model.encode((glued - middle) / half)
     inside = (thinned(given, CLOUD // 2, seed)[None] - middle) / half
-    explained = model.mixture(latents).log_likelihood(inside.to(model.device)).cpu()
-    explained = explained - 3 * half[:, 0, 0].log()
+    log_density = model.mixture(latents).log_likelihood(inside.to(model.device)).cpu()
+    log_density = log_density - 3 * half[:, 0, 0].log()
     plausible = _plausible(model, latents, generator)
-    misfit = torch.stack([_apart(fit, whole).square().mean() for whole in bent]).clamp_min(1e-12)
-    score = explained - FIT * misfit.log() + PRIOR * plausible
+    misfit = torch.stack(
+        [_nearest_distances(fit, whole).square().mean() for whole in bent]
+    ).clamp_min(1e-12)
+    score = log_density - FIT * misfit.log() + PRIOR * plausible
     order = score.argsort(descending=True, stable=True).tolist()
     best = _spread(order, [placement.kind for placement in chosen], count)
-    missing = [apart[row] > room[row] for row in best]
+    missing = [distances[row] > room[row] for row in best]
     total = points or _total(len(given), missing)
     answers = []
     for row, far in zip(best, missing, strict=True):
-        facts = float(explained[row]), float(misfit[row]), float(plausible[row])
+        facts = float(log_density[row]), float(misfit[row]), float(plausible[row])
         if keep:
             whole = bent[row]
             if total > CLOUD:
                 dense = model.decode(z[row, None], points=total, seed=seed).points[0]
                 whole = _bent(chosen[row].of(dense), fit)
-                far = _apart(whole, given) > room[row]
+                far = _nearest_distances(whole, given) > room[row]
             own = len(given) if points is None and len(given) <= total else None
             made, held = _even(given, whole, far, total, generator, own)
             answers.append(Completion(made, held, None, *facts))
@@ -246,7 +248,7 @@ def _coarse(some: Tensor, outlines: Tensor, framed: bool) -> list[_Placement]:
     found = []
     for flip in (False, True):
         clouds = mirrored(outlines) if flip else outlines
-        for scale, shift in _starts(some, clouds, framed):
+        for scale, shift in _initial_placements(some, clouds, framed):
             small = clouds[:, : FIRST[1]] * scale[:, None, None] + shift[:, None]
             distance = _one_sided(some[: FIRST[0]], small)
             found.append((torch.where(scale <= LARGEST, distance, torch.inf), scale, shift, flip))
@@ -259,8 +261,10 @@ def _coarse(some: Tensor, outlines: Tensor, framed: bool) -> list[_Placement]:
         if distance < torch.inf:
             _, scale, shift, flip = found[start]
             placement = _Placement(row, flip, scale[row].expand(3), shift[row])
-            apart = torch.cdist(some[:COARSE], placement.of(outlines[row])).amin(1).square().mean()
-            result.append(replace(placement, distance=float(apart)))
+            distances = (
+                torch.cdist(some[:COARSE], placement.of(outlines[row])).amin(1).square().mean()
+            )
+            result.append(replace(placement, distance=float(distances)))
     return sorted(result, key=lambda placement: placement.distance)
 
 
@@ -296,7 +300,9 @@ def _spread(order: list[int], kinds: list[int], count: int) -> list[int]:
     return sorted((sorted(heads, key=order.index) + rest)[:count], key=order.index)
 
 
-def _starts(some: Tensor, clouds: Tensor, framed: bool) -> Iterator[tuple[Tensor, Tensor]]:
+def _initial_placements(
+    some: Tensor, clouds: Tensor, framed: bool
+) -> Iterator[tuple[Tensor, Tensor]]:
     """Scales (N,) and shifts (N, 3) to start from.
 
     In the frame of the whole shape there is one. Otherwise the points span the whole shape along at
@@ -380,11 +386,11 @@ def _room(given: Tensor, fit: Tensor, whole: Tensor) -> float:
     """How near to a point given (n, 3) nothing is added, by their spacing and the misfit."""
     table = torch.cdist(fit[:256], given)
     spacing = float(table.topk(2, dim=1, largest=False).values[:, 1].median())
-    misfit = float(_apart(fit, whole).quantile(0.9))
+    misfit = float(_nearest_distances(fit, whole).quantile(0.9))
     return max(ROOM[0] * spacing, ROOM[1] * misfit)
 
 
-def _apart(whole: Tensor, given: Tensor) -> Tensor:
+def _nearest_distances(whole: Tensor, given: Tensor) -> Tensor:
     """Distances (m,) of points (m, 3) to the nearest of others (n, 3)."""
     size = max(1, 2**23 // len(given))
     return torch.cat([torch.cdist(part, given).amin(1) for part in whole.split(size)])

@@ -68,7 +68,7 @@ def test_the_points_given_are_kept_where_they_are(model, half):
 
 def test_answers_come_in_the_order_of_their_facts(model, half):
     scores = [
-        answer.facts["explained"]
+        answer.facts["log_density"]
         - completion.FIT * np.log(answer.facts["misfit"])
         + completion.PRIOR * answer.facts["plausible"]
         for answer in quiet(model, half, 4, points=300)
@@ -250,7 +250,7 @@ def test_the_command_does_the_same(model, half, tmp_path, capsys):
     made = pcgen.Shapes.load(tmp_path / "a.npz")
     want = quiet(model, tmp_path / "scan.npy", 2, points=200)
     assert np.array_equal(made.points, want.points)
-    assert "explained" in capsys.readouterr().out
+    assert "log density" in capsys.readouterr().out
     assert cli.main([*words, "--out", str(tmp_path / "folder")]) == 0
     files = sorted((tmp_path / "folder").glob("*.ply"))
     assert [file.name for file in files] == ["scan-000.ply", "scan-001.ply"]
