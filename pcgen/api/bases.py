@@ -39,7 +39,7 @@ class Base:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a user should know about the fit."""
+        """Remarks on the fit."""
         return self.measure.notes
 
     def sample(self, count: int, *, seed: int = 0) -> NDArray[np.float32]:

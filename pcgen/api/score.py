@@ -123,7 +123,7 @@ class Score(_Report):
 
     @property
     def symmetry_rate(self) -> Figure:
-        """Share of shapes that equal their mirror image; good is that of the test shapes."""
+        """Share of shapes that equal their mirror image; best is that of the test shapes."""
         return self._figure("symmetry_rate")
 
     @property
@@ -226,7 +226,7 @@ class Comparison(_Report):
 
 
 class _Options(TypedDict, total=False):
-    """What :func:`evaluate` takes by name, for its two signatures."""
+    """The keywords of :func:`evaluate`, for its two signatures."""
 
     training: Data | Path | str | None
     categories: Sequence[str] | None

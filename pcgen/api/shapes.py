@@ -1,4 +1,4 @@
-"""One shape, and a set of them: point clouds with normals in the box [-1, 1], +Y up; meshes."""
+"""Shapes, point clouds with normals in the box [-1, 1] with +Y up, and meshes of them."""
 
 from __future__ import annotations
 
@@ -194,7 +194,7 @@ class Shape:
         return NotebookShape(first.points, first.normals, caption=caption, given=given)
 
     def _given_first(self) -> Shape:
-        """With the points that came in before the others, where it was completed."""
+        """The shape with its given points first, if it was completed."""
         if self.given is None:
             return self
         order = (~self.given).argsort(kind="stable")
@@ -411,10 +411,9 @@ class Shapes(Sequence[Shape]):
     def save(self, path: Path | str, *, stem: str = "shape") -> Path:
         """Write a samples file (``.npz``), or a folder of PLY files; return its path.
 
-        In a samples file, what each shape's facts say goes into ``meta``, and so do places. Points
-        that came in where a shape was completed come first in its cloud; ``meta`` notes how many
-        they are. Equal shapes give equal bytes. A folder receives ``shape-000-seat.ply`` and so on,
-        each in its own unit.
+        In a samples file, ``meta`` holds the facts and frames of the shapes. The given points of a
+        completed shape come first in its cloud, and ``meta`` has their number. Equal shapes give
+        equal bytes. A folder receives ``shape-000-seat.ply`` and so on, each in its own unit.
 
         Args:
             stem: the beginning of the names in a folder.
@@ -468,7 +467,7 @@ class Shapes(Sequence[Shape]):
 
 
 def _with_surfaces(clouds: list[NamedCloud], settings: MeshSettings) -> list[NamedCloud]:
-    if not settings.by_field:  # what else there is needs no model
+    if not settings.by_field:  # all other methods need no model
         return clouds
     from pcgen.model.meshing import with_surfaces
 
@@ -487,7 +486,9 @@ def as_cloud(points: Any) -> NDArray[np.float32]:
         raise InputError(
             f"a shape is an array of numbers (P, 3), got {array.shape} of {array.dtype}{hint}"
         )
-    with np.errstate(over="ignore"):  # too large values become infinite, which is refused below
+    with np.errstate(
+        over="ignore"
+    ):  # values that are too large become infinite, which is refused below
         array = np.ascontiguousarray(array, np.float32)
     bad = int((~np.isfinite(array).all(1)).sum())
     if bad:
