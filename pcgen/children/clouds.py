@@ -1,4 +1,4 @@
-"""The shapes that maps are between."""
+"""Training clouds with what maps need of them: extents and symmetries."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ BLOCK = 128  # shapes read at a time
 
 @dataclass(frozen=True)
 class Clouds:
-    """The shapes that maps are between.
+    """Training clouds, with their extents and symmetries.
 
     Attributes:
         points: (N, P, 3) float32 in the box frame, a tensor or indexed like one by

@@ -21,7 +21,7 @@ from pcgen.runtime import staged
 
 @dataclass(frozen=True)
 class Pairing:
-    """Which points of which shapes are matched: all that maps follow from.
+    """The matched points of pairs of shapes, which determine the maps.
 
     Attributes:
         pair: (M, 2) int64 rows. flipped: (M,) whether the second is mirrored.
@@ -50,7 +50,7 @@ class Maps:
         pairing: what is matched; map k takes point ``start[k, 0] + i`` of shape ``pair[k, 0]`` to
             point ``start[k, 1] + to[k, i]`` of ``pair[k, 1]``.
         to: (M, n) int16.
-        choice: how far :meth:`draw` goes by default, and why.
+        choice: the default settings of :meth:`draw`, and the reason.
     """
 
     clouds: Clouds
@@ -61,24 +61,24 @@ class Maps:
 
     @classmethod
     def of(cls, clouds: Clouds, pairing: Pairing, to: Tensor, choice: Choice) -> Maps:
-        """Maps that are at hand."""
+        """The maps of a pairing."""
         return cls(clouds, pairing, to, choice, _Sides.of(pairing, clouds))
 
     @property
     def settings(self) -> BlendSettings:
-        """Those of :meth:`draw` by default."""
+        """The default settings of :meth:`draw`."""
         return self.choice.settings
 
     @property
     def farthest(self) -> int:
-        """The partners that any of the maps goes to."""
+        """The largest number of partners that the maps cover."""
         return int(self.pairing.rank.max()) + 1 if len(self) else 1
 
     def __len__(self) -> int:
         return len(self.pairing)
 
     def on_device(self, device: str, *, normals: bool = True) -> Maps:
-        """The same maps with clouds and all on a device, if they fill at most a third of it.
+        """The same maps with all tensors on a device, if they fill at most a third of it.
 
         Args:
             normals: whether children shall have them.
@@ -99,7 +99,7 @@ class Maps:
         return Maps(there, pairing, self.to.to(device), self.choice, side)
 
     def with_children(self) -> Tensor:
-        """(N,) bool, of which shapes :meth:`of_shapes` gives more than copies."""
+        """(N,) bool, which shapes have children other than copies."""
         return self._side.first.diff() > 0
 
     def draw(
@@ -162,7 +162,7 @@ class Maps:
     def _pairs(
         self, rows: Tensor, chosen: Tensor, side: Tensor, copy: Tensor, window: Tensor
     ) -> tuple[MatchedClouds, Tensor]:
-        """What maps matched, seen from the side of ``rows``; of a copy, the row with itself."""
+        """The matched points from the side of ``rows``; a copy is matched with itself."""
         batch, at = len(rows), chosen.clamp_min(0)
         if len(self):
             there = self.pairing.start[at, 1][:, None] + self.to[at][:, window].long()
@@ -189,7 +189,7 @@ class _Sides:
     """Every map from both of its shapes, in the order of shape and rank.
 
     Attributes:
-        first: (N + 1,) where each shape's begin. map, side, rank: (S,) of each.
+        first: (N + 1,) the start of each shape's maps. map, side, rank: (S,) of each.
     """
 
     first: Tensor

@@ -258,7 +258,7 @@ class _Builder:
         return _work((self.settings, [self._task(pairing, number) for number in numbers]))
 
     def chosen(self, found: Partners, plan: _Plan) -> Choice:
-        """What the rule chooses, once, or what the settings say."""
+        """The choice of the rule, made once, or that of the settings."""
         held = self.files.read_choice()
         if held is not None:
             return held

@@ -120,7 +120,7 @@ class Choice:
 class Nature:
     """A training set as the reference for its children.
 
-    :meth:`tensors` holds what was measured on the training shapes themselves, to make it again
+    :meth:`tensors` returns the measurements of the training shapes, from which it can be rebuilt
     without a search.
     """
 
@@ -152,8 +152,8 @@ class Nature:
             self._frames[name] = index
 
     def tensors(self) -> dict[str, Tensor]:
-        """Of each frame the nearest training shape of those left out, its distance, and the two
-        draws of all."""
+        """For each frame: the nearest training shape of each left-out one, its distance, and the
+        distances between two samplings of all."""
         with shown(False):
             return {
                 f"{name}_{kind}": torch.from_numpy(values)

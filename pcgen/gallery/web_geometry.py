@@ -61,7 +61,7 @@ def cloud(
 
     Args:
         thumbnail: side of the picture in pixels, 0 for none.
-        given: how many points, the first ones, have the colour of those that a completion kept.
+        given: number of first points that a completion kept; they have their own colour.
     """
     points = np.asarray(points)
     if len(points) > DISPLAY_POINTS:

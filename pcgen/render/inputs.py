@@ -47,7 +47,7 @@ class LoadedShape:
     Attributes:
         points: (n, 3) float32; normals: (n, 3) or None; mesh: in the frame of the points.
         place: the frame of the file or, for samples of a run, of its data set.
-        given: of a completed shape, how many points, the first ones, came in.
+        given: number of given points of a completed shape, which come first.
     """
 
     name: str

@@ -193,7 +193,7 @@ def _latents(context: Context) -> tuple[Latents, dict[str, Any]]:
 
 
 def _choose_children(context: Context, maps: Maps, model: Autoencoder) -> Choice:
-    """The nearest children that are, decoded, as novel as held-out shapes."""
+    """The nearest settings with which decoded children are as novel as held-out shapes."""
     first = maps.choice
     if not first.statistics or not len(maps):
         return first

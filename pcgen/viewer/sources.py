@@ -41,7 +41,7 @@ class ViewedShape:
         latent, seed: of a sample of a run, or None.
         steps: evaluations of the flow.
         place: the frame of exports.
-        given: of a completed shape, how many points, the first ones, came in.
+        given: number of given points of a completed shape, which come first.
         origin: entries of a samples file on its origin.
         serial: unique per shape; a copy with a mesh keeps it.
     """
