@@ -23,7 +23,7 @@ MOST_MISSES = 4000
 
 @dataclass(frozen=True)
 class LatentSamples:
-    """Latents and how they came about.
+    """Latents and their origin.
 
     Attributes:
         z: (count, latent_dim), ready to decode; base: (count, d), the start of each.

@@ -1,4 +1,4 @@
-"""The extended map: modes covered, none mixed, new points, and no dependence on scale."""
+"""The extended map covers all modes, mixes none, gives new points, and is independent of scale."""
 
 import math
 
@@ -148,7 +148,7 @@ def test_of_few_atoms_all_are_reached_and_mixed_two_by_two(count):
     assert (torch.cdist(atoms, mapped.points).amin(1) < 0.3 * apart).all()
     assert mapped.statistics()["interpolated"] > 0.5
     assert ((mapped.shares > 0).sum(1) <= max(2, 1 + count // 4)).all()
-    # The mean of all would have none of the variance of the atoms.
+    # A mean of all atoms would have no variance.
     assert mapped.points.var(0).sum() > 0.35 * atoms.var(0, correction=0).sum()
 
 
