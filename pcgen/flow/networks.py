@@ -85,8 +85,8 @@ class PointCondition:
     ) -> PointCondition:
         """Build from clouds sampled by :meth:`MixtureBatch.sample`.
 
-        In a cloud with at most ``neighbours`` points, all others are neighbours; a lone point is its
-        own neighbour.
+        In a cloud with at most ``neighbours`` points, all others are neighbours; a lone point is
+        its own.
         """
         points = start.points
         k = min(neighbours, max(1, points.shape[1] - 1))
