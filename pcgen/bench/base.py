@@ -211,10 +211,10 @@ class _Pairs:
             # A fixed pool for all bases alike: Langevin draws would cost more than the training.
             pool = self.start = omega.sample(POOL, generator)
 
-            def redraw(count: int, generator: Generator) -> Tensor:
+            def from_pool(count: int, generator: Generator) -> Tensor:
                 return pool[torch.randint(POOL, (count,), generator=generator)]
 
-            problem = SemidiscreteProblem(SamplerSource(omega.dim, redraw), train)
+            problem = SemidiscreteProblem(SamplerSource(omega.dim, from_pool), train)
             budget = 400 * len(train)
             solution = SemidualSolver(tolerance=0.05, max_samples=budget).solve(problem, generator)
             self.end = train[solution.assign(pool)]

@@ -266,15 +266,15 @@ def _draw(mesh: Mesh, count: int, rng: np.random.Generator) -> tuple[Points, Poi
 
 def _outer(mesh: Mesh, count: int, rng: np.random.Generator) -> Truth:
     """About ``count`` points of the outer surface of a mesh in the box, uniform by area."""
-    from pcgen.shapes.solid import Solid
+    from pcgen.shapes.signed_distances import OuterSurface
 
-    solid = Solid(mesh)
-    points, normals, sheet = solid.surface(2 * count, rng)
+    surface = OuterSurface(mesh)
+    points, normals, sheet = surface.sample(2 * count, rng)
     # The frame of solids is stretched: normals turn, and areas change by as much as these shrink.
-    normals = normals / solid.half
+    normals = normals / surface.half
     length = np.linalg.norm(normals, axis=1)
     chosen = rng.choice(len(points), size=count, p=length / length.sum())
-    points = points * solid.half + solid.centre
+    points = points * surface.half + surface.centre
     return Truth(points[chosen], (normals / length[:, None])[chosen], sheet[chosen])
 
 

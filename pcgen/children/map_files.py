@@ -87,9 +87,8 @@ class MapFolder:
 
     def read_choice(self) -> Choice | None:
         def parsed(held: dict[str, Any]) -> Choice:
-            if "figures" in held:  # the former name
-                held["statistics"] = held.pop("figures")
-            return from_plain(Choice, held)
+            names = {"figures": "statistics", "reach": "settings"}  # former names
+            return from_plain(Choice, {names.get(key, key): value for key, value in held.items()})
 
         return self._read_json("choice.json", parsed)
 

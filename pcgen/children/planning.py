@@ -4,8 +4,8 @@
 that fit the budget on this machine. Everything else follows from the shapes, the settings and the
 seed, so the maps do not depend on the number of processes or on interruptions. Pieces are written
 as they are finished and joined in ``maps.safetensors`` at the end. ``choice.json`` stores the
-chosen reach, see :mod:`pcgen.children.rule`, and ``nature.safetensors`` how novel the training
-shapes are compared with each other.
+choice of :mod:`pcgen.children.rule`, and ``nature.safetensors`` how novel the training shapes are
+compared with each other.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from torch import Tensor
 from pcgen import progress
 from pcgen.children import rule
 from pcgen.children.clouds import FEWEST, Clouds
-from pcgen.children.drawing import MatchedClouds, Reach
+from pcgen.children.drawing import BlendSettings, MatchedClouds
 from pcgen.children.map_files import MapFolder
 from pcgen.children.maps import Maps, Pairing
 from pcgen.children.matching import METHODS, match
@@ -139,7 +139,7 @@ def build_maps(
             plan = builder.planned(budget_seconds)
             found = builder.partners()
             choice = builder.chosen(found, plan)
-            most = choice.reach.partners
+            most = choice.settings.partners
             if settings.partners is None:
                 most = min(settings.farthest, most * rule.FARTHER)
             pairing = plan_pairs(clouds, found, settings, most, seed)
@@ -258,30 +258,32 @@ class _Builder:
         return _work((self.settings, [self._task(pairing, number) for number in numbers]))
 
     def chosen(self, found: Partners, plan: _Plan) -> Choice:
-        """The reach that the rule chooses, once, or that of the settings."""
+        """The choice of the rule, made once, or that of the settings."""
         held = self.files.read_choice()
         if held is not None:
             return held
         most = int(found.counts.max()) if len(self.clouds) else 0
         if self.settings.partners or most == 0:
-            reach = Reach(partners=self.settings.partners or 1)
-            choice = Choice(reach=reach, passed=True, statistics={})
+            settings = BlendSettings(partners=self.settings.partners or 1)
+            choice = Choice(settings=settings, passed=True, statistics={})
         else:
             nature = nature_of(self.clouds, self.settings, self.files.path, self.seed)
 
-            def pilot(reach: Reach) -> Tensor:
+            def pilot(settings: BlendSettings) -> Tensor:
                 pairing = plan_pairs(
-                    self.clouds, found, self.settings, reach.partners, self.seed + 1
+                    self.clouds, found, self.settings, settings.partners, self.seed + 1
                 )[slice(0, plan.pilot)]
-                to = self.computed(pairing, f"pilot-{reach.partners}")
-                choice = Choice(reach=reach, passed=False, statistics={})
+                to = self.computed(pairing, f"pilot-{settings.partners}")
+                choice = Choice(settings=settings, passed=False, statistics={})
                 trial = Maps.of(self.clouds, pairing, to, choice)
                 draw = torch.Generator().manual_seed(self.seed)
                 rows = pairing.pair[torch.arange(rule.SHAPES) % len(pairing), 0]
                 return trial.of_shapes(rows, min(nature.points, to.shape[1]), draw).points
 
             demand = dataclasses.replace(rule.RAW, novelty=self.settings.goal)
-            choice = rule.choose(rule.ladder(most, Reach(partners=1)), nature, pilot, demand)
+            choice = rule.choose(
+                rule.ladder(most, BlendSettings(partners=1)), nature, pilot, demand
+            )
             choice = rule.with_copies(choice, nature, pilot)
         self.files.write_choice(choice)
         return choice

@@ -71,7 +71,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 def describe(result: dict[str, Any]) -> str:
     lines = [f"  note: {note}" for note in result["notes"]]
     lines += [
-        f"  answer {number}: points explained {found['explained']:.2f}, "
+        f"  answer {number}: log density {found['log_density']:.2f}, "
         f"misfit {found['misfit']:.2g}, "
         f"plausible {found['plausible']:.2f}, {found['given']} points as given"
         for number, found in enumerate(result["answers"])

@@ -333,7 +333,7 @@ def _nearest_part(
 
     def bounds() -> list[Array]:
         known = sketches() if sketches else sketched(training)
-        return [lower_bounds(sketch(queries, known.reach), known, mirrors=mirrors)]
+        return [lower_bounds(sketch(queries, known.scale), known, mirrors=mirrors)]
 
     arrays: list[Array] = [queries, training, own.astype(np.float64)]  # sent to the tasks
     blocks = run_tasks(_nearest_block, kind, arrays, tasks, work, "nearest training", bounds)

@@ -166,7 +166,7 @@ def _from_dataset(
         own = data.frame(chunk).restore(clouds) if protocol.frame == "own" else clouds
         points[place] = protocol.normalise(own)
         if directions is not None:
-            directions[place] = data.mapped_normals[chunk, part]
+            directions[place] = data.memmap_normals[chunk, part]
         done += len(chunk)
     chosen = [data.rows[int(row)] for row in rows]
     return CloudSet(

@@ -141,10 +141,10 @@ def verdict(summary: Summary) -> list[str]:
             f"The average hides a split: {100 * mine:.0f} % on generated and {100 * theirs:.0f} % "
             f"on reference shapes. Generated shapes are more {how} real ones."
         )
-    return [*said, *_newness(summary, apart)]
+    return [*said, *_novelty(summary, apart)]
 
 
-def _newness(summary: Summary, apart: float) -> list[str]:
+def _novelty(summary: Summary, apart: float) -> list[str]:
     """Sentences about novelty in both frames.
 
     Args:
@@ -204,14 +204,14 @@ def ceilings(summaries: Sequence[Summary]) -> list[tuple[str, Summary]]:
 def table(summaries: Sequence[Summary]) -> str:
     """A plain table for a terminal, one column per run, then the ceiling and chance."""
     first = summaries[0]
-    metrics, yards = metrics_of(first), ceilings(summaries)
+    metrics, real_sets = metrics_of(first), ceilings(summaries)
     heads = ["", *labels(summaries)]
-    heads += [f"{what}{whose}" for whose, _ in yards for what in ("ceiling", "real sets")]
+    heads += [f"{what}{whose}" for whose, _ in real_sets for what in ("ceiling", "real sets")]
     rows = [
         [
             metric.label,
             *(cell(metric, summary) for summary in summaries),
-            *(text for _, yard in yards for text in real_cells(metric, yard)),
+            *(text for _, run in real_sets for text in real_cells(metric, run)),
         ]
         for metric in metrics
     ]

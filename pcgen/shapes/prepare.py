@@ -77,8 +77,8 @@ def prepare(
         up: the up axis of the source, which the data set rotates to +Y and exports rotate back.
             None means Y, and reports if the shapes look otherwise.
         unit: the name of the source's length unit, for the reports of exports.
-        solids: points per mesh with a signed distance, 0 for none; see :mod:`pcgen.shapes.solid`.
-            They take about 0.3 s per shape. Clouds have none.
+        solids: points per mesh with a signed distance, 0 for none; they take about 0.3 s per
+            shape, see :mod:`pcgen.shapes.signed_distances`. Clouds have none.
     Returns:
         the report, which is also written as ``report.json``.
     Raises:

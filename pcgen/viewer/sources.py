@@ -41,7 +41,7 @@ class ViewedShape:
         latent, seed: of a sample of a run, or None.
         steps: evaluations of the flow.
         place: the frame of exports.
-        given: of a completed shape, how many points, the first ones, came in.
+        given: number of given points of a completed shape, which come first.
         origin: entries of a samples file on its origin.
         serial: unique per shape; a copy with a mesh keeps it.
     """
@@ -116,7 +116,6 @@ class FileSource:
     """The shapes of a collection."""
 
     collection: Collection
-    draws: bool = False
 
     @property
     def categories(self) -> tuple[str, ...]:
@@ -160,7 +159,6 @@ class RunSource:
 
     model: ShapeModel
     points: int = 2048
-    draws: bool = True
     _maps: dict[tuple[int, int], MatchedClouds] = field(
         default_factory=dict, compare=False, repr=False
     )

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from pcgen import runtime
-from pcgen.children import Maps, MapSettings, Reach, planning
+from pcgen.children import BlendSettings, Maps, MapSettings, planning
 from pcgen.children.frames import Stretch, mirrored
 from pcgen.children.matching import improve, match, partitioned
 from pcgen.children.partners import find_partners
@@ -14,7 +14,7 @@ from pcgen.children.planning import plan_pairs
 from pcgen.errors import DataError, InputError, TrainingError
 from tests.children.conftest import SETTINGS, box, boxes, build, cube
 
-COPIES = Reach(copies=1.0)
+COPIES = BlendSettings(copies=1.0)
 
 
 @pytest.mark.parametrize("method", ["slabs", "exact"])
@@ -77,7 +77,7 @@ def test_children_of_boxes_are_boxes_that_were_not_there(tmp_path, generator):
 def test_a_child_lies_between_its_parents_where_the_mask_says(tmp_path, generator):
     points, _ = boxes(6)
     maps = build(points, tmp_path)
-    sharp = Reach(cuts=(0.5, 0.5), width=1e-5, kinds=("step",))
+    sharp = BlendSettings(cuts=(0.5, 0.5), width=1e-5, kinds=("step",))
     child = maps.draw(1, 256, generator, sharp)
     a, b = (cube(points[row][None])[0] for row in child.parent[0])
     a, b = (mirrored(x) if flip else x for x, flip in zip((a, b), child.mirrored[0], strict=True))
@@ -234,14 +234,14 @@ def test_maps_of_a_shape_go_to_different_partners_from_different_points(tmp_path
         assert len(set(pairing.start[own, 0].tolist())) == 2
 
 
-def test_reach_chooses_among_partners_by_rank(tmp_path, generator):
+def test_settings_choose_among_partners_by_rank(tmp_path, generator):
     points, _ = boxes(10)
     settings = MapSettings(points=64, partners=6, per_shape=6, sweeps=2)
     maps = build(points, tmp_path, settings=settings)
     rank = {tuple(pair): int(r) for pair, r in zip(maps.pairing.pair.tolist(), maps.pairing.rank)}  # noqa: B905
-    near = maps.draw(100, 16, generator, Reach(partners=1)).parent.tolist()
+    near = maps.draw(100, 16, generator, BlendSettings(partners=1)).parent.tolist()
     assert all(0 in (rank.get((a, b)), rank.get((b, a))) for a, b in near)
-    far = maps.draw(200, 16, generator, Reach(partners=6)).parent.tolist()
+    far = maps.draw(200, 16, generator, BlendSettings(partners=6)).parent.tolist()
     assert len({tuple(pair) for pair in far}) > 40
 
 

@@ -1,6 +1,6 @@
-"""pcgen on a CUDA device that is simulated, in a process of its own.
+"""pcgen on a simulated CUDA device, in its own process.
 
-The device must exist before torch is imported, so that one process runs all paths.
+The device must exist before torch is imported, so one process runs all paths.
 """
 
 import importlib.util
@@ -51,7 +51,7 @@ def test_a_path_runs_on_the_device_and_gives_the_numbers_of_the_cpu(rows, name):
 
 @pytest.mark.parametrize("loop", KERNELS)
 def test_a_step_waits_for_nothing_and_launches_few_kernels(rows, loop):
-    """But KeOps for itself in the autoencoder, and the log of many steps once for all losses."""
+    """Except for KeOps in the autoencoder, and the log, which reads all losses at once."""
     steps = rows["train: all stages"]["steps"]
     waits, copies, kernels, logged = next(v for k, v in steps.items() if k.endswith(loop))
     assert (waits, copies, logged) == (0, 0, 1)

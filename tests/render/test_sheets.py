@@ -1,4 +1,4 @@
-"""Contact sheets, the explained shape, and meshes made smaller for display."""
+"""Contact sheets, the picture of a shape's generation, and meshes simplified for display."""
 
 import sys
 from types import SimpleNamespace

@@ -118,19 +118,19 @@ def _header(lines: list[bytes]) -> tuple[list[bytes], list[bytes], tuple[str, ..
 
     A comment gives them if it has a name for each column.
     """
-    ignored, start, told = 0, len(lines), list[bytes]()
+    ignored, start, columns = 0, len(lines), list[bytes]()
     for k, line in enumerate(lines[:_HEAD]):
         names, words = _names(line), re.split(rb"[\s,;]+", plain_nan(line).strip(b" \t,;\r"))
         numbers = [bool(_NUMBER.fullmatch(word)) for word in words]
         named = {b"x", b"y", b"z"} <= set(names)
         if line.lstrip().startswith(_COMMENTS):
-            told = names if named else told
+            columns = names if named else columns
         elif named:
             return names, lines[k + 1 :], ()
         elif all(numbers[:3]):
             start = min(start, k)
             if len(words) > 1:  # else it is a count
-                told = told if len(told) == len(words) else []
+                columns = columns if len(columns) == len(words) else []
                 break
         else:
             ignored += 1
@@ -138,8 +138,8 @@ def _header(lines: list[bytes]) -> tuple[list[bytes], list[bytes], tuple[str, ..
                 return [], lines, ()
     if start == len(lines):
         return [], lines, ()
-    if not ignored or told:
-        return told, lines[start:], ()
+    if not ignored or columns:
+        return columns, lines[start:], ()
     said = "the first line has no numbers and is"
     if ignored > 1:
         said = f"the first {ignored} lines have no numbers and are"

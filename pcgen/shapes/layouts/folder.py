@@ -234,15 +234,15 @@ def _place(
 def _rows(item: SourceItem, classes: dict[int, str], rejected: list[Rejected]) -> list[SourceItem]:
     """The clouds of a file of arrays, one of (P, 3) or N of (N, P, 3), with their classes."""
     try:
-        (stack,) = cloud_arrays_of(item.entry)
+        (cloud_array,) = cloud_arrays_of(item.entry)
     except (InputError, MeshError, OSError, MemoryError) as error:
         rejected.append(Rejected(item.where, str(error)))
         return []
-    if len(stack.shape) == 2:
-        return [dataclasses.replace(item, points=stack.points)]
+    if len(cloud_array.shape) == 2:
+        return [dataclasses.replace(item, points=cloud_array.points)]
     name = item.id.removeprefix(f"{item.category}/")
-    labels = [class_of(label, classes) for label in stack.labels]
-    categories = labels or [item.category] * stack.shape[0]
+    labels = [class_of(label, classes) for label in cloud_array.labels]
+    categories = labels or [item.category] * cloud_array.shape[0]
     return [
         dataclasses.replace(
             item,
@@ -251,9 +251,9 @@ def _rows(item: SourceItem, classes: dict[int, str], rejected: list[Rejected]) -
             split=item.split or split_in(item.entry.stem),
             names=(f"{item.entry.path}[{row}]",),
             row=row,
-            points=stack.points,
+            points=cloud_array.points,
         )
-        for row in range(stack.shape[0])
+        for row in range(cloud_array.shape[0])
     ]
 
 
