@@ -188,8 +188,7 @@ def _run(shards: list[Shard], workers: int | None, ray: str | None) -> None:
                 bar.advance(len(shard.items))
             elif outcome.death.item is None:
                 raise DataError(
-                    f"a worker could not start ({outcome.death.reason}); a script that prepares "
-                    'data needs the line: if __name__ == "__main__":'
+                    f"a worker could not start ({outcome.death.reason}); try --workers 1"
                 )
             else:
                 skip = {**shard.skip, outcome.death.item: outcome.death.reason}

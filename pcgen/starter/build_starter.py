@@ -1,7 +1,7 @@
 """Make the starter data from Debian's package sweethome3d-furniture.
 
     apt-get download sweethome3d-furniture && dpkg -x sweethome3d-furniture_*.deb furniture
-    python data/build_starter.py furniture/usr/share/sweethome3d/furniture
+    python pcgen/starter/build_starter.py furniture/usr/share/sweethome3d/furniture
 
 Without an argument the installed package is read (/usr/share/sweethome3d/furniture). models.csv
 beside this script says which models are taken, as what, by whom and under which licence.
@@ -16,18 +16,16 @@ import argparse
 import csv
 import io
 import re
-import sys
 import zipfile
 from pathlib import Path
 
 import numpy as np
 
+from pcgen.files import atomic_file
+from pcgen.shapes.mesh_files import Mesh, check_mesh
+from pcgen.shapes.reading import read_mesh
+
 HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent))
-
-from pcgen.files import atomic_file  # noqa: E402
-from pcgen.shapes.mesh_files import Mesh, check_mesh, read_mesh  # noqa: E402
-
 INSTALLED = Path("/usr/share/sweethome3d/furniture")
 DIGITS = 5  # after the point, of shapes whose bounding box has diagonal 1
 LICENCES = {
