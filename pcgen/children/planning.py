@@ -2,7 +2,7 @@
 
 ``plan.json``, written before the first map is computed, holds the numbers of pilot maps and maps
 that fit the budget on this machine. Everything else follows from the shapes, the settings and the
-seed, so the maps do not depend on the number of processes or on interruptions. Pieces are written
+seed, so the maps do not depend on the number of processes or on interruptions. Chunks are written
 as they are finished and joined in ``maps.safetensors`` at the end. ``choice.json`` stores the
 choice of :mod:`pcgen.children.rule`, and ``nature.safetensors`` how novel the training shapes are
 compared with each other.
@@ -40,7 +40,7 @@ from pcgen.jobs import pool
 from pcgen.jobs.workers import Announce
 
 VERSION = 4
-PIECE = 8  # maps per task: an interruption costs each process at most half a second
+CHUNK = 8  # maps per task: an interruption costs each process at most half a second
 TRIALS = 3  # maps that are timed
 #: Pilot maps per step of the rule: at most and, with a small budget, at least; the share of the
 #: budget that they may take, and the expected number of steps.
@@ -151,7 +151,7 @@ def build_maps(
                 )
                 pairing = pairing[slice(0, len(to))]
             files.write_maps(pairing, to)
-        files.remove_pieces()
+        files.remove_chunks()
     progress.say(choice.describe())
     return Maps.of(clouds, pairing, to, choice)
 
@@ -292,32 +292,32 @@ class _Builder:
         """Maps (M, n) int16, of which those missing in the folder are computed and stored.
 
         Args:
-            until: time on the monotonic clock after which no further piece is started; the result
-                then has only the first maps, at least those of one piece.
+            until: time on the monotonic clock after which no further chunk is started; the result
+                then has only the first maps, at least those of one chunk.
         """
         total, n = len(pairing), self.settings.points_of(self.clouds)
         to = torch.zeros(total, n, dtype=torch.int16)
         missing = []
-        for start in range(0, total, PIECE):
-            held = self.files.read_piece(name, start, min(PIECE, total - start), n)
+        for start in range(0, total, CHUNK):
+            held = self.files.read_chunk(name, start, min(CHUNK, total - start), n)
             if held is None:
                 missing.append(start)
             else:
-                to[start : start + PIECE] = held
+                to[start : start + CHUNK] = held
 
         def job(start: int) -> tuple[MapSettings, list[Task]]:
-            numbers = range(start, min(start + PIECE, total))
+            numbers = range(start, min(start + CHUNK, total))
             return self.settings, [self._task(pairing, number) for number in numbers]
 
-        done = total - sum(min(PIECE, total - start) for start in missing)
+        done = total - sum(min(CHUNK, total - start) for start in missing)
         in_time = takewhile(
             lambda start: start == missing[0] or until is None or monotonic() <= until, missing
         )
         begun = 0
         with progress.bar(name, total, done) as bar:
             for start, found in _results(in_time, len(missing), job, self.workers):
-                to[start : start + PIECE] = torch.from_numpy(found)
-                self.files.write_piece(name, start, to[start : start + PIECE])
+                to[start : start + CHUNK] = torch.from_numpy(found)
+                self.files.write_chunk(name, start, to[start : start + CHUNK])
                 bar.advance(len(found))
                 begun += 1
         return to[: missing[begun]] if begun < len(missing) else to
@@ -354,7 +354,7 @@ Task = tuple[np.ndarray, np.ndarray, int]
 
 
 def _work(job: tuple[MapSettings, list[Task]], announce: Announce | None = None) -> Any:
-    """Compute the maps of a piece, in any process."""
+    """Compute the maps of a chunk, in any process."""
     settings, tasks = job
     return np.stack([match(a, b, settings.method, settings.sweeps, seed) for a, b, seed in tasks])
 
@@ -362,7 +362,7 @@ def _work(job: tuple[MapSettings, list[Task]], announce: Announce | None = None)
 def _results(
     starts: Iterator[int], count: int, job: Any, workers: int | None
 ) -> Iterator[tuple[int, Any]]:
-    """Pieces as they are finished; tasks are made when a process is free, to save memory."""
+    """Chunks as they are finished; tasks are made when a process is free, to save memory."""
     if workers == 1 or count < 2:
         for start in starts:
             yield start, _work(job(start))

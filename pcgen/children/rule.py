@@ -195,7 +195,7 @@ class Nature:
 def novelty_statistics(found: Novelty, copies: float = 0.0) -> NoveltyStatistics:
     """Compare children, of which a share of ``copies`` is replaced by copies, with nature."""
     children, nature = found.found.distance, found.reference.distance
-    replayed, natural = found.replays, found.replays_real
+    replayed, natural = found.replays, found.reference_replays
     assert replayed is not None
     assert natural is not None
     # A copy is at distance 0, so the median of the mixture is a lower quantile of the others.

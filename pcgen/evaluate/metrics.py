@@ -211,7 +211,7 @@ class NoveltySearch:
             frames={**novelty.FRAMES, "box": novelty.as_given},
             work=work,
         )
-        self.test = self._index.of_real()
+        self.test = self._index.of_reference()
         if again is None:
             self.notes.append(
                 "the training shapes have too few points for two independent samplings, so there "

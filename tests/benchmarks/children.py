@@ -71,7 +71,7 @@ class Bench:
         return "\n".join(
             f"{frame}: test shapes {np.median(of.found.distance):.4f}, replays "
             f"{of.replay_rate:.1%} of {len(of.found.index)}; training shapes left out "
-            f"{np.median(of.reference.distance):.4f}, {np.mean(of.replays_real):.1%} of "
+            f"{np.median(of.reference.distance):.4f}, {np.mean(of.reference_replays):.1%} of "
             f"{len(of.reference.index)}"
             for frame, of in self.unseen.items()
         )

@@ -139,7 +139,7 @@ def test_children_follow_from_the_generator(tmp_path):
     assert not torch.equal(first.points, third.points)
 
 
-def test_a_kill_costs_no_more_than_a_piece(tmp_path, monkeypatch):
+def test_a_kill_costs_no_more_than_a_chunk(tmp_path, monkeypatch):
     points, _ = boxes(12)
     whole = build(points, tmp_path / "whole")
     calls = 0
@@ -154,7 +154,7 @@ def test_a_kill_costs_no_more_than_a_piece(tmp_path, monkeypatch):
     monkeypatch.setattr("pcgen.children.planning.match", dies)
     with pytest.raises(KeyboardInterrupt):
         build(points, tmp_path / "cut")
-    assert len(list((tmp_path / "cut").glob("*piece*"))) == 2
+    assert len(list((tmp_path / "cut").glob("*chunk*"))) == 2
     calls = 0
     monkeypatch.setattr("pcgen.children.planning.match", lambda *a: (_count(), match(*a))[1])
 
@@ -165,7 +165,7 @@ def test_a_kill_costs_no_more_than_a_piece(tmp_path, monkeypatch):
     again = build(points, tmp_path / "cut")
     assert calls == 24 - 16
     assert torch.equal(again.to, whole.to)
-    assert not list((tmp_path / "cut").glob("*piece*"))
+    assert not list((tmp_path / "cut").glob("*chunk*"))
 
 
 def test_finished_maps_are_read_and_not_made_again(tmp_path, monkeypatch):
@@ -175,11 +175,11 @@ def test_finished_maps_are_read_and_not_made_again(tmp_path, monkeypatch):
     assert torch.equal(build(points, tmp_path).to, first.to)
 
 
-def test_a_damaged_piece_is_made_again(tmp_path, monkeypatch):
+def test_a_damaged_chunk_is_made_again(tmp_path, monkeypatch):
     points, _ = boxes(6)
     whole = build(points, tmp_path / "whole")
     (tmp_path / "cut").mkdir()
-    (tmp_path / "cut" / "maps-piece-00000000.safetensors").write_bytes(b"nonsense")
+    (tmp_path / "cut" / "maps-chunk-00000000.safetensors").write_bytes(b"nonsense")
     assert torch.equal(build(points, tmp_path / "cut").to, whole.to)
 
 
@@ -213,12 +213,12 @@ def test_maps_end_by_the_clock_whatever_was_planned(tmp_path, monkeypatch, worke
     monkeypatch.setattr(planning, "monotonic", lambda: next(now))
     some = build(points, tmp_path / "some", settings=settings, wall_seconds=3, workers=workers)
     monkeypatch.undo()
-    assert planning.PIECE <= len(some) < len(whole) == 120
+    assert planning.CHUNK <= len(some) < len(whole) == 120
     assert torch.equal(some.to, whole.to[: len(some)])
     again = build(points, tmp_path / "some", settings=settings)
     assert torch.equal(again.to, some.to)
     none = build(points, tmp_path / "none", settings=settings, wall_seconds=0.0)
-    assert planning.PIECE <= len(none) < 120
+    assert planning.CHUNK <= len(none) < 120
 
 
 def test_every_shape_gets_a_first_map_before_any_gets_a_second(tmp_path):

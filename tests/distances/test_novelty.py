@@ -124,7 +124,7 @@ def test_novelty_in_both_frames_is_that_of_brute_force(frame):
     assert (found.found.index == mine[0]).all()
     assert found.novelty_ratio == pytest.approx(np.median(mine[2]) / np.median(theirs[2]), rel=1e-4)
     assert found.replay_rate == (mine[2] < 1.2 * plain[mine[0]]).mean()
-    assert found.replays_real.mean() == (theirs[2] < 1.2 * plain[theirs[0]]).mean()
+    assert found.reference_replays.mean() == (theirs[2] < 1.2 * plain[theirs[0]]).mean()
 
 
 @pytest.mark.parametrize(
@@ -143,7 +143,7 @@ def test_copies_are_found_out_without_proportions(change):
     assert (free.found.mirrored == (change[0] < 0)).all()
     assert free.replay_rate > 0.7  # two draws of such a cloud differ by their boxes too
     assert free.novelty_ratio < 0.5
-    assert free.replays_real.mean() == 0
+    assert free.reference_replays.mean() == 0
     if change[1] < 1:
         assert box.replay_rate == 0  # in the box they pass for new
     else:
