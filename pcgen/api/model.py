@@ -392,7 +392,7 @@ class Model:
     def summary(self) -> dict[str, Any]:
         """Location, training data and sizes, as plain data."""
         model = self.shape_model
-        said: dict[str, Any] = {
+        summary: dict[str, Any] = {
             "run": str(self.path),
             "categories": list(self.categories),
             "dataset": str(model.dataset_path),
@@ -402,8 +402,10 @@ class Model:
         try:
             run = read_run(self.path)
         except Exception:
-            return said | {"deleted": True}
-        return said | {key: run.get(key) for key in ("preset", "seed", "budget_minutes", "version")}
+            return summary | {"deleted": True}
+        return summary | {
+            key: run.get(key) for key in ("preset", "seed", "budget_minutes", "version")
+        }
 
     def __repr__(self) -> str:
         names = ", ".join(self.categories[:6]) + (" ..." if len(self.categories) > 6 else "")

@@ -161,13 +161,13 @@ class Score(_Report):
         return [self.evaluation]
 
     def __repr__(self) -> str:
-        said = [f"1-NNA {self.nna_cd}"]
+        parts = [f"1-NNA {self.nna_cd}"]
         if self.novelty is not None:
-            said.append(f"novelty {self.novelty}")
+            parts.append(f"novelty {self.novelty}")
         if self.replay_rate is not None:
-            said.append(f"replays {self.replay_rate}")
+            parts.append(f"replays {self.replay_rate}")
         size = self.evaluation.summary["protocol"]["sizes"]["compared"]
-        return f"Score({', '.join(said)}; {size} shapes a set)"
+        return f"Score({', '.join(parts)}; {size} shapes a set)"
 
     def _figure(self, key: str) -> Figure:
         summary = self.evaluation.summary

@@ -160,7 +160,7 @@ class Shape:
         """Name, category, number of points, and extents in the box and in its own unit."""
         extents = np.ptp(self.points, axis=0)
         own = np.ptp(self.place.restore(self.points), axis=0)
-        said: dict[str, Any] = {
+        summary: dict[str, Any] = {
             "name": self.name,
             "category": self.category,
             "points": len(self),
@@ -170,16 +170,16 @@ class Shape:
             "unit": self.place.unit,
         }
         if self.given is not None:
-            said["given"] = int(self.given.sum())
-        return said | self.facts
+            summary["given"] = int(self.given.sum())
+        return summary | self.facts
 
     def __repr__(self) -> str:
         what = " ".join(part for part in (self.category, self.name) if part)
         size = " × ".join(f"{value:.2f}" for value in np.ptp(self.points, axis=0))
-        said = "".join(
+        numbers = "".join(
             f", {name} {value:.3g}" for name, value in self.facts.items() if type(value) is float
         )
-        return f"Shape({what + ': ' if what else ''}{len(self)} points, {size}{said})"
+        return f"Shape({what + ': ' if what else ''}{len(self)} points, {size}{numbers})"
 
     def _repr_html_(self) -> str:
         from pcgen.gallery.notebook import notebook_view

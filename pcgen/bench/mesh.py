@@ -221,8 +221,8 @@ def describe(result: dict[str, Any]) -> str:
     for row in result["rows"]:
         text = f"{row['method']:<24}{row['cloud']:<9}{row['points']:>7}{row['normals']:>11}"
         for title, name, kind in columns:
-            said = "-" if row[name] is None else format(row[name], kind)
-            text += f"{said:>{len(title) + 2}}"
+            cell = "-" if row[name] is None else format(row[name], kind)
+            text += f"{cell:>{len(title) + 2}}"
         lines.append(text)
     return "\n".join(lines)
 

@@ -75,9 +75,9 @@ class Field(nn.Module):
             patch = patch[..., :-1]
         rows = torch.arange(len(places), device=places.device)[:, None, None]
         local = (places[:, :, None] - mean[rows, patch]) / self.scale
-        said = self.head(self.body(self.place(local) + features[rows, patch]))
-        weight = beside * said[..., 1].clamp(-CERTAIN, CERTAIN).exp()
-        return FAR * (weight * said[..., 0]).sum(-1) / weight.sum(-1)
+        output = self.head(self.body(self.place(local) + features[rows, patch]))
+        weight = beside * output[..., 1].clamp(-CERTAIN, CERTAIN).exp()
+        return FAR * (weight * output[..., 0]).sum(-1) / weight.sum(-1)
 
     def loss(self, z: Tensor, places: Tensor, distance: Tensor) -> Tensor:
         """Mean error of distances (batch, n) in units of ``FAR``."""

@@ -191,15 +191,15 @@ def cloud_of(
     Raises:
         MeshError: another shape, or what :func:`pcgen.shapes.clouds.clean_cloud` refuses.
     """
-    said: tuple[str, ...] = ()
+    remark: tuple[str, ...] = ()
     if points.ndim == 2 and points.shape[1] == 6:
         points, last = points[:, :3], points[:, 3:].astype(np.float64)
         if unit_rows(last):
             normals = last
         else:
-            said = ("columns 4 to 6 are not unit normals, perhaps colours; left out",)
+            remark = ("columns 4 to 6 are not unit normals, perhaps colours; left out",)
     cloud, notes = clean_cloud(Cloud(points, normals), faulty)
-    return OpenedShape(cloud, (*said, *notes))
+    return OpenedShape(cloud, (*remark, *notes))
 
 
 def open_cloud_arrays(path: Path, faulty: Faulty) -> FileContent:
@@ -239,8 +239,8 @@ def _content(
 ) -> FileContent:
     """The clouds of one array; an error names the first faulty one by its number."""
     if array.ndim == 2:
-        if (said := shape_advice(array.shape)) and len(array):
-            raise InputError(f"{path} must hold (N, P, 3) or (P, 3), got {array.shape}{said}")
+        if (advice := shape_advice(array.shape)) and len(array):
+            raise InputError(f"{path} must hold (N, P, 3) or (P, 3), got {array.shape}{advice}")
         return _numbered([functools.partial(cloud_of, array, normals, faulty)], path, faulty)
     if array.ndim != 3 or array.shape[2] not in (3, 6) or len(array) == 0:
         wanted = f"{path} must hold (N, P, 3) or (P, 3), got {array.shape}"
@@ -265,7 +265,7 @@ def _numbered(
     Unless faults are refused, faulty clouds are left out if others remain.
     """
     clouds, names, faults = [], [], []
-    said: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
     for number, opener in enumerate(openers):
         try:
             shape, remarks = opener()
@@ -277,10 +277,10 @@ def _numbered(
             break
         clouds.append(shape)
         names.append(f"{path.stem}-{number:04d}" if len(openers) > 1 else path.stem)
-        said.update(remarks)
+        counts.update(remarks)
     if faults and (faulty != "drop" or not clouds):
         raise MeshError(faults[0])
-    notes = tuple(f"{n} clouds: {note}" if n > 1 else note for note, n in said.items())
+    notes = tuple(f"{n} clouds: {note}" if n > 1 else note for note, n in counts.items())
     if faults:
         more = f", and {len(faults) - 1} more" if len(faults) > 1 else ""
         notes += (f"left out {faults[0]}{more}",)

@@ -299,9 +299,9 @@ def _of_one_split(
                 rows[k] = rows[k]._replace(split=target)
         elif len(splits) > 1:
             across.append(group)
-    said = f"{copies} shapes are exact copies of others, such as {rows[several[0][1]].id}"
+    remark = f"{copies} shapes are exact copies of others, such as {rows[several[0][1]].id}"
     if across:
         one, other = (next(rows[k].id for k in across[0] if rows[k].split == s) for s in
                       sorted({rows[k].split for k in across[0]})[:2])  # fmt: skip
-        said += f"; {len(across)} of them are in two splits, such as {one} and {other}"
-    return rows, [said]
+        remark += f"; {len(across)} of them are in two splits, such as {one} and {other}"
+    return rows, [remark]

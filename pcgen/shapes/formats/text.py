@@ -57,8 +57,8 @@ def read_text(data: bytes, sibling: Sibling | None = None) -> RawShape:
         lines = [plain_nan(line).partition(b"#")[0] for line in lines]
     lines = _separated(lines)
     if lines and lines[0].strip().isdigit():
-        lines, said = _without_counts(lines)
-        notes += said
+        lines, more = _without_counts(lines)
+        notes += more
     if not lines:
         raise MeshError("no points: the file has no line 'x y z'")
     first = plain_nan(lines[0]).split()
@@ -140,10 +140,10 @@ def _header(lines: list[bytes]) -> tuple[list[bytes], list[bytes], tuple[str, ..
         return [], lines, ()
     if not ignored or columns:
         return columns, lines[start:], ()
-    said = "the first line has no numbers and is"
+    note = "the first line has no numbers and is"
     if ignored > 1:
-        said = f"the first {ignored} lines have no numbers and are"
-    return [], lines[start:], (f"{said} ignored; columns 1 to 3 are x, y, z",)
+        note = f"the first {ignored} lines have no numbers and are"
+    return [], lines[start:], (f"{note} ignored; columns 1 to 3 are x, y, z",)
 
 
 def _is_counted(lines: list[bytes], width: int) -> bool:

@@ -95,8 +95,8 @@ def find(listing: Listing) -> Found:
     if labelled:
         rule = "categories are labels of the HDF5 files, splits are in their names"
     if parts_left:
-        said = f"{parts_left} arrays of partial clouds are left out beside whole ones"
-        remarks = (*remarks, said)
+        remark = f"{parts_left} arrays of partial clouds are left out beside whole ones"
+        remarks = (*remarks, remark)
     if left:
         more = f" and {len(left) - 1} more" if len(left) > 1 else ""
         remarks = (*remarks, f"beside the arrays of points, {left[0]}{more} are left out")
