@@ -73,7 +73,7 @@ def explain(
     if not finite.any():
         raise InputError("no point of the shape is finite together with its base point")
     normals, part = _array(decoded.normals), _array(decoded.part)
-    trace = None if decoded.trace is None else np.asarray(_plain(decoded.trace))[:, 0]
+    trace = None if decoded.trace is None else to_numpy(decoded.trace)[:, 0]
     points, base = points[finite], base[finite]
     normals = None if normals is None else normals[finite]
     colours = (
@@ -149,9 +149,10 @@ def _path_balls(paths: Array, shape: primitives.Balls, colours: Array) -> primit
     return primitives.Balls(everywhere, np.zeros_like(everywhere), albedo, radii)
 
 
-def _plain(values: Any) -> Any:
-    return values.detach().cpu().numpy() if hasattr(values, "detach") else values
+def to_numpy(values: Any) -> NDArray[Any]:
+    """An array or a tensor as an array."""
+    return np.asarray(values.detach().cpu().numpy() if hasattr(values, "detach") else values)
 
 
 def _array(values: Any) -> Array | None:
-    return None if values is None else np.asarray(_plain(values))[0].astype(np.float64)
+    return None if values is None else to_numpy(values)[0].astype(np.float64)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pcgen.errors import DataError, InputError
 from pcgen.evaluate.neighbours import Neighbours
 from pcgen.reconstruct import MESH_POINTS
-from pcgen.render.explain import display_factor
+from pcgen.render.explain import display_factor, to_numpy
 from pcgen.render.inputs import Collection, kind_of, open_collection
 from pcgen.runfile import learned_from
 from pcgen.shapes.category_frames import BOX_FRAME, SourceFrame, frames_of_run
@@ -224,12 +224,14 @@ class RunSource:
         trace = decoded.trace
         return ViewedShape(
             name=name,
-            points=_plain(decoded.points)[0],
-            normals=usable_normals(None if decoded.normals is None else _plain(decoded.normals)[0]),
+            points=to_numpy(decoded.points)[0],
+            normals=usable_normals(
+                None if decoded.normals is None else to_numpy(decoded.normals)[0]
+            ),
             category=category,
-            base=_plain(decoded.base)[0],
-            part=None if decoded.part is None else _plain(decoded.part)[0],
-            trace=None if trace is None else _plain(trace)[:, 0],
+            base=to_numpy(decoded.base)[0],
+            part=None if decoded.part is None else to_numpy(decoded.part)[0],
+            trace=None if trace is None else to_numpy(trace)[:, 0],
             latent=latent,
             seed=seed,
             steps=steps,
@@ -280,10 +282,6 @@ def usable_normals(normals: Array | None) -> Array | None:
         return None
     kept = np.nan_to_num(normals)
     return kept if np.abs(kept).max(initial=0) > 1e-6 else None
-
-
-def _plain(values: Any) -> NDArray[Any]:
-    return np.asarray(values.detach().cpu().numpy() if hasattr(values, "detach") else values)
 
 
 def reconstruct_mesh(item: ViewedShape) -> Mesh:
