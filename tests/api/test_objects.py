@@ -286,7 +286,7 @@ def test_a_model_outlives_its_folder(model, tmp_path):
         other.save(tmp_path / "packed")
     with pytest.raises(DataError, match="no run at"):
         pcgen.load(tmp_path / "run")
-    with pytest.raises(InputError, match=r"is gone from .*model.sample"):
+    with pytest.raises(InputError, match=r"is no longer at .*model.sample"):
         pcgen.view(other)
     for made in (other.vary(before[0], 1, points=100), [other.mix(*before, points=100)]):
         assert made[0].points.shape == (100, 3)
