@@ -149,7 +149,7 @@ def _masses(r: dict[str, Any]) -> list[str]:
     rare = []
     if r["rare"] > 2 * max(r["chi2"], r["tolerance"]) ** 0.5:  # twice as much as for equal weights
         rare = [f"rare atoms   error {r['rare']:.2g} of the rarest tenth, without sampling noise"]
-    untested = f"; {r['untested']} too rare to test" if r["untested"] else ""
+    untested = f"; {r['untested']} untested" if r["untested"] else ""
     redrawn = f", leading coordinates drawn {r['redraws']} times" if r["redraws"] > 1 else ""
     searched = []
     if r["searched"]:

@@ -26,7 +26,6 @@ from pcgen.errors import InputError
 from pcgen.model import ShapeModel
 from pcgen.progress import track
 
-FEWEST = 16  # the fewest points that are completed
 KNOWN, DRAWN = 16384, 256  # largest number of candidates
 FIRST = (20, 32)  # given points, and parts of a candidate, that all placements are compared by
 LIKELY, COARSE = 256, 96  # placements that remain, and the points that these are compared by
@@ -112,11 +111,9 @@ def completed(
         keep: keep the given points unchanged; else the answer is decoded, without their noise.
         category: of the known or sampled candidates; None for all.
     Raises:
-        InputError: fewer than 16 points, no extent, an unknown category, or too many points.
+        InputError: no extent, an unknown category, or too many points.
     """
     given = torch.as_tensor(np.array(cloud, np.float32))
-    if len(given) < FEWEST:
-        raise InputError(f"a completion needs at least {FEWEST} points, got {len(given)}")
     if float((given.amax(0) - given.amin(0)).max()) < 1e-6:
         raise InputError("all points are in one place; a completion needs a part of a shape")
     if count < 1 or count > MOST_ANSWERS:

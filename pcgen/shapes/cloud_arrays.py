@@ -28,6 +28,7 @@ from pcgen.shapes.clouds import Cloud, Faulty, FileContent, OpenedShape, clean_c
 from pcgen.shapes.formats.text import unit_rows
 from pcgen.shapes.samples import Samples
 from pcgen.shapes.sandbox import read_sandboxed
+from pcgen.shapes.split_names import split_in, without_split
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -39,7 +40,7 @@ POINTS = (
     "points", "data", "point_cloud", "pointcloud", "point_clouds", "pointclouds", "pc", "pcd",
     "pcs", "xyz", "pos", "clouds", "vertices", "surface_points", "samples", "x", "arr_0",
 )  # fmt: skip
-LABELS = ("label", "labels", "cls", "class", "classes", "category", "y")
+LABELS = ("label", "labels", "cls", "class", "classes", "category", "categories", "y")
 _NORMAL = re.compile(r".*normals?|nrm|n")
 _COLOUR = re.compile(r".*colou?rs?|.*rgbs?|scores")
 #: Arrays with one row per point.
@@ -133,8 +134,13 @@ def _is_attribute(own: str, beside: Mapping[str, str], shapes: Shapes) -> bool:
     ]  # fmt: skip
     if _NO_POINTS.fullmatch(own):
         return any(not _NO_POINTS.fullmatch(k) for k in clouds)
-    equal = [k for k in clouds if shapes[beside[k]][:-1] == shape[:-1]]
-    return own not in POINTS and any(k in POINTS for k in equal)
+    # Such as the corners of boxes, or rotations.
+    return not is_points(own) and any(map(is_points, clouds))
+
+
+def is_points(array: str) -> bool:
+    """Whether an array has a common name, perhaps with that of a split: ``X_train``."""
+    return without_split(posixpath.basename(array)) in POINTS
 
 
 def _densest(found: list[CloudArray]) -> list[CloudArray]:
@@ -331,7 +337,7 @@ def list_hdf5(path: Path | IO[bytes]) -> list[CloudArray]:
             raise InputError(f"{name} states {node.nbytes} bytes, more than the file can hold")
         if not text:
             shapes[name] = tuple(map(int, node.shape))
-        elif posixpath.basename(name).lower() in LABELS:
+        elif without_split(posixpath.basename(name)) in LABELS:
             words[name] = node.asstr("utf-8", "replace")[()]
 
     try:
@@ -339,7 +345,7 @@ def list_hdf5(path: Path | IO[bytes]) -> list[CloudArray]:
             handle.visititems(visit)
             arrays = words | {name: handle[name] for name in shapes}
             found = find_cloud_arrays(shapes)
-            named = [s for s in found if posixpath.basename(s.array).lower() in POINTS]
+            named = [s for s in found if is_points(s.array)]
             several = [s for s in found if len(s.shape) == 3 or s in named]
             found_arrays = [with_labels(arrays, cloud_array) for cloud_array in several or found]
     except (OSError, RuntimeError, ValueError, KeyError, TypeError, InputError) as error:
@@ -352,11 +358,17 @@ def list_hdf5(path: Path | IO[bytes]) -> list[CloudArray]:
 
 def with_labels(arrays: Mapping[str, Any], cloud_array: CloudArray) -> CloudArray:
     """The array with the classes of its clouds, integers or names, from the array of labels."""
-    group, count = posixpath.dirname(cloud_array.array), cloud_array.shape[0]
-    for name in (posixpath.join(group, label) for label in LABELS if len(cloud_array.shape) == 3):
-        shape = arrays[name].shape if name in arrays else ()
+    group, own = posixpath.split(cloud_array.array)
+    count = cloud_array.shape[0] if len(cloud_array.shape) == 3 else 1
+    labels = []
+    for name in arrays:
+        around, last = posixpath.split(name)
+        if around == group and without_split(last) in LABELS and split_in(last) == split_in(own):
+            labels.append((LABELS.index(without_split(last)), name))
+    for _, name in sorted(labels):
+        shape = arrays[name].shape or (1,)
         # MVP has a label for each of the 26 parts of a whole shape.
-        every = shape[0] // count if shape and cloud_array.partial and shape[0] % count == 0 else 1
+        every = shape[0] // count if cloud_array.partial and shape[0] % count == 0 else 1
         if every and shape in ((count * every,), (count * every, 1)):
             values = np.asarray(arrays[name]).ravel()[::every]
             if values.dtype.kind == "S":

@@ -137,7 +137,9 @@ def is_shape(entry: Entry) -> bool:
         return False
     try:
         return looks_like_points(_head(entry, 4096))
-    except (InputError, MeshError, OSError):
+    except MeshError:  # such as commas of two meanings: whoever reads it says so
+        return True
+    except (InputError, OSError):
         return False
 
 

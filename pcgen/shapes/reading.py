@@ -30,6 +30,7 @@ _OTHER_CONTENT = {
     b"<!doctype html": "it is a web page, perhaps of a failed download",
     b"<html": "it is a web page, perhaps of a failed download",
     b"\x1f\x8b": "it is packed with gzip; unpack it first",
+    b"ncols": "it is a grid of heights; convert it with: gdal_translate -of XYZ IN OUT.xyz",
 }
 #: All suffixes that can be opened.
 SUFFIXES = tuple(dict.fromkeys((*READERS, *ARRAY_SUFFIXES)))

@@ -174,7 +174,7 @@ def test_answers_of_every_size_come_before_second_ones_of_a_size():
 @pytest.mark.parametrize(
     ("points", "message"),
     [
-        (np.eye(3).repeat(2, 0)[:5], "at least 16 points, got 5"),
+        (np.eye(3).repeat(2, 0)[:5], "at least 16 points of a shape, got 5"),
         (np.full((40, 3), np.nan), "NaN"),
         (np.ones((40, 3)), "one place|extent|no size"),
     ],

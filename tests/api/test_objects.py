@@ -275,6 +275,27 @@ def test_clouds_of_nan_are_refused_by_number(model):
         model.encode(cloud)
 
 
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda model, few, shape: model.encode(few),
+        lambda model, few, shape: model.encode([shape, few]),
+        lambda model, few, shape: model.vary(few, 1),
+        lambda model, few, shape: model.mix(shape, few),
+        lambda model, few, shape: model.interpolate(few, shape),
+    ],
+)
+def test_five_points_are_no_shape(model, data, call):
+    with pytest.raises(InputError, match="at least 16 points of a shape, got 5"):
+        call(model, boxes(1, 100)[0][0][:5], data[0])
+
+
+def test_a_folder_of_shapes_does_not_hide_a_model_of_the_package(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "seats").mkdir()
+    assert pcgen.Model.find("seats").parent.name == "trained"
+
+
 def test_a_model_outlives_its_folder(model, tmp_path):
     shutil.copytree(model.path, tmp_path / "run")
     other = pcgen.load(tmp_path / "run")

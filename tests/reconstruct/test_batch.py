@@ -36,6 +36,7 @@ def test_one_failing_shape_is_reported_and_the_rest_goes_on(meshed):
     _, manifest = meshed
     assert manifest["summary"]["meshes"] == 2
     assert manifest["summary"]["failed"] == 1
+    assert manifest["summary"]["open"] == []
     assert "at least 10 distinct" in manifest["meshes"][1]["error"]
 
 

@@ -35,6 +35,7 @@ def every_format(mesh: Mesh) -> dict[str, bytes]:
         ".ply": solid.export(file_type="ply"),
         ".stl": solid.export(file_type="stl"),
         ".glb": solid.export(file_type="glb"),
+        ".vrm": solid.export(file_type="glb"),
         ".gltf": gltf["model.gltf"],
         ".3mf": write_3mf(mesh),
         "buffer": gltf["gltf_buffer.bin"],

@@ -166,6 +166,17 @@ def test_instances_stand_at_each_of_their_places():
     assert np.allclose(found, [0, 0, -8, 10, 4, 4, 52 * 5, 24 * 9], atol=1e-4)
 
 
+@pytest.mark.parametrize("roots", [[0, 1], [1, 0, 0]])
+def test_a_node_that_is_listed_twice_is_shown_once(roots):
+    glb = Glb()
+    part = glb.part()
+    data = glb.bytes(
+        meshes=[{"primitives": [part]}], nodes=[{"children": [1]}, {"mesh": 0}],
+        scenes=[{"nodes": roots}],
+    )  # fmt: skip
+    assert np.allclose(box(data), PLAIN)
+
+
 def test_strips_and_fans_are_triangles_and_unknown_modes_are_refused():
     square = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [1, 1, 0]], "<f4")
     for mode, order in ((5, [0, 1, 2, 3]), (6, [0, 1, 3, 2])):

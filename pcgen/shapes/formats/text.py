@@ -17,6 +17,8 @@ _DECIMAL_COMMA = re.compile(rb"[+-]?\d*,\d+(?:[eE][+-]?\d+)?")
 _LOOSE_COMMA = re.compile(rb",(?=\s|$)")
 _WORD = re.compile(rb"[^\s;]+")
 _QUOTED_COMMA = re.compile(rb'"([+-]?\d*),(\d+(?:[eE][+-]?\d+)?)"')
+#: Numbers with separators of thousands, "1,234.5" and "1.234,5".
+_GROUPED = re.compile(rb"[+-]?\d{1,3}(?:(?:,\d{3})+\.\d*|(?:\.\d{3})+,\d+)")
 _COMMENTS = (b"#", b"//", b"%", b"!")
 _UNIT = re.compile(rb"[\s_]*[\[(][^\])]*[\])]|_m+(?=[\s,;]|$)")  # of a column, such as [m]
 LEAST = 16  # lines of a text file that may be a cloud
@@ -172,7 +174,14 @@ def _unquoted(data: bytes) -> bytes:
     """The text without quotation marks; a comma within a quoted number is decimal."""
     if b'"' not in data:
         return data
+    data = re.sub(rb'"(%s)"' % _GROUPED.pattern, _ungrouped, data)
     return _QUOTED_COMMA.sub(rb"\1.\2", data).replace(b'"', b"")
+
+
+def _ungrouped(number: re.Match[bytes]) -> bytes:
+    """A number without separators of thousands: its last separator is the decimal one."""
+    *whole, fraction = re.split(rb"[.,]", number[1])
+    return b"".join(whole) + b"." + fraction
 
 
 def _names(line: bytes) -> list[bytes]:
@@ -211,6 +220,11 @@ def _separated(lines: list[bytes]) -> list[bytes]:
     if decimal:
         spaced = [_LOOSE_COMMA.sub(b" ", line).replace(b";", b" ") for line in lines]
         return [line.replace(b",", b".") for line in spaced]
+    if any(map(_GROUPED.fullmatch, itertools.chain.from_iterable(several))):
+        raise MeshError(
+            "its numbers seem to have separators of thousands, as in '1,234.5'; write it without "
+            "them, or with quotation marks around each number"
+        )
     if _may_be_halves(seen):
         raise MeshError(
             "its commas may separate numbers or be decimal: '0,5,1,25' may be two numbers or four; "

@@ -13,12 +13,13 @@ import re
 from pcgen.errors import InputError
 from pcgen.files import parse_json
 from pcgen.jobs.workers import Announce, Workers, foreign_limits
-from pcgen.shapes.cloud_arrays import POINTS, CloudArray, list_hdf5
+from pcgen.shapes.cloud_arrays import CloudArray, is_points, list_hdf5
 from pcgen.shapes.items import HDF5, SourceItem
-from pcgen.shapes.layouts import SPLIT_NAMES, WHOLE, Found, split_in, whole_shapes
+from pcgen.shapes.layouts import WHOLE, Found, whole_shapes
 from pcgen.shapes.layouts.models import class_of, classes_of_labels, unnamed_labels
 from pcgen.shapes.layouts.synsets import aliases_of, category_of, synset_names
 from pcgen.shapes.listing import Entry, Listing, Rejected, on_disk, read_entry
+from pcgen.shapes.split_names import SPLIT_NAMES, split_in
 
 EXPECTED = "a .hdf5 or .h5 file with arrays (N, P, 3), such as {synset}/{split}"
 
@@ -46,17 +47,20 @@ def find(listing: Listing) -> Found:
         folders = [p for p in entry.parts[:-1] if p.lower() not in (*SPLIT_NAMES, *WHOLE)]
         around = next((p for p in entry.parts[:-1] if p.lower() in SPLIT_NAMES), "").lower()
         listed = ids.get((*entry.parts[:-1], _plain(entry.stem)), [])
-        own = [s.array for s in found_arrays if s.array.rsplit("/", 1)[-1].lower() in POINTS]
+        own = [s.array for s in found_arrays if is_points(s.array)]
         for cloud_array in found_arrays:
             parts = cloud_array.array.split("/")
             groups = [part for part in parts if part.lower() not in SPLIT_NAMES]
             splits = [part.lower() for part in parts if part.lower() in SPLIT_NAMES]
-            split = SPLIT_NAMES.get(splits[0] if splits else around) or split_in(entry.stem)
+            split = SPLIT_NAMES.get(splits[0] if splits else around)
+            split = split or split_in(parts[-1]) or split_in(entry.stem)
             inner = groups[1:]
             synset = groups[0] if groups else entry.stem
+            if len(groups) == 1 and split_in(synset):
+                inner, synset = groups, _topic(synset) or _topic(entry.stem) or listing.name
             if cloud_array.array in own:
                 # The name of the array is generic: use that of the file or group.
-                inner = [entry.stem, *groups[:-1]]
+                inner = [entry.stem, *groups[:-1], *groups[-1:] * bool(split_in(parts[-1]))]
                 topic = folders[-1] if folders else _topic(entry.stem) or listing.name
                 synset = groups[0] if len(groups) > 1 else topic
             if len(cloud_array.shape) == 2 and len(groups) > 1:

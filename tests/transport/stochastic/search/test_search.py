@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from pcgen import checkpoint, kernels
+from pcgen.errors import TransportError
 from pcgen.kernels import backends
 from pcgen.transport import (
     GaussianSource,
@@ -11,6 +12,7 @@ from pcgen.transport import (
     SemidiscreteProblem,
     SemidualSolver,
 )
+from pcgen.transport.evidence import Status
 from pcgen.transport.stochastic.mass_estimates import MassEstimate, estimate_masses
 from pcgen.transport.stochastic.search import empty_cells, tree
 from pcgen.transport.stochastic.search.beam_width import narrowest_beam, search_recall, with_tree
@@ -177,6 +179,20 @@ def test_a_searched_solve_resumes_to_the_bit(searched_from, tmp_path):
     )
     assert torch.equal(again.potential, whole.potential)
     assert again.evidence == whole.evidence
+
+
+def test_dead_cells_are_hardly_looked_for_where_chi2_is_too_large(searched_from):
+    problem = SemidiscreteProblem(GaussianSource(24), curved())
+    solution = solve(problem, max_samples=400)
+    evidence = solution.evidence
+    assert evidence.status is Status.BUDGET
+    assert evidence.chi2 > evidence.tolerance
+    # 32 a cell would be 96,000. Of 3,000, one is expected in each cell, so none is called dead.
+    assert 0 < evidence.searched <= 3000
+    assert evidence.dead == 0
+    assert 0 < evidence.untested < 2000
+    with pytest.raises(TransportError, match=f"and {evidence.untested} untested"):
+        solution.require_converged()
 
 
 def test_a_warm_start_is_searched_too(searched_from):
