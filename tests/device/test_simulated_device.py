@@ -32,7 +32,7 @@ def simulate(*words: str) -> dict[str, dict]:
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
         [sys.executable, "-m", "tests.device.simulate", *words],
-        capture_output=True, text=True, cwd=ROOT, env=environment, timeout=600, check=False,
+        capture_output=True, text=True, cwd=ROOT, env=environment, timeout=3600, check=False,
     )  # fmt: skip
     rows = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
     assert rows, done.stderr
@@ -63,7 +63,7 @@ def test_the_work_of_a_step_is_counted_and_bounds_its_time():
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
         [sys.executable, "-m", "tests.device.work", "--preset", "cpu-tiny", "--json"],
-        capture_output=True, text=True, cwd=ROOT, env=environment, timeout=600, check=True,
+        capture_output=True, text=True, cwd=ROOT, env=environment, timeout=3600, check=True,
     )  # fmt: skip
     rows = {row["loop"]: row for row in json.loads(done.stdout.splitlines()[-1])}
     assert list(rows) == [loop for loop in KERNELS if loop != "field"]
