@@ -12,9 +12,8 @@ RUN apt-get update \
         gcc libc6-dev g++ libusb-1.0-0 libgl1 libgomp1 libx11-6 libvulkan1 mesa-vulkan-drivers \
     && rm -rf /var/lib/apt/lists/*
 
-# All of the checkout, so that the starter data are there: pcgen prepare starter.
 COPY . /pcgen
-RUN pip install --no-cache-dir -c /pcgen/constraints.txt -e '/pcgen[web]'
+RUN pip install --no-cache-dir -c /pcgen/constraints.txt '/pcgen[web]'
 
 # Compiled loops and finished tables; a user other than root needs a folder to write to.
 ENV XDG_CACHE_HOME=/tmp/cache

@@ -16,18 +16,16 @@ import argparse
 import csv
 import io
 import re
-import sys
 import zipfile
 from pathlib import Path
 
 import numpy as np
 
+from pcgen.files import atomic_file
+from pcgen.shapes.mesh_files import Mesh, check_mesh
+from pcgen.shapes.reading import read_mesh
+
 HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent))
-
-from pcgen.files import atomic_file  # noqa: E402
-from pcgen.shapes.mesh_files import Mesh, check_mesh, read_mesh  # noqa: E402
-
 INSTALLED = Path("/usr/share/sweethome3d/furniture")
 DIGITS = 5  # after the point, of shapes whose bounding box has diagonal 1
 LICENCES = {

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pcgen.editing.completion import Completion
 
 BATCH = 16  # clouds encoded at a time
+FEWEST_POINTS = 16  # of a shape that is given
 
 __all__ = ["Model", "load"]
 
@@ -132,7 +133,8 @@ class Model:
         Returns:
             (n, latent_dim) float32.
         Raises:
-            InputError: NaN, an array of the wrong shape, or an unreadable file.
+            InputError: fewer than 16 points, NaN, an array of the wrong shape, or an unreadable
+                file.
 
         Example:
             >>> z = model.encode(["chair.ply", "stool.glb"])  # doctest: +SKIP
@@ -223,13 +225,12 @@ class Model:
             category: of the whole shapes; None for all. seed: of all random numbers.
             progress: show progress on stderr.
         Returns:
-            shapes whose ``place`` takes them to the frame of ``shape``. Their ``facts``:
-            ``explained``, the mean log-density of the points under the shape; ``misfit``, their
-            mean squared distance to what was laid on them; and ``plausible``, minus half the
-            squared distance to what the base reaches, in units of the distance between neighbours
-            there. All three order the answers. Where wholes of several sizes fit, one of each
-            comes before second ones.
-            ``meta["notes"]`` holds what is strange of the points, which is warned of as well.
+            shapes whose ``place`` transforms them to the frame of ``shape``. Their ``facts``:
+            ``log_density``, the mean over the given points under the shape; ``misfit``, their mean
+            squared distance to the registered shape; and ``plausible``, minus half the squared
+            distance to the latents of the base, in units of the distance between neighbours there.
+            All three determine the order. If several sizes fit, the best of each comes first.
+            ``meta["notes"]`` has remarks on unusual points, which are also given as warnings.
         Raises:
             InputError: fewer than 16 points, NaN, no extent, or an unknown category.
 
@@ -242,7 +243,7 @@ class Model:
 
         _whole(count=count, points=1 if points is None else points)
         _whole(None, seed=seed)
-        given = read_shape(shape)
+        given = _given(shape)
         cloud = given.points
         if framed and not isinstance(shape, Shape):
             cloud = given.place.restore(cloud).astype(np.float32)
@@ -292,7 +293,8 @@ class Model:
             points: points per shape. category: of the sampled shapes; None for all.
             seed: of all random numbers. progress: show progress on stderr.
         Raises:
-            InputError: the amount is outside [0, 1], NaN, or an unknown category.
+            InputError: the amount is outside [0, 1], fewer than 16 points, NaN, or an unknown
+                category.
 
         Example:
             >>> near = model.vary("chair.ply", 6, amount=0.3)  # doctest: +SKIP
@@ -302,7 +304,7 @@ class Model:
         _whole(count=count, points=points)
         _whole(None, seed=seed)
         _number(amount=amount)
-        given = read_shape(shape)
+        given = _given(shape)
         with shown(progress):
             z = varied(
                 self.shape_model, given.points, count, amount=amount, category=category, seed=seed
@@ -330,7 +332,8 @@ class Model:
         Returns:
             a shape with the proportions of ``shape``.
         Raises:
-            InputError: unknown part, a share that is not between 0 and 1, or NaN.
+            InputError: unknown part, a share that is not between 0 and 1, fewer than 16 points,
+                or NaN.
 
         Example:
             >>> stool = model.mix("armchair.ply", "stool.ply", part="bottom")  # doctest: +SKIP
@@ -340,7 +343,7 @@ class Model:
         _whole(points=points)
         _whole(None, seed=seed)
         _number(share=share)
-        one, two = read_shape(shape), read_shape(other)
+        one, two = _given(shape), _given(other)
         z = mixed(self.shape_model, one.points, two.points, part=part, share=share, seed=seed)
         return self._made(z, one.category, points, seed)[0]
 
@@ -360,7 +363,7 @@ class Model:
             frames: number of shapes, including both ends. points: points per shape.
             seed: of the noise, which all frames share, so that points correspond.
         Raises:
-            InputError: there are fewer than 2 frames, or NaN.
+            InputError: there are fewer than 2 frames or 16 points, or NaN.
 
         Example:
             >>> way = model.interpolate("old.ply", "new.glb", frames=24)  # doctest: +SKIP
@@ -369,7 +372,7 @@ class Model:
 
         _whole(frames=frames, points=points)
         _whole(None, seed=seed)
-        one, two = read_shape(start), read_shape(end)
+        one, two = _given(start), _given(end)
         return Shapes(
             interpolate(self.shape_model, one.points, two.points, frames, points=points, seed=seed)
         )
@@ -393,7 +396,7 @@ class Model:
     def summary(self) -> dict[str, Any]:
         """Location, training data and sizes, as plain data."""
         model = self.shape_model
-        said: dict[str, Any] = {
+        summary: dict[str, Any] = {
             "run": str(self.path),
             "categories": list(self.categories),
             "dataset": str(model.dataset_path),
@@ -403,8 +406,10 @@ class Model:
         try:
             run = read_run(self.path)
         except Exception:
-            return said | {"deleted": True}
-        return said | {key: run.get(key) for key in ("preset", "seed", "budget_minutes", "version")}
+            return summary | {"deleted": True}
+        return summary | {
+            key: run.get(key) for key in ("preset", "seed", "budget_minutes", "version")
+        }
 
     def __repr__(self) -> str:
         names = ", ".join(self.categories[:6]) + (" ..." if len(self.categories) > 6 else "")
@@ -456,27 +461,38 @@ def _boxed(answer: Completion, frame: SourceFrame, category: str, name: str) -> 
         place=SourceFrame(half * frame.scale, (x, y, z), frame.up, frame.unit),
         given=answer.given.numpy(),
         facts={
-            "explained": answer.explained,
+            "log_density": answer.log_density,
             "misfit": answer.misfit,
             "plausible": answer.plausible,
         },
     )
 
 
+def _given(shape: Any) -> Shape:
+    """A shape with enough points to say something of its form; see :func:`read_shape`.
+
+    Raises:
+        InputError: it has fewer than 16 points.
+    """
+    found = read_shape(shape)
+    if len(found) < FEWEST_POINTS:
+        raise InputError(f"expected at least {FEWEST_POINTS} points of a shape, got {len(found)}")
+    return found
+
+
 def _clouds(shapes: Any) -> list[NDArray[np.float32]]:
     """Clouds (P, 3) in their boxes, from any input that can be encoded."""
     if isinstance(shapes, Shapes):
-        return [shape.points for shape in shapes]
+        return [_given(shape).points for shape in shapes]
     if isinstance(shapes, list | tuple):
         return [cloud for one in shapes for cloud in _clouds(one)]
     if hasattr(shapes, "detach"):
         shapes = shapes.detach().cpu().numpy()
     if isinstance(shapes, np.ndarray) and shapes.ndim == 3:
-        return [read_shape(cloud).points for cloud in shapes]
+        return [_given(cloud).points for cloud in shapes]
     if isinstance(shapes, str | Path) and Path(shapes).suffix.lower() == ".npz":
-        return [shape.points for shape in Shapes.load(shapes)]
-    shape = read_shape(shapes)
-    return [shape.points]
+        return _clouds(Shapes.load(shapes))
+    return [_given(shapes).points]
 
 
 def load(run: Model | Path | str, *, device: str = "auto") -> Model:

@@ -227,8 +227,8 @@ def describe(result: dict[str, Any]) -> str:
     for row in result["rows"]:
         text = f"{row['method']:<24}{row['cloud']:<9}{row['points']:>7}{row['normals']:>11}"
         for title, name, kind in columns:
-            said = "-" if row[name] is None else format(row[name], kind)
-            text += f"{said:>{len(title) + 2}}"
+            cell = "-" if row[name] is None else format(row[name], kind)
+            text += f"{cell:>{len(title) + 2}}"
         lines.append(text)
     whys = {row["method"]: row["why"] for row in result["rows"] if row["why"]}
     lines += [f"{method}: not watertight, such as: {why}" for method, why in whys.items()]
@@ -274,15 +274,15 @@ def _draw(mesh: Mesh, count: int, rng: np.random.Generator) -> tuple[Points, Poi
 
 def _outer(mesh: Mesh, count: int, rng: np.random.Generator) -> Truth:
     """About ``count`` points of the outer surface of a mesh in the box, uniform by area."""
-    from pcgen.shapes.solid import Solid
+    from pcgen.shapes.signed_distances import OuterSurface
 
-    solid = Solid(mesh)
-    points, normals, sheet = solid.surface(2 * count, rng)
+    surface = OuterSurface(mesh)
+    points, normals, sheet = surface.sample(2 * count, rng)
     # The frame of solids is stretched: normals turn, and areas change by as much as these shrink.
-    normals = normals / solid.half
+    normals = normals / surface.half
     length = np.linalg.norm(normals, axis=1)
     chosen = rng.choice(len(points), size=count, p=length / length.sum())
-    points = points * solid.half + solid.centre
+    points = points * surface.half + surface.centre
     return Truth(points[chosen], (normals / length[:, None])[chosen], sheet[chosen])
 
 

@@ -197,7 +197,9 @@ def varied(
 
 def thinned(cloud: NDArray[np.float32] | Tensor, count: int, seed: int = 0) -> Tensor:
     """Draw ``count`` points of a cloud (n, 3) at random; with repeats if it has fewer."""
-    points = torch.as_tensor(np.array(cloud, np.float32))
+    if not isinstance(cloud, Tensor):
+        cloud = torch.from_numpy(np.array(cloud, np.float32))
+    points = cloud.float()
     generator = torch.Generator().manual_seed(seed)
     if len(points) >= count:
         return points[torch.randperm(len(points), generator=generator)[:count]]

@@ -10,10 +10,12 @@ import contextlib
 import multiprocessing
 import os
 import signal
+import sys
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
+from types import ModuleType
 from typing import Any
 
 from pcgen.errors import InputError
@@ -120,7 +122,7 @@ class Workers:
             process = self._context.Process(
                 target=_serve, args=(theirs, self._work, self._limits, self._common), daemon=True
             )
-            with _one_thread():
+            with _one_thread(), _no_script(self._work.__module__):
                 process.start()
             theirs.close()
         self._busy[pipe] = _Busy(process, attempt)
@@ -222,6 +224,18 @@ def _one_thread() -> Iterator[None]:
                 del os.environ[name]
             else:
                 os.environ[name] = value
+
+
+@contextlib.contextmanager
+def _no_script(module: str) -> Iterator[None]:
+    """Hide the script that called us: a worker would run it again, but needs only ``module``."""
+    script = sys.modules["__main__"]
+    if module != "__main__":
+        sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = script
 
 
 def _serve(pipe: Connection, work: Work, limits: Limits, common: SharedObject | None) -> None:

@@ -37,7 +37,7 @@ def packaged() -> tuple[str, ...]:
 def find_run(run: Path | str) -> Path:
     """The folder of a run, given its path or the name of one that comes with the package."""
     path = Path(run)
-    if not path.exists() and str(run) in packaged():
+    if str(run) in packaged() and not is_run(path):
         return _trained() / str(run)
     return path
 

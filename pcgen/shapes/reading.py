@@ -85,12 +85,12 @@ def open_bytes(
         mesh = Mesh(raw.vertices, raw.faces)
         check_mesh(mesh)
         return OpenedShape(mesh, raw.notes)
-    said = (NO_FACES,) if suffix in MESH_SUFFIXES and suffix != ".ply" else ()
+    remark = (NO_FACES,) if suffix in MESH_SUFFIXES and suffix != ".ply" else ()
     try:
         cloud, notes = clean_cloud(Cloud(raw.vertices, raw.normals), faulty)
     except MeshError as error:
-        raise MeshError(": ".join((*said, str(error)))) from None
-    return OpenedShape(cloud, (*said, *raw.notes, *notes))
+        raise MeshError(": ".join((*remark, str(error)))) from None
+    return OpenedShape(cloud, (*remark, *raw.notes, *notes))
 
 
 def read_mesh(

@@ -1,4 +1,4 @@
-"""Find the starter data: the ``data`` folder of a checkout, in ShapeNetCore's layout."""
+"""Find the starter data: archives of the package, in ShapeNetCore's layout."""
 
 from __future__ import annotations
 
@@ -13,13 +13,18 @@ def starter_path() -> Path:
     """The folder of the starter archives.
 
     Raises:
-        DataError: pcgen was installed without its checkout.
+        DataError: they are missing.
     """
-    folder = Path(__file__).resolve().parents[2] / "data"
+    # A wheel has the archives in `starter`. In a checkout that is a link to `data`, which a system
+    # without links stores as a text file.
+    here = Path(__file__).resolve()
+    folder = here.parents[1] / "starter"
+    if not folder.is_dir():
+        folder = here.parents[2] / "data"
     missing = [name for name in CATEGORIES if not (folder / f"{name}.zip").is_file()]
     if missing:
         raise DataError(
-            f"the starter data is not in {folder} ({', '.join(missing)}.zip missing); it comes "
-            "with the repository: run pcgen from a clone, or name a folder of your own meshes"
+            f"the starter data is not in {folder} ({', '.join(missing)}.zip missing); install "
+            "pcgen again, or name a folder of your own meshes"
         )
     return folder

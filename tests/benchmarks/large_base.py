@@ -93,7 +93,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def peak() -> float:
-    """Bytes, the most that this process ever had in memory."""
+    """The peak memory of this process in bytes."""
     return 1024.0 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 

@@ -179,7 +179,7 @@ def test_thumbnails_are_transparent_pictures(built):
 
 
 def unpack(packed):
-    """What scene.js does, in numpy."""
+    """The computation of scene.js in numpy."""
     header, raw = packed.header, base64.b64decode(packed.data)
     n = header["count"]
     coded = np.frombuffer(raw, "<u2", 3 * n).reshape(n, 3)

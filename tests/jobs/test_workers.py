@@ -1,4 +1,9 @@
-"""Workers crash, hang and run out of memory; the parent knows at which item, and goes on."""
+"""Workers crash, hang and run out of memory; the parent knows at which item, and continues."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -52,3 +57,19 @@ def test_tasks_may_be_added_between_outcomes():
             if outcome.task == ["first"]:
                 workers.submit(["second"])
     assert seen == ["first", "second"]
+
+
+def test_a_script_needs_no_guard(tmp_path):
+    """Workers of a script that is saved in a file do not run it again."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from pcgen.jobs.workers import Workers\n"
+        "from tests.jobs.hostile_work import misbehave\n"
+        "print('once')\n"
+        "with Workers(misbehave, 1) as workers:\n"
+        "    workers.submit(['fine'])\n"
+        "    print([outcome.result for outcome in workers.outcomes()])\n"
+    )
+    here = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, env=here)
+    assert (done.stdout, done.stderr) == ("once\n[['fine']]\n", "")

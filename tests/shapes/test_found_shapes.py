@@ -1,4 +1,4 @@
-"""What a source is found to hold: categories, versions, splits, and the file of each shape."""
+"""What is found in a source: categories, versions, splits, and the file of each shape."""
 
 import base64
 import io

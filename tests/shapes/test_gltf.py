@@ -1,4 +1,4 @@
-"""Whatever glTF may do to a shape is done, or refused by name; a box of 2 × 3 × 4 measures it."""
+"""Every feature of glTF is applied or refused, measured by a box of 2 × 3 × 4."""
 
 import json
 import struct
@@ -64,7 +64,7 @@ def read(data):
 
 
 def box(data):
-    """Corners of the box and area, volume of what was read."""
+    """The box, area and volume of a file."""
     mesh = read(data).shape
     a, b, c = mesh.triangles().transpose(1, 0, 2)
     volume = np.einsum("ij,ij->", a, np.cross(b, c)) / 6

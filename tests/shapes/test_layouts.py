@@ -1,4 +1,4 @@
-"""Each layout as it lies on disk, unpacked and zipped, recognised without being told."""
+"""Each layout on disk, unpacked and zipped, is recognised without --format."""
 
 import json
 import zipfile

@@ -1,4 +1,4 @@
-"""Listing a source: archives in place of folders, hostile members refused, links harmless."""
+"""Listing a source: archives count as folders, malicious members are refused, links are safe."""
 
 import os
 import zipfile
@@ -144,6 +144,6 @@ def test_a_prepared_set_is_no_source_and_is_passed_over_inside_one(tmp_path):
 
 def test_the_starter_data_is_found_or_missed_in_words(tmp_path, monkeypatch):
     assert {entry.path.split("/")[0] for entry in scan(starter_path()).entries} >= {"seat", "lamp"}
-    monkeypatch.setattr(starter, "__file__", str(tmp_path / "site" / "pcgen" / "shapes" / "x.py"))
-    with pytest.raises(DataError, match="run pcgen from a clone"):
+    monkeypatch.setattr(starter, "__file__", str(tmp_path / "pcgen" / "shapes" / "x.py"))
+    with pytest.raises(DataError, match="install pcgen again"):
         starter_path()

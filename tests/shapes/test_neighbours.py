@@ -1,4 +1,4 @@
-"""Files as other programs write them, beside those of :mod:`tests.shapes.test_reading`.
+"""Files of other programs, in addition to :mod:`tests.shapes.test_reading`.
 
 A box of 2 × 3 × 4 with a corner in the origin, or a square, measures what was read.
 """

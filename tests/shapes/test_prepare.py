@@ -1,4 +1,4 @@
-"""prepare, end to end: the same bytes every time, nothing half-visible, nothing lost."""
+"""prepare, end to end: the same bytes every time, no partial results, nothing lost."""
 
 import hashlib
 import json
@@ -40,7 +40,7 @@ def boxes(tmp_path):
 
 @pytest.fixture
 def small_pieces(monkeypatch):
-    """Pieces of two shapes, so that nine shapes are five pieces."""
+    """Shards of two shapes, so that nine shapes are five shards."""
     monkeypatch.setattr("pcgen.shapes.prepare.SHARD_SIZE", 2)
 
 
@@ -344,9 +344,9 @@ def test_solids_are_stored_beside_the_same_points(tmp_path, boxes):
     assert report["solids"] == "known of 9 of 9 shapes"
     assert dataset.content_hash == bare.content_hash
     assert (dataset.has_solids, bare.has_solids) == (True, False)
-    places = dataset.mapped_solids.astype(np.float64)
+    places = dataset.memmap_solids.astype(np.float64)
     assert places.shape == (9, 200, 4)
-    # Every box fills the frame of solids but for its flat axis, which the data set tells.
+    # Every box fills the frame of solids, except along its flat axis, known from the data set.
     half = np.abs(dataset.points(range(9))).max(1)
     half = np.maximum(half, 0.1)
     over = np.abs(places[..., :3]) - (np.abs(dataset.points(range(9))).max(1) / half)[:, None]
@@ -361,7 +361,7 @@ def test_clouds_have_no_solids_and_zeros_beside_meshes(tmp_path, boxes):
     dataset = Dataset.open(tmp_path / "mixed")
     assert report["solids"] == "known of 9 of 10 shapes"
     scan = dataset.ids.index("flat box/scan")
-    known = dataset.mapped_solids.any((1, 2))
+    known = dataset.memmap_solids.any((1, 2))
     assert known.sum() == 9
     assert not known[scan]
     clouds = tmp_path / "clouds"

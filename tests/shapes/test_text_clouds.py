@@ -1,4 +1,4 @@
-"""Text clouds as programs write them; 40 points on a sphere, each with its normal."""
+"""Text clouds of many programs: 40 points on a sphere, each with its normal."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""3MF of other programs: a box of 2 × 3 × 4 with a corner in the origin, placed by the file."""
+"""3MF of other programs: a box of 2 × 3 × 4 with a corner at the origin, placed by the file."""
 
 import io
 import zipfile
@@ -70,8 +70,8 @@ def test_every_unit_is_read_in_millimetres(unit, factor):
     data = package(model([thing(1)], ['objectid="1"'], f'unit="{unit}"'))
     sides = np.array([0, 0, 0, 2, 3, 4]) * factor
     assert np.allclose(measures(data), [*sides, 52 * factor**2, 24 * factor**3])
-    told = (f"its unit is the {unit}; it is read in millimetres",)
-    assert read_3mf(data).notes == (() if factor == 1 else told)
+    note = (f"its unit is the {unit}; it is read in millimetres",)
+    assert read_3mf(data).notes == (() if factor == 1 else note)
 
 
 def test_components_and_items_place_objects_by_their_transforms():
@@ -93,7 +93,7 @@ def test_a_mirrored_item_keeps_its_outside_outside():
 
 
 def test_objects_of_other_parts_may_have_equal_numbers():
-    # As slicers write projects: a file for each object, whose numbers repeat. trimesh mixes them.
+    # Projects of slicers have a file per object, and their ids repeat; trimesh confuses them.
     small, large = (model([thing(1, mesh_of(k)), thing(2, mesh_of(7))], []) for k in (1, 2))
     whole = thing(
         9,

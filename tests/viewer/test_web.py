@@ -41,7 +41,7 @@ def test_hosts_that_others_reach_are_known(host, own):
 
 
 class Served:
-    """A page on a thread of its own, and a browser that looks at it."""
+    """A page in its own thread, and a browser that shows it."""
 
     def __init__(self, controller, folder):
         self.page = web.Page(controller, "test", port=18_080)
@@ -65,7 +65,7 @@ class Served:
             self.browser.settle()
 
     def click(self, label):
-        """Press the button that reads ``label``."""
+        """Press the button with the text ``label``."""
         found = f"[...document.querySelectorAll('button')].find((b) => b.innerText === '{label}')"
         self.browser.wait(f"!!{found} && !{found}.disabled")
         self.browser.run(f"{found}.click()")

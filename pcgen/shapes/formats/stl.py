@@ -67,5 +67,5 @@ def _read_text(data: bytes) -> RawShape:
     sizes = [len(_VERTEX.findall(loop)) for loop in _LOOP_END.split(data)]
     if sizes[-1]:
         raise MeshError(f"the STL file ends within a facet: {len(lines)} vertices, {loops} loops")
-    faces, told = triangles(corners, np.arange(len(corners)), np.array(sizes[:-1], np.int64))
-    return RawShape(corners, faces, notes=(*notes, *told))
+    faces, more = triangles(corners, np.arange(len(corners)), np.array(sizes[:-1], np.int64))
+    return RawShape(corners, faces, notes=(*notes, *more))

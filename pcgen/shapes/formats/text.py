@@ -59,8 +59,8 @@ def read_text(data: bytes, sibling: Sibling | None = None) -> RawShape:
         lines = [plain_nan(line).partition(b"#")[0] for line in lines]
     lines = _separated(lines)
     if lines and lines[0].strip().isdigit():
-        lines, said = _without_counts(lines)
-        notes += said
+        lines, more = _without_counts(lines)
+        notes += more
     if not lines:
         raise MeshError("no points: the file has no line 'x y z'")
     first = plain_nan(lines[0]).split()
@@ -120,19 +120,19 @@ def _header(lines: list[bytes]) -> tuple[list[bytes], list[bytes], tuple[str, ..
 
     A comment gives them if it has a name for each column.
     """
-    ignored, start, told = 0, len(lines), list[bytes]()
+    ignored, start, columns = 0, len(lines), list[bytes]()
     for k, line in enumerate(lines[:_HEAD]):
         names, words = _names(line), re.split(rb"[\s,;]+", plain_nan(line).strip(b" \t,;\r"))
         numbers = [bool(_NUMBER.fullmatch(word)) for word in words]
         named = {b"x", b"y", b"z"} <= set(names)
         if line.lstrip().startswith(_COMMENTS):
-            told = names if named else told
+            columns = names if named else columns
         elif named:
             return names, lines[k + 1 :], ()
         elif all(numbers[:3]):
             start = min(start, k)
             if len(words) > 1:  # else it is a count
-                told = told if len(told) == len(words) else []
+                columns = columns if len(columns) == len(words) else []
                 break
         else:
             ignored += 1
@@ -140,12 +140,12 @@ def _header(lines: list[bytes]) -> tuple[list[bytes], list[bytes], tuple[str, ..
                 return [], lines, ()
     if start == len(lines):
         return [], lines, ()
-    if not ignored or told:
-        return told, lines[start:], ()
-    said = "the first line has no numbers and is"
+    if not ignored or columns:
+        return columns, lines[start:], ()
+    note = "the first line has no numbers and is"
     if ignored > 1:
-        said = f"the first {ignored} lines have no numbers and are"
-    return [], lines[start:], (f"{said} ignored; columns 1 to 3 are x, y, z",)
+        note = f"the first {ignored} lines have no numbers and are"
+    return [], lines[start:], (f"{note} ignored; columns 1 to 3 are x, y, z",)
 
 
 def _is_counted(lines: list[bytes], width: int) -> bool:

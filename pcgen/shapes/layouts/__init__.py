@@ -92,17 +92,17 @@ def _layout(name: str) -> Layout:
 def whole_shapes(entries: list[Entry]) -> tuple[list[Entry], tuple[str, ...]]:
     """The files of a completion data set that hold whole shapes, and a remark on partial ones.
 
-    The folder or the end of a name tells whole shapes from partial ones; without whole ones, all
+    Folders and the ends of names distinguish whole from partial shapes; without whole ones, all
     files are used.
     """
 
-    def tells(entry: Entry, words: tuple[str, ...]) -> bool:
+    def has_word(entry: Entry, words: tuple[str, ...]) -> bool:
         *folders, name = entry.path.lower().split("/")
         end = re.split(r"[-_. ]", name.rsplit(".", 1)[0])[-1]
         return end in words or any(folder in words for folder in folders)
 
-    partial = {entry.path for entry in entries if tells(entry, _PARTIAL)}
-    if not partial or not any(tells(e, WHOLE) for e in entries if e.path not in partial):
+    partial = {entry.path for entry in entries if has_word(entry, _PARTIAL)}
+    if not partial or not any(has_word(e, WHOLE) for e in entries if e.path not in partial):
         return entries, ()
     remark = f"{len(partial)} partial clouds of a completion data set are left out"
     return [entry for entry in entries if entry.path not in partial], (remark,)

@@ -275,17 +275,17 @@ def _by_name(folder: str, shapes: list[Entry]) -> bool:
 def _rows(item: SourceItem, classes: dict[int, str], rejected: list[Rejected]) -> list[SourceItem]:
     """The clouds of a file of arrays, one of (P, 3) or N of (N, P, 3), with their classes."""
     try:
-        (stack,) = cloud_arrays_of(item.entry)
+        (cloud_array,) = cloud_arrays_of(item.entry)
     except (InputError, MeshError, OSError, MemoryError) as error:
         rejected.append(Rejected(item.where, str(error)))
         return []
     name = item.id.removeprefix(f"{item.category}/")
-    labels = [class_of(label, classes) for label in stack.labels]
-    if len(stack.shape) == 2:
+    labels = [class_of(label, classes) for label in cloud_array.labels]
+    if len(cloud_array.shape) == 2:
         category = labels[0] if labels else item.category
         one = dataclasses.replace(item, category=category, id=f"{category}/{name}")
-        return [dataclasses.replace(one, points=stack.points)]
-    categories = labels or [item.category] * stack.shape[0]
+        return [dataclasses.replace(one, points=cloud_array.points)]
+    categories = labels or [item.category] * cloud_array.shape[0]
     return [
         dataclasses.replace(
             item,
@@ -294,9 +294,9 @@ def _rows(item: SourceItem, classes: dict[int, str], rejected: list[Rejected]) -
             split=item.split or split_in(item.entry.stem),
             names=(f"{item.entry.path}[{row}]",),
             row=row,
-            points=stack.points,
+            points=cloud_array.points,
         )
-        for row in range(stack.shape[0])
+        for row in range(cloud_array.shape[0])
     ]
 
 

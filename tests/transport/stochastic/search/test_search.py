@@ -1,4 +1,4 @@
-"""The search for cells among many atoms: exact when wide, and a solver that it does not mislead."""
+"""The search for cells among many atoms is exact if wide, and does not mislead the solver."""
 
 import pytest
 import torch
@@ -111,7 +111,7 @@ def test_cells_without_a_sample_are_found_as_by_all_scores(monkeypatch, narrow, 
     new = estimate(30_000, -6)[1]
     assert torch.equal(found.searched_counts > 0, (counts == 0) & (new > 0))
     assert found.searched_counts[7] == 0
-    # 33,000 samples are eleven a cell, so those that none of them met are dead, not untested.
+    # 33,000 samples are eleven per cell, so cells without one are dead, not untested.
     assert found.dead == ((counts + new) == 0).sum()
     assert (few.dead, found.untested) == (0, 0)
     assert found.counts is counts
@@ -121,7 +121,7 @@ def test_cells_without_a_sample_are_found_as_by_all_scores(monkeypatch, narrow, 
 
 
 def test_atoms_without_structure_are_scored_in_full(searched_from):
-    # In 64 dimensions every atom is as near to every other.
+    # In 64 dimensions all atoms are about equally far from each other.
     atoms = torch.randn(1500, 64, generator=draw(6))
     states = []
     solution = solve(SemidiscreteProblem(GaussianSource(64), atoms), on_step=states.append)
