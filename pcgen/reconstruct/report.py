@@ -73,8 +73,8 @@ def measure(
     offset = far_offset(vertices)
     shape = topology(vertices - offset, faces)
     if offset.any():
-        x, y, z = offset
-        notes = (*notes, f"far from the origin; STL files have ({x:g}, {y:g}, {z:g}) subtracted")
+        place = ", ".join(f"{x + 0.0:.12g}" for x in offset)
+        notes = (*notes, f"far from the origin; STL files have ({place}) subtracted")
     if not shape.watertight:
         notes = (*notes, f"{OPEN}: {open_edges(vertices - offset, faces)}")
     to_mesh = distance_to_mesh(points, vertices, faces)

@@ -38,7 +38,7 @@ print(json.dumps([said, usable, [str(w.message) for w in told if "KeOps" in str(
 def ask(**environment):
     """The error of an explicit keops, whether ``auto`` would use it on CUDA, and its warnings."""
     done = subprocess.run(
-        [sys.executable, "-c", ASKED], capture_output=True, text=True, check=True, timeout=300,
+        [sys.executable, "-c", ASKED], capture_output=True, text=True, check=True, timeout=1800,
         env={**os.environ, "CUDA_VISIBLE_DEVICES": "", **environment},
     )  # fmt: skip
     return json.loads(done.stdout.splitlines()[-1])

@@ -32,7 +32,7 @@ def torchrun(processes, *words):
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
         [*command, "--nproc_per_node", str(processes), *map(str, words)],
-        capture_output=True, text=True, cwd=ROOT, env=environment, timeout=900,
+        capture_output=True, text=True, cwd=ROOT, env=environment, timeout=3600,
     )  # fmt: skip
     return done.returncode, done.stderr
 

@@ -250,6 +250,8 @@ def test_folders_of_hashes_name_no_category(tmp_path):
     assert {item.category for item in make_plan(tmp_path / "abo").items} == {"abo"}
     put(tmp_path / "letters", **objs(*(f"{h}/{h}_0000000{k}.obj" for k in "123" for h in "AB")))
     assert {item.category for item in make_plan(tmp_path / "letters").items} == {"A", "B"}
+    put(tmp_path / "tv", **objs(*(f"{c}/{c}000000{k}.obj" for k in "123" for c in ("tv", "desk"))))
+    assert {item.category for item in make_plan(tmp_path / "tv").items} == {"tv", "desk"}
 
 
 def test_a_table_of_synsets_may_begin_with_a_mark(tmp_path):

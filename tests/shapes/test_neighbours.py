@@ -229,6 +229,7 @@ def test_stl_in_text_of_several_solids_and_polygons():
         for quad in QUADS
     )
     assert_box(f"solid quads\n{facets}endsolid\n", ".stl")
+    assert_box(f"solid quads {facets} endsolid".replace("\n", " "), ".stl")
 
 
 @pytest.mark.parametrize("coding", ["ascii", "binary", "binary_compressed"])

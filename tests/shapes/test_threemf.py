@@ -110,7 +110,7 @@ def test_what_is_no_part_of_the_shape_is_told():
     objects = [thing(1), thing(2, kind="support"), thing(3, mesh_of(5))]
     data = package(model(objects, ['objectid="1"', 'objectid="2"']))
     assert np.allclose(measures(data), [0, 0, 0, 2, 3, 4, 52, 24])  # 3 is in no item
-    assert read_3mf(data).notes == ("1 objects are for support; left out",)
+    assert read_3mf(data).notes == ("1 objects are for support or other purposes; left out",)
     beams = mesh_of().replace("</mesh>", "<b:beamlattice/></mesh>")
     data = package(model([thing(1, beams)], ['objectid="1"']))
     assert read_3mf(data).notes == (f"elements of {LATTICE} are not understood",)
@@ -155,3 +155,17 @@ def test_a_shape_far_away_keeps_its_digits():
 def test_3mf_files_are_shapes_of_a_set(tmp_path):
     (tmp_path / "a.3MF").write_bytes(package(model([thing(1)], ['objectid="1"'])))
     assert [item.entry.path for item in make_plan(tmp_path).items] == ["a.3MF"]
+
+
+def test_modifiers_of_slicers_are_told():
+    # BambuStudio calls them "other", PrusaSlicer lists them in a table.
+    whole = thing(3, parts('objectid="1"', 'objectid="2"'))
+    bambu = package(model([thing(1), thing(2, kind="other"), whole], ['objectid="3"']))
+    assert measures(bambu)[-1] == pytest.approx(24)
+    assert read_3mf(bambu).notes == ("1 objects are for support or other purposes; left out",)
+    content = io.BytesIO(package(model([thing(1)], ['objectid="1"'])))
+    with zipfile.ZipFile(content, "a") as archive:
+        entry = '<metadata type="volume" key="modifier" value="1"/>'
+        archive.writestr("Metadata/Slic3r_PE_model.config", f"<config>{entry}</config>")
+    notes = ("1 parts are modifiers of the slicer; read like the others",)
+    assert read_3mf(content.getvalue()).notes == notes

@@ -78,7 +78,8 @@ def find(listing: Listing) -> Found:
         if folders:
             by_folder[folders[0]].append(entry)
     shards = {f for f in by_folder if _SHARD.fullmatch(f) or _FORMAT.fullmatch(f)}
-    shards |= {f for f, group in by_folder.items() if _by_name(f, group)}
+    if all(_by_name(folder, group) for folder, group in by_folder.items()):
+        shards = set(by_folder)
     single = sum(len(group) == 1 for group in by_folder.values())
     folders_are_categories = single * 2 <= len(by_folder) and len(shards) * 2 <= len(by_folder)
     names = synset_names(listing)
@@ -261,15 +262,10 @@ def _place(
 def _by_name(folder: str, shapes: list[Entry]) -> bool:
     """Whether a folder holds the long names that begin or end with its own one or two letters, as
     of hashes: ``B/B075X4QMX3.glb``."""
-    own = folder.lower()
-    stems = [entry.stem.lower() for entry in shapes]
-    return len(own) <= 2 and (
-        all(len(stem) >= 8 and stem.isalnum() for stem in stems)
-        and any(
-            all(map(test, stems))
-            for test in (lambda s: s.startswith(own), lambda s: s.endswith(own))
-        )
-    )
+    own, stems = folder.lower(), [entry.stem.lower() for entry in shapes]
+    begins = all(stem.startswith(own) for stem in stems)
+    alike = begins or all(stem.endswith(own) for stem in stems)
+    return len(own) <= 2 and alike and all(len(s) >= 8 and s.isalnum() for s in stems)
 
 
 def _rows(item: SourceItem, classes: dict[int, str], rejected: list[Rejected]) -> list[SourceItem]:
