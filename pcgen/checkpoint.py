@@ -77,26 +77,6 @@ class Schema:
 
 
 WEIGHTS = Schema(meta={"step": int, "settings": dict})
-STATE = Schema(
-    meta={"step": int, "seconds": float, "optimiser": dict}, tensors={"generator": ("i", 1)}
-)
-BASE = Schema(meta={"family": str, "format": int})
-SOLVE = Schema(
-    meta={
-        "key": str, "seed": int, "step": int, "samples": int, "looks": int, "batch": int,
-        "averaging": bool, "level": int, "pace": int, "age": int, "goal": int, "averaged": int,
-        "beam": int, "least": int,
-        "epsilon": float, "weight": float, "noise": float, "seconds": float,
-    },
-    tensors={"potential": ("f", 1), "average": ("f", 1)},
-)  # fmt: skip
-LATENTS = Schema(
-    meta={"scale": float, "names": dict},
-    tensors={
-        "z": ("f", 2), "parent": ("i", 2), "mirrored": ("i", 2), "label": ("i", 1),
-        "mean": ("f", 1), "axes": ("f", 2),
-    },
-)  # fmt: skip
 
 
 def load(

@@ -186,11 +186,11 @@ def _speed(name: str, cores: int) -> Finding:
     """The expected speed of a preset, from steps of its autoencoder, with one and more threads."""
     threads = sorted({1, max(1, cores)})
     code = _STEP_PROBE.format(name=name, threads=threads, steps=PRESETS[name])
-    works, said = probe(code)
+    works, output = probe(code)
     label = f"preset {name}"
     if not works:
-        return Finding(label, False, said, "too slow or too large here; use another preset")
-    steps, share, times = json.loads(said)
+        return Finding(label, False, output, "too slow or too large here; use another preset")
+    steps, share, times = json.loads(output)
     measured = ", ".join(
         f"{1000 * seconds:.0f} ms with {count} thread{'s' * (count > 1)}"
         for count, seconds in zip(threads, times, strict=True)

@@ -165,7 +165,7 @@ def solve(
 
     Args:
         problem: source, atoms and weights.
-        method: ``line``, ``newton``, ``semidual``, or ``auto``, which selects one.
+        method: ``univariate``, ``newton``, ``semidual``, or ``auto``, which selects one.
         tolerance: χ² of the cell masses, for the stochastic method.
         max_samples: its budget; None for 40 N / tolerance.
         start: an earlier solution to start from, or its file.
@@ -174,6 +174,7 @@ def solve(
         seed: of all samples.
         device: ``auto``, ``cpu`` or ``cuda``; None for that of the atoms.
         progress: show progress on stderr.
+
     Processes started by torchrun share the samples of the stochastic method.
 
     Returns:

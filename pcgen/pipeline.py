@@ -263,6 +263,7 @@ def demo(
         "samples": str(out / "samples.npz"),
         "run": str(run),
         "watertight": meshes["summary"]["watertight"],
+        "open": meshes["summary"]["open"],
         "count": count,
         "evaluation": report,
     }

@@ -130,8 +130,8 @@ class Group:
         """The result of ``make`` in the first process, plain JSON data, in every process."""
         if self.size == 1:
             return make()
-        said = json.dumps(make()).encode() if self.first else b""
-        return json.loads(self._bytes(said))  # type: ignore[no-any-return]
+        sent = json.dumps(make()).encode() if self.first else b""
+        return json.loads(self._bytes(sent))  # type: ignore[no-any-return]
 
     def tensors(
         self, make: Callable[[], tuple[dict[str, Tensor], dict[str, Any]]]
@@ -141,11 +141,11 @@ class Group:
             return make()
         from safetensors.torch import load, save
 
-        said, rest = b"", dict[str, Any]()
+        sent, rest = b"", dict[str, Any]()
         if self.first:
             tensors, rest = make()
-            said = save({name: tensor.contiguous() for name, tensor in tensors.items()})
-        return load(self._bytes(said)), self.value(lambda: rest)
+            sent = save({name: tensor.contiguous() for name, tensor in tensors.items()})
+        return load(self._bytes(sent)), self.value(lambda: rest)
 
     def same(self, make: Callable[[], str], complaint: str) -> None:
         """Compare the text that ``make`` returns here with that in the first process.

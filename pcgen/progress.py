@@ -1,8 +1,8 @@
 """Progress on stderr: one live line on a terminal, a line every half minute elsewhere.
 
 Library loops never print; the caller that owns the loop opens a :func:`bar` and advances it. The
-remaining time is estimated from the last minute only, so it is soon right again after the machine
-has become slower or faster. Within :func:`within`, the remaining time of the whole work is shown
+remaining time is estimated from the last minute only, so it soon recovers when the machine becomes
+slower or faster. Within :func:`within`, the remaining time of the whole work is shown
 too.
 """
 

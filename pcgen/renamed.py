@@ -72,6 +72,7 @@ _OTHERS = {
     "reconstruct.classic": "reconstruct.open3d_methods",
     "reconstruct.volume": "reconstruct.inside_cells",
     "reconstruct.embed": "reconstruct.embedding",
+    "api.meshing": "api.shapes",
     "shapes.apart": "shapes.sandbox",
     "shapes.pieces": "shapes.shards",
     "shapes.places": "shapes.category_frames",
@@ -80,6 +81,7 @@ _OTHERS = {
     "shapes.evidence": "shapes.consistency",
     "shapes.fetch": "shapes.remote_datasets",
     "shapes.one": "shapes.cloud_files",
+    "shapes.solid": "shapes.signed_distances",
     "evaluate.annealed": "distances.annealed_emd",
     "evaluate.bounds": "distances.bounds",
     "evaluate.annealed_emd": "distances.annealed_emd",
@@ -157,7 +159,8 @@ _WITHIN = {
         "Figure=Metric figures_of=metrics_of yardsticks=ceilings short=last_part"
     ),
     "evaluate.html_report": "figures_page=metrics_page",
-    "children.drawing": "Pairs=MatchedClouds",
+    "children": "Reach=BlendSettings",
+    "children.drawing": "Pairs=MatchedClouds Reach=BlendSettings",
     "distances.novelty": ("Newness=Novelty NoveltyJudge=NoveltyIndex two_draw=two_draw_distances"),
     "evaluate.cloud_sets": "RealSets=ReferenceSets pair_up=pair_trials same_again=ceiling_trials",
     "evaluate.reference_sets": "read_real=read_reference_sets",
@@ -222,7 +225,8 @@ _WITHIN = {
     "model.trajectories": (
         "follow=flow_trajectory Networks=FlowNetworks weights=load_weights check=check_counts"
     ),
-    "train.data": "Mapped=MappedRows",
+    "train.data": "Mapped=MemmapRows MappedRows=MemmapRows",
+    "shapes.signed_distances": "Solid=OuterSurface sample_solid=sample_signed_distances",
     "train.latent_flow": "Pairs=CoupledLatents",
     "children.rule": "Figures=NoveltyStatistics figures_of=novelty_statistics",
     "jobs.child": "told=error_data raise_told=raise_error",

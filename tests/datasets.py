@@ -64,6 +64,6 @@ def write_dataset(
 def check_hashes(dataset: Dataset) -> None:
     """Read all data; AssertionError if a shape or the index has changed."""
     for number, row in enumerate(dataset.rows):
-        normals = dataset.mapped_normals[number] if dataset.has_normals else None
-        assert shape_hash(dataset.mapped_points[number], normals) == row.sha256, row.id
+        normals = dataset.memmap_normals[number] if dataset.has_normals else None
+        assert shape_hash(dataset.memmap_points[number], normals) == row.sha256, row.id
     assert index_hash(dataset.rows) == dataset.content_hash

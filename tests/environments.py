@@ -1,4 +1,4 @@
-"""Run the tests in environments of their own: lowest and newest versions, PyTorch3D, the wheel.
+"""Run the tests in separate environments: lowest and newest versions, PyTorch3D, the wheel.
 
     python tests/environments.py lowest --python python3.11
     python tests/environments.py newest --python python3.13
@@ -38,7 +38,7 @@ def lowest(requirements: list[str]) -> list[str]:
 
 
 def requirements(kind: str) -> list[str]:
-    """What pip is asked for, in the words of pyproject.toml."""
+    """The requirements for pip, from pyproject.toml."""
     extras = PROJECT["optional-dependencies"]
     # Linters are pinned and no test needs them; they only narrow what else can be installed.
     whole = PROJECT["dependencies"] + [tool for tool in extras["dev"] if "==" not in tool]
@@ -48,7 +48,7 @@ def requirements(kind: str) -> list[str]:
 
 
 def make(kind: str, python: str) -> Path:
-    """An environment with the requirements of ``kind``; gives its interpreter."""
+    """Make an environment with the requirements of ``kind``; returns its interpreter."""
     version = subprocess.run(
         [python, "-c", "import sys; print('%d.%d' % sys.version_info[:2])"],
         check=True, capture_output=True, text=True,

@@ -1,4 +1,4 @@
-"""Checkpoints: what goes in comes out, and nothing else is believed."""
+"""Checkpoints survive a round trip, and anything else is refused."""
 
 import json
 import pickle

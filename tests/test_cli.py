@@ -1,4 +1,4 @@
-"""The command line: light, documented, one line for a known error."""
+"""The command line: light imports, documented, one line for a known error."""
 
 import argparse
 import json
@@ -95,10 +95,10 @@ def test_a_device_without_memory_is_one_line_that_says_what_helps(monkeypatch, c
 
     monkeypatch.setattr("pcgen.cli.doctor.run", run)
     assert cli.main(["doctor"]) == 2
-    said = capsys.readouterr().err
-    assert said.count("\n") == 1
-    assert "2.00 GiB" in said
-    assert "--accumulate" in said
+    message = capsys.readouterr().err
+    assert message.count("\n") == 1
+    assert "2.00 GiB" in message
+    assert "--accumulate" in message
 
 
 def test_an_error_that_quotes_lines_is_one_line_all_the_same():
@@ -130,7 +130,7 @@ def test_a_keyboard_interrupt_says_how_to_go_on(monkeypatch, capsys):
 
 
 def test_the_choices_of_train_are_those_of_the_rooms_behind_it():
-    """Spelled out in the command, which may not import those rooms to show its help."""
+    """Repeated in the command, which may not import those packages to show its help."""
     from pcgen.base import FAMILIES
     from pcgen.cli import train
     from pcgen.latent.autoencoder import CODECS

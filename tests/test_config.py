@@ -1,4 +1,4 @@
-"""Settings to JSON and back, strictly."""
+"""Settings are converted to JSON and back, strictly."""
 
 from dataclasses import dataclass, field
 from typing import Literal

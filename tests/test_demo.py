@@ -1,4 +1,4 @@
-"""The demo's own choices; the whole of it runs in the slow tests."""
+"""The choices of the demo; the slow tests run all of it."""
 
 import pytest
 
@@ -13,7 +13,7 @@ class Reached(Exception):
 
 @pytest.fixture
 def budget(monkeypatch):
-    """Gives the minutes that a demo trains for, without training."""
+    """The minutes that a demo trains for, without training."""
 
     def train(dataset, out, *, budget_minutes, **options):
         raise Reached(budget_minutes)

@@ -1,4 +1,4 @@
-"""The pictures of the concept pages, and docstrings as the pages show them."""
+"""The pictures of the concept pages, and docstrings as rendered."""
 
 import ast
 import importlib.util

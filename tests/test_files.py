@@ -1,4 +1,4 @@
-"""Writing: either the old file or the new one, and one writer at a time."""
+"""Writing leaves the old file or the new one, and allows one writer at a time."""
 
 import contextlib
 import errno
@@ -38,7 +38,7 @@ def test_the_lock_of_a_file_is_gone_with_its_owner(tmp_path):
 
 
 def test_a_lock_that_its_owner_removes_while_another_opens_it_is_no_lock(tmp_path, monkeypatch):
-    """The second would hold a file that nobody finds, and a third another of the same name."""
+    """Otherwise the second locks an unlinked file, and a third another of the same name."""
     claim, beside = files._claim, tmp_path / ".map.npz.lock"
 
     def late(handle):
@@ -110,7 +110,7 @@ def test_a_second_writer_is_refused_and_told_who_the_first_is(tmp_path):
 
 
 def test_what_a_killed_process_left_is_removed_by_the_next(tmp_path, monkeypatch):
-    """Old temporary files go, unless their owner still holds them; young ones may be unlocked."""
+    """Old temporary files are removed unless locked by their owner; recent ones may be unlocked."""
     monkeypatch.setattr("pcgen.files._tidied", set())
     left, held, young = (tmp_path / f".part-{name}" for name in ("left", "held", "young"))
     for path in (left, held, young):

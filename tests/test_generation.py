@@ -238,7 +238,7 @@ def test_a_run_of_another_format_is_refused(run, dataset, tmp_path):
 
 @pytest.mark.slow
 def test_a_training_killed_at_random_moments_ends_at_the_same_weights(run, dataset, tmp_path):
-    """kill -9 of real processes, again and again, until one of them gets through."""
+    """kill -9 of real processes, repeated until one of them finishes."""
     out = tmp_path / "killed"
     command = [
         sys.executable, "-m", "pcgen", "train", str(dataset), "--out", str(out),

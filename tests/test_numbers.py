@@ -1,4 +1,4 @@
-"""Numbers that stay numbers: drift of long float32 sums, guards that name a place, same bits."""
+"""Numerics: drift of long float32 sums, guards that name a tensor, reproducible bits."""
 
 import numpy as np
 import pytest
@@ -39,7 +39,7 @@ def test_chamfer_of_long_clouds_does_not_drift(long_clouds):
 
 
 def test_masses_of_cells_are_summed_without_drift(generator):
-    """A float32 sum of so many shares loses the smallest cells; the oracle is float64."""
+    """A float32 sum of this many shares loses the smallest cells; the oracle is float64."""
     x = torch.randn(MANY, 2, generator=generator)
     atoms, offset = torch.randn(30, 2, generator=generator), torch.zeros(30)
     offset[0] = -6.0  # a cell of very little mass
@@ -79,7 +79,7 @@ def test_soft_maxima_of_many_atoms_do_not_drift(generator):
 
 
 def test_the_moving_average_of_weights_does_not_drift(tmp_path, generator):
-    """20,000 float32 steps of the exponential average, beside the same in float64."""
+    """20,000 float32 steps of the exponential average, compared with float64."""
     module = torch.nn.Linear(8, 8)
     settings = LoopSettings(steps=20_000, batch=1)
     trainer = Trainer(tmp_path, module, lambda *_: torch.zeros(()), settings, seed=0)
@@ -95,7 +95,7 @@ def test_the_moving_average_of_weights_does_not_drift(tmp_path, generator):
 
 
 def test_the_average_of_potentials_is_that_of_float64(generator):
-    """Every step's iterate, gathered again and averaged by NumPy."""
+    """The iterates of all steps, averaged by NumPy."""
     problem = SemidiscreteProblem(GaussianSource(2), torch.randn(50, 2, generator=generator))
     states: list = []
     SemidualSolver(tolerance=0.001).solve(problem, generator, on_step=states.append)

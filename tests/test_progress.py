@@ -1,4 +1,4 @@
-"""Progress: what is left by the last minute, lines in a log, one line on a terminal."""
+"""Progress: the remaining time by the last minute, lines in a log, one line on a terminal."""
 
 import io
 import re
@@ -17,14 +17,14 @@ def clock(monkeypatch):
 
 
 def take(bar, clock, steps, seconds):
-    """So many steps, evenly over the seconds."""
+    """Make this many steps, evenly over the seconds."""
     for _ in range(steps):
         clock.seconds += seconds / steps
         bar.advance(note="loss 1")
 
 
 def test_the_time_left_follows_the_last_minute(clock, capsys):
-    """Quick for an hour, then ten times slower: soon only the slow minutes count."""
+    """Fast for an hour, then ten times slower: soon only the slow minutes count."""
     with progress.bar("points", 40_000) as bar:
         take(bar, clock, 36_000, 3600)
         assert bar._pace.left() == pytest.approx(400, rel=0.02)

@@ -1,4 +1,4 @@
-"""The tour of the quick start, line by line, and what README and pages name."""
+"""The commands of the quick start, and the names in README and pages."""
 
 import argparse
 import importlib
@@ -25,7 +25,7 @@ def lines_of(text, heading):
 
 @pytest.mark.slow
 def test_every_line_of_the_tour_works(tmp_path, monkeypatch):
-    """As written, but for the training time: the tiny preset instead of three minutes."""
+    """As written, except that the tiny preset replaces three minutes of training."""
     import subprocess
 
     monkeypatch.chdir(tmp_path)
@@ -67,7 +67,7 @@ def test_the_lines_of_the_readme_are_in_the_tour():
 
 
 def test_every_command_that_a_page_shows_exists():
-    """Of lines that begin with the command, in blocks and in code."""
+    """Names in lines that begin with the command, in blocks and in code."""
     shown = {
         name for page in PAGES for name in re.findall(r"(?:^|`)pcgen ([a-z]+)", page, re.MULTILINE)
     }
@@ -76,7 +76,7 @@ def test_every_command_that_a_page_shows_exists():
 
 
 def shown_commands():
-    """Every command that a page shows in a block, or a help text among its examples."""
+    """Every command in a block of a page or in the examples of a help text."""
     blocks = [block for page in PAGES for block in re.findall(r"```.*?\n(.*?)```", page, re.DOTALL)]
     modules = [importlib.import_module(f"pcgen.cli.{name}") for name in cli.COMMANDS]
     text = "\n".join([*blocks, *(module.__doc__ or "" for module in modules)])

@@ -1,4 +1,4 @@
-"""Names from before still import, with a warning that tells the new one."""
+"""Old names can still be imported, with a warning that says the new one."""
 
 import importlib
 

@@ -1,4 +1,4 @@
-"""How many threads: what was asked for, a container's quota, and what is free."""
+"""The number of threads: requests, the quota of a container, and free cores."""
 
 import os
 
@@ -15,7 +15,7 @@ from tests.datasets import write_dataset
 
 @pytest.fixture(autouse=True)
 def four_cores(monkeypatch):
-    """Nobody has said anything, and the machine has four cores; torch's threads stay."""
+    """No variable is set, and the machine has four cores; torch's threads stay."""
     before = torch.get_num_threads()
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 1, 2, 3})
@@ -25,7 +25,7 @@ def four_cores(monkeypatch):
 
 
 def machine(root, membership, quotas):
-    """A system whose ``/proc`` says which control groups this process is in."""
+    """A system whose ``/proc`` lists the control groups of this process."""
     (root / "proc/self").mkdir(parents=True)
     (root / "proc/self/cgroup").write_text(membership)
     for path, text in quotas.items():

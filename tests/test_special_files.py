@@ -1,6 +1,6 @@
 """Pipes, sockets, devices and folders where a file is expected: refused at once, never opened.
 
-A pipe would block for good, a device never ends; an alarm fails the test where one is read.
+A pipe would block forever and a device never ends; an alarm fails the test if one is read.
 """
 
 import csv
@@ -138,6 +138,6 @@ def test_in_a_source_they_are_rejected_by_name(tmp_path):
 
 
 def test_a_file_that_says_it_is_empty_and_is_not_is_refused():
-    """As those under /proc do, whose contents may have no end."""
+    """Like files under /proc, whose contents may have no end."""
     with pytest.raises(InputError, match="ordinary file"):
         read_file(Path("/proc/self/status"))

@@ -20,7 +20,7 @@ OLD_RUN = {
 
 
 def command_in(message: str) -> list[str]:
-    """The words of the command that a message ends in."""
+    """The words of the command at the end of a message."""
     words = shlex.split(message[message.index("with: ") + len("with: ") :])
     assert words[0] == "pip" or (words[0] == "pcgen" and words[1] in COMMANDS)
     return words

@@ -6,9 +6,9 @@ keywords, prints nothing unless ``progress=True``, and returns a frozen object w
 
 * :mod:`data` - :func:`prepare` and :class:`Data`, a data set.
 * :mod:`training` - :func:`train`; :mod:`model` - :func:`load` and :class:`Model`, a trained run.
-* :mod:`shapes` - :class:`Shape`, :class:`Shapes`; :mod:`meshes` - :class:`SurfaceMesh`.
-* :mod:`meshing` - :func:`mesh`, :func:`save_meshes`; :mod:`looking` - :func:`view`,
-  :func:`save_gallery`.
+* :mod:`shapes` - :class:`Shape`, :class:`Shapes`, :func:`mesh`, :func:`save_meshes`;
+  :mod:`meshes` - :class:`SurfaceMesh`.
+* :mod:`looking` - :func:`view`, :func:`save_gallery`.
 * :mod:`score` - :func:`evaluate`, :class:`Score`.
 * :mod:`bases` - :func:`fit_base`, :class:`Base`.
 * :mod:`pcgen.ot` offers semi-discrete optimal transport in the same style.
@@ -24,10 +24,9 @@ if TYPE_CHECKING:
     from pcgen.api.data import Data, prepare
     from pcgen.api.looking import save_gallery, view
     from pcgen.api.meshes import SurfaceMesh
-    from pcgen.api.meshing import mesh, save_meshes
     from pcgen.api.model import Model, load
     from pcgen.api.score import Comparison, Figure, Score, evaluate
-    from pcgen.api.shapes import Shape, Shapes, read_shapes
+    from pcgen.api.shapes import Shape, Shapes, mesh, read_shapes, save_meshes
     from pcgen.api.training import train
 
 __all__ = [
@@ -58,10 +57,9 @@ _MODULES = {
     "data": ("Data", "prepare"),
     "looking": ("save_gallery", "view"),
     "meshes": ("SurfaceMesh",),
-    "meshing": ("mesh", "save_meshes"),
     "model": ("Model", "load"),
     "score": ("Comparison", "Figure", "Score", "evaluate"),
-    "shapes": ("Shape", "Shapes", "read_shapes"),
+    "shapes": ("Shape", "Shapes", "mesh", "read_shapes", "save_meshes"),
     "training": ("train",),
 }
 

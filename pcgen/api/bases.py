@@ -39,7 +39,7 @@ class Base:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a user should know about the fit."""
+        """Remarks on the fit."""
         return self.measure.notes
 
     def sample(self, count: int, *, seed: int = 0) -> NDArray[np.float32]:
@@ -68,7 +68,7 @@ class Base:
         Raises:
             DataError: the file is missing, damaged, or not a base.
         """
-        return cls(bases.from_checkpoint(*checkpoint.load(path, checkpoint.BASE)))
+        return cls(bases.from_checkpoint(*checkpoint.load(path, bases.SCHEMA)))
 
     def summary(self) -> dict[str, Any]:
         """The family and its settings, as plain data."""

@@ -149,19 +149,21 @@ class Data:
         }
 
     def __repr__(self) -> str:
-        said = self.summary()
-        rows = ", ".join(f"{name} {sum(n.values())}" for name, n in said["categories"].items())
-        return f"Data({said['path']!r}: {len(self)} shapes of {said['points']} points; {rows})"
+        summary = self.summary()
+        rows = ", ".join(f"{name} {sum(n.values())}" for name, n in summary["categories"].items())
+        return (
+            f"Data({summary['path']!r}: {len(self)} shapes of {summary['points']} points; {rows})"
+        )
 
     def _repr_html_(self) -> str:
         from pcgen.gallery.notebook import table
 
-        said = self.summary()
+        summary = self.summary()
         rows = [
             (name or "(none)", ", ".join(f"{count} {split}" for split, count in splits.items()))
-            for name, splits in said["categories"].items()
+            for name, splits in summary["categories"].items()
         ]
-        title = f"{said['path']}: {said['shapes']} shapes of {said['points']} points"
+        title = f"{summary['path']}: {summary['shapes']} shapes of {summary['points']} points"
         return table(rows, title)
 
 

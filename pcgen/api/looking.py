@@ -94,7 +94,7 @@ def view(
         try:
             viewer.show(path, selection, web=web, host=host, port=port)
         except BackendError as error:
-            # What the message advises names a file, which is gone where we wrote it.
+            # The message advises commands on a file, but ours was temporary.
             if web or not isinstance(what, Shape | Shapes):
                 raise
             raise BackendError(
@@ -181,7 +181,7 @@ def _path(what: Any, folder: Path) -> Path:
         raise InputError(f"cannot show {type(what).__name__}; give shapes or a path")
     if not what.path.exists():
         raise InputError(
-            f"the run of this model is gone from {what.path}; look at shapes that it draws "
+            f"the run of this model is no longer at {what.path}; view samples of the model "
             "instead: pcgen.view(model.sample(12))"
         )
     return what.path

@@ -74,12 +74,12 @@ class SurfaceMesh:
 
         path = Path(path)
         (kind,) = check_formats([path.suffix])
-        placed, told = Export(unit=unit, size=size, up=up).placed(
+        placed, stated = Export(unit=unit, size=size, up=up).placed(
             self.mesh, kind, unit=self.unit, up=self.up
         )
         if isinstance(colours, str):
             colours = Paint(colours)(self.vertices, self.faces, self.up)
-        data = checked_bytes(placed, f".{kind}", path.stem, unit=told, colours=colours)
+        data = checked_bytes(placed, f".{kind}", path.stem, unit=stated, colours=colours)
         with atomic_file(path) as temporary:
             temporary.write_bytes(data)
         return path

@@ -235,13 +235,12 @@ class Model:
             category: of the whole shapes; None for all. seed: of all random numbers.
             progress: show progress on stderr.
         Returns:
-            shapes whose ``place`` takes them to the frame of ``shape``. Their ``facts``:
-            ``explained``, the mean log-density of the points under the shape; ``misfit``, their
-            mean squared distance to what was laid on them; and ``plausible``, minus half the
-            squared distance to what the base reaches, in units of the distance between neighbours
-            there. All three order the answers. Where wholes of several sizes fit, one of each
-            comes before second ones.
-            ``meta["notes"]`` holds what is strange of the points, which is warned of as well.
+            shapes whose ``place`` transforms them to the frame of ``shape``. Their ``facts``:
+            ``log_density``, the mean over the given points under the shape; ``misfit``, their mean
+            squared distance to the registered shape; and ``plausible``, minus half the squared
+            distance to the latents of the base, in units of the distance between neighbours there.
+            All three determine the order. If several sizes fit, the best of each comes first.
+            ``meta["notes"]`` has remarks on unusual points, which are also given as warnings.
         Raises:
             InputError: fewer than 16 points, NaN, no extent, or an unknown category.
 
@@ -409,7 +408,7 @@ class Model:
     def summary(self) -> dict[str, Any]:
         """Location, training data and sizes, as plain data."""
         model = self.shape_model
-        said: dict[str, Any] = {
+        summary: dict[str, Any] = {
             "run": str(self.path),
             "categories": list(self.categories),
             "dataset": str(model.dataset_path),
@@ -419,8 +418,10 @@ class Model:
         try:
             run = read_run(self.path)
         except Exception:
-            return said | {"deleted": True}
-        return said | {key: run.get(key) for key in ("preset", "seed", "budget_minutes", "version")}
+            return summary | {"deleted": True}
+        return summary | {
+            key: run.get(key) for key in ("preset", "seed", "budget_minutes", "version")
+        }
 
     def __repr__(self) -> str:
         names = ", ".join(self.categories[:6]) + (" ..." if len(self.categories) > 6 else "")
@@ -474,7 +475,7 @@ def _boxed(answer: Completion, frame: SourceFrame, category: str, name: str) -> 
         place=SourceFrame(half * frame.scale, (x, y, z), frame.up, frame.unit),
         given=answer.given.numpy(),
         facts={
-            "explained": answer.explained,
+            "log_density": answer.log_density,
             "misfit": answer.misfit,
             "plausible": answer.plausible,
         },

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from pcgen.api.data import Data
 from pcgen.api.model import Model
 from pcgen.api.shapes import Shape, Shapes, is_one_set, read_shapes
-from pcgen.distances.novelty import Novelty
 from pcgen.errors import InputError
 from pcgen.evaluate import report_text
 from pcgen.evaluate.evaluation import Evaluation
@@ -124,7 +123,7 @@ class Score(_Report):
 
     @property
     def symmetry_rate(self) -> Figure:
-        """Share of shapes that equal their mirror image; good is that of the test shapes."""
+        """Share of shapes that equal their mirror image; best is that of the test shapes."""
         return self._figure("symmetry_rate")
 
     @property
@@ -162,13 +161,13 @@ class Score(_Report):
         return [self.evaluation]
 
     def __repr__(self) -> str:
-        said = [f"1-NNA {self.nna_cd}"]
+        parts = [f"1-NNA {self.nna_cd}"]
         if self.novelty is not None:
-            said.append(f"novelty {self.novelty}")
+            parts.append(f"novelty {self.novelty}")
         if self.replay_rate is not None:
-            said.append(f"replays {self.replay_rate}")
+            parts.append(f"replays {self.replay_rate}")
         size = self.evaluation.summary["protocol"]["sizes"]["compared"]
-        return f"Score({', '.join(said)}; {size} shapes a set)"
+        return f"Score({', '.join(parts)}; {size} shapes a set)"
 
     def _figure(self, key: str) -> Figure:
         summary = self.evaluation.summary
@@ -180,24 +179,21 @@ class Score(_Report):
         how = "" if error is None else f"{summary['seeds']['count']} sampling seeds"
         return Figure(float(value), error, how)
 
-    def _newness(self, frame: str) -> Novelty | None:
-        return self.evaluation.newness.get(frame)
-
     def _novelty(self, frame: str) -> Figure | None:
-        newness = self._newness(frame)
+        measured = self.evaluation.novelty.get(frame)
         value = self.evaluation.summary.get("novelty_ratio" + ENDINGS[frame])
-        if newness is None or value is None:
+        if measured is None or value is None:
             return None
-        error = _ratio_error(newness.found.distance, newness.reference.distance)
+        error = _ratio_error(measured.found.distance, measured.reference.distance)
         return Figure(float(value), error, "a bootstrap over generated and test shapes")
 
     def _replays(self, frame: str) -> Figure | None:
-        newness = self._newness(frame)
+        measured = self.evaluation.novelty.get(frame)
         value = self.evaluation.summary.get("replay_rate" + ENDINGS[frame])
-        if newness is None or value is None:
+        if measured is None or value is None:
             return None
         # The error of a share p of n, with one more of each kind: a rate of zero has an error too.
-        count = len(newness.found.distance)
+        count = len(measured.found.distance)
         share = (value * count + 1) / (count + 2)
         error = math.sqrt(share * (1 - share) / count)
         return Figure(float(value), error, "the binomial error of a share")
@@ -230,7 +226,7 @@ class Comparison(_Report):
 
 
 class _Options(TypedDict, total=False):
-    """What :func:`evaluate` takes by name, for its two signatures."""
+    """The keywords of :func:`evaluate`, for its two signatures."""
 
     training: Data | Path | str | None
     categories: Sequence[str] | None

@@ -1,4 +1,4 @@
-"""One shape, and a set of them: point clouds with normals in the box [-1, 1], +Y up."""
+"""Shapes, point clouds with normals in the box [-1, 1] with +Y up, and meshes of them."""
 
 from __future__ import annotations
 
@@ -160,7 +160,7 @@ class Shape:
         """Name, category, number of points, and extents in the box and in its own unit."""
         extents = np.ptp(self.points, axis=0)
         own = np.ptp(self.place.restore(self.points), axis=0)
-        said: dict[str, Any] = {
+        summary: dict[str, Any] = {
             "name": self.name,
             "category": self.category,
             "points": len(self),
@@ -170,16 +170,16 @@ class Shape:
             "unit": self.place.unit,
         }
         if self.given is not None:
-            said["given"] = int(self.given.sum())
-        return said | self.facts
+            summary["given"] = int(self.given.sum())
+        return summary | self.facts
 
     def __repr__(self) -> str:
         what = " ".join(part for part in (self.category, self.name) if part)
         size = " × ".join(f"{value:.2f}" for value in np.ptp(self.points, axis=0))
-        said = "".join(
+        numbers = "".join(
             f", {name} {value:.3g}" for name, value in self.facts.items() if type(value) is float
         )
-        return f"Shape({what + ': ' if what else ''}{len(self)} points, {size}{said})"
+        return f"Shape({what + ': ' if what else ''}{len(self)} points, {size}{numbers})"
 
     def _repr_html_(self) -> str:
         from pcgen.gallery.notebook import notebook_view
@@ -194,12 +194,78 @@ class Shape:
         return NotebookShape(first.points, first.normals, caption=caption, given=given)
 
     def _given_first(self) -> Shape:
-        """With the points that came in before the others, where it was completed."""
+        """The shape with its given points first, if it was completed."""
         if self.given is None:
             return self
         order = (~self.given).argsort(kind="stable")
         normals = None if self.normals is None else self.normals[order]
         return replace(self, points=self.points[order], normals=normals, given=self.given[order])
+
+
+def save_meshes(
+    shapes: Shapes | Shape | Path | str,
+    out: Path | str,
+    *,
+    formats: Sequence[str] = ("glb",),
+    frames: Any = None,
+    method: str = "auto",
+    faces: int | None = None,
+    thickness: float = 0.004,
+    resolution: int = 128,
+    symmetry: bool = True,
+    unit: str = "",
+    size: float | None = None,
+    up: str = "",
+    colour: str = "plain",
+    workers: int | None = None,
+    ray: str | None = None,
+    device: str = "cpu",
+    progress: bool = False,
+) -> dict[str, Any]:
+    """Mesh shapes into the folder ``out``, each with a report; finished meshes are kept.
+
+    Args:
+        shapes: shapes, or the path of a samples file, a cloud file, or a folder of these.
+        formats: some of ``glb``, ``ply``, ``obj``, ``stl`` and ``3mf``.
+        frames: a data set, or its path, whose categories give samples in a file their size; None
+            for the frame that the file stores, else for that of the run's data set.
+        method, faces, thickness, resolution, symmetry: see :func:`mesh`.
+        unit, size, up: see :meth:`pcgen.SurfaceMesh.save`.
+        colour: of the vertices: ``plain``, ``height`` or ``normal``.
+        workers: processes; None for this one. ray: address of a cluster to use.
+        device: for the method ``field``.
+        progress: show progress on stderr.
+    Returns:
+        the content of ``out/meshes.json``, with a report or an error for each shape.
+    Raises:
+        InputError: an argument is wrong, or there is nothing to mesh.
+    """
+    source: Path | list[NamedCloud]
+    if isinstance(shapes, str | Path):
+        source = Path(shapes)
+    elif frames is None:
+        source = read_shapes(shapes)._named_clouds()
+    else:
+        raise InputError("frames is for files; shapes in memory have frames of their own")
+    with shown(progress):
+        return pipeline.mesh(
+            source,
+            Path(out),
+            frames=getattr(frames, "path", frames),
+            formats=formats,
+            method=method,
+            faces=faces,
+            thickness=thickness,
+            resolution=resolution,
+            symmetry=symmetry,
+            unit=unit,
+            size=size,
+            up=up,
+            colour=colour,
+            workers=workers,
+            ray=ray,
+            device=device,
+        )
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -348,10 +414,9 @@ class Shapes(Sequence[Shape]):
     def save(self, path: Path | str, *, stem: str = "shape") -> Path:
         """Write a samples file (``.npz``), or a folder of PLY files; return its path.
 
-        In a samples file, what each shape's facts say goes into ``meta``, and so do places. Points
-        that came in where a shape was completed come first in its cloud; ``meta`` notes how many
-        they are. Equal shapes give equal bytes. A folder receives ``shape-000-seat.ply`` and so on,
-        each in its own unit.
+        In a samples file, ``meta`` holds the facts and frames of the shapes. The given points of a
+        completed shape come first in its cloud, and ``meta`` has their number. Equal shapes give
+        equal bytes. A folder receives ``shape-000-seat.ply`` and so on, each in its own unit.
 
         Args:
             stem: the beginning of the names in a folder.
@@ -373,44 +438,8 @@ class Shapes(Sequence[Shape]):
             samples = samples.with_meta(facts=[dict(fact) for fact in self.facts])
         return samples.save(path)
 
-    def mesh(
-        self,
-        out: Path | str,
-        *,
-        formats: Sequence[str] = ("glb",),
-        method: str = "auto",
-        faces: int | None = None,
-        thickness: float = 0.004,
-        resolution: int = 128,
-        symmetry: bool = True,
-        unit: str = "",
-        size: float | None = None,
-        up: str = "",
-        colour: str = "plain",
-        workers: int | None = None,
-        ray: str | None = None,
-        device: str = "cpu",
-        progress: bool = False,
-    ) -> dict[str, Any]:
-        """Mesh all shapes into the folder ``out``; see :func:`pcgen.save_meshes`."""
-        with shown(progress):
-            return pipeline.mesh(
-                self._named_clouds(),
-                Path(out),
-                formats=formats,
-                method=method,
-                faces=faces,
-                thickness=thickness,
-                resolution=resolution,
-                symmetry=symmetry,
-                unit=unit,
-                size=size,
-                up=up,
-                colour=colour,
-                workers=workers,
-                ray=ray,
-                device=device,
-            )
+    mesh = save_meshes
+    """Mesh all shapes into a folder; see :func:`save_meshes`."""
 
     def _named_clouds(self) -> list[NamedCloud]:
         return [shape._named_cloud(shape._file_name(row)) for row, shape in enumerate(self)]
@@ -442,7 +471,7 @@ class Shapes(Sequence[Shape]):
 
 
 def _with_surfaces(clouds: list[NamedCloud], settings: MeshSettings) -> list[NamedCloud]:
-    if not settings.by_field:  # what else there is needs no model
+    if not settings.by_field:  # all other methods need no model
         return clouds
     from pcgen.model.meshing import with_surfaces
 
@@ -461,7 +490,9 @@ def as_cloud(points: Any) -> NDArray[np.float32]:
         raise InputError(
             f"a shape is an array of numbers (P, 3), got {array.shape} of {array.dtype}{hint}"
         )
-    with np.errstate(over="ignore"):  # too large values become infinite, which is refused below
+    with np.errstate(
+        over="ignore"
+    ):  # values that are too large become infinite, which is refused below
         array = np.ascontiguousarray(array, np.float32)
     bad = int((~np.isfinite(array).all(1)).sum())
     if bad:
@@ -524,3 +555,38 @@ def is_one_set(shapes: Any) -> bool:
         and len(shapes) > 0
         and all(isinstance(one, Shape) or getattr(one, "ndim", 0) == 2 for one in shapes)
     )
+
+
+def mesh(
+    shape: Any,
+    *,
+    method: str = "auto",
+    faces: int | None = None,
+    thickness: float = 0.004,
+    resolution: int = 128,
+    symmetry: bool = True,
+    progress: bool = False,
+) -> SurfaceMesh:
+    """Reconstruct a closed mesh from the points of a shape, in its own unit.
+
+    Args:
+        shape: a :class:`pcgen.Shape`, the path of a cloud or mesh file, or an array (P, 3).
+        method: ``auto``, ``implicit``, ``field``, ``facets``, ``wrap``, ``poisson``, ``alpha`` or
+            ``pivoting``; see ``pcgen mesh --help``.
+        faces: approximate upper limit. thickness: of open sheets, relative to the size.
+        resolution: cells per axis for ``implicit``, and for ``field``, which meshes samples of
+            a run.
+        symmetry: whether ``implicit`` adds mirror images of the points of symmetric shapes.
+        progress: show progress on stderr.
+    Raises:
+        InputError: an argument is wrong, or the points have no surface. MeshError: the method
+            failed.
+    """
+    with shown(progress):
+        return read_shape(shape).mesh(
+            method=method,
+            faces=faces,
+            thickness=thickness,
+            resolution=resolution,
+            symmetry=symmetry,
+        )

@@ -24,11 +24,12 @@ energy alone proves nothing; ``pcgen bench base`` measures training steps to a t
 from pcgen.base.collapse_guard import GuardReport, check_collapse
 from pcgen.base.energies import Energy, Estimate, energy
 from pcgen.base.fitting import FAMILIES, fit, from_checkpoint, on_device
-from pcgen.base.measure import BaseMeasure
+from pcgen.base.measure import SCHEMA, BaseMeasure
 from pcgen.base.selection import AutoSettings, ChosenBase
 
 __all__ = [
     "FAMILIES",
+    "SCHEMA",
     "AutoSettings",
     "BaseMeasure",
     "ChosenBase",

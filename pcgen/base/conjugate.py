@@ -54,7 +54,7 @@ class ConjugateMomentBase:
         pushed: whether samples are of the push-forward.
         evidence: status, shares of failed conjugates (in the fit, and ``failed_pushed`` of the
             samples, if pushed), and the record of each outer step, JSON-ready.
-        notes: what a user should know.
+        notes: remarks for the user.
         pushes: counts this object's own samples; not stored.
     """
 

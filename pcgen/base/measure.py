@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 """Version of the checkpoint layout; newer files are refused."""
+SCHEMA = checkpoint.Schema(meta={"family": str, "format": int})
 
 
 @runtime_checkable

@@ -94,7 +94,7 @@ class NetworkBase:
     Attributes:
         f: the network.
         evidence: held-out W₂² at each check, and the chosen step; JSON-ready.
-        notes: what a user should know.
+        notes: remarks for the user.
     """
 
     f: Reparametrisation

@@ -131,7 +131,7 @@ class TransportedBase(TensorMeasure):
         x = normal(count, self.dim, generator)
         if count == 0:
             return x
-        points, rejected = self.push(x, generator, judge=self.singular == "reject")
+        points, rejected = self.push(x, generator, find_rejected=self.singular == "reject")
         for _ in range(MOST_REDRAWS):
             if not rejected.any():
                 return points
@@ -143,16 +143,18 @@ class TransportedBase(TensorMeasure):
             "the singular set; use singular='route' or a larger largest_jump"
         )
 
-    def push(self, x: Tensor, generator: Generator, *, judge: bool = True) -> tuple[Tensor, Tensor]:
+    def push(
+        self, x: Tensor, generator: Generator, *, find_rejected: bool = True
+    ) -> tuple[Tensor, Tensor]:
         """Map noise (n, dim) to samples (n, dim); also whether each is near the singular set (n,).
 
         Args:
-            judge: also find the samples near the singular set; without it none counts, in half the
-                time.
+            find_rejected: also find the samples near the singular set; without it none counts, in
+                half the time.
         """
         points, rejected = [], []
         for part in x.split(DEVICE_BATCH if self.atoms.is_cuda else BATCH):
-            mapped = self.extended(part.to(self.atoms.device), judge=judge)
+            mapped = self.extended(part.to(self.atoms.device), find_rejected=find_rejected)
             made = mapped.points
             if self.mode == "extended" and self.restore:
                 made = made + self.restore * self._restored(mapped, generator)

@@ -12,8 +12,10 @@ within the error before training; ">2000" that the error was not reached. All da
 scaled to unit variance, so that units do not matter. A separate column has the time to fit a base.
 
 `digits` are latents of 2D shapes: handwritten digits as clouds, encoded by an autoencoder that is
-trained first. `--latents RUN` uses the latents of the training shapes of a run, and compares with
-those of its test split.
+trained first. `--latents RUN` uses the coordinates of the latents of the training shapes of a run,
+in which the run fits its base, and compares with those of its test split. `conjugate-moment` is
+the base P_w of a conjugate moment measure, `conjugate-pushed` its push-forward by the map, which
+approximates the data.
 
 examples:
   pcgen bench base
@@ -38,7 +40,9 @@ if TYPE_CHECKING:
 
     from pcgen.base import BaseMeasure
 
-BASES = ("standard", "gaussian", "gmm", "ae-ot", "conjugate-moment", "network")
+PUSHED = "conjugate-pushed"
+"""The push-forward of a conjugate-moment base by its map, which approximates the data."""
+BASES = ("standard", "gaussian", "gmm", "ae-ot", "conjugate-moment", PUSHED, "network")
 COUPLINGS = ("semidiscrete", "minibatch", "independent")
 BATCH, WIDTH, BLOCKS, RATE = 256, 64, 3, 2e-3
 EULER_STEPS = 8
@@ -65,9 +69,9 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     from pcgen.base import FAMILIES
 
     bases = [name.strip() for name in args.bases.split(",") if name.strip()]
-    unknown = sorted(set(bases) - set(FAMILIES))
-    if unknown or not bases:
-        raise InputError(f"--bases must be among {', '.join(FAMILIES)}, got {args.bases!r}")
+    names = (*FAMILIES, PUSHED)
+    if not bases or set(bases) - set(names):
+        raise InputError(f"--bases must be among {', '.join(names)}, got {args.bases!r}")
     if args.steps < 1 or args.seeds < 1:
         raise InputError(f"--steps and --seeds must be at least 1, got {args.steps}, {args.seeds}")
     # The control of every ratio.
@@ -122,12 +126,17 @@ def _run(
     import torch
 
     from pcgen import base
+    from pcgen.base.conjugate import ConjugateMomentSettings
     from pcgen.base.energies import transport_term
 
     generator = torch.Generator().manual_seed(seed)
     train, test = problems.problem_data(problem, generator)
     before = time.process_time()
-    omega = base.fit(name, train, generator=generator)
+    if name == PUSHED:
+        pushed = ConjugateMomentSettings(pushed=True)
+        omega = base.fit("conjugate-moment", train, generator=generator, settings=pushed)
+    else:
+        omega = base.fit(name, train, generator=generator)
     seconds = time.process_time() - before
     found = transport_term(omega, test, generator=generator)
     errors = list(_training(omega, train, test, args, seed, target))
@@ -202,10 +211,10 @@ class _Pairs:
             # A fixed pool for all bases alike: Langevin draws would cost more than the training.
             pool = self.start = omega.sample(POOL, generator)
 
-            def redraw(count: int, generator: Generator) -> Tensor:
+            def from_pool(count: int, generator: Generator) -> Tensor:
                 return pool[torch.randint(POOL, (count,), generator=generator)]
 
-            problem = SemidiscreteProblem(SamplerSource(omega.dim, redraw), train)
+            problem = SemidiscreteProblem(SamplerSource(omega.dim, from_pool), train)
             budget = 400 * len(train)
             solution = SemidualSolver(tolerance=0.05, max_samples=budget).solve(problem, generator)
             self.end = train[solution.assign(pool)]

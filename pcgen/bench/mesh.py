@@ -79,7 +79,11 @@ class Truth(NamedTuple):
 
 
 class MeshFigures(NamedTuple):
-    """Of one mesh; NaN where there is no original to compare with, or no mesh."""
+    """Of one mesh; NaN where there is no original to compare with, or no mesh.
+
+    Attributes:
+        why: it is not watertight; the others are numbers.
+    """
 
     f_score: float = np.nan
     normal_agreement: float = np.nan
@@ -91,6 +95,7 @@ class MeshFigures(NamedTuple):
     uncrossed: float = 0.0
     cpu_s: float = 0.0
     failed: float = 0.0
+    why: str = ""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -188,10 +193,11 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     for case, figures_of in values.items():
         means = {
             name: _rounded([getattr(figures, name) for figures in figures_of])
-            for name in MeshFigures._fields
+            for name in MeshFigures._fields[:-1]
         }
+        why = next((figures.why for figures in figures_of if figures.why), "")
         named = {name: value for name, value in case._asdict().items() if name != "way"}
-        rows.append(named | means)
+        rows.append(named | means | {"why": why})
     return {"shapes": len(meshes), "new": args.new, "threshold": THRESHOLD, "rows": rows}
 
 
@@ -221,9 +227,11 @@ def describe(result: dict[str, Any]) -> str:
     for row in result["rows"]:
         text = f"{row['method']:<24}{row['cloud']:<9}{row['points']:>7}{row['normals']:>11}"
         for title, name, kind in columns:
-            said = "-" if row[name] is None else format(row[name], kind)
-            text += f"{said:>{len(title) + 2}}"
+            cell = "-" if row[name] is None else format(row[name], kind)
+            text += f"{cell:>{len(title) + 2}}"
         lines.append(text)
+    whys = {row["method"]: row["why"] for row in result["rows"] if row["why"]}
+    lines += [f"{method}: not watertight, such as: {why}" for method, why in whys.items()]
     return "\n".join(lines)
 
 
@@ -266,15 +274,15 @@ def _draw(mesh: Mesh, count: int, rng: np.random.Generator) -> tuple[Points, Poi
 
 def _outer(mesh: Mesh, count: int, rng: np.random.Generator) -> Truth:
     """About ``count`` points of the outer surface of a mesh in the box, uniform by area."""
-    from pcgen.shapes.solid import Solid
+    from pcgen.shapes.signed_distances import OuterSurface
 
-    solid = Solid(mesh)
-    points, normals, sheet = solid.surface(2 * count, rng)
+    surface = OuterSurface(mesh)
+    points, normals, sheet = surface.sample(2 * count, rng)
     # The frame of solids is stretched: normals turn, and areas change by as much as these shrink.
-    normals = normals / solid.half
+    normals = normals / surface.half
     length = np.linalg.norm(normals, axis=1)
     chosen = rng.choice(len(points), size=count, p=length / length.sum())
-    points = points * solid.half + solid.centre
+    points = points * surface.half + surface.centre
     return Truth(points[chosen], (normals / length[:, None])[chosen], sheet[chosen])
 
 
@@ -353,7 +361,7 @@ def _figures(mesh: Mesh, truth: Truth | None, rng: np.random.Generator) -> MeshF
 
     from pcgen.reconstruct.report import harmonic
     from pcgen.reconstruct.self_intersections import crossing_faces
-    from pcgen.reconstruct.topology import topology
+    from pcgen.reconstruct.topology import open_edges, topology
 
     shape = topology(mesh.vertices, mesh.faces)
     figures = MeshFigures(
@@ -362,6 +370,7 @@ def _figures(mesh: Mesh, truth: Truth | None, rng: np.random.Generator) -> MeshF
         watertight=shape.watertight,
         manifold=shape.manifold,
         uncrossed=not len(crossing_faces(mesh.vertices, mesh.faces)),
+        why="" if shape.watertight else open_edges(mesh.vertices, mesh.faces),
     )
     if truth is None:
         return figures

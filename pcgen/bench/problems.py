@@ -63,7 +63,10 @@ def _digit_latents() -> tuple[Tensor, Tensor]:
 
 @functools.cache
 def _run_latents(run: str) -> tuple[Tensor, Tensor]:
-    """The latents of the training and the test shapes of a run."""
+    """Coordinates of the latents of the training and the test shapes of a run.
+
+    The base of a run and its transports are in these coordinates.
+    """
     import torch
 
     from pcgen.model import ShapeModel
@@ -76,7 +79,8 @@ def _run_latents(run: str) -> tuple[Tensor, Tensor]:
     def encoded(split: str) -> Tensor:
         rows = dataset.select(split=split, categories=model.categories)
         clouds = torch.from_numpy(dataset.points(rows, count, part="first"))
-        return torch.cat([model.encode(part) for part in clouds.split(64)])
+        z = torch.cat([model.encode(part) for part in clouds.split(64)])
+        return model.known.coordinates(z)
 
     return encoded("train"), encoded("test")
 

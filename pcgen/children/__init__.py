@@ -15,20 +15,20 @@ parts stay connected.
 * :mod:`matching` - one map between two clouds;
 * :mod:`planning` - the maps of a set: planned within a budget, computed in processes, kept on
   disk (:mod:`map_files`);
-* :mod:`maps` - what maps hold of the shapes of a set (:mod:`clouds`), and children of them;
+* :mod:`maps` - maps between the shapes of a set (:mod:`clouds`), and children from them;
 * :mod:`masks` - which part of a shape a child takes from its partner;
 * :mod:`drawing` - children of maps, in batches;
 * :mod:`rule` - how far children go from their parents: until they are as novel as training shapes
-  are compared with each other.
+  are relative to each other.
 
 Sources: R. McCann, A convexity principle for interacting gases, Advances in Mathematics 128
 (1997), for displacement interpolation; the maps start from a binary space partition of both
 clouds, as in BSP-OT (B. Genest, N. Bonneel et al., 2025).
 """
 
-from pcgen.children.drawing import Children, Reach
+from pcgen.children.drawing import BlendSettings, Children
 from pcgen.children.maps import Maps
 from pcgen.children.planning import MapSettings, build_maps
 from pcgen.children.rule import Choice
 
-__all__ = ["Children", "Choice", "MapSettings", "Maps", "Reach", "build_maps"]
+__all__ = ["BlendSettings", "Children", "Choice", "MapSettings", "Maps", "build_maps"]

@@ -1,4 +1,4 @@
-"""The shapes that maps are between."""
+"""Training clouds with what maps need of them: extents and symmetries."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from pcgen.distances.symmetry import SYMMETRIC, mirror_ratios
 from pcgen.errors import InputError, TrainingError
 
 FEWEST = 16  # points of a map
-EXTENT_POINTS = 4096  # of a shape, that tell its extents
+EXTENT_POINTS = 4096  # of a shape, for its extents
 SYMMETRY_POINTS = 1024  # compared with as many mirrored ones
 BLOCK = 128  # shapes read at a time
 
 
 @dataclass(frozen=True)
 class Clouds:
-    """The shapes that maps are between.
+    """Training clouds, with their extents and symmetries.
 
     Attributes:
         points: (N, P, 3) float32 in the box frame, a tensor or indexed like one by

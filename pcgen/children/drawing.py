@@ -14,8 +14,8 @@ from pcgen.errors import InputError
 
 
 @dataclass(frozen=True, kw_only=True)
-class Reach:
-    """How far children go from their parents.
+class BlendSettings:
+    """How children are drawn from maps, and so how far they are from their parents.
 
     Attributes:
         partners: number of nearest partners of a shape that may be used.
@@ -34,7 +34,7 @@ class Reach:
     def __post_init__(self) -> None:
         if self.partners < 1 or not 0 <= self.copies <= 1 or self.width <= 0:
             raise InputError(
-                "reach needs partners of at least 1, copies in [0, 1] and a positive width, got "
+                "children need partners of at least 1, copies in [0, 1] and a positive width, got "
                 f"{self.partners}, {self.copies} and {self.width}"
             )
         if not 0 <= self.cuts[0] <= self.cuts[1] <= 1:
@@ -122,7 +122,9 @@ def blend(
             second.
         flip: (batch,) bool, whether to mirror the child.
         between: (batch,) in [0, 1], interpolates the proportions: 0, or None, for those of the
-    first parent. Returns: points (batch, n, 3) in the box frame, and normals or None.
+            first parent.
+    Returns:
+        points (batch, n, 3) in the box frame, and normals or None.
     """
     x, y = pairs.in_cube()
     share = mask[..., None]
@@ -145,9 +147,13 @@ def blend(
 
 
 def draw_blend(
-    pairs: MatchedClouds, reach: Reach, copy: Tensor, flip: Tensor, generator: Generator
+    pairs: MatchedClouds,
+    settings: BlendSettings,
+    copy: Tensor,
+    flip: Tensor,
+    generator: Generator,
 ) -> tuple[Tensor, Tensor | None]:
     """:func:`blend` with random masks; those of ``copy`` (batch,) bool are 0."""
     half = pairs.fold(pairs.in_cube()[0])
-    mask = draw_masks(half, reach.kinds, reach.cuts, reach.width, generator)
+    mask = draw_masks(half, settings.kinds, settings.cuts, settings.width, generator)
     return blend(pairs, mask * ~copy[:, None], flip)

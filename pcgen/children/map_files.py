@@ -1,4 +1,4 @@
-"""The files of a folder of maps: plan, nature, choice, and the maps, in pieces until all exist."""
+"""The files of a folder of maps: plan, nature, choice, and the maps, in chunks until all exist."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ MAPS = Schema(
         "pair": ("i", 2), "flipped": ("i", 1), "rank": ("i", 1), "start": ("i", 2), "to": ("i", 2),
     },
 )  # fmt: skip
-PIECE = Schema(meta={"key": str}, tensors={"to": ("i", 2)})
+CHUNK = Schema(meta={"key": str}, tensors={"to": ("i", 2)})
 NATURE = Schema(
     meta={"key": str},
     tensors={
@@ -87,9 +87,8 @@ class MapFolder:
 
     def read_choice(self) -> Choice | None:
         def parsed(held: dict[str, Any]) -> Choice:
-            if "figures" in held:  # the former name
-                held["statistics"] = held.pop("figures")
-            return from_plain(Choice, held)
+            names = {"figures": "statistics", "reach": "settings"}  # former names
+            return from_plain(Choice, {names.get(key, key): value for key, value in held.items()})
 
         return self._read_json("choice.json", parsed)
 
@@ -97,29 +96,30 @@ class MapFolder:
         checkpoint.save(self.path / "nature.safetensors", tensors, {"key": self.key})
 
     def read_nature(self) -> dict[str, Tensor] | None:
-        """None if it must be computed (again), as for a piece."""
+        """None if it must be computed (again), as for a chunk."""
         return self._read_tensors(self.path / "nature.safetensors", NATURE)
 
-    def write_piece(self, name: str, start: int, to: Tensor) -> None:
+    def write_chunk(self, name: str, start: int, to: Tensor) -> None:
         """Store finished maps, from number ``start`` of those called ``name``."""
-        checkpoint.save(self._piece(name, start), {"to": to.clone()}, {"key": self.key})
+        checkpoint.save(self._chunk(name, start), {"to": to.clone()}, {"key": self.key})
 
-    def read_piece(self, name: str, start: int, count: int, n: int) -> Tensor | None:
-        """(count, n) of a piece, or None if it must be computed (again)."""
-        tensors = self._read_tensors(self._piece(name, start), PIECE)
+    def read_chunk(self, name: str, start: int, count: int, n: int) -> Tensor | None:
+        """(count, n) of a chunk, or None if it must be computed (again)."""
+        tensors = self._read_tensors(self._chunk(name, start), CHUNK)
         fits = tensors is not None and tensors["to"].shape == (count, n)
         return tensors["to"] if tensors is not None and fits else None
 
-    def remove_pieces(self) -> None:
-        for rest in self.path.glob("*-piece-*.safetensors"):
-            rest.unlink()
+    def remove_chunks(self) -> None:
+        for name in ("chunk", "piece"):  # the second is the former name
+            for rest in self.path.glob(f"*-{name}-*.safetensors"):
+                rest.unlink()
 
     @property
     def _maps(self) -> Path:
         return self.path / "maps.safetensors"
 
-    def _piece(self, name: str, start: int) -> Path:
-        return self.path / f"{name}-piece-{start:08d}.safetensors"
+    def _chunk(self, name: str, start: int) -> Path:
+        return self.path / f"{name}-chunk-{start:08d}.safetensors"
 
     def _read_tensors(self, path: Path, schema: Schema) -> dict[str, Tensor] | None:
         if path.exists():

@@ -12,7 +12,7 @@ from torch import Generator, Tensor
 from pcgen import runtime
 from pcgen.batch_random import mine, whole
 from pcgen.children.clouds import Clouds, placed
-from pcgen.children.drawing import Children, MatchedClouds, Reach, draw_blend
+from pcgen.children.drawing import BlendSettings, Children, MatchedClouds, draw_blend
 from pcgen.children.frames import Stretch
 from pcgen.children.rule import Choice
 from pcgen.errors import InputError
@@ -21,7 +21,7 @@ from pcgen.runtime import staged
 
 @dataclass(frozen=True)
 class Pairing:
-    """Which points of which shapes are matched: all that maps follow from.
+    """The matched points of pairs of shapes, which determine the maps.
 
     Attributes:
         pair: (M, 2) int64 rows. flipped: (M,) whether the second is mirrored.
@@ -50,7 +50,7 @@ class Maps:
         pairing: what is matched; map k takes point ``start[k, 0] + i`` of shape ``pair[k, 0]`` to
             point ``start[k, 1] + to[k, i]`` of ``pair[k, 1]``.
         to: (M, n) int16.
-        choice: how far :meth:`draw` goes by default, and why.
+        choice: the default settings of :meth:`draw`, and the reason.
     """
 
     clouds: Clouds
@@ -61,24 +61,24 @@ class Maps:
 
     @classmethod
     def of(cls, clouds: Clouds, pairing: Pairing, to: Tensor, choice: Choice) -> Maps:
-        """Maps that are at hand."""
+        """The maps of a pairing."""
         return cls(clouds, pairing, to, choice, _Sides.of(pairing, clouds))
 
     @property
-    def reach(self) -> Reach:
-        """How far :meth:`draw` goes by default."""
-        return self.choice.reach
+    def settings(self) -> BlendSettings:
+        """The default settings of :meth:`draw`."""
+        return self.choice.settings
 
     @property
     def farthest(self) -> int:
-        """The partners that any of the maps goes to."""
+        """The largest number of partners that the maps cover."""
         return int(self.pairing.rank.max()) + 1 if len(self) else 1
 
     def __len__(self) -> int:
         return len(self.pairing)
 
     def on_device(self, device: str, *, normals: bool = True) -> Maps:
-        """The same maps with clouds and all on a device, if they fill at most a third of it.
+        """The same maps with all tensors on a device, if they fill at most a third of it.
 
         Args:
             normals: whether children shall have them.
@@ -99,17 +99,21 @@ class Maps:
         return Maps(there, pairing, self.to.to(device), self.choice, side)
 
     def with_children(self) -> Tensor:
-        """(N,) bool, of which shapes :meth:`of_shapes` gives more than copies."""
+        """(N,) bool, which shapes have children other than copies."""
         return self._side.first.diff() > 0
 
     def draw(
-        self, count: int, points: int, generator: Generator, reach: Reach | None = None
+        self,
+        count: int,
+        points: int,
+        generator: Generator,
+        settings: BlendSettings | None = None,
     ) -> Children:
         """Children of shapes drawn at random.
 
         Args:
             count: of children; points: of each, at most the n of a map.
-            reach: by default that of the maps.
+            settings: by default those of the maps.
         Raises:
             InputError: more points than a map has, or a set without shapes.
         """
@@ -117,14 +121,18 @@ class Maps:
             raise InputError("children need at least one shape, got none")
         total = whole(count, generator)
         drawn = torch.randint(len(self.clouds), (total,), generator=generator)
-        return self.of_shapes(mine(drawn, generator), points, generator, reach)
+        return self.of_shapes(mine(drawn, generator), points, generator, settings)
 
     def of_shapes(
-        self, rows: Tensor, points: int, generator: Generator, reach: Reach | None = None
+        self,
+        rows: Tensor,
+        points: int,
+        generator: Generator,
+        settings: BlendSettings | None = None,
     ) -> Children:
         """A child of each of ``rows`` (batch,), rows of the training set; see :meth:`draw`.
 
-        A shape with no map within reach gives a copy of itself.
+        A shape without a map gives a copy of itself.
         """
         most = self.to.shape[1]
         if not 1 <= points <= most:
@@ -132,18 +140,18 @@ class Maps:
                 f"children of these maps have 1 to {most} points, got {points}; build maps with "
                 "more points"
             )
-        reach = reach or self.reach
+        settings = settings or self.settings
         total = whole(len(rows), generator)
         device = self.to.device
         rows = staged(rows, device)
         chance = staged(mine(torch.rand(total, 3, generator=generator), generator), device)
         first = int(torch.randint(most, (1,), generator=generator))
-        chosen, side = self._side.pick(rows, chance[:, 0], reach.partners)
-        copy = (chosen < 0) | (chance[:, 1] < reach.copies)
+        chosen, side = self._side.pick(rows, chance[:, 0], settings.partners)
+        copy = (chosen < 0) | (chance[:, 1] < settings.copies)
         flip = chance[:, 2] < 0.5
         window = (first + torch.arange(points, device=device)) % most
         pairs, other = self._pairs(rows, chosen, side, copy, window)
-        child, normals = draw_blend(pairs, reach, copy, flip, generator)
+        child, normals = draw_blend(pairs, settings, copy, flip, generator)
         return Children(
             child,
             normals,
@@ -154,7 +162,7 @@ class Maps:
     def _pairs(
         self, rows: Tensor, chosen: Tensor, side: Tensor, copy: Tensor, window: Tensor
     ) -> tuple[MatchedClouds, Tensor]:
-        """What maps matched, seen from the side of ``rows``; of a copy, the row with itself."""
+        """The matched points from the side of ``rows``; a copy is matched with itself."""
         batch, at = len(rows), chosen.clamp_min(0)
         if len(self):
             there = self.pairing.start[at, 1][:, None] + self.to[at][:, window].long()
@@ -181,7 +189,7 @@ class _Sides:
     """Every map from both of its shapes, in the order of shape and rank.
 
     Attributes:
-        first: (N + 1,) where each shape's begin. map, side, rank: (S,) of each.
+        first: (N + 1,) the start of each shape's maps. map, side, rank: (S,) of each.
     """
 
     first: Tensor

@@ -23,7 +23,7 @@ CELLS = 8  # per side of the cube
 #: A category with fewer shapes than this borrows partners from others, to have one fewer than this
 #: number in all: the children of a lone shape would be copies.
 FEW = 4
-#: Of a table of likeness, a block of rows: 16 MiB of float32, twice as much of its sorting keys.
+#: Entries of a block of the similarity table: 16 MiB of float32, twice as much for sorting keys.
 ENTRIES = 2**22
 
 

@@ -2,10 +2,10 @@
 
 ``plan.json``, written before the first map is computed, holds the numbers of pilot maps and maps
 that fit the budget on this machine. Everything else follows from the shapes, the settings and the
-seed, so the maps do not depend on the number of processes or on interruptions. Pieces are written
+seed, so the maps do not depend on the number of processes or on interruptions. Chunks are written
 as they are finished and joined in ``maps.safetensors`` at the end. ``choice.json`` stores the
-chosen reach, see :mod:`pcgen.children.rule`, and ``nature.safetensors`` how novel the training
-shapes are compared with each other.
+choice of :mod:`pcgen.children.rule`, and ``nature.safetensors`` how novel the training shapes are
+compared with each other.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from torch import Tensor
 from pcgen import progress
 from pcgen.children import rule
 from pcgen.children.clouds import FEWEST, Clouds
-from pcgen.children.drawing import MatchedClouds, Reach
+from pcgen.children.drawing import BlendSettings, MatchedClouds
 from pcgen.children.map_files import MapFolder
 from pcgen.children.maps import Maps, Pairing
 from pcgen.children.matching import METHODS, match
@@ -40,7 +40,7 @@ from pcgen.jobs import pool
 from pcgen.jobs.workers import Announce
 
 VERSION = 4
-PIECE = 8  # maps per task: an interruption costs each process at most half a second
+CHUNK = 8  # maps per task: an interruption costs each process at most half a second
 TRIALS = 3  # maps that are timed
 #: Pilot maps per step of the rule: at most and, with a small budget, at least; the share of the
 #: budget that they may take, and the expected number of steps.
@@ -139,7 +139,7 @@ def build_maps(
             plan = builder.planned(budget_seconds)
             found = builder.partners()
             choice = builder.chosen(found, plan)
-            most = choice.reach.partners
+            most = choice.settings.partners
             if settings.partners is None:
                 most = min(settings.farthest, most * rule.FARTHER)
             pairing = plan_pairs(clouds, found, settings, most, seed)
@@ -151,7 +151,7 @@ def build_maps(
                 )
                 pairing = pairing[slice(0, len(to))]
             files.write_maps(pairing, to)
-        files.remove_pieces()
+        files.remove_chunks()
     progress.say(choice.describe())
     return Maps.of(clouds, pairing, to, choice)
 
@@ -258,30 +258,32 @@ class _Builder:
         return _work((self.settings, [self._task(pairing, number) for number in numbers]))
 
     def chosen(self, found: Partners, plan: _Plan) -> Choice:
-        """The reach that the rule chooses, once, or that of the settings."""
+        """The choice of the rule, made once, or that of the settings."""
         held = self.files.read_choice()
         if held is not None:
             return held
         most = int(found.counts.max()) if len(self.clouds) else 0
         if self.settings.partners or most == 0:
-            reach = Reach(partners=self.settings.partners or 1)
-            choice = Choice(reach=reach, passed=True, statistics={})
+            settings = BlendSettings(partners=self.settings.partners or 1)
+            choice = Choice(settings=settings, passed=True, statistics={})
         else:
             nature = nature_of(self.clouds, self.settings, self.files.path, self.seed)
 
-            def pilot(reach: Reach) -> Tensor:
+            def pilot(settings: BlendSettings) -> Tensor:
                 pairing = plan_pairs(
-                    self.clouds, found, self.settings, reach.partners, self.seed + 1
+                    self.clouds, found, self.settings, settings.partners, self.seed + 1
                 )[slice(0, plan.pilot)]
-                to = self.computed(pairing, f"pilot-{reach.partners}")
-                choice = Choice(reach=reach, passed=False, statistics={})
+                to = self.computed(pairing, f"pilot-{settings.partners}")
+                choice = Choice(settings=settings, passed=False, statistics={})
                 trial = Maps.of(self.clouds, pairing, to, choice)
                 draw = torch.Generator().manual_seed(self.seed)
                 rows = pairing.pair[torch.arange(rule.SHAPES) % len(pairing), 0]
                 return trial.of_shapes(rows, min(nature.points, to.shape[1]), draw).points
 
             demand = dataclasses.replace(rule.RAW, novelty=self.settings.goal)
-            choice = rule.choose(rule.ladder(most, Reach(partners=1)), nature, pilot, demand)
+            choice = rule.choose(
+                rule.ladder(most, BlendSettings(partners=1)), nature, pilot, demand
+            )
             choice = rule.with_copies(choice, nature, pilot)
         self.files.write_choice(choice)
         return choice
@@ -290,32 +292,32 @@ class _Builder:
         """Maps (M, n) int16, of which those missing in the folder are computed and stored.
 
         Args:
-            until: time on the monotonic clock after which no further piece is started; the result
-                then has only the first maps, at least those of one piece.
+            until: time on the monotonic clock after which no further chunk is started; the result
+                then has only the first maps, at least those of one chunk.
         """
         total, n = len(pairing), self.settings.points_of(self.clouds)
         to = torch.zeros(total, n, dtype=torch.int16)
         missing = []
-        for start in range(0, total, PIECE):
-            held = self.files.read_piece(name, start, min(PIECE, total - start), n)
+        for start in range(0, total, CHUNK):
+            held = self.files.read_chunk(name, start, min(CHUNK, total - start), n)
             if held is None:
                 missing.append(start)
             else:
-                to[start : start + PIECE] = held
+                to[start : start + CHUNK] = held
 
         def job(start: int) -> tuple[MapSettings, list[Task]]:
-            numbers = range(start, min(start + PIECE, total))
+            numbers = range(start, min(start + CHUNK, total))
             return self.settings, [self._task(pairing, number) for number in numbers]
 
-        done = total - sum(min(PIECE, total - start) for start in missing)
+        done = total - sum(min(CHUNK, total - start) for start in missing)
         in_time = takewhile(
             lambda start: start == missing[0] or until is None or monotonic() <= until, missing
         )
         begun = 0
         with progress.bar(name, total, done) as bar:
             for start, found in _results(in_time, len(missing), job, self.workers):
-                to[start : start + PIECE] = torch.from_numpy(found)
-                self.files.write_piece(name, start, to[start : start + PIECE])
+                to[start : start + CHUNK] = torch.from_numpy(found)
+                self.files.write_chunk(name, start, to[start : start + CHUNK])
                 bar.advance(len(found))
                 begun += 1
         return to[: missing[begun]] if begun < len(missing) else to
@@ -352,7 +354,7 @@ Task = tuple[np.ndarray, np.ndarray, int]
 
 
 def _work(job: tuple[MapSettings, list[Task]], announce: Announce | None = None) -> Any:
-    """Compute the maps of a piece, in any process."""
+    """Compute the maps of a chunk, in any process."""
     settings, tasks = job
     return np.stack([match(a, b, settings.method, settings.sweeps, seed) for a, b, seed in tasks])
 
@@ -360,7 +362,7 @@ def _work(job: tuple[MapSettings, list[Task]], announce: Announce | None = None)
 def _results(
     starts: Iterator[int], count: int, job: Any, workers: int | None
 ) -> Iterator[tuple[int, Any]]:
-    """Pieces as they are finished; tasks are made when a process is free, to save memory."""
+    """Chunks as they are finished; tasks are made when a process is free, to save memory."""
     if workers == 1 or count < 2:
         for start in starts:
             yield start, _work(job(start))

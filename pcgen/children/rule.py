@@ -1,9 +1,9 @@
-"""The reach of children: the smallest at which they are as novel as training shapes.
+"""The rule for children: how far from their parents they are as novel as training shapes.
 
 Children of near partners are repaired copies of their parents; those of distant partners have less
-and less in common with either. The rule finds the smallest reach at which children differ from the
-training set as much as its own shapes, each left out, differ from the others (*nature*). It is
-applied twice, because the autoencoder that decodes children makes them more novel by a tenth:
+and less in common with either. The rule finds the nearest settings with which children differ
+from the training set as much as its own shapes, each left out, differ from the others (*nature*).
+It is applied twice, because the autoencoder that decodes children makes them a tenth more novel:
 :data:`RAW` decides which maps to compute, :data:`DECODED` to which children the base is fitted.
 
 Test shapes are not used; see docs/notes/children.md for the measurements.
@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Generator, Tensor
 
-from pcgen.children.drawing import Reach
+from pcgen.children.drawing import BlendSettings
 from pcgen.distances.novelty import FrameIndex, Frames, Nearest, Novelty, framed, in_box
 from pcgen.progress import shown
 from pcgen.shapes.normalise import proportion_free
@@ -29,7 +29,7 @@ POINTS = 512  # per cloud in comparisons
 SHAPES = 256  # children that are measured
 #: Number of left-out training shapes; with 256 the medians have an error of 8 %.
 NATURE_SHAPES = 1024
-#: Maps reach this many times the partners of the first choice, so that the second can choose.
+#: Maps lead to this many times the partners of the first choice, so that the second can choose.
 FARTHER = 6
 #: Ranges of cuts after the farthest partners: a cut in the middle is as far as possible from both
 #: parents.
@@ -91,21 +91,21 @@ class Choice:
     """The choice of the rule.
 
     Attributes:
-        reach: of the children. passed: whether they are as novel as nature.
+        settings: of the children. passed: whether they are as novel as nature.
         statistics: by frame; empty if there is nothing to compare with.
     """
 
-    reach: Reach
+    settings: BlendSettings
     passed: bool
     statistics: dict[str, NoveltyStatistics]
 
     def describe(self) -> str:
         """The choice and the reason, for the log."""
-        reach = self.reach
-        low, high = (round(100 * cut) for cut in reach.cuts)
-        what = f"among the {reach.partners} nearest partners, cut at {low} to {high} %"
-        if reach.copies:
-            what += f", {reach.copies:.0%} copies"
+        settings = self.settings
+        low, high = (round(100 * cut) for cut in settings.cuts)
+        what = f"among the {settings.partners} nearest partners, cut at {low} to {high} %"
+        if settings.copies:
+            what += f", {settings.copies:.0%} copies"
         if not self.statistics:
             return f"children: {what}; too few shapes to say how novel they should be"
         news = "; ".join(
@@ -120,7 +120,7 @@ class Choice:
 class Nature:
     """A training set as the reference for its children.
 
-    :meth:`tensors` holds what was measured on the training shapes themselves, to make it again
+    :meth:`tensors` returns the measurements of the training shapes, from which it can be rebuilt
     without a search.
     """
 
@@ -152,8 +152,8 @@ class Nature:
             self._frames[name] = index
 
     def tensors(self) -> dict[str, Tensor]:
-        """Of each frame the nearest training shape of those left out, its distance, and the two
-        draws of all."""
+        """For each frame: the nearest training shape of each left-out one, its distance, and the
+        distances between two samplings of all."""
         with shown(False):
             return {
                 f"{name}_{kind}": torch.from_numpy(values)
@@ -195,7 +195,7 @@ class Nature:
 def novelty_statistics(found: Novelty, copies: float = 0.0) -> NoveltyStatistics:
     """Compare children, of which a share of ``copies`` is replaced by copies, with nature."""
     children, nature = found.found.distance, found.reference.distance
-    replayed, natural = found.replays, found.replays_real
+    replayed, natural = found.replays, found.reference_replays
     assert replayed is not None
     assert natural is not None
     # A copy is at distance 0, so the median of the mixture is a lower quantile of the others.
@@ -214,8 +214,8 @@ def novelty_statistics(found: Novelty, copies: float = 0.0) -> NoveltyStatistics
 
 def _median_error(distance: NDArray[np.float64]) -> float:
     """Relative standard error of a median, from the order statistics that bracket it."""
-    reach = 0.5 / np.sqrt(len(distance))
-    low, middle, high = np.quantile(distance, [max(0.0, 0.5 - reach), 0.5, min(1.0, 0.5 + reach)])
+    half = 0.5 / np.sqrt(len(distance))
+    low, middle, high = np.quantile(distance, [max(0.0, 0.5 - half), 0.5, min(1.0, 0.5 + half)])
     return float((high - low) / (2 * middle)) if middle > 0 else 0.0
 
 
@@ -225,8 +225,8 @@ def _error(replayed: NDArray[np.bool_]) -> float:
     return float(np.sqrt(share * (1 - share) / len(replayed)))
 
 
-def ladder(most: int, base: Reach) -> list[Reach]:
-    """Reaches from near to far: partners from those of ``base`` up to ``most`` in steps of a half,
+def ladder(most: int, base: BlendSettings) -> list[BlendSettings]:
+    """Settings from near to far: partners from those of ``base`` up to ``most`` in steps of a half,
     then cuts in the middle."""
     counts = [min(base.partners, most)]
     while counts[-1] < most:
@@ -237,15 +237,15 @@ def ladder(most: int, base: Reach) -> list[Reach]:
 
 
 def choose(
-    steps: list[Reach],
+    steps: list[BlendSettings],
     nature: Nature,
-    draw: Callable[[Reach], Tensor],
+    draw: Callable[[BlendSettings], Tensor],
     demand: Demand,
 ) -> Choice:
     """The first step of a ladder that meets a demand, by bisection; the last one if none does.
 
     Args:
-        draw: clouds (n, m, 3) of children with a reach. Novelty increases with reach.
+        draw: clouds (n, m, 3) of children with some settings. Novelty increases along the ladder.
     """
     seen: dict[int, dict[str, NoveltyStatistics]] = {}
 
@@ -262,12 +262,12 @@ def choose(
         else:
             low = middle + 1
     passed = passes(low)
-    return Choice(reach=steps[low], passed=passed, statistics=seen[low])
+    return Choice(settings=steps[low], passed=passed, statistics=seen[low])
 
 
-def with_copies(choice: Choice, nature: Nature, draw: Callable[[Reach], Tensor]) -> Choice:
+def with_copies(choice: Choice, nature: Nature, draw: Callable[[BlendSettings], Tensor]) -> Choice:
     """Mix in copies if children of one partner are more novel than nature, as in a dense set."""
-    if choice.reach.partners > 1 or not choice.passed:
+    if choice.settings.partners > 1 or not choice.passed:
         return choice
-    copies, statistics = nature.with_copies(draw(choice.reach))
-    return replace(choice, reach=replace(choice.reach, copies=copies), statistics=statistics)
+    copies, statistics = nature.with_copies(draw(choice.settings))
+    return replace(choice, settings=replace(choice.settings, copies=copies), statistics=statistics)

@@ -17,6 +17,9 @@ A checkout has more, as python -m tests.benchmarks.NAME:
   prepare      sampling of meshes, shapes per second
   scale        time, memory and storage that larger data sets need
   memory       device memory for training
+  point_base   the point flow from its mixture and from noise, by evaluations
+  large_base   the base stage with more latents than a cache holds
+  many_shapes  data sets larger than memory
 """
 
 from __future__ import annotations

@@ -2,10 +2,10 @@
 
 Training shapes and samples of the run are aligned with the points, deformed to fit them, and supply
 the missing part. The given points are kept; with --denoise, answers are decoded instead. Answers
-are ordered by the likelihood of the points under them, by the misfit, and by their distance to what
-the base of the run reaches. If shapes of several sizes fit, the best of each size comes first.
+are ordered by the likelihood of the points under them, by the misfit, and by their distance to the
+latents of the base. If shapes of several sizes fit, the best of each size comes first.
 
---out OUT.npz holds the answers in their boxes, with their places, for pcgen view, gallery and mesh;
+--out OUT.npz holds the answers in their boxes, with their frames, for pcgen view, gallery and mesh;
 the first two show the given points in a colour of their own. --out FOLDER receives a PLY file of
 each, in the frame of FILE.
 
@@ -71,7 +71,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 def describe(result: dict[str, Any]) -> str:
     lines = [f"  note: {note}" for note in result["notes"]]
     lines += [
-        f"  answer {number}: points explained {found['explained']:.2f}, "
+        f"  answer {number}: log density {found['log_density']:.2f}, "
         f"misfit {found['misfit']:.2g}, "
         f"plausible {found['plausible']:.2f}, {found['given']} points as given"
         for number, found in enumerate(result["answers"])

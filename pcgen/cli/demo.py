@@ -50,11 +50,12 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def describe(result: dict[str, Any]) -> str:
+    why = f", {result['open'][0]}" if result["open"] else ""
     return (
         f"gallery        {result['gallery']}\n"
         f"contact sheet  {result['sheet']}\n"
         f"meshes         {result['meshes']}  "
-        f"({result['watertight']} of {result['count']} watertight)\n"
+        f"({result['watertight']} of {result['count']} watertight{why})\n"
         f"metrics        {result['report']}\n"
         f"samples        {result['samples']}\n"
         f"run            {result['run']}"

@@ -1,7 +1,7 @@
 """Make a data set for training from a collection of meshes or point clouds.
 
 SOURCE is a folder, a zip archive (read in place), a file of clouds, or the word
-"starter" for the furniture that comes with the repository. These layouts are recognised:
+"starter" for the furniture that comes with pcgen. These layouts are recognised:
 
   shapenet      ShapeNetCore v1 and v2, unpacked or one zip a synset
   modelnet      <class>/<train or test>/<name>.off, also with broken first lines

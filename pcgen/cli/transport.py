@@ -49,7 +49,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="chi2 of the cell masses; for the stochastic method",
     )
     parser.add_argument(
-        "--method", choices=("auto", "line", "newton", "semidual"), default="auto", help="see above"
+        "--method",
+        type=lambda name: "univariate" if name == "line" else name,  # the former name
+        choices=("auto", "univariate", "newton", "semidual"),
+        default="auto",
+        help="see above",
     )
     parser.add_argument(
         "--max-samples",
@@ -127,8 +131,8 @@ def describe(result: dict[str, Any]) -> str:
 
 
 def _method(r: dict[str, Any]) -> str:
-    if r["method"] == "line":
-        return "method line: closed form"
+    if r["method"] == "univariate":
+        return "method univariate: closed form"
     if r["method"] == "newton":
         return f"method newton: {r['steps']} steps"
     return f"method {r['method']}: {r['samples']} samples in {r['steps']} steps"
@@ -138,14 +142,14 @@ def _masses(r: dict[str, Any]) -> list[str]:
     """The errors of the cell masses: measured, or estimated on fresh samples."""
     errors = f"median {r['median']:.2g}, 95 % {r['q95']:.2g}, largest {r['worst']:.2g}"
     dead = f"dead cells   {r['dead']} of {r['cells']}"
-    if r["method"] == "line":
+    if r["method"] == "univariate":
         return [dead]
     if r["method"] == "newton":
         return [f"cell errors  {errors}, measured exactly  (tolerance {r['tolerance']:.3g})", dead]
     rare = []
     if r["rare"] > 2 * max(r["chi2"], r["tolerance"]) ** 0.5:  # twice as much as for equal weights
         rare = [f"rare atoms   error {r['rare']:.2g} of the rarest tenth, without sampling noise"]
-    untested = f"; {r['untested']} too rare to test" if r["untested"] else ""
+    untested = f"; {r['untested']} untested" if r["untested"] else ""
     redrawn = f", leading coordinates drawn {r['redraws']} times" if r["redraws"] > 1 else ""
     searched = []
     if r["searched"]:

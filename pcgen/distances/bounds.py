@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 CELLS = 16  # along an axis
 PART = 128  # clouds of the dense factor that are in memory at a time
-# Margin of the bounds for rounding: distances are float32 and at most a few times reach.
+# Margin of the bounds for rounding: distances are float32 and at most a few times scale.
 SLACK = 1e-5
 
 Clouds = NDArray[np.float32]
@@ -37,46 +37,46 @@ class Sketches:
     """The data of some clouds that the bounds need.
 
     Attributes:
-        reach: half side of the grid, in units of the clouds.
+        scale: half side of the grid, in units of the clouds.
         cells: (N, 3 G³) sparse: per cell the share of the points, the mean of r and of r².
-        apart: (N, G³) float16: per cell d / reach, rounded down.
+        gap: (N, G³) float16: per cell d / scale, rounded down.
     """
 
-    reach: float
+    scale: float
     cells: csr_array
-    apart: NDArray[np.float16]
+    gap: NDArray[np.float16]
 
     def __len__(self) -> int:
-        return len(self.apart)
+        return len(self.gap)
 
 
-def sketch(clouds: Clouds, reach: float = 1.0) -> Sketches:
-    """Sketch clouds (N, P, 3); points outside [-reach, reach]³ do not contribute."""
+def sketch(clouds: Clouds, scale: float = 1.0) -> Sketches:
+    """Sketch clouds (N, P, 3); points outside [-scale, scale]³ do not contribute."""
     import torch
     from scipy import sparse
 
     from pcgen import kernels
 
     centres = _centres()
-    rows, apart = [], np.empty((len(clouds), len(centres)), np.float16)
+    rows, gap = [], np.empty((len(clouds), len(centres)), np.float16)
     for start in range(0, len(clouds), PART):
-        part = np.asarray(clouds[start : start + PART], np.float32) / np.float32(reach)
+        part = np.asarray(clouds[start : start + PART], np.float32) / np.float32(scale)
         rows.append(_counted(part, centres))
         from_ = torch.from_numpy(centres).expand(len(part), -1, -1)
         squared, _ = kernels.nearest(from_, torch.from_numpy(part))
         found = np.sqrt(squared[..., 0].numpy()) * np.float32(1 - 2.0**-10)
-        apart[start : start + PART] = np.minimum(found, np.float32(6e4))
-    return Sketches(reach=reach, cells=sparse.vstack(rows, format="csr"), apart=apart)
+        gap[start : start + PART] = np.minimum(found, np.float32(6e4))
+    return Sketches(scale=scale, cells=sparse.vstack(rows, format="csr"), gap=gap)
 
 
 def concatenate_sketches(parts: Sequence[Sketches]) -> Sketches:
-    """Concatenate sketches of equal reach."""
+    """Concatenate sketches of equal scale."""
     from scipy import sparse
 
     return Sketches(
-        reach=parts[0].reach,
+        scale=parts[0].scale,
         cells=sparse.vstack([part.cells for part in parts], format="csr"),
-        apart=np.concatenate([part.apart for part in parts]),
+        gap=np.concatenate([part.gap for part in parts]),
     )
 
 
@@ -89,7 +89,7 @@ def lower_bounds(first: Sketches, second: Sketches, *, mirrors: bool) -> NDArray
     out = np.empty((len(first), len(second), images), np.float32)
     for one, other, side in ((first, second, out), (second, first, out.transpose(1, 0, 2))):
         for start in range(0, len(other), PART):
-            dense = _dense(other.apart[start : start + PART])
+            dense = _dense(other.gap[start : start + PART])
             for image in range(images):
                 order = _mirrored() if image else slice(None)
                 found = one.cells @ dense[:, order].reshape(-1, dense.shape[2])
@@ -99,7 +99,7 @@ def lower_bounds(first: Sketches, second: Sketches, *, mirrors: bool) -> NDArray
                 else:
                     place += found
     out -= SLACK * (1 + np.abs(out))
-    out *= first.reach**2
+    out *= first.scale**2
     return out
 
 
@@ -133,9 +133,9 @@ def _counted(clouds: Clouds, centres: NDArray[np.float32]) -> csr_array:
     return sparse.coo_array((values, (np.tile(row, 3), columns)), shape=shape).tocsr()
 
 
-def _dense(apart: NDArray[np.float16]) -> NDArray[np.float32]:
+def _dense(gap: NDArray[np.float16]) -> NDArray[np.float32]:
     """The dense factor (3, G³, N): d², −2 d and 1 where d is at least every r, else 0."""
-    d = np.ascontiguousarray(apart.T, np.float32)
+    d = np.ascontiguousarray(gap.T, np.float32)
     far = (d >= _radius()).astype(np.float32)
     return np.stack([far * d * d, -2 * far * d, far])
 

@@ -195,7 +195,7 @@ class Novelty:
         return None if self.two_draws is None else replays(self.found, self.two_draws)
 
     @property
-    def replays_real(self) -> NDArray[np.bool_] | None:
+    def reference_replays(self) -> NDArray[np.bool_] | None:
         """(m,) whether each real test shape is one, for comparison."""
         return None if self.two_draws is None else replays(self.reference, self.two_draws)
 
@@ -246,7 +246,7 @@ class FrameIndex:
         found = self._nearest(framed(clouds, self._frame), None)
         return Novelty(found=found, reference=self.reference, two_draws=self.two_draws)
 
-    def of_real(self) -> Novelty:
+    def of_reference(self) -> Novelty:
         """The novelty of the real shapes."""
         return Novelty(found=self.reference, reference=self.reference, two_draws=self.two_draws)
 
@@ -303,9 +303,9 @@ class NoveltyIndex:
         """The novelty of clouds (n, P, 3), by the name of the frame."""
         return {name: known.of(clouds) for name, known in self._frames.items()}
 
-    def of_real(self) -> dict[str, Novelty]:
+    def of_reference(self) -> dict[str, Novelty]:
         """The novelty of the real test shapes."""
-        return {name: known.of_real() for name, known in self._frames.items()}
+        return {name: known.of_reference() for name, known in self._frames.items()}
 
 
 def framed(clouds: Clouds, frame: Callable[[Clouds], Clouds]) -> Clouds:
@@ -333,7 +333,7 @@ def _nearest_part(
 
     def bounds() -> list[Array]:
         known = sketches() if sketches else sketched(training)
-        return [lower_bounds(sketch(queries, known.reach), known, mirrors=mirrors)]
+        return [lower_bounds(sketch(queries, known.scale), known, mirrors=mirrors)]
 
     arrays: list[Array] = [queries, training, own.astype(np.float64)]  # sent to the tasks
     blocks = run_tasks(_nearest_block, kind, arrays, tasks, work, "nearest training", bounds)

@@ -173,7 +173,7 @@ def _compute_missing(
             if worthwhile and len(missing) > 1:
                 break
             task = missing.pop(0)
-            done[task] = _kept(_compute_one((compute, kind, task), None, arrays), task, keep)
+            done[task] = _saved(_compute_one((compute, kind, task), None, arrays), task, keep)
             here += 1
             bar.advance()
         if not missing:
@@ -190,7 +190,7 @@ def _compute_missing(
                         "blocks are kept: run the command again with fewer --workers"
                     )
                 task = outcome.task[2]
-                done[task] = _kept(outcome.result, task, keep)
+                done[task] = _saved(outcome.result, task, keep)
                 bar.advance()
     return done
 
@@ -205,7 +205,7 @@ def _compute_one(
     return block
 
 
-def _kept(block: NDArray[np.float64], task: Task, folder: Path | None) -> NDArray[np.float64]:
+def _saved(block: NDArray[np.float64], task: Task, folder: Path | None) -> NDArray[np.float64]:
     if folder is not None:
         write_npy(folder / f"{_name(task)}.npy", block)
     return block

@@ -1,11 +1,11 @@
 """Whole shapes that a partial or noisy cloud may belong to.
 
-Candidates are shapes that the run knows or draws. Each is placed on the points: coarsely over
-sizes and sides, then by iterated closest points with a scale of its own along each axis (P. Besl
-and N. McKay, A method for registration of 3-D shapes, 1992). Near the points it is bent onto them;
-what it has and they lack completes them. The likelihood that the autoencoder gives to the points
-orders the answers, with the misfit and the distance to what the transport of the base reaches. What
-was tried, and figures: docs/notes/completion.md.
+Candidates are children of the training shapes and new samples. Each is registered to the points:
+coarsely over sizes and positions, then by iterated closest points with one scale per axis (P. Besl
+and N. McKay, A method for registration of 3-D shapes, 1992). Near the points it is deformed towards
+them; its other parts complete them. Answers are ordered by the likelihood of the points under the
+autoencoder, the misfit, and the distance to the latents of the base. docs/notes/completion.md has
+measurements and what was tried.
 """
 
 from __future__ import annotations
@@ -26,25 +26,25 @@ from pcgen.errors import InputError
 from pcgen.model import ShapeModel
 from pcgen.progress import track
 
-KNOWN, DRAWN = 16384, 256  # candidates at most
-FIRST = (20, 32)  # points given, and parts of a candidate, that all placements are compared by
+KNOWN, DRAWN = 16384, 256  # largest number of candidates
+FIRST = (20, 32)  # given points, and parts of a candidate, that all placements are compared by
 LIKELY, COARSE = 256, 96  # placements that remain, and the points that these are compared by
-PLACED, FINE = 40, 384  # those that are placed finely, and the points for it
+PLACED, FINE = 40, 384  # placements that are refined, and the points for it
 MOST_ANSWERS = 32
 LARGEST = 2.5  # whole over the longest side of the points
-STEPS, TRIMMED, STIFF = 6, 0.9, 0.02  # of closest points: rounds, share kept, pull to the start
-NEAR = 0.1  # in the box frame of the points: farther, a candidate is not bent onto them
-ROOM = 3.0, 2.0  # nothing is added so near to a point given: in spacings of these, in misfits
-BEND, REACH, GENTLE = 3, 0.15, 0.5  # rounds, width and resistance of the bending
-CLOUD = 2048  # points that are bent, encoded and counted
+STEPS, TRIMMED, STIFF = 6, 0.9, 0.02  # rounds of closest points, share used, weight of the start
+NEAR = 0.1  # in the box frame of the points: candidates are deformed towards nearer points only
+ROOM = 3.0, 2.0  # no point is added within these distances of a given one: in spacings, in misfits
+BEND, WIDTH, GENTLE = 3, 0.15, 0.5  # rounds, width and stiffness of the deformation
+CLOUD = 2048  # points that are deformed, encoded and counted
 MOST = 2**17  # points of an answer
 # The order of answers: docs/notes/completion.md has the measurement.
 FIT, PRIOR = 0.3, 0.03  # weights of the logarithm of the misfit, and of the base
-STRANGE = 0.02  # mean squared distance to the best candidate, of points that are no such shape
-TURNED = 0.6  # of that distance, where another axis up is believed
-ASKED = 192  # candidates that are asked for the axis up
-ALIKE = 0.15  # largest difference of the boxes of two answers that are of one size and place
-WORSE = 2.0  # times the least misfit, of a placement of another size and place
+STRANGE = 0.02  # mean squared distance to the best candidate from which points fit no shape
+TURNED = 0.6  # share of that distance below which another up axis is assumed
+ASKED = 192  # candidates for the test of the up axis
+ALIKE = 0.15  # largest difference of the boxes of two answers of one size and position
+WORSE = 2.0  # largest misfit of another size and position, relative to the smallest
 
 
 @dataclass(frozen=True)
@@ -52,33 +52,33 @@ class Completion:
     """One answer, in the frame of the given points.
 
     Attributes:
-        points: (n, 3). given: (n,) bool, which of them came in as they are.
-        normals: (n, 3), or None where the answer holds given points.
-        explained: mean log-density of the points given under the shape.
-        misfit: mean squared distance of the points given to the shape that was laid on them.
-        plausible: minus half the squared distance to the nearest latent that the transport of the
-            base reaches, in units of the median distance between two such neighbours.
+        points: (n, 3). given: (n,) bool, which of them are given points, unchanged.
+        normals: (n, 3), or None if the answer has given points.
+        log_density: mean log-density of the given points under the shape.
+        misfit: mean squared distance of the given points to the registered shape.
+        plausible: minus half the squared distance to the nearest latent in the image of the
+            base, in units of the median distance between two such neighbours.
     """
 
     points: Tensor
     given: Tensor
     normals: Tensor | None
-    explained: float
+    log_density: float
     misfit: float
     plausible: float
 
     @property
     def score(self) -> float:
-        """What orders the answers."""
-        return self.explained - FIT * math.log(self.misfit) + PRIOR * self.plausible
+        """The answers are in the order of their scores."""
+        return self.log_density - FIT * math.log(self.misfit) + PRIOR * self.plausible
 
 
 @dataclass(frozen=True)
 class _Placement:
-    """A candidate on the points: ``scale * candidate + shift``, mirrored in x before.
+    """A registered candidate: ``scale * candidate + shift``, after mirroring in x.
 
     Attributes:
-        distance: mean squared, of the points to it. kind: equal for those of one size and place.
+        distance: mean squared, from the points to it. kind: equal for one size and position.
     """
 
     candidate: int
@@ -135,35 +135,37 @@ def completed(
         for placement, whole in zip(track(chosen, "complete", len(chosen)), wholes, strict=True)
     ]
     room = [_room(given, fit, whole) for whole in bent]
-    apart = [_apart(whole, given) for whole in bent]
+    distances = [_nearest_distances(whole, given) for whole in bent]
     glued = torch.stack(
         [
             _even(given, whole, far > near, CLOUD, generator)[0]
-            for whole, far, near in zip(bent, apart, room, strict=True)
+            for whole, far, near in zip(bent, distances, room, strict=True)
         ]
     )
     low, high = glued.amin(1, keepdim=True), glued.amax(1, keepdim=True)
     middle, half = (low + high) / 2, (high - low).amax(2, keepdim=True) / 2
     latents = model.encode((glued - middle) / half)
     inside = (thinned(given, CLOUD // 2, seed)[None] - middle) / half
-    explained = model.mixture(latents).log_likelihood(inside.to(model.device)).cpu()
-    explained = explained - 3 * half[:, 0, 0].log()
+    log_density = model.mixture(latents).log_likelihood(inside.to(model.device)).cpu()
+    log_density = log_density - 3 * half[:, 0, 0].log()
     plausible = _plausible(model, latents, generator)
-    misfit = torch.stack([_apart(fit, whole).square().mean() for whole in bent]).clamp_min(1e-12)
-    score = explained - FIT * misfit.log() + PRIOR * plausible
+    misfit = torch.stack(
+        [_nearest_distances(fit, whole).square().mean() for whole in bent]
+    ).clamp_min(1e-12)
+    score = log_density - FIT * misfit.log() + PRIOR * plausible
     order = score.argsort(descending=True, stable=True).tolist()
     best = _spread(order, [placement.kind for placement in chosen], count)
-    missing = [apart[row] > room[row] for row in best]
+    missing = [distances[row] > room[row] for row in best]
     total = points or _total(len(given), missing)
     answers = []
     for row, far in zip(best, missing, strict=True):
-        facts = float(explained[row]), float(misfit[row]), float(plausible[row])
+        facts = float(log_density[row]), float(misfit[row]), float(plausible[row])
         if keep:
             whole = bent[row]
             if total > CLOUD:
                 dense = model.decode(z[row, None], points=total, seed=seed).points[0]
                 whole = _bent(chosen[row].of(dense), fit)
-                far = _apart(whole, given) > room[row]
+                far = _nearest_distances(whole, given) > room[row]
             own = len(given) if points is None and len(given) <= total else None
             made, held = _even(given, whole, far, total, generator, own)
             answers.append(Completion(made, held, None, *facts))
@@ -177,10 +179,10 @@ def completed(
 
 @dataclass(frozen=True)
 class _Candidates:
-    """Shapes that may complete: some that the run knows, and some that it draws.
+    """Candidates: some children of the training shapes, and some new samples.
 
     Attributes:
-        outlines: (N, parts, 3) of all. rows: of those that are known; drawn: latents of the others.
+        outlines: (N, parts, 3) of all. rows: of the children; drawn: latents of the samples.
     """
 
     model: ShapeModel
@@ -226,7 +228,7 @@ def _placed(
     """The best placements of candidates on the points, the best first, each candidate once.
 
     Args:
-        most: placements that are made fine; at least half as many candidates remain.
+        most: placements that are refined; at least half as many candidates remain.
     """
     some = given[torch.randperm(len(given), generator=generator)]
     coarse = _coarse(some, pool.outlines, framed)[:most]
@@ -243,7 +245,7 @@ def _coarse(some: Tensor, outlines: Tensor, framed: bool) -> list[_Placement]:
     found = []
     for flip in (False, True):
         clouds = mirrored(outlines) if flip else outlines
-        for scale, shift in _starts(some, clouds, framed):
+        for scale, shift in _initial_placements(some, clouds, framed):
             small = clouds[:, : FIRST[1]] * scale[:, None, None] + shift[:, None]
             distance = _one_sided(some[: FIRST[0]], small)
             found.append((torch.where(scale <= LARGEST, distance, torch.inf), scale, shift, flip))
@@ -256,13 +258,13 @@ def _coarse(some: Tensor, outlines: Tensor, framed: bool) -> list[_Placement]:
         if distance < torch.inf:
             _, scale, shift, flip = found[start]
             placement = _Placement(row, flip, scale[row].expand(3), shift[row])
-            apart = torch.cdist(some[:COARSE], placement.of(outlines[row])).amin(1).square().mean()
-            result.append(replace(placement, distance=float(apart)))
+            squared = torch.cdist(some[:COARSE], placement.of(outlines[row])).amin(1).square()
+            result.append(replace(placement, distance=float(squared.mean())))
     return sorted(result, key=lambda placement: placement.distance)
 
 
 def _different(found: list[_Placement], outlines: Tensor, count: int) -> list[_Placement]:
-    """The best placements, in turn of each size and place of the whole that fits the points."""
+    """The best placements of each size and position that fits the points, in turn."""
     kinds: list[tuple[Tensor, list[_Placement]]] = []
     for placement in found:
         if placement.distance > WORSE * found[0].distance:
@@ -281,19 +283,21 @@ def _different(found: list[_Placement], outlines: Tensor, count: int) -> list[_P
         for kind, member in enumerate(turn)
         if member is not None
     ][:count]
-    # Those that fit less well fill up.
+    # The rest are placements that fit less well.
     rest = [replace(p, kind=len(kinds)) for p in found if p.distance > WORSE * found[0].distance]
     return (chosen + rest)[:count]
 
 
 def _spread(order: list[int], kinds: list[int], count: int) -> list[int]:
-    """``count`` of the rows in ``order``, the first of each kind before second ones, in order."""
+    """``count`` of the rows in ``order``, those first of their kind before others, in order."""
     heads = {kinds[row]: row for row in reversed(order)}.values()
     rest = [row for row in order if row not in heads]
     return sorted((sorted(heads, key=order.index) + rest)[:count], key=order.index)
 
 
-def _starts(some: Tensor, clouds: Tensor, framed: bool) -> Iterator[tuple[Tensor, Tensor]]:
+def _initial_placements(
+    some: Tensor, clouds: Tensor, framed: bool
+) -> Iterator[tuple[Tensor, Tensor]]:
     """Scales (N,) and shifts (N, 3) to start from.
 
     In the frame of the whole shape there is one. Otherwise the points span the whole shape along at
@@ -367,21 +371,21 @@ def _bent(cloud: Tensor, given: Tensor) -> Tensor:
         ways = given[mutual] - anchors
         moved = []
         for part in cloud.split(CLOUD):
-            weight = torch.exp(-torch.cdist(part, anchors).square() / (2 * REACH**2))
+            weight = torch.exp(-torch.cdist(part, anchors).square() / (2 * WIDTH**2))
             moved.append(part + (weight @ ways) / (weight.sum(1, keepdim=True) + GENTLE))
         cloud = torch.cat(moved)
     return cloud
 
 
 def _room(given: Tensor, fit: Tensor, whole: Tensor) -> float:
-    """How near to a point given (n, 3) nothing is added, by their spacing and the misfit."""
+    """The distance to given points (n, 3) within which no point is added."""
     table = torch.cdist(fit[:256], given)
     spacing = float(table.topk(2, dim=1, largest=False).values[:, 1].median())
-    misfit = float(_apart(fit, whole).quantile(0.9))
+    misfit = float(_nearest_distances(fit, whole).quantile(0.9))
     return max(ROOM[0] * spacing, ROOM[1] * misfit)
 
 
-def _apart(whole: Tensor, given: Tensor) -> Tensor:
+def _nearest_distances(whole: Tensor, given: Tensor) -> Tensor:
     """Distances (m,) of points (m, 3) to the nearest of others (n, 3)."""
     size = max(1, 2**23 // len(given))
     return torch.cat([torch.cdist(part, given).amin(1) for part in whole.split(size)])
@@ -404,7 +408,7 @@ def _even(
     """Combine the given points with those of a whole shape that are far from them.
 
     Args:
-        own: how many are given points or lie between them; None for equal density.
+        own: number of points that are given or between given ones; None for equal density.
     Returns:
         points (total, 3), and whether each is a given point (total,) bool.
     """
@@ -418,7 +422,7 @@ def _even(
             order = torch.randperm(len(pool), generator=generator)
             parts.append(pool[order.repeat(-(-size // len(pool)))[:size]])
     points = torch.cat(parts)
-    if len(points) < total:  # nothing is missing, or everything is
+    if len(points) < total:  # no part is missing, or all of it
         again = torch.randint(len(points), (total - len(points),), generator=generator)
         points = torch.cat([points, points[again]])
     return points, torch.arange(total) < len(held)

@@ -150,11 +150,11 @@ def ceiling_trials(trials: Trials, pool: int, seeds: int, seed: int) -> Trials:
     generator = np.random.default_rng(seed)
     size = min(trials.size, pool)
     parts, rule = _parts(generator, pool, size, seeds, "training")
-    met = [trials.reference[number % len(trials.reference)] for number in range(seeds)]
+    chosen = [trials.reference[number % len(trials.reference)] for number in range(seeds)]
     if size < trials.size:
-        met = [np.sort(generator.choice(refs, size, replace=False)) for refs in met]
+        chosen = [np.sort(generator.choice(refs, size, replace=False)) for refs in chosen]
         rule += f", against as many of the {trials.size} reference shapes"
-    return Trials(generated=parts, reference=tuple(met), size=size, rule=rule)
+    return Trials(generated=parts, reference=tuple(chosen), size=size, rule=rule)
 
 
 def _parts(

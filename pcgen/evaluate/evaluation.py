@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pcgen import __version__
-from pcgen.distances import novelty
+from pcgen.distances.novelty import Nearest, Novelty
 from pcgen.errors import InputError
 from pcgen.evaluate.checks import sanity_warnings
 from pcgen.evaluate.cloud_sets import CloudSet, ReferenceSets, Trials, pair_trials
@@ -45,7 +45,7 @@ class Evaluation:
         summary: the evaluation JSON, plain data.
         generated, reference: the shapes of the first trial.
         nearest_reference: the nearest reference shape of each generated shape.
-        newness: the novelty of the generated shapes by frame; empty without a training set.
+        novelty: of the generated shapes by frame; empty without a training set.
         training: the training set, or None.
         ceiling_distance: from training shapes scored as generated to the nearest reference.
     """
@@ -53,8 +53,8 @@ class Evaluation:
     summary: dict[str, Any]
     generated: CloudSet
     reference: CloudSet
-    nearest_reference: novelty.Nearest
-    newness: dict[str, novelty.Novelty]
+    nearest_reference: Nearest
+    novelty: dict[str, Novelty]
     training: CloudSet | None
     ceiling_distance: Table | None = None
 
@@ -73,7 +73,7 @@ def evaluate(
     """
     settings = settings or EvaluationSettings()
     pool = _joined(generated)
-    real, notes, doubts = _common_categories(pool, real)
+    real, notes, warned = _common_categories(pool, real)
     for clouds in (pool, real.reference):
         _check_size(clouds, settings.protocol)
     sizes = [len(clouds) for clouds in generated]
@@ -87,11 +87,11 @@ def evaluate(
     measured = MetricComputer(settings)
     rows, first = measured.trials(pool, real.reference, trials)
     mine, theirs = (chosen[0] for chosen in (trials.generated, trials.reference))
-    shown, met = pool.take(mine), real.reference.take(theirs)
+    shown, compared = pool.take(mine), real.reference.take(theirs)
     search = NoveltySearch(real, settings.work)
-    warnings = [*doubts, *pool.remarks, *real.reference.remarks]
+    warnings = [*warned, *pool.remarks, *real.reference.remarks]
     warnings += sanity_warnings(
-        shown, met, first["cd"].across, search.test_rates["replay_rate_test"]
+        shown, compared, first["cd"].across, search.test_rates["replay_rate_test"]
     )
     near = [search.of(pool.take(chosen)) for chosen in trials.generated]
     for row, found in zip(rows, near, strict=True):
@@ -104,7 +104,7 @@ def evaluate(
     summary["noise"] = noise or _rule_of_thumb(trials.size)
     summary["ceiling"] = ceiling
     summary["novelty"] = _novelty(summary, near[0], shown, real.training, settings.protocol)
-    summary["categories"] = per_category(shown, met, first)
+    summary["categories"] = per_category(shown, compared, first)
     summary["reconstruction"] = None
     summary["protocol"] = _spelled_out(settings, real, trials, measured.backends)
     summary["warnings"] = warnings
@@ -114,9 +114,9 @@ def evaluate(
     return Evaluation(
         summary=summary,
         generated=shown,
-        reference=met,
-        nearest_reference=novelty.Nearest(index=across.argmin(1), distance=across.min(1)),
-        newness=near[0],
+        reference=compared,
+        nearest_reference=Nearest(index=across.argmin(1), distance=across.min(1)),
+        novelty=near[0],
         training=real.training,
         ceiling_distance=measured.ceiling_distance,
     )
@@ -152,20 +152,20 @@ def _common_categories(
     """
     mine, theirs = set(pool.categories), set(real.reference.categories)
     if not mine and len(theirs) > 1:
-        doubt = (
+        warning = (
             f"the samples name no category and are compared with all of the reference "
             f"({_listed(theirs)}); if they are of some of these only, name them with --category"
         )
-        return real, [], [doubt]
+        return real, [], [warning]
     if not mine or not theirs or mine == theirs or "" in pool.category:
         return real, [], []
     shared = sorted(mine & theirs)
     if not shared:
-        doubt = (
+        warning = (
             f"the samples are of category {_listed(mine)}, the reference of {_listed(theirs)}: "
             "they share no name, so all are compared with all"
         )
-        return real, [], [doubt]
+        return real, [], [warning]
 
     def only(clouds: CloudSet | None) -> CloudSet | None:
         if clouds is None:
@@ -180,11 +180,11 @@ def _common_categories(
     )
     if len(mine) > 1:
         lacking = sorted(theirs - mine)
-        doubts = [
+        warned = [
             f"the reference also holds {_listed(lacking)}, of which there is no sample; if that is "
             "intended, restrict it with --category"
         ]
-        return real, [], doubts if lacking else []
+        return real, [], warned if lacking else []
     kept = replace(
         real,
         reference=reference,
@@ -223,7 +223,7 @@ def _frame_text(protocol: Protocol) -> str:
 
 def _novelty(
     summary: dict[str, Any],
-    first: dict[str, novelty.Novelty],
+    first: dict[str, Novelty],
     shown: CloudSet,
     training: CloudSet | None,
     protocol: Protocol,
@@ -237,9 +237,9 @@ def _novelty(
         "the longest as if they were that long",
     }
     rows = {}
-    for name, newness in first.items():
-        found, ending = newness.found, ENDINGS[name]
-        again = newness.replays
+    for name, measured in first.items():
+        found, ending = measured.found, ENDINGS[name]
+        again = measured.replays
         rows[name] = {
             "frame": frames[name],
             "ratio": summary["novelty_ratio" + ending],

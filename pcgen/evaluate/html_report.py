@@ -47,7 +47,7 @@ def _page(evaluations: Sequence[Evaluation], *, brief: bool = False) -> str:
     from jinja2 import Environment
 
     summaries = [evaluation.summary for evaluation in evaluations]
-    names, yards = report_text.labels(summaries), report_text.ceilings(summaries)
+    names, real_sets = report_text.labels(summaries), report_text.ceilings(summaries)
     runs = [
         {
             "label": label,
@@ -66,7 +66,7 @@ def _page(evaluations: Sequence[Evaluation], *, brief: bool = False) -> str:
         reference=report_text.last_part(summaries[0]["reference"]),
         protocol=report_text.protocol_text(summaries[0]),
         runs=runs,
-        yards=yards,
+        real_sets=real_sets,
         accuracy=charts.svg(_accuracy(summaries, names), "1-NNA"),
         metrics=[
             {
@@ -74,7 +74,9 @@ def _page(evaluations: Sequence[Evaluation], *, brief: bool = False) -> str:
                 "part": metric.label.startswith(" "),
                 "best": metric.best,
                 "cells": [report_text.cell(metric, summary) for summary in summaries],
-                "yards": [t for _, yard in yards for t in report_text.real_cells(metric, yard)],
+                "real_sets": [
+                    t for _, run in real_sets for t in report_text.real_cells(metric, run)
+                ],
             }
             for metric in report_text.metrics_of(summaries[0])
         ],
@@ -89,8 +91,8 @@ def _page(evaluations: Sequence[Evaluation], *, brief: bool = False) -> str:
 def _accuracy(summaries: Summaries, names: Sequence[str]) -> Any:
     """The chart of the 1-NNA of every run and of the ceiling."""
     runs = [("made", label, summary) for label, summary in zip(names, summaries, strict=True)]
-    yards = report_text.ceilings(summaries)
-    runs += [("real", f"ceiling{whose}", yard["ceiling"]) for whose, yard in yards]
+    real_sets = report_text.ceilings(summaries)
+    runs += [("real", f"ceiling{whose}", run["ceiling"]) for whose, run in real_sets]
     marks = [
         charts.AccuracyMark(
             name=name,
@@ -103,7 +105,7 @@ def _accuracy(summaries: Summaries, names: Sequence[str]) -> Any:
         for style, name, one in runs
         if one is not None
     ]
-    noise = max((yard["noise"]["nna_cd"] for _, yard in yards), key=lambda found: found["sd"])
+    noise = max((run["noise"]["nna_cd"] for _, run in real_sets), key=lambda found: found["sd"])
     return charts.accuracy_chart(marks, (noise["mean"], noise["sd"]))
 
 
@@ -126,7 +128,7 @@ def _shapes(evaluation: Evaluation) -> dict[str, Any]:
         drawn = [(group, [card(int(row)) for row in rows]) for group, rows in groups]
     return {
         "charts": _histograms(evaluation),
-        "novel": bool(evaluation.newness),
+        "novel": bool(evaluation.novelty),
         "groups": drawn,
         "json": json.dumps(_without_shapes(evaluation.summary), indent=1),
     }
@@ -136,10 +138,10 @@ def _histograms(evaluation: Evaluation) -> list[str]:
     """Distances to the nearest shapes as SVG, empty where all are zero."""
     found = {
         f"CD to the nearest training shape, {report_text.FRAMES[name]}": [
-            charts.Series(values=newness.reference.distance, name="test shapes", style="real"),
-            charts.Series(values=newness.found.distance, name="generated", style="made"),
+            charts.Series(values=measured.reference.distance, name="test shapes", style="real"),
+            charts.Series(values=measured.found.distance, name="generated", style="made"),
         ]
-        for name, newness in evaluation.newness.items()
+        for name, measured in evaluation.novelty.items()
     }
     distance, ceiling = evaluation.nearest_reference.distance, evaluation.ceiling_distance
     series = [charts.Series(values=distance, name="generated", style="made")]
@@ -155,9 +157,9 @@ def _card(evaluation: Evaluation, row: int) -> list[dict[str, Any]]:
     generated, training = evaluation.generated, evaluation.training
     name = str(generated.category[row]) or str(generated.names[row])
     card = [_picture(generated, row, "generated", name)]
-    newness = evaluation.newness.get("proportion_free")
-    if training is not None and newness is not None:
-        found, again = newness.found, newness.replays
+    measured = evaluation.novelty.get("proportion_free")
+    if training is not None and measured is not None:
+        found, again = measured.found, measured.replays
         near = int(found.index[row])
         relation = relate(generated.points[row], training.points[near], bool(found.mirrored[row]))
         lines = [f"CD {found.distance[row]:.3g}", *filter(None, str(relation).split(", "))]

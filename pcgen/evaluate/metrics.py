@@ -133,18 +133,18 @@ class MetricComputer:
         return rows, first
 
     def ceiling(
-        self, real: ReferenceSets, met: Trials, keys: Sequence[str], test_rates: dict[str, Any]
+        self, real: ReferenceSets, compared: Trials, keys: Sequence[str], test_rates: dict[str, Any]
     ) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
         """Training shapes scored as generated, and the noise between real sets of that size.
 
         Args:
-            met: the trials of the generated shapes, for their size and reference shapes.
+            compared: the trials of the generated shapes, for their size and reference shapes.
             keys: of the metrics of the generated shapes; test_rates: replay rates of test shapes.
         """
         if real.training is None:
             return None, None
         settings = self._settings
-        trials = ceiling_trials(met, len(real.training), settings.seeds, settings.seed)
+        trials = ceiling_trials(compared, len(real.training), settings.seeds, settings.seed)
         if trials.size < 2:
             return None, None
         rows, first = self.trials(real.training, real.reference, trials, "training")
@@ -211,7 +211,7 @@ class NoveltySearch:
             frames={**novelty.FRAMES, "box": novelty.as_given},
             work=work,
         )
-        self.test = self._index.of_real()
+        self.test = self._index.of_reference()
         if again is None:
             self.notes.append(
                 "the training shapes have too few points for two independent samplings, so there "
@@ -232,13 +232,13 @@ class NoveltySearch:
 
 def novelty_metrics(found: dict[str, novelty.Novelty]) -> dict[str, float]:
     """The known novelty metrics of both frames, by key."""
-    figures = {}
-    for name, newness in found.items():
+    metrics = {}
+    for name, measured in found.items():
         for key in ("novelty_ratio", "replay_rate"):
-            value = getattr(newness, key)
+            value = getattr(measured, key)
             if value is not None:
-                figures[key + ENDINGS[name]] = value
-    return figures
+                metrics[key + ENDINGS[name]] = value
+    return metrics
 
 
 def per_category(

@@ -48,10 +48,10 @@ class Relation:
 
     def __str__(self) -> str:
         """``mirrored, stretched 1 : 0.62 : 0.8``, or "" if neither."""
-        said = ["mirrored"] if self.mirrored else []
+        parts = ["mirrored"] if self.mirrored else []
         if min(self.stretch) < 1 - NOTABLE:
-            said.append("stretched " + " : ".join(f"{factor:.2g}" for factor in self.stretch))
-        return ", ".join(said)
+            parts.append("stretched " + " : ".join(f"{factor:.2g}" for factor in self.stretch))
+        return ", ".join(parts)
 
 
 @dataclass(frozen=True)

@@ -18,9 +18,10 @@ from pcgen import progress
 from pcgen.errors import DataError, InputError, MeshError
 from pcgen.shapes.clouds import Cloud
 from pcgen.shapes.items import HDF5, SourceItem, cloud_size, open_item
-from pcgen.shapes.layouts import SPLIT_NAMES, Found, hdf5
+from pcgen.shapes.layouts import Found, hdf5
 from pcgen.shapes.layouts.paths import PATH_LAYOUTS
 from pcgen.shapes.listing import Listing, scan
+from pcgen.shapes.split_names import SPLIT_NAMES
 from pcgen.shapes.store import Dataset, IndexRow
 
 

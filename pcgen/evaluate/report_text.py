@@ -127,24 +127,24 @@ def verdict(summary: Summary) -> list[str]:
     value = f"1-NNA (CD) is {100 * summary['nna_cd']:.1f} %"
     real = f"two real sets of this size have {100 * noise['mean']:.1f} ± {100 * noise['sd']:.1f} %"
     if apart > 2:
-        said = [f"{value}; {real}. Generated shapes can be distinguished from real ones."]
+        sentences = [f"{value}; {real}. Generated shapes can be distinguished from real ones."]
     elif apart < -2:
-        said = [
+        sentences = [
             f"{value}; {real}. Generated shapes lie closer to reference shapes than real ones do."
         ]
     else:
-        said = [f"{value}; {real}. This metric cannot distinguish them from real shapes."]
+        sentences = [f"{value}; {real}. This metric cannot distinguish them from real shapes."]
     mine, theirs = summary["nna_cd_generated"], summary["nna_cd_reference"]
     if abs(mine - theirs) > SPLIT:
         how = "like each other than like" if mine > theirs else "scattered than"
-        said.append(
+        sentences.append(
             f"The average hides a split: {100 * mine:.0f} % on generated and {100 * theirs:.0f} % "
             f"on reference shapes. Generated shapes are more {how} real ones."
         )
-    return [*said, *_newness(summary, apart)]
+    return [*sentences, *_novelty(summary, apart)]
 
 
-def _newness(summary: Summary, apart: float) -> list[str]:
+def _novelty(summary: Summary, apart: float) -> list[str]:
     """Sentences about novelty in both frames.
 
     Args:
@@ -172,10 +172,10 @@ def _newness(summary: Summary, apart: float) -> list[str]:
                 f"indicates flaws rather than novelty ({metrics})."
             ]
         return [f"As novel as real test shapes: {metrics}."]
-    said = [f"Less novel than real test shapes: {metrics}."]
+    sentences = [f"Less novel than real test shapes: {metrics}."]
     if set(FRAMES) <= set(ratios) and new("box"):
-        said.append("Many shapes that are novel in the box are stretched training shapes.")
-    return said
+        sentences.append("Many shapes that are novel in the box are stretched training shapes.")
+    return sentences
 
 
 def labels(summaries: Sequence[Summary]) -> list[str]:
@@ -204,14 +204,14 @@ def ceilings(summaries: Sequence[Summary]) -> list[tuple[str, Summary]]:
 def table(summaries: Sequence[Summary]) -> str:
     """A plain table for a terminal, one column per run, then the ceiling and chance."""
     first = summaries[0]
-    metrics, yards = metrics_of(first), ceilings(summaries)
+    metrics, real_sets = metrics_of(first), ceilings(summaries)
     heads = ["", *labels(summaries)]
-    heads += [f"{what}{whose}" for whose, _ in yards for what in ("ceiling", "real sets")]
+    heads += [f"{what}{whose}" for whose, _ in real_sets for what in ("ceiling", "real sets")]
     rows = [
         [
             metric.label,
             *(cell(metric, summary) for summary in summaries),
-            *(text for _, yard in yards for text in real_cells(metric, yard)),
+            *(text for _, run in real_sets for text in real_cells(metric, run)),
         ]
         for metric in metrics
     ]

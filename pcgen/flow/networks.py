@@ -85,7 +85,8 @@ class PointCondition:
     ) -> PointCondition:
         """Build from clouds sampled by :meth:`MixtureBatch.sample`.
 
-        In a cloud with at most ``neighbours`` points, all other points are neighbours, or itself.
+        In a cloud with at most ``neighbours`` points, all others are neighbours; a lone point is
+        its own.
         """
         points = start.points
         k = min(neighbours, max(1, points.shape[1] - 1))
@@ -149,7 +150,7 @@ class PointFlowNetwork(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """Both (batch, n, dim); the normal is not normalised."""
         unit = condition.scale[:, None, None]
-        near, told = condition.near, time_features(t, s)
+        near, times = condition.near, time_features(t, s)
         offset = (gather_rows(x, near) - x[:, :, None]) / unit[..., None]
         edges = self.offsets(offset)
         size = condition.size[:, None]
@@ -164,9 +165,9 @@ class PointFlowNetwork(nn.Module):
             -1,
         )
         h = self.own(own) + self.enter(edges.mean(2))
-        h = self.mix[0](h, told)
+        h = self.mix[0](h, times)
         for block, mix in zip(self.blocks, self.mix[1:], strict=True):
-            h = mix(h + block(h, offset, near), told)
+            h = mix(h + block(h, offset, near), times)
         h = nn.functional.silu(h)
         return unit * self.leave(h), self.normal(h)
 

@@ -40,7 +40,7 @@ class NotebookShape:
         points: (n, 3), or the vertices of a mesh. normals: (n, 3), or None.
         faces: (f, 3) of a mesh, or None for a cloud.
         caption: text under it. colour: a name of :data:`pcgen.render.palette.NAMED`.
-        given: how many points, the first ones, a completion kept; they have a colour of their own.
+        given: number of first points that a completion kept; they have their own colour.
     """
 
     points: NDArray[np.floating[Any]]

@@ -30,6 +30,7 @@ REPORT_LABELS = {
     "f_score": "F-score at 1 %",
     "method": "method",
     "seconds": "seconds",
+    "notes": "notes",
 }
 
 
@@ -38,7 +39,7 @@ def report_rows(report: Mapping[str, Any]) -> list[list[str]]:
     return [
         [label, _value(report[key])]
         for key, label in REPORT_LABELS.items()
-        if report.get(key) is not None
+        if report.get(key) not in (None, [], ())
     ]
 
 
@@ -94,4 +95,4 @@ def _value(value: Any) -> str:
         return f"{value:.3g}"
     if isinstance(value, int):
         return f"{value:,}"
-    return str(value)
+    return value if isinstance(value, str) else "; ".join(map(str, value))

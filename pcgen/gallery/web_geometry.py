@@ -61,7 +61,7 @@ def cloud(
 
     Args:
         thumbnail: side of the picture in pixels, 0 for none.
-        given: how many points, the first ones, have the colour of those that a completion kept.
+        given: number of first points that a completion kept; they have their own colour.
     """
     points = np.asarray(points)
     if len(points) > DISPLAY_POINTS:
@@ -91,7 +91,7 @@ def cloud(
         "low": _rounded(low),
         "extent": _rounded(extent),
         "radius": _rounded(body.radius),
-        "ground": [_rounded(v) for v in (ground.x, ground.floor, ground.z, ground.reach)],
+        "ground": [_rounded(v) for v in (ground.x, ground.floor, ground.z, ground.radius)],
         "cells": GROUND_CELLS,
         "target": _rounded(camera.target),
         "distance": _rounded(camera.distance),

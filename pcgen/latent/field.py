@@ -1,12 +1,12 @@
 """The signed distance field of a shape, from its local code.
 
-Inside and outside cannot be told locally: a wall looks the same from both sides. So the patches
-first attend to each other. A small network then predicts the distance at a position from each of
-the nearest patches, given the position relative to it. The predictions are blended with weights
-that vanish where a patch leaves the nearest ones, so the distance is continuous. As the patches are
-part of the latent, unseen shapes are represented about as well as training shapes. Positions and
-distances are in the frame of :mod:`pcgen.shapes.solid`, like the codes; distances are learned up to
-:data:`FAR` from the surface.
+Inside and outside cannot be distinguished locally: a wall looks the same from both sides. So the
+patches first attend to each other. A small network then predicts the distance at a position from
+each of the nearest patches, given the position relative to it. The predictions are blended with
+weights that vanish where a patch leaves the nearest ones, so the distance is continuous. As the
+patches are part of the latent, unseen shapes are represented about as well as training shapes.
+Positions and distances are in the frame of :mod:`pcgen.shapes.signed_distances`, like the codes;
+distances are learned up to :data:`FAR` from the surface.
 """
 
 from __future__ import annotations
@@ -75,9 +75,9 @@ class Field(nn.Module):
             patch = patch[..., :-1]
         rows = torch.arange(len(places), device=places.device)[:, None, None]
         local = (places[:, :, None] - mean[rows, patch]) / self.scale
-        said = self.head(self.body(self.place(local) + features[rows, patch]))
-        weight = beside * said[..., 1].clamp(-CERTAIN, CERTAIN).exp()
-        return FAR * (weight * said[..., 0]).sum(-1) / weight.sum(-1)
+        output = self.head(self.body(self.place(local) + features[rows, patch]))
+        weight = beside * output[..., 1].clamp(-CERTAIN, CERTAIN).exp()
+        return FAR * (weight * output[..., 0]).sum(-1) / weight.sum(-1)
 
     def loss(self, z: Tensor, places: Tensor, distance: Tensor) -> Tensor:
         """Mean error of distances (batch, n) in units of ``FAR``."""

@@ -5,7 +5,7 @@ side, +Y up)::
 
     base ω --latent flow--> z            latents: LatentSampler
     z --base points, point flow--> cloud clouds: CloudDecoder
-    z --signed distance--> mesh          surfaces: Surfaces
+    z --signed distance--> mesh          surfaces: LatentMesher
     all, from a run directory           shape_model: ShapeModel
 
 Only this package combines the stages for generation; :mod:`pcgen.train` combines them for training.

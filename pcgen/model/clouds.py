@@ -107,17 +107,17 @@ class CloudDecoder:
         mixture, start = self.autoencoder.draw_base(z, self._cloud_points, draw, clouds)
         batch, dim = len(z), self.dim
 
-        def apart(values: Tensor) -> Tensor:
+        def split(values: Tensor) -> Tensor:
             """(batch, clouds · n, ...) to (batch · clouds, n, ...)."""
             return values.reshape(batch * clouds, self._cloud_points, *values.shape[2:])
 
         def joined(values: Tensor) -> Tensor:
-            """The inverse of ``apart``, without surplus points."""
+            """The inverse of ``split``, without surplus points."""
             whole = values.reshape(*values.shape[:-3], batch, -1, dim)
             return whole[..., :points, :].cpu()
 
-        begin = apart(start.points)
-        part = apart(start.part)
+        begin = split(start.points)
+        part = split(start.part)
         condition = PointCondition.of(
             mixture.repeated(clouds),
             MixtureSamples(begin, part, begin),

@@ -34,6 +34,14 @@ FLOW_SHARE = 0.25
 details are that latent's and do not suit a distant shape: see docs/notes/local-codes.md."""
 BLOCK = 2**14
 """Latents processed at once; a copy of all of them would take gigabytes."""
+SCHEMA = checkpoint.Schema(
+    meta={"scale": float, "names": dict},
+    tensors={
+        "z": ("f", 2), "parent": ("i", 2), "mirrored": ("i", 2), "label": ("i", 1),
+        "mean": ("f", 1), "axes": ("f", 2),
+    },
+)  # fmt: skip
+"""Of the file of latents."""
 FILES = ("latents.safetensors", "base.safetensors", "map.npz")
 COORDINATES = "coordinates"
 """The entry of a base's file that names its tensors of coordinates, stored as rows of latents."""
@@ -106,7 +114,7 @@ class Latents:
         return torch.cat(parts)
 
     @property
-    def explained(self) -> float:
+    def explained_variance(self) -> float:
         """The fraction of the latents' variance that their coordinates explain."""
         whole = sum(float((block - self.mean).square().sum()) for block in self.z.split(BLOCK))
         return float((self.y / self.scale).square().sum()) / max(whole, 1e-12)
@@ -138,11 +146,11 @@ class Latents:
         Raises:
             DataError: it is missing or damaged.
         """
-        return cls.of_checkpoint(*checkpoint.load(path, checkpoint.LATENTS))
+        return cls.of_checkpoint(*checkpoint.load(path, SCHEMA))
 
     @classmethod
     def of_checkpoint(cls, tensors: dict[str, Tensor], meta: dict[str, Any]) -> Latents:
-        """Build from the content of a file of :data:`pcgen.checkpoint.LATENTS`.
+        """Build from the content of a file of :data:`SCHEMA`.
 
         Raises:
             ValueError: the scale is not positive, or a name belongs to no row.
@@ -249,8 +257,8 @@ class LatentCoupling:
         def potential() -> tuple[dict[str, Tensor], dict[str, Any]]:
             return {"h": read_potential(folder / FILES[2])}, {}
 
-        latents = Latents.of_checkpoint(*read(FILES[0], checkpoint.LATENTS))
-        tensors, meta = read(FILES[1], checkpoint.BASE)
+        latents = Latents.of_checkpoint(*read(FILES[0], SCHEMA))
+        tensors, meta = read(FILES[1], base.SCHEMA)
         names = meta.pop(COORDINATES, [])
         if not isinstance(names, list):
             raise ValueError(f"the {COORDINATES} of the base are no list of names")

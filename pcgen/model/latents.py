@@ -23,7 +23,7 @@ MOST_MISSES = 4000
 
 @dataclass(frozen=True)
 class LatentSamples:
-    """Latents and how they came about.
+    """Latents and their origin.
 
     Attributes:
         z: (count, latent_dim), ready to decode; base: (count, d), the start of each.
@@ -99,11 +99,11 @@ class LatentSampler:
         if self.conditional:
             one_hot = nn.functional.one_hot(label, len(self.categories)).float().to(self.device)
         chunks = start.split(CHUNK)
-        told = [None] * len(chunks) if one_hot is None else one_hot.split(CHUNK)
+        labels = [None] * len(chunks) if one_hot is None else one_hot.split(CHUNK)
         y = torch.cat(
             [
                 self._carried(x, label_here, steps, solver)
-                for x, label_here in zip(chunks, told, strict=True)
+                for x, label_here in zip(chunks, labels, strict=True)
             ]
         )
         latents = self._coupling.latents

@@ -56,7 +56,7 @@ class ShapeModel:
 
     @cached_property
     def outlines(self) -> Tensor:
-        """(N, 128, 3), :meth:`outlined` of each known shape: 0.4 ms a shape, the first time."""
+        """(N, 128, 3), :meth:`outlined` of each known shape, computed once: 0.4 ms per shape."""
         return self.outlined(self.known.z)
 
     def outlined(self, z: Tensor) -> Tensor:

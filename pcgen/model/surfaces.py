@@ -56,7 +56,7 @@ class LatentMesher:
     def distance(self, latent: Tensor, places: NDArray[np.floating]) -> NDArray[np.float64]:
         """Signed distances (n,) at positions (n, 3), up to about ``FAR``, negative inside.
 
-        Both are in the frame of :mod:`pcgen.shapes.solid`.
+        Both are in the frame of :mod:`pcgen.shapes.signed_distances`.
         """
         mean, features = self._field.patch_features(latent[None].to(self._device))
         parts = torch.from_numpy(np.asarray(places, np.float32)).to(self._device).split(AT_ONCE)

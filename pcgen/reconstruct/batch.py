@@ -25,6 +25,7 @@ from pcgen.jobs import pool
 from pcgen.jobs.workers import Announce
 from pcgen.reconstruct.export import Export, check_formats, checked_bytes
 from pcgen.reconstruct.methods import MeshSettings, Reconstruction, finished, reconstruct
+from pcgen.reconstruct.report import OPEN
 from pcgen.shapes.category_frames import BOX_FRAME, SourceFrame
 from pcgen.shapes.mesh_files import COLOURED, Mesh
 
@@ -141,6 +142,7 @@ def summary(entries: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "failed": len(entries) - len(reports),
         "watertight": sum(report["watertight"] for report in reports),
         "manifold": sum(report["manifold"] for report in reports),
+        "open": [note for report in reports for note in report["notes"] if note.startswith(OPEN)],
     }
     for name in ("f_score", "faces", "seconds"):
         values = [report[name] for report in reports]

@@ -13,8 +13,6 @@
 
 from __future__ import annotations
 
-from itertools import product
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -23,7 +21,7 @@ from pcgen.reconstruct.cloud import CleanCloud
 from pcgen.reconstruct.flatten import flattened
 from pcgen.reconstruct.level_set import RESOLUTION, check_resolution
 from pcgen.reconstruct.planes import estimate_normals
-from pcgen.reconstruct.surface_nets import surface_nets
+from pcgen.reconstruct.surface_nets import CORNERS, surface_nets
 from pcgen.reconstruct.tunnels import close_tunnels
 from pcgen.reconstruct.watertight import decimate, without_bubbles
 
@@ -164,12 +162,10 @@ def _read(values: Grid, place: Points) -> Points:
 def _spread(shape: tuple[int, ...], place: Points, values: list[Points] | Points) -> Grid:
     """Values (k, n) of places (n, 3) shared among the eight nodes around each: (k, *shape)."""
     corner = np.floor(place).astype(np.int64)
-    ahead = place - corner
-    stride = np.array([shape[1] * shape[2], shape[2], 1])
-    total = np.zeros((len(values), int(np.prod(shape))), np.float32)
-    for step in product((0, 1), repeat=3):
-        share = np.where(step, ahead, 1 - ahead).prod(axis=1)
-        node = (corner + step) @ stride
-        for field, value in zip(total, values, strict=True):
-            field += np.bincount(node, share * value, minlength=len(field))
-    return total.reshape(len(values), *shape)
+    share = np.where(CORNERS[:, None], place - corner, 1 - place + corner).prod(axis=2)
+    node = (corner + CORNERS[:, None]) @ [shape[1] * shape[2], shape[2], 1]
+    total = [
+        np.bincount(node.reshape(-1), (share * value).reshape(-1), int(np.prod(shape)))
+        for value in values
+    ]
+    return np.stack(total).astype(np.float32).reshape(-1, *shape)

@@ -16,6 +16,7 @@ from pcgen.shapes.surface import sample_surface
 from pcgen.shapes.writer import as_point
 
 SAMPLES = 20_000
+OPEN = "not watertight"  # begins the note that says why
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,10 +73,10 @@ def measure(
     offset = far_offset(vertices)
     shape = topology(vertices - offset, faces)
     if offset.any():
-        x, y, z = offset
-        notes = (*notes, f"far from the origin; STL files have ({x:g}, {y:g}, {z:g}) subtracted")
+        place = ", ".join(f"{x + 0.0:.12g}" for x in offset)
+        notes = (*notes, f"far from the origin; STL files have ({place}) subtracted")
     if not shape.watertight:
-        notes = (*notes, f"not watertight: {open_edges(vertices - offset, faces)}")
+        notes = (*notes, f"{OPEN}: {open_edges(vertices - offset, faces)}")
     to_mesh = distance_to_mesh(points, vertices, faces)
     surface, _ = sample_surface(Mesh(vertices, faces), SAMPLES, np.random.default_rng(0))
     to_points = cKDTree(points).query(surface)[0]

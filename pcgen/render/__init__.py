@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pcgen.render import palette, primitives
+from pcgen.render import primitives
 from pcgen.render.camera import AZIMUTH, ELEVATION, fit
 from pcgen.render.explain import explain
 from pcgen.render.image_files import save, save_gif
@@ -51,7 +51,6 @@ def cloud(
     elevation: float = ELEVATION,
     colour: Colour = None,
     point_size: float = 1.0,
-    background: tuple[float, float, float] = palette.PAPER,
     ground: bool = True,
 ) -> Image:
     """Draw a point cloud.
@@ -69,7 +68,7 @@ def cloud(
         InputError: wrong shapes, or no finite point.
     """
     body = primitives.balls(points, normals, colour, point_size)
-    return still(body, size, azimuth, elevation, background, ground)
+    return still(body, size, azimuth, elevation, ground)
 
 
 def mesh(
@@ -80,7 +79,6 @@ def mesh(
     azimuth: float = AZIMUTH,
     elevation: float = ELEVATION,
     colour: Colour = None,
-    background: tuple[float, float, float] = palette.PAPER,
     ground: bool = True,
 ) -> Image:
     """Draw a triangle mesh; the other arguments are those of :func:`cloud`.
@@ -91,7 +89,7 @@ def mesh(
         MeshError: no faces, indices out of range, or no finite face.
     """
     body = primitives.triangles(vertices, faces, colour)
-    return still(body, size, azimuth, elevation, background, ground)
+    return still(body, size, azimuth, elevation, ground)
 
 
 def turntable(
@@ -100,12 +98,11 @@ def turntable(
     frames: int = 36,
     size: int | tuple[int, int] = 360,
     elevation: float = ELEVATION,
-    background: tuple[float, float, float] = palette.PAPER,
 ) -> Iterator[Image]:
     """Yield the pictures of one full rotation of primitives."""
     angles = AZIMUTH + np.linspace(0, 360, frames, endpoint=False)
     width, height = _width_height(size)
-    studio = Renderer(body, background)
+    studio = Renderer(body)
     for camera in fit(body.points, angles, elevation, aspect=width / height):
         yield studio.shoot(camera, (width, height))
 
@@ -115,13 +112,12 @@ def still(
     size: int | tuple[int, int] = 512,
     azimuth: float = AZIMUTH,
     elevation: float = ELEVATION,
-    background: tuple[float, float, float] = palette.PAPER,
     ground: bool = True,
 ) -> Image:
     """Draw primitives, see :mod:`pcgen.render.primitives`."""
     width, height = _width_height(size)
     camera = fit(body.points, azimuth, elevation, aspect=width / height)[0]
-    return Renderer(body, background, ground).shoot(camera, (width, height))
+    return Renderer(body, ground=ground).shoot(camera, (width, height))
 
 
 def _width_height(size: int | tuple[int, int]) -> tuple[int, int]:

@@ -50,7 +50,7 @@ class AccuracyMark:
 
 
 def svg(figure: Figure, label: str) -> str:
-    """An SVG element that takes the width of its place in the page."""
+    """An SVG element as wide as its container."""
     import matplotlib
 
     buffer = io.StringIO()

@@ -53,14 +53,12 @@ class DecodedBatch(Protocol):
 def explain(
     decoded: DecodedBatch,
     *,
-    row: int = 0,
     mesh: Any = None,
     size: int = 400,
     azimuth: float = AZIMUTH,
     elevation: float = ELEVATION,
-    title: str = "",
 ) -> Image:
-    """Draw how shape ``row`` of a decoded batch was generated.
+    """Draw how the first shape of a decoded batch was generated.
 
     The caption of the paths states their length relative to straight lines.
 
@@ -68,14 +66,14 @@ def explain(
         mesh: its mesh, an object with ``vertices`` and ``faces`` in the frame of the points.
         size: side of one panel in pixels.
     """
-    points, base = _array(decoded.points, row), _array(decoded.base, row)
+    points, base = _array(decoded.points), _array(decoded.base)
     if points is None or base is None or points.shape != base.shape:
         raise InputError("the shape needs as many base points as points")
     finite = np.isfinite(points).all(1) & np.isfinite(base).all(1)
     if not finite.any():
         raise InputError("no point of the shape is finite together with its base point")
-    normals, part = _array(decoded.normals, row), _array(decoded.part, row)
-    trace = None if decoded.trace is None else np.asarray(_plain(decoded.trace))[:, row]
+    normals, part = _array(decoded.normals), _array(decoded.part)
+    trace = None if decoded.trace is None else to_numpy(decoded.trace)[:, 0]
     points, base = points[finite], base[finite]
     normals = None if normals is None else normals[finite]
     colours = (
@@ -115,7 +113,7 @@ def explain(
         surface = panel(primitives.triangles(mesh.vertices, mesh.faces))
         panels.append((surface, f"{len(panels) + 1}  mesh"))
     pictures, captions = zip(*panels, strict=True)
-    return sheet([pictures], [captions], title=title)
+    return sheet([pictures], [captions])
 
 
 def display_factor(mean: float, side: float) -> int:
@@ -151,9 +149,10 @@ def _path_balls(paths: Array, shape: primitives.Balls, colours: Array) -> primit
     return primitives.Balls(everywhere, np.zeros_like(everywhere), albedo, radii)
 
 
-def _plain(values: Any) -> Any:
-    return values.detach().cpu().numpy() if hasattr(values, "detach") else values
+def to_numpy(values: Any) -> NDArray[Any]:
+    """An array or a tensor as an array."""
+    return np.asarray(values.detach().cpu().numpy() if hasattr(values, "detach") else values)
 
 
-def _array(values: Any, row: int) -> Array | None:
-    return None if values is None else np.asarray(_plain(values))[row].astype(np.float64)
+def _array(values: Any) -> Array | None:
+    return None if values is None else to_numpy(values)[0].astype(np.float64)

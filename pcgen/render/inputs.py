@@ -47,7 +47,7 @@ class LoadedShape:
     Attributes:
         points: (n, 3) float32; normals: (n, 3) or None; mesh: in the frame of the points.
         place: the frame of the file or, for samples of a run, of its data set.
-        given: of a completed shape, how many points, the first ones, came in.
+        given: number of given points of a completed shape, which come first.
     """
 
     name: str
@@ -163,13 +163,11 @@ def readable_shapes(
     ), faults
 
 
-def from_mesh(
-    name: str, mesh: Mesh, category: str = "", count: int = SURFACE_POINTS
-) -> LoadedShape:
+def from_mesh(name: str, mesh: Mesh, category: str = "") -> LoadedShape:
     """A mesh with sampled points, both in the per-shape box frame."""
     from pcgen.shapes.surface import sample_surface
 
-    points, normals = sample_surface(mesh, count, np.random.default_rng(0))
+    points, normals = sample_surface(mesh, SURFACE_POINTS, np.random.default_rng(0))
     used = mesh.used_vertices()
     place = box_source_frame(used)
     return LoadedShape(
@@ -189,12 +187,12 @@ def box_source_frame(points: NDArray[np.floating]) -> SourceFrame:
     return SourceFrame(float(frame.scale[0]), (float(x), float(y), float(z)))
 
 
-def to_samples(collection: Collection, count: int | None = None, points: int = 2048) -> Samples:
-    """The first ``count`` shapes as samples of equal size, in the order of the collection.
+def to_samples(collection: Collection, points: int) -> Samples:
+    """All shapes as samples of ``points`` points, in the order of the collection.
 
     Of a shape with more points, the first ones are used; one with fewer repeats some.
     """
-    shapes = [collection.load(number) for number in range(min(count or 10**9, len(collection)))]
+    shapes = [collection.load(number) for number in range(len(collection))]
     clouds, sides = [], []
     for shape in shapes:
         index = np.arange(points) % len(shape.points)

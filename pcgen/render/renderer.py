@@ -27,7 +27,7 @@ GROUND_SHADE = 0.55  # share of the background's light that full occlusion remov
 GROUND_CELLS = 96
 NEAREST = 0.02  # near plane over the distance of the camera
 BORDER = 0.12  # width over which the ground shadow fades at the border, over the picture's side
-GROUND_REACH = 2.2  # distance in half sizes of the body where the ground shadow ends
+GROUND_RADIUS = 2.2  # distance in half sizes of the body where the ground shadow ends
 
 
 @dataclass(frozen=True)
@@ -36,14 +36,14 @@ class GroundShadow:
 
     Attributes:
         dark: (cells, cells) along X, then Z: share of light that is missing.
-        x, z: its centre; floor: its height; reach: its half side. World units.
+        x, z: its centre; floor: its height; radius: its half side. World units.
     """
 
     dark: Array
     x: float
     z: float
     floor: float
-    reach: float
+    radius: float
 
 
 @dataclass
@@ -56,7 +56,6 @@ class Renderer:
     """
 
     body: Primitives
-    background: tuple[float, float, float] = palette.PAPER
     ground: bool = True
     _sky: lighting.LightMaps = field(init=False, repr=False)
     _open: Array | None = field(init=False, repr=False, default=None)
@@ -114,7 +113,7 @@ class Renderer:
         if transparent:
             straight = palette.to_srgb(light_ / np.maximum(cover, 1e-6))
             return np.round(255 * np.concatenate([straight, cover], 2)).astype(np.uint8)
-        paper = palette.to_linear(np.array(self.background))
+        paper = palette.to_linear(np.array(palette.PAPER))
         return np.round(255 * palette.to_srgb(light_ + (1 - cover) * paper)).astype(np.uint8)
 
     def occlusion(self) -> Array:
@@ -139,17 +138,17 @@ class Renderer:
         centre = (low + high) / 2
         across = float(np.linalg.norm((high - low)[[0, 2]])) / 2
         tall = float((high - low)[1])
-        reach = max(GROUND_REACH * max(across, 0.2 * tall), 4 * self.body.radius)
-        grid = np.linspace(-reach, reach, cells)
+        radius = max(GROUND_RADIUS * max(across, 0.2 * tall), 4 * self.body.radius)
+        grid = np.linspace(-radius, radius, cells)
         gx, gz = (axis.ravel() for axis in np.meshgrid(grid, grid, indexing="ij"))
         place = np.stack([centre[0] + gx, np.full(gx.shape, floor), centre[2] + gz], 1)
         up = np.broadcast_to([0.0, 1.0, 0.0], place.shape)
         dark = 1 - self._sky.sky(place, up, 0.0)
         if key is not None:
             dark = 0.62 * dark + 0.38 * (1 - key.key(place, 0.0))
-        away = np.hypot(gx, gz) / reach
+        away = np.hypot(gx, gz) / radius
         dark = (dark * np.clip(1 - away**2, 0, 1) ** 3).reshape(cells, cells)
-        return GroundShadow(GROUND_SHADE * dark, float(centre[0]), float(centre[2]), floor, reach)
+        return GroundShadow(GROUND_SHADE * dark, float(centre[0]), float(centre[2]), floor, radius)
 
     def _lights(self, camera: Camera) -> _Lights:
         direction = normalised(np.array(lighting.KEY_FROM) @ camera.axes)
@@ -186,7 +185,7 @@ class Renderer:
         """The shadow (height * width,) of the shape on the background."""
         ground = self.ground_map(key)
         width, height = size
-        cells = (len(ground.dark) - 1) / (2 * ground.reach)
+        cells = (len(ground.dark) - 1) / (2 * ground.radius)
         shade = np.zeros(height * width)
         # The shadow fades before the border, so that pictures blend into the paper of a sheet.
         down, across = _fade(height), _fade(width)
@@ -196,7 +195,7 @@ class Renderer:
             falls = np.flatnonzero(rays[:, 1] < -1e-6)
             steps = (ground.floor - camera.eye[1]) / rays[falls, 1]
             hit = camera.eye + steps[:, None] * rays[falls]
-            fx, fz = (hit[:, 0] - ground.x + ground.reach), (hit[:, 2] - ground.z + ground.reach)
+            fx, fz = (hit[:, 0] - ground.x + ground.radius), (hit[:, 2] - ground.z + ground.radius)
             faded = np.minimum(down[row[falls]], across[column[falls]])
             shade[part.start + falls] = faded * bilinear(ground.dark, fx * cells, fz * cells)
         return shade

@@ -27,8 +27,6 @@ def sheet(
     captions: Sequence[Sequence[str]] | None = None,
     *,
     title: str = "",
-    background: tuple[float, float, float] = palette.PAPER,
-    ink: tuple[float, float, float] = palette.INK,
 ) -> Image:
     """Arrange pictures in rows with captions below.
 
@@ -63,10 +61,10 @@ def sheet(
     columns = max(len(row) for row in rows)
     full_width = columns * (width + gap) + gap
     full_height = top + sum(height + count * line + gap for count in lines)
-    page = Pillow.new("RGB", (full_width, full_height), _eight_bit(background))
+    page = Pillow.new("RGB", (full_width, full_height), _eight_bit(palette.PAPER))
     pen = ImageDraw.Draw(page)
     if title:
-        pen.text((2 * gap, round(0.6 * large)), title, _eight_bit(ink), heading)
+        pen.text((2 * gap, round(0.6 * large)), title, _eight_bit(palette.INK), heading)
     y = top
     for number, row in enumerate(rows):
         for column, picture in enumerate(row):
@@ -75,7 +73,7 @@ def sheet(
             if captions is not None and captions[number][column]:
                 at = (x + width / 2, y + height)
                 text = _shorten(captions[number][column], letters, width)
-                pen.multiline_text(at, text, _eight_bit(ink), letters, "ma", align="center")
+                pen.multiline_text(at, text, _eight_bit(palette.INK), letters, "ma", align="center")
         y += height + lines[number] * line + gap
     return np.asarray(page).copy()
 

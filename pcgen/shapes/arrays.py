@@ -133,13 +133,11 @@ def read_npy(path: Path | str) -> NDArray[Any]:
         return read_array(handle, path.stat().st_size, str(path))
 
 
-def read_npz(
-    path: Path | str | IO[bytes], limit: int = ARRAY_LIMIT, where: str = ""
-) -> dict[str, NDArray[Any]]:
+def read_npz(path: Path | str | IO[bytes], where: str = "") -> dict[str, NDArray[Any]]:
     """Read all arrays of an ``.npz`` archive, a file or a stream; ``where`` names the stream.
 
     Raises:
-        InputError: not an archive, damaged, pickled content, or more than ``limit`` bytes.
+        InputError: not an archive, damaged, pickled content, or beyond :data:`ARRAY_LIMIT` bytes.
     """
     source: Any = path
     if isinstance(path, str | Path):
@@ -150,7 +148,7 @@ def read_npz(
         path = Path(where)
     try:
         with zipfile.ZipFile(source) as archive:
-            fault = archive_fault(archive, limit)
+            fault = archive_fault(archive, ARRAY_LIMIT)
             if fault:
                 raise InputError(f"{path}: {fault}")
             arrays = {}
@@ -163,18 +161,18 @@ def read_npz(
         raise InputError(f"{path} is not a readable .npz archive ({str(error)[:200]})") from None
 
 
-def temporary_array(shape: tuple[int, ...], kind: Any = np.float32) -> NDArray[Any]:
+def temporary_array(shape: tuple[int, ...]) -> NDArray[np.float32]:
     """An empty array, in memory or, above IN_MEMORY bytes, mapped to an unnamed temporary file.
 
     The system may move the mapped pages out of memory. The file goes with the array.
     """
-    if math.prod(shape) * np.dtype(kind).itemsize <= IN_MEMORY:
-        return np.empty(shape, kind)
+    if math.prod(shape) * 4 <= IN_MEMORY:
+        return np.empty(shape, np.float32)
     with (
         tempfile.TemporaryFile(prefix="pcgen-") as handle,
         storage_errors(Path(tempfile.gettempdir()), "TMPDIR names another folder."),
     ):
-        return np.memmap(handle, kind, "w+", 0, shape)
+        return np.memmap(handle, np.float32, "w+", 0, shape)
 
 
 def write_npz(path: Path | str, arrays: Mapping[str, NDArray[Any]]) -> None:

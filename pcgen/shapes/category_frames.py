@@ -83,7 +83,7 @@ def category_frames(dataset: Path | str) -> dict[str, SourceFrame]:
 def frames_of_run(run: Path | str) -> dict[str, SourceFrame]:
     """The category frames of a run's data set; empty if the run or data set does not exist."""
     if (Path(run) / PLACES).is_file():
-        return _packed_places(Path(run) / PLACES)
+        return _packed_frames(Path(run) / PLACES)
     learned = learned_from(run)
     if learned is None:
         return {}
@@ -93,7 +93,7 @@ def frames_of_run(run: Path | str) -> dict[str, SourceFrame]:
         return {}  # exports stay in the box frame
 
 
-def _packed_places(path: Path) -> dict[str, SourceFrame]:
+def _packed_frames(path: Path) -> dict[str, SourceFrame]:
     """The category frames in a packed run.
 
     Raises:
@@ -114,11 +114,10 @@ def frames_of_samples(meta: Mapping[str, Any]) -> dict[str, SourceFrame]:
 
 
 def noted_places(meta: Mapping[str, Any], count: int) -> tuple[SourceFrame, ...]:
-    """The place of each of ``count`` samples, where their ``meta`` notes it, as that of completed
-    shapes does; else none.
+    """The frames of ``count`` samples that their ``meta`` stores; empty if there are none.
 
     Raises:
-        InputError: what is noted is no place.
+        InputError: an entry is not a frame.
     """
     noted = meta.get("places")
     if not isinstance(noted, list) or len(noted) != count:

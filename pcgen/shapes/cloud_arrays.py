@@ -28,6 +28,7 @@ from pcgen.shapes.clouds import Cloud, Faulty, FileContent, OpenedShape, clean_c
 from pcgen.shapes.formats.text import unit_rows
 from pcgen.shapes.samples import Samples
 from pcgen.shapes.sandbox import read_sandboxed
+from pcgen.shapes.split_names import split_in, without_split
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -39,7 +40,7 @@ POINTS = (
     "points", "data", "point_cloud", "pointcloud", "point_clouds", "pointclouds", "pc", "pcd",
     "pcs", "xyz", "pos", "clouds", "vertices", "surface_points", "samples", "x", "arr_0",
 )  # fmt: skip
-LABELS = ("label", "labels", "cls", "class", "classes", "category", "y")
+LABELS = ("label", "labels", "cls", "class", "classes", "category", "categories", "y")
 _NORMAL = re.compile(r".*normals?|nrm|n")
 _COLOUR = re.compile(r".*colou?rs?|.*rgbs?|scores")
 #: Arrays with one row per point.
@@ -133,21 +134,26 @@ def _is_attribute(own: str, beside: Mapping[str, str], shapes: Shapes) -> bool:
     ]  # fmt: skip
     if _NO_POINTS.fullmatch(own):
         return any(not _NO_POINTS.fullmatch(k) for k in clouds)
-    equal = [k for k in clouds if shapes[beside[k]][:-1] == shape[:-1]]
-    return own not in POINTS and any(k in POINTS for k in equal)
+    # Such as the corners of boxes, or rotations.
+    return not is_points(own) and any(map(is_points, clouds))
+
+
+def is_points(array: str) -> bool:
+    """Whether an array has a common name, perhaps with that of a split: ``X_train``."""
+    return without_split(posixpath.basename(array)) in POINTS
 
 
 def _densest(found: list[CloudArray]) -> list[CloudArray]:
     """Leave out arrays of the same shapes with fewer points: poisson_1024 beside poisson_2048."""
     best: dict[tuple[str, int], CloudArray] = {}
-    for stack in found:
-        size = str(stack.points)
-        key = (stack.array.replace(size, "#"), stack.shape[0])
-        if len(stack.shape) == 2 or size not in stack.array:
-            key = (stack.array, 0)
-        other = best.setdefault(key, stack)
-        if other is not stack:
-            few, many = sorted((other, stack), key=lambda one: one.points)
+    for cloud_array in found:
+        size = str(cloud_array.points)
+        key = (cloud_array.array.replace(size, "#"), cloud_array.shape[0])
+        if len(cloud_array.shape) == 2 or size not in cloud_array.array:
+            key = (cloud_array.array, 0)
+        other = best.setdefault(key, cloud_array)
+        if other is not cloud_array:
+            few, many = sorted((other, cloud_array), key=lambda one: one.points)
             left = (*many.left, *few.left, f"{few.array} {few.shape}")
             best[key] = replace(many, left=left)
     return list(best.values())
@@ -160,15 +166,17 @@ def only_cloud_array(shapes: Shapes, path: Path | str) -> CloudArray:
         InputError: none, or several without a common name; the message lists them.
     """
     try:
-        stacks = find_cloud_arrays(shapes)
+        found_arrays = find_cloud_arrays(shapes)
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
-    named = [s for name in POINTS for s in stacks if posixpath.basename(s.array).lower() == name]
+    named = [
+        s for name in POINTS for s in found_arrays if posixpath.basename(s.array).lower() == name
+    ]
     if named:
         return named[0]
-    several = [stack for stack in stacks if len(stack.shape) == 3]
-    if len(several or stacks) == 1:
-        return (several or stacks)[0]
+    several = [cloud_array for cloud_array in found_arrays if len(cloud_array.shape) == 3]
+    if len(several or found_arrays) == 1:
+        return (several or found_arrays)[0]
     raise InputError(
         f"{path} must hold an array 'points' or exactly one of (N, P, 3); it has {_listed(shapes)}"
     )
@@ -189,15 +197,15 @@ def cloud_of(
     Raises:
         MeshError: another shape, or what :func:`pcgen.shapes.clouds.clean_cloud` refuses.
     """
-    said: tuple[str, ...] = ()
+    remark: tuple[str, ...] = ()
     if points.ndim == 2 and points.shape[1] == 6:
         points, last = points[:, :3], points[:, 3:].astype(np.float64)
         if unit_rows(last):
             normals = last
         else:
-            said = ("columns 4 to 6 are not unit normals, perhaps colours; left out",)
+            remark = ("columns 4 to 6 are not unit normals, perhaps colours; left out",)
     cloud, notes = clean_cloud(Cloud(points, normals), faulty)
-    return OpenedShape(cloud, (*said, *notes))
+    return OpenedShape(cloud, (*remark, *notes))
 
 
 def open_cloud_arrays(path: Path, faulty: Faulty) -> FileContent:
@@ -223,9 +231,9 @@ def open_cloud_arrays(path: Path, faulty: Faulty) -> FileContent:
         arrays = read_sandboxed("torch", path)
         if list(arrays) == [""]:
             return _content(arrays[""], None, path, faulty)
-    stack = only_cloud_array({name: array.shape for name, array in arrays.items()}, path)
-    normals = None if stack.normals is None else arrays[stack.normals]
-    return _content(arrays[stack.array], normals, path, faulty)
+    cloud_array = only_cloud_array({name: array.shape for name, array in arrays.items()}, path)
+    normals = None if cloud_array.normals is None else arrays[cloud_array.normals]
+    return _content(arrays[cloud_array.array], normals, path, faulty)
 
 
 def _is_finite(array: NDArray[Any]) -> bool:
@@ -237,8 +245,8 @@ def _content(
 ) -> FileContent:
     """The clouds of one array; an error names the first faulty one by its number."""
     if array.ndim == 2:
-        if (said := shape_advice(array.shape)) and len(array):
-            raise InputError(f"{path} must hold (N, P, 3) or (P, 3), got {array.shape}{said}")
+        if (advice := shape_advice(array.shape)) and len(array):
+            raise InputError(f"{path} must hold (N, P, 3) or (P, 3), got {array.shape}{advice}")
         return _numbered([functools.partial(cloud_of, array, normals, faulty)], path, faulty)
     if array.ndim != 3 or array.shape[2] not in (3, 6) or len(array) == 0:
         wanted = f"{path} must hold (N, P, 3) or (P, 3), got {array.shape}"
@@ -263,10 +271,10 @@ def _numbered(
     Unless faults are refused, faulty clouds are left out if others remain.
     """
     clouds, names, faults = [], [], []
-    said: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
     for number, opener in enumerate(openers):
         try:
-            shape, notes = opener()
+            shape, remarks = opener()
         except MeshError as error:
             where = f"cloud {number} of {len(openers)}: " if len(openers) > 1 else ""
             faults.append(f"{where}{error}")
@@ -275,14 +283,14 @@ def _numbered(
             break
         clouds.append(shape)
         names.append(f"{path.stem}-{number:04d}" if len(openers) > 1 else path.stem)
-        said.update(notes)
+        counts.update(remarks)
     if faults and (faulty != "drop" or not clouds):
         raise MeshError(faults[0])
-    told = [f"{n} clouds: {note}" if n > 1 else note for note, n in said.items()]
+    notes = tuple(f"{n} clouds: {note}" if n > 1 else note for note, n in counts.items())
     if faults:
         more = f", and {len(faults) - 1} more" if len(faults) > 1 else ""
-        told.append(f"left out {faults[0]}{more}")
-    return FileContent(clouds, names, [""] * len(clouds), notes=tuple(told))
+        notes += (f"left out {faults[0]}{more}",)
+    return FileContent(clouds, names, [""] * len(clouds), notes=notes)
 
 
 def shape_advice(shape: Sequence[int]) -> str:
@@ -329,7 +337,7 @@ def list_hdf5(path: Path | IO[bytes]) -> list[CloudArray]:
             raise InputError(f"{name} states {node.nbytes} bytes, more than the file can hold")
         if not text:
             shapes[name] = tuple(map(int, node.shape))
-        elif posixpath.basename(name).lower() in LABELS:
+        elif without_split(posixpath.basename(name)) in LABELS:
             words[name] = node.asstr("utf-8", "replace")[()]
 
     try:
@@ -337,33 +345,39 @@ def list_hdf5(path: Path | IO[bytes]) -> list[CloudArray]:
             handle.visititems(visit)
             arrays = words | {name: handle[name] for name in shapes}
             found = find_cloud_arrays(shapes)
-            named = [s for s in found if posixpath.basename(s.array).lower() in POINTS]
+            named = [s for s in found if is_points(s.array)]
             several = [s for s in found if len(s.shape) == 3 or s in named]
-            stacks = [with_labels(arrays, stack) for stack in several or found]
+            found_arrays = [with_labels(arrays, cloud_array) for cloud_array in several or found]
     except (OSError, RuntimeError, ValueError, KeyError, TypeError, InputError) as error:
         raise InputError(f"not a readable HDF5 file ({error})") from None
-    if not stacks:
+    if not found_arrays:
         listed = _listed({name: shape for name, shape in shapes.items() if len(shape) > 1})
         raise InputError(f"no array of shape (N, P, 3) in it; it has {listed}")
-    return stacks
+    return found_arrays
 
 
-def with_labels(arrays: Mapping[str, Any], stack: CloudArray) -> CloudArray:
+def with_labels(arrays: Mapping[str, Any], cloud_array: CloudArray) -> CloudArray:
     """The array with the classes of its clouds, integers or names, from the array of labels."""
-    group, count = posixpath.dirname(stack.array), stack.shape[0]
-    for name in (posixpath.join(group, label) for label in LABELS if len(stack.shape) == 3):
-        shape = arrays[name].shape if name in arrays else ()
+    group, own = posixpath.split(cloud_array.array)
+    count = cloud_array.shape[0] if len(cloud_array.shape) == 3 else 1
+    labels = []
+    for name in arrays:
+        around, last = posixpath.split(name)
+        if around == group and without_split(last) in LABELS and split_in(last) == split_in(own):
+            labels.append((LABELS.index(without_split(last)), name))
+    for _, name in sorted(labels):
+        shape = arrays[name].shape or (1,)
         # MVP has a label for each of the 26 parts of a whole shape.
-        every = shape[0] // count if shape and stack.partial and shape[0] % count == 0 else 1
+        every = shape[0] // count if cloud_array.partial and shape[0] % count == 0 else 1
         if every and shape in ((count * every,), (count * every, 1)):
             values = np.asarray(arrays[name]).ravel()[::every]
             if values.dtype.kind == "S":
                 values = np.char.decode(values, "utf-8", "replace")
             if values.dtype.kind in "UO":
-                return replace(stack, labels=tuple(map(str, values)))
+                return replace(cloud_array, labels=tuple(map(str, values)))
             if values.dtype.kind in "iuf" and (values == np.round(values)).all():
-                return replace(stack, labels=tuple(map(int, values)))
-    return stack
+                return replace(cloud_array, labels=tuple(map(int, values)))
+    return cloud_array
 
 
 def hdf5_cloud(
@@ -388,10 +402,12 @@ def hdf5_cloud(
 
 def _of_hdf5(path: Path, faulty: Faulty) -> FileContent:
     openers = []
-    for stack in list_hdf5(path):
-        rows: list[int | None] = [None] if len(stack.shape) == 2 else list(range(stack.shape[0]))
+    for cloud_array in list_hdf5(path):
+        rows: list[int | None] = (
+            [None] if len(cloud_array.shape) == 2 else list(range(cloud_array.shape[0]))
+        )
         openers += [
-            functools.partial(hdf5_cloud, path, stack.array, row, stack.normals, faulty)
+            functools.partial(hdf5_cloud, path, cloud_array.array, row, cloud_array.normals, faulty)
             for row in rows
         ]
     return _numbered(openers, path, faulty)

@@ -19,25 +19,23 @@ def write_cloud(
     path: Path | str,
     points: NDArray[np.floating],
     normals: NDArray[np.floating] | None = None,
-    colours: NDArray[np.uint8] | None = None,
 ) -> Path:
     """Write points (n, 3) atomically in the format of the suffix; returns the path.
 
     Coordinates far from the origin are written in double precision.
 
     Args:
-        normals: (n, 3), for PLY and XYZ. colours: (n, 3) of 0-255, for PLY.
+        normals: (n, 3), for PLY and XYZ.
     Raises:
-        InputError: an unknown suffix, or arrays that do not fit the points.
+        InputError: an unknown suffix, or normals that do not fit the points.
         StorageError: the file cannot be written.
     """
     path = Path(path)
     suffix = path.suffix.lower()
     if suffix not in POINT_SUFFIXES:
         raise InputError(f"clouds are written as {', '.join(POINT_SUFFIXES)}, got {suffix!r}")
-    for name, array in (("normals", normals), ("colours", colours)):
-        if array is not None and array.shape != points.shape:
-            raise InputError(f"{name} must be {points.shape}, got {array.shape}")
+    if normals is not None and normals.shape != points.shape:
+        raise InputError(f"normals must be {points.shape}, got {normals.shape}")
     kind = "<f8" if far_offset(np.asarray(points, np.float64)).any() else "<f4"
     if suffix == ".npy":
         write_npy(path, np.asarray(points, kind))
@@ -51,22 +49,12 @@ def write_cloud(
         if suffix == ".xyz":
             np.savetxt(temporary, rows, fmt="%.12g" if kind == "<f8" else "%.6g")
         else:
-            temporary.write_bytes(_ply(rows, names, kind, colours))
+            temporary.write_bytes(_ply(rows, names, kind))
     return path
 
 
-def _ply(
-    rows: NDArray[np.float64], names: list[str], kind: str, colours: NDArray[np.uint8] | None
-) -> bytes:
-    record = [(name, kind) for name in names]
-    if colours is not None:
-        record += [(name, "u1") for name in ("red", "green", "blue")]
-    table = np.empty(len(rows), record)
-    for column, name in enumerate(names):
-        table[name] = rows[:, column]
-    for column, name in enumerate(("red", "green", "blue") if colours is not None else ()):
-        table[name] = colours[:, column]  # type: ignore[index]
-    words = {"<f8": "double", "<f4": "float", "u1": "uchar"}
+def _ply(rows: NDArray[np.float64], names: list[str], kind: str) -> bytes:
+    number = {"<f8": "double", "<f4": "float"}[kind]
     header = ["ply", "format binary_little_endian 1.0", f"element vertex {len(rows)}"]
-    header += [f"property {words[form]} {name}" for name, form in record]
-    return "\n".join([*header, "end_header", ""]).encode() + table.tobytes()
+    header += [f"property {number} {name}" for name in names]
+    return "\n".join([*header, "end_header", ""]).encode() + rows.astype(kind).tobytes()

@@ -32,14 +32,14 @@ def up_axis_remarks(
         up_is_given: whether the user stated the axis; then only disagreement is reported.
     """
     axes = {name: _axis(points, own) for name, own in _by_source(rows).items()}
-    said = _disagreeing_axes({name: axis for name, axis in axes.items() if axis})
-    whole = "" if said or up_is_given else _axis(points, range(len(rows)))
+    remarks = _disagreeing_axes({name: axis for name, axis in axes.items() if axis})
+    whole = "" if remarks or up_is_given else _axis(points, range(len(rows)))
     if whole not in ("", "y"):
-        said = [
+        remarks = [
             f"the shapes look as if {whole.upper()} points up, but are read with Y up: if so, "
             f"prepare them with --up {whole}; if not, --up y removes this warning"
         ]
-    return said
+    return remarks
 
 
 def _by_source(rows: Sequence[IndexRow]) -> dict[str, list[int]]:

@@ -28,7 +28,7 @@ from pcgen.shapes.cloud_arrays import (
     with_labels,
 )
 from pcgen.shapes.clouds import Cloud, OpenedShape
-from pcgen.shapes.formats import LOOSE_SUFFIXES, MESH_SUFFIXES, POINT_SUFFIXES
+from pcgen.shapes.formats import ARRAY_SUFFIXES, LOOSE_SUFFIXES, MESH_SUFFIXES, POINT_SUFFIXES
 from pcgen.shapes.formats.polygons import joined
 from pcgen.shapes.formats.text import looks_like_points
 from pcgen.shapes.listing import Entry, on_disk, open_archive, read_entry
@@ -36,7 +36,7 @@ from pcgen.shapes.mesh_files import Mesh
 from pcgen.shapes.reading import open_bytes, read_beside
 
 #: Suffixes of meshes, scans, and arrays of one cloud (P, 3) or many (N, P, 3).
-SHAPE_SUFFIXES = (*MESH_SUFFIXES, *POINT_SUFFIXES, ".npy", ".npz", ".pt", ".pth", ".h5", ".hdf5")
+SHAPE_SUFFIXES = (*MESH_SUFFIXES, *POINT_SUFFIXES, *ARRAY_SUFFIXES)
 HDF5 = (".h5", ".hdf5")
 
 
@@ -85,7 +85,7 @@ def open_item(item: SourceItem) -> OpenedShape:
         MeshError, InputError: it cannot be used; the message says why.
     """
     entry, suffix = item.entry, item.entry.suffix
-    if suffix in (*HDF5, ".npy", ".npz", ".pt", ".pth"):
+    if suffix in ARRAY_SUFFIXES:
         return _array_cloud(item)
     sibling = functools.partial(_sibling, item)
     if not item.parts:
@@ -137,7 +137,9 @@ def is_shape(entry: Entry) -> bool:
         return False
     try:
         return looks_like_points(_head(entry, 4096))
-    except (InputError, MeshError, OSError):
+    except MeshError:  # such as commas of two meanings: whoever reads it says so
+        return True
+    except (InputError, OSError):
         return False
 
 
@@ -188,9 +190,9 @@ def _array_cloud(item: SourceItem) -> OpenedShape:
         array, normals = _open_array(entry), None
     else:
         arrays = _arrays(entry)
-        stack = only_cloud_array({name: a.shape for name, a in arrays.items()}, entry.where)
-        array = arrays[stack.array]
-        normals = None if stack.normals is None else arrays[stack.normals]
+        cloud_array = only_cloud_array({name: a.shape for name, a in arrays.items()}, entry.where)
+        array = arrays[cloud_array.array]
+        normals = None if cloud_array.normals is None else arrays[cloud_array.normals]
     if array.ndim != (2 if row is None else 3):
         raise MeshError(f"the array must be (P, 3) or (N, P, 3) numbers, got {array.shape}")
     take = np.array if row is None else lambda whole: np.array(whole[row])

@@ -13,6 +13,7 @@ import socket
 import stat
 import tempfile
 import zipfile
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import IO
@@ -25,6 +26,7 @@ from pcgen.shapes.mesh_files import FILE_LIMIT
 
 #: Limit of the members of an archive; the whole ShapeNetCore.v2 has 1.5 million.
 MEMBER_COUNT_LIMIT = 10_000_000
+UTF8_FLAG = 0x800  # of a member of a zip archive; without it, zipfile assumes code page 437
 DEPTH_LIMIT = 100  # of folders in folders
 ARCHIVES = (".zip", ".7z", ".rar", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz")
 
@@ -271,7 +273,7 @@ def _add_archive(file: str, size: int, path: str, found: _Found, mount: str | No
     if reason:
         found.rejected.append(Rejected(path, reason))
         return
-    named = [(info, info.filename.replace("\\", "/")) for info in members]  # from Windows
+    named = [(info, _name(info)) for info in members]
     named = [(info, name) for info, name in named if not name.endswith("/")]
     if mount is None:
         own = PurePosixPath(path)
@@ -287,6 +289,15 @@ def _add_archive(file: str, size: int, path: str, found: _Found, mount: str | No
         elif not _is_hidden(name):
             entry = Entry(mount + name, info.file_size, file, info.filename, info.CRC)
             found.entries.append(entry)
+
+
+def _name(info: zipfile.ZipInfo) -> str:
+    """The path of a member; Windows writes backslashes, and a Mac UTF-8 without saying so."""
+    name = info.filename
+    if not info.flag_bits & UTF8_FLAG:
+        with suppress(UnicodeError):
+            name = name.encode("cp437").decode("utf-8")
+    return name.replace("\\", "/")
 
 
 def _is_hidden(name: str) -> bool:

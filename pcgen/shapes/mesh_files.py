@@ -69,7 +69,7 @@ def check_mesh(mesh: Mesh) -> None:
     if not finite.all():
         raise MeshError(f"{int((~finite).sum())} vertices are NaN or infinite")
     with np.errstate(over="ignore", invalid="ignore"):
-        # Of a common mesh the first faces tell that it has an area; NaN is not below the bound.
+        # A few faces suffice to see that a common mesh has area; NaN is not below the bound.
         few = Mesh(mesh.vertices, mesh.faces[:_FEW])
         if np.abs(mesh.vertices).max() < _LARGE and face_areas(few).any():
             return

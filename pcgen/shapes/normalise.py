@@ -30,15 +30,15 @@ def box_frame(points: NDArray[np.floating]) -> Frame:
     return Frame(centre=(low + high) / 2, scale=_positive((high - low).max(1) / 2))
 
 
-def cube_frame(points: NDArray[np.floating], flat: float = FLAT) -> Frame:
+def cube_frame(points: NDArray[np.floating]) -> Frame:
     """Per shape and axis: centre and half side of the bounding box.
 
-    An axis shorter than ``flat`` times the longest one counts as that long, so that thin shapes and
-    their noise stay thin.
+    An axis shorter than :data:`FLAT` times the longest one counts as that long, so that thin shapes
+    and their noise stay thin.
     """
     low, high = _clouds(points).min(1), points.max(1)
     low, high = low.astype(np.float64), high.astype(np.float64)
-    side = np.maximum(high - low, flat * (high - low).max(1, keepdims=True))
+    side = np.maximum(high - low, FLAT * (high - low).max(1, keepdims=True))
     return Frame(centre=(low + high) / 2, scale=np.where(side > 0, side / 2, 1))
 
 

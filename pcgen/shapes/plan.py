@@ -98,8 +98,8 @@ def make_plan(
     items, kept = _of_categories(items, found, categories, rejected)
     items = sorted(split_by_hash(items), key=lambda item: item.id)
     if not items:
-        said = "".join(f". {remark}" for remark in remarks)
-        raise DataError(f"no usable shape in {folder}. {summary(rejected)}{said}")
+        listed = "".join(f". {remark}" for remark in remarks)
+        raise DataError(f"no usable shape in {folder}. {summary(rejected)}{listed}")
     count = points or _default_points(items)
     settings = PrepareSettings(
         format=layout,

@@ -77,8 +77,8 @@ def prepare(
         up: the up axis of the source, which the data set rotates to +Y and exports rotate back.
             None means Y, and reports if the shapes look otherwise.
         unit: the name of the source's length unit, for the reports of exports.
-        solids: points per mesh with a signed distance, 0 for none; see :mod:`pcgen.shapes.solid`.
-            They take about 0.3 s per shape. Clouds have none.
+        solids: points per mesh with a signed distance, 0 for none; they take about 0.3 s per
+            shape, see :mod:`pcgen.shapes.signed_distances`. Clouds have none.
     Returns:
         the report, which is also written as ``report.json``.
     Raises:
@@ -299,9 +299,9 @@ def _of_one_split(
                 rows[k] = rows[k]._replace(split=target)
         elif len(splits) > 1:
             across.append(group)
-    said = f"{copies} shapes are exact copies of others, such as {rows[several[0][1]].id}"
+    remark = f"{copies} shapes are exact copies of others, such as {rows[several[0][1]].id}"
     if across:
         one, other = (next(rows[k].id for k in across[0] if rows[k].split == s) for s in
                       sorted({rows[k].split for k in across[0]})[:2])  # fmt: skip
-        said += f"; {len(across)} of them are in two splits, such as {one} and {other}"
-    return rows, [said]
+        remark += f"; {len(across)} of them are in two splits, such as {one} and {other}"
+    return rows, [remark]

@@ -30,6 +30,7 @@ _OTHER_CONTENT = {
     b"<!doctype html": "it is a web page, perhaps of a failed download",
     b"<html": "it is a web page, perhaps of a failed download",
     b"\x1f\x8b": "it is packed with gzip; unpack it first",
+    b"ncols": "it is a grid of heights; convert it with: gdal_translate -of XYZ IN OUT.xyz",
 }
 #: All suffixes that can be opened.
 SUFFIXES = tuple(dict.fromkeys((*READERS, *ARRAY_SUFFIXES)))
@@ -84,12 +85,12 @@ def open_bytes(
         mesh = Mesh(raw.vertices, raw.faces)
         check_mesh(mesh)
         return OpenedShape(mesh, raw.notes)
-    said = (NO_FACES,) if suffix in MESH_SUFFIXES and suffix != ".ply" else ()
+    remark = (NO_FACES,) if suffix in MESH_SUFFIXES and suffix != ".ply" else ()
     try:
         cloud, notes = clean_cloud(Cloud(raw.vertices, raw.normals), faulty)
     except MeshError as error:
-        raise MeshError(": ".join((*said, str(error)))) from None
-    return OpenedShape(cloud, (*said, *raw.notes, *notes))
+        raise MeshError(": ".join((*remark, str(error)))) from None
+    return OpenedShape(cloud, (*remark, *raw.notes, *notes))
 
 
 def read_mesh(

@@ -29,7 +29,7 @@ from pcgen.shapes.items import SourceItem, open_item
 from pcgen.shapes.listing import check_visible
 from pcgen.shapes.mesh_files import Mesh
 from pcgen.shapes.normalise import box_frame
-from pcgen.shapes.solid import NUMBERS, sample_solid
+from pcgen.shapes.signed_distances import NUMBERS, sample_signed_distances
 from pcgen.shapes.store import IndexRow, shape_hash
 from pcgen.shapes.surface import sample_surface
 from pcgen.shapes.writer import as_point
@@ -146,7 +146,8 @@ class StoredShape:
     """One shape as stored: points in the box frame, with its centre and scale.
 
     Attributes:
-        solid: (S, 4) signed distances of a mesh, see :func:`pcgen.shapes.solid.sample_solid`.
+        solid: (S, 4) of a mesh, see
+            :func:`pcgen.shapes.signed_distances.sample_signed_distances`.
         notes: what was not understood in its file; content: a hash of the vertices or points.
     """
 
@@ -193,7 +194,9 @@ def convert_item(
     if solids and isinstance(shape, Mesh):
         # A generator of its own: the points are the same with and without solids.
         other = np.random.default_rng([shape_seed(item.id, seed), 1])
-        solid = sample_solid(Mesh(to_y_up(shape.vertices, up), shape.faces), solids, other)
+        solid = sample_signed_distances(
+            Mesh(to_y_up(shape.vertices, up), shape.faces), solids, other
+        )
     centre, scale = as_point(frame.centre[0]), float(frame.scale[0])
     return StoredShape(stored, half, centre, scale, solid, notes, content)
 

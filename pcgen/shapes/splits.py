@@ -16,10 +16,10 @@ from pcgen.files import parse_json
 from pcgen.shapes.formats.raw import to_utf8
 from pcgen.shapes.formats.text import looks_like_points
 from pcgen.shapes.items import SourceItem
-from pcgen.shapes.layouts import SPLIT_NAMES, split_in
 from pcgen.shapes.listing import Entry, Listing, Rejected, read_entry
 from pcgen.shapes.mesh_files import read_file
 from pcgen.shapes.reading import SUFFIXES
+from pcgen.shapes.split_names import SPLIT_NAMES, split_in
 
 #: Tables at the top of a source are used by default, those with these names first.
 OWN_TABLES = ("split.csv", "splits.csv", "all.csv", "manifest.csv")

@@ -15,7 +15,12 @@ def starter_path() -> Path:
     Raises:
         DataError: they are missing.
     """
-    folder = Path(__file__).resolve().parents[1] / "starter"
+    # A wheel has the archives in `starter`. In a checkout that is a link to `data`, which a system
+    # without links stores as a text file.
+    here = Path(__file__).resolve()
+    folder = here.parents[1] / "starter"
+    if not folder.is_dir():
+        folder = here.parents[2] / "data"
     missing = [name for name in CATEGORIES if not (folder / f"{name}.zip").is_file()]
     if missing:
         raise DataError(

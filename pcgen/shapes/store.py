@@ -6,7 +6,7 @@
 ``points.npy``        (count, P, 3) float32, in each shape's box frame
 ``normals.npy``       (count, P, 3) float16 unit vectors, zero if unknown; absent if all are
 ``solids.npy``        (count, S, 4) float16: points and their signed distances to a mesh, see
-                      :mod:`pcgen.shapes.solid`; zero for clouds, absent if all are clouds
+                      :mod:`pcgen.shapes.signed_distances`; zero for clouds, absent if all are
 ``report.json``       what was read, what was rejected and why
 ====================  ==========================================================================
 
@@ -34,7 +34,7 @@ from pcgen.errors import DataError, InputError
 from pcgen.files import check_regular, parse_json, read_text
 from pcgen.shapes.arrays import read_header
 from pcgen.shapes.axes import AXES
-from pcgen.shapes.solid import NUMBERS
+from pcgen.shapes.signed_distances import NUMBERS
 
 FORMAT = "pcgen-dataset"
 VERSION = 1
@@ -91,15 +91,15 @@ class Dataset:
         rows = _read_index(path / "index.csv")
         dataset = cls(path, rows, meta)
         wanted = (meta["count"], meta["points_per_shape"], 3)
-        if len(rows) != wanted[0] or dataset.mapped_points.shape != wanted:
+        if len(rows) != wanted[0] or dataset.memmap_points.shape != wanted:
             raise DataError(
                 f"{path} is damaged: dataset.json states {wanted}, index.csv has {len(rows)} "
-                f"rows and points.npy is {dataset.mapped_points.shape}; prepare it again"
+                f"rows and points.npy is {dataset.memmap_points.shape}; prepare it again"
             )
-        if dataset.has_normals and dataset.mapped_normals.shape != wanted:
-            raise DataError(f"{path} is damaged: normals.npy is {dataset.mapped_normals.shape}")
+        if dataset.has_normals and dataset.memmap_normals.shape != wanted:
+            raise DataError(f"{path} is damaged: normals.npy is {dataset.memmap_normals.shape}")
         if dataset.has_solids:
-            found = dataset.mapped_solids.shape
+            found = dataset.memmap_solids.shape
             if (found[0], found[2]) != (wanted[0], NUMBERS):
                 raise DataError(f"{path} is damaged: solids.npy is {found}")
         return dataset
@@ -189,7 +189,7 @@ class Dataset:
 
     def points_in(self, rows: ArrayLike, window: slice) -> NDArray[np.float32]:
         """The points of some rows in the range ``window``, as :meth:`points`; reads no others."""
-        return np.array(self.mapped_points[self._rows(rows), window], np.float32)
+        return np.array(self.memmap_points[self._rows(rows), window], np.float32)
 
     def normals(
         self, rows: ArrayLike, count: int | None = None, *, part: Part = "all"
@@ -198,7 +198,7 @@ class Dataset:
         if not self.has_normals:
             raise DataError(f"{self.path} has no normals: it was made from clouds without them")
         rows, window = self._rows(rows), self._window(part, count)
-        return np.array(self.mapped_normals[rows, window], np.float32)
+        return np.array(self.memmap_normals[rows, window], np.float32)
 
     def known_normals(self, row: int, count: int | None = None) -> NDArray[np.float32] | None:
         """The normals (count, 3) of one row; None if its source had none."""
@@ -214,17 +214,17 @@ class Dataset:
         )
 
     @cached_property
-    def mapped_points(self) -> NDArray[np.float32]:
+    def memmap_points(self) -> NDArray[np.float32]:
         """All points, (count, P, 3), memory-mapped."""
         return map_array(self.path / "points.npy", np.float32)
 
     @cached_property
-    def mapped_normals(self) -> NDArray[np.float16]:
+    def memmap_normals(self) -> NDArray[np.float16]:
         """All normals, (count, P, 3), memory-mapped."""
         return map_array(self.path / "normals.npy", np.float16)
 
     @cached_property
-    def mapped_solids(self) -> NDArray[np.float16]:
+    def memmap_solids(self) -> NDArray[np.float16]:
         """Places and signed distances of all shapes, (count, S, 4), likewise."""
         return map_array(self.path / "solids.npy", np.float16)
 

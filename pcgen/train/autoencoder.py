@@ -30,15 +30,15 @@ def train(context: Context) -> dict[str, object]:
     maps = load_maps(context).on_device(context.device, normals=False)
     children = settings.children
     points = min(sizes.points + sizes.scored, maps.to.shape[1])
-    copies = max(maps.reach.copies, children.copies)
-    # Uses all maps: the reach for the base is chosen later, with a trained autoencoder.
-    reach = dataclasses.replace(maps.reach, partners=maps.farthest, copies=copies)
+    copies = max(maps.settings.copies, children.copies)
+    # Uses all maps: those for the base are chosen later, with a trained autoencoder.
+    blending = dataclasses.replace(maps.settings, partners=maps.farthest, copies=copies)
     batch = settings.autoencoder_loop.batch
 
     def loss(module: nn.Module, generator: Generator) -> Tensor:
         assert isinstance(module, Autoencoder)
         shapes = mine(torch.randint(len(clouds), (batch,), generator=generator), generator)
-        drawn = maps.of_shapes(shapes, points, generator, reach).points
+        drawn = maps.of_shapes(shapes, points, generator, blending).points
         moved, _ = augment(staged(drawn, context.device), settings.augment, generator)
         return module.loss(moved, generator)
 

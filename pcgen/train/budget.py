@@ -134,14 +134,14 @@ def plan_loop(
     """
     path = folder / "plan.json"
 
-    def kept() -> dict[str, Any]:
+    def stored() -> dict[str, Any]:
         if not path.exists():
             seconds = share()
             chosen = {"steps": loop.steps} if seconds is None else {"seconds": seconds}
             write_json(path, chosen)
         return _read(path, _planned)  # type: ignore[no-any-return]
 
-    return dataclasses.replace(loop, **group.value(kept))
+    return dataclasses.replace(loop, **group.value(stored))
 
 
 def _planned(held: Any) -> dict[str, Any]:

@@ -56,7 +56,7 @@ def load_maps(context: Context) -> Maps:
 
 
 def load_nature(context: Context, maps: Maps) -> Nature:
-    """What :func:`train` learned of the shapes beside each other, or once more."""
+    """The novelty of training shapes relative to each other, read or computed again."""
     settings, folder = context.run.settings.children.maps, context.run.stage(STAGE)
     return nature_of(maps.clouds, settings, folder, context.seed(STAGE))
 

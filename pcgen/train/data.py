@@ -20,7 +20,7 @@ from pcgen.shapes.store import Dataset
 IN_MEMORY = 4 * 2**30
 
 
-class MappedRows:
+class MemmapRows:
     """Some rows of an array on disk, indexed like a tensor.
 
     Attributes:
@@ -47,21 +47,21 @@ class TrainingClouds:
     Attributes:
         rows: (count,) row numbers in the data set.
         points: (count, P, dim) float32; the points of a shape are independent samples. More than
-            IN_MEMORY bytes stay in the file, see :class:`MappedRows`.
+            IN_MEMORY bytes stay in the file, see :class:`MemmapRows`.
         normals: (count, P, dim) float16, or None.
         label: (count,) int64, index into ``categories``.
         ids: id of each shape in the data set; empty if not known.
-        solids: (count, S, 4) float16, positions and distances, see :mod:`pcgen.shapes.solid`;
+        solids: (count, S, 4) float16, see :mod:`pcgen.shapes.signed_distances`;
             zero for shapes that are clouds. None if no shape has any.
     """
 
     rows: Tensor
-    points: Tensor | MappedRows
-    normals: Tensor | MappedRows | None
+    points: Tensor | MemmapRows
+    normals: Tensor | MemmapRows | None
     label: Tensor
     categories: tuple[str, ...]
     ids: tuple[str, ...] = ()
-    solids: Tensor | MappedRows | None = None
+    solids: Tensor | MemmapRows | None = None
 
     @classmethod
     def load(
@@ -86,16 +86,16 @@ class TrainingClouds:
                 f"{available} are for training; prepare it again with --points 1000 or more"
             )
         names = [dataset.rows[int(row)].category for row in rows]
-        points: Tensor | MappedRows = MappedRows(dataset.mapped_points, rows, count)
-        normals: Tensor | MappedRows | None = None
+        points: Tensor | MemmapRows = MemmapRows(dataset.memmap_points, rows, count)
+        normals: Tensor | MemmapRows | None = None
         if dataset.has_normals:
-            normals = MappedRows(dataset.mapped_normals, rows, count)
+            normals = MemmapRows(dataset.memmap_normals, rows, count)
         if processes * len(rows) * count * 3 * 4 <= IN_MEMORY:
             points, normals = points[:], None if normals is None else normals[:]
-        solids: Tensor | MappedRows | None = None
+        solids: Tensor | MemmapRows | None = None
         if dataset.has_solids:
-            places = dataset.mapped_solids
-            solids = MappedRows(places, rows, places.shape[1])
+            places = dataset.memmap_solids
+            solids = MemmapRows(places, rows, places.shape[1])
             if processes * len(rows) * places[0].nbytes <= IN_MEMORY:
                 solids = solids[:]
         return cls(
@@ -112,7 +112,7 @@ class TrainingClouds:
         return len(self.rows)
 
     @property
-    def solid_shapes(self) -> Tensor:
+    def shapes_with_solids(self) -> Tensor:
         """Indices of the shapes that have solids."""
         if self.solids is None:
             return torch.zeros(0, dtype=torch.int64)
@@ -159,7 +159,7 @@ class TrainingClouds:
             )
         start = int(torch.randint(0, total, (1,), generator=generator))
 
-        def window(values: Tensor | MappedRows) -> Tensor:
+        def window(values: Tensor | MemmapRows) -> Tensor:
             stop = start + count
             if stop <= total:
                 return values[shapes, start:stop]

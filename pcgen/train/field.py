@@ -26,7 +26,7 @@ def train(context: Context) -> dict[str, object]:
         why = "the data have no solids" if clouds.solids is None else "codes are not local"
         progress.say(f"field          none: {why}; meshes are made of points")
         return {"shapes": 0}
-    known = clouds.solid_shapes
+    known = clouds.shapes_with_solids
     points = min(settings.autoencoder.points, clouds.points.shape[1])
 
     def build() -> nn.Module:

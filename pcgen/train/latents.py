@@ -10,7 +10,7 @@ from torch import Tensor
 
 from pcgen import base, checkpoint, progress
 from pcgen.base import BaseMeasure
-from pcgen.children import Choice, Maps, Reach, rule
+from pcgen.children import BlendSettings, Choice, Maps, rule
 from pcgen.config import from_plain, to_plain
 from pcgen.errors import DataError, TrainingError
 from pcgen.latent.autoencoder import Autoencoder
@@ -95,7 +95,7 @@ def train(context: Context) -> dict[str, object]:
     return {
         "coordinates": y.shape[1],
         "children": choice,
-        "explained": latents.explained,
+        "explained": latents.explained_variance,
         "base": omega.describe(),
         "map": evidence,
     }
@@ -154,12 +154,12 @@ def load_coupling(context: Context) -> LatentCoupling:
 
 @torch.no_grad()
 def _latents(context: Context) -> tuple[Latents, dict[str, Any]]:
-    """Latents of children, equally many per training shape, and the reach of these children."""
+    """Latents of children, equally many per training shape, and the choice of these children."""
     clouds, settings = context.clouds, context.run.settings
     model = load_autoencoder(context).to(context.device)
     maps = load_maps(context)
-    choice = context.group.value(lambda: to_plain(_choose_reach(context, maps, model)))
-    reach = from_plain(Choice, choice, "the reach of children").reach
+    choice = context.group.value(lambda: to_plain(_choose_children(context, maps, model)))
+    blending = from_plain(Choice, choice, "the choice of children").settings
     draw = torch.Generator().manual_seed(context.seed(STAGE))
     shapes = torch.arange(len(clouds))
     if len(shapes) > settings.base.most:
@@ -170,7 +170,7 @@ def _latents(context: Context) -> tuple[Latents, dict[str, Any]]:
     z, parent, mirrored = [], [], []
     with progress.bar("encoding", len(shapes)) as bar:
         for chunk in shapes.split(CHUNK):
-            children = maps.of_shapes(chunk, points, draw, reach)
+            children = maps.of_shapes(chunk, points, draw, blending)
             points_there = staged(children.points, context.device)
             # As the file holds them, so that sampling sees what training saw.
             z.append(context.group.by_rows(model.encode, points_there).half().cpu())
@@ -192,8 +192,8 @@ def _latents(context: Context) -> tuple[Latents, dict[str, Any]]:
     return latents, choice
 
 
-def _choose_reach(context: Context, maps: Maps, model: Autoencoder) -> Choice:
-    """The smallest reach at which decoded children are as novel as held-out shapes."""
+def _choose_children(context: Context, maps: Maps, model: Autoencoder) -> Choice:
+    """The nearest settings with which decoded children are as novel as held-out shapes."""
     first = maps.choice
     if not first.statistics or not len(maps):
         return first
@@ -203,10 +203,10 @@ def _choose_reach(context: Context, maps: Maps, model: Autoencoder) -> Choice:
     rows = order[maps.with_children()[order]]
     rows = rows[torch.arange(rule.SHAPES) % len(rows)]
 
-    def decoded(reach: Reach) -> Tensor:
+    def decoded(blending: BlendSettings) -> Tensor:
         # The starts of the point flow; it moves them too little to matter here.
         draw = torch.Generator().manual_seed(seed)
-        children = maps.of_shapes(rows, min(batch, maps.to.shape[1]), draw, reach)
+        children = maps.of_shapes(rows, min(batch, maps.to.shape[1]), draw, blending)
         parts = [
             model.draw_base(model.encode(staged(points, context.device)), nature.points, draw)[
                 1
@@ -215,7 +215,7 @@ def _choose_reach(context: Context, maps: Maps, model: Autoencoder) -> Choice:
         ]
         return torch.cat(parts)
 
-    choice = rule.choose(rule.ladder(maps.farthest, first.reach), nature, decoded, rule.DECODED)
+    choice = rule.choose(rule.ladder(maps.farthest, first.settings), nature, decoded, rule.DECODED)
     progress.say(f"base           decoded {choice.describe()}")
     return choice
 

@@ -34,6 +34,9 @@ from pcgen.files import atomic_file, parse_json, read_text
 from pcgen.train.execution import Execution
 
 SAVE_EVERY_S = 20.0
+STATE = checkpoint.Schema(
+    meta={"step": int, "seconds": float, "optimiser": dict}, tensors={"generator": ("i", 1)}
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -350,7 +353,7 @@ class Trainer:
 
     def _restore(self) -> None:
         path = self.folder / "state.safetensors"
-        tensors, meta = self.group.tensors(lambda: checkpoint.load(path, checkpoint.STATE))
+        tensors, meta = self.group.tensors(lambda: checkpoint.load(path, STATE))
         try:
             self.module.load_state_dict(checkpoint.strip(tensors, "module"))
             self.average.load_state_dict(checkpoint.strip(tensors, "average"))

@@ -39,10 +39,16 @@ class CoupledClouds:
 
 def train(context: Context) -> dict[str, object]:
     """Train ``point-flow/teacher`` and ``point-flow/student``."""
-    settings = context.run.settings.point_flow
     model = load_autoencoder(context).to(context.device)
     pairs = couple(context, model)
+    fit(context, model, pairs)
+    moved = (pairs.end - pairs.start).norm(dim=-1).mean()
+    return {"pairs": len(pairs.start), "mean_displacement": float(moved)}
 
+
+def fit(context: Context, model: Autoencoder, pairs: CoupledClouds) -> None:
+    """Train the flow of these pairs."""
+    settings = context.run.settings.point_flow
     # Losses are in squared point spacings: in squared box units they would be negligible beside
     # those of the normals.
     spacing = float(pairs.condition.scale.square().mean())
@@ -88,8 +94,6 @@ def train(context: Context) -> dict[str, object]:
 
     loops = (settings.teacher, settings.student)
     fit_teacher_and_student(context, STAGE, build, teacher_loss, student_loss, loops=loops)
-    moved = (pairs.end - pairs.start).norm(dim=-1).mean()
-    return {"pairs": len(pairs.start), "mean_displacement": float(moved)}
 
 
 def _normal_loss(predicted: Tensor, true: Tensor | None) -> Tensor:

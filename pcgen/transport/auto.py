@@ -1,17 +1,18 @@
 """The solver for any problem: exact if possible, otherwise stochastic.
 
-==========================================  ========  ============================================
-atoms                                       method    source
-==========================================  ========  ============================================
-on a line in any dimension, or one          line      Gaussian; uniform along an axis
-in 2D up to 50,000, in 3D up to 5,000       newton    Gaussian; uniform on a convex body or ball
-in 2D up to 50,000                          newton    a density on a grid
-all others                                  semidual  any that can be sampled
-==========================================  ========  ============================================
+======================================  ==========  ==========================================
+atoms                                   method      source
+======================================  ==========  ==========================================
+on a line in any dimension, or one      univariate  Gaussian; uniform along an axis
+in 2D up to 50,000, in 3D up to 5,000   newton      Gaussian; uniform on a convex body or ball
+in 2D up to 50,000                      newton      a density on a grid
+all others                              semidual    any that can be sampled
+======================================  ==========  ==========================================
 """
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
@@ -28,8 +29,8 @@ from pcgen.transport.solution import SemidiscreteSolution
 from pcgen.transport.stochastic.semidual import SemidualSolver
 from pcgen.transport.stochastic.state import SemidualState
 
-Method = Literal["auto", "line", "newton", "semidual"]
-METHODS = ("auto", "line", "newton", "semidual")
+Method = Literal["auto", "univariate", "newton", "semidual"]
+METHODS = ("auto", "univariate", "newton", "semidual")
 
 # Above this Newton's factorisations take minutes, and the stochastic solver is faster.
 MOST_NEWTON_ATOMS = {2: 50_000, 3: 5_000}
@@ -55,12 +56,12 @@ class Solver(Protocol):
 def choose_method(problem: SemidiscreteProblem) -> Method:
     """The exact method if there is one, else ``semidual``.
 
-    ``line`` for one atom, and for atoms on a line along which the source's quantiles are known;
-    ``newton`` for uniform and Gaussian sources in 2D and 3D and for grid densities, if there are
-    not too many atoms.
+    ``univariate`` for one atom, and for atoms on a line along which the source's quantiles are
+    known; ``newton`` for uniform and Gaussian sources in 2D and 3D and for grid densities, if
+    there are not too many atoms.
     """
     if problem.distinct.count == 1:
-        return "line"
+        return "univariate"
     places = problem.distinct.of(problem.atoms)
     some = places[:MOST_LOOKED_AT].double()
     direction = line_through(some - some.mean(0))
@@ -68,7 +69,7 @@ def choose_method(problem: SemidiscreteProblem) -> Method:
         direction = line_through(places.double() - problem.centre)
     shadow = getattr(problem.source, "line_quantile", lambda _: None)
     if direction is not None and shadow(direction) is not None:
-        return "line"
+        return "univariate"
     few = problem.distinct.count <= MOST_NEWTON_ATOMS.get(problem.dim, 0)
     return "newton" if few and exact_measure(problem.source) is not None else "semidual"
 
@@ -78,7 +79,7 @@ class AutoSolver:
     """The named solver, or the best one for the problem.
 
     Attributes:
-        method: ``line``, ``newton``, ``semidual``, or ``auto``: see :func:`choose_method`.
+        method: ``univariate``, ``newton``, ``semidual``, or ``auto``: see :func:`choose_method`.
         univariate, newton, semidual: the settings of each method.
     """
 
@@ -88,6 +89,9 @@ class AutoSolver:
     semidual: SemidualSolver = field(default_factory=SemidualSolver)
 
     def __post_init__(self) -> None:
+        if self.method == "line":  # type: ignore[comparison-overlap]
+            warnings.warn("method 'line' is now 'univariate'", DeprecationWarning, stacklevel=3)
+            object.__setattr__(self, "method", "univariate")
         if self.method not in METHODS:
             raise InputError(f"method must be one of {', '.join(METHODS)}, got {self.method!r}")
 
@@ -95,7 +99,7 @@ class AutoSolver:
         """The solver for this problem."""
         method = choose_method(problem) if self.method == "auto" else self.method
         solvers: dict[str, Solver] = {
-            "line": self.univariate,
+            "univariate": self.univariate,
             "newton": self.newton,
             "semidual": self.semidual,
         }

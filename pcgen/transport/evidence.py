@@ -19,6 +19,8 @@ from pcgen.transport.chunking import batches, centred_blocks
 from pcgen.transport.potential import UpperEnvelope
 from pcgen.transport.problem import SemidiscreteProblem
 
+VALUE_SAMPLES = 16_384  # for the primal and dual value
+
 
 class Status(StrEnum):
     """Why a solver stopped."""
@@ -123,7 +125,6 @@ def transport_values(
     problem: SemidiscreteProblem,
     envelope: UpperEnvelope,
     generator: Generator,
-    samples: int = 16384,
 ) -> dict[str, Any]:
     """Dual and primal value of the mean of ½|x - y|², with standard errors, on fresh samples.
 
@@ -136,7 +137,7 @@ def transport_values(
     for part, block in centred_blocks(atoms, problem.centre):
         constant = constant + 0.5 * weights[part] @ block.square().sum(1)
     duals, primals = [], []
-    for size in batches(samples):
+    for size in batches(VALUE_SAMPLES):
         x = problem.source.sample(size, generator)
         score, cell = envelope.cells(x)
         # The envelope leaves out ⟨its centre, x⟩; here ⟨c, x⟩ is what is left out.
@@ -146,7 +147,7 @@ def transport_values(
         mapped = atoms[cell[:, 0]].double() - problem.centre
         primals.append(0.5 * (shifted - mapped).square().sum(1))
     dual, primal = torch.cat(duals), torch.cat(primals)
-    root = math.sqrt(samples)
+    root = math.sqrt(VALUE_SAMPLES)
     return {
         "dual": dual.mean().item(),
         "dual_error": dual.std().item() / root,

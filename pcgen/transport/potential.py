@@ -22,7 +22,7 @@ from pcgen.transport import chunking
 FLOAT32_SPACING = 1e-4
 
 # Spread of atoms beyond which scores would leave the range of float32, or below its inverse.
-FLOAT32_REACH = 1e30
+FLOAT32_RANGE = 1e30
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,7 +133,7 @@ def working_dtype(atoms: Tensor, centre: Tensor | None = None) -> torch.dtype:
     if len(sample) < 2:
         return torch.float32
     spread = sample.square().sum(1).mean().sqrt()
-    if not 1 / FLOAT32_REACH < spread < FLOAT32_REACH:
+    if not 1 / FLOAT32_RANGE < spread < FLOAT32_RANGE:
         return torch.float64
     # The nearest atoms to a few of them, found by the scores that must be resolved.
     few = sample[:: max(1, len(sample) // 64)]

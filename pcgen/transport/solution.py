@@ -69,9 +69,11 @@ class SemidiscreteSolution:
         """
         evidence = self.evidence
         if not evidence.converged:
+            untested = f" and {evidence.untested} untested" if evidence.untested else ""
             raise TransportError(
                 f"{evidence.method} stopped with chi2 {evidence.chi2:.4g} (tolerance "
-                f"{evidence.tolerance:.4g}) and {evidence.dead} of {evidence.cells} cells dead: "
+                f"{evidence.tolerance:.4g}), {evidence.dead} of {evidence.cells} cells dead"
+                f"{untested}: "
                 f"{REMEDIES[evidence.status]}"
             )
         return self

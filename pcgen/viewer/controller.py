@@ -61,7 +61,7 @@ class Controller:
 
     def start(self) -> None:
         """Load the first shape."""
-        self._bring()
+        self._load()
 
     def forward(self) -> None:
         """Go to the next file, or the next seed of a run."""
@@ -80,7 +80,7 @@ class Controller:
             self.state.seed = max(0, number)
         # Show the new shape itself, not its base.
         self.state.time, self.state.playing = 1.0, False
-        self._bring()
+        self._load()
 
     def choose_category(self, name: str | None) -> None:
         """Restrict files or samples to one category; None for all."""
@@ -91,13 +91,13 @@ class Controller:
         numbers = self._numbers()
         if isinstance(self.source, FileSource) and self.state.index not in numbers:
             self.state.index = numbers[0]
-        self._bring()
+        self._load()
 
     def choose_steps(self, steps: int) -> None:
         """Set the evaluations of each flow, 1 to 16, and sample the seed again."""
         self.state.steps = min(max(1, int(steps)), MOST_STEPS)
-        if self.source.draws:
-            self._bring()
+        if isinstance(self.source, RunSource):
+            self._load()
 
     def pin(self, name: str) -> None:
         """Keep the current shape as end A or B of an interpolation."""
@@ -140,7 +140,7 @@ class Controller:
         source = self.source
         return source.numbers(self.state.category) if isinstance(source, FileSource) else ()
 
-    def _bring(self) -> None:
+    def _load(self) -> None:
         source, state = self.source, self.state
         if isinstance(source, RunSource):
             seed, category, steps = state.seed, state.category, state.steps
@@ -248,7 +248,7 @@ class Controller:
         """What to draw now; equal keys mean equal content."""
         return drawing.drawables(self.item, self.state, self.nearest)
 
-    # ---- what is known of it ----
+    # ---- description and export ----
 
     def facts(self) -> list[tuple[str, str]]:
         """Labels and values that describe the current shape."""
@@ -309,7 +309,7 @@ class Controller:
         method(*([argument] if argument else []))
         return True
 
-    # ---- what layers need ----
+    # ---- data of layers ----
 
     def _complete(self) -> None:
         item = self.item

@@ -59,7 +59,7 @@ class DerivedData:
                 dataclasses.replace(item, points=item.points[few], normals=normals)
             )
         except PcgenError:
-            return None  # that of all points may succeed, or tells why not
+            return None  # all points may succeed, or their error says why not
         drawing.mesh_lighting(mesh)
         return mesh
 

@@ -127,15 +127,15 @@ def cloud_lighting(points: NDArray[Any]) -> tuple[Array, float]:
     This takes a tenth of a second, so recent results are cached, and the background job that loads
     a shape computes it. The same holds for :func:`mesh_lighting`.
     """
-    return _kept(points, _light_cloud)
+    return _cached(points, _light_cloud)
 
 
 def mesh_lighting(mesh: Mesh) -> tuple[Array, Array, Array]:
     """The corners (3 f, 3) of a simplified mesh, their normals, and their sky share (3 f,)."""
-    return _kept(mesh, _light_mesh)
+    return _cached(mesh, _light_mesh)
 
 
-def _kept(key: Any, make: Callable[[Any], Any]) -> Any:
+def _cached(key: Any, make: Callable[[Any], Any]) -> Any:
     held = _lights.get(id(key))
     if held is None or held[0] is not key:
         held = (key, make(key))

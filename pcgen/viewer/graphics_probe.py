@@ -54,11 +54,11 @@ def probe_graphics(code: str = _CODE) -> Graphics:
     done = probe(code, PATIENCE_S)
     if done.code is None:
         return Graphics(f"the graphics driver did not respond within {PATIENCE_S:.0f} s")
-    said = done.err + done.out
-    if "headless" in said:  # Open3D 0.20 then opens invisible windows
+    output = done.err + done.out
+    if "headless" in output:  # Open3D 0.20 then opens invisible windows
         return Graphics(f"the display {os.environ.get('DISPLAY', '')} does not respond")
     if done.code == 0 and "window opened" in done.out:
-        return Graphics(software="llvmpipe" in said or "software device" in said)
+        return Graphics(software="llvmpipe" in output or "software device" in output)
     if done.code < 0:
         return Graphics(f"the graphics driver crashed (signal {-done.code})")
     return Graphics(done.lines[-1][:160] if done.lines else f"it ended with code {done.code}")

@@ -18,7 +18,7 @@ from pcgen.viewer.state import COLOURS, KEYS, LAYERS, MOST_STEPS
 BEHIND = (0.0, 0.01, 0.03, 1.0)
 GLASS = (1.0, 1.0, 1.0, 0.095)
 FAINT = (0.74, 0.75, 0.77)
-WORDS = 36  # letters per line
+LINE_LENGTH = 36  # letters per line
 ANY = "any category"
 
 
@@ -45,18 +45,18 @@ class Panel:
         self._number: Any = None
         self._category: Any = None
         self._layers: dict[str, Any] = {}
-        draws = controller.source.draws
+        sampled = isinstance(controller.source, RunSource)
         self.widget = gui.ScrollableVert(round(0.35 * em), gui.Margins(em, em, em, em))
         self.widget.background_color = gui.Color(*GLASS)
         self._behind = gui.Vert()
         self._behind.background_color = gui.Color(*BEHIND)
-        again = "New sample  (N)" if draws else "Next  (N)"
+        again = "New sample  (N)" if sampled else "Next  (N)"
         self._row(("Previous  (P)", "back"), (again, "forward"))
         self._add_choice()
-        if draws:
+        if sampled:
             self._add_drawing()
         self._add_layers()
-        if draws:
+        if sampled:
             self._heading("Flow from base to shape  (Space plays)")
             self._time = self._slider("base", 0.0, 1.0, 1.0, controller.scrub, "shape")
         self._heading("Colour by  (K)")
@@ -82,7 +82,7 @@ class Panel:
         first, last = (0, 2**31 - 1) if isinstance(source, RunSource) else (1, len(source))
         if last > first:
             row = gui.Horiz(round(0.4 * self.em))
-            row.add_child(self._beside("Seed" if source.draws else "Number"))
+            row.add_child(self._beside("Number" if first else "Seed"))
             self._number = gui.NumberEdit(gui.NumberEdit.INT)
             self._number.set_limits(first, last)
             self._number.set_on_value_changed(
@@ -166,30 +166,31 @@ class Panel:
         if not self._updating:
             self._call(act, *arguments)
 
-    # ---- following ----
+    # ---- showing ----
 
     def refresh(self) -> None:
         """Show the state of the controller."""
         control, state = self.controller, self.controller.state
+        sampled = isinstance(control.source, RunSource)
         self._updating = True
         for layer, box in self._layers.items():
             reason = control.missing(layer)
             box.checked = layer in state.layers
             box.enabled = not reason or layer in state.layers
-            box.tooltip = textwrap.fill(reason, WORDS)
+            box.tooltip = textwrap.fill(reason, LINE_LENGTH)
         self._colour.selected_text = state.colour
         self._size.double_value = state.point_size
         if self._number is not None:
-            self._number.int_value = state.seed if control.source.draws else state.index + 1
+            self._number.int_value = state.seed if sampled else state.index + 1
         if self._category is not None:
             self._category.selected_text = state.category or ANY
-        if control.source.draws:
+        if sampled:
             self._time.double_value = state.time
             self._share.double_value = state.share
             self._share.enabled = len(control.pins) == 2
             pins = [f"{name}: {item.name}" for name, item in sorted(control.pins.items())]
             text = "     ".join(pins) or "Pin this shape, then another one."
-            self._pinned.text = textwrap.shorten(text, WORDS)
+            self._pinned.text = textwrap.shorten(text, LINE_LENGTH)
         self._updating = False
 
 

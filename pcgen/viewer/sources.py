@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pcgen.errors import DataError, InputError
 from pcgen.evaluate.neighbours import Neighbours
 from pcgen.reconstruct import MESH_POINTS
-from pcgen.render.explain import display_factor
+from pcgen.render.explain import display_factor, to_numpy
 from pcgen.render.inputs import Collection, kind_of, open_collection
 from pcgen.runfile import learned_from
 from pcgen.shapes.category_frames import BOX_FRAME, SourceFrame, frames_of_run
@@ -41,7 +41,7 @@ class ViewedShape:
         latent, seed: of a sample of a run, or None.
         steps: evaluations of the flow.
         place: the frame of exports.
-        given: of a completed shape, how many points, the first ones, came in.
+        given: number of given points of a completed shape, which come first.
         origin: entries of a samples file on its origin.
         serial: unique per shape; a copy with a mesh keeps it.
     """
@@ -116,7 +116,6 @@ class FileSource:
     """The shapes of a collection."""
 
     collection: Collection
-    draws: bool = False
 
     @property
     def categories(self) -> tuple[str, ...]:
@@ -160,7 +159,6 @@ class RunSource:
 
     model: ShapeModel
     points: int = 2048
-    draws: bool = True
     _maps: dict[tuple[int, int], MatchedClouds] = field(
         default_factory=dict, compare=False, repr=False
     )
@@ -226,12 +224,14 @@ class RunSource:
         trace = decoded.trace
         return ViewedShape(
             name=name,
-            points=_plain(decoded.points)[0],
-            normals=usable_normals(None if decoded.normals is None else _plain(decoded.normals)[0]),
+            points=to_numpy(decoded.points)[0],
+            normals=usable_normals(
+                None if decoded.normals is None else to_numpy(decoded.normals)[0]
+            ),
             category=category,
-            base=_plain(decoded.base)[0],
-            part=None if decoded.part is None else _plain(decoded.part)[0],
-            trace=None if trace is None else _plain(trace)[:, 0],
+            base=to_numpy(decoded.base)[0],
+            part=None if decoded.part is None else to_numpy(decoded.part)[0],
+            trace=None if trace is None else to_numpy(trace)[:, 0],
             latent=latent,
             seed=seed,
             steps=steps,
@@ -282,10 +282,6 @@ def usable_normals(normals: Array | None) -> Array | None:
         return None
     kept = np.nan_to_num(normals)
     return kept if np.abs(kept).max(initial=0) > 1e-6 else None
-
-
-def _plain(values: Any) -> NDArray[Any]:
-    return np.asarray(values.detach().cpu().numpy() if hasattr(values, "detach") else values)
 
 
 def reconstruct_mesh(item: ViewedShape) -> Mesh:

@@ -7,7 +7,7 @@ from pathlib import Path
 from pcgen import progress, render
 from pcgen.errors import InputError, PcgenError
 from pcgen.evaluate.neighbours import Neighbour
-from pcgen.overview import overview as explain
+from pcgen.overview import overview
 from pcgen.render import palette, primitives
 from pcgen.render.camera import AZIMUTH, ELEVATION
 from pcgen.render.renderer import Image
@@ -72,7 +72,7 @@ def stills(
     if explained is not None:
         if isinstance(source, FileSource):
             raise InputError(f"only samples of a run can be explained, and {path} is not a run")
-        picture = explain(
+        picture = overview(
             source.model, seed=selection.seed, category=selection.category,
             steps=selection.steps, points=selection.points, size=max(96, size // 2),
             azimuth=azimuth, elevation=elevation,

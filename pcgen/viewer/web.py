@@ -81,7 +81,6 @@ class Page:
         self._asked: tuple[Any, ...] = ()
         self._count = 1
         self._ended = threading.Event()
-        self._updating = False
         try:
             _check_address(host, port)
             self.server: Any = viser.ViserServer(host=host, port=port, label=title, verbose=False)
@@ -90,7 +89,7 @@ class Page:
         shown = f"[{host}]" if ":" in host else host
         self.url = f"http://{shown}:{self.server.get_port()}"
         controller.state.dots = True
-        self._dress()
+        self._set_up_scene()
         self._add_controls()
         controller.jobs.deliver = self._events.put
         controller.changed = self.refresh
@@ -107,11 +106,11 @@ class Page:
                     pass
                 except Exception as error:
                     traceback.print_exc()  # a bug in pcgen: the page is kept
-                    self._news.content = f"unexpected {type(error).__name__}: {error}"
+                    self._message.content = f"unexpected {type(error).__name__}: {error}"
                 now = time.monotonic()
                 self.controller.tick(min(now - last, 0.1))
                 last = now
-                self._tell_busy()
+                self._show_busy()
         finally:
             self.controller.jobs.close()
             self.server.stop()
@@ -122,7 +121,7 @@ class Page:
 
     # ---- building ----
 
-    def _dress(self) -> None:
+    def _set_up_scene(self) -> None:
         scene, gui = self.server.scene, self.server.gui
         gui.configure_theme(
             control_layout="fixed", show_logo=False, show_share_button=False,
@@ -141,16 +140,16 @@ class Page:
     def _add_controls(self) -> None:
         control, gui = self.controller, self.server.gui
         source, state = control.source, control.state
-        draws = isinstance(source, RunSource)
-        self._words = gui.add_markdown("")
-        self._news = gui.add_markdown("")
-        self._button("New sample" if draws else "Next", control.forward)
+        sampled = isinstance(source, RunSource)
+        self._facts = gui.add_markdown("")
+        self._message = gui.add_markdown("")
+        self._button("New sample" if sampled else "Next", control.forward)
         self._button("Previous", control.back)
         first, last = (0, 2**31 - 1) if isinstance(source, RunSource) else (1, len(source))
         self._number = None
         if last > first:
             number = gui.add_number(
-                "Seed" if draws else "Number", first, min=first, max=last, step=1
+                "Seed" if sampled else "Number", first, min=first, max=last, step=1
             )
             self._number = self._bound(number, lambda value: control.select(int(value) - first))
             count = gui.add_slider("Count", 1, min(MOST, last), 1, 1)
@@ -162,7 +161,7 @@ class Page:
                 menu, lambda name: control.choose_category(None if name == ANY else name)
             )
         self._share = None
-        if draws:
+        if sampled:
             steps = gui.add_slider("Evaluations", 1, MOST_STEPS, 1, state.steps)
             self._bound(steps, control.choose_steps)
             with gui.add_folder("Interpolate"):
@@ -179,7 +178,7 @@ class Page:
                     functools.partial(control.toggle, layer),
                 )
                 for layer, label in LAYERS.items()
-                if draws or layer not in ("base", "paths")
+                if sampled or layer not in ("base", "paths")
             }
             colour = gui.add_dropdown("Colour", COLOURS, initial_value=state.colour)
             self._colour = self._bound(colour, control.choose_colour)
@@ -238,7 +237,7 @@ class Page:
             Path(folder.name) / f"{stem}{ending}", kind != "points" if kind else None, written
         )
 
-    def _bring_more(self) -> None:
+    def _load_more(self) -> None:
         """Load the shapes next to the first in the background, each only once."""
         control, state, source = self.controller, self.controller.state, self.controller.source
         asked = (state.seed, state.index, state.category, state.steps, self._count)
@@ -266,7 +265,7 @@ class Page:
             self._more = items
             self.refresh()
 
-        control.jobs.submit("more", f"bringing {self._count - 1} more", work, done, long=True)
+        control.jobs.submit("more", f"loading {self._count - 1} more", work, done, long=True)
 
     # ---- showing ----
 
@@ -274,7 +273,7 @@ class Page:
         """Update scene and controls to the state of the controller."""
         control, state = self.controller, self.controller.state
         if control.item is not None:
-            self._bring_more()
+            self._load_more()
         wanted = {drawable.name: drawable for drawable in control.drawables()}
         for number, item in enumerate(self._more, 1):
             for drawable in drawing.drawables(item, state, None):
@@ -289,7 +288,7 @@ class Page:
                     if name in self._held:
                         self._held[name][1].remove()
                     self._held[name] = (key, self._add(name, drawable, self._offset(place)))
-            self._follow()
+            self._update_controls()
 
     def _offset(self, place: int) -> tuple[float, float, float]:
         """The position of one of several shapes: in rows, with the first in the middle."""
@@ -326,17 +325,17 @@ class Page:
             f"/{name}", solid, position=offset, cast_shadow=False, receive_shadow=False
         )
 
-    def _follow(self) -> None:
+    def _update_controls(self) -> None:
         """Update the controls to the current settings."""
         control, state = self.controller, self.controller.state
         facts = control.facts()
         if control.item is not None:
             lines = "  \n".join(f"{label}: {value}" for label, value in facts[1:])
-            self._words.content = f"**{display_name(control.item)}**  \n{lines}"
-        self._news.content = state.status
+            self._facts.content = f"**{display_name(control.item)}**  \n{lines}"
+        self._message.content = state.status
         if self._number is not None:
-            first = 0 if control.source.draws else 1
-            self._set(self._number, (state.seed if control.source.draws else state.index) + first)
+            sampled = isinstance(control.source, RunSource)
+            self._set(self._number, state.seed if sampled else state.index + 1)
         if self._category is not None:
             self._set(self._category, state.category or ANY)
         if self._share is not None:
@@ -355,11 +354,11 @@ class Page:
         if handle.value != value:
             handle.value = value
 
-    def _tell_busy(self) -> None:
+    def _show_busy(self) -> None:
         busy = self.controller.jobs.busy
-        told = f"{busy} ..." if busy else self.controller.state.status
-        if self._news.content != told:
-            self._news.content = told
+        message = f"{busy} ..." if busy else self.controller.state.status
+        if self._message.content != message:
+            self._message.content = message
 
 
 def serve(controller: Controller, title: str, host: str = HOST, port: int = PORT) -> None:

@@ -30,7 +30,7 @@ from pcgen.viewer.state import KEYS
 
 SIZE = (1240, 740)  # fits the screen of a laptop
 PANEL_WIDTH = 20  # in font sizes
-WORDS = 4  # in font sizes, height of the captions above and below the shape
+CAPTION_HEIGHT = 4  # in font sizes, of the captions above and below the shape
 LARGE = 21  # font size of names and titles in pixels; that of other texts is 16
 # A slow driver silently skips frames, perhaps the last one after an event, so that is drawn again
 # after delays that grow from the first to the last of these seconds.
@@ -238,7 +238,7 @@ class Window:
             return
         points = np.concatenate([vertices[:: max(1, len(vertices) // 5000)] for vertices in shown])
         area = self._scene.frame
-        free = max(area.height - 2 * WORDS * self.em, area.height // 2, 1)
+        free = max(area.height - 2 * CAPTION_HEIGHT * self.em, area.height // 2, 1)
         aspect = max(area.width, 1) / free
         camera = fit(points, aspect=aspect)[0]
         low, high = points.min(0), points.max(0)

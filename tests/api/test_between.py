@@ -41,7 +41,7 @@ def test_the_way_begins_and_ends_at_the_clouds():
 
 
 def test_a_mixture_takes_the_named_part_from_the_other():
-    """Of a cube and a ball, the top half is the ball's and the bottom half the cube's."""
+    """From a cube and a ball, take the top half of the ball and the bottom half of the cube."""
     ball = np.random.default_rng(0).normal(size=(2048, 3))
     ball = (ball / np.linalg.norm(ball, axis=1, keepdims=True)).astype(np.float32)
     cube = ball / np.abs(ball).max(1, keepdims=True)
@@ -81,7 +81,7 @@ def test_the_dial_goes_from_the_shape_itself_to_others(model):
 
 
 def test_the_ends_of_the_dial_are_the_shape_and_a_sample():
-    """Of a cube, where every sample is one flat ellipsoid: neither keeps anything of the other."""
+    """The shape is a cube and every sample one flat ellipsoid: neither resembles the other."""
     cloud = np.random.default_rng(0).normal(size=(2048, 3))
     cloud = (cloud / np.linalg.norm(cloud, axis=1, keepdims=True)).astype(np.float32)
     cube, sample = cloud / np.abs(cloud).max(1, keepdims=True), cloud * np.float32([1, 0.3, 1])
@@ -116,7 +116,7 @@ def test_every_part_can_be_exchanged(model, part):
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         ({"part": "leg"}, "top, bottom"),
         ({"part": (0, 0, 0)}, "not all zero"),
@@ -124,9 +124,9 @@ def test_every_part_can_be_exchanged(model, part):
         ({"share": 1.0}, "between 0 and 1"),
     ],
 )
-def test_parts_that_are_none_are_refused(model, options, said):
+def test_parts_that_are_none_are_refused(model, options, message):
     first, second = boxes(2, 300)[0]
-    with pytest.raises(InputError, match=said):
+    with pytest.raises(InputError, match=message):
         model.mix(first, second, **options)
 
 

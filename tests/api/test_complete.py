@@ -1,4 +1,4 @@
-"""Completion: what is kept, what is found, and what is refused or warned of."""
+"""Completion: what is kept and found, and what is refused or warned about."""
 
 import html
 import warnings
@@ -68,7 +68,7 @@ def test_the_points_given_are_kept_where_they_are(model, half):
 
 def test_answers_come_in_the_order_of_their_facts(model, half):
     scores = [
-        answer.facts["explained"]
+        answer.facts["log_density"]
         - completion.FIT * np.log(answer.facts["misfit"])
         + completion.PRIOR * answer.facts["plausible"]
         for answer in quiet(model, half, 4, points=300)
@@ -89,7 +89,7 @@ def test_answers_are_asked_for_in_any_number_of_points_and_equal_seeds_agree(mod
 
 
 def test_a_candidate_that_is_the_whole_is_found_and_fills_the_hole():
-    """Of three candidates one is the whole, smaller and moved; no network is needed for that."""
+    """One of three candidates is the whole shape, smaller and moved; this needs no network."""
     generator = torch.Generator().manual_seed(0)
     lathe = trimesh.creation.annulus(0.4, 1.0, 0.5)
     shapes = [trimesh.creation.box((2, 1, 1)), lathe, trimesh.creation.icosphere(3)]
@@ -107,7 +107,7 @@ def test_a_candidate_that_is_the_whole_is_found_and_fills_the_hole():
     assert best.candidate == 1
     assert best.scale.tolist() == pytest.approx([1.3] * 3, abs=0.1)
     bent = completion._bent(best.of(clouds[1]), given)
-    far = completion._apart(bent, given) > completion._room(given, given, bent)
+    far = completion._nearest_distances(bent, given) > completion._room(given, given, bent)
     made, held = completion._even(given, bent, far, 2048, generator)
     truth = (whole * 1.3 + torch.tensor([0.2, 0.0, 0.1])).numpy()
     assert distance(made.numpy(), truth) < 0.2 * distance(given.numpy(), truth)
@@ -149,7 +149,7 @@ def test_a_file_that_notes_no_numbers_of_points_given_is_refused(tmp_path):
 
 
 def test_placements_of_each_size_that_fits_take_turns():
-    """Of one cube, at three sizes that fit and one that does not."""
+    """One cube, at three sizes that fit and one that does not."""
     cube = torch.tensor(trimesh.creation.box((2, 2, 2)).vertices, dtype=torch.float32)
     outlines = cube[None].repeat(5, 1, 1)
     found = [
@@ -172,20 +172,20 @@ def test_answers_of_every_size_come_before_second_ones_of_a_size():
 
 
 @pytest.mark.parametrize(
-    ("points", "said"),
+    ("points", "message"),
     [
         (np.eye(3).repeat(2, 0)[:5], "at least 16 points of a shape, got 5"),
         (np.full((40, 3), np.nan), "NaN"),
         (np.ones((40, 3)), "one place|extent|no size"),
     ],
 )
-def test_points_that_say_nothing_are_refused(model, points, said):
-    with pytest.raises(InputError, match=said):
+def test_points_that_say_nothing_are_refused(model, points, message):
+    with pytest.raises(InputError, match=message):
         model.complete(points)
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         ({"count": 0}, "count must be a whole number of at least 1, got 0"),
         ({"count": "4"}, "whole number of at least 1, got '4'"),
@@ -197,8 +197,8 @@ def test_points_that_say_nothing_are_refused(model, points, said):
         ({"framed": True}, r"box \[-1, 1\]"),
     ],
 )
-def test_options_that_are_none_are_refused(model, half, options, said):
-    with pytest.raises(InputError, match=said):
+def test_options_that_are_none_are_refused(model, half, options, message):
+    with pytest.raises(InputError, match=message):
         quiet(model, half, **options)
 
 
@@ -211,21 +211,21 @@ def test_points_that_are_no_such_shape_are_warned_of(model):
 
 
 def test_points_upside_down_are_told():
-    """Of a candidate that is narrow above, points that are narrow below."""
+    """The candidate is narrow at the top, the points are narrow at the bottom."""
     cone = trimesh.creation.cone(0.8, 2.0, transform=trimesh.transformations.rotation_matrix(
         -np.pi / 2, [1, 0, 0]))  # fmt: skip
     cloud = torch.tensor(trimesh.sample.sample_surface(cone, 512, seed=0)[0], dtype=torch.float32)
     centre = cloud - (cloud.amax(0) + cloud.amin(0)) / 2
     few = centre[None].repeat(8, 1, 1)
     generator = torch.Generator().manual_seed(0)
-    for turned, said in (
+    for turned, message in (
         (centre * torch.tensor([1.0, -1, -1]), ["upside down"]),
         (centre[:, [0, 2, 1]] * torch.tensor([1.0, -1, 1]), ["with Z up"]),
         (centre, []),
     ):
         notes = completion._notes(turned, few, 0.0, False, generator)
-        assert [word for word in said if word in " ".join(notes)] == said
-        assert bool(notes) == bool(said)
+        assert [word for word in message if word in " ".join(notes)] == message
+        assert bool(notes) == bool(message)
 
 
 def test_what_is_cut_away_is_what_its_name_says():
@@ -250,7 +250,7 @@ def test_the_command_does_the_same(model, half, tmp_path, capsys):
     made = pcgen.Shapes.load(tmp_path / "a.npz")
     want = quiet(model, tmp_path / "scan.npy", 2, points=200)
     assert np.array_equal(made.points, want.points)
-    assert "explained" in capsys.readouterr().out
+    assert "log density" in capsys.readouterr().out
     assert cli.main([*words, "--out", str(tmp_path / "folder")]) == 0
     files = sorted((tmp_path / "folder").glob("*.ply"))
     assert [file.name for file in files] == ["scan-000.ply", "scan-001.ply"]

@@ -1,4 +1,4 @@
-"""The objects of ``import pcgen``: what they take, give, refuse and show."""
+"""The objects of ``import pcgen``: arguments, results, errors and displays."""
 
 import dataclasses
 import inspect
@@ -83,8 +83,8 @@ def test_nothing_is_printed_without_progress(data, model, tmp_path, capfd):
     pcgen.evaluate(shapes, reference=data, points=256, seeds=1, cache=None, workers=1)
     pcgen.fit_base("gaussian", model.encode(data.points(split="train")))
     pcgen.prepare(make_clouds(tmp_path), tmp_path / "set", workers=1)
-    said = capfd.readouterr()
-    assert (said.out, said.err) == ("", "")
+    message = capfd.readouterr()
+    assert (message.out, message.err) == ("", "")
 
 
 def test_what_a_file_holds_and_is_not_used_is_a_warning_and_in_a_command_a_line(
@@ -333,14 +333,14 @@ def test_a_model_outlives_its_folder(model, tmp_path):
         other.save(tmp_path / "packed")
     with pytest.raises(DataError, match="no run at"):
         pcgen.load(tmp_path / "run")
-    with pytest.raises(InputError, match=r"is gone from .*model.sample"):
+    with pytest.raises(InputError, match=r"is no longer at .*model.sample"):
         pcgen.view(other)
     for made in (other.vary(before[0], 1, points=100), [other.mix(*before, points=100)]):
         assert made[0].points.shape == (100, 3)
 
 
 def test_without_a_display_shapes_in_memory_are_offered_pages_and_pictures(model, monkeypatch):
-    """The files that shapes are handed to the window in are gone when it cannot open."""
+    """The temporary files for the window are removed if it cannot open."""
     monkeypatch.delenv("DISPLAY", raising=False)
     monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
     shapes = model.sample(2, points=60)
@@ -360,7 +360,7 @@ def test_an_unknown_keyword_of_a_model_is_named(model, name):
 
 
 @pytest.mark.parametrize(
-    ("name", "options", "said"),
+    ("name", "options", "message"),
     [
         ("sample", {"count": "3"}, "count must be a whole number of at least 1, got '3'"),
         ("sample", {"count": 2, "points": 1e3}, "points must be a whole number"),
@@ -371,8 +371,8 @@ def test_an_unknown_keyword_of_a_model_is_named(model, name):
         ("decode", {"latents": None, "seed": "a"}, "seed must be a whole number, got 'a'"),
     ],
 )
-def test_arguments_that_are_no_numbers_are_named(model, name, options, said):
-    with pytest.raises(InputError, match=said):
+def test_arguments_that_are_no_numbers_are_named(model, name, options, message):
+    with pytest.raises(InputError, match=message):
         getattr(model, name)(**options)
 
 

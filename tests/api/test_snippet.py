@@ -1,4 +1,4 @@
-"""The Python tour of the README, word for word, and the run that comes with the package."""
+"""The Python example of the README, word for word, and the run in the package."""
 
 import re
 from pathlib import Path
@@ -18,7 +18,7 @@ def snippet():
 
 @pytest.mark.slow
 def test_the_python_tour_runs_word_for_word(tmp_path, monkeypatch):
-    """As written, but for the minutes of training."""
+    """As written, except for the minutes of training."""
     monkeypatch.chdir(tmp_path)
     names = {"atoms": np.random.default_rng(0).normal(size=(500, 8))}
     exec(snippet().replace("minutes=3", "minutes=0.6"), names)

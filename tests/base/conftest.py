@@ -1,4 +1,4 @@
-"""One thread: these networks are so small that handing work to a second one costs more."""
+"""One thread: these networks are so small that a second one only costs time."""
 
 import pytest
 import torch

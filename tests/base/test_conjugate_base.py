@@ -42,15 +42,15 @@ def test_the_pushed_base_draws_on_the_latents_and_the_plain_one_from_the_log_con
 
 
 def test_failed_conjugates_of_pushed_draws_are_counted_and_shown(monkeypatch):
-    """One iteration is too few for most: the fit says it in a note, each base of its own draws."""
+    """One iteration is too few for most; the fit notes it, and each base counts its own draws."""
     short = functools.partialmethod(ConjugateNetwork.push, max_iterations=1)
     monkeypatch.setattr(ConjugateNetwork, "push", short)
     latents = torch.randn(300, 3, generator=draw(0)).exp()
     settings = QUICK | {"pushed": True}
     omega = base.fit("conjugate-moment", latents, generator=draw(1), settings=settings, guard="off")
-    told = omega.describe()
-    assert told["evidence"]["failed_pushed"] > 0.5
-    assert any("of the conjugates of its samples fail" in note for note in told["notes"])
+    described = omega.describe()
+    assert described["evidence"]["failed_pushed"] > 0.5
+    assert any("of the conjugates of its samples fail" in note for note in described["notes"])
     omega.sample(40, draw(2))
     assert omega.sample(60, draw(3)).isfinite().all()
     pushes = omega.describe()["pushes"]

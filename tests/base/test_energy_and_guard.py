@@ -1,4 +1,4 @@
-"""The relaxed energy against closed forms, and the guard against copies and collapse."""
+"""The relaxed energy agrees with closed forms; the guard finds copies and collapse."""
 
 import itertools
 import math

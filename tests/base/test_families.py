@@ -1,4 +1,4 @@
-"""Every family: one protocol, exact round trips, sensible behaviour on awkward latents."""
+"""Every family follows the protocol, survives a round trip and handles degenerate latents."""
 
 import dataclasses
 
@@ -237,7 +237,7 @@ def test_settings_refuse_nonsense():
 
 @dataclasses.dataclass(frozen=True)
 class Told(Group):
-    """Processes that take turns; the first has said ``words``."""
+    """Processes that take turns; the first has sent ``words``."""
 
     words: list = dataclasses.field(default_factory=list)
 

@@ -64,8 +64,8 @@ def test_an_over_rich_network_trips_the_guard_and_is_said():
 def test_the_guard_says_regularises_or_refuses():
     latents = torch.randn(100, 12, generator=draw(0))
     hard = {"mode": "hard"}
-    said = base.fit("ae-ot", latents, generator=draw(1), settings=hard)
-    assert "collapse guard" in said.notes[-1]
+    fitted = base.fit("ae-ot", latents, generator=draw(1), settings=hard)
+    assert "collapse guard" in fitted.notes[-1]
     eased = base.fit("ae-ot", latents, generator=draw(1), settings=hard, guard="regularise")
     assert eased.relaxation > 0
     assert "λ raised to" in eased.notes[-1]
@@ -99,7 +99,7 @@ def test_auto_takes_a_richer_family_where_one_gaussian_is_wrong(tmp_path):
 
 
 def curved(count, generator):
-    """A manifold of 5 dimensions in 24, where one Gaussian has the moments but not the shape."""
+    """A 5-dimensional manifold in 24 dimensions: a Gaussian has its moments, but not its shape."""
     fixed = draw(99)
     a, b = torch.randn(5, 40, generator=fixed) / 2, torch.randn(40, 24, generator=fixed) / 6
     return torch.sin(2 * torch.randn(count, 5, generator=generator) @ a) @ b

@@ -214,18 +214,18 @@ def _metrics(
         for clouds in (between, rebuilt)
     ]
 
-    # Of shapes that a map begins at: others would be given as they are.
+    # Shapes at which a map begins; children of others would be copies.
     parents = maps.pairing.pair[torch.arange(MOST) % max(1, len(maps)), 0]
-    reach, count = dataclasses.replace(maps.reach, copies=0.0), min(POINTS, maps.to.shape[1])
-    children = maps.of_shapes(parents, count, draw, reach).points.numpy()
-    judge = NoveltyIndex(
+    settings, count = dataclasses.replace(maps.settings, copies=0.0), min(POINTS, maps.to.shape[1])
+    children = maps.of_shapes(parents, count, draw, settings).points.numpy()
+    index = NoveltyIndex(
         dataset.points(training, NOVELTY_POINTS, part="last"),
         real=dataset.points(test, NOVELTY_POINTS, part="last"),
         frames={"proportion_free": proportion_free},
         work=work,
     )
     novelty, decoded = (
-        judge.of(clouds[:, :NOVELTY_POINTS])["proportion_free"].novelty_ratio or 0.0
+        index.of(clouds[:, :NOVELTY_POINTS])["proportion_free"].novelty_ratio or 0.0
         for clouds in (children, _decoded(model, _codes(model, children), draw))
     )
     return {
@@ -242,7 +242,7 @@ def _metrics(
 def _ratios(
     dataset: Dataset, rows: NDArray[np.int64], rebuilt: Clouds, work: Any
 ) -> dict[str, float]:
-    """Reconstructions of shapes over two draws of them, median and quantile."""
+    """Errors of reconstructions relative to two samplings: median and quantile."""
     import numpy as np
 
     from pcgen.distances.novelty import two_draw_distances

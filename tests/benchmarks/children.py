@@ -1,12 +1,13 @@
-"""How good children of training shapes are, beside the test shapes: the tables of
+"""The quality of children of training shapes, compared with test shapes: the tables of
 ``docs/notes/children.md``.
 
     python tests/benchmarks/children.py DATASET MAPS [--categories A,B] [--budget-seconds S]
                                         [--partners 1,4,12,40]
 
-Maps are built in, or read from, the folder MAPS. One line a reach: in both frames novelty beside
-test shapes, in brackets beside training shapes left out, and replays; where there are test shapes
-enough, 1-NNA (generated / reference side) and coverage by Chamfer distance at 512 points.
+Maps are built in, or read from, the folder MAPS. Each line has one choice of settings: in
+both frames novelty relative to test shapes, in brackets to training shapes left out, and replays;
+if there are enough test shapes, 1-NNA (generated / reference side) and coverage by Chamfer
+distance at 512 points.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pcgen.children import Children, MapSettings, Reach, build_maps
+from pcgen.children import BlendSettings, Children, MapSettings, build_maps
 from pcgen.children.masks import KINDS
 from pcgen.children.rule import FRAMES
 from pcgen.distances.novelty import FrameIndex, Novelty, in_box
@@ -30,7 +31,7 @@ from pcgen.shapes.store import Dataset
 from pcgen.train.data import TrainingClouds
 
 POINTS = 512
-FEWEST = 60  # test shapes, for 1-NNA to say anything
+FEWEST = 60  # test shapes, for 1-NNA to be meaningful
 LEFT_OUT = 600
 
 
@@ -43,7 +44,7 @@ def table(x: Tensor, y: Tensor) -> np.ndarray:
 
 
 class Bench:
-    """Test shapes of a set, and what children are compared with."""
+    """The test shapes of a set, and the index that children are compared with."""
 
     def __init__(self, dataset: Dataset, categories: tuple[str, ...]) -> None:
         self.training, test = (
@@ -70,7 +71,7 @@ class Bench:
         return "\n".join(
             f"{frame}: test shapes {np.median(of.found.distance):.4f}, replays "
             f"{of.replay_rate:.1%} of {len(of.found.index)}; training shapes left out "
-            f"{np.median(of.reference.distance):.4f}, {np.mean(of.replays_real):.1%} of "
+            f"{np.median(of.reference.distance):.4f}, {np.mean(of.reference_replays):.1%} of "
             f"{len(of.reference.index)}"
             for frame, of in self.unseen.items()
         )
@@ -117,14 +118,16 @@ def main() -> None:
         budget_seconds=chosen.budget_seconds,
     )  # fmt: skip
     print(maps.choice.describe())
-    reach = maps.reach
-    trials: dict[str, Reach] = {"as chosen": reach}
-    trials |= {f"{k} partners": replace(reach, partners=int(k)) for k in _items(chosen.partners)}
-    trials |= {f"mask {kind}": replace(reach, kinds=(kind,)) for kind in KINDS[1:]}
-    trials["masks of all kinds"] = replace(reach, kinds=KINDS)
-    trials |= {f"width {w}": replace(reach, width=w) for w in (0.06, 0.25)}
-    trials |= {f"cuts {c}": replace(reach, cuts=c) for c in ((0.1, 0.9), (0.4, 0.6))}
-    trials["a tenth are copies"] = replace(reach, copies=0.1)
+    chosen_settings = maps.settings
+    trials: dict[str, BlendSettings] = {"as chosen": chosen_settings}
+    trials |= {
+        f"{k} partners": replace(chosen_settings, partners=int(k)) for k in _items(chosen.partners)
+    }
+    trials |= {f"mask {kind}": replace(chosen_settings, kinds=(kind,)) for kind in KINDS[1:]}
+    trials["masks of all kinds"] = replace(chosen_settings, kinds=KINDS)
+    trials |= {f"width {w}": replace(chosen_settings, width=w) for w in (0.06, 0.25)}
+    trials |= {f"cuts {c}": replace(chosen_settings, cuts=c) for c in ((0.1, 0.9), (0.4, 0.6))}
+    trials["a tenth are copies"] = replace(chosen_settings, copies=0.1)
     for name, trial in trials.items():
         draw = torch.Generator().manual_seed(1)
         children = maps.draw(max(chosen.count, len(bench.test)), POINTS, draw, trial)

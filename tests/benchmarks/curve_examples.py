@@ -1,4 +1,4 @@
-"""Scaling curves as the benchmarks print them, with easy numbers."""
+"""Scaling curves as the benchmarks print them, with simple numbers."""
 
 LAW = {"coefficient": 50.0, "exponent": 1.0, "error": 0.0}
 PREPARE = {

@@ -66,7 +66,7 @@ BATCH, PLACES, ENCODED, RATE = 8, 1024, 768, 2e-3  # shapes a step, places each,
 
 
 class Distance:
-    """To the surface of a cloud with normals, its points being discs that overlap."""
+    """Distances to the surface of a cloud with normals, whose points are overlapping discs."""
 
     def __init__(self, points: Points, normals: Points) -> None:
         self.points, self.normals, self._tree = points, normals, cKDTree(points)
@@ -150,7 +150,7 @@ class Field(nn.Module):
 def train(
     field: Field, codec: Autoencoder, clouds: Tensor, examples: Tensor, minutes: float
 ) -> None:
-    """Train for so many minutes of the processor, on augmented shapes."""
+    """Train on augmented shapes, for this many minutes of processor time."""
     draw = torch.Generator().manual_seed(0)
     optimiser = torch.optim.AdamW(field.parameters(), RATE, weight_decay=1e-4)
     mean = AveragedModel(field, multi_avg_fn=get_ema_multi_avg_fn(0.98))
@@ -182,7 +182,7 @@ def train(
 
 
 def isosurface(field: Field, z: Tensor, side: int, level: float) -> Mesh:
-    """Where the field is ``level``, on ``side``³ cells; without closed rooms and crumbs."""
+    """The level set of the field on ``side``³ cells, without cavities and small components."""
     step = 2 * BOX / side
     x = (np.indices((side,) * 3).reshape(3, -1)[::-1].T + 0.5) * step - BOX  # x runs fastest
     grid = field.values(z, x).reshape((side,) * 3) - level
@@ -212,7 +212,7 @@ def of_cells(field: Field | None, z: Tensor, points: Points, normals: Points) ->
 
 
 def score(mesh: Mesh, truth: Points) -> list[float]:
-    """F-scores at 1 and 2 % of the box, genus, pieces, watertight."""
+    """F-scores at 1 and 2 % of the box, genus, number of components, watertightness."""
     found = sample_surface(mesh, len(truth), np.random.default_rng(1))[0]
     there, back = cKDTree(truth).query(found)[0], cKDTree(found).query(truth)[0]
     shape = topology(mesh.vertices, mesh.faces)

@@ -7,7 +7,7 @@ The latents are a curved manifold of 9 dimensions.
 
 examples:
   python -m tests.benchmarks.large_base --atoms 60000 --dim 256 --fit-seconds 1200
-  python -m tests.benchmarks.large_base --atoms 200000 --dim 256 --fit-samples 4096  # for memory
+  python -m tests.benchmarks.large_base --atoms 200000 --dim 256 --fit-seconds 900 --map-seconds 900
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--fit-samples", type=int, help="most, of the base; 800 for each latent")
     parser.add_argument("--fit-seconds", type=float, help="most, of the base; without limit")
     parser.add_argument("--map-samples", type=int, help="most, of the map; 2 for each latent")
+    parser.add_argument("--map-seconds", type=float, help="most, of the map; without limit")
     parser.add_argument("--seed", type=int, default=0, help="of everything random")
 
 
@@ -61,6 +62,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         begun = time.process_time()
         found = work()
         rows.append({"stage": name, "seconds": time.process_time() - begun, "peak": peak()})
+        say(f"{rows[-1]['seconds']:.1f} s of processor time, {peak() / 2**30:.2f} GiB")
         return found
 
     few = {
@@ -74,7 +76,9 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     report = stage("guard", lambda: check_collapse(omega, y, generator=draw))
     rows[-1] |= {"replay": report.replay, "novelty": report.novelty, "spread": report.spread}
     most = args.map_samples or MAPPED * len(y)
-    solver = SemidualSolver(tolerance=args.tolerance, max_samples=most)
+    solver = SemidualSolver(
+        tolerance=args.tolerance, max_samples=most, max_seconds=args.map_seconds
+    )
     solution = stage("map", lambda: couple(omega, y, solver, args.seed))
     rows[-1] |= {key: vars(solution.evidence)[key] for key in KEYS}
     stage("draw", lambda: omega.sample(DRAWS, draw))
@@ -89,7 +93,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def peak() -> float:
-    """Bytes, the most that this process ever had in memory."""
+    """The peak memory of this process in bytes."""
     return 1024.0 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 

@@ -51,12 +51,12 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def warped(dataset: Path, out: Path, count: int, points: int, seed: int) -> None:
-    """Write (count, points, 3) float32: clouds of a data set, each stretched and twisted."""
+    """Write stretched and twisted clouds of a data set, (count, points, 3) float32."""
     import numpy as np
 
     from pcgen.shapes.store import Dataset
 
-    source = Dataset.open(dataset).mapped_points
+    source = Dataset.open(dataset).memmap_points
     rng = np.random.default_rng(seed)
     made = np.lib.format.open_memmap(out, "w+", np.float32, (count, points, 3))
     for start in range(0, count, BLOCK):
@@ -72,7 +72,7 @@ def warped(dataset: Path, out: Path, count: int, points: int, seed: int) -> None
 
 
 def measured(command: str, words: list[Any]) -> dict[str, Any]:
-    """Run a command of pcgen; gives its name, processor seconds and largest memory in bytes."""
+    """Run a command of pcgen; returns its name, processor seconds and peak memory in bytes."""
     say(f"pcgen {command} {' '.join(map(str, words))}")
     started = subprocess.Popen([sys.executable, "-m", "pcgen", command, *map(str, words)])
     _, status, used = os.wait4(started.pid, 0)

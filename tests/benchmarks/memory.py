@@ -103,7 +103,7 @@ def _measured(accumulate: int) -> tuple[type[Trainer], list[dict[str, Any]]]:
 
 
 def peak_bytes(work: Any) -> int:
-    """The most bytes that tensors made by ``work()`` take at one time."""
+    """The peak number of bytes of the tensors that ``work()`` makes."""
     from torch import Tensor
     from torch.utils._python_dispatch import TorchDispatchMode
     from torch.utils._pytree import tree_leaves

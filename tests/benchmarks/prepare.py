@@ -88,7 +88,7 @@ def _count(word: str) -> int:
 
 
 def _wrinkled(subdivisions: int, seed: int) -> Mesh:
-    """A sphere with waves on it; its area is taken from its own triangles."""
+    """A wavy sphere; its area is that of its triangles."""
     import trimesh
 
     ball = trimesh.creation.icosphere(subdivisions)

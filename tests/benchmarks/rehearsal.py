@@ -1,4 +1,4 @@
-"""A run of a few steps, whose times and memory are those of any run of its sizes."""
+"""A run of a few steps, with the times and memory of a full run of the same sizes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CLOUDS = 16  # that are coupled; a benchmark encodes, samples and compares as ma
 
 
 def shortened(settings: Settings, steps: int) -> Settings:
-    """The settings with loops of few steps at their full batch, and little to prepare for them."""
+    """The settings with few steps at full batch size, and little preparation."""
 
     def short(loop: LoopSettings) -> LoopSettings:
         return dataclasses.replace(loop, steps=steps)

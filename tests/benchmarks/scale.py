@@ -73,7 +73,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def read_curve(path: Path, kind: str) -> dict[str, Any]:
-    """A curve that tests.benchmarks.scaling printed; tried here, as the units take minutes.
+    """A curve that tests.benchmarks.scaling printed, checked before the units are measured.
 
     Args:
         kind: ``prepare`` or ``transport``.

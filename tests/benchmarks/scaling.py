@@ -105,7 +105,7 @@ def fit_affine(features: Sequence[Sequence[float]], costs: Sequence[float]) -> t
 
 
 def cpu(work: Callable[[], Any], repeats: int = REPEATS) -> float:
-    """The least CPU seconds of this process that ``work`` took in some runs."""
+    """The minimum CPU seconds of ``work`` in this process over some runs."""
     found = []
     for _ in range(repeats):
         start = time.process_time()
@@ -115,7 +115,7 @@ def cpu(work: Callable[[], Any], repeats: int = REPEATS) -> float:
 
 
 def core_seconds() -> float:
-    """CPU seconds of this process and all it started, those that have ended included.
+    """CPU seconds of this process and of all that it started, including finished ones.
 
     The server that forks workers lives on and has their times; no call of Python's asks it.
     """
@@ -319,7 +319,7 @@ def describe_transport(curve: dict[str, Any]) -> str:
 
 
 def magnitude(value: float, units: Sequence[tuple[float, str]]) -> str:
-    """``value`` in the largest of the units (size, name) that leaves at least one of it."""
+    """``value`` in the largest of the units (size, name) in which it is at least one."""
     unit, name = next((pair for pair in units if value >= pair[0]), units[-1])
     return f"{value / unit:.3g} {name}"
 

@@ -1,4 +1,4 @@
-"""The benchmark of autoencoders: each is trained once, and the table has a row for it."""
+"""The benchmark of autoencoders trains each once, with a row in the table."""
 
 import json
 
@@ -51,7 +51,7 @@ def test_every_codec_has_a_row_and_is_trained_once(data, tmp_path, capsys):
 
 
 class Perfect:
-    """Gives back the points that it was shown, stretched."""
+    """Returns its input points, stretched."""
 
     latent_dim = 3 * 256
 

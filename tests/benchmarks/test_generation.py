@@ -1,4 +1,4 @@
-"""The benchmark of generation: the control differs in its base alone, and work is kept."""
+"""The benchmark of generation: the control differs in its base only, and work is resumed."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Bytes of live tensors, counted where they are known."""
+"""Bytes of live tensors, in cases where they are known."""
 
 import json
 

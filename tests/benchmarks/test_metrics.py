@@ -1,4 +1,4 @@
-"""The benchmark of distances runs every way on small clouds, and all of them agree."""
+"""The benchmark of distances computes small clouds in every way, and all agree."""
 
 import argparse
 

@@ -1,4 +1,4 @@
-"""The benchmark of prepare runs, compares like with like, and gives one set for all workers."""
+"""The benchmark of prepare compares like with like, and any number of workers give one set."""
 
 import json
 

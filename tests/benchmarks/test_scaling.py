@@ -1,4 +1,4 @@
-"""Laws through measured costs, and what they say about larger sets."""
+"""Laws fitted to measured costs, and their predictions for larger sets."""
 
 import json
 

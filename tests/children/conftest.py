@@ -25,12 +25,12 @@ def boxes(count: int, n: int = 512, seed: int = 0) -> tuple[torch.Tensor, torch.
 
 
 def box(points: torch.Tensor) -> torch.Tensor:
-    """Clouds (batch, n, 3) in their boxes."""
+    """Normalise clouds (batch, n, 3) to their boxes."""
     return torch.from_numpy(in_box(points.numpy()))
 
 
 def cube(points: torch.Tensor) -> torch.Tensor:
-    """Likewise, with each axis stretched to the cube."""
+    """Likewise, and stretch each axis to the cube."""
     return torch.from_numpy(proportion_free(points.numpy()))
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from pcgen import runtime
-from pcgen.children import Maps, MapSettings, Reach, planning
+from pcgen.children import BlendSettings, Maps, MapSettings, planning
 from pcgen.children.frames import Stretch, mirrored
 from pcgen.children.matching import improve, match, partitioned
 from pcgen.children.partners import find_partners
@@ -14,7 +14,7 @@ from pcgen.children.planning import plan_pairs
 from pcgen.errors import DataError, InputError, TrainingError
 from tests.children.conftest import SETTINGS, box, boxes, build, cube
 
-COPIES = Reach(copies=1.0)
+COPIES = BlendSettings(copies=1.0)
 
 
 @pytest.mark.parametrize("method", ["slabs", "exact"])
@@ -77,7 +77,7 @@ def test_children_of_boxes_are_boxes_that_were_not_there(tmp_path, generator):
 def test_a_child_lies_between_its_parents_where_the_mask_says(tmp_path, generator):
     points, _ = boxes(6)
     maps = build(points, tmp_path)
-    sharp = Reach(cuts=(0.5, 0.5), width=1e-5, kinds=("step",))
+    sharp = BlendSettings(cuts=(0.5, 0.5), width=1e-5, kinds=("step",))
     child = maps.draw(1, 256, generator, sharp)
     a, b = (cube(points[row][None])[0] for row in child.parent[0])
     a, b = (mirrored(x) if flip else x for x, flip in zip((a, b), child.mirrored[0], strict=True))
@@ -139,7 +139,7 @@ def test_children_follow_from_the_generator(tmp_path):
     assert not torch.equal(first.points, third.points)
 
 
-def test_a_kill_costs_no_more_than_a_piece(tmp_path, monkeypatch):
+def test_a_kill_costs_no_more_than_a_chunk(tmp_path, monkeypatch):
     points, _ = boxes(12)
     whole = build(points, tmp_path / "whole")
     calls = 0
@@ -154,7 +154,7 @@ def test_a_kill_costs_no_more_than_a_piece(tmp_path, monkeypatch):
     monkeypatch.setattr("pcgen.children.planning.match", dies)
     with pytest.raises(KeyboardInterrupt):
         build(points, tmp_path / "cut")
-    assert len(list((tmp_path / "cut").glob("*piece*"))) == 2
+    assert len(list((tmp_path / "cut").glob("*chunk*"))) == 2
     calls = 0
     monkeypatch.setattr("pcgen.children.planning.match", lambda *a: (_count(), match(*a))[1])
 
@@ -165,7 +165,7 @@ def test_a_kill_costs_no_more_than_a_piece(tmp_path, monkeypatch):
     again = build(points, tmp_path / "cut")
     assert calls == 24 - 16
     assert torch.equal(again.to, whole.to)
-    assert not list((tmp_path / "cut").glob("*piece*"))
+    assert not list((tmp_path / "cut").glob("*chunk*"))
 
 
 def test_finished_maps_are_read_and_not_made_again(tmp_path, monkeypatch):
@@ -175,11 +175,11 @@ def test_finished_maps_are_read_and_not_made_again(tmp_path, monkeypatch):
     assert torch.equal(build(points, tmp_path).to, first.to)
 
 
-def test_a_damaged_piece_is_made_again(tmp_path, monkeypatch):
+def test_a_damaged_chunk_is_made_again(tmp_path, monkeypatch):
     points, _ = boxes(6)
     whole = build(points, tmp_path / "whole")
     (tmp_path / "cut").mkdir()
-    (tmp_path / "cut" / "maps-piece-00000000.safetensors").write_bytes(b"nonsense")
+    (tmp_path / "cut" / "maps-chunk-00000000.safetensors").write_bytes(b"nonsense")
     assert torch.equal(build(points, tmp_path / "cut").to, whole.to)
 
 
@@ -213,12 +213,12 @@ def test_maps_end_by_the_clock_whatever_was_planned(tmp_path, monkeypatch, worke
     monkeypatch.setattr(planning, "monotonic", lambda: next(now))
     some = build(points, tmp_path / "some", settings=settings, wall_seconds=3, workers=workers)
     monkeypatch.undo()
-    assert planning.PIECE <= len(some) < len(whole) == 120
+    assert planning.CHUNK <= len(some) < len(whole) == 120
     assert torch.equal(some.to, whole.to[: len(some)])
     again = build(points, tmp_path / "some", settings=settings)
     assert torch.equal(again.to, some.to)
     none = build(points, tmp_path / "none", settings=settings, wall_seconds=0.0)
-    assert planning.PIECE <= len(none) < 120
+    assert planning.CHUNK <= len(none) < 120
 
 
 def test_every_shape_gets_a_first_map_before_any_gets_a_second(tmp_path):
@@ -234,14 +234,14 @@ def test_maps_of_a_shape_go_to_different_partners_from_different_points(tmp_path
         assert len(set(pairing.start[own, 0].tolist())) == 2
 
 
-def test_reach_chooses_among_partners_by_rank(tmp_path, generator):
+def test_settings_choose_among_partners_by_rank(tmp_path, generator):
     points, _ = boxes(10)
     settings = MapSettings(points=64, partners=6, per_shape=6, sweeps=2)
     maps = build(points, tmp_path, settings=settings)
     rank = {tuple(pair): int(r) for pair, r in zip(maps.pairing.pair.tolist(), maps.pairing.rank)}  # noqa: B905
-    near = maps.draw(100, 16, generator, Reach(partners=1)).parent.tolist()
+    near = maps.draw(100, 16, generator, BlendSettings(partners=1)).parent.tolist()
     assert all(0 in (rank.get((a, b)), rank.get((b, a))) for a, b in near)
-    far = maps.draw(200, 16, generator, Reach(partners=6)).parent.tolist()
+    far = maps.draw(200, 16, generator, BlendSettings(partners=6)).parent.tolist()
     assert len({tuple(pair) for pair in far}) > 40
 
 

@@ -11,7 +11,7 @@ def found(points, label, most=3, symmetry=None):
 
 
 def letter(*cells: tuple[float, float, float]) -> torch.Tensor:
-    """A cloud of small clumps inside a frame of corners, so that its cube is the whole one."""
+    """A cloud of small clusters within eight corners, so that its cube is [-1, 1]³."""
     corners = torch.tensor([[x, y, z] for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)]).float()
     return torch.cat([corners.repeat(2, 1), torch.tensor(cells).repeat_interleave(16, 0)])
 

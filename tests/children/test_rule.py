@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from pcgen.children import MapSettings, Reach
+from pcgen.children import BlendSettings, MapSettings
 from pcgen.children.planning import nature_of
 from pcgen.children.rule import (
     DECODED,
@@ -27,7 +27,7 @@ RULE = MapSettings(points=128, per_shape=2, sweeps=2)
 
 
 def novelty(children, nature, replayed=(), natural=()) -> Novelty:
-    """Children and training shapes at such distances; those named replay."""
+    """Children and training shapes at given distances; those listed are replays."""
 
     def nearest(distances, hits):
         index = np.zeros(len(distances), int)
@@ -70,23 +70,23 @@ def test_nature_that_repeats_itself_asks_for_nothing():
 
 
 def test_the_ladder_takes_more_partners_and_then_cuts_in_the_middle():
-    steps = ladder(10, Reach(partners=1, copies=0.2))
+    steps = ladder(10, BlendSettings(partners=1, copies=0.2))
     assert [step.partners for step in steps] == [1, 2, 3, 4, 6, 9, 10, 10]
     assert [step.copies for step in steps] == [0.2] + 7 * [0]
     assert steps[-1].cuts == (0.5, 0.5)
-    assert [step.partners for step in ladder(1, Reach())] == [1, 1]
-    assert [step.partners for step in ladder(18, Reach(partners=6))] == [6, 9, 13, 18, 18]
+    assert [step.partners for step in ladder(1, BlendSettings())] == [1, 1]
+    assert [step.partners for step in ladder(18, BlendSettings(partners=6))] == [6, 9, 13, 18, 18]
 
 
 class _Nature:
-    """Novelty rises with partners; measured children are just their reach."""
+    """Novelty rises with partners; measured children are just their settings."""
 
     def __init__(self, wanted: int) -> None:
         self.wanted, self.seen = wanted, []
 
-    def statistics(self, reach):
-        self.seen.append(reach.partners)
-        novelty = reach.partners / self.wanted
+    def statistics(self, settings):
+        self.seen.append(settings.partners)
+        novelty = settings.partners / self.wanted
         return {
             "box": NoveltyStatistics(
                 novelty=novelty, novelty_error=0.0, replays=0.0, nature=0.1, error=0.01
@@ -100,16 +100,18 @@ ASKED = Demand(novelty=1.0, frames=("box",), replays=True)
 @pytest.mark.parametrize(("wanted", "partners"), [(1, 1), (3, 3), (28, 28), (64, 64)])
 def test_the_first_step_that_passes_is_chosen(wanted, partners):
     nature = _Nature(wanted)
-    choice = choose(ladder(64, Reach(partners=1)), nature, lambda reach: reach, ASKED)
-    assert choice.reach.partners == partners
+    choice = choose(ladder(64, BlendSettings(partners=1)), nature, lambda settings: settings, ASKED)
+    assert choice.settings.partners == partners
     assert choice.passed
     assert len(nature.seen) <= 6
     assert f"{partners} nearest partners" in choice.describe()
 
 
 def test_the_farthest_is_chosen_where_none_passes():
-    choice = choose(ladder(64, Reach(partners=1)), _Nature(100), lambda reach: reach, ASKED)
-    assert choice.reach == Reach(partners=64, cuts=(0.5, 0.5))
+    choice = choose(
+        ladder(64, BlendSettings(partners=1)), _Nature(100), lambda settings: settings, ASKED
+    )
+    assert choice.settings == BlendSettings(partners=64, cuts=(0.5, 0.5))
     assert not choice.passed
     assert "the most novel available" in choice.describe()
 
@@ -127,12 +129,12 @@ def test_copies_are_mixed_into_children_of_one_partner_until_they_are_as_new_as_
     generator = torch.Generator().manual_seed(0)
     shapes = torch.rand(12, 128, 3, generator=generator)
     nature = Nature(shapes.repeat_interleave(2, 0) * 2 - 1, generator)
-    passed = Choice(reach=Reach(partners=1), passed=True, statistics={})
+    passed = Choice(settings=BlendSettings(partners=1), passed=True, statistics={})
     far = torch.rand(40, 64, 3, generator=generator) * torch.tensor([1, 0.1, 1])
-    assert with_copies(passed, nature, lambda _: far).reach.copies == 0.5
+    assert with_copies(passed, nature, lambda _: far).settings.copies == 0.5
     for other in (
         dataclasses.replace(passed, passed=False),
-        Choice(reach=Reach(partners=2), passed=True, statistics={}),
+        Choice(settings=BlendSettings(partners=2), passed=True, statistics={}),
     ):
         assert with_copies(other, nature, lambda _: far) is other
 
@@ -140,7 +142,7 @@ def test_copies_are_mixed_into_children_of_one_partner_until_they_are_as_new_as_
 @pytest.mark.parametrize("count", [2, 3, 10])
 def test_small_sets_get_a_choice(tmp_path, generator, count):
     maps = build(boxes(count)[0], tmp_path, settings=RULE)
-    assert 1 <= maps.reach.partners < count
+    assert 1 <= maps.settings.partners < count
     assert set(maps.choice.statistics) == {"box", "cube"}
     assert maps.draw(5, 64, generator).points.isfinite().all()
 
@@ -151,7 +153,7 @@ def test_identical_shapes_get_a_choice(tmp_path, generator):
 
 
 def test_boxes_have_boxes_for_children_proportion_free(tmp_path):
-    """All boxes are one cube there: replays are as many as nature's, and refuse nothing."""
+    """All boxes are one cube in this frame: replays are as frequent as in nature, which passes."""
     cube = build(boxes(24)[0], tmp_path, settings=RULE).choice.statistics["cube"]
     assert cube.nature == 1.0
     assert cube.replays <= cube.nature
@@ -170,7 +172,8 @@ def test_a_choice_is_made_once(tmp_path, monkeypatch):
     (tmp_path / "maps.safetensors").unlink()
     assert build(points, tmp_path, settings=RULE).choice == first
     stored = tmp_path / "choice.json"
-    stored.write_text(stored.read_text().replace("statistics", "figures"))  # the former name
+    text = stored.read_text().replace('"statistics"', '"figures"')  # the former names
+    stored.write_text(text.replace('"settings"', '"reach"'))
     assert build(points, tmp_path, settings=RULE).choice == first
 
 

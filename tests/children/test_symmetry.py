@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from pcgen.children import Reach
+from pcgen.children import BlendSettings
 from pcgen.children.clouds import Clouds
 from pcgen.children.drawing import MatchedClouds
 from pcgen.children.frames import Stretch
@@ -11,7 +11,7 @@ from pcgen.distances.novelty import two_draw_distances
 from pcgen.distances.tables import Work
 from tests.children.conftest import build
 
-NEAR = Reach(partners=4)
+NEAR = BlendSettings(partners=4)
 
 
 def roofs(count: int, n: int = 512) -> torch.Tensor:
@@ -23,7 +23,7 @@ def roofs(count: int, n: int = 512) -> torch.Tensor:
 
 
 def mirror_ratio(points: torch.Tensor) -> float:
-    """How far clouds are from their mirror images, over the distance of two draws of one."""
+    """The distance of clouds to their mirror images, relative to that of two samplings."""
     first, second = (points[:, k::2].contiguous().numpy() for k in (0, 1))
     same = two_draw_distances(first, second, Work())
     second = second * [-1, 1, 1]
@@ -40,8 +40,8 @@ def test_symmetries_are_found_along_each_axis():
 @pytest.mark.parametrize("kind", ["step", "ball"])
 def test_children_of_symmetric_shapes_are_symmetric(tmp_path, generator, kind):
     points = roofs(6)
-    reach = Reach(partners=4, kinds=(kind,))
-    child = build(points, tmp_path).draw(32, 256, generator, reach).points
+    settings = BlendSettings(partners=4, kinds=(kind,))
+    child = build(points, tmp_path).draw(32, 256, generator, settings).points
     assert mirror_ratio(child) < 1.1 * mirror_ratio(points)
 
 

@@ -57,7 +57,7 @@ TIMES = ("seconds", "mean_seconds", "resumed")
 
 @dataclass(frozen=True)
 class Ended:
-    """How a process ended: its exit code (negative: a signal), what it said, its changes."""
+    """How a process ended: its exit code (negative: a signal), its output, its changes."""
 
     code: int
     said: str
@@ -77,7 +77,7 @@ def run(words, *, at_change=None, after_s=None, sent=signal.SIGKILL) -> Ended:
 
 
 def _end(words, changes, said, at_change, after_s, sent) -> int:
-    """The exit code of a child that lives for a command."""
+    """The exit code of a child process that runs a command."""
     child = os.fork()
     if child == 0:
         _live(words, changes, said, at_change, sent)
@@ -89,7 +89,7 @@ def _end(words, changes, said, at_change, after_s, sent) -> int:
 
 
 def _live(words, changes, said, at_change, sent) -> None:
-    """The life of a child; never returns."""
+    """The child process; never returns."""
     count, code = 0, 70
 
     def hook(event, arguments):
@@ -122,7 +122,7 @@ def _writes(arguments) -> bool:
 
 
 class Stage:
-    """A small job for each command, and what it leaves when nothing goes wrong."""
+    """A small job for each command, and its output without a fault."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -171,7 +171,7 @@ class Stage:
 
 
 def files(folder: Path) -> dict[str, str]:
-    """The content of all files by name, hashed; of JSON without times; hidden files left out."""
+    """Hashes of all files by name, without hidden files and the times in JSON."""
     found = {}
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
@@ -193,7 +193,7 @@ def _timeless(plain):
 
 
 def kill(stage: Stage, command: str, draw: random.Random, number: int) -> str:
-    """One trial: killed once or twice, then run to the end. What was wrong; empty if nothing."""
+    """One trial: kill once or twice, then run to the end. Returns the fault, or an empty string."""
     wanted, usual = stage.reference(command), stage.usual[command]
     with tempfile.TemporaryDirectory(dir=stage.folder) as folder:
         words = stage.words(command, Path(folder) / "out")
@@ -220,7 +220,7 @@ def _goes_on(words, folder: Path, wanted: dict[str, str]) -> str:
 
 
 def interrupt(stage: Stage, command: str, draw: random.Random, number: int) -> str:
-    """Ctrl-C at a random change: 130, one line that says how to go on, nothing half-written."""
+    """Ctrl-C at a random change: exit code 130, one line on how to resume, nothing half-written."""
     wanted, usual = stage.reference(command), stage.usual[command]
     with tempfile.TemporaryDirectory(dir=stage.folder) as folder:
         words = stage.words(command, Path(folder) / "out")
@@ -234,9 +234,9 @@ def interrupt(stage: Stage, command: str, draw: random.Random, number: int) -> s
 
 
 def disk(stage: Stage, command: str, draw: random.Random, number: int) -> str:
-    """A disk that fills up, then one of enough room; at last one that may not be written.
+    """A disk that fills up, then one with enough room; finally a read-only one.
 
-    Every third disk is full before the command begins: not even a lock can say whose it is.
+    Every third disk is full before the command begins, so not even a lock can be written.
     """
     wanted = stage.reference(command)
     whole = sum(
@@ -280,7 +280,7 @@ TRIALS = {"kill": kill, "interrupt": interrupt, "disk": disk}
 
 
 def trials(kind: str, commands, count: int, seed: int) -> int:
-    """Run trials and print one line a command; gives how many went wrong."""
+    """Run trials and print one line per command; returns the number of faults."""
     wrong = 0
     folder = Path(tempfile.mkdtemp(prefix="pcgen-crash-"))
     try:

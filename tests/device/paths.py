@@ -56,7 +56,7 @@ def clear() -> None:
 
 
 def compared(name: str, found: Result, expected: Result) -> str:
-    """What differs between two results of a path; empty where nothing does."""
+    """The difference between two results of a path; empty if they are equal."""
     if found is None or expected is None:
         return ""
     for key, values in expected.items():
@@ -95,7 +95,7 @@ def dataset(normals: bool = True) -> Path:
 
 @contextlib.contextmanager
 def few_steps(**changes: Any) -> Iterator[None]:
-    """The tiny preset with two steps a loop, where ``train`` looks for it."""
+    """The tiny preset with two steps per loop, patched where ``train`` looks for it."""
 
     def loop(old: Any) -> Any:
         return dataclasses.replace(old, steps=2, batch=4, log_every=2)
@@ -130,7 +130,7 @@ def train(device: str, out: Path, *, normals: bool = True, **options: Any) -> Pa
 
 
 def fresh(name: str, *given: str) -> Path:
-    """An empty run folder, with the maps of the children, which no device takes part in."""
+    """An empty run folder with the maps of the children, which no device computes."""
     folder = WORK / name
     shutil.rmtree(folder, ignore_errors=True)
     if given:

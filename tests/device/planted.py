@@ -35,7 +35,7 @@ def fault(name: str, path: str) -> Callable[[Callable[[], None]], Callable[[], N
 
 
 def _after(owner: Any, name: str, change: Callable[..., Any]) -> None:
-    """Let ``owner.name`` give what ``change`` makes of its result."""
+    """Let ``change`` modify the results of ``owner.name``."""
     plain = getattr(owner, name)
 
     def changed(*args: Any, **options: Any) -> Any:

@@ -61,7 +61,7 @@ def main() -> int:
 
 
 def examined(name: str, function: Any, device: str) -> dict[str, Any]:
-    """What a path did on the CPU and on the device."""
+    """The results of a path on the CPU and on the device."""
     begun = time.process_time()
     mode = simulation.Device()
     steps: dict[str, list[int]] = {}

@@ -1,4 +1,4 @@
-"""The paths of the simulated device on a real one, held against the CPU: pytest -m gpu."""
+"""The paths of the simulated device on a real one, compared with the CPU: pytest -m gpu."""
 
 import pytest
 import torch

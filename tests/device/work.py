@@ -1,4 +1,4 @@
-"""The work of a training step on a device, counted on the simulated one, and least times from it.
+"""The work of a training step on a device, counted on the simulated one, and minimum times.
 
     python -m tests.device.work --preset gpu
     python -m tests.device.work --preset cpu-tiny --tflops 19.5 --bandwidth 1.5
@@ -67,7 +67,7 @@ def main() -> int:
 
 
 def counted(name: str, flops: float, bandwidth: float) -> list[dict[str, Any]]:
-    """A row for each loop of the preset."""
+    """One row per loop of the preset."""
     rows: list[dict[str, Any]] = []
     settings = preset(name)
     flow, points = settings.latent_flow, settings.point_flow

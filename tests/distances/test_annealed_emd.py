@@ -1,4 +1,4 @@
-"""The two annealed variants against a float64 port written from the recursion alone."""
+"""The two annealed variants agree with a float64 port, written from the recursion alone."""
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ BACKENDS = [
 
 
 def port(x, y, exponents, power):
-    """Scalar loops in float64, one point at a time: slow, and nothing to get wrong."""
+    """Scalar loops in float64, one point at a time: slow and simple."""
     n = len(x)
     d = cdist(x.astype(np.float64), y.astype(np.float64))
     left, right = [1.0] * n, [1.0] * n

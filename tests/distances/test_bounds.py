@@ -1,4 +1,4 @@
-"""Lower bounds of Chamfer distances, against the distances themselves."""
+"""Lower bounds of Chamfer distances, compared with the distances."""
 
 import numpy as np
 import pytest
@@ -24,10 +24,10 @@ def clouds(kind, seed):
 
 
 @pytest.mark.parametrize("kind", ["surfaces", "one point", "corners", "flat", "scattered"])
-@pytest.mark.parametrize("reach", [1.0, 0.3, 40.0])
-def test_no_bound_is_above_its_distance(kind, reach):
+@pytest.mark.parametrize("scale", [1.0, 0.3, 40.0])
+def test_no_bound_is_above_its_distance(kind, scale):
     x, y = clouds(kind, 0), clouds(kind, 1)
-    found = lower_bounds(sketch(x, reach), sketch(y, reach), mirrors=True)
+    found = lower_bounds(sketch(x, scale), sketch(y, scale), mirrors=True)
     assert (found[..., 0] <= chamfer_table(x, y, "kdtree")).all()
     assert (found[..., 1] <= chamfer_table(x, y * MIRROR, "kdtree")).all()
 

@@ -1,4 +1,4 @@
-"""The cache of tables stays below its size and loses what was used longest ago."""
+"""The cache of tables keeps its size limit and drops the least recently used ones."""
 
 import os
 import time

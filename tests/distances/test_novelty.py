@@ -1,4 +1,4 @@
-"""Nearest training shapes and replays, against the full table and known answers."""
+"""Nearest training shapes and replays agree with the full table and known answers."""
 
 import numpy as np
 import pytest
@@ -69,7 +69,7 @@ def measured(clouds, *sets):
 
 
 def brute_force(queries, training, own=None):
-    """Rows, mirrored and distances of the nearest, by trees over every pair and its mirror image.
+    """Rows, mirroring and distances of the nearest, by trees for every pair and mirror image.
 
     Shares nothing with the search.
     """
@@ -103,7 +103,7 @@ def test_the_search_with_mirrors_is_that_of_brute_force(backend, seed):
 
 
 @pytest.mark.parametrize("frame", ["box", "proportion_free"])
-def test_newness_in_both_frames_is_that_of_brute_force(frame):
+def test_novelty_in_both_frames_is_that_of_brute_force(frame):
     training, again = blobs(40, draws=2)
     real, clouds = blobs(15, seed=1)[0], blobs(10, seed=2)[0]
     clouds[:5] = again[:5] * np.array([0.8, 1.1, -0.6], np.float32)
@@ -124,7 +124,7 @@ def test_newness_in_both_frames_is_that_of_brute_force(frame):
     assert (found.found.index == mine[0]).all()
     assert found.novelty_ratio == pytest.approx(np.median(mine[2]) / np.median(theirs[2]), rel=1e-4)
     assert found.replay_rate == (mine[2] < 1.2 * plain[mine[0]]).mean()
-    assert found.replays_real.mean() == (theirs[2] < 1.2 * plain[theirs[0]]).mean()
+    assert found.reference_replays.mean() == (theirs[2] < 1.2 * plain[theirs[0]]).mean()
 
 
 @pytest.mark.parametrize(
@@ -143,7 +143,7 @@ def test_copies_are_found_out_without_proportions(change):
     assert (free.found.mirrored == (change[0] < 0)).all()
     assert free.replay_rate > 0.7  # two draws of such a cloud differ by their boxes too
     assert free.novelty_ratio < 0.5
-    assert free.replays_real.mean() == 0
+    assert free.reference_replays.mean() == 0
     if change[1] < 1:
         assert box.replay_rate == 0  # in the box they pass for new
     else:

@@ -1,4 +1,4 @@
-"""Distances of pairs against SciPy, closed forms and each other's backends."""
+"""Distances of pairs agree with SciPy, closed forms and other backends."""
 
 import numpy as np
 import pytest

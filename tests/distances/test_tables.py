@@ -1,4 +1,4 @@
-"""Tables: each pair once, equal for any division of the work, resumed after a kill."""
+"""Tables: each pair is computed once, any division of the work is equal, a kill is resumed."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ from tests.evaluate.shapes import surfaces
 
 @pytest.fixture
 def counted(monkeypatch):
-    """A distance "cd" with blocks of 3 that counts the pairs it is asked for, and may fail."""
+    """A distance "cd" with blocks of 3 that counts its pairs, and may fail."""
     calls = []
 
     def table(x, y, backend):

@@ -1,4 +1,4 @@
-"""Pictures cost half a second each; what a page holds does not depend on how they look."""
+"""Pictures take half a second each, and the content of a page does not depend on them."""
 
 import numpy as np
 import pytest
@@ -17,6 +17,6 @@ def plain_pictures(monkeypatch):
 
 @pytest.fixture(autouse=True)
 def loud_again():
-    """``--quiet`` holds for a process; a test that used it leaves others as they were."""
+    """``--quiet`` applies to a process; a test that uses it must not affect others."""
     yield
     progress.set_quiet(False)

@@ -1,4 +1,4 @@
-"""Whole evaluations: the keys, the rules for sets, the ceiling, and what is said about inputs."""
+"""Whole evaluations: the keys, the rules for sets, the ceiling, and the warnings about inputs."""
 
 import json
 
@@ -31,13 +31,13 @@ def real(reference=30, training=100, seed=10):
     )
 
 
-def judged(generated, real_sets, **options):
+def evaluated(generated, real_sets, **options):
     sets = generated if isinstance(generated, list) else [generated]
     return evaluate(sets, real_sets, EvaluationSettings(protocol=BOX, **options)).summary
 
 
 def test_every_key_of_the_file_format_is_there_with_its_spread():
-    summary = judged(some(90), real())
+    summary = evaluated(some(90), real())
     assert KEYS | NOVELTY | {"replay_rate_test", "ceiling", "seeds", "protocol"} <= set(summary)
     for key in KEYS | NOVELTY:
         spread = summary["seeds"][key]
@@ -51,7 +51,7 @@ def test_every_key_of_the_file_format_is_there_with_its_spread():
 
 
 def test_both_frames_of_novelty_are_there():
-    summary = judged(some(90), real())
+    summary = evaluated(some(90), real())
     for ending, name in (("", "box"), ("_proportion_free", "proportion_free")):
         frame = summary["novelty"][name]
         assert frame["ratio"] == summary["novelty_ratio" + ending]
@@ -81,7 +81,7 @@ def test_stretched_training_shapes_are_new_in_the_box_alone():
 
 
 def test_samples_of_the_same_law_stand_at_the_ceiling():
-    summary = judged(some(90), real())
+    summary = evaluated(some(90), real())
     noise = summary["noise"]["nna_cd"]["sd"]
     assert abs(summary["nna_cd"] - 0.5) < 4 * noise
     assert abs(summary["nna_cd"] - summary["ceiling"]["nna_cd"]) < 4 * noise
@@ -91,7 +91,7 @@ def test_samples_of_the_same_law_stand_at_the_ceiling():
 
 def test_training_shapes_as_samples_are_replays():
     sets = real()
-    summary = judged(sets.training, sets)
+    summary = evaluated(sets.training, sets)
     assert summary["replay_rate"] == 1
     assert summary["novelty_ratio"] == 0
     for key in KEYS:
@@ -100,13 +100,13 @@ def test_training_shapes_as_samples_are_replays():
 
 
 def test_separate_samplings_are_one_seed_each():
-    summary = judged([some(30, seed=s) for s in range(4)], real())
+    summary = evaluated([some(30, seed=s) for s in range(4)], real())
     assert summary["seeds"]["count"] == 4
     assert len(set(summary["seeds"]["mmd_cd"]["values"])) == 4
 
 
 def test_without_a_training_set_there_is_no_ceiling_and_it_says_so():
-    summary = judged(some(30), ReferenceSets(reference=some(30, seed=1)))
+    summary = evaluated(some(30), ReferenceSets(reference=some(30, seed=1)))
     assert summary["ceiling"] is None
     assert summary["replay_rate"] is None
     assert summary["novelty_ratio"] is None
@@ -116,7 +116,7 @@ def test_without_a_training_set_there_is_no_ceiling_and_it_says_so():
 
 
 def test_the_emd_variant_is_in_the_name_of_its_figures():
-    summary = judged(some(6), ReferenceSets(reference=some(6, seed=1)), emd="emd_pointflow")
+    summary = evaluated(some(6), ReferenceSets(reference=some(6, seed=1)), emd="emd_pointflow")
     assert {"nna_emd_pointflow", "cov_emd_pointflow", "mmd_emd_pointflow"} <= set(summary)
     assert summary["protocol"]["emd"] == "emd_pointflow"
     with pytest.raises(InputError, match="there is no default"):
@@ -125,7 +125,7 @@ def test_the_emd_variant_is_in_the_name_of_its_figures():
 
 def test_the_reference_shape_comes_first_in_an_annealed_pair():
     mine, theirs = some(8), some(8, seed=1)
-    summary = judged(mine, ReferenceSets(reference=theirs), emd="emd_pointflow")
+    summary = evaluated(mine, ReferenceSets(reference=theirs), emd="emd_pointflow")
     union = np.concatenate([theirs.points, mine.points])
     table = annealed_table(union, union, "emd_pointflow", "dense")
     table[8:, :8] = table[:8, 8:].T  # across the sets, whichever shape asks
@@ -136,7 +136,7 @@ def test_the_reference_shape_comes_first_in_an_annealed_pair():
 
 
 def test_secondary_distances_estimate_normals_where_there_are_none():
-    summary = judged(some(6), ReferenceSets(reference=some(6, seed=1)), secondary=True)
+    summary = evaluated(some(6), ReferenceSets(reference=some(6, seed=1)), secondary=True)
     assert {"nna_dcd", "mmd_normals"} <= set(summary)
 
 
@@ -157,7 +157,7 @@ def test_density_aware_distance_does_not_depend_on_the_protocols_scale():
 def test_categories_of_the_samples_choose_the_real_shapes():
     both = np.repeat(["chair", "table"], 20)
     sets = ReferenceSets(reference=some(40, seed=1, category=both))
-    summary = judged(some(20, category=["chair"] * 20), sets)
+    summary = evaluated(some(20, category=["chair"] * 20), sets)
     assert summary["protocol"]["sizes"]["reference"] == 20
     assert summary["protocol"]["categories"] == ["chair"]
     assert any("only real shapes of chair are used" in note for note in summary["notes"])
@@ -167,14 +167,14 @@ def test_a_category_that_was_never_sampled_still_counts():
     sets = ReferenceSets(
         reference=some(30, seed=1, category=np.repeat(["bed", "chair", "table"], 10))
     )
-    summary = judged(some(30, category=np.repeat(["chair", "table"], 15)), sets)
+    summary = evaluated(some(30, category=np.repeat(["chair", "table"], 15)), sets)
     assert summary["protocol"]["sizes"]["reference"] == 30
     assert any("also holds bed, of which there is no sample" in n for n in summary["warnings"])
 
 
 def test_samples_without_a_category_meet_all_and_it_is_said():
     sets = ReferenceSets(reference=some(20, seed=1, category=["chair", "table"] * 10))
-    summary = judged(some(20), sets)
+    summary = evaluated(some(20), sets)
     assert any(
         "are compared with all of the reference (chair, table)" in w for w in summary["warnings"]
     )
@@ -183,20 +183,24 @@ def test_samples_without_a_category_meet_all_and_it_is_said():
 def test_each_common_category_has_its_row():
     both = np.repeat(["chair", "table"], 15)
     rare = np.repeat(["chair", "table"], [25, 5])
-    rows = judged(some(30, category=both), ReferenceSets(reference=some(30, seed=1, category=both)))
+    rows = evaluated(
+        some(30, category=both), ReferenceSets(reference=some(30, seed=1, category=both))
+    )
     assert set(rows["categories"]) == {"chair", "table"}
-    alone = judged(
+    alone = evaluated(
         some(30, category=both).take(np.arange(15)),
         ReferenceSets(reference=some(30, seed=1, category=both).take(np.arange(15))),
     )
     assert rows["categories"]["chair"]["nna_cd"] == pytest.approx(alone["nna_cd"])
-    few = judged(some(30, category=rare), ReferenceSets(reference=some(30, seed=1, category=both)))
+    few = evaluated(
+        some(30, category=rare), ReferenceSets(reference=some(30, seed=1, category=both))
+    )
     assert few["categories"]["table"] == {"generated": 5, "reference": 15, "size": 5}
 
 
 def test_one_set_given_twice_is_said():
     one = some(20)
-    summary = judged(one, ReferenceSets(reference=one))
+    summary = evaluated(one, ReferenceSets(reference=one))
     assert summary["cov_cd"] == 1
     assert summary["mmd_cd"] == 0
     assert any("have the same points" in text for text in summary["warnings"])
@@ -206,22 +210,24 @@ def test_copies_of_reference_shapes_are_counted():
     reference = some(20)
     points = some(20, seed=1).points.copy()
     points[:3] = reference.points[:3]
-    summary = judged(CloudSet(points=points), ReferenceSets(reference=reference))
+    summary = evaluated(CloudSet(points=points), ReferenceSets(reference=reference))
     assert any(text.startswith("3 of 20") for text in summary["warnings"])
 
 
 def test_wrong_units_are_noticed_by_the_boxes():
     generated = CloudSet(points=some(20).points * 25)
-    summary = judged(generated, ReferenceSets(reference=some(20, seed=1)))
+    summary = evaluated(generated, ReferenceSets(reference=some(20, seed=1)))
     assert any("times the size" in text for text in summary["warnings"])
 
 
 def test_standardised_samples_are_told_how_to_be_taken_back():
     reference = some(20, seed=1).points
     generated = CloudSet(points=some(20).points / reference.std())
-    summary = judged(generated, ReferenceSets(reference=CloudSet(points=reference)))
+    summary = evaluated(generated, ReferenceSets(reference=CloudSet(points=reference)))
     assert any("--standardised DATASET denormalises them" in text for text in summary["warnings"])
-    wide = judged(CloudSet(points=some(20).points * 25), ReferenceSets(reference=some(20, seed=1)))
+    wide = evaluated(
+        CloudSet(points=some(20).points * 25), ReferenceSets(reference=some(20, seed=1))
+    )
     assert any("'box' ignores sizes" in text for text in wide["warnings"])
 
 
@@ -232,7 +238,7 @@ def test_a_reference_that_was_trained_on_is_noticed():
         training=sets.training,
         training_again=sets.training_again,
     )
-    found = judged(some(30), learned)["warnings"]
+    found = evaluated(some(30), learned)["warnings"]
     assert any(
         text.startswith("100 % of the reference shapes are as close to a training")
         for text in found
@@ -241,7 +247,7 @@ def test_a_reference_that_was_trained_on_is_noticed():
 
 def test_an_uncentred_set_is_noticed():
     generated = CloudSet(points=some(20).points + np.float32(2))
-    summary = judged(generated, ReferenceSets(reference=some(20, seed=1)))
+    summary = evaluated(generated, ReferenceSets(reference=some(20, seed=1)))
     assert any("different centres" in text for text in summary["warnings"])
 
 
@@ -249,12 +255,12 @@ def test_another_axis_up_is_noticed_and_named():
     tall = np.array([0.4, 1, 0.5], np.float32)
     reference = CloudSet(points=some(20).points * tall)
     generated = CloudSet(points=(some(20, seed=1).points * tall)[:, :, [0, 2, 1]])
-    summary = judged(generated, ReferenceSets(reference=reference))
+    summary = evaluated(generated, ReferenceSets(reference=reference))
     assert any(
         "the order X, Z, Y of the generated axes would fit" in text for text in summary["warnings"]
     )
     assert (
-        judged(
+        evaluated(
             CloudSet(points=generated.points[:, :, [0, 2, 1]]), ReferenceSets(reference=reference)
         )["warnings"]
         == []
@@ -282,26 +288,26 @@ def test_a_smaller_generated_set_meets_subsets_of_the_reference():
 
 
 def test_the_ceiling_and_the_noise_are_of_the_size_that_was_compared():
-    summary = judged(some(12), real())
+    summary = evaluated(some(12), real())
     assert summary["protocol"]["sizes"]["compared"] == summary["noise"]["size"] == 12
     assert "3 disjoint subsets of 12 of the 100 training" in summary["ceiling"]["seeds"]["rule"]
     assert summary["noise"]["nna_cd"]["sd"] > 0.06  # 0.39 / sqrt(12) is 0.11, at 30 it is 0.07
-    few = judged(some(30), real(training=10))
+    few = evaluated(some(30), real(training=10))
     assert few["noise"]["size"] == 10
     assert "as many of the 30 reference shapes" in few["ceiling"]["seeds"]["rule"]
 
 
 def test_the_ceiling_meets_the_reference_shapes_that_the_samples_met():
-    met = pair_trials([10], 30, 2, 0)
-    ceiling = ceiling_trials(met, 100, 3, 0)
-    refs = [part.tobytes() for part in met.reference]
+    trials = pair_trials([10], 30, 2, 0)
+    ceiling = ceiling_trials(trials, 100, 3, 0)
+    refs = [part.tobytes() for part in trials.reference]
     assert [part.tobytes() for part in ceiling.reference] == [refs[0], refs[1], refs[0]]
     assert len(np.unique(np.concatenate(ceiling.generated))) == 30
 
 
 def test_one_shape_is_too_few():
     with pytest.raises(InputError, match="at least 2 shapes"):
-        judged(some(1), ReferenceSets(reference=some(5)))
+        evaluated(some(1), ReferenceSets(reference=some(5)))
 
 
 @pytest.mark.parametrize(
@@ -320,4 +326,4 @@ def test_bad_clouds_are_explained(points, words):
 
 def test_clouds_of_another_size_than_the_protocols_are_refused():
     with pytest.raises(InputError, match="have 32 points, protocol box compares 64"):
-        judged(some(5, 32), ReferenceSets(reference=some(5)))
+        evaluated(some(5, 32), ReferenceSets(reference=some(5)))

@@ -1,4 +1,4 @@
-"""The words and the page: sentences that follow the figures, text that cannot break the page."""
+"""The report: sentences that follow from the metrics, and text that cannot break the page."""
 
 import re
 
@@ -16,7 +16,7 @@ from tests.evaluate.shapes import blobs, some, surfaces
 SETTINGS = EvaluationSettings(protocol=PROTOCOLS["box"].changed(points=64))
 
 
-def summary(**figures):
+def summary(**metrics):
     base = {
         "nna_cd": 0.5,
         "nna_cd_generated": 0.5,
@@ -29,11 +29,11 @@ def summary(**figures):
         "replay_rate_proportion_free": 0.1,
         "replay_rate_test_proportion_free": 0.15,
     }
-    return base | figures
+    return base | metrics
 
 
 @pytest.mark.parametrize(
-    ("figures", "expected"),
+    ("metrics", "expected"),
     [
         ({}, "cannot distinguish them"),
         ({}, "As novel as real"),
@@ -55,21 +55,21 @@ def summary(**figures):
         ({"replay_rate_proportion_free": 0.88, "replay_rate": 0.5}, "Less novel than real"),
     ],
 )
-def test_the_verdict_follows_the_figures(figures, expected):
-    assert expected in " ".join(report_text.verdict(summary(**figures)))
+def test_the_verdict_follows_the_metrics(metrics, expected):
+    assert expected in " ".join(report_text.verdict(summary(**metrics)))
 
 
 def test_a_spread_is_written_to_the_places_of_its_mean():
-    figure = report_text.Metric(key="mmd_cd", label="", best="", percent=False)
+    metric = report_text.Metric(key="mmd_cd", label="", best="", percent=False)
     spread = {"mmd_cd": {"sd": 0.00051}}
-    assert report_text.cell(figure, {"mmd_cd": 0.028341, "seeds": spread}) == "0.0283 ± 0.0005"
+    assert report_text.cell(metric, {"mmd_cd": 0.028341, "seeds": spread}) == "0.0283 ± 0.0005"
     assert (
         report_text.cell(
             report_text.Metric(key="mmd_cd", label="", best=""), {"mmd_cd": 0.5, "seeds": spread}
         )
         == "50.0 ± 0.1 %"
     )
-    assert report_text.cell(figure, {"mmd_cd": None}) == "–"
+    assert report_text.cell(metric, {"mmd_cd": None}) == "–"
     percent = report_text.Metric(key="nna_cd", label="", best="")
     assert report_text.cell(percent, {"nna_cd": 0.5078}) == "50.8 %"
 

@@ -1,4 +1,4 @@
-"""What the metrics must not depend on: the order of points and shapes, and a common motion."""
+"""Metrics do not depend on the order of points and shapes, or on a common motion."""
 
 import numpy as np
 import pytest

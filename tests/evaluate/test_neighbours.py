@@ -1,4 +1,4 @@
-"""The nearest training shape against brute force."""
+"""The nearest training shape agrees with brute force."""
 
 from types import SimpleNamespace
 
@@ -11,7 +11,7 @@ from pcgen.evaluate.neighbours import Neighbours, relate
 
 
 class Shapes:
-    """Ellipsoids as a data set: the few methods that the search calls."""
+    """Ellipsoids as a data set, with the methods that the search calls."""
 
     def __init__(self, count=30, points=400):
         draw = np.random.default_rng(0)

@@ -1,4 +1,4 @@
-"""Protocols: their frames, and that a change of a fixed one is called custom."""
+"""Protocols: their frames, and a changed fixed one is called custom."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Published collections read in place, beside the same collection prepared."""
+"""Published collections read in place agree with the prepared ones."""
 
 import json
 
@@ -21,7 +21,7 @@ CUSTOM = PROTOCOLS["pointflow"].changed(points=P)
 
 @pytest.fixture(scope="module")
 def shapes():
-    """Of two synsets, in own units: sizes from 1 to 3, none centred."""
+    """Shapes of two synsets in their own units: sizes from 1 to 3, not centred."""
     rng = np.random.default_rng(0)
     clouds = surfaces(52, 9 * P)[0] * rng.uniform(1, 3, (52, 1, 1)) + rng.normal(size=(52, 1, 3))
     return clouds.astype(np.float32).reshape(2, 26, 9 * P, 3)
@@ -50,17 +50,17 @@ def samples(pc15k):
     return folder
 
 
-def judged(capsys, *words):
+def evaluated(capsys, *words):
     options = ["--points", str(P), "--no-cache", "--workers", "1", "--quiet", "--json"]
     assert main(["evaluate", *map(str, words), *options]) == 0
     return json.loads(capsys.readouterr().out)
 
 
-def test_a_tree_is_judged_as_the_data_set_made_of_it(pc15k, samples, tmp_path, capsys):
+def test_a_published_set_is_evaluated_like_the_prepared_one(pc15k, samples, tmp_path, capsys):
     prepare(pc15k, tmp_path / "set", workers=1)
     words = ["--protocol", "pointflow", "--category", "chair"]
-    tree = judged(capsys, samples, "--reference", pc15k, *words)
-    prepared = judged(capsys, samples, "--reference", tmp_path / "set", *words)
+    tree = evaluated(capsys, samples, "--reference", pc15k, *words)
+    prepared = evaluated(capsys, samples, "--reference", tmp_path / "set", *words)
     assert tree["protocol"]["sizes"] == {"compared": 8, "reference": 8, "training": 12}
     assert tree["protocol"]["reference_points"] == f"points {6 * P} to {7 * P - 1} of {9 * P}"
     assert tree["ceiling"] is not None
@@ -103,7 +103,7 @@ def test_dpms_file_is_a_tree_too(shapes, samples, tmp_path, capsys):
     with h5py.File(tmp_path / "shapenet.hdf5", "w") as file:
         file["03001627/train"], file["03001627/test"] = shapes[0, :12, :P], shapes[0, 12:, :P]
     words = ["--reference", tmp_path / "shapenet.hdf5", "--protocol", "dpm"]
-    found = judged(capsys, samples, *words)
+    found = evaluated(capsys, samples, *words)
     assert found["protocol"]["sizes"] == {"compared": 8, "reference": 14, "training": 12}
 
 

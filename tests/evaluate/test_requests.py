@@ -1,4 +1,4 @@
-"""From files to figures: data sets, sample files, both together, and everything that is refused."""
+"""From files to metrics: data sets, samples files, both together, and what is refused."""
 
 import json
 import sys
@@ -139,7 +139,7 @@ def test_categories_narrow_both_sides(dataset, tmp_path):
 
 
 class Model:
-    """What is used of a trained run: shapes of one law, categories, an autoencoder that blurs."""
+    """A stand-in for a trained run: samples, categories, an autoencoder that blurs."""
 
     categories = ("egg",)
     run_dir = "runs/eggs"

@@ -1,4 +1,4 @@
-"""Set metrics against loops written from their definitions, and where the answer is known."""
+"""Set metrics agree with loops written from their definitions, and with known answers."""
 
 import numpy as np
 import pytest

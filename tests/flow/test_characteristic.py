@@ -1,4 +1,4 @@
-"""The student: exact at t = s, and the true characteristics are the minimum of its loss."""
+"""The student is exact at t = s, and the true characteristics minimise its loss."""
 
 import pytest
 import torch
@@ -77,7 +77,7 @@ def test_teacher_then_student_learn_a_gaussian_flow_in_one_step(generator):
 
 
 def test_a_teacher_is_a_valid_start_for_its_student(generator):
-    """On the diagonal the features of s − t vanish, so weights on them play no part."""
+    """The features of s − t vanish on the diagonal, so their weights have no effect."""
     network = LatentFlowNetwork(3, 16, 1)
     x, t = torch.randn(4, 3, generator=generator), torch.rand(4, generator=generator)
     before = network(x, t, t)

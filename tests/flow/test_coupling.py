@@ -1,4 +1,4 @@
-"""Bijections between clouds, against an exact small case, and projections onto surfaces."""
+"""Bijections between clouds agree with a small exact case; projections onto surfaces."""
 
 import itertools
 

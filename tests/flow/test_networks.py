@@ -1,4 +1,4 @@
-"""What the points of a cloud see of each other."""
+"""The receptive field of a point of a cloud."""
 
 import dataclasses
 
@@ -22,7 +22,7 @@ CODE, K = 5, 6
 
 
 def condition_of(points, generator, neighbours=K, parts=4):
-    """Surroundings of clouds whose components, codes and patches are drawn at random."""
+    """Conditions of clouds with random components, codes and patches."""
     batch, n, dim = points.shape
     mixture = MixtureBatch(
         torch.randn(batch, parts, dim, generator=generator),
@@ -92,7 +92,7 @@ def test_a_moved_cloud_is_moved_alike(offset, generator):
 
 
 def hops(near, start, count):
-    """All points within so many steps on the graph."""
+    """All points within a number of steps on the graph."""
     reached = {start}
     for _ in range(count):
         reached |= {int(k) for point in reached for k in near[point]}
@@ -178,7 +178,7 @@ def test_forgotten_normals_are_zero(generator):
 
 
 def test_velocities_scale_with_the_cloud(generator):
-    """A smaller shape of smaller patches is mended by smaller steps."""
+    """A smaller shape with smaller patches is corrected by smaller steps."""
     x = torch.randn(1, 60, 3, generator=generator)
     condition, slope = condition_of(x, generator), network()
     half = dataclasses.replace(

@@ -1,4 +1,4 @@
-"""Mutated files against a loader, in a worker process that may die of them."""
+"""Run a loader on mutated files, in a worker process that may crash."""
 
 import traceback
 from functools import cache
@@ -14,7 +14,7 @@ CRAFTED = 1_000_000
 
 
 def fault_of(loader, data: bytes, folder: Path) -> str:
-    """What went wrong when a loader met ``data``: empty for a result or a known error."""
+    """The fault of a loader with ``data``; empty for a result or a known error."""
     path = folder / f"file{loader.suffix}"
     path.write_bytes(data)
     try:
@@ -36,7 +36,7 @@ def seeds_of(name: str) -> list[bytes]:
 
 
 def mutant(name: str, number: int) -> bytes:
-    """The same bytes for the same name and number, always; from CRAFTED on, files that lie."""
+    """The same bytes for the same name and number; from CRAFTED on, crafted files."""
     from tests.fuzz.loaders import LOADERS
 
     draw = np.random.default_rng([number, *name.encode()])

@@ -1,6 +1,6 @@
-"""Files that lie on purpose: whole and well-formed where checksums and lengths are looked at.
+"""Files with false content whose checksums and lengths are right.
 
-Unlike :mod:`tests.fuzz.mutations`, which damages bytes, this rewrites what a format says: numbers
+Unlike :mod:`tests.fuzz.mutations`, which damages bytes, this rewrites contents: numbers
 in headers, JSON nodes, members of archives, promises of sizes and offsets, names, links.
 """
 
@@ -32,7 +32,7 @@ DEPTHS = ['{"a":' * 3000 + "1" + "}" * 3000, DEEP]
 
 
 def craft(data: bytes, suffix: str, others: list[bytes], draw: np.random.Generator) -> bytes:
-    """One file made from ``data`` by a way that suits its format, or by a general one."""
+    """One file made from ``data``, in a way that suits its format or in a general one."""
     ways = [_text_numbers, _integers, _swap, lambda d, r: _splice(d, others, r)]
     own = {
         ".npy": [_npy], ".npz": [_zip, _zip], ".zip": [_zip], ".pt": [_zip], ".json": [_json],
@@ -86,7 +86,7 @@ def _splice(data, others, draw):
 
 
 def _node(tree, draw):
-    """Replace, remove, or add one node of a JSON tree, in place where it can be."""
+    """Replace, remove or add one node of a JSON tree, in place if possible."""
     values = [None, True, -1, 0, 2**31, 2**63, 10**400, 1e308, -0.5, "", "x" * 9999, [], {}, [[]],
               EVIL, "../../evil", [None] * 3, {"a": 1}, ["a"] * 1000]  # fmt: skip
     places = []
@@ -151,8 +151,8 @@ def _safetensors(data, draw):
             pass
     else:
         header = _changed_json(header, draw)
-    said = len(header) if draw.random() < 0.9 else int(_one([0, 2**63, 10**9, 1], draw))
-    return said.to_bytes(8, "little") + header + body
+    stated = len(header) if draw.random() < 0.9 else int(_one([0, 2**63, 10**9, 1], draw))
+    return stated.to_bytes(8, "little") + header + body
 
 
 def _glb(data, draw):
@@ -160,8 +160,8 @@ def _glb(data, draw):
     text = _changed_json(data[20 : 20 + length], draw)
     text += b" " * (-len(text) % 4)
     rest = data[20 + length :]
-    said = len(text) if draw.random() < 0.9 else int(_one([0, 2**32 - 1, 7], draw))
-    body = struct.pack("<I", said) + b"JSON" + text + rest
+    stated = len(text) if draw.random() < 0.9 else int(_one([0, 2**32 - 1, 7], draw))
+    body = struct.pack("<I", stated) + b"JSON" + text + rest
     return b"glTF" + struct.pack("<II", 2, 12 + len(body)) + body
 
 

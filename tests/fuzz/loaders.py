@@ -67,7 +67,7 @@ LOOP = LoopSettings(steps=4, batch=2, log_every=1)
 
 @dataclass(frozen=True)
 class Loader:
-    """A reader of files that end in ``suffix``, and the small ones that are mutated."""
+    """A reader of files with a suffix, and the small files that are mutated."""
 
     suffix: str
     seeds: Callable[[], list[bytes]]
@@ -75,7 +75,7 @@ class Loader:
 
 
 def _written(write, suffix="") -> bytes:
-    """The bytes that a function leaves at the path it is given."""
+    """The bytes that a function writes to a path."""
     with TemporaryDirectory() as folder:
         path = Path(folder) / f"file{suffix}"
         write(path)
@@ -155,7 +155,7 @@ def _hdf5() -> list[bytes]:
 
 
 def _read_hdf5(path: Path) -> None:
-    """As a layout lists it and a worker of prepare reads it: both are processes of their own."""
+    """List and read a source like a layout and a worker of prepare, in separate processes."""
     entry = Entry(path.name, path.stat().st_size, str(path), None, 0)
     arrays = list_arrays(entry, lambda _: None)
     for stack in arrays if isinstance(arrays, list) else ():
@@ -237,7 +237,7 @@ def _kept() -> list[bytes]:
 
 
 def _bases() -> list[bytes]:
-    """One of each family, and one of latents with a coordinate that never varies."""
+    """A base of each family, and one for latents with a constant coordinate."""
     draw = torch.Generator().manual_seed(0)
     latents = torch.randn(20, 2, generator=draw)
     settings: dict[str, dict[str, Any]] = {
@@ -255,7 +255,7 @@ def _bases() -> list[bytes]:
 
 
 def _read_base(path: Path) -> None:
-    omega = base.from_checkpoint(*checkpoint.load(path, checkpoint.BASE))
+    omega = base.from_checkpoint(*checkpoint.load(path, base.SCHEMA))
     assert omega.sample(3, torch.Generator().manual_seed(0)).shape == (3, omega.dim)
 
 
@@ -326,7 +326,7 @@ def _part_lists() -> list[bytes]:
 
 
 def _read_part_lists(path: Path) -> None:
-    """As the list of a split of ShapeNetPart."""
+    """Read as the list of a split of ShapeNetPart."""
     table = path.parent / "synsetoffset2category.txt"
     table.write_text("Chair\t03001627\n")
     lists = path.parent / "train_test_split"
@@ -344,14 +344,14 @@ def _lay_part(folder: Path) -> Path:
 
 
 def _read_part_table(path: Path) -> None:
-    """As its names of synsets."""
+    """Read as its names of synsets."""
     path.replace(path.parent / "synsetoffset2category.txt")
     _lay_part(path.parent)
     find_items(scan(path.parent), "shapenetpart")
 
 
 def _read_text_cloud(path: Path) -> None:
-    """As one of its clouds, with normals and labels."""
+    """Read as one of its clouds, with normals and labels."""
     data = path.read_bytes()
     (path.parent / "synsetoffset2category.txt").write_text("Chair\t03001627\n")
     cloud = _lay_part(path.parent)
@@ -364,45 +364,45 @@ def _read_text_cloud(path: Path) -> None:
 
 
 def _unfinished(folder: Path) -> tuple[Path, Plan, list[Shard]]:
-    """A data set whose one piece is made, but not yet put together."""
+    """A data set whose only shard is converted, but not yet assembled."""
     source, part = folder / "source", folder / "set.part"
     source.mkdir(exist_ok=True)
     for name in ("a.obj", "b.obj"):
         (source / name).write_bytes(meshes()[".obj"])
     plan = make_plan(source, points=20)
     part.mkdir(exist_ok=True)
-    pieces = _open_part(part, plan)
-    return part, plan, pieces
+    shards = _open_part(part, plan)
+    return part, plan, shards
 
 
 @cache
 def _piece_files() -> dict[str, bytes]:
     with TemporaryDirectory() as folder:
-        _, _, (piece,) = _unfinished(Path(folder))
-        write_shard(piece, convert(piece, lambda _: None))
-        return {file.name: file.read_bytes() for file in piece.folder.iterdir()}
+        _, _, (shard,) = _unfinished(Path(folder))
+        write_shard(shard, convert(shard, lambda _: None))
+        return {file.name: file.read_bytes() for file in shard.folder.iterdir()}
 
 
 def _piece(suffix: str) -> Loader:
-    """A file of a piece that ``prepare`` goes on from."""
+    """A file of a shard, from which ``prepare`` resumes."""
     name = f"000000{suffix}"
 
     def read(path: Path) -> None:
         data = path.read_bytes()
         path.unlink()
-        part, plan, (piece,) = _unfinished(path.parent)
+        part, plan, (shard,) = _unfinished(path.parent)
         for other, content in _piece_files().items():
-            (piece.folder / other).write_bytes(data if other == name else content)
+            (shard.folder / other).write_bytes(data if other == name else content)
         for made in part.glob("*.npy"):
             made.unlink()
-        if read_record(piece) is not None:
-            _finish(part, plan, [piece], True)
+        if read_record(shard) is not None:
+            _finish(part, plan, [shard], True)
 
     return Loader(Path(suffix).suffix, lambda: [_piece_files()[name]], read)
 
 
 def _read_prepare_plan(path: Path) -> None:
-    """As the record of which plan an unfinished data set belongs to."""
+    """Read as the plan of an unfinished data set."""
     data = path.read_bytes()
     path.unlink()
     part, plan, _ = _unfinished(path.parent)
@@ -411,7 +411,7 @@ def _read_prepare_plan(path: Path) -> None:
 
 
 def _read_report(path: Path) -> None:
-    """As what a data set of another version was made of."""
+    """Read as the report of a data set of another version."""
     path.replace(path.parent / "report.json")
     _remedy(path.parent, {"version": 0, "settings": {"points": 3}})
 
@@ -421,7 +421,7 @@ def _curves() -> list[bytes]:
 
 
 def _read_curves(path: Path) -> None:
-    """As either of the curves, which are extrapolated from and printed."""
+    """Read as either of the curves, which are extrapolated and printed."""
     for kind in ("prepare", "transport"):
         scale.read_curve(path, kind)
 

@@ -1,4 +1,4 @@
-"""Damage to a file, as disks, bad exporters and attackers do it."""
+"""Damage to files, like that of disks, faulty exporters and attackers."""
 
 import numpy as np
 

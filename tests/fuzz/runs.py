@@ -1,6 +1,6 @@
-"""A run of tiny networks that nobody trained, and readers of its files one at a time.
+"""A run of tiny untrained networks, and readers of its files one at a time.
 
-Each file is read as generating does it and, where training goes on from it, as training does.
+Each file is read as sampling reads it and, if training resumes from it, as training does.
 """
 
 import dataclasses
@@ -49,7 +49,7 @@ READ = {
 
 
 def settings() -> Settings:
-    """Of ``cpu-tiny``, but as small as networks can be, and trained for one step."""
+    """``cpu-tiny`` with the smallest networks and one training step."""
     loop = LoopSettings(steps=1, batch=2)
     tiny = preset("cpu-tiny")
     sizes = {"width": 4, "blocks": 1, "teacher": loop, "student": loop}
@@ -67,7 +67,7 @@ def settings() -> Settings:
 
 @cache
 def dataset_files() -> dict[str, bytes]:
-    """Of a data set of four boxes."""
+    """The files of a data set of four boxes."""
     with TemporaryDirectory() as folder:
         path = Path(folder) / "set"
         write_dataset(path, boxes(4, 100)[0], splits=["train"] * 4)
@@ -76,7 +76,7 @@ def dataset_files() -> dict[str, bytes]:
 
 @cache
 def run_files() -> dict[str, bytes]:
-    """The files of a finished run by their path in it."""
+    """The files of a finished run, by path."""
     chosen = settings()
     clouds = torch.from_numpy(boxes(4, 100)[0])
     draw = torch.Generator().manual_seed(0)
@@ -109,7 +109,7 @@ def run_files() -> dict[str, bytes]:
 
 
 def _config() -> bytes:
-    """Of the run, its data set beside it in the folder ``set``."""
+    """The files of the run, with its data set in the folder ``set``."""
     described = json.loads(dataset_files()["dataset.json"])
     config = RunConfig(
         dataset="/nowhere/set", dataset_hash=described["content_hash"],

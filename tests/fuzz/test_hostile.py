@@ -1,4 +1,4 @@
-"""Files made to do harm: none is run, none fills the memory, none reads what it should not."""
+"""Malicious files: none runs code, fills the memory or reads other files."""
 
 import dataclasses
 import io
@@ -19,6 +19,7 @@ from pcgen.errors import DataError, InputError, MeshError, PcgenError, TrainingE
 from pcgen.jobs import workers
 from pcgen.latent.autoencoder import Autoencoder, AutoencoderSettings
 from pcgen.model import ShapeModel
+from pcgen.model.coupling import SCHEMA
 from pcgen.runfile import read_run
 from pcgen.shapes import sandbox
 from pcgen.shapes.arrays import read_npz
@@ -34,7 +35,7 @@ DEEP = "[" * 100_000
 
 
 def glb(nodes, accessors=None) -> bytes:
-    """One triangle, as the given nodes show it."""
+    """A glTF of one triangle with the given nodes."""
     views = [{"buffer": 0, "byteLength": 36}, {"buffer": 0, "byteOffset": 36, "byteLength": 12}]
     kinds = [
         {"bufferView": 0, "componentType": 5126, "count": 3, "type": "VEC3"},
@@ -60,7 +61,7 @@ def test_a_triangle_is_read_and_a_circle_of_nodes_is_not():
 
 @pytest.fixture
 def short_limits(monkeypatch):
-    """A helper with two gigabytes, for this test alone."""
+    """A sandbox with two gigabytes, for this test only."""
     monkeypatch.setattr(workers, "MEMORY_LIMIT", 2 * 2**30)
     monkeypatch.setattr(sandbox, "_helper", None)
     yield
@@ -88,7 +89,7 @@ def test_a_reader_that_dies_is_named_with_its_cause(tmp_path, monkeypatch, signa
 
 
 def repacked(path, replace, compression=zipfile.ZIP_STORED):
-    """A PyTorch file with some members replaced; ``replace`` gets a name and its bytes."""
+    """A PyTorch file with some members replaced; ``replace`` receives a name and its bytes."""
     torch.save(torch.zeros(1, 3, 3), path)
     with zipfile.ZipFile(path) as archive:
         members = {name: archive.read(name) for name in archive.namelist()}
@@ -224,9 +225,9 @@ def test_tensors_of_another_kind_or_number_of_dimensions_are_refused(tmp_path):
         found = {k: v for k, v in (fine | {name: tensor}).items() if v is not None}
         checkpoint.save(tmp_path / "a.safetensors", found, {"scale": 1.0, "names": {}})
         with pytest.raises(DataError, match=f"{name}"):
-            checkpoint.load(tmp_path / "a.safetensors", checkpoint.LATENTS)
+            checkpoint.load(tmp_path / "a.safetensors", SCHEMA)
     checkpoint.save(tmp_path / "a.safetensors", fine, {"scale": 1.0, "names": {}})
-    checkpoint.load(tmp_path / "a.safetensors", checkpoint.LATENTS)
+    checkpoint.load(tmp_path / "a.safetensors", SCHEMA)
 
 
 def test_the_state_of_another_optimiser_is_refused():

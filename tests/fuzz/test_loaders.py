@@ -1,4 +1,4 @@
-"""Every loader against mutated files: a result or a known error of one line, in time and memory.
+"""Every loader on mutated files: a result or a known error, within limits of time and memory.
 
 A failure names the loader and the number of the mutant; to see it again, and to keep it:
 
@@ -20,7 +20,7 @@ MEMORY_LIMIT = 3 * 2**30
 
 
 def attack_all(each: int, folder: Path, first: int = 0) -> dict[str, str]:
-    """Faults by loader and number, of ``each`` mutants of every loader.
+    """Faults by loader and number, for ``each`` mutants per loader.
 
     Whatever is written outside the folder of a loader is a fault too.
     """

@@ -22,14 +22,14 @@ STARTS_TRIED = 3
 
 
 class Ended(Exception):
-    """Chromium is gone; with what it said last."""
+    """Chromium has ended; the message has its last output."""
 
     def __init__(self, log):
         super().__init__(f"Chromium ended: {log.read_text()[-2000:]}")
 
 
 class Browser:
-    """One page. Console errors and uncaught exceptions gather in ``errors``."""
+    """One page. Console errors and uncaught exceptions are collected in ``errors``."""
 
     def __init__(self, folder, *flags):
         self.log = Path(folder) / "stderr.txt"
@@ -106,7 +106,7 @@ class Browser:
     def _read(self):
         while b"\0" not in self._rest:
             ready, _, _ = select.select([self._in], [], [], PATIENCE_S)
-            assert ready, f"Chromium said nothing for {PATIENCE_S} s: {self.log.read_text()}"
+            assert ready, f"Chromium did not answer for {PATIENCE_S} s: {self.log.read_text()}"
             piece = os.read(self._in, 1 << 20)
             if not piece:
                 raise Ended(self.log)
@@ -125,7 +125,7 @@ class Browser:
         return event
 
     def run(self, script):
-        """The value of a JavaScript expression; promises are waited for."""
+        """The value of a JavaScript expression; promises are awaited."""
         answer = self.call(
             "Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True
         )
@@ -133,7 +133,7 @@ class Browser:
         return answer["result"].get("value")
 
     def wait(self, script):
-        """Until the expression is true, looking at every frame of the page."""
+        """Wait until the expression is true, checking every frame of the page."""
         end = time.monotonic() + PATIENCE_S
         while not self.run(script):
             assert time.monotonic() < end, f"never became true: {script}"

@@ -10,7 +10,7 @@ from pcgen.shapes.samples import Samples
 
 
 def ellipsoids(count, points=400, seed=0):
-    """(count, points, 3) and the normals of the spheres they were."""
+    """Points (count, points, 3) of deformed spheres, and the normals of the spheres."""
     ball = np.random.default_rng(seed).normal(size=(count, points, 3))
     ball /= np.linalg.norm(ball, axis=2, keepdims=True)
     axes = 0.3 + 0.7 * np.random.default_rng(1).random((count, 1, 3))
@@ -35,7 +35,7 @@ def nearest():
 
 @pytest.fixture(scope="session")
 def meshes(tmp_path_factory):
-    """The boxes of the samples as meshes, the third missing."""
+    """The boxes of the samples as meshes, without the third."""
     import trimesh
 
     folder = tmp_path_factory.mktemp("meshes")

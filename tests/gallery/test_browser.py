@@ -1,4 +1,4 @@
-"""The page in a real browser, from disk: drawn, turned, downloaded, no error on the console."""
+"""The page in a real browser: drawing, rotation, downloads, no error on the console."""
 
 import numpy as np
 import pytest

@@ -11,7 +11,7 @@ import pytest
 from pcgen import gallery
 from pcgen.cli import main
 from pcgen.errors import InputError, StorageError
-from pcgen.gallery import Parent, web_geometry
+from pcgen.gallery import Parent, page, web_geometry
 from pcgen.shapes.samples import Samples
 from pcgen.shapes.store import Dataset
 from pcgen.shapes.threemf import write_3mf
@@ -157,6 +157,13 @@ def test_mesh_files_are_copied_and_linked_with_their_report(built, meshes):
         assert (built / item["mesh"]["src"]).read_text().startswith(f"Page.receiveMesh({number},")
 
 
+def test_a_report_says_why_a_mesh_is_not_watertight():
+    assert page.report_rows({"watertight": False, "notes": ["not watertight: so", "few"]}) == [
+        ["watertight", "no"], ["notes", "not watertight: so; few"],
+    ]  # fmt: skip
+    assert page.report_rows({"watertight": True, "notes": []}) == [["watertight", "yes"]]
+
+
 def test_thumbnails_are_transparent_pictures(built):
     import io
 
@@ -172,7 +179,7 @@ def test_thumbnails_are_transparent_pictures(built):
 
 
 def unpack(packed):
-    """What scene.js does, in numpy."""
+    """The computation of scene.js in numpy."""
     header, raw = packed.header, base64.b64decode(packed.data)
     n = header["count"]
     coded = np.frombuffer(raw, "<u2", 3 * n).reshape(n, 3)

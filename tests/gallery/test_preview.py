@@ -9,7 +9,7 @@ from pcgen.gallery.preview import Preview
 
 
 class Clock:
-    """Seconds that a step and a picture move on by."""
+    """A clock that steps and pictures advance."""
 
     def __init__(self):
         self.now = 0.0
@@ -25,7 +25,7 @@ def clock():
 
 @pytest.fixture
 def watch(tmp_path, clock, monkeypatch):
-    """A preview whose pictures take so many seconds, and when they were made."""
+    """A preview whose pictures take a number of seconds, and the times at which they were made."""
     made = Preview(tmp_path, "A title", clock=clock)
     made.seconds, made.times = 1.0, []
 

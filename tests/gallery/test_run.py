@@ -1,4 +1,4 @@
-"""A trained run looked at: its page, its contact sheet, its pictures."""
+"""Views of a trained run: its page, contact sheet and pictures."""
 
 import itertools
 import json
@@ -26,7 +26,7 @@ LEARNED = "tall"
 
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory):
-    """Boxes, of which a run learns the tall ones; every fifth is held back."""
+    """Boxes; a run learns the tall ones, and every fifth is held out."""
     clouds, normals = boxes(24, 1200, 0)
     names = [LEARNED if k % 2 else "other" for k in range(24)]
     splits = ["test" if k % 5 == 4 else "train" for k in range(24)]
@@ -36,7 +36,7 @@ def dataset(tmp_path_factory):
 
 
 class Watch:
-    """A preview whose clock moves by two seconds at each look, and what it changed."""
+    """A preview whose clock advances by two seconds per reading, and its changes."""
 
     def __init__(self, folder):
         self.preview = Preview(folder, "Tall <boxes>", clock=itertools.count(0, 2).__next__)
@@ -55,7 +55,7 @@ class Watch:
 
     @staticmethod
     def state(module):
-        """Everything of the process that a training's numbers come from."""
+        """The state of the process that the numbers of a training depend on."""
         return (
             torch.get_rng_state().tolist(),
             pickle.dumps(np.random.get_state()),  # noqa: NPY002
@@ -84,7 +84,7 @@ def run(watched):
 
 
 def content(page):
-    """What the page's script is given."""
+    """The data for the page's script."""
     text = page.read_text()
     return text, json.loads(re.search(r'<script type="application/json"[^>]*>(.*?)</script>',
                                       text, re.S)[1])  # fmt: skip

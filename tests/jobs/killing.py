@@ -12,7 +12,7 @@ from pcgen.shapes.listing import check_visible
 
 
 def kill_once(flag: Path, process: int) -> None:
-    """The first that comes here kills a process."""
+    """The first caller kills a process."""
     try:
         flag.touch(exist_ok=False)
     except FileExistsError:
@@ -26,7 +26,7 @@ def parent(process: int) -> int:
 
 
 def double(task, announce, common=None):
-    """Twice a number, or a number times what is common to all."""
+    """Twice a number, or a number times the common data."""
     announce(0)
     number, flag = task
     if flag is not None:
@@ -40,7 +40,7 @@ def where(task, announce, common):
 
 
 def convert(shard, announce):
-    """As prepare does it; the Ray worker that is the first at the second shard dies."""
+    """Like prepare, but the first Ray worker at the second shard dies."""
     if shard.number == 1:
         flag = Path(os.environ["PCGEN_TEST_FLAGS"]) / "prepare"
         kill_once(flag, parent(os.getppid()))  # ours is the fork server's child, as it is Ray's
@@ -48,28 +48,28 @@ def convert(shard, announce):
 
 
 def compute_one(job, announce, arrays):
-    """As evaluate does it; the Ray worker that is first dies, the process that asks does not."""
+    """Like evaluate, but the first Ray worker dies, not the calling process."""
     if "PCGEN_TEST_FLAGS" in os.environ:
         kill_once(Path(os.environ["PCGEN_TEST_FLAGS"]) / "evaluate", parent(os.getppid()))
     return _compute_one(job, announce, arrays)
 
 
 def decode(task, announce, common):
-    """As sample does it; the Ray worker that is the first at the second shard dies."""
+    """Like sample, but the first Ray worker at the second shard dies."""
     if task[0] > 0:
         kill_once(Path(os.environ["PCGEN_TEST_FLAGS"]) / "sample", parent(os.getppid()))
     return _decode(task, announce, common)
 
 
 def mesh(job, announce, common):
-    """As mesh does it; the Ray worker that is the first at the fourth shape dies."""
+    """Like mesh, but the first Ray worker at the fourth shape dies."""
     if "-0003" in job[0].name:
         kill_once(Path(os.environ["PCGEN_TEST_FLAGS"]) / "mesh", parent(os.getppid()))
     return mesh_one(job, announce, common)
 
 
 def always(path, announce):
-    """Never ends: its worker dies at item 5, and leaves a mark."""
+    """Never returns: its worker dies at item 5 and leaves a file."""
     with open(path, "a") as marks:
         marks.write("x")
     announce(5)

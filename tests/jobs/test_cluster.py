@@ -1,4 +1,4 @@
-"""A real Ray cluster on this machine, whose workers are killed: the files of a local run.
+"""A real Ray cluster on this machine with killed workers gives the files of a local run.
 
 Needs the extra ``ray``; skipped without it.
 """

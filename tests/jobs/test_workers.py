@@ -1,4 +1,4 @@
-"""Workers crash, hang and run out of memory; the parent knows at which item, and goes on."""
+"""Workers crash, hang and run out of memory; the parent knows at which item, and continues."""
 
 import os
 import subprocess

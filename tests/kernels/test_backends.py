@@ -1,4 +1,4 @@
-"""Every backend against the dense reference, and the reference against SciPy."""
+"""Every backend agrees with the dense reference, and the reference with SciPy."""
 
 import importlib.util
 

@@ -1,4 +1,4 @@
-"""The compiled loops against SciPy and the dense reference, at sizes that fit no block."""
+"""The compiled loops agree with SciPy and the dense reference, at sizes that fit no block."""
 
 import subprocess
 import sys

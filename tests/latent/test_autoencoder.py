@@ -1,4 +1,4 @@
-"""Invariances of the encoders, and that a few steps learn."""
+"""Invariances of the encoders, and a few steps reduce the loss."""
 
 import dataclasses
 import subprocess
@@ -134,7 +134,7 @@ def test_a_latent_without_room_for_a_code_is_refused(generator):
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
         ({"encoder": "magic"}, "patches, tokens, basis-points"),
         ({"levels": 13}, "levels <= 12"),
@@ -148,8 +148,8 @@ def test_a_latent_without_room_for_a_code_is_refused(generator):
         ({"thickness": 0.0}, "thickness must be positive"),
     ],
 )
-def test_settings_that_cannot_be_are_refused_in_words(changes, said):
-    with pytest.raises(InputError, match=said):
+def test_settings_that_cannot_be_are_refused_in_words(changes, message):
+    with pytest.raises(InputError, match=message):
         AutoencoderSettings(**changes)
 
 

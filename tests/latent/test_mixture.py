@@ -1,4 +1,4 @@
-"""The mixture against torch.distributions, and against what a surface is."""
+"""The mixture agrees with torch.distributions, and its samples with a surface."""
 
 import math
 

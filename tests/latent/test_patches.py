@@ -1,4 +1,4 @@
-"""Cells of equal mass against sorting by hand, and what codes of patches hold."""
+"""Cells of equal mass agree with plain sorting; the content of patch codes."""
 
 import pytest
 import torch
@@ -20,7 +20,7 @@ def sets_of(cells):
 
 
 def halved(numbers, points, axes, level, levels):
-    """The cells of a cloud, by Python's own sort."""
+    """The cells of a cloud, by Python's sort."""
     if level == levels:
         return [set(numbers)]
     along = points @ axes[level % len(axes)]
@@ -90,7 +90,7 @@ def test_two_draws_of_a_surface_have_nearly_the_same_means(generator):
 
 @pytest.mark.parametrize("axis", [0, 1, 2])
 def test_a_plane_is_not_cut_by_the_order_of_its_points(axis, generator):
-    """All its points have one coordinate, which without the tilt tells nothing."""
+    """All its points share one coordinate, which carries no information without the tilt."""
     plane = torch.rand(1, 256, 3, generator=generator)
     plane[..., axis] = 0.5
     order = torch.randperm(256, generator=generator)
@@ -138,7 +138,7 @@ def test_what_a_patch_looks_like_does_not_depend_on_where_it_lies(generator):
 
 
 def test_a_patch_sees_its_own_neighbourhood_only(generator):
-    """Of two clouds that differ in one corner, the codes differ in patches there."""
+    """The codes of two clouds that differ in one corner differ in the patches there."""
     points = torch.rand(1, 1024, 3, generator=generator) * 2 - 1
     other = points.clone()
     far = (points[0] > 0.7).all(1)
@@ -152,7 +152,7 @@ def test_a_patch_sees_its_own_neighbourhood_only(generator):
 
 
 def test_a_denser_cloud_is_read_off_as_large_a_neighbourhood(generator):
-    """Twice the points are twice the neighbours, so the same surface."""
+    """Twice the points give twice the neighbours, so the same surface."""
     seen = []
     for count in (64, 128, 640):
         codec = codec_of(levels=0, neighbours=16, cloud_points=128)
@@ -191,7 +191,7 @@ def test_components_lie_beside_their_patch_and_patches_weigh_the_same(generator)
 
 @pytest.mark.parametrize("dim", [2, 3])
 def test_components_before_training_cover_the_surface_between_the_means(dim, generator):
-    """The spread of components about a mean is as wide as patches are apart."""
+    """The spread of components about a mean is the distance between patches."""
     codec = codec_of(dim, levels=6, parts=4)
     points = torch.nn.functional.normalize(torch.randn(1, 2048, dim, generator=generator), dim=-1)
     code = codec.encode(points)
@@ -215,7 +215,7 @@ def test_tokens_do_not_depend_on_the_order_of_the_points(generator):
 
 
 def test_every_token_tells_of_all_components(generator):
-    """Its own, and by attention those of the others."""
+    """It depends on its own points and, by attention, on those of the others."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         codec = TokenCodec(4, 3, 32, 0.01, torch.randn(8, 3))

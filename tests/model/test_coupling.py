@@ -1,4 +1,4 @@
-"""Coordinates of latents against NumPy's decomposition, and cells against brute force."""
+"""Coordinates of latents agree with NumPy's decomposition, and cells with brute force."""
 
 import dataclasses
 
@@ -46,21 +46,21 @@ def test_coordinates_are_the_principal_ones(count):
     scale = np.sqrt(np.square(values[:5]).sum() / (5 * count))
     assert latents.scale * scale == pytest.approx(1, rel=1e-4)
     share = np.square(values[:5]).sum() / np.square(values).sum()
-    assert latents.explained == pytest.approx(share, rel=1e-4)
+    assert latents.explained_variance == pytest.approx(share, rel=1e-4)
 
 
 def test_blocks_of_latents_have_the_axes_of_all(monkeypatch):
     whole = latents_of(60, 10, 4)
-    share = whole.explained
+    share = whole.explained_variance
     monkeypatch.setattr("pcgen.model.coupling.BLOCK", 7)
     parts = latents_of(60, 10, 4)
     assert torch.allclose(parts.axes, whole.axes, atol=1e-6)
     assert torch.allclose(parts.y, whole.y, atol=1e-5)
-    assert parts.explained == pytest.approx(share, rel=1e-6)
+    assert parts.explained_variance == pytest.approx(share, rel=1e-6)
 
 
 def test_the_same_latents_in_another_order_have_the_same_axes():
-    """Of any sign, which the library would choose."""
+    """Axes of any sign, which the library chooses."""
     latents = latents_of(40, 8, 3)
     order = torch.randperm(40, generator=torch.Generator().manual_seed(5))
     other = Latents.of(
@@ -130,7 +130,7 @@ def test_a_file_holds_latents_in_half_precision(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
         ({"z": torch.zeros(60, 9)}, "9 numbers, not 10"),
         ({"z": torch.zeros(0, 10)}, "numbers, not 10"),
@@ -144,10 +144,10 @@ def test_a_file_holds_latents_in_half_precision(tmp_path):
         ({"axes": torch.zeros(9, 4)}, "axes do not match"),
     ],
 )
-def test_latents_that_do_not_fit_are_refused(changes, said):
+def test_latents_that_do_not_fit_are_refused(changes, message):
     latents = latents_of(60, 10, 4)
     latents.check(10, 2)
-    with pytest.raises(ValueError, match=said):
+    with pytest.raises(ValueError, match=message):
         dataclasses.replace(latents, **changes).check(10, 2)
 
 
@@ -180,7 +180,7 @@ def test_coordinates_are_stored_once(coupling, tmp_path):
     omega = base.fit("ae-ot", latents.y, generator=draw, guard="off")
     solution = couple(omega, latents.y, SOLVER, 0)
     LatentCoupling.save(tmp_path, latents, omega, solution)
-    tensors, meta = checkpoint.load(tmp_path / FILES[1], checkpoint.BASE)
+    tensors, meta = checkpoint.load(tmp_path / FILES[1], base.SCHEMA)
     assert tensors["atoms"].shape == (60,)
     assert meta["coordinates"] == ["atoms"]
     with np.load(tmp_path / FILES[2]) as file:

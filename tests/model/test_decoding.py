@@ -1,4 +1,4 @@
-"""Any number of points of a shape, from a run of tiny networks that nobody trained."""
+"""Any number of points of a shape, from a run of tiny untrained networks."""
 
 import dataclasses
 
@@ -44,7 +44,7 @@ def test_more_points_of_a_shape_begin_with_those_of_fewer(model, points, solver)
 
 
 def test_each_cloud_of_a_dense_shape_is_even(model):
-    """As those that the point flow was trained on: every component has its share of points."""
+    """Like the training clouds of the point flow: every component has its share of points."""
     decoded = model.decode(model.sample_latents(2, seed=0), points=3 * POINTS, seed=1)
     counts = [
         torch.bincount(part, minlength=8) for shape in decoded.part for part in shape.split(POINTS)
@@ -61,7 +61,7 @@ def test_points_are_moved_and_have_unit_normals(model):
 
 
 def test_several_clouds_are_moved_as_one_by_one(model):
-    """The condition of each is its own: neighbours, patch and component."""
+    """Each has its own condition: neighbours, patch and component."""
     z = model.sample_latents(1, seed=0)
     both = model.decode(z, points=2 * POINTS, seed=3)
     decoder = model.decode.__self__

@@ -1,4 +1,4 @@
-"""Meshes of latents, of a field that knows a sphere."""
+"""Meshes of latents, by a field of a sphere."""
 
 from types import SimpleNamespace
 
@@ -100,12 +100,12 @@ def test_clouds_of_a_run_with_a_field_are_meshed_by_it(made, tmp_path, monkeypat
 
 def test_a_device_is_for_the_field_and_one_process(tmp_path, monkeypatch):
     monkeypatch.setattr(runtime, "pick_device", lambda name: "cuda:0")
-    for method, work, said in (
+    for method, work, message in (
         ("wrap", {}, "only the method field"),
         ("field", {"workers": 2}, "one process"),
         ("field", {"ray": "auto"}, "one process"),
     ):
-        with pytest.raises(InputError, match=said):
+        with pytest.raises(InputError, match=message):
             pipeline.mesh(tmp_path / "x.npz", tmp_path, method=method, device="cuda", **work)
 
 

@@ -1,4 +1,4 @@
-"""What torchrun says through the environment, and what is refused before anything starts."""
+"""The variables that torchrun sets, and what is refused before anything starts."""
 
 import pytest
 import torch
@@ -67,7 +67,7 @@ def test_every_process_on_a_machine_needs_a_gpu(monkeypatch):
 
 
 def test_a_device_without_kernels_in_this_build_of_torch_is_refused(monkeypatch):
-    """As CUDA reports one that is too old, at the first kernel."""
+    """Raise the error of CUDA for a device that is too old, at the first kernel."""
 
     def zeros(*_, device):
         raise RuntimeError(
@@ -82,7 +82,7 @@ def test_a_device_without_kernels_in_this_build_of_torch_is_refused(monkeypatch)
 
 
 def test_a_process_that_is_shown_one_device_takes_it(monkeypatch):
-    """As srun does with --gpus-per-task: each process sees a cuda:0 of its own."""
+    """As with srun --gpus-per-task: each process sees its own cuda:0."""
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     monkeypatch.setattr(runtime, "_usable", lambda name: name)

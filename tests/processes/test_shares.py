@@ -1,4 +1,4 @@
-"""Shares of a batch: parts that add up to the whole, whoever computes them."""
+"""Shares of a batch add up to the whole, whichever process computes them."""
 
 import itertools
 from contextlib import nullcontext
@@ -76,7 +76,7 @@ LOSSES = {
 @pytest.mark.parametrize("name", LOSSES)
 @pytest.mark.parametrize("cuts", [(0, 7), (0, 3, 7), (0, 1, 2, 4, 7)])
 def test_a_loss_of_parts_is_the_loss_of_the_batch(name, cuts):
-    """In value, in gradient, and in what is left in the generator."""
+    """They agree in value, gradient and final state of the generator."""
     module, loss = LOSSES[name]()
     plain = torch.Generator().manual_seed(5)
     expected = loss(plain)

@@ -1,4 +1,4 @@
-"""Real processes, started by torchrun over gloo, held against one process."""
+"""Real processes, started by torchrun over gloo, compared with one process."""
 
 import json
 import os
@@ -32,7 +32,7 @@ def torchrun(processes, *words):
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
         [*command, "--nproc_per_node", str(processes), *map(str, words)],
-        capture_output=True, text=True, cwd=ROOT, env=environment, timeout=900,
+        capture_output=True, text=True, cwd=ROOT, env=environment, timeout=3600,
     )  # fmt: skip
     return done.returncode, done.stderr
 
@@ -44,7 +44,7 @@ def ours(stderr):
 
 @pytest.fixture(scope="module")
 def one(tmp_path_factory):
-    """What one process makes of the tests' work."""
+    """The result of one process for the work of the tests."""
     folder = tmp_path_factory.mktemp("one")
     before = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -59,12 +59,12 @@ def one(tmp_path_factory):
 def test_begun_by_two_and_ended_by_three_is_what_one_does(one, tmp_path):
     """Messages, training and transport; the loop is left at step 17, saved at 15, and a solve at
     step 100."""
-    code, said = torchrun(2, "tests/processes/work.py", "half", tmp_path)
-    assert code == 0, said
+    code, message = torchrun(2, "tests/processes/work.py", "half", tmp_path)
+    assert code == 0, message
     assert work.trainer(tmp_path / "loop", ALONE).done == 15
     assert checkpoint.load(tmp_path / "kept.npz.state")[1]["step"] == 100
-    code, said = torchrun(3, "tests/processes/work.py", "train", tmp_path)
-    assert code == 0, said
+    code, message = torchrun(3, "tests/processes/work.py", "train", tmp_path)
+    assert code == 0, message
     close(tmp_path / "loop", one / "loop", 1e-6)
 
     def solution(path):
@@ -101,7 +101,7 @@ def close(folder, other, tolerance):
 
 
 @pytest.mark.parametrize(
-    ("action", "said"),
+    ("action", "message"),
     [
         ("fail", "DataError process 1 of 2: a file is damaged"),
         ("die", "TrainingError another process is lost"),
@@ -109,11 +109,11 @@ def close(folder, other, tolerance):
         ("differ", "different random numbers"),
     ],
 )
-def test_one_that_fails_ends_all_with_one_line(tmp_path, action, said):
+def test_one_that_fails_ends_all_with_one_line(tmp_path, action, message):
     code, stderr = torchrun(2, "tests/processes/work.py", action, tmp_path)
     assert code != 0
     assert len(ours(stderr)) == 1, stderr
-    assert said in ours(stderr)[0]
+    assert message in ours(stderr)[0]
 
 
 @pytest.fixture(scope="module")
@@ -129,8 +129,8 @@ def test_two_processes_train_the_run_of_one(data, tmp_path):
     """The whole command: autoencoder, base, transport and both flows."""
     pipeline.train(data, tmp_path / "one", preset="cpu-tiny", threads=1)
     words = ["-m", "pcgen", "train", data, "--out", tmp_path / "two", "--preset", "cpu-tiny"]
-    code, said = torchrun(2, *words, "--threads", 1)
-    assert code == 0, said
+    code, message = torchrun(2, *words, "--threads", 1)
+    assert code == 0, message
     close(tmp_path / "two" / "autoencoder", tmp_path / "one" / "autoencoder", 1e-3)
     for loop in LOOPS[1:]:
         close(tmp_path / "two" / loop, tmp_path / "one" / loop, 0.02)
@@ -149,27 +149,27 @@ def test_processes_with_other_data_are_refused(data, tmp_path):
     points = np.load(tmp_path / "data1" / "points.npy")
     points[0, :1000] *= 0.5
     np.save(tmp_path / "data1" / "points.npy", points)
-    code, said = torchrun(2, "tests/processes/work.py", "data", tmp_path)
+    code, message = torchrun(2, "tests/processes/work.py", "data", tmp_path)
     assert code != 0
-    assert len(ours(said)) == 1, said
-    assert "has different contents" in ours(said)[0]
+    assert len(ours(message)) == 1, message
+    assert "has different contents" in ours(message)[0]
     assert not (tmp_path / "run" / "autoencoder").exists()
 
 
 def test_processes_on_different_kinds_of_devices_are_refused(data, tmp_path):
     for rank in range(2):
         (tmp_path / f"data{rank}").symlink_to(data)
-    code, said = torchrun(2, "tests/processes/work.py", "mixed", tmp_path)
+    code, message = torchrun(2, "tests/processes/work.py", "mixed", tmp_path)
     assert code != 0
-    assert len(ours(said)) == 1, said
-    assert "different kinds of devices: cpu here, cuda in process 0" in ours(said)[0]
+    assert len(ours(message)) == 1, message
+    assert "different kinds of devices: cpu here, cuda in process 0" in ours(message)[0]
     assert not (tmp_path / "run").exists()
 
 
 def test_more_processes_than_shapes_in_a_batch_are_refused(data, tmp_path):
     words = ["-m", "pcgen", "train", data, "--out", tmp_path / "run", "--preset", "cpu-tiny"]
-    code, said = torchrun(2, *words, "--accumulate", 5)
+    code, message = torchrun(2, *words, "--accumulate", 5)
     assert code != 0
-    assert len(ours(said)) == 1, said
-    assert "batches of 8" in ours(said)[0]
+    assert len(ours(message)) == 1, message
+    assert "batches of 8" in ours(message)[0]
     assert not (tmp_path / "run").exists()

@@ -1,4 +1,4 @@
-"""What the processes of the tests do: ``torchrun ... tests/processes/work.py ACTION FOLDER``."""
+"""The work of the tests' processes: ``torchrun ... tests/processes/work.py ACTION FOLDER``."""
 
 import contextlib
 import dataclasses
@@ -81,7 +81,7 @@ def fit(folder: Path, group: Group) -> None:
 
 
 def keep(folder: Path, group: Group, stop_after: int = 0) -> None:
-    """Solve with a state beside the result, from what another job left of it."""
+    """Solve with a checkpoint, and resume from that of another job."""
     solve_checkpoint.SAVE_EVERY_S = 0.0
     state = solve_checkpoint.SolveCheckpoint.beside(folder / "kept.npz", "key", 240, group)
     solver, begun = SemidualSolver(batch=256), state.read()
@@ -100,7 +100,7 @@ def keep(folder: Path, group: Group, stop_after: int = 0) -> None:
 
 
 def talk(folder: Path, group: Group) -> None:
-    """Everything a group says, held against what one process would have."""
+    """Every result of a group, compared with that of one process."""
     waits = processes._patient()._get_backend(torch.device("cpu")).options._timeout
     assert waits == processes.LONGEST_TURN  # for what one makes, not for sums
     assert group.value(lambda: {"rank": group.rank}) == {"rank": 0}
@@ -120,7 +120,7 @@ def talk(folder: Path, group: Group) -> None:
 
 
 def fail(folder: Path, group: Group) -> None:
-    """One process meets an error alone, in the middle of a stage."""
+    """A single process fails in the middle of a stage."""
     mean = trainer(folder / "failed", group)
     for step in mean.steps():
         if step.number == 12 and group.rank == 1:
@@ -134,7 +134,7 @@ def die(folder: Path, group: Group) -> None:
 
 
 def hang(folder: Path, group: Group) -> None:
-    """A process that neither dies nor answers, as under NCCL one that died."""
+    """A process that neither dies nor answers, like a dead one under NCCL."""
     for step in trainer(folder / "hung", group).steps():
         if step.number == 12 and group.rank == 1:
             os.kill(os.getpid(), signal.SIGSTOP)

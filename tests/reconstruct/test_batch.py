@@ -7,8 +7,9 @@ import pytest
 import trimesh
 
 from pcgen.cli import main
+from pcgen.cli.mesh import describe
 from pcgen.errors import InputError, MeshError, StorageError
-from pcgen.reconstruct.batch import NamedCloud, mesh_all
+from pcgen.reconstruct.batch import NamedCloud, mesh_all, summary
 from pcgen.reconstruct.export import checked_bytes, difference
 from pcgen.reconstruct.inputs import named_clouds
 from pcgen.render.inputs import open_collection
@@ -36,6 +37,7 @@ def test_one_failing_shape_is_reported_and_the_rest_goes_on(meshed):
     _, manifest = meshed
     assert manifest["summary"]["meshes"] == 2
     assert manifest["summary"]["failed"] == 1
+    assert manifest["summary"]["open"] == []
     assert "at least 10 distinct" in manifest["meshes"][1]["error"]
 
 
@@ -286,3 +288,15 @@ def test_a_cloud_of_a_raised_data_set_is_meshed_on_its_own_axes(tmp_path):
     own = trimesh.load(tmp_path / "a.ply", process=False)
     assert own.extents.argmax() == 2
     assert manifest["meshes"][0]["unit"] == "mm"
+
+
+def test_the_command_says_why_a_mesh_is_not_watertight():
+    notes = ["not watertight: 3 edges belong to only one face, 0 to more than two"]
+    report = {"watertight": False, "manifold": False, "notes": notes, "f_score": 1.0, "faces": 1,
+              "seconds": 1.0}  # fmt: skip
+    meshes = [{"name": "a", "report": report}]
+    found = {"out": "o", "resumed": 0, "meshes": meshes, "summary": summary(meshes)}
+    assert found["summary"]["open"] == notes
+    text = describe(found)
+    assert f"1 of 1: {notes[0]}" in text
+    assert "0 watertight" in text

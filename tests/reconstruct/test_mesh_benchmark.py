@@ -34,7 +34,12 @@ def test_the_table_has_a_row_for_each_method_and_peer(tmp_path):
     assert ours["f_score"] > 0.95 * rows["original", "none"]["f_score"]
     assert ours["f_score"] > rows["Open3D alpha 0.1", "none"]["f_score"]
     json.dumps(result)
-    assert len(describe(result).splitlines()) == 2 + len(result["rows"])
+    table = describe(result).splitlines()
+    why = {row["method"] for row in result["rows"] if row["why"]}
+    assert why
+    assert why == {row["method"] for row in result["rows"] if row["watertight"] < 1}
+    assert len(table) == 2 + len(result["rows"]) + len(why)
+    assert any("edges belong to only one face" in line for line in table)
     assert ours["normal_agreement"] > 0.95
     assert ours["distance_99"] < 0.05  # two samples of one surface
     assert (ours["pieces"], ours["genus"]) == (1, 0)

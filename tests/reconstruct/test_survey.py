@@ -56,7 +56,8 @@ def test_a_shape_far_away_is_judged_as_it_is_and_its_offset_reported():
     assert report.watertight
     assert report.volume == pytest.approx(ball.volume * 8, rel=1e-6)
     assert report.offset == tuple(far_offset(vertices))
-    assert "STL files have" in report.notes[0]
+    place = ", ".join(f"{x:.0f}" for x in report.offset)
+    assert f"STL files have ({place}) subtracted" in report.notes[0]
     report = measure(vertices, faces[1:], vertices, **options)
     assert report.notes[-1] == "not watertight: 3 edges belong to only one face, 0 to more than two"
     near = measure(ball.vertices, faces, ball.vertices, **options)

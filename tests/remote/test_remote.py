@@ -30,7 +30,7 @@ def cache(tmp_path, monkeypatch):
 
 @pytest.fixture
 def source(tmp_path):
-    """Two categories of meshes, an archive, an array of clouds, and what must not be read."""
+    """Two categories of meshes, an archive, an array of clouds, and files that must not be read."""
     folder = tmp_path / "source"
     for number, name in enumerate(["flat", "flat", "high", "high"]):
         path = folder / name / f"box{number}.obj"
@@ -148,9 +148,9 @@ def test_commands_read_data_sets_by_url(source, tmp_path, capsys):
 )  # fmt: skip
 def test_what_cannot_be_reached_is_one_clear_line(url, words, tmp_path, capsys):
     assert main(["prepare", url, "--out", str(tmp_path / "set"), "--quiet"]) == 2
-    said = capsys.readouterr().err
-    assert len(said.splitlines()) == 1
-    assert words in said
+    message = capsys.readouterr().err
+    assert len(message.splitlines()) == 1
+    assert words in message
 
 
 def test_names_that_lead_outside_are_left_out(monkeypatch):

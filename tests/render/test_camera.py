@@ -1,4 +1,4 @@
-"""The camera: known directions, and frames that hold the shape."""
+"""The camera: known directions, and the shape fits the picture."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Charts show what they are given, and their SVG cannot break the page."""
+"""Charts show their data, and their SVG cannot break the page."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Whatever can be looked at comes as shapes in the per-shape box."""
+"""Everything that can be viewed is opened as shapes in the per-shape box."""
 
 import io
 
@@ -39,7 +39,7 @@ WRITERS = {
 
 
 @pytest.mark.parametrize("name", WRITERS)
-def test_every_cloud_that_can_be_meshed_or_judged_can_be_looked_at(tmp_path, name):
+def test_every_cloud_that_can_be_meshed_or_evaluated_can_be_viewed(tmp_path, name):
     WRITERS[name](tmp_path / name, POINTS)
     collection = open_collection(tmp_path / name)
     assert len(collection) == (3 if name.startswith("a") else 1)

@@ -1,4 +1,4 @@
-"""What the pictures show, and what bad input does."""
+"""The content of pictures, and errors for bad input."""
 
 import numpy as np
 import pytest
@@ -110,7 +110,7 @@ def test_the_open_sky_reaches_a_box_top_fully_and_a_pit_less(box_mesh):
     assert sky.sky(np.array([[0, 1.05, 0]]), up, 0.02)[0] == pytest.approx(1, abs=1e-6)
     assert sky.sky(np.array([[0, 0.0, 0]]), up, 0.02)[0] == pytest.approx(0, abs=1e-6)
     beside = sky.sky(np.array([[1.2, -1.0, 0]]), up, 0.02)[0]
-    assert 0.4 < beside < 0.85  # the wall of the box hides a part of the sky
+    assert 0.4 < beside < 0.85  # the side of the box hides a part of the sky
 
 
 def test_the_ground_shadow_lies_below_and_can_be_left_out(box_mesh):

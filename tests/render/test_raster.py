@@ -1,4 +1,4 @@
-"""The rasterisers against slow, obvious ones."""
+"""The rasterisers agree with slow, simple ones."""
 
 import numpy as np
 from hypothesis import given, settings
@@ -10,7 +10,7 @@ SIZE = (23, 31)
 
 
 def slow_triangles(x, y, value, faces):
-    """Every pixel centre against every triangle, by barycentric coordinates."""
+    """Test every pixel centre with every triangle, by barycentric coordinates."""
     best = np.full(SIZE, np.inf)
     owner = np.full(SIZE, -1)
     for row in range(SIZE[0]):

@@ -1,4 +1,4 @@
-"""Contact sheets, the explained shape, and meshes made smaller for display."""
+"""Contact sheets, the picture of a shape's generation, and meshes simplified for display."""
 
 import sys
 from types import SimpleNamespace
@@ -86,7 +86,7 @@ def test_couplings_are_drawn_so_much_longer_that_one_sees_them(mean, times):
 
 def test_short_couplings_are_seen_and_their_factor_is_stated(monkeypatch):
     texts = []
-    kept = lambda rows, captions, title: texts.append(captions) or rows[0]  # noqa: E731
+    kept = lambda rows, captions: texts.append(captions) or rows[0]  # noqa: E731
     monkeypatch.setattr(sys.modules["pcgen.render.explain"], "sheet", kept)
     shape = decoded(count=200)
     ink = {}

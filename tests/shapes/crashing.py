@@ -1,4 +1,4 @@
-"""Conversions that worker processes can import, each wrong in its own way."""
+"""Faulty conversions that worker processes can import."""
 
 import os
 from pathlib import Path
@@ -7,13 +7,13 @@ from pcgen.shapes import shards
 
 
 def only_the_third(shard, announce):
-    """As if the other shards must not be made again."""
+    """Fail if another shard is converted again."""
     assert shard.number == 2
     return shards.convert(shard, announce)
 
 
 def convert(shard, announce):
-    """A parser that crashes on one word, as a library in C may on a bad file."""
+    """A parser that crashes on one word, as a C library may on a bad file."""
 
     def announce_and_crash(position):
         announce(position)

@@ -1,4 +1,4 @@
-"""Small shapes with known measures, and the same shape as a file of every format."""
+"""Small shapes with known measures, and a file of each format for one shape."""
 
 import numpy as np
 import trimesh
@@ -26,7 +26,7 @@ def off_bytes(mesh: Mesh, head: str = "OFF\n") -> bytes:
 
 
 def every_format(mesh: Mesh) -> dict[str, bytes]:
-    """The mesh as the bytes of one file of each suffix; trimesh writes what we do not."""
+    """The mesh as file bytes by suffix; trimesh writes the formats that pcgen does not."""
     solid = trimesh.Trimesh(mesh.vertices, mesh.faces, process=False)
     gltf = trimesh.exchange.gltf.export_gltf(solid.scene(), merge_buffers=True)
     return {
@@ -35,6 +35,7 @@ def every_format(mesh: Mesh) -> dict[str, bytes]:
         ".ply": solid.export(file_type="ply"),
         ".stl": solid.export(file_type="stl"),
         ".glb": solid.export(file_type="glb"),
+        ".vrm": solid.export(file_type="glb"),
         ".gltf": gltf["model.gltf"],
         ".3mf": write_3mf(mesh),
         "buffer": gltf["gltf_buffer.bin"],

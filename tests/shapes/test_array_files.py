@@ -45,6 +45,46 @@ def test_what_lies_beside_points_is_no_shape_and_told(tmp_path):
     )
 
 
+def test_boxes_and_rotations_beside_points_are_no_shapes(tmp_path):
+    path = hdf5(tmp_path / "a.h5", data=CLOUDS, bbox=CLOUDS[:, :8], rotation=CLOUDS[:, :3])
+    (found,) = list_hdf5(path)
+    assert found.array == "data"
+    assert found.left == ("bbox (3, 8, 3)", "rotation (3, 3, 3)")
+
+
+@pytest.mark.parametrize(
+    "names", ["train_points train_labels", "X_train y_train", "data_train label_train"]
+)
+def test_arrays_named_by_a_split_are_of_it_and_have_its_labels(tmp_path, names):
+    points, labels = names.split()
+    test = [name.replace("train", "test") for name in (points, labels)]
+    hdf5(tmp_path / "set.h5", **{
+        points: CLOUDS, labels: [0, 1, 1], test[0]: CLOUDS[:2] + 1, test[1]: [1, 0],
+    })  # fmt: skip
+    items = find_items(scan(tmp_path))[1].items
+    assert len({item.id for item in items}) == 5
+    assert sorted((item.split, item.category) for item in items) == [
+        ("test", "class 0"), ("test", "class 1"),
+        ("train", "class 0"), ("train", "class 1"), ("train", "class 1"),
+    ]  # fmt: skip
+
+
+def test_splits_are_in_the_names_of_arrays(tmp_path):
+    hdf5(tmp_path / "set.h5", chairs_train=CLOUDS, chairs_test=CLOUDS[:2] + 1)
+    items = find_items(scan(tmp_path))[1].items
+    assert {(item.category, item.split) for item in items} == {
+        ("chairs", "train"), ("chairs", "test"),
+    }  # fmt: skip
+    assert len({item.id for item in items}) == 5
+
+
+def test_a_file_of_one_cloud_may_have_its_class(tmp_path):
+    np.savez(tmp_path / "a.npz", points=CLOUDS[0], category="cup")
+    np.savez(tmp_path / "b.npz", points=CLOUDS[1], label=7)
+    found = find_items(scan(tmp_path))[1]
+    assert {item.id for item in found.items} == {"cup/a", "class 7/b"}
+
+
 def test_of_one_set_in_several_densities_the_densest_is_used(tmp_path):
     path = hdf5(tmp_path / "a.h5", poisson_64=CLOUDS, poisson_32=CLOUDS[:, :32])
     (found,) = list_hdf5(path)

@@ -1,4 +1,4 @@
-"""Clouds of every format come back; what could run code, or is no cloud, is refused by name."""
+"""Clouds of every format are read; files that could run code or hold no cloud are refused."""
 
 import contextlib
 import os

@@ -1,4 +1,4 @@
-"""What a source is found to hold: categories, versions, splits, and the file of each shape."""
+"""What is found in a source: categories, versions, splits, and the file of each shape."""
 
 import base64
 import io
@@ -10,7 +10,7 @@ from urllib.parse import quote_from_bytes
 import numpy as np
 import pytest
 
-from pcgen.errors import MeshError
+from pcgen.errors import DataError, MeshError
 from pcgen.shapes.items import open_item
 from pcgen.shapes.plan import make_plan
 from pcgen.shapes.reading import open_bytes, open_file
@@ -231,3 +231,73 @@ def test_a_zip_of_windows_finds_the_buffer_of_a_gltf(tmp_path):
     (tmp_path / "set.zip").write_bytes(content.getvalue())
     shape = open_item(make_plan(tmp_path).items[0]).shape
     assert np.array_equal(shape.vertices, CORNERS)
+
+
+def test_folders_tell_versions_of_files_with_a_common_name(tmp_path):
+    put(tmp_path, **objs(*(f"chair/{m}/v{v}/mesh.obj" for m in "ab" for v in (1, 2))))
+    put(tmp_path, **objs(*(f"sofa/c/{v}/model.obj" for v in ("decimated", "original"))))
+    assert {item.entry.path for item in make_plan(tmp_path).items} == {
+        "chair/a/v2/mesh.obj", "chair/b/v2/mesh.obj", "sofa/c/original/model.obj",
+    }  # fmt: skip
+
+
+def test_folders_of_hashes_name_no_category(tmp_path):
+    # As of Amazon's objects: the last letter of a name is its folder.
+    put(tmp_path / "abo", **objs(*(f"B07{k}5X4QM{k}{h}.obj" for k in "123" for h in "AB")))
+    for file in list((tmp_path / "abo").iterdir()):
+        (tmp_path / "abo" / file.stem[-1]).mkdir(exist_ok=True)
+        file.rename(tmp_path / "abo" / file.stem[-1] / file.name)
+    assert {item.category for item in make_plan(tmp_path / "abo").items} == {"abo"}
+    put(tmp_path / "letters", **objs(*(f"{h}/{h}_0000000{k}.obj" for k in "123" for h in "AB")))
+    assert {item.category for item in make_plan(tmp_path / "letters").items} == {"A", "B"}
+    put(tmp_path / "tv", **objs(*(f"{c}/{c}000000{k}.obj" for k in "123" for c in ("tv", "desk"))))
+    assert {item.category for item in make_plan(tmp_path / "tv").items} == {"tv", "desk"}
+
+
+def test_a_table_of_synsets_may_begin_with_a_mark(tmp_path):
+    cloud = "0 0 1\n" * 20
+    put(tmp_path, **{"09999999/a.txt": cloud, "synsetoffset2category.txt": "\ufeffCup\t09999999\n"})
+    assert [item.id for item in make_plan(tmp_path).items] == ["Cup/a"]
+
+
+@pytest.mark.parametrize("names", ["{}_points {}_normals", "points/{} normals/{}"])
+def test_normals_in_files_of_their_own_are_no_shapes(tmp_path, names):
+    for k in range(3):
+        for name, rows in zip(names.split(), (POINTS, POINTS[::-1]), strict=True):
+            path = tmp_path / f"{name.format(k)}.npy"
+            path.parent.mkdir(exist_ok=True)
+            np.save(path, rows + k)
+    plan = make_plan(tmp_path)
+    assert [item.entry.path for item in plan.items] == [
+        f"{names.split()[0].format(k)}.npy" for k in range(3)
+    ]
+    assert {item.category for item in plan.items} == {tmp_path.name}
+    assert "3 arrays of normals or colours beside points are left out" in plan.remarks
+
+
+def test_a_table_whose_commas_have_two_meanings_is_rejected_by_name(tmp_path):
+    cloud = "1,234.5;-2,345.6;3,456.7\n" * 20
+    put(tmp_path, **objs("a.obj"), **{"b.csv": cloud})
+    with pytest.raises(MeshError, match="separators of thousands"):
+        open_item(make_plan(tmp_path).items[1])
+
+
+def test_files_of_numbers_alone_are_named(tmp_path):
+    put(tmp_path, **{"a.bin": b"x"})
+    with pytest.raises(DataError, match=r"1 \.bin not read: save its points as \.npy"):
+        make_plan(tmp_path)
+
+
+@pytest.mark.parametrize("coding", ["utf-8", "cp437"])
+def test_names_in_an_archive_without_a_flag_are_those_of_their_program(tmp_path, coding):
+    # A Mac writes UTF-8 and does not set the flag; old programs write code page 437.
+    name = "Stühle".encode(coding)
+    same_length = "x" * len(name)
+    with zipfile.ZipFile(tmp_path / "set.zip", "w") as archive:
+        for path, text in objs("a.obj", "b.obj").items():
+            archive.writestr(f"{same_length}/{path}", text)
+    data = (tmp_path / "set.zip").read_bytes()
+    (tmp_path / "set.zip").write_bytes(data.replace(same_length.encode(), name))
+    items = make_plan(tmp_path / "set.zip").items
+    assert [item.id for item in items] == ["Stühle/a", "Stühle/b"]
+    assert len(open_item(items[0]).shape.faces) == 1

@@ -1,4 +1,4 @@
-"""Mutated files of every format through the whole of prepare: each is used or named, none stops it.
+"""prepare on mutated files of every format: each is used or reported, and none stops it.
 
 Seeded and bounded; the slow run is the same with more files.
 """

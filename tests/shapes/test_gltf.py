@@ -1,4 +1,4 @@
-"""Whatever glTF may do to a shape is done, or refused by name; a box of 2 × 3 × 4 measures it."""
+"""Every feature of glTF is applied or refused, measured by a box of 2 × 3 × 4."""
 
 import json
 import struct
@@ -64,7 +64,7 @@ def read(data):
 
 
 def box(data):
-    """Corners of the box and area, volume of what was read."""
+    """The box, area and volume of a file."""
     mesh = read(data).shape
     a, b, c = mesh.triangles().transpose(1, 0, 2)
     volume = np.einsum("ij,ij->", a, np.cross(b, c)) / 6
@@ -164,6 +164,17 @@ def test_instances_stand_at_each_of_their_places():
     found = box(glb.bytes(meshes=[{"primitives": [part]}], nodes=[node]))
     # The second is twice as large, turned by a quarter about z and mirrored, right side out.
     assert np.allclose(found, [0, 0, -8, 10, 4, 4, 52 * 5, 24 * 9], atol=1e-4)
+
+
+@pytest.mark.parametrize("roots", [[0, 1], [1, 0, 0]])
+def test_a_node_that_is_listed_twice_is_shown_once(roots):
+    glb = Glb()
+    part = glb.part()
+    data = glb.bytes(
+        meshes=[{"primitives": [part]}], nodes=[{"children": [1]}, {"mesh": 0}],
+        scenes=[{"nodes": roots}],
+    )  # fmt: skip
+    assert np.allclose(box(data), PLAIN)
 
 
 def test_strips_and_fans_are_triangles_and_unknown_modes_are_refused():

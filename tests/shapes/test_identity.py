@@ -1,4 +1,4 @@
-"""Which shapes a source holds, what they are called, and which split each is in, once."""
+"""The shapes of a source, each found once, with its name and split."""
 
 import gzip
 import json
@@ -232,7 +232,7 @@ def test_the_official_split_goes_by_synset_where_a_model_is_in_two(tmp_path):
         ])
     )  # fmt: skip
     _, items = planned(fill(tmp_path, files))
-    # y of the airplanes is matched by its model alone, which is all that its table says of it.
+    # y of the airplanes is matched by its model alone, as the table has nothing else.
     assert splits(items) == {
         "airplane/x": "train", "chair/x": "test", "chair/y": "val", "airplane/y": "val",
     }  # fmt: skip
@@ -434,9 +434,9 @@ def test_a_source_with_another_axis_up_is_raised_and_lowered_again(tmp_path, up)
     assert (sides[np.arange(400), np.abs(turned).argmax(1)] > 0.99).all()
 
 
-@pytest.mark.parametrize(("turned", "said"), [((0, 1, 2), False), ((0, 2, 1), True)])
-def test_a_set_that_looks_as_if_it_lay_on_its_side_is_told_where_nobody_named_an_axis(
-    tmp_path, turned, said
+@pytest.mark.parametrize(("turned", "reported"), [((0, 1, 2), False), ((0, 2, 1), True)])
+def test_a_set_that_seems_to_lie_on_its_side_is_reported_unless_the_axis_is_given(
+    tmp_path, turned, reported
 ):
     files = {}
     for k in range(24):  # tables on one foot, the long way up
@@ -446,8 +446,8 @@ def test_a_set_that_looks_as_if_it_lay_on_its_side_is_told_where_nobody_named_an
         files[f"{k}.obj"] = obj_bytes(Mesh(whole, faces))
     source = fill(tmp_path / "tables", files)
     report = prepare(source, tmp_path / "silent", points=300, workers=1)
-    assert any("prepare them with --up z" in line for line in report["remarks"]) is said
-    named = prepare(source, tmp_path / "named", points=300, workers=1, up="yz"[said])
+    assert any("prepare them with --up z" in line for line in report["remarks"]) is reported
+    named = prepare(source, tmp_path / "named", points=300, workers=1, up="yz"[reported])
     assert named["remarks"] == []
 
 

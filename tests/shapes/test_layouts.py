@@ -1,4 +1,4 @@
-"""Each layout as it lies on disk, unpacked and zipped, recognised without being told."""
+"""Each layout on disk, unpacked and zipped, is recognised without --format."""
 
 import json
 import zipfile
@@ -218,7 +218,7 @@ def test_any_folder_takes_first_folders_as_categories(tmp_path):
     assert sorted(items) == [
         *(
             f"parts of a car/{kind}/p"
-            for kind in ("3mf", "glb", "gltf", "obj", "off", "ply", "stl")
+            for kind in ("3mf", "glb", "gltf", "obj", "off", "ply", "stl", "vrm")
         ),
         "椅子/many/000000",
         "椅子/many/000001",

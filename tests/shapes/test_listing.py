@@ -1,4 +1,4 @@
-"""Listing a source: archives in place of folders, hostile members refused, links harmless."""
+"""Listing a source: archives count as folders, malicious members are refused, links are safe."""
 
 import os
 import zipfile

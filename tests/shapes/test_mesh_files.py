@@ -1,4 +1,4 @@
-"""Every format against trimesh and closed forms; every broken file against its reason."""
+"""Every format agrees with trimesh and closed forms; every broken file is refused with a reason."""
 
 import contextlib
 import io
@@ -19,7 +19,7 @@ from tests.shapes.small_shapes import obj_bytes, off_bytes
 
 
 def measures(mesh):
-    """Area, signed volume and box: what tells two meshes apart, whatever their numbering."""
+    """Area, signed volume and box: these distinguish meshes, whatever the order of their faces."""
     a, b, c = np.moveaxis(mesh.triangles(), 1, 0)
     volume = np.einsum("ij,ij->i", a, np.cross(b, c)).sum() / 6
     used = mesh.used_vertices()
@@ -75,7 +75,7 @@ PARTS = ["{0}", "{0}/7", "{0}//7", "{0}/7/7", "{0}/"]
 
 @st.composite
 def polygons(draw):
-    """OBJ text in one of the spellings in the wild, and the triangles it means."""
+    """OBJ text in one of the spellings in use, and its triangles."""
     count = draw(st.integers(3, 12))
     vertices = draw(
         st.lists(st.tuples(*[st.integers(-99, 99)] * 3), min_size=count, max_size=count)

@@ -1,4 +1,4 @@
-"""Files as other programs write them, beside those of :mod:`tests.shapes.test_reading`.
+"""Files of other programs, in addition to :mod:`tests.shapes.test_reading`.
 
 A box of 2 × 3 × 4 with a corner in the origin, or a square, measures what was read.
 """
@@ -229,6 +229,7 @@ def test_stl_in_text_of_several_solids_and_polygons():
         for quad in QUADS
     )
     assert_box(f"solid quads\n{facets}endsolid\n", ".stl")
+    assert_box(f"solid quads {facets} endsolid".replace("\n", " "), ".stl")
 
 
 @pytest.mark.parametrize("coding", ["ascii", "binary", "binary_compressed"])
@@ -295,3 +296,48 @@ def test_surveyed_coordinates_keep_their_digits():
     offset = np.array([432_100.0, 5_412_300.0, 310.0])
     text = "\n".join(" ".join(f"{x:.4f}" for x in row) for row in SCAN + offset)
     assert np.allclose(opened(text, ".xyz").shape.points - offset, SCAN, atol=1e-4)
+
+
+def ply_of(faces, order="ascii"):
+    """A PLY of the box whose header states fewer faces than it has."""
+    head = f"ply\nformat {order} 1.0\nelement vertex 8\nproperty float x\nproperty float y\n"
+    head += f"property float z\nelement face {faces}\nproperty list uchar int vertex_indices\n"
+    head = f"{head}end_header\n".encode()
+    if order == "ascii":
+        rows = [words([corner]) for corner in CUBE] + [f"4 {words([quad])}" for quad in QUADS]
+        return head + "\n".join(rows).encode() + b"\n"
+    mark = "<" if "little" in order else ">"
+    faces = b"".join(struct.pack(f"{mark}B4i", 4, *quad) for quad in QUADS)
+    return head + np.asarray(CUBE, f"{mark}f4").tobytes() + faces
+
+
+@pytest.mark.parametrize("order", ["ascii", "binary_little_endian", "binary_big_endian"])
+def test_what_a_ply_holds_beyond_its_header_is_told(order):
+    assert open_bytes(ply_of(6, order), ".ply").notes == ()
+    (note,) = open_bytes(ply_of(3, order), ".ply").notes
+    assert note == "the PLY file holds more than its header states; the rest is left out"
+
+
+def test_what_an_off_holds_beyond_its_counts_is_told():
+    rows = [words([corner]) for corner in CUBE] + [f"4 {words([quad])}" for quad in QUADS]
+    (note,) = opened("OFF\n8 3 0\n" + "\n".join(rows), ".off").notes
+    assert note == "3 lines after the last face of the OFF file are left out"
+
+
+@pytest.mark.parametrize("coding", ["ascii", "binary"])
+def test_a_pcd_of_more_points_than_it_states_is_refused(coding):
+    body = lines(SCAN).encode() if coding == "ascii" else SCAN.astype("<f4").tobytes()
+    head = "FIELDS x y z\nSIZE 4 4 4\nTYPE F F F\nWIDTH 40\nHEIGHT 1\nPOINTS {}\n"
+    for count in (40, 20):
+        data = f"{head.format(count)}DATA {coding}\n".encode() + body
+        if count == 40:
+            assert len(open_bytes(data, ".pcd").shape.points) == 40
+            continue
+        with pytest.raises(MeshError, match="states 20 points, the file holds 40"):
+            open_bytes(data, ".pcd")
+
+
+def test_obj_files_that_an_obj_calls_are_told():
+    text = "call other.obj\n" + "".join(f"v {words([corner])}\n" for corner in CUBE)
+    (note,) = opened(text + "f 1 2 3\n", ".obj").notes
+    assert note == "1 calls of other files ('call') of the OBJ file are left out"

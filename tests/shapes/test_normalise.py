@@ -1,4 +1,4 @@
-"""Frames against their definitions, and there and back again."""
+"""Frames follow their definitions, and can be inverted."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""prepare, end to end: the same bytes every time, nothing half-visible, nothing lost."""
+"""prepare, end to end: the same bytes every time, no partial results, nothing lost."""
 
 import hashlib
 import json
@@ -39,8 +39,8 @@ def boxes(tmp_path):
 
 
 @pytest.fixture
-def small_pieces(monkeypatch):
-    """Pieces of two shapes, so that nine shapes are five pieces."""
+def small_shards(monkeypatch):
+    """Shards of two shapes, so that nine shapes are five shards."""
     monkeypatch.setattr("pcgen.shapes.prepare.SHARD_SIZE", 2)
 
 
@@ -60,7 +60,7 @@ def test_a_box_comes_back_in_its_own_units(tmp_path, boxes):
     assert (offset[np.arange(300), np.abs(normals).argmax(1)] > 0.999).all()
 
 
-def test_the_number_of_workers_changes_nothing(tmp_path, boxes, small_pieces):
+def test_the_number_of_workers_changes_nothing(tmp_path, boxes, small_shards):
     prepare(boxes, tmp_path / "one", points=100, workers=1)
     prepare(boxes, tmp_path / "three", points=100, workers=3)
     assert hashes(tmp_path / "one") == hashes(tmp_path / "three")
@@ -159,7 +159,7 @@ def test_the_same_call_again_does_nothing_and_another_is_refused(tmp_path, boxes
     assert hashes(tmp_path / "set") == before
 
 
-def test_pieces_that_are_finished_are_not_made_again(tmp_path, boxes, small_pieces, monkeypatch):
+def test_finished_shards_are_not_converted_again(tmp_path, boxes, small_shards, monkeypatch):
     prepare(boxes, tmp_path / "whole", points=30, workers=1)
 
     class Stop(Exception):
@@ -270,7 +270,7 @@ def test_a_manifest_gives_splits_and_categories(tmp_path, boxes):
         prepare(boxes, tmp_path / "other", workers=1, splits=tmp_path / "m.csv")
 
 
-def test_a_source_that_changed_starts_anew(tmp_path, boxes, small_pieces, monkeypatch):
+def test_a_source_that_changed_starts_anew(tmp_path, boxes, small_shards, monkeypatch):
     monkeypatch.setattr("pcgen.shapes.prepare.assemble", None)
     with pytest.raises(TypeError):
         prepare(boxes, tmp_path / "set", points=30, workers=1)
@@ -290,7 +290,7 @@ def test_two_writers_are_kept_apart(tmp_path, boxes):
 
 @pytest.mark.parametrize("fraction", [0.0, 0.3, 0.6, 0.9])
 def test_killed_while_joining_the_arrays_it_goes_on(
-    tmp_path, boxes, small_pieces, monkeypatch, fraction
+    tmp_path, boxes, small_shards, monkeypatch, fraction
 ):
     prepare(boxes, tmp_path / "whole", points=30, workers=1)
     calls = {"left": int(fraction * 10)}
@@ -318,10 +318,10 @@ def test_killed_for_real_at_any_moment_it_goes_on(tmp_path, boxes):
     """kill -9 of the process after various times; then the same command gives the same bytes."""
     words = [sys.executable, "-c", KILLABLE, str(boxes), str(tmp_path / "set")]
     prepare(boxes, tmp_path / "whole", points=2000, workers=2)
-    for pieces_done in (0, 1, 3):
+    for shards_done in (0, 1, 3):
         with subprocess.Popen(words) as process:
             while process.poll() is None:
-                if len(list((tmp_path / "set.part").glob("pieces/*.json"))) >= pieces_done:
+                if len(list((tmp_path / "set.part").glob("pieces/*.json"))) >= shards_done:
                     process.kill()
     if not (tmp_path / "set").exists():
         assert subprocess.run(words, check=True).returncode == 0
@@ -344,9 +344,9 @@ def test_solids_are_stored_beside_the_same_points(tmp_path, boxes):
     assert report["solids"] == "known of 9 of 9 shapes"
     assert dataset.content_hash == bare.content_hash
     assert (dataset.has_solids, bare.has_solids) == (True, False)
-    places = dataset.mapped_solids.astype(np.float64)
+    places = dataset.memmap_solids.astype(np.float64)
     assert places.shape == (9, 200, 4)
-    # Every box fills the frame of solids but for its flat axis, which the data set tells.
+    # Every box fills the frame of solids, except along its flat axis, known from the data set.
     half = np.abs(dataset.points(range(9))).max(1)
     half = np.maximum(half, 0.1)
     over = np.abs(places[..., :3]) - (np.abs(dataset.points(range(9))).max(1) / half)[:, None]
@@ -361,7 +361,7 @@ def test_clouds_have_no_solids_and_zeros_beside_meshes(tmp_path, boxes):
     dataset = Dataset.open(tmp_path / "mixed")
     assert report["solids"] == "known of 9 of 10 shapes"
     scan = dataset.ids.index("flat box/scan")
-    known = dataset.mapped_solids.any((1, 2))
+    known = dataset.memmap_solids.any((1, 2))
     assert known.sum() == 9
     assert not known[scan]
     clouds = tmp_path / "clouds"

@@ -1,4 +1,4 @@
-"""One rule for every file: the geometry that is there, or the reason why not, in words."""
+"""One rule for every file: its geometry, or the reason why it cannot be read."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Samples survive a round trip, and nothing else is taken for samples."""
+"""Samples survive a round trip, and no other file is accepted as samples."""
 
 import contextlib
 import io

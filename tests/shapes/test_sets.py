@@ -1,4 +1,4 @@
-"""Sets as they are published, beside those of :mod:`tests.shapes.test_identity`."""
+"""Published sets, in addition to those of :mod:`tests.shapes.test_identity`."""
 
 import json
 import unicodedata
@@ -187,14 +187,16 @@ def test_two_sources_that_do_not_agree_on_the_axis_up_are_told(tmp_path):
         report = prepare(
             fill(tmp_path / "s", files), tmp_path / f"{up}", points=300, workers=1, up=up
         )
-        (said,) = report["remarks"]
-        assert "tables/*.obj and of scans/*.obj seem to have different up axes" in said
+        (message,) = report["remarks"]
+        assert "tables/*.obj and of scans/*.obj seem to have different up axes" in message
 
 
 @pytest.mark.parametrize(
-    ("scale", "said"), [(1000.0, True), (25.4, True), (1.0, False), (5.0, False)]
+    ("scale", "reported"), [(1000.0, True), (25.4, True), (1.0, False), (5.0, False)]
 )
-def test_two_sources_of_one_kind_whose_sizes_differ_like_units_are_told(tmp_path, scale, said):
+def test_two_sources_of_one_kind_whose_sizes_differ_like_units_are_reported(
+    tmp_path, scale, reported
+):
     files = {f"{k}.obj": obj_bytes(box_mesh((1, 2, 3 + k / 9))) for k in range(4)}
     for k in range(4, 8):
         mesh = box_mesh((1, 2, 3 + k / 9))
@@ -202,4 +204,4 @@ def test_two_sources_of_one_kind_whose_sizes_differ_like_units_are_told(tmp_path
         faces = "\n".join(f"3 {a} {b} {c}" for a, b, c in mesh.faces)
         files[f"{k}.off"] = f"OFF\n8 12 0\n{rows}\n{faces}\n"
     report = prepare(fill(tmp_path / "s", files), tmp_path / "d", points=100, workers=1)
-    assert any("are their units the same" in line for line in report["remarks"]) is said
+    assert any("are their units the same" in line for line in report["remarks"]) is reported

@@ -1,4 +1,4 @@
-"""One box of 2 × 3 × 4 and one cloud, as many programs spell them."""
+"""One box of 2 × 3 × 4 and one cloud, in the spellings of many programs."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Splits by table, by hash, and what happens to shapes that a table does not know."""
+"""Splits by table and by hash, and shapes that a table does not list."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""A stored data set gives back what went in, and says what is wrong when it cannot."""
+"""A stored data set returns what was written, or an error that says why it cannot."""
 
 import contextlib
 import json

@@ -1,4 +1,4 @@
-"""Surface sampling against areas, closed forms and the law it claims."""
+"""Surface sampling agrees with areas, closed forms and the uniform distribution."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Text clouds as programs write them; 40 points on a sphere, each with its normal."""
+"""Text clouds of many programs: 40 points on a sphere, each with its normal."""
 
 import numpy as np
 import pytest
@@ -54,6 +54,23 @@ def test_quotes_comments_labels_and_counts_are_no_coordinates(text):
     assert np.allclose(found.shape.points, POINTS)
     assert found.shape.normals is None
     assert found.notes == ()
+
+
+@pytest.mark.parametrize("marks", [",.", ".,"])
+def test_separators_of_thousands_are_read_in_quotes_and_else_refused(marks):
+    far = POINTS * 2000
+    swap = str.maketrans(",.", marks)
+    words = [[f"{x:,.3f}".translate(swap) for x in row] for row in far]
+    quoted = "".join(",".join(f'"{word}"' for word in row) + "\n" for row in words)
+    assert np.allclose(opened(quoted, ".csv").shape.points, far, atol=1e-3)
+    with pytest.raises(MeshError, match="separators of thousands"):
+        opened("".join(";".join(row) + "\n" for row in words), ".csv")
+
+
+def test_a_grid_of_heights_is_no_cloud():
+    grid = "NCOLS 3\nNROWS 20\nXLLCORNER 0\nYLLCORNER 0\nCELLSIZE 10\n" + rows(POINTS[:20])
+    with pytest.raises(MeshError, match="grid of heights"):
+        opened(grid, ".asc")
 
 
 def test_a_table_of_quoted_decimal_commas_looks_like_points():

@@ -1,4 +1,4 @@
-"""3MF of other programs: a box of 2 × 3 × 4 with a corner in the origin, placed by the file."""
+"""3MF of other programs: a box of 2 × 3 × 4 with a corner at the origin, placed by the file."""
 
 import io
 import zipfile
@@ -70,8 +70,8 @@ def test_every_unit_is_read_in_millimetres(unit, factor):
     data = package(model([thing(1)], ['objectid="1"'], f'unit="{unit}"'))
     sides = np.array([0, 0, 0, 2, 3, 4]) * factor
     assert np.allclose(measures(data), [*sides, 52 * factor**2, 24 * factor**3])
-    told = (f"its unit is the {unit}; it is read in millimetres",)
-    assert read_3mf(data).notes == (() if factor == 1 else told)
+    note = (f"its unit is the {unit}; it is read in millimetres",)
+    assert read_3mf(data).notes == (() if factor == 1 else note)
 
 
 def test_components_and_items_place_objects_by_their_transforms():
@@ -93,7 +93,7 @@ def test_a_mirrored_item_keeps_its_outside_outside():
 
 
 def test_objects_of_other_parts_may_have_equal_numbers():
-    # As slicers write projects: a file for each object, whose numbers repeat. trimesh mixes them.
+    # Projects of slicers have a file per object, and their ids repeat; trimesh confuses them.
     small, large = (model([thing(1, mesh_of(k)), thing(2, mesh_of(7))], []) for k in (1, 2))
     whole = thing(
         9,
@@ -110,7 +110,7 @@ def test_what_is_no_part_of_the_shape_is_told():
     objects = [thing(1), thing(2, kind="support"), thing(3, mesh_of(5))]
     data = package(model(objects, ['objectid="1"', 'objectid="2"']))
     assert np.allclose(measures(data), [0, 0, 0, 2, 3, 4, 52, 24])  # 3 is in no item
-    assert read_3mf(data).notes == ("1 objects are for support; left out",)
+    assert read_3mf(data).notes == ("1 objects are for support or other purposes; left out",)
     beams = mesh_of().replace("</mesh>", "<b:beamlattice/></mesh>")
     data = package(model([thing(1, beams)], ['objectid="1"']))
     assert read_3mf(data).notes == (f"elements of {LATTICE} are not understood",)
@@ -155,3 +155,17 @@ def test_a_shape_far_away_keeps_its_digits():
 def test_3mf_files_are_shapes_of_a_set(tmp_path):
     (tmp_path / "a.3MF").write_bytes(package(model([thing(1)], ['objectid="1"'])))
     assert [item.entry.path for item in make_plan(tmp_path).items] == ["a.3MF"]
+
+
+def test_modifiers_of_slicers_are_told():
+    # BambuStudio calls them "other", PrusaSlicer lists them in a table.
+    whole = thing(3, parts('objectid="1"', 'objectid="2"'))
+    bambu = package(model([thing(1), thing(2, kind="other"), whole], ['objectid="3"']))
+    assert measures(bambu)[-1] == pytest.approx(24)
+    assert read_3mf(bambu).notes == ("1 objects are for support or other purposes; left out",)
+    content = io.BytesIO(package(model([thing(1)], ['objectid="1"'])))
+    with zipfile.ZipFile(content, "a") as archive:
+        entry = '<metadata type="volume" key="modifier" value="1"/>'
+        archive.writestr("Metadata/Slic3r_PE_model.config", f"<config>{entry}</config>")
+    notes = ("1 parts are modifiers of the slicer; read like the others",)
+    assert read_3mf(content.getvalue()).notes == notes

@@ -1,4 +1,4 @@
-"""A time budget: shares of what is left, clocks that are kept, and what is refused."""
+"""A time budget: shares of the remaining time, saved clocks, and refused values."""
 
 import json
 from types import SimpleNamespace

@@ -1,4 +1,4 @@
-"""Training shapes that stay on disk are drawn as those in memory; sets larger than memory work."""
+"""Shapes on disk are drawn like those in memory; sets larger than memory work."""
 
 import csv
 import json
@@ -31,7 +31,7 @@ def test_mapped_shapes_are_drawn_like_those_in_memory(tmp_path, monkeypatch):
     alone = TrainingClouds.load(dataset, ("shape",), "train", 100)
     assert torch.equal(alone.points, inside.points)
     mapped = TrainingClouds.load(dataset, ("shape",), "train", 100, processes=2)
-    assert isinstance(mapped.points, data.MappedRows)
+    assert isinstance(mapped.points, data.MemmapRows)
     assert mapped.points.shape == inside.points.shape
     shapes = torch.tensor([5, 0, 3])
     for seed in range(20):  # with and without a wrap at the last point
@@ -53,7 +53,7 @@ from pcgen.evaluate import reference_sets
 from pcgen.evaluate.protocol import protocol_named
 from pcgen.shapes import arrays
 from pcgen.shapes.store import Dataset
-from pcgen.train.data import MappedRows, TrainingClouds
+from pcgen.train.data import MemmapRows, TrainingClouds
 from pathlib import Path
 
 own = int(next(l for l in open("/proc/self/status") if l.startswith("VmData")).split()[1]) * 1024
@@ -68,7 +68,7 @@ arrays.IN_MEMORY = 64 * 2**20
 path = Path(sys.argv[1])
 dataset = Dataset.open(path)
 clouds = TrainingClouds.load(dataset, ("shape",), "train", 10_000)
-assert isinstance(clouds.points, MappedRows)
+assert isinstance(clouds.points, MemmapRows)
 draw = torch.Generator().manual_seed(0)
 for _ in range(20):
     shapes = torch.randint(len(clouds), (32,), generator=draw)
@@ -81,7 +81,7 @@ print(len(clouds), len(sets.reference), len(sets.training))
 
 
 def make_sparse(folder: Path, count: int, points: int) -> int:
-    """A data set whose arrays are holes in files: gigabytes that cost no disk; gives bytes."""
+    """A data set of sparse files, gigabytes that take no disk space; returns the bytes."""
     folder.mkdir()
     sizes = 0
     for name, kind in (("points", np.dtype("<f4")), ("normals", np.dtype("<f2"))):

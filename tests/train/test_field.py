@@ -1,4 +1,4 @@
-"""The stage that learns signed distances, and runs with and without it."""
+"""The stage that learns signed distances; runs with and without it."""
 
 import dataclasses
 import shutil
@@ -11,7 +11,7 @@ from pcgen.model import ShapeModel
 from pcgen.model.pack import pack
 from pcgen.train import field
 from pcgen.train.budget import SHARES
-from pcgen.train.data import MappedRows, TrainingClouds
+from pcgen.train.data import MemmapRows, TrainingClouds
 from pcgen.train.run import Run
 from pcgen.train.stage import Context
 from tests.boxes import boxes
@@ -24,7 +24,7 @@ def unit_cube(places):
 
 
 def context(folder, solids=True):
-    """Of an untrained run; its shapes are boxes, which all fill the frame of solids."""
+    """The context of an untrained run of boxes, which all fill the frame of solids."""
     lay(folder, run_files())
     shutil.rmtree(folder / "field")
     places = np.random.default_rng(0).uniform(-1.15, 1.15, (4, 300, 3))
@@ -77,11 +77,11 @@ def test_a_share_of_the_budget_is_its_own_only_where_there_are_solids(tmp_path):
 def test_places_of_a_mapped_set_are_those_of_one_in_memory(tmp_path):
     clouds = context(tmp_path).clouds
     mapped = dataclasses.replace(
-        clouds, solids=MappedRows(clouds.solids.numpy(), np.arange(4), clouds.solids.shape[1])
+        clouds, solids=MemmapRows(clouds.solids.numpy(), np.arange(4), clouds.solids.shape[1])
     )
     shapes = torch.tensor([2, 0])
     for one in (clouds, mapped):
-        assert one.solid_shapes.tolist() == [0, 2, 3]
+        assert one.shapes_with_solids.tolist() == [0, 2, 3]
     first, second = (
         one.draw_solids(shapes, 200, torch.Generator().manual_seed(3)) for one in (clouds, mapped)
     )

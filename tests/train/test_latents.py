@@ -1,4 +1,4 @@
-"""The base stage: both of its transports end by the clock, and what is said of it."""
+"""The base stage: both of its transports end by the clock, and it is reported."""
 
 import dataclasses
 from types import SimpleNamespace
@@ -21,7 +21,7 @@ ENCODING = 40.0
 
 @pytest.fixture
 def clock(monkeypatch):
-    """Seconds that pass while latents are encoded, and whenever a solver looks at the clock."""
+    """A clock that advances while latents are encoded, and whenever a solver reads it."""
     now = SimpleNamespace(seconds=1000.0, tick=4.0)
 
     def monotonic():
@@ -66,24 +66,24 @@ def test_the_stage_ends_by_the_clock_and_says_so(clock, tmp_path, capsys):
     assert share <= clock.seconds - begun <= 1.1 * share + 3 * clock.tick
     assert facts["map"]["status"] == "budget"
     assert facts["map"]["dead"] == 0
-    said = capsys.readouterr().err
-    assert "the map from the base to the latents was ended by its budget of" in said
+    message = capsys.readouterr().err
+    assert "the map from the base to the latents was ended by its budget of" in message
     coupling = LatentCoupling.load(tmp_path / "base", None, 1)
     assert coupling.omega.sample(5, torch.Generator()).isfinite().all()
     assert coupling.potential.isfinite().all()
 
 
 def test_a_base_ends_by_the_clock_too(clock, tmp_path, capsys, monkeypatch):
-    """Steps are so slow that a base gets a few, and so does the map, here from noise."""
+    """Steps are so slow that the base and the map get only a few."""
     clock.tick, begun, couple = 12.0, clock.seconds, stage.couple
     noise = base.fit("standard", torch.zeros(2, 6), generator=torch.Generator())
     monkeypatch.setattr(stage, "couple", lambda _, *rest: couple(noise, *rest))
     stage.train(context_of(tmp_path, 20.0, "ae-ot", tolerance=1e-5))
     share = 1200 * SHARES["base"]
     assert share <= clock.seconds - begun <= 1.1 * share + 4 * clock.tick
-    said = capsys.readouterr().err
-    assert f"the transport was ended by its budget of {(share - ENCODING) / 3:.3g} s" in said
-    assert "the map from the base to the latents was ended by its budget" in said
+    message = capsys.readouterr().err
+    assert f"the transport was ended by its budget of {(share - ENCODING) / 3:.3g} s" in message
+    assert "the map from the base to the latents was ended by its budget" in message
     coupling = LatentCoupling.load(tmp_path / "base", None, 1)
     assert coupling.omega.sample(5, torch.Generator()).isfinite().all()
     assert coupling.potential.isfinite().all()

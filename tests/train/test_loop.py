@@ -109,7 +109,7 @@ def test_a_step_leaves_denormal_numbers_to_the_rest_of_the_process(tmp_path):
 
 
 class Clocked(Trainer):
-    """A step takes ``cost`` seconds of a clock of its own, by the number of the step."""
+    """A step takes ``cost(step)`` seconds of its own clock."""
 
     def __init__(self, *args, cost, **options):
         super().__init__(*args, **options)
@@ -158,7 +158,7 @@ def test_a_stopped_loop_goes_on_with_the_time_it_had_used(tmp_path):
 
 def test_a_process_follows_the_clock_of_the_first(tmp_path):
     class Other:
-        """A group whose first process says that twice the time has gone."""
+        """A group whose first process reports twice the time."""
 
         size, rank, first = 2, 1, False
 
@@ -184,7 +184,7 @@ def test_a_loop_needs_a_time_that_is_positive(seconds):
 
 
 def full_above(rows):
-    """A loss for which a device has the memory of so many rows."""
+    """A loss on a device that has memory for this many rows."""
 
     def loss(module, generator):
         x = mine(torch.randn(whole(8, generator), 2, generator=generator), generator)

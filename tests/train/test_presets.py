@@ -1,4 +1,4 @@
-"""The presets: every one builds, and the one for a GPU takes its steps on a CPU too."""
+"""All presets can be built, and that for a GPU takes steps on a CPU too."""
 
 import dataclasses
 

@@ -1,4 +1,4 @@
-"""Teacher, then student: what the student begins as, and what its loss is given."""
+"""Teacher, then student: the initial weights of the student, and the inputs of its loss."""
 
 from types import SimpleNamespace
 
@@ -15,7 +15,7 @@ LOOPS = (LoopSettings(steps=5, batch=1, rate=0.1), LoopSettings(steps=3, batch=1
 
 
 def train(folder, watch=None):
-    """Pull a weight towards 10, then towards 20; returns what the student's loss met."""
+    """Pull a weight towards 10, then 20; returns the weights that the student's loss saw."""
     context = SimpleNamespace(
         run=SimpleNamespace(path=folder, stage=lambda name: folder / name),
         device="cpu",
@@ -26,19 +26,19 @@ def train(folder, watch=None):
         watch=watch,
         read=lambda path, schema: checkpoint.load(path, schema)[0],
     )
-    met = []
+    seen = []
 
     def teacher_loss(module, generator):
         return (module.weight - 10).square().sum()
 
     def student_loss(module, average, teacher, generator):
-        met.append([float(m.weight.detach()) for m in (module, average, teacher)])
+        seen.append([float(m.weight.detach()) for m in (module, average, teacher)])
         return (module.weight - 20).square().sum()
 
     fit_teacher_and_student(
         context, "toy", lambda: nn.Linear(1, 1, bias=False), teacher_loss, student_loss, loops=LOOPS
     )
-    return met
+    return seen
 
 
 def test_the_student_begins_as_its_teacher(tmp_path):

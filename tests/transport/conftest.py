@@ -1,4 +1,4 @@
-"""One thread: the products here are small, and results then do not depend on the machine."""
+"""One thread: the products are small, and results do not depend on the machine."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""The command in-process: what it writes, prints and refuses; pictures."""
+"""The command in-process: what it writes, prints and refuses; plots."""
 
 import json
 import re
@@ -87,7 +87,7 @@ def test_weights_a_warm_start_and_a_picture_are_taken(atoms, tmp_path, capsys):
 def test_the_evidence_is_readable(atoms, tmp_path, capsys, method, words):
     _, text, _ = run(capsys, atoms, "--out", tmp_path / "map.npz", "--method", method)
     assert all(word in text for word in (*words, "primal", "written"))
-    assert ("chi2" in text) == (method == "semidual")  # it is no figure of an exact method
+    assert ("chi2" in text) == (method == "semidual")  # an exact method has none
 
 
 @pytest.mark.parametrize(
@@ -95,11 +95,11 @@ def test_the_evidence_is_readable(atoms, tmp_path, capsys, method, words):
     [
         ("newton", r"^digits +8/8  Newton step \d, error \de-\d\d  took 0 s$"),
         ("semidual", r"^samples +\d+/3900  (averaging|level \d)  took \d+ s$"),
-        ("line", "^$"),
+        ("univariate", "^$"),
     ],
 )
-def test_progress_tells_what_the_method_does(atoms, tmp_path, capsys, method, told):
-    if method == "line":
+def test_progress_shows_what_the_method_does(atoms, tmp_path, capsys, method, told):
+    if method == "univariate":
         np.save(atoms, np.arange(6.0)[:, None])
     main(["transport", str(atoms), "--out", str(tmp_path / "map.npz"), "--method", method])
     assert re.search(told, capsys.readouterr().err.strip())
@@ -150,7 +150,7 @@ def test_a_picture_in_3d_is_refused_before_solving(tmp_path, capsys):
 def test_the_exact_method_is_chosen_where_there_is_one():
     rng = np.random.default_rng(0)
     flat = rng.normal(size=(10, 1)) * np.ones((1, 4))
-    assert choose_method(SemidiscreteProblem(GaussianSource(4), flat)) == "line"
+    assert choose_method(SemidiscreteProblem(GaussianSource(4), flat)) == "univariate"
     assert choose_method(SemidiscreteProblem(UniformCube(4), flat)) == "semidual"
     plane = rng.normal(size=(10, 2))
     assert choose_method(SemidiscreteProblem(UniformCube(2), plane)) == "newton"
@@ -159,19 +159,21 @@ def test_the_exact_method_is_chosen_where_there_is_one():
         "semidual"
     )
     copies = SemidiscreteProblem(UniformCube(4), np.full((20, 4), 0.1))
-    assert choose_method(copies) == "line"
+    assert choose_method(copies) == "univariate"
     solution = AutoSolver().solve(copies, torch.Generator().manual_seed(0))
     assert solution.evidence.converged
     assert (solution.potential == 0).all()
     with pytest.raises(InputError, match="method must be one of"):
         AutoSolver(method="simplex")
+    with pytest.warns(DeprecationWarning, match="is now 'univariate'"):
+        assert AutoSolver(method="line").method == "univariate"
 
 
 def test_every_method_is_reached_through_one_solver():
     rng = np.random.default_rng(0)
     line, plane = rng.normal(size=(10, 1)), rng.normal(size=(10, 2))
     for source, atoms, method in [
-        (GaussianSource(1), line, "line"),
+        (GaussianSource(1), line, "univariate"),
         (UniformCube(2), plane, "newton"),
         (GaussianSource(4), np.c_[plane, plane**2], "semidual"),
     ]:
@@ -179,12 +181,12 @@ def test_every_method_is_reached_through_one_solver():
         solver, draw = AutoSolver(), torch.Generator().manual_seed(0)
         solution = solver.solve(problem, draw, on_step=steps.append).require_converged()
         assert solution.evidence.method == method
-        assert len(steps) == (0 if method == "line" else solution.evidence.steps)
+        assert len(steps) == (0 if method == "univariate" else solution.evidence.steps)
         again = solver.solve(problem, draw, start=solution)
         assert again.evidence.samples == 0
 
 
-def test_walls_and_cells_of_the_picture_belong_to_the_map(tmp_path):
+def test_facets_and_cells_of_the_plot_are_those_of_the_map(tmp_path):
     angle = torch.arange(80) % 2 * 4.0
     noise = 0.1 * torch.randn(80, 2, generator=torch.Generator().manual_seed(0))
     problem = SemidiscreteProblem(GaussianSource(2), torch.stack([angle, angle * 0], 1) + noise)
@@ -193,7 +195,7 @@ def test_walls_and_cells_of_the_picture_belong_to_the_map(tmp_path):
     picture = cell_geometry(extended)
     middle = torch.from_numpy(picture.facets.mean(1))
     mapped = extended(middle)
-    assert mapped.gap.max() < 1e-6  # the middle of a wall is on it
+    assert mapped.gap.max() < 1e-6  # the middle of a facet is on it
     assert np.allclose(mapped.jump.numpy(), picture.jump, rtol=1e-6)
     # Two modes left and right: the singular set is the line between them, near x = 0.
     assert 0 < picture.singular.sum() < len(picture.singular) / 2
@@ -207,7 +209,7 @@ def test_walls_and_cells_of_the_picture_belong_to_the_map(tmp_path):
 
 
 def test_a_solve_that_was_stopped_goes_on_to_the_same_bits(atoms, tmp_path, capsys, monkeypatch):
-    """Stopped in each phase, twice; what another command left is not gone on with."""
+    """Stopped twice in each phase; the state of another command is not resumed."""
     words = (atoms, "--method", "semidual", "--tolerance", 0.05, "--quiet")
     assert main(["transport", *map(str, words), "--out", str(tmp_path / "whole.npz")]) == 0
     monkeypatch.setattr(solve_checkpoint, "SAVE_EVERY_S", 0.0)

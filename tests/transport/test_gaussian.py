@@ -1,4 +1,4 @@
-"""The Bures map against the closed form, POT, and itself at low rank."""
+"""The Bures map agrees with the closed form, POT, and itself at low rank."""
 
 import numpy as np
 import ot

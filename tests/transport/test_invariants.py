@@ -1,4 +1,4 @@
-"""What an exact potential does when the atoms are shifted, scaled, permuted or mirrored."""
+"""The exact potential of shifted, scaled, permuted or mirrored atoms."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ quick = settings(max_examples=15, deadline=None)
 
 
 def problem(seed, dim, count=12):
-    """Atoms with uneven weights, at least a little apart."""
+    """Atoms with uneven weights and a minimum distance."""
     random = np.random.default_rng(seed)
     atoms = random.normal(size=(count, dim)) + 3 * random.integers(-1, 2, (count, 1))
     weights = random.uniform(0.2, 1, count)

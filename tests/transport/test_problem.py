@@ -1,4 +1,4 @@
-"""What a problem accepts, what it refuses, and how it says so."""
+"""What a problem accepts and refuses, and its error messages."""
 
 import numpy as np
 import pytest

@@ -27,7 +27,7 @@ class FakeModel:
         return SimpleNamespace(z=torch.full((count, 3), float(seed)), category=torch.tensor([row]))
 
     def encode(self, clouds):
-        """What :meth:`decode` would make clouds of these heights of."""
+        """Latents that :meth:`decode` turns into clouds of these heights."""
         boxed = clouds / clouds[..., [0, 2]].abs().amax((1, 2), keepdim=True)
         return (boxed[..., 1].abs().amax(1, keepdim=True) - 1).expand(-1, 3)
 

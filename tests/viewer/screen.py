@@ -1,4 +1,4 @@
-"""A display of its own under Xvfb, with one program on it that is driven and looked at."""
+"""A display under Xvfb with one program, which tests drive and take pictures of."""
 
 import os
 import select
@@ -20,7 +20,7 @@ GRAB = (170, 170, 170)  # colour of what one takes hold of in a slider
 
 
 class Server:
-    """Xvfb that answers clients; a display that dies while it starts is replaced by another."""
+    """Xvfb that answers clients; a display that dies at the start is replaced."""
 
     def __init__(self, folder):
         self.log = folder / "xvfb.txt"
@@ -46,7 +46,7 @@ class Server:
         self.environment.pop("WAYLAND_DISPLAY", None)
 
     def _answers(self):
-        """Whether a client gets through; False where the server ended."""
+        """Whether a client can connect; False if the server has ended."""
         end = time.monotonic() + PATIENCE_S
         while self.process.poll() is None:
             words = ["xdotool", "getdisplaygeometry"]
@@ -60,7 +60,7 @@ class Server:
         return False
 
     def client(self, *words):
-        """Run a client to its end; one that the server would not let in tries again."""
+        """Run a client to its end; try again if the server refuses it."""
         end = time.monotonic() + PATIENCE_S
         while True:
             client = subprocess.run(
@@ -77,7 +77,7 @@ class Server:
             time.sleep(0.1)
 
     def close(self):
-        """Ask the server to end, so that it takes its lock and socket along."""
+        """Ask the server to end, so that it removes its lock and socket."""
         _end(self.process)
 
 
@@ -106,12 +106,12 @@ class Screen:
         self.tell("key", name)
 
     def click(self, x, y):
-        """As a hand does it: a press between two frames would not be seen."""
+        """Press like a hand: the window would miss a press between two frames."""
         self.tell("mousemove", str(x), str(y), "sleep", "0.5", "mousedown", "1", "sleep", "0.7",
                   "mouseup", "1")  # fmt: skip
 
     def drag(self, start, end):
-        """As a hand does it: with many places between, and time at each."""
+        """Drag like a hand: with many positions on the way, and time at each."""
         words = ["mousemove", *map(str, start), "sleep", "0.3", "mousedown", "1"]
         for share in np.linspace(0.1, 1, 10):
             place = np.array(start) + share * (np.array(end) - start)
@@ -119,7 +119,7 @@ class Screen:
         self.tell(*words, "sleep", "0.3", "mouseup", "1")
 
     def sliders(self, picture):
-        """Where one can take hold of each slider that is enabled, (x, y) from top to bottom."""
+        """The handles (x, y) of all enabled sliders, from top to bottom."""
         from scipy import ndimage
 
         label, _ = ndimage.label((np.abs(picture - GRAB) <= 4).all(-1))
@@ -138,7 +138,7 @@ class Screen:
         return np.asarray(Image.open(path).convert("RGB")).astype(int)
 
     def wait(self, ready, again=None):
-        """The first picture that is ``ready``; ``again`` is done every half minute till then."""
+        """The first picture that is ``ready``; until then ``again`` is called every half minute."""
         end = time.monotonic() + PATIENCE_S
         next_try = time.monotonic() + 30
         while True:
@@ -154,7 +154,7 @@ class Screen:
 
 
 def _line(read):
-    """What is written up to the first newline; nothing where the writer ends before it."""
+    """The text up to the first newline; empty if the writer ends before it."""
     end, text = time.monotonic() + PATIENCE_S, b""
     while not text.endswith(b"\n"):
         left = end - time.monotonic()

@@ -1,4 +1,4 @@
-"""Background work: results come back in order, and only the newest wish counts."""
+"""Background work: results arrive in order, and only the newest request counts."""
 
 import queue
 import threading
@@ -8,7 +8,7 @@ from pcgen.viewer.background import Jobs
 
 
 class Desk:
-    """Collects what the worker delivers, as a window's loop would."""
+    """Collects the results of the worker, like the loop of a window."""
 
     def __init__(self):
         self.calls = queue.Queue()

@@ -1,4 +1,4 @@
-"""`pcgen view` where no window opens: pictures, and one clear line."""
+"""`pcgen view` without a window: pictures, and one clear error."""
 
 import json
 import os
@@ -150,7 +150,7 @@ def test_what_the_process_of_the_window_refuses_is_told_by_the_command(samples_f
 
 
 def test_a_window_gets_ready_while_its_graphics_are_probed(tmp_path):
-    """It opens after that, and is told of the driver; of a problem, it is ended."""
+    """It opens after the probe, with the driver that was found; a problem ends it."""
     child = (
         f"import sys; folder = {str(tmp_path)!r}; open(folder + '/ready', 'w').close(); "
         "word = sys.stdin.buffer.readline(); open(folder + '/word', 'wb').write(word); "
@@ -172,7 +172,7 @@ def test_a_window_gets_ready_while_its_graphics_are_probed(tmp_path):
 
 
 def test_the_window_ends_with_the_command(tmp_path):
-    """However the command ends: even a killed one leaves no window behind."""
+    """However the command ends, even by a kill, no window is left."""
     child = (
         "import os, sys, threading, time; sys.path[:] = sys.argv[3:]; "
         "from pcgen.viewer.window_process import end_with_parent; "

@@ -1,4 +1,4 @@
-"""The viewer without a window: what each command does to what is drawn."""
+"""The viewer without a window: the effect of each command on the drawing."""
 
 from types import SimpleNamespace
 
@@ -96,11 +96,11 @@ def test_the_flow_slider_moves_points_from_base_to_shape(run_source):
 
 def test_a_way_too_short_to_be_seen_is_drawn_longer_and_says_so():
     controller = started(RunSource(FakeModel(apart=0.001), points=64))
-    said = "mean distance from base to shape"
-    assert said not in dict(controller.facts())
+    message = "mean distance from base to shape"
+    assert message not in dict(controller.facts())
     at_the_end = drawn(controller)["points"].vertices
     controller.scrub(0.5)
-    assert dict(controller.facts())[said] == "0.00173, drawn 100 times as long"
+    assert dict(controller.facts())[message] == "0.00173, drawn 100 times as long"
     shift = drawn(controller)["points"].vertices - at_the_end
     assert np.allclose(shift, 100 * 0.5 * 0.001, atol=1e-4)
     controller.toggle("base")
@@ -146,7 +146,7 @@ def test_playing_starts_at_the_base_and_stops_at_the_shape(run_source):
 
 
 def test_two_pinned_shapes_are_blended_along_their_transport_map():
-    """The seeds 0 and 4 are boxes 1 and 5 times as high as wide; proportions mix by logarithm."""
+    """The seeds 0 and 4 are boxes 1 and 5 times as high as wide; proportions mix geometrically."""
     controller = started(RunSource(FakeModel(), points=2048))
     controller.blend(0.5)
     assert "pin two shapes first" in controller.state.status

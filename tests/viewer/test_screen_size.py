@@ -1,4 +1,4 @@
-"""A window is as large as wanted, or as the screen."""
+"""A window has the requested size, or that of the screen."""
 
 import os
 

@@ -47,7 +47,7 @@ def test_an_address_that_is_none_of_this_machine_is_refused_at_once(run_source, 
 
 
 class Served:
-    """A page on a thread of its own, and a browser that looks at it."""
+    """A page in its own thread, and a browser that shows it."""
 
     def __init__(self, controller, folder):
         self.page = web.Page(controller, "test", port=18_080)
@@ -71,7 +71,7 @@ class Served:
             self.browser.settle()
 
     def click(self, label):
-        """Press the button that reads ``label``."""
+        """Press the button with the text ``label``."""
         found = f"[...document.querySelectorAll('button')].find((b) => b.innerText === '{label}')"
         self.browser.wait(f"!!{found} && !{found}.disabled")
         self.browser.run(f"{found}.click()")

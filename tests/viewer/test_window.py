@@ -1,4 +1,4 @@
-"""The window for real, under Xvfb with the software driver: drawn, driven by events, looked at."""
+"""The real window, under Xvfb with the software driver: drawing and events."""
 
 import os
 import signal
@@ -26,7 +26,7 @@ def blue(picture):
 
 
 def scene(picture):
-    """The middle of the scene, without the words above and below and the panel to the right."""
+    """The middle of the scene, without the captions and the panel."""
     return picture[220:740, :900]
 
 

@@ -25,6 +25,7 @@ READERS: dict[str, Reader] = {
     ".stl": read_stl,
     ".glb": read_gltf,
     ".gltf": read_gltf,
+    ".vrm": read_gltf,
     ".3mf": read_3mf,
     ".xyz": read_text,
     ".xyzn": read_text,
@@ -36,7 +37,7 @@ READERS: dict[str, Reader] = {
     ".csv": read_text,
 }
 #: Suffixes that usually mean meshes; of several files of one shape, the first of these is used.
-MESH_SUFFIXES = (".obj", ".off", ".ply", ".stl", ".glb", ".gltf", ".3mf")
+MESH_SUFFIXES = (".obj", ".off", ".ply", ".stl", ".glb", ".gltf", ".3mf", ".vrm")
 POINT_SUFFIXES = (".xyz", ".xyzn", ".xyzrgb", ".pts", ".pcd", ".asc")
 #: Suffixes of text that may be clouds, see :func:`pcgen.shapes.formats.text.looks_like_points`.
 LOOSE_SUFFIXES = (".txt", ".csv")
@@ -53,17 +54,20 @@ _SPLAT = "it holds Gaussians; export it as PLY"
 _VOLUME = "it holds neither a surface nor surface points"
 #: Unsupported files of shapes, and what to do about them.
 UNUSABLE: dict[str, str] = {
-    **dict.fromkeys((".fbx", ".blend", ".abc", ".usd", ".usda", ".usdc", ".usdz"), _BLENDER),
+    **dict.fromkeys((".fbx", ".blend", ".abc", ".usd", ".usda", ".usdc", ".usdz", ".pmx", ".pmd",
+                     ".nif"), _BLENDER),
     **dict.fromkeys((".dae", ".3ds", ".x3d", ".wrl", ".lwo", ".ac", ".dxf", ".amf", ".x", ".b3d",
                      ".md2", ".md3", ".ms3d", ".ase", ".smd"), _ASSIMP),
-    **dict.fromkeys((".max", ".ma", ".mb", ".c4d", ".skp"), "export it as glTF or OBJ there"),
-    **dict.fromkeys((".step", ".stp", ".iges", ".igs", ".brep", ".3dm", ".ifc"), _CAD),
+    **dict.fromkeys((".max", ".ma", ".mb", ".c4d", ".skp", ".bgeo", ".ztl", ".unitypackage",
+                     ".uasset"), "export it as glTF or OBJ in the program that made it"),
+    **dict.fromkeys((".step", ".stp", ".iges", ".igs", ".brep", ".3dm", ".ifc", ".dwg"), _CAD),
+    **dict.fromkeys((".osg", ".osgb", ".ive"), "convert it with: osgconv IN OUT.obj"),
     **dict.fromkeys((".sldprt", ".sldasm", ".catpart", ".prt", ".jt", ".x_t", ".sat", ".f3d"),
                     "export it as STL or OBJ in the program that made it"),
     **dict.fromkeys((".las", ".laz", ".e57", ".ptx"), _SCAN),
     **dict.fromkeys((".fls", ".rcp"), "export it as PLY or E57 in the program of the scanner"),
     **dict.fromkeys((".bag", ".mcap"), "save the clouds that it records as PCD"),
-    **dict.fromkeys((".vtk", ".vtu", ".msh", ".mesh", ".meshb", ".inp", ".nas", ".su2",
+    **dict.fromkeys((".vtk", ".vtu", ".msh", ".mesh", ".meshb", ".inp", ".nas", ".bdf", ".su2",
                      ".xdmf"), _MESHIO),
     **dict.fromkeys((".vtp", ".ctm", ".vrml", ".x3dv"),
                     "open it in ParaView or MeshLab and save it as PLY"),
@@ -77,5 +81,5 @@ UNUSABLE: dict[str, str] = {
     **dict.fromkeys((".pkl", ".pickle"), "it could run code; save its arrays with numpy.savez"),
     **dict.fromkeys((".mat", ".tfrecord", ".lmdb"), "save its clouds as .npy, (N, P, 3)"),
     **dict.fromkeys((".splat", ".ksplat", ".spz"), _SPLAT),
-    **dict.fromkeys((".binvox", ".vox", ".nii"), _VOLUME),
+    **dict.fromkeys((".binvox", ".vox", ".nii", ".vdb", ".nrrd", ".mha"), _VOLUME),
 }  # fmt: skip

@@ -164,17 +164,17 @@ class _Scene:
         coarse = {n for own in extensions for n in own.get("MSFT_lod", {}).get("ids", ())}
         found, waiting = [], list(reversed(roots))
         hidden, coarser = 0, len(coarse.intersection(range(len(nodes))))
+        seen = set(coarse)  # some programs list children among the roots too
         while waiting:
             number = waiting.pop()
-            node = nodes[number]
-            if number in coarse:
+            if number in seen:
                 continue
+            seen.add(number)
+            node = nodes[number]
             if extensions[number].get("KHR_node_visibility", {}).get("visible", True) is False:
                 hidden += 1
                 continue
             found.append(number)
-            if len(found) > len(nodes):
-                raise MeshError("not a readable glTF file: its nodes form a cycle")
             waiting += reversed(node.get("children", []))
         if hidden:
             self._notes.append(f"{hidden} nodes of the glTF file are invisible; left out")

@@ -15,9 +15,9 @@ from pcgen.shapes.formats.raw import RawShape, Sibling, parse_numbers
 #: What an OBJ file may have beside faces; ``bzp`` and ``bsp`` are the first version's patches.
 _NO_FACES = {
     b"surf": "free-form surfaces", b"bzp": "Bézier patches", b"bsp": "B-spline patches",
-    b"curv": "curves", b"l": "lines", b"p": "points",
+    b"curv": "curves", b"l": "lines", b"p": "points", b"call": "calls of other files",
 }  # fmt: skip
-_OTHERS = re.compile(rb"\n(surf|bzp|bsp|curv|l|p|fo) ")
+_OTHERS = re.compile(rb"\n(surf|bzp|bsp|curv|l|p|fo|call) ")
 
 
 def read_obj(data: bytes, sibling: Sibling | None = None) -> RawShape:
@@ -32,7 +32,7 @@ def read_obj(data: bytes, sibling: Sibling | None = None) -> RawShape:
     data = _plain_lines(data)
     lines = data.split(b"\n")
     vertex_lines = [line[2:] for line in lines if line[:2] == b"v "]
-    others = Counter(_OTHERS.findall(data))
+    others = Counter(_OTHERS.findall(b"\n" + data))
     if others[b"fo"]:  # the first version's word for a face
         lines = [b"f " + line[3:] if line[:3] == b"fo " else line for line in lines]
     face_lines = [line[2:] for line in lines if line[:2] == b"f "]

@@ -23,6 +23,8 @@ _MAGIC = re.compile(
 _COMMENT = re.compile(rb"#[^\n\r]*")
 Table = NDArray[np.float64]
 Integers = NDArray[np.int64]
+#: Vertices, corners and sizes of the faces, and what the counts do not cover, such as "2 lines".
+Content = tuple[Table, Integers, Integers, str]
 
 
 def read_off(data: bytes, sibling: Sibling | None = None) -> RawShape:
@@ -48,22 +50,25 @@ def read_off(data: bytes, sibling: Sibling | None = None) -> RawShape:
     columns = width + normal + 4 * (b"C" in kind) + 2 * (b"ST" in kind)
     try:
         if magic["binary"]:
-            table, corners, sizes = _read_binary(body, columns, bool(magic["any"]))
+            table, corners, sizes, left = _read_binary(body, columns, bool(magic["any"]))
         else:
             body = _without_dimension(body) if magic["any"] else body
-            table, corners, sizes = _read_lines(body, width, normal) or _read_stream(body, columns)
+            content = _read_lines(body, width, normal) or _read_stream(body, columns)
+            table, corners, sizes, left = content
     except (ValueError, IndexError, OverflowError) as error:
         raise MeshError(f"the OFF file is truncated or damaged ({error})") from None
     vertices = table[:, :3]
     if width == 4:
         with np.errstate(all="ignore"):
             vertices = vertices / table[:, 3:4]
+    said = (f"{left} after the last face of the OFF file are left out",) if left else ()
     if not len(sizes):
-        return RawShape(vertices, normals=table[:, width : width + 3] if normal else None)
+        normals = table[:, width : width + 3] if normal else None
+        return RawShape(vertices, normals=normals, notes=said)
     if sizes.min() < 0 or sizes.sum() != len(corners):
         raise MeshError("a face of the OFF file has fewer corners than it says")
     faces, notes = triangles(vertices, corners, sizes)
-    return RawShape(vertices, faces, notes=notes)
+    return RawShape(vertices, faces, notes=(*said, *notes))
 
 
 def _without_dimension(body: bytes) -> bytes:
@@ -88,8 +93,8 @@ def _checked(vertices: int, faces: int) -> tuple[int, int]:
     return vertices, faces
 
 
-def _read_lines(body: bytes, width: int, normal: int) -> tuple[Table, Integers, Integers] | None:
-    """Vertices, corners and sizes of a file with one item per line; None for other files."""
+def _read_lines(body: bytes, width: int, normal: int) -> Content | None:
+    """The content of a file with one item per line; None for other files."""
     lines = [line for line in (raw.strip() for raw in body.splitlines()) if line]
     first = lines[0].split() if lines else []
     if len(first) not in (2, 3):
@@ -107,12 +112,14 @@ def _read_lines(body: bytes, width: int, normal: int) -> tuple[Table, Integers, 
         sizes = np.array([int(face[0]) for face in words], np.int64)
         # Numbers after the corners of a face are its colour.
         flat = [int(word) for face in words for word in face[1 : 1 + max(int(face[0]), 0)]]
-        return parse_numbers(lines[1:end], columns), np.array(flat, np.int64), sizes
+        left = len(lines) - end - face_count
+        table = parse_numbers(lines[1:end], columns)
+        return table, np.array(flat, np.int64), sizes, f"{left} lines" if left else ""
     except (ValueError, OverflowError):
         return None
 
 
-def _read_stream(body: bytes, columns: int) -> tuple[Table, Integers, Integers]:
+def _read_stream(body: bytes, columns: int) -> Content:
     """As :func:`_read_lines`, ignoring line breaks; faces have no colours."""
     words = body.split()
     count, face_count = _counts(words)
@@ -130,20 +137,18 @@ def _read_stream(body: bytes, columns: int) -> tuple[Table, Integers, Integers]:
         place += 1 + max(sizes[-1], 0)
     if place != len(values):
         raise ValueError(f"its faces have {place} numbers, {len(values)} are there")
-    return table, np.array(flat, np.int64), np.array(sizes, np.int64)
+    return table, np.array(flat, np.int64), np.array(sizes, np.int64), ""
 
 
-def _read_binary(
-    body: bytes, columns: int, has_dimension: bool
-) -> tuple[Table, Integers, Integers]:
+def _read_binary(body: bytes, columns: int, has_dimension: bool) -> Content:
     """As :func:`_read_lines`, for Geomview's binary form: big-endian, each face with a colour."""
     start = 4 * has_dimension
     if has_dimension and body[:4] != b"\0\0\0\3":
         raise MeshError("nOFF of a dimension other than 3; only 3D shapes are read")
     count, face_count = _checked(*np.frombuffer(body, ">i4", 2, start).tolist())
     table = np.frombuffer(body, ">f4", count * columns, start + 12).reshape(count, columns)
-    left = body[start + 12 + table.nbytes :]
-    values = np.frombuffer(left[: len(left) // 4 * 4], ">i4").astype(np.int64)
+    rest = body[start + 12 + table.nbytes :]
+    values = np.frombuffer(rest[: len(rest) // 4 * 4], ">i4").astype(np.int64)
     sizes, flat, place = [], [], 0
     for _ in range(face_count):
         size = max(int(values[place]), 0)
@@ -153,4 +158,5 @@ def _read_binary(
     if place > len(values):
         raise ValueError("its last face is cut off")
     corners = np.concatenate(flat) if flat else np.zeros(0, np.int64)
-    return table.astype(np.float64), corners, np.array(sizes, np.int64)
+    left = f"{len(values) - place} numbers" if len(values) > place else ""
+    return table.astype(np.float64), corners, np.array(sizes, np.int64), left

@@ -64,7 +64,7 @@ def _pcd_columns(
     if not total:
         return {name: np.zeros(0) for name in names}
     if coding == "ascii":
-        lines = [line for line in body.splitlines() if line.strip()][:total]
+        lines = [line for line in body.splitlines() if line.strip()]
         if len(lines) != total:
             raise ValueError(f"the header states {total} points, the file holds {len(lines)}")
         table = parse_numbers(lines, sum(counts))
@@ -75,7 +75,10 @@ def _pcd_columns(
             (f"{name}.{k}", kind, (count,))
             for k, (name, kind, count) in enumerate(zip(names, kinds, counts, strict=True))
         ]
-        rows = np.frombuffer(body, np.dtype(fields), total)
+        kind = np.dtype(fields)
+        if (held := len(body) // kind.itemsize) > total:
+            raise ValueError(f"the header states {total} points, the file holds {held}")
+        rows = np.frombuffer(body, kind, total)
         return {name: rows[f"{name}.{k}"][:, 0] for k, name in enumerate(names)}
     if coding != "binary_compressed":
         raise ValueError(f"DATA {coding} is unknown")

@@ -31,6 +31,7 @@ _VERTICES = ("vertex", "vertices", "point", "points")
 #: Elements of faces.
 FACES = ("face", "faces", "triangle", "triangles", "polygon", "polygons", "tristrips")
 _CORNERS = ("vertex_indices", "vertex_index", "indices", "vertex_ids", "vertices")
+_PADDING = 8  # bytes that may follow the last element, such as a line break
 _ORDERS = {"ascii": "", "binary_little_endian": "<", "binary_big_endian": ">"}
 
 
@@ -62,7 +63,7 @@ def read_ply(data: bytes, sibling: Sibling | None = None) -> RawShape:
     try:
         if not order:
             data, order, elements, body = *_numbers_of(data[body:], elements), 0
-        columns = _read_elements(data, body, order, elements)
+        columns, end = _read_elements(data, body, order, elements)
     except (ValueError, OverflowError, IndexError, struct.error) as error:
         raise MeshError(f"the PLY file is truncated or damaged ({error})") from None
     found = next((columns[name] for name in _VERTICES if name in columns), {})
@@ -75,6 +76,8 @@ def read_ply(data: bytes, sibling: Sibling | None = None) -> RawShape:
         for element in elements
         if element.count and element.name not in (*_VERTICES, *FACES)
     )
+    if len(data) - end > _PADDING:
+        notes += ("the PLY file holds more than its header states; the rest is left out",)
     if {"rot_0", "scale_0"} <= vertex.keys():
         notes += ("its points are centres of Gaussians, whose sizes are left out",)
     corners, sizes = _polygons(columns)
@@ -172,7 +175,8 @@ def _numbers_of(body: bytes, elements: list[_Element]) -> tuple[bytes, str, list
 
 def _read_elements(
     data: bytes, start: int, order: str, elements: list[_Element]
-) -> dict[str, dict[str, Any]]:
+) -> tuple[dict[str, dict[str, Any]], int]:
+    """The columns of each element, and the offset of what follows the last one."""
     columns: dict[str, dict[str, Any]] = {}
     for element in elements:
         if element.has_list and element.count:
@@ -182,7 +186,7 @@ def _read_elements(
         table = np.frombuffer(data, kind, element.count, start)
         columns[element.name] = {name: table[name] for name in kind.names or ()}
         start += table.nbytes
-    return columns
+    return columns, start
 
 
 def _read_lists(

@@ -12,6 +12,7 @@ from pcgen.shapes.formats.raw import RawShape, Sibling, parse_numbers
 
 _FACET = np.dtype([("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("attribute", "<u2")])
 _VERTEX = re.compile(rb"^[ \t]*vertex[ \t]+([^\n]*)", re.IGNORECASE | re.MULTILINE)
+_WORDS = re.compile(rb"\s(vertex|endloop)\b", re.IGNORECASE)
 _LOOP_END = re.compile(rb"^[ \t]*endloop", re.IGNORECASE | re.MULTILINE)
 
 
@@ -48,6 +49,9 @@ def read_stl(data: bytes, sibling: Sibling | None = None) -> RawShape:
 
 def _read_text(data: bytes) -> RawShape:
     lines = _VERTEX.findall(data)
+    if not lines:  # all in one line
+        data = _WORDS.sub(rb"\n\1", data)
+        lines = _VERTEX.findall(data)
     if not lines:
         raise MeshError("no faces: the STL file has no facet")
     try:
@@ -63,5 +67,5 @@ def _read_text(data: bytes) -> RawShape:
     sizes = [len(_VERTEX.findall(loop)) for loop in _LOOP_END.split(data)]
     if sizes[-1]:
         raise MeshError(f"the STL file ends within a facet: {len(lines)} vertices, {loops} loops")
-    faces, told = triangles(corners, np.arange(len(corners)), np.array(sizes[:-1], np.int64))
-    return RawShape(corners, faces, notes=(*notes, *told))
+    faces, more = triangles(corners, np.arange(len(corners)), np.array(sizes[:-1], np.int64))
+    return RawShape(corners, faces, notes=(*notes, *more))

@@ -17,6 +17,8 @@ _DECIMAL_COMMA = re.compile(rb"[+-]?\d*,\d+(?:[eE][+-]?\d+)?")
 _LOOSE_COMMA = re.compile(rb",(?=\s|$)")
 _WORD = re.compile(rb"[^\s;]+")
 _QUOTED_COMMA = re.compile(rb'"([+-]?\d*),(\d+(?:[eE][+-]?\d+)?)"')
+#: Numbers with separators of thousands, "1,234.5" and "1.234,5".
+_GROUPED = re.compile(rb"[+-]?\d{1,3}(?:(?:,\d{3})+\.\d*|(?:\.\d{3})+,\d+)")
 _COMMENTS = (b"#", b"//", b"%", b"!")
 _UNIT = re.compile(rb"[\s_]*[\[(][^\])]*[\])]|_m+(?=[\s,;]|$)")  # of a column, such as [m]
 LEAST = 16  # lines of a text file that may be a cloud
@@ -57,8 +59,8 @@ def read_text(data: bytes, sibling: Sibling | None = None) -> RawShape:
         lines = [plain_nan(line).partition(b"#")[0] for line in lines]
     lines = _separated(lines)
     if lines and lines[0].strip().isdigit():
-        lines, said = _without_counts(lines)
-        notes += said
+        lines, more = _without_counts(lines)
+        notes += more
     if not lines:
         raise MeshError("no points: the file has no line 'x y z'")
     first = plain_nan(lines[0]).split()
@@ -118,19 +120,19 @@ def _header(lines: list[bytes]) -> tuple[list[bytes], list[bytes], tuple[str, ..
 
     A comment gives them if it has a name for each column.
     """
-    ignored, start, told = 0, len(lines), list[bytes]()
+    ignored, start, columns = 0, len(lines), list[bytes]()
     for k, line in enumerate(lines[:_HEAD]):
         names, words = _names(line), re.split(rb"[\s,;]+", plain_nan(line).strip(b" \t,;\r"))
         numbers = [bool(_NUMBER.fullmatch(word)) for word in words]
         named = {b"x", b"y", b"z"} <= set(names)
         if line.lstrip().startswith(_COMMENTS):
-            told = names if named else told
+            columns = names if named else columns
         elif named:
             return names, lines[k + 1 :], ()
         elif all(numbers[:3]):
             start = min(start, k)
             if len(words) > 1:  # else it is a count
-                told = told if len(told) == len(words) else []
+                columns = columns if len(columns) == len(words) else []
                 break
         else:
             ignored += 1
@@ -138,12 +140,12 @@ def _header(lines: list[bytes]) -> tuple[list[bytes], list[bytes], tuple[str, ..
                 return [], lines, ()
     if start == len(lines):
         return [], lines, ()
-    if not ignored or told:
-        return told, lines[start:], ()
-    said = "the first line has no numbers and is"
+    if not ignored or columns:
+        return columns, lines[start:], ()
+    note = "the first line has no numbers and is"
     if ignored > 1:
-        said = f"the first {ignored} lines have no numbers and are"
-    return [], lines[start:], (f"{said} ignored; columns 1 to 3 are x, y, z",)
+        note = f"the first {ignored} lines have no numbers and are"
+    return [], lines[start:], (f"{note} ignored; columns 1 to 3 are x, y, z",)
 
 
 def _is_counted(lines: list[bytes], width: int) -> bool:
@@ -172,7 +174,14 @@ def _unquoted(data: bytes) -> bytes:
     """The text without quotation marks; a comma within a quoted number is decimal."""
     if b'"' not in data:
         return data
+    data = re.sub(rb'"(%s)"' % _GROUPED.pattern, _ungrouped, data)
     return _QUOTED_COMMA.sub(rb"\1.\2", data).replace(b'"', b"")
+
+
+def _ungrouped(number: re.Match[bytes]) -> bytes:
+    """A number without separators of thousands: its last separator is the decimal one."""
+    *whole, fraction = re.split(rb"[.,]", number[1])
+    return b"".join(whole) + b"." + fraction
 
 
 def _names(line: bytes) -> list[bytes]:
@@ -211,6 +220,11 @@ def _separated(lines: list[bytes]) -> list[bytes]:
     if decimal:
         spaced = [_LOOSE_COMMA.sub(b" ", line).replace(b";", b" ") for line in lines]
         return [line.replace(b",", b".") for line in spaced]
+    if any(map(_GROUPED.fullmatch, itertools.chain.from_iterable(several))):
+        raise MeshError(
+            "its numbers seem to have separators of thousands, as in '1,234.5'; write it without "
+            "them, or with quotation marks around each number"
+        )
     if _may_be_halves(seen):
         raise MeshError(
             "its commas may separate numbers or be decimal: '0,5,1,25' may be two numbers or four; "

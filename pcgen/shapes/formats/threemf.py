@@ -1,8 +1,9 @@
 """3MF: the objects that its build section places, in millimetres.
 
-It supports units, components, transforms, and models in several parts. Objects for support are left
-out and counted; other required extensions are refused by name. Sources: 3MF Core Specification 1.3,
-sections 3 and 4; Production Extension 1.1. docs/notes/data.md compares trimesh's reader.
+It supports units, components, transforms, and models in several parts. Objects for support and
+other purposes are left out and counted; other required extensions are refused by name. Sources: 3MF
+Core Specification 1.3, sections 3 and 4; Production Extension 1.1. docs/notes/data.md compares
+trimesh's reader.
 """
 
 from __future__ import annotations
@@ -36,6 +37,8 @@ _KNOWN = (
     "http://schemas.microsoft.com/3dmanufacturing/material/2015/02",
     "http://schemas.microsoft.com/3dmanufacturing/trianglesets/2021/07",
 )  # fmt: skip
+#: Kinds of objects that are printed. BambuStudio calls its modifiers "other".
+_SOLID = ("model", "surface")
 _UNPACKED = 2**31  # bytes
 _LIMIT = 50_000_000  # vertices of all placed objects; each object counts as 100 more
 _DEPTH = 100  # of components in components
@@ -85,7 +88,7 @@ class _ObjectReader:
         self._models: dict[str, _Model] = {}
         self._meshes: list[tuple[Floats, NDArray[np.int64]]] = []
         self._strange: set[str] = set()
-        self._supports = self._size = 0
+        self._others = self._size = 0
 
     def read(self) -> RawShape:
         root = self._root()
@@ -98,12 +101,19 @@ class _ObjectReader:
             listed = f"{len(model.objects)} objects, and its build section places none of them"
             raise MeshError(f"no faces: the 3MF file has {listed}")
         notes = [f"elements of {name} are not understood" for name in sorted(self._strange)]
-        if self._supports:
-            notes.append(f"{self._supports} objects are for support; left out")
+        if self._others:
+            notes.append(f"{self._others} objects are for support or other purposes; left out")
+        if modifiers := self._modifiers():
+            notes.append(f"{modifiers} parts are modifiers of the slicer; read like the others")
         if model.unit != "millimeter":
             notes.append(f"its unit is the {model.unit}; it is read in millimetres")
         vertices, faces = joined(self._meshes)
         return RawShape(vertices * MILLIMETRES[model.unit], faces, notes=tuple(notes))
+
+    def _modifiers(self) -> int:
+        """The parts that PrusaSlicer's own table calls modifiers."""
+        name = self._names.get("metadata/slic3r_pe_model.config")
+        return self._archive.read(name).count(b'key="modifier" value="1"') if name else 0
 
     def _root(self) -> str:
         """The model that the package names, or the one at the usual place."""
@@ -165,8 +175,8 @@ class _ObjectReader:
         found = self._model(place.part).objects.get(place.name)
         if found is None:
             raise MeshError(f"not a readable 3MF file: it has no object {place.name!r}")
-        if "support" in found.kind:
-            self._supports += 1
+        if found.kind not in _SOLID:
+            self._others += 1
             return
         self._size += 100 + len(found.vertices)
         if depth > _DEPTH or self._size > _LIMIT:

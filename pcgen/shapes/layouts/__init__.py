@@ -16,7 +16,6 @@ import importlib
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Protocol, cast
 
@@ -27,17 +26,6 @@ from pcgen.shapes.items import HDF5, SHAPE_SUFFIXES, SourceItem
 from pcgen.shapes.listing import Entry, Listing, Rejected
 
 LAYOUTS = ("shapenet", "modelnet", "pc15k", "shapenetpart", "partnet", "hdf5", "folder")
-
-#: Folder names of splits.
-SPLIT_NAMES: Mapping[str, str] = {
-    "train": "train",
-    "training": "train",
-    "val": "val",
-    "valid": "val",
-    "validation": "val",
-    "test": "test",
-    "testing": "test",
-}
 
 #: Folders and ends of names that mark whole and partial shapes in completion data sets.
 WHOLE = ("complete", "completes", "gt", "ground_truth", "groundtruth")
@@ -104,27 +92,20 @@ def _layout(name: str) -> Layout:
 def whole_shapes(entries: list[Entry]) -> tuple[list[Entry], tuple[str, ...]]:
     """The files of a completion data set that hold whole shapes, and a remark on partial ones.
 
-    The folder or the end of a name tells whole shapes from partial ones; without whole ones, all
+    Folders and the ends of names distinguish whole from partial shapes; without whole ones, all
     files are used.
     """
 
-    def tells(entry: Entry, words: tuple[str, ...]) -> bool:
+    def has_word(entry: Entry, words: tuple[str, ...]) -> bool:
         *folders, name = entry.path.lower().split("/")
         end = re.split(r"[-_. ]", name.rsplit(".", 1)[0])[-1]
         return end in words or any(folder in words for folder in folders)
 
-    partial = {entry.path for entry in entries if tells(entry, _PARTIAL)}
-    if not partial or not any(tells(e, WHOLE) for e in entries if e.path not in partial):
+    partial = {entry.path for entry in entries if has_word(entry, _PARTIAL)}
+    if not partial or not any(has_word(e, WHOLE) for e in entries if e.path not in partial):
         return entries, ()
     remark = f"{len(partial)} partial clouds of a completion data set are left out"
     return [entry for entry in entries if entry.path not in partial], (remark,)
-
-
-def split_in(stem: str) -> str | None:
-    """The split in the name of a file: ``ply_data_train0``, ``test_objectdataset``."""
-    words = re.findall(r"[a-z]+", stem.lower())
-    splits = {SPLIT_NAMES[word] for word in words if word in SPLIT_NAMES}
-    return splits.pop() if len(splits) == 1 else None
 
 
 def count_ignored(listing: Listing, found: Found) -> dict[str, int]:
@@ -152,6 +133,8 @@ def skipped_remarks(listing: Listing, found: Found, loose: bool = False) -> list
         reason = UNUSABLE.get("." + suffix.rsplit(".", 1)[-1])
         if loose and suffix in LOOSE_SUFFIXES:
             reason = f"a cloud has {LEAST} lines 'x y z' or more"
+        elif loose and suffix in (".bin", ".dat"):
+            reason = "save its points as .npy, (P, 3)"
         if reason:
             lines.append(f"{count} {suffix} not read: {reason}")
     return lines

@@ -16,14 +16,16 @@ import dataclasses
 import os.path
 import re
 from collections import defaultdict
+from itertools import takewhile
 
 from pcgen.errors import InputError, MeshError
 from pcgen.shapes.formats import MESH_SUFFIXES
 from pcgen.shapes.items import HDF5, SHAPE_SUFFIXES, SourceItem, cloud_arrays_of, is_shape
-from pcgen.shapes.layouts import SPLIT_NAMES, WHOLE, Found, hdf5, split_in, whole_shapes
+from pcgen.shapes.layouts import WHOLE, Found, hdf5, whole_shapes
 from pcgen.shapes.layouts.models import categories_of_models, class_of, classes_of_labels
 from pcgen.shapes.layouts.synsets import aliases_of, category_of, synset_names
 from pcgen.shapes.listing import Entry, Listing, Rejected
+from pcgen.shapes.split_names import SPLIT_NAMES, split_in
 
 EXPECTED = f"files ending in {', '.join(SHAPE_SUFFIXES)}, in subfolders by category or in none"
 
@@ -46,6 +48,9 @@ _VERSION = (
 )
 _WORD = r"models?|mesh(?:es)?|objects?|objs?|shapes?|untitled|scene|surface|solid|geometry|scan"
 _WORD += r"|merged|points?|pointclouds?|clouds?|point|pc|google|poisson|tsdf|source|full"
+#: Folders and ends of names of arrays with one row per point.
+_ATTRIBUTE = re.compile(r"normals?|colou?rs?|rgbs?", re.IGNORECASE)
+_POINTS = ("points", "pointclouds", "clouds", "xyz")
 _NUMBERED = re.compile(r"(?:v|ver|version|rev)(\d+(?:\.\d+)?)")
 _SERIES = 4  # more files that differ in such a number alone are models, not versions
 _GENERIC = re.compile(rf"(?:{_VERSION}|{_WORD})(?:[-_. ]+(?:{_VERSION}|{_WORD}))*", re.IGNORECASE)
@@ -58,10 +63,11 @@ def recognises(listing: Listing) -> bool:
 
 def find(listing: Listing) -> Found:
     every, remarks = whole_shapes([entry for entry in listing.entries if is_shape(entry)])
-    dropped = WHOLE if remarks else ()
+    every, attributes = _without_attributes(every)
+    dropped = (*WHOLE, *_POINTS) if remarks or attributes else ()
     root = _common_folder(every)
     shapes, versions = _of_models([e for e in every if e.suffix not in HDF5], len(root))
-    remarks += versions
+    remarks += attributes + versions
     around = (part for part in reversed(root) if not _GENERIC.fullmatch(part))
     ignored = (_FORMAT, _SHARD)
     name = next((p for p in around if not any(i.fullmatch(p) for i in ignored)), listing.name)
@@ -72,6 +78,8 @@ def find(listing: Listing) -> Found:
         if folders:
             by_folder[folders[0]].append(entry)
     shards = {f for f in by_folder if _SHARD.fullmatch(f) or _FORMAT.fullmatch(f)}
+    if all(_by_name(folder, group) for folder, group in by_folder.items()):
+        shards = set(by_folder)
     single = sum(len(group) == 1 for group in by_folder.values())
     folders_are_categories = single * 2 <= len(by_folder) and len(shards) * 2 <= len(by_folder)
     names = synset_names(listing)
@@ -127,6 +135,23 @@ def find(listing: Listing) -> Found:
 _ARRAYS = (".npy", ".npz", ".pt", ".pth")
 
 
+def _without_attributes(shapes: list[Entry]) -> tuple[list[Entry], tuple[str, ...]]:
+    """Without files of the normals or colours of points in other files, and a remark on them.
+
+    The folder or the end of a name tells: ``chair_normals.npy``, ``normals/chair.npy``.
+    """
+
+    def is_attribute(entry: Entry) -> bool:
+        words = (re.split(r"[-_. ]", entry.stem)[-1], *entry.parts[-2:-1])
+        return entry.suffix in _ARRAYS and any(map(_ATTRIBUTE.fullmatch, words))
+
+    kept = [entry for entry in shapes if not is_attribute(entry)]
+    if not any(entry.suffix in _ARRAYS for entry in kept) or len(kept) == len(shapes):
+        return shapes, ()
+    said = f"{len(shapes) - len(kept)} arrays of normals or colours beside points are left out"
+    return kept, (said,)
+
+
 def _of_models(shapes: list[Entry], depth: int) -> tuple[list[Entry], tuple[str, ...]]:
     """One file per model, and a remark on the other versions.
 
@@ -174,7 +199,10 @@ def _rank(entry: Entry) -> tuple[int, int, float, int, str]:
     """Sort key, best version first: a mesh, normalised, plain, raw, then simplified ones; of
     numbered versions, the last."""
     stem, suffixes = entry.stem.lower(), (*MESH_SUFFIXES, *SHAPE_SUFFIXES)
-    words = re.split(r"[-_. ]+", stem)
+    # Folders tell versions of files with a common name: model/v2/mesh.obj.
+    folders = takewhile(_GENERIC.fullmatch, reversed(entry.parts[:-1]))
+    named = [*reversed(list(folders)), stem] if _GENERIC.fullmatch(stem) else [stem]
+    words = [word for name in named for word in re.split(r"[-_. ]+", name.lower())]
     quality = 1
     numbered = [float(found[1]) for word in words if (found := _NUMBERED.fullmatch(word))]
     if any(re.fullmatch("normali[sz]ed", word) for word in words):
@@ -231,18 +259,29 @@ def _place(
     return tuple(kept), splits[0] if splits else None
 
 
+def _by_name(folder: str, shapes: list[Entry]) -> bool:
+    """Whether a folder holds the long names that begin or end with its own one or two letters, as
+    of hashes: ``B/B075X4QMX3.glb``."""
+    own, stems = folder.lower(), [entry.stem.lower() for entry in shapes]
+    begins = all(stem.startswith(own) for stem in stems)
+    alike = begins or all(stem.endswith(own) for stem in stems)
+    return len(own) <= 2 and alike and all(len(s) >= 8 and s.isalnum() for s in stems)
+
+
 def _rows(item: SourceItem, classes: dict[int, str], rejected: list[Rejected]) -> list[SourceItem]:
     """The clouds of a file of arrays, one of (P, 3) or N of (N, P, 3), with their classes."""
     try:
-        (stack,) = cloud_arrays_of(item.entry)
+        (cloud_array,) = cloud_arrays_of(item.entry)
     except (InputError, MeshError, OSError, MemoryError) as error:
         rejected.append(Rejected(item.where, str(error)))
         return []
-    if len(stack.shape) == 2:
-        return [dataclasses.replace(item, points=stack.points)]
     name = item.id.removeprefix(f"{item.category}/")
-    labels = [class_of(label, classes) for label in stack.labels]
-    categories = labels or [item.category] * stack.shape[0]
+    labels = [class_of(label, classes) for label in cloud_array.labels]
+    if len(cloud_array.shape) == 2:
+        category = labels[0] if labels else item.category
+        one = dataclasses.replace(item, category=category, id=f"{category}/{name}")
+        return [dataclasses.replace(one, points=cloud_array.points)]
+    categories = labels or [item.category] * cloud_array.shape[0]
     return [
         dataclasses.replace(
             item,
@@ -251,9 +290,9 @@ def _rows(item: SourceItem, classes: dict[int, str], rejected: list[Rejected]) -
             split=item.split or split_in(item.entry.stem),
             names=(f"{item.entry.path}[{row}]",),
             row=row,
-            points=stack.points,
+            points=cloud_array.points,
         )
-        for row in range(stack.shape[0])
+        for row in range(cloud_array.shape[0])
     ]
 
 

@@ -13,12 +13,13 @@ import re
 from pcgen.errors import InputError
 from pcgen.files import parse_json
 from pcgen.jobs.workers import Announce, Workers, foreign_limits
-from pcgen.shapes.cloud_arrays import POINTS, CloudArray, list_hdf5
+from pcgen.shapes.cloud_arrays import CloudArray, is_points, list_hdf5
 from pcgen.shapes.items import HDF5, SourceItem
-from pcgen.shapes.layouts import SPLIT_NAMES, WHOLE, Found, split_in, whole_shapes
+from pcgen.shapes.layouts import WHOLE, Found, whole_shapes
 from pcgen.shapes.layouts.models import class_of, classes_of_labels, unnamed_labels
 from pcgen.shapes.layouts.synsets import aliases_of, category_of, synset_names
 from pcgen.shapes.listing import Entry, Listing, Rejected, on_disk, read_entry
+from pcgen.shapes.split_names import SPLIT_NAMES, split_in
 
 EXPECTED = "a .hdf5 or .h5 file with arrays (N, P, 3), such as {synset}/{split}"
 
@@ -38,65 +39,68 @@ def find(listing: Listing) -> Found:
     parts_left = 0
     left: list[str] = []
     labels: set[int | str] = set()
-    for entry, stacks in _contents(files):
-        if isinstance(stacks, str):
-            rejected.append(Rejected(entry.where, stacks))
+    for entry, found_arrays in _contents(files):
+        if isinstance(found_arrays, str):
+            rejected.append(Rejected(entry.where, found_arrays))
             continue
-        parts_left += sum(stack.partial for stack in stacks)
+        parts_left += sum(cloud_array.partial for cloud_array in found_arrays)
         folders = [p for p in entry.parts[:-1] if p.lower() not in (*SPLIT_NAMES, *WHOLE)]
         around = next((p for p in entry.parts[:-1] if p.lower() in SPLIT_NAMES), "").lower()
         listed = ids.get((*entry.parts[:-1], _plain(entry.stem)), [])
-        own = [s.array for s in stacks if s.array.rsplit("/", 1)[-1].lower() in POINTS]
-        for stack in stacks:
-            parts = stack.array.split("/")
+        own = [s.array for s in found_arrays if is_points(s.array)]
+        for cloud_array in found_arrays:
+            parts = cloud_array.array.split("/")
             groups = [part for part in parts if part.lower() not in SPLIT_NAMES]
             splits = [part.lower() for part in parts if part.lower() in SPLIT_NAMES]
-            split = SPLIT_NAMES.get(splits[0] if splits else around) or split_in(entry.stem)
+            split = SPLIT_NAMES.get(splits[0] if splits else around)
+            split = split or split_in(parts[-1]) or split_in(entry.stem)
             inner = groups[1:]
             synset = groups[0] if groups else entry.stem
-            if stack.array in own:
+            if len(groups) == 1 and split_in(synset):
+                inner, synset = groups, _topic(synset) or _topic(entry.stem) or listing.name
+            if cloud_array.array in own:
                 # The name of the array is generic: use that of the file or group.
-                inner = [entry.stem, *groups[:-1]]
+                inner = [entry.stem, *groups[:-1], *groups[-1:] * bool(split_in(parts[-1]))]
                 topic = folders[-1] if folders else _topic(entry.stem) or listing.name
                 synset = groups[0] if len(groups) > 1 else topic
-            if len(stack.shape) == 2 and len(groups) > 1:
+            if len(cloud_array.shape) == 2 and len(groups) > 1:
                 # A group for each shape, or an array for each: the last name is the shape's.
-                path = groups[:-1] if stack.array in own else groups
+                path = groups[:-1] if cloud_array.array in own else groups
                 around_it = folders[-1] if folders else _topic(entry.stem) or listing.name
                 synset = path[-2] if len(path) > 1 else around_it
                 inner = [entry.stem, *path[:-2], path[-1]]
-            left += [f"{entry.where}:{name}" for name in stack.left]
-            labels.update(stack.labels)
-            names_of_rows = listed if len(listed) == stack.shape[0] else []
-            for row in range(stack.shape[0] if len(stack.shape) == 3 else 1):
+            left += [f"{entry.where}:{name}" for name in cloud_array.left]
+            labels.update(cloud_array.labels)
+            names_of_rows = listed if len(listed) == cloud_array.shape[0] else []
+            for row in range(cloud_array.shape[0] if len(cloud_array.shape) == 3 else 1):
                 category = category_of(synset, names)
-                if stack.labels and (classes or not names_of_rows):
-                    category = class_of(stack.labels[row], classes)
+                if cloud_array.labels and (classes or not names_of_rows):
+                    category = class_of(cloud_array.labels[row], classes)
                     labelled = True
                 elif "/" in (names_of_rows[row] if names_of_rows else ""):
                     category = category_of(names_of_rows[row].split("/")[-2], names)
                 else:
                     synsets.add(synset)
-                number = [f"{row:06d}"] if len(stack.shape) == 3 else []
+                number = [f"{row:06d}"] if len(cloud_array.shape) == 3 else []
                 items.append(
                     SourceItem(
                         id="/".join((category, *inner, *splits, *number)),
                         category=category,
                         split=split,
                         entry=entry,
-                        array=stack.array,
-                        normals=stack.normals,
+                        array=cloud_array.array,
+                        normals=cloud_array.normals,
                         row=row if number else None,
                         names=tuple(names_of_rows[row : row + 1]),
-                        points=stack.points,
+                        points=cloud_array.points,
                     )
                 )
     rule = "categories and splits are groups of the HDF5 file"
     if labelled:
         rule = "categories are labels of the HDF5 files, splits are in their names"
     if parts_left:
-        said = f"{parts_left} arrays of partial clouds are left out beside whole ones"
-        remarks = (*remarks, said)
+        remark = f"{parts_left} arrays of partial clouds are left out beside whole ones"
+        remarks = (*remarks, remark)
     if left:
         more = f" and {len(left) - 1} more" if len(left) > 1 else ""
         remarks = (*remarks, f"beside the arrays of points, {left[0]}{more} are left out")

@@ -10,9 +10,10 @@ import re
 from dataclasses import dataclass
 
 from pcgen.shapes.items import SourceItem
-from pcgen.shapes.layouts import SPLIT_NAMES, Found
+from pcgen.shapes.layouts import Found
 from pcgen.shapes.layouts.synsets import OFFSETS, aliases_of, category_of, synset_names
 from pcgen.shapes.listing import Listing, Rejected
+from pcgen.shapes.split_names import SPLIT_NAMES
 
 
 @dataclass(frozen=True)

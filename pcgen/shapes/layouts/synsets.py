@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from pcgen.errors import InputError
+from pcgen.errors import InputError, MeshError
 from pcgen.files import parse_json
+from pcgen.shapes.formats.raw import to_utf8
 from pcgen.shapes.listing import Listing, read_entry
 
 OFFSETS = "synsetoffset2category.txt"  # ShapeNetPart's names of synsets
@@ -80,14 +81,15 @@ def synset_names(listing: Listing) -> dict[str, tuple[str, ...]]:
         try:
             data = read_entry(entry, _TAXONOMY_LIMIT)
             if entry.suffix == ".txt":
-                rows = (line.split("\t") for line in data.decode("utf-8", "replace").splitlines())
+                text = to_utf8(data).decode("utf-8", "replace")
+                rows = (line.split("\t") for line in text.splitlines())
                 names.update((r[1].strip(), (r[0].strip(), r[0].strip().lower()))
                              for r in rows if len(r) > 1 and r[1].strip())  # fmt: skip
                 continue
             for synset in parse_json(data):
                 words = [word.strip() for word in str(synset["name"]).split(",")]
                 names[str(synset["synsetId"])] = tuple(word for word in words if word)
-        except (ValueError, KeyError, TypeError, InputError, RecursionError):
+        except (ValueError, KeyError, TypeError, InputError, MeshError, RecursionError):
             continue  # a taxonomy that cannot be read costs names, not shapes
     return {synset: words for synset, words in names.items() if words}
 

@@ -20,6 +20,9 @@ from pcgen.transport.conjugate.mala import Chains, mala
 if TYPE_CHECKING:
     from torch import Generator, Tensor
 
+PUSH_TOLERANCE = 1e-3  # residual of a conjugate, relative to the spread of its argument
+PUSH_ITERATIONS = 500  # after which a conjugate counts as failed
+
 
 @dataclass(frozen=True)
 class Coordinates:
@@ -102,7 +105,7 @@ class ConjugateNetwork:
             generator=generator,
         )
 
-    def push(self, z: Tensor, *, tolerance: float = 1e-3, max_iterations: int = 500) -> Conjugate:
+    def push(self, z: Tensor) -> Conjugate:
         """∇w*(z) at (n, dim), with a count of failures."""
         slope = self.coordinates.slope(self.coordinates.inward(z.to(self.chains.device)))
         start = slope - self.potential.centre.detach()
@@ -110,8 +113,8 @@ class ConjugateNetwork:
             self.potential.gradient,
             slope,
             start,
-            tolerance=tolerance * float(self.coordinates.twist.norm()),
-            max_iterations=max_iterations,
+            tolerance=PUSH_TOLERANCE * float(self.coordinates.twist.norm()),
+            max_iterations=PUSH_ITERATIONS,
         )
         points = self.coordinates.outward(found.points)
         return Conjugate(points, found.failed, found.iterations)

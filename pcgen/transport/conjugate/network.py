@@ -46,6 +46,13 @@ FIRST_STEP = 0.3
 """Langevin step length before tuning, in units of the Gaussian answer's variance."""
 
 
+WALK = 30
+"""Langevin steps of every chain in one outer step."""
+CONJUGATE_TOLERANCE, CONJUGATE_ITERATIONS = 1e-3, 200
+"""Residual of a conjugate relative to the spread of its argument, and the iterations after which it
+counts as failed."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class ConjugateSettings:
     """Settings of the fit.
@@ -59,11 +66,8 @@ class ConjugateSettings:
         learning_rate: of Adam, decayed to a tenth along a cosine over all outer steps.
         damping: η, or None for the rule η < 2 / (1 + λ_max Cov P_w).
         chains: number of Langevin chains, which persist between steps.
-        walk: Langevin steps of every chain in one outer step.
         tolerance: the fit has converged when the mean of the last gaps is below this; see
             :class:`StepRecord`.
-        conjugate_tolerance: residual of a conjugate relative to the spread of its argument.
-        conjugate_iterations: iterations after which a conjugate counts as failed.
     """
 
     hidden: tuple[int, ...] = (64, 64)
@@ -74,20 +78,15 @@ class ConjugateSettings:
     learning_rate: float = 0.02
     damping: float | None = None
     chains: int = 512
-    walk: int = 30
     tolerance: float = 0.05
-    conjugate_tolerance: float = 1e-3
-    conjugate_iterations: int = 200
 
     def __post_init__(self) -> None:
         check_damping(self.damping)
-        counts = (*self.hidden, self.steps, self.dual_steps, self.batch, self.chains, self.walk)
-        counts = (*counts, self.conjugate_iterations)
-        reals = (self.learning_rate, self.tolerance, self.conjugate_tolerance)
-        if not self.hidden or min(counts) < 1 or not all(value > 0 for value in reals):
+        counts = (*self.hidden, self.steps, self.dual_steps, self.batch, self.chains)
+        if not self.hidden or min(counts) < 1 or not (self.learning_rate > 0 < self.tolerance):
             raise InputError(
-                "hidden, steps, dual_steps, batch, chains, walk, conjugate_iterations, "
-                f"learning_rate and tolerances must be positive, got {self}"
+                "hidden, steps, dual_steps, batch, chains, learning_rate and tolerance must be "
+                f"positive, got {self}"
             )
         if self.chains < 2 or self.mixing_steps < 0:
             raise InputError(
@@ -170,7 +169,7 @@ class ConjugateFit:
             self.potential,
             self.potential.gradient,
             self.chains,
-            steps=self.settings.walk,
+            steps=WALK,
             step=self.step,
             generator=self.generator,
             adapt=True,
@@ -222,7 +221,7 @@ class ConjugateFit:
         """G after some dual steps from W, and the share of failed conjugates."""
         goal = copy.deepcopy(self.potential)
         optimiser = torch.optim.Adam(goal.parameters(), lr=self._rate, betas=(0.5, 0.9))
-        tolerance = self.settings.conjugate_tolerance * float(self.coordinates.twist.norm())
+        tolerance = CONJUGATE_TOLERANCE * float(self.coordinates.twist.norm())
         failed = 0.0
         for _ in range(self.settings.dual_steps):
             rows, chains = self._rows(len(self.points)), self._rows(len(self.chains))
@@ -231,7 +230,7 @@ class ConjugateFit:
                 self.coordinates.slope(self.chains[chains]),
                 self.partners[chains],
                 tolerance=tolerance,
-                max_iterations=self.settings.conjugate_iterations,
+                max_iterations=CONJUGATE_ITERATIONS,
             )
             self.partners[chains] = found.points
             failed += float(found.failed.double().mean())
@@ -268,9 +267,7 @@ class ConjugateFit:
     def network(self) -> ConjugateNetwork:
         """The current fit."""
         potential = copy.deepcopy(self.potential).requires_grad_(False)
-        return ConjugateNetwork(
-            self.coordinates, potential, self.chains, self.step, self.settings.walk
-        )
+        return ConjugateNetwork(self.coordinates, potential, self.chains, self.step, WALK)
 
 
 def conjugate_network(

@@ -24,7 +24,7 @@ from pcgen.transport.exact.facets import Facets
 Array = NDArray[np.float64]
 
 # Half the side of the box, in standard deviations.
-REACH = 10.0
+HALF_WIDTH = 10.0
 
 # Quadrature nodes on a piece of an edge; lengths in standard deviations: errors below 1e-16.
 NODES = 12
@@ -45,7 +45,7 @@ class GaussianDensity:
     @property
     def domain(self) -> ConvexDomain:
         """The box."""
-        return ConvexDomain.box([-REACH] * self.dim, [REACH] * self.dim)
+        return ConvexDomain.box([-HALF_WIDTH] * self.dim, [HALF_WIDTH] * self.dim)
 
     def radius(self, mass: Array) -> Array:
         """The radius (n,) within which the mass is ``mass`` (n,)."""

@@ -90,7 +90,7 @@ class UnivariateSolver:
         distinct = problem.distinct
         envelope = UpperEnvelope(problem.atoms[distinct.first], potential, "dense")
         evidence = Evidence(
-            method="line",
+            method="univariate",
             status=Status.EXACT,
             cells=distinct.count,
             dead=0,

@@ -123,15 +123,15 @@ class SemidiscreteMap:
         result: Tensor = distance / (self.local_scale[one] * self.local_scale[other]).sqrt()
         return result
 
-    def __call__(self, x: Tensor, *, judge: bool = True) -> PushForward:
+    def __call__(self, x: Tensor, *, find_rejected: bool = True) -> PushForward:
         """Map points (n, dim) of the source, ``batch`` at a time.
 
         Args:
-            judge: also find which x are rejected, which takes longer than the rest.
+            find_rejected: also find which x are rejected, which takes longer than the rest.
         """
         if len(x) <= self.batch:
-            return self._map(x, judge)
-        parts = [self._map(part, judge) for part in x.split(self.batch)]
+            return self._map(x, find_rejected)
+        parts = [self._map(part, find_rejected) for part in x.split(self.batch)]
         return PushForward(
             *(torch.cat(column) for column in zip(*map(_columns, parts), strict=True))
         )
@@ -147,10 +147,10 @@ class SemidiscreteMap:
             raise InputError(f"the number of samples must be 0 or more, got {count}")
         source = self.solution.problem.source
         kept: list[Tensor] = []
-        missing, judge = count, self.singular == "reject"
+        missing, find_rejected = count, self.singular == "reject"
         for _ in range(MOST_REDRAWS):
             for size in batches(missing, self.batch):
-                mapped = self._map(source.sample(size, generator), judge)
+                mapped = self._map(source.sample(size, generator), find_rejected)
                 kept.append(mapped.points[~mapped.rejected])
             missing = count - sum(map(len, kept))
             if missing == 0:
@@ -205,7 +205,7 @@ class SemidiscreteMap:
                 nearest[some] = torch.minimum(nearest[some], gap.amin(1))
         return nearest
 
-    def _map(self, x: Tensor, judge: bool) -> PushForward:
+    def _map(self, x: Tensor, find_rejected: bool) -> PushForward:
         first = self.solution.problem.distinct.first
         count = len(self._atoms)
         if count == 1:
@@ -225,7 +225,7 @@ class SemidiscreteMap:
         jump = distance / (scale * scale[:, :1]).sqrt()
         gap = short[:, 1] / distance[:, 1]
         rejected = torch.zeros_like(gap, dtype=torch.bool)
-        if judge:
+        if find_rejected:
             rejected = self._to_jump(x, index[:, 0]) < self.band * self.typical[0]
         if self.mode == "extended":
             shares = self._shares(short, jump)

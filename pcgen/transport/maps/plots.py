@@ -71,7 +71,6 @@ def plot_solution(
     *,
     samples: int = 2000,
     seed: int = 0,
-    extended: SemidiscreteMap | None = None,
 ) -> None:
     """Write a figure with four panels (PNG, PDF or SVG, according to the suffix).
 
@@ -83,7 +82,7 @@ def plot_solution(
     from matplotlib.collections import LineCollection, PolyCollection
     from matplotlib.figure import Figure
 
-    extended = extended or SemidiscreteMap(solution)
+    extended = SemidiscreteMap(solution)
     picture = cell_geometry(extended)
     x = solution.problem.source.sample(samples, Generator().manual_seed(seed))
     mapped = extended(x)

@@ -29,7 +29,7 @@ APART = 6.0  # parts of one cluster are two or three radii apart
 # closer.
 LEVELS = 16
 STEPS = 12
-REACH = 10  # the longest step, in units of the smoothing
+LONGEST_STEP = 10  # the longest step, in units of the smoothing
 HALVINGS = 8
 CACHED = 2**17  # scores processed at a time, 1 MiB
 
@@ -209,7 +209,7 @@ def _smoothed(
         hessian += (1e-9 * hessian.diagonal().mean() + 1e-300) * eye
         step = torch.linalg.solve(hessian, weights - mass)
         step -= step.mean()
-        step *= min(1.0, (REACH * epsilon / step.abs().max().clamp(min=1e-300)).item())
+        step *= min(1.0, (LONGEST_STEP * epsilon / step.abs().max().clamp(min=1e-300)).item())
         for _ in range(HALVINGS):
             then, masses = _value(best, weights, shift + step, epsilon)
             if then < now:

@@ -134,7 +134,11 @@ class Schedule:
             if state.beam and estimate.chi2 - 3 * estimate.chi2_error > MISLED * quick.chi2:
                 state = replace(state, least=wider_beam(work, state.beam))
             state, estimate = self._balance_groups(state, estimate, thorough_estimate)
-            if state.beam and (last or estimate.chi2 <= self.tolerance):
+            passed = estimate.chi2 <= self.tolerance
+            if state.beam and (last or passed):
+                # Where χ² is too large, dead cells decide nothing: then the search for them takes
+                # no more samples than the solve did.
+                tests = tests if passed else min(tests, max(state.samples, n))
                 estimate = self._with_dead_cells(state, estimate, tests)
                 state = replace(state, looks=state.looks + 1)
             if last or (estimate.chi2 <= self.tolerance and estimate.dead == 0):

@@ -49,6 +49,9 @@ REDRAWN_PACE = 4 / 3
 LARGEST_BATCH = 2**16
 LARGEST_SEARCHED = 2**19
 
+# Decay of ε and of the step in the averaging phase.
+EPSILON_POWER, STEP_POWER = 0.4, 2 / 3
+
 # The share of the time that the multiscale start may take.
 START_SHARE = 0.25
 
@@ -70,8 +73,6 @@ class SemidualSolver:
         epsilon: initial smoothing, in units of the spread R of the scores.
         level_steps: steps in which ε is halved, and the time constant of the averaging phase.
         step_size: c₀, the fraction of a Sinkhorn step that is taken for a batch of n points.
-        epsilon_power, step_power: decay of ε and of the step in the averaging phase.
-        average_power: the t-th iterate weighs t^power in the average.
         low_discrepancy: use Sobol points if the source has independent coordinates.
         backend: of :mod:`pcgen.kernels`; dtype: float32, float64 or auto, which depends on the
             spacing of the atoms.
@@ -84,9 +85,6 @@ class SemidualSolver:
     epsilon: float = 0.4
     level_steps: int = 12
     step_size: float = 0.35
-    epsilon_power: float = 0.4
-    step_power: float = 2 / 3
-    average_power: float = 1.0
     low_discrepancy: bool = True
     backend: str = "auto"
     dtype: str = "auto"
@@ -232,12 +230,10 @@ class SemidualSolver:
         age = state.age + 1
         if state.averaging:
             decay = 1 + age / self.level_steps
-            epsilon = state.epsilon * decay**-self.epsilon_power
-            gain = state.epsilon * decay**-self.step_power
-            share = age**self.average_power
+            epsilon = state.epsilon * decay**-EPSILON_POWER
+            gain = state.epsilon * decay**-STEP_POWER
         else:
             epsilon = gain = state.epsilon * 2 ** (-age / state.pace)
-            share = float(age)
         found = self._next_masses(work, state, epsilon)
         noise = state.noise
         if not math.isnan(found.square):
@@ -248,14 +244,14 @@ class SemidualSolver:
         # One sample in a cell with an expected 1e-6 samples would lower it by thousands of spreads.
         # It would never return, and the precision of all other potentials would be lost.
         potential = state.potential + move.clamp(min=-work.spread)
-        weight = state.weight + share
+        weight = state.weight + age  # the t-th iterate weighs t
         return replace(
             state,
             step=state.step + 1,
             samples=state.samples + state.batch,
             age=age,
             potential=potential,
-            average=torch.lerp(state.average, potential, share / weight),
+            average=torch.lerp(state.average, potential, age / weight),
             weight=weight,
             averaged=state.averaged + state.batch,
             noise=noise,

@@ -19,7 +19,7 @@ from pcgen import checkpoint
 from pcgen.errors import DataError
 from pcgen.files import storage_errors
 from pcgen.processes import ALONE, Group
-from pcgen.transport.stochastic.state import SemidualState
+from pcgen.transport.stochastic.state import SCHEMA, SemidualState
 
 SAVE_EVERY_S = 20.0
 
@@ -79,7 +79,7 @@ class SolveCheckpoint:
         if not self.path.exists():
             return {}, {}
         try:
-            tensors, rest = checkpoint.load(self.path, checkpoint.SOLVE)
+            tensors, rest = checkpoint.load(self.path, SCHEMA)
             if rest.pop("key") != self.key:
                 return {}, {}
             self._check(tensors, rest)
@@ -91,9 +91,7 @@ class SolveCheckpoint:
     def _check(self, tensors: dict[str, Tensor], rest: dict[str, Any]) -> None:
         """Refuse content that no solver would write."""
         fault = ""
-        if set(tensors) != set(checkpoint.SOLVE.tensors) or rest.keys() | {"key"} != set(
-            checkpoint.SOLVE.meta
-        ):
+        if set(tensors) != set(SCHEMA.tensors) or rest.keys() | {"key"} != set(SCHEMA.meta):
             fault = "it has unexpected entries"
         for name, tensor in tensors.items():
             if len(tensor) != self.count or tensor.dtype != float64:

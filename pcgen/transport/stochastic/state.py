@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import get_type_hints
 
 from torch import Tensor
+
+from pcgen.checkpoint import Schema
 
 # Annealing levels before the first test: no problem was ready sooner.
 FIRST_LOOK = 3
@@ -51,8 +54,8 @@ class SemidualState:
 
     def to_tensors(self) -> tuple[dict[str, Tensor], dict[str, float | int]]:
         """For :mod:`pcgen.checkpoint`: tensors, and everything else as JSON values."""
-        tensors = {"potential": self.potential, "average": self.average}
-        rest = {k: v for k, v in vars(self).items() if k not in tensors}
+        tensors = {name: value for name, value in vars(self).items() if name in SCHEMA.tensors}
+        rest = {name: value for name, value in vars(self).items() if name not in tensors}
         return tensors, rest
 
     @classmethod
@@ -61,3 +64,10 @@ class SemidualState:
     ) -> SemidualState:
         """The inverse of :meth:`to_tensors`."""
         return cls(**tensors, **rest)  # type: ignore[arg-type]
+
+
+# Of the file of a state, which also has the key of its problem and settings.
+SCHEMA = Schema(
+    meta={"key": str} | {k: v for k, v in get_type_hints(SemidualState).items() if v is not Tensor},
+    tensors={"potential": ("f", 1), "average": ("f", 1)},
+)

@@ -1,6 +1,6 @@
 """The fixed-point iteration within Gaussians, where each step is known exactly.
 
-The network takes the same steps with the same damping and tests of convergence, on samples.
+The network takes the same steps on samples, with the same damping and convergence tests.
 """
 
 from __future__ import annotations

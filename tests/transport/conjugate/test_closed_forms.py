@@ -1,4 +1,4 @@
-"""Conjugate moment measures where the answer is known: Gaussians, and the line."""
+"""Conjugate moment measures with known answers: Gaussian and univariate."""
 
 import numpy as np
 import pytest
@@ -133,7 +133,7 @@ def test_two_modes_on_a_line_are_reached(scale, damping):
 
 @pytest.mark.parametrize(("apart", "scale"), [(2.5, 3.0), (2.5, 4.0), (4.0, 4.0), (6.0, 1.0)])
 def test_far_modes_of_unequal_mass_are_damped_until_they_converge(apart, scale):
-    """The rule alone, 2 / (1 + λ), lets each of these grow."""
+    """With the rule alone, 2 / (1 + λ), each of these diverges."""
     half = 14 * max(scale, scale ** (1 / 3)) + apart * scale
     nodes = np.linspace(-half, half, 8001)
     z = nodes / scale

@@ -186,7 +186,7 @@ def test_degenerate_data_and_settings_are_refused():
         ConjugateSettings(chains=0)
     with pytest.raises(InputError, match="damping"):
         ConjugateSettings(damping=0.0)
-    for wrong in [{"learning_rate": math.nan}, {"tolerance": -1}, {"conjugate_iterations": 0}]:
+    for wrong in [{"learning_rate": math.nan}, {"tolerance": -1}, {"dual_steps": 0}]:
         with pytest.raises(InputError, match="positive"):
             ConjugateSettings(**wrong)
     for wrong in [{"mixing_steps": -1}, {"chains": 1}]:

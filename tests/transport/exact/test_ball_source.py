@@ -1,4 +1,4 @@
-"""The uniform ball in 2D and 3D: exact masses against caps, sectors and sampling."""
+"""The uniform ball in 2D and 3D: exact masses agree with caps, sectors and sampling."""
 
 import numpy as np
 import pytest
@@ -36,7 +36,7 @@ def test_caps_meet_the_closed_form(at):
 
 @pytest.mark.parametrize("dim", [2, 3])
 def test_sectors_meet_their_angles(dim):
-    """Of atoms on a circle with equal potentials, cells are sectors between bisectors."""
+    """The cells of atoms on a circle with equal potentials are sectors between bisectors."""
     angle = np.sort(rng(1).uniform(0, 2 * np.pi, 9))
     atoms = np.zeros((9, dim))
     atoms[:, 0], atoms[:, 1] = np.cos(angle), np.sin(angle)

@@ -1,4 +1,4 @@
-"""Gaussian sources in 2D and 3D: exact masses against closed forms, quadrature and sampling."""
+"""Gaussian sources in 2D and 3D: masses agree with closed forms, quadrature and sampling."""
 
 import numpy as np
 import pytest
@@ -67,7 +67,7 @@ def test_cells_of_three_atoms_meet_quadrature():
     atoms, offset = rng(1).normal(size=(3, 2)), np.array([0.3, -0.2, 0.1])
 
     def across(x, i):
-        """φ(x) P(y in the cell of i | x), its ends in y where another atom scores as much."""
+        """φ(x) P(y in the cell of i | x); the cell ends in y where another score is equal."""
         low, high = -np.inf, np.inf
         for j in {0, 1, 2} - {i}:
             slope = atoms[i, 1] - atoms[j, 1]
@@ -149,7 +149,7 @@ def test_atoms_on_a_line_agree_with_the_line_solver(dim):
 
 @pytest.mark.parametrize("dim", [2, 3])
 def test_a_gaussian_of_any_mean_and_covariance_is_exact(dim):
-    """Moving the source by m and scaling it by A is moving the potential and scaling the atoms."""
+    """Shifting and scaling the source equals shifting the potential and scaling the atoms."""
     root = rng(1).normal(size=(dim, dim))
     source = GaussianMeasure.of_covariance(torch.arange(1.0, dim + 1), root @ root.T)
     problem = SemidiscreteProblem(source, rng(2).normal(size=(60, dim)))

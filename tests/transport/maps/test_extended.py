@@ -1,4 +1,4 @@
-"""The extended map: modes covered, none mixed, new points, and no dependence on scale."""
+"""The extended map covers all modes, mixes none, gives new points, and is independent of scale."""
 
 import math
 
@@ -53,10 +53,10 @@ def source_points(dim, count=10000):
 def test_modes_are_covered_and_none_mixed(make):
     solution, centres, labels = solved(make, tolerance=0.005)
     mapped = SemidiscreteMap(solution)(source_points(centres.shape[1]))
-    figures = mapped.statistics(labels)
-    assert figures["coverage"] == 1
-    assert figures["mixture"] <= 0.001
-    assert figures["interpolated"] > 0.9
+    statistics = mapped.statistics(labels)
+    assert statistics["coverage"] == 1
+    assert statistics["mixture"] <= 0.001
+    assert statistics["interpolated"] > 0.9
     # By position, too: each point is nearest the centre of its cell's mode.
     nearest = torch.cdist(mapped.points, centres).argmin(1)
     assert (nearest == labels[mapped.cell]).float().mean() >= 0.999
@@ -67,7 +67,7 @@ def test_modes_are_covered_and_none_mixed(make):
 
 
 def square_of(points):
-    """The number of the checkerboard's square that is nearest, and the distance to it."""
+    """The number of the nearest square of the checkerboard, and the distance to it."""
     corners = torch.cartesian_prod(torch.arange(-2.0, 2), torch.arange(-2.0, 2))
     corners = corners[corners.sum(1).remainder(2) == 0]
     outside = (points[:, None] - corners - 0.5).abs() - 0.5
@@ -76,15 +76,15 @@ def square_of(points):
 
 
 def arc_of(points):
-    """The eighth of the swiss roll that is nearest, and the distance to the roll."""
+    """The nearest eighth of the swiss roll, and the distance to the roll."""
     angle = 1.5 * math.pi * (1 + 2 * torch.linspace(0, 1, 2001))
     roll = torch.stack([angle * angle.cos(), angle * angle.sin()], 1) / 5
     distance, place = torch.cdist(points, roll).min(1)
     return (place / 2001 * 8).long(), distance
 
 
-# Squares that touch are told apart down to half the spacing of their atoms, √(8 / N) / 2; the roll
-# has a width of 0.06, and a distance of 1.26 between its turns.
+# Squares that touch are distinguished down to half the spacing of their atoms, √(8 / N) / 2; the
+# roll has a width of 0.06, and a distance of 1.26 between its turns.
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize(
     ("name", "mode_of", "margin"),
@@ -102,9 +102,9 @@ def test_touching_and_rolled_up_modes_are_covered_and_kept_apart(name, mode_of, 
     # A thousandth is allowed; without shares that fade these boards have 0.0006 to 0.0008.
     assert (distance > margin).float().mean() <= 0.0004
     labels, _ = mode_of(atoms)
-    figures = mapped.statistics(labels)
-    assert figures["coverage"] == 1
-    assert figures["interpolated"] > 0.99
+    statistics = mapped.statistics(labels)
+    assert statistics["coverage"] == 1
+    assert statistics["interpolated"] > 0.99
     with pytest.raises(InputError, match="labels must have one number per atom"):
         mapped.statistics(labels[:-1])
     share = torch.bincount(labels, minlength=8) / 1500
@@ -132,10 +132,10 @@ def test_modes_of_few_atoms_are_not_mixed(size, dim):
     problem = SemidiscreteProblem(GaussianSource(dim), torch.cat([atoms, middle]))
     labels = torch.cat([labels, torch.full((200,), 12)])
     solution = SemidualSolver(tolerance=0.1).solve(problem, torch.Generator().manual_seed(0))
-    figures = SemidiscreteMap(solution)(source_points(dim)).statistics(labels)
-    assert figures["coverage"] == 1
-    assert figures["mixture"] <= 0.001
-    assert figures["interpolated"] > 0.9
+    statistics = SemidiscreteMap(solution)(source_points(dim)).statistics(labels)
+    assert statistics["coverage"] == 1
+    assert statistics["mixture"] <= 0.001
+    assert statistics["interpolated"] > 0.9
 
 
 @pytest.mark.parametrize("count", [2, 3, 5, 9])
@@ -148,7 +148,7 @@ def test_of_few_atoms_all_are_reached_and_mixed_two_by_two(count):
     assert (torch.cdist(atoms, mapped.points).amin(1) < 0.3 * apart).all()
     assert mapped.statistics()["interpolated"] > 0.5
     assert ((mapped.shares > 0).sum(1) <= max(2, 1 + count // 4)).all()
-    # The mean of all would have none of the variance of the atoms.
+    # A mean of all atoms would have no variance.
     assert mapped.points.var(0).sum() > 0.35 * atoms.var(0, correction=0).sum()
 
 
@@ -158,7 +158,7 @@ def normal(count, dim):
 
 @pytest.mark.parametrize("dim", [2, 32])
 def test_atoms_that_nearly_coincide_are_no_mode_of_their_own(dim):
-    """Else draws in their cells would be copies of them."""
+    """Otherwise samples in their cells would be copies of them."""
     some = normal(200, dim)
     twins = some[:20] + 1e-4 * torch.randn(20, dim, generator=torch.Generator().manual_seed(5))
     plain, scales = (local_scales(atoms, 50) for atoms in (some, torch.cat([some, twins])))
@@ -212,9 +212,9 @@ def test_the_gap_is_the_distance_to_the_wall():
 
 
 def test_the_map_is_continuous_inside_a_mode():
-    """Along a path in the source, outputs move in small steps while the mode stays the same.
+    """Along a path in the source, outputs move in small steps within a mode.
 
-    Small beside those of the hard map; not nothing, as the shares of far neighbours fade.
+    They are small compared with the hard map; not zero, as the shares of far neighbours fade.
     """
     solution, _, labels = solved(eight_gaussians)
     path = torch.linspace(-0.5, 0.5, 20001)[:, None] * torch.tensor([[0.3, 1.0]]) + 1.2
@@ -230,7 +230,7 @@ def test_rejecting_draws_again_until_nothing_is_near_the_singular_set(generator)
 
 
 def two_modes(count):
-    """Far apart: at the same distance, the other mode's score falls short by far the most."""
+    """Modes far apart: at equal distance, the score of the other mode is by far the lowest."""
     centres = torch.zeros(2, 8)
     centres[1, 0] = 30.0
     return centres, 0.3, torch.arange(count) % 2
@@ -251,7 +251,7 @@ def test_the_rejected_points_are_those_from_which_a_short_step_ends_in_another_m
         near |= (there != own) & (own != mode)
     assert near.float().mean() > 0.01
     assert (mapped.rejected == near).float().mean() > 0.997
-    assert not extended(x, judge=False).rejected.any()
+    assert not extended(x, find_rejected=False).rejected.any()
 
 
 def test_shares_are_weights():

@@ -1,4 +1,4 @@
-"""Even visits: no cell twice before its share, the law of each draw kept, no endless waiting."""
+"""Stratified sampling: no cell exceeds its share, marginals are exact, and it terminates."""
 
 import torch
 

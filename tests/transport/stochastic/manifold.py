@@ -1,4 +1,4 @@
-"""Atoms on a curved manifold of few dimensions, so that a few directions matter most."""
+"""Atoms on a curved low-dimensional manifold, so that few directions matter."""
 
 import torch
 

@@ -1,4 +1,4 @@
-"""Balancing groups of atoms: the small convex problem, its scores, and what it is for."""
+"""Balancing groups of atoms: the small convex problem, its scores, and its use."""
 
 import dataclasses
 
@@ -91,7 +91,7 @@ def test_a_group_that_was_shifted_away_is_brought_back():
 
 
 def test_more_clusters_than_groups_converge_as_soon_as_few_do():
-    """Forty of uneven sizes, far from the source; 32 groups leave some with another's mass."""
+    """Forty clusters of uneven sizes, far from the source; 32 groups do not separate all."""
     random = np.random.default_rng(24)
     centres = 10 * random.standard_normal((40, 8))
     label = random.choice(40, 2000, p=random.dirichlet(np.full(40, 0.5)))
@@ -125,7 +125,7 @@ def test_shells_have_equal_masses_and_shift_without_a_step(generator):
 
 
 def test_the_outer_atoms_get_no_more_than_their_mass():
-    """Smoothed cells gave the outermost tenth 18 % too much, and 6 % too large a second moment."""
+    """With smoothed cells the outermost tenth had 18 % too much mass, and the second moment 6 %."""
     draw = torch.Generator().manual_seed(6)
     atoms = torch.randn(1200, 5, generator=draw) @ torch.randn(5, 40, generator=draw)
     solver = SemidualSolver()

@@ -1,4 +1,4 @@
-"""Batches whose leading coordinates are drawn again: same law, less variance, exact resume."""
+"""Batches with redrawn leading coordinates: same distribution, less variance, exact resume."""
 
 import dataclasses
 

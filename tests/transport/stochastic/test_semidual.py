@@ -1,4 +1,4 @@
-"""The stochastic solver against closed forms, on hard inputs, and as a resumable iteration."""
+"""The stochastic solver: closed forms, hard inputs, and exact resuming."""
 
 import dataclasses
 import math
@@ -47,9 +47,9 @@ def test_two_atoms_meet_the_closed_form(mass, u):
     atoms = torch.zeros(2, 10)
     atoms[:, 0] = torch.tensor([-u, u])
     solution = solve(atoms, weights=[mass, 1 - mass], tolerance=1e-4)
-    # Equal norms: the difference of h is that of g, 2u Φ⁻¹(p), and the wall is at x₁ = Φ⁻¹(p).
-    wall = (solution.potential[0] - solution.potential[1]).item() / (2 * u)
-    assert wall == pytest.approx(normal_quantile(torch.tensor(mass)).item(), abs=0.02)
+    # Equal norms: the difference of h is that of g, 2u Φ⁻¹(p), and the facet is at x₁ = Φ⁻¹(p).
+    facet = (solution.potential[0] - solution.potential[1]).item() / (2 * u)
+    assert facet == pytest.approx(normal_quantile(torch.tensor(mass)).item(), abs=0.02)
 
 
 @pytest.mark.parametrize("dim", [3, 40])
@@ -104,7 +104,7 @@ def test_scaling_the_atoms_scales_the_potential_and_nothing_else(scale):
 
 @pytest.mark.parametrize("offset", [1.0, 1000.0])
 def test_moving_the_source_moves_the_cells_with_it(offset):
-    """Equal first potentials are far from the answer where the source is not about the origin."""
+    """Equal initial potentials are a poor start for a source that is not centred at the origin."""
     away = SamplerSource(5, lambda n, g: torch.randn(n, 5, generator=g) + offset)
     solution = solve(normal(200, 5), source=away).require_converged()
     estimate = fresh(solution, 30_000)
@@ -167,7 +167,7 @@ def test_a_spent_budget_is_said_with_its_remedy():
 
 @pytest.fixture
 def clock(monkeypatch):
-    """A clock that moves on by a second whenever a solver looks at it: after steps and tests."""
+    """A clock that advances by a second whenever a solver reads it, after steps and tests."""
     now = SimpleNamespace(seconds=0.0)
 
     def monotonic():
@@ -182,7 +182,7 @@ def clock(monkeypatch):
     "source", [GaussianSource(8), SamplerSource(8, lambda n, g: torch.randn(n, 8, generator=g))]
 )
 def test_a_solve_ends_by_the_clock_whatever_its_tests_take(clock, source):
-    """Tests of a tolerance of 1e-4 would take two million samples, each batch a second."""
+    """Tests at a tolerance of 1e-4 would take two million samples, a second per batch."""
     solution = solve(normal(200, 8), source=source, tolerance=1e-4, max_seconds=300.0)
     assert 300 <= clock.seconds <= 1.1 * 300 + 5
     assert solution.evidence.status == Status.BUDGET
@@ -333,7 +333,7 @@ def test_settings_are_checked(settings):
 
 
 def test_dead_cells_are_raised_to_their_mass():
-    """One step of the repair: a cell pushed far down comes back with about its share."""
+    """One correction: a cell with a far too low potential gets about its share."""
     problem = SemidiscreteProblem(GaussianSource(5), normal(50, 5))
     solver, states = SemidualSolver(), []
     solver.solve(problem, torch.Generator().manual_seed(0), on_step=states.append)
@@ -362,7 +362,7 @@ def test_rare_atoms_are_alive_or_said_to_be_untested():
 
 @pytest.mark.parametrize("seed", range(3))
 def test_a_rare_atom_among_few_is_tested(seed):
-    """Due in one of 10⁴ samples: 256 tests for each of 30 cells would not have met it."""
+    """Its mass is 10⁻⁴: 256 tests for each of 30 cells would not have found it."""
     weights = np.full(30, 1.0)
     weights[0] = 30e-4
     solution = solve(normal(30, 3, seed), weights=weights / weights.sum(), seed=seed)
@@ -381,7 +381,7 @@ def test_an_atom_that_is_hardly_due_does_not_sink_out_of_sight():
 
 
 def test_the_smoothing_never_underflows():
-    """A tolerance out of reach anneals again and again; the scores stay finite."""
+    """An unreachable tolerance causes repeated annealing; the scores stay finite."""
     atoms = normal(5, 1).repeat_interleave(80, 0) + 1e-3 * normal(400, 1)
     solution = solve(atoms, tolerance=1e-3, max_samples=50_000, low_discrepancy=False)
     assert torch.isfinite(solution.potential).all()

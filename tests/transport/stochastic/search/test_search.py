@@ -1,9 +1,10 @@
-"""The search for cells among many atoms: exact when wide, and a solver that it does not mislead."""
+"""The search for cells among many atoms is exact if wide, and does not mislead the solver."""
 
 import pytest
 import torch
 
 from pcgen import checkpoint, kernels
+from pcgen.errors import TransportError
 from pcgen.kernels import backends
 from pcgen.transport import (
     GaussianSource,
@@ -11,6 +12,7 @@ from pcgen.transport import (
     SemidiscreteProblem,
     SemidualSolver,
 )
+from pcgen.transport.evidence import Status
 from pcgen.transport.stochastic.mass_estimates import MassEstimate, estimate_masses
 from pcgen.transport.stochastic.search import empty_cells, tree
 from pcgen.transport.stochastic.search.beam_width import narrowest_beam, search_recall, with_tree
@@ -109,7 +111,7 @@ def test_cells_without_a_sample_are_found_as_by_all_scores(monkeypatch, narrow, 
     new = estimate(30_000, -6)[1]
     assert torch.equal(found.searched_counts > 0, (counts == 0) & (new > 0))
     assert found.searched_counts[7] == 0
-    # 33,000 samples are eleven a cell, so those that none of them met are dead, not untested.
+    # 33,000 samples are eleven per cell, so cells without one are dead, not untested.
     assert found.dead == ((counts + new) == 0).sum()
     assert (few.dead, found.untested) == (0, 0)
     assert found.counts is counts
@@ -119,7 +121,7 @@ def test_cells_without_a_sample_are_found_as_by_all_scores(monkeypatch, narrow, 
 
 
 def test_atoms_without_structure_are_scored_in_full(searched_from):
-    # In 64 dimensions every atom is as near to every other.
+    # In 64 dimensions all atoms are about equally far from each other.
     atoms = torch.randn(1500, 64, generator=draw(6))
     states = []
     solution = solve(SemidiscreteProblem(GaussianSource(64), atoms), on_step=states.append)
@@ -177,6 +179,20 @@ def test_a_searched_solve_resumes_to_the_bit(searched_from, tmp_path):
     )
     assert torch.equal(again.potential, whole.potential)
     assert again.evidence == whole.evidence
+
+
+def test_dead_cells_are_hardly_looked_for_where_chi2_is_too_large(searched_from):
+    problem = SemidiscreteProblem(GaussianSource(24), curved())
+    solution = solve(problem, max_samples=400)
+    evidence = solution.evidence
+    assert evidence.status is Status.BUDGET
+    assert evidence.chi2 > evidence.tolerance
+    # 32 a cell would be 96,000. Of 3,000, one is expected in each cell, so none is called dead.
+    assert 0 < evidence.searched <= 3000
+    assert evidence.dead == 0
+    assert 0 < evidence.untested < 2000
+    with pytest.raises(TransportError, match=f"and {evidence.untested} untested"):
+        solution.require_converged()
 
 
 def test_a_warm_start_is_searched_too(searched_from):

@@ -1,7 +1,7 @@
 """Make the starter data from Debian's package sweethome3d-furniture.
 
     apt-get download sweethome3d-furniture && dpkg -x sweethome3d-furniture_*.deb furniture
-    python pcgen/starter/build_starter.py furniture/usr/share/sweethome3d/furniture
+    python data/build_starter.py furniture/usr/share/sweethome3d/furniture
 
 Without an argument the installed package is read (/usr/share/sweethome3d/furniture). models.csv
 beside this script says which models are taken, as what, by whom and under which licence.

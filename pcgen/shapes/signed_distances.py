@@ -1,4 +1,4 @@
-"""What is inside of a mesh: signed distances to the outer surface of any triangles.
+"""Signed distances to the outer surface of any triangles: what is inside of a mesh.
 
 Faces of common meshes are doubled or wound at random, sheets are open, parts and shells intersect,
 so neither normals nor the parity of crossings decide. A place is **outside** if it sees open air:
@@ -28,7 +28,7 @@ Points = NDArray[np.float64]
 
 SHEET = 0.024
 """Least thickness of material, in a frame of side 2."""
-REACH = 1.15
+HALF_SIDE = 1.15
 """Half the side of the box in which distances are stored."""
 NUMBERS = 4
 """Of a stored place: its position and its signed distance."""
@@ -42,8 +42,8 @@ NEAR = ((0.0, 0.15), (0.012, 0.5), (0.04, 0.35))  # spread of places about the s
 IN_BOX = 0.2  # share of the places that are uniform in the box
 
 
-class Solid:
-    """A mesh in the frame of this module, and what is inside of it.
+class OuterSurface:
+    """The outer surface of a mesh in the frame of this module, and what is inside of it.
 
     Attributes:
         mesh: its triangles, in that frame.
@@ -81,12 +81,12 @@ class Solid:
         found = np.asarray(free.reshape(-1, SEEN).any(1))
         hidden = np.flatnonzero(~found)
         starts = np.repeat(points[hidden][:, None], RAYS, 1)
-        ends = starts + 4 * REACH * self._rays
+        ends = starts + 4 * HALF_SIDE * self._rays
         free = ~self._scene.blocked(starts.reshape(-1, 3), ends.reshape(-1, 3))
         found[hidden] = free.reshape(-1, RAYS).sum(1) >= FREE
         return found
 
-    def surface(
+    def sample(
         self, count: int, generator: np.random.Generator
     ) -> tuple[Points, Points, NDArray[np.bool_]]:
         """Points (m, 3) of the outer surface, uniform by area, with outward unit normals.
@@ -137,7 +137,7 @@ class Solid:
 
         cells, count = np.indices((8, 8, 8)).reshape(3, -1).T, 8
         while True:
-            side = 2 * REACH / count
+            side = 2 * HALF_SIDE / count
             middle = _middles(cells, count)
             # No sphere about a cell's middle that holds the cell lets a face slip through.
             crossed = cells[self._scene.distance(middle) < side * 3**0.5 / 2]
@@ -153,7 +153,9 @@ class Solid:
         return _middles(np.argwhere(near), CELLS)
 
 
-def sample_solid(mesh: Mesh, count: int, generator: np.random.Generator) -> NDArray[np.float16]:
+def sample_signed_distances(
+    mesh: Mesh, count: int, generator: np.random.Generator
+) -> NDArray[np.float16]:
     """Places about the outer surface and in the box, with their signed distances.
 
     Args:
@@ -164,22 +166,22 @@ def sample_solid(mesh: Mesh, count: int, generator: np.random.Generator) -> NDAr
     Raises:
         MeshError: the mesh has no surface.
     """
-    solid = Solid(mesh)
-    outer = solid.surface(2 * count, generator)[0]
+    outer_surface = OuterSurface(mesh)
+    outer = outer_surface.sample(2 * count, generator)[0]
     free = round(IN_BOX * count)
     spread, share = np.array(NEAR).T
     width = generator.choice(spread, size=(count, 1), p=share)
     places = outer[generator.integers(len(outer), size=count)]
     places = places + width * generator.normal(size=places.shape)
-    places[:free] = generator.uniform(-REACH, REACH, size=(free, 3))
-    stored = np.clip(places, -REACH, REACH)[generator.permutation(count)].astype(np.float16)
-    distance = solid.distances(stored.astype(np.float64), outer)
+    places[:free] = generator.uniform(-HALF_SIDE, HALF_SIDE, size=(free, 3))
+    stored = np.clip(places, -HALF_SIDE, HALF_SIDE)[generator.permutation(count)].astype(np.float16)
+    distance = outer_surface.distances(stored.astype(np.float64), outer)
     return np.concatenate([stored, distance[:, None].astype(np.float16)], 1)
 
 
 def _middles(cells: NDArray[np.int64], count: int) -> Points:
     """Middles (n, 3) of cells (n, 3) of a grid of ``count`` cells along an axis."""
-    return np.asarray((cells + 0.5) * (2 * REACH / count) - REACH, np.float64)
+    return np.asarray((cells + 0.5) * (2 * HALF_SIDE / count) - HALF_SIDE, np.float64)
 
 
 def _directions(count: int) -> Points:

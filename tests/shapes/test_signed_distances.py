@@ -1,4 +1,4 @@
-"""What is inside of a mesh, against shapes whose distances are known."""
+"""Signed distances of shapes for which they are known."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ import trimesh
 
 from pcgen.errors import MeshError
 from pcgen.shapes.mesh_files import Mesh
-from pcgen.shapes.solid import REACH, SHEET, Solid, sample_solid
+from pcgen.shapes.signed_distances import HALF_SIDE, SHEET, OuterSurface, sample_signed_distances
 
 
 def mesh_of(shape: trimesh.Trimesh) -> Mesh:
@@ -31,7 +31,7 @@ def unit_cube(x):
 
 
 def stored(mesh: Mesh, count: int = 2000, seed: int = 0):
-    found = sample_solid(mesh, count, np.random.default_rng(seed)).astype(np.float64)
+    found = sample_signed_distances(mesh, count, np.random.default_rng(seed)).astype(np.float64)
     return found[:, :3], found[:, 3]
 
 
@@ -39,7 +39,7 @@ def stored(mesh: Mesh, count: int = 2000, seed: int = 0):
 def test_distances_of_closed_meshes(mesh, truth):
     places, distance = stored(mesh)
     assert np.abs(distance - truth(places)).max() < 4e-3  # facets of the sphere, half precision
-    assert (np.abs(places) <= REACH + 1e-3).all()
+    assert (np.abs(places) <= HALF_SIDE + 1e-3).all()
     near = np.abs(distance) < 0.15
     assert 0.7 < near.mean() < 0.95
     assert 0.3 < (distance[near] < 0).mean() < 0.7
@@ -80,9 +80,9 @@ def test_a_cup_is_hollow_and_its_wall_solid():
         ],
         engine="manifold",
     )
-    solid = Solid(mesh_of(cup))
+    surface = OuterSurface(mesh_of(cup))
     points = np.array([[0, 0, 0.5], [0, 0, -0.85], [0.95, 0, 0], [0.85, 0, 0.9], [0, 0, -0.95]])
-    assert solid.outside(points).tolist() == [True, True, False, True, False]
+    assert surface.outside(points).tolist() == [True, True, False, True, False]
 
 
 def test_a_slot_narrower_than_a_cell_is_outside():
@@ -91,7 +91,7 @@ def test_a_slot_narrower_than_a_cell_is_outside():
         for low, high in ((-1, -0.02), (0.02, 1))
     ]
     points = np.array([[0.8, 0, 0], [0, 0, 0], [0, 0, 0.03]])
-    assert Solid(joined(*halves)).outside(points).tolist() == [True, True, False]
+    assert OuterSurface(joined(*halves)).outside(points).tolist() == [True, True, False]
 
 
 def test_an_open_sheet_gets_its_thickness():
@@ -99,26 +99,26 @@ def test_an_open_sheet_gets_its_thickness():
         np.array([[-1.0, -1, 0], [1, -1, 0], [1, 1, 0], [-1, 1, 0]]),
         np.array([[0, 1, 2], [0, 2, 3]]),
     )
-    solid = Solid(square)
-    points, normals, sheet = solid.surface(500, np.random.default_rng(0))
+    surface = OuterSurface(square)
+    points, normals, sheet = surface.sample(500, np.random.default_rng(0))
     assert sheet.all()
     assert np.allclose(np.abs(normals[:, 2]), 1)
     height = np.linspace(-0.1, 0.1, 21)
     places = np.stack([0 * height, 0 * height, height], 1)
-    distance = solid.distances(places, points)
+    distance = surface.distances(places, points)
     assert np.allclose(distance, np.abs(height) - SHEET / 2, atol=1e-6)
 
 
 def test_normals_of_the_surface_point_outwards():
     turned = Mesh(SPHERE.vertices, SPHERE.faces[:, ::-1])
-    points, normals, sheet = Solid(turned).surface(500, np.random.default_rng(0))
+    points, normals, sheet = OuterSurface(turned).sample(500, np.random.default_rng(0))
     assert not sheet.any()
     assert ((points * normals).sum(1) > 0.99).all()
 
 
 def test_axes_are_stretched_to_the_frame_and_flat_ones_are_not():
     box = mesh_of(trimesh.creation.box((4, 2, 0.04)))
-    assert np.allclose(np.abs(Solid(box).mesh.vertices), [1, 1, 0.1])
+    assert np.allclose(np.abs(OuterSurface(box).mesh.vertices), [1, 1, 0.1])
 
 
 def test_equal_seeds_give_equal_places():
@@ -135,4 +135,4 @@ def test_one_triangle_is_a_sheet():
 
 def test_a_mesh_without_extent_is_refused():
     with pytest.raises(MeshError, match="no extent"):
-        Solid(Mesh(np.ones((3, 3)), np.array([[0, 1, 2]])))
+        OuterSurface(Mesh(np.ones((3, 3)), np.array([[0, 1, 2]])))
