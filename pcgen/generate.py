@@ -22,7 +22,7 @@ from pcgen.model import ShapeModel
 from pcgen.shapes.arrays import ARRAY_LIMIT
 from pcgen.shapes.samples import Samples
 
-PIECE_SIZE = 8  # shapes per task: a fraction of a second
+TASK_SIZE = 8  # shapes per task: a fraction of a second
 POINT_BYTES = 24  # bytes of a point and its normal
 COPIES = 3  # copies of all shapes in memory while they are joined and written
 
@@ -58,10 +58,10 @@ def generate(
     drawn = model.draw(count, seed=seed, category=category, steps=steps, solver=solver, even=even)
     names = [model.categories[int(label)] for label in drawn.category]
     options: dict[str, Any] = {"points": points, "seed": seed, "steps": steps, "solver": solver}
-    if ray is None and (workers in (None, 1) or count <= PIECE_SIZE):
+    if ray is None and (workers in (None, 1) or count <= TASK_SIZE):
         samples = model.decode_samples(drawn.z, category=names, **options)
         return samples.with_meta(parents=drawn.parent_ids)
-    starts = range(0, count, PIECE_SIZE)
+    starts = range(0, count, TASK_SIZE)
     common = (model, options, torch.get_num_threads())
     parts: dict[int, Samples] = {}
     with (
@@ -69,7 +69,7 @@ def generate(
         progress.bar("sample", count) as bar,
     ):
         for start in starts:
-            chosen = slice(start, start + PIECE_SIZE)
+            chosen = slice(start, start + TASK_SIZE)
             working.submit((start, drawn.z[chosen].numpy(), names[chosen]))
         for outcome in working.outcomes():
             if outcome.death is not None:

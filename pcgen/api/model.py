@@ -165,22 +165,32 @@ class Model:
         steps: int = 1,
         solver: str = "student",
         category: str = "",
+        progress: bool = False,
     ) -> Shapes:
         """Decode latents (n, latent_dim), or one (latent_dim,), to shapes.
 
         Args:
             points: points per shape. seed: of the noise at the start of the point flow.
             steps, solver: see :meth:`sample`. category: the category given to the shapes.
+            progress: show progress on stderr.
         Raises:
             InputError: the latents have the wrong size or contain NaN.
         """
         _whole(points=points, steps=steps)
         _whole(None, seed=seed)
         z = self._latents(latents)
-        samples = self.shape_model.decode_samples(
-            z, points=points, seed=seed, steps=steps, solver=solver, category=[category] * len(z)
-        )
-        return Shapes(samples)
+        with shown(progress):
+            return Shapes(
+                self.shape_model.decode_samples(
+                    z,
+                    points=points,
+                    seed=seed,
+                    steps=steps,
+                    solver=solver,
+                    category=[category] * len(z),
+                    bar="decode",
+                )
+            )
 
     def _latents(self, latents: Any) -> Tensor:
         import torch
@@ -355,6 +365,7 @@ class Model:
         frames: int = 12,
         points: int = 2048,
         seed: int = 0,
+        progress: bool = False,
     ) -> Shapes:
         """Interpolate between two shapes, along the optimal-transport map of their points.
 
@@ -362,6 +373,7 @@ class Model:
             start, end: a :class:`pcgen.Shape`, an array (P, 3), or the path of a file; +Y up.
             frames: number of shapes, including both ends. points: points per shape.
             seed: of the noise, which all frames share, so that points correspond.
+            progress: show progress on stderr.
         Raises:
             InputError: there are fewer than 2 frames or 16 points, or NaN.
 
@@ -373,9 +385,9 @@ class Model:
         _whole(frames=frames, points=points)
         _whole(None, seed=seed)
         one, two = _given(start), _given(end)
-        return Shapes(
-            interpolate(self.shape_model, one.points, two.points, frames, points=points, seed=seed)
-        )
+        model, ends = self.shape_model, (one.points, two.points)
+        with shown(progress):
+            return Shapes(interpolate(model, *ends, frames, points=points, seed=seed))
 
     def _made(self, z: Tensor, category: str, points: int, seed: int) -> Shapes:
         samples = self.shape_model.decode_samples(

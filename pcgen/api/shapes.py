@@ -436,6 +436,7 @@ class Shapes(Sequence[Shape]):
         return samples.save(path)
 
     mesh = save_meshes
+    """Mesh all shapes into a folder; see :func:`save_meshes`."""
 
     def _named_clouds(self) -> list[NamedCloud]:
         return [shape._named_cloud(shape._file_name(row)) for row, shape in enumerate(self)]

@@ -38,7 +38,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     else:
         latents = read_npy(args.latents)
     model = pcgen.load(args.run, device=args.device)
-    shapes = model.decode(latents, points=args.points, seed=args.seed)
+    shapes = model.decode(latents, points=args.points, seed=args.seed, progress=not args.quiet)
     shapes.save(args.out)
     return {"out": str(args.out), "count": len(shapes)}
 

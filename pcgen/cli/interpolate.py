@@ -44,7 +44,8 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     ends = args.files or [
         model.sample(1, seed=seed, category=args.category)[0] for seed in args.seeds
     ]
-    path = model.interpolate(*ends, **options(args, model.interpolate))
+    asked = options(args, model.interpolate)
+    path = model.interpolate(*ends, **asked, progress=not args.quiet)
     path.save(args.out)
     return {"out": str(args.out), "frames": args.frames}
 

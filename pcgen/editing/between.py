@@ -118,6 +118,7 @@ def interpolate(
         seed=seed,
         same_noise=True,
         category=["interpolation"] * frames,
+        bar="interpolate",
     )
 
 

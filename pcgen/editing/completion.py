@@ -258,10 +258,8 @@ def _coarse(some: Tensor, outlines: Tensor, framed: bool) -> list[_Placement]:
         if distance < torch.inf:
             _, scale, shift, flip = found[start]
             placement = _Placement(row, flip, scale[row].expand(3), shift[row])
-            distances = (
-                torch.cdist(some[:COARSE], placement.of(outlines[row])).amin(1).square().mean()
-            )
-            result.append(replace(placement, distance=float(distances)))
+            squared = torch.cdist(some[:COARSE], placement.of(outlines[row])).amin(1).square()
+            result.append(replace(placement, distance=float(squared.mean())))
     return sorted(result, key=lambda placement: placement.distance)
 
 

@@ -15,6 +15,7 @@ from pcgen.errors import DataError
 from pcgen.model.clouds import CloudDecoder
 from pcgen.model.latents import LatentSampler
 from pcgen.model.surfaces import LatentMesher, has_field
+from pcgen.progress import track
 from pcgen.runfile import NEEDED, is_finished, read_run
 from pcgen.shapes.samples import Samples
 
@@ -129,17 +130,20 @@ class ShapeModel:
         solver: str = "student",
         same_noise: bool = False,
         first: int = 0,
+        bar: str = "",
     ) -> Samples:
         """Decode into a :class:`Samples`, each with its own noise; on a GPU in batches.
 
         Normals are None if the run's data had none. Shape k does not depend on how many follow
-        it, on a GPU up to rounding; ``first`` is the k of the first latent.
+        it, on a GPU up to rounding; ``first`` is the k of the first latent;
+        ``bar`` the name of a progress bar, if there is to be one.
         """
         seeds = [
             seed if same_noise else seed * SEED_STRIDE + number
             for number in range(first, first + len(latents))
         ]
         size = max(1, BATCH_POINTS // points) if self.device.startswith("cuda") else 1
+        starts = range(0, len(latents), size)
         shapes = [
             self.decode(
                 latents[k : k + size],
@@ -148,7 +152,7 @@ class ShapeModel:
                 steps=steps,
                 solver=solver,
             )
-            for k in range(0, len(latents), size)
+            for k in (track(starts, bar, len(starts)) if bar else starts)
         ]
         normals = np.concatenate([shape.normals.numpy() for shape in shapes])
         return Samples(

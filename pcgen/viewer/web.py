@@ -11,6 +11,7 @@ import functools
 import math
 import queue
 import re
+import socket
 import tempfile
 import threading
 import time
@@ -44,6 +45,18 @@ def loopback(host: str) -> bool:
     return host in ("localhost", "::1") or host.startswith("127.")
 
 
+def _check_address(host: str, port: int) -> None:
+    """Raise what is wrong with an address; the next port is taken where one is in use.
+
+    The server would wait for such an address forever.
+    """
+    if not 0 < port < 2**16:
+        raise OSError("a port is a number from 1 to 65535")
+    family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    with socket.socket(family, kind, protocol) as probe:
+        probe.bind((address[0], 0))
+
+
 class Page:
     """A server for one controller.
 
@@ -69,6 +82,7 @@ class Page:
         self._count = 1
         self._ended = threading.Event()
         try:
+            _check_address(host, port)
             self.server: Any = viser.ViserServer(host=host, port=port, label=title, verbose=False)
         except (OSError, RuntimeError) as error:
             raise BackendError(f"no page can be served at {host}:{port}: {error}") from None

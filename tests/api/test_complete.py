@@ -107,7 +107,7 @@ def test_a_candidate_that_is_the_whole_is_found_and_fills_the_hole():
     assert best.candidate == 1
     assert best.scale.tolist() == pytest.approx([1.3] * 3, abs=0.1)
     bent = completion._bent(best.of(clouds[1]), given)
-    far = completion._apart(bent, given) > completion._room(given, given, bent)
+    far = completion._nearest_distances(bent, given) > completion._room(given, given, bent)
     made, held = completion._even(given, bent, far, 2048, generator)
     truth = (whole * 1.3 + torch.tensor([0.2, 0.0, 0.1])).numpy()
     assert distance(made.numpy(), truth) < 0.2 * distance(given.numpy(), truth)

@@ -371,16 +371,16 @@ def _unfinished(folder: Path) -> tuple[Path, Plan, list[Shard]]:
         (source / name).write_bytes(meshes()[".obj"])
     plan = make_plan(source, points=20)
     part.mkdir(exist_ok=True)
-    pieces = _open_part(part, plan)
-    return part, plan, pieces
+    shards = _open_part(part, plan)
+    return part, plan, shards
 
 
 @cache
 def _piece_files() -> dict[str, bytes]:
     with TemporaryDirectory() as folder:
-        _, _, (piece,) = _unfinished(Path(folder))
-        write_shard(piece, convert(piece, lambda _: None))
-        return {file.name: file.read_bytes() for file in piece.folder.iterdir()}
+        _, _, (shard,) = _unfinished(Path(folder))
+        write_shard(shard, convert(shard, lambda _: None))
+        return {file.name: file.read_bytes() for file in shard.folder.iterdir()}
 
 
 def _piece(suffix: str) -> Loader:
@@ -390,13 +390,13 @@ def _piece(suffix: str) -> Loader:
     def read(path: Path) -> None:
         data = path.read_bytes()
         path.unlink()
-        part, plan, (piece,) = _unfinished(path.parent)
+        part, plan, (shard,) = _unfinished(path.parent)
         for other, content in _piece_files().items():
-            (piece.folder / other).write_bytes(data if other == name else content)
+            (shard.folder / other).write_bytes(data if other == name else content)
         for made in part.glob("*.npy"):
             made.unlink()
-        if read_record(piece) is not None:
-            _finish(part, plan, [piece], True)
+        if read_record(shard) is not None:
+            _finish(part, plan, [shard], True)
 
     return Loader(Path(suffix).suffix, lambda: [_piece_files()[name]], read)
 

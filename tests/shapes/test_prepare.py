@@ -39,7 +39,7 @@ def boxes(tmp_path):
 
 
 @pytest.fixture
-def small_pieces(monkeypatch):
+def small_shards(monkeypatch):
     """Shards of two shapes, so that nine shapes are five shards."""
     monkeypatch.setattr("pcgen.shapes.prepare.SHARD_SIZE", 2)
 
@@ -60,7 +60,7 @@ def test_a_box_comes_back_in_its_own_units(tmp_path, boxes):
     assert (offset[np.arange(300), np.abs(normals).argmax(1)] > 0.999).all()
 
 
-def test_the_number_of_workers_changes_nothing(tmp_path, boxes, small_pieces):
+def test_the_number_of_workers_changes_nothing(tmp_path, boxes, small_shards):
     prepare(boxes, tmp_path / "one", points=100, workers=1)
     prepare(boxes, tmp_path / "three", points=100, workers=3)
     assert hashes(tmp_path / "one") == hashes(tmp_path / "three")
@@ -159,7 +159,7 @@ def test_the_same_call_again_does_nothing_and_another_is_refused(tmp_path, boxes
     assert hashes(tmp_path / "set") == before
 
 
-def test_pieces_that_are_finished_are_not_made_again(tmp_path, boxes, small_pieces, monkeypatch):
+def test_finished_shards_are_not_converted_again(tmp_path, boxes, small_shards, monkeypatch):
     prepare(boxes, tmp_path / "whole", points=30, workers=1)
 
     class Stop(Exception):
@@ -270,7 +270,7 @@ def test_a_manifest_gives_splits_and_categories(tmp_path, boxes):
         prepare(boxes, tmp_path / "other", workers=1, splits=tmp_path / "m.csv")
 
 
-def test_a_source_that_changed_starts_anew(tmp_path, boxes, small_pieces, monkeypatch):
+def test_a_source_that_changed_starts_anew(tmp_path, boxes, small_shards, monkeypatch):
     monkeypatch.setattr("pcgen.shapes.prepare.assemble", None)
     with pytest.raises(TypeError):
         prepare(boxes, tmp_path / "set", points=30, workers=1)
@@ -290,7 +290,7 @@ def test_two_writers_are_kept_apart(tmp_path, boxes):
 
 @pytest.mark.parametrize("fraction", [0.0, 0.3, 0.6, 0.9])
 def test_killed_while_joining_the_arrays_it_goes_on(
-    tmp_path, boxes, small_pieces, monkeypatch, fraction
+    tmp_path, boxes, small_shards, monkeypatch, fraction
 ):
     prepare(boxes, tmp_path / "whole", points=30, workers=1)
     calls = {"left": int(fraction * 10)}
@@ -318,10 +318,10 @@ def test_killed_for_real_at_any_moment_it_goes_on(tmp_path, boxes):
     """kill -9 of the process after various times; then the same command gives the same bytes."""
     words = [sys.executable, "-c", KILLABLE, str(boxes), str(tmp_path / "set")]
     prepare(boxes, tmp_path / "whole", points=2000, workers=2)
-    for pieces_done in (0, 1, 3):
+    for shards_done in (0, 1, 3):
         with subprocess.Popen(words) as process:
             while process.poll() is None:
-                if len(list((tmp_path / "set.part").glob("pieces/*.json"))) >= pieces_done:
+                if len(list((tmp_path / "set.part").glob("pieces/*.json"))) >= shards_done:
                     process.kill()
     if not (tmp_path / "set").exists():
         assert subprocess.run(words, check=True).returncode == 0

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import trimesh
 
-from pcgen.errors import InputError, MissingPackage
+from pcgen.errors import BackendError, InputError, MissingPackage
 from pcgen.viewer import web
 from pcgen.viewer.background import Jobs
 from pcgen.viewer.controller import Controller
@@ -38,6 +38,12 @@ def test_a_page_and_pictures_at_once_are_refused(samples_file, tmp_path):
 )
 def test_hosts_that_others_reach_are_known(host, own):
     assert web.loopback(host) is own
+
+
+@pytest.mark.parametrize(("host", "port"), [("192.0.2.1", 8080), ("127.0.0.1", 99_999)])
+def test_an_address_that_is_none_of_this_machine_is_refused_at_once(run_source, host, port):
+    with pytest.raises(BackendError, match=f"no page can be served at {host}:{port}"):
+        web.Page(Controller(run_source), "run", host, port)
 
 
 class Served:
