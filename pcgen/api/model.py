@@ -104,8 +104,8 @@ class Model:
         """
         from pcgen.generate import generate
 
-        _whole(count=count, points=points, steps=steps)
-        _whole(None, seed=seed)
+        count, points, steps = _whole(count=count, points=points, steps=steps)
+        (seed,) = _whole(None, seed=seed)
         with shown(progress):
             return Shapes(
                 generate(
@@ -176,8 +176,8 @@ class Model:
         Raises:
             InputError: the latents have the wrong size or contain NaN.
         """
-        _whole(points=points, steps=steps)
-        _whole(None, seed=seed)
+        points, steps = _whole(points=points, steps=steps)
+        (seed,) = _whole(None, seed=seed)
         z = self._latents(latents)
         with shown(progress):
             return Shapes(
@@ -251,8 +251,9 @@ class Model:
 
         from pcgen.editing.completion import completed
 
-        _whole(count=count, points=1 if points is None else points)
-        _whole(None, seed=seed)
+        (count,), (seed,) = _whole(count=count), _whole(None, seed=seed)
+        if points is not None:
+            (points,) = _whole(points=points)
         given = _given(shape)
         cloud = given.points
         if framed and not isinstance(shape, Shape):
@@ -311,8 +312,8 @@ class Model:
         """
         from pcgen.editing.between import varied
 
-        _whole(count=count, points=points)
-        _whole(None, seed=seed)
+        count, points = _whole(count=count, points=points)
+        (seed,) = _whole(None, seed=seed)
         _number(amount=amount)
         given = _given(shape)
         with shown(progress):
@@ -350,8 +351,7 @@ class Model:
         """
         from pcgen.editing.between import mixed
 
-        _whole(points=points)
-        _whole(None, seed=seed)
+        (points,), (seed,) = _whole(points=points), _whole(None, seed=seed)
         _number(share=share)
         one, two = _given(shape), _given(other)
         z = mixed(self.shape_model, one.points, two.points, part=part, share=share, seed=seed)
@@ -382,8 +382,8 @@ class Model:
         """
         from pcgen.editing.between import interpolate
 
-        _whole(frames=frames, points=points)
-        _whole(None, seed=seed)
+        frames, points = _whole(frames=frames, points=points)
+        (seed,) = _whole(None, seed=seed)
         one, two = _given(start), _given(end)
         model, ends = self.shape_model, (one.points, two.points)
         with shown(progress):
@@ -434,25 +434,27 @@ class Model:
         return table(rows, repr(self))
 
 
-def _whole(least: int | None = 1, /, **values: Any) -> None:
-    """Refuse arguments that are not whole numbers, of at least ``least`` if that is one.
+def _whole(least: int | None = 1, /, **values: Any) -> list[int]:
+    """The values, of any type of integer; at least ``least`` if that is a number.
 
     Raises:
-        InputError: it names the argument.
+        InputError: a value is none; it names the argument.
     """
+    numbers = []
     for name, value in values.items():
         try:
             number = operator.index(value)
-            fits = least is None or number >= least
         except TypeError:
-            fits = False
-        if not fits:
+            number = None
+        if number is None or (least is not None and number < least):
             limit = "" if least is None else f" of at least {least}"
             raise InputError(f"{name} must be a whole number{limit}, got {value!r}")
+        numbers.append(number)
+    return numbers
 
 
 def _number(**values: Any) -> None:
-    """Refuse arguments that are no numbers; :func:`_whole` likewise."""
+    """Refuse arguments that are no numbers."""
     for name, value in values.items():
         if not isinstance(value, int | float | np.number):
             raise InputError(f"{name} must be a number, got {value!r}")

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from pcgen.api.data import Data
 from pcgen.api.model import Model
-from pcgen.api.shapes import Shapes, read_shapes
+from pcgen.api.shapes import Shape, Shapes, is_one_set, read_shapes
 from pcgen.errors import InputError
 from pcgen.evaluate import report_text
 from pcgen.evaluate.evaluation import Evaluation
@@ -248,20 +248,20 @@ class _Options(TypedDict, total=False):
 
 @overload
 def evaluate(
+    samples: Shapes | Samples | Model | Path | str | NDArray[np.floating[Any]] | list[Shape],
+    *,
+    reference: Data | Path | str,
+    **options: Unpack[_Options],
+) -> Score: ...
+
+
+@overload
+def evaluate(
     samples: list[Any] | tuple[Any, ...],
     *,
     reference: Data | Path | str,
     **options: Unpack[_Options],
 ) -> Comparison: ...
-
-
-@overload
-def evaluate(
-    samples: Shapes | Samples | Model | Path | str | NDArray[np.floating[Any]],
-    *,
-    reference: Data | Path | str,
-    **options: Unpack[_Options],
-) -> Score: ...
 
 
 def evaluate(
@@ -288,8 +288,8 @@ def evaluate(
     """Evaluate shapes by the usual metrics of the field, with ceiling and novelty.
 
     Args:
-        samples: shapes, an array (N, P, 3), the path of a file or folder of clouds, or a model
-            (which is sampled); or a list of these for a comparison.
+        samples: shapes, an array or tensor (N, P, 3), a list of arrays (P, 3), the path of a file
+            or folder of clouds, or a model (which is sampled); or a list of these for a comparison.
         reference: a data set, or the path of clouds of real shapes.
         training: the generator's training data; None for the training split of ``reference``.
         categories: only these; None for those of the samples.
@@ -331,7 +331,7 @@ def evaluate(
             return Model.find(one)
         return read_shapes(one).samples
 
-    several = isinstance(samples, list | tuple) and not isinstance(samples, Shapes)
+    several = isinstance(samples, list | tuple) and not is_one_set(samples)
     entries = list(samples) if several else [samples]
     with shown(progress):
         found = place(reference)

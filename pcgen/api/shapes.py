@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, SupportsIndex, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -366,11 +366,14 @@ class Shapes(Sequence[Shape]):
     def __getitem__(self, number: int) -> Shape: ...
 
     @overload
-    def __getitem__(self, number: slice) -> Shapes: ...
+    def __getitem__(self, number: slice | Sequence[int] | NDArray[Any]) -> Shapes: ...
 
-    def __getitem__(self, number: int | slice) -> Shape | Shapes:
+    def __getitem__(self, number: int | slice | Sequence[int] | NDArray[Any]) -> Shape | Shapes:
+        """One shape; or some, by a slice, a list of numbers, or an array (N,) of truth values."""
         if isinstance(number, slice):
             return self._taken(range(len(self))[number])
+        if not isinstance(number, SupportsIndex) or np.ndim(number):
+            return self._taken(np.arange(len(self))[number].tolist())
         row = range(len(self))[number]
         category = str(self.category[row])
         return Shape(
@@ -523,7 +526,7 @@ def read_shape(shape: Any) -> Shape:
 
 
 def read_shapes(shapes: Any) -> Shapes:
-    """Shapes given directly, as a samples file, or as an array (N, P, 3).
+    """Shapes given directly, as a list, as a samples file, or as an array or tensor (N, P, 3).
 
     Raises:
         InputError: it is none of these.
@@ -536,9 +539,22 @@ def read_shapes(shapes: Any) -> Shapes:
         return Shapes(shapes)
     if isinstance(shapes, str | Path):
         return Shapes.load(shapes)
+    if is_one_set(shapes):
+        return Shapes.of([one if isinstance(one, Shape) else Shape(one) for one in shapes])
+    if hasattr(shapes, "detach"):
+        shapes = shapes.detach().cpu().numpy()
     if isinstance(shapes, np.ndarray):
         return Shapes(Samples(points=shapes))
     raise InputError(f"expected shapes, got {type(shapes).__name__}")
+
+
+def is_one_set(shapes: Any) -> bool:
+    """Whether it is a list of single shapes, and not one of several sets."""
+    return (
+        isinstance(shapes, list | tuple)
+        and len(shapes) > 0
+        and all(isinstance(one, Shape) or getattr(one, "ndim", 0) == 2 for one in shapes)
+    )
 
 
 def mesh(

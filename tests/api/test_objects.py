@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 import pcgen
 from pcgen import cli
@@ -152,6 +153,20 @@ def test_shapes_are_a_sequence_and_come_back_from_their_file(model, tmp_path):
     assert np.array_equal(again.normals, shapes.normals)
 
 
+def test_shapes_are_chosen_by_numbers_and_by_truth(model):
+    shapes = model.sample(4, points=64)
+    for chosen in ([2, 0], np.array([2, 0]), (shapes[2], shapes[0])):
+        some = shapes[chosen] if not isinstance(chosen, tuple) else pcgen.Shapes.of(chosen)
+        assert np.array_equal(some.points, shapes.points[[2, 0]])
+    tall = np.array([True, False, False, True])
+    assert shapes[tall].meta["parents"] == [shapes.meta["parents"][row] for row in (0, 3)]
+
+
+def test_numbers_of_other_libraries_are_numbers(model):
+    other = model.sample(np.int64(2), seed=np.int32(5), points=np.int16(80))
+    assert np.array_equal(other.points, model.sample(2, seed=5, points=80).points)
+
+
 def test_objects_are_frozen(data, model):
     shape = model.sample(1, points=64)[0]
     for thing, name in ((data, "dataset"), (model, "shape_model"), (shape, "points")):
@@ -195,6 +210,17 @@ def test_a_score_of_shapes_is_that_of_their_file(data, model, tmp_path):
     other = pcgen.evaluate(str(file), reference=data.path, points=256, cache=None, workers=1)
     assert one.nna_cd == other.nna_cd
     assert one.summary()["jsd"] == other.summary()["jsd"]
+
+
+def test_tensors_and_lists_of_clouds_are_one_set(data, model):
+    points = model.sample(6, points=256).points
+    asked = {"reference": data, "points": 256, "seeds": 1, "cache": None, "workers": 1}
+    found = [
+        pcgen.evaluate(samples, **asked).nna_cd
+        for samples in (points, list(points), torch.tensor(points), list(pcgen.Shapes.of([
+            pcgen.Shape(cloud) for cloud in points])))
+    ]  # fmt: skip
+    assert len(set(found)) == 1
 
 
 def test_several_sets_are_compared(data, model):
