@@ -18,7 +18,7 @@ import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +33,7 @@ from pcgen.shapes.normalise import box_frame, proportion_free
 REPLAY_FACTOR = 1.2
 QUERIES = 8  # shapes per resumable block of a search
 PART = 8192  # largest number of training shapes that are searched at a time, for memory
+KEPT = 2**16  # largest number of training shapes whose sketches, 20 kB each, are kept
 ROWS = 64  # pairs per resumable block of two-draw distances
 FEW, MANY = 8, 64  # first and largest number of distances computed before bounds are checked again
 MIRROR = np.array([-1, 1, 1], np.float32)
@@ -75,7 +76,7 @@ def nearest_training(
     *,
     own: NDArray[np.int64] | None = None,
     mirrors: bool = False,
-    sketches: Callable[[], Sketches] | None = None,
+    sketches: Callable[[int, int], Sketches] | None = None,
 ) -> Nearest:
     """The exact nearest training shape (N, P, 3) of each query (n, P, 3), in one frame.
 
@@ -84,18 +85,19 @@ def nearest_training(
     Args:
         own: (n,) a row of the training set that each query ignores; by default none.
         mirrors: include mirror images of the training shapes in x.
-        sketches: gives the sketches of the training set, if several searches share them.
+        sketches: gives the sketches of some rows, start and stop, of the training set, if several
+            searches share them.
     """
     if own is None:
         own = np.full(len(queries), -1)
     elif len(training) < 2:
         raise InputError("a query that ignores its own row needs a second training shape")
     starts = np.linspace(0, len(training), -(-len(training) // PART) + 1).astype(int)
-    shared = sketches if len(starts) == 2 else None
     tables = []
     for start, stop in itertools.pairwise(starts.tolist()):
         part = training[start:stop]
-        table = _nearest_part(queries, part, own - start, mirrors, shared, work)
+        known = partial(sketches, start, stop) if sketches else None
+        table = _nearest_part(queries, part, own - start, mirrors, known, work)
         tables.append(table + np.array([0, 0, start]))
     best = [min(map(tuple, rows)) for rows in zip(*tables, strict=True)]
     distance, mirrored, index = np.array(best).T
@@ -227,6 +229,7 @@ class FrameIndex:
         self._frame, self._work = frame, work or Work()
         self._training, self._again = training, again
         self._given, self._own = real, own
+        self._sketches: dict[int, Sketches] = {}
 
     @cached_property
     def two_draws(self) -> NDArray[np.float64] | None:
@@ -250,9 +253,13 @@ class FrameIndex:
         """The novelty of the real shapes."""
         return Novelty(found=self.reference, reference=self.reference, two_draws=self.two_draws)
 
-    @cached_property
-    def _sketches(self) -> Sketches:
-        return sketched(self._training)
+    def _sketched(self, start: int, stop: int) -> Sketches:
+        """Sketches of some training shapes, kept unless there are too many in all."""
+        if len(self._training) > KEPT:
+            return sketched(self._training[start:stop])
+        if start not in self._sketches:
+            self._sketches[start] = sketched(self._training[start:stop])
+        return self._sketches[start]
 
     def _nearest(self, clouds: Clouds, own: NDArray[np.int64] | None) -> Nearest:
         return nearest_training(
@@ -261,7 +268,7 @@ class FrameIndex:
             self._work,
             own=own,
             mirrors=True,
-            sketches=lambda: self._sketches,
+            sketches=self._sketched,
         )
 
 

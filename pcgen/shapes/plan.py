@@ -159,6 +159,12 @@ def _with_table(
             )
         if kept:
             rejected += outside
+            others = sorted({str(item.split) for item in kept} - {"train", "val", "test"})
+            if others:
+                said = (
+                    f"splits besides train, val and test, which nothing uses: {', '.join(others)}"
+                )
+                remarks.append(f"the splits file {table.origin} has {said}")
             return kept, f"the file {Path(table.origin).name}"
     if own:
         return items, "the layout"

@@ -6,14 +6,12 @@ import re
 from collections.abc import Mapping
 
 SPLIT_NAMES: Mapping[str, str] = {
-    "train": "train",
-    "training": "train",
-    "val": "val",
-    "valid": "val",
-    "validation": "val",
-    "test": "test",
-    "testing": "test",
+    **dict.fromkeys(("train", "training", "trainset", "trn"), "train"),
+    **dict.fromkeys(("val", "valid", "validation", "valset", "dev"), "val"),
+    **dict.fromkeys(("test", "testing", "testset", "tst"), "test"),
 }
+#: Words that say nothing about the shapes: ``train_set``, ``Test Data``.
+_GENERIC = ("set", "sets", "data", "dataset", "split", "models", "shapes", "meshes", "clouds")
 
 
 def split_in(name: str) -> str | None:
@@ -21,6 +19,20 @@ def split_in(name: str) -> str | None:
     words = re.findall(r"[a-z]+", name.lower())
     splits = {SPLIT_NAMES[word] for word in words if word in SPLIT_NAMES}
     return splits.pop() if len(splits) == 1 else None
+
+
+def topic_of(name: str) -> str:
+    """What a name says beside its split: ``chair`` for ``chair_train``; "" for ``train_set``."""
+    words = [
+        word for word in re.split(r"[-_. ]+", name)
+        if word and re.sub(r"\d+$", "", word).lower() not in SPLIT_NAMES
+    ]  # fmt: skip
+    return "" if all(word.lower() in _GENERIC for word in words) else "_".join(words)
+
+
+def split_of(name: str) -> str | None:
+    """The split of a name that says nothing else: ``train``, ``train_set``."""
+    return None if topic_of(name) else split_in(name)
 
 
 def without_split(name: str) -> str:

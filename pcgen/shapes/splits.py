@@ -85,8 +85,9 @@ def read_table(source: Path | str | bytes, origin: str) -> SplitTable:
                     synset = cells["synsetid"]
                     # Spreadsheets drop the leading zero of a synset.
                     found[f"{synset.zfill(8)}/{name}"] = found[f"{synset}/{name}"] = value
-                if found.setdefault(name, value) != value:
-                    found[name] = ("", None)
+                for key in _keys(name):
+                    if found.setdefault(key, value) != value:
+                        found[key] = ("", None)
         else:
             raise ValueError(f"it has {', '.join(columns) or 'none'}")
     except (InputError, MeshError, ValueError, csv.Error) as error:
@@ -95,6 +96,13 @@ def read_table(source: Path | str | bytes, origin: str) -> SplitTable:
             f"file,split: {error}"
         ) from None
     return SplitTable(origin, found)
+
+
+def _keys(name: str) -> list[str]:
+    """A name in a table as it is, without suffix, and the end of an absolute path."""
+    bare = _bare(name)
+    absolute = name.startswith("/") or name[1:2] == ":"
+    return list(dict.fromkeys((name, bare, *["/".join(bare.split("/")[-2:])] * absolute)))
 
 
 def find_table(listing: Listing, remarks: list[str]) -> SplitTable | None:

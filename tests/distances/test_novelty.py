@@ -227,3 +227,19 @@ def test_without_unseen_shapes_training_shapes_stand_for_nature():
     assert np.allclose(found.reference.distance, distance, rtol=1e-4)
     assert found.replay_rate == 1
     assert measured(again, training)["box"].replay_rate is None
+
+
+def test_sketches_of_a_large_training_set_are_made_once(monkeypatch):
+    made = []
+    sketched = novelty.sketched
+    monkeypatch.setattr(novelty, "sketched", lambda part: made.append(len(part)) or sketched(part))
+    monkeypatch.setattr(novelty, "PART", 8)
+    training, again = blobs(20, 200, draws=2)
+    index = novelty.NoveltyIndex(training, again, frames={"as given": novelty.as_given})
+    first, second = (index.of(again)["as given"].found for _ in range(2))
+    assert made == [6, 7, 7]
+    assert (first.distance == second.distance).all()
+    monkeypatch.setattr(novelty, "KEPT", 10)  # then they are made anew
+    index = novelty.NoveltyIndex(training, again, frames={"as given": novelty.as_given})
+    assert (index.of(again)["as given"].found.distance == first.distance).all()
+    assert made == [6, 7, 7] * 3

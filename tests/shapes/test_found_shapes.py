@@ -301,3 +301,54 @@ def test_names_in_an_archive_without_a_flag_are_those_of_their_program(tmp_path,
     items = make_plan(tmp_path / "set.zip").items
     assert [item.id for item in items] == ["Stühle/a", "Stühle/b"]
     assert len(open_item(items[0]).shape.faces) == 1
+
+
+@pytest.mark.parametrize("names", ["train_set/{} test_set/{}", "Training Data/{} Test Data/{}",
+                                   "{}_train {}_test", "trainset/{} testset/{}"])  # fmt: skip
+def test_folders_tell_splits_in_any_words(tmp_path, names):
+    train, test = names.replace(" Data", "_Data").split()
+    folders = [[name.replace("_Data", " Data").format(c) for c in ("chair", "sofa")]
+               for name in (train, test)]  # fmt: skip
+    put(tmp_path, **objs(*(f"{folder}/{k}.obj" for row in folders for folder in row for k in "01")))
+    items = make_plan(tmp_path).items
+    assert {item.category for item in items} == {"chair", "sofa"}
+    assert all(
+        item.split == ("train" if "train" in item.entry.path.lower() else "test") for item in items
+    )
+    assert len({item.id for item in items}) == 8
+
+
+def test_a_category_with_the_name_of_a_split_in_it_is_none(tmp_path):
+    put(tmp_path, **objs(*(f"{c}/{k}.obj" for c in ("test_tube", "cup") for k in "01")))
+    assert {item.category for item in make_plan(tmp_path).items} == {"test_tube", "cup"}
+
+
+def test_names_of_files_tell_splits_if_they_tell_two(tmp_path):
+    put(tmp_path, **objs("cup_train_0.obj", "cup_train_1.obj", "cup_test_0.obj"))
+    found = splits_of(tmp_path)
+    assert found == {name: name.split("_")[1] for name in found}
+    (tmp_path / "cup_test_0.obj").rename(tmp_path / "cup_0.obj")
+    assert set(splits_of(tmp_path).values()) == {"train", "val", "test"}  # by hash
+
+
+@pytest.mark.parametrize("place", ["C:\\data\\{}", "/home/me/data/{}", "{}"])
+def test_tables_may_have_absolute_paths_or_lie_in_an_archive(tmp_path, place):
+    names = [f"{c}/{k}.obj" for c in ("chair", "sofa") for k in "01"]
+    rows = [f"{place.format(name)},{'test' if '1' in name else 'train'}" for name in names]
+    files = objs(*names) | {"split.csv": "\n".join(["file,split", *rows])}
+    with zipfile.ZipFile(tmp_path / "set.zip", "w") as archive:
+        for name, text in files.items():
+            archive.writestr(name, text)
+    for source in (tmp_path, tmp_path / "set.zip"):
+        found = splits_of(source)
+        assert all(split == ("test" if "1" in path else "train") for path, split in found.items())
+
+
+def test_splits_that_nothing_uses_are_told(tmp_path):
+    put(
+        tmp_path,
+        **objs("a.obj", "b.obj"),
+        **{"split.csv": "file,split\na.obj,train\nb.obj,fold 2\n"},
+    )
+    (remark,) = make_plan(tmp_path).remarks
+    assert remark.endswith("splits besides train, val and test, which nothing uses: fold 2")

@@ -25,7 +25,7 @@ from pcgen.shapes.layouts import WHOLE, Found, hdf5, whole_shapes
 from pcgen.shapes.layouts.models import categories_of_models, class_of, classes_of_labels
 from pcgen.shapes.layouts.synsets import aliases_of, category_of, synset_names
 from pcgen.shapes.listing import Entry, Listing, Rejected
-from pcgen.shapes.split_names import SPLIT_NAMES, split_in
+from pcgen.shapes.split_names import split_in, split_of, topic_of
 
 EXPECTED = f"files ending in {', '.join(SHAPE_SUFFIXES)}, in subfolders by category or in none"
 
@@ -71,8 +71,10 @@ def find(listing: Listing) -> Found:
     around = (part for part in reversed(root) if not _GENERIC.fullmatch(part))
     ignored = (_FORMAT, _SHARD)
     name = next((p for p in around if not any(i.fullmatch(p) for i in ignored)), listing.name)
-    categories = _categories_like_splits(shapes)
-    placed = [_place(entry, len(root), dropped, categories) for entry in shapes]
+    split_folders = _split_folders(shapes)
+    placed = [_place(entry, len(root), dropped, split_folders) for entry in shapes]
+    # Names of files tell splits if they tell more than one.
+    named = {split_in(entry.stem) for entry in shapes} >= {"train", "test"}
     by_folder: dict[str, list[Entry]] = defaultdict(list)
     for entry, (folders, _) in zip(shapes, placed, strict=True):
         if folders:
@@ -105,13 +107,13 @@ def find(listing: Listing) -> Found:
         item = SourceItem(
             id="/".join((category, *rest, own)),
             category=category,
-            split=split,
+            split=split or (split_in(entry.stem) if named else None),
             entry=entry,
             names=tuple(called),
         )
         items += _rows(item, classes, rejected) if entry.suffix in _ARRAYS else [item]
     if folders_are_categories:
-        rejected += _barren(listing, root, set(by_folder))
+        rejected += _barren(listing, root, {*by_folder, *(path[-1] for path in split_folders)})
     rule = (
         "categories are the folders of the first level"
         if folders_are_categories and by_folder
@@ -224,39 +226,48 @@ def _common_folder(shapes: list[Entry]) -> tuple[str, ...]:
     common = os.path.commonpath(paths) if paths and all(paths) else ""
     parts = tuple(common.split("/")) if common else ()
     for depth, part in enumerate(parts):
-        if part.lower() in SPLIT_NAMES:
+        if split_of(part):
             return parts[:depth]
     return parts
 
 
-def _categories_like_splits(shapes: list[Entry]) -> set[tuple[str, ...]]:
-    """Folders named train beside other categories and no other split: they hold trains."""
+Splits = dict[tuple[str, ...], tuple[str, str]]
+
+
+def _split_folders(shapes: list[Entry]) -> Splits:
+    """The folders that are splits: what is left of the name of each, and the split.
+
+    Of ``chair_train`` beside ``chair_test``, ``chair`` is left. A folder ``train`` beside others
+    and no other split holds trains.
+    """
     beside: dict[tuple[str, ...], set[str]] = defaultdict(set)
     for entry in shapes:
         for k in range(len(entry.parts) - 1):
             beside[entry.parts[:k]].add(entry.parts[k])
-    return {
-        (*place, name)
-        for place, names in beside.items()
-        for name in names
-        if name.lower() == "train"
-        and not any(other.lower() in SPLIT_NAMES for other in names - {name})
-        and len(names) > 1
-    }
+    found: Splits = {}
+    for place, names in beside.items():
+        splits: dict[str, set[str]] = defaultdict(set)
+        for name in names:
+            if split := split_in(name):
+                splits[topic_of(name)].add(split)
+        for name in names:
+            split, topic = split_in(name), topic_of(name)
+            trains = "train" in re.split(r"[-_. ]", name.lower()) and len(names) > 1
+            if split and (len(splits[topic]) > 1 or not (topic or trains)):
+                found[*place, name] = topic, split
+    return found
 
 
 def _place(
-    entry: Entry, depth: int, dropped: tuple[str, ...], categories: set[tuple[str, ...]]
+    entry: Entry, depth: int, dropped: tuple[str, ...], splits: Splits
 ) -> tuple[tuple[str, ...], str | None]:
     """The folders of a shape below the common one, without split folders and ignored ones."""
-    kept, splits = [], []
+    kept, found = [], []
     for k in range(depth, len(entry.parts) - 1):
-        part = entry.parts[k]
-        if part.lower() in SPLIT_NAMES and entry.parts[: k + 1] not in categories:
-            splits.append(SPLIT_NAMES[part.lower()])
-        elif part.lower() not in dropped:
-            kept.append(part)
-    return tuple(kept), splits[0] if splits else None
+        part, split = splits.get(entry.parts[: k + 1], (entry.parts[k], ""))
+        found += [split] * bool(split)
+        kept += [part] * bool(part and part.lower() not in dropped)
+    return tuple(kept), found[0] if found else None
 
 
 def _by_name(folder: str, shapes: list[Entry]) -> bool:
@@ -305,6 +316,6 @@ def _barren(listing: Listing, root: tuple[str, ...], used: set[str]) -> list[Rej
     for folders, reason in paths:
         if len(folders) > depth and folders[:depth] == root:
             name = folders[depth]
-            if name not in used and name.lower() not in SPLIT_NAMES:
+            if name not in used and not split_of(name):
                 barren.setdefault(name, reason)
     return [Rejected("/".join((*root, name)), reason) for name, reason in sorted(barren.items())]

@@ -19,7 +19,7 @@ from pcgen.shapes.layouts import WHOLE, Found, whole_shapes
 from pcgen.shapes.layouts.models import class_of, classes_of_labels, unnamed_labels
 from pcgen.shapes.layouts.synsets import aliases_of, category_of, synset_names
 from pcgen.shapes.listing import Entry, Listing, Rejected, on_disk, read_entry
-from pcgen.shapes.split_names import SPLIT_NAMES, split_in
+from pcgen.shapes.split_names import SPLIT_NAMES, split_in, split_of
 
 EXPECTED = "a .hdf5 or .h5 file with arrays (N, P, 3), such as {synset}/{split}"
 
@@ -44,15 +44,15 @@ def find(listing: Listing) -> Found:
             rejected.append(Rejected(entry.where, found_arrays))
             continue
         parts_left += sum(cloud_array.partial for cloud_array in found_arrays)
-        folders = [p for p in entry.parts[:-1] if p.lower() not in (*SPLIT_NAMES, *WHOLE)]
-        around = next((p for p in entry.parts[:-1] if p.lower() in SPLIT_NAMES), "").lower()
+        folders = [p for p in entry.parts[:-1] if not split_of(p) and p.lower() not in WHOLE]
+        around = next(filter(None, map(split_of, entry.parts[:-1])), None)
         listed = ids.get((*entry.parts[:-1], _plain(entry.stem)), [])
         own = [s.array for s in found_arrays if is_points(s.array)]
         for cloud_array in found_arrays:
             parts = cloud_array.array.split("/")
             groups = [part for part in parts if part.lower() not in SPLIT_NAMES]
             splits = [part.lower() for part in parts if part.lower() in SPLIT_NAMES]
-            split = SPLIT_NAMES.get(splits[0] if splits else around)
+            split = SPLIT_NAMES[splits[0]] if splits else around
             split = split or split_in(parts[-1]) or split_in(entry.stem)
             inner = groups[1:]
             synset = groups[0] if groups else entry.stem
