@@ -21,6 +21,7 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -78,6 +79,7 @@ points = np.load("seats.npz")["points"]
 assert points.shape == (12, 2048, 3), points.shape
 assert np.isfinite(points).all()
 assert pcgen.load("seats").sample(2, seed=1)[0].mesh().report.watertight
+assert len(pcgen.prepare("starter", "lamps", categories=["lamp"], points=16)) == 28
 names = {path.name for path in files("pcgen")}
 assert names >= {"LICENSE", "ATTRIBUTION.md", "three.LICENSE", "py.typed", "native.c"}, names
 print("Python", sys.version.split()[0], "draws shapes from", pcgen.__file__)
@@ -101,6 +103,7 @@ def check_wheel(python: str) -> int:
             for command in (draw, [bin / "python", "-c", FIRST_SHAPES]):
                 subprocess.run(command, check=True, cwd=folder, env=alone)
             (Path(folder) / "seats.npz").unlink()
+            shutil.rmtree(Path(folder) / "lamps")
     print("2 passed, 0 failed")
     return 0
 

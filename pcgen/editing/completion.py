@@ -432,10 +432,12 @@ def _plausible(model: ShapeModel, z: Tensor, generator: Generator) -> Tensor:
     """See :class:`Completion`: (n,) for latents (n, latent_dim)."""
     known = model.known.y.cpu()
     some = known[torch.randperm(len(known), generator=generator)[:256]]
-    table = torch.cdist(some, known)
+    # By differences: by products, the distance of a latent to itself would be far from zero.
+    exact = "donot_use_mm_for_euclid_dist"
+    table = torch.cdist(some, known, compute_mode=exact)
     unit = table.masked_fill(table < 1e-4, torch.inf).amin(1)
     unit = unit[unit.isfinite()].median() if unit.isfinite().any() else torch.tensor(1.0)
-    own = torch.cdist(model.known.coordinates(z).cpu(), known).amin(1)
+    own = torch.cdist(model.known.coordinates(z).cpu(), known, compute_mode=exact).amin(1)
     return -(own / unit).square() / 2
 
 

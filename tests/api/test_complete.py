@@ -165,6 +165,19 @@ def test_placements_of_each_size_that_fits_take_turns():
     assert [placement.candidate for placement in filled] == [0, 3, 1, 2, 4]
 
 
+def test_the_unit_of_the_base_is_no_distance_of_a_latent_to_itself():
+    """Rounding leaves such distances; far from the origin they are larger."""
+    known = 50 + torch.randn(300, 8, generator=torch.Generator().manual_seed(0))
+    latents = SimpleNamespace(y=known, coordinates=lambda z: z)
+    unit = float(torch.tensor([(known - row).norm(dim=1).sort()[0][1] for row in known]).median())
+    found = completion._plausible(
+        SimpleNamespace(known=latents),
+        known[:1] + torch.tensor([0.01] + [0.0] * 7),
+        torch.Generator().manual_seed(0),
+    )
+    assert float(found[0]) == pytest.approx(-((0.01 / unit) ** 2) / 2, rel=0.2)
+
+
 def test_answers_of_every_size_come_before_second_ones_of_a_size():
     kinds = [0, 0, 1, 0, 2]
     assert completion._spread([3, 1, 0, 2, 4], kinds, 2) == [3, 2]
