@@ -48,9 +48,9 @@ class Written:
         colours = None if self.paint is None else self.paint(mesh.vertices, mesh.faces, up)
         found = {}
         for kind in self.formats:
-            placed, told = self.export.placed(mesh, kind, unit=unit, up=up)
+            placed, stated = self.export.placed(mesh, kind, unit=unit, up=up)
             kept = colours if f".{kind}" in COLOURED else None
-            found[kind] = checked_bytes(placed, f".{kind}", name, unit=told, colours=kept)
+            found[kind] = checked_bytes(placed, f".{kind}", name, unit=stated, colours=kept)
         return found
 
 

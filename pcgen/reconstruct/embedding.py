@@ -250,7 +250,7 @@ def _first_of_each(group: Index, rank: Values | Index) -> Mask:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pieces:
+class SideComponents:
     """The connected components of the two sides of walls.
 
     Attributes:
@@ -263,7 +263,7 @@ class Pieces:
     volume: Values
 
 
-def pieces_of(space: CellComplex, walls: Mask) -> Pieces:
+def side_components(space: CellComplex, walls: Mask) -> SideComponents:
     """The components of walls in otherwise empty space."""
     empty = np.ones(len(space.cells.corners), bool)
     sides = wall_sides(space, walls, empty)
@@ -275,10 +275,10 @@ def pieces_of(space: CellComplex, walls: Mask) -> Pieces:
     piece = np.unique(label[:count], return_inverse=True)[1].reshape(-1)
     # Sides face the empty cells, away from the material, like those of a layer.
     volume = np.bincount(piece, tetrahedra(space.points, sides.points)).astype(np.float64)
-    return Pieces(sides=sides, piece=piece, volume=volume)
+    return SideComponents(sides=sides, piece=piece, volume=volume)
 
 
-def filled(space: CellComplex, walls: Mask, pieces: Pieces, kept: Mask) -> Mask:
+def filled(space: CellComplex, walls: Mask, pieces: SideComponents, kept: Mask) -> Mask:
     """The cells (C,) of the cavities whose walls are not all ``kept`` (pieces,)."""
     cell, _, other, _ = space.links(~walls)
     room = connected(len(space.cells.corners), cell, other)

@@ -69,22 +69,22 @@ class Export:
             InputError: see :meth:`check`.
         """
         self.check(unit)
-        factor, told = 1.0, unit
+        factor, stated = 1.0, unit
         if self.size is not None:
             used = mesh.used_vertices()
-            factor, told = self.size / float(np.ptp(used, axis=0).max()), self.unit or unit
+            factor, stated = self.size / float(np.ptp(used, axis=0).max()), self.unit or unit
         elif self.unit:
-            factor, told = METRES[unit] / METRES[self.unit], self.unit
+            factor, stated = METRES[unit] / METRES[self.unit], self.unit
         if kind == "glb" and self.unit:
-            factor, told = factor * METRES[self.unit], "m"
+            factor, stated = factor * METRES[self.unit], "m"
         to = self.up or up
         if kind == "3mf":
             to = "z"
         elif kind == "glb" and (self.unit or self.up):
             to = "y"
         if to == up and factor == 1:
-            return mesh, told
-        return Mesh(from_y_up(to_y_up(mesh.vertices, up), to) * factor, mesh.faces), told
+            return mesh, stated
+        return Mesh(from_y_up(to_y_up(mesh.vertices, up), to) * factor, mesh.faces), stated
 
 
 def check_formats(names: Sequence[str]) -> tuple[str, ...]:

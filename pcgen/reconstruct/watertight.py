@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from pcgen.errors import MeshError
 from pcgen.reconstruct.cell_complex import cell_complex_around
-from pcgen.reconstruct.embedding import embedded, filled, pieces_of, walls_among
+from pcgen.reconstruct.embedding import embedded, filled, side_components, walls_among
 from pcgen.reconstruct.thicken import Layer, clean, compact, move_apart, thicken
 from pcgen.reconstruct.topology import face_components, topology
 from pcgen.shapes.ray_scene import RayScene
@@ -49,7 +49,7 @@ def close(
         space = cell_complex_around(vertices)
         walls = walls_among(space, faces)
         if walls is not None:
-            pieces = pieces_of(space, walls)
+            pieces = side_components(space, walls)
             kept = _kept(pieces.sides.points, pieces.piece, pieces.volume, full)
             material = filled(space, walls, pieces, kept)
             vertices, faces, origin = embedded(space, walls, material, thickness)
