@@ -1,12 +1,10 @@
 """The conjugate-moment base as a member of the family."""
 
-import functools
-
 import torch
 
 from pcgen import base, checkpoint
 from pcgen.base.conjugate import ConjugateMomentSettings
-from pcgen.transport.conjugate.measure import ConjugateNetwork
+from pcgen.transport.conjugate import measure
 
 
 def draw(seed):
@@ -43,8 +41,7 @@ def test_the_pushed_base_draws_on_the_latents_and_the_plain_one_from_the_log_con
 
 def test_failed_conjugates_of_pushed_draws_are_counted_and_shown(monkeypatch):
     """One iteration is too few for most; the fit notes it, and each base counts its own draws."""
-    short = functools.partialmethod(ConjugateNetwork.push, max_iterations=1)
-    monkeypatch.setattr(ConjugateNetwork, "push", short)
+    monkeypatch.setattr(measure, "PUSH_ITERATIONS", 1)
     latents = torch.randn(300, 3, generator=draw(0)).exp()
     settings = QUICK | {"pushed": True}
     omega = base.fit("conjugate-moment", latents, generator=draw(1), settings=settings, guard="off")
