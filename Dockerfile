@@ -9,7 +9,7 @@ FROM python:3.11-slim-bookworm
 
 RUN apt-get update \
     && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
-        gcc libc6-dev g++ libusb-1.0-0 libgl1 libgomp1 libx11-6 libvulkan1 mesa-vulkan-drivers \
+        gcc libc6-dev g++ libusb-1.0-0 libegl1 libgl1 libgomp1 libx11-6 libvulkan1 mesa-vulkan-drivers \
     && rm -rf /var/lib/apt/lists/*
 
 COPY . /pcgen

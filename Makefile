@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 OUT ?= demo
 
-LIBRARIES := libusb-1.0-0 libgl1 libgomp1 libx11-6 libvulkan1 mesa-vulkan-drivers
+LIBRARIES := libusb-1.0-0 libegl1 libgl1 libgomp1 libx11-6 libvulkan1 mesa-vulkan-drivers
 TEST_PROGRAMS := xvfb xdotool imagemagick chromium
 
 .PHONY: demo test slow docs notebooks wheel package coverage lint compat pytorch3d three seats setup setup-dev libraries test-programs clean
@@ -110,7 +110,7 @@ $(VENV)/notebooks: $(VENV)/core
 
 # Open3D loads these when imported. Without apt, or without the right to use it, say so and go on.
 libraries:
-	@$(call install,$(LIBRARIES),system libraries of Open3D,ldconfig -p | grep -q libGL.so.1 && ldconfig -p | grep -q libusb-1.0.so.0 && ldconfig -p | grep -q libvulkan.so.1 && ldconfig -p | grep -q libgomp.so.1)
+	@$(call install,$(LIBRARIES),system libraries of Open3D,ldconfig -p | grep -q libGL.so.1 && ldconfig -p | grep -q libEGL.so.1 && ldconfig -p | grep -q libusb-1.0.so.0 && ldconfig -p | grep -q libvulkan.so.1 && ldconfig -p | grep -q libgomp.so.1)
 	@$(call install,g++,a C++ compiler for KeOps,command -v g++ >/dev/null)
 
 test-programs:

@@ -16,7 +16,7 @@ from pcgen.cores import free_cores, usable_cores
 from pcgen.jobs import child
 from pcgen.progress import duration
 
-SYSTEM_LIBRARIES = "libusb-1.0-0 libgl1 libgomp1 libx11-6 libvulkan1 mesa-vulkan-drivers"
+SYSTEM_LIBRARIES = "libusb-1.0-0 libegl1 libgl1 libgomp1 libx11-6 libvulkan1 mesa-vulkan-drivers"
 PROBE_SECONDS = 120.0
 LEAST_DISK = 2**30
 PRESETS = {"cpu-tiny": 5, "cpu-small": 5, "gpu": 1}
