@@ -57,12 +57,13 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     before = peak()
     rows: list[dict[str, Any]] = []
 
-    def stage(name: str, work: Callable[[], Any]) -> Any:
+    def stage(name: str, work: Callable[[], Any], figures: Callable[[Any], dict[str, Any]]) -> Any:
         say(f"{name} of {len(y)} latents in {y.shape[1]} coordinates")
         begun = time.process_time()
         found = work()
-        rows.append({"stage": name, "seconds": time.process_time() - begun, "peak": peak()})
-        say(f"{rows[-1]['seconds']:.1f} s of processor time, {peak() / 2**30:.2f} GiB")
+        spent = {"seconds": time.process_time() - begun, "peak": peak()}
+        rows.append({"stage": name, **spent, **figures(found)})
+        say(line(rows[-1]))
         return found
 
     few = {
@@ -71,17 +72,26 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         "max_samples": args.fit_samples or FIT * len(y),
         "max_seconds": args.fit_seconds,
     }
-    omega = stage("fit", lambda: base.fit("ae-ot", y, generator=draw, settings=few, guard="off"))
-    rows[-1] |= {key: omega.evidence[key] for key in KEYS}
-    report = stage("guard", lambda: check_collapse(omega, y, generator=draw))
-    rows[-1] |= {"replay": report.replay, "novelty": report.novelty, "spread": report.spread}
+    omega = stage(
+        "fit",
+        lambda: base.fit("ae-ot", y, generator=draw, settings=few, guard="off"),
+        lambda omega: {key: omega.evidence[key] for key in KEYS},
+    )
+    stage(
+        "guard",
+        lambda: check_collapse(omega, y, generator=draw),
+        lambda report: {key: getattr(report, key) for key in ("replay", "novelty", "spread")},
+    )
     most = args.map_samples or MAPPED * len(y)
     solver = SemidualSolver(
         tolerance=args.tolerance, max_samples=most, max_seconds=args.map_seconds
     )
-    solution = stage("map", lambda: couple(omega, y, solver, args.seed))
-    rows[-1] |= {key: vars(solution.evidence)[key] for key in KEYS}
-    stage("draw", lambda: omega.sample(DRAWS, draw))
+    stage(
+        "map",
+        lambda: couple(omega, y, solver, args.seed),
+        lambda solution: {key: vars(solution.evidence)[key] for key in KEYS},
+    )
+    stage("draw", lambda: omega.sample(DRAWS, draw), lambda _: {})
     return {
         "atoms": len(y),
         "dim": y.shape[1],
@@ -102,16 +112,18 @@ def describe(result: dict[str, Any]) -> str:
         f"{result['atoms']:,} latents of {result['dim']} numbers, chi2 {result['tolerance']:g}; "
         f"{result['before'] / 2**30:.2f} GiB before"
     ]
-    for row in result["rows"]:
-        rest = {k: v for k, v in row.items() if k not in ("stage", "seconds", "peak")}
-        words = ", ".join(
-            f"{k} {v:.3g}" if isinstance(v, float) else f"{k} {v}" for k, v in rest.items()
-        )
-        lines.append(
-            f"{row['stage']:<8}{row['seconds']:>9.1f} s{row['peak'] / 2**30:>7.2f} GiB  {words}"
-        )
+    lines += map(line, result["rows"])
     lines.append(f"{'all':<8}{result['seconds']:>9.1f} s")
     return "\n".join(lines)
+
+
+def line(row: dict[str, Any]) -> str:
+    """A stage in the table."""
+    rest = {k: v for k, v in row.items() if k not in ("stage", "seconds", "peak")}
+    words = ", ".join(
+        f"{k} {v:.3g}" if isinstance(v, float) else f"{k} {v}" for k, v in rest.items()
+    )
+    return f"{row['stage']:<8}{row['seconds']:>9.1f} s{row['peak'] / 2**30:>7.2f} GiB  {words}"
 
 
 if __name__ == "__main__":
