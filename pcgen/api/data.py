@@ -73,7 +73,7 @@ class Data:
             normals=self.dataset.known_normals(row),
             category=found.category,
             name=found.id,
-            place=SourceFrame(found.scale, found.centre, self.dataset.up, self.dataset.unit),
+            frame=SourceFrame(found.scale, found.centre, self.dataset.up, self.dataset.unit),
         )
 
     def rows(

@@ -235,7 +235,7 @@ class Model:
             category: of the whole shapes; None for all. seed: of all random numbers.
             progress: show progress on stderr.
         Returns:
-            shapes whose ``place`` transforms them to the frame of ``shape``. Their ``facts``:
+            shapes whose ``frame`` transforms them to the frame of ``shape``. Their ``facts``:
             ``log_density``, the mean over the given points under the shape; ``misfit``, their mean
             squared distance to the registered shape; and ``plausible``, minus half the squared
             distance to the latents of the base, in units of the distance between neighbours there.
@@ -257,7 +257,7 @@ class Model:
         given = _given(shape)
         cloud = given.points
         if framed and not isinstance(shape, Shape):
-            cloud = given.place.restore(cloud).astype(np.float32)
+            cloud = given.frame.restore(cloud).astype(np.float32)
             given = Shape(cloud, category=given.category)
             if np.abs(cloud).max() > 1.001:
                 raise InputError(
@@ -278,7 +278,7 @@ class Model:
         for note in notes:
             warnings.warn(note, stacklevel=2)
         shapes = [
-            _boxed(answer, given.place, category or given.category, str(number))
+            _boxed(answer, given.frame, category or given.category, str(number))
             for number, answer in enumerate(answers)
         ]
         return Shapes.of(shapes, meta={"run": str(self.path), "seed": seed, "notes": notes})
@@ -472,7 +472,7 @@ def _boxed(answer: Completion, frame: SourceFrame, category: str, name: str) -> 
         None if answer.normals is None else answer.normals.numpy(),
         category=category,
         name=name,
-        place=SourceFrame(half * frame.scale, (x, y, z), frame.up, frame.unit),
+        frame=SourceFrame(half * frame.scale, (x, y, z), frame.up, frame.unit),
         given=answer.given.numpy(),
         facts={
             "log_density": answer.log_density,

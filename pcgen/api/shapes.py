@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -15,7 +16,7 @@ from pcgen import pipeline
 from pcgen.config import to_plain
 from pcgen.errors import InputError
 from pcgen.progress import shown
-from pcgen.shapes.category_frames import BOX_FRAME, SourceFrame, frames_of_samples, noted_places
+from pcgen.shapes.category_frames import BOX_FRAME, SourceFrame, frames_of_samples, stored_frames
 from pcgen.shapes.cloud_writing import write_cloud
 from pcgen.shapes.samples import Samples, noted_given
 
@@ -35,7 +36,7 @@ class Shape:
     Attributes:
         points: (P, 3) float32 in the box frame. normals: (P, 3) without meaningful signs, or None.
         category, name: of the shape; may be empty.
-        place: the transform to its own unit, for exports.
+        frame: the transform to its own unit, for exports.
         given: (P,) bool, which points of a completed shape were given; else None.
         facts: further facts about it, such as the likelihood of a completion.
         run, latent: path of the run that sampled it, and the latent (D,) that was decoded; "" and
@@ -48,11 +49,17 @@ class Shape:
     normals: NDArray[np.float32] | None = None
     category: str = ""
     name: str = ""
-    place: SourceFrame = BOX_FRAME
+    frame: SourceFrame = BOX_FRAME
     given: NDArray[np.bool_] | None = None
     facts: dict[str, Any] = field(default_factory=dict)
     run: str = ""
     latent: NDArray[np.float32] | None = None
+
+    @property
+    def place(self) -> SourceFrame:
+        """The former name of ``frame``."""
+        warnings.warn("Shape.place is now Shape.frame", DeprecationWarning, stacklevel=2)
+        return self.frame
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "points", as_cloud(self.points))
@@ -75,7 +82,7 @@ class Shape:
         from pcgen.render.inputs import read_shape
 
         found = read_shape(Path(path))
-        shape = cls(found.points, found.normals, found.category, found.name, found.place)
+        shape = cls(found.points, found.normals, found.category, found.name, found.frame)
         return shape if points is None else shape.drawn(points, seed=seed)
 
     def __len__(self) -> int:
@@ -129,7 +136,7 @@ class Shape:
         )
         (cloud,) = _with_surfaces([self._named_cloud(self.name)], settings)
         made = reconstruct_cloud(cloud, settings)
-        return SurfaceMesh(made.mesh, made.report, self.place.unit, self.place.up, self.name)
+        return SurfaceMesh(made.mesh, made.report, self.frame.unit, self.frame.up, self.name)
 
     def _file_name(self, number: int, stem: str = "shape") -> str:
         return f"{stem}-{number:03d}" + (f"-{self.category}" if self.category else "")
@@ -142,7 +149,7 @@ class Shape:
             points=self.points,
             normals=self.normals,
             category=self.category,
-            place=self.place,
+            frame=self.frame,
             run=self.run,
             latent=self.latent,
         )
@@ -153,13 +160,13 @@ class Shape:
         path = Path(path)
         if path.suffix.lower() == ".npz":
             return Shapes.of([self]).save(path)
-        normals = None if self.normals is None else self.place.turn(self.normals)
-        return write_cloud(path, self.place.restore(self.points), normals)
+        normals = None if self.normals is None else self.frame.turn(self.normals)
+        return write_cloud(path, self.frame.restore(self.points), normals)
 
     def summary(self) -> dict[str, Any]:
         """Name, category, number of points, and extents in the box and in its own unit."""
         extents = np.ptp(self.points, axis=0)
-        own = np.ptp(self.place.restore(self.points), axis=0)
+        own = np.ptp(self.frame.restore(self.points), axis=0)
         summary: dict[str, Any] = {
             "name": self.name,
             "category": self.category,
@@ -167,7 +174,7 @@ class Shape:
             "normals": self.normals is not None,
             "extents": [round(float(value), 4) for value in extents],
             "own_extents": [float(f"{value:.4g}") for value in own],
-            "unit": self.place.unit,
+            "unit": self.frame.unit,
         }
         if self.given is not None:
             summary["given"] = int(self.given.sum())
@@ -277,14 +284,20 @@ class Shapes(Sequence[Shape]):
         names: of each shape; numbers by default.
         facts: of each shape, see :class:`Shape`; may be empty.
         given: (N, P) bool, see :class:`Shape`, or None.
-        places: of each shape, if known individually; else those of their categories.
+        frames: of each shape, if known individually; else those of their categories.
     """
 
     samples: Samples
     names: tuple[str, ...] = ()
     facts: tuple[dict[str, Any], ...] = ()
     given: NDArray[np.bool_] | None = None
-    places: tuple[SourceFrame, ...] = ()
+    frames: tuple[SourceFrame, ...] = ()
+
+    @property
+    def places(self) -> tuple[SourceFrame, ...]:
+        """The former name of ``frames``."""
+        warnings.warn("Shapes.places is now Shapes.frames", DeprecationWarning, stacklevel=2)
+        return self.frames
 
     @classmethod
     def of(cls, shapes: Sequence[Shape], *, meta: dict[str, Any] | None = None) -> Shapes:
@@ -316,7 +329,7 @@ class Shapes(Sequence[Shape]):
             tuple(shape.name for shape in shapes),
             tuple(shape.facts for shape in shapes),
             np.stack(given) if len(given) == len(shapes) else None,
-            tuple(shape.place for shape in shapes),
+            tuple(shape.frame for shape in shapes),
         )
 
     @classmethod
@@ -332,7 +345,7 @@ class Shapes(Sequence[Shape]):
         return cls(
             samples,
             given=np.arange(points) < np.array(given)[:, None] if given else None,
-            places=noted_places(samples.meta, count),
+            frames=stored_frames(samples.meta, count),
         )
 
     @property
@@ -356,7 +369,7 @@ class Shapes(Sequence[Shape]):
         return self.samples.meta
 
     @cached_property
-    def _places(self) -> dict[str, SourceFrame]:
+    def _category_frames(self) -> dict[str, SourceFrame]:
         return frames_of_samples(self.samples.meta)
 
     def __len__(self) -> int:
@@ -381,7 +394,9 @@ class Shapes(Sequence[Shape]):
             normals=None if self.normals is None else self.normals[row],
             category=category,
             name=self.names[row] if self.names else str(row),
-            place=self.places[row] if self.places else self._places.get(category, BOX_FRAME),
+            frame=self.frames[row]
+            if self.frames
+            else self._category_frames.get(category, BOX_FRAME),
             given=None if self.given is None else self.given[row],
             facts=self.facts[row] if self.facts else {},
             run=str(self.meta.get("run", "")),
@@ -408,7 +423,7 @@ class Shapes(Sequence[Shape]):
             tuple(self.names[row] for row in chosen) if self.names else (),
             tuple(self.facts[row] for row in chosen) if self.facts else (),
             None if self.given is None else self.given[chosen],
-            tuple(self.places[row] for row in chosen) if self.places else (),
+            tuple(self.frames[row] for row in chosen) if self.frames else (),
         )
 
     def save(self, path: Path | str, *, stem: str = "shape") -> Path:
@@ -432,8 +447,8 @@ class Shapes(Sequence[Shape]):
             first = Shapes.of([shape._given_first() for shape in self]).samples
             samples = replace(samples, points=first.points, normals=first.normals)
             samples = samples.with_meta(given=self.given.sum(1).tolist())
-        if any(place != BOX_FRAME for place in self.places):
-            samples = samples.with_meta(places=[to_plain(place) for place in self.places])
+        if any(frame != BOX_FRAME for frame in self.frames):
+            samples = samples.with_meta(places=[to_plain(frame) for frame in self.frames])
         if any(self.facts):
             samples = samples.with_meta(facts=[dict(fact) for fact in self.facts])
         return samples.save(path)
@@ -503,7 +518,7 @@ def as_cloud(points: Any) -> NDArray[np.float32]:
 def read_shape(shape: Any) -> Shape:
     """A shape given directly, as the path of a file, or as an array (P, 3) in any frame.
 
-    An array is scaled to its box; ``place`` reverses this.
+    An array is scaled to its box; ``frame`` reverses this.
 
     Raises:
         InputError: it is none of these.
@@ -521,8 +536,8 @@ def read_shape(shape: Any) -> Shape:
             f"expected a shape, the path of a file or an array (P, 3), got {type(shape).__name__}"
         )
     points = as_cloud(shape)
-    place = box_source_frame(points)
-    return Shape(place.normalise(points).astype(np.float32), place=place)
+    frame = box_source_frame(points)
+    return Shape(frame.normalise(points).astype(np.float32), frame=frame)
 
 
 def read_shapes(shapes: Any) -> Shapes:

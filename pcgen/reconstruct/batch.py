@@ -60,7 +60,7 @@ class NamedCloud:
 
     Attributes:
         points, normals: (P, 3) in the box frame, with +Y up.
-        place: from there to the unit and the axes of the mesh.
+        frame: from there to the unit and the axes of the mesh.
         fault: why there are no points to mesh; becomes the error of its entry.
         latent: (D,) from which the run ``run`` decoded the points, or None.
         surface: makes a mesh in the frame of ``points`` from the latent and a resolution, if the
@@ -71,7 +71,7 @@ class NamedCloud:
     points: NDArray[np.floating]
     normals: NDArray[np.floating] | None = None
     category: str = ""
-    place: SourceFrame = BOX_FRAME
+    frame: SourceFrame = BOX_FRAME
     fault: str = ""
     run: str = ""
     latent: NDArray[np.floating] | None = None
@@ -103,7 +103,7 @@ def mesh_all(
     settings = settings or MeshSettings()
     written = Written(formats=check_formats(tuple(formats)), export=export or Export(), paint=paint)
     for cloud in clouds:
-        written.export.check(cloud.place.unit)
+        written.export.check(cloud.frame.unit)
     out = Path(out)
     with lock(out):
         jobs, entries = [], {}
@@ -156,13 +156,13 @@ def reconstruct_cloud(cloud: NamedCloud, settings: MeshSettings) -> Reconstructi
     Raises:
         InputError: the points have no surface, or there is no field. MeshError: the method failed.
     """
-    place = cloud.place
-    points = place.restore(cloud.points)
+    frame = cloud.frame
+    points = frame.restore(cloud.points)
     if cloud.surface is not None and cloud.latent is not None and settings.by_field:
         start = time.perf_counter()
         mesh = cloud.surface(cloud.latent, settings.resolution)
-        return finished(place.restored(mesh), points, settings, start)
-    normals = None if cloud.normals is None else place.turn(cloud.normals)
+        return finished(frame.restored(mesh), points, settings, start)
+    normals = None if cloud.normals is None else frame.turn(cloud.normals)
     return reconstruct(points, normals, settings)
 
 
@@ -184,14 +184,14 @@ def mesh_one(
         if cloud.fault:
             raise InputError(cloud.fault)
         result = reconstruct_cloud(cloud, settings)
-        files = written.files(result.mesh, cloud.name, cloud.place.unit, cloud.place.up)
+        files = written.files(result.mesh, cloud.name, cloud.frame.unit, cloud.frame.up)
     except PcgenError as error:
         return Made(entry | {"error": str(error)}, {})
     except Exception as error:
         # A shape that triggers a bug in pcgen or a library must not stop the others.
         return Made(entry | {"error": f"unexpected {type(error).__name__}: {error}"}, {})
     names = [f"{cloud.name}.{kind}" for kind in files]
-    entry |= {"files": names, "unit": cloud.place.unit, "report": to_plain(result.report)}
+    entry |= {"files": names, "unit": cloud.frame.unit, "report": to_plain(result.report)}
     return Made(entry, files)
 
 
@@ -233,15 +233,15 @@ def _key(cloud: NamedCloud, settings: MeshSettings, written: Written) -> str:
     for array in (cloud.points, cloud.normals, cloud.latent if by_field else None):
         if array is not None:
             content.update(np.ascontiguousarray(array).tobytes())
-    to = cloud.place
+    to = cloud.frame
     more: list[Any] = [to.up] if to.up != "y" else []
     if written.export != Export() or written.paint:
         more += [to_plain(written.export), repr(written.paint), to.unit]
-    place = (
+    key = (
         to.scale, list(to.centre), list(written.formats), __version__, content.hexdigest(),
         *more,
     )  # fmt: skip
-    return digest([to_plain(settings), *place])
+    return digest([to_plain(settings), *key])
 
 
 def _finished(out: Path, name: str, key: str) -> dict[str, Any] | None:

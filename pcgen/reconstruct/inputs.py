@@ -16,7 +16,7 @@ from pcgen.shapes.category_frames import (
     BOX_FRAME,
     category_frames,
     frames_of_samples,
-    noted_places,
+    stored_frames,
 )
 from pcgen.shapes.cloud_files import cloud_files, read_clouds
 from pcgen.shapes.samples import Samples
@@ -71,20 +71,20 @@ def _of_file(path: Path, frames: Path | str | None, latents: bool) -> list[Named
     run = str(clouds.meta.get("run", ""))
     drawn = latents and run and path.suffix.lower() == ".npz"
     known = Samples.load(path).latents if drawn else None
-    own = noted_places(clouds.meta, len(clouds)) if frames is None else ()
-    places = frames_of_samples(clouds.meta) if frames is None else category_frames(frames)
+    own = stored_frames(clouds.meta, len(clouds)) if frames is None else ()
+    of_categories = frames_of_samples(clouds.meta) if frames is None else category_frames(frames)
     result = []
     named = zip(clouds.clouds, clouds.names, clouds.categories, strict=True)
     for number, (cloud, name, category) in enumerate(named):
-        place = own[number] if own else places.get(category, BOX_FRAME)
-        unit = "of the data set" if not own and category in places else "of the points"
+        frame = own[number] if own else of_categories.get(category, BOX_FRAME)
+        unit = "of the data set" if not own and category in of_categories else "of the points"
         result.append(
             NamedCloud(
                 name=_safe(f"{name}-{category}" if category else name),
                 points=cloud.points,
                 normals=cloud.normals,
                 category=category,
-                place=replace(place, unit=place.unit or unit),
+                frame=replace(frame, unit=frame.unit or unit),
                 run=run,
                 latent=None if known is None else known[number],
             )

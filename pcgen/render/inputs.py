@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from pcgen import progress
 from pcgen.errors import InputError, PcgenError
 from pcgen.runfile import is_run
-from pcgen.shapes.category_frames import BOX_FRAME, SourceFrame, frames_of_samples, noted_places
+from pcgen.shapes.category_frames import BOX_FRAME, SourceFrame, frames_of_samples, stored_frames
 from pcgen.shapes.cloud_files import CLOUD_SUFFIXES, cloud_files, report_skipped
 from pcgen.shapes.clouds import FileContent
 from pcgen.shapes.formats import MESH_SUFFIXES, POINT_SUFFIXES, UNUSABLE
@@ -46,7 +46,7 @@ class LoadedShape:
 
     Attributes:
         points: (n, 3) float32; normals: (n, 3) or None; mesh: in the frame of the points.
-        place: the frame of the file or, for samples of a run, of its data set.
+        frame: the frame of the file or, for samples of a run, of its data set.
         given: number of given points of a completed shape, which come first.
     """
 
@@ -55,7 +55,7 @@ class LoadedShape:
     normals: NDArray[np.float32] | None = None
     mesh: Mesh | None = None
     category: str = ""
-    place: SourceFrame = BOX_FRAME
+    frame: SourceFrame = BOX_FRAME
     given: int = 0
 
 
@@ -169,14 +169,14 @@ def from_mesh(name: str, mesh: Mesh, category: str = "") -> LoadedShape:
 
     points, normals = sample_surface(mesh, SURFACE_POINTS, np.random.default_rng(0))
     used = mesh.used_vertices()
-    place = box_source_frame(used)
+    frame = box_source_frame(used)
     return LoadedShape(
         name=name,
-        points=place.normalise(points).astype(np.float32),
+        points=frame.normalise(points).astype(np.float32),
         normals=normals.astype(np.float32),
-        mesh=Mesh(place.normalise(mesh.vertices), mesh.faces),
+        mesh=Mesh(frame.normalise(mesh.vertices), mesh.faces),
         category=category,
-        place=place,
+        frame=frame,
     )
 
 
@@ -213,25 +213,25 @@ def _of_content(content: FileContent, path: Path, kind: Kind) -> Collection:
         progress.remark(f"{path}: {note}")
     many = len(content.shapes) > 1 and not path.is_dir()
     names = [str(k + 1) for k in range(len(content.shapes))] if many else list(content.names)
-    own = noted_places(content.meta, len(content.shapes))
+    own = stored_frames(content.meta, len(content.shapes))
     given = noted_given(content.meta, len(content.shapes))
-    places = frames_of_samples(content.meta)
+    of_categories = frames_of_samples(content.meta)
 
     def load(number: int) -> LoadedShape:
         shape, category = content.shapes[number], str(content.categories[number])
         if isinstance(shape, Mesh):
             return from_mesh(names[number], shape, category)
         points, normals = shape
-        place = own[number] if own else places.get(category, BOX_FRAME)
+        frame = own[number] if own else of_categories.get(category, BOX_FRAME)
         if not content.meta:
-            place = box_source_frame(points)
-            points = place.normalise(points)
+            frame = box_source_frame(points)
+            points = frame.normalise(points)
         return LoadedShape(
             name=names[number],
             points=points.astype(np.float32),
             normals=None if normals is None else normals.astype(np.float32),
             category=category,
-            place=place,
+            frame=frame,
             given=given[number] if given else 0,
         )
 
@@ -265,7 +265,7 @@ def _stored(dataset: Dataset, number: int) -> LoadedShape:
         points=dataset.points([number], count)[0],
         normals=dataset.known_normals(number, count),
         category=row.category,
-        place=SourceFrame(row.scale, row.centre, dataset.up, dataset.unit),
+        frame=SourceFrame(row.scale, row.centre, dataset.up, dataset.unit),
     )
 
 

@@ -102,7 +102,7 @@ def _packed_frames(path: Path) -> dict[str, SourceFrame]:
     try:
         plain = parse_json(read_text(path))
         return {
-            str(name): from_plain(SourceFrame, place, str(path)) for name, place in plain.items()
+            str(name): from_plain(SourceFrame, frame, str(path)) for name, frame in plain.items()
         }
     except (InputError, ValueError, OSError, AttributeError) as error:
         raise DataError(f"{path} is damaged ({error}); pack the run again") from None
@@ -113,7 +113,7 @@ def frames_of_samples(meta: Mapping[str, Any]) -> dict[str, SourceFrame]:
     return frames_of_run(str(meta["run"])) if meta.get("run") else {}
 
 
-def noted_places(meta: Mapping[str, Any], count: int) -> tuple[SourceFrame, ...]:
+def stored_frames(meta: Mapping[str, Any], count: int) -> tuple[SourceFrame, ...]:
     """The frames of ``count`` samples that their ``meta`` stores; empty if there are none.
 
     Raises:
@@ -122,12 +122,12 @@ def noted_places(meta: Mapping[str, Any], count: int) -> tuple[SourceFrame, ...]
     noted = meta.get("places")
     if not isinstance(noted, list) or len(noted) != count:
         return ()
-    places = tuple(from_plain(SourceFrame, place, "places") for place in noted)
-    for place in places:
-        if not (place.scale > 0 and np.isfinite([place.scale, *place.centre]).all()):
-            raise InputError(f"a place of the samples has no size or no centre: {place}")
-        if place.up not in AXES:
+    frames = tuple(from_plain(SourceFrame, frame, "places") for frame in noted)
+    for frame in frames:
+        if not (frame.scale > 0 and np.isfinite([frame.scale, *frame.centre]).all()):
+            raise InputError(f"a frame of the samples has no size or no centre: {frame}")
+        if frame.up not in AXES:
             raise InputError(
-                f"a place of the samples has the axis up {place.up!r}, not one of {', '.join(AXES)}"
+                f"a frame of the samples has the axis up {frame.up!r}, not one of {', '.join(AXES)}"
             )
-    return places
+    return frames

@@ -45,8 +45,8 @@ def export(item: ViewedShape, path: Path, *, as_mesh: bool) -> Path:
     if as_mesh:
         if item.mesh is None:
             raise InputError(f"{item.name} has no mesh; make one first")
-        own = Mesh(item.place.restore(item.mesh.vertices), item.mesh.faces)
-        placed, unit = Export().placed(own, ending[1:], unit=item.place.unit, up=item.place.up)
+        own = Mesh(item.frame.restore(item.mesh.vertices), item.mesh.faces)
+        placed, unit = Export().placed(own, ending[1:], unit=item.frame.unit, up=item.frame.up)
         data = checked_bytes(placed, ending, path.stem, unit=unit)
         with atomic_file(path) as temporary:
             temporary.write_bytes(data)
@@ -56,6 +56,6 @@ def export(item: ViewedShape, path: Path, *, as_mesh: bool) -> Path:
         meta = {"name": item.name, "seed": item.seed, **item.origin}
         Samples(points=item.points[None], category=category, normals=normals, meta=meta).save(path)
     else:
-        turned = None if item.normals is None else item.place.turn(item.normals)
-        write_cloud(path, item.place.restore(item.points), turned)
+        turned = None if item.normals is None else item.frame.turn(item.normals)
+        write_cloud(path, item.frame.restore(item.points), turned)
     return path

@@ -40,7 +40,7 @@ class ViewedShape:
             the flow, or None.
         latent, seed: of a sample of a run, or None.
         steps: evaluations of the flow.
-        place: the frame of exports.
+        frame: of exports.
         given: number of given points of a completed shape, which come first.
         origin: entries of a samples file on its origin.
         serial: unique per shape; a copy with a mesh keeps it.
@@ -58,7 +58,7 @@ class ViewedShape:
     latent: Any = None
     seed: int | None = None
     steps: int = 1
-    place: SourceFrame = BOX_FRAME
+    frame: SourceFrame = BOX_FRAME
     given: int = 0
     origin: Mapping[str, Any] = field(default_factory=dict)
     serial: int = field(default_factory=itertools.count().__next__)
@@ -147,7 +147,7 @@ class FileSource:
             normals=usable_normals(shape.normals),
             category=shape.category,
             mesh=shape.mesh,
-            place=shape.place,
+            frame=shape.frame,
             given=shape.given,
             origin={key: meta[key] for key in ("run",) if key in meta},
         )
@@ -235,7 +235,7 @@ class RunSource:
             latent=latent,
             seed=seed,
             steps=steps,
-            place=self._places.get(category, BOX_FRAME),
+            frame=self._places.get(category, BOX_FRAME),
             origin={"run": str(self.model.run_dir)},
         )
 

@@ -171,7 +171,7 @@ def test_a_folder_receives_a_ply_file_of_each_shape(model, tmp_path):
         f"shape-{number:03d}-{shape.category}.ply" for number, shape in enumerate(shapes)
     ]
     for file, shape in zip(files, shapes, strict=True):
-        own = shape.place.restore(shape.points)
+        own = shape.frame.restore(shape.points)
         assert np.allclose(
             pcgen.Shape.read(file).summary()["own_extents"], np.ptp(own, 0), rtol=2e-3
         )

@@ -57,7 +57,7 @@ def quiet(model, *given, **options):
 def test_the_points_given_are_kept_where_they_are(model, half):
     answers = quiet(model, half, 2)
     for answer in answers:
-        back = answer.place.restore(answer.points)
+        back = answer.frame.restore(answer.points)
         assert int(answer.given.sum()) == len(half)
         held = back[answer.given]
         apart = torch.cdist(torch.tensor(held), torch.tensor(half, dtype=torch.float64))
@@ -119,10 +119,10 @@ def test_a_set_of_answers_keeps_its_places_in_a_file(model, half, tmp_path):
     answers = quiet(model, half, 2, points=200)
     again = pcgen.Shapes.load(answers.save(tmp_path / "a.npz"))
     for one, two in zip(answers, again, strict=True):
-        assert two.place == one.place
+        assert two.frame == one.frame
         assert np.array_equal(two.given, one.given)
         assert two.points[two.given] == pytest.approx(one.points[one.given])
-    assert again[1:][0].place == answers[1].place
+    assert again[1:][0].frame == answers[1].frame
 
 
 def test_points_given_have_a_colour_of_their_own_wherever_answers_are_shown(model, half, tmp_path):

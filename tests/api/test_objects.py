@@ -182,7 +182,9 @@ def test_a_shape_stands_in_the_unit_of_its_file(tmp_path):
     assert np.ptp(shape.points, axis=0) == pytest.approx([1, 2, 0.5], abs=0.02)
     assert shape.summary()["own_extents"] == pytest.approx([20, 40, 10], rel=0.02)
     saved = pcgen.Shape.read(shape.save(tmp_path / "cloud.ply"))
-    assert saved.place.scale == pytest.approx(20, rel=0.02)
+    assert saved.frame.scale == pytest.approx(20, rel=0.02)
+    with pytest.warns(DeprecationWarning, match="is now Shape.frame"):
+        assert saved.place is saved.frame
     mesh = shape.drawn(3000).mesh()
     assert mesh.report.watertight
     assert np.ptp(mesh.vertices, axis=0) == pytest.approx([20, 40, 10], rel=0.05)
@@ -381,7 +383,7 @@ def test_a_packed_run_draws_the_same_shapes_and_has_no_teacher(model, tmp_path):
     whole, small = model.sample(3, seed=1, points=200), packed.sample(3, seed=1, points=200)
     assert small.points == pytest.approx(whole.points, abs=0.02)
     assert list(small.category) == list(whole.category)
-    assert small[0].place.scale == whole[0].place.scale
+    assert small[0].frame.scale == whole[0].frame.scale
     sizes = [sum(f.stat().st_size for f in p.rglob("*") if f.is_file()) for p in
              (packed.path, model.path)]  # fmt: skip
     assert sizes[0] < sizes[1] / 3

@@ -38,7 +38,7 @@ def test_the_run_of_the_package_draws_seats(tmp_path):
     assert shapes.points.shape == (3, 2048, 3)
     assert set(shapes.category) == {"seat"}
     assert np.abs(shapes.points).max() < 1.5
-    assert shapes[0].place.scale != 1  # the size of its category is packed with it
+    assert shapes[0].frame.scale != 1  # the size of its category is packed with it
 
 
 def test_the_run_of_the_package_is_small():

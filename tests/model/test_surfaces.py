@@ -79,7 +79,7 @@ def test_clouds_of_a_run_with_a_field_are_meshed_by_it(made, tmp_path, monkeypat
     points = 0.8 * EXTENTS.numpy() * ball / np.linalg.norm(ball, axis=1, keepdims=True)
     clouds = [
         NamedCloud(
-            name="drawn", points=points, run="runs/one", latent=np.zeros(5), place=SourceFrame(10.0)
+            name="drawn", points=points, run="runs/one", latent=np.zeros(5), frame=SourceFrame(10.0)
         ),
         NamedCloud(name="scan", points=points),
     ]

@@ -23,7 +23,7 @@ def clouds():
     return [
         NamedCloud(name="ball", points=sphere(600)[0]),
         NamedCloud(name="dot", points=np.zeros((600, 3))),
-        NamedCloud(name="crate", points=box(600)[0], place=SourceFrame(10.0, (5.0, 0.0, 0.0))),
+        NamedCloud(name="crate", points=box(600)[0], frame=SourceFrame(10.0, (5.0, 0.0, 0.0))),
     ]
 
 
@@ -213,7 +213,7 @@ def test_samples_of_a_run_get_the_median_size_of_their_category(tmp_path, monkey
     samples = Samples(points=points, category=np.array(["crate"]), meta={"run": str(run)})
     samples.save(tmp_path / "s.npz")
     cloud = named_clouds(tmp_path / "s.npz")[0]
-    assert (cloud.place.scale, cloud.place.centre) == (20.0, (0.0, 20.0, 0.0))
+    assert (cloud.frame.scale, cloud.frame.centre) == (20.0, (0.0, 20.0, 0.0))
 
 
 def test_samples_that_note_their_places_are_meshed_there(tmp_path):
@@ -232,16 +232,16 @@ def test_samples_that_note_their_places_are_meshed_there(tmp_path):
     assert one.extents.max() == pytest.approx(20 * np.ptp(points[0], 0).max(), rel=0.02)
     assert two.extents.max() == pytest.approx(3 * np.ptp(points[0], 0).max(), rel=0.02)
     clouds = named_clouds(tmp_path / "s.npz")
-    assert [(c.place.unit, c.place.up) for c in clouds] == [("mm", "y"), ("of the points", "z")]
+    assert [(c.frame.unit, c.frame.up) for c in clouds] == [("mm", "y"), ("of the points", "z")]
     shown = open_collection(tmp_path / "s.npz").load(1)
-    assert (shown.place.scale, shown.place.up) == (3.0, "z")
+    assert (shown.frame.scale, shown.frame.up) == (3.0, "z")
 
 
-@pytest.mark.parametrize("place", [{"scale": 0}, {"scale": "big"}, {"up": "w"}, {"size": 1}, 7])
-def test_a_place_that_is_none_is_refused(place, tmp_path):
+@pytest.mark.parametrize("frame", [{"scale": 0}, {"scale": "big"}, {"up": "w"}, {"size": 1}, 7])
+def test_a_damaged_frame_is_refused(frame, tmp_path):
     points = box(300)[0][None].astype(np.float32)
-    Samples(points=points, meta={"places": [place]}).save(tmp_path / "s.npz")
-    with pytest.raises(InputError, match="place"):
+    Samples(points=points, meta={"places": [frame]}).save(tmp_path / "s.npz")
+    with pytest.raises(InputError, match=r"frame of the samples|places"):
         named_clouds(tmp_path / "s.npz")
 
 
@@ -250,7 +250,7 @@ def test_samples_whose_run_is_gone_stay_in_the_box(tmp_path, meta):
     points = box(300)[0][None].astype(np.float32)
     Samples(points=points, category=np.array(["crate"]), meta=meta).save(tmp_path / "s.npz")
     cloud = named_clouds(tmp_path / "s.npz")[0]
-    assert (cloud.place.scale, cloud.place.centre, cloud.place.unit) == (
+    assert (cloud.frame.scale, cloud.frame.centre, cloud.frame.unit) == (
         1.0,
         (0.0, 0.0, 0.0),
         "of the points",
@@ -282,7 +282,7 @@ def test_samples_of_a_run_that_are_thin_for_a_mesh_are_told_of(count, meta, told
 def test_a_cloud_of_a_raised_data_set_is_meshed_on_its_own_axes(tmp_path):
     points, normals = box(800)
     cloud = NamedCloud(
-        name="a", points=points * [1, 3, 1], normals=normals, place=SourceFrame(up="z", unit="mm")
+        name="a", points=points * [1, 3, 1], normals=normals, frame=SourceFrame(up="z", unit="mm")
     )
     manifest = mesh_all([cloud], tmp_path, formats=("ply",))
     own = trimesh.load(tmp_path / "a.ply", process=False)

@@ -158,7 +158,7 @@ def test_colours_are_refused_by_a_format_that_loses_them(slab, tmp_path):
 
 
 def test_a_batch_with_other_sizes_is_made_anew_and_units_are_refused_before_work(quick, tmp_path):
-    cloud = NamedCloud(name="ball", points=sphere(600)[0], place=SourceFrame(unit="of the points"))
+    cloud = NamedCloud(name="ball", points=sphere(600)[0], frame=SourceFrame(unit="of the points"))
     options = {"formats": ("stl",)}
     mesh_all([cloud], tmp_path, **options)
     big = mesh_all([cloud], tmp_path, **options, export=Export(unit="cm", size=7))

@@ -450,10 +450,10 @@ def test_exports_have_the_unit_of_the_category_as_pcgen_mesh_gives_it(tmp_path, 
     assert np.allclose(np.sort(read_mesh(tmp_path / "a.stl").vertices, 0), np.sort(corners, 0))
     own = np.array(read_clouds(tmp_path / "a.ply").clouds[0].points)
     assert np.allclose(own, controller.item.points * 20 + [0, 20, 0], atol=1e-4)
-    # A samples file stays in the box, and its place is known again when it is opened.
+    # A samples file stays in the box, and its frame is known again when it is opened.
     again = started(open_source(tmp_path / "a.npz"))
     assert np.allclose(again.item.points, controller.item.points)
-    assert again.item.place == place
+    assert again.item.frame == place
     assert again.item.origin == {"run": "no-run"}
 
 
