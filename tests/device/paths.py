@@ -507,7 +507,7 @@ def _transport(device: str) -> Result:
 QUICK: dict[str, dict[str, Any]] = {
     "network": {"steps": 6, "check_every": 3},
     "gmm": {"components": [1, 2]},
-    "conjugate-moment": {"hidden": [8], "steps": 2, "dual_steps": 4, "chains": 16, "walk": 3},
+    "conjugate-moment": {"hidden": [8], "steps": 2, "dual_steps": 4, "chains": 16},
     "auto": {"families": ["standard", "gaussian", "gmm"]},
 }
 

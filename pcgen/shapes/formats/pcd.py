@@ -67,6 +67,8 @@ def _pcd_columns(
         lines = [line for line in body.splitlines() if line.strip()]
         if len(lines) != total:
             raise ValueError(f"the header states {total} points, the file holds {len(lines)}")
+        if sum(counts) > len(lines[0]):
+            raise ValueError(f"the header states {sum(counts)} numbers for each point")
         table = parse_numbers(lines, sum(counts))
         starts = np.cumsum(counts) - counts
         return {name: table[:, k] for name, k in zip(names, starts, strict=True)}
