@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 Points = NDArray[np.float64]
 Faces = NDArray[np.int64]
 
-FOLDED = 0.2  # cosine of a face's normal with its old one, below which it has folded over
-PUT_BACK = 4  # rounds in which vertices of such faces are put back
+FOLDED = 0.6  # cosine of a face's normal with its old one, below which it may cross others
+PUT_BACK = 8  # rounds in which vertices of such faces are put back
 SHARP = 0.4  # cosine of normals of neighbours across an edge, which are not averaged
-ROUNDS, MOVES = 20, 12  # of the normals, over about as many faces squared; of the vertices
+ROUNDS, MOVES = 10, 8  # of the normals, over about as many faces squared; of the vertices
 
 
 def flattened(vertices: Points, faces: Faces) -> Points:
