@@ -21,12 +21,15 @@ def split_in(name: str) -> str | None:
     return splits.pop() if len(splits) == 1 else None
 
 
+def other_words(name: str) -> list[str]:
+    """The words of a name that do not name a split."""
+    words = re.split(r"[-_. ]+", name)
+    return [w for w in words if w and re.sub(r"\d+$", "", w).lower() not in SPLIT_NAMES]
+
+
 def topic_of(name: str) -> str:
     """What a name says beside its split: ``chair`` for ``chair_train``; "" for ``train_set``."""
-    words = [
-        word for word in re.split(r"[-_. ]+", name)
-        if word and re.sub(r"\d+$", "", word).lower() not in SPLIT_NAMES
-    ]  # fmt: skip
+    words = other_words(name)
     return "" if all(word.lower() in _GENERIC for word in words) else "_".join(words)
 
 

@@ -19,7 +19,7 @@ from pcgen.shapes.layouts import WHOLE, Found, whole_shapes
 from pcgen.shapes.layouts.models import class_of, classes_of_labels, unnamed_labels
 from pcgen.shapes.layouts.synsets import aliases_of, category_of, synset_names
 from pcgen.shapes.listing import Entry, Listing, Rejected, on_disk, read_entry
-from pcgen.shapes.split_names import SPLIT_NAMES, split_in, split_of
+from pcgen.shapes.split_names import SPLIT_NAMES, other_words, split_in, split_of
 
 EXPECTED = "a .hdf5 or .h5 file with arrays (N, P, 3), such as {synset}/{split}"
 
@@ -135,9 +135,7 @@ def _plain(stem: str) -> str:
 
 def _topic(stem: str) -> str:
     """The topic in the name of a file: without split names and numbers."""
-    words = re.split(r"[-_. ]+", stem)
-    kept = [w for w in words if re.sub(r"\d+$", "", w).lower() not in ("", *SPLIT_NAMES)]
-    return "_".join(kept)
+    return "_".join(word for word in other_words(stem) if not word.isdecimal())
 
 
 def _contents(files: list[Entry]) -> list[tuple[Entry, list[CloudArray] | str]]:
