@@ -16,6 +16,8 @@ from pcgen.errors import InputError
 from pcgen.processes import ALONE, Group
 
 PRECISIONS = ("float32", "tf32", "bfloat16")
+MOST_THREADS = 8
+"""Threads that share a batch: each makes a gradient of all weights, and they are added in turn."""
 
 
 @dataclass(frozen=True)
@@ -63,8 +65,8 @@ class Execution:
 
     def parts(self, batch: int, threads: int = 1) -> Iterator[slice]:
         """The rows of a batch that this process computes, part by part: ``accumulate`` for each of
-        ``threads``, or of as many threads as there are rows for."""
-        threads = max(1, min(threads, batch // (self.group.size * self.accumulate)))
+        ``threads``, or of as many threads as there are rows for, at most :data:`MOST_THREADS`."""
+        threads = max(1, min(threads, MOST_THREADS, batch // (self.group.size * self.accumulate)))
         here = threads * self.accumulate
         count, first = self.group.size * here, self.group.rank * here
         for part in range(first, first + here):

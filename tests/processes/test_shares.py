@@ -110,6 +110,12 @@ def test_parts_cover_a_batch_once(size, accumulate, batch):
     assert np.concatenate(shares).tolist() == list(range(batch))
 
 
+def test_a_batch_is_not_cut_into_crumbs_for_a_machine_of_many_cores():
+    """64 parts of 4 rows of the latent flow took three times as long as 8 of 32."""
+    assert len(list(Execution().parts(256, 64))) == 8
+    assert len(list(Execution(accumulate=3).parts(256, 64))) == 24
+
+
 def test_more_parts_than_rows_are_refused():
     with pytest.raises(InputError, match=r"batches of 8.*start fewer"):
         Execution(Group(0, 3), 3).check_batch(8, "this preset")
