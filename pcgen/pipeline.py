@@ -214,12 +214,14 @@ def demo(
     from pcgen.gallery import contact_sheet
     from pcgen.gallery.preview import Preview
     from pcgen.reconstruct import MESH_POINTS
+    from pcgen.train.budget import check_budget
 
     data, run = out / "data", out / "run"
     if budget_minutes is None and is_run(run):
         budget_minutes = read_run(run).get("budget_minutes")  # of a demo that was interrupted
     elif budget_minutes is None:
         budget_minutes = 6.0 if cores.usable_cores() > 1 else 9.0
+    check_budget(budget_minutes)  # before the data are made
     prepare("starter", data)
     preview = Preview(out, f"Learning from shapes: {category}")
     progress.say(f"after about a minute, {preview.page} shows what is learned so far")

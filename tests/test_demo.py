@@ -3,6 +3,7 @@
 import pytest
 
 from pcgen import cores, pipeline
+from pcgen.errors import InputError
 from pcgen.files import write_json
 from pcgen.runfile import FORMAT, NAME
 
@@ -42,3 +43,10 @@ def test_an_interrupted_demo_keeps_its_budget(tmp_path, budget):
     write_json(tmp_path / "run" / NAME, {"format": FORMAT, "budget_minutes": 9.0})
     assert budget(tmp_path, 8) == 9
     assert budget(tmp_path, 8, budget_minutes=3.0) == 3
+
+
+@pytest.mark.parametrize("minutes", [0, 1 / 60, float("nan")])
+def test_a_budget_that_nothing_fits_in_is_refused_before_anything_is_written(tmp_path, minutes):
+    with pytest.raises(InputError, match="between 0.05 and a million"):
+        pipeline.demo(tmp_path / "out", budget_minutes=minutes)
+    assert not (tmp_path / "out").exists()
