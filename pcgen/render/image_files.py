@@ -14,7 +14,7 @@ from pcgen.render.renderer import Image
 
 _JPEG: tuple[str, dict[str, Any]] = ("JPEG", {"optimize": True, "quality": 88})
 STILLS: dict[str, tuple[str, dict[str, Any]]] = {
-    ".png": ("PNG", {"optimize": True}),
+    ".png": ("PNG", {}),
     ".jpg": _JPEG,
     ".jpeg": _JPEG,
     ".webp": ("WEBP", {"quality": 88}),
