@@ -30,6 +30,7 @@ def shortened(settings: Settings, steps: int) -> Settings:
     return dataclasses.replace(
         settings,
         autoencoder_loop=short(settings.autoencoder_loop),
+        field=dataclasses.replace(settings.field, loop=short(settings.field.loop)),
         base=dataclasses.replace(settings.base, children=2, tolerance=0.2),
         latent_flow=flow(settings.latent_flow, pool=1024),
         point_flow=flow(settings.point_flow, pairs=CLOUDS),
@@ -43,12 +44,14 @@ def rehearse(
     trainer: type[Trainer],
     seed: int,
     device: str = "cpu",
+    solids: int = 0,
 ) -> Context:
     """Train every stage under ``folder`` on the seats of the starter data; gives the context.
 
     Args:
         settings: those of ``preset``, with few steps; the weights are of no use.
         trainer: takes the steps, and looks at them.
+        solids: signed distances per shape, for the field; 0 leaves it out.
     """
     from pcgen.shapes.prepare import prepare
     from pcgen.shapes.store import Dataset
@@ -59,7 +62,8 @@ def rehearse(
 
     data = folder / "data"
     points = max(6144, settings.cloud_points)
-    prepare("starter", data, points=points, categories=["seat"], workers=1, seed=seed)
+    prepare("starter", data, points=points, categories=["seat"], workers=1, seed=seed,
+            solids=solids)  # fmt: skip
     source = Dataset.open(data)
     config = RunConfig(
         dataset=str(data), dataset_hash=source.content_hash, categories=source.categories,
@@ -78,4 +82,4 @@ def rehearse(
 def loop_of(trainer: Trainer) -> str:
     """``autoencoder``, ``latent-flow/teacher`` and so on: where the trainer keeps its files."""
     last = trainer.folder.name
-    return last if last == "autoencoder" else f"{trainer.folder.parent.name}/{last}"
+    return f"{trainer.folder.parent.name}/{last}" if last in ("teacher", "student") else last
