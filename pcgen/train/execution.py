@@ -86,6 +86,7 @@ class _Bfloat16Products(TorchFunctionMode):
     ) -> Any:
         if func is functional.linear:
             x, weight, bias = (*args, None)[:3]
+            x = x.to_dense() if x.is_mkldnn else x  # oneDNN's layout has no bfloat16 here
             product = func(x.to(torch.bfloat16), weight.to(torch.bfloat16)).to(x.dtype)
             return product if bias is None else product + bias
         return func(*args, **(kwargs or {}))

@@ -6,6 +6,7 @@ import pytest
 import torch
 from scipy.spatial import cKDTree
 
+from pcgen.flow import networks
 from pcgen.flow.networks import (
     TIME_FEATURES,
     BoundPointFlow,
@@ -17,6 +18,7 @@ from pcgen.flow.networks import (
 )
 from pcgen.latent.autoencoder import LocalCodes
 from pcgen.latent.mixture import MixtureBatch, MixtureSamples
+from pcgen.train.execution import Execution
 
 CODE, K = 5, 6
 
@@ -214,3 +216,33 @@ def test_a_label_changes_the_slope_of_latents(generator):
     x = torch.randn(1, 4, generator=generator).expand(2, -1)
     one, other = slope(x, *times(2), torch.eye(2))
     assert not torch.allclose(one, other)
+
+
+def test_the_latent_flow_gives_the_numbers_and_gradients_of_plain_layers(generator, monkeypatch):
+    """Which library multiplies on the CPU changes the last bits only; bfloat16 goes round it."""
+    torch.manual_seed(0)
+    slope = LatentFlowNetwork(5, 70, 2)
+    for parameter in slope.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    x, (t, s) = torch.randn(9, 5, generator=generator), times(9)
+
+    def evaluated():
+        with torch.autograd.profiler.profile() as seen:
+            value = slope(x, t, s)
+        gradients = torch.autograd.grad(value.square().sum(), list(slope.parameters()))
+        return [value.detach(), *gradients], {event.name for event in seen.function_events}
+
+    ours, seen = evaluated()
+    with Execution(precision="bfloat16").rounding():
+        (rounded, *_), _ = evaluated()
+    if networks.ONE_DNN:
+        assert "aten::mkldnn_linear" in seen
+    monkeypatch.setattr(networks, "ONE_DNN", False)
+    plain, seen = evaluated()
+    assert "aten::mkldnn_linear" not in seen
+    for a, b in zip(ours, plain, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-4 * float(b.abs().max()))
+    with Execution(precision="bfloat16").rounding():
+        (expected, *_), _ = evaluated()
+    torch.testing.assert_close(rounded, expected, rtol=1e-4, atol=1e-4)
+    assert not torch.equal(expected, plain[0])
