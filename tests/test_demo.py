@@ -47,6 +47,6 @@ def test_an_interrupted_demo_keeps_its_budget(tmp_path, budget):
 
 @pytest.mark.parametrize("minutes", [0, 1 / 60, float("nan")])
 def test_a_budget_that_nothing_fits_in_is_refused_before_anything_is_written(tmp_path, minutes):
-    with pytest.raises(InputError, match="between 0.05 and a million"):
+    with pytest.raises(InputError, match=r"between 0\.05 and a million"):
         pipeline.demo(tmp_path / "out", budget_minutes=minutes)
     assert not (tmp_path / "out").exists()
