@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from pcgen import progress
 from pcgen.errors import InputError, StorageError
@@ -37,6 +36,7 @@ def generate(
     category: str | None = None,
     solver: str = "student",
     even: bool = True,
+    symmetric: bool = True,
     workers: int | None = None,
     ray: str | None = None,
 ) -> Samples:
@@ -57,9 +57,10 @@ def generate(
         )
     drawn = model.draw(count, seed=seed, category=category, steps=steps, solver=solver, even=even)
     names = [model.categories[int(label)] for label in drawn.category]
+    symmetry = drawn.symmetry if symmetric else torch.zeros_like(drawn.symmetry)
     options: dict[str, Any] = {"points": points, "seed": seed, "steps": steps, "solver": solver}
     if ray is None and (workers in (None, 1) or count <= TASK_SIZE):
-        samples = model.decode_samples(drawn.z, category=names, **options)
+        samples = model.decode_samples(drawn.z, category=names, symmetry=symmetry, **options)
         return samples.with_meta(parents=drawn.parent_ids)
     starts = range(0, count, TASK_SIZE)
     common = (model, options, torch.get_num_threads())
@@ -70,7 +71,8 @@ def generate(
     ):
         for start in starts:
             chosen = slice(start, start + TASK_SIZE)
-            working.submit((start, drawn.z[chosen].numpy(), names[chosen]))
+            task = drawn.z[chosen].numpy(), names[chosen], symmetry[chosen].numpy()
+            working.submit((start, *task))
         for outcome in working.outcomes():
             if outcome.death is not None:
                 raise StorageError(
@@ -100,15 +102,15 @@ def _check_size(count: int, points: int) -> None:
 
 
 def _decode(
-    task: tuple[int, np.ndarray[Any, Any], list[str]],
+    task: tuple[int, np.ndarray[Any, Any], list[str], np.ndarray[Any, Any]],
     announce: Announce,
     common: tuple[ShapeModel, dict[str, Any], int],
 ) -> Samples:
-    (start, latents, names), (model, options, threads) = task, common
+    (start, latents, names, axes), (model, options, threads) = task, common
     # As many as in the calling process: sums over threads differ in their last bits.
     torch.set_num_threads(threads)
-    z: Tensor = torch.from_numpy(np.array(latents))
-    return model.decode_samples(z, first=start, category=names, **options)
+    z, symmetry = (torch.from_numpy(np.array(values)) for values in (latents, axes))
+    return model.decode_samples(z, first=start, category=names, symmetry=symmetry, **options)
 
 
 def _joined(parts: list[Samples]) -> Samples:

@@ -93,6 +93,20 @@ def test_equal_seeds_give_equal_shapes_and_others_do_not(run, tmp_path):
     assert not np.array_equal(first.points, other.points)
 
 
+def test_samples_with_symmetric_parents_are_symmetric(run):
+    """Boxes equal their mirror images along every axis; decoded, they do not."""
+    model = ShapeModel.load(run)
+    drawn = model.draw(5, seed=0)
+    assert drawn.symmetry.all()
+    plain = model.sample(5, seed=0, points=4096, symmetric=False).points
+    even = model.sample(5, seed=0, points=4096).points
+    assert np.array_equal(np.abs(plain), np.abs(even))
+    lopsided = [np.abs(clouds.mean(1)).mean() for clouds in (plain, even)]
+    assert lopsided[1] < lopsided[0] / 2
+    parallel = generate(model, 20, seed=0, points=64, workers=2)
+    assert np.allclose(parallel.points, model.sample(20, seed=0, points=64).points, atol=1e-5)
+
+
 @pytest.mark.parametrize("name", ["tall", "flat"])
 def test_a_category_can_be_asked_for(run, name):
     drawn = ShapeModel.load(run).draw(10, seed=0, category=name)

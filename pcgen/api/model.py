@@ -76,6 +76,7 @@ class Model:
         steps: int = 1,
         solver: str = "student",
         independent: bool = False,
+        as_decoded: bool = False,
         workers: int | None = None,
         ray: str | None = None,
         progress: bool = False,
@@ -91,6 +92,8 @@ class Model:
                 ``euler`` or ``heun`` to integrate the teacher's flow.
             independent: sample each shape independently; otherwise the set is stratified over the
                 cells of the base, so that a small one has no near-duplicates.
+            as_decoded: leave children of symmetric shapes as lopsided as they are decoded;
+                otherwise half of their points are reflected.
             workers: processes; None for this one. ray: address of a cluster to use. progress: show
                 progress on stderr.
         Returns:
@@ -117,6 +120,7 @@ class Model:
                     category=category,
                     solver=solver,
                     even=not independent,
+                    symmetric=not as_decoded,
                     workers=workers,
                     ray=ray,
                 )

@@ -54,12 +54,15 @@ class Children:
         parent: (count, 2) int64 rows of the training set: the shape that was cut, and the partner
             that provides the rest; equal for a copy.
         mirrored: (count, 2) bool, whether each parent was mirrored.
+        symmetry: (count, 3) bool, the axes along which both parents, and so the child, equal their
+            mirror images.
     """
 
     points: Tensor
     normals: Tensor | None
     parent: Tensor
     mirrored: Tensor
+    symmetry: Tensor
 
     def __len__(self) -> int:
         return len(self.points)

@@ -157,6 +157,7 @@ class Maps:
             normals,
             torch.stack([rows, other], 1),
             torch.stack([flip, flip ^ pairs.flipped], 1),
+            self.clouds.symmetry[rows] & self.clouds.symmetry[other],
         )
 
     def _pairs(

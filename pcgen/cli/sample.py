@@ -44,6 +44,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="sample shapes independently; by default, a set is stratified over the cells of the "
         "base, so that a small set holds no near-duplicates",
     )
+    parser.add_argument(
+        "--as-decoded",
+        action="store_true",
+        help="leave shapes with symmetric parents as lopsided as they are decoded; by default, "
+        "half of their points are reflected",
+    )
     parser.add_argument("--seed", type=natural, default=0, help="random seed")
     add_work(parser, "1")
     add_device(parser)

@@ -52,6 +52,17 @@ def _whole(settings: dict[str, Any], name: str, most: int) -> int:
     return value
 
 
+def reflections(symmetry: Tensor, count: int) -> Tensor:
+    """Signs (batch, count, 3) that make clouds symmetric along the axes in ``symmetry`` (batch, 3).
+
+    Of a shape that is symmetric up to the decoder's noise, half of the points are replaced by their
+    mirror images, so that both sides have the same noise. The order of the points is random.
+    """
+    number = torch.arange(count, device=symmetry.device)
+    odd = torch.stack([(number >> axis) % 2 == 1 for axis in range(3)], 1)
+    return torch.where(symmetry[:, None] & odd, -1.0, 1.0)
+
+
 class CloudDecoder:
     """The autoencoder and the point flow of a run.
 
@@ -88,12 +99,15 @@ class CloudDecoder:
         steps: int = 1,
         trace: bool = False,
         solver: str = "student",
+        symmetry: Tensor | None = None,
     ) -> DecodedClouds:
         """Decode latents (batch, latent_dim) into clouds of any number of points, with normals.
 
         The point flow is trained on clouds of one density. Fewer points are the first points of
         such a cloud, and more points are several clouds of the same shape, so a larger cloud
         begins with the points of a smaller one. ``seed`` is for all shapes, or one for each.
+        ``symmetry`` (batch, 3) are the axes along which clouds are made symmetric, see
+        :func:`reflections`.
         """
         check_counts(points, steps)
         self._check(latents)
@@ -105,7 +119,7 @@ class CloudDecoder:
         z = latents.to(self.device)
         clouds = -(-points // self._cloud_points)
         mixture, start = self.autoencoder.draw_base(z, self._cloud_points, draw, clouds)
-        batch, dim = len(z), self.dim
+        batch = len(z)
 
         def split(values: Tensor) -> Tensor:
             """(batch, clouds · n, ...) to (batch · clouds, n, ...)."""
@@ -113,7 +127,7 @@ class CloudDecoder:
 
         def joined(values: Tensor) -> Tensor:
             """The inverse of ``split``, without surplus points."""
-            whole = values.reshape(*values.shape[:-3], batch, -1, dim)
+            whole = values.reshape(*values.shape[:-3], batch, -1, values.shape[-1])
             return whole[..., :points, :].cpu()
 
         begin = split(start.points)
@@ -130,10 +144,15 @@ class CloudDecoder:
         for end in flow_trajectory(slope, begin, steps, solver, "point-flow"):
             if trace:
                 path.append(end)
+        normals = nn.functional.normalize(slope.normal, dim=-1)
+        if symmetry is not None:
+            known = symmetry.to(self.device).repeat_interleave(clouds, 0)
+            signs = reflections(known, self._cloud_points)
+            end, normals, begin, *path = (values * signs for values in (end, normals, begin, *path))
         return DecodedClouds(
             points=joined(end),
-            normals=joined(nn.functional.normalize(slope.normal, dim=-1)),
-            base=start.points[:, :points].cpu(),
+            normals=joined(normals),
+            base=joined(begin),
             part=start.part[:, :points].cpu(),
             trace=joined(torch.stack(path)) if trace else None,
         )

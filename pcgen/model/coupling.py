@@ -55,6 +55,7 @@ class Latents:
         z: (N, latent_dim) float32.
         parent: (N, 2) int64, data-set rows of the parents, equal for a training shape.
         mirrored: (N, 2) bool, whether each parent is mirrored in x.
+        symmetry: (N, 3) bool, the axes along which the child equals its mirror image.
         label: (N,) int64, category.
         names: id of each row that is a parent; may be empty.
         mean: (latent_dim,), mean of the latents; axes: (latent_dim, d), orthonormal columns.
@@ -64,6 +65,7 @@ class Latents:
     z: Tensor
     parent: Tensor
     mirrored: Tensor
+    symmetry: Tensor
     label: Tensor
     mean: Tensor
     axes: Tensor
@@ -76,6 +78,7 @@ class Latents:
         z: Tensor,
         parent: Tensor,
         mirrored: Tensor,
+        symmetry: Tensor,
         label: Tensor,
         most: int,
         names: Mapping[int, str] | None = None,
@@ -101,7 +104,9 @@ class Latents:
         axes = axes * torch.where(largest < 0, -1.0, 1.0)
         variance = float(values.sum()) / (len(z) * keep)
         scale = variance**-0.5 if variance > 1e-12 else 1.0
-        return cls(z, parent, mirrored, label, mean, axes.float(), scale, dict(names or {}))
+        return cls(
+            z, parent, mirrored, symmetry, label, mean, axes.float(), scale, dict(names or {})
+        )
 
     @cached_property
     def y(self) -> Tensor:
@@ -134,7 +139,8 @@ class Latents:
         """Write one file. Codes have half precision, finer than their training noise."""
         tensors = {
             "z": self.z.half(), "parent": self.parent, "mirrored": self.mirrored.to(torch.uint8),
-            "label": self.label, "mean": self.mean, "axes": self.axes, "y": self.y,
+            "symmetry": self.symmetry.to(torch.uint8), "label": self.label, "mean": self.mean,
+            "axes": self.axes, "y": self.y,
         }  # fmt: skip
         names = {str(row): name for row, name in self.names.items()}
         checkpoint.save(path, tensors, {"scale": self.scale, "names": names})
@@ -158,10 +164,12 @@ class Latents:
         scale = float(meta["scale"])
         if not 0 < scale < float("inf"):
             raise ValueError(f"the scale of coordinates must be positive, got {scale}")
+        unknown = torch.zeros(len(tensors["z"]), 3, dtype=torch.uint8)
         latents = cls(
             z=tensors["z"].float(),
             parent=tensors["parent"],
             mirrored=tensors["mirrored"].bool(),
+            symmetry=tensors.get("symmetry", unknown).bool(),  # older files do not have it
             label=tensors["label"],
             mean=tensors["mean"],
             axes=tensors["axes"],
@@ -184,6 +192,8 @@ class Latents:
         pairs = (count, 2)
         if self.parent.shape != pairs or self.mirrored.shape != pairs or len(self.label) != count:
             raise ValueError("the latents, their parents and their labels have different sizes")
+        if self.symmetry.shape != (count, 3):
+            raise ValueError("the latents and their symmetries have different sizes")
         if self.mean.shape != (latent_dim,) or self.axes.shape[0] != latent_dim:
             raise ValueError("the principal axes do not match the latents")
         if self.y.shape != (count, self.axes.shape[1]):

@@ -30,6 +30,7 @@ class LatentSamples:
         category: index of the category of the cell that each started in.
         parent: (count, 2) data-set rows of the parents of the child in that cell, equal for a
             training shape. mirrored: (count, 2), whether a parent is mirrored.
+        symmetry: (count, 3), the axes along which that child equals its mirror image.
         parent_ids: ids of the parents, one or two per shape.
     """
 
@@ -38,6 +39,7 @@ class LatentSamples:
     category: Tensor
     parent: Tensor
     mirrored: Tensor
+    symmetry: Tensor
     parent_ids: list[list[str]]
 
 
@@ -113,6 +115,7 @@ class LatentSampler:
             category=label,
             parent=latents.parent[cell],
             mirrored=latents.mirrored[cell],
+            symmetry=latents.symmetry[cell],
             parent_ids=latents.parents(latents.parent[cell]),
         )
 

@@ -99,8 +99,15 @@ class ShapeModel:
         category: str | None = None,
         solver: str = "student",
         even: bool = True,
+        symmetric: bool = True,
     ) -> Samples:
-        """Sample new shapes; equal seeds give equal shapes."""
+        """Sample new shapes; equal seeds give equal shapes.
+
+        Args:
+            even: see :meth:`.latents.LatentSampler.draw`.
+            symmetric: whether children of symmetric shapes are made symmetric, see
+                :func:`pcgen.model.clouds.reflections`.
+        """
         drawn = self.draw(
             count, seed=seed, category=category, steps=steps, solver=solver, even=even
         )
@@ -111,6 +118,7 @@ class ShapeModel:
             steps=steps,
             solver=solver,
             category=[self.categories[int(label)] for label in drawn.category],
+            symmetry=drawn.symmetry if symmetric else None,
         ).with_meta(parents=drawn.parent_ids)
 
     def sample_latents(
@@ -128,15 +136,17 @@ class ShapeModel:
         category: list[str],
         steps: int = 1,
         solver: str = "student",
+        symmetry: Tensor | None = None,
         same_noise: bool = False,
         first: int = 0,
         bar: str = "",
     ) -> Samples:
         """Decode into a :class:`Samples`, each with its own noise; on a GPU in batches.
 
-        Normals are None if the run's data had none. Shape k does not depend on how many follow
-        it, on a GPU up to rounding; ``first`` is the k of the first latent;
-        ``bar`` the name of a progress bar, if there is to be one.
+        ``symmetry`` (n, 3) are the axes along which each is made symmetric. Normals are None if
+        the run's data had none. Shape k does not depend on how many follow it, on a GPU up to
+        rounding; ``first`` is the k of the first latent; ``bar`` the name of a progress bar, if
+        there is to be one.
         """
         seeds = [
             seed if same_noise else seed * SEED_STRIDE + number
@@ -151,6 +161,7 @@ class ShapeModel:
                 seed=seeds[k : k + size],
                 steps=steps,
                 solver=solver,
+                symmetry=None if symmetry is None else symmetry[k : k + size],
             )
             for k in (track(starts, bar, len(starts)) if bar else starts)
         ]

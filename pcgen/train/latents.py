@@ -167,7 +167,7 @@ def _latents(context: Context) -> tuple[Latents, dict[str, Any]]:
     each = settings.base.each(len(shapes))
     shapes = _with_maps(shapes, clouds.label, maps.with_children(), draw).repeat(each)
     points = min(settings.base.points, maps.to.shape[1])
-    z, parent, mirrored = [], [], []
+    z, parent, mirrored, symmetry = [], [], [], []
     with progress.bar("encoding", len(shapes)) as bar:
         for chunk in shapes.split(CHUNK):
             children = maps.of_shapes(chunk, points, draw, blending)
@@ -176,6 +176,7 @@ def _latents(context: Context) -> tuple[Latents, dict[str, Any]]:
             z.append(context.group.by_rows(model.encode, points_there).half().cpu())
             parent.append(clouds.rows[children.parent])
             mirrored.append(children.mirrored)
+            symmetry.append(children.symmetry.cpu())
             bar.advance(len(chunk))
     found = torch.cat(z).float()
     z.clear()
@@ -185,6 +186,7 @@ def _latents(context: Context) -> tuple[Latents, dict[str, Any]]:
         found,
         torch.cat(parent),
         torch.cat(mirrored),
+        torch.cat(symmetry),
         clouds.label[shapes],
         settings.base.coordinates,
         dict(zip(clouds.rows.tolist(), clouds.ids, strict=True)) if clouds.ids else None,

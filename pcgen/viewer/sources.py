@@ -38,7 +38,7 @@ class ViewedShape:
             is there; or None.
         base, part, trace: (n, 3), (n,), (times, n, 3): base points, their parts, and the path of
             the flow, or None.
-        latent, seed: of a sample of a run, or None.
+        latent, symmetry, seed: of a sample of a run, or None.
         steps: evaluations of the flow.
         frame: of exports.
         given: number of given points of a completed shape, which come first.
@@ -56,6 +56,7 @@ class ViewedShape:
     part: NDArray[np.int64] | None = None
     trace: Array | None = None
     latent: Any = None
+    symmetry: Any = None
     seed: int | None = None
     steps: int = 1
     frame: SourceFrame = BOX_FRAME
@@ -171,7 +172,7 @@ class RunSource:
         """The sample of a seed, with the path of its flow."""
         drawn = self.model.draw(1, seed=seed, category=category, steps=steps)
         name = self.categories[int(drawn.category[0])] if self.categories else ""
-        return self._decode(drawn.z, seed, steps, f"seed {seed}", name)
+        return self._decode(drawn.z, drawn.symmetry, seed, steps, f"seed {seed}", name)
 
     @functools.cached_property
     def _places(self) -> dict[str, SourceFrame]:
@@ -192,11 +193,13 @@ class RunSource:
             raise InputError("only samples of the run can be interpolated")
         if 0 < share < 1:
             latent = at_times(self.model, self._pairs(first, second), torch.tensor([share]))
+            symmetry = first.symmetry & second.symmetry
         else:
-            latent = first.latent if share <= 0 else second.latent
+            end = first if share <= 0 else second
+            latent, symmetry = end.latent, end.symmetry
         name = f"{first.name} to {second.name}, {share:.0%}"
         category = first.category if first.category == second.category else ""
-        return self._decode(latent, first.seed or 0, steps, name, category)
+        return self._decode(latent, symmetry, first.seed or 0, steps, name, category)
 
     def _pairs(self, first: ViewedShape, second: ViewedShape) -> MatchedClouds:
         """The map between two shapes; the last one is cached, as a slider asks for many shares."""
@@ -212,14 +215,32 @@ class RunSource:
         """The same shape with enough points for a good mesh."""
         points = max(self.points, MESH_POINTS)
         return self._decode(
-            item.latent, item.seed or 0, item.steps, item.name, item.category, points
+            item.latent,
+            item.symmetry,
+            item.seed or 0,
+            item.steps,
+            item.name,
+            item.category,
+            points,
         )
 
     def _decode(
-        self, latent: Any, seed: int, steps: int, name: str, category: str, points: int = 0
+        self,
+        latent: Any,
+        symmetry: Any,
+        seed: int,
+        steps: int,
+        name: str,
+        category: str,
+        points: int = 0,
     ) -> ViewedShape:
         decoded = self.model.decode(
-            latent, points=points or self.points, seed=seed, steps=steps, trace=True
+            latent,
+            points=points or self.points,
+            seed=seed,
+            steps=steps,
+            trace=True,
+            symmetry=symmetry,
         )
         trace = decoded.trace
         return ViewedShape(
@@ -233,6 +254,7 @@ class RunSource:
             part=None if decoded.part is None else to_numpy(decoded.part)[0],
             trace=None if trace is None else to_numpy(trace)[:, 0],
             latent=latent,
+            symmetry=symmetry,
             seed=seed,
             steps=steps,
             frame=self._places.get(category, BOX_FRAME),

@@ -45,6 +45,17 @@ def test_children_of_symmetric_shapes_are_symmetric(tmp_path, generator, kind):
     assert mirror_ratio(child) < 1.1 * mirror_ratio(points)
 
 
+def test_children_name_the_symmetries_of_both_parents(tmp_path, generator):
+    points = roofs(8)
+    points[:3, :, 1] += 0.3 * points[:3, :, 0]
+    children = build(points, tmp_path).of_shapes(torch.arange(8).repeat(20), 32, generator, NEAR)
+    both = (children.parent >= 3).all(1)
+    assert both.any()
+    assert not both.all()
+    assert torch.equal(children.symmetry[:, 0], both)
+    assert not children.symmetry[:, 1:].any()
+
+
 def test_matched_points_are_on_the_same_side_of_a_plane_of_symmetry(generator):
     x, y = 2 * torch.rand(2, 2, 100, 3, generator=generator) - 1
     still = Stretch(torch.zeros(2, 3), torch.ones(2, 3))

@@ -95,6 +95,7 @@ def run_files() -> dict[str, bytes]:
             torch.randn(ATOMS, LATENT_DIM, generator=draw),
             parent.contiguous(),
             torch.zeros(ATOMS, 2, dtype=torch.bool),
+            torch.zeros(ATOMS, 3, dtype=torch.bool),
             torch.zeros(ATOMS, dtype=torch.int64),
             DIM,
         )

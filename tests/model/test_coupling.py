@@ -20,8 +20,9 @@ def latents_of(count, numbers, most, seed=0):
     z = torch.randn(count, numbers, generator=draw) * torch.linspace(2, 0.1, numbers) + 3
     rows = torch.randint(7, (count, 2), generator=draw)
     mirrored = torch.rand(count, 2, generator=draw) < 0.5
+    symmetry = torch.rand(count, 3, generator=draw) < 0.5
     label = torch.arange(count) % 2
-    return Latents.of(z.half().float(), rows, mirrored, label, most)
+    return Latents.of(z.half().float(), rows, mirrored, symmetry, label, most)
 
 
 @pytest.fixture
@@ -64,7 +65,12 @@ def test_the_same_latents_in_another_order_have_the_same_axes():
     latents = latents_of(40, 8, 3)
     order = torch.randperm(40, generator=torch.Generator().manual_seed(5))
     other = Latents.of(
-        latents.z[order], latents.parent[order], latents.mirrored[order], latents.label[order], 3
+        latents.z[order],
+        latents.parent[order],
+        latents.mirrored[order],
+        latents.symmetry[order],
+        latents.label[order],
+        3,
     )
     assert torch.allclose(latents.axes, other.axes, atol=1e-4)
 
@@ -84,7 +90,8 @@ def test_there_are_no_more_coordinates_than_the_latents_have(count, numbers, mos
 def test_equal_latents_have_coordinates_zero(count):
     z = torch.randn(1, 8, generator=torch.Generator().manual_seed(0)).expand(count, -1)
     pairs = torch.zeros(count, 2).long()
-    latents = Latents.of(z, pairs, pairs.bool(), pairs[:, 0], 4)
+    none = torch.zeros(count, 3).bool()
+    latents = Latents.of(z, pairs, pairs.bool(), none, pairs[:, 0], 4)
     assert float(latents.y.abs().max()) < 1e-4
     assert torch.allclose(latents.lifted(latents.y, torch.arange(count)), z, atol=1e-5)
 
@@ -129,6 +136,14 @@ def test_a_file_holds_latents_in_half_precision(tmp_path):
     assert torch.equal(again.y, latents.y)
 
 
+def test_a_file_without_symmetries_has_none(tmp_path):
+    latents_of(30, 9, 4).save(tmp_path / FILES[0])
+    tensors, meta = checkpoint.load(tmp_path / FILES[0])
+    del tensors["symmetry"]
+    checkpoint.save(tmp_path / FILES[0], tensors, meta)
+    assert Latents.load(tmp_path / FILES[0]).symmetry.tolist() == [[False] * 3] * 30
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -137,6 +152,7 @@ def test_a_file_holds_latents_in_half_precision(tmp_path):
         ({"z": torch.zeros(59, 10)}, "different sizes"),
         ({"parent": torch.zeros(60, 3).long()}, "different sizes"),
         ({"mirrored": torch.zeros(59, 2).bool()}, "different sizes"),
+        ({"symmetry": torch.zeros(60, 2).bool()}, "symmetries have different sizes"),
         ({"label": torch.zeros(59).long()}, "different sizes"),
         ({"label": torch.full((60,), 2)}, "does not have"),
         ({"label": torch.full((60,), -1)}, "does not have"),

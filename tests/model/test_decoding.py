@@ -74,3 +74,28 @@ def test_several_clouds_are_moved_as_one_by_one(model):
     zeros, ones = torch.zeros(2), torch.ones(2)
     expected = base + slope(base, zeros, ones, condition)
     assert torch.allclose(both.points.view(2, POINTS, 3), expected, atol=1e-5)
+
+
+AXES = torch.tensor([[True, False, True], [False, False, False]])
+
+
+def test_half_of_the_points_of_a_symmetric_shape_are_reflected(model):
+    z = model.sample_latents(2, seed=0)
+    plain = model.decode(z, points=2 * POINTS, seed=3, trace=True)
+    even = model.decode(z, points=2 * POINTS, seed=3, trace=True, symmetry=AXES)
+    signs = even.points[0].sign() * plain.points[0].sign()
+    assert (signs == -1).float().mean(0).tolist() == [0.5, 0, 0.5]
+    # On both axes independently: a quarter of the points is in each corner.
+    assert torch.equal(signs[:, [0, 2]].unique(dim=0, return_counts=True)[1], torch.full((4,), 16))
+    for name in ("points", "normals", "base"):
+        assert torch.equal(getattr(even, name)[0], getattr(plain, name)[0] * signs), name
+        assert torch.equal(getattr(even, name)[1], getattr(plain, name)[1]), name
+    assert torch.equal(even.trace[-1], even.points)
+    assert torch.equal(even.trace[0], even.base)
+
+
+def test_more_points_of_a_symmetric_shape_begin_with_those_of_fewer(model):
+    z = model.sample_latents(2, seed=0)
+    most = model.decode(z, points=3 * POINTS, seed=3, symmetry=AXES)
+    some = model.decode(z, points=POINTS + 5, seed=3, symmetry=AXES)
+    assert torch.allclose(some.points, most.points[:, : POINTS + 5], atol=1e-5)

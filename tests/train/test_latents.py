@@ -36,9 +36,8 @@ def clock(monkeypatch):
         draw = torch.Generator().manual_seed(0)
         count = torch.arange(60)
         pairs = torch.stack([count, count.roll(1)], 1)
-        return Latents.of(torch.randn(60, 6, generator=draw), pairs, pairs > 90, count % 1, 6), {
-            "reach": 1
-        }
+        none, z = torch.zeros(60, 3).bool(), torch.randn(60, 6, generator=draw)
+        return Latents.of(z, pairs, pairs > 90, none, count % 1, 6), {"reach": 1}
 
     monkeypatch.setattr(stage, "_latents", encoded)
     return now

@@ -24,14 +24,18 @@ class FakeModel:
     def draw(self, count, *, seed, category=None, steps=1):
         self.asked.append((seed, category, steps))
         row = self.categories.index(category) if category else seed % 2
-        return SimpleNamespace(z=torch.full((count, 3), float(seed)), category=torch.tensor([row]))
+        return SimpleNamespace(
+            z=torch.full((count, 3), float(seed)),
+            category=torch.tensor([row]),
+            symmetry=torch.zeros(count, 3, dtype=torch.bool),
+        )
 
     def encode(self, clouds):
         """Latents that :meth:`decode` turns into clouds of these heights."""
         boxed = clouds / clouds[..., [0, 2]].abs().amax((1, 2), keepdim=True)
         return (boxed[..., 1].abs().amax(1, keepdim=True) - 1).expand(-1, 3)
 
-    def decode(self, latents, *, points, seed, steps, trace):
+    def decode(self, latents, *, points, seed, steps, trace, symmetry):
         draw = torch.Generator().manual_seed(seed)
         flat = torch.rand(1, points, 3, generator=draw) * 2 - 1
         flat[..., 1] *= 1 + latents[0, 0]
