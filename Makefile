@@ -18,7 +18,7 @@ demo: setup
 
 test: setup-dev
 	@echo "== tests"
-	$(BIN)/python -m pytest --durations=15
+	$(BIN)/python -m pytest --durations=15 -n 2 --dist loadfile
 
 # In two processes, as most of these tests start others and wait.
 slow: setup-dev test-programs
