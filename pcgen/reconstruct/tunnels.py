@@ -7,8 +7,12 @@ a corner, are not, so edges stay sharp.
 
 from __future__ import annotations
 
+from itertools import product
+
 import numpy as np
 from numpy.typing import NDArray
+
+from pcgen.reconstruct.surface_nets import CORNERS
 
 #: Radii of the balls, in cells, one after the other: tunnels up to twice as wide are filled.
 RADII = (1.0, 1.5, 2.0, 3.0)
@@ -20,49 +24,70 @@ Mask = NDArray[np.bool_]
 
 
 def close_tunnels(values: Grid) -> None:
-    """Make values (x, y, z), negative inside, negative in small tunnels too, in place."""
+    """Make values (x, y, z), negative inside, negative in small tunnels too, in place.
+
+    Args:
+        values: positive on the border of the grid.
+    """
     from scipy import ndimage
 
     solid = values < 0
     for radius in RADII:
         added = _closed(solid, radius) & ~solid
-        groups, _ = ndimage.label(added, np.ones((3, 3, 3)))
-        for number, group in enumerate(ndimage.find_objects(groups), 1):
-            if max(part.stop - part.start for part in group) > LONGEST:
-                continue
-            around = tuple(slice(max(part.start - 1, 0), part.stop + 1) for part in group)
-            here, plug = solid[around], groups[around] == number
-            if euler_characteristic(here | plug) > euler_characteristic(here):
-                here |= plug
-                values[around][plug] = INSIDE
+        groups, count = ndimage.label(added, np.ones((3, 3, 3)))
+        fills = _gains(solid, groups, count) > 0
+        for number, group in enumerate(ndimage.find_objects(groups)):
+            fills[number] &= max(part.stop - part.start for part in group) <= LONGEST
+        filled = np.r_[False, fills][groups]
+        solid |= filled
+        values[filled] = INSIDE
 
 
-def euler_characteristic(solid: Mask) -> int:
-    """Vertices − edges + faces − cells of the union of closed cells, as seen from inside the grid.
+def _gains(solid: Mask, groups: NDArray[np.int32], count: int) -> NDArray[np.int64]:
+    """How much each group (count,) of cells, numbered from 1, raises the Euler characteristic.
 
-    Cells on the border of the grid count as if they went on; what a change within the grid adds to
-    the characteristic is exact.
+    Groups do not touch, so each corner of cells has at most one of them around it.
     """
-    total = -int(solid.sum())
-    for axes, sign in (((0,), 1), ((1,), 1), ((2,), 1), ((0, 1), -1), ((0, 2), -1), ((1, 2), -1),
-                       ((0, 1, 2), 1)):  # fmt: skip
-        touched = solid
-        for axis in axes:
-            low, high = (
-                touched[(slice(None),) * axis + (part,)] for part in (slice(-1), slice(1, None))
-            )
-            touched = low | high
-        total += sign * int(touched.sum())
+    steps = CORNERS @ [groups.shape[1] * groups.shape[2], groups.shape[2], 1]
+    corner = np.unique(np.flatnonzero(groups)[:, None] + steps)
+    around = corner[:, None] - steps
+    before, group = solid.reshape(-1)[around], groups.reshape(-1)[around]
+    gain = _shares(before | (group > 0)) - _shares(before)
+    return np.bincount(group.max(axis=1), gain, count + 1).astype(np.int64)[1:]
+
+
+def _shares(around: Mask) -> NDArray[np.int64]:
+    """What corners with the solid cells (n, 8) around them add to eight times the characteristic.
+
+    It is vertices - edges + faces - cells of the union of closed cells; an edge belongs to two
+    corners, a face to four and a cell to eight.
+    """
+    cell = around.reshape(-1, 2, 2, 2)
+    total = 8 * around.any(axis=1) - around.sum(axis=1)
+    for axes in ((2, 3), (1, 3), (1, 2)):
+        total -= 4 * cell.any(axis=axes).sum(axis=1)
+    for axis in (1, 2, 3):
+        total += 2 * cell.any(axis=axis).sum(axis=(1, 2))
     return total
 
 
 def _closed(solid: Mask, radius: float) -> Mask:
-    from scipy import ndimage
+    """Closed by a ball: without what no ball in the air reaches."""
+    air = ~_grown(np.pad(solid, 2 * int(radius)), radius)
+    return ~_grown(air, radius)
 
-    reach = int(np.ceil(radius))
-    steps = np.arange(-reach, reach + 1) ** 2
-    ball = steps[:, None, None] + steps[:, None] + steps <= radius**2
-    padded = np.pad(solid, reach)
-    found = ndimage.binary_erosion(ndimage.binary_dilation(padded, ball), ball)
-    inner = slice(reach, -reach)
-    return np.asarray(found[inner, inner, inner])
+
+def _grown(solid: Mask, radius: float) -> Mask:
+    """Dilated by a ball, less a border of its radius; several times as fast as by SciPy."""
+    reach = int(radius)
+    size = np.array(solid.shape) - 2 * reach
+    rods = [solid[:, :, reach : reach + size[2]]]  # dilated along z, by 0, 1, ... cells
+    for far in range(1, reach + 1):
+        ends = (solid[:, :, start : start + size[2]] for start in (reach - far, reach + far))
+        rods.append(np.logical_or.reduce([rods[-1], *ends]))
+    result = np.zeros(size, bool)
+    for x, y in product(range(-reach, reach + 1), repeat=2):
+        if x * x + y * y <= radius**2:
+            rod = rods[int((radius**2 - x * x - y * y) ** 0.5)]
+            result |= rod[reach + x : reach + x + size[0], reach + y : reach + y + size[1]]
+    return result
