@@ -114,10 +114,9 @@ class Shape:
         """Reconstruct a closed mesh, like ``pcgen mesh``, in the shape's own unit.
 
         Args:
-            method: ``auto``, ``implicit``, ``field``, ``facets``, ``wrap``, ``poisson``, ``alpha``
-                or ``pivoting``.
-            faces: approximate upper limit. thickness: of open sheets, relative to the size.
-            resolution: cells per axis for ``implicit`` and ``field``.
+            method: ``auto``, ``implicit`` or ``field``.
+            faces: approximate upper limit. resolution: cells along an axis.
+            thickness: of open sheets, at least, relative to the size.
             symmetry: whether ``implicit`` adds mirror images of the points of symmetric shapes.
         Raises:
             InputError: an argument is wrong, or the points have no surface. MeshError: the method
@@ -586,9 +585,9 @@ def mesh(
 
     Args:
         shape: a :class:`pcgen.Shape`, the path of a cloud or mesh file, or an array (P, 3).
-        method: ``auto``, ``implicit``, ``field``, ``facets``, ``wrap``, ``poisson``, ``alpha`` or
-            ``pivoting``; see ``pcgen mesh --help``.
-        faces: approximate upper limit. thickness: of open sheets, relative to the size.
+        method: ``auto``, ``implicit`` or ``field``; see ``pcgen mesh --help``.
+        faces: approximate upper limit.
+        thickness: of open sheets, at least, relative to the size.
         resolution: cells per axis for ``implicit``, and for ``field``, which meshes samples of
             a run.
         symmetry: whether ``implicit`` adds mirror images of the points of symmetric shapes.

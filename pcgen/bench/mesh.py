@@ -15,7 +15,7 @@ field, it also meshes the latents. --new adds shapes that the run draws, which h
 
 examples:
   pcgen bench mesh MESHES --shapes 40
-  pcgen bench mesh MESHES --points 2048,10000 --methods facets,poisson
+  pcgen bench mesh MESHES --points 2048,16000 --no-peers
   pcgen bench mesh MESHES --list test.txt --run RUN --only-run --points 16000 --new 40 --no-peers
 """
 
@@ -105,7 +105,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--points", default="2048,10000", help="numbers of points")
     parser.add_argument(
         "--methods",
-        default="auto,facets,implicit,wrap,poisson,alpha,pivoting",
+        default="implicit",
         help="of pcgen mesh",
     )
     parser.add_argument(

@@ -8,24 +8,15 @@ meshes. A shape that fails is reported, and the others are still meshed; the exi
 fail. Given again, the same command keeps finished meshes.
 
 Methods:
+  auto      the same as implicit
+  implicit  a closed surface around the points: averages noise out, keeps detail of clean points and
+            thin parts, fills holes up to six cells wide, and gives open sheets two sides; adds
+            mirror images of noisy points with normals if the shape is symmetric, and says so
   field     the signed distance that a run learned, for samples of a run (they keep their latents)
-            whose data set had solids; --resolution trades time for detail, and --device computes
-            the distance
-  auto      implicit for many noisy points with normals, such as those of a run, and wrap for other
-            noisy points; else facets, Poisson and alpha in turn until one fits the points well,
-            or the best fit of the three
-  facets    Delaunay facets that lie in the planes of their points: keeps sharp edges, thin walls
-            and open sheets (which get the thickness of --thickness)
-  implicit  a closed surface around many noisy points with normals (of any sign): smooth and
-            whole, keeps thin parts; fills holes up to six cells wide; adds mirror images of the
-            points of symmetric shapes, and says so; --resolution trades time for detail
-  wrap      a closed surface around noisy points: keeps thin legs, closes sparsely sampled walls
-  poisson   screened Poisson: smooth; for dense clouds of closed shapes with good normals
-  alpha     alpha shape: thickens thin parts
-  pivoting  ball pivoting: for dense scans of open surfaces
+            whose data set had solids; --device computes the distance
 
 Normals in the file are used; missing or zero normals are estimated. The command prints what was
-dropped, estimated or smoothed, and NAME.json records it.
+dropped, estimated or added, and NAME.json records it.
 
 Examples:
   pcgen mesh chairs.npz --out meshes
@@ -74,7 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--method",
         default="auto",
-        help="auto, implicit, field, facets, wrap, poisson, alpha, pivoting",
+        help="auto, implicit or field",
     )
     parser.add_argument(
         "--faces", type=positive, metavar="N", help="simplify each mesh to about N faces"
@@ -83,14 +74,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--thickness",
         type=float,
         default=0.004,
-        help="thickness of open sheets, as a share of the size",
+        help="least thickness of open sheets, as a share of the size",
     )
     parser.add_argument(
         "--resolution",
         type=natural,
         metavar="N",
         default=128,
-        help="grid cells along an axis, for implicit and field",
+        help="grid cells along an axis: trades time for detail",
     )
     parser.add_argument(
         "--no-symmetry",

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from pcgen.errors import InputError
 
 MINIMUM = 10
-JOGGLES = (0.003, 0.01, 0.02)  # in spacings; the first moves no point visibly
 # Distances below are in units of the box, whose longest side is 2.
 _SAME = 1e-6
 _FAR = 6.0  # points this many median spacings away from all others are outliers
@@ -26,11 +25,9 @@ class CleanCloud:
         normals: (P, 3) unit vectors as given, or None if some were missing or zero.
         spacing: median distance to the sixth neighbour, the unit for what is "near".
         centre, scale: own units are ``points * scale + centre``.
-        rank: 3, or 2 if all points lie in one plane.
         notes: what was dropped or ignored, in words.
-        planes: (P, 3) unoriented unit normals, if already estimated.
-        noisy: whether the points scattered about their surface before they were smoothed.
-        joggle: how far :func:`joggled` shifts points, in spacings.
+        noise: typical offset of points from the planes of their neighbours, in spacings; about 0.4
+            deviations. It was at most 0.036 for samples of meshes, and at least 0.039 for a run's.
     """
 
     points: NDArray[np.float64]
@@ -38,20 +35,8 @@ class CleanCloud:
     spacing: float
     centre: NDArray[np.float64]
     scale: float
-    rank: int
     notes: tuple[str, ...] = ()
-    planes: NDArray[np.float64] | None = None
-    noisy: bool = False
-    joggle: float = JOGGLES[0]
-
-
-def joggled(points: NDArray[np.float64], cloud: CleanCloud) -> NDArray[np.float64]:
-    """Shift points (P, 3) at random by an invisible distance, always in the same way.
-
-    In special positions, e.g. four in a plane, Delaunay cells are too flat for the algorithms.
-    """
-    generator = np.random.default_rng(0)
-    return points + generator.normal(scale=cloud.joggle * cloud.spacing, size=points.shape)
+    noise: float = 0.0
 
 
 def prepare_cloud(
@@ -97,7 +82,6 @@ def prepare_cloud(
         spacing=spacing(unit),
         centre=centre,
         scale=scale,
-        rank=3 if extent[2] > 1e-6 * extent[0] else 2,
         notes=tuple(notes),
     )
 

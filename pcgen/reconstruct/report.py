@@ -24,7 +24,7 @@ class MeshReport:
     """Measurements of a mesh. Lengths, areas and volumes are in the unit of the input.
 
     Attributes:
-        method: of reconstruction; candidates: the agreement of each method that ``auto`` tried.
+        method: of reconstruction.
         watertight, manifold, components, genus: see :class:`~pcgen.reconstruct.topology.Topology`.
         crossings: pairs of faces that intersect or touch without a common vertex.
         points_to_mesh: mean distance from the points to the surface.
@@ -53,7 +53,6 @@ class MeshReport:
     f_score: float
     threshold: float
     seconds: float
-    candidates: dict[str, float]
     notes: tuple[str, ...] = ()
     offset: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
@@ -65,7 +64,6 @@ def measure(
     *,
     method: str,
     seconds: float,
-    candidates: dict[str, float],
     notes: tuple[str, ...],
 ) -> MeshReport:
     from scipy.spatial import cKDTree
@@ -98,7 +96,6 @@ def measure(
         f_score=harmonic((to_mesh < threshold).mean(), (to_points < threshold).mean()),
         threshold=threshold,
         seconds=seconds,
-        candidates=candidates,
         notes=notes,
         offset=as_point(offset),
     )

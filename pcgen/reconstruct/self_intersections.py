@@ -12,7 +12,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from pcgen.reconstruct.thicken import compact
+from pcgen.reconstruct.topology import compact
 from pcgen.shapes.ray_scene import RayScene
 
 Points = NDArray[np.float64]

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pcgen.reconstruct.thicken import connected
-
 
 @dataclass(frozen=True, kw_only=True)
 class Topology:
@@ -106,3 +104,20 @@ def accepted_by_manifold3d(vertices: NDArray[np.float64], faces: NDArray[np.int6
     # A copy, since it refuses read-only arrays, which its own are.
     mesh = manifold3d.Mesh64(np.array(vertices, np.float64, order="C"), faces.astype(np.uint64))
     return bool(manifold3d.Manifold(mesh).status() == manifold3d.Error.NoError)
+
+
+def compact(
+    vertices: NDArray[np.float64], faces: NDArray[np.int64]
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Remove unused vertices."""
+    used, renumbered = np.unique(faces, return_inverse=True)
+    return vertices[used], renumbered.reshape(-1, 3).astype(np.int64)
+
+
+def connected(count: int, left: NDArray[np.int64], right: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The component (count,) of each node, numbered from 0, given links left[i] - right[i]."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    graph = coo_array((np.ones(len(left), np.int8), (left, right)), shape=(count, count))
+    return connected_components(graph, directed=False)[1].astype(np.int64)

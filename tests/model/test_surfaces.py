@@ -101,7 +101,7 @@ def test_clouds_of_a_run_with_a_field_are_meshed_by_it(made, tmp_path, monkeypat
 def test_a_device_is_for_the_field_and_one_process(tmp_path, monkeypatch):
     monkeypatch.setattr(runtime, "pick_device", lambda name: "cuda:0")
     for method, work, message in (
-        ("wrap", {}, "only the method field"),
+        ("implicit", {}, "only the method field"),
         ("field", {"workers": 2}, "one process"),
         ("field", {"ray": "auto"}, "one process"),
     ):

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from pcgen.reconstruct.cloud import prepare_cloud
+
 
 def sphere(count, seed=0, radius=1.0):
     """Points and outward normals."""
@@ -49,3 +51,17 @@ def tube(count, seed=0, radius=0.5):
     angle, height = rng.uniform(0, 2 * np.pi, count), rng.uniform(-1, 1, count)
     normals = np.stack([np.cos(angle), np.zeros(count), np.sin(angle)], axis=1)
     return radius * normals + height[:, None] * [0.0, 1.0, 0.0], normals
+
+
+def noisy(points, share, seed=1):
+    """Points moved by ``share`` of their spacing."""
+    spacing = prepare_cloud(points).spacing * np.ptp(points, axis=0).max() / 2
+    return points + share * spacing * np.random.default_rng(seed).normal(size=points.shape)
+
+
+def unsigned(normals, degrees=25, seed=3):
+    """As a run predicts them: of any sign, and tilted by some degrees."""
+    rng = np.random.default_rng(seed)
+    tilted = normals + np.tan(np.radians(degrees)) / 2**0.5 * rng.normal(size=normals.shape)
+    tilted /= np.linalg.norm(tilted, axis=1, keepdims=True)
+    return tilted * rng.choice([-1.0, 1.0], (len(normals), 1))

@@ -1,25 +1,16 @@
-"""An implicit surface through many noisy points, with gaps, thin parts and normals of any sign."""
+"""An implicit surface around points: noisy or clean, with gaps, thin parts and open sheets."""
 
 import numpy as np
 import pytest
 
-from pcgen.errors import InputError
 from pcgen.reconstruct.cloud import prepare_cloud
-from pcgen.reconstruct.denoise import noisy_with_normals
+from pcgen.reconstruct.implicit_surface import CLEAN, NOISY
 from pcgen.reconstruct.methods import MeshSettings, reconstruct
+from pcgen.reconstruct.normals import with_normals
 from pcgen.reconstruct.report import distance_to_mesh
-from tests.reconstruct.shapes import box, square
-from tests.reconstruct.test_denoise import noisy
+from tests.reconstruct.shapes import box, noisy, sphere, square, torus, tube, unsigned
 
 VOLUME = 8 * 0.6 * 0.4
-
-
-def unsigned(normals, degrees=25, seed=3):
-    """As a run predicts them: of any sign, and tilted by some degrees."""
-    rng = np.random.default_rng(seed)
-    tilted = normals + np.tan(np.radians(degrees)) / 2**0.5 * rng.normal(size=normals.shape)
-    tilted /= np.linalg.norm(tilted, axis=1, keepdims=True)
-    return tilted * rng.choice([-1.0, 1.0], (len(normals), 1))
 
 
 def gapped(count=16000, radius=0.06):
@@ -52,20 +43,56 @@ def test_a_real_opening_stays_open():
     assert report.volume < 0.6 * VOLUME
 
 
-def test_it_is_for_many_noisy_points_with_normals_that_fit():
-    sharp, normals = box(9000)
-    scattered = noisy(sharp, 0.3)
-    random = np.random.default_rng(2).normal(size=normals.shape)
+@pytest.mark.parametrize("shape", [sphere, box, torus])
+@pytest.mark.parametrize("given", [False, True])
+def test_samples_of_surfaces_are_clean_and_scattered_ones_noisy(shape, given):
+    points, normals = shape(2048)
+    known = normals if given else None
+    assert with_normals(prepare_cloud(points, known)).noise < CLEAN
+    assert with_normals(prepare_cloud(noisy(points, 0.3), known)).noise > NOISY
 
-    def fit(points, normals):
-        return noisy_with_normals(prepare_cloud(points, normals))
 
-    assert fit(scattered, unsigned(normals))
-    assert not fit(sharp, normals)
-    assert not fit(sharp, unsigned(normals))
-    assert not fit(scattered, random)
-    assert not fit(scattered, None)
-    assert not fit(scattered[:7000], unsigned(normals)[:7000])
+@pytest.mark.parametrize("share", [0.0, 0.3])
+@pytest.mark.parametrize("kind", ["random", "equal", "tilted"])
+def test_normals_are_used_if_they_fit_the_points(share, kind):
+    points, normals = box(4096)
+    wrong = {
+        "random": np.random.default_rng(0).normal(size=points.shape),
+        "equal": np.tile([0.6, 0.64, 0.48], (len(points), 1)),
+        "tilted": unsigned(normals),
+    }[kind]
+    cloud = prepare_cloud(noisy(points, share), wrong)
+    found = with_normals(cloud)
+    assert (found.normals is cloud.normals) == (kind == "tilted")
+    assert any("do not fit" in note for note in found.notes) == (kind != "tilted")
+
+
+def test_clean_points_keep_detail_that_noise_would_hide():
+    points, _ = box(3000)
+    clean, blurred = (reconstruct(places).mesh for places in (points, noisy(points, 0.1, seed=4)))
+    off = [distance_to_mesh(points, mesh.vertices, mesh.faces).mean() for mesh in (clean, blurred)]
+    assert off[0] < 0.005
+    assert off[0] < off[1] / 2
+
+
+@pytest.mark.parametrize("count", [2048, 16000])
+def test_an_open_tube_of_clean_points_becomes_a_thin_wall(count):
+    report = reconstruct(tube(count)[0]).report
+    assert report.manifold
+    assert report.components == 1
+    assert report.genus < 60  # of one sheet without sides, hundreds
+    assert report.area == pytest.approx(4 * np.pi, rel=0.15)  # of both sides
+    assert 0 < report.volume < 0.4
+
+
+def test_the_thickness_of_a_sheet_is_at_least_what_is_asked_for():
+    points, _ = square(16000)
+    thin, thick = (
+        reconstruct(points, None, MeshSettings(thickness=share)).report.volume / 4
+        for share in (0.004, 0.03)
+    )
+    assert 0.008 < thin < 0.03
+    assert thick == pytest.approx(0.06, rel=0.15)
 
 
 def test_fewer_cells_are_coarser():
@@ -76,11 +103,6 @@ def test_fewer_cells_are_coarser():
     )
     assert few.faces < many.faces / 3
     assert few.points_to_mesh > many.points_to_mesh
-
-
-def test_what_cannot_have_a_skin_is_refused():
-    with pytest.raises(InputError, match="use method facets"):
-        reconstruct(square(500)[0], None, MeshSettings(method="implicit"))
 
 
 def test_points_without_normals_get_a_skin_when_asked_for():

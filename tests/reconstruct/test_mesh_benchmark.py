@@ -19,16 +19,16 @@ def arguments(*words):
 
 def test_the_table_has_a_row_for_each_method_and_peer(tmp_path):
     trimesh.creation.box((3, 2, 1)).export(tmp_path / "crate.ply")
-    result = run(arguments(tmp_path, "--points", "600", "--methods", "facets"))
+    result = run(arguments(tmp_path, "--points", "2000", "--methods", "implicit"))
     rows = {(row["method"], row["normals"]): row for row in result["rows"]}
     assert {name for name, _ in rows} == {
         "original",
-        "facets",
+        "implicit",
         "Open3D Poisson, depth 8",
         "Open3D alpha 0.1",
         "Open3D alpha 0.05",
     }
-    ours = rows["facets", "none"]
+    ours = rows["implicit", "none"]
     assert ours["manifold"] == 1
     assert ours["uncrossed"] == 1
     assert ours["f_score"] > 0.95 * rows["original", "none"]["f_score"]
@@ -63,7 +63,16 @@ def test_inner_walls_do_not_count_and_inward_normals_do():
 
 def test_new_shapes_have_no_original_and_the_sheet_shows_them(tmp_path):
     trimesh.creation.box((3, 2, 1)).export(tmp_path / "crate.ply")
-    words = ["--points", 600, "--methods", "alpha", "--no-peers", "--run", "seats", "--only-run"]
+    words = [
+        "--points",
+        2048,
+        "--methods",
+        "implicit",
+        "--no-peers",
+        "--run",
+        "seats",
+        "--only-run",
+    ]
     sheet = tmp_path / "sheet.png"
     result = run(arguments(tmp_path, *words, "--new", 1, "--sheet", sheet))
     rows = {(row["method"], row["cloud"], row["normals"]): row for row in result["rows"]}
@@ -74,7 +83,7 @@ def test_new_shapes_have_no_original_and_the_sheet_shows_them(tmp_path):
         ("new", "none"),
         ("new", "predicted"),
     }
-    new = rows["alpha", "new", "predicted"]
+    new = rows["implicit", "new", "predicted"]
     assert new["f_score"] is None
     assert new["watertight"] == 1
     assert sheet.read_bytes().startswith(b"\x89PNG")

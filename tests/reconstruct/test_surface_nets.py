@@ -7,9 +7,9 @@ import pytest
 
 from pcgen.reconstruct import flatten
 from pcgen.reconstruct.flatten import flattened
+from pcgen.reconstruct.report import volume
 from pcgen.reconstruct.self_intersections import crossing_faces
 from pcgen.reconstruct.surface_nets import surface_nets, well_composed
-from pcgen.reconstruct.thicken import tetrahedra
 from pcgen.reconstruct.topology import topology
 
 
@@ -33,7 +33,7 @@ def test_any_values_give_a_closed_manifold():
 
 def test_a_box_has_its_volume_and_faces_outwards():
     vertices, faces = surface_nets(values_of_box((0.71, 0.52, 0.33)))
-    assert tetrahedra(vertices, faces).sum() == pytest.approx(0.71 * 0.52 * 0.33 * 40**3, rel=0.02)
+    assert volume(vertices, faces) == pytest.approx(0.71 * 0.52 * 0.33 * 40**3, rel=0.02)
     found = topology(vertices, faces)
     assert (found.manifold, found.components, found.genus) == (True, 1, 0)
 
@@ -64,7 +64,7 @@ def test_waves_are_taken_off_a_noisy_box():
     flat = flattened(vertices, faces)
     assert off(flat, faces) < 0.6 * off(vertices, faces)
     assert np.linalg.norm(flat - vertices, axis=1).max() < 1
-    before, after = (tetrahedra(points, faces).sum() for points in (vertices, flat))
+    before, after = (volume(points, faces) for points in (vertices, flat))
     assert after == pytest.approx(before, rel=0.02)
 
 
