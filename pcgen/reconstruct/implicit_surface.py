@@ -2,9 +2,9 @@
 
 1. Normals are turned outwards. Those of thin parts, which air reaches from both sides, point away
    from the ridge of the density of the points; points of open sheets, which lie on it, get two
-   sides. The others follow a Poisson equation: its solution
-   is the winding number, which gaps in the points change little, and its slope turns normals
-   again (Hou et al., "Iterative Poisson surface reconstruction for unoriented points", 2022).
+   sides. The others follow a Poisson equation: its solution is the winding number, which gaps in
+   the points change little, and its slope turns normals again (Hou et al., "Iterative Poisson
+   surface reconstruction for unoriented points", 2022).
 2. Near the points the signed distance is the mean distance from their planes (Shen, O'Brien and
    Shewchuk, "Interpolating and approximating implicit surfaces from polygon soup", 2004), which
    averages noise out and keeps thin sheets; elsewhere the winding number decides. Planes of noisy
@@ -30,8 +30,9 @@ Points = NDArray[np.float64]
 Grid = NDArray[np.float32]
 Faces = NDArray[np.int64]
 
-WIDTH = 0.8  # of the weights of planes: in spacings of noisy points, and at least in cells
+WIDTH = 0.8  # of the weights of planes, in spacings of noisy points
 NARROW = 0.4  # ... in spacings of clean points
+LEAST = 1.1  # ... at least, in cells: less leaves gaps in thin parts
 CLEAN, NOISY = 0.015, 0.037  # noise in spacings, up to which points are clean; from which noisy
 COARSER = 2.0  # times a cell, in the grid that normals are turned on
 OPEN = 0.06  # air is what is reached from outside by a ball of this radius; the box has side 2
@@ -62,8 +63,8 @@ def implicit_surface(
     """
     check_resolution(resolution)
     width = float(np.interp(cloud.noise, (CLEAN, NOISY), (NARROW, WIDTH))) * cloud.spacing
-    cell = max(2 / resolution, min(width / WIDTH, cloud.spacing / 2))
-    low, values = _distances(cloud, cell, max(width / cell, WIDTH), thickness / 2)
+    cell = max(2 / resolution, min(width / LEAST, cloud.spacing / 2))
+    low, values = _distances(cloud, cell, max(width / cell, LEAST), thickness / 2)
     close_tunnels(values)
     vertices, faces = surface_nets(values)
     if not len(faces):
