@@ -3,28 +3,23 @@
 A cloud (P, 3) with or without normals, in any unit, becomes a triangle mesh in the same unit, with
 a :class:`~pcgen.reconstruct.report.MeshReport` of how well the two agree.
 
-1. :mod:`~pcgen.reconstruct.cloud` drops unusable points and measures the spacing;
-   :mod:`~pcgen.reconstruct.denoise` smooths noisy clouds, such as generated ones.
-2. A method of :mod:`~pcgen.reconstruct.methods` makes triangles. The default uses Delaunay facets
-   that lie in the planes of their corners (:mod:`~pcgen.reconstruct.facets`, after Amenta and Bern
-   1999); a vote among neighbours, which keeps edges sharp, determines the planes
-   (:mod:`~pcgen.reconstruct.planes`). Noisy points get a closed surface: many with normals, as a
-   run draws them, one on a grid (:mod:`~pcgen.reconstruct.implicit_surface`), others Delaunay cells
-   (:mod:`~pcgen.reconstruct.wrap`). Poisson, alpha shapes and ball pivoting are available too.
-   A learned implicit function of the latent was tried and lost: ``assets/results.md``, Meshes.
-3. :mod:`~pcgen.reconstruct.embedding` thickens facets within the Delaunay cells
-   (:mod:`~pcgen.reconstruct.cell_complex`, :mod:`~pcgen.reconstruct.boundary_surface`), so that the
-   result is closed, two-manifold and free of self-intersections
-   (:mod:`~pcgen.reconstruct.self_intersections` checks). Triangles of other methods are sewn by
-   :mod:`~pcgen.reconstruct.thicken`: they are closed and two-manifold too, but may intersect at
-   thin sheets. :mod:`~pcgen.reconstruct.watertight` selects, fills cavities, drops small pieces and
-   simplifies.
-4. :mod:`~pcgen.reconstruct.export` writes and verifies files; :mod:`~pcgen.reconstruct.batch` does
-   so for many clouds and resumes.
+1. :mod:`~pcgen.reconstruct.cloud` drops unusable points and measures the spacing.
+2. :mod:`~pcgen.reconstruct.normals` keeps given normals that fit the points, and estimates others
+   (:mod:`~pcgen.reconstruct.planes`); it measures the noise. Noisy points of symmetric shapes get
+   their mirror images (:mod:`~pcgen.reconstruct.mirror_images`).
+3. :mod:`~pcgen.reconstruct.implicit_surface` computes signed distances on a grid, fills small holes
+   (:mod:`~pcgen.reconstruct.tunnels`) and extracts the zero level
+   (:mod:`~pcgen.reconstruct.surface_nets`), which is closed, two-manifold and oriented outwards;
+   it is cleaned and simplified (:mod:`~pcgen.reconstruct.watertight`) and flattened
+   (:mod:`~pcgen.reconstruct.flatten`).
+4. :mod:`~pcgen.reconstruct.report` measures the mesh: :mod:`~pcgen.reconstruct.topology`,
+   :mod:`~pcgen.reconstruct.self_intersections`, distances to the points.
+5. :mod:`~pcgen.reconstruct.export` writes and verifies files; :mod:`~pcgen.reconstruct.batch` does
+   so for many clouds (:mod:`~pcgen.reconstruct.inputs`) and resumes.
 
-Real shapes have thin walls and open sheets, and 2048 points are few: a method that needs a closed
-volume loses them. Step 3 makes meshes watertight independently of the method, so that the choice
-of triangles can follow the points.
+:mod:`~pcgen.reconstruct.methods` has the whole way, steps 1 to 4, in one function. A run with a
+signed distance field can mesh its latents too (:mod:`~pcgen.reconstruct.level_set`). Other methods
+were tried, and lost: ``docs/notes/meshing.md``.
 """
 
 # Points of a shape sampled for meshing: a run samples any number, and smoothing needs many.

@@ -49,7 +49,7 @@ def meshes(tmp_path_factory):
         files = tuple(folder / f"egg-{k:03d}.{ending}" for ending in ("glb", "ply", "stl"))
         for path in files:
             path.write_bytes(mesh_bytes(mesh, path.suffix))
-        report = {"watertight": True, "faces": 12, "f_score": 0.8125, "candidates": {"a": 1.0}}
+        report = {"watertight": True, "faces": 12, "f_score": 0.8125}
         found.append(MeshFiles(name=f"egg-{k:03d}", files=files, report=report))
     return found
 

@@ -57,7 +57,7 @@ def test_the_mesh_is_restored_to_its_own_unit(meshed):
     out, _ = meshed
     mesh = trimesh.load(out / "crate.ply")
     assert mesh.bounds.mean(axis=0) == pytest.approx([5, 0, 0], abs=0.3)
-    assert mesh.extents[0] == pytest.approx(20, rel=0.03)
+    assert mesh.extents[0] == pytest.approx(20, rel=0.08)
 
 
 def test_each_mesh_has_its_report_beside_it_and_the_manifest_lists_all(meshed):
@@ -229,8 +229,8 @@ def test_samples_that_note_their_places_are_meshed_there(tmp_path):
     one, two = (trimesh.load(tmp_path / "out" / f"s-{k}.ply") for k in ("0000", "0001"))
     middle = one.bounds.mean(0)
     assert middle == pytest.approx([100, 5, 0], abs=0.5)
-    assert one.extents.max() == pytest.approx(20 * np.ptp(points[0], 0).max(), rel=0.02)
-    assert two.extents.max() == pytest.approx(3 * np.ptp(points[0], 0).max(), rel=0.02)
+    assert one.extents.max() == pytest.approx(20 * np.ptp(points[0], 0).max(), rel=0.08)
+    assert two.extents.max() == pytest.approx(3 * np.ptp(points[0], 0).max(), rel=0.08)
     clouds = named_clouds(tmp_path / "s.npz")
     assert [(c.frame.unit, c.frame.up) for c in clouds] == [("mm", "y"), ("of the points", "z")]
     shown = open_collection(tmp_path / "s.npz").load(1)

@@ -31,7 +31,7 @@ def slab():
     """A closed mesh of 2 by 1 by 0.5, with Y up, of no known unit."""
     ball = trimesh.creation.icosphere(2)
     vertices, faces = np.asarray(ball.vertices) * [1.0, 0.5, 0.25], np.asarray(ball.faces)
-    options = {"method": "given", "seconds": 0.0, "candidates": {}, "notes": ()}
+    options = {"method": "given", "seconds": 0.0, "notes": ()}
     report = measure(vertices, faces, vertices, **options)
     return SurfaceMesh(Mesh(vertices, faces), report)
 

@@ -51,7 +51,7 @@ def test_survey_coordinates_keep_their_digits_where_a_file_can_hold_them(suffix)
 def test_a_shape_far_away_is_judged_as_it_is_and_its_offset_reported():
     ball = trimesh.creation.icosphere(3)
     vertices, faces = np.asarray(ball.vertices) * 2 + UTM, np.asarray(ball.faces)
-    options = {"method": "given", "seconds": 0.0, "candidates": {}, "notes": ()}
+    options = {"method": "given", "seconds": 0.0, "notes": ()}
     report = measure(vertices, faces, vertices, **options)
     assert report.watertight
     assert report.volume == pytest.approx(ball.volume * 8, rel=1e-6)
