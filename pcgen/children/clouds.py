@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,8 @@ from pcgen.errors import InputError, TrainingError
 FEWEST = 16  # points of a map
 EXTENT_POINTS = 4096  # of a shape, for its extents
 SYMMETRY_POINTS = 1024  # compared with as many mirrored ones
+SAME, SIMILAR = 0.01, 0.04  # differences of log proportions
+REPEATED = 0.4  # of similar pairs, the least share of same ones where proportions repeat
 BLOCK = 128  # shapes read at a time
 
 
@@ -72,6 +75,24 @@ class Clouds:
 
     def __len__(self) -> int:
         return len(self.label)
+
+    @cached_property
+    def repeats_proportions(self) -> bool:
+        """Whether many shapes of a category have the same proportions, as parts of one system do.
+
+        If they do not, 1 in 16 pairs that differ by up to 4 % also differ by at most 1 %, for any
+        number of shapes, and 1 in 4 if two sides are always equal.
+        """
+        from scipy.spatial import cKDTree
+
+        near = far = 0
+        logs = self.stretch.proportions.log().numpy()
+        for category in self.label.unique():
+            some = logs[(self.label == category).numpy()]
+            tree = cKDTree(some)
+            same, similar = tree.count_neighbors(tree, (SAME, SIMILAR), p=np.inf) - len(some)
+            near, far = near + same, far + similar
+        return bool(near > REPEATED * far)
 
     @property
     def nbytes(self) -> int:

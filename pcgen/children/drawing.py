@@ -23,6 +23,8 @@ class BlendSettings:
         cuts: range of the share of the shape below a cut; see :func:`draw_masks`.
         width: of the step of a mask, in units of the cube.
         kinds: kinds of masks, all equally likely.
+        between: whether a child has proportions between those of both parents, rather than those
+            of the shape that was cut; see :attr:`.clouds.Clouds.repeats_proportions`.
     """
 
     partners: int = 12
@@ -30,6 +32,7 @@ class BlendSettings:
     cuts: tuple[float, float] = (0.45, 0.55)
     width: float = 0.12
     kinds: tuple[str, ...] = ("step", "symmetric")
+    between: bool = False
 
     def __post_init__(self) -> None:
         if self.partners < 1 or not 0 <= self.copies <= 1 or self.width <= 0:
@@ -117,8 +120,9 @@ def blend(
 ) -> tuple[Tensor, Tensor | None]:
     """Children of matched parents.
 
-    By default in the proportions of the first. A set has few proportions and repeats them, so
-    children with others are easily distinguished from test shapes, see docs/notes/children.md.
+    By default in the proportions of the first. Some sets have few proportions and repeat them;
+    there children with others are easily distinguished from test shapes, see
+    docs/notes/children.md.
 
     Args:
         mask: (batch, n), 0 where a point stays with the first parent and 1 where it moves to the
@@ -155,8 +159,9 @@ def draw_blend(
     copy: Tensor,
     flip: Tensor,
     generator: Generator,
+    between: Tensor | None = None,
 ) -> tuple[Tensor, Tensor | None]:
     """:func:`blend` with random masks; those of ``copy`` (batch,) bool are 0."""
     half = pairs.fold(pairs.in_cube()[0])
     mask = draw_masks(half, settings.kinds, settings.cuts, settings.width, generator)
-    return blend(pairs, mask * ~copy[:, None], flip)
+    return blend(pairs, mask * ~copy[:, None], flip, between)

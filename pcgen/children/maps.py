@@ -145,13 +145,16 @@ class Maps:
         device = self.to.device
         rows = staged(rows, device)
         chance = staged(mine(torch.rand(total, 3, generator=generator), generator), device)
+        between = None
+        if settings.between:
+            between = staged(mine(torch.rand(total, generator=generator), generator), device)
         first = int(torch.randint(most, (1,), generator=generator))
         chosen, side = self._side.pick(rows, chance[:, 0], settings.partners)
         copy = (chosen < 0) | (chance[:, 1] < settings.copies)
         flip = chance[:, 2] < 0.5
         window = (first + torch.arange(points, device=device)) % most
         pairs, other = self._pairs(rows, chosen, side, copy, window)
-        child, normals = draw_blend(pairs, settings, copy, flip, generator)
+        child, normals = draw_blend(pairs, settings, copy, flip, generator, between)
         return Children(
             child,
             normals,

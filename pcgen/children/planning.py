@@ -263,8 +263,9 @@ class _Builder:
         if held is not None:
             return held
         most = int(found.counts.max()) if len(self.clouds) else 0
+        between = not self.clouds.repeats_proportions
         if self.settings.partners or most == 0:
-            settings = BlendSettings(partners=self.settings.partners or 1)
+            settings = BlendSettings(partners=self.settings.partners or 1, between=between)
             choice = Choice(settings=settings, passed=True, statistics={})
         else:
             nature = nature_of(self.clouds, self.settings, self.files.path, self.seed)
@@ -282,7 +283,7 @@ class _Builder:
 
             demand = dataclasses.replace(rule.RAW, novelty=self.settings.goal)
             choice = rule.choose(
-                rule.ladder(most, BlendSettings(partners=1)), nature, pilot, demand
+                rule.ladder(most, BlendSettings(partners=1, between=between)), nature, pilot, demand
             )
             choice = rule.with_copies(choice, nature, pilot)
         self.files.write_choice(choice)

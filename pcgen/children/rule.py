@@ -104,6 +104,8 @@ class Choice:
         settings = self.settings
         low, high = (round(100 * cut) for cut in settings.cuts)
         what = f"among the {settings.partners} nearest partners, cut at {low} to {high} %"
+        if settings.between:
+            what += ", in proportions between those of both parents, which few shapes share"
         if settings.copies:
             what += f", {settings.copies:.0%} copies"
         if not self.statistics:

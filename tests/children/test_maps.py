@@ -7,6 +7,7 @@ import torch
 
 from pcgen import runtime
 from pcgen.children import BlendSettings, Maps, MapSettings, planning
+from pcgen.children.clouds import Clouds
 from pcgen.children.frames import Stretch, mirrored
 from pcgen.children.matching import improve, match, partitioned
 from pcgen.children.partners import find_partners
@@ -87,10 +88,46 @@ def test_a_child_lies_between_its_parents_where_the_mask_says(tmp_path, generato
 
 def test_a_child_keeps_the_proportions_of_the_shape_that_was_cut(tmp_path, generator):
     points, _ = boxes(8)
-    children = build(points, tmp_path).draw(20, 256, generator)
-    for child, row in zip(children.points, children.parent[:, 0], strict=True):
-        own = Stretch.of(points[row][None]).proportions
-        assert torch.allclose(Stretch.of(child[None]).proportions, own, atol=0.1)
+    children = build(points, tmp_path).draw(20, 256, generator, BlendSettings(partners=4))
+    own = Stretch.of(points).proportions[children.parent[:, 0]]
+    assert torch.allclose(Stretch.of(children.points).proportions, own, atol=0.1)
+
+
+def test_a_child_has_proportions_between_its_parents_where_few_shapes_share_theirs(
+    tmp_path, generator
+):
+    points, _ = boxes(8)
+    maps = build(points, tmp_path)
+    assert maps.settings.between
+    assert "between those of both parents" in maps.choice.describe()
+    children = maps.draw(40, 256, generator)
+    of_all = torch.cat([Stretch.of(points).proportions, Stretch.of(children.points).proportions])
+    ratios = (of_all / of_all.roll(1, 1)).log()  # of sides, as clouds are scaled to their boxes
+    first, second = ratios[children.parent.T]
+    low, high = torch.minimum(first, second), torch.maximum(first, second)
+    found = ratios[8:]
+    assert ((found > low - 0.1) & (found < high + 0.1)).all()
+    assert ((found - first).abs().amax(1) > 0.1).any()
+    assert ((found - second).abs().amax(1) > 0.1).any()
+
+
+@pytest.mark.parametrize("count", [100, 2000])
+@pytest.mark.parametrize("equal_sides", [False, True])
+def test_proportions_repeat_only_in_sets_that_have_few(count, equal_sides, generator):
+    def repeats(sizes: torch.Tensor) -> bool:
+        if equal_sides:
+            sizes[:, 2] = sizes[:, 0]
+        corners = torch.tensor([[-1.0] * 3, [1.0] * 3]).repeat(8, 1)
+        label = torch.arange(count) % 3
+        return Clouds.of(corners * sizes[:, None], None, label).repeats_proportions
+
+    sizes = 0.2 + 0.8 * torch.rand(count, 3, generator=generator)
+    assert not repeats(sizes)
+    assert repeats((5 * sizes).ceil())
+
+
+def test_a_single_shape_repeats_no_proportions():
+    assert not Clouds.of(boxes(1)[0], None, torch.zeros(1).long()).repeats_proportions
 
 
 def test_a_copy_is_its_parent(tmp_path, generator):
