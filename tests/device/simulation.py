@@ -71,7 +71,8 @@ def _library() -> Path:
     assert spec is not None
     assert spec.origin is not None
     root = Path(spec.origin).parent
-    texts = (SOURCE.read_text(), (root / "version.py").read_text(), sys.version)
+    # The library names the folder of torch.
+    texts = (SOURCE.read_text(), (root / "version.py").read_text(), sys.version, str(root))
     path = (
         cache_folder("tests")
         / f"guard-{hashlib.sha256(''.join(texts).encode()).hexdigest()[:12]}.so"
