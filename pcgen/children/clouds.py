@@ -108,13 +108,10 @@ class Clouds:
             normals = self.normals[rows[:, None], places].float()
         return self.points[rows[:, None], places].float(), normals
 
-    def cubes(self, count: int) -> Iterator[Tensor]:
-        """The first ``count`` points of all shapes in the cube frame, some shapes at a time."""
-        start = 0
-        for part in _blocks(self.points, count):
-            rows = torch.arange(start, start + len(part))
-            yield self.stretch[rows].cube(part)
-            start += len(part)
+    def cubes(self, count: int, rows: Tensor) -> Iterator[Tensor]:
+        """The first ``count`` points of ``rows`` (m,) in the cube frame, some shapes at a time."""
+        for part in rows.split(BLOCK):
+            yield self.stretch[part].cube(self.points[part, slice(0, count)].float())
 
 
 def symmetries(points: Any, stretch: Stretch) -> Tensor:

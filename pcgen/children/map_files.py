@@ -35,7 +35,7 @@ NATURE = Schema(
         for kind, number in (("nearest", "i"), ("distance", "f"), ("draws", "f"))
     },
 )
-PLAN = ("pilot", "maps")
+PLAN = ("pilot", "maps", "shapes")
 
 T = TypeVar("T")
 
@@ -78,9 +78,18 @@ class MapFolder:
     def write_plan(self, plan: dict[str, int]) -> None:
         write_json(self.path / "plan.json", {"key": self.key, **plan})
 
-    def read_plan(self) -> dict[str, int] | None:
-        """The plan, or None if there is none yet; likewise for a choice."""
-        return self._read_json("plan.json", lambda held: {k: int(held[k]) for k in PLAN})
+    def read_plan(self, shapes: int) -> dict[str, int] | None:
+        """The plan, or None if there is none yet; likewise for a choice.
+
+        Args:
+            shapes: of an older plan, which is for all of the set.
+        """
+
+        def parsed(held: dict[str, Any]) -> dict[str, int]:
+            held = {"shapes": shapes, **held}
+            return {k: int(held[k]) for k in PLAN}
+
+        return self._read_json("plan.json", parsed)
 
     def write_choice(self, choice: Choice) -> None:
         write_json(self.path / "choice.json", {"key": self.key, **to_plain(choice)})

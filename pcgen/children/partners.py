@@ -46,6 +46,14 @@ class Partners:
         """The number of partners of each shape, (N,)."""
         return (self.row >= 0).sum(1)
 
+    def spread(self, rows: Tensor, count: int) -> Partners:
+        """The partners of ``count`` shapes, of which ``rows`` (N,) are these; others have none."""
+        row = torch.full((count, self.row.shape[1]), -1)
+        mirror, differing = torch.zeros_like(row, dtype=torch.bool), torch.zeros_like(row)
+        row[rows] = torch.where(self.row >= 0, rows[self.row], -1)
+        mirror[rows], differing[rows] = self.mirror, self.differing
+        return Partners(row, mirror, differing)
+
 
 def occupied(points: Tensor) -> Tensor:
     """The cells (batch, CELLS³) float32, 0 or 1, that clouds (batch, n, 3) in the cube occupy."""

@@ -1,17 +1,20 @@
 """Plan the maps of a set within a budget, compute them in processes and store them.
 
-``plan.json``, written before the first map is computed, holds the numbers of pilot maps and maps
-that fit the budget on this machine. Everything else follows from the shapes, the settings and the
-seed, so the maps do not depend on the number of processes or on interruptions. Chunks are written
-as they are finished and joined in ``maps.safetensors`` at the end. ``choice.json`` stores the
-choice of :mod:`pcgen.children.rule`, and ``nature.safetensors`` how novel the training shapes are
-compared with each other.
+``plan.json``, written before the first map is computed, holds the numbers of pilot maps, maps and
+shapes that fit the budget on this machine. If that is too small to find partners in a large set and
+to measure its novelty, a random subset takes the place of the set: its shapes have partners and
+children, and these are compared with it alone. Everything else follows from the shapes, the
+settings and the seed, so the maps do not depend on the number of processes or on interruptions.
+Chunks are written as they are finished and joined in ``maps.safetensors`` at the end.
+``choice.json`` stores the choice of :mod:`pcgen.children.rule`, and ``nature.safetensors`` how
+novel the training shapes are compared with each other.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -47,6 +50,14 @@ TRIALS = 3  # maps that are timed
 PILOTS, FEWEST_PILOTS = 96, 24
 PILOT_SHARE, TRIES = 0.25, 5
 MOST = 2**15 - 1  # points of a map
+#: Sets of at most this many shapes are used whole, whatever the budget.
+WHOLE = 2048
+#: Shapes whose partners and novelty are timed, and the share of the budget that may be planned for
+#: both; the rest is for maps.
+TRIED, RULE_SHARE = 256, 0.5
+#: Shapes of each category that a subset has, if there are as many: children of a category without
+#: partners would be copies.
+FEWEST_OF_CATEGORY = 16
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,10 +136,11 @@ def build_maps(
     Raises:
         DataError: the folder has maps of something else, or is damaged.
     """
+    begun = monotonic()
     clouds = Clouds.of(points, normals, label)
     files = MapFolder(folder, settings.key(clouds, seed))
-    until = None if wall_seconds is None else monotonic() + wall_seconds
-    builder = _Builder(clouds, settings, seed, files, workers)
+    until = None if wall_seconds is None else begun + wall_seconds
+    builder = _Builder(clouds, settings, seed, files, workers, begun)
     with lock(folder):
         if files.finished:
             pairing, to = files.read_maps(clouds)
@@ -137,7 +149,7 @@ def build_maps(
                 raise DataError(f"{folder} has no choice.json; remove it and run again")
         else:
             plan = builder.planned(budget_seconds)
-            found = builder.partners()
+            found = builder.partners(plan)
             choice = builder.chosen(found, plan)
             most = choice.settings.partners
             if settings.partners is None:
@@ -164,13 +176,35 @@ def nature_of(clouds: Clouds, settings: MapSettings, folder: Path, seed: int) ->
     """
     files = MapFolder(folder, settings.key(clouds, seed))
     known = files.read_nature()
-    total = clouds.points.shape[1]
-    n = min(rule.POINTS, total // 2)
-    last = clouds.points[slice(0, len(clouds)), slice(total - 2 * n, total)].float()
-    nature = Nature(last, torch.Generator().manual_seed(seed), known)
+    plan = _read_plan(files, clouds)
+    rows = torch.arange(len(clouds)) if plan is None else plan.rows(clouds, seed)
+    nature = Nature(_last_points(clouds, rows), torch.Generator().manual_seed(seed), known)
     if known is None:
         files.write_nature(nature.tensors())
     return nature
+
+
+def random_subset(label: Tensor, count: int, seed: int) -> Tensor:
+    """Rows (m,) int64, ascending, of ``count`` shapes drawn at random, or of all.
+
+    More are drawn of a category that would have fewer than :data:`FEWEST_OF_CATEGORY`.
+
+    Args:
+        label: (N,) category of each shape.
+    """
+    order = torch.randperm(len(label), generator=torch.Generator().manual_seed(seed))
+    drawn = [order[:count]]
+    drawn += [order[label[order] == name][:FEWEST_OF_CATEGORY] for name in label.unique()]
+    return torch.cat(drawn).unique()
+
+
+def _last_points(clouds: Clouds, rows: Tensor) -> Tensor:
+    """The last points of some clouds, (m, 2n, 3): two samplings to compare."""
+    total = clouds.points.shape[1]
+    n = min(rule.POINTS, total // 2)
+    some = rows if len(rows) < len(clouds) else slice(0, len(clouds))
+    points: Tensor = clouds.points[some, slice(total - 2 * n, total)].float()
+    return points
 
 
 def plan_pairs(
@@ -208,43 +242,101 @@ def plan_pairs(
 
 @dataclass(frozen=True)
 class _Plan:
-    """The numbers of maps to compute: for each step of the rule, and finally."""
+    """The numbers of maps to compute, for each step of the rule and finally, and of shapes that
+    have partners."""
 
     pilot: int
     maps: int
+    shapes: int
+
+    def rows(self, clouds: Clouds, seed: int) -> Tensor:
+        """The shapes that have partners."""
+        if self.shapes >= len(clouds):
+            return torch.arange(len(clouds))
+        return random_subset(clouds.label, self.shapes, seed)
+
+
+def _read_plan(files: MapFolder, clouds: Clouds) -> _Plan | None:
+    """The plan of a folder, if it has one."""
+    held = files.read_plan(len(clouds))
+    return None if held is None else _Plan(**held)
 
 
 @dataclass(frozen=True)
 class _Builder:
-    """Plans and computes the maps of a folder."""
+    """Plans and computes the maps of a folder; ``begun`` is when, on the monotonic clock."""
 
     clouds: Clouds
     settings: MapSettings
     seed: int
     files: MapFolder
     workers: int | None
+    begun: float
 
-    def partners(self) -> Partners:
-        """The nearest partners of every shape, as many as the settings may require."""
+    def partners(self, plan: _Plan) -> Partners:
+        """The nearest partners of every shape of the plan, as many as the settings may require."""
+        rows = plan.rows(self.clouds, self.seed)
+        if len(rows) < len(self.clouds):
+            progress.say(
+                f"children       the time suffices for {len(rows)} of {len(self.clouds)} shapes, a "
+                "random subset: these have partners and children, and are all that children are "
+                "compared with; the others are used as they are. More --budget-minutes take more"
+            )
+        return self._partners(rows)
+
+    def _partners(self, rows: Tensor) -> Partners:
         wanted = self.settings.partners or self.settings.farthest
-        most = min(wanted, max(0, len(self.clouds) - 1))
-        cubes, label = self.clouds.cubes(self.settings.points), self.clouds.label
-        return find_partners(cubes, label, self.clouds.symmetry, most)
+        most = min(wanted, max(0, len(rows) - 1))
+        cubes = self.clouds.cubes(self.settings.points, rows)
+        label, symmetry = self.clouds.label[rows], self.clouds.symmetry[rows]
+        return find_partners(cubes, label, symmetry, most).spread(rows, len(self.clouds))
 
     def planned(self, budget: float | None) -> _Plan:
         """The plan of the folder, which is made and written once."""
-        held = self.files.read_plan()
+        held = _read_plan(self.files, self.clouds)
         if held is not None:
-            return _Plan(**held)
-        plan = _Plan(PILOTS, len(self.clouds) * self.settings.per_shape)
-        if budget is not None and len(self.clouds):
+            return held
+        count = len(self.clouds)
+        plan = _Plan(PILOTS, count * self.settings.per_shape, count)
+        if budget is not None and count:
+            shapes, left = self._shapes_within(budget)
             each = self._seconds_a_map()
             tries = 0 if self.settings.partners else TRIES
-            pilot = int(min(PILOTS, max(FEWEST_PILOTS, PILOT_SHARE * budget / TRIES / each)))
-            left = budget / each - tries * pilot
-            plan = _Plan(pilot, max(1, min(plan.maps, int(left))))
+            pilot = int(min(PILOTS, max(FEWEST_PILOTS, PILOT_SHARE * left / TRIES / each)))
+            maps = min(shapes * self.settings.per_shape, int(left / each - tries * pilot))
+            plan = _Plan(pilot, max(1, maps), shapes)
         self.files.write_plan(vars(plan))
         return plan
+
+    def _shapes_within(self, budget: float) -> tuple[int, float]:
+        """The number of shapes whose partners and novelty fit the budget, and what is left of it
+        for maps. Of a small set all are taken, and nothing is measured."""
+        count = len(self.clouds)
+        if count <= WHOLE:
+            return count, budget
+        # Both are computed by this process, while the budget is that of all.
+        workers = self.workers or torch.get_num_threads()
+        rows = random_subset(self.clouds.label, TRIED, self.seed)
+        pairs = _seconds(partial(self._partners, rows), monotonic) / len(rows) ** 2
+        each = 0.0
+        if not self.settings.partners:
+            self._try_rule(rows[:FEWEST_OF_CATEGORY])  # the first time, code is compiled
+            each = _seconds(partial(self._try_rule, rows), monotonic) / len(rows)
+        left = max(0.0, budget - workers * (monotonic() - self.begun))
+        # The largest n with pairs n² + each n <= most.
+        most = RULE_SHARE * left / workers
+        root = math.sqrt(each**2 + 4 * pairs * most)
+        shapes = min(count, max(len(rows), int(2 * most / (each + root))))
+        return shapes, max(0.0, left - workers * (pairs * shapes + each) * shapes)
+
+    def _try_rule(self, rows: Tensor) -> None:
+        """What the rule does, with few shapes, whose second samplings take the place of children:
+        its time is proportional to their number."""
+        points = _last_points(self.clouds, rows)
+        nature = Nature(points, torch.Generator().manual_seed(self.seed))
+        nature.tensors()
+        for _ in range(TRIES):
+            nature.statistics(points[: rule.SHAPES, nature.points :])
 
     def _seconds_a_map(self) -> float:
         count = len(self.clouds)
@@ -345,10 +437,10 @@ class _Builder:
         return a, b, (self.seed * 1_000_003 + number) % 2**31
 
 
-def _seconds(work: Callable[[], Any]) -> float:
-    start = process_time()
+def _seconds(work: Callable[[], Any], clock: Callable[[], float] = process_time) -> float:
+    start = clock()
     work()
-    return process_time() - start
+    return max(1e-9, clock() - start)
 
 
 Task = tuple[np.ndarray, np.ndarray, int]

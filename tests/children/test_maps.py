@@ -5,13 +5,14 @@ import numpy as np
 import pytest
 import torch
 
-from pcgen import runtime
+from pcgen import checkpoint, runtime
 from pcgen.children import BlendSettings, Maps, MapSettings, planning
 from pcgen.children.clouds import Clouds
 from pcgen.children.frames import Stretch, mirrored
+from pcgen.children.map_files import NATURE, MapFolder
 from pcgen.children.matching import improve, match, partitioned
 from pcgen.children.partners import find_partners
-from pcgen.children.planning import plan_pairs
+from pcgen.children.planning import plan_pairs, random_subset
 from pcgen.errors import DataError, InputError, TrainingError
 from tests.children.conftest import SETTINGS, box, boxes, build, cube
 
@@ -258,6 +259,71 @@ def test_maps_end_by_the_clock_whatever_was_planned(tmp_path, monkeypatch, worke
     assert planning.CHUNK <= len(none) < 120
 
 
+def test_of_a_set_too_large_for_the_budget_a_random_subset_has_partners(
+    tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr(planning, "WHOLE", 20)
+    monkeypatch.setattr(planning, "TRIED", 12)
+    monkeypatch.setattr(planning, "FEWEST_OF_CATEGORY", 2)
+    points, label = boxes(40)[0], [0] * 38 + [1] * 2
+    settings = MapSettings(points=64, farthest=4, per_shape=2, sweeps=1)
+    few = {"settings": settings, "label": label, "budget_seconds": 1e-3}
+    maps = build(points, tmp_path / "few", **few)
+    assert "of 40 shapes, a random subset" in capsys.readouterr().err
+    plan = json.loads((tmp_path / "few" / "plan.json").read_text())
+    rows = random_subset(torch.tensor(label), plan["shapes"], 0)
+    assert 12 <= plan["shapes"] <= len(rows) < 40
+    assert set(maps.pairing.pair.flatten().tolist()) <= set(rows.tolist())
+    nature = checkpoint.load(tmp_path / "few" / "nature.safetensors", NATURE)[0]
+    assert len(nature["cube_draws"]) == len(rows)
+    # A stored plan holds, whatever the clock says; so do its maps.
+    (tmp_path / "few" / "maps.safetensors").unlink()
+    (tmp_path / "few" / "choice.json").unlink()
+    again = build(points, tmp_path / "few", **few | {"budget_seconds": 1e6})
+    assert again.choice == maps.choice
+    assert torch.equal(again.to, maps.to)
+    whole = build(points, tmp_path / "whole", **few | {"budget_seconds": 1e6})
+    without = build(points, tmp_path / "without", **few | {"budget_seconds": None})
+    assert whole.choice == without.choice
+    assert torch.equal(whole.to, without.to)
+
+
+def test_the_larger_the_budget_the_more_shapes_have_partners(tmp_path, monkeypatch):
+    """Partners of n shapes take n² / 10³ seconds here, and the rule n / 10."""
+    monkeypatch.setattr(planning, "TRIED", 100)
+    monkeypatch.setattr(planning, "monotonic", lambda: 0.0)
+    spent = iter([10.0, 10.0] * 2)
+    monkeypatch.setattr(planning, "_seconds", lambda *_: next(spent))
+    monkeypatch.setattr(planning._Builder, "_try_rule", lambda *_: None)
+    clouds = Clouds.of(torch.rand(2100, 16, 3), None, torch.zeros(2100).long())
+    builder = planning._Builder(clouds, MapSettings(), 0, MapFolder(tmp_path, "x"), 2, 0.0)
+    # Half of 2 · 240 seconds of two processes: 300² / 10³ + 300 / 10 = 120.
+    assert builder._shapes_within(480.0) == (300, pytest.approx(240.0))
+    assert builder._shapes_within(1e9)[0] == 2100
+
+
+def test_a_set_of_usual_size_is_used_whole_and_nothing_is_timed_for_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(planning._Builder, "_try_rule", lambda *_: pytest.fail("timed"))
+    points, _ = boxes(30)
+    settings = MapSettings(points=64, farthest=4, per_shape=2, sweeps=1)
+    build(points, tmp_path, settings=settings, budget_seconds=1e-3)
+    assert json.loads((tmp_path / "plan.json").read_text())["shapes"] == 30
+
+
+def test_a_plan_without_a_number_of_shapes_is_for_all(tmp_path):
+    MapFolder(tmp_path, "x").write_plan({"pilot": 24, "maps": 9})
+    assert MapFolder(tmp_path, "x").read_plan(7) == {"pilot": 24, "maps": 9, "shapes": 7}
+
+
+def test_a_subset_has_shapes_of_every_category():
+    label = torch.tensor([0] * 1000 + [1] * 5 + [2] * 30)
+    rows = random_subset(label, 100, 0)
+    assert torch.equal(rows, rows.unique())
+    assert 100 <= len(rows) <= 121
+    assert label[rows].bincount()[1:].tolist() >= [5, 16]
+    assert torch.equal(random_subset(label, 2000, 0), torch.arange(1035))
+
+
 def test_every_shape_gets_a_first_map_before_any_gets_a_second(tmp_path):
     pairing = build(boxes(10)[0], tmp_path).pairing
     assert sorted(pairing.pair[:10, 0].tolist()) == list(range(10))
@@ -354,7 +420,8 @@ def test_all_maps_are_planned_once(tmp_path):
     points, _ = boxes(7)
     maps = build(points, tmp_path)
     clouds = maps.clouds
-    found = find_partners(clouds.cubes(256), clouds.label, clouds.symmetry, 4)
+    cubes = clouds.cubes(256, torch.arange(len(clouds)))
+    found = find_partners(cubes, clouds.label, clouds.symmetry, 4)
     plan = plan_pairs(maps.clouds, found, SETTINGS, 4, 0)
     assert torch.equal(plan.pair, maps.pairing.pair)
     assert len(plan) == 14
