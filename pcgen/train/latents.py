@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -40,7 +41,10 @@ PLAIN_SECONDS = 30.0
 FIT_SHARE = 1 / 3
 """The base's share of the time of both transports, as its noise costs nothing to sample."""
 FEWEST = 0.1
-"""The least of the stage's time that is left to the transports, however long encoding took."""
+"""The share of the stage's time that encoding leaves to the transports at least."""
+IN_ORDER = 2048
+"""Of at most this many shapes, equally many children are encoded each. More are taken in random
+order, so that encoding can end anywhere."""
 
 
 def train(context: Context) -> dict[str, object]:
@@ -56,7 +60,14 @@ def train(context: Context) -> dict[str, object]:
             return None
         return max(FEWEST * seconds, seconds - (_used(context) - begun))
 
-    latents, choice = _latents(context)
+    def spent() -> bool:
+        """Whether only the transports' time is left."""
+        if seconds is None:
+            return False
+        used = context.group.value(context.budget.used)
+        return bool(used - begun >= (1 - FEWEST) * seconds)
+
+    latents, choice = _latents(context, spent)
     draw = torch.Generator(device=context.device).manual_seed(context.seed(STAGE, 1))
     y = latents.y.to(context.device)
     # Nothing can be fitted to a single latent, which a data set of one shape may have.
@@ -153,8 +164,12 @@ def load_coupling(context: Context) -> LatentCoupling:
 
 
 @torch.no_grad()
-def _latents(context: Context) -> tuple[Latents, dict[str, Any]]:
-    """Latents of children, equally many per training shape, and the choice of these children."""
+def _latents(context: Context, spent: Callable[[], bool]) -> tuple[Latents, dict[str, Any]]:
+    """Latents of children, equally many per training shape, and the choice of these children.
+
+    Args:
+        spent: whether to encode no more; asked after each chunk.
+    """
     clouds, settings = context.clouds, context.run.settings
     model = load_autoencoder(context).to(context.device)
     maps = load_maps(context)
@@ -162,14 +177,14 @@ def _latents(context: Context) -> tuple[Latents, dict[str, Any]]:
     blending = from_plain(Choice, choice, "the choice of children").settings
     draw = torch.Generator().manual_seed(context.seed(STAGE))
     shapes = torch.arange(len(clouds))
-    if len(shapes) > settings.base.most:
+    if len(shapes) > min(settings.base.most, IN_ORDER):
         shapes = torch.randperm(len(shapes), generator=draw)[: settings.base.most]
     each = settings.base.each(len(shapes))
-    shapes = _with_maps(shapes, clouds.label, maps.with_children(), draw).repeat(each)
+    shapes = _with_maps(shapes, clouds.label, maps.with_children(), draw)
     points = min(settings.base.points, maps.to.shape[1])
-    z, parent, mirrored, symmetry = [], [], [], []
-    with progress.bar("encoding", len(shapes)) as bar:
-        for chunk in shapes.split(CHUNK):
+    z, parent, mirrored, symmetry, encoded = [], [], [], [], []
+    with progress.bar("encoding", each * len(shapes)) as bar:
+        for chunk in rounds(shapes, each, spent):
             children = maps.of_shapes(chunk, points, draw, blending)
             points_there = staged(children.points, context.device)
             # As the file holds them, so that sampling sees what training saw.
@@ -177,7 +192,14 @@ def _latents(context: Context) -> tuple[Latents, dict[str, Any]]:
             parent.append(clouds.rows[children.parent])
             mirrored.append(children.mirrored)
             symmetry.append(children.symmetry.cpu())
+            encoded.append(chunk)
             bar.advance(len(chunk))
+    label = clouds.label[torch.cat(encoded)]
+    if len(label) < each * len(shapes):
+        progress.say(
+            f"base           {len(label)} of {each * len(shapes)} children were encoded in the "
+            "time of the stage; a larger --budget-minutes encodes more"
+        )
     found = torch.cat(z).float()
     z.clear()
     if not torch.isfinite(found).all():
@@ -187,11 +209,26 @@ def _latents(context: Context) -> tuple[Latents, dict[str, Any]]:
         torch.cat(parent),
         torch.cat(mirrored),
         torch.cat(symmetry),
-        clouds.label[shapes],
+        label,
         settings.base.coordinates,
         dict(zip(clouds.rows.tolist(), clouds.ids, strict=True)) if clouds.ids else None,
     )
     return latents, choice
+
+
+def rounds(shapes: Tensor, each: int, spent: Callable[[], bool]) -> Iterator[Tensor]:
+    """Chunks of ``each`` rounds of shapes; when the time is spent, the last is the one at hand, or
+    of at most :data:`IN_ORDER` shapes that at the end of a round."""
+    count = len(shapes)
+    left, end, ended = shapes.repeat(each), each * count, False
+    for start in range(0, each * count, CHUNK):
+        if start < end:
+            chunk = left[start : min(start + CHUNK, end)]
+            yield chunk
+            if not ended and spent():
+                ended, end = True, start + len(chunk)
+                if count <= IN_ORDER:
+                    end = -(-end // count) * count
 
 
 def _choose_children(context: Context, maps: Maps, model: Autoencoder) -> Choice:

@@ -31,7 +31,8 @@ def clock(monkeypatch):
     monkeypatch.setattr(budget_module, "time", SimpleNamespace(monotonic=lambda: now.seconds))
     monkeypatch.setattr(time_limit, "monotonic", monotonic)
 
-    def encoded(context):
+    def encoded(context, spent):
+        assert not spent()
         now.seconds += ENCODING
         draw = torch.Generator().manual_seed(0)
         count = torch.arange(60)
@@ -88,6 +89,21 @@ def test_a_base_ends_by_the_clock_too(clock, tmp_path, capsys, monkeypatch):
     assert coupling.potential.isfinite().all()
 
 
+def test_encoding_leaves_the_transports_a_tenth_of_the_time(clock, tmp_path, monkeypatch):
+    asked, encoded = [], stage._latents
+
+    def slowly(context, spent):
+        for _ in range(7):
+            clock.seconds += 40.0
+            asked.append(spent())
+        return encoded(context, lambda: False)
+
+    monkeypatch.setattr(stage, "_latents", slowly)
+    monkeypatch.setattr(clock, "tick", 0.0)
+    stage.train(context_of(tmp_path, 20.0))
+    assert asked == [40.0 * k >= 0.9 * 300 for k in range(1, 8)]
+
+
 def test_an_interrupted_stage_counts_the_time_that_it_took(clock, tmp_path, monkeypatch):
     def killed(*_):
         raise KeyboardInterrupt
@@ -116,3 +132,20 @@ def test_without_a_budget_samples_are_counted(clock, tmp_path, monkeypatch):
     assert solver.max_samples == int(2 / 3 * stage.PLAIN_SECONDS * stage.MAP_PRODUCTS / (60 * 6))
     assert solver.max_seconds is None
     assert not (tmp_path / "base" / "clock.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("count", "stop", "wanted"),
+    [
+        (3000, 5, 5 * stage.CHUNK),  # in random order, anywhere
+        (3000, 10_000, 6000),
+        (100, 1, 100),  # a whole round of few shapes
+        (100, 2, 200),  # the second chunk reaches into the second round
+        (100, 10_000, 200),
+    ],
+)
+def test_encoding_ends_when_its_time_is_spent(count, stop, wanted):
+    shapes, asked = torch.arange(count) * 3, iter(range(1, 10_001))
+    chunks = list(stage.rounds(shapes, 2, lambda: next(asked) >= stop))
+    assert torch.equal(torch.cat(chunks), shapes.repeat(2)[:wanted])
+    assert all(0 < len(chunk) <= stage.CHUNK for chunk in chunks)
