@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 BATCH = 128
 """Samples mapped at a time. Their neighbours then stay in the cache, which halves the time."""
 DEVICE_BATCH = 4096
+SEARCHED_BATCH = 512
+"""Samples whose cells are searched for together."""
 MOST_REDRAWS = 100
 MOST_PRODUCTS = 2e11
 """Multiply-adds that a fit may spend on scores: ten to twenty seconds of one core."""
@@ -153,7 +155,8 @@ class TransportedBase(TensorMeasure):
                 half the time.
         """
         points, rejected = [], []
-        for part in x.split(DEVICE_BATCH if self.atoms.is_cuda else BATCH):
+        batch = SEARCHED_BATCH if self.extended.searches else BATCH
+        for part in x.split(DEVICE_BATCH if self.atoms.is_cuda else batch):
             mapped = self.extended(part.to(self.atoms.device), find_rejected=find_rejected)
             made = mapped.points
             if self.mode == "extended" and self.restore:

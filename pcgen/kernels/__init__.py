@@ -6,6 +6,7 @@
 * :func:`soft_cells` - a softmax of the same scores: log-sum-exp and summed shares.
 * :func:`redrawn_cells` - softmax shares of rows whose leading coordinates are drawn 16 times.
 * :func:`searched_cells` - the same among very many atoms, by beam search in a tree.
+* :func:`searched_best` - the k largest scores, by this search.
 * :func:`mean_log_sum_exp` - the log-likelihood of points under mixtures, with its gradient.
 
 ``dense.py`` is the reference: short and obviously right. ``keops.py``, ``kdtree.py``,
@@ -36,6 +37,7 @@ __all__ = [
     "mean_log_sum_exp",
     "nearest",
     "redrawn_cells",
+    "searched_best",
     "searched_cells",
     "soft_cells",
 ]
@@ -198,6 +200,30 @@ def searched_cells(
     """
     found: tuple[Tensor, float, Tensor, Tensor] = _kernel(backend, "searched_cells")(
         x, blocks, offset, starts, beams, epsilon, importance
+    )
+    return found
+
+
+def searched_best(
+    x: Tensor,
+    blocks: Tensor,
+    offset: Tensor,
+    starts: Sequence[int],
+    beams: Sequence[int],
+    k: int,
+    *,
+    backend: str = "native",
+) -> tuple[Tensor, Tensor]:
+    """The k largest scores among the atoms that the search of :func:`searched_cells` visits.
+
+    Args:
+        k: at most the number of atoms in the visited blocks.
+    Returns:
+        scores (batch, k), largest first, and their atoms (batch, k) int64 in the order of the
+        blocks.
+    """
+    found: tuple[Tensor, Tensor] = _kernel(backend, "searched_best")(
+        x, blocks, offset, starts, beams, k
     )
     return found
 

@@ -128,6 +128,19 @@ def searched_cells(
     return share.sum(0), (share.square() @ importance.double()).sum().item(), best, score
 
 
+def searched_best(
+    x: Tensor,
+    blocks: Tensor,
+    offset: Tensor,
+    starts: Sequence[int],
+    beams: Sequence[int],
+    k: int,
+) -> tuple[Tensor, Tensor]:
+    """See :func:`pcgen.kernels.searched_best`: the result if no block is skipped."""
+    atoms = blocks[: starts[1]].transpose(1, 2).reshape(-1, x.shape[1])
+    return _block_best(x, atoms, offset[: starts[1]].reshape(-1), k)
+
+
 def score_rows(x: Tensor, atoms: Tensor) -> int:
     """Rows of x whose scores fit a core's cache on a CPU, or a good share of a GPU's memory.
 

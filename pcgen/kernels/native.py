@@ -182,30 +182,58 @@ def searched_cells(
     """See :func:`pcgen.kernels.searched_cells`."""
     import torch
 
+    worth = np.ascontiguousarray(importance.numpy(), np.float32)
+    tree = blocks, offset, starts, beams
+    parts, score, best = _searched(x, tree, _sharpness(epsilon), worth, 0)
+    mass = torch.from_numpy(sum(mass for mass, _ in parts))
+    return mass, sum(square for _, square in parts), best[:, 0], score[:, 0]
+
+
+def searched_best(
+    x: Tensor,
+    blocks: Tensor,
+    offset: Tensor,
+    starts: Sequence[int],
+    beams: Sequence[int],
+    k: int,
+) -> tuple[Tensor, Tensor]:
+    """See :func:`pcgen.kernels.searched_best`."""
+    nothing = np.zeros(0, np.float32)
+    return _searched(x, (blocks, offset, starts, beams), _sharpness(0.0), nothing, k)[1:]
+
+
+def _searched(
+    x: Tensor,
+    tree: tuple[Tensor, Tensor, Sequence[int], Sequence[int]],
+    inverse: ctypes.c_float,
+    worth: NDArray[np.float32],
+    k: int,
+) -> tuple[list[tuple[NDArray[np.float64], float]], Tensor, Tensor]:
+    """For k = 0 the masses and squares of each thread's rows, and the best score and atom of each
+    row, (batch, 1) both; else the k best of each row, (batch, k)."""
+    import torch
+
     if x.is_cuda or x.dtype != torch.float32:
         raise BackendError(f"the search scores float32 on the CPU, got {x.dtype} on {x.device}")
-    points, tree, heights, worth = (
-        np.ascontiguousarray(t.numpy(), np.float32) for t in (x, blocks, offset, importance)
-    )
+    _, _, starts, beams = tree
+    points, blocks, heights = (np.ascontiguousarray(t.numpy(), np.float32) for t in (x, *tree[:2]))
     bounds, widths = np.array(starts, np.int32), np.array([*beams, 0], np.int32)
-    inverse = _sharpness(epsilon)
     fewest, most = SEARCHED_ROWS
     chunk = min(most, max(fewest, VISITS * starts[1] // max([1, *beams])))
-    best, score = np.empty(len(x), np.int32), np.empty(len(x), np.float32)
+    best = np.empty((len(x), max(1, k)), np.int32)
+    score = np.empty(best.shape, np.float32)
 
     def run(part: slice) -> tuple[NDArray[np.float64], float]:
         mass, square = np.zeros(len(worth)), np.zeros(1)
         sizes = (chunk, inverse, ctypes.c_float(WINDOW))
-        out = (mass, square, best[part], score[part])
+        out = (mass, square, k, best[part], score[part])
         mine, levels = points[part], len(starts) - 1
-        of_tree = (tree, heights, bounds, levels, widths)
+        of_tree = (blocks, heights, bounds, levels, widths)
         call("search_table", mine, len(mine), x.shape[1], *of_tree, *sizes, worth, *out)
         return mass, float(square[0])
 
     parts = _over_threads(run, len(x), LANES * sum(beams))
-    mass = torch.from_numpy(sum(mass for mass, _ in parts))
-    found = torch.from_numpy(best).long(), torch.from_numpy(score)
-    return mass, sum(square for _, square in parts), *found
+    return parts, torch.from_numpy(score), torch.from_numpy(best).long()
 
 
 def _sharpness(epsilon: float) -> ctypes.c_float:

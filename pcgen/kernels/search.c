@@ -165,14 +165,42 @@ static double share_out(const float *restrict s, int slots, const int *visits, f
     return sum;
 }
 
+/* The k largest of one row's scores, largest first, and their lanes; there must be as many. */
+static void take_best(const float *restrict s, int slots, const int *visits, int k, int *best,
+                      float *score)
+{
+    for (int i = 0; i < k; i++) {
+        best[i] = -1;
+        score[i] = ABSENT;
+    }
+    for (int slot = 0; slot < slots; slot++) {
+        const float *of = s + (size_t)slot * LANES;
+        int any = 0;
+        for (int j = 0; j < LANES; j++)
+            any |= of[j] > score[k - 1];
+        for (int j = 0; any && j < LANES; j++) {
+            int place = k - 1;
+            if (of[j] <= score[place])
+                continue;
+            for (; place > 0 && of[j] > score[place - 1]; place--) {
+                score[place] = score[place - 1];
+                best[place] = best[place - 1];
+            }
+            score[place] = of[j];
+            best[place] = visits[slot] * LANES + j;
+        }
+    }
+}
+
 /* blocks (starts[levels], dim, LANES) of all levels, the atoms' first, with offset (.., LANES);
  * those of level l are starts[l] to starts[l + 1]. A row visits all blocks of the last level and
- * the best beams[l] of level l. mass, importance: for each lane of level 0; best, score: for each
- * row, the lane with the largest score found, and that score. chunk rows are processed at a time. */
+ * the best beams[l] of level l. mass, importance: for each lane of level 0; best, score:
+ * for each row, the lane with the largest score found, and that score. For k > 0 the k largest,
+ * (rows, k), and nothing is added to mass and square. chunk rows are processed at a time. */
 int search_table(const float *x, int rows, int dim, const float *blocks, const float *offset,
                  const int *starts, int levels, const int *beams, int chunk, float inverse,
-                 float window, const float *importance, double *mass, double *square, int *best,
-                 float *score)
+                 float window, const float *importance, double *mass, double *square, int k,
+                 int *best, float *score)
 {
     int last = levels - 1, top = starts[levels] - starts[last], widest = top, most = 0;
     for (int l = 0; l < last; l++)
@@ -212,7 +240,10 @@ int search_table(const float *x, int rows, int dim, const float *blocks, const f
             next = swap;
             slots = keep;
         }
-        for (int r = 0; r < count; r++)
+        for (int r = 0; k && r < count; r++)
+            take_best(scores + (size_t)r * slots * LANES, slots, now + r * slots, k,
+                      best + (size_t)(from + r) * k, score + (size_t)(from + r) * k);
+        for (int r = 0; !k && r < count; r++)
             sum += share_out(scores + (size_t)r * slots * LANES, slots, now + r * slots, inverse,
                              window, importance, mass, best + from + r, score + from + r, hit,
                              share);

@@ -50,7 +50,8 @@ class UpperEnvelope:
         return working_dtype(self.atoms, self.centre)
 
     @cached_property
-    def _centred(self) -> Tensor:
+    def centred(self) -> Tensor:
+        """The atoms (N, dim) about their centre, in :attr:`dtype`."""
         return chunking.centred(self.atoms, self.centre, self.dtype)
 
     def check_points(self, x: Tensor) -> None:
@@ -74,7 +75,7 @@ class UpperEnvelope:
         """
         self.check_points(x)
         x = x.to(self.dtype)
-        return kernels.best_cells(x, self._centred, self.offset, k=k, backend=self.backend)
+        return kernels.best_cells(x, self.centred, self.offset, k=k, backend=self.backend)
 
     def value(self, x: Tensor) -> Tensor:
         """u at (n, dim), as (n,) float64."""
@@ -93,9 +94,9 @@ class UpperEnvelope:
         values, means = [], []
         offset = (self.offset / epsilon).to(self.dtype)
         for block in x.to(self.dtype).split(rows):
-            scores = torch.addmm(offset, block, self._centred.T, alpha=1 / epsilon)
+            scores = torch.addmm(offset, block, self.centred.T, alpha=1 / epsilon)
             values.append(scores.logsumexp(1).double() * epsilon)
-            means.append(scores.softmax(1) @ self._centred)
+            means.append(scores.softmax(1) @ self.centred)
         mean = (torch.cat(means).double() + self.centre).to(self.atoms.dtype)
         return torch.cat(values) + x.double() @ self.centre, mean
 
@@ -110,7 +111,7 @@ class UpperEnvelope:
         """
         from scipy.optimize import linprog
 
-        matrix = torch.cat([self._centred.double(), torch.ones(len(self.atoms), 1)], 1).T.numpy()
+        matrix = torch.cat([self.centred.double(), torch.ones(len(self.atoms), 1)], 1).T.numpy()
         values = torch.full((len(y),), torch.inf, dtype=torch.float64)
         for row, point in enumerate(y.double() - self.centre):
             right = torch.cat([point, torch.ones(1)]).numpy()

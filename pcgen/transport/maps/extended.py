@@ -21,9 +21,11 @@ from torch import Generator, Tensor
 
 from pcgen.errors import InputError, TransportError
 from pcgen.kernels.dense import score_rows
-from pcgen.transport.chunking import ENTRIES, batches, centred_blocks
+from pcgen.transport.chunking import ENTRIES, batches, centred, centred_blocks
+from pcgen.transport.maps.best_cells import BestCells
 from pcgen.transport.maps.local_scale import local_scales
 from pcgen.transport.solution import SemidiscreteSolution
+from pcgen.transport.stochastic.search.tree import BlockTree, search_pays
 
 Mode = Literal["extended", "hard", "soft"]
 
@@ -99,8 +101,8 @@ class SemidiscreteMap:
     @cached_property
     def local_scale(self) -> Tensor:
         """σ (n,) float64: the distance of each distinct atom from others of its mode."""
-        atoms = self._atoms.double() - self._atoms.double().mean(0)
-        return local_scales(atoms.to(self._precision), self.batch)
+        atoms = centred(self._atoms, self._atoms.double().mean(0), self._precision)
+        return local_scales(atoms, self.batch, self._tree)
 
     @cached_property
     def typical(self) -> tuple[float, float]:
@@ -173,12 +175,38 @@ class SemidiscreteMap:
     def _precision(self) -> torch.dtype:
         return self.solution.envelope.dtype
 
+    @property
+    def searches(self) -> bool:
+        """Whether cells are searched for, as all scores of very many atoms take long."""
+        return self._tree is not None
+
+    @cached_property
+    def _tree(self) -> BlockTree | None:
+        """Of the atoms, if they are so many that searching for cells pays."""
+        places = self.solution.envelope.centred
+        return BlockTree.of(places) if search_pays(places) else None
+
+    @cached_property
+    def _best(self) -> BestCells:
+        """Finds as many cells as :meth:`_map` needs."""
+        envelope, source = self.solution.envelope, self.solution.problem.source
+        few = min(self._mixed + 2, len(self._atoms))
+        x = envelope.centre.new_zeros(0, self.dim)
+        if self._tree is not None:
+            x = source.sample(PILOT, Generator().manual_seed(0)).to(envelope.dtype)
+        return BestCells.of(envelope.centred, envelope.offset, few, self._tree, x)
+
     def _ranked(self, x: Tensor, k: int) -> tuple[Tensor, Tensor]:
         """The k best cells of each x and the shortfall of their scores, both (n, k)."""
-        _, index = self.solution.envelope.cells(x, k)
+        envelope = self.solution.envelope
+        if self.searches:
+            envelope.check_points(x)
+            index = self._best(x.to(envelope.dtype))[:, :k]
+        else:
+            index = envelope.cells(x, k)[1]
         # Score differences in float64, from differences of atoms: gaps are small beside scores.
         best = self._atoms[index[:, :1]].double()
-        offset = self.solution.envelope.offset
+        offset = envelope.offset
         short = ((best - self._atoms[index].double()) * x.double()[:, None]).sum(2)
         short += offset[index[:, :1]] - offset[index]
         return index, short.clamp_(min=0)

@@ -78,6 +78,19 @@ def test_widest_beam_scores_every_atom(count, epsilon):
         torch.testing.assert_close(tree.order[native[2]], best)
 
 
+@pytest.mark.parametrize("k", [1, 2, 7])
+def test_the_widest_beam_finds_the_k_best_of_all_atoms(k):
+    atoms = curved(700, 10)
+    tree, x = BlockTree.of(atoms), torch.randn(101, 10, generator=draw(4))
+    potential = convex_potential(atoms)
+    wanted, best = kernels.best_cells(x, atoms, potential, k=k)
+    arguments = (x, tree.blocks, tree.offset(potential, 1.0), tree.starts, tree.beams(tree.widest))
+    for backend in ("native", "dense"):
+        score, cell = kernels.searched_best(*arguments, k, backend=backend)
+        assert torch.equal(tree.order[cell], best)
+        torch.testing.assert_close(score, wanted, atol=1e-4, rtol=1e-5)
+
+
 def test_wider_beams_find_more_cells():
     problem = SemidiscreteProblem(GaussianSource(24), curved())
     work = with_tree(SemidualSolver().prepare(problem, draw(0)))
