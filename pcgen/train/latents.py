@@ -42,9 +42,10 @@ FIT_SHARE = 1 / 3
 """The base's share of the time of both transports, as its noise costs nothing to sample."""
 FEWEST = 0.1
 """The share of the stage's time that encoding leaves to the transports at least."""
-IN_ORDER = 2048
+IN_ORDER, FEWEST_OF_MANY = 2048, 0.5
 """Of at most this many shapes, equally many children are encoded each. More are taken in random
-order, so that encoding can end anywhere."""
+order, so that encoding can end anywhere; as fewer latents are no loss then, the transports are left
+this share."""
 
 
 def train(context: Context) -> dict[str, object]:
@@ -65,7 +66,8 @@ def train(context: Context) -> dict[str, object]:
         if seconds is None:
             return False
         used = context.group.value(context.budget.used)
-        return bool(used - begun >= (1 - FEWEST) * seconds)
+        least = FEWEST if len(context.clouds) <= IN_ORDER else FEWEST_OF_MANY
+        return bool(used - begun >= (1 - least) * seconds)
 
     latents, choice = _latents(context, spent)
     draw = torch.Generator(device=context.device).manual_seed(context.seed(STAGE, 1))

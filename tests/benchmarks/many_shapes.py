@@ -1,7 +1,8 @@
 """Prepare and train on more shapes than there are: memory and time of every stage.
 
 Clouds of a data set are repeated, each time stretched and twisted differently, written to one file,
-prepared, and trained on for a few minutes. Each part is a process of its own, whose largest memory
+prepared, and trained on for a few minutes. Then shapes are sampled and compared with some of the
+test split, and with all training shapes. Each part is a process of its own, whose largest memory
 and processor time are those that the system reports at its end.
 
 example:
@@ -23,6 +24,7 @@ from pcgen.progress import say
 from pcgen.runfile import STAGES
 
 BLOCK = 256  # clouds warped at a time
+COMPARED = 256  # shapes sampled, and test shapes that they are compared with
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -47,6 +49,11 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         words = [data, "--out", trained, "--preset", args.preset, "--threads", 1, "--seed"]
         words += [args.seed, "--budget-minutes", args.minutes, "--stage", stage]
         rows.append(measured("train", words) | {"part": stage})
+    made, unseen = args.out / "made.npz", args.out / "unseen.npy"
+    rows.append(measured("sample", [trained, "--count", COMPARED, "--out", made]))
+    some_unseen(data, unseen)
+    words = [made, "--reference", unseen, "--training", data, "--seeds", 1, "--workers", 1]
+    rows.append(measured("evaluate", [*words, "--points", args.points // 3, "--no-cache"]))
     return {"shapes": args.shapes, "points": args.points, "preset": args.preset, "rows": rows}
 
 
@@ -69,6 +76,17 @@ def warped(dataset: Path, out: Path, count: int, points: int, seed: int) -> None
         made[rows, :, 1] = sin * x[..., 0] + cos * x[..., 1]
         made[rows, :, 2] = x[..., 2]
     made.flush()
+
+
+def some_unseen(dataset: Path, out: Path) -> None:
+    """Write some test shapes of a data set, (n, points, 3) float32."""
+    import numpy as np
+
+    from pcgen.shapes.store import Dataset
+
+    source = Dataset.open(dataset)
+    rows = source.select(split="test")[:COMPARED]
+    np.save(out, source.memmap_points[rows].astype(np.float32))
 
 
 def measured(command: str, words: list[Any]) -> dict[str, Any]:

@@ -51,6 +51,7 @@ def context_of(folder, minutes, family="gaussian", tolerance=0.05):
     return SimpleNamespace(
         run=SimpleNamespace(settings=settings, stage=lambda name: folder / name),
         budget=budget,
+        clouds=range(60),
         seconds=budget.share,
         seed=lambda stage, part=0: part,
         device="cpu",
@@ -89,7 +90,8 @@ def test_a_base_ends_by_the_clock_too(clock, tmp_path, capsys, monkeypatch):
     assert coupling.potential.isfinite().all()
 
 
-def test_encoding_leaves_the_transports_a_tenth_of_the_time(clock, tmp_path, monkeypatch):
+@pytest.mark.parametrize(("shapes", "share"), [(60, 0.9), (3000, 0.5)])
+def test_encoding_leaves_time_to_the_transports(clock, tmp_path, monkeypatch, shapes, share):
     asked, encoded = [], stage._latents
 
     def slowly(context, spent):
@@ -100,8 +102,10 @@ def test_encoding_leaves_the_transports_a_tenth_of_the_time(clock, tmp_path, mon
 
     monkeypatch.setattr(stage, "_latents", slowly)
     monkeypatch.setattr(clock, "tick", 0.0)
-    stage.train(context_of(tmp_path, 20.0))
-    assert asked == [40.0 * k >= 0.9 * 300 for k in range(1, 8)]
+    context = context_of(tmp_path, 20.0)
+    context.clouds = range(shapes)
+    stage.train(context)
+    assert asked == [40.0 * k >= share * 300 for k in range(1, 8)]
 
 
 def test_an_interrupted_stage_counts_the_time_that_it_took(clock, tmp_path, monkeypatch):

@@ -188,13 +188,10 @@ class SemidiscreteMap:
 
     @cached_property
     def _best(self) -> BestCells:
-        """Finds as many cells as :meth:`_map` needs."""
+        """Searches for as many cells as :meth:`_map` needs."""
         envelope, source = self.solution.envelope, self.solution.problem.source
-        few = min(self._mixed + 2, len(self._atoms))
-        x = envelope.centre.new_zeros(0, self.dim)
-        if self._tree is not None:
-            x = source.sample(PILOT, Generator().manual_seed(0)).to(envelope.dtype)
-        return BestCells.of(envelope.centred, envelope.offset, few, self._tree, x)
+        x = source.sample(PILOT, Generator().manual_seed(0)).to(envelope.dtype)
+        return BestCells.of(envelope.centred, envelope.offset, self._mixed + 2, self._tree, x)
 
     def _ranked(self, x: Tensor, k: int) -> tuple[Tensor, Tensor]:
         """The k best cells of each x and the shortfall of their scores, both (n, k)."""
