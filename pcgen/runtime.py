@@ -104,8 +104,10 @@ def pick_device(name: str = "auto", process: int = 0, processes: int = 1) -> str
 
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
-    if not name.startswith("cuda"):
+    if name == "cpu":
         return name
+    if not name.startswith("cuda"):
+        raise InputError(f"the device must be auto, cpu, cuda or cuda:N, got {name!r}")
     if not torch.cuda.is_available():
         raise InputError(f"device {name} was requested, but torch sees no CUDA device; use cpu")
     devices = torch.cuda.device_count()

@@ -66,6 +66,12 @@ def test_every_process_on_a_machine_needs_a_gpu(monkeypatch):
         runtime.pick_device("cuda", 1, 2)
 
 
+@pytest.mark.parametrize("name", ["gpu", "meta", "", "CPU"])
+def test_a_device_of_no_known_name_is_refused(name):
+    with pytest.raises(InputError, match="must be auto, cpu, cuda or cuda:N, got"):
+        runtime.pick_device(name)
+
+
 def test_a_device_without_kernels_in_this_build_of_torch_is_refused(monkeypatch):
     """Raise the error of CUDA for a device that is too old, at the first kernel."""
 
