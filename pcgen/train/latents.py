@@ -219,8 +219,8 @@ def _latents(context: Context, spent: Callable[[], bool]) -> tuple[Latents, dict
 
 
 def rounds(shapes: Tensor, each: int, spent: Callable[[], bool]) -> Iterator[Tensor]:
-    """Chunks of ``each`` rounds of shapes; when the time is spent, the last is the one at hand, or
-    of at most :data:`IN_ORDER` shapes that at the end of a round."""
+    """Chunks of ``each`` rounds of shapes, until the time is spent: then to the end of the round if
+    they are at most :data:`IN_ORDER`, else at least to the end of as many."""
     count = len(shapes)
     left, end, ended = shapes.repeat(each), each * count, False
     for start in range(0, each * count, CHUNK):
@@ -229,8 +229,7 @@ def rounds(shapes: Tensor, each: int, spent: Callable[[], bool]) -> Iterator[Ten
             yield chunk
             if not ended and spent():
                 ended, end = True, start + len(chunk)
-                if count <= IN_ORDER:
-                    end = -(-end // count) * count
+                end = max(end, IN_ORDER) if count > IN_ORDER else -(-end // count) * count
 
 
 def _choose_children(context: Context, maps: Maps, model: Autoencoder) -> Choice:

@@ -141,7 +141,8 @@ def test_without_a_budget_samples_are_counted(clock, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("count", "stop", "wanted"),
     [
-        (3000, 5, 5 * stage.CHUNK),  # in random order, anywhere
+        (3000, 5, stage.IN_ORDER),
+        (3000, 40, 40 * stage.CHUNK),  # in random order, anywhere
         (3000, 10_000, 6000),
         (100, 1, 100),  # a whole round of few shapes
         (100, 2, 200),  # the second chunk reaches into the second round
