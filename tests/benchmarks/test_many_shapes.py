@@ -24,13 +24,13 @@ def test_clouds_are_repeated_and_no_two_are_equal(tmp_path):
 
 
 @pytest.mark.slow
-def test_every_stage_is_measured(tmp_path, capfd):
+def test_every_part_is_measured(tmp_path, capfd):
     write_dataset(tmp_path / "set", boxes(4, 300)[0])
     words = [tmp_path / "set", "--out", tmp_path / "out", "--shapes", 24, "--points", 200]
     words += ["--minutes", 0.05, "--json", "--quiet"]
     assert run_module(many_shapes, "many_shapes", list(map(str, words))) == 0
     found = json.loads(capfd.readouterr().out.splitlines()[-1])
-    assert [row["part"] for row in found["rows"]] == ["prepare", *STAGES]
+    assert [row["part"] for row in found["rows"]] == ["prepare", *STAGES, "sample", "evaluate"]
     for row in found["rows"]:
         assert row["seconds"] > 0
         assert row["peak"] > 2**25
