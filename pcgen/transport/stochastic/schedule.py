@@ -116,7 +116,7 @@ class Schedule:
         fewest = n // 2 if state.beam else 4 * n
         estimate = self.estimate(state, max(fewest, int(sharpness * math.sqrt(2 * n) / decided)))
         state = replace(state, looks=state.looks + 1)
-        thorough = None
+        thorough, lacking = None, False
         least = 0.0 if work.leading is None else LEAST_NOISE * limit
         if max(estimate.chi2, least) <= self.tolerance or last:
             precise = int(5 * math.sqrt(2 * n) / self.tolerance)
@@ -134,16 +134,19 @@ class Schedule:
             if state.beam and estimate.chi2 - 3 * estimate.chi2_error > MISLED * quick.chi2:
                 state = replace(state, least=wider_beam(work, state.beam))
             state, estimate = self._balance_groups(state, estimate, thorough_estimate)
-            passed = estimate.chi2 <= self.tolerance
+            passed = complete = estimate.chi2 <= self.tolerance
             if state.beam and (last or passed):
-                # Where χ² is too large, dead cells decide nothing: then the search for them takes
-                # no more samples than the solve did.
-                tests = tests if passed else min(tests, max(state.samples, n))
-                estimate = self._with_dead_cells(state, estimate, tests)
+                # The search for dead cells takes no more samples than the solve did. Cells that it
+                # did not meet then need more of both, except in the last test.
+                few = max(state.samples, n)
+                cut = few < tests and not (last and passed)
+                estimate = self._with_dead_cells(state, estimate, few if cut else tests)
                 state = replace(state, looks=state.looks + 1)
-            if last or (estimate.chi2 <= self.tolerance and estimate.dead == 0):
+                complete = passed and not (cut and estimate.untested)
+            if last or (complete and estimate.dead == 0):
                 return state, estimate
-            thorough = estimate
+            lacking = bool(state.beam) and passed
+            thorough = None if passed and not estimate.dead else estimate
             if estimate.dead:
                 state = revive_dead_cells(work, state, estimate, self.backend)
         first = math.ceil(0.5 * n / (self.tolerance * state.batch)) if work.leading is None else 0
@@ -166,8 +169,10 @@ class Schedule:
                     # Shifted so far that cells at the borders die; annealing repairs these.
                     return self._again(balance_groups(work, state, clusters), REHEAT**2), thorough
                 return self._again(state), thorough
-            # χ² falls as 1 / samples; a tenth more allows for its noise.
+            # χ² falls as 1 / samples; a tenth more allows for its noise. A search for dead cells
+            # takes as long as half of the samples, so it is not repeated after a few more.
             growth = min(1.5, max(1.1, 1.1 * max(estimate.chi2, limit) / self.tolerance))
+            growth = 1.5 if lacking else growth
             return replace(state, goal=math.ceil(growth * state.goal)), thorough
         finest = state.epsilon < 2 * FINEST * work.spread
         if estimate.chi2 > max(level_noise * limit, self.tolerance) and not finest:

@@ -13,6 +13,7 @@ from pcgen.transport import (
     SemidualSolver,
 )
 from pcgen.transport.evidence import Status
+from pcgen.transport.stochastic import schedule
 from pcgen.transport.stochastic.mass_estimates import MassEstimate, estimate_masses
 from pcgen.transport.stochastic.search import empty_cells, tree
 from pcgen.transport.stochastic.search.beam_width import narrowest_beam, search_recall, with_tree
@@ -229,3 +230,21 @@ def test_an_atom_far_from_its_block_keeps_its_mass(searched_from):
     assert mass.min() > 0.5
     assert mass.max() < 1.6
     assert estimate.dead == 0
+
+
+def test_a_search_for_dead_cells_takes_no_more_samples_than_the_solve(searched_from, monkeypatch):
+    """Cells that it does not meet are not passed over: more samples are taken."""
+    samples, searches, search = [0], [], schedule.search_empty_cells
+
+    def recorded(work, potential, beam, estimate, most, *rest):
+        found = search(work, potential, beam, estimate, most, *rest)
+        searches.append((most, samples[-1], found.untested, found.dead))
+        return found
+
+    monkeypatch.setattr(schedule, "search_empty_cells", recorded)
+    problem = SemidiscreteProblem(GaussianSource(24), curved())
+    found = solve(problem, on_step=lambda state: samples.append(state.samples), tolerance=0.3)
+    assert found.evidence.converged
+    assert (found.evidence.dead, found.evidence.untested) == (0, 0)
+    assert all(most <= max(done, 3000) for most, done, *_ in searches)
+    assert any(untested or dead for *_, untested, dead in searches[:-1])
