@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from pcgen.errors import InputError
 
 MINIMUM = 10
+_LARGE = 1e30  # coordinates; files store single precision
 # Distances below are in units of the box, whose longest side is 2.
 _SAME = 1e-6
 _FAR = 6.0  # points this many median spacings away from all others are outliers
@@ -45,11 +46,12 @@ def prepare_cloud(
     """Drop unusable points and normalise the rest.
 
     Args:
-        points: (P, 3) in any unit; NaN, duplicates and distant outliers are dropped and noted.
+        points: (P, 3) in any unit; NaN, coordinates over 1e30, duplicates and distant outliers are
+            dropped and noted.
         normals: (P, 3) of any length, or None; used only if every remaining point has one.
     Raises:
-        InputError: the shape is wrong, there are fewer than 10 distinct points, or all are on a
-            line.
+        InputError: the shape is wrong, there are fewer than 10 distinct points, their size is
+            below 2e-30, or all are on a line.
     """
     given = np.asarray(points, np.float64)
     if given.ndim != 2 or given.shape[1] != 3:
@@ -59,8 +61,8 @@ def prepare_cloud(
             f"normals must have the shape of points {given.shape}, got {np.shape(normals)}"
         )
     notes: list[str] = []
-    finite = np.flatnonzero(np.isfinite(given).all(axis=1))
-    _note(notes, len(given) - len(finite), "points with NaN or infinity dropped")
+    finite = np.flatnonzero((np.abs(given) < _LARGE).all(axis=1))
+    _note(notes, len(given) - len(finite), f"points with NaN, infinity or over {_LARGE:g} dropped")
     # Duplicates first: the neighbours of a point that occurs seven times would be itself.
     distinct = finite[_distinct(given[finite])]
     _note(notes, len(finite) - len(distinct), "repeated points dropped")
@@ -71,7 +73,12 @@ def prepare_cloud(
     if len(unit) < MINIMUM:
         raise InputError(
             f"a cloud needs at least {MINIMUM} distinct finite points to carry a surface, "
-            f"got {len(unit)} of {len(given)}"
+            f"got {len(unit)} of {len(given)}" + "".join(f"; {note}" for note in notes)
+        )
+    if scale < 1 / _LARGE:
+        raise InputError(
+            f"the cloud has a size of {2 * scale:g}, and files need at least {2 / _LARGE:g}; "
+            "choose a smaller unit"
         )
     extent = np.linalg.svd(unit - unit.mean(axis=0), compute_uv=False)
     if extent[1] < 1e-6 * extent[0]:

@@ -74,8 +74,25 @@ def test_nan_and_outliers_are_dropped_and_noted():
     points, _ = sphere(2000)
     dirty = np.concatenate([points, [[np.nan, 0, 0], [np.inf, 0, 0], [40, 0, 0], [0, -55, 9]]])
     report = reconstruct(dirty).report
-    assert report.notes == ("2 points with NaN or infinity dropped", "2 outliers dropped")
+    assert report.notes == (
+        "2 points with NaN, infinity or over 1e+30 dropped",
+        "2 outliers dropped",
+    )
     assert report.volume == pytest.approx(4 / 3 * np.pi, rel=0.05)
+
+
+@pytest.mark.parametrize("size", [1e-28, 1e-12, 1e12, 1e28])
+def test_huge_and_tiny_units_change_nothing(size):
+    points, normals = sphere(1500)
+    report = reconstruct(points * size, normals).report
+    assert (report.watertight, report.manifold, report.genus) == (True, True, 0)
+    assert report.volume / size**3 == pytest.approx(4 / 3 * np.pi, rel=0.03)
+
+
+@pytest.mark.parametrize(("size", "says"), [(1e-200, "at least 2e-30"), (1e200, "over 1e.30")])
+def test_units_beyond_those_of_files_are_refused(size, says):
+    with pytest.raises(InputError, match=says):
+        reconstruct(sphere(1500)[0] * size)
 
 
 def test_zero_normals_are_replaced_by_estimates_and_noted():
