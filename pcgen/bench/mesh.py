@@ -103,11 +103,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--list", type=Path, help="file with one mesh path per line, below MESHES")
     parser.add_argument("--shapes", type=int, default=20, help="number of shapes, chosen by --seed")
     parser.add_argument("--points", default="2048,10000", help="numbers of points")
-    parser.add_argument(
-        "--methods",
-        default="implicit",
-        help="of pcgen mesh",
-    )
+    parser.add_argument("--methods", default="implicit", help="of pcgen mesh")
     parser.add_argument(
         "--run", metavar="RUN", type=Path, help="also mesh shapes decoded by this run"
     )
@@ -316,6 +312,8 @@ def _cases(
             if peers:
                 for name, way in _PEERS.items():
                     yield Case(name, kind, count, "none", way)
+                    if way is _open3d_poisson:
+                        yield Case(name, kind, count, known, way)
 
 
 def _field(model: ShapeModel) -> Way:
@@ -420,7 +418,10 @@ def _open3d_poisson(points: Points, normals: Points | None) -> Mesh:
     import open3d as o3d
 
     cloud = o3d.geometry.PointCloud(o3d.utility.Vector3dVector(points))
-    cloud.estimate_normals()
+    if normals is None:
+        cloud.estimate_normals()
+    else:
+        cloud.normals = o3d.utility.Vector3dVector(normals)
     cloud.orient_normals_consistent_tangent_plane(12)
     mesh, _ = o3d.geometry.TriangleMesh.create_from_point_cloud_poisson(cloud, depth=8, n_threads=1)
     return _mesh_of(mesh)

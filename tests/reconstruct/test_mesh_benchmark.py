@@ -28,6 +28,8 @@ def test_the_table_has_a_row_for_each_method_and_peer(tmp_path):
         "Open3D alpha 0.1",
         "Open3D alpha 0.05",
     }
+    poisson = [rows["Open3D Poisson, depth 8", normals] for normals in ("none", "true")]
+    assert poisson[0]["f_score"] != poisson[1]["f_score"]
     ours = rows["implicit", "none"]
     assert ours["manifold"] == 1
     assert ours["uncrossed"] == 1
