@@ -2,12 +2,15 @@
 
 import numpy as np
 import pytest
+import trimesh
 
 from pcgen.reconstruct.cloud import prepare_cloud
+from pcgen.reconstruct.flatten import flattened
 from pcgen.reconstruct.implicit_surface import CLEAN, NOISY
 from pcgen.reconstruct.methods import MeshSettings, reconstruct
 from pcgen.reconstruct.normals import with_normals
 from pcgen.reconstruct.report import distance_to_mesh
+from pcgen.reconstruct.self_intersections import crossing_faces
 from tests.reconstruct.shapes import box, noisy, sphere, square, torus, tube, unsigned
 
 VOLUME = 8 * 0.6 * 0.4
@@ -111,3 +114,22 @@ def test_points_without_normals_get_a_skin_when_asked_for():
     report = reconstruct(points, None, MeshSettings(method="implicit", resolution=48)).report
     assert (report.components, report.genus) == (1, 0)
     assert report.volume == pytest.approx(VOLUME, rel=0.08)
+
+
+def test_flattening_makes_no_faces_of_near_walls_cross():
+    shells, count = [], 0
+    for radius, level in ((1.0, 3), (1.05, 4)):
+        sphere = trimesh.creation.icosphere(level)
+        wave = radius + 0.1 * np.sin(8 * sphere.vertices).prod(axis=1, keepdims=True)
+        shells.append((sphere.vertices * wave, sphere.faces + count))
+        count += len(sphere.vertices)
+    vertices, faces = (np.concatenate(part) for part in zip(*shells, strict=True))
+    assert not len(crossing_faces(vertices, faces))
+    assert not len(crossing_faces(flattened(vertices, faces).astype(float), faces))
+
+
+def test_a_face_without_area_moves_no_vertex_to_nan():
+    sphere = trimesh.creation.icosphere(2)
+    vertices, faces = np.array(sphere.vertices), np.array(sphere.faces, np.int64)
+    vertices[faces[0, 2]] = vertices[faces[0, :2]].mean(axis=0)
+    assert np.isfinite(flattened(vertices, faces)).all()
