@@ -62,11 +62,6 @@ def _typical(arms: NDArray[np.float64], normals: NDArray[np.float64]) -> float:
     return float(np.quantile(offset, _QUIET))
 
 
-def noise_width(points: NDArray[np.float64], normals: NDArray[np.float64], spacing: float) -> float:
-    """The distance from a plane up to which points count as on it, given normals."""
-    return _noise(_near_arms(points), normals, spacing)
-
-
 def typical_offset(
     points: NDArray[np.float64], normals: NDArray[np.float64], rows: Rows = slice(None)
 ) -> float:
@@ -79,29 +74,6 @@ def _near_arms(points: NDArray[np.float64], rows: Rows = slice(None)) -> NDArray
 
     index = cKDTree(points).query(points[rows], min(9, len(points)))[1][:, 1:]
     return points[index] - points[rows][:, None]
-
-
-def settle(
-    points: NDArray[np.float64], normals: NDArray[np.float64], spacing: float, width: float
-) -> NDArray[np.float64]:
-    """Move points along their normals to the mean of the neighbours that share their plane.
-
-    Noise-free points stay where they are; no point moves farther than ``width``.
-    """
-    from scipy.spatial import cKDTree
-
-    if width <= _FINE * spacing:
-        return points
-    distance, index = cKDTree(points).query(points, min(16, len(points)))
-    alike = np.abs(np.einsum("pkd,pd->pk", normals[index], normals))
-    near = np.exp(-((distance / (1.2 * spacing)) ** 2)) * np.clip(alike, 0, 1) ** 8
-    settled = points
-    for _ in range(2):
-        offset = np.einsum("pkd,pd->pk", settled[index] - settled[:, None], normals)
-        weight = near * np.exp(-((offset / (1.5 * width)) ** 2))
-        shift = (weight * offset).sum(axis=1) / weight.sum(axis=1)
-        settled = settled + np.clip(shift, -width, width)[:, None] * normals
-    return settled
 
 
 def _vote(
@@ -136,41 +108,3 @@ def _refine(
     weight = near * np.exp(-(offset**2))
     spread = np.einsum("pk,pkd,pke->pde", weight, arms, arms, optimize=True)
     return np.linalg.eigh(spread)[1][:, :, 0]
-
-
-def orient_normals(
-    points: NDArray[np.float64], normals: NDArray[np.float64], neighbours: int = 12
-) -> NDArray[np.float64]:
-    """Orient normals consistently with their neighbours, and outwards as a whole.
-
-    Hoppe et al., "Surface reconstruction from unorganized points" (SIGGRAPH 1992): signs spread
-    along the spanning tree of the most parallel neighbours, starting in each connected component
-    from the topmost point, whose normal points up.
-    """
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import (
-        breadth_first_order,
-        connected_components,
-        minimum_spanning_tree,
-    )
-    from scipy.spatial import cKDTree
-
-    count = min(neighbours, len(points) - 1)
-    index = cKDTree(points).query(points, count + 1)[1][:, 1:]
-    one, two = np.repeat(np.arange(len(points)), count), index.reshape(-1)
-    bend = 1 - np.abs((normals[one] * normals[two]).sum(axis=1)) + 1e-6  # zeros would not be links
-    shape = (len(points), len(points))
-    ends = np.r_[one, two].astype(np.int32), np.r_[two, one].astype(np.int32)  # for older SciPy
-    links = coo_array((np.r_[bend, bend], ends), shape=shape).tocsr()
-    tree = minimum_spanning_tree(links)
-    parts, label = connected_components(tree, directed=False)
-    turned = normals.copy()
-    for part in range(parts):
-        members = np.flatnonzero(label == part)
-        top = members[points[members, 1].argmax()]
-        turned[top] *= 1.0 if turned[top, 1] >= 0 else -1.0
-        order, parent = breadth_first_order(tree, top, directed=False)
-        for point in order[1:]:
-            if turned[point] @ turned[parent[point]] < 0:
-                turned[point] *= -1.0
-    return turned
