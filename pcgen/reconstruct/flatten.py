@@ -49,7 +49,7 @@ def flattened(vertices: Points, faces: Faces) -> Points:
     for _ in range(PUT_BACK):
         bad = np.flatnonzero((_normals(vertices, faces)[0] * before).sum(axis=1) < FOLDED)
         if not len(bad):
-            bad = crossing_faces(vertices, faces, quick=True).reshape(-1)
+            bad = crossing_faces(vertices.astype(float), faces).reshape(-1)
         back = np.zeros(len(vertices), dtype=bool)
         back[faces[bad]] = True
         back[faces[back[faces].any(axis=1)]] = True

@@ -1,8 +1,7 @@
 """Self-intersections of a mesh.
 
-Candidates come from Open3D: either edges that hit a face, from its ray-casting scene, which is
-fast, or all pairs that its test for intersecting triangles reports. That misses nothing but also
-reports small triangles that merely come close. Both are verified in double precision.
+Candidates come from Open3D's test for intersecting triangles. It misses nothing but also reports
+small triangles that merely come close, so they are verified in double precision.
 """
 
 from __future__ import annotations
@@ -13,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pcgen.reconstruct.topology import compact
-from pcgen.shapes.ray_scene import RayScene
 
 Points = NDArray[np.float64]
 Faces = NDArray[np.int64]
@@ -21,15 +19,11 @@ Faces = NDArray[np.int64]
 _BLOCK = 1500  # faces; Open3D's test compares all faces of a block with all
 
 
-def crossing_faces(vertices: Points, faces: Faces, *, quick: bool = False) -> Faces:
-    """Pairs (n, 2) of faces that intersect or touch without a common vertex.
-
-    Args:
-        quick: only faces that an edge passes through well inside; a first check.
-    """
+def crossing_faces(vertices: Points, faces: Faces) -> Faces:
+    """Pairs (n, 2) of faces that intersect or touch without a common vertex."""
     # Open3D works in single precision, or has its own tolerances.
     centred = vertices - vertices.mean(axis=0)
-    pairs = _pierced(centred, faces) if quick else _candidates(centred, faces)
+    pairs = _candidates(centred, faces)
     return pairs[_cross(centred, faces, pairs)]
 
 
@@ -56,18 +50,6 @@ def _candidates(vertices: Points, faces: Faces) -> Faces:
         pairs = np.asarray(mesh.get_self_intersecting_triangles(), np.int64).reshape(-1, 2)
         found.append(inside[pairs])
     return np.unique(np.sort(np.concatenate(found), axis=1), axis=0)
-
-
-def _pierced(vertices: Points, faces: Faces) -> Faces:
-    """Faces that an edge passes through, each with a face of that edge."""
-    ends = np.sort(faces[:, [[0, 1], [1, 2], [2, 0]]].reshape(-1, 2), axis=1)
-    ends, first = np.unique(ends, axis=0, return_index=True)
-    scene = RayScene(vertices, faces, np.zeros(3))
-    edge, face, far = scene.hits(vertices[ends[:, 0]], vertices[ends[:, 1]])
-    apart = (faces[face][:, :, None] != ends[edge][:, None, :]).all(axis=(1, 2))
-    kept = apart & (far > 0) & (far < 1)
-    pairs = np.stack([first[edge[kept]] // 3, face[kept]], axis=1)
-    return np.unique(np.sort(pairs, axis=1), axis=0)
 
 
 def _cross(vertices: Points, faces: Faces, pairs: Faces) -> NDArray[np.bool_]:

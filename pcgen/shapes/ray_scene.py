@@ -55,18 +55,6 @@ class RayScene:
         found = self._scene.compute_occupancy(self._local(points), nthreads=1, nsamples=5)
         return found.numpy() > 0.5
 
-    def hits(
-        self, starts: Points, ends: Points
-    ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
-        """Every face on the lines from ``starts`` (n, 3) through ``ends``: the numbers of the line
-        and of the face, and how far along, 1 at the end.
-        """
-        one, two = ((p - self._centre).astype(np.float32) for p in (starts, ends))
-        rays = _tensor(np.concatenate([one, two - one], axis=1))
-        found = self._scene.list_intersections(rays, nthreads=1)
-        line, face = (found[key].numpy().astype(np.int64) for key in ("ray_ids", "primitive_ids"))
-        return line, face, found["t_hit"].numpy()
-
     def _rays(self, starts: Points, directions: Points) -> Any:
         rays = np.concatenate([starts - self._centre, directions], axis=1)
         return _tensor(rays.astype(np.float32))
