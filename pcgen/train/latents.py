@@ -36,6 +36,8 @@ whose samples cost as much as their scores."""
 DEVICE_SPEED = 1000
 """A CUDA device counted in cores: 5e12 products a second of the 2e13 that an H100 can compute. This
 is a guess from the bytes that the scores move; it was never measured."""
+FEWEST_PRODUCTS = 200_000
+"""As long as so many a sample takes at least, however few the latents are."""
 PLAIN_SECONDS = 30.0
 """For both transports, of one core, if steps are counted and not the time."""
 FIT_SHARE = 1 / 3
@@ -136,7 +138,8 @@ def _used(context: Context) -> float:
 def _samples(y: Tensor, share: float, speed: float) -> int:
     """Samples for a share of :data:`PLAIN_SECONDS`, with ``speed`` products a second."""
     cores = DEVICE_SPEED if y.is_cuda else 1
-    return max(16_384, int(share * PLAIN_SECONDS * cores * speed / y.numel()))
+    products = max(FEWEST_PRODUCTS * cores, y.numel())
+    return max(16_384, int(share * PLAIN_SECONDS * cores * speed / products))
 
 
 def load_autoencoder(context: Context) -> Autoencoder:

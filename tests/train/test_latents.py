@@ -133,7 +133,8 @@ def test_without_a_budget_samples_are_counted(clock, tmp_path, monkeypatch):
     stage.train(context_of(tmp_path, None))
     assert clock.seconds == begun + ENCODING  # no solver looks at it
     (solver,) = solvers
-    assert solver.max_samples == int(2 / 3 * stage.PLAIN_SECONDS * stage.MAP_PRODUCTS / (60 * 6))
+    products = 2 / 3 * stage.PLAIN_SECONDS * stage.MAP_PRODUCTS
+    assert solver.max_samples == int(products / stage.FEWEST_PRODUCTS)  # more than 60 · 6
     assert solver.max_seconds is None
     assert not (tmp_path / "base" / "clock.json").exists()
 
@@ -154,3 +155,10 @@ def test_encoding_ends_when_its_time_is_spent(count, stop, wanted):
     chunks = list(stage.rounds(shapes, 2, lambda: next(asked) >= stop))
     assert torch.equal(torch.cat(chunks), shapes.repeat(2)[:wanted])
     assert all(0 < len(chunk) <= stage.CHUNK for chunk in chunks)
+
+
+def test_a_few_latents_get_no_more_samples_than_many():
+    """Three that no map balances once took hours; every sample takes some time."""
+    few, many = (stage._samples(torch.zeros(count, 8), 0.5, 2e9) for count in (3, 100_000))
+    assert few == 150_000
+    assert many == 37_500
