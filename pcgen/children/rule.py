@@ -62,7 +62,7 @@ class Demand:
 
 GOAL = 0.8
 RAW = Demand(novelty=GOAL, frames=("cube",), replays=False)
-"""Of unchanged children. The proportions are the parent's, and novelty in the box frame hardly
+"""Of unchanged children. Where the proportions are the parent's, novelty in the box frame hardly
 depends on the partner, so only that in the cube counts."""
 DECODED = Demand(novelty=0.95, frames=("box", "cube"), replays=True)
 """Of encoded and decoded children. It never leads to nearer partners than RAW, because the output
