@@ -93,7 +93,7 @@ def reconstruct(
         MeshError: the method found no surface.
     """
     settings = settings or MeshSettings()
-    if settings.method == FIELD:
+    if settings.by_field:
         raise InputError(
             "method field meshes samples of a run, and these points have no latent of a run with a "
             "field; use auto, or train the run on data with solids"

@@ -37,7 +37,7 @@ DEVICE_SPEED = 1000
 """A CUDA device counted in cores: 5e12 products a second of the 2e13 that an H100 can compute. This
 is a guess from the bytes that the scores move; it was never measured."""
 FEWEST_PRODUCTS = 200_000
-"""As long as so many a sample takes at least, however few the latents are."""
+"""A sample costs at least as much as this many products, however few the latents are."""
 PLAIN_SECONDS = 30.0
 """For both transports, of one core, if steps are counted and not the time."""
 FIT_SHARE = 1 / 3
