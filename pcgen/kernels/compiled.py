@@ -11,12 +11,15 @@ from __future__ import annotations
 import ctypes
 import functools
 import hashlib
+import itertools
 import os
 import platform
 import shutil
 import subprocess
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -34,6 +37,8 @@ FLAGS = [
     "-fPIC",
     "-shared",
 ]
+# Below this many pairs of points a second thread costs more than it saves.
+PAIRS_PER_THREAD = 2**20
 # Tried in turn, as compilers differ in the flag that enables all features of this processor.
 TUNING: tuple[list[str], ...] = (
     ["-march=native", "-mprefer-vector-width=512"],
@@ -41,6 +46,8 @@ TUNING: tuple[list[str], ...] = (
     ["-mcpu=native"],
     [],
 )
+
+T = TypeVar("T")
 
 
 @functools.cache
@@ -114,3 +121,16 @@ def call(name: str, *arguments: Any) -> None:
             plain.append(ctypes.c_int(argument))
     if getattr(library(), name)(*plain):
         raise MemoryError(f"{name} could not allocate its scratch row")
+
+
+def over_threads(run: Callable[[slice], T], batch: int, pairs: int) -> list[T]:
+    """The results of ``run`` on slices of a batch; each element has ``pairs`` inner steps."""
+    import torch
+
+    threads = min(torch.get_num_threads(), max(1, min(batch, batch * pairs // PAIRS_PER_THREAD)))
+    bounds = [batch * t // threads for t in range(threads + 1)]
+    parts = [slice(a, b) for a, b in itertools.pairwise(bounds)]
+    if len(parts) == 1:
+        return [run(parts[0])]
+    with ThreadPoolExecutor(threads) as pool:  # the C code releases Python's lock
+        return list(pool.map(run, parts))

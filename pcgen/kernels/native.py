@@ -7,23 +7,19 @@
 from __future__ import annotations
 
 import ctypes
-import itertools
 import math
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pcgen.errors import BackendError
-from pcgen.kernels.compiled import call
+from pcgen.kernels.compiled import call, over_threads
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-# Below this many pairs of points a second thread costs more than it saves.
-PAIRS_PER_THREAD = 2**20
 # exp of less would give denormal numbers, whose products are many times slower.
 LOWEST_EXPONENT = -60.0
 # Shares of less than exp(-10) of the largest are left out of a softmax over many scores: together
@@ -38,8 +34,6 @@ LARGEST_INVERSE = 1e20
 
 # Members of a block of the search, see search.c.
 LANES = 16
-
-T = TypeVar("T")
 
 Clouds = NDArray[np.float32]
 
@@ -104,7 +98,7 @@ def nearest(x: Tensor, y: Tensor, k: int) -> tuple[Tensor, Tensor]:
         part = from_[rows], to[rows], distance[rows], index[rows]
         call("nearest_table", part[0], n, part[1], m, len(part[0]), part[2], part[3])
 
-    _over_threads(run, batch, n * m)
+    over_threads(run, batch, n * m)
     return torch.from_numpy(distance)[..., None].to(x.dtype), torch.from_numpy(index)[..., None]
 
 
@@ -127,7 +121,7 @@ def mean_log_sum_exp(features: Tensor, coefficients: Tensor) -> tuple[Tensor, Te
         out = value[rows], gradient[rows]
         call("log_sum_exp_table", from_[rows], table[rows], *sizes, lowest, *out)
 
-    _over_threads(run, batch, m * many)
+    over_threads(run, batch, m * many)
     return torch.from_numpy(value), torch.from_numpy(gradient)
 
 
@@ -166,7 +160,7 @@ def redrawn_cells(
             call("redrawn_table", *tables, *sizes, mass, square)
         return mass, float(square[0])
 
-    parts = _over_threads(run, len(x), len(atoms) * moves.shape[2] ** 2)
+    parts = over_threads(run, len(x), len(atoms) * moves.shape[2] ** 2)
     return torch.from_numpy(sum(mass for mass, _ in parts)), sum(square for _, square in parts)
 
 
@@ -232,22 +226,9 @@ def _searched(
         call("search_table", mine, len(mine), x.shape[1], *of_tree, *sizes, worth, *out)
         return mass, float(square[0])
 
-    parts = _over_threads(run, len(x), LANES * sum(beams))
+    parts = over_threads(run, len(x), LANES * sum(beams))
     return parts, torch.from_numpy(score), torch.from_numpy(best).long()
 
 
 def _sharpness(epsilon: float) -> ctypes.c_float:
     return ctypes.c_float(min(1 / epsilon, LARGEST_INVERSE) if epsilon else LARGEST_INVERSE)
-
-
-def _over_threads(run: Callable[[slice], T], batch: int, pairs: int) -> list[T]:
-    """The results of ``run`` on slices of a batch; each element has ``pairs`` inner steps."""
-    import torch
-
-    threads = min(torch.get_num_threads(), batch, max(1, batch * pairs // PAIRS_PER_THREAD))
-    bounds = [batch * t // threads for t in range(threads + 1)]
-    parts = [slice(a, b) for a, b in itertools.pairwise(bounds)]
-    if len(parts) == 1:
-        return [run(parts[0])]
-    with ThreadPoolExecutor(threads) as pool:  # the C code releases Python's lock
-        return list(pool.map(run, parts))
