@@ -8,6 +8,7 @@
 * :func:`searched_cells` - the same among very many atoms, by beam search in a tree.
 * :func:`searched_best` - the k largest scores, by this search.
 * :func:`mean_log_sum_exp` - the log-likelihood of points under mixtures, with its gradient.
+* :func:`pooled_features` - the maximum of a small network over the points of a patch.
 
 ``dense.py`` is the reference: short and obviously right. ``keops.py``, ``kdtree.py``,
 ``native.py`` (C, compiled on first use by ``compiled.py``) and ``pytorch3d_knn.py`` must match it
@@ -36,6 +37,7 @@ __all__ = [
     "choose",
     "mean_log_sum_exp",
     "nearest",
+    "pooled_features",
     "redrawn_cells",
     "searched_best",
     "searched_cells",
@@ -241,6 +243,34 @@ def mean_log_sum_exp(
     if backend == "auto":
         backend = choose_backend("mean_log_sum_exp", features, coefficients, 1)
     return _kernel(backend, "mean_log_sum_exp")(features, coefficients)
+
+
+def pooled_features(
+    points: Tensor, w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor, *, backend: str = "auto"
+) -> Tensor:
+    """The maximum over the points x of a patch of w2 silu(w1 x + b1) + b2, feature by feature.
+
+    Gradients flow through the point that has the maximum, the first of several.
+
+    Args:
+        points: (..., k, dim); ``native`` has no gradient in them.
+        w1: (hidden, dim); b1: (hidden,); w2: (features, hidden); b2: (features,).
+    Returns:
+        (..., features).
+    """
+    if points.ndim < 2 or not points.shape[-2]:
+        raise InputError(f"points must be (..., k, dim), k at least 1, got {tuple(points.shape)}")
+    hidden, features = len(b1), len(b2)
+    if w1.shape != (hidden, points.shape[-1]) or w2.shape != (features, hidden):
+        raise InputError(
+            f"w1 must be (hidden, dim) and w2 (features, hidden), got {tuple(w1.shape)} and "
+            f"{tuple(w2.shape)} for points in {points.shape[-1]}D and biases of {hidden} and "
+            f"{features}"
+        )
+    if backend == "auto":
+        backend = choose_backend("pooled_features", points, w1, 1)
+    found: Tensor = _kernel(backend, "pooled_features")(points, w1, b1, w2, b2)
+    return found
 
 
 def _pick(points: Tensor, index: Tensor) -> Tensor:

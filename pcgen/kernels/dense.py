@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 # Entries of the largest intermediate matrix: 64 MiB of float32.
 BLOCK_ENTRIES = 2**24
@@ -199,3 +200,9 @@ def _fused_log_sum_exp(features: Tensor, coefficients: Tensor) -> tuple[Tensor, 
     # The largest share is at least 1 / K, so its logarithm is accurate.
     value = (top - shares.gather(2, place).log()).mean((1, 2))
     return value, torch.bmm(features.transpose(1, 2) / features.shape[1], shares)
+
+
+def pooled_features(points: Tensor, w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor) -> Tensor:
+    """See :func:`pcgen.kernels.pooled_features`; all features of all points, then the maximum."""
+    hidden = functional.silu(functional.linear(points, w1, b1))
+    return functional.linear(hidden, w2, b2).max(-2).values

@@ -9,6 +9,7 @@
 #include <math.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "exponential.h"
 
@@ -432,5 +433,123 @@ int redrawn_table(const float *scores, const float *slopes, const float *moves,
     *square += sum;
     free(room);
     free(found);
+    return 0;
+}
+
+#define PADDED(n) (((n) + 15) / 16 * 16) /* the length of rows of weights, for any vectors */
+#define TOGETHER 8                       /* points whose features stay in registers */
+#if defined __AVX512F__
+#define LANES 16
+#elif defined __AVX__
+#define LANES 8
+#else
+#define LANES 4
+#endif
+/* A vector by name, of the processor's length: compilers keep other arrays of sums in memory. */
+typedef float lane __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
+
+/* hidden (k, wide) = silu(x first + bias) of the points x (k, dim); the bias is the last row of
+ * first (dim + 1, wide). Also the slope of silu there, unless it is NULL. */
+static inline void hidden_layer(const float *x, const float *first, int k, int dim, int wide,
+                                float *restrict hidden, float *restrict slope)
+{
+    for (int j = 0; j < wide; j += LANES)
+        for (int i = 0; i < k; i++) {
+            lane sum = *(const lane *)(first + (size_t)dim * wide + j);
+            for (int d = 0; d < dim; d++)
+                sum += x[(size_t)i * dim + d] * *(const lane *)(first + (size_t)d * wide + j);
+            *(lane *)(hidden + (size_t)i * wide + j) = sum;
+        }
+#pragma omp simd
+    for (int j = 0; j < k * wide; j++) {
+        float t = hidden[j], e = exp_negative(-fabsf(t));
+        float share = (t < 0.0f ? e : 1.0f) / (1.0f + e);
+        hidden[j] = t * share;
+        if (slope)
+            slope[j] = share * (1.0f + t * (1.0f - share));
+    }
+}
+
+/* value (patches, features) = the maximum over k points of silu(x first + bias) second + bias, and
+ * winner = the first point that has it; points (patches, k, dim), and second is padded to
+ * (hidden + 1, across). As in torch, the maximum of numbers with a NaN is NaN. */
+int pool_table(const float *points, const float *first, const float *second, int patches, int k,
+               int dim, int hidden, int features, float *value, int32_t *winner)
+{
+    int wide = PADDED(hidden), across = PADDED(features);
+    float *room = calloc((size_t)(k + TOGETHER) * wide, sizeof(float)); /* the last group is full */
+    if (!room)
+        return 1;
+    for (int p = 0; p < patches; p++) {
+        hidden_layer(points + (size_t)p * k * dim, first, k, dim, wide, room, NULL);
+        for (int from = 0; from < features; from += LANES) {
+            float best[LANES];
+            int32_t where[LANES] = {0};
+            for (int l = 0; l < LANES; l++)
+                best[l] = -INFINITY;
+            for (int i = 0; i < k; i += TOGETHER) {
+                const float *h = room + (size_t)i * wide, *line = second + from;
+                lane sum[TOGETHER];
+                for (int r = 0; r < TOGETHER; r++)
+                    sum[r] = *(const lane *)(line + (size_t)hidden * across);
+                for (int j = 0; j < hidden; j++, line += across)
+                    for (int r = 0; r < TOGETHER; r++)
+                        sum[r] += h[(size_t)r * wide + j] * *(const lane *)line;
+                for (int r = 0; r < TOGETHER && i + r < k; r++)
+#pragma omp simd
+                    for (int l = 0; l < LANES; l++) { /* no branches: few would be predicted */
+                        float other = sum[r][l];
+                        int wins = (other > best[l]) | (other != other);
+                        best[l] = wins ? other : best[l];
+                        where[l] = wins ? i + r : where[l];
+                    }
+            }
+            for (int f = from; f < from + LANES && f < features; f++) {
+                value[(size_t)p * features + f] = best[f - from];
+                winner[(size_t)p * features + f] = where[f - from];
+            }
+        }
+    }
+    free(room);
+    return 0;
+}
+
+/* Adds to to_first (dim + 1, wide) and to_second (features, wide) the gradient of the sum of
+ * upstream (patches, features) times the values of pool_table. second is (features, wide) here. */
+int pool_gradient(const float *points, const float *first, const float *second,
+                  const int32_t *winner, const float *upstream, int patches, int k, int dim,
+                  int hidden, int features, float *restrict to_first, float *restrict to_second)
+{
+    int wide = PADDED(hidden);
+    size_t size = (size_t)k * wide;
+    float *room = malloc(sizeof(float) * 3 * size);
+    if (!room)
+        return 1;
+    float *restrict values = room, *restrict slope = room + size, *restrict pull = room + 2 * size;
+    for (int p = 0; p < patches; p++) {
+        const float *x = points + (size_t)p * k * dim;
+        hidden_layer(x, first, k, dim, wide, values, slope);
+        memset(pull, 0, sizeof(float) * size);
+        for (int f = 0; f < features; f++) {
+            float by = upstream[(size_t)p * features + f];
+            size_t at = (size_t)winner[(size_t)p * features + f] * wide, row = (size_t)f * wide;
+#pragma omp simd
+            for (int j = 0; j < wide; j++) {
+                to_second[row + j] += by * values[at + j];
+                pull[at + j] += by * second[row + j];
+            }
+        }
+        for (size_t j = 0; j < size; j++)
+            pull[j] *= slope[j];
+        for (int j = 0; j < wide; j += LANES)
+            for (int d = 0; d <= dim; d++) {
+                lane sum = *(const lane *)(to_first + (size_t)d * wide + j);
+                for (int i = 0; i < k; i++)
+                    sum += (d < dim ? x[(size_t)i * dim + d] : 1.0f) *
+                           *(const lane *)(pull + (size_t)i * wide + j);
+                *(lane *)(to_first + (size_t)d * wide + j) = sum;
+            }
+    }
+    free(room);
     return 0;
 }

@@ -125,6 +125,26 @@ def mean_log_sum_exp(features: Tensor, coefficients: Tensor) -> tuple[Tensor, Te
     return torch.from_numpy(value), torch.from_numpy(gradient)
 
 
+def pooled_features(points: Tensor, w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor) -> Tensor:
+    """See :func:`pcgen.kernels.pooled_features`; float32 on the CPU, no gradient in the points."""
+    import torch
+
+    from pcgen.kernels.pooled import PooledFeatures
+
+    for given in (points, w1, b1, w2, b2):
+        if given.device.type != "cpu" or given.dtype != torch.float32:
+            raise BackendError(
+                "the native backend pools float32 on the CPU, got "
+                f"{given.dtype} on {given.device}; use dense"
+            )
+    if points.requires_grad:
+        raise BackendError("the native backend has no gradient in the points; use dense")
+    *batch, k, dim = points.shape
+    patches = points.reshape(math.prod(batch), k, dim).contiguous()
+    pooled: Tensor = PooledFeatures.apply(patches, w1, b1, w2, b2)
+    return pooled.view(*batch, len(b2))
+
+
 def redrawn_cells(
     x: Tensor,
     atoms: Tensor,

@@ -11,6 +11,7 @@ from scipy.spatial.distance import cdist
 from pcgen import kernels
 from pcgen.errors import BackendError, InputError
 from pcgen.kernels import backends, compiled, native
+from pcgen.kernels import pooled as pooling
 
 pytestmark = pytest.mark.skipif(not compiled.usable(), reason="no C compiler")
 
@@ -192,3 +193,118 @@ def test_redrawn_cells_of_other_shapes_are_refused():
             moves=torch.zeros(5, 2, 4, 1),
             importance=torch.ones(4),
         )
+
+
+def pooled(batch, k, dim, hidden, features, dtype=torch.float32):
+    """Points, weights and a gradient of what they pool."""
+    shapes = [(*batch, k, dim), (hidden, dim), (hidden,), (features, hidden), (features,)]
+    shapes.append((*batch, features))
+    points, *weights, upstream = (
+        torch.from_numpy(draw(*shape, seed=seed)).to(dtype) for seed, shape in enumerate(shapes)
+    )
+    return points, [w.requires_grad_() for w in weights], upstream
+
+
+def with_gradients(backend, points, weights, upstream):
+    value = kernels.pooled_features(points, *weights, backend=backend)
+    return [value, *torch.autograd.grad(value, weights, upstream)]
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        ((3,), 1, 2, 5, 7),
+        ((2, 5), 24, 3, 32, 64),
+        ((), 9, 1, 1, 1),
+        ((2, 2, 2), 8, 4, 17, 33),
+        ((0,), 3, 3, 4, 5),
+    ],
+)
+def test_pooled_features_and_their_gradients_are_those_of_dense_float64(shape):
+    expected = with_gradients("dense", *pooled(*shape, dtype=torch.float64))
+    points, weights, upstream = pooled(*shape)
+    for backend in ("native", "dense"):
+        found = with_gradients(backend, points, weights, upstream)
+        for one, other in zip(found, expected, strict=True):
+            assert one.shape == other.shape
+            assert one.is_contiguous()  # the fused optimiser takes it to be
+            assert torch.allclose(one.double(), other, rtol=1e-5, atol=1e-4)
+
+
+def test_pooled_features_of_strided_arguments_are_the_same():
+    points, weights, upstream = pooled((6,), 5, 3, 4, 7)
+    expected = with_gradients("native", points, weights, upstream)
+    turned = [
+        t.detach().mT.contiguous().mT.requires_grad_(t.requires_grad)
+        for t in (points, weights[0], weights[2], upstream)
+    ]
+    assert not any(t.is_contiguous() for t in turned)
+    points, weights[0], weights[2], upstream = turned
+    found = with_gradients("native", points, weights, upstream)
+    assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
+
+
+@pytest.mark.parametrize("backend", ["native", "dense"])
+def test_the_first_of_several_maxima_has_the_gradient(backend):
+    points, weights, upstream = pooled((3,), 20, 2, 4, 6)
+    weights[2].data.zero_()  # so all points have all maxima
+    slope = with_gradients(backend, points, weights, upstream)[3]
+    hidden = torch.nn.functional.silu(points[:, 0] @ weights[0].T + weights[1])
+    assert torch.allclose(slope, upstream.T @ hidden, atol=1e-5)
+
+
+def test_a_pooled_nan_is_nan():
+    points, weights, _ = pooled((3,), 20, 3, 4, 5)
+    points[1, 13] = torch.nan
+    value = kernels.pooled_features(points, *weights, backend="native")
+    assert value[1].isnan().all()
+    assert value[[0, 2]].isfinite().all()
+
+
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode, torch.enable_grad])
+def test_pooled_features_are_the_same_without_a_gradient(mode):
+    points, weights, _ = pooled((3,), 6, 3, 4, 5)
+    expected = kernels.pooled_features(points, *weights, backend="native")
+    frozen = [w.detach() for w in weights] if mode is torch.enable_grad else weights
+    with mode():
+        value = kernels.pooled_features(points, *frozen, backend="native")
+    assert not value.requires_grad
+    assert torch.equal(value, expected)
+
+
+def test_threads_do_not_change_pooled_features(monkeypatch):
+    given = pooled((50,), 6, 3, 20, 18)
+    alone = with_gradients("native", *given)
+    ran = []
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
+    monkeypatch.setattr(compiled, "PAIRS_PER_THREAD", 1000)
+    monkeypatch.setattr(pooling, "call", lambda *a: ran.append(a[0]) or compiled.call(*a))
+    together = with_gradients("native", *given)
+    assert ran == ["pool_table"] * 3 + ["pool_gradient"]
+    assert all(torch.equal(a, b) for a, b in zip(alone, together, strict=True))
+
+
+def test_auto_pools_float32_on_the_cpu_by_the_loops_and_all_else_densely():
+    points, weights, _ = pooled((2,), 3, 3, 4, 5)
+    assert backends.choose_backend("pooled_features", points, weights[0], 1) == "native"
+    for other in (points.double(), points.to("meta"), points.clone().requires_grad_()):
+        cast = [w.to(other) for w in weights]
+        assert backends.choose_backend("pooled_features", other, cast[0], 1) == "dense"
+        assert kernels.pooled_features(other, *cast).shape == (2, 5)
+
+
+def test_pooled_features_refuse_what_they_would_round_or_leave_out():
+    points, weights, _ = pooled((2,), 3, 3, 4, 5)
+    for given in ([points.double(), *weights], [points, *weights[:3], weights[3].double()]):
+        with pytest.raises(BackendError, match=r"float32 on the CPU, got torch.float64 on cpu"):
+            kernels.pooled_features(*given, backend="native")
+    with pytest.raises(BackendError, match="no gradient in the points"):
+        kernels.pooled_features(points.requires_grad_(), *weights, backend="native")
+
+
+def test_pooled_features_of_other_shapes_are_refused():
+    points, weights, _ = pooled((2,), 3, 3, 4, 5)
+    with pytest.raises(InputError, match=r"w2 \(features, hidden\), got \(4, 3\) and \(4, 5\)"):
+        kernels.pooled_features(points, *weights[:2], weights[2].T, weights[3])
+    with pytest.raises(InputError, match="k at least 1"):
+        kernels.pooled_features(points[:, :0], *weights)
