@@ -16,7 +16,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from pcgen.kernels import nearest
+from pcgen.kernels import nearest, pooled_features
 from pcgen.latent.decoder import components, initial_components, normal_weights, small_head
 from pcgen.latent.mixture import MixtureBatch
 from pcgen.runtime import staged
@@ -134,7 +134,8 @@ class PatchCodec(nn.Module):
             k = round(self.neighbours * points.shape[1] / self.cloud_points)
             _, index = nearest(mean, points, k=min(max(k, 1), points.shape[1]))
             around = (points[rows, index] - mean[:, :, None]) / self.scale
-        looks = self.patch(self.point(around).max(2).values)
+        # The parameters are weight and bias of the first layer, then of the second.
+        looks = self.patch(pooled_features(around, *self.point.parameters()))
         return torch.cat([POSITION_SCALE * mean.flatten(1), looks.flatten(1)], 1)
 
     def local(self, code: Tensor, part: Tensor) -> tuple[Tensor, Tensor]:

@@ -41,14 +41,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
     from pcgen.flow import networks
+    from pcgen.kernels import dense
+    from pcgen.latent import patches
     from pcgen.train.execution import Execution
     from pcgen.train.presets import preset
     from pcgen.train.training import check_batches
 
     settings = preset(args.preset)
     check_batches(settings, Execution(accumulate=2 * args.accumulate))
-    # A device makes no copies in the layout of oneDNN, whose bytes are not known either.
-    with tempfile.TemporaryDirectory() as folder, patch.object(networks, "ONE_DNN", False):
+    # A device makes no copies in the layout of oneDNN, whose bytes are not known either, and holds
+    # all features of all points.
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        patch.object(networks, "ONE_DNN", False),
+        patch.object(patches, "pooled_features", dense.pooled_features),
+    ):
         trainer, rows = _measured(args.accumulate)
         rehearse(shortened(settings, 1), args.preset, Path(folder), trainer, args.seed)
     return {"preset": args.preset, "accumulate": args.accumulate, "loops": rows}

@@ -3,6 +3,8 @@
 import pytest
 import torch
 
+from pcgen.kernels import pooled_features
+from pcgen.latent import patches
 from pcgen.latent.mixture import MixtureBatch
 from pcgen.latent.patches import PatchCodec, equal_mass_cells, split_axes
 from pcgen.latent.tokens import TokenCodec
@@ -151,12 +153,17 @@ def test_a_patch_sees_its_own_neighbourhood_only(generator):
     assert not torch.equal(looks[0], looks[1])
 
 
-def test_a_denser_cloud_is_read_off_as_large_a_neighbourhood(generator):
+def test_a_denser_cloud_is_read_off_as_large_a_neighbourhood(generator, monkeypatch):
     """Twice the points give twice the neighbours, so the same surface."""
     seen = []
+
+    def pooled(around, *weights):
+        seen.append(around.shape[2])
+        return pooled_features(around, *weights)
+
+    monkeypatch.setattr(patches, "pooled_features", pooled)
     for count in (64, 128, 640):
         codec = codec_of(levels=0, neighbours=16, cloud_points=128)
-        codec.point.register_forward_hook(lambda _, x, y: seen.append(y.shape[2]))
         codec.encode(torch.randn(1, count, 3, generator=generator))
     assert seen == [8, 16, 80]
 
@@ -187,6 +194,23 @@ def test_components_lie_beside_their_patch_and_patches_weigh_the_same(generator)
     expected = torch.zeros(2, 4, 3, 3)
     expected[:, 1] = 1
     assert torch.allclose(step, expected, atol=1e-5)
+
+
+def test_a_code_is_the_maximum_of_the_layers_in_the_state(generator):
+    """The names of the layers are those of stored runs, and their gradients torch's own."""
+    points = torch.randn(2, 256, 3, generator=generator)
+    codec = codec_of()
+    names = [name for name in codec.state_dict() if name.startswith("point.")]
+    assert names == ["point.0.weight", "point.0.bias", "point.2.weight", "point.2.bias"]
+    code = codec.encode(points)
+    weights = list(codec.point.parameters())
+    found = torch.autograd.grad(code.square().sum(), weights)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(patches, "pooled_features", lambda x, *_: codec.point(x).max(2).values)
+        expected = codec.encode(points)
+        slopes = torch.autograd.grad(expected.square().sum(), weights)
+    assert torch.allclose(code, expected, atol=1e-5)
+    assert all(torch.allclose(a, b, atol=1e-4) for a, b in zip(found, slopes, strict=True))
 
 
 @pytest.mark.parametrize("dim", [2, 3])
