@@ -230,26 +230,30 @@ int annealed_table(const float *x, int few, const float *y, int many, int n, con
 }
 
 /* The mean over m rows of log sum_k exp(features . coefficients) for each of a batch, and its
-* gradient in the coefficients: features (batch, m, few), coefficients (batch, few, many). Four
- * rows share each pass over the coefficients. Exponents stop at lowest, short of denormals. */
+ * gradient in the coefficients: features (batch, m, few), coefficients (batch, few, many). Four
+ * rows share each pass over the coefficients. Terms below exp(lowest) of a row's largest are left
+ * out, whole blocks at once: most components are far from a point, and neighbours in space follow
+ * each other in the table. */
 int log_sum_exp_table(const float *features, const float *coefficients, int batch, int m, int few,
                       int many, float lowest, float *value, float *gradient)
 {
-    float *room = malloc(sizeof(float) * ROWS * (size_t)many);
+    int blocks = (many + BLOCK - 1) / BLOCK, wide = blocks * BLOCK; /* whole blocks, for speed */
+    float *room = malloc(sizeof(float) * ((size_t)(ROWS + few) * wide + blocks));
     if (!room)
         return 1;
-    float *restrict s0 = room, *restrict s1 = s0 + many;
-    float *restrict s2 = s1 + many, *restrict s3 = s2 + many;
+    float *slope = room + (size_t)ROWS * wide, *peak = slope + (size_t)few * wide;
+    float *restrict s0 = room, *restrict s1 = s0 + wide;
+    float *restrict s2 = s1 + wide, *restrict s3 = s2 + wide;
+    for (int k = 0; k < ROWS * wide; k++)
+        room[k] = -INFINITY;
     for (int b = 0; b < batch; b++) {
         const float *rows = features + (size_t)b * m * few;
         const float *table = coefficients + (size_t)b * few * many;
-        float *slope = gradient + (size_t)b * few * many;
         double sum = 0;
-        for (int k = 0; k < few * many; k++)
+        for (int k = 0; k < few * wide; k++)
             slope[k] = 0.0f;
         for (int i = 0; i < m; i += ROWS) {
             const float *row[ROWS];
-            float top[ROWS], total[ROWS], share[ROWS];
             for (int r = 0; r < ROWS; r++) /* the last rows are repeated to fill the group */
                 row[r] = rows + (size_t)(i + r < m ? i + r : m - 1) * few;
             for (int f = 0; f < few; f++) {
@@ -273,36 +277,49 @@ int log_sum_exp_table(const float *features, const float *coefficients, int batc
                     }
                 }
             }
-            for (int r = 0; r < ROWS; r++) {
-                float *restrict s = room + (size_t)r * many;
+            for (int r = 0; r < ROWS && i + r < m; r++) {
+                float *restrict scores = room + (size_t)r * wide;
                 float most = -INFINITY, added = 0.0f;
-#pragma omp simd reduction(max : most)
-                for (int k = 0; k < many; k++)
-                    most = s[k] > most ? s[k] : most;
-#pragma omp simd reduction(+ : added)
-                for (int k = 0; k < many; k++) {
-                    float t = s[k] - most;
-                    s[k] = exp_negative(t > lowest ? t : lowest);
-                    added += s[k];
+                for (int c = 0; c < blocks; c++) {
+                    const float *restrict s = scores + c * BLOCK;
+                    float here = -INFINITY;
+#pragma omp simd reduction(max : here)
+                    for (int j = 0; j < BLOCK; j++)
+                        here = s[j] > here ? s[j] : here;
+                    peak[c] = here;
+                    most = here > most ? here : most;
                 }
-                top[r] = most;
-                total[r] = added;
-            }
-            for (int r = 0; r < ROWS; r++) {
-                int counts = i + r < m;
-                share[r] = counts ? 1.0f / (total[r] * (float)m) : 0.0f;
-                if (counts)
-                    sum += (double)top[r] + log((double)total[r]);
-            }
-            for (int f = 0; f < few; f++) {
-                float *restrict line = slope + (size_t)f * many;
-                float a0 = row[0][f] * share[0], a1 = row[1][f] * share[1];
-                float a2 = row[2][f] * share[2], a3 = row[3][f] * share[3];
+                for (int c = 0; c < blocks; c++) {
+                    float *restrict s = scores + c * BLOCK;
+                    if (peak[c] <= most + lowest)
+                        continue;
+#pragma omp simd reduction(+ : added)
+                    for (int j = 0; j < BLOCK; j++) {
+                        float t = s[j] - most;
+                        s[j] = t > lowest ? exp_negative(t) : 0.0f;
+                        added += s[j];
+                    }
+                }
+                sum += (double)most + log((double)added);
+                for (int f = 0; f < few; f++) {
+                    float a = row[r][f] / (added * (float)m);
+                    for (int c = 0; c < blocks; c++) {
+                        const float *restrict s = scores + c * BLOCK;
+                        float *restrict line = slope + (size_t)f * wide + c * BLOCK;
+                        if (peak[c] <= most + lowest)
+                            continue;
 #pragma omp simd
-                for (int k = 0; k < many; k++)
-                    line[k] += a0 * s0[k] + a1 * s1[k] + a2 * s2[k] + a3 * s3[k];
+                        for (int j = 0; j < BLOCK; j++)
+                            line[j] += a * s[j];
+                    }
+                }
+                for (int k = many; k < wide; k++)
+                    scores[k] = -INFINITY;
             }
         }
+        for (int f = 0; f < few; f++)
+            for (int k = 0; k < many; k++)
+                gradient[((size_t)b * few + f) * many + k] = slope[(size_t)f * wide + k];
         value[b] = (float)(sum / m);
     }
     free(room);

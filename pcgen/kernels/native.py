@@ -20,8 +20,8 @@ from pcgen.kernels.compiled import call, over_threads
 if TYPE_CHECKING:
     from torch import Tensor
 
-# exp of less would give denormal numbers, whose products are many times slower.
-LOWEST_EXPONENT = -60.0
+# Terms of less than exp(-20) of the largest are left out of a sum: float32 rounds at exp(-17).
+LOWEST_EXPONENT = -20.0
 # Shares of less than exp(-10) of the largest are left out of a softmax over many scores: together
 # they were below a thousandth of it when measured.
 WINDOW = 10.0
