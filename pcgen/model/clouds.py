@@ -178,4 +178,4 @@ class CloudDecoder:
         """Encode clouds (batch, n, dim) in the box frame to latents (batch, latent_dim)."""
         if points.ndim != 3 or points.shape[-1] != self.dim:
             raise InputError(f"points must be (batch, n, {self.dim}), got {tuple(points.shape)}")
-        return self.autoencoder.encode(points.to(self.device)).cpu()
+        return self.autoencoder.refined(points.to(self.device)).cpu()

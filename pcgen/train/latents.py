@@ -193,7 +193,7 @@ def _latents(context: Context, spent: Callable[[], bool]) -> tuple[Latents, dict
             children = maps.of_shapes(chunk, points, draw, blending)
             points_there = staged(children.points, context.device)
             # As the file holds them, so that sampling sees what training saw.
-            z.append(context.group.by_rows(model.encode, points_there).half().cpu())
+            z.append(context.group.by_rows(model.refined, points_there).half().cpu())
             parent.append(clouds.rows[children.parent])
             mirrored.append(children.mirrored)
             symmetry.append(children.symmetry.cpu())
@@ -251,7 +251,7 @@ def _choose_children(context: Context, maps: Maps, model: Autoencoder) -> Choice
         draw = torch.Generator().manual_seed(seed)
         children = maps.of_shapes(rows, min(batch, maps.to.shape[1]), draw, blending)
         parts = [
-            model.draw_base(model.encode(staged(points, context.device)), nature.points, draw)[
+            model.draw_base(model.refined(staged(points, context.device)), nature.points, draw)[
                 1
             ].points.cpu()
             for points in children.points.split(CHUNK)

@@ -128,6 +128,23 @@ def test_the_loss_scores_points_that_were_not_encoded(kind, generator, monkeypat
     assert torch.equal(scored, points[:, 60:])
 
 
+@pytest.mark.parametrize("kind", CODECS)
+def test_refined_latents_are_more_likely_and_keep_their_proportions(kind, generator):
+    model = small_model(generator, kind)
+    points = torch.rand(3, 1200, 3, generator=generator) * torch.tensor([2.0, 1.0, 0.5])
+    again = torch.rand(3, 1200, 3, generator=generator) * torch.tensor([2.0, 1.0, 0.5])
+    with torch.no_grad():  # as its callers work
+        before, after = model.encode(points), model.refined(points)
+        assert torch.equal(after[:, -3:], before[:, -3:])
+        first, second = (model.decode(z).log_likelihood(again) for z in (before, after))
+        assert (second > first + 0.1).all()
+        alone = torch.cat([model.refined(cloud[None]) for cloud in points])
+    assert torch.allclose(alone, after, atol=1e-3)
+    assert not after.requires_grad
+    model.settings = dataclasses.replace(model.settings, refinement=0)
+    assert torch.equal(model.refined(points), model.encode(points))
+
+
 def test_a_latent_without_room_for_a_code_is_refused(generator):
     with pytest.raises(InputError, match="more than the 3"):
         Autoencoder(AutoencoderSettings(encoder="attention", latent_dim=3), torch.zeros(4, 3))
@@ -146,6 +163,7 @@ def test_a_latent_without_room_for_a_code_is_refused(generator):
         ({"scored": 0}, "scored must be at least 1"),
         ({"neighbours": 0}, "neighbours must be at least 1"),
         ({"thickness": 0.0}, "thickness must be positive"),
+        ({"refinement": -1}, "refinement must be at least 0"),
     ],
 )
 def test_settings_that_cannot_be_are_refused_in_words(changes, message):
