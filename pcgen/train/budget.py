@@ -23,8 +23,8 @@ from pcgen.train.loop import SAVE_EVERY_S, LoopSettings
 # Encoding and the couplings count towards the stage that does them, before its loops begin.
 SHARES = {
     "children": 0.07,
-    "autoencoder": 0.46,
-    "base": 0.08,
+    "autoencoder": 0.39,
+    "base": 0.15,
     "latent-flow/teacher": 0.04,
     "latent-flow/student": 0.03,
     "point-flow/teacher": 0.16,

@@ -46,7 +46,7 @@ class BaseSettings:
     """
 
     name: str = "ae-ot"
-    children: int = 8
+    children: int = 6
     most: int = 20_000
     points: int = 2048
     mixed: int = 4
