@@ -172,6 +172,8 @@ class CloudDecoder:
             raise InputError(
                 f"latents must be (batch, {self.latent_dim}), got {tuple(latents.shape)}"
             )
+        if not torch.isfinite(latents).all():
+            raise InputError("latents must be finite numbers, got NaN or infinity")
 
     @torch.no_grad()
     def encode(self, points: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ import torch
 from pcgen import checkpoint
 from pcgen.flow.networks import PointCondition
 from pcgen.latent.mixture import MixtureSamples
+from pcgen.errors import InputError
 from pcgen.model import ShapeModel
 from tests.fuzz.runs import CODE, lay, run_files
 
@@ -52,6 +53,14 @@ def test_each_cloud_of_a_dense_shape_is_even(model):
     for first in (0, 3):
         same = torch.stack(counts[first : first + 3])
         assert int((same.amax(0) - same.amin(0)).max()) <= 1
+
+
+@pytest.mark.parametrize("wrong", [float("nan"), float("inf")])
+def test_latents_that_are_not_finite_are_refused(model, wrong):
+    z = torch.zeros(2, model.latent_dim)
+    z[1, 0] = wrong
+    with pytest.raises(InputError, match="finite numbers, got NaN or infinity"):
+        model.decode(z, points=16)
 
 
 def test_points_are_moved_and_have_unit_normals(model):
