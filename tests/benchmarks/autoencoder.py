@@ -2,7 +2,7 @@
 
 Each is trained as by `pcgen train`, on training shapes and their children, with the same maps, loss
 and batches, for the same processor time. Then shapes are encoded and decoded (by the mixture,
-without a flow). All comparisons are proportion-free:
+without a flow). Codes are refined, as those of a run are. All comparisons are proportion-free:
 
   unseen     Chamfer distance of a reconstructed test shape to an independent sampling of its
              surface, over that of two real samplings: median and 90 % quantile; 1 is perfect
@@ -267,7 +267,7 @@ def _codes(model: Autoencoder, clouds: Clouds) -> Tensor:
 
     with torch.no_grad():
         parts = torch.from_numpy(clouds).float().split(32)
-        return torch.cat([model.encode(part) for part in parts])
+        return torch.cat([model.refined(part) for part in parts])
 
 
 def _decoded(model: Autoencoder, z: Tensor, draw: Any) -> Clouds:

@@ -150,7 +150,7 @@ def _starts(
 
     draw = torch.Generator().manual_seed(seed)
     with torch.no_grad():
-        z = torch.cat([model.encode(part) for part in clouds.split(32)])
+        z = torch.cat([model.refined(part) for part in clouds.split(32)])
         mixture, start = model.draw_base(z, points, draw)
         condition = PointCondition.of(mixture, start, model.local(z, start.part), neighbours)
     return start.points, condition
