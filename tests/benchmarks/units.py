@@ -44,7 +44,7 @@ def measure(preset: str, seed: int) -> dict[str, Any]:
         model, generator = load_autoencoder(context), torch.Generator().manual_seed(seed)
         drawn = clouds.points[:CLOUDS, : settings.base.points]
         with torch.no_grad():
-            encode = cpu(lambda: model.encode(drawn)) / len(drawn)
+            encode = cpu(lambda: model.refined(drawn)) / len(drawn)
         # Coupling draws from all shapes; the first pair pays for opening, the rest are alike.
         couple = cpu(lambda: point_flow.couple(context, model), 1) / settings.point_flow.pairs
         shapes = ShapeModel.load(run.path)
