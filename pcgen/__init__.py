@@ -26,7 +26,7 @@ remote
 checkpoint, runtime,   tensors on disk without pickle; threads, memory, devices; the content of
 runfile, processes,    a run directory; the processes that torchrun started; work divided over
 jobs                   worker processes, on this machine or a Ray cluster
-kernels                nearest neighbours, affine argmax, Chamfer: dense, KeOps, KD-tree, PyTorch3D
+kernels                nearest neighbours, affine argmax, Chamfer, likelihoods, by several backends
 shapes                 mesh and cloud files, data-set layouts, surface sampling, the data store
 transport, distances   optimal transport: exact and stochastic semi-discrete, extended map, ...;
                        distances between clouds, and the nearest training shapes

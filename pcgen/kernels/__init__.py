@@ -240,6 +240,15 @@ def mean_log_sum_exp(
     Returns:
         values (batch,) and their gradients in the coefficients (batch, F, K).
     """
+    if (
+        features.ndim != 3
+        or coefficients.ndim != 3
+        or features.shape[::2] != (coefficients.shape[:2])
+    ):
+        raise InputError(
+            "features must be (batch, m, F) and coefficients (batch, F, K), got "
+            f"{tuple(features.shape)} and {tuple(coefficients.shape)}"
+        )
     if backend == "auto":
         backend = choose_backend("mean_log_sum_exp", features, coefficients, 1)
     return _kernel(backend, "mean_log_sum_exp")(features, coefficients)

@@ -19,7 +19,7 @@ PADDED = 16
 class PooledFeatures(torch.autograd.Function):
     """See :func:`pcgen.kernels.pooled_features`; for points (patches, k, dim).
 
-    Hidden features are computed again for the gradient, which takes less time than to read them.
+    Hidden features are computed again for the gradient, which is faster than storing them.
     """
 
     @staticmethod

@@ -49,8 +49,8 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 
     settings = preset(args.preset)
     check_batches(settings, Execution(accumulate=2 * args.accumulate))
-    # A device makes no copies in the layout of oneDNN, whose bytes are not known either, and holds
-    # all features of all points.
+    # A device does not use the layout of oneDNN, whose bytes are unknown. It holds all features of
+    # all points.
     with (
         tempfile.TemporaryDirectory() as folder,
         patch.object(networks, "ONE_DNN", False),

@@ -65,6 +65,12 @@ def test_mean_log_sum_exp_refuses_what_it_would_round():
         )
 
 
+@pytest.mark.parametrize("table", [(1, 3, 4), (2, 2, 4), (3, 4)])
+def test_mean_log_sum_exp_refuses_tables_of_other_sizes(table):
+    with pytest.raises(InputError, match=r"features must be \(batch, m, F\)"):
+        kernels.mean_log_sum_exp(torch.zeros(2, 5, 3), torch.zeros(*table))
+
+
 def test_the_lowest_index_wins_a_tie():
     x, y = torch.zeros(1, 5, 3), torch.ones(1, 300, 3)
     assert (kernels.nearest(x, y, backend="native")[1] == 0).all()
