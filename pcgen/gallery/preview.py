@@ -129,7 +129,7 @@ class Preview:
         known = clouds[rows][:, : context.run.settings.autoencoder.points]
         if not self._training:
             self._training = [_picture(one[:POINTS].numpy(), "training") for one in known]
-        z = model.encode(known.to(context.device))
+        z = model.refined(known.to(context.device))
         _, drawn = model.draw_base(z, POINTS, _generator(context))
         made = [_picture(one.cpu().numpy()) for one in drawn.points]
         pairs = [render.pair(*two) for two in zip(self._training, made, strict=True)]

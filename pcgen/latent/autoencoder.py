@@ -36,8 +36,8 @@ CODECS = ("patches", "tokens", *ENCODERS)
 FLATTEST = FLAT
 # Factor of the log extents in a latent, so that they vary about as much as the code.
 EXTENT_SCALE = 2.0
-# Of the refinement: its first rate, which falls linearly to zero, the decay of Adam's two averages,
-# and points per step. Twice the points are twice as slow and gain less than twice the steps.
+# Refinement: the first learning rate, which falls linearly; the decays of Adam's averages; points
+# per step. With twice the points a step takes twice as long and gains less than a second step.
 REFINE_RATE, REFINE_DECAYS, REFINE_POINTS = 0.05, (0.8, 0.95), 512
 
 
@@ -64,7 +64,7 @@ class AutoencoderSettings:
         reach: maximum distance of a start from its component's centre, in standard deviations.
         fuzz: noise of a sampled point about its component, relative to the thickness. The
             likelihood needs the thickness, but sampling with all of it blurs generated clouds.
-        refinement: gradient steps of :meth:`Autoencoder.refined`.
+        refinement: gradient steps of :meth:`Autoencoder.refined`; 0 in runs from before.
     """
 
     encoder: str = "patches"
@@ -84,7 +84,7 @@ class AutoencoderSettings:
     prune: float = 0.03
     reach: float = 1.5
     fuzz: float = 0.3
-    refinement: int = 24
+    refinement: int = 0
 
     def __post_init__(self) -> None:
         sizes = (
@@ -242,24 +242,37 @@ class Autoencoder(nn.Module):
         return self._encode(points, proportions(points))
 
     def refined(self, points: Tensor) -> Tensor:
-        """Encode clouds as :meth:`encode`, then move the latents (batch, latent_dim) by gradient
-        steps towards the likelihood of the points.
+        """Encode clouds as :meth:`encode`, then improve the latents (batch, latent_dim) by gradient
+        steps (Adam) that increase the likelihood of the points.
 
         The encoder alone uses half of the precision that the decoder has: see
-        docs/notes/local-codes.md. Rows do not depend on each other, nor on random numbers.
+        docs/notes/local-codes.md. Clouds of fewer points than the encoder is trained with are only
+        encoded: the steps would fit gaps between their points. Rows do not depend on each other,
+        and the order of the points hardly matters, as each step takes others, chosen once.
         Source: Kim et al., Semi-Amortized Variational Autoencoders, 2018.
         """
-        z, steps = self.encode(points).detach().requires_grad_(), self.settings.refinement
-        adam = torch.optim.Adam([z], betas=REFINE_DECAYS)
-        stride = max(1, points.shape[1] // REFINE_POINTS)
-        for step in range(steps):
-            adam.param_groups[0]["lr"] = REFINE_RATE * (1 - step / steps)
-            with torch.enable_grad():
+        count, steps = points.shape[1], self.settings.refinement
+        if not steps or count < self.settings.points:
+            return self.encode(points)
+        order = torch.randperm(count, generator=Generator().manual_seed(0))
+        stride = max(1, count // REFINE_POINTS)
+        first, second = REFINE_DECAYS
+        # torch.optim would import torch's compiler, which takes a second.
+        with torch.inference_mode(False), torch.enable_grad():
+            points = points.clone()[:, staged(order, points.device)]
+            z = self.encode(points).detach()
+            mean, square = torch.zeros_like(z), torch.zeros_like(z)
+            for step in range(steps):
+                z.requires_grad_()
                 loss = -self.decode(z).log_likelihood(points[:, step % stride :: stride]).sum()
-            (z.grad,) = torch.autograd.grad(loss, z)
-            z.grad[:, z.shape[1] - self.dim :] = 0  # proportions are known
-            adam.step()
-        return z.detach()
+                (slope,) = torch.autograd.grad(loss, z)
+                slope[:, z.shape[1] - self.dim :] = 0  # proportions are known
+                mean = first * mean + (1 - first) * slope
+                square = second * square + (1 - second) * slope.square()
+                size = (square / (1 - second ** (step + 1))).sqrt() + 1e-8
+                rate = REFINE_RATE * (1 - step / steps) / (1 - first ** (step + 1))
+                z = z.detach() - rate * mean / size
+        return z
 
     def decode(self, z: Tensor) -> MixtureBatch:
         """Decode (batch, latent_dim) to the mixtures whose likelihood the training maximises."""

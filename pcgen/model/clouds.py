@@ -36,6 +36,8 @@ class DecodedClouds:
     trace: Tensor | None = None
 
 
+ENCODED = 16
+"""Clouds that are encoded at once."""
 MOST_CLOUD_POINTS = 2**17
 """Upper limit on the points of a flow's cloud; a damaged run may state any number."""
 
@@ -177,7 +179,9 @@ class CloudDecoder:
 
     @torch.no_grad()
     def encode(self, points: Tensor) -> Tensor:
-        """Encode clouds (batch, n, dim) in the box frame to latents (batch, latent_dim)."""
+        """Encode clouds (batch, n, dim) in the box frame to refined latents (batch, latent_dim)."""
         if points.ndim != 3 or points.shape[-1] != self.dim:
             raise InputError(f"points must be (batch, n, {self.dim}), got {tuple(points.shape)}")
-        return self.autoencoder.refined(points.to(self.device)).cpu()
+        # Few at a time: each step of the refinement keeps a megabyte for a shape.
+        parts = [self.autoencoder.refined(part.to(self.device)) for part in points.split(ENCODED)]
+        return torch.cat(parts).cpu()

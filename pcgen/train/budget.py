@@ -19,8 +19,9 @@ from pcgen.files import parse_json, read_text, write_json
 from pcgen.processes import ALONE, Group
 from pcgen.train.loop import SAVE_EVERY_S, LoopSettings
 
-# Shares of the budget of each part, in order, chosen by hand from learning curves on two cores.
-# Encoding and the couplings count towards the stage that does them, before its loops begin.
+# Shares of the budget of each part, in order, chosen by hand from learning curves on two cores. The
+# base has much, as a latent is refined for 45 ms. Encoding and the couplings count towards the
+# stage that does them, before its loops begin.
 SHARES = {
     "children": 0.07,
     "autoencoder": 0.39,

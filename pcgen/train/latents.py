@@ -42,7 +42,7 @@ PLAIN_SECONDS = 30.0
 """For both transports, of one core, if steps are counted and not the time."""
 FIT_SHARE = 1 / 3
 """The base's share of the time of both transports, as its noise costs nothing to sample."""
-FEWEST = 0.1
+FEWEST = 0.3
 """The share of the stage's time that encoding leaves to the transports at least."""
 IN_ORDER, FEWEST_OF_MANY = 2048, 0.5
 """Of at most this many shapes, equally many children are encoded each. More are taken in random

@@ -11,6 +11,9 @@ from pcgen.flow.characteristic import StudentSettings
 from pcgen.latent.autoencoder import AutoencoderSettings
 from pcgen.train.loop import LoopSettings
 
+REFINEMENT = 24
+"""Steps that refine a latent, see :class:`pcgen.latent.autoencoder.AutoencoderSettings`."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class ChildrenSettings:
@@ -144,7 +147,9 @@ class Settings:
     """
 
     children: ChildrenSettings = field(default_factory=ChildrenSettings)
-    autoencoder: AutoencoderSettings = field(default_factory=AutoencoderSettings)
+    autoencoder: AutoencoderSettings = field(
+        default_factory=lambda: AutoencoderSettings(refinement=REFINEMENT)
+    )
     autoencoder_loop: LoopSettings = field(
         default_factory=lambda: LoopSettings(steps=8000, batch=8, rate=3e-3)
     )
@@ -170,6 +175,7 @@ def _cpu_tiny() -> Settings:
             parts=32,
             points=256,
             scored=256,
+            refinement=REFINEMENT,
         ),
         autoencoder_loop=dataclasses.replace(loop, rate=3e-3),
         base=BaseSettings(children=3, points=512, tolerance=0.2, coordinates=16),
@@ -191,7 +197,12 @@ def _gpu() -> Settings:
     flow = LoopSettings(steps=100_000, batch=512, rate=5e-4, average=0.9999)
     return Settings(
         autoencoder=AutoencoderSettings(
-            patch_width=256, latent_dim=256, width=1024, parts=512, points=2048
+            patch_width=256,
+            latent_dim=256,
+            width=1024,
+            parts=512,
+            points=2048,
+            refinement=REFINEMENT,
         ),
         autoencoder_loop=LoopSettings(steps=100_000, batch=128, rate=5e-4, average=0.9999),
         base=BaseSettings(children=4, most=200_000, coordinates=256, tolerance=0.02),

@@ -134,15 +134,34 @@ def test_refined_latents_are_more_likely_and_keep_their_proportions(kind, genera
     points = torch.rand(3, 1200, 3, generator=generator) * torch.tensor([2.0, 1.0, 0.5])
     again = torch.rand(3, 1200, 3, generator=generator) * torch.tensor([2.0, 1.0, 0.5])
     with torch.no_grad():  # as its callers work
-        before, after = model.encode(points), model.refined(points)
+        before = model.encode(points)
+        assert torch.equal(model.refined(points), before)  # a run from before
+        model.settings = dataclasses.replace(model.settings, refinement=24)
+        after = model.refined(points)
         assert torch.equal(after[:, -3:], before[:, -3:])
         first, second = (model.decode(z).log_likelihood(again) for z in (before, after))
         assert (second > first + 0.1).all()
         alone = torch.cat([model.refined(cloud[None]) for cloud in points])
     assert torch.allclose(alone, after, atol=1e-3)
     assert not after.requires_grad
-    model.settings = dataclasses.replace(model.settings, refinement=0)
-    assert torch.equal(model.refined(points), model.encode(points))
+    with torch.inference_mode():
+        assert torch.allclose(model.refined(points), after, atol=1e-3)
+    few = points[:, : model.settings.points - 1]
+    assert torch.equal(model.refined(few), model.encode(few))
+
+
+def test_points_of_a_scan_are_refined_as_in_any_order(generator):
+    """Every 4th point of these rows of 4 would lie on one line."""
+    model = small_model(generator, "patches")
+    model.settings = dataclasses.replace(model.settings, refinement=24)
+    along, across = torch.linspace(-1, 1, 512), torch.linspace(-1, 1, 4)
+    scan = torch.cartesian_prod(along, across, torch.zeros(1))[None]
+    mixed = scan[:, torch.randperm(2048, generator=generator)]
+    with torch.no_grad():
+        first, second = (
+            model.decode(model.refined(cloud)).log_likelihood(scan) for cloud in (scan, mixed)
+        )
+    assert abs(float(first - second)) < 0.05
 
 
 def test_a_latent_without_room_for_a_code_is_refused(generator):

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from pcgen import checkpoint
+from pcgen.errors import InputError
 from pcgen.flow.networks import PointCondition
 from pcgen.latent.mixture import MixtureSamples
-from pcgen.errors import InputError
 from pcgen.model import ShapeModel
 from tests.fuzz.runs import CODE, lay, run_files
 

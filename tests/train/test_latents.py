@@ -90,7 +90,7 @@ def test_a_base_ends_by_the_clock_too(clock, tmp_path, capsys, monkeypatch):
     assert coupling.potential.isfinite().all()
 
 
-@pytest.mark.parametrize(("shapes", "share"), [(60, 0.9), (3000, 0.5)])
+@pytest.mark.parametrize(("shapes", "share"), [(60, 0.7), (3000, 0.5)])
 def test_encoding_leaves_time_to_the_transports(clock, tmp_path, monkeypatch, shapes, share):
     asked, encoded = [], stage._latents
 
