@@ -70,6 +70,16 @@ class Children:
     def __len__(self) -> int:
         return len(self.points)
 
+    def with_mirror_images(self) -> Tensor:
+        """The points (count, 2n, 3), followed by their images along one axis of symmetry.
+
+        Children without symmetry repeat their points. Gaps between few points are not parts of a
+        surface, and an image fills most of them.
+        """
+        first = self.symmetry & (self.symmetry.cumsum(1) == 1)
+        sign = torch.where(first, -1.0, 1.0).to(self.points)
+        return torch.cat([self.points, self.points * sign[:, None]], 1)
+
 
 @dataclass(frozen=True)
 class MatchedClouds:

@@ -191,7 +191,7 @@ def _latents(context: Context, spent: Callable[[], bool]) -> tuple[Latents, dict
     with progress.bar("encoding", each * len(shapes)) as bar:
         for chunk in rounds(shapes, each, spent):
             children = maps.of_shapes(chunk, points, draw, blending)
-            points_there = staged(children.points, context.device)
+            points_there = staged(children.with_mirror_images(), context.device)
             # As the file holds them, so that sampling sees what training saw.
             z.append(context.group.by_rows(model.refined, points_there).half().cpu())
             parent.append(clouds.rows[children.parent])
@@ -254,7 +254,7 @@ def _choose_children(context: Context, maps: Maps, model: Autoencoder) -> Choice
             model.draw_base(model.refined(staged(points, context.device)), nature.points, draw)[
                 1
             ].points.cpu()
-            for points in children.points.split(CHUNK)
+            for points in children.with_mirror_images().split(CHUNK)
         ]
         return torch.cat(parts)
 

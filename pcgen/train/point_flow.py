@@ -140,7 +140,7 @@ def couple(context: Context, model: Autoencoder) -> CoupledClouds:
             drawn = staged(drawn, context.device)
             up = None if up is None else staged(up, context.device)
             whole, up = augment(drawn, settings.augment, draw, up)
-            z = model.noisy(context.group.by_rows(model.refined, whole[:, :points]), draw)
+            z = model.noisy(context.group.by_rows(model.refined, whole), draw)
             mixture, start = model.draw_base(z, points, draw)
             if not torch.isfinite(start.points).all():
                 raise TrainingError(
