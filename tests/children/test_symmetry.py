@@ -5,7 +5,7 @@ import torch
 
 from pcgen.children import BlendSettings
 from pcgen.children.clouds import Clouds
-from pcgen.children.drawing import MatchedClouds
+from pcgen.children.drawing import Children, MatchedClouds
 from pcgen.children.frames import Stretch
 from pcgen.distances.novelty import two_draw_distances
 from pcgen.distances.tables import Work
@@ -87,3 +87,14 @@ def test_a_symmetric_shape_has_children_with_symmetric_partners_only(tmp_path, g
     first, second = parent.T
     assert (second[first >= 3] >= 3).all()
     assert (second[first < 3] >= 3).any()
+
+
+def test_mirror_images_are_of_one_axis_of_symmetry_and_follow_the_points(generator):
+    points = torch.rand(4, 10, 3, generator=generator)
+    symmetry = torch.tensor([[True, False, False], [False, True, True], [False] * 3, [True] * 3])
+    nothing = torch.zeros(4, 2)
+    children = Children(points, None, nothing.long(), nothing.bool(), symmetry)
+    doubled = children.with_mirror_images()
+    assert torch.equal(doubled[:, :10], points)
+    signs = torch.tensor([[-1, 1, 1], [1, -1, 1], [1, 1, 1], [-1, 1, 1]])
+    assert torch.equal(doubled[:, 10:], points * signs[:, None])
