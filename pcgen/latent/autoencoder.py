@@ -82,7 +82,7 @@ class AutoencoderSettings:
     points: int = 1536
     scored: int = 512
     prune: float = 0.03
-    reach: float = 1.5
+    reach: float = 2.0
     fuzz: float = 0.3
     refinement: int = 0
 
