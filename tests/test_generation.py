@@ -94,15 +94,14 @@ def test_equal_seeds_give_equal_shapes_and_others_do_not(run, tmp_path):
 
 
 def test_samples_with_symmetric_parents_are_symmetric(run):
-    """Boxes equal their mirror images along every axis; decoded, they do not."""
+    """Boxes equal their mirror images along every axis, so half of their points are reflected."""
     model = ShapeModel.load(run)
     drawn = model.draw(5, seed=0)
     assert drawn.symmetry.all()
     plain = model.sample(5, seed=0, points=4096, symmetric=False).points
     even = model.sample(5, seed=0, points=4096).points
     assert np.array_equal(np.abs(plain), np.abs(even))
-    lopsided = [np.abs(clouds.mean(1)).mean() for clouds in (plain, even)]
-    assert lopsided[1] < lopsided[0] / 2
+    assert np.allclose((plain != even).mean(1), 0.5, atol=0.01)
     parallel = generate(model, 20, seed=0, points=64, workers=2)
     assert np.allclose(parallel.points, model.sample(20, seed=0, points=64).points, atol=1e-5)
 
@@ -216,7 +215,7 @@ def test_a_budget_ends_a_loop_by_the_clock_and_the_rest_stays(dataset, tmp_path)
     )  # fmt: skip
     folder = tmp_path / "run" / "autoencoder"
     given = json.loads((folder / "plan.json").read_text())["seconds"]
-    assert 1 < given < 6
+    assert 0.7 < given < 6  # at least a third of its share
     last = read_metrics(folder)[-1]
     assert last["seconds"] >= round(given, 2)  # as it is written
     assert json.loads((folder / "clock.json").read_text())["seconds"] >= last["seconds"]
