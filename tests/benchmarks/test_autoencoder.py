@@ -55,7 +55,7 @@ class Perfect:
 
     latent_dim = 3 * 256
 
-    def encode(self, points):
+    def refined(self, points):
         return points.flatten(1)
 
     def draw_base(self, z, count, draw):
