@@ -79,8 +79,7 @@ def _run_latents(run: str) -> tuple[Tensor, Tensor]:
     def encoded(split: str) -> Tensor:
         rows = dataset.select(split=split, categories=model.categories)
         clouds = torch.from_numpy(dataset.points(rows, count, part="first"))
-        z = torch.cat([model.encode(part) for part in clouds.split(64)])
-        return model.known.coordinates(z)
+        return model.known.coordinates(model.encode(clouds))
 
     return encoded("train"), encoded("test")
 

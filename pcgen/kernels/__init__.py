@@ -240,11 +240,8 @@ def mean_log_sum_exp(
     Returns:
         values (batch,) and their gradients in the coefficients (batch, F, K).
     """
-    if (
-        features.ndim != 3
-        or coefficients.ndim != 3
-        or features.shape[::2] != (coefficients.shape[:2])
-    ):
+    ranks = features.ndim, coefficients.ndim
+    if ranks != (3, 3) or features.shape[::2] != coefficients.shape[:2]:
         raise InputError(
             "features must be (batch, m, F) and coefficients (batch, F, K), got "
             f"{tuple(features.shape)} and {tuple(coefficients.shape)}"

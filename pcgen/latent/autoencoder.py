@@ -259,7 +259,7 @@ class Autoencoder(nn.Module):
         first, second = REFINE_DECAYS
         # torch.optim would import torch's compiler, which takes a second.
         with torch.inference_mode(False), torch.enable_grad():
-            points = points.clone()[:, staged(order, points.device)]
+            points = points[:, staged(order, points.device)]
             z = self.encode(points).detach()
             mean, square = torch.zeros_like(z), torch.zeros_like(z)
             for step in range(steps):

@@ -11,8 +11,8 @@ from pcgen.flow.characteristic import StudentSettings
 from pcgen.latent.autoencoder import AutoencoderSettings
 from pcgen.train.loop import LoopSettings
 
-REFINEMENT = 24
-"""Steps that refine a latent, see :class:`pcgen.latent.autoencoder.AutoencoderSettings`."""
+AUTOENCODER = AutoencoderSettings(refinement=24)
+"""The presets change its sizes. A stored run from before refinement has none."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,9 +147,7 @@ class Settings:
     """
 
     children: ChildrenSettings = field(default_factory=ChildrenSettings)
-    autoencoder: AutoencoderSettings = field(
-        default_factory=lambda: AutoencoderSettings(refinement=REFINEMENT)
-    )
+    autoencoder: AutoencoderSettings = AUTOENCODER
     autoencoder_loop: LoopSettings = field(
         default_factory=lambda: LoopSettings(steps=8000, batch=8, rate=3e-3)
     )
@@ -166,7 +164,8 @@ def _cpu_tiny() -> Settings:
     maps = MapSettings(points=512, farthest=8, per_shape=2)
     return Settings(
         children=ChildrenSettings(maps=maps),
-        autoencoder=AutoencoderSettings(
+        autoencoder=dataclasses.replace(
+            AUTOENCODER,
             levels=4,
             code=8,
             patch_width=32,
@@ -175,7 +174,6 @@ def _cpu_tiny() -> Settings:
             parts=32,
             points=256,
             scored=256,
-            refinement=REFINEMENT,
         ),
         autoencoder_loop=dataclasses.replace(loop, rate=3e-3),
         base=BaseSettings(children=3, points=512, tolerance=0.2, coordinates=16),
@@ -196,13 +194,8 @@ def _gpu() -> Settings:
     # point flow 4.3, of which each of the 64 clouds takes 0.07; --accumulate holds fewer at once.
     flow = LoopSettings(steps=100_000, batch=512, rate=5e-4, average=0.9999)
     return Settings(
-        autoencoder=AutoencoderSettings(
-            patch_width=256,
-            latent_dim=256,
-            width=1024,
-            parts=512,
-            points=2048,
-            refinement=REFINEMENT,
+        autoencoder=dataclasses.replace(
+            AUTOENCODER, patch_width=256, latent_dim=256, width=1024, parts=512, points=2048
         ),
         autoencoder_loop=LoopSettings(steps=100_000, batch=128, rate=5e-4, average=0.9999),
         base=BaseSettings(children=4, most=200_000, coordinates=256, tolerance=0.02),
