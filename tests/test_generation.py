@@ -145,11 +145,11 @@ def test_the_trace_begins_at_the_base_and_ends_at_the_points(run):
 
 
 def test_an_interpolation_begins_and_ends_at_its_seeds(run, tmp_path):
-    path = pipeline.interpolate(run, tmp_path / "i.npz", frames=5, seeds=(1, 2), points=128)
+    path = pipeline.interpolate(run, tmp_path / "i.npz", frames=5, seeds=(0, 3), points=128)
     assert path.points.shape == (5, 128, 3)
     steps = np.abs(np.diff(path.points, axis=0)).mean(axis=(1, 2))
     whole = np.abs(path.points[-1] - path.points[0]).mean()
-    assert steps.max() < 1.5 * whole  # details change with the cell, at once
+    assert steps.max() < whole
 
 
 def test_training_again_changes_nothing(run, dataset):
@@ -210,12 +210,12 @@ def test_duplicates_only_train_without_normals(tmp_path):
 
 def test_a_budget_ends_a_loop_by_the_clock_and_the_rest_stays(dataset, tmp_path):
     pipeline.train(
-        dataset, tmp_path / "run", preset="cpu-tiny", budget_minutes=0.1, threads=1,
+        dataset, tmp_path / "run", preset="cpu-tiny", budget_minutes=0.15, threads=1,
         stage="autoencoder",
     )  # fmt: skip
     folder = tmp_path / "run" / "autoencoder"
     given = json.loads((folder / "plan.json").read_text())["seconds"]
-    assert 0.7 < given < 6  # at least a third of its share
+    assert 1 < given < 6
     last = read_metrics(folder)[-1]
     assert last["seconds"] >= round(given, 2)  # as it is written
     assert json.loads((folder / "clock.json").read_text())["seconds"] >= last["seconds"]
