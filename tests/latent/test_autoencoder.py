@@ -151,12 +151,12 @@ def test_refined_latents_are_more_likely_and_keep_their_proportions(kind, genera
 
 
 def test_points_of_a_scan_are_refined_as_in_any_order(generator):
-    """Every 4th point of these rows of 4 would lie on one line."""
+    """Every 64th point of these rows of 64 lies on one line, and 24 steps would see 24 lines."""
     model = small_model(generator, "patches")
     model.settings = dataclasses.replace(model.settings, refinement=24)
-    along, across = torch.linspace(-1, 1, 512), torch.linspace(-1, 1, 4)
+    along, across = torch.linspace(-1, 1, 512), torch.linspace(-1, 1, 64)
     scan = torch.cartesian_prod(along, across, torch.zeros(1))[None]
-    mixed = scan[:, torch.randperm(2048, generator=generator)]
+    mixed = scan[:, torch.randperm(scan.shape[1], generator=generator)]
     with torch.no_grad():
         first, second = (
             model.decode(model.refined(cloud)).log_likelihood(scan) for cloud in (scan, mixed)
