@@ -41,8 +41,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--independent",
         action="store_true",
-        help="sample shapes independently; by default, a set is stratified over the cells of the "
-        "base, so that a small set holds no near-duplicates",
+        help="sample shapes independently; by default, a set is stratified over the training "
+        "shapes, so that in a small set no two have a parent in common",
     )
     parser.add_argument(
         "--as-decoded",

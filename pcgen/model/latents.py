@@ -60,7 +60,7 @@ class LatentSampler:
         self._coupling, latents = coupling.on_device(device), coupling.latents
         self.dim = latents.axes.shape[1]
         self._label = latents.label
-        self._shape = torch.unique(latents.parent[:, 0], return_inverse=True)[1]
+        self._parents = torch.unique(latents.parent, return_inverse=True)[1]
         sizes = config["settings"]["latent_flow"]
         classes = len(self.categories) if self.conditional else 0
         self._networks = FlowNetworks(
@@ -88,7 +88,8 @@ class LatentSampler:
     ) -> LatentSamples:
         """Sample the base, then integrate the latent flow.
 
-        With ``even``, the samples are stratified over the cells rather than independent, see
+        With ``even``, the samples are stratified over the parents of the cells rather than
+        independent: in a small set no two have a parent in common, see
         :class:`~pcgen.transport.StratifiedSampler`. A category is sampled by rejection: only base
         points are kept whose cell, under the semi-discrete map, has that category. This is exact,
         and works the same way for every base.
@@ -143,7 +144,7 @@ class LatentSampler:
         wanted = torch.ones(len(self._label), dtype=torch.bool)
         if category is not None:
             wanted = self._label == self.categories.index(category)
-        visits = StratifiedSampler(torch.bincount(self._shape, wanted.double()))
+        visits = StratifiedSampler(wanted.double(), self._parents)
         kept: list[Tensor] = []
         cells: list[Tensor] = []
         have = 0
@@ -160,7 +161,7 @@ class LatentSampler:
             x, cell = x[fits], cell[fits]
             empty = 0 if len(x) else empty + 1
             if even:
-                taken = visits.keep(self._shape[cell])
+                taken = visits.keep(cell)
                 x, cell = x[taken], cell[taken]
             kept.append(x)
             cells.append(cell)

@@ -1,20 +1,18 @@
 """Stratified sampling: small sets that cover the cells of a transport evenly.
 
-Independent samples repeat cells. Here a sample is skipped while its cell has had more than its
-share, so each cell receives its mass up to one sample even in a small set. Cells of equal mass are
-interchangeable, so every single sample still has the distribution of the source; the samples of a
-set are merely no longer independent.
+Independent samples repeat cells, and cells that have something in common, like two children of one
+shape. Such cells form a group. A sample is skipped while one of its groups has had its share,
+rounded up, so a small set meets each group at most once and a larger one meets it in proportion to
+its mass. The samples of a set are therefore not independent, while in the long run they have the
+distribution of the source.
 """
 
 from __future__ import annotations
 
 import math
 
+import torch
 from torch import Tensor
-
-HEADROOM = 2.0
-"""A cell may get this many times its share, plus one sample. Then at most every second sample is
-skipped on average; without headroom, a round would wait for its last cell."""
 
 PATIENCE = 64
 """After this many consecutive skipped samples the next is kept: the source then reaches too few of
@@ -25,23 +23,35 @@ class StratifiedSampler:
     """Counts samples per group of cells and decides which samples to keep.
 
     Args:
-        mass: (groups,) non-negative masses, which are normalised.
+        mass: (cells,) non-negative masses, which are normalised.
+        groups: (cells, k) int64, the groups of each cell, repeated if it has fewer than k; by
+            default each cell is a group.
     """
 
-    def __init__(self, mass: Tensor) -> None:
-        self._share = (HEADROOM * mass.double() / mass.double().sum()).tolist()
-        self._visits = [0] * len(mass)
+    def __init__(self, mass: Tensor, groups: Tensor | None = None) -> None:
+        if groups is None:
+            groups = torch.arange(len(mass))[:, None]
+        self._groups = [sorted(set(row)) for row in groups.tolist()]
+        share = [0.0] * (1 + int(groups.max()))
+        total = float(mass.double().sum())
+        for row, part in zip(self._groups, mass.tolist(), strict=True):
+            for group in row:
+                share[group] += part / total
+        self._share = share
+        self._visits = [0] * len(share)
         self._kept = self._passed = 0
 
-    def keep(self, groups: Tensor) -> list[int]:
-        """Indices of the samples to keep, given the groups (n,) int64 of the next samples."""
+    def keep(self, cells: Tensor) -> list[int]:
+        """Indices of the samples to keep, given the cells (n,) int64 of the next samples."""
         positions = []
-        for position, group in enumerate(groups.tolist()):
-            allowed = 1 + math.floor(self._kept * self._share[group])
-            if self._visits[group] >= allowed and self._passed < PATIENCE:
+        for position, cell in enumerate(cells.tolist()):
+            groups = self._groups[cell]
+            full = any(self._visits[g] > math.floor(self._kept * self._share[g]) for g in groups)
+            if full and self._passed < PATIENCE:
                 self._passed += 1
                 continue
-            self._visits[group] += 1
+            for group in groups:
+                self._visits[group] += 1
             self._kept += 1
             self._passed = 0
             positions.append(position)
