@@ -241,7 +241,7 @@ class Autoencoder(nn.Module):
         """Encode clouds (batch, n, dim) in the box frame, any n, to (batch, latent_dim)."""
         return self._encode(points, proportions(points))
 
-    def refined(self, points: Tensor) -> Tensor:
+    def refined(self, points: Tensor, factor: int = 1) -> Tensor:
         """Encode clouds as :meth:`encode`, then improve the latents (batch, latent_dim) by gradient
         steps (Adam) that increase the likelihood of the points.
 
@@ -250,8 +250,12 @@ class Autoencoder(nn.Module):
         encoded: the steps would fit gaps between their points. Rows do not depend on each other,
         and the order of the points hardly matters, as each step takes others, chosen once.
         Source: Kim et al., Semi-Amortized Variational Autoencoders, 2018.
+
+        Args:
+            points: (batch, n, dim) in the box frame. factor: takes this many times the steps of the
+                settings.
         """
-        count, steps = points.shape[1], self.settings.refinement
+        count, steps = points.shape[1], factor * self.settings.refinement
         if not steps or count < self.settings.points:
             return self.encode(points)
         order = torch.randperm(count, generator=Generator().manual_seed(0))

@@ -38,6 +38,9 @@ class DecodedClouds:
 
 ENCODED = 16
 """Clouds that are encoded at once."""
+REFINED, MOST_REFINED = 2048, 4
+"""The steps that refine a latent in the training are enough for this many points. More points are
+worth more steps, up to this many times as many; see docs/notes/local-codes.md."""
 MOST_CLOUD_POINTS = 2**17
 """Upper limit on the points of a flow's cloud; a damaged run may state any number."""
 
@@ -182,6 +185,10 @@ class CloudDecoder:
         """Encode clouds (batch, n, dim) in the box frame to refined latents (batch, latent_dim)."""
         if points.ndim != 3 or points.shape[-1] != self.dim:
             raise InputError(f"points must be (batch, n, {self.dim}), got {tuple(points.shape)}")
+        factor = min(MOST_REFINED, max(1, points.shape[1] // REFINED))
         # Few at a time: each step of the refinement keeps a megabyte for a shape.
-        parts = [self.autoencoder.refined(part.to(self.device)) for part in points.split(ENCODED)]
+        parts = [
+            self.autoencoder.refined(part.to(self.device), factor)
+            for part in points.split(ENCODED)
+        ]
         return torch.cat(parts).cpu()
