@@ -188,7 +188,6 @@ class CloudDecoder:
         factor = min(MOST_REFINED, max(1, points.shape[1] // REFINED))
         # Few at a time: each step of the refinement keeps a megabyte for a shape.
         parts = [
-            self.autoencoder.refined(part.to(self.device), factor)
-            for part in points.split(ENCODED)
+            self.autoencoder.refined(part.to(self.device), factor) for part in points.split(ENCODED)
         ]
         return torch.cat(parts).cpu()

@@ -29,23 +29,20 @@ class StratifiedSampler:
     """
 
     def __init__(self, mass: Tensor, groups: Tensor | None = None) -> None:
-        if groups is None:
-            groups = torch.arange(len(mass))[:, None]
-        self._groups = [sorted(set(row)) for row in groups.tolist()]
-        share = [0.0] * (1 + int(groups.max()))
-        total = float(mass.double().sum())
-        for row, part in zip(self._groups, mass.tolist(), strict=True):
-            for group in row:
-                share[group] += part / total
-        self._share = share
-        self._visits = [0] * len(share)
+        self._groups = torch.arange(len(mass))[:, None] if groups is None else groups
+        ordered = self._groups.sort(1).values
+        first = torch.ones_like(ordered, dtype=torch.bool)
+        first[:, 1:] = ordered.diff() > 0
+        each = (mass.double() / mass.double().sum())[:, None].expand_as(ordered)
+        self._share: list[float] = torch.bincount(ordered[first], each[first]).tolist()
+        self._visits = [0] * len(self._share)
         self._kept = self._passed = 0
 
     def keep(self, cells: Tensor) -> list[int]:
         """Indices of the samples to keep, given the cells (n,) int64 of the next samples."""
         positions = []
-        for position, cell in enumerate(cells.tolist()):
-            groups = self._groups[cell]
+        for position, named in enumerate(self._groups[cells].tolist()):
+            groups = set(named)
             full = any(self._visits[g] > math.floor(self._kept * self._share[g]) for g in groups)
             if full and self._passed < PATIENCE:
                 self._passed += 1
