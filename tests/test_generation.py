@@ -125,6 +125,17 @@ def test_the_parents_of_a_draw_are_training_rows_of_its_category(run, dataset):
     assert len(drawn.parent[:, 0].unique()) > 10  # the set visits all shapes evenly
 
 
+def test_few_samples_of_a_set_have_a_parent_in_common(run):
+    model = ShapeModel.load(run)
+
+    def repeated(even):
+        drawn = [model.draw(4, seed=seed, even=even).parent.tolist() for seed in range(20)]
+        met = [[row for pair in pairs for row in set(pair)] for pairs in drawn]
+        return sum(len(rows) - len(set(rows)) for rows in met)
+
+    assert repeated(even=True) < repeated(even=False) / 4
+
+
 def test_an_unknown_category_lists_the_known_ones(run):
     with pytest.raises(InputError, match="flat, tall"):
         ShapeModel.load(run).sample(1, seed=0, category="sofa")
