@@ -136,7 +136,8 @@ def test_two_processes_train_the_run_of_one(data, tmp_path):
         close(tmp_path / "two" / loop, tmp_path / "one" / loop, 0.02)
     maps = [np.load(tmp_path / name / "base" / "map.npz") for name in ("one", "two")]
     # Refining the latents amplifies the rounding of the autoencoder's weights.
-    assert np.allclose(maps[0]["potential"], maps[1]["potential"], atol=0.15)
+    one, two = (loaded["potential"] for loaded in maps)
+    assert np.abs(one - two).max() <= 0.02 * np.abs(one).max()
     facts = [json.loads((tmp_path / n / "run.json").read_text()) for n in ("one", "two")]
     assert [fact.pop("processes") for fact in facts] == [1, 2]
     assert facts[0] == facts[1]
