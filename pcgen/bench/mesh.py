@@ -48,7 +48,7 @@ Way = Callable[[Points, Points | None], Mesh]
 Drawn = dict[tuple[str, int], tuple[Points, Points | None]]
 THRESHOLD = 0.02
 SAMPLES = 20_000
-ENCODED = 8192  # points that a run encodes, of those of a cloud
+ENCODED = 8192  # points of a cloud that a run encodes, at most
 PICTURE = 320  # pixels
 MOST_PICTURES = 12  # shapes on a sheet
 

@@ -42,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--independent",
         action="store_true",
         help="sample shapes independently; by default, a set is stratified over the training "
-        "shapes, so that in a small set no two have a parent in common",
+        "shapes, so that few of a set have a parent in common",
     )
     parser.add_argument(
         "--as-decoded",

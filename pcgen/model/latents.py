@@ -89,7 +89,7 @@ class LatentSampler:
         """Sample the base, then integrate the latent flow.
 
         With ``even``, the samples are stratified over the parents of the cells rather than
-        independent: in a small set no two have a parent in common, see
+        independent, so that few of a set have a parent in common, see
         :class:`~pcgen.transport.StratifiedSampler`. A category is sampled by rejection: only base
         points are kept whose cell, under the semi-discrete map, has that category. This is exact,
         and works the same way for every base.
