@@ -34,6 +34,8 @@ FLOW_SHARE = 0.25
 details are that latent's and do not suit a distant shape: see docs/notes/local-codes.md."""
 BLOCK = 2**14
 """Latents processed at once; a copy of all of them would take gigabytes."""
+ITERATIONS, SPARE = 8, 32
+"""Of the search for principal axes, and how many more than needed it follows."""
 SCHEMA = checkpoint.Schema(
     meta={"scale": float, "names": dict},
     tensors={
@@ -45,6 +47,30 @@ SCHEMA = checkpoint.Schema(
 FILES = ("latents.safetensors", "base.safetensors", "map.npz")
 COORDINATES = "coordinates"
 """The entry of a base's file that names its tensors of coordinates, stored as rows of latents."""
+
+
+def _leading_axes(z: Tensor, mean: Tensor, keep: int) -> tuple[Tensor, Tensor]:
+    """The ``keep`` largest eigenvalues of the latents' scatter matrix, and their eigenvectors
+    (latent_dim, keep), by subspace iteration: the matrix of thousands of numbers is never made.
+
+    Source: Halko, Martinsson and Tropp, Finding structure with randomness, 2011, section 4.5.
+    """
+    size = min(keep + SPARE, z.shape[1])
+    start = torch.randn(z.shape[1], size, generator=torch.Generator().manual_seed(0))
+    axes = torch.linalg.qr(start.to(z)).Q
+
+    def scattered(x: Tensor) -> Tensor:
+        total = torch.zeros_like(x)
+        for block in z.split(BLOCK):
+            centred = block - mean
+            total += centred.T @ (centred @ x)
+        return total
+
+    for _ in range(ITERATIONS):
+        axes = torch.linalg.qr(scattered(axes).double()).Q.to(z)
+    values, within = torch.linalg.eigh((axes.T @ scattered(axes)).double())
+    values, within = values.flip(0)[:keep].clamp_min(0), within.flip(1)[:, :keep]
+    return values, (axes.double() @ within).to(z)
 
 
 @dataclass(frozen=True)
@@ -86,27 +112,13 @@ class Latents:
         """Compute at most ``most`` coordinates; fewer if there are few latents or numbers."""
         mean = z.mean(0)
         keep = min(most, z.shape[1], max(1, len(z) - 1))
-        if len(z) >= z.shape[1]:
-            gram = z.new_zeros(z.shape[1], z.shape[1], dtype=torch.float64)
-            for block in z.split(BLOCK):
-                centred = (block - mean).double()
-                gram += centred.T @ centred
-            values, vectors = torch.linalg.eigh(gram)
-            values, axes = values.flip(0)[:keep], vectors.flip(1)[:, :keep]
-        else:
-            centred = (z - mean).double()
-            values, vectors = torch.linalg.eigh(centred @ centred.T)
-            values = values.flip(0)[:keep].clamp_min(0)
-            axes = centred.T @ vectors.flip(1)[:, :keep]
-            axes = torch.linalg.qr(axes)[0]
+        values, axes = _leading_axes(z, mean, keep)
         # The sign of an eigenvector depends on the library; this choice does not.
         largest = axes.gather(0, axes.abs().argmax(0, keepdim=True))
         axes = axes * torch.where(largest < 0, -1.0, 1.0)
         variance = float(values.sum()) / (len(z) * keep)
         scale = variance**-0.5 if variance > 1e-12 else 1.0
-        return cls(
-            z, parent, mirrored, symmetry, label, mean, axes.float(), scale, dict(names or {})
-        )
+        return cls(z, parent, mirrored, symmetry, label, mean, axes, scale, dict(names or {}))
 
     @cached_property
     def y(self) -> Tensor:

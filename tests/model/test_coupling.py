@@ -34,7 +34,7 @@ def coupling():
     return LatentCoupling(latents, omega, solution.potential)
 
 
-# More latents than numbers, and fewer: two ways to the same axes.
+# More latents than numbers, and fewer.
 @pytest.mark.parametrize("count", [100, 12])
 def test_coordinates_are_the_principal_ones(count):
     latents = latents_of(count, 20, 5)
@@ -48,6 +48,15 @@ def test_coordinates_are_the_principal_ones(count):
     assert latents.scale * scale == pytest.approx(1, rel=1e-4)
     share = np.square(values[:5]).sum() / np.square(values).sum()
     assert latents.explained_variance == pytest.approx(share, rel=1e-4)
+
+
+def test_axes_of_many_numbers_keep_the_variance_that_the_best_ones_keep():
+    """More numbers than the search follows, with variances that fall slowly."""
+    latents = latents_of(400, 300, 40)
+    values = np.linalg.svd(latents.z.double().numpy() - latents.mean.numpy(), compute_uv=False)
+    best = np.square(values[:40]).sum() / np.square(values).sum()
+    assert 0.995 * best < latents.explained_variance <= best * (1 + 1e-5)
+    assert torch.allclose(latents.axes.T @ latents.axes, torch.eye(40), atol=1e-5)
 
 
 def test_blocks_of_latents_have_the_axes_of_all(monkeypatch):
