@@ -50,6 +50,7 @@ class AutoencoderSettings:
         levels: ``patches``: levels of splitting; there are 2^levels patches.
         code: ``patches``, ``tokens``: size of the code of each.
         neighbours: ``patches``: points from which a code is computed.
+        position_scale: ``patches``: factor of their positions in a latent.
         patch_parts: ``patches``: Gaussians per patch.
         patch_width: ``patches``: width of the hidden layers.
         tokens: ``tokens``: number of tokens.
@@ -70,6 +71,7 @@ class AutoencoderSettings:
     encoder: str = "patches"
     levels: int = 8
     code: int = 12
+    position_scale: float = 4.0
     neighbours: int = 24
     patch_parts: int = 4
     patch_width: int = 128
@@ -111,8 +113,9 @@ class AutoencoderSettings:
             raise InputError(
                 f"{self.parts} parts cannot be divided evenly among {self.tokens} tokens"
             )
-        if self.thickness <= 0:
-            raise InputError(f"thickness must be positive, got {self.thickness}")
+        for name in ("thickness", "position_scale"):
+            if getattr(self, name) <= 0:
+                raise InputError(f"{name} must be positive, got {getattr(self, name)}")
         if not (0 <= self.prune < 1 and self.reach > 0 and self.fuzz >= 0):
             raise InputError(
                 "a base needs 0 <= prune < 1, reach > 0 and fuzz >= 0, got "
@@ -162,6 +165,7 @@ def build_codec(settings: AutoencoderSettings, centres: Tensor) -> Codec:
             parts=settings.patch_parts,
             width=settings.patch_width,
             thickness=settings.thickness,
+            position_scale=settings.position_scale,
         )
     if settings.encoder == "tokens":
         return TokenCodec(

@@ -16,7 +16,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from pcgen.latent.patches import POSITION_SCALE, SCALE
+from pcgen.latent.patches import SCALE
 from pcgen.runtime import staged
 
 FAR = 0.1
@@ -30,14 +30,24 @@ class Field(nn.Module):
     """The signed distance field of latents of :class:`pcgen.latent.patches.PatchCodec`.
 
     Args:
-        patches: number of patches in a code; code: size of each patch's code.
+        patches: number of patches in a code; code: size of each patch's code; position_scale:
+            factor of positions.
         width: of all layers, a multiple of ``HEADS``; layers: number of attention layers.
         nearest: number of patches that contribute at a position.
     """
 
-    def __init__(self, patches: int, code: int, *, width: int, layers: int, nearest: int) -> None:
+    def __init__(
+        self,
+        patches: int,
+        code: int,
+        *,
+        position_scale: float,
+        width: int,
+        layers: int,
+        nearest: int,
+    ) -> None:
         super().__init__()
-        self.patches, self.code = patches, code
+        self.patches, self.code, self.position_scale = patches, code, position_scale
         self.nearest = min(nearest, patches - 1)
         self.scale = SCALE * patches**-0.5
         self.embed = nn.Linear(code + 3 + 6 * WAVES, width)
@@ -57,7 +67,7 @@ class Field(nn.Module):
     def patch_features(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """Means (batch, patches, 3) of the patches, and their features (batch, patches, width)."""
         numbers = 3 * self.patches
-        mean = z[:, :numbers].view(len(z), self.patches, 3) / POSITION_SCALE
+        mean = z[:, :numbers].view(len(z), self.patches, 3) / self.position_scale
         looks = z[:, numbers : numbers + self.patches * self.code]
         looks = looks.view(len(z), self.patches, self.code)
         octaves = staged(math.pi / 2 * 2.0 ** torch.arange(WAVES), z.device)

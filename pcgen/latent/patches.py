@@ -21,8 +21,6 @@ from pcgen.latent.decoder import components, initial_components, normal_weights,
 from pcgen.latent.mixture import MixtureBatch
 from pcgen.runtime import staged
 
-POSITION_SCALE = 4.0
-"""Factor of positions in the code: they weigh more than details in distances of codes."""
 TILT = (0.12, 0.08)
 """Tilt of the splitting axes. Points of a plane parallel to the box would otherwise all have the
 same coordinate, and the split among them would be arbitrary."""
@@ -80,6 +78,8 @@ class PatchCodec(nn.Module):
         parts: Gaussians per patch.
         width: of the hidden layers.
         thickness: lower bound on the standard deviations, in box units.
+        position_scale: factor of positions in the code: they weigh more than details in distances
+            of codes.
     """
 
     def __init__(
@@ -93,8 +93,10 @@ class PatchCodec(nn.Module):
         parts: int,
         width: int,
         thickness: float,
+        position_scale: float = 4.0,
     ) -> None:
         super().__init__()
+        self.position_scale = position_scale
         self.dim, self.levels, self.code = dim, levels, code
         self.neighbours, self.cloud_points = neighbours, cloud_points
         self.parts, self.thickness = parts, thickness
@@ -136,7 +138,7 @@ class PatchCodec(nn.Module):
             around = (points[rows, index] - mean[:, :, None]) / self.scale
         # The parameters are weight and bias of the first layer, then of the second.
         looks = self.patch(pooled_features(around, *self.point.parameters()))
-        return torch.cat([POSITION_SCALE * mean.flatten(1), looks.flatten(1)], 1)
+        return torch.cat([self.position_scale * mean.flatten(1), looks.flatten(1)], 1)
 
     def local(self, code: Tensor, part: Tensor) -> tuple[Tensor, Tensor]:
         """What a code contains around points of components ``part`` (batch, n).
@@ -153,7 +155,7 @@ class PatchCodec(nn.Module):
         """Split codes into means (batch, patches, dim) and local codes (batch, patches, code)."""
         positions, looks = code.split([self.position_numbers, self.patches * self.code], dim=1)
         return (
-            positions.view(len(code), self.patches, self.dim) / POSITION_SCALE,
+            positions.view(len(code), self.patches, self.dim) / self.position_scale,
             looks.view(len(code), self.patches, self.code),
         )
 

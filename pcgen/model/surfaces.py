@@ -48,7 +48,10 @@ class LatentMesher:
             or len(tensors) < known["layers"]
         ):
             raise ValueError(f"no field of {known} has {len(tensors)} tensors")
-        network = checkpoint.filled(lambda: Field(codec.patches, codec.code, **known), tensors)
+        network = checkpoint.filled(
+            lambda: Field(codec.patches, codec.code, position_scale=codec.position_scale, **known),
+            tensors,
+        )
         self._field: Field = network.eval().requires_grad_(False).to(device)
         self._autoencoder, self._device = autoencoder, device
 

@@ -35,6 +35,7 @@ def train(context: Context) -> dict[str, object]:
             return Field(
                 codec.patches,
                 codec.code,
+                position_scale=codec.position_scale,
                 width=sizes.width,
                 layers=sizes.layers,
                 nearest=sizes.nearest,

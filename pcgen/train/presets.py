@@ -11,8 +11,8 @@ from pcgen.flow.characteristic import StudentSettings
 from pcgen.latent.autoencoder import AutoencoderSettings
 from pcgen.train.loop import LoopSettings
 
-AUTOENCODER = AutoencoderSettings(refinement=24)
-"""The presets change its sizes. A stored run from before refinement has none."""
+AUTOENCODER = AutoencoderSettings(code=20, position_scale=5.0, refinement=24)
+"""The presets change its sizes. Stored runs name both, but for those from before refinement."""
 
 
 @dataclass(frozen=True, kw_only=True)

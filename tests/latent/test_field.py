@@ -1,16 +1,15 @@
 import torch
 
 from pcgen.latent.field import FAR, Field
-from pcgen.latent.patches import POSITION_SCALE
 
 
 def code(means, looks):
-    return torch.cat([POSITION_SCALE * means.flatten(), looks.flatten(), torch.zeros(3)])[None]
+    return torch.cat([4 * means.flatten(), looks.flatten(), torch.zeros(3)])[None]
 
 
 def small(seed=0):
     torch.manual_seed(seed)
-    return Field(16, 2, width=16, layers=1, nearest=3)
+    return Field(16, 2, position_scale=4, width=16, layers=1, nearest=3)
 
 
 def test_the_distance_is_continuous_where_the_nearest_patches_change():
