@@ -8,6 +8,7 @@
 * :func:`searched_cells` - the same among very many atoms, by beam search in a tree.
 * :func:`searched_best` - the k largest scores, by this search.
 * :func:`mean_log_sum_exp` - the log-likelihood of points under mixtures, with its gradient.
+* :func:`mixture_coefficients` - what it takes of Gaussians, from their centres and factors.
 * :func:`pooled_features` - the maximum of a small network over the points of a patch.
 
 ``dense.py`` is the reference: short and obviously right. ``keops.py``, ``kdtree.py``,
@@ -36,6 +37,7 @@ __all__ = [
     "chamfer",
     "choose",
     "mean_log_sum_exp",
+    "mixture_coefficients",
     "nearest",
     "pooled_features",
     "redrawn_cells",
@@ -249,6 +251,30 @@ def mean_log_sum_exp(
     if backend == "auto":
         backend = choose_backend("mean_log_sum_exp", features, coefficients, 1)
     return _kernel(backend, "mean_log_sum_exp")(features, coefficients)
+
+
+def mixture_coefficients(
+    centre: Tensor, factor: Tensor, log_weight: Tensor, thickness: float, *, backend: str = "auto"
+) -> Tensor:
+    """Log-densities of weighted Gaussians as coefficients of 1, x and the products of x.
+
+    Args:
+        centre: (batch, K, dim); factor: (batch, K, dim, dim), A in the covariance
+            A Aᵀ + thickness² I; log_weight: (batch, K). Gradients flow to all three.
+    Returns:
+        (batch, F, K): of x_i x_j for i ≤ j row by row, of x_i, and of 1.
+    """
+    batch, parts, dim = centre.shape
+    if factor.shape != (batch, parts, dim, dim) or log_weight.shape != (batch, parts):
+        raise InputError(
+            "centre, factor and log_weight must be (batch, K, dim), (batch, K, dim, dim) and "
+            f"(batch, K), got {tuple(centre.shape)}, {tuple(factor.shape)} and "
+            f"{tuple(log_weight.shape)}"
+        )
+    if backend == "auto":
+        backend = choose_backend("mixture_coefficients", centre, factor, 1)
+    found: Tensor = _kernel(backend, "mixture_coefficients")(centre, factor, log_weight, thickness)
+    return found
 
 
 def pooled_features(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -202,7 +203,54 @@ def _fused_log_sum_exp(features: Tensor, coefficients: Tensor) -> tuple[Tensor, 
     return value, torch.bmm(features.transpose(1, 2) / features.shape[1], shares)
 
 
+def mixture_coefficients(
+    centre: Tensor, factor: Tensor, log_weight: Tensor, thickness: float
+) -> Tensor:
+    """See :func:`pcgen.kernels.mixture_coefficients`."""
+    dim = centre.shape[-1]
+    eye = torch.eye(dim, dtype=factor.dtype, device=factor.device)
+    covariance = factor @ factor.transpose(-1, -2) + thickness**2 * eye
+    precision, log_det = _inverse_and_log_det(covariance)
+    pull = torch.einsum("bkij,bkj->bki", precision, centre)
+    constant = (
+        log_weight
+        - 0.5 * log_det
+        - 0.5 * dim * math.log(2 * math.pi)
+        - 0.5 * (pull * centre).sum(-1)
+    )
+    rows, columns = torch.triu_indices(dim, dim, device=precision.device)
+    double = torch.where(rows == columns, -0.5, -1.0).to(precision)
+    quadratic = precision[..., rows, columns] * double
+    return torch.cat([quadratic, pull, constant[..., None]], -1).transpose(1, 2)
+
+
 def pooled_features(points: Tensor, w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor) -> Tensor:
     """See :func:`pcgen.kernels.pooled_features`; all features of all points, then the maximum."""
     hidden = functional.silu(functional.linear(points, w1, b1))
     return functional.linear(hidden, w2, b2).max(-2).values
+
+
+def _inverse_and_log_det(s: Tensor) -> tuple[Tensor, Tensor]:
+    """Inverse and log-determinant of small symmetric positive matrices (..., d, d).
+
+    Uses cofactors in 3D: LAPACK's loop over thousands of 3 × 3 matrices, and its gradient, cost
+    more than the rest of a training step.
+    """
+    if s.shape[-1] != 3:
+        return torch.linalg.inv(s), torch.logdet(s)
+    a, b, c = s[..., 0, 0], s[..., 0, 1], s[..., 0, 2]
+    d, e, f = s[..., 1, 1], s[..., 1, 2], s[..., 2, 2]
+    minors = (
+        d * f - e * e,
+        c * e - b * f,
+        b * e - c * d,
+        a * f - c * c,
+        b * c - a * e,
+        a * d - b * b,
+    )
+    det = a * minors[0] + b * minors[1] + c * minors[2]
+    rows = [
+        torch.stack([minors[i], minors[j], minors[k]], -1)
+        for i, j, k in ((0, 1, 2), (1, 3, 4), (2, 4, 5))
+    ]
+    return torch.stack(rows, -2) / det[..., None, None], det.log()

@@ -570,3 +570,89 @@ int pool_gradient(const float *points, const float *first, const float *second,
     free(room);
     return 0;
 }
+
+/* The precision p of a Gaussian with the covariance a a^T + square I, its entries 00, 01, 02, 11, 12,
+ * 22; returns the determinant of the covariance. */
+static double precision_of(const float *a, double square, double *p)
+{
+    double s[6];
+    for (int i = 0, e = 0; i < 3; i++)
+        for (int j = i; j < 3; j++, e++)
+            s[e] = (double)a[3 * i] * a[3 * j] + (double)a[3 * i + 1] * a[3 * j + 1] +
+                   (double)a[3 * i + 2] * a[3 * j + 2] + (i == j ? square : 0);
+    p[0] = s[3] * s[5] - s[4] * s[4];
+    p[1] = s[2] * s[4] - s[1] * s[5];
+    p[2] = s[1] * s[4] - s[2] * s[3];
+    p[3] = s[0] * s[5] - s[2] * s[2];
+    p[4] = s[1] * s[2] - s[0] * s[4];
+    p[5] = s[0] * s[3] - s[1] * s[1];
+    double det = s[0] * p[0] + s[1] * p[1] + s[2] * p[2];
+    for (int e = 0; e < 6; e++)
+        p[e] /= det;
+    return det;
+}
+
+static const int ENTRY[3][3] = {{0, 1, 2}, {1, 3, 4}, {2, 4, 5}};
+
+/* Coefficients (batch, 10, parts) of Gaussians with centres (batch, parts, 3) and factors
+ * (batch, parts, 3, 3): of the products of two coordinates, of coordinates, and of 1. */
+int mixture_coefficients(const float *centre, const float *factor, const float *log_weight,
+                         float *out, int batch, int parts, double square)
+{
+    const double whole = 1.5 * log(2 * M_PI);
+    for (int b = 0; b < batch; b++)
+        for (int k = 0; k < parts; k++) {
+            size_t at = (size_t)b * parts + k;
+            const float *c = centre + 3 * at;
+            float *to = out + (size_t)b * 10 * parts + k;
+            double p[6], pulled = 0;
+            double det = precision_of(factor + 9 * at, square, p);
+            for (int e = 0; e < 6; e++)
+                to[(size_t)e * parts] = (float)((e == 0 || e == 3 || e == 5 ? -0.5 : -1.0) * p[e]);
+            for (int i = 0; i < 3; i++) {
+                double pull = p[ENTRY[i][0]] * c[0] + p[ENTRY[i][1]] * c[1] + p[ENTRY[i][2]] * c[2];
+                to[(size_t)(6 + i) * parts] = (float)pull;
+                pulled += pull * c[i];
+            }
+            to[(size_t)9 * parts] = (float)(log_weight[at] - 0.5 * (log(det) + pulled) - whole);
+        }
+    return 0;
+}
+
+/* The gradient in centres and factors of the sum of upstream (batch, 10, parts) times the values of
+ * mixture_coefficients. */
+int mixture_gradient(const float *centre, const float *factor, const float *upstream,
+                     float *to_centre, float *to_factor, int batch, int parts, double square)
+{
+    for (int b = 0; b < batch; b++)
+        for (int k = 0; k < parts; k++) {
+            size_t at = (size_t)b * parts + k;
+            const float *c = centre + 3 * at, *a = factor + 9 * at;
+            const float *up = upstream + (size_t)b * 10 * parts + k;
+            double p[6], g[10], to_p[3][3], half[3][3];
+            precision_of(a, square, p);
+            for (int e = 0; e < 10; e++)
+                g[e] = up[(size_t)e * parts];
+            for (int i = 0; i < 3; i++)
+                for (int j = 0; j < 3; j++)
+                    to_p[i][j] = 0.5 * (g[6 + i] * c[j] + g[6 + j] * c[i] - g[ENTRY[i][j]] -
+                                        g[9] * c[i] * c[j]);
+            for (int i = 0; i < 3; i++)
+                for (int j = 0; j < 3; j++)
+                    half[i][j] = p[ENTRY[i][0]] * to_p[0][j] + p[ENTRY[i][1]] * to_p[1][j] +
+                                 p[ENTRY[i][2]] * to_p[2][j];
+            for (int i = 0; i < 3; i++) {
+                double row[3], sum = 0; /* of the gradient in the covariance */
+                for (int j = 0; j < 3; j++)
+                    row[j] = -half[i][0] * p[ENTRY[0][j]] - half[i][1] * p[ENTRY[1][j]] -
+                             half[i][2] * p[ENTRY[2][j]] - 0.5 * g[9] * p[ENTRY[i][j]];
+                for (int j = 0; j < 3; j++) {
+                    to_factor[9 * at + 3 * i + j] =
+                        (float)(2 * (row[0] * a[j] + row[1] * a[3 + j] + row[2] * a[6 + j]));
+                    sum += p[ENTRY[i][j]] * (g[6 + j] - g[9] * c[j]);
+                }
+                to_centre[3 * at + i] = (float)sum;
+            }
+        }
+    return 0;
+}

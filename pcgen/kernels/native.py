@@ -125,6 +125,29 @@ def mean_log_sum_exp(features: Tensor, coefficients: Tensor) -> tuple[Tensor, Te
     return torch.from_numpy(value), torch.from_numpy(gradient)
 
 
+def mixture_coefficients(
+    centre: Tensor, factor: Tensor, log_weight: Tensor, thickness: float
+) -> Tensor:
+    """See :func:`pcgen.kernels.mixture_coefficients`; float32 on the CPU, in three dimensions."""
+    import torch
+
+    from pcgen.kernels.mixtures import MixtureCoefficients
+
+    for given in (centre, factor, log_weight):
+        if given.device.type != "cpu" or given.dtype != torch.float32:
+            raise BackendError(
+                "the native backend has coefficients of float32 on the CPU, got "
+                f"{given.dtype} on {given.device}; use dense"
+            )
+    if centre.shape[-1] != 3:
+        raise BackendError(
+            "the native backend has coefficients in three dimensions, got "
+            f"{centre.shape[-1]}; use dense"
+        )
+    found: Tensor = MixtureCoefficients.apply(centre, factor, log_weight, thickness)
+    return found
+
+
 def pooled_features(points: Tensor, w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor) -> Tensor:
     """See :func:`pcgen.kernels.pooled_features`; float32 on the CPU, no gradient in the points."""
     import torch

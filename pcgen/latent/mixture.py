@@ -9,14 +9,13 @@ points, 256 components, one core).
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Generator, Tensor
 
-from pcgen.kernels import mean_log_sum_exp
+from pcgen.kernels import mean_log_sum_exp, mixture_coefficients
 from pcgen.runtime import staged
 
 
@@ -62,7 +61,10 @@ class MixtureBatch:
 
     def log_likelihood(self, points: Tensor) -> Tensor:
         """Mean log-density of ``points`` (batch, n, dim) under each mixture: (batch,)."""
-        return _MeanLogSumExp.apply(_features(points), self._coefficients())
+        coefficients = mixture_coefficients(
+            self.centre, self.factor, self.log_weight, self.thickness
+        )
+        return _MeanLogSumExp.apply(_features(points), coefficients)
 
     def repeated(self, times: int) -> MixtureBatch:
         """Each mixture repeated ``times`` times in a row."""
@@ -144,20 +146,6 @@ class MixtureBatch:
         """The thinnest axis of each component: unit vectors (batch, K, dim) of arbitrary sign."""
         return torch.linalg.eigh(self.covariance()).eigenvectors[..., 0]
 
-    def _coefficients(self) -> Tensor:
-        precision, log_det = _inverse_and_log_det(self.covariance())
-        pull = torch.einsum("bkij,bkj->bki", precision, self.centre)
-        constant = (
-            self.log_weight
-            - 0.5 * log_det
-            - 0.5 * self.dim * math.log(2 * math.pi)
-            - 0.5 * (pull * self.centre).sum(-1)
-        )
-        rows, columns = torch.triu_indices(self.dim, self.dim, device=precision.device)
-        double = torch.where(rows == columns, -0.5, -1.0).to(precision)
-        quadratic = precision[..., rows, columns] * double
-        return torch.cat([quadratic, pull, constant[..., None]], -1).transpose(1, 2)
-
 
 def _drawn(
     make: Callable[..., Tensor], size: tuple[int, ...], generator: Generator | Sequence[Generator]
@@ -182,32 +170,6 @@ def _features(points: Tensor) -> Tensor:
     rows, columns = torch.triu_indices(dim, dim, device=points.device)
     ones = torch.ones_like(points[..., :1])
     return torch.cat([points[..., rows] * points[..., columns], points, ones], -1)
-
-
-def _inverse_and_log_det(s: Tensor) -> tuple[Tensor, Tensor]:
-    """Inverse and log-determinant of small symmetric positive matrices (..., d, d).
-
-    Uses cofactors in 3D: LAPACK's loop over thousands of 3 × 3 matrices, and its gradient, cost
-    more than the rest of a training step.
-    """
-    if s.shape[-1] != 3:
-        return torch.linalg.inv(s), torch.logdet(s)
-    a, b, c = s[..., 0, 0], s[..., 0, 1], s[..., 0, 2]
-    d, e, f = s[..., 1, 1], s[..., 1, 2], s[..., 2, 2]
-    minors = (
-        d * f - e * e,
-        c * e - b * f,
-        b * e - c * d,
-        a * f - c * c,
-        b * c - a * e,
-        a * d - b * b,
-    )
-    det = a * minors[0] + b * minors[1] + c * minors[2]
-    rows = [
-        torch.stack([minors[i], minors[j], minors[k]], -1)
-        for i, j, k in ((0, 1, 2), (1, 3, 4), (2, 4, 5))
-    ]
-    return torch.stack(rows, -2) / det[..., None, None], det.log()
 
 
 class _MeanLogSumExp(torch.autograd.Function):

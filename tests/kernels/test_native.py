@@ -314,3 +314,68 @@ def test_pooled_features_of_other_shapes_are_refused():
         kernels.pooled_features(points, *weights[:2], weights[2].T, weights[3])
     with pytest.raises(InputError, match="k at least 1"):
         kernels.pooled_features(points[:, :0], *weights)
+
+
+def gaussians(batch, parts, dim=3, dtype=torch.float32):
+    """Centres, factors, log-weights, and a gradient of their coefficients."""
+    numbers = dim * (dim + 1) // 2 + dim + 1
+    shapes = [(batch, parts, dim), (batch, parts, dim, dim), (batch, parts)]
+    *given, upstream = (
+        torch.from_numpy(draw(*shape, seed=seed)).to(dtype)
+        for seed, shape in enumerate([*shapes, (batch, numbers, parts)])
+    )
+    return [value.requires_grad_() for value in given], upstream
+
+
+def coefficients_with_gradients(backend, given, upstream, thickness=0.3):
+    value = kernels.mixture_coefficients(*given, thickness, backend=backend)
+    return [value, *torch.autograd.grad(value, given, upstream)]
+
+
+@pytest.mark.parametrize("dim", [1, 2, 3])
+def test_coefficients_give_the_log_density_of_a_gaussian(dim):
+    (centre, factor, log_weight), _ = gaussians(2, 5, dim, torch.float64)
+    found = kernels.mixture_coefficients(centre, factor, log_weight, 0.3)
+    x = torch.from_numpy(draw(2, 7, dim, seed=9)).double()
+    rows, columns = torch.triu_indices(dim, dim)
+    features = torch.cat([x[..., rows] * x[..., columns], x, torch.ones(2, 7, 1)], -1)
+    covariance = factor @ factor.mT + 0.09 * torch.eye(dim)
+    normal = torch.distributions.MultivariateNormal(centre[:, None], covariance[:, None])
+    expected = log_weight[:, None] + normal.log_prob(x[:, :, None])
+    assert torch.allclose(features @ found, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(("batch", "parts"), [(1, 1), (3, 17), (0, 4)])
+def test_coefficients_and_their_gradients_are_those_of_dense_float64(batch, parts):
+    expected = coefficients_with_gradients("dense", *gaussians(batch, parts, dtype=torch.float64))
+    given, upstream = gaussians(batch, parts)
+    for backend in ("native", "dense"):
+        found = coefficients_with_gradients(backend, given, upstream)
+        for one, other in zip(found, expected, strict=True):
+            assert one.shape == other.shape
+            assert torch.allclose(one.double(), other, rtol=1e-3, atol=1e-3)
+
+
+def test_coefficients_of_strided_arguments_are_the_same():
+    given, upstream = gaussians(4, 6)
+    expected = coefficients_with_gradients("native", given, upstream)
+    turned = [t.detach().mT.contiguous().mT.requires_grad_() for t in given[:2]]
+    assert not any(t.is_contiguous() for t in turned)
+    found = coefficients_with_gradients("native", [*turned, given[2]], upstream)
+    assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
+
+
+def test_auto_has_coefficients_of_float32_in_three_dimensions_by_the_loops():
+    given, _ = gaussians(2, 3)
+    assert backends.choose_backend("mixture_coefficients", *given[:2], 1) == "native"
+    for dim, dtype in ((2, torch.float32), (3, torch.float64)):
+        other, _ = gaussians(2, 3, dim, dtype)
+        assert backends.choose_backend("mixture_coefficients", *other[:2], 1) == "dense"
+        with pytest.raises(BackendError, match="use dense"):
+            kernels.mixture_coefficients(*other, 0.1, backend="native")
+
+
+def test_coefficients_of_other_shapes_are_refused():
+    (centre, factor, log_weight), _ = gaussians(2, 3)
+    with pytest.raises(InputError, match=r"\(2, 3, 3\), \(2, 3, 3, 3\) and \(2, 2\)"):
+        kernels.mixture_coefficients(centre, factor, log_weight[:, :2], 0.1)
