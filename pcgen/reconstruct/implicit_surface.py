@@ -187,8 +187,7 @@ def _spread(shape: tuple[int, ...], place: Points, values: list[Points] | Points
     corner = np.floor(place).astype(np.int64)
     share = np.where(CORNERS[:, None], place - corner, 1 - place + corner).prod(axis=2)
     node = (corner + CORNERS[:, None]) @ [shape[1] * shape[2], shape[2], 1]
-    total = [
-        np.bincount(node.reshape(-1), (share * value).reshape(-1), int(np.prod(shape)))
-        for value in values
-    ]
-    return np.stack(total).astype(np.float32).reshape(-1, *shape)
+    total = np.empty((len(values), int(np.prod(shape))), np.float32)
+    for row, value in zip(total, values, strict=True):
+        row[:] = np.bincount(node.reshape(-1), (share * value).reshape(-1), len(row))
+    return total.reshape(-1, *shape)

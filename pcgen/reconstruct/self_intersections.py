@@ -16,7 +16,7 @@ from pcgen.reconstruct.topology import compact
 Points = NDArray[np.float64]
 Faces = NDArray[np.int64]
 
-_BLOCK = 1500  # faces; Open3D's test compares all faces of a block with all
+_BLOCK = 400  # faces; Open3D's test compares all faces of a block with all
 
 
 def crossing_faces(vertices: Points, faces: Faces) -> Faces:
