@@ -153,7 +153,8 @@ def build_maps(
             choice = builder.chosen(found, plan)
             most = choice.settings.partners
             if settings.partners is None:
-                most = min(settings.farthest, most * rule.FARTHER)
+                most = max(most * rule.FARTHER, rule.LEAST_PARTNERS)
+                most = min(settings.farthest, most)
             pairing = plan_pairs(clouds, found, settings, most, seed)
             pairing = pairing[slice(0, plan.maps)]
             to = builder.computed(pairing, "maps", until)

@@ -13,6 +13,7 @@ from pcgen.children.map_files import NATURE, MapFolder
 from pcgen.children.matching import improve, match, partitioned
 from pcgen.children.partners import find_partners
 from pcgen.children.planning import plan_pairs, random_subset
+from pcgen.children.rule import LEAST_PARTNERS
 from pcgen.errors import DataError, InputError, TrainingError
 from tests.children.conftest import SETTINGS, box, boxes, build, cube
 
@@ -335,6 +336,14 @@ def test_maps_of_a_shape_go_to_different_partners_from_different_points(tmp_path
         own = pairing.pair[:, 0] == row
         assert len(set(pairing.pair[own, 1].tolist())) == 2
         assert len(set(pairing.start[own, 0].tolist())) == 2
+
+
+def test_maps_lead_to_many_partners_though_few_may_be_new_enough(tmp_path):
+    """So that the rule can take more when it judges decoded children."""
+    settings = MapSettings(points=64, goal=0.01, per_shape=4, sweeps=1)
+    maps = build(boxes(24)[0], tmp_path, settings=settings)
+    assert maps.settings.partners < 6
+    assert maps.farthest >= LEAST_PARTNERS - 2  # of 96 maps some may miss the last ranks
 
 
 def test_settings_choose_among_partners_by_rank(tmp_path, generator):
