@@ -30,8 +30,8 @@ SHAPES = 256  # children that are measured
 #: Number of left-out training shapes; with 256 the medians have an error of 8 %.
 NATURE_SHAPES = 1024
 #: Maps lead to this many times the partners of the first choice, and to at least so many, so that
-#: the second can choose. A few raw children cannot tell 2 partners from 3, but decoded ones of 12
-#: were not new enough where those of 18 were.
+#: the second can choose. A few raw children cannot tell 2 partners from 3, and decoded ones of 18
+#: are a little newer than of 12 (assets/results.md).
 FARTHER, LEAST_PARTNERS = 6, 18
 #: Ranges of cuts after the farthest partners: a cut in the middle is as far as possible from both
 #: parents.
