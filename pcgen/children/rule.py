@@ -31,7 +31,7 @@ SHAPES = 256  # children that are measured
 NATURE_SHAPES = 1024
 #: Maps lead to this many times the partners of the first choice, and to at least so many, so that
 #: the second can choose. A few raw children cannot tell 2 partners from 3, and decoded ones of 18
-#: are a little newer than of 12 (assets/results.md).
+#: are a little newer than of 13 (docs/notes/children.md).
 FARTHER, LEAST_PARTNERS = 6, 18
 #: Ranges of cuts after the farthest partners: a cut in the middle is as far as possible from both
 #: parents.

@@ -12,7 +12,8 @@ from pcgen.latent.autoencoder import AutoencoderSettings
 from pcgen.train.loop import LoopSettings
 
 AUTOENCODER = AutoencoderSettings(code=20, position_scale=5.0, refinement=24)
-"""The presets change its sizes. Stored runs name both, but for those from before refinement."""
+"""The presets change its sizes. Older runs name fewer of these, and have the
+class's defaults for the others."""
 
 
 @dataclass(frozen=True, kw_only=True)
