@@ -203,14 +203,18 @@ def _fused_log_sum_exp(features: Tensor, coefficients: Tensor) -> tuple[Tensor, 
     return value, torch.bmm(features.transpose(1, 2) / features.shape[1], shares)
 
 
+def covariances(factor: Tensor, thickness: float) -> Tensor:
+    """A Aᵀ + thickness² I of factors A (..., dim, dim)."""
+    eye = torch.eye(factor.shape[-1], dtype=factor.dtype, device=factor.device)
+    return factor @ factor.transpose(-1, -2) + thickness**2 * eye
+
+
 def mixture_coefficients(
     centre: Tensor, factor: Tensor, log_weight: Tensor, thickness: float
 ) -> Tensor:
     """See :func:`pcgen.kernels.mixture_coefficients`."""
     dim = centre.shape[-1]
-    eye = torch.eye(dim, dtype=factor.dtype, device=factor.device)
-    covariance = factor @ factor.transpose(-1, -2) + thickness**2 * eye
-    precision, log_det = _inverse_and_log_det(covariance)
+    precision, log_det = _inverse_and_log_det(covariances(factor, thickness))
     pull = torch.einsum("bkij,bkj->bki", precision, centre)
     constant = (
         log_weight

@@ -106,11 +106,7 @@ def mean_log_sum_exp(features: Tensor, coefficients: Tensor) -> tuple[Tensor, Te
     """See :func:`pcgen.kernels.mean_log_sum_exp`; float32 on the CPU."""
     import torch
 
-    if features.is_cuda or features.dtype != torch.float32:
-        raise BackendError(
-            "the native backend sums float32 on the CPU, got "
-            f"{features.dtype} on {features.device}; use dense"
-        )
+    _check_float32("sums", features)
     from_, table = (t.detach().contiguous().numpy() for t in (features, coefficients))
     (batch, m, few), many = from_.shape, table.shape[2]
     value, gradient = np.empty(batch, np.float32), np.empty_like(table)
@@ -129,16 +125,10 @@ def mixture_coefficients(
     centre: Tensor, factor: Tensor, log_weight: Tensor, thickness: float
 ) -> Tensor:
     """See :func:`pcgen.kernels.mixture_coefficients`; float32 on the CPU, in three dimensions."""
-    import torch
 
     from pcgen.kernels.mixtures import MixtureCoefficients
 
-    for given in (centre, factor, log_weight):
-        if given.device.type != "cpu" or given.dtype != torch.float32:
-            raise BackendError(
-                "the native backend has coefficients of float32 on the CPU, got "
-                f"{given.dtype} on {given.device}; use dense"
-            )
+    _check_float32("inverts", centre, factor, log_weight)
     if centre.shape[-1] != 3:
         raise BackendError(
             "the native backend has coefficients in three dimensions, got "
@@ -150,16 +140,10 @@ def mixture_coefficients(
 
 def pooled_features(points: Tensor, w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor) -> Tensor:
     """See :func:`pcgen.kernels.pooled_features`; float32 on the CPU, no gradient in the points."""
-    import torch
 
     from pcgen.kernels.pooled import PooledFeatures
 
-    for given in (points, w1, b1, w2, b2):
-        if given.device.type != "cpu" or given.dtype != torch.float32:
-            raise BackendError(
-                "the native backend pools float32 on the CPU, got "
-                f"{given.dtype} on {given.device}; use dense"
-            )
+    _check_float32("pools", points, w1, b1, w2, b2)
     if points.requires_grad:
         raise BackendError("the native backend has no gradient in the points; use dense")
     *batch, k, dim = points.shape
@@ -182,10 +166,7 @@ def redrawn_cells(
 
     from pcgen.kernels.dense import score_rows
 
-    if x.is_cuda or x.dtype != torch.float32:
-        raise BackendError(
-            f"the native backend scores float32 on the CPU, got {x.dtype} on {x.device}; use dense"
-        )
+    _check_float32("scores", x)
     r, rows = slopes.shape[1], score_rows(x, atoms)
     lines, draws, worth = (
         np.ascontiguousarray(t.numpy(), np.float32) for t in (slopes, moves, importance)
@@ -275,3 +256,14 @@ def _searched(
 
 def _sharpness(epsilon: float) -> ctypes.c_float:
     return ctypes.c_float(min(1 / epsilon, LARGEST_INVERSE) if epsilon else LARGEST_INVERSE)
+
+
+def _check_float32(does: str, *given: Tensor) -> None:
+    import torch
+
+    for tensor in given:
+        if tensor.device.type != "cpu" or tensor.dtype != torch.float32:
+            raise BackendError(
+                f"the native backend {does} float32 on the CPU, got "
+                f"{tensor.dtype} on {tensor.device}; use dense"
+            )

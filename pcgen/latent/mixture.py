@@ -16,6 +16,7 @@ import torch
 from torch import Generator, Tensor
 
 from pcgen.kernels import mean_log_sum_exp, mixture_coefficients
+from pcgen.kernels.dense import covariances
 from pcgen.runtime import staged
 
 
@@ -56,8 +57,7 @@ class MixtureBatch:
 
     def covariance(self) -> Tensor:
         """(batch, K, dim, dim)."""
-        eye = torch.eye(self.dim, dtype=self.factor.dtype, device=self.factor.device)
-        return self.factor @ self.factor.transpose(-1, -2) + self.thickness**2 * eye
+        return covariances(self.factor, self.thickness)
 
     def log_likelihood(self, points: Tensor) -> Tensor:
         """Mean log-density of ``points`` (batch, n, dim) under each mixture: (batch,)."""

@@ -93,7 +93,7 @@ class PatchCodec(nn.Module):
         parts: int,
         width: int,
         thickness: float,
-        position_scale: float = 4.0,
+        position_scale: float,
     ) -> None:
         super().__init__()
         self.position_scale = position_scale

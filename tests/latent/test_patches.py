@@ -14,7 +14,9 @@ def codec_of(dim=3, levels=3, **changes):
     sizes = {"code": 4, "neighbours": 12, "cloud_points": 256, "parts": 2, "width": 16}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        return PatchCodec(dim, levels=levels, thickness=0.01, **{**sizes, **changes})
+        return PatchCodec(
+            dim, levels=levels, thickness=0.01, position_scale=4.0, **{**sizes, **changes}
+        )
 
 
 def sets_of(cells):
