@@ -2,6 +2,7 @@
 
 * :func:`nearest` - k nearest neighbours between batches of clouds, squared distances.
 * :func:`chamfer` - the squared, two-sided Chamfer distance, differentiable.
+* :func:`median_cells` - clouds divided at medians, level by level.
 * :func:`best_cells` - the k largest scores ⟨atom_i, x⟩ + h_i, without storing batch × N scores.
 * :func:`soft_cells` - a softmax of the same scores: log-sum-exp and summed shares.
 * :func:`redrawn_cells` - softmax shares of rows whose leading coordinates are drawn 16 times.
@@ -37,6 +38,7 @@ __all__ = [
     "chamfer",
     "choose",
     "mean_log_sum_exp",
+    "median_cells",
     "mixture_coefficients",
     "nearest",
     "pooled_features",
@@ -94,6 +96,30 @@ def chamfer(x: Tensor, y: Tensor, *, backend: str = "auto") -> Tensor:
     there = (x - _pick(y, forward)).square().sum(-1).mean(-1)
     back = (y - _pick(x, backward)).square().sum(-1).mean(-1)
     return there + back
+
+
+def median_cells(along: Tensor, ranks: Tensor, levels: int, *, backend: str = "auto") -> Tensor:
+    """Divide clouds into 2^levels cells of the same size, by splits at medians.
+
+    Level l splits each cell along coordinate l mod dim. Points with equal coordinates are divided
+    arbitrarily.
+
+    Args:
+        along: (batch, n, dim), the coordinates.
+        ranks: (m,) int64, the points that are divided, by their places along the first coordinate;
+            m is a multiple of the number of cells.
+    Returns:
+        (batch, 2^levels, m / 2^levels) int64, the points of each cell, in the order of the splits.
+    """
+    if along.ndim != 3 or ranks.ndim != 1 or len(ranks) % 2**levels:
+        raise InputError(
+            f"along must be (batch, n, dim) and ranks (m,), m a multiple of {2**levels}, got "
+            f"{tuple(along.shape)} and {tuple(ranks.shape)}"
+        )
+    if backend == "auto":
+        backend = choose_backend("median_cells", along, along, 1)
+    found: Tensor = _kernel(backend, "median_cells")(along, ranks, levels)
+    return found
 
 
 def best_cells(

@@ -1,7 +1,8 @@
 """The C loops, compiled once on the machine that runs them.
 
-``native.c`` and ``search.c`` next to this file are compiled by the system's C compiler (``CC``,
-else cc, gcc or clang; about two seconds) for exactly this processor and cached for the user.
+``native.c``, ``search.c`` and ``cells.c`` next to this file are compiled by the system's C compiler
+(``CC``, else cc, gcc or clang; about two seconds) for exactly this processor and cached for the
+user.
 Without a compiler there is no ``native`` backend: ``auto`` selects another one, and requesting
 ``native`` by name raises an error that says so.
 """
@@ -26,7 +27,7 @@ import numpy as np
 from pcgen.errors import BackendError, StorageError
 from pcgen.files import atomic_file, cache_folder
 
-SOURCES = [Path(__file__).with_name(name) for name in ("native.c", "search.c")]
+SOURCES = [Path(__file__).with_name(name) for name in ("native.c", "search.c", "cells.c")]
 HEADERS = [Path(__file__).with_name("exponential.h")]
 FLAGS = [
     "-std=gnu11",

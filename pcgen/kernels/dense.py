@@ -41,6 +41,17 @@ def nearest(x: Tensor, y: Tensor, k: int) -> tuple[Tensor, Tensor]:
     return torch.cat(distances, 1), torch.cat(indices, 1)
 
 
+def median_cells(along: Tensor, ranks: Tensor, levels: int) -> Tensor:
+    """See :func:`pcgen.kernels.median_cells`."""
+    batch, _, dim = along.shape
+    index = along[..., 0].argsort(dim=1, stable=True)[:, ranks]
+    for level in range(levels):
+        index = index.view(batch, 2**level, -1)
+        values = along[..., level % dim].gather(1, index.flatten(1)).view(index.shape)
+        index = index.gather(2, values.argsort(dim=2, stable=True))
+    return index.view(batch, 2**levels, -1)
+
+
 def best_cells(x: Tensor, atoms: Tensor, offset: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """See :func:`pcgen.kernels.best_cells`; a running top-k over blocks of rows and of atoms."""
     offset = offset.to(x.dtype)

@@ -1,6 +1,6 @@
 """Loops over pairs of points in C, called with arrays and tensors.
 
-``native.c`` and ``search.c`` next to this file document what they compute;
+``native.c``, ``search.c`` and ``cells.c`` next to this file document what they compute;
 :mod:`pcgen.kernels.compiled` compiles them.
 """
 
@@ -81,25 +81,48 @@ def annealed_table(
 
 
 def nearest(x: Tensor, y: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """See :func:`pcgen.kernels.nearest`; for k = 1 in three dimensions, on the CPU."""
+    """See :func:`pcgen.kernels.nearest`; in three dimensions, on the CPU."""
     import torch
 
-    if k != 1 or x.shape[2] != 3 or x.is_cuda:
+    if x.shape[2] != 3 or x.is_cuda:
         raise BackendError(
-            "the native backend finds one neighbour (k = 1) in 3D on the CPU, got "
-            f"k = {k} in {x.shape[2]}D on {x.device}; use kdtree, dense or keops"
+            "the native backend finds neighbours in 3D on the CPU, got "
+            f"{x.shape[2]}D on {x.device}; use kdtree, dense or keops"
         )
-    from_, to = (prepare(cloud.detach().numpy()) for cloud in (x, y))
-    (batch, _, n), m = from_.shape, to.shape[2]
-    distance = np.empty((batch, n), np.float32)
-    index = np.empty((batch, n), np.int64)
+    from_, to = (np.ascontiguousarray(cloud.detach().numpy(), np.float32) for cloud in (x, y))
+    (batch, n, _), m = from_.shape, to.shape[1]
+    distance = np.empty((batch, n, k), np.float32)
+    index = np.empty((batch, n, k), np.int64)
+    if k == 1:
+        from_, to = prepare(from_), prepare(to)
 
     def run(rows: slice) -> None:
-        part = from_[rows], to[rows], distance[rows], index[rows]
-        call("nearest_table", part[0], n, part[1], m, len(part[0]), part[2], part[3])
+        sizes, out = (from_[rows], n, to[rows], m), (distance[rows], index[rows])
+        if k == 1:
+            call("nearest_table", *sizes, len(out[0]), *out)
+        else:
+            call("nearest_cells", *sizes, len(out[0]), k, *out)
 
     over_threads(run, batch, n * m)
-    return torch.from_numpy(distance)[..., None].to(x.dtype), torch.from_numpy(index)[..., None]
+    return torch.from_numpy(distance).to(x.dtype), torch.from_numpy(index)
+
+
+def median_cells(along: Tensor, ranks: Tensor, levels: int) -> Tensor:
+    """See :func:`pcgen.kernels.median_cells`; float32 on the CPU."""
+    import torch
+
+    _check_float32("divides", along)
+    values = np.ascontiguousarray(along.detach().numpy())
+    chosen = np.ascontiguousarray(ranks.numpy(), np.int32)
+    (batch, n, dim), m = values.shape, len(chosen)
+    index = np.empty((batch, m), np.int64)
+
+    def run(rows: slice) -> None:
+        sizes = len(index[rows]), n, dim, chosen, m, levels
+        call("median_cells", values[rows], *sizes, index[rows])
+
+    over_threads(run, batch, n * levels)
+    return torch.from_numpy(index).view(batch, 2**levels, -1)
 
 
 def mean_log_sum_exp(features: Tensor, coefficients: Tensor) -> tuple[Tensor, Tensor]:

@@ -16,7 +16,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from pcgen.kernels import nearest, pooled_features
+from pcgen.kernels import median_cells, nearest, pooled_features
 from pcgen.latent.decoder import components, initial_components, normal_weights, small_head
 from pcgen.latent.mixture import MixtureBatch
 from pcgen.runtime import staged
@@ -54,17 +54,12 @@ def equal_mass_cells(points: Tensor, levels: int) -> Tensor:
         (batch, 2^levels, m) int64, the points of each cell. Cells are in the order of the splits:
         the first half of the cells lies below the second along the first axis.
     """
-    batch, count, dim = points.shape
+    count, dim = points.shape[1:]
     cells = 2**levels
     each = max(1, count // cells)
     along = points @ staged(split_axes(dim).to(points.dtype), points.device).T
-    ranks = torch.linspace(0, count - 1, each * cells, device=points.device).round().long()
-    index = along[..., 0].argsort(dim=1, stable=True)[:, ranks]
-    for level in range(levels):
-        index = index.view(batch, 2**level, -1)
-        values = along[..., level % dim].gather(1, index.flatten(1)).view(index.shape)
-        index = index.gather(2, values.argsort(dim=2, stable=True))
-    return index.view(batch, cells, each)
+    ranks = torch.linspace(0, count - 1, each * cells).round().long()
+    return median_cells(along, staged(ranks, points.device), levels)
 
 
 class PatchCodec(nn.Module):

@@ -32,7 +32,7 @@ def test_dense_nearest_equals_scipy_distances():
         assert (np.argsort(table, 1)[:, :4] == index[row].numpy()).all()
 
 
-@pytest.mark.parametrize("backend", ["kdtree", keops, torch3d])
+@pytest.mark.parametrize("backend", ["kdtree", native, keops, torch3d])
 @pytest.mark.parametrize("k", [1, 5])
 def test_nearest_is_the_same_on_every_backend(backend, k):
     x, y = clouds(300, 200)

@@ -43,6 +43,74 @@ def test_nearest_is_scipys_for_any_sizes(n, m):
         assert (index[row, :, 0].numpy() == table.argmin(1)).all()
 
 
+@pytest.mark.parametrize("m", [2, 33, 300, 5000])
+@pytest.mark.parametrize("k", [2, 7, 40])
+def test_several_neighbours_are_scipys_for_any_sizes(m, k):
+    x, y = torch.from_numpy(draw(2, 50, 3)), torch.from_numpy(draw(2, m, 3, seed=1))
+    k = min(k, m)
+    squared, index = kernels.nearest(x, y, k=k, backend="native")
+    for row in range(2):
+        table = cdist(x[row].double(), y[row].double(), "sqeuclidean")
+        assert np.allclose(squared[row], np.sort(table, 1)[:, :k], rtol=1e-5)
+        assert (index[row].numpy() == np.argsort(table, 1)[:, :k]).all()
+
+
+def test_several_neighbours_of_a_flat_cloud_and_far_points_are_scipys():
+    x, y = 10 * torch.from_numpy(draw(1, 30, 3)), torch.from_numpy(draw(1, 700, 3, seed=1))
+    y[..., 1] = 0
+    _, index = kernels.nearest(x, y, k=9, backend="native")
+    table = cdist(x[0].double(), y[0].double(), "sqeuclidean")
+    assert (index[0].numpy() == np.argsort(table, 1)[:, :9]).all()
+
+
+def test_the_lowest_indices_win_ties_among_several_neighbours():
+    squared, index = kernels.nearest(
+        torch.zeros(1, 3, 3), torch.ones(1, 300, 3), k=4, backend="native"
+    )
+    assert (index == torch.arange(4)).all()
+    assert (squared == 3).all()
+
+
+def test_what_is_no_number_has_no_distance_and_a_valid_index():
+    x, y = torch.zeros(1, 2, 3), torch.ones(1, 100, 3)
+    x[0, 1], y[0, :98] = torch.nan, torch.nan
+    squared, index = kernels.nearest(x, y, k=3, backend="native")
+    assert index[0, 0].tolist() == [98, 99, 0]
+    assert squared[0, 0, :2].tolist() == [3, 3]
+    assert squared[0, 0, 2].isnan()
+    assert squared[0, 1].isnan().all()
+    assert (index[0, 1] == 0).all()
+
+
+@pytest.mark.parametrize("dim", [1, 2, 3, 4])
+@pytest.mark.parametrize(("n", "m", "levels"), [(1, 1, 0), (5, 8, 3), (64, 64, 4), (1000, 992, 5)])
+def test_median_cells_are_those_of_repeated_sorting(n, m, levels, dim, generator):
+    along = torch.randn(3, n, dim, generator=generator)
+    ranks = torch.linspace(0, n - 1, m).round().long()
+    cells = kernels.median_cells(along, ranks, levels, backend="native")
+    reference = kernels.median_cells(along, ranks, levels, backend="dense")
+    assert torch.equal(cells.sort(2).values, reference.sort(2).values)
+
+
+def test_median_cells_take_negative_zero_for_zero():
+    along = torch.tensor([0.0, -0.0, 0.0, -0.0])[None, :, None]
+    cells = kernels.median_cells(along, torch.arange(4), 2, backend="native")
+    assert cells.flatten().tolist() == [0, 1, 2, 3]
+
+
+def test_auto_divides_float32_on_the_cpu_by_the_loops_and_all_else_densely():
+    x = torch.zeros(1, 8, 3)
+    assert backends.choose_backend("median_cells", x, x, 1) == "native"
+    assert backends.choose_backend("median_cells", x.double(), x, 1) == "dense"
+    with pytest.raises(BackendError, match="divides float32 on the CPU"):
+        kernels.median_cells(x.double(), torch.arange(8), 1, backend="native")
+
+
+def test_ranks_that_do_not_fill_the_cells_are_refused():
+    with pytest.raises(InputError, match="m a multiple of 4"):
+        kernels.median_cells(torch.zeros(1, 8, 3), torch.arange(7), 2)
+
+
 @pytest.mark.parametrize("shape", [(1, 1, 1, 1), (3, 5, 6, 17), (2, 66, 10, 300)])
 def test_mean_log_sum_exp_and_its_gradient_are_autograds(shape):
     batch, m, few, many = shape
@@ -76,12 +144,13 @@ def test_the_lowest_index_wins_a_tie():
     assert (kernels.nearest(x, y, backend="native")[1] == 0).all()
 
 
-def test_threads_do_not_change_the_nearest_points(monkeypatch):
+@pytest.mark.parametrize("k", [1, 6])
+def test_threads_do_not_change_the_nearest_points(monkeypatch, k):
     x, y = torch.from_numpy(draw(5, 90, 3)), torch.from_numpy(draw(5, 80, 3, seed=1))
-    alone = kernels.nearest(x, y, backend="native")
+    alone = kernels.nearest(x, y, k=k, backend="native")
     monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
     monkeypatch.setattr(compiled, "PAIRS_PER_THREAD", 1000)
-    together = kernels.nearest(x, y, backend="native")
+    together = kernels.nearest(x, y, k=k, backend="native")
     assert all(torch.equal(a, b) for a, b in zip(alone, together, strict=True))
 
 
@@ -105,10 +174,8 @@ def test_a_search_finds_the_nearest_cloud_in_any_order():
             assert (none > 0.9 * table[row].min()).all()
 
 
-def test_more_neighbours_or_other_dimensions_are_refused_by_name():
-    with pytest.raises(BackendError, match="k = 2 in 3D"):
-        kernels.nearest(torch.zeros(1, 4, 3), torch.zeros(1, 4, 3), k=2, backend="native")
-    with pytest.raises(BackendError, match="in 2D"):
+def test_other_dimensions_are_refused_by_name():
+    with pytest.raises(BackendError, match="got 2D"):
         kernels.nearest(torch.zeros(1, 4, 2), torch.zeros(1, 4, 2), backend="native")
 
 
