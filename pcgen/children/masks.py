@@ -53,15 +53,17 @@ def draw_masks(
     centre = points[each, middle][:, None]
     share = cuts[0] + (cuts[1] - cuts[0]) * drawn()
 
-    along = (points * direction[:, None]).sum(2)
-    folded = torch.cat([points[..., :1].abs(), points[..., 1:]], 2)
-    scores = {
-        "step": along,
-        "symmetric": (folded * direction[:, None]).sum(2),
-        "ball": -(points - centre).norm(dim=2),
-        "slab": -((points - centre) * direction[:, None]).sum(2).abs(),
-    }
-    score = torch.stack([scores[name] for name in kinds])[kind, each]
+    def score_of(name: str) -> Tensor:
+        if name == "ball":
+            return -(points - centre).norm(dim=2)
+        if name == "slab":
+            return -((points - centre) * direction[:, None]).sum(2).abs()
+        placed = points
+        if name == "symmetric":
+            placed = torch.cat([points[..., :1].abs(), points[..., 1:]], 2)
+        return (placed * direction[:, None]).sum(2)
+
+    score = torch.stack([score_of(name) for name in kinds])[kind, each]
     order = score.sort(1).values
     place = (share * points.shape[1]).long().clamp(0, points.shape[1] - 1)
     edge = order.gather(1, place[:, None])
