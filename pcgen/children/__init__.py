@@ -6,9 +6,10 @@ optimal transport, a map T. A child moves part of A to B and leaves the rest unc
 
     x ↦ (1 − m(x)) x + m(x) T(x)   with a smooth mask 0 ≤ m ≤ 1,
 
-and keeps the mirror symmetries that A and B share. It has proportions between those of A and B, or
-those of A where many shapes of the set have the same ones. A constant m gives McCann's displacement
-interpolation; here each point moves along its geodesic for its own time, so parts stay connected.
+and keeps the mirror symmetries that A and B share. It has proportions between those of A and B;
+where many shapes of the set have the same ones, half of the children have those of A. A constant m
+gives McCann's displacement interpolation; here each point moves along its geodesic for its own
+time, so parts stay connected.
 
 * :mod:`frames` - the box, and the cube in which proportions are taken out;
 * :mod:`partners` - which shapes are matched with which;

@@ -23,8 +23,8 @@ class BlendSettings:
         cuts: range of the share of the shape below a cut; see :func:`draw_masks`.
         width: of the step of a mask, in units of the cube.
         kinds: kinds of masks, all equally likely.
-        between: whether a child has proportions between those of both parents, rather than those
-            of the shape that was cut; see :attr:`.clouds.Clouds.repeats_proportions`.
+        between: share of children with proportions between those of both parents; the others have
+            those of the shape that was cut. See :attr:`.clouds.Clouds.repeats_proportions`.
     """
 
     partners: int = 12
@@ -32,13 +32,14 @@ class BlendSettings:
     cuts: tuple[float, float] = (0.45, 0.55)
     width: float = 0.12
     kinds: tuple[str, ...] = ("step", "symmetric")
-    between: bool = False
+    between: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.partners < 1 or not 0 <= self.copies <= 1 or self.width <= 0:
+        shares = self.copies, self.between
+        if self.partners < 1 or not all(0 <= s <= 1 for s in shares) or self.width <= 0:
             raise InputError(
-                "children need partners of at least 1, copies in [0, 1] and a positive width, got "
-                f"{self.partners}, {self.copies} and {self.width}"
+                "children need partners of at least 1, copies and between in [0, 1] and a positive "
+                f"width, got {self.partners}, {self.copies}, {self.between} and {self.width}"
             )
         if not 0 <= self.cuts[0] <= self.cuts[1] <= 1:
             raise InputError(f"cuts must be increasing within [0, 1], got {self.cuts}")
@@ -131,7 +132,7 @@ def blend(
     """Children of matched parents.
 
     By default in the proportions of the first. Some sets have few proportions and repeat them;
-    there children with others are easily distinguished from test shapes, see
+    if all their children have others, they are easily distinguished from test shapes, see
     docs/notes/children.md.
 
     Args:

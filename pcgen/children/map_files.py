@@ -97,7 +97,11 @@ class MapFolder:
     def read_choice(self) -> Choice | None:
         def parsed(held: dict[str, Any]) -> Choice:
             names = {"figures": "statistics", "reach": "settings"}  # former names
-            return from_plain(Choice, {names.get(key, key): value for key, value in held.items()})
+            held = {names.get(key, key): value for key, value in held.items()}
+            settings = held.get("settings")
+            if isinstance(settings, dict) and isinstance(settings.get("between"), bool):
+                held["settings"] = settings | {"between": float(settings["between"])}  # all or none
+            return from_plain(Choice, held)
 
         return self._read_json("choice.json", parsed)
 

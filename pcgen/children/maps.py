@@ -147,7 +147,9 @@ class Maps:
         chance = staged(mine(torch.rand(total, 3, generator=generator), generator), device)
         between = None
         if settings.between:
-            between = staged(mine(torch.rand(total, generator=generator), generator), device)
+            drawn = torch.rand(total, 2, generator=generator)
+            drawn = torch.where(drawn[:, 0] < settings.between, drawn[:, 1], 0.0)
+            between = staged(mine(drawn, generator), device)
         first = int(torch.randint(most, (1,), generator=generator))
         chosen, side = self._side.pick(rows, chance[:, 0], settings.partners)
         copy = (chosen < 0) | (chance[:, 1] < settings.copies)

@@ -356,7 +356,7 @@ class _Builder:
         if held is not None:
             return held
         most = int(found.counts.max()) if len(self.clouds) else 0
-        between = not self.clouds.repeats_proportions
+        between = rule.BETWEEN[self.clouds.repeats_proportions]
         if self.settings.partners or most == 0:
             settings = BlendSettings(partners=self.settings.partners or 1, between=between)
             choice = Choice(settings=settings, passed=True, statistics={})

@@ -62,6 +62,10 @@ class Demand:
         )
 
 
+BETWEEN = {False: 1.0, True: 0.5}
+"""The share of children in proportions between those of both parents, by whether many shapes of the
+set have the same ones. There, half of the children in others are as hard to distinguish from test
+shapes as none, and all are easier."""
 GOAL = 0.8
 RAW = Demand(novelty=GOAL, frames=("cube",), replays=False)
 """Of unchanged children. Where the proportions are the parent's, novelty in the box frame hardly
@@ -107,7 +111,8 @@ class Choice:
         low, high = (round(100 * cut) for cut in settings.cuts)
         what = f"among the {settings.partners} nearest partners, cut at {low} to {high} %"
         if settings.between:
-            what += ", in proportions between those of both parents, which few shapes share"
+            who = "" if settings.between == 1 else f"{settings.between:.0%} "
+            what += f", {who}in proportions between those of both parents"
         if settings.copies:
             what += f", {settings.copies:.0%} copies"
         if not self.statistics:

@@ -100,7 +100,7 @@ def test_a_child_has_proportions_between_its_parents_where_few_shapes_share_thei
 ):
     points, _ = boxes(8)
     maps = build(points, tmp_path)
-    assert maps.settings.between
+    assert maps.settings.between == 1
     assert "between those of both parents" in maps.choice.describe()
     children = maps.draw(40, 256, generator)
     of_all = torch.cat([Stretch.of(points).proportions, Stretch.of(children.points).proportions])
@@ -111,6 +111,22 @@ def test_a_child_has_proportions_between_its_parents_where_few_shapes_share_thei
     assert ((found > low - 0.1) & (found < high + 0.1)).all()
     assert ((found - first).abs().amax(1) > 0.1).any()
     assert ((found - second).abs().amax(1) > 0.1).any()
+
+
+def test_half_of_the_children_have_other_proportions_where_many_shapes_share_theirs(
+    tmp_path, generator
+):
+    points, _ = boxes(8)
+    maps = build(points.repeat(4, 1, 1), tmp_path)
+    assert maps.settings.between == 0.5
+    assert "50% in proportions between those of both parents" in maps.choice.describe()
+    far = BlendSettings(partners=maps.farthest, between=0.5)
+    children = maps.draw(800, 256, generator, far)
+    sizes = Stretch.of(maps.clouds.points).proportions[children.parent]
+    apart = (sizes[:, 0] - sizes[:, 1]).abs().amax(1) > 0.2
+    moved = (Stretch.of(children.points).proportions - sizes[:, 0]).abs().amax(1) > 0.05
+    assert apart.sum() > 100
+    assert 0.3 < moved[apart].float().mean() < 0.6
 
 
 @pytest.mark.parametrize("count", [100, 2000])

@@ -173,6 +173,8 @@ def test_a_choice_is_made_once(tmp_path, monkeypatch):
     assert build(points, tmp_path, settings=RULE).choice == first
     stored = tmp_path / "choice.json"
     text = stored.read_text().replace('"statistics"', '"figures"')  # the former names
+    text = text.replace('"between": 1.0', '"between": true')  # all or none
+    assert '"between": true' in text
     stored.write_text(text.replace('"settings"', '"reach"'))
     assert build(points, tmp_path, settings=RULE).choice == first
 
