@@ -32,6 +32,7 @@ SMALL_PAIRS = 48 * 48
 KDTREE_PAIRS = 256 * 256
 NATIVE_PAIRS = 5000 * 5000
 CELL_PAIRS = 20_000 * 20_000
+CELL_NEIGHBOURS = 200  # inserting into a longer list takes longer than the tree
 
 
 @functools.cache
@@ -93,6 +94,7 @@ def choose_backend(operation: str, x: Tensor, y: Tensor, k: int) -> str:
         pairs = x.shape[1] * y.shape[1]
         most = NATIVE_PAIRS if k == 1 else CELL_PAIRS
         simple = x.shape[-1] == 3 and str(x.dtype) == "torch.float32"
+        simple = simple and k <= CELL_NEIGHBOURS
         if simple and SMALL_PAIRS <= pairs <= most and native_usable():
             return "native"
         if pairs >= KDTREE_PAIRS:

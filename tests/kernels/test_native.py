@@ -182,6 +182,8 @@ def test_other_dimensions_are_refused_by_name():
 def test_without_a_compiler_auto_means_another_backend(monkeypatch):
     x = torch.zeros(1, 300, 3)
     assert backends.choose_backend("nearest", x, x, 1) == "native"
+    assert backends.choose_backend("nearest", x, x, 24) == "native"
+    assert backends.choose_backend("nearest", x, x, 300) == "kdtree"
     monkeypatch.setattr(compiled, "usable", lambda: False)
     assert backends.choose_backend("nearest", x, x, 1) == "kdtree"
 
