@@ -64,8 +64,8 @@ class Demand:
 
 BETWEEN = {False: 1.0, True: 0.5}
 """The share of children in proportions between those of both parents, by whether many shapes of the
-set have the same ones. There, half of the children in others are as hard to distinguish from test
-shapes as none, and all are easier."""
+set have the same ones. There, half of the children in new ones make them as novel in the box as
+test shapes; if all have new ones, they are easily distinguished from these."""
 GOAL = 0.8
 RAW = Demand(novelty=GOAL, frames=("cube",), replays=False)
 """Of unchanged children. Where the proportions are the parent's, novelty in the box frame hardly
