@@ -93,9 +93,8 @@ def choose_backend(operation: str, x: Tensor, y: Tensor, k: int) -> str:
             return "keops" if keops_usable_on_cuda() else "dense"
         pairs = x.shape[1] * y.shape[1]
         most = NATIVE_PAIRS if k == 1 else CELL_PAIRS
-        simple = x.shape[-1] == 3 and str(x.dtype) == "torch.float32"
-        simple = simple and k <= CELL_NEIGHBOURS
-        if simple and SMALL_PAIRS <= pairs <= most and native_usable():
+        fits = x.shape[-1] == 3 and k <= CELL_NEIGHBOURS and SMALL_PAIRS <= pairs <= most
+        if fits and str(x.dtype) == "torch.float32" and native_usable():
             return "native"
         if pairs >= KDTREE_PAIRS:
             return "kdtree"

@@ -128,9 +128,84 @@ static inline void insert(float d, int point, float *distance, int *index, int k
     index[place] = point;
 }
 
+/* The cells of a cloud: cell c has points[bounds[c]] to points[bounds[c + 1]], their coordinates in
+ * table (cells, 3, wide), and the box from low to high, each (3, cells). */
+struct leaves {
+    int cells, wide;
+    const int *points;
+    int *bounds;
+    float *table, *low, *high;
+};
+
+/* Set tables and boxes from the points of the cloud. */
+static void fill(struct leaves of, const float *cloud)
+{
+    for (int c = 0; c < of.cells; c++)
+        for (int d = 0; d < AXES; d++) {
+            float *line = of.table + ((size_t)c * AXES + d) * of.wide;
+            float least = INFINITY, most = -INFINITY;
+            int from = of.bounds[c], many = of.bounds[c + 1] - from;
+            for (int i = 0; i < many; i++) {
+                float value = cloud[(size_t)of.points[from + i] * AXES + d];
+                line[i] = value;
+                least = value < least ? value : least;
+                most = value > most ? value : most;
+            }
+            for (int i = many; i < of.wide; i++)
+                line[i] = INFINITY;
+            of.low[(size_t)d * of.cells + c] = least;
+            of.high[(size_t)d * of.cells + c] = most;
+        }
+}
+
+/* Insert the points nearest to p into the sorted list best, where. The cell whose box is nearest is
+ * searched first, until all other boxes are farther than the k points found. apart (cells) and
+ * found (wide) are scratch. */
+static void search(struct leaves of, const float *p, float *apart, float *found, float *best,
+                   int *where, int k)
+{
+#pragma omp simd
+    for (int c = 0; c < of.cells; c++)
+        apart[c] = 0.0f;
+    for (int d = 0; d < AXES; d++) {
+        const float *restrict from = of.low + (size_t)d * of.cells, at = p[d];
+        const float *restrict until = of.high + (size_t)d * of.cells;
+#pragma omp simd
+        for (int c = 0; c < of.cells; c++) {
+            float under = from[c] - at, over = at - until[c];
+            float gap = under > over ? under : over;
+            gap = gap > 0.0f ? gap : 0.0f;
+            apart[c] += gap * gap;
+        }
+    }
+    for (;;) {
+        int next = 0;
+        float least = INFINITY;
+#pragma omp simd reduction(min : least)
+        for (int c = 0; c < of.cells; c++)
+            least = apart[c] < least ? apart[c] : least;
+        if (!(least <= best[k - 1]) || least == INFINITY)
+            return;
+        while (apart[next] != least)
+            next++;
+        apart[next] = INFINITY;
+        const float *restrict y0 = of.table + (size_t)next * AXES * of.wide;
+        const float *restrict y1 = y0 + of.wide, *restrict y2 = y1 + of.wide;
+#pragma omp simd
+        for (int j = 0; j < of.wide; j++) {
+            float a0 = p[0] - y0[j], a1 = p[1] - y1[j], a2 = p[2] - y2[j];
+            found[j] = a0 * a0 + a1 * a1 + a2 * a2;
+        }
+        const int *point = of.points + of.bounds[next];
+        int many = of.bounds[next + 1] - of.bounds[next];
+        for (int j = 0; j < many; j++)
+            if (found[j] < best[k - 1] || (found[j] == best[k - 1] && point[j] < where[k - 1]))
+                insert(found[j], point[j], best, where, k);
+    }
+}
+
 /* The k nearest of y (batch, m, 3) for each point of x (batch, n, 3), nearest first: squared
- * distance (batch, n, k) and index. The cell whose box is nearest is searched first, until all
- * other boxes are farther than the k points found. */
+ * distance (batch, n, k) and index. */
 int nearest_cells(const float *x, int n, const float *y, int m, int batch, int k, float *distance,
                   int64_t *index)
 {
@@ -153,74 +228,24 @@ int nearest_cells(const float *x, int n, const float *y, int m, int batch, int k
     float *low = table + (size_t)cells * wide * AXES, *high = low + (size_t)cells * AXES;
     float *apart = high + (size_t)cells * AXES, *found = apart + cells;
     const int *points = orders + (size_t)((levels + AXES - 1) % AXES) * m;
+    struct leaves leaves = {cells, wide, points, bounds, table, low, high};
     for (int b = 0; b < batch; b++) {
-        const float *to = y + (size_t)b * m * AXES;
+        const float *cloud = y + (size_t)b * m * AXES;
         for (int d = 0; d < AXES; d++)
-            sort_along(to + d, AXES, m, orders + (size_t)d * m, spare, keys);
+            sort_along(cloud + d, AXES, m, orders + (size_t)d * m, spare, keys);
         split(orders, m, AXES, levels, bounds, spare, above);
-        for (int c = 0; c < cells; c++)
-            for (int d = 0; d < AXES; d++) {
-                float *line = table + ((size_t)c * AXES + d) * wide, least = INFINITY, most = -INFINITY;
-                for (int i = bounds[c]; i < bounds[c + 1]; i++) {
-                    float value = to[(size_t)points[i] * AXES + d];
-                    line[i - bounds[c]] = value;
-                    least = value < least ? value : least;
-                    most = value > most ? value : most;
-                }
-                for (int i = bounds[c + 1] - bounds[c]; i < wide; i++)
-                    line[i] = INFINITY;
-                low[(size_t)d * cells + c] = least;
-                high[(size_t)d * cells + c] = most;
-            }
-        for (int i = 0; i < n; i++) {
-            const float *p = x + ((size_t)b * n + i) * AXES;
-            float *best = distance + ((size_t)b * n + i) * k;
+        fill(leaves, cloud);
+        for (size_t i = (size_t)b * n; i < (size_t)(b + 1) * n; i++) {
+            float *best = distance + i * k;
             for (int r = 0; r < k; r++) {
                 best[r] = INFINITY;
                 where[r] = m;
             }
-#pragma omp simd
-            for (int c = 0; c < cells; c++)
-                apart[c] = 0.0f;
-            for (int d = 0; d < AXES; d++) {
-                const float *restrict from = low + (size_t)d * cells, at = p[d];
-                const float *restrict until = high + (size_t)d * cells;
-#pragma omp simd
-                for (int c = 0; c < cells; c++) {
-                    float under = from[c] - at, over = at - until[c];
-                    float gap = under > over ? under : over;
-                    gap = gap > 0.0f ? gap : 0.0f;
-                    apart[c] += gap * gap;
-                }
-            }
-            for (;;) {
-                int next = 0;
-                float least = INFINITY;
-#pragma omp simd reduction(min : least)
-                for (int c = 0; c < cells; c++)
-                    least = apart[c] < least ? apart[c] : least;
-                if (!(least <= best[k - 1]) || least == INFINITY)
-                    break;
-                while (apart[next] != least)
-                    next++;
-                apart[next] = INFINITY;
-                const float *restrict y0 = table + (size_t)next * AXES * wide;
-                const float *restrict y1 = y0 + wide, *restrict y2 = y1 + wide;
-#pragma omp simd
-                for (int j = 0; j < wide; j++) {
-                    float a0 = p[0] - y0[j], a1 = p[1] - y1[j], a2 = p[2] - y2[j];
-                    found[j] = a0 * a0 + a1 * a1 + a2 * a2;
-                }
-                const int *of = points + bounds[next];
-                for (int j = 0; j < bounds[next + 1] - bounds[next]; j++)
-                    if (found[j] < best[k - 1] ||
-                        (found[j] == best[k - 1] && of[j] < where[k - 1]))
-                        insert(found[j], of[j], best, where, k);
-            }
+            search(leaves, x + i * AXES, apart, found, best, where, k);
             for (int r = 0; r < k; r++) {
                 int none = where[r] == m; /* of coordinates that are not numbers */
                 best[r] = none ? NAN : best[r];
-                index[((size_t)b * n + i) * k + r] = none ? 0 : where[r];
+                index[i * k + r] = none ? 0 : where[r];
             }
         }
     }
