@@ -110,9 +110,11 @@ class Choice:
         settings = self.settings
         low, high = (round(100 * cut) for cut in settings.cuts)
         what = f"among the {settings.partners} nearest partners, cut at {low} to {high} %"
-        if settings.between:
-            who = "" if settings.between == 1 else f"{settings.between:.0%} "
-            what += f", {who}in proportions between those of both parents"
+        both = "in proportions between those of both parents"
+        if settings.between == 1:
+            what += f", {both}, which few shapes share"
+        elif settings.between:
+            what += f", {settings.between:.0%} {both}, which many shapes share"
         if settings.copies:
             what += f", {settings.copies:.0%} copies"
         if not self.statistics:
