@@ -38,8 +38,8 @@ LOOPS = ("autoencoder", "latent-flow/teacher", "latent-flow/student", "point-flo
 POINTS = 96  # of a shape that is sampled
 #: Two steps of Adam from zero weights turn the last bits of a gradient into these differences.
 AFTER_STEPS = 0.05
-#: A student begins as its teacher, with almost no gradient, so last bits are a larger part of it.
-STUDENTS = 10
+#: This student begins with almost no gradient, so last bits are a larger part of it.
+STUDENT, MORE = "point-flow/student", 10
 
 
 def path(name: str, tolerance: float = 2e-3) -> Callable[[Path_], Path_]:
@@ -66,7 +66,7 @@ def compared(name: str, found: Result, expected: Result) -> str:
         if a.shape != b.shape:
             return f"{key} has shape {a.shape}, not {b.shape}"
         apart = float(np.abs(a - b).max(initial=0)) / (float(np.abs(b).max(initial=0)) + 1e-12)
-        if not apart <= TOLERANCES[name] * (STUDENTS if "/student" in key else 1):
+        if not apart <= TOLERANCES[name] * (MORE if STUDENT in key else 1):
             return f"{key} differs by {apart:.2g} of its largest number"
     return ""
 
