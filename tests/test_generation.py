@@ -136,6 +136,15 @@ def test_few_samples_of_a_set_have_a_parent_in_common(run):
     assert repeated(even=True) < repeated(even=False) / 4
 
 
+def test_the_categories_of_a_set_are_in_proportion(run):
+    model = ShapeModel.load(run)
+    share = torch.bincount(model.known.label) / len(model.known.label)
+
+    for seed in range(20):
+        drawn = model.draw(6, seed=seed).category
+        assert ((torch.bincount(drawn, minlength=2) - 6 * share).abs() <= 1).all()
+
+
 def test_an_unknown_category_lists_the_known_ones(run):
     with pytest.raises(InputError, match="flat, tall"):
         ShapeModel.load(run).sample(1, seed=0, category="sofa")

@@ -90,8 +90,8 @@ class Model:
             category: sample only this category; None for all.
             steps: evaluations of each flow. solver: ``student`` (one step is enough), or
                 ``euler`` or ``heun`` to integrate the teacher's flow.
-            independent: sample each shape independently; otherwise the set is stratified over the
-                training shapes, so that few of it have a parent in common.
+            independent: sample each shape independently; otherwise the set is stratified, so that
+                few of it have a parent in common and categories are in proportion.
             as_decoded: leave children of symmetric shapes as lopsided as they are decoded;
                 otherwise half of their points are reflected.
             workers: processes; None for this one. ray: address of a cluster to use. progress: show

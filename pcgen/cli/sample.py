@@ -41,8 +41,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--independent",
         action="store_true",
-        help="sample shapes independently; by default, a set is stratified over the training "
-        "shapes, so that few of a set have a parent in common",
+        help="sample shapes independently; by default, a set is stratified, so that few of it have "
+        "a parent in common and categories are in the proportions of the training set",
     )
     parser.add_argument(
         "--as-decoded",

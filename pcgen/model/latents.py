@@ -60,7 +60,9 @@ class LatentSampler:
         self._coupling, latents = coupling.on_device(device), coupling.latents
         self.dim = latents.axes.shape[1]
         self._label = latents.label
-        self._parents = torch.unique(latents.parent, return_inverse=True)[1]
+        parents = torch.unique(latents.parent, return_inverse=True)[1]
+        category = parents.max() + 1 + self._label[:, None]
+        self._strata = torch.cat([parents, category], 1)
         sizes = config["settings"]["latent_flow"]
         classes = len(self.categories) if self.conditional else 0
         self._networks = FlowNetworks(
@@ -88,11 +90,11 @@ class LatentSampler:
     ) -> LatentSamples:
         """Sample the base, then integrate the latent flow.
 
-        With ``even``, the samples are stratified over the parents of the cells rather than
-        independent, so that few of a set have a parent in common, see
-        :class:`~pcgen.transport.StratifiedSampler`. A category is sampled by rejection: only base
-        points are kept whose cell, under the semi-discrete map, has that category. This is exact,
-        and works the same way for every base.
+        With ``even``, the samples are stratified over the parents and categories of the cells
+        rather than independent: few of a set have a parent in common, and categories are in
+        proportion; see :class:`~pcgen.transport.StratifiedSampler`. A category is sampled by
+        rejection: only base points are kept whose cell, under the semi-discrete map, has that
+        category. This is exact, and works the same way for every base.
         """
         check_counts(count, steps)
         draw = torch.Generator().manual_seed(seed)
@@ -144,7 +146,7 @@ class LatentSampler:
         wanted = torch.ones(len(self._label), dtype=torch.bool)
         if category is not None:
             wanted = self._label == self.categories.index(category)
-        visits = StratifiedSampler(wanted.double(), self._parents)
+        visits = StratifiedSampler(wanted.double(), self._strata)
         kept: list[Tensor] = []
         cells: list[Tensor] = []
         have = 0

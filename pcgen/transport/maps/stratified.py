@@ -14,6 +14,8 @@ import math
 import torch
 from torch import Tensor
 
+ROUNDING = 1e-9
+"""Masses add up to one up to rounding, so a share may miss a whole sample by as little."""
 PATIENCE = 64
 """After this many consecutive skipped samples the next is kept: the source then reaches too few of
 the cells to be even."""
@@ -43,7 +45,7 @@ class StratifiedSampler:
         positions = []
         for position, named in enumerate(self._groups[cells].tolist()):
             groups = set(named)
-            full = any(self._visits[g] > math.floor(self._kept * self._share[g]) for g in groups)
+            full = any(self._visits[g] > self._allowed(g) for g in groups)
             if full and self._passed < PATIENCE:
                 self._passed += 1
                 continue
@@ -53,3 +55,7 @@ class StratifiedSampler:
             self._passed = 0
             positions.append(position)
         return positions
+
+    def _allowed(self, group: int) -> int:
+        """The group's share of the samples so far, rounded down."""
+        return math.floor(self._kept * self._share[group] + ROUNDING)

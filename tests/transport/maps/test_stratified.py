@@ -40,6 +40,13 @@ def test_a_group_that_a_cell_names_twice_counts_once(generator):
     assert kept.count(0) == 50
 
 
+def test_a_group_of_all_cells_is_never_full(generator):
+    for cells in range(2, 60):  # many of these masses add up to a little less than one
+        mass = torch.rand(cells, generator=generator)
+        groups = torch.zeros(cells, 1, dtype=torch.int64)
+        assert len(StratifiedSampler(mass, groups).keep(torch.arange(cells))) == cells
+
+
 def test_every_place_in_a_set_keeps_the_law_of_the_source(generator):
     cells, sets, size = 8, 4000, 3
     mass = torch.full((cells,), 1 / cells)
