@@ -88,33 +88,31 @@ def native_usable() -> bool:
 
 def choose_backend(operation: str, x: Tensor, y: Tensor, k: int) -> str:
     """The name of the backend for ``operation`` on these sizes; see the measurements above."""
+    plain = x.device.type == "cpu" and str(x.dtype) == "torch.float32"
     if operation == "nearest" and x.shape[-1] <= 3:
         if x.is_cuda:
             return "keops" if keops_usable_on_cuda() else "dense"
         pairs = x.shape[1] * y.shape[1]
         most = NATIVE_PAIRS if k == 1 else CELL_PAIRS
         fits = x.shape[-1] == 3 and k <= CELL_NEIGHBOURS and SMALL_PAIRS <= pairs <= most
-        if fits and str(x.dtype) == "torch.float32" and native_usable():
+        if fits and plain and native_usable():
             return "native"
         if pairs >= KDTREE_PAIRS:
             return "kdtree"
     # Scores on a CPU, nanoseconds each on one core, hard and soft cells: dense 1.1-2.8 and 2.0-4.9,
     # KeOps 5-144 and 19-312, from 50,000 atoms in 3 dimensions to 4,096 in 64: always dense.
-    if operation == "redrawn_cells" and not x.is_cuda and str(x.dtype) == "torch.float32":
+    loops = {
         # 4096 atoms in 64 dimensions, one core: 40 µs a row native, 330 dense.
-        return "native" if native_usable() else "dense"
-    if operation == "mean_log_sum_exp" and not x.is_cuda and str(x.dtype) == "torch.float32":
+        "redrawn_cells": True,
         # 32 mixtures of 256 components, 768 points each, one core: 24 ms dense, 9 ms native.
-        return "native" if native_usable() else "dense"
-    if operation == "median_cells" and x.device.type == "cpu":
+        "mean_log_sum_exp": True,
         # Eight clouds of 1536 points, 8 levels, one core: 3.5 ms dense, 0.57 native.
-        return "native" if str(x.dtype) == "torch.float32" and native_usable() else "dense"
-    if operation == "mixture_coefficients" and x.device.type == "cpu" and x.shape[-1] == 3:
-        # 16 mixtures of 1024 components, with the gradient, one core: 6.5 ms
-        # dense, 1.4 ms native; one mixture 1.7 and 0.13.
-        return "native" if str(x.dtype) == "torch.float32" and native_usable() else "dense"
-    if operation == "pooled_features" and x.device.type == "cpu" and not x.requires_grad:
-        # 2048 patches of 24 points, 32 hidden and 64 features, with the gradient, one core:
-        # 25 ms dense, 5 ms native.
-        return "native" if str(x.dtype) == "torch.float32" and native_usable() else "dense"
-    return "dense"
+        "median_cells": True,
+        # 16 mixtures of 1024 components, with the gradient, one core: 6.5 ms dense, 1.4 ms native;
+        # one mixture 1.7 and 0.13.
+        "mixture_coefficients": x.shape[-1] == 3,
+        # 2048 patches of 24 points, 32 hidden and 64 features, with the gradient, one core: 25 ms
+        # dense, 5 ms native.
+        "pooled_features": not x.requires_grad,
+    }
+    return "native" if plain and loops.get(operation) and native_usable() else "dense"
