@@ -75,12 +75,13 @@ class LatentFlowSettings:
     """The latent flow: sizes, and training of teacher and student.
 
     Attributes:
-        pool: coupled pairs, sampled once at the start of the stage.
+        pool: coupled pairs, sampled once at the start of the stage. A flow that sees each of few
+            pairs often learns them by heart, see docs/notes/base.md.
     """
 
     width: int = 512
     blocks: int = 3
-    pool: int = 32_768
+    pool: int = 131_072
     teacher: LoopSettings = field(default_factory=lambda: LoopSettings(steps=2000, batch=256))
     student: LoopSettings = field(default_factory=lambda: LoopSettings(steps=1000, batch=256))
     characteristic: StudentSettings = field(default_factory=StudentSettings)
