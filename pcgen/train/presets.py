@@ -202,7 +202,7 @@ def _gpu() -> Settings:
         autoencoder_loop=LoopSettings(steps=100_000, batch=128, rate=5e-4, average=0.9999),
         base=BaseSettings(children=4, most=200_000, coordinates=256, tolerance=0.02),
         latent_flow=LatentFlowSettings(
-            width=1024, blocks=6, pool=500_000, teacher=flow, student=flow
+            width=1024, blocks=6, pool=2_000_000, teacher=flow, student=flow
         ),
         point_flow=PointFlowSettings(
             width=128,
