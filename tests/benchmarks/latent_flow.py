@@ -21,6 +21,7 @@ from typing import Any
 import torch
 from torch import Generator, Tensor, nn
 
+from pcgen import runtime
 from pcgen.batch_random import mine
 from pcgen.cli import run_module
 from pcgen.flow.characteristic import matching_loss, velocity_of
@@ -41,8 +42,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> list[dict[str, Any]]:
-    from pcgen import runtime
-
     runtime.configure(1)
     settings = Run.open(args.run).settings
     sizes = settings.latent_flow
@@ -97,7 +96,7 @@ def left(network: nn.Module, pairs: tuple[Tensor, Tensor]) -> float:
 @torch.no_grad()
 def _pairs(coupling: LatentCoupling, count: int, seed: int) -> tuple[Tensor, Tensor]:
     start = coupling.omega.sample(count, Generator().manual_seed(seed))
-    return start, coupling.y[torch.cat([coupling.assign(part) for part in start.split(4096)])]
+    return start, coupling.y[coupling.assign(start)]
 
 
 if __name__ == "__main__":
