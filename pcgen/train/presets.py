@@ -75,8 +75,8 @@ class LatentFlowSettings:
     """The latent flow: sizes, and training of teacher and student.
 
     Attributes:
-        pool: coupled pairs, sampled once at the start of the stage. A flow that sees each of few
-            pairs often learns them by heart, see docs/notes/base.md.
+        pool: coupled pairs, sampled once at the start of the stage. With too few, the flow
+            memorises them, see docs/notes/base.md.
     """
 
     width: int = 512

@@ -1,9 +1,9 @@
-"""Whether a latent flow has learned the transport or its pairs, for several numbers of pairs.
+"""Whether a latent flow learns the transport or memorises its pairs, for several numbers of them.
 
 The base and the latents are those of a run. A teacher is trained on each number of pairs; a line
 has the squared distance of its ends from the latents of the cells, over that of the starts, for
-pairs of the training and for others. A flow that learned its pairs by heart has a small first
-number, and a second one of 1 or more. Results are in docs/notes/base.md.
+pairs of the training and for others. A flow that memorised its pairs has a small first number, and
+a second one of 1 or more. Results are in docs/notes/base.md.
 
 example:
   python -m tests.benchmarks.latent_flow runs/ldraw --pools 32768 131072

@@ -1,4 +1,4 @@
-"""The measure of a latent flow: small where it learned a transport, and where only its pairs."""
+"""The measure tells a transport that was learned from pairs that were memorised."""
 
 import torch
 
@@ -23,7 +23,7 @@ def test_a_shift_is_learned_for_other_points_too():
     assert max(after_training(lambda x, _: x + 1, pairs=1000)) < 0.05
 
 
-def test_random_ends_of_few_points_are_learned_by_heart():
+def test_random_ends_of_few_points_are_memorised():
     seen, new = after_training(lambda x, draw: x + torch.randn(x.shape, generator=draw), pairs=8)
     assert seen < 0.3
     assert new > 1
