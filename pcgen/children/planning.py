@@ -374,7 +374,7 @@ class _Builder:
                 rows = pairing.pair[torch.arange(rule.SHAPES) % len(pairing), 0]
                 return trial.of_shapes(rows, min(nature.points, to.shape[1]), draw).points
 
-            demand = dataclasses.replace(rule.RAW, novelty=self.settings.goal)
+            demand = dataclasses.replace(rule.RAW, novelty={"cube": self.settings.goal})
             choice = rule.choose(
                 rule.ladder(most, BlendSettings(partners=1, between=between)), nature, pilot, demand
             )

@@ -17,7 +17,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 
 import numpy as np
@@ -185,6 +185,14 @@ class Novelty:
     found: Nearest
     reference: Nearest
     two_draws: NDArray[np.float64] | None
+
+    def only(self, rows: NDArray[np.bool_]) -> Novelty:
+        """The novelty of some of the shapes (n,)."""
+        found = self.found
+        some = Nearest(
+            index=found.index[rows], distance=found.distance[rows], mirrored=found.mirrored[rows]
+        )
+        return replace(self, found=some)
 
     @property
     def novelty_ratio(self) -> float | None:

@@ -12,6 +12,7 @@ from torch import Tensor
 from pcgen import base, checkpoint, progress
 from pcgen.base import BaseMeasure
 from pcgen.children import BlendSettings, Choice, Maps, rule
+from pcgen.children.rule import Nature
 from pcgen.config import from_plain, to_plain
 from pcgen.errors import DataError, TrainingError
 from pcgen.latent.autoencoder import Autoencoder
@@ -48,6 +49,8 @@ IN_ORDER, FEWEST_OF_MANY = 2048, 0.5
 """Of at most this many shapes, equally many children are encoded each. More are taken in random
 order, so that encoding can end anywhere; as fewer latents are no loss then, the transports are left
 this share."""
+TRIES = 4
+"""A child that is too far from all training shapes is drawn again, until so many were drawn."""
 
 
 def train(context: Context) -> dict[str, object]:
@@ -179,7 +182,7 @@ def _latents(context: Context, spent: Callable[[], bool]) -> tuple[Latents, dict
     model = load_autoencoder(context).to(context.device)
     maps = load_maps(context)
     choice = context.group.value(lambda: to_plain(_choose_children(context, maps, model)))
-    blending = from_plain(Choice, choice, "the choice of children").settings
+    chosen = from_plain(Choice, choice, "the choice of children")
     draw = torch.Generator().manual_seed(context.seed(STAGE))
     shapes = torch.arange(len(clouds))
     if len(shapes) > min(settings.base.most, IN_ORDER):
@@ -187,16 +190,34 @@ def _latents(context: Context, spent: Callable[[], bool]) -> tuple[Latents, dict
     each = settings.base.each(len(shapes))
     shapes = _with_maps(shapes, clouds.label, maps.with_children(), draw)
     points = min(settings.base.points, maps.to.shape[1])
-    z, parent, mirrored, symmetry, encoded = [], [], [], [], []
+    nature = None
+    if chosen.limit is not None and context.group.first:
+        nature = load_nature(context, maps)
+    compared = torch.Generator().manual_seed(context.seed(STAGE, 4))
+
+    def drawn(rows: Tensor) -> list[Tensor]:
+        """Latents of a child of each shape, their parents, mirrorings and symmetries."""
+        children = maps.of_shapes(rows, points, draw, chosen.settings)
+        points_there = staged(children.with_mirror_images(), context.device)
+        # As the file holds them, so that sampling sees what training saw.
+        z = context.group.by_rows(model.refined, points_there).half().cpu()
+        return [z, clouds.rows[children.parent], children.mirrored, children.symmetry.cpu()]
+
+    def measured(z: Tensor) -> list[float]:
+        assert nature is not None
+        starts = _starts(model, staged(z.float(), context.device), nature, compared)
+        return nature.distance(starts).tolist()
+
+    def distances(z: Tensor) -> Tensor:
+        return torch.tensor(context.group.value(lambda: measured(z)))
+
+    found, encoded = [], []
     with progress.bar("encoding", each * len(shapes)) as bar:
         for chunk in rounds(shapes, each, spent):
-            children = maps.of_shapes(chunk, points, draw, blending)
-            points_there = staged(children.with_mirror_images(), context.device)
-            # As the file holds them, so that sampling sees what training saw.
-            z.append(context.group.by_rows(model.refined, points_there).half().cpu())
-            parent.append(clouds.rows[children.parent])
-            mirrored.append(children.mirrored)
-            symmetry.append(children.symmetry.cpu())
+            children = drawn(chunk)
+            if chosen.limit is not None:
+                children = nearest_of(children, chunk, chosen.limit, drawn, distances)
+            found.append(children)
             encoded.append(chunk)
             bar.advance(len(chunk))
     label = clouds.label[torch.cat(encoded)]
@@ -205,15 +226,16 @@ def _latents(context: Context, spent: Callable[[], bool]) -> tuple[Latents, dict
             f"base           {len(label)} of {each * len(shapes)} children were encoded in the "
             "time of the stage; a larger --budget-minutes encodes more"
         )
-    found = torch.cat(z).float()
-    z.clear()
-    if not torch.isfinite(found).all():
+    z, parent, mirrored, symmetry = (torch.cat(parts) for parts in zip(*found, strict=True))
+    found.clear()
+    z = z.float()
+    if not torch.isfinite(z).all():
         raise TrainingError("base: a latent is not finite; train the autoencoder again")
     latents = Latents.of(
-        found,
-        torch.cat(parent),
-        torch.cat(mirrored),
-        torch.cat(symmetry),
+        z,
+        parent,
+        mirrored,
+        symmetry,
         label,
         settings.base.coordinates,
         dict(zip(clouds.rows.tolist(), clouds.ids, strict=True)) if clouds.ids else None,
@@ -235,6 +257,38 @@ def rounds(shapes: Tensor, each: int, spent: Callable[[], bool]) -> Iterator[Ten
                 end = max(end, IN_ORDER) if count > IN_ORDER else -(-end // count) * count
 
 
+def nearest_of(
+    children: list[Tensor],
+    shapes: Tensor,
+    limit: float,
+    draw: Callable[[Tensor], list[Tensor]],
+    distances: Callable[[Tensor], Tensor],
+) -> list[Tensor]:
+    """Children, those beyond a limit replaced by other children of the same shapes.
+
+    So every shape keeps its share of the children. The nearest of :data:`TRIES` is taken where all
+    are beyond the limit, as of a shape that is unlike the others.
+
+    Args:
+        children: tensors with a row for each of ``shapes``; latents come first.
+        draw: new children of some shapes. distances: of latents, to the nearest training shape.
+    """
+    distance = distances(children[0])
+    for _ in range(TRIES - 1):
+        far = (distance > limit).nonzero()[:, 0]
+        if not len(far):
+            break
+        others = draw(shapes[far])
+        other = distances(others[0])
+        nearer = other < distance[far]
+        distance[far[nearer]] = other[nearer]
+        children = [
+            values.index_copy(0, far[nearer], new[nearer])
+            for values, new in zip(children, others, strict=True)
+        ]
+    return children
+
+
 def _choose_children(context: Context, maps: Maps, model: Autoencoder) -> Choice:
     """The nearest settings with which decoded children are as novel as held-out shapes."""
     first = maps.choice
@@ -247,20 +301,24 @@ def _choose_children(context: Context, maps: Maps, model: Autoencoder) -> Choice
     rows = rows[torch.arange(rule.SHAPES) % len(rows)]
 
     def decoded(blending: BlendSettings) -> Tensor:
-        # The starts of the point flow; it moves them too little to matter here.
         draw = torch.Generator().manual_seed(seed)
         children = maps.of_shapes(rows, min(batch, maps.to.shape[1]), draw, blending)
         parts = [
-            model.draw_base(model.refined(staged(points, context.device)), nature.points, draw)[
-                1
-            ].points.cpu()
+            _starts(model, model.refined(staged(points, context.device)), nature, draw)
             for points in children.with_mirror_images().split(CHUNK)
         ]
         return torch.cat(parts)
 
     choice = rule.choose(rule.ladder(maps.farthest, first.settings), nature, decoded, rule.DECODED)
+    if len(context.clouds) <= IN_ORDER:  # a search for each child takes 4 ms among 1,400 shapes
+        choice = rule.without_farthest(choice, nature, decoded)
     progress.say(f"base           decoded {choice.describe()}")
     return choice
+
+
+def _starts(model: Autoencoder, z: Tensor, nature: Nature, draw: torch.Generator) -> Tensor:
+    """Clouds to compare with nature: starts of the point flow, which moves them little."""
+    return model.draw_base(z, nature.points, draw)[1].points.cpu()
 
 
 def _with_maps(shapes: Tensor, label: Tensor, able: Tensor, draw: torch.Generator) -> Tensor:

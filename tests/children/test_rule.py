@@ -94,7 +94,7 @@ class _Nature:
         }
 
 
-ASKED = Demand(novelty=1.0, frames=("box",), replays=True)
+ASKED = Demand(novelty={"box": 1.0}, replays=True)
 
 
 @pytest.mark.parametrize(("wanted", "partners"), [(1, 1), (3, 3), (28, 28), (64, 64)])
