@@ -164,8 +164,8 @@ def build_maps(
                 )
                 pairing = pairing[slice(0, len(to))]
             files.write_maps(pairing, to)
+            progress.say(choice.describe())
         files.remove_chunks()
-    progress.say(choice.describe())
     return Maps.of(clouds, pairing, to, choice)
 
 

@@ -18,6 +18,7 @@ from pcgen.children.rule import (
     ladder,
     novelty_statistics,
     with_copies,
+    without_farthest,
 )
 from pcgen.distances.novelty import Nearest, Novelty
 from pcgen.errors import DataError
@@ -137,6 +138,47 @@ def test_copies_are_mixed_into_children_of_one_partner_until_they_are_as_new_as_
         Choice(settings=BlendSettings(partners=2), passed=True, statistics={}),
     ):
         assert with_copies(other, nature, lambda _: far) is other
+
+
+class _Measured(Nature):
+    """Nature whose children are at distances that the test gives, in all frames."""
+
+    def __init__(self, nature) -> None:
+        self.nature = nature
+
+    def _measure(self, points):
+        return dict.fromkeys(("box", "cube"), novelty(points.tolist(), self.nature))
+
+
+@pytest.mark.parametrize(
+    ("least", "left_out"),
+    [
+        (2.0, 0.2),  # novel enough, whatever is left out
+        (0.99, 0.1),
+        (0.8, 0.0),  # not novel enough with all of them
+    ],
+)
+def test_the_farthest_children_are_left_out_while_the_others_are_novel(least, left_out):
+    """Distances rise evenly from 0.5 to 1.5 times the median, so each twentieth that is
+    left out lowers the median by 0.025 of it. The error is 0.025, and 0.95 is asked in the box."""
+    children = least * torch.linspace(0.5, 1.5, 400)[torch.randperm(400)]
+    whole = Choice(settings=BlendSettings(partners=9), passed=True, statistics={})
+    choice = without_farthest(whole, _Measured([1.0] * 400), lambda _: children)
+    assert choice.left_out == pytest.approx(left_out)
+    if not left_out:
+        assert choice is whole
+        return
+    assert choice.limit == pytest.approx(least * (1.5 - left_out), rel=0.01)
+    kept = children[children <= choice.limit]
+    assert choice.statistics["cube"].novelty == pytest.approx(float(kept.median()), rel=0.01)
+    assert f"without the farthest {left_out:.0%}" in choice.describe()
+
+
+def test_a_dense_set_leaves_out_none():
+    """Its children are so novel that copies are mixed in."""
+    copies = Choice(settings=BlendSettings(partners=1, copies=0.2), passed=True, statistics={})
+    children = torch.linspace(5, 6, 100)
+    assert without_farthest(copies, _Measured([1.0] * 100), lambda _: children) is copies
 
 
 @pytest.mark.parametrize("count", [2, 3, 10])
