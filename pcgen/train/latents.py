@@ -50,7 +50,8 @@ IN_ORDER, FEWEST_OF_MANY = 2048, 0.5
 order, so that encoding can end anywhere; as fewer latents are no loss then, the transports are left
 this share."""
 TRIES = 4
-"""A child that is too far from all training shapes is drawn again, until so many were drawn."""
+"""A child that is too far from all training shapes, or replays one, is drawn again, until so many
+were drawn."""
 
 
 def train(context: Context) -> dict[str, object]:

@@ -141,13 +141,16 @@ def test_copies_are_mixed_into_children_of_one_partner_until_they_are_as_new_as_
 
 
 class _Measured(Nature):
-    """Nature whose children are at distances that the test gives, in all frames."""
+    """Nature whose children are at distances that the test gives; negative ones replay a shape in
+    the box."""
 
     def __init__(self, nature) -> None:
         self.nature = nature
 
     def _measure(self, points):
-        return dict.fromkeys(("box", "cube"), novelty(points.tolist(), self.nature))
+        hits = (points < 0).nonzero()[:, 0].tolist()
+        found = novelty(points.abs().tolist(), self.nature, hits)
+        return {"box": found, "cube": novelty(points.abs().tolist(), self.nature)}
 
 
 @pytest.mark.parametrize(
@@ -171,7 +174,18 @@ def test_the_farthest_children_are_left_out_while_the_others_are_novel(least, le
     assert choice.limit == pytest.approx(least * (1.5 - left_out), rel=0.01)
     kept = children[children <= choice.limit]
     assert choice.statistics["cube"].novelty == pytest.approx(float(kept.median()), rel=0.01)
-    assert f"without the farthest {left_out:.0%}" in choice.describe()
+    assert f"without replays and the farthest {left_out:.0%}" in choice.describe()
+
+
+def test_replays_are_left_out_with_the_farthest_children():
+    children = torch.cat([-torch.linspace(0.1, 0.4, 30), torch.linspace(1.0, 2.0, 70)])
+    nature = _Measured([1.0] * 400)
+    whole = Choice(settings=BlendSettings(partners=9), passed=False, statistics={})
+    choice = without_farthest(whole, nature, lambda _: children)
+    assert choice.statistics["box"].replays == 0
+    assert choice.statistics["box"].novelty == pytest.approx(1.35, abs=0.03)
+    assert nature.distance(children).isinf().tolist() == [True] * 30 + [False] * 70
+    assert without_farthest(whole, nature, lambda _: -torch.ones(50)) is whole
 
 
 def test_a_dense_set_leaves_out_none():
