@@ -20,7 +20,7 @@ time, so parts stay connected.
 * :mod:`masks` - which part of a shape a child takes from its partner;
 * :mod:`drawing` - children of maps, in batches;
 * :mod:`rule` - how far children go from their parents: until they are as novel as training shapes
-  are relative to each other.
+  are relative to each other; and which are left out, as they are too far from all shapes.
 
 Sources: R. McCann, A convexity principle for interacting gases, Advances in Mathematics 128
 (1997), for displacement interpolation; the maps start from a binary space partition of both
