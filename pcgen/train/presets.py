@@ -192,8 +192,8 @@ def _cpu_tiny() -> Settings:
 
 def _gpu() -> Settings:
     # Sized for ShapeNet's categories on one device, and never yet trained on one. Memory of a step
-    # by `tests.benchmarks.memory`, with 20 bytes per weight: autoencoder 0.2 GiB, latent flow 0.3,
-    # point flow 4.3, of which each of the 64 clouds takes 0.07; --accumulate holds fewer at once.
+    # by `tests.benchmarks.memory`, with 20 bytes per weight: autoencoder 1.0 GiB, latent flow 0.3,
+    # point flow 9.8, of which each of the 64 clouds takes 0.15; --accumulate holds fewer at once.
     flow = LoopSettings(steps=100_000, batch=512, rate=5e-4, average=0.9999)
     return Settings(
         autoencoder=dataclasses.replace(
