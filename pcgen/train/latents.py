@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator
+from functools import cache
 from typing import Any
 
 import torch
@@ -301,6 +302,7 @@ def _choose_children(context: Context, maps: Maps, model: Autoencoder) -> Choice
     rows = order[maps.with_children()[order]]
     rows = rows[torch.arange(rule.SHAPES) % len(rows)]
 
+    @cache
     def decoded(blending: BlendSettings) -> Tensor:
         draw = torch.Generator().manual_seed(seed)
         children = maps.of_shapes(rows, min(batch, maps.to.shape[1]), draw, blending)
