@@ -131,8 +131,6 @@ class Choice:
             what += f", {settings.between:.0%} {both}, which many shapes share"
         if settings.copies:
             what += f", {settings.copies:.0%} copies"
-        if self.left_out:
-            what += f", without replays and the farthest {self.left_out:.0%}"
         if not self.statistics:
             return f"children: {what}; too few shapes to say how novel they should be"
         news = "; ".join(
@@ -141,6 +139,8 @@ class Choice:
             for frame, f in self.statistics.items()
         )
         why = "the nearest as novel as nature" if self.passed else "the most novel available"
+        if self.left_out:
+            why += f"; without replays and the farthest {self.left_out:.0%}"
         return f"children: {what}, {why}: {news}"
 
 
