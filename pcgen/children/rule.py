@@ -16,7 +16,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import torch
@@ -208,12 +207,14 @@ class Nature:
         for replays in any frame."""
         return torch.from_numpy(_distance(self._measure(points)))
 
-    def without_farthest(self, points: Tensor) -> tuple[float, float | None, dict[str, Any]]:
+    def without_farthest(
+        self, points: Tensor
+    ) -> tuple[float, float | None, dict[str, NoveltyStatistics]]:
         """The largest share of the farthest of clouds (n, m, 3) without which, and without replays,
         the others are as novel as :data:`KEPT` demands, their limit, and their statistics."""
         found = self._measure(points)
         farthest, distance = found[FAR_IN].found.distance, _distance(found)
-        best: tuple[float, float | None, dict[str, Any]] = 0.0, None, {}
+        best: tuple[float, float | None, dict[str, NoveltyStatistics]] = 0.0, None, {}
         for step in range(1, round(MOST_LEFT_OUT / SHARE) + 1):
             limit = float(np.quantile(farthest, 1 - step * SHARE))
             kept = distance <= limit
