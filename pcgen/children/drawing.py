@@ -11,6 +11,12 @@ from torch import Generator, Tensor
 from pcgen.children.frames import Stretch, mirrored, unit
 from pcgen.children.masks import KINDS, draw_masks
 from pcgen.errors import InputError
+from pcgen.kernels import nearest
+
+MOVED_WITH = 8
+"""Matched points whose mean move an unmatched point makes, by inverse squared distance."""
+SPACING = 0.003
+"""In units of the cube; no matched point has more weight than one at this distance."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,6 +94,8 @@ class MatchedClouds:
 
     Attributes:
         points: of each parent, (batch, n, 3) in its box frame; normals likewise, or None.
+        unmatched: other points of each parent, (batch, m, 3), for children of m points; None for
+            children of the matched ones.
         stretch: transforms of each parent to the cube.
         flipped: (batch,) bool, whether the second parent was mirrored for the match.
         folded: (batch, 3) bool, the axes along which both parents are symmetric. Matched points
@@ -99,10 +107,15 @@ class MatchedClouds:
     stretch: tuple[Stretch, Stretch]
     flipped: Tensor
     folded: Tensor
+    unmatched: tuple[Tensor, Tensor] | None = None
 
     def in_cube(self) -> tuple[Tensor, Tensor]:
         x, y = self._cubes
         return x, y * self._turn
+
+    def unmatched_in_cube(self) -> tuple[Tensor, Tensor]:
+        assert self.unmatched is not None
+        return self._placed(self.unmatched)
 
     def normals_in_cube(self) -> tuple[Tensor, Tensor]:
         assert self.normals is not None
@@ -116,7 +129,11 @@ class MatchedClouds:
 
     @cached_property
     def _cubes(self) -> tuple[Tensor, Tensor]:
-        x, y = (s.cube(p) for s, p in zip(self.stretch, self.points, strict=True))
+        return self._placed(self.points)
+
+    def _placed(self, points: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        """Points of each parent in the cube, the second's mirrored if it was for the match."""
+        x, y = (s.cube(p) for s, p in zip(self.stretch, points, strict=True))
         return x, torch.where(self.flipped[:, None, None], mirrored(y), y)
 
     @cached_property
@@ -135,6 +152,8 @@ def blend(
     if all their children have others, they are easily distinguished from test shapes, see
     docs/notes/children.md.
 
+    Normals are those of matched points, so children of unmatched ones have none.
+
     Args:
         mask: (batch, n), 0 where a point stays with the first parent and 1 where it moves to the
             second.
@@ -142,11 +161,11 @@ def blend(
         between: (batch,) in [0, 1], interpolates the proportions: 0, or None, for those of the
             first parent.
     Returns:
-        points (batch, n, 3) in the box frame, and normals or None.
+        points (batch, n or m, 3) in the box frame, and normals or None.
     """
     x, y = pairs.in_cube()
     share = mask[..., None]
-    child = x + share * (y - x)
+    child = x + share * (y - x) if pairs.unmatched is None else _unmatched(pairs, mask)
     # Parts of two shapes need not fill the cube together.
     fitted = Stretch.of(child)
     sizes = pairs.stretch[0].proportions
@@ -157,11 +176,42 @@ def blend(
     span = points.amax(1, keepdim=True) - points.amin(1, keepdim=True)
     points = points / (span.amax(2, keepdim=True).clamp_min(1e-6) / 2)
     points = torch.where(flip[:, None, None], mirrored(points), points)
-    if pairs.normals is None:
+    if pairs.normals is None or pairs.unmatched is not None:
         return points, None
     a, b = pairs.normals_in_cube()
     normals = unit((a + share * (b - a)) * (fitted.half / sizes)[:, None])
     return points, torch.where(flip[:, None, None], mirrored(normals), normals)
+
+
+def _unmatched(pairs: MatchedClouds, mask: Tensor) -> Tensor:
+    """Children (batch, m, 3) of the unmatched points, in the cube.
+
+    A point moves as the nearest matched points of its shape do, in the mean. Each parent gives the
+    points that stay nearer to it than to the other, about m of both, so that most are on its own
+    surface; as many as are missing are repeated.
+    """
+    x, y = (pairs.fold(points) for points in pairs.in_cube())
+    ends = (x, y - x, mask), (y, x - y, 1 - mask)
+    moved, taken = [], []
+    for own, (here, way, share) in zip(pairs.unmatched_in_cube(), ends, strict=True):
+        folded = pairs.fold(own)
+        square, near = nearest(folded, here, k=MOVED_WITH)
+        weight = 1 / (square + SPACING**2)
+        weight = (weight / weight.sum(2, keepdim=True))[..., None]
+        each = torch.arange(len(own), device=own.device)[:, None, None]
+        way = (weight * way[each, near]).sum(2)
+        part = (weight * share[each, near][..., None]).sum(2)
+        # The planes of symmetry are crossed back.
+        side = torch.where(pairs.folded[:, None] & (own < 0), -1.0, 1.0).to(own)
+        moved.append(side * (folded + part * way))
+        taken.append(part[..., 0] <= 0.5)
+    # Both parents' points in turns, those taken first.
+    points = torch.stack(moved, 2).flatten(1, 2)
+    chosen = torch.stack(taken, 2).flatten(1, 2)
+    order = (~chosen).to(torch.int8).sort(stable=True, dim=1).indices
+    count = moved[0].shape[1]
+    place = torch.arange(count, device=points.device) % chosen.sum(1, keepdim=True).clamp_min(1)
+    return points.gather(1, order.gather(1, place)[..., None].expand(-1, -1, 3))
 
 
 def draw_blend(

@@ -112,10 +112,11 @@ class Maps:
         """Children of shapes drawn at random.
 
         Args:
-            count: of children; points: of each, at most the n of a map.
+            count: of children; points: of each, at most as many as the clouds have. Children of
+                more points than a map has no normals, and are made of other points of the parents.
             settings: by default those of the maps.
         Raises:
-            InputError: more points than a map has, or a set without shapes.
+            InputError: more points than the clouds have, or a set without shapes.
         """
         if not len(self.clouds):
             raise InputError("children need at least one shape, got none")
@@ -134,11 +135,11 @@ class Maps:
 
         A shape without a map gives a copy of itself.
         """
-        most = self.to.shape[1]
+        matched, most = self.to.shape[1], self.clouds.points.shape[1]
         if not 1 <= points <= most:
             raise InputError(
-                f"children of these maps have 1 to {most} points, got {points}; build maps with "
-                "more points"
+                f"children of these shapes have 1 to {most} points, got {points}; prepare the data "
+                "set again with more --points"
             )
         settings = settings or self.settings
         total = whole(len(rows), generator)
@@ -150,12 +151,16 @@ class Maps:
             drawn = torch.rand(total, 2, generator=generator)
             drawn = torch.where(drawn[:, 0] < settings.between, drawn[:, 1], 0.0)
             between = staged(mine(drawn, generator), device)
-        first = int(torch.randint(most, (1,), generator=generator))
+        first = int(torch.randint(matched, (1,), generator=generator))
         chosen, side = self._side.pick(rows, chance[:, 0], settings.partners)
         copy = (chosen < 0) | (chance[:, 1] < settings.copies)
         flip = chance[:, 2] < 0.5
-        window = (first + torch.arange(points, device=device)) % most
+        window = (first + torch.arange(min(points, matched), device=device)) % matched
         pairs, other = self._pairs(rows, chosen, side, copy, window)
+        if points > matched:
+            places = torch.arange(points, device=device).expand(len(rows), -1)
+            x, y = (self.clouds.gather(shapes, places)[0] for shapes in (rows, other))
+            pairs = dataclasses.replace(pairs, normals=None, unmatched=(x, y))
         child, normals = draw_blend(pairs, settings, copy, flip, generator, between)
         return Children(
             child,

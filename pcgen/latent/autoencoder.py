@@ -39,6 +39,9 @@ EXTENT_SCALE = 2.0
 # Refinement: the first learning rate, which falls linearly; the decays of Adam's averages; points
 # per step. With twice the points a step takes twice as long and gains less than a second step.
 REFINE_RATE, REFINE_DECAYS, REFINE_POINTS = 0.05, (0.8, 0.95), 512
+# The refining steps of the settings are enough for this many points. More points are worth more
+# steps, up to this many times as many; see docs/notes/local-codes.md.
+REFINED, MOST_REFINED = 2048, 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -370,6 +373,11 @@ class Autoencoder(nn.Module):
     def _encode(self, points: Tensor, sizes: Tensor) -> Tensor:
         code = self.codec.encode(points / sizes[:, None])
         return torch.cat([code, EXTENT_SCALE * sizes.log()], dim=1)
+
+
+def refining_factor(points: int) -> int:
+    """The factor of :meth:`Autoencoder.refined` for clouds of so many independent points."""
+    return min(MOST_REFINED, max(1, points // REFINED))
 
 
 def proportions(points: Tensor) -> Tensor:

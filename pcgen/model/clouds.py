@@ -13,7 +13,7 @@ from torch import Generator, Tensor, nn
 from pcgen.config import from_plain
 from pcgen.errors import InputError
 from pcgen.flow.networks import BoundPointFlow, PointCondition, PointFlowNetwork
-from pcgen.latent.autoencoder import Autoencoder, AutoencoderSettings
+from pcgen.latent.autoencoder import Autoencoder, AutoencoderSettings, refining_factor
 from pcgen.latent.mixture import MixtureBatch, MixtureSamples
 from pcgen.model.trajectories import FlowNetworks, check_counts, flow_trajectory, load_weights
 
@@ -38,9 +38,6 @@ class DecodedClouds:
 
 ENCODED = 16
 """Clouds that are encoded at once."""
-REFINED, MOST_REFINED = 2048, 4
-"""The steps that refine a latent in the training are enough for this many points. More points are
-worth more steps, up to this many times as many; see docs/notes/local-codes.md."""
 MOST_CLOUD_POINTS = 2**17
 """Upper limit on the points of a flow's cloud; a damaged run may state any number."""
 
@@ -185,7 +182,7 @@ class CloudDecoder:
         """Encode clouds (batch, n, dim) in the box frame to refined latents (batch, latent_dim)."""
         if points.ndim != 3 or points.shape[-1] != self.dim:
             raise InputError(f"points must be (batch, n, {self.dim}), got {tuple(points.shape)}")
-        factor = min(MOST_REFINED, max(1, points.shape[1] // REFINED))
+        factor = refining_factor(points.shape[1])
         # Few at a time: each step of the refinement keeps a megabyte for a shape.
         parts = [
             self.autoencoder.refined(part.to(self.device), factor) for part in points.split(ENCODED)

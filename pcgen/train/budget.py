@@ -20,14 +20,14 @@ from pcgen.processes import ALONE, Group
 from pcgen.train.loop import SAVE_EVERY_S, LoopSettings
 
 # Shares of the budget of each part, in order, chosen by hand from learning curves on two cores. The
-# base has much, as a latent is refined for 45 ms. Encoding and the couplings count towards the
+# base has much, as a latent is refined for 55 ms. Encoding and the couplings count towards the
 # stage that does them, before its loops begin.
 SHARES = {
     "children": 0.07,
-    "autoencoder": 0.39,
-    "base": 0.15,
-    "latent-flow/teacher": 0.04,
-    "latent-flow/student": 0.03,
+    "autoencoder": 0.37,
+    "base": 0.21,
+    "latent-flow/teacher": 0.03,
+    "latent-flow/student": 0.02,
     "point-flow/teacher": 0.16,
     "point-flow/student": 0.06,
     "field": 0.08,

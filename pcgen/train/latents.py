@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import torch
@@ -16,7 +16,7 @@ from pcgen.children import BlendSettings, Choice, Maps, rule
 from pcgen.children.rule import Nature
 from pcgen.config import from_plain, to_plain
 from pcgen.errors import DataError, TrainingError
-from pcgen.latent.autoencoder import Autoencoder
+from pcgen.latent.autoencoder import Autoencoder, refining_factor
 from pcgen.model.coupling import LatentCoupling, Latents
 from pcgen.processes import ALONE, Group
 from pcgen.runtime import staged
@@ -191,7 +191,8 @@ def _latents(context: Context, spent: Callable[[], bool]) -> tuple[Latents, dict
         shapes = torch.randperm(len(shapes), generator=draw)[: settings.base.most]
     each = settings.base.each(len(shapes))
     shapes = _with_maps(shapes, clouds.label, maps.with_children(), draw)
-    points = min(settings.base.points, maps.to.shape[1])
+    points = min(settings.base.points, clouds.points.shape[1])
+    refined = partial(model.refined, factor=refining_factor(points))
     nature = None
     if chosen.limit is not None and context.group.first:
         nature = load_nature(context, maps)
@@ -202,7 +203,7 @@ def _latents(context: Context, spent: Callable[[], bool]) -> tuple[Latents, dict
         children = maps.of_shapes(rows, points, draw, chosen.settings)
         points_there = staged(children.with_mirror_images(), context.device)
         # As the file holds them, so that sampling sees what training saw.
-        z = context.group.by_rows(model.refined, points_there).half().cpu()
+        z = context.group.by_rows(refined, points_there).half().cpu()
         return [z, clouds.rows[children.parent], children.mirrored, children.symmetry.cpu()]
 
     def measured(z: Tensor) -> list[float]:
@@ -296,7 +297,9 @@ def _choose_children(context: Context, maps: Maps, model: Autoencoder) -> Choice
     first = maps.choice
     if not first.statistics or not len(maps):
         return first
-    seed, batch = context.seed(STAGE, 3), context.run.settings.base.points
+    # Those of a map are enough here: novelty hardly depends on how many points are encoded.
+    count = min(context.run.settings.base.points, maps.to.shape[1])
+    seed = context.seed(STAGE, 3)
     nature = load_nature(context, maps)
     order = torch.randperm(len(maps.clouds), generator=torch.Generator().manual_seed(seed))
     rows = order[maps.with_children()[order]]
@@ -305,7 +308,7 @@ def _choose_children(context: Context, maps: Maps, model: Autoencoder) -> Choice
     @cache
     def decoded(blending: BlendSettings) -> Tensor:
         draw = torch.Generator().manual_seed(seed)
-        children = maps.of_shapes(rows, min(batch, maps.to.shape[1]), draw, blending)
+        children = maps.of_shapes(rows, count, draw, blending)
         parts = [
             _starts(model, model.refined(staged(points, context.device)), nature, draw)
             for points in children.with_mirror_images().split(CHUNK)

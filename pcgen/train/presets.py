@@ -41,7 +41,7 @@ class BaseSettings:
         name: family of :func:`pcgen.base.fit`.
         children: latents per training shape, one for each of its children.
         most: upper limit on the number of latents.
-        points: points per encoded cloud.
+        points: points per encoded cloud, at most as many as are kept of a training shape.
         mixed: number of latents that an AE-OT base may mix in one sample. The details of a sample
             are those of one latent, so a mixture of many is further from it than another shape is.
         coordinates: number of principal directions of the latents used by base and transport.
@@ -52,7 +52,7 @@ class BaseSettings:
     name: str = "ae-ot"
     children: int = 6
     most: int = 20_000
-    points: int = 2048
+    points: int = 4096
     mixed: int = 4
     coordinates: int = 128
     tolerance: float = 0.05

@@ -8,6 +8,7 @@ import torch
 from pcgen import checkpoint, runtime
 from pcgen.children import BlendSettings, Maps, MapSettings, planning
 from pcgen.children.clouds import Clouds
+from pcgen.children.drawing import MatchedClouds, blend
 from pcgen.children.frames import Stretch, mirrored
 from pcgen.children.map_files import NATURE, MapFolder
 from pcgen.children.matching import improve, match, partitioned
@@ -15,6 +16,7 @@ from pcgen.children.partners import find_partners
 from pcgen.children.planning import plan_pairs, random_subset
 from pcgen.children.rule import LEAST_PARTNERS
 from pcgen.errors import DataError, InputError, TrainingError
+from pcgen.kernels import chamfer
 from tests.children.conftest import SETTINGS, box, boxes, build, cube
 
 COPIES = BlendSettings(copies=1.0)
@@ -465,3 +467,68 @@ def test_a_batch_shared_by_processes_is_the_batch_of_one(tmp_path):
         shared.batch, shared.rows = 6, rows
         parts.append(maps.draw(3, 32, shared).points)
     assert torch.equal(torch.cat(parts), whole.points)
+
+
+CORNERS = torch.cartesian_prod(*[torch.tensor([-1.0, 1.0])] * 3)
+
+
+def sheets(heights, count: int, generator) -> list[torch.Tensor]:
+    """Sheets (1, count, 3) of these heights over the same square, and the corners of the cube."""
+    square = 1.8 * torch.rand(count - 8, 2, generator=generator) - 0.9
+    sheets = (torch.cat([square, height(square)[:, None]], 1) for height in heights)
+    return [torch.cat([CORNERS, sheet])[None] for sheet in sheets]
+
+
+def test_points_without_a_match_move_as_those_around_them_do(generator):
+    def flat(square):
+        return 0 * square[:, 0]
+
+    def hill(square):
+        return 0.5 * (square * torch.pi / 2).cos().prod(1)
+
+    matched = sheets((flat, hill), 2000, generator)
+    others = [sheets([height], 3000, generator)[0] for height in (flat, hill)]
+    stretch, no = Stretch.of(matched[0]), torch.zeros(1, dtype=torch.bool)
+    pairs = MatchedClouds(
+        tuple(matched), None, (stretch, stretch), no, torch.zeros(1, 3, dtype=torch.bool), others
+    )
+    child, normals = blend(pairs, torch.sigmoid(matched[0][..., 0] / 0.1), no)
+    assert child.shape == (1, 3000, 3)
+    assert normals is None
+    # A map of heights: a point of either sheet is where its share of the hill is.
+    between = child[0, (child[0].abs() < 0.95).all(1)]
+    share = torch.sigmoid(between[:, 0] / 0.1)
+    assert len(between) == pytest.approx(3000, rel=0.03)
+    assert (between[:, 2] - share * hill(between[:, :2])).abs().mean() < 0.01
+    # Each is on its own sheet where the mask ends, and both give half of the points.
+    assert (between[:, 0] > 0).float().mean() == pytest.approx(0.5, abs=0.03)
+    for side, height in ((-1, flat), (1, hill)):
+        far = between[side * between[:, 0] > 0.7]
+        assert (far[:, 2] - height(far[:, :2])).abs().max() < 0.01
+
+
+def test_children_of_more_points_than_a_map_have_the_same_parents(tmp_path):
+    points, normals = boxes(8)
+    maps = build(points, tmp_path, normals)
+    few, many = (maps.draw(20, count, torch.Generator().manual_seed(3)) for count in (256, 512))
+    assert many.points.shape == (20, 512, 3)
+    assert many.normals is None
+    assert (few.parent == many.parent).all()
+    assert (few.symmetry == many.symmetry).all()
+    apart = chamfer(few.points, many.points)
+    assert (apart < chamfer(few.points, many.points.roll(1, 0)))[apart > 0].float().mean() > 0.9
+    copies = maps.draw(8, 512, torch.Generator().manual_seed(0), COPIES)
+    parents = box(points[copies.parent[:, 0]])
+    signs = torch.where(copies.mirrored[:, :1, None], points.new_tensor([-1.0, 1.0, 1.0]), 1.0)
+    assert chamfer(copies.points, parents * signs).max() < 1e-8
+    with pytest.raises(InputError, match="1 to 512 points, got 513"):
+        maps.draw(1, 513, torch.Generator())
+
+
+def test_many_points_of_symmetric_shapes_are_symmetric(tmp_path, generator):
+    children = build(boxes(8)[0], tmp_path).draw(20, 512, generator)
+    assert children.symmetry.any()
+    for axis in range(3):
+        some = children.points[children.symmetry[:, axis]]
+        image = some * (1 - 2 * torch.eye(3)[axis])
+        assert chamfer(some, image).sqrt().median() < 0.15
