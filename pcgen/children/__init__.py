@@ -9,7 +9,8 @@ optimal transport, a map T. A child moves part of A to B and leaves the rest unc
 and keeps the mirror symmetries that A and B share. It has proportions between those of A and B;
 where many shapes of the set have the same ones, half of the children have those of A. A constant m
 gives McCann's displacement interpolation; here each point moves along its geodesic for its own
-time, so parts stay connected.
+time, so parts stay connected. Maps match few points; the other points of A and B move as the
+matched ones around them do.
 
 * :mod:`frames` - the box, and the cube in which proportions are taken out;
 * :mod:`partners` - which shapes are matched with which;

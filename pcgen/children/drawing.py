@@ -31,6 +31,8 @@ class BlendSettings:
         kinds: kinds of masks, all equally likely.
         between: share of children with proportions between those of both parents; the others have
             those of the shape that was cut. See :attr:`.clouds.Clouds.repeats_proportions`.
+        left_out: share of the maps to these partners that are not used: those that move points
+            farthest.
     """
 
     partners: int = 12
@@ -39,13 +41,15 @@ class BlendSettings:
     width: float = 0.12
     kinds: tuple[str, ...] = ("step", "symmetric")
     between: float = 0.0
+    left_out: float = 0.0
 
     def __post_init__(self) -> None:
-        shares = self.copies, self.between
+        shares = self.copies, self.between, self.left_out
         if self.partners < 1 or not all(0 <= s <= 1 for s in shares) or self.width <= 0:
             raise InputError(
-                "children need partners of at least 1, copies and between in [0, 1] and a positive "
-                f"width, got {self.partners}, {self.copies}, {self.between} and {self.width}"
+                "children need partners of at least 1, copies, between and left_out in [0, 1] and "
+                f"a positive width, got {self.partners}, {self.copies}, {self.between}, "
+                f"{self.left_out} and {self.width}"
             )
         if not 0 <= self.cuts[0] <= self.cuts[1] <= 1:
             raise InputError(f"cuts must be increasing within [0, 1], got {self.cuts}")
@@ -66,6 +70,7 @@ class Children:
         mirrored: (count, 2) bool, whether each parent was mirrored.
         symmetry: (count, 3) bool, the axes along which both parents, and so the child, equal their
             mirror images.
+        map: (count,) int64 number of the map of each, -1 for a copy.
     """
 
     points: Tensor
@@ -73,6 +78,7 @@ class Children:
     parent: Tensor
     mirrored: Tensor
     symmetry: Tensor
+    map: Tensor
 
     def __len__(self) -> int:
         return len(self.points)

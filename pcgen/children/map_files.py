@@ -98,6 +98,8 @@ class MapFolder:
         def parsed(held: dict[str, Any]) -> Choice:
             names = {"figures": "statistics", "reach": "settings"}  # former names
             held = {names.get(key, key): value for key, value in held.items()}
+            for key in ("left_out", "limit"):  # of runs that left out single children; always none
+                held.pop(key, None)
             settings = held.get("settings")
             if isinstance(settings, dict) and isinstance(settings.get("between"), bool):
                 held["settings"] = settings | {"between": float(settings["between"])}  # all or none

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -11,12 +12,14 @@ from torch import Generator, Tensor
 
 from pcgen import runtime
 from pcgen.batch_random import mine, whole
-from pcgen.children.clouds import Clouds, placed
+from pcgen.children.clouds import BLOCK, Clouds, placed
 from pcgen.children.drawing import BlendSettings, Children, MatchedClouds, draw_blend
 from pcgen.children.frames import Stretch
 from pcgen.children.rule import Choice
 from pcgen.errors import InputError
 from pcgen.runtime import staged
+
+COST_POINTS = 512  # of a map, for its cost
 
 
 @dataclass(frozen=True)
@@ -98,6 +101,18 @@ class Maps:
         side = _Sides(*(value.to(device) for value in vars(self._side).values()))
         return Maps(there, pairing, self.to.to(device), self.choice, side)
 
+    @cached_property
+    def cost(self) -> Tensor:
+        """(M,) the mean distance that each map moves points, in the cube."""
+        costs = [torch.zeros(0, device=self.to.device)]
+        window = torch.arange(min(COST_POINTS, self.to.shape[1]), device=self.to.device)
+        for maps in torch.arange(len(self), device=self.to.device).split(BLOCK):
+            no = torch.zeros_like(maps)
+            pairs, _ = self._pairs(self.pairing.pair[maps, 0], maps, no, no.bool(), window)
+            x, y = pairs.in_cube()
+            costs.append((y - x).norm(dim=2).mean(1))
+        return torch.cat(costs)
+
     def with_children(self) -> Tensor:
         """(N,) bool, which shapes have children other than copies."""
         return self._side.first.diff() > 0
@@ -152,7 +167,7 @@ class Maps:
             drawn = torch.where(drawn[:, 0] < settings.between, drawn[:, 1], 0.0)
             between = staged(mine(drawn, generator), device)
         first = int(torch.randint(matched, (1,), generator=generator))
-        chosen, side = self._side.pick(rows, chance[:, 0], settings.partners)
+        chosen, side = self._side.pick(rows, chance[:, 0], self._used(settings))
         copy = (chosen < 0) | (chance[:, 1] < settings.copies)
         flip = chance[:, 2] < 0.5
         window = (first + torch.arange(min(points, matched), device=device)) % matched
@@ -168,7 +183,15 @@ class Maps:
             torch.stack([rows, other], 1),
             torch.stack([flip, flip ^ pairs.flipped], 1),
             self.clouds.symmetry[rows] & self.clouds.symmetry[other],
+            torch.where(copy, -1, chosen),
         )
+
+    def _used(self, settings: BlendSettings) -> Tensor:
+        """(M,) bool, the maps that children with these settings may be drawn from."""
+        near = self.pairing.rank < settings.partners
+        if settings.left_out and near.any():
+            near &= self.cost <= self.cost[near].quantile(1 - settings.left_out)
+        return near
 
     def _pairs(
         self, rows: Tensor, chosen: Tensor, side: Tensor, copy: Tensor, window: Tensor
@@ -226,16 +249,17 @@ class _Sides:
         first = torch.cat([torch.zeros(1, dtype=torch.long), many.cumsum(0)])
         return cls(first, maps[order], side[order], rank[order])
 
-    def pick(self, rows: Tensor, chance: Tensor, partners: int) -> tuple[Tensor, Tensor]:
-        """A map of each row of rank below ``partners``, by ``chance`` in [0, 1), or its best one;
+    def pick(self, rows: Tensor, chance: Tensor, used: Tensor) -> tuple[Tensor, Tensor]:
+        """A map of each row, one of ``used`` (M,) bool by ``chance`` in [0, 1), or its best one;
         -1 where it has none. And the side that the row is on."""
         if not len(self.map):
             return torch.full_like(rows, -1), torch.zeros_like(rows)
-        within = torch.cat([self.rank.new_zeros(1), (self.rank < partners).cumsum(0)])
+        within = torch.cat([self.rank.new_zeros(1), used[self.map].cumsum(0)])
         begin, end = self.first[rows], self.first[rows + 1]
-        many = (within[end] - within[begin]).clamp_min(1)
-        place = begin + torch.minimum((chance * many).long(), many - 1)
+        many = within[end] - within[begin]
+        order = within[begin] + torch.minimum((chance * many).long(), many - 1)
+        place = torch.searchsorted(within, order, right=True) - 1
         none = begin == end
-        place = place.clamp_max(len(self.map) - 1)
+        place = torch.where(many > 0, place, begin).clamp_max(len(self.map) - 1)
         chosen = torch.where(none, -1, self.map[place])
         return chosen, torch.where(none, 0, self.side[place])

@@ -5,9 +5,8 @@ and less in common with either. The rule finds the nearest settings with which c
 from the training set as much as its own shapes, each left out, differ from the others (*nature*).
 It is applied twice, because the autoencoder that decodes children makes them a tenth more novel:
 :data:`RAW` decides which maps to compute, :data:`DECODED` to which children the base is fitted.
-Most odd children, such as chairs with two seats, are among the farthest from all training shapes.
-So as many of these are left out as the others can do without, and with them those that replay a
-training shape, see :func:`without_farthest`.
+Most odd children, such as chairs with two seats, come from the maps that move points farthest. So
+as many of these are left out as the other children allow, see :func:`without_costliest`.
 
 Test shapes are not used; see docs/notes/children.md for the measurements.
 """
@@ -39,10 +38,9 @@ FARTHER, LEAST_PARTNERS = 6, 18
 #: Ranges of cuts after the farthest partners: a cut in the middle is as far as possible from both
 #: parents.
 LATER_CUTS = ((0.5, 0.5),)
-#: Step size of the share of copies, and of the share of the farthest children that are left out.
+#: Step size of the share of copies, and of the share of the costliest maps that are left out.
 SHARE = 0.05
-#: The largest share of the farthest children that is left out, and the frame of their distance.
-MOST_LEFT_OUT, FAR_IN = 0.2, "cube"
+MOST_LEFT_OUT = 0.3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,9 +76,9 @@ depends on the partner, so only that in the cube counts."""
 DECODED = Demand(novelty={"box": 0.95, "cube": 0.95}, replays=True)
 """Of encoded and decoded children. It never leads to nearer partners than RAW, because the output
 of a poor autoencoder is novel for a bad reason."""
-KEPT = Demand(novelty={"box": 0.95, "cube": 0.85}, replays=False)
-"""Of decoded children without the farthest and replays. In the cube, left-out shapes are 7 to 17 %
-more novel than test shapes, so 0.85 of their novelty is 0.91 to 0.99 of that of test shapes."""
+KEPT = Demand(novelty={"box": 0.95, "cube": 0.85}, replays=True)
+"""Of decoded children without those of the costliest maps. In the cube left-out shapes are 7 to
+17 % more novel than test shapes, so 0.85 of their novelty is 0.91 to 0.99 of theirs."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,16 +105,11 @@ class Choice:
     Attributes:
         settings: of the children. passed: whether they are as novel as nature.
         statistics: by frame; empty if there is nothing to compare with.
-        left_out: share of the farthest children that the statistics leave out, with replays.
-        limit: largest distance of the others to the nearest training shape, in the cube, or None
-            if all children are used.
     """
 
     settings: BlendSettings
     passed: bool
     statistics: dict[str, NoveltyStatistics]
-    left_out: float = 0.0
-    limit: float | None = None
 
     def describe(self) -> str:
         """The choice and the reason, for the log."""
@@ -128,6 +121,8 @@ class Choice:
             what += f", {both}, which few shapes share"
         elif settings.between:
             what += f", {settings.between:.0%} {both}, which many shapes share"
+        if settings.left_out:
+            what += f", without the {settings.left_out:.0%} of maps that move points farthest"
         if settings.copies:
             what += f", {settings.copies:.0%} copies"
         if not self.statistics:
@@ -138,8 +133,6 @@ class Choice:
             for frame, f in self.statistics.items()
         )
         why = "the nearest as novel as nature" if self.passed else "the most novel available"
-        if self.left_out:
-            why += f"; without replays and the farthest {self.left_out:.0%}"
         return f"children: {what}, {why}: {news}"
 
 
@@ -202,30 +195,21 @@ class Nature:
                 for name, index in self._frames.items()
             }
 
-    def distance(self, points: Tensor) -> Tensor:
-        """(n,) distances of clouds (n, m, 3) to the nearest training shape, in the cube; infinite
-        for replays in any frame."""
-        return torch.from_numpy(_distance(self._measure(points)))
-
-    def without_farthest(
-        self, points: Tensor
-    ) -> tuple[float, float | None, dict[str, NoveltyStatistics]]:
-        """The largest share of the farthest of clouds (n, m, 3) without which, and without replays,
-        the others are as novel as :data:`KEPT` demands, their limit, and their statistics."""
+    def without_costliest(
+        self, points: Tensor, cost: Tensor
+    ) -> tuple[float, dict[str, NoveltyStatistics]]:
+        """The largest share of clouds (n, m, 3), those of the highest ``cost`` (n,), without which
+        the others are as novel as :data:`KEPT` demands, and the statistics of these."""
         found = self._measure(points)
-        farthest, distance = found[FAR_IN].found.distance, _distance(found)
-        best: tuple[float, float | None, dict[str, NoveltyStatistics]] = 0.0, None, {}
+        best: tuple[float, dict[str, NoveltyStatistics]] = 0.0, {}
         for step in range(1, round(MOST_LEFT_OUT / SHARE) + 1):
-            limit = float(np.quantile(farthest, 1 - step * SHARE))
-            kept = distance <= limit
-            if not kept.any():
-                break
+            kept = (cost <= cost.quantile(1 - step * SHARE)).numpy()
             statistics = {
                 name: novelty_statistics(novelty.only(kept)) for name, novelty in found.items()
             }
             if not KEPT.passes(statistics):
                 break
-            best = step * SHARE, limit, statistics
+            best = step * SHARE, statistics
         return best
 
     def with_copies(self, points: Tensor) -> tuple[float, dict[str, NoveltyStatistics]]:
@@ -242,15 +226,6 @@ class Nature:
                 break
             best = copies, statistics
         return best
-
-
-def _distance(found: Mapping[str, Novelty]) -> NDArray[np.float64]:
-    """See :meth:`Nature.distance`."""
-    distance = found[FAR_IN].found.distance.copy()
-    for novelty in found.values():
-        assert novelty.replays is not None
-        distance[novelty.replays] = np.inf
-    return distance
 
 
 def novelty_statistics(found: Novelty, copies: float = 0.0) -> NoveltyStatistics:
@@ -334,13 +309,20 @@ def with_copies(choice: Choice, nature: Nature, draw: Callable[[BlendSettings], 
     return replace(choice, settings=replace(choice.settings, copies=copies), statistics=statistics)
 
 
-def without_farthest(
-    choice: Choice, nature: Nature, draw: Callable[[BlendSettings], Tensor]
-) -> Choice:
-    """Leave out the farthest children and replays, if the others are novel enough."""
-    if choice.settings.copies:
+def without_costliest(choice: Choice, nature: Nature, points: Tensor, cost: Tensor) -> Choice:
+    """Leave out the maps that move points farthest, if other children are novel enough.
+
+    None are left out where some children have a parent's proportions, since in such sets novelty
+    in the box is scarce, nor in a dense set.
+
+    Args:
+        points: clouds (n, m, 3) of children with the settings of ``choice``. cost: (n,) of the maps
+            that they are from.
+    """
+    if choice.settings.copies or choice.settings.between < 1:
         return choice
-    left_out, limit, statistics = nature.without_farthest(draw(choice.settings))
+    left_out, statistics = nature.without_costliest(points, cost)
     if not left_out:
         return choice
-    return replace(choice, left_out=left_out, limit=limit, statistics=statistics)
+    settings = replace(choice.settings, left_out=left_out)
+    return replace(choice, settings=settings, statistics=statistics)

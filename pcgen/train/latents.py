@@ -13,7 +13,6 @@ from torch import Tensor
 from pcgen import base, checkpoint, progress
 from pcgen.base import BaseMeasure
 from pcgen.children import BlendSettings, Choice, Maps, rule
-from pcgen.children.rule import Nature
 from pcgen.config import from_plain, to_plain
 from pcgen.errors import DataError, TrainingError
 from pcgen.latent.autoencoder import Autoencoder, refining_factor
@@ -50,9 +49,6 @@ IN_ORDER, FEWEST_OF_MANY = 2048, 0.5
 """Of at most this many shapes, equally many children are encoded each. More are taken in random
 order, so that encoding can end anywhere; as fewer latents are no loss then, the transports are left
 this share."""
-TRIES = 4
-"""A child that is too far from all training shapes, or replays one, is drawn again, until so many
-were drawn."""
 
 
 def train(context: Context) -> dict[str, object]:
@@ -193,10 +189,6 @@ def _latents(context: Context, spent: Callable[[], bool]) -> tuple[Latents, dict
     shapes = _with_maps(shapes, clouds.label, maps.with_children(), draw)
     points = min(settings.base.points, clouds.points.shape[1])
     refined = partial(model.refined, factor=refining_factor(points))
-    nature = None
-    if chosen.limit is not None and context.group.first:
-        nature = load_nature(context, maps)
-    compared = torch.Generator().manual_seed(context.seed(STAGE, 4))
 
     def drawn(rows: Tensor) -> list[Tensor]:
         """Latents of a child of each shape, their parents, mirrorings and symmetries."""
@@ -206,21 +198,10 @@ def _latents(context: Context, spent: Callable[[], bool]) -> tuple[Latents, dict
         z = context.group.by_rows(refined, points_there).half().cpu()
         return [z, clouds.rows[children.parent], children.mirrored, children.symmetry.cpu()]
 
-    def measured(z: Tensor) -> list[float]:
-        assert nature is not None
-        starts = _starts(model, staged(z.float(), context.device), nature, compared)
-        return nature.distance(starts).tolist()
-
-    def distances(z: Tensor) -> Tensor:
-        return torch.tensor(context.group.value(lambda: measured(z)))
-
     found, encoded = [], []
     with progress.bar("encoding", each * len(shapes)) as bar:
         for chunk in rounds(shapes, each, spent):
-            children = drawn(chunk)
-            if chosen.limit is not None:
-                children = nearest_of(children, chunk, chosen.limit, drawn, distances)
-            found.append(children)
+            found.append(drawn(chunk))
             encoded.append(chunk)
             bar.advance(len(chunk))
     label = clouds.label[torch.cat(encoded)]
@@ -260,38 +241,6 @@ def rounds(shapes: Tensor, each: int, spent: Callable[[], bool]) -> Iterator[Ten
                 end = max(end, IN_ORDER) if count > IN_ORDER else -(-end // count) * count
 
 
-def nearest_of(
-    children: list[Tensor],
-    shapes: Tensor,
-    limit: float,
-    draw: Callable[[Tensor], list[Tensor]],
-    distances: Callable[[Tensor], Tensor],
-) -> list[Tensor]:
-    """Children, those beyond a limit replaced by other children of the same shapes.
-
-    So every shape keeps its share of the children. The nearest of :data:`TRIES` is taken where all
-    are beyond the limit, as of a shape that is unlike the others.
-
-    Args:
-        children: tensors with a row for each of ``shapes``; latents come first.
-        draw: new children of some shapes. distances: of latents, to the nearest training shape.
-    """
-    distance = distances(children[0])
-    for _ in range(TRIES - 1):
-        far = (distance > limit).nonzero()[:, 0]
-        if not len(far):
-            break
-        others = draw(shapes[far])
-        other = distances(others[0])
-        nearer = other < distance[far]
-        distance[far[nearer]] = other[nearer]
-        children = [
-            values.index_copy(0, far[nearer], new[nearer])
-            for values, new in zip(children, others, strict=True)
-        ]
-    return children
-
-
 def _choose_children(context: Context, maps: Maps, model: Autoencoder) -> Choice:
     """The nearest settings with which decoded children are as novel as held-out shapes."""
     first = maps.choice
@@ -306,25 +255,23 @@ def _choose_children(context: Context, maps: Maps, model: Autoencoder) -> Choice
     rows = rows[torch.arange(rule.SHAPES) % len(rows)]
 
     @cache
-    def decoded(blending: BlendSettings) -> Tensor:
+    def decoded(blending: BlendSettings) -> tuple[Tensor, Tensor]:
+        """Clouds of children, and the costs of their maps; a copy costs nothing."""
         draw = torch.Generator().manual_seed(seed)
         children = maps.of_shapes(rows, count, draw, blending)
         parts = [
-            _starts(model, model.refined(staged(points, context.device)), nature, draw)
+            # Starts of the point flow, which moves them little.
+            model.draw_base(model.refined(staged(points, context.device)), nature.points, draw)[1]
             for points in children.with_mirror_images().split(CHUNK)
         ]
-        return torch.cat(parts)
+        cost = torch.where(children.map < 0, 0.0, maps.cost[children.map])
+        return torch.cat([part.points.cpu() for part in parts]), cost
 
-    choice = rule.choose(rule.ladder(maps.farthest, first.settings), nature, decoded, rule.DECODED)
-    if len(context.clouds) <= IN_ORDER:  # a search for each child takes 4 ms among 1,400 shapes
-        choice = rule.without_farthest(choice, nature, decoded)
+    steps = rule.ladder(maps.farthest, first.settings)
+    choice = rule.choose(steps, nature, lambda blending: decoded(blending)[0], rule.DECODED)
+    choice = rule.without_costliest(choice, nature, *decoded(choice.settings))
     progress.say(f"base           decoded {choice.describe()}")
     return choice
-
-
-def _starts(model: Autoencoder, z: Tensor, nature: Nature, draw: torch.Generator) -> Tensor:
-    """Clouds to compare with nature: starts of the point flow, which moves them little."""
-    return model.draw_base(z, nature.points, draw)[1].points.cpu()
 
 
 def _with_maps(shapes: Tensor, label: Tensor, able: Tensor, draw: torch.Generator) -> Tensor:

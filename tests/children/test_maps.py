@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import time
 
@@ -373,6 +374,42 @@ def test_settings_choose_among_partners_by_rank(tmp_path, generator):
     assert all(0 in (rank.get((a, b)), rank.get((b, a))) for a, b in near)
     far = maps.draw(200, 16, generator, BlendSettings(partners=6)).parent.tolist()
     assert len({tuple(pair) for pair in far}) > 40
+
+
+def test_the_cost_of_a_map_is_how_far_it_moves_points(tmp_path):
+    maps = build(boxes(8)[0], tmp_path)
+    number = int(maps.cost.argmax())
+    first, second = maps.pairing.pair[number].tolist()
+    shapes = [maps.clouds.stretch[row].cube(maps.clouds.points[row]) for row in ([first], [second])]
+    x, y = (
+        shape[0].roll(-int(maps.pairing.start[number, side]), 0)
+        for side, shape in enumerate(shapes)
+    )
+    y = y[maps.to[number].long()]
+    y = mirrored(y) if maps.pairing.flipped[number] else y
+    side = (
+        1
+        - 2
+        * ((maps.clouds.symmetry[first] & maps.clouds.symmetry[second]) & (x[:256] * y < 0)).float()
+    )
+    assert maps.cost[number] == pytest.approx(
+        float((y * side - x[:256]).norm(dim=1).mean()), rel=1e-5
+    )
+
+
+def test_the_costliest_maps_can_be_left_out(tmp_path, generator):
+    settings = dataclasses.replace(SETTINGS, partners=7, per_shape=7)
+    maps = build(boxes(12)[0], tmp_path, settings=settings)
+    children = maps.draw(600, 32, generator, BlendSettings(partners=7, left_out=0.3))
+    near = maps.pairing.rank < 7
+    limit = maps.cost[near].quantile(0.7)
+    beyond = maps.cost[children.map] > limit
+    # A shape all of whose maps are costly has its best one.
+    with_others = torch.zeros(12, dtype=torch.bool)
+    with_others[maps.pairing.pair[near & (maps.cost <= limit)].flatten()] = True
+    assert not (beyond & with_others[children.parent[:, 0]]).any()
+    assert len(children.map[~beyond].unique()) > 0.5 * int((maps.cost <= limit).sum())
+    assert maps.cost[maps.draw(600, 32, generator, BlendSettings(partners=7)).map].max() > limit
 
 
 def test_children_are_of_the_category_of_their_first_parent(tmp_path, generator):

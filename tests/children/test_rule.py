@@ -18,7 +18,7 @@ from pcgen.children.rule import (
     ladder,
     novelty_statistics,
     with_copies,
-    without_farthest,
+    without_costliest,
 )
 from pcgen.distances.novelty import Nearest, Novelty
 from pcgen.errors import DataError
@@ -153,46 +153,48 @@ class _Measured(Nature):
         return {"box": found, "cube": novelty(points.abs().tolist(), self.nature)}
 
 
+ALL = Choice(settings=BlendSettings(partners=9, between=1.0), passed=True, statistics={})
+
+
 @pytest.mark.parametrize(
     ("least", "left_out"),
     [
-        (2.0, 0.2),  # novel enough, whatever is left out
+        (2.0, 0.3),  # novel enough, whatever is left out
         (0.99, 0.1),
         (0.8, 0.0),  # not novel enough with all of them
     ],
 )
-def test_the_farthest_children_are_left_out_while_the_others_are_novel(least, left_out):
-    """Distances rise evenly from 0.5 to 1.5 times the median, so each twentieth that is
-    left out lowers the median by 0.025 of it. The error is 0.025, and 0.95 is asked in the box."""
-    children = least * torch.linspace(0.5, 1.5, 400)[torch.randperm(400)]
-    whole = Choice(settings=BlendSettings(partners=9), passed=True, statistics={})
-    choice = without_farthest(whole, _Measured([1.0] * 400), lambda _: children)
-    assert choice.left_out == pytest.approx(left_out)
+def test_the_costliest_maps_are_left_out_while_the_others_are_novel(least, left_out):
+    """Distances rise evenly with the cost, from 0.5 to 1.5 times the median, so each twentieth that
+    is left out lowers the median by 0.025 of it. The error is 0.025, and 0.95 is asked in the box.
+    """
+    order = torch.randperm(400)
+    children, cost = least * torch.linspace(0.5, 1.5, 400)[order], order.float()
+    choice = without_costliest(ALL, _Measured([1.0] * 400), children, cost)
     if not left_out:
-        assert choice is whole
+        assert choice is ALL
         return
-    assert choice.limit == pytest.approx(least * (1.5 - left_out), rel=0.01)
-    kept = children[children <= choice.limit]
+    assert choice.settings.left_out == pytest.approx(left_out)
+    kept = children[order < 400 * (1 - left_out)]
     assert choice.statistics["cube"].novelty == pytest.approx(float(kept.median()), rel=0.01)
-    assert f"without replays and the farthest {left_out:.0%}" in choice.describe()
+    assert f"without the {left_out:.0%} of maps that move points farthest" in choice.describe()
 
 
-def test_replays_are_left_out_with_the_farthest_children():
-    children = torch.cat([-torch.linspace(0.1, 0.4, 30), torch.linspace(1.0, 2.0, 70)])
+def test_costly_maps_that_replay_nothing_are_kept():
+    """Without them, more of the children would replay a shape than nature does."""
+    children = torch.cat([-torch.linspace(1.1, 1.2, 8), torch.linspace(1.0, 2.0, 392)])
     nature = _Measured([1.0] * 400)
-    whole = Choice(settings=BlendSettings(partners=9), passed=False, statistics={})
-    choice = without_farthest(whole, nature, lambda _: children)
-    assert choice.statistics["box"].replays == 0
-    assert choice.statistics["box"].novelty == pytest.approx(1.35, abs=0.03)
-    assert nature.distance(children).isinf().tolist() == [True] * 30 + [False] * 70
-    assert without_farthest(whole, nature, lambda _: -torch.ones(50)) is whole
+    assert without_costliest(ALL, nature, children, torch.arange(400.0)).settings.left_out == 0.0
+    assert without_costliest(ALL, nature, children.abs(), torch.arange(400.0)).settings.left_out
 
 
-def test_a_dense_set_leaves_out_none():
-    """Its children are so novel that copies are mixed in."""
-    copies = Choice(settings=BlendSettings(partners=1, copies=0.2), passed=True, statistics={})
+@pytest.mark.parametrize("change", [{"copies": 0.2}, {"between": 0.5}])
+def test_dense_sets_and_those_that_repeat_proportions_leave_out_none(change):
+    """Children of the first are so novel that copies are mixed in; of the second they are scarcely
+    novel enough in the box."""
+    choice = dataclasses.replace(ALL, settings=dataclasses.replace(ALL.settings, **change))
     children = torch.linspace(5, 6, 100)
-    assert without_farthest(copies, _Measured([1.0] * 100), lambda _: children) is copies
+    assert without_costliest(choice, _Measured([1.0] * 100), children, children) is choice
 
 
 @pytest.mark.parametrize("count", [2, 3, 10])

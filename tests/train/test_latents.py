@@ -157,25 +157,6 @@ def test_encoding_ends_when_its_time_is_spent(count, stop, wanted):
     assert all(0 < len(chunk) <= stage.CHUNK for chunk in chunks)
 
 
-def test_children_beyond_the_limit_are_drawn_again():
-    """A latent is its own distance; the draws of each shape are in its row of the table."""
-    table = torch.tensor([[1, 9, 9, 9], [5, 2, 0, 0], [8, 6, 9, 7], [4, 6, 5, 3], [9, 9, 9, 4.0]])
-    seen = [0] * len(table)
-
-    def draw(shapes):
-        columns = []
-        for shape in shapes.tolist():
-            columns.append(seen[shape])
-            seen[shape] += 1
-        return [table[shapes, columns][:, None], torch.stack([shapes, torch.tensor(columns)], 1)]
-
-    shapes = torch.tensor([3, 0, 1, 2, 4])
-    z, source = stage.nearest_of(draw(shapes), shapes, 3.5, draw, lambda z: z[:, 0].double())
-    assert z[:, 0].tolist() == [3, 1, 2, 6, 4]  # the nearest where all are beyond the limit
-    assert source.tolist() == [[3, 3], [0, 0], [1, 1], [2, 1], [4, 3]]
-    assert seen == [1, 2, 4, 4, 4]
-
-
 def test_a_few_latents_get_no_more_samples_than_many():
     """Three that no map balances once took hours; every sample takes some time."""
     few, many = (stage._samples(torch.zeros(count, 8), 0.5, 2e9) for count in (3, 100_000))
