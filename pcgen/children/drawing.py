@@ -207,7 +207,7 @@ def _unmatched(pairs: MatchedClouds, mask: Tensor) -> Tensor:
         each = torch.arange(len(own), device=own.device)[:, None, None]
         way = (weight * way[each, near]).sum(2)
         part = (weight * share[each, near][..., None]).sum(2)
-        # The planes of symmetry are crossed back.
+        # Back to its own side of the planes of symmetry.
         side = torch.where(pairs.folded[:, None] & (own < 0), -1.0, 1.0).to(own)
         moved.append(side * (folded + part * way))
         taken.append(part[..., 0] <= 0.5)
