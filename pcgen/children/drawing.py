@@ -121,7 +121,7 @@ class MatchedClouds:
 
     def unmatched_in_cube(self) -> tuple[Tensor, Tensor]:
         assert self.unmatched is not None
-        return self._placed(self.unmatched)
+        return self._aligned(self.unmatched)
 
     def normals_in_cube(self) -> tuple[Tensor, Tensor]:
         assert self.normals is not None
@@ -135,9 +135,9 @@ class MatchedClouds:
 
     @cached_property
     def _cubes(self) -> tuple[Tensor, Tensor]:
-        return self._placed(self.points)
+        return self._aligned(self.points)
 
-    def _placed(self, points: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+    def _aligned(self, points: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
         """Points of each parent in the cube, the second's mirrored if it was for the match."""
         x, y = (s.cube(p) for s, p in zip(self.stretch, points, strict=True))
         return x, torch.where(self.flipped[:, None, None], mirrored(y), y)
@@ -171,7 +171,7 @@ def blend(
     """
     x, y = pairs.in_cube()
     share = mask[..., None]
-    child = x + share * (y - x) if pairs.unmatched is None else _unmatched(pairs, mask)
+    child = x + share * (y - x) if pairs.unmatched is None else _blend_unmatched(pairs, mask)
     # Parts of two shapes need not fill the cube together.
     fitted = Stretch.of(child)
     sizes = pairs.stretch[0].proportions
@@ -189,16 +189,16 @@ def blend(
     return points, torch.where(flip[:, None, None], mirrored(normals), normals)
 
 
-def _unmatched(pairs: MatchedClouds, mask: Tensor) -> Tensor:
+def _blend_unmatched(pairs: MatchedClouds, mask: Tensor) -> Tensor:
     """Children (batch, m, 3) of the unmatched points, in the cube.
 
     A point moves as the nearest matched points of its shape do, in the mean. Each parent gives the
-    points that stay nearer to it than to the other, about m of both, so that most are on its own
-    surface; as many as are missing are repeated.
+    points that stay nearer to it than to the other, so that most are on its own surface. Both give
+    about m points together; if there are fewer, some are repeated.
     """
     x, y = (pairs.fold(points) for points in pairs.in_cube())
     ends = (x, y - x, mask), (y, x - y, 1 - mask)
-    moved, taken = [], []
+    moved, nearer = [], []
     for own, (here, way, share) in zip(pairs.unmatched_in_cube(), ends, strict=True):
         folded = pairs.fold(own)
         square, near = nearest(folded, here, k=MOVED_WITH)
@@ -210,13 +210,13 @@ def _unmatched(pairs: MatchedClouds, mask: Tensor) -> Tensor:
         # Back to its own side of the planes of symmetry.
         side = torch.where(pairs.folded[:, None] & (own < 0), -1.0, 1.0).to(own)
         moved.append(side * (folded + part * way))
-        taken.append(part[..., 0] <= 0.5)
-    # Both parents' points in turns, those taken first.
+        nearer.append(part[..., 0] <= 0.5)
+    # Both parents' points in turns, those that they give first.
     points = torch.stack(moved, 2).flatten(1, 2)
-    chosen = torch.stack(taken, 2).flatten(1, 2)
-    order = (~chosen).to(torch.int8).sort(stable=True, dim=1).indices
+    given = torch.stack(nearer, 2).flatten(1, 2)
+    order = (~given).to(torch.int8).sort(stable=True, dim=1).indices
     count = moved[0].shape[1]
-    place = torch.arange(count, device=points.device) % chosen.sum(1, keepdim=True).clamp_min(1)
+    place = torch.arange(count, device=points.device) % given.sum(1, keepdim=True).clamp_min(1)
     return points.gather(1, order.gather(1, place)[..., None].expand(-1, -1, 3))
 
 
