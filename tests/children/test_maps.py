@@ -379,22 +379,13 @@ def test_settings_choose_among_partners_by_rank(tmp_path, generator):
 def test_the_cost_of_a_map_is_how_far_it_moves_points(tmp_path):
     maps = build(boxes(8)[0], tmp_path)
     number = int(maps.cost.argmax())
-    first, second = maps.pairing.pair[number].tolist()
-    shapes = [maps.clouds.stretch[row].cube(maps.clouds.points[row]) for row in ([first], [second])]
-    x, y = (
-        shape[0].roll(-int(maps.pairing.start[number, side]), 0)
-        for side, shape in enumerate(shapes)
-    )
-    y = y[maps.to[number].long()]
+    pair, start = maps.pairing.pair[number], maps.pairing.start[number].tolist()
+    x, y = maps.clouds.stretch[pair].cube(maps.clouds.points[pair])
+    x, y = x.roll(-start[0], 0)[:256], y.roll(-start[1], 0)[maps.to[number].long()]
     y = mirrored(y) if maps.pairing.flipped[number] else y
-    side = (
-        1
-        - 2
-        * ((maps.clouds.symmetry[first] & maps.clouds.symmetry[second]) & (x[:256] * y < 0)).float()
-    )
-    assert maps.cost[number] == pytest.approx(
-        float((y * side - x[:256]).norm(dim=1).mean()), rel=1e-5
-    )
+    other_side = maps.clouds.symmetry[pair].all(0) & (x * y < 0)  # of a plane of both symmetries
+    moved = (torch.where(other_side, -y, y) - x).norm(dim=1)
+    assert maps.cost[number] == pytest.approx(float(moved.mean()), rel=1e-5)
 
 
 def test_the_costliest_maps_can_be_left_out(tmp_path, generator):
@@ -410,6 +401,19 @@ def test_the_costliest_maps_can_be_left_out(tmp_path, generator):
     assert not (beyond & with_others[children.parent[:, 0]]).any()
     assert len(children.map[~beyond].unique()) > 0.5 * int((maps.cost <= limit).sum())
     assert maps.cost[maps.draw(600, 32, generator, BlendSettings(partners=7)).map].max() > limit
+
+
+def test_a_shape_whose_maps_are_all_costly_has_its_best_one(tmp_path, generator):
+    settings = dataclasses.replace(SETTINGS, partners=7, per_shape=7)
+    maps = build(boxes(12)[0], tmp_path, settings=settings)
+    cheapest = BlendSettings(partners=7, left_out=1.0)
+    only = int(maps.cost.argmin())
+    children = maps.draw(300, 32, generator, cheapest)
+    others = ~torch.isin(children.parent[:, 0], maps.pairing.pair[only])
+    assert (children.map[~others] == only).all()
+    assert others.any()
+    assert (maps.pairing.rank[children.map[others]] == 0).all()
+    assert (children.parent[:, :1] == maps.pairing.pair[children.map]).any(1).all()
 
 
 def test_children_are_of_the_category_of_their_first_parent(tmp_path, generator):
@@ -512,8 +516,10 @@ CORNERS = torch.cartesian_prod(*[torch.tensor([-1.0, 1.0])] * 3)
 def sheets(heights, count: int, generator) -> list[torch.Tensor]:
     """Sheets (1, count, 3) of these heights over the same square, and the corners of the cube."""
     square = 1.8 * torch.rand(count - 8, 2, generator=generator) - 0.9
-    sheets = (torch.cat([square, height(square)[:, None]], 1) for height in heights)
-    return [torch.cat([CORNERS, sheet])[None] for sheet in sheets]
+    return [
+        torch.cat([CORNERS, torch.cat([square, height(square)[:, None]], 1)])[None]
+        for height in heights
+    ]
 
 
 def test_points_without_a_match_move_as_those_around_them_do(generator):
@@ -555,6 +561,7 @@ def test_children_of_more_points_than_a_map_have_the_same_parents(tmp_path):
     apart = chamfer(few.points, many.points)
     assert (apart < chamfer(few.points, many.points.roll(1, 0)))[apart > 0].float().mean() > 0.9
     copies = maps.draw(8, 512, torch.Generator().manual_seed(0), COPIES)
+    assert (copies.map == -1).all()
     parents = box(points[copies.parent[:, 0]])
     signs = torch.where(copies.mirrored[:, :1, None], points.new_tensor([-1.0, 1.0, 1.0]), 1.0)
     assert chamfer(copies.points, parents * signs).max() < 1e-8
