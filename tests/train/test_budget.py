@@ -1,4 +1,3 @@
-
 """A time budget: shares of the remaining time, saved clocks, and refused values."""
 
 import json
