@@ -42,7 +42,8 @@ def train(
         base: the family of the base measure, see :func:`pcgen.fit_base`; encoder: of the
             autoencoder; None for the preset's.
         seed: of all random numbers. device: ``auto``, ``cpu`` or ``cuda``.
-        threads: of torch; None for ``PCGEN_THREADS`` or the number of free cores.
+        threads: of torch, and processes that share a step on the CPU; None for ``PCGEN_THREADS``
+            or the number of free cores.
         precision: of products: ``float32``, ``tf32``, ``bfloat16``, or ``auto``, which selects one.
         accumulate: number of parts into which a batch is cut.
         resume: take all settings from the existing run.

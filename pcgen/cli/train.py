@@ -88,8 +88,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--threads",
         type=positive,
-        help="threads of torch; the default is PCGEN_THREADS, else those of a run that is resumed, "
-        "else OMP_NUM_THREADS, else as many as there are free cores",
+        help="threads of torch, and processes that share a training step on the CPU; the default "
+        "is PCGEN_THREADS, else those of a run that is resumed, else OMP_NUM_THREADS, else as many "
+        "as there are free cores",
     )
     parser.add_argument(
         "--precision",

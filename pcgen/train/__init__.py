@@ -14,8 +14,9 @@ field            signed distances of latents, if the data have solids
 ===============  =============================================================================
 
 :mod:`loop` is the one training loop: checkpoints, resuming, weight averages and the NaN guard.
-:mod:`execution` sets the processes, parts and precision of a step, :mod:`presets` the settings,
-:mod:`run` the run directory, and :mod:`budget` divides a time budget. A stage that is interrupted
-and resumed gives the same weights as an uninterrupted one, on the same machine with the same
-number of threads: one generator draws everything, and its state is in the checkpoint.
+On a CPU several processes share its steps (:mod:`step_workers`). :mod:`execution` sets the
+processes, parts and precision of a step, :mod:`presets` the settings, :mod:`run` the run directory,
+and :mod:`budget` divides a time budget. A stage that is interrupted and resumed gives the same
+weights as an uninterrupted one, on the same machine with the same number of threads: one generator
+draws everything, and its state is in the checkpoint.
 """

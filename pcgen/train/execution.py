@@ -17,7 +17,8 @@ from pcgen.processes import ALONE, Group
 
 PRECISIONS = ("float32", "tf32", "bfloat16")
 MOST_THREADS = 8
-"""Threads that share a batch: each makes a gradient of all weights, and they are added in turn."""
+"""Processes that share a batch on the CPU, one for each of torch's threads. Each makes a gradient
+of all weights, and they are added in turn."""
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,9 @@ at the end. The moving average alone then goes to ``weights.safetensors``, whose
 that the loop is finished. All processes take the same steps on the same weights; the first one
 writes. A loop with a time limit resumes from its last state with the time used until then.
 
-On the CPU each of torch's threads computes some rows of a batch from start to end. Most operations
-of a step are too small to be divided among threads: two threads made a step no faster.
+On the CPU a process for each of torch's threads computes some rows of a batch from start to end
+(:mod:`pcgen.train.step_workers`). Most operations of a step are too small to be divided among
+threads: two threads made a step no faster.
 """
 
 from __future__ import annotations
@@ -18,9 +19,8 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ from pcgen.batch_random import BatchGenerator
 from pcgen.errors import DataError, InputError, TrainingError
 from pcgen.files import atomic_file, parse_json, read_text
 from pcgen.train.execution import Execution
+from pcgen.train.step_workers import PartialGradient, StepWorkers, can_fork
 
 SAVE_EVERY_S = 20.0
 STATE = checkpoint.Schema(
@@ -98,7 +99,7 @@ class Trainer:
         loss: ``loss(module, generator) -> scalar``; every random choice must come from the
             generator, or resuming is not exact. It is a mean over the rows of a batch; random
             numbers for rows come from :mod:`pcgen.batch_random`, as a process may need only some.
-            Several threads call it at once, so it must not change anything that they share.
+            Copies of this process call it too, so what it changes elsewhere is lost.
         average: the module that receives the moving average; by default a private copy. A
             loss that needs the average (a student's target) passes its own.
         execution: the processes, parts and precision in which a step is computed.
@@ -151,12 +152,14 @@ class Trainer:
         Raises:
             TrainingError: the loss or the gradient is not finite; the last good state is kept.
         """
-        # Threads that share single operations spin after each one, which delays those of the parts.
         torch.set_num_threads(1)
         try:
             yield from self._steps()
         finally:
             torch.set_num_threads(self._threads)
+            if "_workers" in vars(self):
+                self._workers.close()
+                del self._workers
 
     def _steps(self) -> Iterator[Step]:
         saved, begun = time.monotonic(), self.clock()
@@ -250,13 +253,13 @@ class Trainer:
     def _differentiate(self) -> Tensor:
         """The mean loss of the batch; leaves its gradient in the parameters. Parts are weighted by
         their rows, and the processes' gradients are summed."""
-        threads = self._threads if self._at_once else 1
+        threads = self._threads if self._at_once and can_fork() else 1
         begun, total = self.generator.get_state(), None
         while total is None:
             parts = list(self.execution.parts(self.settings.batch, threads))
             try:
                 if len(parts) > self.execution.accumulate:
-                    total = self._differentiate_in_threads(parts, begun)
+                    total = self._differentiate_together(parts, begun)
                 else:
                     total = self._differentiate_in_turn(parts, begun)
             except torch.OutOfMemoryError as error:
@@ -294,33 +297,32 @@ class Trainer:
         assert total is not None
         return total
 
-    def _differentiate_in_threads(self, parts: list[slice], begun: Tensor) -> Tensor:
-        """Compute the parts in threads, at a time only those that ``accumulate`` leaves room for.
+    def _differentiate_together(self, parts: list[slice], begun: Tensor) -> Tensor:
+        """Compute the parts in processes, at a time only those that ``accumulate`` leaves room for.
         Gradients are summed in order, so the results equal those of the parts one by one."""
         at_once = len(parts) // self.execution.accumulate
         total = None
         for first in range(0, len(parts), at_once):
             some = parts[first : first + at_once]
-            for loss, gradients, after in self._pool.map(partial(self._gradients, begun), some):
-                self.generator.set_state(after)
-                total = loss if total is None else total + loss
-                for parameter, gradient in zip(self._parameters, gradients, strict=True):
-                    if gradient is not None:
-                        before = parameter.grad
-                        parameter.grad = gradient if before is None else before + gradient
+            for number, part in enumerate(self._workers.of_parts(some, begun)):
+                self.generator.set_state(part.state)
+                total = part.loss if total is None else total + part.loss
+                for parameter, gradient in zip(self._parameters, part.gradients, strict=True):
+                    if gradient is not None and parameter.grad is not None:
+                        parameter.grad = parameter.grad + gradient
+                    elif gradient is not None:
+                        parameter.grad = gradient.clone() if number else gradient
         assert total is not None
         return total
 
-    def _gradients(
-        self, begun: Tensor, rows: slice
-    ) -> tuple[Tensor, tuple[Tensor | None, ...], Tensor]:
-        """Loss and gradients of a part, and the state of the generator afterwards."""
+    def _gradients(self, rows: slice, begun: Tensor) -> PartialGradient:
+        """The loss and gradients of a part, and the state of the generator afterwards."""
         generator = BatchGenerator()
         generator.set_state(begun)
         with runtime.flushed_denormals(), self.execution.rounding():
             loss = self._loss_of(rows, generator)
             gradients = torch.autograd.grad(loss, self._parameters, allow_unused=True)
-        return loss.detach(), gradients, generator.get_state()
+        return PartialGradient(loss.detach(), gradients, generator.get_state())
 
     def _loss_of(self, rows: slice, generator: BatchGenerator) -> Tensor:
         """The share of some rows in the mean loss of the batch."""
@@ -329,8 +331,10 @@ class Trainer:
         return self.loss(self.module, generator) * ((rows.stop - rows.start) / batch)
 
     @cached_property
-    def _pool(self) -> ThreadPoolExecutor:
-        return ThreadPoolExecutor(self._threads, "step", torch.set_num_threads, (1,))
+    def _workers(self) -> StepWorkers:
+        return StepWorkers(
+            self._threads, self._gradients, self._parameters, self.average.parameters()
+        )
 
     def _drawn(self) -> str:
         return hashlib.sha256(self.generator.get_state().numpy().tobytes()).hexdigest()[:12]

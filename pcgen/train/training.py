@@ -77,8 +77,9 @@ def train(
             :data:`pcgen.latent.autoencoder.CODECS`; None for the preset's.
         budget_minutes: working time, divided over the stages; None trains for the preset's steps,
             which give equal weights for equal seeds.
-        threads: of torch; None for those of a run that is resumed, or else the number of free
-            cores. device: ``auto``, ``cpu`` or a CUDA device.
+        threads: of torch, and processes that share a step on the CPU; None for those of a run
+            that is resumed, or else the number of free cores.
+        device: ``auto``, ``cpu`` or a CUDA device.
         stage: one of ``STAGES``, or None for all.
         resume: take every setting from the run itself.
         precision, accumulate: see :class:`pcgen.train.execution.Execution`; ``auto`` is the run's

@@ -2,8 +2,8 @@
 
 The numbers take turns, in rounds of a few steps, so that other processes slow all of them alike;
 the median of a number's steps counts. A ratio is the time with the first number over that with
-another. Beside the wall-clock time is the processor time of all threads: if it is the same for
-every number, threads waste nothing, and what they lose is spent waiting.
+another. Beside the wall-clock time is the processor time of the first process, which adds the
+gradients and takes the step: what it lacks was spent waiting for the others.
 
 example:
   python -m tests.benchmarks.threads --threads 1 2
@@ -85,12 +85,9 @@ def _timed(numbers: Sequence[int]) -> tuple[type[Trainer], dict[str, Taken]]:
     rows: dict[str, Taken] = {}
 
     class Timed(Trainer):
-        def __init__(self, *args: Any, **options: Any) -> None:
-            super().__init__(*args, **options)
-            self._threads = max(numbers)
-            _ = self._pool  # has the largest number of threads
-
         def step(self) -> Any:
+            self._threads = max(numbers)
+            _ = self._workers  # as many as the largest number
             number = numbers[self.done // ROUND % len(numbers)]
             counted = self.done % ROUND > 0
             self._threads = number

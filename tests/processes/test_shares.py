@@ -18,6 +18,7 @@ from pcgen.processes import Group
 from pcgen.train.data import TrainingClouds
 from pcgen.train.execution import Execution
 from pcgen.train.loop import LoopSettings, Trainer
+from pcgen.train.step_workers import StepWorkers
 from tests.boxes import boxes
 
 BATCH = 7
@@ -151,70 +152,66 @@ def threads():
 
 
 @pytest.mark.parametrize("options", [{}, {"precision": "bfloat16"}, {"accumulate": 2}])
-def test_threads_take_the_steps_of_as_many_parts(tmp_path, threads, options):
+def test_workers_take_the_steps_of_as_many_parts(tmp_path, threads, options):
     threads(1)
     parts = {**options, "accumulate": 2 * options.get("accumulate", 1)}
     weight, losses = trained(tmp_path / "parts", **parts)
     threads(2)
-    shared, of_shared = trained(tmp_path / "threads", **options)
+    shared, of_shared = trained(tmp_path / "workers", **options)
     assert torch.get_num_threads() == 2
     assert torch.equal(shared, weight)
     assert of_shared == losses
 
 
-def test_threads_share_a_batch(tmp_path, threads):
+@pytest.mark.parametrize(
+    ("batch", "accumulate", "rounds"),
+    [
+        (7, 1, [[2, 2, 3]]),
+        (2, 1, [[1, 1]]),
+        (1, 1, []),
+        (5, 1, [[1, 2, 2]]),
+        (5, 2, [[1, 1], [1, 2]]),  # there are rows for two processes
+        (5, 3, []),
+        (5, 4, []),
+    ],
+)
+def test_workers_share_a_batch_in_as_many_rounds_as_accumulation_asks_for(
+    tmp_path, threads, monkeypatch, batch, accumulate, rounds
+):
     threads(3)
     seen = []
+    of_parts = StepWorkers.of_parts
+
+    def watched(self, parts, state):
+        seen.append([part.stop - part.start for part in parts])
+        return of_parts(self, parts, state)
 
     def loss(module, generator):
+        assert torch.get_num_threads() == 1
         x = torch.randn(whole(0, generator), 2, generator=generator)
-        seen.append((torch.get_num_threads(), len(mine(x, generator))))
         return module(mine(x, generator)).mean()
 
-    for batch, rows in ((7, [2, 2, 3]), (2, [1, 1]), (1, [1])):
-        seen.clear()
-        settings = LoopSettings(steps=1, batch=batch)
-        trainer = Trainer(tmp_path / str(batch), nn.Linear(2, 1), loss, settings, seed=0)
-        for _ in trainer.steps():
-            assert torch.get_num_threads() == 1
-        assert torch.get_num_threads() == 3
-        assert sorted(row for _, row in seen) == rows
-        assert {count for count, _ in seen} == {1}
-
-
-@pytest.mark.parametrize(("accumulate", "rounds"), [(1, [3]), (2, [2, 2]), (3, []), (4, [])])
-def test_threads_hold_no_more_parts_at_once_than_accumulation_leaves_room_for(
-    tmp_path, threads, accumulate, rounds
-):
-    """A batch of five for three threads: with two parts each there are rows for two of them."""
-    threads(3)
-    seen = []
-
-    class Pool:
-        def map(self, function, parts):
-            seen.append(len(parts))
-            return map(function, parts)
-
-    settings, execution = LoopSettings(steps=1, batch=5), Execution(accumulate=accumulate)
-
-    def loss(module, generator):
-        return module(mine(torch.randn(5, 2, generator=generator), generator)).mean()
-
+    monkeypatch.setattr(StepWorkers, "of_parts", watched)
+    settings, execution = LoopSettings(steps=1, batch=batch), Execution(accumulate=accumulate)
     trainer = Trainer(tmp_path, nn.Linear(2, 1), loss, settings, seed=0, execution=execution)
-    vars(trainer)["_pool"] = Pool()
-    trainer.step()
+    for _ in trainer.steps():
+        assert torch.get_num_threads() == 1
+    assert torch.get_num_threads() == 3
     assert seen == rounds
 
 
-def test_a_fault_in_a_thread_is_told_and_leaves_the_threads_of_torch(tmp_path, threads):
+def test_a_fault_in_a_worker_is_told_and_leaves_the_threads_of_torch(tmp_path, threads):
     threads(2)
 
     def loss(module, generator):
-        raise InputError("no such batch")
+        if generator.rows.start:
+            raise InputError("no such batch")
+        return module(torch.ones(2, 2)).mean()
 
     trainer = Trainer(tmp_path, nn.Linear(2, 1), loss, LoopSettings(steps=1, batch=4), seed=0)
-    with pytest.raises(InputError, match="no such batch"):
+    with pytest.raises(InputError, match="no such batch") as caught:
         list(trainer.steps())
+    assert "in loss" in caught.value.__notes__[0]
     assert torch.get_num_threads() == 2
 
 
