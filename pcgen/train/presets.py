@@ -82,8 +82,12 @@ class LatentFlowSettings:
     width: int = 512
     blocks: int = 3
     pool: int = 131_072
-    teacher: LoopSettings = field(default_factory=lambda: LoopSettings(steps=2000, batch=256))
-    student: LoopSettings = field(default_factory=lambda: LoopSettings(steps=1000, batch=256))
+    teacher: LoopSettings = field(
+        default_factory=lambda: LoopSettings(steps=1000, batch=512, rate=2e-3)
+    )
+    student: LoopSettings = field(
+        default_factory=lambda: LoopSettings(steps=500, batch=512, rate=2e-3)
+    )
     characteristic: StudentSettings = field(default_factory=StudentSettings)
 
 
