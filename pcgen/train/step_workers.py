@@ -10,6 +10,7 @@ rows it has (docs/notes/budget.md).
 from __future__ import annotations
 
 import contextlib
+import gc
 import mmap
 import multiprocessing
 import os
@@ -126,14 +127,16 @@ class StepWorkers:
         for connection in self._connections:
             connection.close()
         for process in self._processes:
-            os.kill(process, signal.SIGKILL)  # it has nothing to save
-            with contextlib.suppress(ChildProcessError):  # if all children's ends are ignored
+            # It may be gone already, if the program ignores how its children end.
+            with contextlib.suppress(ProcessLookupError, ChildProcessError):
+                os.kill(process, signal.SIGKILL)  # it has nothing to save
                 os.waitpid(process, 0)
         self._connections, self._processes = [], []
 
     def _serve(self, connection: Connection, shared: Sequence[Tensor]) -> NoReturn:
         """Compute what the calling process asks for until it closes the connection."""
         try:
+            gc.freeze()  # garbage of the calling process is not this one's to finalise
             signal.signal(signal.SIGINT, signal.SIG_IGN)  # of a terminal, for the calling process
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
             torch.set_num_threads(1)

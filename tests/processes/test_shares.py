@@ -200,6 +200,16 @@ def test_workers_share_a_batch_in_as_many_rounds_as_accumulation_asks_for(
     assert seen == rounds
 
 
+def test_where_processes_cannot_be_forked_one_computes_all_rows(tmp_path, threads, monkeypatch):
+    threads(1)
+    weight, losses = trained(tmp_path / "one")
+    threads(2)
+    monkeypatch.setattr("pcgen.train.loop.can_fork", lambda: False)
+    whole_batch, of_whole = trained(tmp_path / "unable")
+    assert torch.equal(whole_batch, weight)
+    assert of_whole == losses
+
+
 def test_a_fault_in_a_worker_is_told_and_leaves_the_threads_of_torch(tmp_path, threads):
     threads(2)
 
