@@ -332,9 +332,9 @@ class Trainer:
 
     @cached_property
     def _workers(self) -> StepWorkers:
-        return StepWorkers(
-            self._threads, self._gradients, self._parameters, self.average.parameters()
-        )
+        parts = list(self.execution.parts(self.settings.batch, self._threads))
+        count = len(parts) // self.execution.accumulate
+        return StepWorkers(count, self._gradients, self._parameters, self.average.parameters())
 
     def _drawn(self) -> str:
         return hashlib.sha256(self.generator.get_state().numpy().tobytes()).hexdigest()[:12]

@@ -139,7 +139,7 @@ class StepWorkers:
             gc.freeze()  # garbage of the calling process is not this one's to finalise
             signal.signal(signal.SIGINT, signal.SIG_IGN)  # of a terminal, for the calling process
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
-            torch.set_num_threads(1)
+            torch.set_num_threads(1)  # OpenMP's threads are not copied
             while True:
                 rows, state = connection.recv()
                 try:

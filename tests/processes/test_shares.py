@@ -15,6 +15,7 @@ from pcgen.flow.networks import LatentFlowNetwork
 from pcgen.latent.augment import augment
 from pcgen.latent.autoencoder import Autoencoder, AutoencoderSettings
 from pcgen.processes import Group
+from pcgen.train import loop
 from pcgen.train.data import TrainingClouds
 from pcgen.train.execution import Execution
 from pcgen.train.loop import LoopSettings, Trainer
@@ -179,8 +180,12 @@ def test_workers_share_a_batch_in_as_many_rounds_as_accumulation_asks_for(
     tmp_path, threads, monkeypatch, batch, accumulate, rounds
 ):
     threads(3)
-    seen = []
-    of_parts = StepWorkers.of_parts
+    seen, forked = [], []
+    of_parts, begin = StepWorkers.of_parts, StepWorkers.__init__
+
+    def begun(self, count, *others):
+        forked.append(count)
+        begin(self, count, *others)
 
     def watched(self, parts, state):
         seen.append([part.stop - part.start for part in parts])
@@ -191,6 +196,7 @@ def test_workers_share_a_batch_in_as_many_rounds_as_accumulation_asks_for(
         x = torch.randn(whole(0, generator), 2, generator=generator)
         return module(mine(x, generator)).mean()
 
+    monkeypatch.setattr(StepWorkers, "__init__", begun)
     monkeypatch.setattr(StepWorkers, "of_parts", watched)
     settings, execution = LoopSettings(steps=1, batch=batch), Execution(accumulate=accumulate)
     trainer = Trainer(tmp_path, nn.Linear(2, 1), loss, settings, seed=0, execution=execution)
@@ -198,13 +204,36 @@ def test_workers_share_a_batch_in_as_many_rounds_as_accumulation_asks_for(
         assert torch.get_num_threads() == 1
     assert torch.get_num_threads() == 3
     assert seen == rounds
+    assert forked == [len(parts) for parts in rounds[:1]]
+
+
+def test_a_weight_that_only_some_rows_use_has_the_gradients_of_all_rounds(tmp_path, threads):
+    """The first rows are those of the calling process; the others come in two rounds."""
+
+    def loss(module, generator):
+        x = mine(torch.randn(8, generator=generator), generator)
+        weight = module.weight[0, 0] + (module.bias[0] if generator.rows.start % 4 else 0)
+        return (weight * x).square().mean()
+
+    weights = []
+    for count, accumulate in ((1, 4), (2, 2)):
+        threads(count)
+        module = nn.Linear(1, 1)
+        nn.init.ones_(module.weight)
+        nn.init.ones_(module.bias)
+        settings, execution = LoopSettings(steps=20, batch=8), Execution(accumulate=accumulate)
+        folder = tmp_path / str(count)
+        list(Trainer(folder, module, loss, settings, seed=0, execution=execution).steps())
+        weights.append([float(module.weight), float(module.bias)])
+    assert weights[0] == weights[1]
+    assert weights[0][1] != 1
 
 
 def test_where_processes_cannot_be_forked_one_computes_all_rows(tmp_path, threads, monkeypatch):
     threads(1)
     weight, losses = trained(tmp_path / "one")
     threads(2)
-    monkeypatch.setattr("pcgen.train.loop.can_fork", lambda: False)
+    monkeypatch.setattr(loop, "can_fork", lambda: False)
     whole_batch, of_whole = trained(tmp_path / "unable")
     assert torch.equal(whole_batch, weight)
     assert of_whole == losses

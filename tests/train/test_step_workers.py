@@ -65,6 +65,16 @@ def test_parts_are_computed_in_different_processes(workers):
     assert len(set(numbers)) == 3
 
 
+def test_copies_use_one_thread_as_others_are_not_copied(workers):
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        both, *_ = workers(lambda w, o, rows: (w * torch.get_num_threads()).sum())
+        assert [float(part.loss) for part in both.of_parts(HALVES, STATE)] == [6, 2]
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_after_a_fault_replies_are_those_of_the_next_call(workers):
     def loss(w, o, rows):
         if float(w) == rows.start:
