@@ -47,6 +47,7 @@ def train_digits(clouds: Tensor, seed: int, steps: int = STEPS) -> Autoencoder:
     import torch
     from torch import nn
 
+    from pcgen.batch_random import mine
     from pcgen.latent.autoencoder import Autoencoder, AutoencoderSettings
     from pcgen.train.loop import LoopSettings, Trainer
 
@@ -63,15 +64,15 @@ def train_digits(clouds: Tensor, seed: int, steps: int = STEPS) -> Autoencoder:
 
     def loss(module: nn.Module, generator: Generator) -> Tensor:
         assert isinstance(module, Autoencoder)
-        rows = torch.randint(len(clouds), (32,), generator=generator)
+        rows = mine(torch.randint(len(clouds), (32,), generator=generator), generator)
         order = torch.randperm(clouds.shape[1], generator=generator)
         return module.loss(clouds[rows][:, order], generator)
 
     with TemporaryDirectory() as folder:
         settings = LoopSettings(steps=steps, batch=32, rate=2e-3)
         trainer = Trainer(Path(folder), model, loss, settings, seed=seed)
-        for _ in range(steps):
-            trainer.step()
+        for _ in trainer.steps():
+            pass
     average = trainer.average
     assert isinstance(average, Autoencoder)
     return average.eval()

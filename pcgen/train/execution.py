@@ -65,8 +65,8 @@ class Execution:
                     raise InputError(f"{device} does not support bfloat16; use --precision float32")
 
     def parts(self, batch: int, threads: int = 1) -> Iterator[slice]:
-        """The rows of a batch that this process computes, part by part: ``accumulate`` for each of
-        ``threads``, or of as many threads as there are rows for, at most :data:`MOST_THREADS`."""
+        """The rows of a batch that are computed here, part by part: ``accumulate`` for each of
+        ``threads``, or of as many as there are rows for, at most :data:`MOST_THREADS`."""
         threads = max(1, min(threads, MOST_THREADS, batch // (self.group.size * self.accumulate)))
         here = threads * self.accumulate
         count, first = self.group.size * here, self.group.rank * here

@@ -20,7 +20,8 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, reduce
+from operator import add
 from pathlib import Path
 from typing import Any
 
@@ -99,7 +100,8 @@ class Trainer:
         loss: ``loss(module, generator) -> scalar``; every random choice must come from the
             generator, or resuming is not exact. It is a mean over the rows of a batch; random
             numbers for rows come from :mod:`pcgen.batch_random`, as a process may need only some.
-            Copies of this process call it too, so what it changes elsewhere is lost.
+            Copies of this process, made at the first step, call it too. They see later changes
+            of the module and the average, of nothing else; what the loss changes is lost.
         average: the module that receives the moving average; by default a private copy. A
             loss that needs the average (a student's target) passes its own.
         execution: the processes, parts and precision in which a step is computed.
@@ -303,15 +305,15 @@ class Trainer:
         at_once = len(parts) // self.execution.accumulate
         total = None
         for first in range(0, len(parts), at_once):
-            some = parts[first : first + at_once]
-            for number, part in enumerate(self._workers.of_parts(some, begun)):
+            found = self._workers.of_parts(parts[first : first + at_once], begun)
+            for part in found:
                 self.generator.set_state(part.state)
                 total = part.loss if total is None else total + part.loss
-                for parameter, gradient in zip(self._parameters, part.gradients, strict=True):
-                    if gradient is not None and parameter.grad is not None:
-                        parameter.grad = parameter.grad + gradient
-                    elif gradient is not None:
-                        parameter.grad = gradient.clone() if number else gradient
+            for number, parameter in enumerate(self._parameters):
+                each = [parameter.grad, *(part.gradients[number] for part in found)]
+                some = [gradient for gradient in each if gradient is not None]
+                if some:  # a single one may share its memory with others
+                    parameter.grad = reduce(add, some) if some[1:] else some[0].clone()
         assert total is not None
         return total
 
@@ -319,7 +321,7 @@ class Trainer:
         """The loss and gradients of a part, and the state of the generator afterwards."""
         generator = BatchGenerator()
         generator.set_state(begun)
-        with runtime.flushed_denormals(), self.execution.rounding():
+        with self.execution.rounding():
             loss = self._loss_of(rows, generator)
             gradients = torch.autograd.grad(loss, self._parameters, allow_unused=True)
         return PartialGradient(loss.detach(), gradients, generator.get_state())

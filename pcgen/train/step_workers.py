@@ -49,8 +49,10 @@ Differentiate = Callable[[slice, Tensor], PartialGradient]
 
 
 def can_fork() -> bool:
-    """Whether a process can be copied; Apple's libraries do not work in a copy."""
-    return hasattr(os, "fork") and sys.platform != "darwin"
+    """Whether a copy of this process can compute: not where Apple's libraries are, nor where torch
+    sees a GPU, for which it differentiates in threads that are not copied."""
+    able = hasattr(os, "fork") and sys.platform != "darwin"
+    return able and not torch.accelerator.is_available()
 
 
 class StepWorkers:
@@ -81,16 +83,18 @@ class StepWorkers:
         self._connections: list[Connection] = []
         self._processes: list[int] = []
         self._returned = [[_shared(p.shape) for p in parameters] for _ in range(count - 1)]
-        for gradients in self._returned:
-            ours, theirs = multiprocessing.Pipe()
-            process = _forked()
-            if not process:
-                for connection in (*self._connections, ours):
-                    connection.close()  # the end of the calling process shows at the other end
-                self._serve(theirs, gradients)
-            theirs.close()
-            self._connections.append(ours)
-            self._processes.append(process)
+        try:
+            for gradients in self._returned:
+                ours, theirs = multiprocessing.Pipe()
+                self._connections.append(ours)
+                process = _forked()
+                if not process:
+                    self._serve(theirs, gradients)
+                theirs.close()
+                self._processes.append(process)
+        except TrainingError:
+            self.close()
+            raise
 
     def of_parts(self, parts: Sequence[slice], state: Tensor) -> list[PartialGradient]:
         """The gradients of up to ``count`` parts of a batch, each computed in another process.
@@ -136,8 +140,11 @@ class StepWorkers:
     def _serve(self, connection: Connection, shared: Sequence[Tensor]) -> NoReturn:
         """Compute what the calling process asks for until it closes the connection."""
         try:
+            for other in self._connections:
+                other.close()  # so that the end of the calling process shows at the other end
+            warnings.simplefilter("ignore")  # to print one may need a lock of another thread
+            torch.set_flush_denormal(True)
             gc.freeze()  # garbage of the calling process is not this one's to finalise
-            signal.signal(signal.SIGINT, signal.SIG_IGN)  # of a terminal, for the calling process
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
             torch.set_num_threads(1)  # OpenMP's threads are not copied
             while True:
@@ -156,17 +163,26 @@ class StepWorkers:
 
 
 def _forked() -> int:
-    """Copy this process; 0 in the copy, in this one the copy's number."""
-    with warnings.catch_warnings():
-        # Python 3.12 warns of other threads: a copy may find a lock of theirs taken. It only
-        # computes, and prints nothing.
-        warnings.simplefilter("ignore", DeprecationWarning)
-        try:
-            return os.fork()
-        except OSError as error:
-            raise TrainingError(
-                f"no process could be started to share a step ({error}); use --threads 1"
-            ) from None
+    """Copy this process; 0 in the copy, in this one the copy's number.
+
+    An interrupt from the terminal is for this process alone: it stays blocked in the copy.
+    """
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    process = -1
+    try:
+        with warnings.catch_warnings():
+            # Python 3.12 warns of other threads: a copy waits forever for a lock that one of them
+            # holds. It only computes, in torch and pcgen.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            process = os.fork()
+    except OSError as error:
+        raise TrainingError(
+            f"no process could be started to share a step ({error}); use --threads 1"
+        ) from None
+    finally:
+        if process:
+            signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+    return process
 
 
 def _shared(shape: Sequence[int]) -> Tensor:

@@ -88,7 +88,7 @@ def _measured(accumulate: int) -> tuple[type[Trainer], list[dict[str, Any]]]:
             peaks = []
             for cut in (accumulate, 2 * accumulate):
                 self.execution = dataclasses.replace(parts, accumulate=cut)
-                self._threads = 1  # tensors of other threads are not counted
+                self._threads = 1  # tensors of other processes are not counted
                 begun = self.generator.get_state()
                 peaks.append(peak_bytes(self._differentiate))
                 self.generator.set_state(begun)

@@ -3,7 +3,7 @@
 The numbers take turns, in rounds of a few steps, so that other processes slow all of them alike;
 the median of a number's steps counts. A ratio is the time with the first number over that with
 another. Beside the wall-clock time is the processor time of the first process, which adds the
-gradients and takes the step: what it lacks was spent waiting for the others.
+gradients and takes the step; for the rest of the time it waited for the others.
 
 example:
   python -m tests.benchmarks.threads --threads 1 2

@@ -208,7 +208,7 @@ def test_workers_share_a_batch_in_as_many_rounds_as_accumulation_asks_for(
 
 
 def test_a_weight_that_only_some_rows_use_has_the_gradients_of_all_rounds(tmp_path, threads):
-    """The first rows are those of the calling process; the others come in two rounds."""
+    """It is used by the copy, once in each of two rounds, and not by the calling process."""
 
     def loss(module, generator):
         x = mine(torch.randn(8, generator=generator), generator)
@@ -227,6 +227,52 @@ def test_a_weight_that_only_some_rows_use_has_the_gradients_of_all_rounds(tmp_pa
         weights.append([float(module.weight), float(module.bias)])
     assert weights[0] == weights[1]
     assert weights[0][1] != 1
+
+
+@pytest.mark.parametrize("kind", ["aliased", "expanded"])
+def test_gradients_that_share_memory_are_clipped_once(tmp_path, threads, kind):
+    """Of weights that only the first part uses: torch returns one tensor for both."""
+
+    def loss(module, generator):
+        x = mine(torch.randn(4, generator=generator), generator)
+        rest = x.mean() * module.other.sum()
+        if generator.rows.start:
+            return rest
+        own = (module.weight + module.bias).square() if kind == "aliased" else module.weight
+        return rest + 9 * own.sum()
+
+    weights = []
+    for count, accumulate in ((1, 2), (2, 1)):
+        threads(count)
+        module = nn.Module()
+        for name in ("weight", "bias", "other"):
+            setattr(module, name, nn.Parameter(torch.ones(3)))
+        settings, execution = LoopSettings(steps=5, batch=4), Execution(accumulate=accumulate)
+        folder = tmp_path / str(count)
+        list(Trainer(folder, module, loss, settings, seed=0, execution=execution).steps())
+        weights.append(module.weight.tolist())
+    assert weights[0] == weights[1]
+    assert weights[0][0] != 1
+
+
+def test_denormals_are_zero_in_the_whole_step(tmp_path, threads, monkeypatch):
+    threads(2)
+    products = []
+
+    def loss(module, generator):
+        tiny = torch.full((1,), 1e-40) * 0.5
+        return module(mine(torch.randn(4, 2, generator=generator), generator)).mean() + 1e38 * tiny
+
+    def watched(self):
+        products.append(float(torch.full((1,), 1e-40) * 0.5))
+
+    monkeypatch.setattr(Trainer, "_move_average", watched)
+    module = nn.Linear(2, 1)
+    nn.init.zeros_(module.weight)
+    nn.init.zeros_(module.bias)
+    trainer = Trainer(tmp_path, module, loss, LoopSettings(steps=1, batch=4), seed=0)
+    assert [step.loss for step in trainer.steps()] == [0.0]
+    assert products == [0.0]
 
 
 def test_where_processes_cannot_be_forked_one_computes_all_rows(tmp_path, threads, monkeypatch):

@@ -116,23 +116,51 @@ def test_a_machine_without_room_for_a_process_is_named(workers, monkeypatch):
 
 
 KILLED = """
-import os, signal, sys, torch
+import os, pathlib, signal, sys, torch
 from torch import nn
 from pcgen.train.step_workers import PartialGradient, StepWorkers
 weight = nn.Parameter(torch.ones(1))
 workers = StepWorkers(4, lambda rows, state: None, [weight])
-print(*workers._processes, flush=True)
+pathlib.Path(sys.argv[1]).write_text(" ".join(map(str, workers._processes)))
 os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
-def test_copies_end_when_their_process_is_killed():
-    ended = subprocess.run([sys.executable, "-c", KILLED], capture_output=True, text=True)
-    processes = [int(word) for word in ended.stdout.split()]
+def test_copies_end_when_their_process_is_killed(tmp_path):
+    numbers = tmp_path / "processes"
+    subprocess.run([sys.executable, "-c", KILLED, str(numbers)], timeout=60)
+    processes = [int(word) for word in numbers.read_text().split()]
     assert len(processes) == 3
     deadline = time.monotonic() + 60
     while any(_alive(process) for process in processes):
         assert time.monotonic() < deadline, "a copy outlived its process"
+
+
+SEEN = """
+import pathlib, sys
+from tests.device import simulation
+simulation.install()
+import torch
+from torch import nn
+from pcgen.batch_random import mine
+from pcgen.train.loop import LoopSettings, Trainer
+torch.set_num_threads(2)
+
+def loss(module, draw):
+    return module(mine(torch.randn(4, 2, generator=draw), draw)).square().mean()
+
+for name in ("first", "second"):
+    folder = pathlib.Path(sys.argv[1]) / name
+    trainer = Trainer(folder, nn.Linear(2, 1), loss, LoopSettings(steps=2, batch=4), seed=0)
+    print(len(list(trainer.steps())))
+"""
+
+
+def test_where_torch_sees_a_gpu_nothing_is_forked(tmp_path):
+    """A copy could not differentiate, once this process has."""
+    words = [sys.executable, "-c", SEEN, str(tmp_path)]
+    ended = subprocess.run(words, capture_output=True, text=True, timeout=120)
+    assert ended.stdout.split() == ["2", "2"], ended.stderr
 
 
 def _alive(process):
