@@ -77,7 +77,7 @@ class StepWorkers:
         Raises:
             TrainingError: the machine allows no more processes.
         """
-        self._differentiate, self._parameters = differentiate, parameters
+        self._differentiate = differentiate
         for parameter in (*parameters, *others):
             parameter.data = _shared(parameter.shape).copy_(parameter.data)
         self._connections: list[Connection] = []

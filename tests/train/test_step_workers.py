@@ -118,7 +118,7 @@ def test_a_machine_without_room_for_a_process_is_named(workers, monkeypatch):
 KILLED = """
 import os, pathlib, signal, sys, torch
 from torch import nn
-from pcgen.train.step_workers import PartialGradient, StepWorkers
+from pcgen.train.step_workers import StepWorkers
 weight = nn.Parameter(torch.ones(1))
 workers = StepWorkers(4, lambda rows, state: None, [weight])
 pathlib.Path(sys.argv[1]).write_text(" ".join(map(str, workers._processes)))
